@@ -1,0 +1,1 @@
+"""The commands: options and one call each. The only layer that prints or exits."""

@@ -1,0 +1,58 @@
+"""The batch: what `data` makes, what `models` and `objectives` read. Imports no torch.
+
+Arrays are NumPy as they leave `data` and torch tensors once the training loop or `extract` has
+moved them to the device; the shapes are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Array = Any
+
+
+@dataclass
+class Batch:
+    """B utterances, padded at the end to the longest of each stream.
+
+    ids       B texts
+    streams   name -> (B, T, ...): waveform (B, S) int16 at 16 kHz, face (B, T, H, W, C) uint8,
+              units (B, T) int32, features (B, T, D) float32, ...
+    lengths   name -> (B,) int64, valid steps of that stream; 0 where the modality is missing
+    present   name -> (B,) bool, False where the modality is missing
+    rates     name -> steps per second of that stream
+    labels    name -> (B,) int64 classes (-1 missing), float32 scalars, or (B, C) distributions
+    domain    (B,) int64, 0 = labelled source (A), 1 = pool (B); None outside adaptation
+    """
+
+    ids: list[str]
+    streams: dict[str, Array] = field(default_factory=dict)
+    lengths: dict[str, Array] = field(default_factory=dict)
+    present: dict[str, Array] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, Array] = field(default_factory=dict)
+    domain: Array | None = None
+
+    @property
+    def waveform(self) -> Array | None:
+        return self.streams.get("waveform")
+
+    @property
+    def face(self) -> Array | None:
+        return self.streams.get("face")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def map(self, function: Callable[[Array], Array]) -> Batch:
+        """The batch with `function` applied to every array (a move to a device, say)."""
+        return replace(
+            self,
+            streams={name: function(value) for name, value in self.streams.items()},
+            lengths={name: function(value) for name, value in self.lengths.items()},
+            present={name: function(value) for name, value in self.present.items()},
+            labels={name: function(value) for name, value in self.labels.items()},
+            domain=None if self.domain is None else function(self.domain),
+        )

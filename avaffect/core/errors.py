@@ -1,0 +1,46 @@
+"""Errors that end a command, each with the exit status that tells scripts what happened.
+
+The statuses follow sysexits(3) where it has a word for the case; avaffect(1) documents them.
+"""
+
+from __future__ import annotations
+
+DONE = 0
+FAILURE = 1
+USAGE = 2
+BAD_DATA = 65
+OUTPUT_EXISTS = 73
+PREEMPTED = 75
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+TERMINATED = 143
+
+
+class AvaffectError(Exception):
+    """A failure that a user can act on: one sentence that names the file and what to do."""
+
+    status = FAILURE
+
+
+class UsageError(AvaffectError):
+    """The options contradict each other or ask for something that does not exist."""
+
+    status = USAGE
+
+
+class DataError(AvaffectError):
+    """An input is missing, truncated, of another version, or does not fit the others."""
+
+    status = BAD_DATA
+
+
+class OutputExistsError(AvaffectError):
+    """The output is there already, made from other inputs or settings."""
+
+    status = OUTPUT_EXISTS
+
+
+class Preempted(AvaffectError):
+    """A signal asked training to stop; the state is saved and the same command resumes."""
+
+    status = PREEMPTED

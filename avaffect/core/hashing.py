@@ -1,0 +1,38 @@
+"""Content identities: SHA-256 over canonical bytes, so that equal content has an equal name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spare blanks: one text per value."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(*parts: bytes | memoryview) -> bytes:
+    """SHA-256 of the parts in turn (32 bytes)."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+def text_digest(texts: Iterable[str]) -> str:
+    """Hex SHA-256 of a list of texts; where one ends and the next starts matters."""
+    state = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8")
+        state.update(len(encoded).to_bytes(8, "little"))
+        state.update(encoded)
+    return state.hexdigest()
+
+
+def content_id(value: Any) -> str:
+    """`sha256:…` of a JSON-able description of some content."""
+    return "sha256:" + hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()

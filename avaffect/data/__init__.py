@@ -1,0 +1,1 @@
+"""Stores, manifests, corpora, decoding, datasets and batches."""

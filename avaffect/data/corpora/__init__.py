@@ -1,0 +1,1 @@
+"""One corpus adapter per file."""

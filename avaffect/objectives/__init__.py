@@ -1,0 +1,1 @@
+"""Losses and pretext tasks over models: tensors only."""

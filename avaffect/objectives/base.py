@@ -1,0 +1,82 @@
+"""The contract between the training loop and what it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+
+
+@dataclass
+class Context:
+    """Where training stands while a batch is seen.
+
+    generator is a fresh CPU generator for this step, rank and micro-batch: an objective draws its
+    masks and views from it, so that a resumed run draws the same ones.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    progress: float = 0.0
+    generator: torch.Generator = field(default_factory=torch.Generator)
+    gather: Any = None
+
+
+@dataclass
+class Step:
+    """losses: name -> (sum, count). The loop adds counts over micro-batches and ranks before it
+    divides, so that one and N ranks agree. metrics: name -> (sum, count) too, not optimised."""
+
+    losses: dict[str, tuple[Tensor, Tensor | float]]
+    metrics: dict[str, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters that share optimiser options; `options` overrides the run's (lr, weight_decay)."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    options: dict[str, float] = field(default_factory=dict)
+
+
+class Objective(nn.Module):
+    """Owns an encoder and its heads; `forward(batch, context, phase) -> Step`.
+
+    weights: loss name -> weight in the total, 1 by default.
+    phases: one by default; each names its own parameters and optimiser (VAVL has three).
+    coupled: True where a loss ties the utterances of a batch together (contrastive,
+        Multi-Similarity, CCC): such objectives refuse plain gradient accumulation.
+    """
+
+    phases: tuple[str, ...] = ("main",)
+    coupled: bool = False
+
+    def __init__(self, weights: dict[str, float] | None = None) -> None:
+        super().__init__()
+        self.weights: dict[str, float] = dict(weights or {})
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        raise NotImplementedError
+
+    def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
+        """The counts that `forward` will return for this batch, without the forward pass.
+
+        Needed for gradient accumulation alone: sums of several micro-batches can be divided by
+        the whole count only when that is known before the first backward pass.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not support gradient accumulation")
+
+    def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
+        """Trainable parameters of a phase; one group unless overridden."""
+        return [ParameterGroup("all", [p for p in self.parameters() if p.requires_grad])]
+
+    def before_step(self, context: Context, phase: str = "main") -> None:
+        """Called before the optimiser's step, gradients in place (frozen last layers)."""
+
+    def after_step(self, context: Context, phase: str = "main") -> None:
+        """Called after the optimiser's step (EMA teachers)."""

@@ -1,0 +1,1 @@
+"""One plain typed function per subcommand; joins the layers below."""

@@ -1,0 +1,1 @@
+"""Similarity and exact softmax sampling: arrays only."""

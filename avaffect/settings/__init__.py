@@ -1,0 +1,1 @@
+"""One frozen, torch-free dataclass per command."""

@@ -1,0 +1,1 @@
+"""DSP and image transforms on tensors."""
