@@ -1,1 +1,1 @@
-"""What every layer may use: errors, atomic files, provenance, seeds, shards, the batch. No torch."""
+"""What every layer may use: errors, atomic files, provenance, seeds, the batch. No torch."""

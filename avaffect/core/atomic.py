@@ -1,0 +1,102 @@
+"""Outputs that appear whole or not at all.
+
+Work goes into a folder beside the output (`.NAME.xxxx.partial`), is flushed to the disk and then
+renamed over the final name, which is atomic within a file system. The folder is locked while its
+writer lives: the next writer of the same output removes what a killed one left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from avaffect.core.errors import DataError
+
+
+@contextlib.contextmanager
+def workspace(output: Path) -> Iterator[Path]:
+    """A private, locked folder beside `output`, removed at the end whatever happens."""
+    parent = output.parent
+    if not parent.is_dir():
+        raise DataError(f"{parent}: no such folder to write {output.name} into; make it first")
+    _sweep(output)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=parent))
+    except PermissionError as error:
+        raise DataError(f"{parent}: cannot be written ({error.strerror})") from error
+    lock = _lock(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+@contextlib.contextmanager
+def atomic_path(output: Path) -> Iterator[Path]:
+    """A temporary path that becomes `output` when the block ends without an exception."""
+    with workspace(output) as folder:
+        temporary = folder / output.name
+        yield temporary
+        publish(temporary, output)
+
+
+def publish(temporary: Path, output: Path) -> None:
+    """Flush a finished file to the disk and give it its final name."""
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, output)
+    # The rename itself is durable only once the directory is.
+    descriptor = os.open(output.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(output: Path, text: str) -> None:
+    """Write a small text file atomically."""
+    with atomic_path(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _lock(folder: Path) -> int | None:
+    """An exclusive lock on a folder; None where it is taken or the file system has no locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep(output: Path) -> None:
+    """Remove partial folders of writers that no longer live."""
+    for folder in output.parent.glob(f".{glob_escape(output.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            lock = _lock(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def glob_escape(name: str) -> str:
+    """`name` with the characters that a glob pattern would interpret quoted."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

@@ -1,0 +1,250 @@
+"""Manifests: JSON Lines with a header, items and an end record; see avaffect-manifest(5).
+
+The only artifact that travels in pipes. A manifest without its end record was cut short, and a
+reader that acted on part of it would lose data silently: `read` therefore checks the end record's
+count before anybody starts work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from avaffect.core.atomic import atomic_path
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import canonical_json
+
+FORMAT = "avaffect-manifest"
+VERSION = "1.0"
+CONTENTS = ("corpus", "retrieval", "predictions")
+STANDARD_STREAM = Path("-")
+
+Item = dict[str, Any]
+
+
+@dataclass
+class Manifest:
+    """A whole manifest. `path` is None for a stream; `folder` is what its paths are relative to."""
+
+    header: dict[str, Any]
+    items: list[Item] = field(default_factory=list)
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return "standard input" if self.path is None else str(self.path)
+
+    @property
+    def content(self) -> str:
+        return self.header["content"]
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the manifest's relative paths start from.
+
+        In a file, `base` is relative to the file's own folder; in a stream, to the reader's.
+        """
+        start = Path.cwd() if self.path is None else self.path.resolve().parent
+        return start / self.header.get("base", ".")
+
+    @cached_property
+    def content_id(self) -> str:
+        """Hash of what the manifest says; where its files lie (base, paths) is left out."""
+        state = hashlib.sha256()
+        stores = {
+            role: [store["content_id"] for store in stores]
+            for role, stores in self.header.get("stores", {}).items()
+        }
+        semantic = {
+            key: value
+            for key, value in self.header.items()
+            if key not in ("base", "stores", "provenance", "filtered")
+        }
+        state.update(canonical_json([semantic, stores]).encode())
+        for item in self.items:
+            state.update(b"\n")
+            state.update(canonical_json(item).encode())
+        return "sha256:" + state.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def new_header(content: str, **facts: Any) -> dict[str, Any]:
+    """A header for `content` (corpus, retrieval, predictions) with further keys."""
+    return {"kind": "header", "format": FORMAT, "version": VERSION, "content": content, **facts}
+
+
+def base_for(output: Path | None, folder: Path) -> str:
+    """The `base` under which a manifest written to `output` finds files relative to `folder`.
+
+    A file names the folder relative to itself, so that both can be moved together. A stream has no
+    place of its own: it is the one artifact that names an absolute folder.
+    """
+    if output is None:
+        return str(folder.resolve())
+    return Path(os.path.relpath(folder.resolve(), output.resolve().parent)).as_posix()
+
+
+def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
+    """Read and verify a whole manifest from a path or `-` (standard input).
+
+    Raises DataError when it is empty, cut short, malformed, of another major version, or holds
+    other content than expected.
+    """
+    is_stream = source == STANDARD_STREAM
+    path = None if is_stream else source
+    name = "standard input" if is_stream else str(source)
+    try:
+        with _open_source(source) as stream:
+            header, items = _parse(stream, name)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{name}: {error.strerror}") from error
+    manifest = Manifest(header, items, path)
+    expected = (expect,) if isinstance(expect, str) else expect
+    if expected and manifest.content not in expected:
+        raise DataError(
+            f"{name} holds {manifest.content}, but a manifest of {' or '.join(expected)} is needed"
+        )
+    _check_ids(manifest)
+    return manifest
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    """The header of a manifest file alone (the rest is not verified)."""
+    with path.open("rb") as stream:
+        return _parse_header(stream.readline(), str(path))
+
+
+@contextlib.contextmanager
+def writer(output: Path | None, header: dict[str, Any]) -> Iterator[ManifestWriter]:
+    """Write a manifest to a path (atomically) or, with None, to standard output.
+
+    The end record is written only when the block ends without an exception: a reader at the other
+    end of a pipe refuses what a failed writer left.
+    """
+    if output is None:
+        sink = ManifestWriter(sys.stdout.buffer, header)
+        yield sink
+        sink.end()
+        return
+    with atomic_path(output) as temporary, temporary.open("wb") as stream:
+        sink = ManifestWriter(stream, header)
+        yield sink
+        sink.end()
+
+
+def write(output: Path | None, header: dict[str, Any], items: Iterable[Item]) -> int:
+    """Write a whole manifest; returns the number of items."""
+    with writer(output, header) as sink:
+        for item in items:
+            sink.item(item)
+    return sink.count
+
+
+class ManifestWriter:
+    """Writes one record a line to an open binary stream; `end` closes the manifest."""
+
+    def __init__(self, stream: BinaryIO, header: dict[str, Any]) -> None:
+        self.stream = stream
+        self.count = 0
+        self._record(header)
+
+    def item(self, item: Item) -> None:
+        self._record({"kind": "item", **item})
+        self.count += 1
+
+    def end(self) -> None:
+        self._record({"kind": "end", "count": self.count})
+        self.stream.flush()
+
+    def _record(self, record: dict[str, Any]) -> None:
+        # Written as it comes: a header first, kind first, so that people can read the file.
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        self.stream.write(text.encode("utf-8") + b"\n")
+
+
+@contextlib.contextmanager
+def _open_source(source: Path) -> Iterator[BinaryIO]:
+    if source == STANDARD_STREAM:
+        yield sys.stdin.buffer
+    else:
+        with source.open("rb") as stream:
+            yield stream
+
+
+def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
+    header = _parse_header(stream.readline(), name)
+    items: list[Item] = []
+    for number, line in enumerate(stream, start=2):
+        record = _parse_record(line, name, number)
+        kind = record.get("kind")
+        if kind == "item":
+            items.append(record)
+        elif kind == "end":
+            if record.get("count") != len(items):
+                raise DataError(
+                    f"{name}: its end record counts {record.get('count')} items, but "
+                    f"{len(items)} are there; after a filter, close it with `avaffect seal`"
+                )
+            if stream.read(1):
+                raise DataError(f"{name}: something follows its end record (line {number})")
+            return header, items
+        else:
+            raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")
+    raise DataError(
+        f"{name} is cut short: it has no end record after {len(items)} items; make it again, or "
+        "close a filtered stream with `avaffect seal`"
+    )
+
+
+def _parse_header(line: bytes, name: str) -> dict[str, Any]:
+    if not line.strip():
+        raise DataError(f"{name} is empty: a manifest has at least a header and an end record")
+    header = _parse_record(line, name, 1)
+    if header.get("kind") != "header" or header.get("format") != FORMAT:
+        raise DataError(f"{name} is not a manifest: its first line is no {FORMAT} header")
+    version = str(header.get("version", ""))
+    if version.split(".")[0] != VERSION.split(".")[0]:
+        raise DataError(
+            f"{name} is a manifest of version {version}; this program reads version "
+            f"{VERSION.split('.')[0]}.x"
+        )
+    if header.get("content") not in CONTENTS:
+        raise DataError(f"{name}: unknown content {header.get('content')!r}")
+    return header
+
+
+def _parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        if not line.endswith(b"\n"):
+            raise DataError(f"{name} is cut short in line {number}; make it again") from error
+        raise DataError(f"{name}, line {number}: not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{name}, line {number}: not a JSON object")
+    return record
+
+
+def _check_ids(manifest: Manifest) -> None:
+    """Every item of a corpus names an id, once."""
+    if manifest.content != "corpus":
+        return
+    seen: set[str] = set()
+    for item in manifest.items:
+        identifier = item.get("id")
+        if not isinstance(identifier, str) or not identifier:
+            raise DataError(f"{manifest.name}: an item has no id: {canonical_json(item)[:120]}")
+        if identifier in seen:
+            raise DataError(f"{manifest.name}: the id {identifier} is there twice; ids are unique")
+        seen.add(identifier)

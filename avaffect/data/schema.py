@@ -1,0 +1,157 @@
+"""What a store may hold: the specifications of streams, labels and pooled vectors.
+
+Each specification turns into HDF5 attributes and back; together with the digests of the values they
+make up a store's content id. See avaffect-store(5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.hashing import canonical_json, content_id, text_digest
+
+FORMAT = "avaffect-store"
+VERSION = "1.0"
+
+LABEL_KINDS = ("class", "scalar", "distribution", "trace")
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """A stream of steps, ragged over utterances.
+
+    kind      waveform | face | units | features | face_track | ...
+    dtype     NumPy name of one element
+    shape     shape of one step: () for a waveform, (D,) for features, (H, W, C) for faces
+    rate_hz   steps per second
+    encoding  raw | jpeg
+    made      how it was made, JSON-able (front-end, encoder, clusters)
+    """
+
+    kind: str
+    dtype: str
+    rate_hz: float
+    shape: tuple[int, ...] = ()
+    encoding: str = "raw"
+    made: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def attributes(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "rate_hz": float(self.rate_hz),
+            "encoding": self.encoding,
+            "made": canonical_json(self.made),
+        }
+
+    @classmethod
+    def parse(cls, attributes: Any, dtype: np.dtype, shape: tuple[int, ...]) -> StreamSpec:
+        return cls(
+            kind=str(attributes["kind"]),
+            dtype=dtype.name,
+            rate_hz=float(attributes["rate_hz"]),
+            shape=tuple(int(size) for size in shape),
+            encoding=str(attributes.get("encoding", "raw")),
+            made=json.loads(attributes.get("made", "{}")),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """All that is semantic, for the content id and for `info`."""
+        return {**self.attributes(), "dtype": self.dtype, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """kind: class (int32, -1 missing), scalar (float32, NaN missing), distribution ((N, C) float32:
+    rater votes) or trace (ragged float32 at rate_hz). `classes` names classes in order."""
+
+    kind: str
+    classes: tuple[str, ...] = ()
+    rate_hz: float = 0.0
+
+    def attributes(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"kind": self.kind}
+        if self.kind in ("class", "distribution"):
+            found["classes"] = canonical_json(list(self.classes))
+        if self.kind == "trace":
+            found["rate_hz"] = float(self.rate_hz)
+        return found
+
+    @classmethod
+    def parse(cls, attributes: Any) -> LabelSpec:
+        return cls(
+            kind=str(attributes["kind"]),
+            classes=tuple(json.loads(attributes.get("classes", "[]"))),
+            rate_hz=float(attributes.get("rate_hz", 0.0)),
+        )
+
+
+@dataclass(frozen=True)
+class PooledSpec:
+    """One float32 vector of `dim` per utterance; `made` says by which model."""
+
+    dim: int
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def attributes(self) -> dict[str, Any]:
+        return {"made": canonical_json(self.made)}
+
+    @classmethod
+    def parse(cls, attributes: Any, dim: int) -> PooledSpec:
+        return cls(dim=dim, made=json.loads(attributes.get("made", "{}")))
+
+
+def array_digest(values: np.ndarray) -> str:
+    """Hex SHA-256 of an array's dtype, shape and bytes (little-endian, C order)."""
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    state = hashlib.sha256(f"{little.dtype.str}{little.shape}".encode())
+    state.update(memoryview(little).cast("B") if little.size else b"")
+    return state.hexdigest()
+
+
+def column_digest(values: list[str] | np.ndarray) -> str:
+    """Digest of one value per utterance, texts or numbers."""
+    return array_digest(values) if isinstance(values, np.ndarray) else text_digest(values)
+
+
+def store_content_id(
+    ids: list[str],
+    meta: dict[str, list[str] | np.ndarray],
+    streams: dict[str, tuple[StreamSpec, np.ndarray, np.ndarray]],
+    labels: dict[str, tuple[LabelSpec, np.ndarray]],
+    pooled: dict[str, tuple[PooledSpec, str]],
+) -> str:
+    """The content id of a store.
+
+    streams: name -> (spec, offsets (N + 1,) int64, digests (N, 32) uint8); labels: name -> (spec,
+    values; for a trace the digests of its utterances); pooled: name -> (spec, array digest).
+    Merging shards concatenates these and so gives the id of the undivided store.
+    """
+    return content_id(
+        {
+            "format": f"{FORMAT}/{VERSION.split('.')[0]}",
+            "count": len(ids),
+            "id": text_digest(ids),
+            "meta": {name: column_digest(values) for name, values in meta.items()},
+            "streams": {
+                name: [spec.describe(), array_digest(offsets), array_digest(digests)]
+                for name, (spec, offsets, digests) in streams.items()
+            },
+            "labels": {
+                name: [spec.attributes(), array_digest(values)]
+                for name, (spec, values) in labels.items()
+            },
+            "pooled": {
+                name: [spec.dim, spec.attributes(), values]
+                for name, (spec, values) in pooled.items()
+            },
+        }
+    )
