@@ -1,0 +1,62 @@
+"""Makes a subcommand out of a settings class and a recipe."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from avaffect.cli import options
+from avaffect.cli.console import ConsoleProgress
+from avaffect.cli.main import COMMANDS
+from avaffect.core.progress import Progress
+
+STANDARD_STREAM = Path("-")
+
+
+def command(
+    name: str,
+    settings_class: type,
+    call: Callable[[Any, Progress], None],
+    reads_stdin: str | None = None,
+) -> click.Command:
+    """The subcommand `name`: options from `settings_class`, then `call(settings, progress)`.
+
+    reads_stdin names the field whose value `-` (also its default) means standard input; on a
+    terminal, where nothing is piped in, help is shown instead of waiting in silence.
+    """
+
+    def callback(quiet: bool, verbose: bool, **values: Any) -> None:
+        settings = options.build(settings_class, values)
+        if reads_stdin and _waits_on_terminal(getattr(settings, reads_stdin)):
+            context = click.get_current_context()
+            click.echo(context.get_help(), err=True)
+            context.exit(2)
+        progress = ConsoleProgress(quiet, verbose)
+        try:
+            call(settings, progress)
+        finally:
+            progress.finish()
+
+    shared = [
+        click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but warnings and errors."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Say more; tracebacks of failures."),
+    ]
+    return click.Command(
+        name,
+        params=[*options.parameters(settings_class), *shared],
+        callback=callback,
+        short_help=COMMANDS[name],
+        help=f"{COMMANDS[name]}\n\n{inspect.getdoc(settings_class)}",
+        epilog=f"Manual: avaffect-{name}(1).",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def _waits_on_terminal(source: Any) -> bool:
+    sources = source if isinstance(source, tuple) else (source,)
+    return STANDARD_STREAM in sources and sys.stdin is not None and sys.stdin.isatty()

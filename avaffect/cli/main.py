@@ -1,0 +1,144 @@
+"""The `avaffect` command: finds the subcommand, runs it, turns errors into exit statuses.
+
+Subcommands are imported only when they are called, and none of them imports torch before its work
+starts: help is as quick as a bare click program's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from avaffect import __version__
+from avaffect.core import errors
+
+# In the order of the work; the texts are all that `avaffect --help` needs.
+COMMANDS = {
+    "manifest": "List a corpus: media, labels, speakers (EmoDB, RAVDESS, CREMA-D, any table).",
+    "synth": "Make a synthetic corpus of emotional voices.",
+    "split": "Split a manifest by speaker or session, without leakage.",
+    "select": "Keep the items of a manifest that match.",
+    "seal": "Close a manifest that went through a filter.",
+    "preprocess": "Decode recordings into a store.",
+    "merge": "Join stores, such as the shards of a job array.",
+    "info": "Describe any artifact.",
+    "check": "Verify that artifacts are whole and uncorrupted.",
+    "cluster": "Fit a k-means quantiser of MFCC or of a model's layer.",
+    "pretrain-hubert": "Pre-train HuBERT by masked prediction of units.",
+    "extract": "Apply any model to a store: features, units or embeddings.",
+    "train-projector": "Train the emotion-aware embedding projector.",
+    "similarity": "Write the cosine similarities of two stores.",
+    "retrieve": "Draw pool utterances for each query, by softmax similarity.",
+    "adapt": "Adapt an encoder to affect on labelled and retrieved utterances.",
+    "finetune": "Train a classifier on an encoder.",
+    "predict": "Apply a classifier to a store.",
+    "eval-class": "Score class predictions: accuracy, UA, F1, confusion.",
+}
+
+
+class Group(click.Group):
+    """Imports `avaffect.cli.commands.NAME` when NAME is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"avaffect.cli.commands.{name.replace('-', '_')}")
+        return module.command
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            near = _nearest(args[0])
+            if near:
+                error.message += f" Did you mean {near}?"
+            raise
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _nearest(name: str) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, COMMANDS, n=1)), None)
+
+
+@click.group(
+    cls=Group,
+    name="avaffect",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Turn recordings of people into affect-aware representations.",
+    epilog="Data goes to standard output, words to standard error. Manuals: man/ in the project.",
+)
+@click.version_option(__version__, prog_name="avaffect")
+def group() -> None:
+    pass
+
+
+class Terminated(BaseException):
+    """SIGTERM outside training: unwinds, so that temporary files are removed."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point. Never returns: exits with the status that avaffect(1) documents."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        group.main(args=arguments, prog_name="avaffect", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return errors.USAGE if isinstance(error, click.UsageError) else error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return errors.INTERRUPTED
+    except Terminated:
+        return errors.TERMINATED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return errors.BROKEN_PIPE
+    except errors.AvaffectError as error:
+        print(f"avaffect: {error}", file=sys.stderr)
+        return error.status
+    except OSError as error:
+        if _wants_traceback():
+            raise
+        print(f"avaffect: {error}", file=sys.stderr)
+        return errors.FAILURE
+    except Exception as error:
+        if _wants_traceback():
+            raise
+        print(
+            f"avaffect: unexpected {type(error).__name__}: {error} (-v shows where)",
+            file=sys.stderr,
+        )
+        return errors.FAILURE
+    return errors.DONE
+
+
+def _wants_traceback() -> bool:
+    return "-v" in sys.argv or "--verbose" in sys.argv
+
+
+def _abandon_stdout() -> None:
+    """The reader is gone: keep the interpreter from flushing into the broken pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

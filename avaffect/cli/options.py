@@ -1,0 +1,86 @@
+"""Options and arguments of a command, built from its settings dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def parameters(settings_class: type) -> list[click.Parameter]:
+    """click parameters for every field, positional ones first."""
+    hints = typing.get_type_hints(settings_class)
+    # Inherited fields come first in a dataclass; in help the command's own options do.
+    own = set(inspect.get_annotations(settings_class))
+    fields = sorted(dataclasses.fields(settings_class), key=lambda item: item.name not in own)
+    arguments = [_argument(f, hints[f.name]) for f in fields if f.metadata["positional"]]
+    return arguments + [_option(f, hints[f.name]) for f in fields if not f.metadata["positional"]]
+
+
+def build(settings_class: type, values: dict[str, Any]) -> Any:
+    """The settings object from click's values, which know no tuples of paths."""
+    names = {item.name for item in dataclasses.fields(settings_class)}
+    return settings_class(**{name: value for name, value in values.items() if name in names})
+
+
+def _argument(item: dataclasses.Field, hint: Any) -> click.Argument:
+    kind, many = _kind(hint)
+    required = item.default is dataclasses.MISSING
+    metavar = item.metadata["metavar"] or item.name.upper()
+    if many:
+        shown = f"{metavar}..." if required else f"[{metavar}]..."
+        return click.Argument(
+            [item.name], type=kind, nargs=-1, required=required, metavar=shown
+        )  # fmt: skip
+    return click.Argument(
+        [item.name],
+        type=kind,
+        required=required,
+        default=None if required else item.default,
+        metavar=metavar if required else f"[{metavar}]",
+    )
+
+
+def _option(item: dataclasses.Field, hint: Any) -> click.Option:
+    kind, many = _kind(hint)
+    meta = item.metadata
+    flags = list(meta["flags"]) or ["--" + item.name.replace("_", "-")]
+    if not any(flag.startswith("--") for flag in flags):
+        flags.append("--" + item.name.replace("_", "-"))
+    shared: dict[str, Any] = {"help": meta["help"]}
+    if kind is bool:
+        return click.Option([*flags, item.name], is_flag=True, default=item.default, **shared)
+    if meta["choices"]:
+        kind = click.Choice(meta["choices"])
+    required = item.default is dataclasses.MISSING
+    default = None if required else item.default
+    return click.Option(
+        [*flags, item.name],
+        type=kind,
+        required=required,
+        default=default,
+        multiple=many,
+        metavar=meta["metavar"],
+        show_default=default not in (None, (), ""),
+        **shared,
+    )
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    """click's type for a field, and whether it takes several values."""
+    if typing.get_origin(hint) is tuple:
+        return _scalar(typing.get_args(hint)[0]), True
+    return _scalar(hint), False
+
+
+def _scalar(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if hint is Path:
+        return click.Path(path_type=Path)
+    return hint

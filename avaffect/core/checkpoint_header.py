@@ -1,0 +1,112 @@
+"""The header of a checkpoint file, read without torch; see avaffect-checkpoint(5).
+
+A safetensors file starts with the length of its JSON header (8 bytes, little-endian). One metadata
+key, `avaffect`, holds sorted JSON: what the model is and where it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import canonical_json
+
+FORMAT = "avaffect-checkpoint"
+VERSION = "1.0"
+METADATA_KEY = "avaffect"
+# safetensors itself refuses headers over 100 MB.
+LARGEST_HEADER = 100_000_000
+
+Header = dict[str, Any]
+
+
+def read_header(path: Path) -> Header:
+    """The `avaffect` header of a checkpoint.
+
+    Raises DataError when the file is missing, cut short, no checkpoint of avaffect, or of another
+    major version.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such checkpoint")
+    structure = _structure(path)
+    text = structure.get("__metadata__", {}).get(METADATA_KEY)
+    if text is None:
+        raise DataError(f"{path} holds weights, but was not written by avaffect; import it first")
+    header = json.loads(text)
+    version = str(header.get("version"))
+    if header.get("format") != FORMAT or version.split(".")[0] != VERSION.split(".")[0]:
+        raise DataError(
+            f"{path} is a checkpoint of version {version}; this program reads version "
+            f"{VERSION.split('.')[0]}.x"
+        )
+    return header
+
+
+def tensor_table(path: Path) -> dict[str, dict[str, Any]]:
+    """name -> {dtype, shape, data_offsets} of every tensor in the file."""
+    structure = _structure(path)
+    return {name: entry for name, entry in structure.items() if name != "__metadata__"}
+
+
+def checkpoint_content_id(
+    header: Header, tensors: Iterable[tuple[str, str, list[int], bytes]]
+) -> str:
+    """Hash of what a checkpoint is: its kind, model, labels, preprocessing and weights.
+
+    tensors: (name, safetensors dtype, shape, little-endian bytes), sorted by name. Provenance,
+    metrics and references to parents are not part of the content.
+    """
+    semantic = {
+        key: header[key]
+        for key in ("format", "kind", "model", "labels", "preprocessing", "normalisation", "runs")
+        if key in header
+    }
+    state = hashlib.sha256(canonical_json(semantic).encode())
+    for name, dtype, shape, content in tensors:
+        state.update(canonical_json([name, dtype, shape]).encode())
+        state.update(content)
+    return "sha256:" + state.hexdigest()
+
+
+def verify(path: Path) -> Header:
+    """Recompute the content id from the bytes in the file; DataError where it differs."""
+    header = read_header(path)
+    table = tensor_table(path)
+    start = _data_start(path)
+
+    def tensors() -> Iterable[tuple[str, str, list[int], bytes]]:
+        with path.open("rb") as stream:
+            for name in sorted(table):
+                entry = table[name]
+                first, last = entry["data_offsets"]
+                stream.seek(start + first)
+                yield name, entry["dtype"], entry["shape"], stream.read(last - first)
+
+    if checkpoint_content_id(header, tensors()) != header.get("content_id"):
+        raise DataError(f"{path} is damaged: its content does not match its content id")
+    return header
+
+
+def _data_start(path: Path) -> int:
+    with path.open("rb") as stream:
+        return 8 + int.from_bytes(stream.read(8), "little")
+
+
+def _structure(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > min(size - 8, LARGEST_HEADER):
+            raise DataError(f"{path} is not a safetensors file, or is cut short")
+        try:
+            structure = json.loads(stream.read(length))
+        except ValueError as error:
+            raise DataError(f"{path} is not a safetensors file") from error
+    ends = [e["data_offsets"][1] for n, e in structure.items() if n != "__metadata__"]
+    if 8 + length + max(ends, default=0) != size:
+        raise DataError(f"{path} is cut short: its weights are not all there; make it again")
+    return structure

@@ -1,0 +1,120 @@
+"""Any artifact by its path: what kind it is, whether it is current, where its parents are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avaffect.core import checkpoint_header
+from avaffect.core.errors import DataError, OutputExistsError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, Reference, identity
+from avaffect.data import manifest, store
+
+SEARCH_PATH = "AVAFFECT_PATH"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """kind: store, checkpoint or manifest. header: what the file says of itself."""
+
+    path: Path
+    kind: str
+    content_id: str
+    provenance: Provenance
+    header: dict[str, Any]
+
+
+def kind_of(path: Path) -> str:
+    """store, checkpoint or manifest, by the file's first bytes, not its name."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    if start[:8] == HDF5_SIGNATURE:
+        return "store"
+    if start[:1] == b"{":
+        return "manifest"
+    if start[8:9] == b"{":
+        return "checkpoint"
+    raise DataError(f"{path} is neither a store, a checkpoint nor a manifest, or is cut short")
+
+
+def describe(path: Path) -> Artifact:
+    """What an artifact says of itself, from its header alone (`check` verifies the rest)."""
+    kind = kind_of(path)
+    if kind == "store":
+        header = store.read_header(path)
+        return Artifact(path, kind, header["content_id"], header["provenance"], header)
+    if kind == "checkpoint":
+        header = checkpoint_header.read_header(path)
+        return Artifact(path, kind, header["content_id"], header.get("provenance", {}), header)
+    # Nothing but the whole tells a manifest's identity, and whether it is whole.
+    whole = manifest.read(path)
+    return Artifact(path, kind, whole.content_id, whole.header.get("provenance", {}), whole.header)
+
+
+def is_current(
+    output: Path | None, provenance: Provenance, force: bool, progress: Progress
+) -> bool:
+    """True where `output` was made from the same inputs and settings: it is touched and kept.
+
+    Raises OutputExistsError where it was made otherwise, unless forced.
+    """
+    if output is None or not output.exists():
+        return False
+    try:
+        existing = describe(output).provenance if output.is_file() else {}
+    except DataError:
+        existing = {}
+    if existing and identity(existing) == identity(provenance) and not force:
+        os.utime(output)
+        progress.say(f"{output} is up to date")
+        return True
+    if force and output.is_file():
+        return False
+    raise OutputExistsError(
+        f"{output} exists and was made from other inputs or settings; name another output, or "
+        "overwrite it with --force"
+    )
+
+
+def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
+    """The file that a reference means, recognised by its content id.
+
+    Looked for at the reference's path from `folder`, then, by name, in `folder`, beside the file
+    `beside` that holds the reference, in the current folder and along AVAFFECT_PATH: artifacts
+    may have been moved together. Raises DataError naming the file when none of these is it.
+    """
+    path = Path(found["path"])
+    places = [folder / path, folder / path.name]
+    if beside is not None:
+        places += [beside.resolve().parent / path, beside.resolve().parent / path.name]
+    places.append(Path.cwd() / path.name)
+    for entry in filter(None, os.environ.get(SEARCH_PATH, "").split(os.pathsep)):
+        places += [Path(entry) / path, Path(entry) / path.name]
+    changed: Path | None = None
+    for place in dict.fromkeys(places):
+        if not place.is_file():
+            continue
+        if describe(place).content_id == found["content_id"]:
+            return Path(os.path.relpath(place))
+        changed = changed or place
+    role = found.get("role", "file")
+    if changed is not None:
+        raise DataError(
+            f"{changed} is no longer the {role} that was used (its content id differs from "
+            f"{found['content_id'][:19]}…); restore it, or make what depends on it again"
+        )
+    raise DataError(
+        f"{path.name}, the {role} that was used, is not at {folder / path} any more; put it there "
+        f"or name its folder in {SEARCH_PATH}"
+    )
+
+
+def locate_parent(parent: Reference, child: Path) -> Path:
+    """The file that `child`'s provenance refers to."""
+    return locate(parent, child.resolve().parent)

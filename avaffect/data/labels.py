@@ -1,0 +1,134 @@
+"""Labels as commands use them: a choice, order and merging of classes; annotations over a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.data import manifest
+from avaffect.data.store import Store
+
+# One spelling in every corpus adapter.
+EMOTIONS = (
+    "anger", "boredom", "calm", "contempt", "disgust", "excitement", "fear", "frustration",
+    "happiness", "neutral", "sadness", "surprise", "other",
+)  # fmt: skip
+SPLITS = ("train", "development", "test")
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Ordered classes, each standing for one or more names in the data."""
+
+    members: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> ClassMap:
+        """`anger,happiness=excitement+happiness`; raises UsageError on empty or double names."""
+        members = []
+        for part in text.split(","):
+            name, equals, merged = (piece.strip() for piece in part.partition("="))
+            sources = tuple(source.strip() for source in merged.split("+")) if equals else (name,)
+            if not name or not all(sources):
+                raise UsageError(f"--classes {text}: expected name or name=a+b, between commas")
+            members.append((name, sources))
+        used = [source for _, sources in members for source in sources]
+        if len(set(used)) < len(used) or len({name for name, _ in members}) < len(members):
+            raise UsageError(f"--classes {text}: a class is named twice")
+        return cls(tuple(members))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.members)
+
+    def index_of(self) -> dict[str, int]:
+        """name in the data -> class index."""
+        return {source: i for i, (_, sources) in enumerate(self.members) for source in sources}
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """values (N,) int64, -1 where missing or left out; classes in order."""
+
+    name: str
+    classes: tuple[str, ...]
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a manifest says of utterances, by id; it stands over what their store says."""
+
+    items: dict[str, manifest.Item]
+
+    @classmethod
+    def read(cls, path: Path | None) -> Annotations:
+        if path is None:
+            return cls({})
+        return cls({item["id"]: item for item in manifest.read(path, expect="corpus").items})
+
+    def field(self, store: Store, name: str) -> list[str]:
+        """A field of meta (speaker, session, split, fold), one text per utterance, "" missing."""
+        column = store.meta.get(name)
+        found = [""] * store.count if column is None else [_text(value) for value in column]
+        for row, identifier in enumerate(store.ids):
+            item = self.items.get(identifier, {})
+            if item.get(name) is not None:
+                found[row] = _text(item[name])
+        return found
+
+    def names(self, store: Store, label: str) -> list[str | None]:
+        """The class name of each utterance, None where missing.
+
+        Raises DataError where neither the store nor the annotations know the label.
+        """
+        found: list[str | None] = [None] * store.count
+        known = label in store.labels
+        if known:
+            spec = store.labels[label]
+            if spec.kind != "class":
+                raise DataError(f"{store.path}: label {label!r} is a {spec.kind}, not a class")
+            found = [spec.classes[v] if v >= 0 else None for v in store.label(label).tolist()]
+        for row, identifier in enumerate(store.ids):
+            labels = self.items.get(identifier, {}).get("labels", {})
+            if label in labels:
+                known = True
+                found[row] = labels[label]
+        if not known:
+            have = ", ".join(store.labels) or "none"
+            raise DataError(f"{store.path} has no label {label!r} (it has: {have})")
+        return found
+
+
+def class_labels(
+    store: Store, label: str, classes: str | None = None, annotations: Annotations | None = None
+) -> ClassLabels:
+    """The class labels of a store as a command asked for them.
+
+    Without `classes` every class that occurs is used, in the store's order.
+    """
+    names = (annotations or Annotations({})).names(store, label)
+    if classes is not None:
+        chosen = ClassMap.parse(classes)
+    else:
+        spec = store.labels.get(label)
+        order = spec.classes if spec else ()
+        occurring = {name for name in names if name is not None}
+        chosen = ClassMap(
+            tuple(
+                (name, (name,))
+                for name in [*(c for c in order if c in occurring), *sorted(occurring - set(order))]
+            )
+        )
+    index_of = chosen.index_of()
+    values = np.array([-1 if n is None else index_of.get(n, -1) for n in names], dtype=np.int64)
+    return ClassLabels(label, chosen.names, values.reshape(store.count))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)

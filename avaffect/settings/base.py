@@ -1,0 +1,127 @@
+"""How a command's settings are declared: once, as a frozen dataclass that imports no torch.
+
+The command line builds its options from the fields, the recipe takes the whole object, and
+provenance records the fields that affect the result. A field's role says which is which:
+
+    setting   affects the result: recorded in provenance
+    input     a path: recorded as a reference with a content id, not as a setting
+    output    a path: not recorded
+    runtime   jobs, device, saving interval: changes nothing in the result, not recorded
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROLES = ("setting", "input", "output", "runtime")
+
+
+def argument(help: str, *, default: Any = MISSING, metavar: str | None = None) -> Any:
+    """A positional input path. With a default it may be left out; a tuple takes several."""
+    return _field(default, help, (), "input", None, metavar, positional=True)
+
+
+def option(
+    default: Any,
+    help: str,
+    *flags: str,
+    role: str = "setting",
+    choices: tuple[str, ...] | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """An option; its long flag is the field's name unless `flags` are given.
+
+    MISSING as the default makes it required. A tuple field may be repeated.
+    """
+    return _field(default, help, flags, role, choices, metavar)
+
+
+def _field(
+    default: Any,
+    help: str,
+    flags: tuple[str, ...],
+    role: str,
+    choices: tuple[str, ...] | None,
+    metavar: str | None,
+    positional: bool = False,
+) -> Any:
+    metadata = {
+        "help": help,
+        "flags": flags,
+        "role": role,
+        "choices": choices,
+        "metavar": metavar,
+        "positional": positional,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every command takes."""
+
+    output: Path | None = option(
+        None, "Write here instead of to standard output.", "-o", "--output", role="output"
+    )
+    force: bool = option(
+        False, "Overwrite an output made from other inputs.", "-f", "--force", role="runtime"
+    )
+    dry_run: bool = option(
+        False, "Check the inputs, say what would be done, do nothing.", "-n", "--dry-run",
+        role="runtime",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded(Common):
+    """Commands that draw random numbers."""
+
+    seed: int = option(0, "Seed of every random draw.", "--seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing(Seeded):
+    """Commands that run a model."""
+
+    device: str = option(
+        "auto", "auto, cpu, cuda or cuda:N.", "--device", role="runtime", metavar="DEVICE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Commands that read labels."""
+
+    label: str = option("emotion", "The label to read.", "--label", metavar="NAME")
+    classes: str | None = option(
+        None,
+        "Which classes, in which order: anger,happiness,neutral. happiness=excitement+happiness "
+        "merges classes under one name. Others are left out.",
+        "--classes",
+        metavar="LIST",
+    )
+    annotations: Path | None = option(
+        None,
+        "Manifest whose labels, splits and folds stand over those in the store, by id.",
+        "--annotations",
+        role="input",
+        metavar="M.jsonl",
+    )
+
+
+def semantic(settings: Any) -> dict[str, Any]:
+    """The fields that affect the result, JSON-able, for provenance."""
+    return {
+        item.name: _plain(getattr(settings, item.name))
+        for item in dataclasses.fields(settings)
+        if item.metadata.get("role", "setting") == "setting"
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
