@@ -1,0 +1,62 @@
+"""torchaudio, imported so that its Python parts also work without its compiled library.
+
+The published wheel is built against CUDA: beside a CPU build of torch its library does not load
+and `import torchaudio` ends in OSError. Everything used here (kaldi features, mel filters, deltas,
+resampling) is plain torch code, so in that one case an empty `torchaudio._extension` stands in.
+The rest of the project imports torchaudio from here:
+
+    from avaffect.signal.audio import torchaudio
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+SAMPLE_RATE = 16_000
+
+_EXTENSION = "torchaudio._extension"
+
+
+def _unavailable(function: Any) -> Any:
+    def call(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError(
+            f"torchaudio's {function.__name__} needs its compiled library, which does not load "
+            "beside this build of torch"
+        )
+
+    return call
+
+
+def _stand_in() -> ModuleType:
+    """What torchaudio's Python parts read from `torchaudio._extension`."""
+    module = ModuleType(_EXTENSION)
+    module._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
+    module._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
+    module.fail_if_no_align = _unavailable  # type: ignore[attr-defined]
+    return module
+
+
+def import_torchaudio() -> ModuleType:
+    """torchaudio, with or without its compiled library.
+
+    Raises ImportError where torchaudio is not installed, and OSError where something other than
+    its compiled library is broken.
+    """
+    try:
+        return importlib.import_module("torchaudio")
+    except OSError:
+        # A failed import leaves the submodules that had been read before it failed.
+        for name in [n for n in sys.modules if n.split(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        sys.modules[_EXTENSION] = _stand_in()
+        try:
+            return importlib.import_module("torchaudio")
+        except BaseException:
+            sys.modules.pop(_EXTENSION, None)
+            raise
+
+
+torchaudio = import_torchaudio()
