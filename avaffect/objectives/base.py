@@ -55,6 +55,9 @@ class Objective(nn.Module):
 
     phases: tuple[str, ...] = ("main",)
     coupled: bool = False
+    # Adam's constants; those of torch unless a paper has others.
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
 
     def __init__(self, weights: dict[str, float] | None = None) -> None:
         super().__init__()

@@ -1,0 +1,148 @@
+"""Batches: bucketed by length within shuffled pools, capped by padded seconds.
+
+Utterances of like length share a batch, so that little of it is padding, yet every epoch mixes
+them anew: all are shuffled, cut into pools of some fifty batches, sorted by length within a pool,
+cut into batches, and the batches shuffled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avaffect.core import seeds
+from avaffect.core.batch import Batch
+from avaffect.data.dataset import Dataset
+
+POOL_BATCHES = 50
+
+
+@dataclass
+class Bucketed:
+    """An epoch's batches over a dataset: what the training loop asks for.
+
+    batch_seconds caps the padded length (utterances x longest), batch_utterances their number.
+    """
+
+    dataset: Dataset
+    batch_seconds: float
+    batch_utterances: int
+    seed: int = 0
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        return plan_batches(
+            self.dataset.batch_durations(),
+            self.batch_seconds,
+            self.batch_utterances,
+            seeds.generator(self.seed, "batches", epoch),
+        )
+
+    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
+        return self.dataset.batch(indices, epoch)
+
+
+@dataclass
+class Paired:
+    """SAAML's batches: k labelled utterances of A, and for each the one drawn from B.
+
+    pairs (A, draws) int64: for each utterance of `queries`, indices into `pool`; epoch e uses draw
+    e mod draws, so that each epoch has its fresh one-to-one retrieval. The label of A is the
+    pseudo-label of B. domain: 0 for A, 1 for B.
+    """
+
+    queries: Dataset
+    pool: Dataset
+    pairs: np.ndarray
+    batch_seconds: float
+    batch_utterances: int
+    seed: int = 0
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        drawn = self.pool.batch_durations()[self._drawn(epoch)]
+        longest = np.maximum(self.queries.batch_durations(), drawn)
+        return plan_batches(
+            longest,
+            self.batch_seconds / 2,
+            max(1, self.batch_utterances // 2),
+            seeds.generator(self.seed, "batches", epoch),
+        )
+
+    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
+        source = self.queries.batch(indices, epoch)
+        target = self.pool.batch(self._drawn(epoch)[indices], epoch)
+        target.labels = source.labels
+        return join(source, target)
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        return self.pairs[:, epoch % self.pairs.shape[1]]
+
+
+def plan_batches(
+    durations: np.ndarray,
+    batch_seconds: float,
+    batch_utterances: int,
+    generator: np.random.Generator,
+) -> list[np.ndarray]:
+    """Indices of each batch of one epoch. Every utterance is in exactly one; empty ones in none."""
+    order = generator.permutation(np.flatnonzero(durations > 0))
+    if not len(order):
+        return []
+    mean = float(durations[order].mean())
+    pool = POOL_BATCHES * max(1, min(batch_utterances, int(batch_seconds / mean)))
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), pool):
+        part = order[start : start + pool]
+        part = part[np.argsort(durations[part], kind="stable")]
+        batches += _cut(part, durations, batch_seconds, batch_utterances)
+    return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def _cut(
+    part: np.ndarray, durations: np.ndarray, batch_seconds: float, batch_utterances: int
+) -> list[np.ndarray]:
+    """Cut a sorted pool from its longest end, so that the longest utterance sets each batch."""
+    batches = []
+    stop = len(part)
+    while stop > 0:
+        fitting = max(1, int(batch_seconds / durations[part[stop - 1]]))
+        start = max(0, stop - min(fitting, batch_utterances))
+        batches.append(part[start:stop])
+        stop = start
+    return batches
+
+
+def sequential_batches(
+    durations: np.ndarray, batch_seconds: float, batch_utterances: int
+) -> list[np.ndarray]:
+    """Every utterance once, the longest first, for extraction; the order is nobody's concern."""
+    part = np.argsort(durations, kind="stable")
+    return _cut(part, durations, batch_seconds, batch_utterances) if len(part) else []
+
+
+def useful_share(durations: np.ndarray, batches: list[np.ndarray]) -> float:
+    """Share of padded batch time that is not padding."""
+    padded = sum(len(batch) * float(durations[batch].max()) for batch in batches)
+    return float(sum(durations[batch].sum() for batch in batches)) / padded if padded else 1.0
+
+
+def join(source: Batch, target: Batch) -> Batch:
+    """Two batches as one, streams padded alike; domain 0 for the first, 1 for the second."""
+    joined = Batch(ids=source.ids + target.ids, rates={**source.rates})
+    for name in source.streams:
+        first, second = source.streams[name], target.streams[name]
+        longest = max(first.shape[1], second.shape[1])
+        joined.streams[name] = np.concatenate([_padded(first, longest), _padded(second, longest)])
+        joined.lengths[name] = np.concatenate([source.lengths[name], target.lengths[name]])
+        joined.present[name] = np.concatenate([source.present[name], target.present[name]])
+    joined.labels = {
+        name: np.concatenate([values, target.labels[name]])
+        for name, values in source.labels.items()
+    }
+    joined.domain = np.repeat(np.array([0, 1], dtype=np.int64), [len(source), len(target)])
+    return joined
+
+
+def _padded(values: np.ndarray, steps: int) -> np.ndarray:
+    width = [(0, 0), (0, steps - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
+    return np.pad(values, width)

@@ -1,0 +1,183 @@
+"""Utterances of one or more stores as batches of padded NumPy arrays.
+
+Segments and crops in time only; random views are the objectives' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avaffect.core import seeds
+from avaffect.core.batch import Batch
+from avaffect.core.errors import DataError
+from avaffect.data.store import Store
+
+# Crops start on this grid, on which steps of 16 kHz, 100, 50 and 25 Hz all fall.
+CROP_GRID_S = 0.04
+
+
+@dataclass
+class Column:
+    """Where one stream of each utterance lies: stores[store_of[i]], row row_of[i]; -1 = missing."""
+
+    stores: list[Store]
+    store_of: np.ndarray
+    row_of: np.ndarray
+    rate_hz: float
+
+
+@dataclass
+class Dataset:
+    """N utterances whose streams may lie in different stores (media here, units there).
+
+    ids: N texts, unique; columns: stream name -> Column; labels: name -> (N,) or (N, C) arrays;
+    crop_s: longer utterances are cropped, at a place drawn from (seed, epoch, id); None: whole.
+    """
+
+    ids: list[str]
+    columns: dict[str, Column]
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+    crop_s: float | None = None
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def steps(self, stream: str) -> np.ndarray:
+        """(N,) int64 steps of a stream, 0 where missing."""
+        column = self.columns[stream]
+        found = np.zeros(len(self.ids), dtype=np.int64)
+        for index, store in enumerate(column.stores):
+            mine = column.store_of == index
+            found[mine] = store.lengths(stream)[column.row_of[mine]]
+        return found
+
+    def durations(self) -> np.ndarray:
+        """(N,) seconds of the longest stream of each utterance, uncropped."""
+        found = np.zeros(len(self.ids))
+        for name, column in self.columns.items():
+            np.maximum(found, self.steps(name) / column.rate_hz, out=found)
+        return found
+
+    def batch_durations(self) -> np.ndarray:
+        """(N,) seconds that each utterance takes in a batch: cropped."""
+        durations = self.durations()
+        return durations if self.crop_s is None else np.minimum(durations, self.crop_s)
+
+    def read(self, stream: str, index: int, start_s: float = 0.0) -> np.ndarray:
+        """One utterance's stream from `start_s` on, cropped: a view where the store is mapped."""
+        column = self.columns[stream]
+        if column.store_of[index] < 0:
+            spec = column.stores[0].streams[stream]
+            return np.zeros((0, *spec.shape), dtype=spec.dtype)
+        values = column.stores[column.store_of[index]].read(stream, column.row_of[index])
+        if self.crop_s is None:
+            return values
+        start = round(start_s * column.rate_hz)
+        return values[start : start + round(self.crop_s * column.rate_hz)]
+
+    def batch(self, indices: np.ndarray | Sequence[int], epoch: int = 0) -> Batch:
+        """The utterances of `indices`, each stream padded with zeros to its longest."""
+        indices = np.asarray(indices)
+        starts = [self._crop_start(int(index), epoch) for index in indices]
+        batch = Batch(ids=[self.ids[index] for index in indices])
+        for name, column in self.columns.items():
+            pieces = [self.read(name, int(i), s) for i, s in zip(indices, starts)]
+            lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+            padded = np.zeros(
+                (len(pieces), int(lengths.max(initial=0)), *pieces[0].shape[1:]),
+                dtype=pieces[0].dtype,
+            )
+            for row, piece in enumerate(pieces):
+                padded[row, : len(piece)] = piece
+            batch.streams[name] = padded
+            batch.lengths[name] = lengths
+            batch.present[name] = lengths > 0
+            batch.rates[name] = column.rate_hz
+        batch.labels = {name: values[indices] for name, values in self.labels.items()}
+        return batch
+
+    def subset(self, indices: np.ndarray) -> Dataset:
+        """The utterances of `indices`, in that order."""
+        return Dataset(
+            ids=[self.ids[index] for index in indices],
+            columns={
+                name: Column(c.stores, c.store_of[indices], c.row_of[indices], c.rate_hz)
+                for name, c in self.columns.items()
+            },
+            labels={name: values[indices] for name, values in self.labels.items()},
+            crop_s=self.crop_s,
+            seed=self.seed,
+        )
+
+    def _crop_start(self, index: int, epoch: int) -> float:
+        if self.crop_s is None:
+            return 0.0
+        spare = int((self._durations_once()[index] - self.crop_s) / CROP_GRID_S)
+        if spare <= 0:
+            return 0.0
+        draw = seeds.generator(self.seed, "crop", epoch, self.ids[index])
+        return float(draw.integers(0, spare + 1)) * CROP_GRID_S
+
+    def _durations_once(self) -> np.ndarray:
+        if not hasattr(self, "_durations"):
+            self._durations = self.durations()
+        return self._durations
+
+
+def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Column:
+    """Finds `ids` in the stores that hold `stream`; utterances in none of them are missing there.
+
+    Raises DataError where no store has the stream, or two disagree about its rate.
+    """
+    holders = [store for store in stores if stream in store.streams]
+    if not holders:
+        names = ", ".join(str(store.path) for store in stores)
+        raise DataError(f"no stream {stream!r} in {names}")
+    rates = {store.streams[stream].rate_hz for store in holders}
+    if len(rates) > 1:
+        raise DataError(
+            f"{holders[0].path} and {holders[1].path} hold {stream!r} at different rates: "
+            + " and ".join(f"{rate:g} Hz" for rate in sorted(rates))
+        )
+    store_of = np.full(len(ids), -1, dtype=np.int64)
+    row_of = np.full(len(ids), -1, dtype=np.int64)
+    for number, store in enumerate(holders):
+        rows = np.array([store.rows.get(identifier, -1) for identifier in ids], dtype=np.int64)
+        found = (rows >= 0) & (store_of < 0)
+        store_of[found] = number
+        row_of[found] = rows[found]
+    return Column(holders, store_of, row_of, rates.pop())
+
+
+def dataset_of(
+    stores: Sequence[Store],
+    ids: Sequence[str],
+    streams: Sequence[str],
+    *,
+    others: Sequence[Store] = (),
+    labels: dict[str, np.ndarray] | None = None,
+    crop_s: float | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The utterances `ids` with `streams` looked up in `stores`, then in `others` (units)."""
+    everywhere = [*stores, *others]
+    columns = {name: column_of(everywhere, ids, name) for name in streams}
+    return Dataset(list(ids), columns, dict(labels or {}), crop_s, seed)
+
+
+def unique_ids(stores: Sequence[Store]) -> list[str]:
+    """The ids of all stores in order; DataError names two stores that share one."""
+    owner: dict[str, Store] = {}
+    for store in stores:
+        for identifier in store.ids:
+            if identifier in owner:
+                raise DataError(
+                    f"{owner[identifier].path} and {store.path} both hold the id {identifier}; "
+                    "ids are unique across the stores of a role"
+                )
+            owner[identifier] = store
+    return list(owner)

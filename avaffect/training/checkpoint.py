@@ -1,0 +1,84 @@
+"""Writing and reading checkpoints: one safetensors file, no pickle; see avaffect-checkpoint(5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from avaffect.core import checkpoint_header
+from avaffect.core.atomic import atomic_path
+from avaffect.core.checkpoint_header import FORMAT, METADATA_KEY, VERSION, Header
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import canonical_json
+
+SAFETENSORS_DTYPE = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+
+
+def save(path: Path, kind: str, tensors: dict[str, Tensor], **facts: Any) -> str:
+    """Write a checkpoint atomically; returns its content id.
+
+    kind: encoder, projector, quantiser or classifier. facts: further header keys (model, labels,
+    preprocessing, provenance, parents, metrics), JSON-able.
+    """
+    whole = {
+        name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()
+    }
+    header: Header = {"format": FORMAT, "version": VERSION, "kind": kind, **facts}
+    header["content_id"] = checkpoint_header.checkpoint_content_id(
+        header,
+        (
+            (
+                name,
+                SAFETENSORS_DTYPE[whole[name].dtype],
+                list(whole[name].shape),
+                whole[name].reshape(-1).view(torch.uint8).numpy().tobytes(),
+            )
+            for name in sorted(whole)
+        ),
+    )
+    with atomic_path(path) as temporary:
+        save_file(whole, temporary, metadata={METADATA_KEY: canonical_json(header)})
+    return header["content_id"]
+
+
+def load(
+    path: Path, expect: str | tuple[str, ...] | None = None
+) -> tuple[Header, dict[str, Tensor]]:
+    """Header and tensors of a checkpoint; DataError where its kind is not the expected one."""
+    header = checkpoint_header.read_header(path)
+    expected = (expect,) if isinstance(expect, str) else expect
+    if expected and header["kind"] not in expected:
+        raise DataError(f"{path} holds a {header['kind']}; a {' or '.join(expected)} is needed")
+    try:
+        return header, load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path, prefix: str = "") -> None:
+    """Load the tensors under `prefix` into a module; DataError names what does not fit."""
+    chosen = {
+        name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
+    }
+    own = module.state_dict()
+    missing = sorted(own.keys() - chosen.keys())
+    shapes = sorted(n for n in own.keys() & chosen.keys() if own[n].shape != chosen[n].shape)
+    if missing or shapes:
+        raise DataError(
+            f"{path} does not fit the model it says it holds: "
+            + "; ".join(
+                f"{what} {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+                for what, names in (("missing", missing), ("other shapes:", shapes))
+                if names
+            )
+        )
+    module.load_state_dict({name: chosen[name] for name in own})

@@ -1,0 +1,78 @@
+"""Where training runs: one process, torchrun or srun, through lightning-fabric."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
+
+PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, otherwise the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: no CUDA device is available here")
+    return device
+
+
+def make_fabric(device_name: str, precision: str) -> Fabric:
+    """A launched Fabric for the processes that torchrun or srun started, or for this one alone."""
+    device = resolve_device(device_name)
+    local, nodes = _world()
+    # Hints on how to start jobs, once per process, are noise in a pipe.
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    many = local * nodes > 1
+    devices: int | list[int] = local
+    if device.type == "cuda" and not many:
+        devices = [device.index or 0]
+    with warnings.catch_warnings():
+        # Whether srun could have been used is the user's business.
+        warnings.filterwarnings("ignore", message=".*srun.*")
+        fabric = Fabric(
+            accelerator=device.type,
+            devices=devices,
+            num_nodes=nodes,
+            # Terms left out of a loss, or dropped layers, leave parameters without a gradient.
+            strategy=DDPStrategy(find_unused_parameters=True) if many else "auto",
+            precision=PRECISION[precision],
+        )
+        fabric.launch()
+    return fabric
+
+
+def _world() -> tuple[int, int]:
+    """(processes per node, nodes) as torchrun or srun set them."""
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        local = int(environment["LOCAL_WORLD_SIZE"])
+        return local, int(environment["WORLD_SIZE"]) // local
+    # SLURM_STEP_NUM_TASKS is set by srun for its step; sbatch's own shell has no such step.
+    if "SLURM_PROCID" in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
+        return int(environment["SLURM_STEP_NUM_TASKS"]) // nodes, nodes
+    return 1, 1
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch's arrays as tensors on `device`."""
+
+    def move(array: np.ndarray | torch.Tensor) -> torch.Tensor:
+        tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+        return tensor.to(device, non_blocking=True)
+
+    return batch.map(move)

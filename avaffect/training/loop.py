@@ -1,0 +1,395 @@
+"""The one training loop, for every objective.
+
+Everything random is a function of (seed, step), every batch of (seed, epoch): a run killed at any
+step and resumed from its state therefore ends as the undisturbed run does, bit for bit on the CPU
+at equal thread counts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from avaffect.core import seeds
+from avaffect.core.batch import Batch
+from avaffect.core.errors import AvaffectError, Preempted, UsageError
+from avaffect.core.progress import Progress
+from avaffect.core.signals import PreemptionFlag, preemption_flag
+from avaffect.objectives.base import Context, Objective
+from avaffect.settings.training import TrainingSettings
+from avaffect.training import state as states
+from avaffect.training.device import to_device
+from avaffect.training.meter import Meter, Metrics
+from avaffect.training.schedules import learning_rate_factor
+
+
+class Batches(Protocol):
+    """What the loop asks of the data (avaffect.data.batches fulfils it)."""
+
+    def plan(self, epoch: int) -> Sequence[np.ndarray]:
+        """The indices of every batch of an epoch, in order; a pure function of the epoch."""
+
+    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
+        """The batch of these indices, padded, as NumPy arrays."""
+
+
+@dataclass
+class Run:
+    """One run of training: where its state and history live, and what to keep.
+
+    folder    for the state (None: nothing is saved, for short runs inside another command)
+    history   metrics file, appended to as training goes (None: none)
+    tags      written into every line of the history (run, fold)
+    evaluate  called after each epoch; its metrics go to the history
+    select    metric of `evaluate` whose best epoch's weights are kept at the end
+    """
+
+    seed: int
+    folder: Path | None = None
+    history: Path | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+    evaluate: Callable[[Objective], Metrics] | None = None
+    select: str | None = None
+
+
+@dataclass
+class Outcome:
+    """first, last: losses and metrics of the first and last logged step; best: the kept epoch's."""
+
+    steps: int
+    first: Metrics
+    last: Metrics
+    best: Metrics
+
+
+def train(
+    objective: Objective,
+    batches: Batches,
+    settings: TrainingSettings,
+    run: Run,
+    fabric: Fabric,
+    progress: Progress,
+) -> Outcome:
+    """Train `objective` in place.
+
+    Raises Preempted when a signal asked to stop (state saved), UsageError for settings that the
+    objective cannot honour, AvaffectError when a loss is no number.
+    """
+    if objective.coupled and (settings.accumulate > 1 or fabric.world_size > 1):
+        raise UsageError(
+            f"{type(objective).__name__} ties the utterances of a batch together: it takes "
+            "neither --accumulate nor several processes; use a larger --batch-utterances"
+        )
+    with preemption_flag() as flag:
+        trainer = _Trainer(objective, batches, settings, run, fabric, progress, flag)
+        return trainer.run_all()
+
+
+class _Trainer:
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Batches,
+        settings: TrainingSettings,
+        run: Run,
+        fabric: Fabric,
+        progress: Progress,
+        flag: PreemptionFlag,
+    ) -> None:
+        self.objective, self.batches, self.settings = objective, batches, settings
+        self.run, self.fabric, self.progress, self.flag = run, fabric, progress, flag
+        self.step = self.epoch = self.position = 0
+        self.first: Metrics = {}
+        self.last: Metrics = {}
+        self.best_metrics: Metrics = {}
+        self.best: dict[str, Tensor] = {}
+        self.history_bytes = 0
+        self.meter = Meter()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.objective.to(self.fabric.device)
+        optimisers = {phase: self._optimiser(phase) for phase in self.objective.phases}
+        self._resume(optimisers)
+        self.module, *wrapped = self.fabric.setup(self.objective, *optimisers.values())
+        self.optimisers = dict(zip(optimisers, wrapped))
+
+    def _optimiser(self, phase: str) -> torch.optim.Optimizer:
+        settings = self.settings
+        groups = [
+            {
+                "params": group.parameters,
+                "name": group.name,
+                "lr": group.options.get("lr", settings.learning_rate),
+                "weight_decay": group.options.get("weight_decay", settings.weight_decay),
+            }
+            for group in self.objective.parameter_groups(phase)
+            if group.parameters
+        ]
+        for group in groups:
+            group["peak_lr"] = group["lr"]
+        # Adam with decoupled weight decay: without decay, plain Adam.
+        return torch.optim.AdamW(groups, betas=self.objective.betas, eps=self.objective.epsilon)
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run_all(self) -> Outcome:
+        epochs, steps = self._length()
+        what = " ".join(["training", *(f"{k} {v}" for k, v in self.run.tags.items())])
+        self.progress.start(what, steps or epochs, "steps" if steps else "epochs")
+        self.progress.advance(self.step if steps else self.epoch)
+        while not self._finished(epochs, steps):
+            plan = self.batches.plan(self.epoch)
+            if not plan:
+                raise AvaffectError("there is no utterance to train on")
+            self._train_epoch(plan, epochs, steps)
+            if not self._finished_epoch(plan):
+                break
+            self.epoch, self.position = self.epoch + 1, 0
+            self._evaluate()
+            if not steps:
+                self.progress.advance(1, **self.last)
+        self._flush()
+        self.progress.finish()
+        if self.best:
+            self._restore_best()
+        return Outcome(self.step, self.first, self.last, self.best_metrics)
+
+    def _length(self) -> tuple[int | None, int | None]:
+        settings = self.settings
+        if (settings.epochs is None) == (settings.steps is None):
+            raise UsageError("give one of --epochs and --steps")
+        if (settings.epochs or settings.steps or 0) < 1 or settings.accumulate < 1:
+            raise UsageError("--epochs, --steps and --accumulate are at least 1")
+        return settings.epochs, settings.steps
+
+    def _finished(self, epochs: int | None, steps: int | None) -> bool:
+        return self.step >= steps if steps else self.epoch >= (epochs or 0)
+
+    def _finished_epoch(self, plan: Sequence[np.ndarray]) -> bool:
+        return self.position >= len(plan)
+
+    def _train_epoch(
+        self, plan: Sequence[np.ndarray], epochs: int | None, steps: int | None
+    ) -> None:
+        size = self.settings.accumulate
+        while self.position < len(plan) and not (steps and self.step >= steps):
+            if steps:
+                done = self.step / steps
+            else:
+                done = (self.epoch + self.position / len(plan)) / (epochs or 1)
+            group = plan[self.position : self.position + size]
+            for phase in self.objective.phases:
+                self._optimise(group, phase, done)
+            self.step += 1
+            self.position += len(group)
+            if self.step % self.settings.log_every == 0 or self.step == 1:
+                self._flush()
+            if steps:
+                self.progress.advance(1, **self.last)
+            self._save_if_due()
+
+    def _optimise(self, group: Sequence[np.ndarray], phase: str, done: float) -> None:
+        """One optimiser step over micro-batches; counts are known whole before any division."""
+        factor = learning_rate_factor(self.settings.schedule, done, self.settings.warmup)
+        optimiser = self.optimisers[phase]
+        for parameters in optimiser.param_groups:
+            parameters["lr"] = parameters["peak_lr"] * factor
+        parts = [self._part(indices) for indices in group]
+        counts = None
+        if len(parts) > 1:
+            counts = self._reduce(
+                _sum_counts(
+                    [
+                        _scaled(
+                            self.objective.counts(batch, self._context(micro, done), phase), share
+                        )
+                        for micro, (batch, share) in enumerate(parts)
+                    ]
+                )
+            )
+        for micro, (batch, share) in enumerate(parts):
+            with self.fabric.no_backward_sync(self.module, enabled=micro + 1 < len(parts)):
+                self._backward(batch, share, micro, phase, done, counts)
+        context = self._context(0, done)
+        self.objective.before_step(context, phase)
+        if self.settings.clip > 0:
+            self.fabric.clip_gradients(self.module, optimiser, max_norm=self.settings.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        self.objective.after_step(context, phase)
+        self.meter.note("learning_rate", optimiser.param_groups[0]["lr"])
+
+    def _backward(
+        self,
+        batch: Batch,
+        share: float,
+        micro: int,
+        phase: str,
+        done: float,
+        counts: dict[str, float] | None,
+    ) -> None:
+        context = self._context(micro, done)
+        # Dropout draws from torch's global state: a function of the step, like every other draw.
+        torch.manual_seed(seeds.derive(self.run.seed, "dropout", *self._place(micro)))
+        self.module.train()
+        step = self.module(batch, context, phase)
+        if counts is None:
+            counts = self._reduce(
+                {name: float(count) * share for name, (_, count) in step.losses.items()}
+            )
+        total = torch.zeros((), device=self.fabric.device)
+        for name, (value, _) in step.losses.items():
+            weight = self.objective.weights.get(name, 1.0)
+            if weight and counts[name]:
+                # DDP averages gradients over ranks; the sum is what the counts are for.
+                total = total + weight * value * (share * self.fabric.world_size / counts[name])
+        if not torch.isfinite(total):
+            raise AvaffectError(
+                f"the loss is {float(total)} at step {self.step} "
+                f"({', '.join(f'{n} {float(v):.4g}' for n, (v, _) in step.losses.items())}); try "
+                "a lower --learning-rate or --precision 32. The batch: " + " ".join(batch.ids[:8])
+            )
+        if total.requires_grad:
+            self.fabric.backward(total)
+        for name, (value, count) in {**step.losses, **step.metrics}.items():
+            self.meter.add(name, value * share, count * share)
+
+    def _part(self, indices: np.ndarray) -> tuple[Batch, float]:
+        """This rank's part of a batch; a rank for which nothing is left repeats one, unweighed."""
+        own = indices[self.fabric.global_rank :: self.fabric.world_size]
+        share = 1.0 if len(own) else 0.0
+        batch = self.batches.batch(own if len(own) else indices[:1], self.epoch)
+        return to_device(batch, self.fabric.device), share
+
+    def _context(self, micro: int, done: float) -> Context:
+        generator = torch.Generator()
+        generator.manual_seed(seeds.derive(self.run.seed, "context", *self._place(micro)))
+        return Context(step=self.step, epoch=self.epoch, progress=done, generator=generator)
+
+    def _place(self, micro: int) -> tuple[int, int, int]:
+        return self.step, self.fabric.global_rank, micro
+
+    def _reduce(self, counts: dict[str, float]) -> dict[str, float]:
+        if self.fabric.world_size == 1:
+            return counts
+        names = sorted(counts)
+        values = torch.tensor([counts[name] for name in names], device=self.fabric.device)
+        reduced = self.fabric.all_reduce(values, reduce_op="sum")
+        return dict(zip(names, reduced.tolist()))  # type: ignore[union-attr]
+
+    # -- evaluation, history, state ------------------------------------------------------------
+
+    def _evaluate(self) -> None:
+        if self.run.evaluate is None:
+            return
+        self.objective.eval()
+        with torch.no_grad():
+            metrics = self.run.evaluate(self.objective)
+        self._write({"epoch": self.epoch, **metrics})
+        name = self.run.select
+        if name is None or name not in metrics:
+            return
+        # The first of equally good epochs is kept.
+        if not self.best_metrics or metrics[name] > self.best_metrics[name]:
+            self.best_metrics = {**metrics, "epoch": float(self.epoch)}
+            self.best = {
+                key: tensor.detach().clone()
+                for key, tensor in states.trained_tensors(self.objective).items()
+            }
+
+    def _restore_best(self) -> None:
+        own = states.trained_tensors(self.objective)
+        with torch.no_grad():
+            for name, tensor in self.best.items():
+                own[name].copy_(tensor)
+
+    def _flush(self) -> None:
+        """Write the means since the last line to the history."""
+        metrics = self.meter.means(self._reduce)
+        if not metrics:
+            return
+        self.first = self.first or metrics
+        self.last = metrics
+        self._write({"step": self.step, "epoch": self.epoch, **metrics})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.run.history is None or self.fabric.global_rank:
+            return
+        text = json.dumps({**self.run.tags, **line, "seconds": round(time.perf_counter(), 3)})
+        with self.run.history.open("ab") as stream:
+            stream.write(text.encode() + b"\n")
+            self.history_bytes = stream.tell()
+
+    def _save_if_due(self) -> None:
+        raised = bool(self.flag)
+        if self.fabric.world_size > 1:
+            # Ranks stop together: the signal may have reached one of them alone.
+            raised = bool(self._reduce({"raised": float(raised)})["raised"])
+        if self.run.folder is None:
+            return
+        if raised or self.step % self.settings.save_every == 0:
+            if raised:
+                self._flush()
+            self._save()
+        if raised:
+            raise Preempted(
+                f"stopped by {self.flag.raised or 'another rank'} at step {self.step}; the same "
+                "command resumes"
+            )
+
+    def _save(self) -> None:
+        if self.fabric.global_rank == 0 and self.run.folder is not None:
+            position = {
+                "step": self.step,
+                "epoch": self.epoch,
+                "position": self.position,
+                "first": self.first,
+                "last": self.last,
+                "best": self.best_metrics,
+                "history_bytes": self.history_bytes,
+                "meter": self.meter.state(),
+            }
+            states.save_state(self.run.folder, self.objective, self.optimisers, position, self.best)
+        self.fabric.barrier()
+
+    def _resume(self, optimisers: dict[str, torch.optim.Optimizer]) -> None:
+        found = (
+            states.load_state(self.run.folder, self.objective, optimisers)
+            if (self.run.folder)
+            else None
+        )
+        history = self.run.history
+        if found is None:
+            self.history_bytes = history.stat().st_size if history and history.exists() else 0
+            return
+        position, self.best = found
+        self.best = {name: tensor.to(self.fabric.device) for name, tensor in self.best.items()}
+        self.step, self.epoch = position["step"], position["epoch"]
+        self.position = position["position"]
+        self.first, self.last = position["first"], position["last"]
+        self.best_metrics, self.history_bytes = position["best"], position["history_bytes"]
+        self.meter.restore(position["meter"])
+        if history and history.exists() and self.fabric.global_rank == 0:
+            # What was logged after the state was saved will be logged again.
+            with history.open("ab") as stream:
+                stream.truncate(min(self.history_bytes, history.stat().st_size))
+        self.progress.say(f"resumed at step {self.step}, epoch {self.epoch}")
+
+
+def _scaled(counts: dict[str, float], share: float) -> dict[str, float]:
+    return {name: float(count) * share for name, count in counts.items()}
+
+
+def _sum_counts(parts: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
