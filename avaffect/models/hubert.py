@@ -1,0 +1,161 @@
+"""Audio HuBERT (Hsu et al. 2021) under its published parameter names.
+
+The head of the pre-training (`final_proj`, `label_embs_concat`) belongs to the objective.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.gradient_reversal import scale_gradient
+from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
+from avaffect.models.waveform import (
+    PUBLISHED_CONVOLUTIONS,
+    LogMelConvolution,
+    WaveformConvolutions,
+    normalise_waveform,
+    valid_steps,
+)
+from avaffect.signal.features import unit_scale
+
+
+@dataclass(frozen=True)
+class HubertConfiguration:
+    """A whole model, JSON-able through dataclasses.asdict and `from_dict`.
+
+    front_end       "waveform": convolutions over samples; "logmel": log-mel bands and one
+                    convolution to conv_layers[0][0] channels
+    conv_layers     (channels, kernel, stride) of each convolution over samples
+    conv_norm       "group" or "layer", see WaveformConvolutions
+    normalise       waveforms get mean 0 and variance 1 first
+    feature_grad_mult  factor on the gradient that reaches the front-end
+    final_dim       size of the space in which pre-training compares frames with classes
+    """
+
+    transformer: TransformerConfiguration = field(default_factory=TransformerConfiguration)
+    front_end: str = "waveform"
+    conv_layers: tuple[tuple[int, int, int], ...] = PUBLISHED_CONVOLUTIONS
+    conv_norm: str = "group"
+    conv_bias: bool = False
+    normalise: bool = False
+    input_dropout: float = 0.1
+    feature_grad_mult: float = 0.1
+    final_dim: int = 256
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> HubertConfiguration:
+        """The inverse of dataclasses.asdict, also after a trip through JSON."""
+        return cls(
+            **{
+                **values,
+                "transformer": TransformerConfiguration(**values["transformer"]),
+                "conv_layers": tuple(tuple(layer) for layer in values["conv_layers"]),
+            }
+        )
+
+
+_BASE = HubertConfiguration()
+_LARGE = HubertConfiguration(
+    TransformerConfiguration(
+        24, 1024, 4096, 16, pre_norm=True, dropout=0.0, attention_dropout=0.0, layerdrop=0.0
+    ),
+    conv_norm="layer",
+    conv_bias=True,
+    normalise=True,
+    input_dropout=0.0,
+    feature_grad_mult=1.0,
+    final_dim=768,
+)
+_NANO = HubertConfiguration(
+    TransformerConfiguration(4, 128, 512, 4, pre_norm=True, position_kernel=32, layerdrop=0.0),
+    front_end="logmel",
+    conv_layers=((128, 3, 2),),
+    feature_grad_mult=1.0,
+    final_dim=64,
+)
+_TINY = replace(
+    _BASE,
+    transformer=TransformerConfiguration(2, 64, 128, 4),
+    conv_layers=tuple((32, kernel, stride) for _, kernel, stride in PUBLISHED_CONVOLUTIONS),
+    final_dim=32,
+)
+PRESETS: dict[str, HubertConfiguration] = {
+    "nano": _NANO,
+    "tiny": _TINY,
+    "base": _BASE,
+    "large": _LARGE,
+}
+
+
+class Hubert(Encoder):
+    """Frames at 50 Hz from 16 kHz waveforms.
+
+    A waveform of S samples gives 1 + (S - 400) // 320 frames, none when it is shorter than 400.
+    """
+
+    streams = ("waveform",)
+    rate_hz = 50.0
+
+    def __init__(self, configuration: HubertConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.dim = c.transformer.dim
+        self.feature_extractor: WaveformConvolutions | LogMelConvolution
+        if c.front_end == "waveform":
+            self.feature_extractor = WaveformConvolutions(c.conv_layers, c.conv_norm, c.conv_bias)
+        elif c.front_end == "logmel":
+            self.feature_extractor = LogMelConvolution(c.conv_layers[0][0])
+        else:
+            raise ValueError(f"front_end {c.front_end!r}: expected 'waveform' or 'logmel'")
+        self.layer_norm = nn.LayerNorm(self.feature_extractor.dim)
+        self.post_extract_proj = nn.Linear(self.feature_extractor.dim, self.dim)
+        self.input_dropout = nn.Dropout(c.input_dropout)
+        self.mask_emb = nn.Parameter(torch.rand(self.dim))
+        self.encoder = TransformerEncoder(c.transformer)
+
+    def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
+        """(B,) frames for lengths["waveform"] (B,) samples"""
+        return self.feature_extractor.frame_count(lengths["waveform"])
+
+    def features(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Local features before any context.
+
+        waveform (B, S) int16, or float with full scale at 1.0; lengths (B,) valid samples.
+        Returns features (B, T, C), not normalised, zero in padding, and their lengths (B,).
+        """
+        waveform = unit_scale(waveform)
+        if self.configuration.normalise:
+            waveform = normalise_waveform(waveform, lengths)
+        features = self.feature_extractor(waveform, lengths)
+        features = scale_gradient(features, self.configuration.feature_grad_mult)
+        frames = self.feature_extractor.frame_count(lengths)
+        return features * valid_steps(frames, features.shape[1])[..., None], frames
+
+    def contextualise(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        mask: Tensor | None = None,
+        layer: int | None = None,
+    ) -> Frames:
+        """Frames in context, from what `features` returned.
+
+        mask (B, T) bool: frames hidden behind the mask embedding. layer as in `forward`.
+        """
+        x = self.input_dropout(self.post_extract_proj(self.layer_norm(features)))
+        if mask is not None:
+            x = torch.where(mask[..., None], self.mask_emb.to(x.dtype), x)
+        values = self.encoder(x, valid_steps(lengths, x.shape[1]), layer)
+        return Frames(values.float(), lengths)
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Frames:
+        """Frames of the last layer, or raw output of layer 1, 2, … (UsageError past the last)."""
+        features, lengths = self.features(batch.streams["waveform"], batch.lengths["waveform"])
+        return self.contextualise(features, lengths, layer=layer)

@@ -1,0 +1,153 @@
+"""The Transformer encoder of HuBERT and AV-HuBERT, under their published parameter names.
+
+A convolution over time gives each frame its position; then self-attention layers, normalised
+after each sublayer (HuBERT base) or before it (`pre_norm`: HuBERT large, AV-HuBERT).
+Hsu et al. 2021 (HuBERT), Shi et al. 2022 (AV-HuBERT).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avaffect.core.errors import UsageError
+from avaffect.models.convolution import convolve
+
+
+@dataclass(frozen=True)
+class TransformerConfiguration:
+    """Sizes and regularisation; the defaults are those of the published base models."""
+
+    layers: int = 12
+    dim: int = 768
+    ffn_dim: int = 3072
+    heads: int = 12
+    pre_norm: bool = False
+    position_kernel: int = 128
+    position_groups: int = 16
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.0
+    layerdrop: float = 0.05
+
+
+class PositionalConvolution(nn.Module):
+    """Grouped convolution over time whose kernel is normalised for each tap (weight norm, dim 2).
+
+    weight_g (1, 1, K) and weight_v (dim, dim / groups, K) are plain parameters. An even kernel
+    gives one frame too many, and the last one is dropped.
+    """
+
+    def __init__(self, dim: int, kernel: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.bias = nn.Parameter(torch.zeros(dim))
+        direction = torch.randn(dim, dim // groups, kernel) * math.sqrt(4.0 / (kernel * dim))
+        self.weight_g = nn.Parameter(direction.norm(dim=(0, 1), keepdim=True))
+        self.weight_v = nn.Parameter(direction)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, dim) -> (B, T, dim)"""
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
+        padding = weight.shape[-1] // 2
+        y = convolve(x.transpose(1, 2), weight, self.bias, padding=padding, groups=self.groups)
+        return F.gelu(y[..., : x.shape[1]]).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over the valid frames of each utterance."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, dim)
+        self.v_proj = nn.Linear(dim, dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """x (B, T, dim), bias (B, 1, 1, T) added to the scores of each key -> (B, T, dim)"""
+        shape = (*x.shape[:2], self.heads, -1)
+        q, k, v = (
+            projection(x).view(shape).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        dropout = self.dropout if self.training else 0.0
+        if bias is not None:
+            bias = bias.to(q.dtype)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
+class TransformerLayer(nn.Module):
+    def __init__(self, configuration: TransformerConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.pre_norm = c.pre_norm
+        self.self_attn = SelfAttention(c.dim, c.heads, c.attention_dropout)
+        self.self_attn_layer_norm = nn.LayerNorm(c.dim)
+        self.fc1 = nn.Linear(c.dim, c.ffn_dim)
+        self.fc2 = nn.Linear(c.ffn_dim, c.dim)
+        self.final_layer_norm = nn.LayerNorm(c.dim)
+        self.dropout = nn.Dropout(c.dropout)
+        self.activation_dropout = nn.Dropout(c.activation_dropout)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.fc2(self.activation_dropout(F.gelu(self.fc1(x)))))
+
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        if self.pre_norm:
+            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), bias))
+            return x + self._feed_forward(self.final_layer_norm(x))
+        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, bias)))
+        return self.final_layer_norm(x + self._feed_forward(x))
+
+
+class TransformerEncoder(nn.Module):
+    def __init__(self, configuration: TransformerConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.pos_conv = nn.Sequential(
+            PositionalConvolution(c.dim, c.position_kernel, c.position_groups)
+        )
+        self.layers = nn.ModuleList(TransformerLayer(c) for _ in range(c.layers))
+        self.layer_norm = nn.LayerNorm(c.dim)
+        self.dropout = nn.Dropout(c.dropout)
+        for module in self.layers.modules():
+            if isinstance(module, nn.Linear):
+                # 0.02 is the published figure at 768; narrower layers need larger weights.
+                nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / c.dim))
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor, valid: Tensor, layer: int | None = None) -> Tensor:
+        """x (B, T, dim), valid (B, T) bool -> (B, T, dim), zero where not valid.
+
+        `layer` n stops after the n-th layer (0: before the first) and leaves out the final
+        normalisation. In training each layer is skipped with probability `layerdrop`, drawn from
+        torch's CPU generator, as its dropout is on the CPU. Raises UsageError for a layer that
+        does not exist.
+        """
+        count = len(self.layers)
+        if layer is not None and not 0 <= layer <= count:
+            raise UsageError(f"layer {layer}: this encoder has layers 1 to {count}")
+        keep = valid[..., None].to(x.dtype)
+        x = x * keep
+        x = x + self.pos_conv(x)
+        if not self.configuration.pre_norm:
+            x = self.layer_norm(x)
+        x = self.dropout(x)
+        # A finite number, so that an utterance without a valid frame gives no NaN.
+        bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
+        layerdrop = self.configuration.layerdrop if self.training else 0.0
+        for module in self.layers[: count if layer is None else layer]:
+            if layerdrop == 0.0 or torch.rand(()).item() >= layerdrop:
+                x = module(x, bias)
+        if layer is None and self.configuration.pre_norm:
+            x = self.layer_norm(x)
+        return x * valid[..., None].to(x.dtype)
