@@ -1,0 +1,79 @@
+"""Small networks on the mean of an encoder's frames (SAAML, section 3 and implementation details).
+
+All take pooled features (B, D): Frames.mean() leaves padding out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from avaffect.models.standardisation import Standardisation
+
+
+@dataclass(frozen=True)
+class ProjectorConfiguration:
+    """dim of the encoder's frames; sizes of the two dense layers; classes of the classifier."""
+
+    dim: int
+    classes: int
+    hidden: int = 256
+    embedding: int = 32
+    dropout: float = 0.0
+
+
+class Projector(nn.Module):
+    """SAAML's Embedding Projector: two dense layers of {256, 32}, and a classifier upon them.
+
+    The standardisation of its input belongs to it. Its statistics are the source corpus's; they
+    may be replaced by those of the corpus at hand (`standardisation.set`).
+    """
+
+    def __init__(self, configuration: ProjectorConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.standardisation = Standardisation(c.dim)
+        self.dense = nn.Sequential(
+            nn.Linear(c.dim, c.hidden),
+            nn.ReLU(),
+            nn.Dropout(c.dropout),
+            nn.Linear(c.hidden, c.embedding),
+        )
+        self.classifier = nn.Linear(c.embedding, c.classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """pooled (B, dim) -> embeddings (B, embedding), not normalised"""
+        return self.dense(self.standardisation(pooled))
+
+
+@dataclass(frozen=True)
+class HeadConfiguration:
+    """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between."""
+
+    dim: int
+    outputs: int
+    hidden: int | None = None
+    dropout: float = 0.0
+
+
+class Head(nn.Module):
+    """Dense layers from pooled features to scores.
+
+    Hidden 100 is SAAML's emotion and domain classifier; no hidden layer its evaluation head.
+    """
+
+    def __init__(self, configuration: HeadConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        layers: list[nn.Module] = [nn.Dropout(c.dropout)]
+        if c.hidden is not None:
+            layers += [nn.Linear(c.dim, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)]
+        layers.append(nn.Linear(c.dim if c.hidden is None else c.hidden, c.outputs))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """pooled (B, dim) -> scores (B, outputs)"""
+        return self.layers(pooled)

@@ -1,0 +1,49 @@
+"""From the name and configuration in a checkpoint's header to an (untrained) module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from avaffect.core.errors import DataError
+from avaffect.models.heads import Head, HeadConfiguration, Projector, ProjectorConfiguration
+from avaffect.models.hubert import Hubert, HubertConfiguration
+from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
+
+Description = dict[str, Any]
+
+_BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
+    "hubert": lambda c: Hubert(HubertConfiguration.from_dict(c)),
+    "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
+    "projector": lambda c: Projector(ProjectorConfiguration(**c)),
+    "head": lambda c: Head(HeadConfiguration(**c)),
+}
+
+_NAMES = {Hubert: "hubert", Quantiser: "quantiser", Projector: "projector", Head: "head"}
+
+
+def describe(module: nn.Module) -> Description:
+    """{"name": ..., "configuration": {...}}, JSON-able, from which `build` makes its like.
+
+    Raises KeyError for a module that no checkpoint can hold.
+    """
+    return {"name": _NAMES[type(module)], "configuration": asdict(module.configuration)}
+
+
+def build(description: Description) -> nn.Module:
+    """The module of a description, with fresh weights.
+
+    Raises DataError where the name or a setting is unknown to this version.
+    """
+    name = description.get("name")
+    if name not in _BUILDERS:
+        raise DataError(
+            f"model {name!r} is unknown to this version (it knows {', '.join(_BUILDERS)})"
+        )
+    try:
+        return _BUILDERS[name](description["configuration"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"the configuration of this {name} does not fit: {error}") from error
