@@ -1,0 +1,139 @@
+"""`cluster`: mini-batch k-means of MFCC or of a model's layer."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.models import registry
+from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
+from avaffect.recipes import common, extraction
+from avaffect.recipes.extraction import Extractor
+from avaffect.settings.cluster import ClusterSettings
+from avaffect.training import checkpoint
+from avaffect.training.device import resolve_device
+
+# HuBERT and AV-HuBERT: mini-batches of 10,000 frames.
+BATCH_FRAMES = 10_000
+
+
+def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
+    """Fit a quantiser and write it.
+
+    Raises DataError where there are fewer frames than clusters.
+    """
+    if settings.model is None and settings.layer is not None:
+        raise UsageError("--layer goes with --model")
+    if settings.clusters < 2:
+        raise UsageError("-k is at least 2")
+    stores = common.open_stores(settings.media)
+    unique_ids(stores)
+    made = common.record(
+        "cluster",
+        settings,
+        [
+            *common.store_inputs("media", stores),
+            *common.file_inputs("model", [settings.model]),
+        ],
+    )
+    if common.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
+        return
+    device = resolve_device(settings.device)
+    if settings.model is None:
+        extractor = extraction.front_end_extractor(settings.features)
+        preprocessing = {"front_end": settings.features}
+    else:
+        extractor = extraction.encoder_extractor(settings.model, settings.layer, device)
+        preprocessing = {"layer": settings.layer}
+    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    frames = _sample(extractor, dataset_of(stores, ids, extractor.streams), settings, progress)
+    if len(frames) < settings.clusters:
+        raise DataError(
+            f"{settings.media[0]}: {len(frames)} frames are too few for {settings.clusters} "
+            "clusters; give more recordings or a smaller -k"
+        )
+    centroids, metrics = _fit(frames, settings, progress)
+    quantiser = Quantiser(QuantiserConfiguration(settings.clusters, extractor.dim))
+    quantiser.centroids.copy_(torch.from_numpy(centroids))
+    checkpoint.save(
+        settings.output,
+        "quantiser",
+        quantiser.state_dict(),
+        model=registry.describe(quantiser),
+        preprocessing={**preprocessing, "rate_hz": extractor.rate_hz},
+        provenance=made,
+        metrics=metrics,
+    )
+    progress.say(
+        f"{settings.output}: {settings.clusters} clusters of {metrics['frames']} frames, "
+        f"perplexity {metrics['perplexity']:.1f}"
+    )
+
+
+def _sample(
+    extractor: Extractor, dataset: Dataset, settings: ClusterSettings, progress: Progress
+) -> np.ndarray:
+    """(frames, dim) of utterances in random order, up to the limit."""
+    durations = dataset.durations()
+    order = seeds.generator(settings.seed, "cluster").permutation(len(dataset))
+    expected = np.cumsum(durations[order]) * extractor.rate_hz
+    chosen = order[: int(np.searchsorted(expected, settings.frames)) + 1]
+    part = dataset.subset(np.sort(chosen))
+    progress.start("features", len(part))
+    device = resolve_device(settings.device)
+    found = [
+        values
+        for _, values in extraction.compute(
+            extractor, part, device, progress, batch_seconds=settings.batch_seconds
+        )
+    ]
+    progress.finish()
+    if not found:
+        return np.zeros((0, extractor.dim), dtype=np.float32)
+    return np.concatenate(found)[: settings.frames].astype(np.float32)
+
+
+def _fit(
+    frames: np.ndarray, settings: ClusterSettings, progress: Progress
+) -> tuple[np.ndarray, dict[str, float]]:
+    """(clusters, dim) centroids by scikit-learn's mini-batch k-means, and how good they are."""
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    kmeans = MiniBatchKMeans(
+        n_clusters=settings.clusters,
+        init="k-means++",
+        n_init=settings.initialisations,
+        batch_size=BATCH_FRAMES,
+        max_iter=100,
+        max_no_improvement=100,
+        tol=0.0,
+        reassignment_ratio=0.0,
+        random_state=seeds.derive(settings.seed, "k-means") % 2**32,
+    )
+    progress.start("k-means")
+    with warnings.catch_warnings():
+        # Fewer distinct frames than clusters: said below, in words that fit.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans.fit(frames)
+    progress.finish()
+    counts = np.bincount(kmeans.predict(frames), minlength=settings.clusters)
+    used = counts[counts > 0] / counts.sum()
+    perplexity = float(np.exp(-(used * np.log(used)).sum()))
+    if len(used) < settings.clusters:
+        progress.warn(
+            f"{settings.clusters - len(used)} of {settings.clusters} clusters are empty; "
+            "a smaller -k fits these recordings"
+        )
+    metrics = {
+        "frames": len(frames),
+        "distortion": float(kmeans.inertia_) / len(frames),
+        "perplexity": perplexity,
+    }
+    return kmeans.cluster_centers_.astype(np.float32), metrics

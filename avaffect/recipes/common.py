@@ -1,0 +1,89 @@
+"""What most recipes begin with: open inputs, record provenance, see whether there is work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, Reference, provenance, reference
+from avaffect.data import artifacts
+from avaffect.data.labels import Annotations
+from avaffect.data.manifest import Manifest
+from avaffect.data.store import Store
+from avaffect.settings.base import Common, semantic
+
+Input = tuple[str, Path, str]
+
+
+def open_stores(paths: Iterable[Path]) -> list[Store]:
+    return [Store(path) for path in paths]
+
+
+def store_inputs(role: str, stores: Iterable[Store]) -> list[Input]:
+    return [(role, store.path, store.content_id) for store in stores]
+
+
+def file_inputs(role: str, paths: Iterable[Path | None]) -> list[Input]:
+    """Checkpoints or manifest files as inputs; None is skipped."""
+    return [(role, path, artifacts.describe(path).content_id) for path in paths if path is not None]
+
+
+def manifest_input(role: str, manifest: Manifest) -> Reference:
+    """A manifest as an input; one that came through a pipe has no path."""
+    if manifest.path is None:
+        return {"role": role, "path": "", "content_id": manifest.content_id}
+    return reference(role, manifest.path, manifest.content_id, None)
+
+
+def record(command: str, settings: Common, inputs: Iterable[Input]) -> Provenance:
+    """The provenance of the output of `settings`."""
+    references = [reference(role, path, content, settings.output) for role, path, content in inputs]
+    return provenance(command, semantic(settings), references)
+
+
+def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -> bool:
+    """True where nothing is to be done: the output is current, or this is a dry run.
+
+    Raises OutputExistsError where the output was made from other inputs or settings.
+    """
+    if artifacts.is_current(settings.output, made, settings.force, progress):
+        return True
+    if settings.dry_run:
+        progress.say(f"would {plan}" + (f" into {settings.output}" if settings.output else ""))
+    return settings.dry_run
+
+
+def in_split(
+    stores: Sequence[Store], split: str, annotations: Annotations | None = None
+) -> list[np.ndarray]:
+    """For each store, (N,) bool: utterances of `split`; all of them where there are no splits.
+
+    Raises DataError where the stores have splits, but none of their utterances is in this one.
+    """
+    known = annotations or Annotations({})
+    columns = [known.field(store, "split") for store in stores]
+    if split == "all" or not any(any(column) for column in columns):
+        return [np.ones(store.count, dtype=bool) for store in stores]
+    chosen = [np.array([value == split for value in column], dtype=bool) for column in columns]
+    if not any(mask.any() for mask in chosen):
+        found = sorted({value for column in columns for value in column if value})
+        raise DataError(
+            f"{stores[0].path}: no utterance is in the split {split!r} (there are: "
+            f"{', '.join(found)})"
+        )
+    return chosen
+
+
+def chosen_ids(stores: Sequence[Store], masks: Sequence[np.ndarray]) -> list[str]:
+    """The ids of the utterances that the masks choose, in order."""
+    return [store.ids[row] for store, mask in zip(stores, masks) for row in np.flatnonzero(mask)]
+
+
+def concatenate(columns: Sequence[Sequence[Any]], masks: Sequence[np.ndarray]) -> list[Any]:
+    """One value per chosen utterance, from one column per store."""
+    return [column[row] for column, mask in zip(columns, masks) for row in np.flatnonzero(mask)]

@@ -1,0 +1,217 @@
+"""`extract`: apply any model to a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avaffect.core.errors import UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import of_role
+from avaffect.core.shards import parse_shard
+from avaffect.data import artifacts
+from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.schema import PooledSpec, StreamSpec
+from avaffect.data.store import Store
+from avaffect.data.writer import StoreWriter, store_writer
+from avaffect.models import registry
+from avaffect.models.heads import Projector
+from avaffect.recipes import common, extraction
+from avaffect.recipes.extraction import Extractor
+from avaffect.settings.extract import ExtractSettings
+from avaffect.training import checkpoint
+from avaffect.training.device import resolve_device
+
+POOLED = "mean"
+EMBEDDING = "embedding"
+
+
+@dataclass
+class _Plan:
+    """What is written for each utterance: `rows(dataset)` yields its index and arrays."""
+
+    rows: Callable[[Dataset], Iterator[tuple[int, dict[str, Any]]]]
+    reads: tuple[str, ...]
+    streams: dict[str, StreamSpec] = field(default_factory=dict)
+    pooled: dict[str, PooledSpec] = field(default_factory=dict)
+
+
+def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
+    """Apply `settings.model` to a store and write the result.
+
+    Raises DataError where the store lacks a stream that the model reads.
+    """
+    store = Store(settings.media)
+    named = settings.model in extraction.FRONT_ENDS
+    path = None if named else Path(settings.model)
+    inputs = [*common.store_inputs("media", [store]), *common.file_inputs("model", [path])]
+    made = common.record("extract", settings, inputs)
+    if named:
+        made["settings"]["front_end"] = settings.model
+    if common.is_done(settings, made, progress, f"extract {store.count} utterances"):
+        return
+    shard = parse_shard(settings.shard)
+    rows = range(store.count) if shard is None else shard.of(range(store.count))
+    plan = _plan(settings, store, progress)
+    dataset = dataset_of([store], [store.ids[row] for row in rows], plan.reads)
+    progress.start("extract", len(dataset))
+    with store_writer(
+        settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
+    ) as writer:
+        copy = _Labels(store)
+        for index, values in plan.rows(dataset):
+            copy.add(writer, rows[index], values)
+    progress.finish()
+    progress.say(f"{settings.output}: {len(dataset)} utterances")
+
+
+class _Labels:
+    """What a store says of its utterances, to be said again in what is made of it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.labels = {n: store.label(n) for n, s in store.labels.items() if s.kind != "trace"}
+
+    def add(self, writer: StoreWriter, row: int, values: dict[str, Any]) -> None:
+        writer.add(
+            self.store.ids[row],
+            labels={name: self._label(name, row) for name in self.store.labels},
+            meta={name: _plain(column[row]) for name, column in self.store.meta.items()},
+            **values,
+        )
+
+    def _label(self, name: str, row: int) -> Any:
+        spec = self.store.labels[name]
+        if spec.kind == "trace":
+            return self.store.trace(name, row)
+        value = self.labels[name][row]
+        if spec.kind == "class":
+            return spec.classes[value] if value >= 0 else None
+        return value
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
+    device = resolve_device(settings.device)
+    if settings.model in extraction.FRONT_ENDS:
+        return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
+    path = Path(settings.model)
+    kind = artifacts.describe(path).header.get("kind")
+    if kind != "encoder" and settings.layer is not None:
+        raise UsageError(f"--layer goes with an encoder; {path} is a {kind}")
+    if kind == "encoder":
+        extractor = extraction.encoder_extractor(path, settings.layer, device)
+        return _features(settings, extractor, device, progress)
+    if kind == "quantiser":
+        return _units(settings, extraction.quantiser_extractor(path, device), device, progress)
+    if kind == "projector":
+        return _embeddings(settings, path, store, device, progress)
+    raise UsageError(
+        f"--model {path}: extract applies encoders, quantisers and projectors, or mfcc or logmel; "
+        f"this is a {kind or 'file of another kind'}"
+    )
+
+
+def _features(
+    settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
+) -> _Plan:
+    spec = StreamSpec(
+        "features", "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made
+    )
+
+    def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index, values in extraction.compute(
+            extractor, dataset, device, progress,
+            batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
+        ):  # fmt: skip
+            mean = values.mean(axis=0) if len(values) else np.zeros(extractor.dim)
+            found: dict[str, Any] = {"pooled": {POOLED: mean}}
+            if not settings.pooled_only:
+                found["streams"] = {"features": values}
+            yield index, found
+
+    return _Plan(
+        rows,
+        extractor.streams,
+        {} if settings.pooled_only else {"features": spec},
+        {POOLED: PooledSpec(extractor.dim, extractor.made)},
+    )
+
+
+def _units(
+    settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
+) -> _Plan:
+    spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
+
+    def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index, values in extraction.compute(
+            extractor, dataset, device, progress,
+            batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
+        ):  # fmt: skip
+            yield index, {"streams": {"units": values[:, 0].astype(np.int32)}}
+
+    return _Plan(rows, extractor.streams, {"units": spec})
+
+
+def _embeddings(
+    settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress
+) -> _Plan:
+    """Embeddings need the whole store's statistics first, where each corpus has its own."""
+    projector, extractor, statistics = load_projector(path, device)
+    if statistics == "corpus" and settings.shard is not None:
+        raise UsageError(
+            f"{path} standardises each corpus by its own statistics, which a shard does not "
+            "have; extract without --shard"
+        )
+    header = checkpoint.load(path)[0]
+    made = {"model": {"content_id": header["content_id"]}, "statistics": statistics}
+
+    def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        pooled = extraction.pooled_means(
+            extractor, dataset, device, progress, settings.batch_seconds
+        )
+        if statistics == "corpus":
+            standardise_by(projector, pooled, common.in_split([store], "train")[0])
+        with torch.inference_mode():
+            embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
+        for index, embedding in enumerate(embeddings):
+            yield index, {"pooled": {EMBEDDING: embedding}}
+
+    dim = projector.configuration.embedding
+    return _Plan(rows, extractor.streams, pooled={EMBEDDING: PooledSpec(dim, made)})
+
+
+def standardise_by(projector: Projector, pooled: np.ndarray, chosen: np.ndarray) -> None:
+    """Give a projector the statistics of the chosen rows of pooled (N, D)."""
+    rows = pooled[chosen] if chosen.any() else pooled
+    if len(rows):
+        projector.standardisation.fit(torch.from_numpy(rows))
+
+
+def load_projector(path: Path, device: torch.device) -> tuple[Projector, Extractor, str]:
+    """A projector, the frames that it reads, and whose statistics standardise them.
+
+    The encoder is in the checkpoint where it was trained with the projector; otherwise it is
+    the parent, found by reference.
+    """
+    header, tensors = checkpoint.load(path, expect="projector")
+    projector = registry.build(header["model"])
+    checkpoint.load_into(projector, tensors, path, "projector.")
+    layer = header["preprocessing"]["layer"]
+    if "encoder" in header:
+        encoder = registry.build(header["encoder"])
+        checkpoint.load_into(encoder, tensors, path, "encoder.")
+        extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {})
+    else:
+        parent = of_role(header["provenance"], "encoder")[0]
+        encoder_path = artifacts.locate_parent(parent, path)
+        extractor = extraction.encoder_extractor(encoder_path, layer, device)
+    return projector.to(device).eval(), extractor, header["normalisation"]["statistics"]

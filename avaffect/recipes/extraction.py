@@ -1,0 +1,179 @@
+"""Frames of utterances by any model: shared by cluster, extract, adapt, predict and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.core.checkpoint_header import Header
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import of_role
+from avaffect.data import artifacts
+from avaffect.data.batches import sequential_batches
+from avaffect.data.dataset import Dataset
+from avaffect.models import registry
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.signal import features
+from avaffect.training import checkpoint
+from avaffect.training.device import to_device
+
+FRONT_ENDS = ("mfcc", "logmel")
+# Batches that are computed together before their utterances are passed on in order.
+WINDOW_BATCHES = 16
+
+
+@dataclass
+class Extractor:
+    """Frames of a batch by one model: `frames(batch) -> Frames` (B, T, dim).
+
+    made: JSON-able words on the model, for the stream's attributes.
+    """
+
+    frames: Callable[[Batch], Frames]
+    streams: tuple[str, ...]
+    rate_hz: float
+    dim: int
+    made: dict[str, Any] = field(default_factory=dict)
+
+
+def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
+    """An encoder checkpoint as a module in evaluation mode.
+
+    Raises DataError when the file is no encoder or its weights do not fit.
+    """
+    header, tensors = checkpoint.load(path, expect="encoder")
+    encoder = registry.build(header["model"])
+    checkpoint.load_into(encoder, tensors, path)
+    return encoder.to(device).eval(), header
+
+
+def encoder_extractor(path: Path, layer: int | None, device: torch.device) -> Extractor:
+    """Frames of an encoder's layer (1-based), or of its output."""
+    encoder, header = load_encoder(path, device)
+    made = {"model": {"content_id": header["content_id"]}, "layer": layer}
+    return wrap_encoder(encoder, layer, made)
+
+
+def wrap_encoder(encoder: Encoder, layer: int | None, made: dict[str, Any]) -> Extractor:
+    def frames(batch: Batch) -> Frames:
+        return encoder(batch, layer=layer)
+
+    return Extractor(frames, encoder.streams, encoder.rate_hz, encoder.dim, made)
+
+
+def front_end_extractor(name: str) -> Extractor:
+    """A named front-end: mfcc (39 at 100 Hz) or logmel (80 at 100 Hz)."""
+    if name not in FRONT_ENDS:
+        raise UsageError(f"unknown front-end {name!r}; known: {', '.join(FRONT_ENDS)}")
+    compute = {"mfcc": features.mfcc, "logmel": features.log_mel}[name]
+
+    def frames(batch: Batch) -> Frames:
+        # One by one: deltas and edges belong to an utterance, not to its padding.
+        found = [
+            compute(wave[:length])
+            for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
+        ]
+        lengths = torch.tensor([len(values) for values in found], device=batch.waveform.device)
+        return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)
+
+    dim = {"mfcc": 39, "logmel": 80}[name]
+    return Extractor(frames, ("waveform",), features.FEATURE_RATE_HZ, dim, {"front_end": name})
+
+
+def quantiser_extractor(path: Path, device: torch.device) -> Extractor:
+    """Units (B, T, 1) of a quantiser, from the front-end or encoder that it was fitted on."""
+    header, tensors = checkpoint.load(path, expect="quantiser")
+    quantiser = registry.build(header["model"])
+    checkpoint.load_into(quantiser, tensors, path)
+    quantiser.to(device).eval()
+    source = quantised_source(path, header, device)
+
+    def frames(batch: Batch) -> Frames:
+        found = source.frames(batch)
+        return Frames(quantiser(found.values)[..., None], found.lengths)
+
+    made = {
+        "clusters": header["model"]["configuration"]["clusters"],
+        "model": {"content_id": header["content_id"]},
+    }
+    return Extractor(frames, source.streams, source.rate_hz, 1, made)
+
+
+def quantised_source(path: Path, header: Header, device: torch.device) -> Extractor:
+    """The front-end or the encoder's layer whose frames a quantiser was fitted on."""
+    preprocessing = header["preprocessing"]
+    if "front_end" in preprocessing:
+        return front_end_extractor(preprocessing["front_end"])
+    parents = of_role(header["provenance"], "model")
+    if not parents:
+        raise DataError(f"{path} does not say which encoder its clusters are made of")
+    return encoder_extractor(
+        artifacts.locate_parent(parents[0], path), preprocessing["layer"], device
+    )
+
+
+def compute(
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+    *,
+    batch_seconds: float = 80.0,
+    batch_utterances: int = 64,
+    reduce: Callable[[Frames], Tensor] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, values) of every utterance of `dataset`, in order.
+
+    values is (T, dim) without padding, or a row of `reduce(frames)` (B, ...). Utterances are
+    batched by length within a window of some batches, so that memory stays bounded; one that is
+    empty gives (0, dim), or its row of zeros.
+    """
+    durations = dataset.batch_durations()
+    for window in _windows(durations, batch_seconds * WINDOW_BATCHES):
+        found: dict[int, np.ndarray] = {}
+        for part in sequential_batches(durations[window], batch_seconds, batch_utterances):
+            indices = window[part]
+            with torch.inference_mode():
+                frames = extractor.frames(to_device(dataset.batch(indices), device))
+                if reduce is not None:
+                    rows = reduce(frames).float().cpu().numpy()
+                    found |= dict(zip(indices.tolist(), rows))
+                else:
+                    values = frames.values.cpu().numpy()
+                    lengths = frames.lengths.tolist()
+                    for index, row, length in zip(indices.tolist(), values, lengths):
+                        found[index] = row[:length]
+            progress.advance(len(indices))
+        for index in window.tolist():
+            yield index, found[index]
+
+
+def _windows(durations: np.ndarray, seconds: float) -> Iterator[np.ndarray]:
+    """Consecutive indices whose utterances last about `seconds` together."""
+    boundaries = np.floor(np.cumsum(durations) / seconds).astype(np.int64)
+    for value in np.unique(boundaries):
+        yield np.flatnonzero(boundaries == value)
+
+
+def pooled_means(
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+    batch_seconds: float = 80.0,
+) -> np.ndarray:
+    """(N, dim) float32 means over time, padding excluded."""
+    found = np.zeros((len(dataset), extractor.dim), dtype=np.float32)
+    for index, row in compute(
+        extractor, dataset, device, progress, batch_seconds=batch_seconds, reduce=Frames.mean
+    ):
+        found[index] = row
+    return found

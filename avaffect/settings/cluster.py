@@ -1,0 +1,41 @@
+"""Settings of `cluster`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.settings.base import Computing, argument, option
+
+FRONT_ENDS = ("mfcc", "logmel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings(Computing):
+    """Mini-batch k-means of frames. HuBERT's first iteration clusters MFCC; later ones cluster a
+    layer of the model before. `extract` with the checkpoint then gives units.
+
+    Where the store has splits, frames of the training split alone are used."""
+
+    media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
+    output: Path = option(
+        Path("kmeans.safetensors"), "The quantiser.", "-o", "--output", role="output"
+    )
+    features: str = option(
+        "mfcc", "What to cluster, unless --model is given.", "--features", choices=FRONT_ENDS
+    )
+    model: Path | None = option(
+        None, "Encoder whose frames to cluster.", "--model", role="input", metavar="X.safetensors"
+    )
+    layer: int | None = option(None, "Layer of --model, from 1; its last by default.", "--layer")
+    clusters: int = option(100, "Number of clusters.", "-k", "--clusters")
+    frames: int = option(
+        5_000_000, "Most frames to fit on, of utterances drawn at random.", "--frames"
+    )
+    initialisations: int = option(
+        20, "k-means++ initialisations; the best is kept.", "--initialisations"
+    )
+    split: str = option(
+        "train", "Split to use where there are splits; all for everything.", "--split"
+    )
+    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")

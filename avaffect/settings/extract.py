@@ -1,0 +1,33 @@
+"""Settings of `extract`."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+from avaffect.settings.base import Computing, argument, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings(Computing):
+    """An encoder gives features and their mean over time, a quantiser units, a projector
+    embeddings, a named front-end (mfcc, logmel) its descriptors. Labels and all that is known of
+    the utterances go along."""
+
+    media: Path = argument("A media store.", metavar="MEDIA.h5")
+    output: Path = option(MISSING, "The store to write.", "-o", "--output", role="output")
+    model: str = option(
+        MISSING, "A checkpoint, or mfcc or logmel.", "--model", role="input", metavar="MODEL"
+    )
+    layer: int | None = option(
+        None, "Layer of an encoder, from 1, without its final normalisation.", "--layer"
+    )
+    pooled_only: bool = option(
+        False, "Of an encoder or front-end, keep the mean over time alone.", "--pooled-only"
+    )
+    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
+    batch_utterances: int = option(64, "Most utterances per batch.", "--batch-utterances")
+    shard: str | None = option(
+        None, "Only the I-th of N parts, from 0; slurm: this array task's.", "--shard",
+        metavar="I/N",
+    )  # fmt: skip

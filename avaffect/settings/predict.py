@@ -1,0 +1,25 @@
+"""Settings of `predict`."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+from avaffect.settings.base import Computing, argument, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings(Computing):
+    """Applies a classifier of `finetune` to a store. A classifier of several runs gives one item
+    per run and utterance; one of folds predicts each fold by the run that did not see it."""
+
+    media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
+    model: Path = option(
+        MISSING, "The classifier.", "--model", role="input", metavar="ER.safetensors"
+    )
+    split: str | None = option(None, "Predict this split alone.", "--split")
+    annotations: Path | None = option(
+        None, "Manifest whose labels, splits and folds stand over those in the store, by id.",
+        "--annotations", role="input", metavar="M.jsonl",
+    )  # fmt: skip
+    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
