@@ -9,7 +9,14 @@ import torch
 from avaffect.core.errors import DataError
 from avaffect.models import registry
 from avaffect.models.gradient_reversal import reversal_strength, reverse_gradient
-from avaffect.models.heads import Head, HeadConfiguration, Projector, ProjectorConfiguration
+from avaffect.models.heads import (
+    Head,
+    HeadConfiguration,
+    PredictionHead,
+    PredictionHeadConfiguration,
+    Projector,
+    ProjectorConfiguration,
+)
 from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.standardisation import Standardisation
@@ -83,11 +90,25 @@ def test_heads_have_the_published_sizes():
     assert domain(torch.zeros(3, 768)).shape == (3, 2)
 
 
+def test_prediction_head_gives_cosines_over_its_temperature():
+    torch.manual_seed(0)
+    head = PredictionHead(PredictionHeadConfiguration(dim=6, classes=3, final_dim=4))
+    assert set(head.state_dict()) == {
+        "final_proj.weight", "final_proj.bias", "label_embs_concat",
+    }  # fmt: skip
+    frame = torch.randn(6)
+    projected = head.final_proj.weight @ frame + head.final_proj.bias
+    for score, embedding in zip(head(frame), head.label_embs_concat):
+        cosine = (projected @ embedding) / (projected.norm() * embedding.norm())
+        assert score.item() == pytest.approx(cosine.item() / 0.1, abs=1e-4)
+
+
 MODULES = {
     "hubert": lambda: Hubert(PRESETS["nano"]),
     "quantiser": lambda: Quantiser(QuantiserConfiguration(3, 4)),
     "projector": lambda: Projector(ProjectorConfiguration(dim=8, classes=2)),
     "head": lambda: Head(HeadConfiguration(dim=8, outputs=2)),
+    "prediction_head": lambda: PredictionHead(PredictionHeadConfiguration(dim=8, classes=5)),
 }
 
 

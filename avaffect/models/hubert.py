@@ -120,6 +120,11 @@ class Hubert(Encoder):
         self.mask_emb = nn.Parameter(torch.rand(self.dim))
         self.encoder = TransformerEncoder(c.transformer)
 
+    @property
+    def feature_dim(self) -> int:
+        """C of what `features` returns."""
+        return self.feature_extractor.dim
+
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
         return self.feature_extractor.frame_count(lengths["waveform"])

@@ -9,7 +9,14 @@ from typing import Any
 from torch import nn
 
 from avaffect.core.errors import DataError
-from avaffect.models.heads import Head, HeadConfiguration, Projector, ProjectorConfiguration
+from avaffect.models.heads import (
+    Head,
+    HeadConfiguration,
+    PredictionHead,
+    PredictionHeadConfiguration,
+    Projector,
+    ProjectorConfiguration,
+)
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 
@@ -20,9 +27,16 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
     "head": lambda c: Head(HeadConfiguration(**c)),
+    "prediction_head": lambda c: PredictionHead(PredictionHeadConfiguration(**c)),
 }
 
-_NAMES = {Hubert: "hubert", Quantiser: "quantiser", Projector: "projector", Head: "head"}
+_NAMES = {
+    Hubert: "hubert",
+    Quantiser: "quantiser",
+    Projector: "projector",
+    Head: "head",
+    PredictionHead: "prediction_head",
+}
 
 
 def describe(module: nn.Module) -> Description:
