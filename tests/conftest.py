@@ -1,0 +1,68 @@
+"""Shared fixtures: the command line as users run it, and the real recordings where they lie."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# Tests run side by side: one thread each, and the same sums whatever the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real recordings; tests that need it are skipped where it is not."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real recordings are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def avaffect():
+    """Runs `avaffect ARGUMENTS...` in a process of its own."""
+
+    def run(*arguments: object, status: int = 0, **options) -> subprocess.CompletedProcess[str]:
+        found = subprocess.run(
+            [sys.executable, "-m", "avaffect", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            **{"stdin": subprocess.DEVNULL, **options},
+        )
+        assert found.returncode == status, f"{arguments}: {found.returncode}\n{found.stderr}"
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory):
+    """Runs a line of bash with pipefail, `avaffect` on the path."""
+    folder = tmp_path_factory.mktemp("bin")
+    command = folder / "avaffect"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m avaffect "$@"\n')
+    command.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+    def run(line: str, cwd: Path, status: int = 0, **options) -> subprocess.CompletedProcess[str]:
+        found = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            cwd=cwd,
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            **{"stdin": subprocess.DEVNULL, **options},
+        )
+        assert found.returncode == status, f"{line}: {found.returncode}\n{found.stderr}"
+        return found
+
+    return run

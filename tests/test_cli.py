@@ -1,0 +1,97 @@
+"""The face of the commands: help, manuals, exit statuses, start-up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avaffect.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "h5py", "sklearn", "rich", "scipy", "numpy")
+
+
+@pytest.mark.parametrize("arguments", [[], *[[name] for name in COMMANDS]], ids=" ".join)
+def test_help_is_there_and_light(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom avaffect.cli.main import run\n"
+        f"status = run([*{arguments!r}, '--help'])\n"
+        f"heavy = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "sys.exit(f'imports {heavy}' if heavy else status)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("Usage: avaffect")
+    assert found.stderr == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_manual(name: str) -> None:
+    page = ROOT / "man" / f"avaffect-{name}.1"
+    assert page.is_file(), f"{page.name} is missing"
+    text = page.read_text(encoding="utf-8").replace("\\-", "-").replace("\\", "")
+    from avaffect.cli.main import group
+
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and parameter.name not in SHARED_OPTIONS:
+            flag = max(parameter.opts, key=len)
+            assert flag in text, f"{page.name} does not mention {flag}"
+
+
+SHARED_OPTIONS = {"quiet", "verbose", "output", "force", "dry_run", "seed", "device", "help"}
+
+
+@pytest.mark.parametrize("page", ["store", "manifest", "checkpoint"])
+def test_every_artifact_has_a_manual(page: str) -> None:
+    assert (ROOT / "man" / f"avaffect-{page}.5").is_file()
+
+
+def test_usage_errors_exit_2(avaffect) -> None:
+    assert "Did you mean" in avaffect("retreive", status=2).stderr
+    assert "--query" in avaffect("retrieve", "--pool", "x.h5", status=2).stderr
+    avaffect("pretrain-hubert", "x.h5", "--units", "u.h5", "--preset", "huge", status=2)
+
+
+def test_missing_input_is_named(avaffect, tmp_path: Path) -> None:
+    found = avaffect("info", tmp_path / "nothing.h5", status=65)
+    assert "nothing.h5" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_broken_pipe_exits_141(shell, tmp_path: Path) -> None:
+    rows = "\n".join(f"u{i},u{i}.wav,s{i % 9},anger" for i in range(20_000))
+    (tmp_path / "table.csv").write_text("utt,path,spk,emo\n" + rows + "\n")
+    line = (
+        "avaffect manifest table table.csv --id utt --media path --speaker spk "
+        "--label emotion=emo -q --no-check-media | head -1 > /dev/null; echo ${PIPESTATUS[0]}"
+    )
+    assert shell(line, tmp_path).stdout.strip() == "141"
+
+
+def test_termination_exits_143_and_leaves_nothing(recordings: Path, tmp_path: Path) -> None:
+    """TERM while a command works: no output, no temporary files."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    manifest = tmp_path / "emodb.jsonl"
+    run = [sys.executable, "-m", "avaffect"]
+    subprocess.run(
+        [*run, "manifest", "emodb", str(recordings / "emodb"), "-o", str(manifest)],
+        check=True, capture_output=True, env=environment,
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [*run, "preprocess", str(manifest), "-o", str(tmp_path / "media.h5"), "--jobs", "1"],
+        stderr=subprocess.PIPE, env=environment,
+    )  # fmt: skip
+    # Once the working folder is there, work is under way.
+    while not list(tmp_path.glob(".media.h5.*.partial")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["emodb.jsonl"]

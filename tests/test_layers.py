@@ -1,0 +1,101 @@
+"""The layers hold: a module imports only from those below, and light ones import no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "avaffect"
+EVERYWHERE = {"core", "settings"}
+BELOW = {
+    "core": set(),
+    "settings": {"core"},
+    "signal": EVERYWHERE,
+    "data": EVERYWHERE | {"signal"},
+    "models": EVERYWHERE | {"signal"},
+    "objectives": EVERYWHERE | {"signal", "models"},
+    "training": EVERYWHERE | {"signal", "models", "objectives"},
+    "retrieval": EVERYWHERE,
+    "evaluation": EVERYWHERE,
+    "recipes": EVERYWHERE
+    | {"signal", "data", "models", "objectives", "training", "retrieval", "evaluation"},
+    "cli": EVERYWHERE | {"recipes"},
+}
+# Who may import a library at all; a layer that is not named may not.
+LIBRARIES = {
+    "click": {"cli"},
+    "rich": {"cli"},
+    "tqdm": {"cli"},
+    "h5py": {"data"},
+    "av": {"data"},
+    "torchaudio": {"signal"},
+    "torch": {"signal", "models", "objectives", "training", "retrieval", "recipes"},
+    "lightning_fabric": {"training", "recipes"},
+    "pytorch_metric_learning": {"objectives"},
+    "safetensors": {"training"},
+    "pickle": set(),
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> list[str]:
+    """Every module that a file imports, at its top or within a function."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_point_downwards(path: Path) -> None:
+    parts = path.relative_to(PACKAGE).parts
+    if len(parts) == 1:
+        return
+    layer = parts[0]
+    for name in imported(path):
+        top, *rest = name.split(".")
+        if top == "avaffect" and rest and rest[0] in BELOW:
+            assert rest[0] == layer or rest[0] in BELOW[layer], f"{layer} imports {name}"
+        if top in LIBRARIES:
+            assert layer in LIBRARIES[top], f"{layer} imports {name}"
+
+
+def test_every_layer_is_known() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} == set(
+        BELOW
+    )
+
+
+def test_only_cli_prints_or_exits() -> None:
+    for path in MODULES:
+        if path.relative_to(PACKAGE).parts[0] in ("cli", "__main__.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "sys.exit", "exit"), f"{path}:{node.lineno}"
+
+
+LIGHT = (
+    "import sys; {}; print(*[m for m in ('torch', 'h5py', 'sklearn', 'rich') if m in sys.modules])"
+)
+
+
+@pytest.mark.parametrize("layer", ["core", "settings", "data"])
+def test_light_layers_import_no_torch(layer: str) -> None:
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in MODULES
+        if path.relative_to(PACKAGE).parts[0] == layer
+    ]
+    code = LIGHT.format("; ".join(f"import {name}" for name in names))
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in found.stdout.split()
