@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def command(
             context = click.get_current_context()
             click.echo(context.get_help(), err=True)
             context.exit(2)
-        progress = ConsoleProgress(quiet, verbose)
+        progress = ConsoleProgress(quiet or _is_follower(), verbose)
         try:
             call(settings, progress)
         finally:
@@ -55,6 +56,15 @@ def command(
         epilog=f"Manual: avaffect-{name}(1).",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+
+
+def _is_follower() -> bool:
+    """True in all but the first of the processes that torchrun or srun started."""
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return environment.get("RANK", "0") != "0"
+    steps = environment.get("SLURM_STEP_NUM_TASKS", "1") != "1"
+    return steps and environment.get("SLURM_PROCID", "0") != "0"
 
 
 def _waits_on_terminal(source: Any) -> bool:

@@ -182,8 +182,13 @@ def _embeddings(
             standardise_by(projector, pooled, common.in_split([store], "train")[0])
         with torch.inference_mode():
             embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
-        for index, embedding in enumerate(embeddings):
-            yield index, {"pooled": {EMBEDDING: embedding}}
+        # The mean of no frames is exactly zero; its embedding would be a point like any other.
+        empty = ~pooled.any(axis=1)
+        if empty.any():
+            names = ", ".join(dataset.ids[index] for index in np.flatnonzero(empty)[:5])
+            progress.warn(f"{int(empty.sum())} utterances are too short for a frame: {names}")
+        for index in np.flatnonzero(~empty):
+            yield int(index), {"pooled": {EMBEDDING: embeddings[index]}}
 
     dim = projector.configuration.embedding
     return _Plan(rows, extractor.streams, pooled={EMBEDDING: PooledSpec(dim, made)})

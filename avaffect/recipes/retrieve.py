@@ -1,0 +1,170 @@
+"""`retrieve`: draw pool utterances for each query by softmax similarity (SAAML Eq. 5)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance, reference
+from avaffect.data import manifest
+from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
+from avaffect.data.labels import Annotations, ClassMap
+from avaffect.data.similarity import open_similarity
+from avaffect.recipes import common
+from avaffect.retrieval.sampling import Retrieved, sample, sample_similarity
+from avaffect.settings.retrieve import RetrieveSettings
+
+
+def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
+    """Draw for each labelled query and write a retrieval manifest.
+
+    Raises DataError where the embeddings are of different models, no query is labelled, or an
+    embedding has no direction.
+    """
+    if not settings.temperature > 0 or not math.isfinite(settings.temperature):
+        raise UsageError(f"-T {settings.temperature}: the temperature is above 0")
+    if settings.draws < 1:
+        raise UsageError("--draws is at least 1")
+    query = open_embeddings(settings.query, "query")
+    pool = open_embeddings(settings.pool, "pool")
+    check_same_model([*query.stores, *pool.stores])
+    if not len(pool.ids):
+        raise DataError(f"{settings.pool[0]}: the pool is empty")
+    made = common.record(
+        "retrieve",
+        settings,
+        [
+            *common.store_inputs("query", query.stores),
+            *common.store_inputs("pool", pool.stores),
+            *common.file_inputs("similarity", [settings.similarity]),
+            *common.file_inputs("annotations", [settings.annotations]),
+        ],
+    )
+    rows, labels = _labelled_queries(settings, query, progress)
+    plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"
+    if common.is_done(settings, made, progress, plan):
+        return
+    drawn = _draw(settings, query, pool, rows, progress)
+    header = _header(settings, made, query, pool, drawn)
+    names = np.array(pool.ids, dtype=object)
+    with manifest.writer(settings.output, header) as sink:
+        for position, row in enumerate(rows):
+            sink.item(
+                {
+                    "query": query.ids[row],
+                    "label": labels[position],
+                    "pool": names[drawn.indices[position]].tolist(),
+                    "similarity": [round(float(s), 6) for s in drawn.similarity[position]],
+                    "log_normalizer": round(float(drawn.log_normalizer[position]), 6),
+                    "normalizer": "exact" if drawn.exact[position] else "estimated",
+                    "effective_size": round(float(drawn.effective_size[position]), 3),
+                }
+            )
+    _report(settings, pool, drawn, progress)
+
+
+def _labelled_queries(
+    settings: RetrieveSettings, query: Embeddings, progress: Progress
+) -> tuple[list[int], list[str]]:
+    """Rows of the queries to use, and their classes."""
+    annotations = Annotations.read(settings.annotations)
+    chosen = np.concatenate(common.in_split(query.stores, settings.query_split, annotations))
+    names = [n for store in query.stores for n in annotations.names(store, settings.label)]
+    sources: dict[str, str] = {name: name for name in names if name is not None}
+    if settings.classes is not None:
+        members = ClassMap.parse(settings.classes).members
+        sources = {source: name for name, merged in members for source in merged}
+    rows = [row for row in np.flatnonzero(chosen).tolist() if names[row] in sources]
+    if not rows:
+        raise DataError(
+            f"{settings.query[0]}: no utterance"
+            + (f" of the split {settings.query_split!r}" if settings.query_split != "all" else "")
+            + f" has a label {settings.label!r} to query with"
+        )
+    left_out = int(chosen.sum()) - len(rows)
+    if left_out:
+        progress.say(f"{left_out} queries have no label {settings.label!r} in use; left out")
+    return rows, [sources[names[row]] for row in rows]  # type: ignore[index]
+
+
+def _draw(
+    settings: RetrieveSettings,
+    query: Embeddings,
+    pool: Embeddings,
+    rows: list[int],
+    progress: Progress,
+) -> Retrieved:
+    options = {
+        "temperature": settings.temperature,
+        "draws": settings.draws,
+        "seed": settings.seed,
+        "progress": progress,
+    }
+    try:
+        if settings.similarity is not None:
+            values, indices = open_similarity(settings.similarity, query, pool)
+            return sample_similarity(
+                values[rows], None if indices is None else indices[rows], **options
+            )
+        return sample(query.vectors[rows], pool.vectors, sampler=settings.sampler, **options)
+    except ValueError as error:
+        raise DataError(f"{settings.query[0]} and {settings.pool[0]}: {error}") from error
+
+
+def _header(
+    settings: RetrieveSettings,
+    made: Provenance,
+    query: Embeddings,
+    pool: Embeddings,
+    drawn: Retrieved,
+) -> dict:
+    def references(role: str, embeddings: Embeddings) -> list[dict[str, str]]:
+        found = [
+            reference(role, store.path, store.content_id, settings.output)
+            for store in embeddings.stores
+        ]
+        return [{key: entry[key] for key in ("path", "content_id")} for entry in found]
+
+    folder = settings.output.parent if settings.output is not None else None
+    pilot = drawn.pilot
+    return manifest.new_header(
+        "retrieval",
+        base="." if folder is not None else manifest.base_for(None, manifest.Path.cwd()),
+        stores={"query": references("query", query), "pool": references("pool", pool)},
+        settings={
+            "temperature": settings.temperature,
+            "draws": settings.draws,
+            "seed": settings.seed,
+            "label": settings.label,
+            "sampler": drawn.sampler,
+            **(
+                {}
+                if pilot is None
+                else {"pilot_trials": round(pilot.trials, 1), "pilot_limit": round(pilot.limit, 1)}
+            ),
+        },
+        provenance=made,
+    )
+
+
+def _report(
+    settings: RetrieveSettings, pool: Embeddings, drawn: Retrieved, progress: Progress
+) -> None:
+    """How much was drawn, and how selective the temperature is."""
+    distinct = np.unique(drawn.indices)
+    durations = pool.meta("duration_s")
+    hours = f" ({float(durations[distinct].sum()) / 3600:.2f} h)" if durations is not None else ""
+    size = float(np.median(drawn.effective_size))
+    progress.say(
+        f"drew {len(distinct)} distinct utterances{hours} of {len(pool.ids)} for "
+        f"{len(drawn.indices)} queries, {settings.draws} each ({drawn.sampler}); at T = "
+        f"{settings.temperature:g} a query's draws are as spread out as over {size:.0f} utterances"
+    )
+    if size > 0.5 * len(pool.ids) and len(pool.ids) > 10:
+        progress.warn(
+            "the draws are nearly uniform over the pool: a lower -T is more selective (or train "
+            "the projector with --base 0.5 --epsilon 0.1)"
+        )

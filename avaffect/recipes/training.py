@@ -1,0 +1,41 @@
+"""What recipes that train share: the state folder, and a word at the end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from avaffect.core.provenance import Provenance, identity
+from avaffect.settings.training import TrainingSettings
+from avaffect.training import state
+from avaffect.training.loop import Run
+
+
+def open_run(settings: TrainingSettings, made: Provenance, fabric: Fabric) -> Run:
+    """The run that makes `settings.output`: resumed where its state is there, otherwise new.
+
+    Raises OutputExistsError where there is the state of a run with other inputs or settings.
+    """
+    folder = state.state_folder(settings.output)
+    history = state.metrics_path(settings.output)
+    if fabric.global_rank == 0:
+        resumed = state.open_folder(folder, identity(made), settings.fresh)
+        if not resumed:
+            history.unlink(missing_ok=True)
+    fabric.barrier()
+    return Run(seed=settings.seed, folder=folder, history=history)
+
+
+def discard_state(output: Path) -> None:
+    """Success: the state of the run is no longer needed."""
+    shutil.rmtree(state.state_folder(output), ignore_errors=True)
+
+
+def summary(output: Path, metrics: dict[str, dict[str, float]], name: str) -> str:
+    """One line: the loss at the start and at the end."""
+    if not metrics:
+        return f"{output}: initialised, not trained"
+    first, last = metrics["first"], metrics["last"]
+    return f"{output}: {name} loss {first[name]:.3f} at the start, {last[name]:.3f} at the end"
