@@ -30,21 +30,27 @@ def is_mappable(dataset: h5py.Dataset) -> bool:
     )
 
 
-def map_dataset(path: Path, dataset: h5py.Dataset) -> np.ndarray | None:
-    """The dataset as a read-only array over the mapped file; None where it cannot be mapped.
+def map_file(path: Path) -> mmap.mmap:
+    """A whole file, mapped read-only. (A mapping must start on a page, a dataset need not.)"""
+    with path.open("rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
-    A plain ndarray, not np.memmap: slicing the subclass costs several times more.
+
+def view_dataset(pages: mmap.mmap, dataset: h5py.Dataset) -> np.ndarray | None:
+    """The dataset as a read-only array over its mapped file; None where it cannot be mapped.
+
+    A plain ndarray, not np.memmap: slicing the subclass costs several times more. Raises DataError
+    when the dataset ends beyond the file.
     """
     if dataset.size == 0:
         return np.zeros(dataset.shape, dtype=dataset.dtype)
     if not is_mappable(dataset):
         return None
     offset = dataset.id.get_offset()
-    nbytes = dataset.size * dataset.dtype.itemsize
-    if offset + nbytes > path.stat().st_size:
-        raise DataError(f"{path} is cut short: {dataset.name} ends beyond the file; make it again")
-    with path.open("rb") as stream:
-        # The offset of a mapping must be a multiple of the page size; the file is mapped whole.
-        pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    if offset + dataset.nbytes > len(pages):
+        raise DataError(
+            f"{dataset.file.filename} is cut short: {dataset.name} ends beyond the file; make it "
+            "again"
+        )
     flat = np.frombuffer(pages, dtype=dataset.dtype, count=dataset.size, offset=offset)
     return flat.reshape(dataset.shape)

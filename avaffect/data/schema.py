@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import numbers
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ from avaffect.core.hashing import canonical_json, content_id, text_digest
 
 FORMAT = "avaffect-store"
 VERSION = "1.0"
+
+INT64 = 2**63
 
 LABEL_KINDS = ("class", "scalar", "distribution", "trace")
 
@@ -71,11 +74,18 @@ class StreamSpec:
 @dataclass(frozen=True)
 class LabelSpec:
     """kind: class (int32, -1 missing), scalar (float32, NaN missing), distribution ((N, C) float32:
-    rater votes) or trace (ragged float32 at rate_hz). `classes` names classes in order."""
+    rater votes, a row of NaN missing) or trace (ragged float32 at rate_hz; zero length missing).
+    `classes` names classes in order; raters > 0 gives a trace one column for each rater."""
 
     kind: str
     classes: tuple[str, ...] = ()
     rate_hz: float = 0.0
+    raters: int = 0
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """Shape of one step of a trace."""
+        return (self.raters,) if self.raters else ()
 
     def attributes(self) -> dict[str, Any]:
         found: dict[str, Any] = {"kind": self.kind}
@@ -83,6 +93,7 @@ class LabelSpec:
             found["classes"] = canonical_json(list(self.classes))
         if self.kind == "trace":
             found["rate_hz"] = float(self.rate_hz)
+            found["raters"] = self.raters
         return found
 
     @classmethod
@@ -91,6 +102,7 @@ class LabelSpec:
             kind=str(attributes["kind"]),
             classes=tuple(json.loads(attributes.get("classes", "[]"))),
             rate_hz=float(attributes.get("rate_hz", 0.0)),
+            raters=int(attributes.get("raters", 0)),
         )
 
 
@@ -112,9 +124,38 @@ class PooledSpec:
 def array_digest(values: np.ndarray) -> str:
     """Hex SHA-256 of an array's dtype, shape and bytes (little-endian, C order)."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    state = hashlib.sha256(f"{little.dtype.str}{little.shape}".encode())
+    state = array_digest_start(little.dtype.str, little.shape)
     state.update(memoryview(little).cast("B") if little.size else b"")
     return state.hexdigest()
+
+
+def array_digest_start(dtype: str, shape: tuple[int, ...]) -> hashlib._Hash:
+    """The hash that `array_digest` takes of an array whose bytes are still to come.
+
+    dtype: NumPy's text of it, with the byte order: "<f4".
+    """
+    return hashlib.sha256(f"{dtype}{shape}".encode())
+
+
+def column(values: list[Any]) -> list[str] | np.ndarray:
+    """A meta column of one value per utterance: texts, int64 or float64.
+
+    One text makes texts of all; a missing value (None) is "" there and makes numbers float64, NaN.
+    """
+    if any(isinstance(value, str) for value in values) or all(value is None for value in values):
+        return [as_text(value) for value in values]
+    if any(isinstance(value, numbers.Integral) and not -INT64 <= value < INT64 for value in values):
+        return [as_text(value) for value in values]
+    if all(isinstance(value, numbers.Integral) for value in values):
+        return np.asarray(values, dtype="<i8")
+    return np.asarray([np.nan if value is None else value for value in values], dtype="<f8")
+
+
+def as_text(value: Any) -> str:
+    """A meta value as text; a whole number has no decimal point, a missing one (None) is ""."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
 
 
 def column_digest(values: list[str] | np.ndarray) -> str:

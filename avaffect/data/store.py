@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,12 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.provenance import Provenance
 from avaffect.data import schema
-from avaffect.data.mapping import map_dataset
+from avaffect.data.mapping import map_file, view_dataset
 from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
+
+BLOCK_BYTES = 1 << 24
+# What h5py and parsing raise on a file whose structure was damaged.
+DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
 
 
 class Store:
@@ -36,16 +40,22 @@ class Store:
             _check_header(self.path, file)
             try:
                 self._read_structure(file)
-            except (KeyError, ValueError, OSError) as error:
+            except DAMAGE as error:
                 raise DataError(f"{self.path} is damaged: {error}; make it again") from error
-        self._mapped: dict[str, Any] = {}
+        self._pages: Any = None
+        self._arrays: dict[str, np.ndarray] = {}
+        self._streams: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def _read_structure(self, file: h5py.File) -> None:
         self.count = int(file.attrs["count"])
         self.content_id = str(file.attrs["content_id"])
         self.provenance: Provenance = json.loads(file["provenance"][()])
+        _check_shape(file["id"], (self.count,))
         self.ids: list[str] = _column(file["id"])
-        self.meta = {name: _column(file["meta"][name]) for name in file.get("meta", ())}
+        self.meta: dict[str, Any] = {}
+        for name in file.get("meta", ()):
+            _check_shape(file["meta"][name], (self.count,))
+            self.meta[name] = _column(file["meta"][name])
         self.streams: dict[str, StreamSpec] = {}
         self._offsets: dict[str, np.ndarray] = {}
         for name in file.get("streams", ()):
@@ -53,19 +63,31 @@ class Store:
             values = group["values"]
             self.streams[name] = StreamSpec.parse(group.attrs, values.dtype, values.shape[1:])
             self._offsets[name] = _checked_offsets(group, self.count)
-        self.labels = {
-            name: LabelSpec.parse(file["labels"][name].attrs) for name in file.get("labels", ())
-        }
-        self.pooled = {
-            name: PooledSpec.parse(file["pooled"][name].attrs, int(file["pooled"][name].shape[1]))
-            for name in file.get("pooled", ())
-        }
+            _check_shape(file["digest"][name], (self.count, 32))
+        self.labels: dict[str, LabelSpec] = {}
+        for name in file.get("labels", ()):
+            item = file["labels"][name]
+            spec = self.labels[name] = LabelSpec.parse(item.attrs)
+            if spec.kind == "trace":
+                _checked_offsets(item, self.count)
+                _check_shape(item["values"], (len(item["values"]), *spec.step_shape))
+                _check_shape(item["digest"], (self.count, 32))
+            elif spec.kind == "distribution":
+                _check_shape(item, (self.count, len(spec.classes)))
+            else:
+                _check_shape(item, (self.count,))
+        self.pooled: dict[str, PooledSpec] = {}
+        for name in file.get("pooled", ()):
+            item = file["pooled"][name]
+            spec = self.pooled[name] = PooledSpec.parse(item.attrs, int(item.shape[1]))
+            _check_shape(item, (self.count, spec.dim))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "content_id": self.content_id}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])
+        self._check_unchanged(state["content_id"])
 
     def __len__(self) -> int:
         return self.count
@@ -92,31 +114,52 @@ class Store:
 
     def read(self, stream: str, row: int) -> np.ndarray:
         """One utterance of a stream, (T, ...): a read-only view of the mapped file."""
-        values = self._mapped.get(stream)
-        if values is None:
-            values = self._mapped[stream] = self.values(stream)
-        offsets = self._offsets[stream]
+        try:
+            values, offsets = self._streams[stream]
+        except KeyError:
+            values, offsets = self.values(stream), self.offsets(stream)
+            self._streams[stream] = values, offsets
         return values[offsets[row] : offsets[row + 1]]
+
+    def blocks(self, stream: str) -> Iterator[np.ndarray]:
+        """All steps of a stream in order, some megabytes at a time, copied.
+
+        For one pass over a store of any size: unlike `values`, no page of it stays in the process.
+        """
+        return self._blocks(f"streams/{self._known(stream, self.streams, 'stream')}/values")
 
     def pooled_vectors(self, name: str) -> np.ndarray:
         """(N, D) float32, mapped and read-only."""
         return self._array(f"pooled/{self._known(name, self.pooled, 'pooled vector')}")
 
+    def pooled_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """`pooled_vectors` some megabytes at a time, copied."""
+        return self._blocks(f"pooled/{self._known(name, self.pooled, 'pooled vector')}")
+
     def label(self, name: str) -> np.ndarray:
         """(N,) int32 classes, (N,) float32 scalars or (N, C) float32 votes."""
-        self._known(name, self.labels, "label")
-        with _open(self.path) as file:
-            return file["labels"][name][()]
+        return self._copied(f"labels/{self._known(name, self.labels, 'label')}")
 
     def trace(self, name: str, row: int) -> np.ndarray:
         """One utterance of a trace label, (T,) or (T, raters)."""
-        self._known(name, self.labels, "label")
-        offsets = self._array(f"labels/{name}/offsets")
+        offsets = self.trace_offsets(name)
         return self._array(f"labels/{name}/values")[offsets[row] : offsets[row + 1]]
+
+    def trace_offsets(self, name: str) -> np.ndarray:
+        """(N + 1,) int64, as `offsets` of a stream."""
+        return self._array(f"labels/{self._known(name, self.labels, 'label')}/offsets")
+
+    def trace_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """All steps of a trace in order, as `blocks` of a stream."""
+        return self._blocks(f"labels/{self._known(name, self.labels, 'label')}/values")
+
+    def trace_digests(self, name: str) -> np.ndarray:
+        """(N, 32) uint8, as `digests` of a stream."""
+        return self._copied(f"labels/{self._known(name, self.labels, 'label')}/digest")
 
     def digests(self, stream: str) -> np.ndarray:
         """(N, 32) uint8 SHA-256 of each utterance as it was written."""
-        return self._array(f"digest/{self._known(stream, self.streams, 'stream')}")
+        return self._copied(f"digest/{self._known(stream, self.streams, 'stream')}")
 
     def _known(self, name: str, found: Iterable[str], what: str) -> str:
         if name not in found:
@@ -125,24 +168,49 @@ class Store:
         return name
 
     def _array(self, name: str) -> np.ndarray:
-        if name not in self._mapped:
+        """A dataset as an array, mapped on first use; copied where it cannot be mapped."""
+        if name not in self._arrays:
             with _open(self.path) as file:
-                dataset = file[name]
-                mapped = map_dataset(self.path, dataset)
-                self._mapped[name] = dataset[()] if mapped is None else mapped
-        return self._mapped[name]
+                self._check_unchanged(str(file.attrs.get("content_id")))
+                if self._pages is None:
+                    self._pages = map_file(self.path)
+                mapped = view_dataset(self._pages, file[name])
+                self._arrays[name] = _native(file[name][()]) if mapped is None else mapped
+        return self._arrays[name]
+
+    def _copied(self, name: str) -> np.ndarray:
+        with _open(self.path) as file:
+            self._check_unchanged(str(file.attrs.get("content_id")))
+            return _native(file[name][()])
+
+    def _blocks(self, name: str) -> Iterator[np.ndarray]:
+        with _open(self.path) as file:
+            self._check_unchanged(str(file.attrs.get("content_id")))
+            dataset = file[name]
+            step_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
+            rows = max(1, BLOCK_BYTES // max(step_bytes, 1))
+            for start in range(0, len(dataset), rows):
+                yield _native(dataset[start : start + rows])
+
+    def _check_unchanged(self, found: str) -> None:
+        """Offsets of one file over the values of another would give noise without a word."""
+        if found != self.content_id:
+            raise DataError(f"{self.path} was replaced while it was read; start again")
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """Count, content id and provenance of a store, without its structure."""
     with _open(path) as file:
         _check_header(path, file)
-        return {
-            "version": str(file.attrs["format_version"]),
-            "count": int(file.attrs["count"]),
-            "content_id": str(file.attrs["content_id"]),
-            "provenance": json.loads(file["provenance"][()]),
-        }
+        try:
+            return {
+                "version": str(file.attrs["format_version"]),
+                "count": int(file.attrs["count"]),
+                "content_id": str(file.attrs["content_id"]),
+                "provenance": json.loads(file["provenance"][()]),
+            }
+        except DAMAGE as error:
+            raise DataError(f"{path} is damaged: {error}; make it again") from error
 
 
 def _open(path: Path) -> h5py.File:
@@ -156,20 +224,34 @@ def _open(path: Path) -> h5py.File:
 
 
 def _check_header(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("format") != schema.FORMAT:
+    try:
+        found = {name: file.attrs.get(name) for name in ("format", "format_version", "complete")}
+    except DAMAGE as error:
+        raise DataError(f"{path} is damaged: {error}; make it again") from error
+    if found["format"] != schema.FORMAT:
         raise DataError(f"{path} is an HDF5 file, but not an {schema.FORMAT}")
-    version = str(file.attrs.get("format_version"))
+    version = str(found["format_version"])
     if version.split(".")[0] != schema.VERSION.split(".")[0]:
         raise DataError(
             f"{path} is a store of version {version}; this program reads version "
             f"{schema.VERSION.split('.')[0]}.x"
         )
-    if not file.attrs.get("complete", False):
+    if not found["complete"]:
         raise DataError(f"{path} was never finished; make it again")
 
 
+def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
+    if dataset.shape != shape:
+        raise ValueError(f"{dataset.name} has shape {dataset.shape}, not {shape}")
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
 def _checked_offsets(group: h5py.Group, count: int) -> np.ndarray:
-    offsets = group["offsets"][()]
+    offsets = _native(group["offsets"][()])
     whole = (
         offsets.shape == (count + 1,)
         and offsets[0] == 0
@@ -185,4 +267,4 @@ def _column(dataset: h5py.Dataset) -> Any:
     """Texts as a list, numbers as an array."""
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return [value.decode("utf-8") for value in dataset[()].tolist()]
-    return dataset[()]
+    return _native(dataset[()])

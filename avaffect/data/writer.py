@@ -14,18 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from avaffect.core.atomic import publish, workspace
 from avaffect.core.errors import DataError
-from avaffect.core.hashing import canonical_json
 from avaffect.core.provenance import Provenance
-from avaffect.data import schema
+from avaffect.data import layout, schema
+from avaffect.data.layout import Contents, Ragged
 from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
 
 COPY_BYTES = 1 << 24
-EMPTY_DIGEST = hashlib.sha256(b"").digest()
 
 
 @dataclass
@@ -33,16 +31,25 @@ class _Spool:
     """One growing array on disk: a stream, a trace or pooled vectors."""
 
     file: BinaryIO
+    dtype: str
+    shape: tuple[int, ...]
     lengths: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
 
-    def append(self, values: np.ndarray, steps: int) -> None:
-        content = memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b""
+    @property
+    def step_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def append(self, values: np.ndarray) -> None:
+        if tuple(values.shape[1:]) != self.shape:
+            raise ValueError(f"steps of shape {values.shape[1:]}, expected {self.shape}")
+        little = np.ascontiguousarray(values, dtype=np.dtype(self.dtype).newbyteorder("<"))
+        content = memoryview(little).cast("B") if little.size else b""
         self.file.write(content)
-        self.lengths.append(steps)
+        self.lengths.append(len(values))
         self.digests.append(hashlib.sha256(content).digest())
 
-    def append_file(self, source: Path, step_bytes: int) -> None:
+    def append_file(self, source: Path) -> None:
         state = hashlib.sha256()
         copied = 0
         with source.open("rb") as stream:
@@ -50,30 +57,41 @@ class _Spool:
                 state.update(block)
                 self.file.write(block)
                 copied += len(block)
-        self.lengths.append(copied // step_bytes)
+        if copied % self.step_bytes:
+            raise ValueError(f"{source} holds {copied} bytes, no multiple of {self.step_bytes}")
+        self.lengths.append(copied // self.step_bytes)
         self.digests.append(state.digest())
 
-    @property
-    def offsets(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]).astype(np.int64)
+    def blocks(self) -> Iterator[np.ndarray]:
+        dtype = np.dtype(self.dtype).newbyteorder("<")
+        rows = max(1, COPY_BYTES // max(self.step_bytes, 1))
+        self.file.flush()
+        self.file.seek(0)
+        while content := self.file.read(rows * self.step_bytes):
+            yield np.frombuffer(content, dtype=dtype).reshape(-1, *self.shape)
 
-    @property
-    def digest_rows(self) -> np.ndarray:
-        joined = b"".join(self.digests)
-        return np.frombuffer(joined, dtype=np.uint8).reshape(len(self.digests), 32)
+    def ragged(self) -> Ragged:
+        lengths = np.asarray(self.lengths, dtype=np.int64)
+        return Ragged(lengths, layout.digest_rows(self.digests), self.blocks)
 
 
 class StoreWriter:
-    """Collects utterances for one store; use `store_writer`, which publishes it when whole."""
+    """Collects utterances for one store; use `store_writer`, which publishes it when whole.
+
+    folder       a place beside the output for temporary files; it goes when the block ends
+    provenance   may gain facts (what was lost) until the block ends
+    """
 
     def __init__(
         self,
         folder: Path,
+        provenance: Provenance,
         streams: dict[str, StreamSpec],
         labels: dict[str, LabelSpec],
         pooled: dict[str, PooledSpec],
     ) -> None:
         self.folder = folder
+        self.provenance = provenance
         self.streams, self.labels, self.pooled = streams, labels, pooled
         self.ids: list[str] = []
         self._seen: set[str] = set()
@@ -81,11 +99,17 @@ class StoreWriter:
         self._label_values: dict[str, list[Any]] = {
             name: [] for name, spec in labels.items() if spec.kind != "trace"
         }
-        traces = [name for name, spec in labels.items() if spec.kind == "trace"]
+        parts = [("streams", name, spec.dtype, spec.shape) for name, spec in streams.items()]
+        parts += [
+            ("labels", name, "float32", spec.step_shape)
+            for name, spec in labels.items()
+            if spec.kind == "trace"
+        ]
+        parts += [("pooled", name, "float32", (spec.dim,)) for name, spec in pooled.items()]
+        # Names come from users: they make no file names.
         self._spools = {
-            (group, name): _Spool((folder / f"{group}.{name}.spool").open("w+b"))
-            for group, names in (("streams", streams), ("labels", traces), ("pooled", pooled))
-            for name in names
+            (group, name): _Spool((folder / f"{number}.spool").open("w+b"), dtype, shape)
+            for number, (group, name, dtype, shape) in enumerate(parts)
         }
 
     def add(
@@ -101,20 +125,27 @@ class StoreWriter:
 
         A stream is an array (T, ...) or the path of a raw file of such steps; one that is not
         named is missing (zero length). A class label is its name or None, a scalar a number, a
-        distribution (C,), a trace (T,). Meta fields are texts or numbers; one that some
-        utterances lack is empty text or NaN there.
+        distribution (C,), a trace (T,) or (T, raters). Meta fields are texts or numbers; one that
+        some utterances lack is empty text or NaN there.
         """
         if identifier in self._seen:
             raise DataError(f"the id {identifier} is there twice; ids are unique in a store")
         self._seen.add(identifier)
         given = streams or {}
+        for group, names, known in (
+            ("stream", given, self.streams),
+            ("label", labels or {}, self.labels),
+            ("pooled vector", pooled or {}, self.pooled),
+        ):
+            if not names.keys() <= known.keys():
+                raise ValueError(f"{group} {sorted(names.keys() - known.keys())} was not announced")
         for name, spec in self.streams.items():
             self._add_stream(self._spools["streams", name], spec, given.get(name))
         for name, spec in self.labels.items():
-            self._add_label(name, spec, (labels or {}).get(name))
+            self._add_label(identifier, name, spec, (labels or {}).get(name))
         for name, spec in self.pooled.items():
-            vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(spec.dim)
-            self._spools["pooled", name].append(vector, 1)
+            vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(1, spec.dim)
+            self._spools["pooled", name].append(vector)
         # Fields that only some utterances bear are filled for those before and after.
         for name in (meta or {}).keys() - self._meta.keys():
             self._meta[name] = [None] * len(self.ids)
@@ -124,20 +155,21 @@ class StoreWriter:
 
     def _add_stream(self, spool: _Spool, spec: StreamSpec, given: np.ndarray | Path | None) -> None:
         if isinstance(given, Path):
-            spool.append_file(given, spec.step_bytes)
-            return
-        values = np.empty((0, *spec.shape)) if given is None else given
-        dtype = np.dtype(spec.dtype).newbyteorder("<")
-        if tuple(values.shape[1:]) != spec.shape:
-            raise ValueError(f"steps of shape {values.shape[1:]}, expected {spec.shape}")
-        spool.append(values.astype(dtype, copy=False), len(values))
+            spool.append_file(given)
+        else:
+            spool.append(np.empty((0, *spec.shape)) if given is None else given)
 
-    def _add_label(self, name: str, spec: LabelSpec, given: Any) -> None:
+    def _add_label(self, identifier: str, name: str, spec: LabelSpec, given: Any) -> None:
         if spec.kind == "trace":
-            values = np.asarray([] if given is None else given, dtype="<f4")
-            self._spools["labels", name].append(values, len(values))
+            missing = np.empty((0, *spec.step_shape))
+            self._spools["labels", name].append(missing if given is None else np.asarray(given))
             return
         if spec.kind == "class":
+            if given is not None and given not in spec.classes:
+                raise DataError(
+                    f"{identifier}: label {name} is {given!r}, which is none of its classes "
+                    f"({', '.join(spec.classes)})"
+                )
             value: Any = -1 if given is None else spec.classes.index(given)
         elif spec.kind == "scalar":
             value = np.nan if given is None else float(given)
@@ -146,76 +178,22 @@ class StoreWriter:
             value = np.full(size, np.nan) if given is None else np.asarray(given).reshape(size)
         self._label_values[name].append(value)
 
-    def _label_array(self, name: str) -> np.ndarray:
-        spec = self.labels[name]
+    def _label(self, name: str, spec: LabelSpec) -> np.ndarray | Ragged:
+        if spec.kind == "trace":
+            return self._spools["labels", name].ragged()
         dtype = "<i4" if spec.kind == "class" else "<f4"
         shape = (len(self.ids), len(spec.classes)) if spec.kind == "distribution" else (-1,)
         return np.asarray(self._label_values[name], dtype=dtype).reshape(shape)
 
-    def _meta_column(self, name: str) -> list[str] | np.ndarray:
-        values = self._meta[name]
-        if all(value is None or isinstance(value, str) for value in values):
-            return ["" if value is None else value for value in values]
-        if all(isinstance(value, (int, np.integer)) for value in values):
-            return np.asarray(values, dtype="<i8")
-        return np.asarray([np.nan if value is None else value for value in values], dtype="<f8")
-
-    def finish(self, path: Path, provenance: Provenance) -> str:
-        """Lay the store out at `path`; returns its content id."""
-        meta = {name: self._meta_column(name) for name in sorted(self._meta)}
-        label_values: dict[str, np.ndarray] = {}
-        pooled_digests: dict[str, str] = {}
-        with h5py.File(path, "w", locking=False) as file:
-            file.create_dataset("id", data=_texts(self.ids))
-            for name, column in meta.items():
-                data = _texts(column) if isinstance(column, list) else column
-                file.create_dataset(f"meta/{name}", data=data)
-            for name, spec in self.labels.items():
-                label_values[name] = self._finish_label(file, name, spec)
-            for name, spec in self.streams.items():
-                spool = self._spools["streams", name]
-                _lay_ragged(file, f"streams/{name}", spool, spec.dtype, spec.shape)
-                file[f"streams/{name}"].attrs.update(spec.attributes())
-                file.create_dataset(f"digest/{name}", data=spool.digest_rows)
-            for name, spec in self.pooled.items():
-                spool = self._spools["pooled", name]
-                dataset = _lay(
-                    file, f"pooled/{name}", spool.file, "<f4", len(self.ids), (spec.dim,)
-                )
-                dataset.attrs.update(spec.attributes())
-                pooled_digests[name] = schema.array_digest(_spooled(spool.file, spec.dim))
-            content = schema.store_content_id(
-                self.ids,
-                meta,
-                {
-                    name: (spec, spool.offsets, spool.digest_rows)
-                    for name, spec in self.streams.items()
-                    for spool in [self._spools["streams", name]]
-                },
-                {name: (spec, label_values[name]) for name, spec in self.labels.items()},
-                {name: (spec, pooled_digests[name]) for name, spec in self.pooled.items()},
-            )
-            file["provenance"] = canonical_json(provenance)
-            file.attrs.update(
-                format=schema.FORMAT,
-                format_version=schema.VERSION,
-                count=len(self.ids),
-                content_id=content,
-                complete=True,
-            )
-        return content
-
-    def _finish_label(self, file: h5py.File, name: str, spec: LabelSpec) -> np.ndarray:
-        if spec.kind == "trace":
-            spool = self._spools["labels", name]
-            _lay_ragged(file, f"labels/{name}", spool, "<f4", ())
-            file.create_dataset(f"labels/{name}/digest", data=spool.digest_rows)
-            values = spool.digest_rows
-        else:
-            values = self._label_array(name)
-            file.create_dataset(f"labels/{name}", data=values)
-        file[f"labels/{name}"].attrs.update(spec.attributes())
-        return values
+    def contents(self) -> Contents:
+        """All that was added, ready to be laid out."""
+        return Contents(
+            self.ids,
+            {name: schema.column(values) for name, values in self._meta.items()},
+            {n: (spec, self._spools["streams", n].ragged()) for n, spec in self.streams.items()},
+            {n: (spec, self._label(n, spec)) for n, spec in self.labels.items()},
+            {n: (spec, self._spools["pooled", n].blocks) for n, spec in self.pooled.items()},
+        )
 
     def close(self) -> None:
         for spool in self._spools.values():
@@ -233,50 +211,11 @@ def store_writer(
 ) -> Iterator[StoreWriter]:
     """A writer whose store appears at `output`, whole, when the block ends without an exception."""
     with workspace(output) as folder:
-        writer = StoreWriter(folder, streams or {}, labels or {}, pooled or {})
+        writer = StoreWriter(folder, provenance, streams or {}, labels or {}, pooled or {})
         try:
             yield writer
             temporary = folder / output.name
-            writer.finish(temporary, provenance)
+            layout.lay_out(temporary, writer.contents(), writer.provenance)
         finally:
             writer.close()
         publish(temporary, output)
-
-
-def _texts(values: list[str]) -> np.ndarray:
-    """Fixed-length UTF-8: contiguous, and read a hundred times faster than variable length."""
-    encoded = [value.encode("utf-8") for value in values]
-    width = max((len(value) for value in encoded), default=1) or 1
-    return np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
-
-
-def _lay_ragged(
-    file: h5py.File, name: str, spool: _Spool, dtype: str, shape: tuple[int, ...]
-) -> None:
-    _lay(file, f"{name}/values", spool.file, dtype, sum(spool.lengths), shape)
-    file.create_dataset(f"{name}/offsets", data=spool.offsets)
-
-
-def _lay(
-    file: h5py.File, name: str, spool: BinaryIO, dtype: str, steps: int, shape: tuple[int, ...]
-) -> h5py.Dataset:
-    """Copy a spool file into a contiguous dataset of (steps, *shape)."""
-    little = np.dtype(dtype).newbyteorder("<")
-    dataset = file.create_dataset(name, shape=(steps, *shape), dtype=little)
-    step_bytes = little.itemsize * int(np.prod(shape, dtype=np.int64))
-    rows = max(1, COPY_BYTES // max(step_bytes, 1))
-    spool.flush()
-    spool.seek(0)
-    for start in range(0, steps, rows):
-        stop = min(start + rows, steps)
-        block = np.frombuffer(spool.read((stop - start) * step_bytes), dtype=little)
-        dataset[start:stop] = block.reshape(stop - start, *shape)
-    return dataset
-
-
-def _spooled(spool: BinaryIO, dim: int) -> np.ndarray:
-    """A spool of pooled vectors as an array (N, dim), mapped where it is not empty."""
-    spool.flush()
-    if spool.seek(0, 2) == 0:
-        return np.zeros((0, dim), dtype="<f4")
-    return np.memmap(spool, dtype="<f4", mode="r").reshape(-1, dim)
