@@ -1,0 +1,150 @@
+"""Exact softmax sampling whose cost does not grow with the pool.
+
+A candidate is drawn uniformly from the pool and accepted with probability w = exp((S - 1) / T),
+which is at most 1 because a cosine is. An accepted candidate is a draw from Eq. 5 of SAAML (Tran et
+al., 2023). The cosine is float32 and cut at 1, so that rounding cannot break the bound.
+
+How many trials were accepted says nothing about which items were: the accepted ones are independent
+of the counts. A query may therefore be given up by its counts alone, its draws so far kept and the
+rest drawn otherwise, and all of them still follow Eq. 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avaffect.core.progress import SILENT, Progress
+from avaffect.retrieval.similarity import inverse_norms
+
+CANDIDATES = 2**14
+"""Candidates gathered at a time: 2 MiB of 32 dimensions, about a core's cache."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """A query is given up after `start` + `each` x (draws found) trials that were not enough."""
+
+    start: int
+    each: int = 0
+
+
+@dataclass(frozen=True)
+class RejectDraws:
+    """Draws by rejection.
+
+    indices (A, draws) int64: the first `found` (A,) of each row are draws; the rest is undefined.
+    log_normalizer, effective_size (A,): estimates; meaningless where found < draws.
+    trials (A,): candidates tried.
+    """
+
+    indices: np.ndarray
+    found: np.ndarray
+    log_normalizer: np.ndarray
+    effective_size: np.ndarray
+    trials: np.ndarray
+
+
+def acceptance(
+    queries: np.ndarray, pool: np.ndarray, candidates: np.ndarray, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """log w and w of `candidates` (n, m) for unit queries (n, d), (n, m) float32 each.
+
+    Raises:
+        VectorError: a candidate is zero or not finite.
+    """
+    # take gathers rows almost three times as fast as indexing does.
+    rows = pool.take(candidates, axis=0).astype(np.float32, copy=False)
+    logits = np.matmul(rows, queries[:, :, None])[:, :, 0]
+    logits *= inverse_norms(rows, "pool", rows=candidates)
+    np.minimum(logits, 1, out=logits)
+    logits -= 1
+    logits /= np.float32(temperature)
+    return logits, np.exp(logits)
+
+
+def reject_sample(
+    queries: np.ndarray,
+    pool: np.ndarray,
+    *,
+    temperature: float,
+    draws: int,
+    round_size: int,
+    patience: Patience,
+    random: np.random.Generator,
+    progress: Progress = SILENT,
+) -> RejectDraws:
+    """Draw up to `draws` items with replacement for each unit query (A, d) from `pool` (B, d).
+
+    Trials go in rounds of `round_size` candidates for each query still short of draws.
+
+    The normaliser is B exp(1 / T) E[w]. Its estimate takes the mean of w over all rounds but the
+    one that ended the query, or over the only round: the first round's mean, which is unbiased
+    because the round's size was fixed beforehand, averaged over the orders of the rounds that could
+    have come about as well (Rao-Blackwell), and so unbiased too. The mean over all trials would not
+    be: a query stops where w is large. E[w^2] is estimated alike; the effective size is
+    B E[w]^2 / E[w^2], a ratio of two unbiased estimates.
+
+    Raises:
+        VectorError: a candidate is zero or not finite. Items never tried are never looked at.
+    """
+    count = len(queries)
+    indices = np.empty((count, draws), dtype=np.int64)
+    found = np.zeros(count, dtype=np.int64)
+    rounds = np.zeros(count, dtype=np.int64)
+    means = np.zeros((4, count))  # of w and w^2: summed over the rounds, and in the last
+    group = max(1, CANDIDATES // round_size)
+    unfinished = np.arange(count)
+    progress.start("sampling", total=count, unit="queries")
+    while len(unfinished):
+        for start in range(0, len(unfinished), group):
+            some = unfinished[start : start + group]
+            candidates = random.integers(0, len(pool), size=(len(some), round_size))
+            logits, weights = acceptance(queries[some], pool, candidates, temperature)
+            noise = random.standard_exponential(candidates.shape, dtype=np.float32)
+            # P(noise > -log w) = w, without the coarse steps of a float32 uniform near zero.
+            _keep(candidates, np.negative(noise, out=noise) < logits, some, indices, found)
+            means[2, some] = weights.mean(axis=1)
+            means[3, some] = np.einsum("nm,nm->n", weights, weights) / round_size
+        means[:2, unfinished] += means[2:, unfinished]
+        rounds[unfinished] += 1
+        limit = patience.start + patience.each * found[unfinished]
+        short = (found[unfinished] < draws) & (rounds[unfinished] * round_size < limit)
+        progress.advance(len(unfinished) - int(short.sum()))
+        unfinished = unfinished[short]
+    progress.finish()
+    log_normalizer, effective_size = _estimates(means, rounds, len(pool), temperature)
+    return RejectDraws(indices, found, log_normalizer, effective_size, rounds * round_size)
+
+
+def _keep(
+    candidates: np.ndarray,
+    accepted: np.ndarray,
+    owners: np.ndarray,
+    indices: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Write the first accepted candidates of each row behind its owner's draws so far."""
+    rows, columns = np.nonzero(accepted)
+    per_row = np.bincount(rows, minlength=len(owners))
+    before = np.cumsum(per_row) - per_row
+    places = found[owners][rows] + np.arange(len(rows)) - before[rows]
+    wanted = places < indices.shape[1]
+    rows, columns = rows[wanted], columns[wanted]
+    indices[owners[rows], places[wanted]] = candidates[rows, columns]
+    found[owners] = np.minimum(found[owners] + per_row, indices.shape[1])
+
+
+def _estimates(
+    means: np.ndarray, rounds: np.ndarray, size: int, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    total, last = means[:2], means[2:]
+    first, second = np.where(rounds == 1, last, (total - last) / np.maximum(rounds - 1, 1))
+    # Rounding of every weight to zero but in the last round: rather biased than infinite.
+    blank = (first <= 0) | (second <= 0)
+    first, second = np.where(blank, total / rounds, [first, second])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_normalizer = np.log(size) + 1 / temperature + np.log(first)
+        effective_size = size * first**2 / second
+    return log_normalizer, effective_size
