@@ -1,0 +1,27 @@
+"""One vector for each utterance, from an encoder or from a stream that was pooled before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder
+from avaffect.objectives.losses.cross_entropy import MISSING
+
+POOLED = "pooled"
+"""The stream (B, D) that objectives without an encoder read."""
+
+
+def pooled_features(encoder: Encoder | None, batch: Batch, layer: int | None = None) -> Tensor:
+    """(B, D) mean of the encoder's frames, padding excluded; without an encoder the stream."""
+    if encoder is None:
+        return batch.streams[POOLED].float()
+    return encoder(batch, layer).mean()
+
+
+def usable_labels(encoder: Encoder | None, batch: Batch, labels: Tensor) -> Tensor:
+    """(B,) labels, -1 where an utterance is too short to give a frame."""
+    if encoder is None:
+        return labels
+    return torch.where(encoder.frame_count(batch.lengths) > 0, labels, MISSING)

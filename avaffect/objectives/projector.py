@@ -1,0 +1,65 @@
+"""Training of SAAML's Embedding Projector: L_EP = L_MS + 0.5 L_CE (equation 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder
+from avaffect.models.heads import Projector
+from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.groups import module_groups
+from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy
+from avaffect.objectives.losses.multi_similarity import MultiSimilarity
+from avaffect.objectives.pooling import pooled_features, usable_labels
+
+MetricLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class ProjectorTraining(Objective):
+    """Metric loss on embeddings and cross-entropy of the classifier upon them.
+
+    With `encoder` its frames are pooled and it is trained too; without, the stream "pooled" (B, D)
+    is read, made once by a frozen encoder. Labels: batch.labels[label], -1 missing. metric_loss
+    takes (embeddings, labels) to (sum, count); Multi-Similarity with the paper's numbers if None.
+    Losses "metric" (weight 1) and "classification" (weight 0.5).
+    """
+
+    coupled = True
+
+    def __init__(
+        self,
+        projector: Projector,
+        label: str,
+        encoder: Encoder | None = None,
+        metric_loss: MetricLoss | None = None,
+        weights: dict[str, float] | None = None,
+        learning_rates: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__({"metric": 1.0, "classification": 0.5, **(weights or {})})
+        self.projector = projector
+        self.encoder = encoder
+        self.label = label
+        self.metric_loss = metric_loss or MultiSimilarity()
+        self.learning_rates = dict(learning_rates or {})
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        labels = usable_labels(self.encoder, batch, batch.labels[self.label])
+        embeddings = self.projector(pooled_features(self.encoder, batch))
+        logits = self.projector.classifier(embeddings)
+        with torch.no_grad():
+            right = accuracy(logits, labels)
+        losses = {}
+        if self.weights["metric"] != 0.0:
+            losses["metric"] = self.metric_loss(embeddings, labels)
+        if self.weights["classification"] != 0.0:
+            losses["classification"] = cross_entropy(logits, labels)
+        return Step(losses, {"accuracy": right})
+
+    def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
+        return module_groups(
+            {"encoder": [self.encoder], "heads": [self.projector]}, self.learning_rates
+        )
