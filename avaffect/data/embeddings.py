@@ -1,0 +1,106 @@
+"""Embeddings as retrieval reads them: one matrix over the stores of a role, made by one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.data.store import Store
+
+EMBEDDING = "embedding"
+BLOCK_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embeddings of the stores of one role (query, pool), in order.
+
+    ids: N texts, unique; vectors: (N, D) float32, none of them zero. Those of a single store are
+    mapped, not read.
+    """
+
+    role: str
+    stores: tuple[Store, ...]
+    ids: list[str]
+    vectors: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """id -> row."""
+        return {identifier: row for row, identifier in enumerate(self.ids)}
+
+    @property
+    def content_ids(self) -> list[str]:
+        """The content ids of the stores, in order."""
+        return [store.content_id for store in self.stores]
+
+
+def open_embeddings(paths: Iterable[Path], role: str) -> Embeddings:
+    """Open the stores that play `role` together.
+
+    Raises DataError where a store has no embeddings, a vector is zero or not finite, an id is in
+    two of the stores, models differ, or there is no embedding at all.
+    """
+    stores = tuple(Store(path) for path in paths)
+    check_same_model(stores)
+    home: dict[str, Store] = {}
+    for store in stores:
+        for identifier in store.ids:
+            if identifier in home:
+                raise DataError(
+                    f"the id {identifier} is in {home[identifier].path} and in {store.path}; "
+                    f"ids are unique over the {role} stores"
+                )
+            home[identifier] = store
+    if not home:
+        raise DataError(f"{', '.join(str(s.path) for s in stores)}: no embeddings to {role}")
+    parts = [_checked_vectors(store) for store in stores]
+    vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return Embeddings(role, stores, list(home), vectors)
+
+
+def check_same_model(stores: Sequence[Store]) -> None:
+    """Raise DataError unless every store has embeddings and one model made them all."""
+    for store in stores:
+        if EMBEDDING not in store.pooled:
+            have = ", ".join(store.pooled) or "none"
+            raise DataError(
+                f"{store.path} has no embeddings (its pooled vectors: {have}); make them with "
+                "`avaffect extract --model PROJECTOR`"
+            )
+    for store in stores[1:]:
+        if _model(store) != _model(stores[0]):
+            raise DataError(
+                f"the embeddings in {stores[0].path} and {store.path} were made by different "
+                "models; extract both with one projector"
+            )
+
+
+def _model(store: Store) -> tuple[int, str | None]:
+    """The dimension and the model's content id, None where the store does not say."""
+    spec = store.pooled[EMBEDDING]
+    return spec.dim, spec.made.get("model", {}).get("content_id")
+
+
+def _checked_vectors(store: Store) -> np.ndarray:
+    """The store's embeddings, mapped, each of which has a direction."""
+    vectors = store.pooled_vectors(EMBEDDING)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS]
+        squares = np.einsum("nd,nd->n", block, block)
+        # A comparison with NaN is false.
+        bad = np.flatnonzero(~((squares > 0) & (squares < np.inf)))
+        if len(bad):
+            raise DataError(
+                f"{store.path}: the embedding of {store.ids[start + int(bad[0])]} is zero or not "
+                f"finite ({len(bad)} such in this part); extract the store again without it"
+            )
+    return vectors

@@ -1,0 +1,73 @@
+"""Similarities as a store: a row of cosines for each query, over the whole pool or its top K.
+
+The utterances are the queries. Stream `similarity` holds one row each; with a top K, stream `index`
+says which row of the pool (its stores one after the other) each value belongs to. Both streams say
+in `made` of which stores, by content id, so that the pool's ids are not written twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.data.embeddings import Embeddings
+from avaffect.data.schema import StreamSpec
+from avaffect.data.store import Store
+
+SIMILARITY = "similarity"
+INDEX = "index"
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """values (A, K) float32, K = |B| without a top; indices (A, K) int64 into the pool, or None."""
+
+    store: Store
+    values: np.ndarray
+    indices: np.ndarray | None
+
+
+def stream_specs(queries: Embeddings, pool: Embeddings, top: int | None) -> dict[str, StreamSpec]:
+    """The streams of a store of similarities; steps have no duration."""
+    made = {
+        "measure": "cosine",
+        "query": queries.content_ids,
+        "pool": pool.content_ids,
+        "pool_count": len(pool),
+    }
+    specs = {SIMILARITY: StreamSpec(SIMILARITY, "float32", 0.0, made={**made, "top": top})}
+    if top is not None:
+        specs[INDEX] = StreamSpec(INDEX, "int64", 0.0, made=made)
+    return specs
+
+
+def open_similarities(path: Path, queries: Embeddings, pool: Embeddings) -> Similarities:
+    """The similarities in `path`, mapped; row i belongs to queries.ids[i].
+
+    Raises DataError where the store holds none, or holds those of other stores.
+    """
+    store = Store(path)
+    if SIMILARITY not in store.streams:
+        raise DataError(f"{path} holds no similarities; make them with `avaffect similarity`")
+    made = store.streams[SIMILARITY].made
+    for given in (queries, pool):
+        if made.get(given.role) != given.content_ids:
+            names = ", ".join(str(each.path) for each in given.stores)
+            raise DataError(
+                f"{path} holds the similarities of other {given.role} stores than {names} (or of "
+                "these in another order); run `avaffect similarity` on them again"
+            )
+    widths = np.unique(store.lengths(SIMILARITY))
+    fits = (
+        len(widths) == 1
+        and store.ids == queries.ids
+        and (INDEX in store.streams or widths[0] == len(pool))
+    )
+    if not fits:
+        raise DataError(f"{path} is damaged: its rows do not fit its stores; make it again")
+    shape = (store.count, int(widths[0]))
+    indices = store.values(INDEX).reshape(shape) if INDEX in store.streams else None
+    return Similarities(store, store.values(SIMILARITY).reshape(shape), indices)

@@ -1,0 +1,143 @@
+"""Scores of class predictions, every one a function of the confusion matrix.
+
+`confusion_matrix` validates labels and counts; `evaluate` gives all scores at once. With n_gp the
+count of utterances of class g that were predicted as p (g rows, p columns), N their sum:
+
+    accuracy     sum_c n_cc / N; the "A" of SAAML (Tran et al., 2023), elsewhere weighted accuracy
+    UA           mean of the recalls of the classes that occur in gold; SAAML's "UA", elsewhere
+                 unweighted average recall or balanced accuracy
+    precision    n_cc / sum_g n_gc; undefined (NaN) for a class that is never predicted
+    recall       n_cc / sum_p n_cp; undefined for a class that does not occur in gold
+    F1           2 n_cc / (sum_g n_gc + sum_p n_cp), the harmonic mean of the two; 0 for a class that
+                 occurs in one of gold and predictions, undefined for one that occurs in neither
+    F1 micro     F1 over all classes' counts together; equal to accuracy, as each utterance has one
+                 class and one prediction
+    F1 macro     mean of the defined F1
+
+Source of the definitions: Sokolova and Lapalme, A systematic analysis of performance measures for
+classification tasks, Information Processing and Management 45(4), 2009, Table 3. Classes that
+occur nowhere never lower a mean: a classifier of seven classes can be scored on a corpus of four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+SCORES = ("accuracy", "ua", "f1_micro", "f1_macro")
+
+
+def validate(matrix: np.ndarray) -> None:
+    """Raise ValueError unless `matrix` is a square matrix of counts that counts something."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"a confusion matrix is square, not of shape {matrix.shape}")
+    if (matrix < 0).any():
+        raise ValueError("a confusion matrix holds counts, and this one has negative entries")
+    if not matrix.sum():
+        raise ValueError("there are no predictions to score")
+
+
+def confusion_matrix(
+    gold: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
+) -> np.ndarray:
+    """(C, C) int64: entry g, p counts the utterances of class g that were predicted as p.
+
+    Raises ValueError where there is nothing to score, the numbers of gold labels and predictions
+    differ, a class is named twice, or a label is none of the classes.
+    """
+    if len(gold) != len(predictions):
+        raise ValueError(f"{len(gold)} gold labels do not fit {len(predictions)} predictions")
+    if not len(gold):
+        raise ValueError("there are no predictions to score")
+    index_of = {name: index for index, name in enumerate(classes)}
+    if len(index_of) < len(classes):
+        raise ValueError(f"a class is named twice: {', '.join(classes)}")
+    for what, labels in (("gold label", gold), ("prediction", predictions)):
+        unknown = sorted({str(label) for label in labels if label not in index_of})
+        if unknown:
+            raise ValueError(
+                f"the {what} {unknown[0]!r} is none of the classes ({', '.join(classes)})"
+            )
+    matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    rows, columns = ([index_of[label] for label in labels] for labels in (gold, predictions))
+    np.add.at(matrix, (rows, columns), 1)
+    return matrix
+
+
+def accuracy(matrix: np.ndarray) -> float:
+    """The share of utterances that were predicted right."""
+    validate(matrix)
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def unweighted_accuracy(matrix: np.ndarray) -> float:
+    """UA: the mean recall of the classes that occur in gold."""
+    validate(matrix)
+    return float(np.nanmean(recall(matrix)))
+
+
+def precision(matrix: np.ndarray) -> np.ndarray:
+    """(C,) float64; NaN for a class that is never predicted."""
+    return _ratio(np.diagonal(matrix), matrix.sum(axis=0))
+
+
+def recall(matrix: np.ndarray) -> np.ndarray:
+    """(C,) float64; NaN for a class that does not occur in gold."""
+    return _ratio(np.diagonal(matrix), matrix.sum(axis=1))
+
+
+def f1(matrix: np.ndarray) -> np.ndarray:
+    """(C,) float64; NaN for a class that occurs in neither gold nor predictions."""
+    return _ratio(2 * np.diagonal(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
+
+
+def f1_micro(matrix: np.ndarray) -> float:
+    """F1 of the counts of all classes together."""
+    validate(matrix)
+    return float(2 * np.trace(matrix) / (matrix.sum(axis=0) + matrix.sum(axis=1)).sum())
+
+
+def f1_macro(matrix: np.ndarray) -> float:
+    """The mean F1 of the classes that occur in gold or predictions."""
+    validate(matrix)
+    return float(np.nanmean(f1(matrix)))
+
+
+def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """All scores of a confusion matrix, JSON-able; what is undefined is None.
+
+    accuracy, ua, f1_micro, f1_macro; per_class: class -> precision, recall, f1, support (its count
+    in gold); confusion: classes and matrix; count.
+    """
+    validate(matrix)
+    columns = (precision(matrix), recall(matrix), f1(matrix))
+    return {
+        "accuracy": accuracy(matrix),
+        "ua": unweighted_accuracy(matrix),
+        "f1_micro": f1_micro(matrix),
+        "f1_macro": f1_macro(matrix),
+        "per_class": {
+            name: {
+                **{
+                    score: defined(column[index])
+                    for score, column in zip(("precision", "recall", "f1"), columns)
+                },
+                "support": int(matrix[index].sum()),
+            }
+            for index, name in enumerate(classes)
+        },
+        "confusion": {"classes": list(classes), "matrix": matrix.tolist()},
+        "count": int(matrix.sum()),
+    }
+
+
+def defined(value: float) -> float | None:
+    """None for NaN, which JSON does not have."""
+    return None if np.isnan(value) else float(value)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    undefined = np.full(len(numerator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)

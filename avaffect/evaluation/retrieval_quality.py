@@ -1,0 +1,128 @@
+"""How often retrieved utterances bear the label that their query lends them.
+
+SAAML (Tran et al., 2023, section 3.2) gives each retrieved utterance the label of its query. Where
+the pool's true labels are known, that pseudo-label can be scored. Everything here is a matrix
+(C, C) of mass: entry q, c is how much of what queries of class q retrieve is truly of class c.
+Three ways fill it: draws, the distribution that draws come from, and the nearest neighbour.
+Matrices of parts of the queries (slabs of a similarity matrix) add up.
+
+Labels are indices of one list of classes, -1 where unknown: such queries and such pool items are
+left out. A class that only the pool has is one of the classes too: its items are never right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from avaffect.evaluation.classification import accuracy, defined, recall, unweighted_accuracy
+
+BLOCK_BYTES = 32 * 2**20
+
+
+def drawn(query_labels: np.ndarray, item_labels: np.ndarray, classes: int) -> np.ndarray:
+    """Mass of draws: query_labels (A,), true labels of the drawn items (A, draws) -> (C, C) int64.
+
+    Raises ValueError where shapes or labels do not fit.
+    """
+    _check(query_labels, classes)
+    _check(item_labels, classes)
+    if item_labels.ndim != 2 or len(item_labels) != len(query_labels):
+        raise ValueError(
+            f"items of shape {item_labels.shape} do not fit {len(query_labels)} queries"
+        )
+    owners = np.broadcast_to(query_labels[:, None], item_labels.shape)
+    known = (owners >= 0) & (item_labels >= 0)
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (owners[known], item_labels[known]), 1)
+    return matrix
+
+
+def nearest(
+    query_labels: np.ndarray, pool_labels: np.ndarray, similarity: np.ndarray, classes: int
+) -> np.ndarray:
+    """Mass of each query's most similar item of known label; similarity (A, B) -> (C, C) int64."""
+    _check_similarity(query_labels, pool_labels, similarity, classes)
+    found = np.empty((len(query_labels), 1), dtype=np.int64)
+    unknown = pool_labels < 0
+    for rows, block in _blocks(similarity):
+        found[rows, 0] = pool_labels[np.where(unknown, -np.inf, block).argmax(axis=1)]
+    return drawn(query_labels, found, classes)
+
+
+def expected(
+    query_labels: np.ndarray,
+    pool_labels: np.ndarray,
+    similarity: np.ndarray,
+    temperature: float,
+    classes: int,
+) -> np.ndarray:
+    """Mass under softmax(similarity / T) (SAAML Eq. 5), exactly -> (C, C) float64.
+
+    query_labels (A,), pool_labels (B,), similarity (A, B): an array or a memory map, read in
+    blocks of rows. A query's mass is 1 less what lies on items of unknown label.
+
+    Raises ValueError where shapes, labels or the temperature do not fit.
+    """
+    _check_similarity(query_labels, pool_labels, similarity, classes)
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"the temperature is {temperature}; it must be positive")
+    member = (pool_labels[:, None] == np.arange(classes)).astype(np.float64)
+    matrix = np.zeros((classes, classes))
+    for rows, block in _blocks(similarity):
+        weights = np.exp((block - block.max(axis=1, keepdims=True)) / temperature)
+        shares = weights @ member / weights.sum(axis=1, keepdims=True)
+        owners = query_labels[rows]
+        np.add.at(matrix, owners[owners >= 0], shares[owners >= 0])
+    return matrix
+
+
+def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of a mass matrix, JSON-able: pseudo-label accuracy overall, macro and per class.
+
+    accuracy: the share of the mass whose pseudo-label is right. per_class: the same for the queries
+    of each class (None for a class without queries), and their mass `count`. macro: the mean over
+    the queries' classes, which queries that are mostly of one class do not sway. Raises ValueError
+    where there is no mass.
+    """
+    shares = recall(matrix)
+    counts = matrix.sum(axis=1).tolist()
+    return {
+        "accuracy": accuracy(matrix),
+        "macro": unweighted_accuracy(matrix),
+        "per_class": {
+            name: {"accuracy": defined(share), "count": count}
+            for name, share, count in zip(classes, shares, counts)
+        },
+        "confusion": {"classes": list(classes), "matrix": matrix.tolist()},
+        "count": matrix.sum().item(),
+    }
+
+
+def _blocks(similarity: np.ndarray):
+    """Slices of rows, and those rows as float64."""
+    height = max(1, BLOCK_BYTES // (8 * similarity.shape[1]))
+    for start in range(0, len(similarity), height):
+        rows = slice(start, start + height)
+        yield rows, np.asarray(similarity[rows], dtype=np.float64)
+
+
+def _check(labels: np.ndarray, classes: int) -> None:
+    if labels.size and not (-1 <= labels.min() and labels.max() < classes):
+        raise ValueError(f"labels are indices from -1 to {classes - 1}, not {labels.max()}")
+
+
+def _check_similarity(
+    query_labels: np.ndarray, pool_labels: np.ndarray, similarity: np.ndarray, classes: int
+) -> None:
+    _check(query_labels, classes)
+    _check(pool_labels, classes)
+    if similarity.shape != (len(query_labels), len(pool_labels)):
+        raise ValueError(
+            f"similarities of shape {similarity.shape} do not fit {len(query_labels)} queries and "
+            f"{len(pool_labels)} items"
+        )
+    if not (pool_labels >= 0).any():
+        raise ValueError("no item of the pool has a known label")

@@ -1,0 +1,52 @@
+"""Mean and spread of a score over runs, and whether two ways differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (n - 1 in the denominator; NaN for one value).
+
+    Raises ValueError where there are no values.
+    """
+    if not len(values):
+        raise ValueError("there are no values to average")
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return float(np.mean(values)), spread
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """difference: mean of first - second; t with `degrees` of freedom; p two-sided."""
+
+    difference: float
+    t: float
+    degrees: int
+    p: float
+
+
+def paired_t_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
+    """Student's t-test of paired scores (run i of one way against run i of the other), two-sided.
+
+    Pairs that all differ by the same amount have t = 0, p = 1 where that is zero, otherwise an
+    infinite t and p = 0. Raises ValueError unless there are two pairs or more.
+    """
+    from scipy import stats
+
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} scores do not pair")
+    if len(first) < 2:
+        raise ValueError("a t-test needs two pairs of scores or more")
+    differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    mean, spread = mean_and_std(differences)
+    error = spread / np.sqrt(len(differences))
+    if error > 0:
+        t = mean / error
+    else:
+        t = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
+    degrees = len(differences) - 1
+    return PairedTest(mean, float(t), degrees, float(2 * stats.t.sf(abs(t), degrees)))
