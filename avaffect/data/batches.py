@@ -146,3 +146,26 @@ def join(source: Batch, target: Batch) -> Batch:
 def _padded(values: np.ndarray, steps: int) -> np.ndarray:
     width = [(0, 0), (0, steps - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
     return np.pad(values, width)
+
+
+@dataclass
+class Vectors:
+    """Batches of vectors that were made once: `rows` (N, D) as the stream `name`, with labels."""
+
+    name: str
+    rows: np.ndarray
+    labels: dict[str, np.ndarray]
+    batch_utterances: int
+    seed: int = 0
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        order = seeds.generator(self.seed, "batches", epoch).permutation(len(self.rows))
+        size = self.batch_utterances
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
+        return Batch(
+            ids=[str(index) for index in indices],
+            streams={self.name: self.rows[indices]},
+            labels={name: values[indices] for name, values in self.labels.items()},
+        )

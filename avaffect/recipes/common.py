@@ -61,22 +61,26 @@ def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -
 def in_split(
     stores: Sequence[Store], split: str, annotations: Annotations | None = None
 ) -> list[np.ndarray]:
-    """For each store, (N,) bool: utterances of `split`; all of them where there are no splits.
+    """For each store, (N,) bool: utterances of `split`; all of a store that has no splits.
 
-    Raises DataError where the stores have splits, but none of their utterances is in this one.
+    Raises DataError where there are splits, but none of the utterances is in this one.
     """
     known = annotations or Annotations({})
-    columns = [known.field(store, "split") for store in stores]
-    if split == "all" or not any(any(column) for column in columns):
-        return [np.ones(store.count, dtype=bool) for store in stores]
-    chosen = [np.array([value == split for value in column], dtype=bool) for column in columns]
-    if not any(mask.any() for mask in chosen):
-        found = sorted({value for column in columns for value in column if value})
+    masks = []
+    found: set[str] = set()
+    for store in stores:
+        column = known.field(store, "split")
+        if split == "all" or not any(column):
+            masks.append(np.ones(store.count, dtype=bool))
+        else:
+            masks.append(np.array([value == split for value in column], dtype=bool))
+            found |= set(column) - {""}
+    if found and not any(mask.any() for mask in masks):
         raise DataError(
             f"{stores[0].path}: no utterance is in the split {split!r} (there are: "
-            f"{', '.join(found)})"
+            f"{', '.join(sorted(found))})"
         )
-    return chosen
+    return masks
 
 
 def chosen_ids(stores: Sequence[Store], masks: Sequence[np.ndarray]) -> list[str]:

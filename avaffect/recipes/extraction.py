@@ -21,6 +21,7 @@ from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder, Frames
+from avaffect.recipes import encoders
 from avaffect.signal import features
 from avaffect.training import checkpoint
 from avaffect.training.device import to_device
@@ -44,20 +45,9 @@ class Extractor:
     made: dict[str, Any] = field(default_factory=dict)
 
 
-def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
-    """An encoder checkpoint as a module in evaluation mode.
-
-    Raises DataError when the file is no encoder or its weights do not fit.
-    """
-    header, tensors = checkpoint.load(path, expect="encoder")
-    encoder = registry.build(header["model"])
-    checkpoint.load_into(encoder, tensors, path)
-    return encoder.to(device).eval(), header
-
-
 def encoder_extractor(path: Path, layer: int | None, device: torch.device) -> Extractor:
     """Frames of an encoder's layer (1-based), or of its output."""
-    encoder, header = load_encoder(path, device)
+    encoder, header = encoders.load_encoder(path, device)
     made = {"model": {"content_id": header["content_id"]}, "layer": layer}
     return wrap_encoder(encoder, layer, made)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
@@ -17,13 +16,10 @@ from avaffect.data import artifacts
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store import Store
-from avaffect.models import registry
-from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import PRESETS, Hubert
-from avaffect.objectives.masked_prediction import MaskedPrediction
-from avaffect.recipes import common, extraction, training
+from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
+from avaffect.recipes import common, encoders, training
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
-from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 
@@ -66,32 +62,16 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
         outcome = train(objective, batches, settings, run, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
-        save_encoder(
+        encoders.save_encoder(
             settings.output,
             objective.encoder,
-            objective.head_state(),
+            objective.head,
             provenance=made,
             metrics=metrics,
             labelled_speakers=lineage,
         )
         training.discard_state(settings.output)
         progress.say(training.summary(settings.output, metrics, "masked"))
-
-
-def save_encoder(output: Path, encoder: Encoder, head: dict[str, Tensor], **facts: object) -> str:
-    """Write an encoder with its prediction head, under published names; returns the content id."""
-    return checkpoint.save(
-        output,
-        "encoder",
-        {**encoder.state_dict(), **head},
-        model=registry.describe(encoder),
-        preprocessing={
-            "streams": list(encoder.streams),
-            "rate_hz": encoder.rate_hz,
-            "sample_rate": 16000,
-        },
-        **facts,
-    )
 
 
 def _quantiser_of(unit_stores: list[Store]) -> tuple[int, Path | None]:
@@ -113,40 +93,24 @@ def _quantiser_of(unit_stores: list[Store]) -> tuple[int, Path | None]:
     return int(made[0]["clusters"]), quantiser
 
 
-def _objective(settings: PretrainHubertSettings, clusters: int) -> MaskedPrediction:
+def _objective(settings: PretrainHubertSettings, units: int) -> MaskedPrediction:
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-    options = {
-        "mask_probability": settings.mask_probability,
-        "mask_length": settings.mask_length,
-        "unmasked_weight": settings.unmasked_weight,
-        "features_penalty": settings.features_penalty,
-    }
     if settings.init is None:
-        return MaskedPrediction(Hubert(PRESETS[settings.preset]), clusters, **options)
-    encoder, _ = extraction.load_encoder(settings.init, torch.device("cpu"))
-    objective = MaskedPrediction(encoder, clusters, **options)
-    if not settings.reset_head:
-        restore_head(objective, settings.init)
-    return objective
-
-
-def restore_head(objective: MaskedPrediction, path: Path) -> None:
-    """Give the objective the prediction head in an encoder's checkpoint.
-
-    Raises DataError where the checkpoint has none, or one for another number of units.
-    """
-    tensors = checkpoint.load(path, expect="encoder")[1]
-    own = objective.head_state()
-    for name, tensor in own.items():
-        if name not in tensors:
-            raise DataError(f"{path} has no prediction head ({name}); use --reset-head")
-        if tensors[name].shape != tensor.shape:
-            raise DataError(
-                f"{path} predicts {tensors[name].shape[0]} units, these are {tensor.shape[0]}; "
-                "use --reset-head, or the units that it was trained on"
-            )
-        with torch.no_grad():
-            tensor.copy_(tensors[name])
+        encoder = Hubert(PRESETS[settings.preset])
+    else:
+        encoder = encoders.load_encoder(settings.init, torch.device("cpu"))[0]
+    fresh = settings.init is None or settings.reset_head
+    head = (
+        encoders.new_head(encoder, units)
+        if fresh
+        else encoders.load_head(settings.init, encoder, units)
+    )
+    return MaskedPrediction(
+        encoder,
+        head,
+        Masking(settings.mask_probability, settings.mask_length),
+        {"unmasked": settings.unmasked_weight, "features_penalty": settings.features_penalty},
+    )
 
 
 def _dataset(

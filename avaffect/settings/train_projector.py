@@ -8,7 +8,7 @@ from pathlib import Path
 from avaffect.settings.base import Labelled, argument, option
 from avaffect.settings.training import TrainingSettings
 
-LOSSES = ("multi-similarity", "cross-entropy", "triplet", "circle")
+LOSSES = ("multi-similarity", "triplet", "angular", "circle", "cross-entropy")
 STATISTICS = ("corpus", "source", "none")
 
 

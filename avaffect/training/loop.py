@@ -113,6 +113,7 @@ class _Trainer:
         self.best_metrics: Metrics = {}
         self.best: dict[str, Tensor] = {}
         self.history_bytes = 0
+        self.started = time.monotonic()
         self.meter = Meter()
         self._prepare()
 
@@ -183,10 +184,11 @@ class _Trainer:
     ) -> None:
         size = self.settings.accumulate
         while self.position < len(plan) and not (steps and self.step >= steps):
+            # The middle of the step: a run of one step has some learning rate.
             if steps:
-                done = self.step / steps
+                done = (self.step + 0.5) / steps
             else:
-                done = (self.epoch + self.position / len(plan)) / (epochs or 1)
+                done = (self.epoch + (self.position + 0.5) / len(plan)) / (epochs or 1)
             group = plan[self.position : self.position + size]
             for phase in self.objective.phases:
                 self._optimise(group, phase, done)
@@ -325,7 +327,8 @@ class _Trainer:
     def _write(self, line: dict[str, Any]) -> None:
         if self.run.history is None or self.fabric.global_rank:
             return
-        text = json.dumps({**self.run.tags, **line, "seconds": round(time.perf_counter(), 3)})
+        seconds = round(time.monotonic() - self.started, 3)
+        text = json.dumps({**self.run.tags, **line, "seconds": seconds})
         with self.run.history.open("ab") as stream:
             stream.write(text.encode() + b"\n")
             self.history_bytes = stream.tell()

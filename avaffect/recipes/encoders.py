@@ -1,0 +1,69 @@
+"""Encoder checkpoints: the encoder under its published names, its prediction head beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from avaffect.core.checkpoint_header import Header
+from avaffect.core.errors import DataError
+from avaffect.models import registry
+from avaffect.models.encoder import Encoder
+from avaffect.models.heads import PredictionHead, PredictionHeadConfiguration
+from avaffect.training import checkpoint
+
+
+def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
+    """An encoder in evaluation mode, and its header.
+
+    Raises DataError when the file is no encoder or its weights do not fit.
+    """
+    header, tensors = checkpoint.load(path, expect="encoder")
+    encoder = registry.build(header["model"])
+    checkpoint.load_into(encoder, tensors, path)
+    return encoder.to(device).eval(), header
+
+
+def new_head(encoder: Encoder, units: int) -> PredictionHead:
+    """A prediction head for so many units, with fresh weights."""
+    final_dim = encoder.configuration.final_dim
+    return PredictionHead(PredictionHeadConfiguration(encoder.dim, units, final_dim))
+
+
+def load_head(path: Path, encoder: Encoder, units: int) -> PredictionHead:
+    """The prediction head in an encoder's checkpoint.
+
+    Raises DataError where there is none, or it predicts another number of units.
+    """
+    tensors = checkpoint.load(path, expect="encoder")[1]
+    head = new_head(encoder, units)
+    rows = tensors.get("label_embs_concat")
+    if rows is None:
+        raise DataError(f"{path} has no prediction head: pre-train with --reset-head")
+    if len(rows) != units:
+        raise DataError(
+            f"{path} predicts {len(rows)} units, but these are {units}: give the units that it was "
+            "trained on, or pre-train with --reset-head"
+        )
+    checkpoint.load_into(head, {name: tensors[name] for name in head.state_dict()}, path)
+    return head
+
+
+def save_encoder(
+    output: Path, encoder: Encoder, head: PredictionHead | None, **facts: object
+) -> str:
+    """Write an encoder checkpoint; returns its content id."""
+    head_weights = {} if head is None else head.state_dict()
+    return checkpoint.save(
+        output,
+        "encoder",
+        {**encoder.state_dict(), **head_weights},
+        model=registry.describe(encoder),
+        preprocessing={
+            "streams": list(encoder.streams),
+            "rate_hz": encoder.rate_hz,
+            "sample_rate": 16000,
+        },
+        **facts,
+    )

@@ -1,0 +1,207 @@
+"""`train-projector`: SAAML's emotion-aware embedding projector (Eqs. 1-4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data.batches import Bucketed, Vectors
+from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.store import Store
+from avaffect.evaluation.clustering import davies_bouldin_index, nearest_neighbour_accuracy
+from avaffect.models import registry
+from avaffect.models.encoder import Encoder
+from avaffect.models.heads import Projector, ProjectorConfiguration
+from avaffect.objectives.losses.metric import MetricLoss, metric_loss
+from avaffect.objectives.pooling import POOLED
+from avaffect.objectives.projector import ProjectorTraining
+from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.extract import standardise_by
+from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
+from avaffect.settings.train_projector import TrainProjectorSettings
+from avaffect.training import checkpoint
+from avaffect.training.device import make_fabric
+from avaffect.training.loop import Batches, train
+
+DEFAULT_EPOCHS = 50
+
+
+def train_projector(settings: TrainProjectorSettings, progress: Progress = SILENT) -> None:
+    """Train a projector on labelled utterances and write it.
+
+    Raises DataError where no utterance is labelled, or all bear one class.
+    """
+    settings = _completed(settings)
+    stores = common.open_stores(settings.media)
+    made = common.record(
+        "train-projector",
+        settings,
+        [
+            *common.store_inputs("media", stores),
+            *common.file_inputs("encoder", [settings.encoder]),
+            *common.file_inputs("annotations", [settings.annotations]),
+        ],
+    )
+    if common.is_done(settings, made, progress, "train a projector"):
+        return
+    utterances = labelled_utterances(stores, settings, progress)
+    utterances = _in_split(utterances, settings)
+    utterances.check_classes(str(settings.media[0]))
+    fabric = make_fabric(settings.device, settings.precision)
+    encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
+    torch.manual_seed(seeds.derive(settings.seed, "initialise"))
+    projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))
+    batches, pooled = _batches(settings, stores, utterances, encoder, projector, progress)
+    objective = ProjectorTraining(
+        projector,
+        settings.label,
+        encoder=encoder if settings.train_encoder else None,
+        metric_loss=metric_loss(
+            settings.loss, alpha=settings.alpha, beta=settings.beta, base=settings.base,
+            epsilon=settings.epsilon,
+        ),
+        weights=_weights(settings),
+        learning_rates={"encoder": settings.encoder_learning_rate},
+    )  # fmt: skip
+    run = training.open_run(settings, made, fabric)
+    outcome = train(objective, batches, settings, run, fabric, progress)
+    metrics = {"first": outcome.first, "last": outcome.last}
+    if pooled is not None:
+        metrics["embeddings"] = _quality(projector, pooled, utterances)
+    trained = {f"projector.{name}": t for name, t in projector.state_dict().items()}
+    facts = {}
+    if settings.train_encoder:
+        trained |= {f"encoder.{name}": t for name, t in encoder.state_dict().items()}
+        facts["encoder"] = registry.describe(encoder)
+    checkpoint.save(
+        settings.output,
+        "projector",
+        trained,
+        model=registry.describe(projector),
+        labels={settings.label: list(utterances.classes)},
+        preprocessing={"layer": settings.layer},
+        normalisation={"statistics": settings.statistics},
+        provenance=made,
+        metrics=metrics,
+        labelled_speakers=sorted(
+            {*header.get("labelled_speakers", []), *utterances.speakers} - {""}
+        ),
+        **facts,
+    )
+    training.discard_state(settings.output)
+    quality = metrics.get("embeddings", {})
+    words = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality.items())
+    progress.say(
+        f"{settings.output}: {len(utterances.ids)} utterances, {len(utterances.classes)} classes, "
+        f"training accuracy {outcome.last.get('accuracy', 0):.3f}" + (f"; {words}" if words else "")
+    )
+
+
+def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
+    """The settings with those defaults that depend on others."""
+    if settings.epochs is None and settings.steps is None:
+        settings = replace(settings, epochs=DEFAULT_EPOCHS)
+    if settings.statistics is None:
+        settings = replace(settings, statistics="none" if settings.train_encoder else "corpus")
+    if settings.train_encoder and settings.statistics != "none":
+        raise UsageError(
+            "--train-encoder changes the features that --statistics would standardise: leave "
+            "--statistics out"
+        )
+    if settings.train_encoder and settings.layer is not None:
+        raise UsageError("--layer goes with a frozen encoder, not with --train-encoder")
+    return settings
+
+
+def _in_split(
+    utterances: LabelledUtterances, settings: TrainProjectorSettings
+) -> LabelledUtterances:
+    """Those of the training split, where there are splits."""
+    if settings.split == "all" or not any(utterances.splits):
+        return utterances
+    mask = np.array([split == settings.split for split in utterances.splits])
+    if not mask.any():
+        raise DataError(f"{settings.media[0]}: no labelled utterance in split {settings.split!r}")
+    return utterances.chosen(mask)
+
+
+def _metric_loss(settings: TrainProjectorSettings) -> MetricLoss | None:
+    if settings.loss == "cross-entropy":
+        return None
+    return metric_loss(
+        settings.loss, settings.alpha, settings.beta, settings.base, settings.epsilon
+    )
+
+
+def _weights(settings: TrainProjectorSettings) -> dict[str, float]:
+    if settings.loss == "cross-entropy":
+        return {"metric": 0.0, "classification": 1.0}
+    return {"metric": 1.0, "classification": settings.cross_entropy}
+
+
+def _batches(
+    settings: TrainProjectorSettings,
+    stores: list[Store],
+    utterances: LabelledUtterances,
+    encoder: Encoder,
+    projector: Projector,
+    progress: Progress,
+) -> tuple[Batches, np.ndarray | None]:
+    """Batches, and with a frozen encoder the pooled features that they are made of."""
+    labels = {settings.label: utterances.targets}
+    dataset = dataset_of(stores, utterances.ids, encoder.streams, labels=labels, seed=settings.seed)
+    if settings.train_encoder:
+        dataset.crop_s = settings.crop_seconds
+        return (
+            Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed),
+            None,
+        )
+    pooled = _pooled(settings, dataset, encoder, progress)
+    if settings.statistics == "source":
+        standardise_by(projector, pooled, np.ones(len(pooled), dtype=bool))
+    elif settings.statistics == "corpus":
+        pooled = _standardised_by_corpus(pooled, dataset)
+    return Vectors(POOLED, pooled, labels, settings.batch_utterances, settings.seed), pooled
+
+
+def _standardised_by_corpus(pooled: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Rows with mean 0 and deviation 1 within each store, as `extract` will make them."""
+    found = pooled.copy()
+    store_of = dataset.columns[next(iter(dataset.columns))].store_of
+    for number in np.unique(store_of):
+        rows = pooled[store_of == number]
+        deviation = rows.std(axis=0)
+        found[store_of == number] = (rows - rows.mean(axis=0)) / np.where(
+            deviation > 0, deviation, 1.0
+        )
+    return found
+
+
+def _pooled(
+    settings: TrainProjectorSettings, dataset: Dataset, encoder: Encoder, progress: Progress
+) -> np.ndarray:
+    extractor = extraction.wrap_encoder(encoder, settings.layer, {})
+    device = next(encoder.parameters()).device
+    progress.start("features", len(dataset))
+    pooled = extraction.pooled_means(extractor, dataset, device, progress, settings.batch_seconds)
+    progress.finish()
+    return pooled
+
+
+def _quality(
+    projector: Projector, pooled: np.ndarray, utterances: LabelledUtterances
+) -> dict[str, float]:
+    """How the training embeddings separate: the paper's Davies-Bouldin index, 1-NN accuracy."""
+    projector.eval()
+    device = next(projector.parameters()).device
+    with torch.inference_mode():
+        embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
+    return {
+        "davies_bouldin": davies_bouldin_index(embeddings, utterances.targets),
+        "nearest_neighbour": nearest_neighbour_accuracy(embeddings, utterances.targets),
+    }
