@@ -1,0 +1,232 @@
+"""What corpus adapters share: finding media, reading tables, and the corpus they hand over."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import content_id
+from avaffect.data.labels import EMOTIONS
+from avaffect.data.manifest import Item
+
+# In order of preference: where a clip is there in several formats, what was not compressed wins.
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".flv")
+SUFFIXES = AUDIO_SUFFIXES + VIDEO_SUFFIXES
+DELIMITERS = (",", "\t", ";", "|")
+LFS_POINTER = b"version https://git-lfs"
+
+LabelFacts = dict[str, Any]
+Media = str | dict[str, str]
+
+
+@dataclass
+class Corpus:
+    """What an adapter found.
+
+    root      the folder that media paths are relative to
+    labels    name -> {"kind": class | scalar | distribution, "classes": [...]}
+    files     media files that items name, relative to root
+    tables    the corpus's own tables that were read
+    lost      reason -> names of files or rows that should have become items
+    left_out  reason -> names of what the adapter leaves out on purpose
+    expected  utterances of the whole corpus as published, where that is known
+    """
+
+    name: str
+    root: Path
+    labels: dict[str, LabelFacts]
+    items: list[Item] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    lost: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    expected: int | None = None
+
+    @property
+    def content_id(self) -> str:
+        """Identity of the media by relative name and size: what a manifest can depend on."""
+        return content_id([[n, (self.root / n).stat().st_size] for n in sorted(set(self.files))])
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One file that a corpus's naming explains.
+
+    key   the clip it belongs to, without the corpus's prefix; the same in all of its formats
+    role  audio, both (a film with its sound) or video (without)
+    item  what the manifest says of the clip, besides id and media
+    """
+
+    key: str
+    role: str
+    item: Item
+
+
+# A clip; a reason for leaving the file out on purpose; None where the name does not fit.
+Parse = Callable[[PurePosixPath], Clip | str | None]
+
+
+def by_names(corpus: Corpus, parse: Parse, example: str, full_name: str) -> Corpus:
+    """Fill `corpus` from the file names under its root, in sorted order of the clips.
+
+    Raises DataError, saying what was looked for, where no file fits.
+    """
+    clips: dict[str, Clip] = {}
+    forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in _media_files(corpus.root, corpus.lost):
+        found = parse(PurePosixPath(name))
+        if found is None:
+            corpus.lost[f"named otherwise than {full_name}'s files ({example})"].append(name)
+        elif isinstance(found, str):
+            corpus.left_out[found].append(name)
+        else:
+            clips[found.key] = found
+            forms[found.key][found.role].append(name)
+    if not clips:
+        raise DataError(
+            f"{corpus.root} holds no recordings of {full_name}: looked there and in its folders "
+            f"for files named like {example}"
+        )
+    for key in sorted(clips):
+        media, unused = _choose(forms[key])
+        corpus.files += [media] if isinstance(media, str) else list(media.values())
+        if unused:
+            corpus.left_out["the same clip again, in another format or place"] += unused
+        corpus.items.append({"id": f"{corpus.name}_{key}", "media": media, **clips[key].item})
+    return corpus
+
+
+def role_of(path: PurePosixPath) -> str:
+    """audio or both, by the suffix."""
+    return "audio" if path.suffix.lower() in AUDIO_SUFFIXES else "both"
+
+
+def emotion_classes(names: set[str]) -> list[str]:
+    """Class names in the toolkit's order of emotions, then others by the alphabet."""
+    return [name for name in EMOTIONS if name in names] + sorted(names - set(EMOTIONS))
+
+
+def find_table(name: str, *folders: Path | None) -> Path | None:
+    """The first file called `name` in the folders or below them."""
+    for folder in folders:
+        if folder is None:
+            continue
+        found = next((f for f in _walk(folder) if f.name == name), None)
+        if found is not None:
+            return folder / found
+    return None
+
+
+def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, {column: text without outer blanks}) of a table with a row of column names.
+
+    Fields are separated by commas, tabs, semicolons or bars: by that which finds the columns.
+    Raises DataError naming the file, and the column that is not there or is there twice.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such table")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            delimiter = _delimiter(path, stream.readline(), columns)
+            stream.seek(0)
+            for row in (reader := csv.DictReader(stream, delimiter=delimiter)):
+                yield reader.line_num, {name: (row[name] or "").strip() for name in columns}
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text; convert it, for instance with "
+            f"`iconv -f latin1 -t utf8` ({error.reason} at byte {error.start})"
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{path}: not a table ({error})") from error
+
+
+def _delimiter(path: Path, line: str, columns: list[str]) -> str:
+    """The delimiter under which the first line names all columns."""
+    if not line.strip():
+        raise DataError(f"{path} is empty: its first line must name the columns")
+    readings = {d: next(csv.reader([line], delimiter=d)) for d in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda d: (len(set(columns) & set(readings[d])), d == ","))
+    there = Counter(readings[delimiter])
+    for name in columns:
+        if name not in there:
+            widest = max(readings.values(), key=len)
+            have = ", ".join(there if len(there) > 1 else widest)
+            raise DataError(f"{path} has no column {name!r} (it has: {have})")
+        if there[name] > 1:
+            raise DataError(f"{path} has {there[name]} columns called {name!r}; rename one")
+    return delimiter
+
+
+def _walk(folder: Path) -> Iterator[PurePosixPath]:
+    """Files below `folder`, relative to it, in sorted order; hidden ones are left out.
+
+    Links to folders are followed, each folder once: corpora on clusters are often linked together.
+    """
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}; name the folder that the corpus was unpacked into")
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield PurePosixPath(Path(parent, name).relative_to(folder).as_posix())
+
+
+def _media_files(folder: Path, lost: dict[str, list[str]]) -> list[str]:
+    found = []
+    for path in _walk(folder):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        if not _is_text(str(path)):
+            lost["the name is not UTF-8"].append(ascii(str(path)))
+        elif _is_pointer(folder / path):
+            lost["a Git LFS pointer instead of the recording (run `git lfs pull`)"].append(
+                str(path)
+            )
+        else:
+            found.append(str(path))
+    return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_pointer(path: Path) -> bool:
+    if path.stat().st_size > 1024:
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(LFS_POINTER)) == LFS_POINTER
+
+
+def _choose(forms: dict[str, list[str]]) -> tuple[Media, list[str]]:
+    """The file, or the audio and video files, that stand for a clip; and those not needed."""
+
+    def preference(name: str) -> tuple[int, int, str]:
+        path = PurePosixPath(name)
+        return SUFFIXES.index(path.suffix.lower()), len(path.parts), name
+
+    audio = sorted(forms.get("audio", []), key=preference)
+    film = sorted(forms.get("both", []), key=preference)
+    film += sorted(forms.get("video", []), key=preference)
+    if audio and film:
+        return {"audio": audio[0], "video": film[0]}, audio[1:] + film[1:]
+    alone = audio or film
+    return alone[0], alone[1:]

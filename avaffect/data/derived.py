@@ -1,0 +1,56 @@
+"""Manifests made from another manifest: split, select and seal write theirs here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import provenance, reference
+from avaffect.data import artifacts, manifest
+from avaffect.data.manifest import Item, Manifest
+from avaffect.settings.base import Common
+
+
+def source_reference(source: Manifest, output: Path | None) -> dict[str, Any]:
+    """The reference to the manifest that another one is made from.
+
+    A stream has no file to go back to: its own provenance stands in the reference.
+    """
+    if source.path is not None:
+        return dict(reference("manifest", source.path, source.content_id, output))
+    return {
+        "role": "manifest",
+        "path": str(manifest.STANDARD_STREAM),
+        "content_id": source.content_id,
+        "provenance": source.header.get("provenance", {}),
+    }
+
+
+def write(
+    command: str,
+    settings: Common,
+    facts: dict[str, Any],
+    source: Manifest,
+    items: list[Item],
+    progress: Progress,
+    *,
+    further_inputs: tuple[dict[str, Any], ...] = (),
+    header: dict[str, Any] | None = None,
+) -> int:
+    """Write `items` under `source`'s header, with the provenance of `command`; returns their count.
+
+    facts are the settings that affect the result; header holds keys to set anew. Unknown keys of
+    header and items go through. Paths stay as they are: `base` is set anew for the new place.
+    Raises OutputExistsError where the output was made otherwise.
+    """
+    inputs = [source_reference(source, settings.output), *further_inputs]
+    record = provenance(command, facts, inputs)
+    if settings.dry_run:
+        progress.say(f"would write {len(items)} items to {settings.output or 'standard output'}")
+        return len(items)
+    if artifacts.is_current(settings.output, record, settings.force, progress):
+        return len(items)
+    base = manifest.base_for(settings.output, source.folder)
+    fresh = {**source.header, **(header or {}), "base": base, "provenance": record}
+    return manifest.write(settings.output, fresh, items)

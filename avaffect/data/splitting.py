@@ -1,0 +1,124 @@
+"""Which split or fold a speaker or session goes to: whole groups, near the shares asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.core.seeds import generator
+from avaffect.data.manifest import Manifest
+
+# Few enough that different seeds still give different splits of a handful of speakers.
+ORDERS = 16
+
+
+def groups_of(source: Manifest, field: str) -> dict[str, list[int]]:
+    """group -> positions of its items.
+
+    Raises DataError naming the first item that does not say its `field`.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for position, item in enumerate(source.items):
+        value = item.get(field)
+        if value is None or value == "":
+            raise DataError(
+                f"{source.name}: {item['id']} names no {field}, so that it might leak; remove such "
+                f"items (`avaffect select --where {field}!=`) or split by something else"
+            )
+        groups[str(value)].append(position)
+    return groups
+
+
+def class_weights(
+    source: Manifest, groups: Mapping[str, Sequence[int]], label: str | None
+) -> dict[str, np.ndarray]:
+    """group -> number of its utterances, of each class of `label` or altogether.
+
+    Utterances without the label count as one more class. Raises DataError where none has it.
+    """
+    if label is None:
+        return {group: np.array([len(rows)], float) for group, rows in groups.items()}
+    names = [str(item.get("labels", {}).get(label)) for item in source.items]
+    if source.items and not any(label in item.get("labels", {}) for item in source.items):
+        known = ", ".join(source.header.get("labels", {})) or "none"
+        raise DataError(f"{source.name} has no label {label!r} (it has: {known})")
+    index = {name: position for position, name in enumerate(sorted(set(names)))}
+    return {
+        group: np.bincount([index[names[row]] for row in rows], minlength=len(index)).astype(float)
+        for group, rows in groups.items()
+    }
+
+
+def assign(
+    weights: Mapping[str, np.ndarray], ratios: Sequence[float], seed: int, by: str
+) -> dict[str, int]:
+    """group -> part, so that the parts' shares of utterances (of each class) come near `ratios`.
+
+    weights: group -> utterances (C,). The nearest of ORDERS seeded random orders of the groups is
+    taken; in each, a group goes where it takes most off the squared distance between what the
+    parts have and what they should have, relative to the class's size. Every part with a ratio
+    above zero gets at least one group.
+
+    Raises DataError where there are fewer groups than such parts.
+    """
+    parts = [part for part, ratio in enumerate(ratios) if ratio > 0]
+    names = sorted(weights)
+    if len(names) < len(parts):
+        raise DataError(
+            f"{len(names)} {by}s cannot fill {len(parts)} parts: a {by} is never divided; ask for "
+            "fewer parts"
+        )
+    table = np.stack([weights[name] for name in names])
+    totals = np.maximum(table.sum(axis=0), 1.0)
+    shares = np.asarray(ratios, float) / float(np.sum(ratios))
+    wanted = shares[:, None] * table.sum(axis=0)
+    random = generator(seed, "split")
+    best: tuple[float, np.ndarray] | None = None
+    for _ in range(ORDERS):
+        assigned, lacking = _assign_in_order(table, wanted, totals, parts, random)
+        distance = float(np.sum(lacking**2 / totals))
+        if best is None or distance < best[0]:
+            best = (distance, assigned)
+    assert best is not None
+    return dict(zip(names, best[1].tolist()))
+
+
+def _assign_in_order(
+    table: np.ndarray,
+    wanted: np.ndarray,
+    totals: np.ndarray,
+    parts: list[int],
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of each group (G,), and what the parts still lack (P, C), for one random order."""
+    lacking = wanted.copy()
+    empty = set(parts)
+    assigned = np.empty(len(table), dtype=np.int64)
+    for position, group in enumerate(random.permutation(len(table))):
+        must_fill = len(table) - position <= len(empty)
+        open_parts = sorted(empty) if must_fill else parts
+        gain = lacking[open_parts] @ (table[group] / totals)
+        part = open_parts[int(np.argmax(gain))]
+        assigned[group] = part
+        lacking[part] -= table[group]
+        empty.discard(part)
+    return assigned, lacking
+
+
+def shared_speaker(source: Manifest, parts: Sequence[int]) -> tuple[str, int, int] | None:
+    """The first speaker found in two parts, and one item's position in each; None if there is none.
+
+    parts: the part of each item. Items that name no speaker are passed over.
+    """
+    first: dict[str, int] = {}
+    for position, item in enumerate(source.items):
+        speaker = item.get("speaker")
+        if speaker in (None, ""):
+            continue
+        earlier = first.setdefault(str(speaker), position)
+        if parts[earlier] != parts[position]:
+            return str(speaker), earlier, position
+    return None

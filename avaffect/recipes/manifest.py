@@ -1,0 +1,95 @@
+"""`manifest`: a corpus's folder or table -> a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import content_id
+from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance, provenance, reference
+from avaffect.data import artifacts, corpora, manifest
+from avaffect.data.corpora.common import Corpus
+from avaffect.data.labels import EMOTIONS
+from avaffect.settings.base import semantic
+from avaffect.settings.manifest import ManifestSettings
+
+NAMED_AT_MOST = 5
+
+
+def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> int:
+    """Write the manifest of a corpus; returns the number of items.
+
+    Raises DataError where the folder holds no such corpus, an id comes twice, or, with `strict`,
+    anything had to be left out.
+    """
+    corpus = corpora.read(settings)
+    _report(corpus, settings.strict, progress)
+    record = _provenance(settings, corpus)
+    if settings.dry_run:
+        progress.say(f"would write {len(corpus.items)} items to {settings.output or 'stdout'}")
+        return len(corpus.items)
+    if artifacts.is_current(settings.output, record, settings.force, progress):
+        return len(corpus.items)
+    header = manifest.new_header(
+        "corpus",
+        base=manifest.base_for(settings.output, corpus.root),
+        corpus=corpus.name,
+        labels=corpus.labels,
+        provenance=record,
+    )
+    return manifest.write(settings.output, header, corpus.items)
+
+
+def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:
+    inputs = [reference("corpus", corpus.root, corpus.content_id, settings.output)]
+    for path in corpus.tables:
+        # A table decides labels, so that its bytes count; of media, names and sizes do.
+        identity = content_id(path.read_bytes().hex())
+        inputs.append(reference("table", path, identity, settings.output))
+    given = {name: value for name, value in semantic(settings).items() if value not in (None, [])}
+    return provenance("manifest", {"corpus": settings.corpus, **given}, inputs)
+
+
+def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
+    for reason, names in corpus.left_out.items():
+        progress.say(f"left out, {reason}: {_named(names)}")
+    for reason, names in corpus.lost.items():
+        if strict:
+            raise DataError(f"{corpus.root}, {reason}: {_named(names)}; without --strict they "
+                            "are left out")  # fmt: skip
+        progress.warn(f"{reason}: {_named(names)}")
+    of = f" of {corpus.expected}" if corpus.expected else ""
+    speakers = len({item["speaker"] for item in corpus.items if "speaker" in item})
+    progress.say(f"{corpus.name}: {len(corpus.items)}{of} utterances, {speakers} speakers")
+    for label, facts in corpus.labels.items():
+        values = [item["labels"][label] for item in corpus.items if label in item["labels"]]
+        missing = len(corpus.items) - len(values)
+        lacking = f"; missing {missing}" if missing else ""
+        if facts["kind"] == "class":
+            progress.say(f"{label}: {_counts(values, facts['classes'])}{lacking}")
+        else:
+            progress.say(f"{label}: {len(values)}{lacking}")
+    _suggest_spellings(corpus, progress)
+
+
+def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
+    classes = corpus.labels.get("emotion", {}).get("classes", [])
+    others = [name for name in classes if name not in EMOTIONS]
+    if others:
+        progress.say(
+            f"emotion has classes that other corpora spell otherwise or lack: {', '.join(others)}; "
+            f"--map {others[0]}=NAME gives one of {', '.join(EMOTIONS)}"
+        )
+
+
+def _counts(values: Iterable[str], classes: Iterable[str]) -> str:
+    counts = Counter(values)
+    return ", ".join(f"{name} {counts[name]}" for name in classes if counts[name]) or "none"
+
+
+def _named(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMED_AT_MOST])
+    more = len(names) - NAMED_AT_MOST
+    return f"{len(names)}: {shown}" + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,98 @@
+"""`seal`: what a filter left of a manifest -> a whole manifest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from avaffect.core.errors import DataError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data import derived, filtering, manifest
+from avaffect.data.filtering import Filtered
+from avaffect.data.manifest import Manifest
+from avaffect.settings.seal import SealSettings
+
+
+def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
+    """Write the filtered manifest whole again; returns the number of items.
+
+    The header's `filtered` grows by "whole", or by "cut" where the end record did not come.
+
+    Raises DataError as `filtering.read_filtered` does, where no header is there or given, and where
+    an id comes twice.
+    """
+    filtered = _read(settings)
+    source = Manifest(_header(settings, filtered), filtered.items, _path(settings))
+    manifest._check_ids(source)
+    if not filtered.ended:
+        progress.warn(f"{source.name} had no end record: taken as whole, since --allow-cut says so")
+    _warn_astray(source, settings, progress)
+    nothing = ": an empty manifest" if not source.items else ""
+    progress.say(f"sealed {len(source)} items{nothing}")
+    history = [*_history(source.header), "whole" if filtered.ended else "cut"]
+    return derived.write(
+        "seal", settings, {"filtered": history}, source, source.items, progress,
+        header={"filtered": history},
+    )  # fmt: skip
+
+
+def _path(settings: SealSettings) -> Path | None:
+    return None if settings.source == manifest.STANDARD_STREAM else settings.source
+
+
+def _read(settings: SealSettings) -> Filtered:
+    path = _path(settings)
+    if path is None:
+        return filtering.read_filtered(sys.stdin.buffer, "standard input", settings.allow_cut)
+    with _opened(path) as stream:
+        return filtering.read_filtered(stream, str(path), settings.allow_cut)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+
+
+def _header(settings: SealSettings, filtered: Filtered) -> dict[str, Any]:
+    """The stream's header, or that of --like; its base is the original's, where that is known.
+
+    A filter that reads a file passes on a base which is meant from that file's folder, and nothing
+    in the stream says where that was.
+    """
+    path = _path(settings)
+    if settings.like is None:
+        if filtered.header is None:
+            raise DataError(
+                f"{path or 'standard input'} has no header: its filter dropped it; --like "
+                "ORIGINAL.jsonl gives the header of the manifest that was filtered"
+            )
+        return filtered.header
+    _opened(settings.like).close()
+    original = Manifest(manifest.header_of(settings.like), [], settings.like)
+    header = filtered.header or original.header
+    if header["content"] != original.content:
+        raise DataError(
+            f"{settings.like} holds {original.content}, what was filtered is {header['content']}"
+        )
+    here = Path.cwd() if path is None else path.resolve().parent
+    return {**header, "base": Path(os.path.relpath(original.folder, here)).as_posix()}
+
+
+def _warn_astray(source: Manifest, settings: SealSettings, progress: Progress) -> None:
+    """Where the first recording is not found, the base is probably another folder's."""
+    media = source.items[0].get("media") if source.items else None
+    name = next(iter(media.values()), None) if isinstance(media, dict) else media
+    if settings.like is None and isinstance(name, str) and not (source.folder / name).exists():
+        progress.warn(
+            f"{name} is not under {source.folder}: if the filter read a file in another folder, "
+            "name that file with --like"
+        )
+
+
+def _history(header: dict[str, Any]) -> list[str]:
+    known = header.get("filtered", [])
+    return list(known) if isinstance(known, list) else []

@@ -1,0 +1,127 @@
+"""`split`: speaker- or session-disjoint splits or folds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data import derived, manifest, splitting
+from avaffect.data.labels import SPLITS
+from avaffect.data.manifest import Item, Manifest
+from avaffect.settings.base import semantic
+from avaffect.settings.split import DEFAULT_RATIOS, SplitSettings
+
+
+def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
+    """Write the manifest with a split or fold for each item; returns the number of items.
+
+    Raises UsageError for ratios or folds that make no sense; DataError where an item names no
+    group, groups are fewer than parts, a speaker would stand in two parts, or splits are there
+    already and `replace` is not set.
+    """
+    ratios = _ratios(settings)
+    source = manifest.read(settings.source, expect="corpus")
+    _refuse_existing(source, settings.replace)
+    parts = _parts(settings, source, ratios)
+    if settings.by == "session":
+        _check_speakers(source, parts, settings.allow_speaker_overlap, progress)
+    items = [_with_part(item, part, settings.folds) for item, part in zip(source.items, parts)]
+    _report(source, parts, ratios, settings, progress)
+    facts = {**semantic(settings), "ratios": None if settings.folds else list(ratios)}
+    return derived.write("split", settings, facts, source, items, progress)
+
+
+def _ratios(settings: SplitSettings) -> tuple[float, ...]:
+    if settings.folds is not None:
+        if settings.ratios:
+            raise UsageError("--ratios and --folds exclude each other")
+        if settings.folds < 3:
+            raise UsageError("--folds needs 3 or more: one tests, one validates, the rest train")
+        return (1.0,) * settings.folds
+    ratios = settings.ratios or DEFAULT_RATIOS
+    if len(ratios) != len(SPLITS):
+        raise UsageError("--ratios takes three numbers: train, development and test")
+    if any(ratio < 0 or not math.isfinite(ratio) for ratio in ratios) or ratios[0] == 0:
+        raise UsageError("--ratios must not be negative, and train's must be above 0")
+    return ratios
+
+
+def _refuse_existing(source: Manifest, replace: bool) -> None:
+    for item in source.items:
+        for key in ("split", "fold"):
+            if item.get(key) is not None and not replace:
+                raise DataError(
+                    f"{source.name}: {item['id']} has a {key} already ({item[key]}), perhaps the "
+                    "corpus's official one; --replace puts new ones in their place"
+                )
+
+
+def _parts(settings: SplitSettings, source: Manifest, ratios: tuple[float, ...]) -> list[int]:
+    if not source.items:
+        return []
+    groups = splitting.groups_of(source, settings.by)
+    weights = splitting.class_weights(source, groups, settings.stratify)
+    try:
+        assigned = splitting.assign(weights, ratios, settings.seed, settings.by)
+    except DataError as error:
+        raise DataError(f"{source.name}: {error}") from error
+    parts = [0] * len(source.items)
+    for group, rows in groups.items():
+        for row in rows:
+            parts[row] = assigned[group]
+    return parts
+
+
+def _check_speakers(source: Manifest, parts: list[int], allowed: bool, progress: Progress) -> None:
+    unknown = sum(item.get("speaker") in (None, "") for item in source.items)
+    if unknown:
+        progress.warn(f"{unknown} items name no speaker: whether speakers leak is not known")
+    shared = splitting.shared_speaker(source, parts)
+    if shared is None:
+        return
+    speaker, one, other = shared
+    sessions = [source.items[position]["session"] for position in (one, other)]
+    said = (
+        f"speaker {speaker} is in session {sessions[0]} and in session {sessions[1]}, which "
+        "went to different parts"
+    )
+    if not allowed:
+        raise DataError(
+            f"{source.name}: {said}: models would be tested on voices that they know; use "
+            "--by speaker, or --allow-speaker-overlap where that is meant"
+        )
+    progress.warn(said)
+
+
+def _with_part(item: Item, part: int, folds: int | None) -> Item:
+    rest = {key: value for key, value in item.items() if key not in ("split", "fold")}
+    return {**rest, "fold": part} if folds else {**rest, "split": SPLITS[part]}
+
+
+def _report(
+    source: Manifest,
+    parts: list[int],
+    ratios: tuple[float, ...],
+    settings: SplitSettings,
+    progress: Progress,
+) -> None:
+    total = max(len(parts), 1)
+    label = settings.stratify or _first_class_label(source)
+    for part, ratio in enumerate(ratios):
+        items = [item for item, at in zip(source.items, parts) if at == part]
+        name = f"fold {part}" if settings.folds else SPLITS[part]
+        groups = len({item[settings.by] for item in items})
+        said = [
+            f"{name}: {len(items)} utterances ({len(items) / total:.1%}, asked for "
+            f"{ratio / sum(ratios):.1%}), {groups} {settings.by}s"
+        ]
+        counts = Counter(item.get("labels", {}).get(label) for item in items)
+        said.append(", ".join(f"{c} {counts[c]}" for c in sorted(filter(None, counts))))
+        progress.say("; ".join(filter(None, said)))
+
+
+def _first_class_label(source: Manifest) -> str | None:
+    facts = source.header.get("labels", {})
+    return next((name for name in facts if facts[name].get("kind") == "class"), None)

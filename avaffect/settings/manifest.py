@@ -1,0 +1,77 @@
+"""Settings of `manifest`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.settings.base import Common, argument, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestSettings(Common):
+    """CORPUS is emodb, ravdess or cremad with the folder that it was unpacked into, or `table` with
+    anybody's CSV or TSV file. Labels, speakers and sessions come from file names and the corpora's
+    own tables. A file that does not fit is left out, counted and named; --strict stops instead.
+
+    The options that name columns are for `table` alone.
+    """
+
+    corpus: str = argument("emodb, ravdess, cremad or table.")
+    source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
+    tables: Path | None = option(
+        None,
+        "Where emodb's or cremad's own tables lie, if not in DIR.",
+        "--tables",
+        role="input",
+        metavar="DIR",
+    )
+    strict: bool = option(
+        False, "Stop at anything that would be left out.", "--strict", role="runtime"
+    )
+    media_column: str | None = option(
+        None, "Column of the recording's path.", "--media", metavar="COLUMN"
+    )
+    video_column: str | None = option(
+        None,
+        "Column of the film's path, where sound and film are separate files.",
+        "--video",
+        metavar="COLUMN",
+    )
+    id_column: str | None = option(
+        None, "Column of the id; else the media file's name without suffix.", "--id",
+        metavar="COLUMN",
+    )  # fmt: skip
+    speaker: str | None = option(None, "Column of the speaker.", "--speaker", metavar="COLUMN")
+    session: str | None = option(None, "Column of the session.", "--session", metavar="COLUMN")
+    split: str | None = option(
+        None, "Column of the split: train, development or test.", "--split", metavar="COLUMN"
+    )
+    start: str | None = option(
+        None, "Column of the utterance's start in the file, in seconds.", "--start",
+        metavar="COLUMN",
+    )  # fmt: skip
+    end: str | None = option(None, "Column of its end, in seconds.", "--end", metavar="COLUMN")
+    label: tuple[str, ...] = option(
+        (), "A class label: its name and its column. Repeatable.", "--label",
+        metavar="NAME=COLUMN",
+    )  # fmt: skip
+    scalar: tuple[str, ...] = option(
+        (), "A numeric label. Repeatable.", "--scalar", metavar="NAME=COLUMN"
+    )
+    field: tuple[str, ...] = option(
+        (), "Anything else worth keeping, as text. Repeatable.", "--field", metavar="NAME=COLUMN"
+    )
+    map: tuple[str, ...] = option(
+        (),
+        "Class FROM of the table is TO in the manifest: angry=anger. Repeatable.",
+        "--map",
+        metavar="FROM=TO",
+    )
+    prefix: str | None = option(
+        None, "Put NAME_ before ids, speakers and sessions.", "--prefix", metavar="NAME"
+    )
+    root: Path | None = option(
+        None, "Folder that the paths start from; else the table's.", "--root", role="input",
+        metavar="DIR",
+    )  # fmt: skip
