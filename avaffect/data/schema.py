@@ -20,6 +20,7 @@ FORMAT = "avaffect-store"
 VERSION = "1.0"
 
 INT64 = 2**63
+EMPTY_DIGEST = hashlib.sha256(b"").digest()
 
 LABEL_KINDS = ("class", "scalar", "distribution", "trace")
 

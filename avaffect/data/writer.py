@@ -185,6 +185,20 @@ class StoreWriter:
         shape = (len(self.ids), len(spec.classes)) if spec.kind == "distribution" else (-1,)
         return np.asarray(self._label_values[name], dtype=dtype).reshape(shape)
 
+    def column(self, name: str) -> list[Any]:
+        """A meta field of the utterances so far, None where it is missing."""
+        return self._meta.get(name, [])
+
+    def missing(self, label: str) -> int:
+        """How many utterances so far lack a label."""
+        spec = self.labels[label]
+        if spec.kind == "trace":
+            return self._spools["labels", label].lengths.count(0)
+        values = self._label_values[label]
+        if spec.kind == "class":
+            return values.count(-1)
+        return sum(bool(np.isnan(value).all()) for value in values)
+
     def contents(self) -> Contents:
         """All that was added, ready to be laid out."""
         return Contents(

@@ -1,0 +1,276 @@
+"""Decoding sound with PyAV (FFmpeg): any container or codec to 16 kHz mono int16, in a stream.
+
+Memory does not grow with the length of a recording: packets are decoded, resampled and written to
+a raw file one after the other.
+
+Time. Second 0 is where the container starts (the earliest of its streams), so that sound and
+picture share it. Sound that starts later, and gaps between time stamps, are filled with silence;
+deviations up to GAP_S are rounding or jitter and are ignored. Where time stamps run back, or jump
+by more than LARGEST_GAP_S, the clock is broken: the sound is joined without a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+
+from avaffect.data.declared import declared_end, lacks_last_page
+
+SAMPLE_RATE = 16_000
+GAP_S = 0.04
+LARGEST_GAP_S = 60.0
+# Decoding is quick, and time stamps after a seek are as coarse as the container's (1 ms).
+SEEK_FROM_S = 30.0
+# Codecs with memory need some packets before the first that counts.
+PREROLL_S = 1.0
+# How far the end of the sound may lie from where the container, or the manifest, puts it.
+TOLERANCE_S = 0.1
+# Above this share of packets that cannot be decoded the recording is damaged.
+DAMAGED_SHARE = 0.01
+# A peak at or below this (about -80 dBFS) is digital silence, dither included.
+SILENT_PEAK = 3
+# Their time stamps after a seek are estimated from the bit rate: decode from the start.
+UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
+
+
+class Unusable(Exception):
+    """A recording that gives no utterance. reason: one of a few words; detail: what was seen."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was written. samples at 16 kHz; peak of the absolute samples; damaged packets that were
+    left out; seconds of silence that fill gaps."""
+
+    samples: int
+    peak: int
+    damaged: int
+    filled_s: float
+
+
+class _Sink:
+    """Writes samples that fall between two times, given where the first one lies."""
+
+    def __init__(self, file: BinaryIO, start_s: float, end_s: float | None) -> None:
+        self.file = file
+        self.start_s = start_s
+        # Index of the next sample; negative before the start.
+        self.next = self.index(0.0)
+        self.limit = None if end_s is None else round((end_s - start_s) * SAMPLE_RATE)
+        self.peak = self.filled = 0
+
+    @property
+    def written(self) -> int:
+        return max(self.next, 0)
+
+    @property
+    def full(self) -> bool:
+        return self.limit is not None and self.next >= self.limit
+
+    def index(self, time_s: float) -> int:
+        return round((time_s - self.start_s) * SAMPLE_RATE)
+
+    def write(self, samples: np.ndarray) -> None:
+        first = max(-self.next, 0)
+        last = len(samples) if self.limit is None else max(self.limit - self.next, 0)
+        kept = samples[first:last]
+        if kept.size:
+            self.file.write(kept.tobytes())
+            self.peak = max(self.peak, int(kept.max()), -int(kept.min()))
+        self.next += min(len(samples), last)
+
+    def fill(self, index: int) -> None:
+        """Silence up to a sample."""
+        while self.next < index and not self.full:
+            before = self.written
+            self.write(np.zeros(min(index - self.next, SAMPLE_RATE), dtype="<i2"))
+            self.filled += self.written - before
+
+
+class _Resampler:
+    """To 16 kHz mono int16; made anew when the source changes its format on the way."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self.sink = sink
+        self._resampler: Any = None
+        self._source: Any = None
+
+    def feed(self, frame: av.AudioFrame) -> None:
+        source = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if source != self._source:
+            self.flush()
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            self._source = source
+        self._pass(frame)
+
+    def flush(self) -> None:
+        """Give out what the filter still holds."""
+        if self._resampler is not None:
+            self._pass(None)
+            self._resampler = self._source = None
+
+    def _pass(self, frame: av.AudioFrame | None) -> None:
+        for out in self._resampler.resample(frame):
+            if out is not None:
+                self.sink.write(out.to_ndarray().reshape(-1))
+
+
+class _Clock:
+    """Where frames lie in time, with jitter and broken time stamps smoothed out."""
+
+    def __init__(self, zero_s: float, position_s: float | None) -> None:
+        self.zero_s = zero_s
+        self.position_s = position_s
+        self._shift_s = 0.0
+
+    def place(self, frame: av.AudioFrame) -> tuple[bool | None, float]:
+        """Whether a gap comes before this frame, and the frame's time; advances the clock.
+
+        None in place of the first where this is the first frame ever placed.
+        """
+        stamp = None if frame.time is None else frame.time - self.zero_s + self._shift_s
+        first = self.position_s is None
+        here = (stamp or 0.0) if self.position_s is None else self.position_s
+        late = 0.0 if stamp is None else stamp - here
+        if not -GAP_S <= late <= LARGEST_GAP_S:
+            self._shift_s -= late
+        gap = GAP_S < late <= LARGEST_GAP_S
+        here += late if gap else 0.0
+        self.position_s = here + frame.samples / frame.sample_rate
+        return (None if first else gap), here
+
+
+def decode_sound(
+    path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None
+) -> Sound:
+    """Write the sound of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
+
+    start_s, end_s: the part to take, in seconds of the recording; the whole without.
+    Channels are mixed with FFmpeg's weights (stereo: the mean).
+
+    Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
+    container declares) or outside (the part is not in the recording).
+    """
+    _check_file(path)
+    if start_s is not None and end_s is not None and end_s <= start_s:
+        raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
+    try:
+        # Tags are often in other encodings than they say; nobody reads them here.
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
+            stream = container.streams.best("audio")
+            if stream is None or stream.codec_context is None:
+                raise Unusable("no sound", "it has no audio track that can be decoded")
+            return _decode(path, container, stream, file, start_s, end_s)
+    except av.FFmpegError as error:
+        raise Unusable("unreadable", error.strerror or str(error)) from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Unusable("missing", "no such file") from error
+    except OSError as error:
+        raise Unusable("unreadable", str(error.strerror)) from error
+    if not path.is_file():
+        raise Unusable("unreadable", "not a file")
+    if size == 0:
+        raise Unusable("empty", "the file has no bytes")
+
+
+def _decode(
+    path: Path, container: Any, stream: Any, file: BinaryIO,
+    start_s: float | None, end_s: float | None,
+) -> Sound:  # fmt: skip
+    zero_s = (container.start_time or 0) / av.time_base
+    begin = start_s or 0.0
+    sought = begin > SEEK_FROM_S and container.format.name not in UNSEEKABLE
+    if sought:
+        target = round((zero_s + begin - PREROLL_S) / stream.time_base)
+        container.seek(max(target, 0), stream=stream)
+    sink = _Sink(file, begin, end_s)
+    clock = _Clock(zero_s, None if sought else 0.0)
+    packets = _Packets(container, stream)
+    resampler = _Resampler(sink)
+    for frame in packets:
+        gap, here = clock.place(frame)
+        if gap is None:
+            sink.next = sink.index(here)
+        elif gap:
+            resampler.flush()
+            sink.fill(sink.index(here))
+        resampler.feed(frame)
+        if sink.full:
+            break
+    resampler.flush()
+    if not sink.full:
+        declared = declared_end(path, container, stream, zero_s)
+        cut_off = packets.damaged_last or lacks_last_page(path, container)
+        _check_end(sink, clock.position_s or 0.0, declared, end_s, cut_off)
+    if packets.damaged > max(1, DAMAGED_SHARE * packets.count):
+        raise Unusable(
+            "damaged",
+            f"{packets.damaged} of {packets.count} packets cannot be decoded ({packets.word})",
+        )
+    return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
+
+
+def _check_end(
+    sink: _Sink, reached: float, declared: float | None, end_s: float | None, cut_off: bool
+) -> None:
+    """The sound ended before the part did: was it cut short, or was more asked than there is?"""
+    wanted = declared if end_s is None else end_s
+    if sink.written and wanted is not None and reached >= wanted - TOLERANCE_S:
+        return
+    # What was asked for lies in the recording as it was made.
+    inside = sink.start_s < (declared or 0.0) and (wanted or 0.0) <= (declared or 0.0) + TOLERANCE_S
+    if declared is not None and inside and reached < declared - TOLERANCE_S:
+        raise Unusable("truncated", f"{reached:.2f} s of {declared:.2f} s are there")
+    if declared is None and cut_off:
+        raise Unusable("truncated", f"it breaks off after {reached:.2f} s")
+    if end_s is not None or (sink.start_s and not sink.written):
+        asked = f"{sink.start_s:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
+        ends = f"the recording ends at {declared or reached:.2f} s"
+        raise Unusable("outside", f"{asked} was asked for; {ends}")
+    if not sink.written:
+        raise Unusable("empty", "it holds no samples")
+
+
+class _Packets:
+    """Decoded frames of a stream, and what could not be decoded."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.container, self.stream = container, stream
+        self.count = self.damaged = 0
+        self.damaged_last = False
+        self.word = ""
+
+    def __iter__(self) -> Iterator[av.AudioFrame]:
+        # Floats in a file may be no numbers; lossy codecs make none such.
+        plain_float = self.stream.codec_context.codec.name.startswith(("pcm_f", "wavpack"))
+        for packet in self.container.demux(self.stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                self.count += 1
+                self.damaged += 1
+                self.damaged_last = True
+                self.word = error.strerror or str(error)
+                continue
+            # The last, empty packet only drains the decoder.
+            if packet.size:
+                self.count += 1
+                self.damaged_last = False
+            for frame in frames:
+                if plain_float and not np.isfinite(frame.to_ndarray()).all():
+                    raise Unusable("damaged", "it holds samples that are no numbers (NaN)")
+                yield frame
