@@ -37,6 +37,12 @@ class Embeddings:
         """id -> row."""
         return {identifier: row for row, identifier in enumerate(self.ids)}
 
+    def meta(self, name: str) -> np.ndarray | None:
+        """(N,) of a field of numbers or texts, None where one of the stores lacks it."""
+        if any(name not in store.meta for store in self.stores):
+            return None
+        return np.concatenate([np.asarray(store.meta[name]) for store in self.stores])
+
     @property
     def content_ids(self) -> list[str]:
         """The content ids of the stores, in order."""

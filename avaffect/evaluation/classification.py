@@ -8,8 +8,8 @@ count of utterances of class g that were predicted as p (g rows, p columns), N t
                  unweighted average recall or balanced accuracy
     precision    n_cc / sum_g n_gc; undefined (NaN) for a class that is never predicted
     recall       n_cc / sum_p n_cp; undefined for a class that does not occur in gold
-    F1           2 n_cc / (sum_g n_gc + sum_p n_cp), the harmonic mean of the two; 0 for a class that
-                 occurs in one of gold and predictions, undefined for one that occurs in neither
+    F1           2 n_cc / (sum_g n_gc + sum_p n_cp), the harmonic mean of the two; 0 for a class
+                 that occurs in one of gold and predictions, undefined for one that is in neither
     F1 micro     F1 over all classes' counts together; equal to accuracy, as each utterance has one
                  class and one prediction
     F1 macro     mean of the defined F1
@@ -36,7 +36,7 @@ def validate(matrix: np.ndarray) -> None:
     if (matrix < 0).any():
         raise ValueError("a confusion matrix holds counts, and this one has negative entries")
     if not matrix.sum():
-        raise ValueError("there are no predictions to score")
+        raise ValueError("there is nothing to score")
 
 
 def confusion_matrix(
@@ -50,7 +50,7 @@ def confusion_matrix(
     if len(gold) != len(predictions):
         raise ValueError(f"{len(gold)} gold labels do not fit {len(predictions)} predictions")
     if not len(gold):
-        raise ValueError("there are no predictions to score")
+        raise ValueError("there is nothing to score")
     index_of = {name: index for index, name in enumerate(classes)}
     if len(index_of) < len(classes):
         raise ValueError(f"a class is named twice: {', '.join(classes)}")

@@ -8,7 +8,7 @@ BLOCK_ROWS = 1024
 
 
 def validate(vectors: np.ndarray, labels: np.ndarray) -> None:
-    """Raise ValueError unless vectors (N, D) are finite and labels (N,) name two or more classes."""
+    """Raise ValueError unless vectors (N, D) are finite and labels (N,) two classes or more."""
     if vectors.ndim != 2:
         raise ValueError(f"vectors of shape (N, D) are needed, not {vectors.shape}")
     if labels.shape != (len(vectors),):

@@ -12,7 +12,7 @@ left out. A class that only the pool has is one of the classes too: its items ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _blocks(similarity: np.ndarray):
+def _blocks(similarity: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Slices of rows, and those rows as float64."""
     height = max(1, BLOCK_BYTES // (8 * similarity.shape[1]))
     for start in range(0, len(similarity), height):
@@ -110,8 +110,8 @@ def _blocks(similarity: np.ndarray):
 
 
 def _check(labels: np.ndarray, classes: int) -> None:
-    if labels.size and not (-1 <= labels.min() and labels.max() < classes):
-        raise ValueError(f"labels are indices from -1 to {classes - 1}, not {labels.max()}")
+    if labels.size and (labels.min() < -1 or labels.max() >= classes):
+        raise ValueError(f"labels are indices from -1 to {classes - 1} here")
 
 
 def _check_similarity(

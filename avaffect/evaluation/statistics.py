@@ -44,9 +44,7 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> PairedTest
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     mean, spread = mean_and_std(differences)
     error = spread / np.sqrt(len(differences))
-    if error > 0:
-        t = mean / error
-    else:
-        t = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
+    without_spread = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
+    t = mean / error if error > 0 else without_spread
     degrees = len(differences) - 1
     return PairedTest(mean, float(t), degrees, float(2 * stats.t.sf(abs(t), degrees)))

@@ -7,7 +7,6 @@ in `made` of which stores, by content id, so that the pool's ids are not written
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,6 @@ from avaffect.data.store import Store
 
 SIMILARITY = "similarity"
 INDEX = "index"
-
-
-@dataclass(frozen=True)
-class Similarities:
-    """values (A, K) float32, K = |B| without a top; indices (A, K) int64 into the pool, or None."""
-
-    store: Store
-    values: np.ndarray
-    indices: np.ndarray | None
 
 
 def stream_specs(queries: Embeddings, pool: Embeddings, top: int | None) -> dict[str, StreamSpec]:
@@ -44,8 +34,13 @@ def stream_specs(queries: Embeddings, pool: Embeddings, top: int | None) -> dict
     return specs
 
 
-def open_similarities(path: Path, queries: Embeddings, pool: Embeddings) -> Similarities:
+def open_similarity(
+    path: Path, queries: Embeddings, pool: Embeddings
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The similarities in `path`, mapped; row i belongs to queries.ids[i].
+
+    values (A, K) float32 and indices (A, K) int64 into the rows of the pool; without a top K is
+    |B|, column j is row j, and indices are None.
 
     Raises DataError where the store holds none, or holds those of other stores.
     """
@@ -70,4 +65,4 @@ def open_similarities(path: Path, queries: Embeddings, pool: Embeddings) -> Simi
         raise DataError(f"{path} is damaged: its rows do not fit its stores; make it again")
     shape = (store.count, int(widths[0]))
     indices = store.values(INDEX).reshape(shape) if INDEX in store.streams else None
-    return Similarities(store, store.values(SIMILARITY).reshape(shape), indices)
+    return store.values(SIMILARITY).reshape(shape), indices

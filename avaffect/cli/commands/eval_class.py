@@ -1,0 +1,125 @@
+"""`avaffect eval-class`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from avaffect.cli.command import command as make_command
+from avaffect.cli.console import print_table
+from avaffect.core.progress import Progress
+from avaffect.settings.eval_class import EvalClassSettings
+
+SCORES = {
+    "predictions": ("accuracy", "ua", "f1_micro", "f1_macro"),
+    "retrieval": ("accuracy", "macro"),
+}
+FACTS = {
+    "predictions": ("count", "missing_gold"),
+    "retrieval": ("queries", "count", "missing_gold", "distinct", "effective_size"),
+}
+HEADINGS = {"ua": "UA", "f1": "F1", "f1_micro": "F1 micro", "f1_macro": "F1 macro",
+            "missing_gold": "unlabelled", "effective_size": "effective size"}  # fmt: skip
+CORNERS = {"predictions": "true \\ predicted", "retrieval": "query's \\ true"}
+
+
+def _call(settings: EvalClassSettings, progress: Progress) -> None:
+    from avaffect.recipes.eval_class import eval_class
+
+    reports = eval_class(settings, progress)
+    if settings.output is not None or settings.dry_run:
+        return
+    if settings.json:
+        for report in reports:
+            print(json.dumps(report, ensure_ascii=False))
+        return
+    show = [name for name in ("runs", "per_class", "confusion") if getattr(settings, name)]
+    if not show:
+        # In a pipe one table, which other tools can read; on a terminal all that there is.
+        show = ["scores"]
+        if sys.stdout.isatty() and len(reports) == 1:
+            show += ["per_class", "confusion"]
+    tables = {"scores": _scores, "runs": _runs, "per_class": _per_class, "confusion": _confusion}
+    for name in show:
+        tables[name](reports)
+
+
+def _scores(reports: list[dict[str, Any]]) -> None:
+    """A row for each file. In a pipe standard deviations are columns of their own."""
+    content = reports[0]["content"]
+    scores = SCORES[content]
+    with_runs = content == "predictions"
+    columns = ["file", *(["runs"] if with_runs else []), *FACTS[content], *scores]
+    rows = []
+    for report in reports:
+        spread = report.get("std", {})
+        rows.append(
+            [
+                report["file"],
+                *([str(len(report["runs"]))] if with_runs else []),
+                *(_text(report[name]) for name in FACTS[content]),
+                *(_text(report[name], spread.get(name)) for name in scores),
+            ]
+        )
+        if with_runs and not sys.stdout.isatty():
+            rows[-1] += [_text(spread[name]) for name in scores]
+    if with_runs and not sys.stdout.isatty():
+        columns += [f"{name}_std" for name in scores]
+    print_table("Scores", _headings(columns), rows)
+
+
+def _runs(reports: list[dict[str, Any]]) -> None:
+    columns = ["file", "run", "count", *SCORES["predictions"]]
+    rows = [
+        [report["file"], str(run["run"]), *(_text(run[name]) for name in columns[2:])]
+        for report in reports
+        for run in report.get("runs", ())
+    ]
+    print_table("Runs", _headings(columns), rows)
+
+
+def _per_class(reports: list[dict[str, Any]]) -> None:
+    columns = list(next(iter(reports[0]["per_class"].values())))
+    rows = [
+        [report["file"], name, *(_text(scores[column]) for column in columns)]
+        for report in reports
+        for name, scores in report["per_class"].items()
+    ]
+    _print_by_file("Classes", ["class", *columns], rows, len(reports))
+
+
+def _confusion(reports: list[dict[str, Any]]) -> None:
+    for report in reports:
+        names = report["confusion"]["classes"]
+        matrix = report["confusion"]["matrix"]
+        corner = CORNERS[report["content"]]
+        rows = [[name, *map(str, counts)] for name, counts in zip(names, matrix)]
+        title = "Confusion" if len(reports) == 1 else f"Confusion, {report['file']}"
+        print_table(title, [corner, *names], rows)
+
+
+def _print_by_file(title: str, columns: list[str], rows: list[list[str]], files: int) -> None:
+    """The file is a column only where there are several."""
+    if files > 1:
+        print_table(title, _headings(["file", *columns]), rows)
+    else:
+        print_table(title, _headings(columns), [row[1:] for row in rows])
+
+
+def _headings(columns: list[str]) -> list[str]:
+    return [HEADINGS.get(name, name) for name in columns] if sys.stdout.isatty() else columns
+
+
+def _text(value: float | None, spread: float | None = None) -> str:
+    """Three decimals for people, six for programs; nothing for what is undefined."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    if not sys.stdout.isatty():
+        return f"{value:.6f}"
+    return f"{value:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
+
+
+command = make_command("eval-class", EvalClassSettings, _call, reads_stdin="predictions")

@@ -1,0 +1,211 @@
+"""`eval-class`: score predictions of classes, or the pseudo-labels of a retrieval."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.atomic import write_text
+from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data import manifest
+from avaffect.data.manifest import Item, Manifest
+from avaffect.evaluation import classification
+from avaffect.evaluation.classification import SCORES
+from avaffect.evaluation.statistics import mean_and_std
+from avaffect.recipes import common, gold_labels
+from avaffect.recipes.eval_retrieval import score_retrieval
+from avaffect.recipes.gold_labels import Gold
+from avaffect.settings.eval_class import EvalClassSettings
+
+Report = dict[str, Any]
+
+ONE_TABLE = ("runs", "per_class", "confusion")
+
+
+def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list[Report]:
+    """Score each file: one JSON-able report per file, also written to `settings.output`.
+
+    Raises DataError where a file holds neither predictions nor a retrieval, nothing in it has a
+    true label, an utterance is predicted twice in a run, or a label is none of the classes.
+    """
+    if sum(getattr(settings, name) for name in (*ONE_TABLE, "json")) > 1:
+        raise UsageError("--runs, --per-class, --confusion and --json exclude each other")
+    reports = []
+    for path in settings.predictions:
+        found = manifest.read(path, expect=("predictions", "retrieval"))
+        score = _score_predictions if found.content == "predictions" else score_retrieval
+        scores = score(found, settings, progress)
+        made = common.record("eval-class", settings, _inputs(found, settings))
+        reports.append({"file": str(path), "content": found.content, **scores, "provenance": made})
+    kinds = {report["content"] for report in reports}
+    if len(kinds) > 1:
+        raise UsageError("predictions and retrievals have different scores: give them one by one")
+    if settings.output is not None:
+        _write(settings, reports, progress)
+    elif settings.dry_run:
+        progress.say(f"would print the scores of {len(reports)} files")
+    return reports
+
+
+def _inputs(found: Manifest, settings: EvalClassSettings) -> list[common.Input]:
+    given = [] if found.path is None else [(found.content, found.path, found.content_id)]
+    return [*given, *common.file_inputs("gold", settings.gold)]
+
+
+def _write(settings: EvalClassSettings, reports: list[Report], progress: Progress) -> None:
+    """A report is made in no time: whether it is current shows once it is there."""
+    output = settings.output
+    text = "".join(json.dumps(report, ensure_ascii=False) + "\n" for report in reports)
+    if output.is_file() and output.read_text(encoding="utf-8", errors="replace") == text:
+        os.utime(output)
+        progress.say(f"{output} is up to date")
+    elif output.exists() and not settings.force:
+        raise OutputExistsError(
+            f"{output} exists and holds something else; name another output, or overwrite it with "
+            "--force"
+        )
+    elif settings.dry_run:
+        progress.say(f"would write the scores of {len(reports)} files into {output}")
+    else:
+        write_text(output, text)
+
+
+def _score_predictions(
+    found: Manifest, settings: EvalClassSettings, progress: Progress
+) -> dict[str, Any]:
+    """The scores of a manifest of predictions; see avaffect-eval-class(1) for the keys."""
+    label = settings.label or found.header.get("target") or gold_labels.DEFAULT_LABEL
+    gold = gold_labels.read(settings.gold, label) if settings.gold else None
+    items, split = _of_split(found, settings.split)
+    pairs, missing = _pairs(found, items, settings.classes, gold)
+    classes = _classes(found, settings.classes, pairs)
+    runs = [
+        {"run": run, **_score_run(found, pairs[run], classes)}
+        for run in sorted(pairs, key=lambda run: (str(type(run)), run))
+    ]
+    scored = {frozenset(run) for run in pairs.values()}
+    if len(scored) > 1:
+        progress.warn(f"{found.name}: its runs do not predict the same utterances")
+    utterances = frozenset().union(*scored)
+    of_split = "" if split is None else f" of the split {split}"
+    left_out = f"; {len(missing)} left out, without a true label" if missing else ""
+    progress.say(f"{found.name}: {len(utterances)} utterances{of_split}{left_out}")
+    return {
+        "target": label,
+        "split": split,
+        **_over_runs(runs, classes),
+        "count": len(utterances),
+        "missing_gold": len(missing),
+        "runs": runs,
+    }
+
+
+def _of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:
+    """The items to score, and the split that was chosen for it (None: no choice was made).
+
+    Each fold tests what it did not train on, so that a fold's predictions are taken as they are.
+    """
+    splits = sorted({str(item["split"]) for item in found.items if item.get("split")})
+    folds = any(item.get("fold") is not None for item in found.items)
+    if wanted is None:
+        wanted = "test" if len(splits) > 1 and not folds else "all"
+    if wanted == "all":
+        return found.items, splits[0] if len(splits) == 1 else None
+    chosen = [item for item in found.items if item.get("split") == wanted]
+    if not chosen:
+        have = ", ".join(splits) or "none"
+        raise DataError(
+            f"{found.name}: no prediction is of the split {wanted!r} (there are: {have}); choose "
+            "with --split, or --split all"
+        )
+    return chosen, wanted
+
+
+Pairs = dict[Any, dict[str, tuple[str, str]]]
+
+
+def _pairs(
+    found: Manifest, items: list[Item], classes: str | None, gold: Gold | None
+) -> tuple[Pairs, set[str]]:
+    """run -> id -> (true class, predicted class), and the ids that have no true class."""
+    rename = gold_labels.renaming(classes)
+    pairs: Pairs = {}
+    missing: set[str] = set()
+    for item in items:
+        identifier, predicted = item.get("id"), item.get("prediction")
+        if not isinstance(identifier, str) or not isinstance(predicted, str):
+            raise DataError(
+                f"{found.name}: an item has no id or no predicted class: {json.dumps(item)[:120]}"
+            )
+        true = rename(item.get("gold") if gold is None else gold.get(identifier))
+        if true is None:
+            missing.add(identifier)
+            continue
+        run = pairs.setdefault(item.get("run", 0), {})
+        if identifier in run:
+            raise DataError(
+                f"{found.name}: {identifier} is predicted twice in run {item.get('run', 0)}"
+            )
+        run[identifier] = (true, rename(predicted) or predicted)
+    if not pairs:
+        raise DataError(
+            f"{found.name}: none of its {len(items)} predictions has a true label to be scored "
+            "by; name a store or a corpus manifest with --gold"
+        )
+    return pairs, missing
+
+
+def _classes(found: Manifest, chosen: str | None, pairs: Pairs) -> list[str]:
+    """The classes in order: as chosen, else the classifier's, else all that occur."""
+    if chosen is not None:
+        return gold_labels.class_names(chosen)
+    if found.header.get("classes"):
+        return list(found.header["classes"])
+    occurring = {name for run in pairs.values() for pair in run.values() for name in pair}
+    return gold_labels.in_order(occurring)
+
+
+def _score_run(
+    found: Manifest, run: dict[str, tuple[str, str]], classes: list[str]
+) -> dict[str, Any]:
+    known = set(classes)
+    for identifier, pair in run.items():
+        for what, name in zip(("true class", "prediction"), pair):
+            if name not in known:
+                raise DataError(
+                    f"{found.name}: {name!r}, the {what} of {identifier}, is none of the classes "
+                    f"({', '.join(classes)}); choose or merge classes with --classes"
+                )
+    true, predicted = zip(*run.values())
+    matrix = classification.confusion_matrix(true, predicted, classes)
+    return classification.evaluate(matrix, classes)
+
+
+def _over_runs(runs: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
+    """Means over runs and their standard deviations; counts of the confusion matrix are sums."""
+    spread = {score: mean_and_std([run[score] for run in runs]) for score in SCORES}
+    matrix = np.sum([run["confusion"]["matrix"] for run in runs], axis=0)
+    return {
+        **{score: mean for score, (mean, _) in spread.items()},
+        "per_class": {
+            name: {
+                key: _mean_defined([run["per_class"][name][key] for run in runs])
+                for key in runs[0]["per_class"][name]
+            }
+            for name in classes
+        },
+        "confusion": {"classes": classes, "matrix": matrix.tolist()},
+        "std": {score: classification.defined(std) for score, (_, std) in spread.items()},
+    }
+
+
+def _mean_defined(values: list[float | None]) -> float | None:
+    """The mean of what is defined; of equal values, such as supports, the value itself."""
+    known = [value for value in values if value is not None]
+    if len(set(known)) < 2:
+        return known[0] if known else None
+    return sum(known) / len(known)

@@ -1,0 +1,65 @@
+"""True labels by id, from stores and corpus manifests, and classes as eval commands name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from avaffect.core.errors import DataError
+from avaffect.data import artifacts, manifest
+from avaffect.data.labels import EMOTIONS, Annotations, ClassMap
+from avaffect.data.store import Store
+
+DEFAULT_LABEL = "emotion"
+
+Gold = dict[str, str | None]
+
+
+def read(paths: Iterable[Path], label: str) -> Gold:
+    """id -> class, None where it is missing, over several files.
+
+    Raises DataError where a file knows no such label, or an id is in two of the files.
+    """
+    found: Gold = {}
+    home: dict[str, Path] = {}
+    for path in paths:
+        labels = _labels(path, label)
+        for identifier in labels:
+            if identifier in home:
+                raise DataError(f"the id {identifier} is in {home[identifier]} and in {path}")
+            home[identifier] = path
+        found |= labels
+    return found
+
+
+def _labels(path: Path, label: str) -> Gold:
+    if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
+        store = Store(path)
+        return dict(zip(store.ids, Annotations({}).names(store, label)))
+    items = manifest.read(path, expect="corpus").items
+    if items and not any(label in item.get("labels", {}) for item in items):
+        have = ", ".join(sorted({name for item in items for name in item.get("labels", {})}))
+        raise DataError(f"{path} has no label {label!r} (it has: {have or 'none'})")
+    return {item["id"]: item.get("labels", {}).get(label) for item in items}
+
+
+def renaming(classes: str | None, keep_others: bool = False) -> Callable[[str | None], str | None]:
+    """What --classes makes of a class; None where it is left out. Without it, every class stays."""
+    if classes is None:
+        return lambda name: name
+    members = ClassMap.parse(classes).members
+    names = {source: name for name, merged in members for source in merged}
+    # Labels that were merged before, by the command that wrote them, have their new names already.
+    names = {name: name for name, _ in members if name not in names} | names
+    return lambda name: names.get(name, name if keep_others else None) if name else None
+
+
+def class_names(classes: str) -> list[str]:
+    """The names that --classes lists, in order."""
+    return list(ClassMap.parse(classes).names)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Emotions in their usual order, then other classes by name."""
+    place = {name: index for index, name in enumerate(EMOTIONS)}
+    return sorted(names, key=lambda name: (place.get(name, len(place)), name))
