@@ -297,6 +297,14 @@ def test_what_cannot_be_sampled_is_refused(options, words):
         sample(**{**usual, **options})
 
 
+def test_the_pilot_names_the_row_of_the_pool():
+    pool = embeddings(2, 5000)
+    pool[4000:] = 0
+    with pytest.raises(VectorError) as caught:
+        sample(embeddings(1, 2), pool, temperature=0.1, draws=1)
+    assert caught.value.row >= 4000
+
+
 @pytest.mark.parametrize("sampler", [*SAMPLERS, "auto"])
 @pytest.mark.parametrize("role", ["query", "pool"])
 def test_a_bad_vector_is_named(sampler, role):

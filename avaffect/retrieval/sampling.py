@@ -164,13 +164,14 @@ def plan(unit: np.ndarray, pool: np.ndarray, *, temperature: float, draws: int, 
         VectorError: a pool item of the sample is zero or not finite.
     """
     random = generator(seed, "retrieval", "pilot")
-    items = np.arange(len(pool))
     if len(pool) > PILOT_ITEMS:
         items = random.integers(0, len(pool), size=PILOT_ITEMS)
+    else:
+        items = np.arange(len(pool))
     chosen = unit
     if len(unit) > PILOT_QUERIES:
         chosen = unit[random.choice(len(unit), size=PILOT_QUERIES, replace=False)]
-    rows = unit_rows(pool[items], "pool")
+    rows = unit_rows(pool[items], "pool", rows=items)
     weights = np.exp((np.minimum(chosen @ rows.T, 1) - 1) / np.float32(temperature))
     accepted = weights.mean(axis=1, dtype=np.float64)
     limit = len(pool) / TRIAL_COST

@@ -50,14 +50,22 @@ def inverse_norms(
     return 1 / np.sqrt(squares)
 
 
-def unit_rows(vectors: np.ndarray, role: str = "query", first: int = 0) -> np.ndarray:
+def unit_rows(
+    vectors: np.ndarray,
+    role: str = "query",
+    first: int = 0,
+    *,
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
     """`vectors` (n, d) scaled to length one, float32.
 
     Raises:
-        VectorError: a row is zero or not finite; its index counts from `first`.
+        VectorError: a row is zero or not finite; it is named as in `inverse_norms`.
     """
     wide = np.asarray(vectors, dtype=np.float64 if role == "query" else np.float32)
-    return (wide * inverse_norms(wide, role, first=first)[:, None]).astype(np.float32, copy=False)
+    return (wide * inverse_norms(wide, role, first=first, rows=rows)[:, None]).astype(
+        np.float32, copy=False
+    )
 
 
 def check_shapes(queries: np.ndarray, pool: np.ndarray) -> None:
