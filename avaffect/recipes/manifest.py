@@ -9,9 +9,10 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.data import artifacts, corpora, manifest
+from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.labels import EMOTIONS
+from avaffect.recipes import common
 from avaffect.settings.base import semantic
 from avaffect.settings.manifest import ManifestSettings
 
@@ -27,10 +28,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     corpus = corpora.read(settings)
     _report(corpus, settings.strict, progress)
     record = _provenance(settings, corpus)
-    if settings.dry_run:
-        progress.say(f"would write {len(corpus.items)} items to {settings.output or 'stdout'}")
-        return len(corpus.items)
-    if artifacts.is_current(settings.output, record, settings.force, progress):
+    if common.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
         return len(corpus.items)
     header = manifest.new_header(
         "corpus",
@@ -48,7 +46,9 @@ def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:
         # A table decides labels, so that its bytes count; of media, names and sizes do.
         identity = content_id(path.read_bytes().hex())
         inputs.append(reference("table", path, identity, settings.output))
-    given = {name: value for name, value in semantic(settings).items() if value not in (None, [])}
+    given = {
+        name: value for name, value in semantic(settings).items() if value not in (None, [], False)
+    }
     return provenance("manifest", {"corpus": settings.corpus, **given}, inputs)
 
 

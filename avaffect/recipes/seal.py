@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.data import derived, filtering, manifest
+from avaffect.data import filtering, manifest
 from avaffect.data.filtering import Filtered
 from avaffect.data.manifest import Manifest
+from avaffect.recipes import derived
 from avaffect.settings.seal import SealSettings
 
 

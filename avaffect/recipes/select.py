@@ -10,8 +10,9 @@ from avaffect.core.hashing import content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
-from avaffect.data import derived, filtering, manifest
+from avaffect.data import filtering, manifest
 from avaffect.data.manifest import Item, Manifest
+from avaffect.recipes import derived
 from avaffect.settings.base import semantic
 from avaffect.settings.select import SelectSettings
 

@@ -71,6 +71,9 @@ class ManifestSettings(Common):
     prefix: str | None = option(
         None, "Put NAME_ before ids, speakers and sessions.", "--prefix", metavar="NAME"
     )
+    no_check_media: bool = option(
+        False, "Keep rows whose recording is not there.", "--no-check-media"
+    )
     root: Path | None = option(
         None, "Folder that the paths start from; else the table's.", "--root", role="input",
         metavar="DIR",

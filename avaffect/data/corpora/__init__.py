@@ -10,7 +10,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAMES = (emodb.NAME, ravdess.NAME, cremad.NAME, "table")
 TABLE_OPTIONS = (
     "media_column", "video_column", "id_column", "speaker", "session", "split", "start", "end",
-    "label", "scalar", "field", "map", "prefix", "root",
+    "label", "scalar", "field", "map", "prefix", "no_check_media", "root",
 )  # fmt: skip
 
 
@@ -36,6 +36,6 @@ def read(settings: ManifestSettings) -> Corpus:
 
 def _refuse(settings: ManifestSettings, options: tuple[str, ...]) -> None:
     for option in options:
-        if getattr(settings, option) not in (None, ()):
-            flag = "--" + option.removesuffix("_column")
+        if getattr(settings, option) not in (None, (), False):
+            flag = "--" + option.removesuffix("_column").replace("_", "-")
             raise UsageError(f"{flag} means nothing for {settings.corpus}; leave it out")

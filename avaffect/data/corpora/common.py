@@ -52,7 +52,7 @@ class Corpus:
     @property
     def content_id(self) -> str:
         """Identity of the media by relative name and size: what a manifest can depend on."""
-        return content_id([[n, (self.root / n).stat().st_size] for n in sorted(set(self.files))])
+        return content_id([[n, _size(self.root / n)] for n in sorted(set(self.files))])
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,10 @@ def _delimiter(path: Path, line: str, columns: list[str]) -> str:
         if there[name] > 1:
             raise DataError(f"{path} has {there[name]} columns called {name!r}; rename one")
     return delimiter
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _walk(folder: Path) -> Iterator[PurePosixPath]:

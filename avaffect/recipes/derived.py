@@ -7,12 +7,13 @@ from typing import Any
 
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance, reference
-from avaffect.data import artifacts, manifest
+from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
+from avaffect.recipes import common
 from avaffect.settings.base import Common
 
 
-def source_reference(source: Manifest, output: Path | None) -> dict[str, Any]:
+def _source_reference(source: Manifest, output: Path | None) -> dict[str, Any]:
     """The reference to the manifest that another one is made from.
 
     A stream has no file to go back to: its own provenance stands in the reference.
@@ -21,7 +22,7 @@ def source_reference(source: Manifest, output: Path | None) -> dict[str, Any]:
         return dict(reference("manifest", source.path, source.content_id, output))
     return {
         "role": "manifest",
-        "path": str(manifest.STANDARD_STREAM),
+        "path": "",
         "content_id": source.content_id,
         "provenance": source.header.get("provenance", {}),
     }
@@ -44,12 +45,9 @@ def write(
     header and items go through. Paths stay as they are: `base` is set anew for the new place.
     Raises OutputExistsError where the output was made otherwise.
     """
-    inputs = [source_reference(source, settings.output), *further_inputs]
+    inputs = [_source_reference(source, settings.output), *further_inputs]
     record = provenance(command, facts, inputs)
-    if settings.dry_run:
-        progress.say(f"would write {len(items)} items to {settings.output or 'standard output'}")
-        return len(items)
-    if artifacts.is_current(settings.output, record, settings.force, progress):
+    if common.is_done(settings, record, progress, f"write {len(items)} items"):
         return len(items)
     base = manifest.base_for(settings.output, source.folder)
     fresh = {**source.header, **(header or {}), "base": base, "provenance": record}
