@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
@@ -51,10 +52,20 @@ def load_head(path: Path, encoder: Encoder, units: int) -> PredictionHead:
 
 
 def save_encoder(
-    output: Path, encoder: Encoder, head: PredictionHead | None, **facts: object
+    output: Path,
+    encoder: Encoder,
+    head: PredictionHead | None,
+    others: dict[str, nn.Module | None] | None = None,
+    **facts: object,
 ) -> str:
-    """Write an encoder checkpoint; returns its content id."""
+    """Write an encoder checkpoint; returns its content id.
+
+    others: what was trained with it and is kept beside it, under its name (emotion_classifier).
+    """
     head_weights = {} if head is None else head.state_dict()
+    for prefix, module in (others or {}).items():
+        if module is not None:
+            head_weights |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
     return checkpoint.save(
         output,
         "encoder",

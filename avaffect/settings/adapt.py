@@ -34,9 +34,6 @@ class AdaptSettings(TrainingSettings):
     emotion_weight: float = option(1.0, "Weight of L_EC.", "--emotion-weight")
     domain_weight: float = option(1.0, "Weight of L_DC.", "--domain-weight")
     pretraining_weight: float = option(1.0, "Weight of L_PT.", "--pretraining-weight")
-    reversal_rate: float = option(
-        10.0, "Steepness of Ganin's schedule of the gradient reversal.", "--reversal-rate"
-    )
     units: tuple[Path, ...] = option(
         (), "Units made already, by `extract`; computed otherwise.", "--units", role="input",
         metavar="UNITS.h5",

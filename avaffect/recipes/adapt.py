@@ -1,0 +1,218 @@
+"""`adapt`: SAAML's affective adaptation of an encoder (Eq. 7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data.batches import Paired
+from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.schema import StreamSpec
+from avaffect.data.store import Store
+from avaffect.data.writer import store_writer
+from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.objectives.adaptation import SAAML
+from avaffect.objectives.masked_prediction import MaskedPrediction
+from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.lineage import Lineage, trace_lineage
+from avaffect.recipes.retrieval_manifest import Drawn, read_drawn, save_manifest
+from avaffect.settings.adapt import AdaptSettings
+from avaffect.training import state
+from avaffect.training.device import make_fabric, resolve_device
+from avaffect.training.loop import train
+
+DEFAULT_EPOCHS = 50
+LABEL = "emotion"
+# SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
+HIDDEN = 100
+
+
+def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
+    """Adapt the encoder behind a retrieval manifest; returns the checkpoint's path.
+
+    Raises DataError where a store, projector, encoder or quantiser behind the manifest is missing
+    or changed, or where the encoder has no units to be trained on.
+    """
+    if settings.epochs is None and settings.steps is None:
+        settings = replace(settings, epochs=DEFAULT_EPOCHS)
+    if set(settings.without) >= {"ec", "dc", "pt"}:
+        raise UsageError("--without ec, dc and pt leaves nothing to train")
+    if settings.units and "pt" in settings.without:
+        raise UsageError("--units is for L_PT, which --without pt leaves out")
+    folder = state.state_folder(settings.output)
+    manifest, drawn = read_drawn(settings.manifest, folder)
+    lineage = trace_lineage(manifest, settings.encoder)
+    quantiser = lineage.quantiser if _computes_units(settings) else None
+    made = common.record(
+        "adapt",
+        settings,
+        [
+            *common.store_inputs("query", lineage.query),
+            *common.store_inputs("pool", lineage.pool),
+            *common.file_inputs("projector", [lineage.projector]),
+            *common.file_inputs("encoder", [lineage.encoder]),
+            *common.file_inputs("quantiser", [lineage.quantiser]),
+            *common.file_inputs("units", settings.units),
+        ],
+    )
+    made["inputs"].append(common.manifest_input("retrieval", manifest))
+    if common.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
+        return settings.output
+    if _computes_units(settings) and quantiser is None:
+        raise DataError(_no_quantiser(lineage.encoder))
+    fabric = make_fabric(settings.device, settings.precision)
+    run = training.open_run(settings, made, fabric)
+    if fabric.global_rank == 0:
+        save_manifest(manifest, folder)
+        if quantiser is not None:
+            _write_units(folder, quantiser, lineage, drawn, settings, progress)
+    fabric.barrier()
+    batches = _batches(settings, lineage, drawn, folder)
+    objective = _objective(settings, lineage, drawn, batches)
+    progress.say(
+        f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
+        f"{drawn.pairs.shape[1]} draws, {len(batches.plan(0))} batches an epoch"
+    )
+    outcome = train(objective, batches, settings, run, fabric, progress)
+    if fabric.global_rank == 0:
+        pretraining = objective.pretraining
+        encoders.save_encoder(
+            settings.output,
+            objective.encoder,
+            pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
+            {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
+            provenance=made,
+            labels={LABEL: list(drawn.classes)},
+            metrics={"first": outcome.first, "last": outcome.last},
+            labelled_speakers=sorted({*lineage.labelled_speakers, *_speakers(lineage, drawn)}),
+        )
+        training.discard_state(settings.output)
+        progress.say(_summary(settings.output, outcome.first, outcome.last))
+    return settings.output
+
+
+def _computes_units(settings: AdaptSettings) -> bool:
+    return "pt" not in settings.without and not settings.units
+
+
+def _no_quantiser(encoder: Path) -> str:
+    return (
+        f"{encoder} does not say which quantiser made the units it was trained on. Make units with "
+        "`avaffect cluster MEDIA.h5 --features mfcc -o kmeans.safetensors` and `avaffect extract "
+        "MEDIA.h5 --model kmeans.safetensors -o units.h5` for both corpora and give them with "
+        "--units, or leave L_PT out with --without pt"
+    )
+
+
+def _write_units(
+    folder: Path,
+    quantiser: Path,
+    lineage: Lineage,
+    drawn: Drawn,
+    settings: AdaptSettings,
+    progress: Progress,
+) -> None:
+    """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
+    device = resolve_device(settings.device)
+    extractor = extraction.quantiser_extractor(quantiser, device)
+    spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
+    for role, media, ids in (
+        ("query", lineage.query_media, drawn.queries),
+        ("pool", lineage.pool_media, drawn.pool),
+    ):
+        output = _units_path(folder, role)
+        if output.exists():
+            continue
+        dataset = dataset_of(media, ids, extractor.streams)
+        progress.start(f"units of the {role}", len(dataset))
+        with store_writer(output, {}, streams={"units": spec}) as writer:
+            for index, values in extraction.compute(
+                extractor, dataset, device, progress, batch_seconds=settings.batch_seconds
+            ):
+                units = values[:, 0].astype(np.int32)
+                writer.add(dataset.ids[index], streams={"units": units})
+        progress.finish()
+
+
+def _units_path(folder: Path, role: str) -> Path:
+    return folder / f"units-{role}.h5"
+
+
+def _batches(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, folder: Path) -> Paired:
+    streams = tuple(lineage.streams)
+    units: dict[str, list[Store]] = {"query": [], "pool": []}
+    if "pt" not in settings.without:
+        streams += ("units",)
+        for role in units:
+            paths = settings.units or (_units_path(folder, role),)
+            units[role] = common.open_stores(paths)
+
+    def dataset(role: str, media: list[Store], ids: list[str]) -> Dataset:
+        return dataset_of(
+            media, ids, streams, others=units[role],
+            crop_s=settings.crop_seconds, seed=settings.seed,
+        )  # fmt: skip
+
+    queries = dataset("query", lineage.query_media, drawn.queries)
+    queries.labels[LABEL] = drawn.targets
+    return Paired(
+        queries,
+        dataset("pool", lineage.pool_media, drawn.pool),
+        drawn.pairs,
+        settings.batch_seconds,
+        settings.batch_utterances,
+        settings.seed,
+    )
+
+
+def _objective(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, batches: Paired) -> SAAML:
+    encoder, _ = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
+    torch.manual_seed(seeds.derive(settings.seed, "initialise"))
+    emotion = Head(HeadConfiguration(encoder.dim, len(drawn.classes), HIDDEN))
+    domain = Head(HeadConfiguration(encoder.dim, 2, HIDDEN))
+    pretraining = None
+    if "pt" not in settings.without:
+        made = batches.queries.columns["units"].stores[0].streams["units"].made
+        head = encoders.load_head(lineage.encoder, encoder, int(made["clusters"]))
+        pretraining = MaskedPrediction(encoder, head)
+    return SAAML(
+        encoder,
+        LABEL,
+        emotion=None if "ec" in settings.without else emotion,
+        domain=None if "dc" in settings.without else domain,
+        pretraining=pretraining,
+        weights={
+            "emotion": settings.emotion_weight,
+            "domain": settings.domain_weight,
+            "pretraining": settings.pretraining_weight,
+        },
+        learning_rates={
+            "encoder": settings.learning_rate,
+            "heads": settings.head_learning_rate,
+        },
+    )
+
+
+def _speakers(lineage: Lineage, drawn: Drawn) -> set[str]:
+    """Whose labels the adaptation saw."""
+    queries = set(drawn.queries)
+    found = set()
+    for store in lineage.query:
+        speakers = store.meta.get("speaker", [""] * store.count)
+        found |= {s for i, s in zip(store.ids, speakers) if i in queries}
+    return found - {""}
+
+
+def _summary(output: Path, first: dict[str, float], last: dict[str, float]) -> str:
+    words = [
+        f"{word} {first[name]:.3f} to {last[name]:.3f}"
+        for name, word in (("emotion", "L_EC"), ("domain", "L_DC"), ("masked", "L_PT"))
+        if name in first and name in last
+    ]
+    return f"{output}: " + ", ".join(words)

@@ -1,0 +1,103 @@
+"""From a retrieval manifest to everything behind it, by references alone.
+
+manifest -> embedding stores -> the media stores and the projector behind them -> the encoder as
+it was before the projector's training -> its quantiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.core.errors import DataError
+from avaffect.core.provenance import Reference, of_role
+from avaffect.data import artifacts
+from avaffect.data.manifest import Manifest
+from avaffect.data.store import Store
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """query, pool: embedding stores; *_media: the recordings behind them; the models' paths.
+
+    streams: what the encoder reads; labelled_speakers: whose labels any of the models has seen.
+    """
+
+    query: list[Store]
+    pool: list[Store]
+    query_media: list[Store]
+    pool_media: list[Store]
+    projector: Path
+    encoder: Path
+    quantiser: Path | None
+    streams: list[str]
+    labelled_speakers: list[str]
+
+
+def trace_lineage(manifest: Manifest, encoder: Path | None = None) -> Lineage:
+    """Find what a retrieval manifest was made of; `encoder` replaces the one under the projector.
+
+    Raises DataError naming the file that is missing, has changed, or does not fit the others.
+    """
+    stores = {role: _embedding_stores(manifest, role) for role in ("query", "pool")}
+    projector = _projector([*stores["query"], *stores["pool"]])
+    header = artifacts.describe(projector).header
+    if encoder is None:
+        parents = of_role(header["provenance"], "encoder")
+        if not parents:
+            raise DataError(f"{projector} does not say which encoder it was trained on")
+        encoder = artifacts.locate_parent(parents[0], projector)
+    encoder_header = artifacts.describe(encoder).header
+    if encoder_header.get("kind") != "encoder":
+        raise DataError(f"{encoder} is not an encoder")
+    quantisers = of_role(encoder_header["provenance"], "quantiser")
+    return Lineage(
+        stores["query"],
+        stores["pool"],
+        *([_media_of(store) for store in stores[role]] for role in ("query", "pool")),
+        projector,
+        encoder,
+        artifacts.locate_parent(quantisers[0], encoder) if quantisers else None,
+        encoder_header["preprocessing"]["streams"],
+        sorted(
+            {
+                *header.get("labelled_speakers", []),
+                *encoder_header.get("labelled_speakers", []),
+            }
+        ),
+    )
+
+
+def _embedding_stores(manifest: Manifest, role: str) -> list[Store]:
+    references = manifest.header.get("stores", {}).get(role, [])
+    if not references:
+        raise DataError(f"{manifest.name} names no {role} store; make it with `avaffect retrieve`")
+    return [
+        Store(artifacts.locate({"role": role, **entry}, manifest.folder, manifest.path))
+        for entry in references
+    ]
+
+
+def _projector(stores: list[Store]) -> Path:
+    found = [_parent(store, "model") for store in stores]
+    for store, reference in zip(stores, found):
+        if reference["content_id"] != found[0]["content_id"]:
+            raise DataError(
+                f"{stores[0].path} and {store.path} hold embeddings of different projectors; "
+                "extract both with one"
+            )
+    return artifacts.locate_parent(found[0], stores[0].path)
+
+
+def _media_of(store: Store) -> Store:
+    return Store(artifacts.locate_parent(_parent(store, "media"), store.path))
+
+
+def _parent(store: Store, role: str) -> Reference:
+    found = of_role(store.provenance, role)
+    if not found:
+        raise DataError(
+            f"{store.path} does not say which {role} it was made of; make it with "
+            "`avaffect extract MEDIA.h5 --model PROJECTOR`"
+        )
+    return found[0]
