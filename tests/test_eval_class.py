@@ -341,3 +341,4 @@ def test_retrieval_merges_as_it_was_drawn(avaffect, retrieval: Path, tmp_path: P
 
 def test_predictions_and_retrieval_do_not_mix(avaffect, base: Path, retrieval: Path) -> None:
     assert "one by one" in avaffect("eval-class", base, retrieval, status=2).stderr
+    assert "no runs" in avaffect("eval-class", retrieval, "--runs", status=2).stderr

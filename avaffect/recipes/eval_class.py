@@ -44,6 +44,8 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
     kinds = {report["content"] for report in reports}
     if len(kinds) > 1:
         raise UsageError("predictions and retrievals have different scores: give them one by one")
+    if settings.runs and kinds == {"retrieval"}:
+        raise UsageError("--runs goes with predictions; a retrieval has no runs")
     if settings.output is not None:
         _write(settings, reports, progress)
     elif settings.dry_run:
