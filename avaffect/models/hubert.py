@@ -73,7 +73,9 @@ _LARGE = HubertConfiguration(
     final_dim=768,
 )
 _NANO = HubertConfiguration(
-    TransformerConfiguration(4, 128, 512, 4, pre_norm=True, position_kernel=32, layerdrop=0.0),
+    TransformerConfiguration(
+        4, 128, 512, 4, pre_norm=True, position_kernel=32, attention_dropout=0.0, layerdrop=0.0
+    ),
     front_end="logmel",
     conv_layers=((128, 3, 2),),
     feature_grad_mult=1.0,

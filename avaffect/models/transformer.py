@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from avaffect.core.errors import UsageError
 from avaffect.models.convolution import convolve
 
+# On the CPU, with dropout or in half precision, attention written out takes less time than
+# the fused kernel (`python -m benchmarks.encoder`); for longer utterances its memory counts.
+_EXPLICIT_FRAMES = 512
+
 
 @dataclass(frozen=True)
 class TransformerConfiguration:
@@ -58,6 +62,17 @@ class PositionalConvolution(nn.Module):
         return F.gelu(y[..., : x.shape[1]]).transpose(1, 2)
 
 
+def _explicit_attention(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float
+) -> Tensor:
+    """scaled_dot_product_attention, written out."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
+    if bias is not None:
+        scores = scores + bias
+    weights = F.dropout(F.softmax(scores, dim=-1).to(v.dtype), dropout)
+    return weights @ v
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the valid frames of each utterance."""
 
@@ -80,7 +95,11 @@ class SelfAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if bias is not None:
             bias = bias.to(q.dtype)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+        fused_is_slower = dropout > 0.0 or q.dtype != torch.float32
+        if x.device.type == "cpu" and fused_is_slower and x.shape[1] <= _EXPLICIT_FRAMES:
+            y = _explicit_attention(q, k, v, bias, dropout)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
