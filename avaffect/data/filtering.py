@@ -70,7 +70,7 @@ class Condition:
 
 def value_of(item: Item, name: str) -> Any:
     """A key of the item, or one of its labels; None where it has neither."""
-    return item[name] if name in item else item.get("labels", {}).get(name)
+    return item[name] if name in item else (item.get("labels") or {}).get(name)
 
 
 def as_text(value: Any) -> str:
@@ -91,7 +91,7 @@ def identifier_of(item: Item) -> str:
 
 def require_field(source: Manifest, condition: Condition) -> None:
     """Raises DataError where neither the items nor the header know the condition's field."""
-    names = {name for item in source.items for name in (*item, *item.get("labels", {}))}
+    names = {name for item in source.items for name in (*item, *(item.get("labels") or {}))}
     names |= set(source.header.get("labels", {}))
     if source.items and condition.field not in names:
         have = ", ".join(sorted(names - {"kind", "labels"}))

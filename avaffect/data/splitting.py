@@ -41,8 +41,9 @@ def class_weights(
     """
     if label is None:
         return {group: np.array([len(rows)], float) for group, rows in groups.items()}
-    names = [str(item.get("labels", {}).get(label)) for item in source.items]
-    if source.items and not any(label in item.get("labels", {}) for item in source.items):
+    values = [(item.get("labels") or {}).get(label) for item in source.items]
+    names = [str(value) for value in values]
+    if source.items and all(value is None for value in values):
         known = ", ".join(source.header.get("labels", {})) or "none"
         raise DataError(f"{source.name} has no label {label!r} (it has: {known})")
     index = {name: position for position, name in enumerate(sorted(set(names)))}

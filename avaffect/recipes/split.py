@@ -118,7 +118,7 @@ def _report(
             f"{name}: {len(items)} utterances ({len(items) / total:.1%}, asked for "
             f"{ratio / sum(ratios):.1%}), {groups} {settings.by}s"
         ]
-        counts = Counter(item.get("labels", {}).get(label) for item in items)
+        counts = Counter((item.get("labels") or {}).get(label) for item in items)
         said.append(", ".join(f"{c} {counts[c]}" for c in sorted(filter(None, counts))))
         progress.say("; ".join(filter(None, said)))
 
