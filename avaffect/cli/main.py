@@ -102,8 +102,10 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        group.main(args=arguments, prog_name="avaffect", standalone_mode=False)
+        # Without standalone mode click returns the status of an early exit (help on a terminal).
+        status = group.main(args=arguments, prog_name="avaffect", standalone_mode=False)
         sys.stdout.flush()
+        return status if isinstance(status, int) else errors.DONE
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
@@ -132,7 +134,6 @@ def run(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return errors.FAILURE
-    return errors.DONE
 
 
 def _wants_traceback() -> bool:

@@ -16,6 +16,7 @@ from avaffect.core.provenance import of_role
 from avaffect.core.shards import parse_shard
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.embeddings import EMBEDDING
 from avaffect.data.schema import PooledSpec, StreamSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import StoreWriter, store_writer
@@ -28,7 +29,6 @@ from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
 
 POOLED = "mean"
-EMBEDDING = "embedding"
 
 
 @dataclass

@@ -313,6 +313,7 @@ def _save(
         encoder=material.header["model"],
         mode=settings.mode,
         labels={settings.label: list(material.utterances.classes)},
+        classes=settings.classes,
         preprocessing=material.header["preprocessing"],
         runs=runs,
         provenance=made,

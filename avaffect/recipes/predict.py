@@ -15,8 +15,10 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts, manifest
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
-from avaffect.data.labels import Annotations
+from avaffect.data.labels import Annotations, class_labels
+from avaffect.data.store import Store
 from avaffect.models import registry
+from avaffect.models.encoder import Encoder
 from avaffect.recipes import common, encoders, extraction
 from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
@@ -66,7 +68,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
 
 
 def _utterances(
-    settings: PredictSettings, stores: list, header: Header, target: str
+    settings: PredictSettings, stores: list[Store], header: Header, target: str
 ) -> _Utterances:
     annotations = Annotations.read(settings.annotations)
     split = settings.split or "all"
@@ -76,13 +78,7 @@ def _utterances(
     def field(name: str) -> list[str]:
         return common.concatenate([annotations.field(store, name) for store in stores], masks)
 
-    golds = []
-    for store in stores:
-        try:
-            golds.append(annotations.names(store, target))
-        except DataError:
-            # A store without this label is what one predicts for.
-            golds.append([None] * store.count)
+    golds = [_gold(store, target, header.get("classes"), annotations) for store in stores]
     streams = header["preprocessing"]["streams"]
     return _Utterances(
         dataset_of(stores, ids, streams),
@@ -91,6 +87,17 @@ def _utterances(
         field("speaker"),
         common.concatenate(golds, masks),
     )
+
+
+def _gold(
+    store: Store, target: str, classes: str | None, annotations: Annotations
+) -> list[str | None]:
+    """Each utterance's class as the classifier names it; None where it has none."""
+    labelled = any(target in item.get("labels", {}) for item in annotations.items.values())
+    if target not in store.labels and not labelled:
+        return [None] * store.count
+    found = class_labels(store, target, classes, annotations)
+    return [found.classes[value] if value >= 0 else None for value in found.values]
 
 
 def _runs(
@@ -123,7 +130,13 @@ def _runs(
             yield number, head(torch.from_numpy(pooled).to(device)).cpu().numpy()
 
 
-def _pooled(settings, encoder, dataset, device, progress) -> np.ndarray:
+def _pooled(
+    settings: PredictSettings,
+    encoder: Encoder,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+) -> np.ndarray:
     progress.start("predict", len(dataset))
     found = extraction.pooled_means(
         extraction.wrap_encoder(encoder, None, {}), dataset, device, progress,
