@@ -37,15 +37,15 @@ class Channel:
 
 
 CHANNELS = {
-    "A": Channel(16000, ("pink",), (28, 40), (0.1, 0.25), (-24, -20), 2.5, (60, 7800)),
+    "A": Channel(16000, ("pink",), (28, 40), (0.1, 0.25), (-24, -21), 1.5, (60, 7800)),
     "B": Channel(
-        24000, ("pink", "fan", "babble"), (12, 30), (0.15, 0.6), (-30, -18), 4.0, (90, 7000)
+        24000, ("pink", "fan", "babble"), (12, 30), (0.15, 0.6), (-30, -18), 3.0, (90, 7000)
     ),
-    "U": Channel(22050, ("hum", "pink"), (18, 32), (0.2, 0.45), (-28, -20), 3.0, (150, 5500)),
+    "U": Channel(22050, ("hum", "pink"), (22, 34), (0.15, 0.35), (-27, -20), 2.0, (100, 7000)),
 }
 
 # Part of the vocal effort, in dB, that survives the normalisation of loudness.
-EFFORT_LEAK = 0.3
+EFFORT_LEAK = 0.4
 
 
 def record(

@@ -4,9 +4,15 @@ Each utterance is a pure function of the corpus's seed, its domain and its index
 are, and which others are rendered beside it, changes nothing. Equal seeds give equal bytes under
 equal library versions.
 
-    A   labelled source: acted, balanced emotions, a quiet studio
-    B   large pool: weaker emotions, mostly neutral, every kind of room, noise and microphone
-    U   unseen third corpus: balanced emotions, another language, narrow band
+    A   labelled source: acted, a quiet studio
+    B   large pool: weaker emotions, every kind of room, noise and microphone; meant to be planned
+        with most utterances neutral
+    U   unseen third corpus: another room and microphone, between the two
+
+Speakers and languages differ between domains. Difficulty, as unweighted average recall of four
+emotions in clips of 2 s (chance 0.25; logistic regression, mean of 8 seeds; 96 clips of 8 speakers
+in A, held-out speakers / trained on A and heard in 64 clips of U): mean and deviation of 40 log-mel
+bands 0.44 / 0.38; the true pitch, timing and voice quality 0.86 / 0.79.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ ALL_EMOTIONS = tuple(emotion.SHIFTS)
 EXPRESSIVENESS = {"A": 1.0, "B": 0.8, "U": 0.9}
 INTENSITY = (0.7, 1.0)
 SPEAKERS_PER_SESSION = 2
-SHORTEST_S, LONGEST_S = 0.3, 600.0
+SHORTEST_S, LONGEST_S = 0.3, 60.0
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ SHIFTS = {
         effort=3.0, brightness=1.5, stress=1.0, smile=0.06,
     ),
     "sadness": Prosody(
-        pitch=-1.5, pitch_range=-0.8, declination=-0.5, final=-1.0, peak=0.1, rate=-0.4, pause=0.8,
+        pitch=-1.5, pitch_range=-0.9, final=-0.5, peak=0.1, rate=-0.4, pause=0.8,
         effort=-4.0, brightness=-3.5, breath=3.0, roughness=0.3, stress=-2.0, staccato=-0.05,
         smile=-0.02,
     ),

@@ -11,8 +11,8 @@ from avaffect.data.synthetic.emotion import Prosody
 
 # Standard deviation of the speakers' habits around a middle voice.
 SPEAKER_SPREAD = Prosody(
-    pitch_range=0.2, declination=0.5, final=0.6, peak=0.08, rate=0.1, pause=0.25, effort=3.0,
-    brightness=2.0, breath=3.0, roughness=0.3, stress=0.8, staccato=0.03, smile=0.0,
+    pitch_range=0.2, declination=0.5, final=0.6, peak=0.08, rate=0.1, pause=0.25, effort=1.5,
+    brightness=1.5, breath=3.0, roughness=0.3, stress=0.8, staccato=0.03, smile=0.0,
 )  # fmt: skip
 
 # (pitch in Hz, factor on formant frequencies relative to a long vocal tract)
