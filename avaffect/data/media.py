@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from avaffect.core.hashing import content_id
 from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, Unusable, decode_sound
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.schema import StreamSpec
+from avaffect.data.workers import ordered_map
 
 STREAMS = {"waveform": StreamSpec("waveform", "int16", float(SAMPLE_RATE))}
-WATCH_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -85,28 +80,14 @@ def _size(path: Path) -> int | None:
 
 def decode_items(
     folder: Path, items: Iterable[Item], spool: Path, jobs: int, keep_silent: bool
-) -> Iterator[Decoded | Lost]:
+) -> Generator[Decoded | Lost, None, None]:
     """Decode the items' recordings, in their order whatever the number of processes.
 
     folder: what media paths are relative to; spool: a folder for raw files, which the caller
     removes as it goes. Few items are under way at once.
     """
     tasks = (_task(folder, item, spool / f"{n}", keep_silent) for n, item in enumerate(items))
-    if jobs == 1:
-        yield from map(_decode, tasks)
-        return
-    from joblib import Parallel, delayed
-
-    parent = os.getpid()
-    # Results are a few words, and the work is not NumPy's: no memory is shared.
-    parallel = Parallel(
-        n_jobs=jobs, return_as="generator", pre_dispatch="4*n_jobs", max_nbytes=None
-    )
-    results = parallel(delayed(_decode_in_worker)(parent, task) for task in tasks)
-    try:
-        yield from results
-    finally:
-        results.close()
+    yield from ordered_map(_decode, tasks, jobs, _crashed)
 
 
 def _task(folder: Path, item: Item, spool: Path, keep_silent: bool) -> Task | Lost:
@@ -140,21 +121,5 @@ def _check_level(task: Task, sound: Sound) -> None:
         raise Unusable("silent", f"its largest sample is {sound.peak} of 32768")
 
 
-_watched: Any = None
-
-
-def _decode_in_worker(parent: int, task: Task | Lost) -> Decoded | Lost:
-    global _watched
-    if _watched is None:
-        # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _watched = threading.Thread(target=_end_with, args=(parent,), daemon=True)
-        _watched.start()
-    return _decode(task)
-
-
-def _end_with(parent: int) -> None:
-    """A killed parent cannot end its workers: they would wait for minutes."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
+def _crashed(task: Task | Lost) -> Lost:
+    return Lost("unreadable", "its decoder crashed, or ran out of memory")

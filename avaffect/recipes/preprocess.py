@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     """
     if str(settings.output) == "-":
         raise UsageError("a store cannot go to standard output; name a file with --output")
+    if settings.jobs is not None and settings.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
     shard = parse_shard(settings.shard) or Shard(0, 1)
     settings = replace(settings, shard=f"{shard.index}/{shard.count}" if settings.shard else None)
     corpus = manifest.read(settings.manifest, expect="corpus")
@@ -107,20 +109,19 @@ def _decode_all(
     specs: dict[str, LabelSpec], writer: StoreWriter, progress: Progress,
 ) -> _Losses:  # fmt: skip
     jobs = settings.jobs or joblib.cpu_count()
-    if jobs < 1:
-        raise UsageError("--jobs must be at least 1")
     losses = _Losses()
     progress.start("preprocess", len(items))
-    results: Iterator[Decoded | Lost] = media.decode_items(
+    results = media.decode_items(
         corpus.folder, items, writer.folder, min(jobs, len(items) or 1), settings.keep_silent
     )
-    for row, (item, result) in enumerate(zip(items, results)):
-        if isinstance(result, Lost):
-            _lose(settings, item, result, losses, progress)
-        else:
-            meta = {name: values[row] for name, values in fields.items()}
-            _add(writer, item, result, labels_of(item, specs), meta)
-        progress.advance(1, lost=len(losses.found))
+    with contextlib.closing(results):
+        for row, (item, result) in enumerate(zip(items, results)):
+            if isinstance(result, Lost):
+                _lose(settings, item, result, losses, progress)
+            else:
+                meta = {name: values[row] for name, values in fields.items()}
+                _add(writer, item, result, labels_of(item, specs), meta)
+            progress.advance(1, lost=len(losses.found))
     progress.finish()
     return losses
 

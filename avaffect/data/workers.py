@@ -1,0 +1,124 @@
+"""Work by several processes: results in order, few tasks under way, nobody left behind.
+
+joblib's own loop would let finished results pile up, and cancels by a race; its executor is used
+directly instead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TypeVar
+
+from joblib.externals.loky import ProcessPoolExecutor
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# Begun tasks per process: more would stand in the executor's queue, where they cannot be cancelled.
+BEGUN = 2
+# Tasks per process whose results may wait for an earlier, longer one.
+AHEAD = 16
+WATCH_S = 0.5
+SETTLE_S = 1.0
+
+
+def ordered_map(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    jobs: int,
+    crashed: Callable[[Task], Result],
+) -> Generator[Result, None, None]:
+    """function(task) of each task, in order, by `jobs` processes; in this one where jobs is 1.
+
+    At most AHEAD x jobs tasks are ahead of the result that is awaited. Where a process dies (a
+    decoder's bug, memory), what was begun is done again, one by one; a task that ends its process
+    then too gives `crashed(task)`. Closing the iterator ends the processes.
+    """
+    if jobs == 1:
+        yield from map(function, tasks)
+        return
+    crew, rescue = _Crew(jobs), _Crew(1)
+    window: deque[tuple[Task, Future[Result]]] = deque()
+    remaining = iter(tasks)
+    try:
+        while True:
+            begun = [future for _, future in window if not future.done()]
+            room = min(BEGUN * jobs - len(begun), AHEAD * jobs - len(window))
+            fresh = list(islice(remaining, room))
+            window.extend((task, crew.submit(function, task)) for task in fresh)
+            if not window:
+                return
+            if not window[0][1].done():
+                wait([future for _, future in window if not future.done()], None, FIRST_COMPLETED)
+                continue
+            task, future = window.popleft()
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                result = _again(rescue, function, task, crashed)
+            yield result
+    finally:
+        _settle([future for _, future in window])
+        crew.end()
+        rescue.end()
+
+
+def _settle(futures: list[Future[Result]]) -> None:
+    """Until the executor's thread has handed out what it was given: it trips when ended before."""
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline:
+        if all(future.running() or future.done() for future in futures):
+            return
+        time.sleep(0.001)
+
+
+def _again(
+    rescue: _Crew, function: Callable[[Task], Result], task: Task, crashed: Callable[[Task], Result]
+) -> Result:
+    try:
+        return rescue.submit(function, task).result()
+    except BrokenProcessPool:
+        return crashed(task)
+
+
+class _Crew:
+    """An executor that is begun when it is needed, and anew once it is broken."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+        try:
+            if self._pool is not None:
+                return self._pool.submit(function, task)
+        except BrokenProcessPool:
+            self.end()
+        self._pool = ProcessPoolExecutor(self.jobs, initializer=_begin, initargs=(os.getpid(),))
+        return self._pool.submit(function, task)
+
+    def end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(kill_workers=True)
+            self._pool = None
+
+
+def _begin(parent: int) -> None:
+    # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent cannot end its workers: they would wait for minutes."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
