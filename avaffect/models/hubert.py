@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.models.dropout import Dropout
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.gradient_reversal import scale_gradient
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
@@ -118,7 +119,7 @@ class Hubert(Encoder):
             raise ValueError(f"front_end {c.front_end!r}: expected 'waveform' or 'logmel'")
         self.layer_norm = nn.LayerNorm(self.feature_extractor.dim)
         self.post_extract_proj = nn.Linear(self.feature_extractor.dim, self.dim)
-        self.input_dropout = nn.Dropout(c.input_dropout)
+        self.input_dropout = Dropout(c.input_dropout)
         self.mask_emb = nn.Parameter(torch.rand(self.dim))
         self.encoder = TransformerEncoder(c.transformer)
 
