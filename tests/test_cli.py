@@ -93,5 +93,6 @@ def test_termination_exits_143_and_leaves_nothing(recordings: Path, tmp_path: Pa
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    process.communicate(timeout=60)
+    assert process.returncode == 143
     assert sorted(path.name for path in tmp_path.iterdir()) == ["emodb.jsonl"]

@@ -41,6 +41,10 @@ COMMANDS = {
 }
 
 
+class _ReaderGone(Exception):
+    """Nobody reads standard output any more."""
+
+
 class Group(click.Group):
     """Imports `avaffect.cli.commands.NAME` when NAME is called."""
 
@@ -52,6 +56,13 @@ class Group(click.Group):
             return None
         module = importlib.import_module(f"avaffect.cli.commands.{name.replace('-', '_')}")
         return module.command
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError as error:
+            # click would exit with 1.
+            raise _ReaderGone from error
 
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:
         try:
@@ -115,7 +126,7 @@ def run(arguments: list[str] | None = None) -> int:
         return errors.INTERRUPTED
     except Terminated:
         return errors.TERMINATED
-    except BrokenPipeError:
+    except (BrokenPipeError, _ReaderGone):
         _abandon_stdout()
         return errors.BROKEN_PIPE
     except errors.AvaffectError as error:

@@ -72,15 +72,19 @@ def _option(item: dataclasses.Field, hint: Any) -> click.Option:
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:
-    """click's type for a field, and whether it takes several values."""
-    if typing.get_origin(hint) is tuple:
-        return _scalar(typing.get_args(hint)[0]), True
+    """click's type for a field, and whether it may be repeated: tuple[X, ...]."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple and parts[-1] is Ellipsis:
+        return _scalar(parts[0]), True
     return _scalar(hint), False
 
 
 def _scalar(hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if typing.get_origin(hint) is tuple:
+        # One option of so many values; click takes a tuple of types.
+        return typing.get_args(hint)
     if hint is Path:
         return click.Path(path_type=Path)
     return hint

@@ -120,12 +120,12 @@ def read_filtered(stream: BinaryIO, name: str, allow_cut: bool) -> Filtered:
     items: list[Item] = []
     ended = False
     for number, line in enumerate(_lines(stream, name, allow_cut), start=1):
-        record = manifest._parse_record(line, name, number)
+        record = manifest.parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":
             items.append(record)
         elif kind == "header" and header is None:
-            header = manifest._parse_header(line, name)
+            header = manifest.parse_header(line, name)
         elif kind == "end" and not ended:
             ended = True
         elif kind in ("header", "end"):

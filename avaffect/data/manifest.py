@@ -115,14 +115,14 @@ def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
         raise DataError(
             f"{name} holds {manifest.content}, but a manifest of {' or '.join(expected)} is needed"
         )
-    _check_ids(manifest)
+    check_items(manifest)
     return manifest
 
 
 def header_of(path: Path) -> dict[str, Any]:
     """The header of a manifest file alone (the rest is not verified)."""
     with path.open("rb") as stream:
-        return _parse_header(stream.readline(), str(path))
+        return parse_header(stream.readline(), str(path))
 
 
 @contextlib.contextmanager
@@ -183,10 +183,10 @@ def _open_source(source: Path) -> Iterator[BinaryIO]:
 
 
 def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
-    header = _parse_header(stream.readline(), name)
+    header = parse_header(stream.readline(), name)
     items: list[Item] = []
     for number, line in enumerate(stream, start=2):
-        record = _parse_record(line, name, number)
+        record = parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":
             items.append(record)
@@ -207,10 +207,11 @@ def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
     )
 
 
-def _parse_header(line: bytes, name: str) -> dict[str, Any]:
+def parse_header(line: bytes, name: str) -> dict[str, Any]:
+    """The first line of the manifest `name` as a header; DataError where it is none."""
     if not line.strip():
         raise DataError(f"{name} is empty: a manifest has at least a header and an end record")
-    header = _parse_record(line, name, 1)
+    header = parse_record(line, name, 1)
     if header.get("kind") != "header" or header.get("format") != FORMAT:
         raise DataError(f"{name} is not a manifest: its first line is no {FORMAT} header")
     version = str(header.get("version", ""))
@@ -221,12 +222,17 @@ def _parse_header(line: bytes, name: str) -> dict[str, Any]:
         )
     if header.get("content") not in CONTENTS:
         raise DataError(f"{name}: unknown content {header.get('content')!r}")
+    if not isinstance(header.get("base", "."), str):
+        raise DataError(f"{name}: its base is no folder: {header['base']!r}")
     return header
 
 
-def _parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
+def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
+    """One line of the manifest `name` as a record; DataError where it is none."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refuse_constant)
+        # A lone surrogate passes JSON, but is no text that could be written again.
+        json.dumps(record, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
         if not line.endswith(b"\n"):
             raise DataError(f"{name} is cut short in line {number}; make it again") from error
@@ -236,8 +242,12 @@ def _parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
     return record
 
 
-def _check_ids(manifest: Manifest) -> None:
-    """Every item of a corpus names an id, once."""
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON; leave a missing value out, or write null")
+
+
+def check_items(manifest: Manifest) -> None:
+    """Every item of a corpus names an id, once, and its labels and media are what they must be."""
     if manifest.content != "corpus":
         return
     seen: set[str] = set()
@@ -248,3 +258,6 @@ def _check_ids(manifest: Manifest) -> None:
         if identifier in seen:
             raise DataError(f"{manifest.name}: the id {identifier} is there twice; ids are unique")
         seen.add(identifier)
+        for key, kinds in (("labels", dict), ("media", (str, dict))):
+            if key in item and not isinstance(item[key], kinds):
+                raise DataError(f"{manifest.name}: {key} of {identifier} is {item[key]!r}")

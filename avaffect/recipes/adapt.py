@@ -61,7 +61,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
             *common.file_inputs("units", settings.units),
         ],
     )
-    made["inputs"].append(common.manifest_input("retrieval", manifest))
+    made["inputs"].append(common.manifest_input("retrieval", manifest, settings.output))
     if common.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
         return settings.output
     if _computes_units(settings) and quantiser is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance, Reference, provenance, reference
+from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.manifest import Manifest
@@ -33,11 +33,19 @@ def file_inputs(role: str, paths: Iterable[Path | None]) -> list[Input]:
     return [(role, path, artifacts.describe(path).content_id) for path in paths if path is not None]
 
 
-def manifest_input(role: str, manifest: Manifest) -> Reference:
-    """A manifest as an input; one that came through a pipe has no path."""
-    if manifest.path is None:
-        return {"role": role, "path": "", "content_id": manifest.content_id}
-    return reference(role, manifest.path, manifest.content_id, None)
+def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[str, Any]:
+    """A manifest as an input of `output`.
+
+    A stream has no file to go back to: its own provenance stands in the reference.
+    """
+    if manifest.path is not None:
+        return dict(reference(role, manifest.path, manifest.content_id, output))
+    return {
+        "role": role,
+        "path": "",
+        "content_id": manifest.content_id,
+        "provenance": manifest.header.get("provenance", {}),
+    }
 
 
 def record(command: str, settings: Common, inputs: Iterable[Input]) -> Provenance:

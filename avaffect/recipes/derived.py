@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import provenance, reference
+from avaffect.core.provenance import provenance
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes import common
 from avaffect.settings.base import Common
-
-
-def _source_reference(source: Manifest, output: Path | None) -> dict[str, Any]:
-    """The reference to the manifest that another one is made from.
-
-    A stream has no file to go back to: its own provenance stands in the reference.
-    """
-    if source.path is not None:
-        return dict(reference("manifest", source.path, source.content_id, output))
-    return {
-        "role": "manifest",
-        "path": "",
-        "content_id": source.content_id,
-        "provenance": source.header.get("provenance", {}),
-    }
 
 
 def write(
@@ -45,7 +29,7 @@ def write(
     header and items go through. Paths stay as they are: `base` is set anew for the new place.
     Raises OutputExistsError where the output was made otherwise.
     """
-    inputs = [_source_reference(source, settings.output), *further_inputs]
+    inputs = [common.manifest_input("manifest", source, settings.output), *further_inputs]
     record = provenance(command, facts, inputs)
     if common.is_done(settings, record, progress, f"write {len(items)} items"):
         return len(items)

@@ -26,7 +26,7 @@ def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
     """
     filtered = _read(settings)
     source = Manifest(_header(settings, filtered), filtered.items, _path(settings))
-    manifest._check_ids(source)
+    manifest.check_items(source)
     if not filtered.ended:
         progress.warn(f"{source.name} had no end record: taken as whole, since --allow-cut says so")
     _warn_astray(source, settings, progress)

@@ -26,7 +26,7 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     emotions = tuple(name.strip() for name in settings.emotions.split(","))
     is_pool = settings.domain == POOL_DOMAIN
     neutral = settings.neutral_fraction
-    if neutral is None and is_pool:
+    if neutral is None and is_pool and "neutral" in emotions:
         neutral = POOL_NEUTRAL
     planned = corpus.plan(
         settings.domain,

@@ -21,10 +21,12 @@ class SplitSettings(Seeded):
         "Corpus manifest, - for standard input.", default=Path("-"), metavar="M.jsonl"
     )
     by: str = option("speaker", "What is never divided.", "--by", choices=("speaker", "session"))
-    ratios: tuple[float, ...] = option(
-        (), "Shares of train, development and test; 70 10 20 unless --folds is given.", "--ratios",
+    ratios: tuple[float, float, float] | None = option(
+        None,
+        "Shares of train, development and test; 70 10 20 unless --folds is given.",
+        "--ratios",
         metavar="TRAIN DEVELOPMENT TEST",
-    )  # fmt: skip
+    )
     folds: int | None = option(None, "Number of folds, 3 or more.", "--folds", metavar="K")
     stratify: str | None = option(
         None, "Bring each class of this label near the shares too.", "--stratify", metavar="LABEL"

@@ -15,7 +15,7 @@ class SynthSettings(Seeded):
     """Voices made from a seed, with real sound files, for a machine that has no recordings. A: a
     labelled source (a quiet studio, acted emotions). B: a pool (any room and microphone, weaker
     emotions, mostly neutral), whose truth is a label of another name, hidden_emotion. U: a third
-    corpus (another language, narrow band). Speakers differ between domains.
+    corpus (another language, room and microphone). Speakers differ between domains.
 
     Writes FOLDER/wav/*.wav, then the manifest on standard output or to --output."""
 
