@@ -65,11 +65,12 @@ class Store:
             self._offsets[name] = _checked_offsets(group, self.count)
             _check_shape(file["digest"][name], (self.count, 32))
         self.labels: dict[str, LabelSpec] = {}
+        self._trace_offsets: dict[str, np.ndarray] = {}
         for name in file.get("labels", ()):
             item = file["labels"][name]
             spec = self.labels[name] = LabelSpec.parse(item.attrs)
             if spec.kind == "trace":
-                _checked_offsets(item, self.count)
+                self._trace_offsets[name] = _checked_offsets(item, self.count)
                 _check_shape(item["values"], (len(item["values"]), *spec.step_shape))
                 _check_shape(item["digest"], (self.count, 32))
             elif spec.kind == "distribution":
@@ -147,7 +148,7 @@ class Store:
 
     def trace_offsets(self, name: str) -> np.ndarray:
         """(N + 1,) int64, as `offsets` of a stream."""
-        return self._array(f"labels/{self._known(name, self.labels, 'label')}/offsets")
+        return self._trace_offsets[self._known(name, self._trace_offsets, "trace label")]
 
     def trace_blocks(self, name: str) -> Iterator[np.ndarray]:
         """All steps of a trace in order, as `blocks` of a stream."""
