@@ -112,6 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    # OpenMP threads that spin while they wait slow everything down where cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         # Without standalone mode click returns the status of an early exit (help on a terminal).
         status = group.main(args=arguments, prog_name="avaffect", standalone_mode=False)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from avaffect.core import seeds
@@ -34,6 +33,9 @@ from avaffect.training.device import make_fabric
 from avaffect.training.loop import Batches, Run, train
 
 DEFAULT_EPOCHS = {"fine-tuned": 5, "scratch": 50, "frozen": 50}
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

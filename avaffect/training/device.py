@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -33,6 +35,10 @@ def resolve_device(name: str) -> torch.device:
 def make_fabric(device_name: str, precision: str) -> Fabric:
     """A launched Fabric for the processes that torchrun or srun started, or for this one alone."""
     device = resolve_device(device_name)
+    # As slow to import as torch itself: commands that only apply a model do without.
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
     local, nodes = _world()
     # Hints on how to start jobs, once per process, are noise in a pipe.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from avaffect.core import seeds
@@ -30,6 +29,9 @@ from avaffect.training import state as states
 from avaffect.training.device import to_device
 from avaffect.training.meter import Meter, Metrics
 from avaffect.training.schedules import learning_rate_factor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Batches(Protocol):
