@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import string
 import time
@@ -175,6 +176,8 @@ def test_what_a_store_cannot_hold_is_refused(tmp_path: Path) -> None:
     for bad in ("a\0b", "tail\0", "lone \ud800"):
         with pytest.raises(DataError, match="text"):
             write(bad)
+    with pytest.raises(DataError, match="no id"):
+        write("")
     for name in ("a/b", "", "."):
         with pytest.raises(DataError, match="cannot name"):
             write(meta={name: 1})
@@ -355,3 +358,46 @@ def test_content_id_is_of_the_content(tmp_path: Path) -> None:
            made(classes=("x", "z")), made(vector=2.0)]  # fmt: skip
     assert len(set(ids)) == len(ids)
     assert made(provenance={"command": "other"}) == ids[0]
+
+
+def test_the_manual_is_enough_to_recompute_the_content_id(tmp_path: Path) -> None:
+    """avaffect-store(5), followed with h5py and hashlib alone."""
+
+    def texts(values: np.ndarray) -> str:
+        parts = [len(value).to_bytes(8, "little") + value for value in values]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    def array(values: np.ndarray) -> str:
+        head = f"{values.dtype.str}{values.shape}".encode()
+        return hashlib.sha256(head + values.tobytes()).hexdigest()
+
+    def attributes(item: h5py.Group) -> dict:
+        return {name: value.item() if hasattr(value, "item") else value
+                for name, value in item.attrs.items()}  # fmt: skip
+
+    with h5py.File(make(tmp_path / "a.h5")) as file:
+        described: dict = {"format": "avaffect-store/1", "count": 5, "id": texts(file["id"][()])}
+        described["meta"] = {
+            name: (texts if column.dtype.kind == "S" else array)(column[()])
+            for name, column in file["meta"].items()
+        }
+        described["streams"] = {
+            name: [
+                {**attributes(stream), "dtype": stream["values"].dtype.name,
+                 "shape": list(stream["values"].shape[1:])},
+                array(stream["offsets"][()]),
+                array(file["digest"][name][()]),
+            ]
+            for name, stream in file["streams"].items()
+        }  # fmt: skip
+        described["labels"] = {
+            name: [attributes(label),
+                   array((label["digest"] if isinstance(label, h5py.Group) else label)[()])]
+            for name, label in ((n, file["labels"][n]) for n in file["labels"])
+        }  # fmt: skip
+        described["pooled"] = {
+            name: [vectors.shape[1], attributes(vectors), array(vectors[()])]
+            for name, vectors in file["pooled"].items()
+        }
+        text = json.dumps(described, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert file.attrs["content_id"] == "sha256:" + hashlib.sha256(text.encode()).hexdigest()

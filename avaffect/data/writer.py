@@ -128,6 +128,8 @@ class StoreWriter:
         distribution (C,), a trace (T,) or (T, raters). Meta fields are texts or numbers; one that
         some utterances lack is empty text or NaN there.
         """
+        if not identifier:
+            raise DataError("an utterance has no id; give each its own")
         if identifier in self._seen:
             raise DataError(f"the id {identifier} is there twice; ids are unique in a store")
         self._seen.add(identifier)
