@@ -238,10 +238,8 @@ def test_a_changed_byte_of_the_values_is_found(tmp_path: Path) -> None:
 
 
 def test_a_damaged_structure_is_an_error_not_a_crash(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.h5")
-    random = np.random.default_rng(0)
-    whole = path.read_bytes()
-    reference = Store(path)
+    path, random = make(tmp_path / "a.h5"), np.random.default_rng(0)
+    whole, reference = path.read_bytes(), Store(path)
     for _ in range(100):
         content = bytearray(whole)
         content[int(random.integers(len(whole)))] ^= 1 << int(random.integers(8))
@@ -391,10 +389,9 @@ def test_the_manual_is_enough_to_recompute_the_content_id(tmp_path: Path) -> Non
             for name, stream in file["streams"].items()
         }  # fmt: skip
         described["labels"] = {
-            name: [attributes(label),
-                   array((label["digest"] if isinstance(label, h5py.Group) else label)[()])]
-            for name, label in ((n, file["labels"][n]) for n in file["labels"])
-        }  # fmt: skip
+            name: [attributes(x), array((x["digest"] if isinstance(x, h5py.Group) else x)[()])]
+            for name, x in file["labels"].items()
+        }
         described["pooled"] = {
             name: [vectors.shape[1], attributes(vectors), array(vectors[()])]
             for name, vectors in file["pooled"].items()

@@ -1,0 +1,40 @@
+"""Sounds that tests make: a tone, and files of any container and codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from avaffect.data.decoding import SAMPLE_RATE
+
+SECONDS = 2.0
+HERTZ = 440.0
+
+
+def tone(rate: int = SAMPLE_RATE, seconds: float = SECONDS) -> np.ndarray:
+    times = np.arange(round(rate * seconds)) / rate
+    return (0.3 * np.sin(2 * np.pi * HERTZ * times)).astype("float32")
+
+
+def encode(
+    path: Path, codec: str, rate: int = 44100, options: dict | None = None,
+    stamps: dict[int, float] | None = None, samples: np.ndarray | None = None,
+) -> Path:  # fmt: skip
+    """A file of a container and codec; stamps: frame number -> seconds that its time is moved."""
+    samples = tone(rate) if samples is None else samples
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        size, shift = 1152, 0.0
+        sampler = av.AudioResampler(stream.format.name, "mono", rate, stream.frame_size or size)
+        source = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        source.sample_rate = rate
+        done = 0
+        for number, frame in enumerate(sampler.resample(source) + sampler.resample(None)):
+            shift += (stamps or {}).get(number, 0.0)
+            frame.pts = done + round(shift * rate)
+            done += frame.samples
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -1,0 +1,153 @@
+"""preprocess on real recordings: what it keeps, and how it ends when it is interrupted."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from avaffect.data import manifest
+from avaffect.data.decoding import SAMPLE_RATE
+from avaffect.data.verifying import verify_store
+from avaffect.data.workers import ordered_map
+
+
+@pytest.fixture
+def real_corpus(recordings: Path, tmp_path: Path) -> Path:
+    """Every kind of recording at hand, in one manifest."""
+    files = [path for folder in ("emodb", "urdu_pool", "fsdd", "video_grid", "video_mead")
+             for path in sorted((recordings / folder).glob("*.*"))[:60]
+             if path.suffix not in (".txt", ".align")]  # fmt: skip
+    files += sorted((recordings / "video_styletalk").glob("*.*"))
+    path = tmp_path / "real.jsonl"
+    items = ({"id": str(f.relative_to(recordings)), "media": str(f.relative_to(recordings)),
+              "speaker": f.name[:2]} for f in files)  # fmt: skip
+    manifest.write(path, manifest.new_header("corpus", base=os.path.relpath(recordings, tmp_path)),
+                   items)  # fmt: skip
+    return path
+
+
+def test_real_recordings(real_corpus: Path, recordings: Path, avaffect) -> None:
+    output = real_corpus.with_name("media.h5")
+    words = avaffect("preprocess", real_corpus, "-o", output).stderr
+    store = verify_store(output)
+    for row, identifier in enumerate(store.ids):
+        if identifier.endswith((".wav", ".flac")):
+            facts = soundfile.info(recordings / identifier)
+            expected = facts.frames * SAMPLE_RATE / facts.samplerate
+            assert abs(store.lengths("waveform")[row] - expected) <= 1
+            if facts.samplerate == SAMPLE_RATE and facts.channels == 1:
+                original, _ = soundfile.read(recordings / identifier, dtype="int16")
+                np.testing.assert_array_equal(store.read("waveform", row), original)
+    # The README says: films without sound, and six that are silent or without; GRID's have sound.
+    lost = {
+        i["id"]: i["lost"]
+        for i in manifest.read(real_corpus.with_name("media.h5.lost.jsonl")).items
+    }
+    assert all(name.endswith(".mp4") and name in words for name in lost)
+    assert sum(name.startswith("video_styletalk") for name in lost) == 10
+    assert sum(name.startswith("video_mead") for name in lost) == 6
+    assert f"{store.count} of {store.count + 16} utterances" in words
+    assert "lost 16: 13 no sound, 2 silent, 1 truncated" in words
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_promptly_and_leaves_nothing(real_corpus: Path, number: int) -> None:
+    process = _start(real_corpus, real_corpus.with_name("media.h5"))
+    _wait_for_work(process, real_corpus.parent)
+    workers = _children(process.pid)
+    # A terminal sends Ctrl-C to the whole group.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - started < 5
+    assert process.returncode == 128 + number and "Traceback" not in errors, errors
+    assert {path.name for path in real_corpus.parent.iterdir()} == {"real.jsonl"}
+    _gone(workers)
+
+
+def test_killed_at_random_moments_it_leaves_nothing_that_check_accepts(
+    real_corpus: Path, avaffect
+) -> None:
+    undisturbed = real_corpus.with_name("undisturbed.h5")
+    started = time.monotonic()
+    avaffect("preprocess", real_corpus, "-o", undisturbed)
+    duration = time.monotonic() - started
+    output = real_corpus.with_name("media.h5")
+    moments = random.Random(0)
+    workers: set[int] = set()
+    for round_ in range(4):
+        process = _start(real_corpus, output)
+        if round_:
+            _wait_for_work(process, real_corpus.parent)
+            time.sleep(moments.uniform(0, 0.5 * duration))
+        else:
+            time.sleep(moments.uniform(0, duration))
+        workers |= _children(process.pid)
+        process.kill()
+        process.communicate()
+        if output.exists():
+            assert output.read_bytes() == undisturbed.read_bytes()
+            output.unlink()
+    avaffect("check", output, status=65)
+    avaffect("preprocess", real_corpus, "-o", output)
+    assert output.read_bytes() == undisturbed.read_bytes()
+    assert avaffect("check", output).stdout == f"{output}: ok\n"
+    assert not list(real_corpus.parent.glob(".*"))
+    _gone(workers)
+
+
+def test_a_worker_that_dies_costs_no_utterance(real_corpus: Path, avaffect) -> None:
+    undisturbed, output = real_corpus.with_name("undisturbed.h5"), real_corpus.with_name("m.h5")
+    avaffect("preprocess", real_corpus, "-o", undisturbed)
+    process = _start(real_corpus, output)
+    _wait_for_work(process, real_corpus.parent)
+    os.kill(max(_children(process.pid)), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert output.read_bytes() == undisturbed.read_bytes()
+
+
+def test_a_task_that_ends_its_process_is_the_only_one_lost() -> None:
+    tasks = [str(n) for n in range(30)]
+    tasks[7] = tasks[20] = "__import__('os')._exit(3)"
+    found = list(ordered_map(eval, tasks, 2, crashed=lambda task: "crashed"))
+    assert found == ["crashed" if n in (7, 20) else n for n in range(30)]
+    with pytest.raises(ZeroDivisionError):
+        list(ordered_map(eval, ["1", "1 / 0"], 2, crashed=lambda task: "crashed"))
+
+
+def _start(source: Path, output: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "avaffect", "preprocess", str(source), "-o", str(output)]
+    return subprocess.Popen(
+        [*command, "--jobs", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def _wait_for_work(process: subprocess.Popen[str], folder: Path) -> None:
+    """Until workers have written their first samples."""
+    deadline = time.monotonic() + 30
+    while not any(p.stat().st_size for p in folder.glob(".*.partial/*.spool")):
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"no work was seen; status {process.poll()}: {process.communicate()[1]}")
+        time.sleep(0.005)
+
+
+def _children(parent: int) -> set[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True)
+    return {int(word) for word in found.stdout.split()}
+
+
+def _gone(processes: set[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{process}").exists() for process in processes):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)
