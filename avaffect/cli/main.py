@@ -25,7 +25,7 @@ COMMANDS = {
     "select": "Keep the items of a manifest that match.",
     "seal": "Close a manifest that went through a filter.",
     "preprocess": "Decode recordings into a store.",
-    "merge": "Join stores, such as the shards of a job array.",
+    "merge": "Join stores, such as the shards of a job array, or manifests.",
     "info": "Describe any artifact.",
     "check": "Verify that artifacts are whole and uncorrupted.",
     "cluster": "Fit a k-means quantiser of MFCC or of a model's layer.",

@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Division:
-    """One run: its seed, the fold that it tests, and (N,) masks of its parts."""
+    """Which run, its seed, the fold that it tests, and (N,) masks of its parts.
 
+    All folds of one seed are one run: together they predict every utterance once.
+    """
+
+    run: int
     seed: int
     fold: int | None
     train: np.ndarray
@@ -49,7 +53,7 @@ class _Division:
     test: np.ndarray
 
     def describe(self) -> dict[str, Any]:
-        return {"seed": self.seed, "fold": self.fold}
+        return {"run": self.run, "seed": self.seed, "fold": self.fold}
 
 
 @dataclass
@@ -94,7 +98,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     for number, division in enumerate(divisions):
         path = run.folder / f"run-{number}.safetensors"
         if not path.exists():
-            tags = {"run": number} if len(divisions) > 1 else {}
+            tags = {k: v for k, v in division.describe().items() if v is not None}
             _run(settings, division, material, replace(run, tags=tags), path, fabric, progress)
         finished.append(path)
     if fabric.global_rank == 0:
@@ -110,10 +114,10 @@ def _divisions(settings: FinetuneSettings, utterances: LabelledUtterances) -> li
             splits = np.array(utterances.splits, dtype=object)
             if not any(utterances.splits):
                 everyone = np.ones(len(splits), dtype=bool)
-                found.append(_Division(seed, None, everyone, ~everyone, ~everyone))
+                found.append(_Division(index, seed, None, everyone, ~everyone, ~everyone))
                 continue
             parts = [splits == name for name in ("train", "development", "test")]
-            found.append(_Division(seed, None, *parts))
+            found.append(_Division(index, seed, None, *parts))
             continue
         folds = np.array([int(fold) if fold else -1 for fold in utterances.folds])
         count = settings.folds
@@ -124,7 +128,7 @@ def _divisions(settings: FinetuneSettings, utterances: LabelledUtterances) -> li
             )
         for fold in range(count):
             test, development = folds == fold, folds == (fold + 1) % count
-            found.append(_Division(seed, fold, ~test & ~development, development, test))
+            found.append(_Division(index, seed, fold, ~test & ~development, development, test))
     return found
 
 
@@ -329,4 +333,6 @@ def _save(
         mean, std = mean_and_std(known)
         spread = f" +- {std:.3f}" if len(known) > 1 else ""
         word = f", development {settings.select} {mean:.3f}{spread}"
-    progress.say(f"{settings.output}: {len(runs)} run{'s' * (len(runs) > 1)}{word}")
+    of_folds = f" of {settings.folds} folds" if settings.folds else ""
+    plural = "s" if settings.runs > 1 else ""
+    progress.say(f"{settings.output}: {settings.runs} run{plural}{of_folds}{word}")

@@ -1,4 +1,4 @@
-"""`merge`: several stores become one."""
+"""`merge`: several stores, or several manifests, become one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from typing import Any
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import provenance, reference
-from avaffect.data import artifacts
+from avaffect.data import artifacts, manifest
+from avaffect.data.joining import joined
 from avaffect.data.layout import write_store
 from avaffect.data.merging import merged
 from avaffect.data.store import Store
+from avaffect.recipes import common
 from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
 
 
 def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
-    """Join stores in the order given; returns the path of the result.
+    """Join stores or manifests in the order given; returns the path of the result.
 
     Raises DataError where ids collide or streams, labels or pooled vectors differ in kind.
     """
     output = settings.output
     if any(output.exists() and path.exists() and path.samefile(output) for path in settings.stores):
-        raise UsageError(f"{output} is one of the stores to merge; name another output")
+        raise UsageError(f"{output} is one of the files to merge; name another output")
+    kinds = {artifacts.kind_of(path) for path in settings.stores}
+    if kinds == {"manifest"}:
+        return _merge_manifests(settings, progress)
+    if kinds != {"store"}:
+        raise UsageError("merge joins stores with stores, or manifests with manifests")
     stores = [Store(path) for path in settings.stores]
     inputs = [reference("store", store.path, store.content_id, output) for store in stores]
     record = provenance("merge", semantic(settings), inputs)
@@ -41,6 +48,23 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
         return output
     write_store(output, contents, record)
     progress.say(f"{output}: {words}")
+    return output
+
+
+def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
+    """Corpora side by side; predictions as further runs."""
+    output = settings.output
+    manifests = [manifest.read(path) for path in settings.stores]
+    inputs = [common.manifest_input("manifest", source, output) for source in manifests]
+    record = provenance("merge", semantic(settings), inputs)
+    facts, items = joined(manifests)
+    plan = f"write {len(items)} items of {len(manifests)} manifests"
+    if common.is_done(settings, record, progress, plan):
+        return output
+    base = manifest.base_for(output, manifests[0].folder)
+    header = manifest.new_header(manifests[0].content, base=base, **facts, provenance=record)
+    manifest.write(output, header, items)
+    progress.say(f"{output}: {len(items)} items of {len(manifests)} manifests")
     return output
 
 

@@ -56,13 +56,17 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     target, classes = next(iter(header["labels"].items()))
     utterances = _utterances(settings, stores, header, target)
     device = resolve_device(settings.device)
-    facts = {"target": target, "classes": classes, "runs": len(header["runs"])}
+    facts = {
+        "target": target,
+        "classes": classes,
+        "runs": len({run["run"] for run in header["runs"]}),
+    }
     with manifest.writer(
         settings.output, manifest.new_header("predictions", **facts, provenance=made)
     ) as sink:
         for number, logits in _runs(settings, header, tensors, utterances, device, progress):
             run = header["runs"][number]
-            for item in _items(utterances, logits, classes, target, number, run["fold"]):
+            for item in _items(utterances, logits, classes, target, run["run"], run["fold"]):
                 sink.item(item)
     progress.say(f"{sink.count} predictions of {len(utterances.dataset)} utterances")
 

@@ -10,7 +10,9 @@ from avaffect.settings.base import Common, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class MergeSettings(Common):
-    """Utterances come in the order in which the stores are given; ids must differ."""
+    """Joins stores, such as the shards of a job array, or manifests. Utterances come in the order
+    in which the files are given; ids must differ. Manifests of predictions become the runs of
+    one, so that eval-class gives their mean and standard deviation."""
 
-    stores: tuple[Path, ...] = argument("Stores to join.", metavar="STORE")
-    output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
+    stores: tuple[Path, ...] = argument("Stores, or manifests, to join.", metavar="FILE")
+    output: Path = option(MISSING, "File to write.", "-o", "--output", role="output")
