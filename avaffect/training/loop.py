@@ -7,8 +7,6 @@ at equal thread counts.
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +25,7 @@ from avaffect.objectives.base import Context, Objective
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import state as states
 from avaffect.training.device import to_device
+from avaffect.training.history import History
 from avaffect.training.meter import Meter, Metrics
 from avaffect.training.schedules import learning_rate_factor
 
@@ -114,17 +113,21 @@ class _Trainer:
         self.last: Metrics = {}
         self.best_metrics: Metrics = {}
         self.best: dict[str, Tensor] = {}
-        self.history_bytes = 0
-        self.started = time.monotonic()
+        # One rank writes for all.
+        path = None if fabric.global_rank else run.history
+        self.history = History(path, run.tags)
         self.meter = Meter()
         self._prepare()
 
     def _prepare(self) -> None:
         self.objective.to(self.fabric.device)
         optimisers = {phase: self._optimiser(phase) for phase in self.objective.phases}
-        self._resume(optimisers)
+        resumed = self._resume(optimisers)
         self.module, *wrapped = self.fabric.setup(self.objective, *optimisers.values())
         self.optimisers = dict(zip(optimisers, wrapped))
+        if not resumed:
+            # So that a run killed before its first saved step knows where its history began.
+            self._save()
 
     def _optimiser(self, phase: str) -> torch.optim.Optimizer:
         settings = self.settings
@@ -299,7 +302,7 @@ class _Trainer:
         self.objective.eval()
         with torch.no_grad():
             metrics = self.run.evaluate(self.objective)
-        self._write({"epoch": self.epoch, **metrics})
+        self.history.write({"epoch": self.epoch, **metrics})
         name = self.run.select
         if name is None or name not in metrics:
             return
@@ -324,16 +327,7 @@ class _Trainer:
             return
         self.first = self.first or metrics
         self.last = metrics
-        self._write({"step": self.step, "epoch": self.epoch, **metrics})
-
-    def _write(self, line: dict[str, Any]) -> None:
-        if self.run.history is None or self.fabric.global_rank:
-            return
-        seconds = round(time.monotonic() - self.started, 3)
-        text = json.dumps({**self.run.tags, **line, "seconds": seconds})
-        with self.run.history.open("ab") as stream:
-            stream.write(text.encode() + b"\n")
-            self.history_bytes = stream.tell()
+        self.history.write({"step": self.step, "epoch": self.epoch, **metrics})
 
     def _save_if_due(self) -> None:
         raised = bool(self.flag)
@@ -343,8 +337,6 @@ class _Trainer:
         if self.run.folder is None:
             return
         if raised or self.step % self.settings.save_every == 0:
-            if raised:
-                self._flush()
             self._save()
         if raised:
             raise Preempted(
@@ -361,34 +353,30 @@ class _Trainer:
                 "first": self.first,
                 "last": self.last,
                 "best": self.best_metrics,
-                "history_bytes": self.history_bytes,
+                "history_bytes": self.history.length,
                 "meter": self.meter.state(),
             }
             states.save_state(self.run.folder, self.objective, self.optimisers, position, self.best)
         self.fabric.barrier()
 
-    def _resume(self, optimisers: dict[str, torch.optim.Optimizer]) -> None:
+    def _resume(self, optimisers: dict[str, torch.optim.Optimizer]) -> bool:
         found = (
             states.load_state(self.run.folder, self.objective, optimisers)
             if (self.run.folder)
             else None
         )
-        history = self.run.history
         if found is None:
-            self.history_bytes = history.stat().st_size if history and history.exists() else 0
-            return
+            return False
         position, self.best = found
         self.best = {name: tensor.to(self.fabric.device) for name, tensor in self.best.items()}
         self.step, self.epoch = position["step"], position["epoch"]
         self.position = position["position"]
         self.first, self.last = position["first"], position["last"]
-        self.best_metrics, self.history_bytes = position["best"], position["history_bytes"]
+        self.best_metrics = position["best"]
         self.meter.restore(position["meter"])
-        if history and history.exists() and self.fabric.global_rank == 0:
-            # What was logged after the state was saved will be logged again.
-            with history.open("ab") as stream:
-                stream.truncate(min(self.history_bytes, history.stat().st_size))
+        self.history.cut(position["history_bytes"])
         self.progress.say(f"resumed at step {self.step}, epoch {self.epoch}")
+        return True
 
 
 def _scaled(counts: dict[str, float], share: float) -> dict[str, float]:

@@ -1,0 +1,36 @@
+"""The metrics of a run as JSON Lines, appended to as training goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+
+class History:
+    """Writes to `path` (None: nowhere); every line begins with `tags`.
+
+    length is what the file holds of this run and of those before it. A resumed run cuts off what
+    was logged after its state was saved: it will be logged again.
+    """
+
+    def __init__(self, path: Path | None, tags: dict[str, Any]) -> None:
+        self.path, self.tags = path, tags
+        self.length = path.stat().st_size if path is not None and path.exists() else 0
+        self.started = time.monotonic()
+
+    def write(self, line: dict[str, Any]) -> None:
+        if self.path is None:
+            return
+        seconds = round(time.monotonic() - self.started, 3)
+        text = json.dumps({**self.tags, **line, "seconds": seconds})
+        with self.path.open("ab") as stream:
+            stream.write(text.encode() + b"\n")
+            self.length = stream.tell()
+
+    def cut(self, length: int) -> None:
+        self.length = min(length, self.length)
+        if self.path is not None and self.path.exists():
+            with self.path.open("ab") as stream:
+                stream.truncate(self.length)
