@@ -29,6 +29,7 @@ def info(path: Path, lineage: bool = False) -> dict[str, Any]:
         **describe(path, artifact),
         "made_by": artifact.provenance.get("command"),
         "settings": artifact.provenance.get("settings", {}),
+        "losses": artifact.provenance.get("losses"),
         "inputs": _inputs(artifact, lineage),
     }
 

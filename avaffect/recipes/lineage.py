@@ -54,7 +54,7 @@ def trace_lineage(manifest: Manifest, encoder: Path | None = None) -> Lineage:
     return Lineage(
         stores["query"],
         stores["pool"],
-        *([_media_of(store) for store in stores[role]] for role in ("query", "pool")),
+        *(_media_of(stores[role]) for role in ("query", "pool")),
         projector,
         encoder,
         artifacts.locate_parent(quantisers[0], encoder) if quantisers else None,
@@ -79,25 +79,32 @@ def _embedding_stores(manifest: Manifest, role: str) -> list[Store]:
 
 
 def _projector(stores: list[Store]) -> Path:
-    found = [_parent(store, "model") for store in stores]
-    for store, reference in zip(stores, found):
-        if reference["content_id"] != found[0]["content_id"]:
+    found = [(store, parent) for store in stores for parent in _parents(store, "model")]
+    for store, parent in found:
+        if parent["content_id"] != found[0][1]["content_id"]:
             raise DataError(
                 f"{stores[0].path} and {store.path} hold embeddings of different projectors; "
                 "extract both with one"
             )
-    return artifacts.locate_parent(found[0], stores[0].path)
+    return artifacts.locate_parent(found[0][1], stores[0].path)
 
 
-def _media_of(store: Store) -> Store:
-    return Store(artifacts.locate_parent(_parent(store, "media"), store.path))
+def _media_of(stores: list[Store]) -> list[Store]:
+    """The recordings behind embeddings, each store once."""
+    found: dict[str, Store] = {}
+    for store in stores:
+        for parent in _parents(store, "media"):
+            if parent["content_id"] not in found:
+                path = artifacts.locate_parent(parent, store.path)
+                found[parent["content_id"]] = Store(path)
+    return list(found.values())
 
 
-def _parent(store: Store, role: str) -> Reference:
+def _parents(store: Store, role: str) -> list[Reference]:
     found = of_role(store.provenance, role)
     if not found:
         raise DataError(
             f"{store.path} does not say which {role} it was made of; make it with "
             "`avaffect extract MEDIA.h5 --model PROJECTOR`"
         )
-    return found[0]
+    return found

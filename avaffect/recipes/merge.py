@@ -9,7 +9,7 @@ from typing import Any
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import provenance, reference
+from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
 from avaffect.data.joining import joined
 from avaffect.data.layout import write_store
@@ -18,6 +18,9 @@ from avaffect.data.store import Store
 from avaffect.recipes import common
 from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
+
+# What adapt, and whoever asks for a lineage, looks for behind a store.
+PARENT_ROLES = ("media", "model")
 
 
 def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
@@ -35,6 +38,7 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
         raise UsageError("merge joins stores with stores, or manifests with manifests")
     stores = [Store(path) for path in settings.stores]
     inputs = [reference("store", store.path, store.content_id, output) for store in stores]
+    inputs += _parents(stores, output)
     record = provenance("merge", semantic(settings), inputs)
     if artifacts.is_current(output, record, settings.force, progress):
         return output
@@ -66,6 +70,21 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     manifest.write(output, header, items)
     progress.say(f"{output}: {len(items)} items of {len(manifests)} manifests")
     return output
+
+
+def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:
+    """The recordings and models behind the stores, each once, as seen from the output.
+
+    What is made of a store finds them in it, whether or not it was merged from shards.
+    """
+    found: dict[tuple[str, str], Reference] = {}
+    for store in stores:
+        for parent in store.provenance.get("inputs", []):
+            if parent["role"] in PARENT_ROLES:
+                path = store.path.resolve().parent / parent["path"]
+                key = parent["role"], parent["content_id"]
+                found[key] = reference(parent["role"], path, parent["content_id"], output)
+    return list(found.values())
 
 
 def _losses(stores: Sequence[Store]) -> dict[str, Any]:

@@ -16,14 +16,16 @@ from avaffect.data import artifacts
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store import Store
+from avaffect.evaluation.clustering import effective_rank
 from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
-from avaffect.recipes import common, encoders, training
+from avaffect.recipes import common, encoders, extraction, training
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 
 DEFAULT_EPOCHS = 50
+RANK_UTTERANCES = 512
 
 
 def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILENT) -> None:
@@ -61,6 +63,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
         run = training.open_run(settings, made, fabric)
         outcome = train(objective, batches, settings, run, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
+        metrics["features"] = {"effective_rank": _rank(objective, dataset, settings, progress)}
     if fabric.global_rank == 0:
         encoders.save_encoder(
             settings.output,
@@ -71,7 +74,29 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
             labelled_speakers=lineage,
         )
         training.discard_state(settings.output)
-        progress.say(training.summary(settings.output, metrics, "masked"))
+        words = training.summary(settings.output, metrics, "masked")
+        rank = metrics.get("features", {}).get("effective_rank")
+        progress.say(words + (f"; effective rank of its features {rank:.1f}" if rank else ""))
+
+
+def _rank(
+    objective: MaskedPrediction,
+    dataset: Dataset,
+    settings: PretrainHubertSettings,
+    progress: Progress,
+) -> float:
+    """Effective rank of the pooled features of some utterances: a collapse shows here, not in the
+    loss."""
+    some = seeds.generator(settings.seed, "rank").permutation(len(dataset))[:RANK_UTTERANCES]
+    encoder = objective.encoder.eval()
+    pooled = extraction.pooled_means(
+        extraction.wrap_encoder(encoder, None, {}),
+        dataset.subset(np.sort(some)),
+        next(encoder.parameters()).device,
+        progress,
+        settings.batch_seconds,
+    )
+    return effective_rank(pooled)
 
 
 def _quantiser_of(unit_stores: list[Store]) -> tuple[int, Path | None]:

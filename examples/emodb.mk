@@ -1,0 +1,117 @@
+# SAAML's chain on real speech: A = EmoDB (labelled), B = any folder of recordings listed in a table.
+#
+#   make -f examples/emodb.mk EMODB=path/to/emodb POOL=path/to/pool.csv OUT=out
+#
+# POOL is a CSV with the columns path (relative to the table) and speaker. Where it also has a column
+# emotion, that is used for nothing but the score of the retrieval, under the name hidden_emotion.
+#
+# For each seed: a division of EmoDB by speaker (two speakers held out from everything that reads
+# labels), pre-training on the recordings of the training speakers and the pool, projector,
+# retrieval, adaptation, and a classifier tested on the held-out speakers. Three encoders go through
+# all of it: as initialised, pre-trained, adapted.
+
+SEEDS ?= 0 1 2
+OUT ?= emodb-chain
+PRESET ?= nano
+CLUSTERS ?= 100
+PRETRAIN_EPOCHS ?= 20
+PROJECTOR_EPOCHS ?= 50
+ADAPT_EPOCHS ?= 10
+FINETUNE_EPOCHS ?= 10
+T ?= 0.02
+LABEL := --label emotion --classes anger,happiness,neutral,sadness
+# A small encoder on minutes of speech: small batches, a higher rate than the paper's 1e-5.
+BATCHES ?= --batch-seconds 30
+RATE ?= 5e-4
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+O := $(OUT)/
+ENCODERS := random pretrained
+PARTS := $(foreach seed,$(SEEDS),$(O)$(seed)-)
+
+RETRIEVALS := $(foreach e,$(ENCODERS),$(foreach part,$(PARTS),$(part)$(e)-retrieval.jsonl))
+SCORED := $(foreach mode,frozen tuned,$(foreach e,$(ENCODERS) adapted,$(O)$(e)-$(mode).jsonl))
+
+.PHONY: table
+table: $(RETRIEVALS) $(SCORED)
+	@echo "How often a retrieved utterance bears its query's emotion (T = $(T), chance 0.25)"
+	@avaffect eval-class -q $(RETRIEVALS) --gold $(O)B.h5 --label hidden_emotion
+	@echo
+	@echo "Held-out EmoDB speakers, $(words $(SEEDS)) divisions"
+	@avaffect eval-class -q $(SCORED)
+
+$(O)A.jsonl: | $(OUT)
+	avaffect manifest emodb $(EMODB) -o $@
+
+$(O)B.jsonl: | $(OUT)
+	avaffect manifest table $(POOL) --media path --speaker speaker \
+		$(if $(findstring emotion,$(shell head -1 $(POOL))),--label hidden_emotion=emotion) -o $@
+
+$(OUT):
+	mkdir -p $@
+
+$(O)B.h5: $(O)B.jsonl
+	avaffect preprocess $< -o $@
+
+# A store for each division: what follows then needs no further word about splits.
+$(O)%-A.jsonl: $(O)A.jsonl
+	avaffect split $< --by speaker --ratios 70 10 20 --seed $* -o $@
+
+$(O)%-A.h5: $(O)%-A.jsonl
+	avaffect preprocess $< -o $@
+
+$(O)%-kmeans.safetensors: $(O)%-A.h5 $(O)B.h5
+	avaffect cluster $^ --features mfcc -k $(CLUSTERS) --seed $* -o $@
+
+$(O)%-A-units.h5: $(O)%-A.h5 $(O)%-kmeans.safetensors
+	avaffect extract $< --model $(O)$*-kmeans.safetensors -o $@
+
+$(O)%-B-units.h5: $(O)B.h5 $(O)%-kmeans.safetensors
+	avaffect extract $< --model $(O)$*-kmeans.safetensors -o $@
+
+PRETRAIN = avaffect pretrain-hubert $(O)$*-A.h5 $(O)B.h5 --units $(O)$*-A-units.h5 \
+	--units $(O)$*-B-units.h5 --modality audio --preset $(PRESET) --seed $*
+
+$(O)%-random.safetensors: $(O)%-A-units.h5 $(O)%-B-units.h5
+	$(PRETRAIN) --steps 0 -o $@
+
+$(O)%-pretrained.safetensors: $(O)%-A-units.h5 $(O)%-B-units.h5
+	$(PRETRAIN) --epochs $(PRETRAIN_EPOCHS) $(BATCHES) --learning-rate 1e-3 -o $@
+
+# Projector, embeddings and retrieval of one seed (1) on one encoder (2).
+define retrieval
+$(O)$(1)-$(2)-projector.safetensors: $(O)$(1)-$(2).safetensors
+	avaffect train-projector $(O)$(1)-A.h5 --encoder $$< $(LABEL) --epochs $(PROJECTOR_EPOCHS) \
+		--base 0.5 --epsilon 0.1 --seed $(1) -o $$@
+$(O)$(1)-$(2)-msp.h5: $(O)$(1)-$(2)-projector.safetensors
+	avaffect extract $(O)$(1)-A.h5 --model $$< -o $$@
+$(O)$(1)-$(2)-vox.h5: $(O)$(1)-$(2)-projector.safetensors
+	avaffect extract $(O)B.h5 --model $$< -o $$@
+$(O)$(1)-$(2)-retrieval.jsonl: $(O)$(1)-$(2)-msp.h5 $(O)$(1)-$(2)-vox.h5
+	avaffect retrieve --query $(O)$(1)-$(2)-msp.h5 --pool $(O)$(1)-$(2)-vox.h5 -T $(T) $(LABEL) \
+		--seed $(1) -o $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach e,$(ENCODERS),$(eval $(call retrieval,$(seed),$(e)))))
+
+$(O)%-adapted.safetensors: $(O)%-pretrained-retrieval.jsonl
+	avaffect adapt $< --epochs $(ADAPT_EPOCHS) $(BATCHES) --learning-rate $(RATE) --seed $* -o $@
+
+# A classifier of one seed (1) on one encoder (2), and its predictions of the held-out speakers.
+define classifier
+$(O)$(1)-$(2)-frozen.safetensors: $(O)$(1)-$(2).safetensors
+	avaffect finetune $(O)$(1)-A.h5 --encoder $$< $(LABEL) --mode frozen --seed $(1) -o $$@
+$(O)$(1)-$(2)-tuned.safetensors: $(O)$(1)-$(2).safetensors
+	avaffect finetune $(O)$(1)-A.h5 --encoder $$< $(LABEL) --epochs $(FINETUNE_EPOCHS) $(BATCHES) \
+		--learning-rate $(RATE) --seed $(1) -o $$@
+$(O)$(1)-$(2)-frozen.jsonl $(O)$(1)-$(2)-tuned.jsonl: %.jsonl: %.safetensors
+	avaffect predict $(O)$(1)-A.h5 --model $$< --split test -o $$@
+endef
+$(foreach seed,$(SEEDS),$(foreach e,$(ENCODERS) adapted,\
+	$(eval $(call classifier,$(seed),$(e)))))
+
+$(foreach e,$(ENCODERS) adapted,$(foreach mode,frozen tuned,$(eval \
+	$(O)$(e)-$(mode).jsonl: $(foreach part,$(PARTS),$(part)$(e)-$(mode).jsonl) ; \
+	avaffect merge $$^ -o $$@)))
