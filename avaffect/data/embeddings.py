@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.data.dataset import unique_ids
 from avaffect.data.store import Store
 
 EMBEDDING = "embedding"
@@ -57,20 +58,12 @@ def open_embeddings(paths: Iterable[Path], role: str) -> Embeddings:
     """
     stores = tuple(Store(path) for path in paths)
     check_same_model(stores)
-    home: dict[str, Store] = {}
-    for store in stores:
-        for identifier in store.ids:
-            if identifier in home:
-                raise DataError(
-                    f"the id {identifier} is in {home[identifier].path} and in {store.path}; "
-                    f"ids are unique over the {role} stores"
-                )
-            home[identifier] = store
-    if not home:
+    ids = unique_ids(stores)
+    if not ids:
         raise DataError(f"{', '.join(str(s.path) for s in stores)}: no embeddings to {role}")
     parts = [_checked_vectors(store) for store in stores]
     vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return Embeddings(role, stores, list(home), vectors)
+    return Embeddings(role, stores, ids, vectors)
 
 
 def check_same_model(stores: Sequence[Store]) -> None:

@@ -11,6 +11,7 @@ import torch
 from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Paired
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.schema import StreamSpec
@@ -25,7 +26,7 @@ from avaffect.recipes.retrieval_manifest import Drawn, read_drawn, save_manifest
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
 from avaffect.training.device import make_fabric, resolve_device
-from avaffect.training.loop import train
+from avaffect.training.loop import Outcome, train
 
 DEFAULT_EPOCHS = 50
 LABEL = "emotion"
@@ -81,20 +82,31 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
     )
     outcome = train(objective, batches, settings, run, fabric, progress)
     if fabric.global_rank == 0:
-        pretraining = objective.pretraining
-        encoders.save_encoder(
-            settings.output,
-            objective.encoder,
-            pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
-            {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
-            provenance=made,
-            labels={LABEL: list(drawn.classes)},
-            metrics={"first": outcome.first, "last": outcome.last},
-            labelled_speakers=sorted({*lineage.labelled_speakers, *_speakers(lineage, drawn)}),
-        )
+        _save(settings, objective, outcome, lineage, drawn, made)
         training.discard_state(settings.output)
         progress.say(_summary(settings.output, outcome.first, outcome.last))
     return settings.output
+
+
+def _save(
+    settings: AdaptSettings,
+    objective: SAAML,
+    outcome: Outcome,
+    lineage: Lineage,
+    drawn: Drawn,
+    made: Provenance,
+) -> None:
+    pretraining = objective.pretraining
+    encoders.save_encoder(
+        settings.output,
+        objective.encoder,
+        pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
+        {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
+        provenance=made,
+        labels={LABEL: list(drawn.classes)},
+        metrics={"first": outcome.first, "last": outcome.last},
+        labelled_speakers=sorted({*lineage.labelled_speakers, *_speakers(lineage, drawn)}),
+    )
 
 
 def _computes_units(settings: AdaptSettings) -> bool:

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from avaffect.core import seeds
+from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.store import Store
@@ -73,6 +75,23 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     metrics = {"first": outcome.first, "last": outcome.last}
     if pooled is not None:
         metrics["embeddings"] = _quality(projector, pooled, utterances)
+    if fabric.global_rank == 0:
+        _save(settings, objective, encoder, utterances, metrics, header, made)
+        training.discard_state(settings.output)
+        progress.say(_summary(settings, utterances, metrics))
+
+
+def _save(
+    settings: TrainProjectorSettings,
+    objective: ProjectorTraining,
+    encoder: Encoder,
+    utterances: LabelledUtterances,
+    metrics: dict[str, dict[str, float]],
+    header: Header,
+    made: Provenance,
+) -> None:
+    """A trained encoder goes along; a frozen one is found by reference."""
+    projector = objective.projector
     trained = {f"projector.{name}": t for name, t in projector.state_dict().items()}
     facts = {}
     if settings.train_encoder:
@@ -93,12 +112,19 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         ),
         **facts,
     )
-    training.discard_state(settings.output)
+
+
+def _summary(
+    settings: TrainProjectorSettings,
+    utterances: LabelledUtterances,
+    metrics: dict[str, dict[str, float]],
+) -> str:
     quality = metrics.get("embeddings", {})
     words = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality.items())
-    progress.say(
+    return (
         f"{settings.output}: {len(utterances.ids)} utterances, {len(utterances.classes)} classes, "
-        f"training accuracy {outcome.last.get('accuracy', 0):.3f}" + (f"; {words}" if words else "")
+        f"training accuracy {metrics['last'].get('accuracy', 0):.3f}"
+        + (f"; {words}" if words else "")
     )
 
 
