@@ -176,7 +176,7 @@ def unique_ids(stores: Sequence[Store]) -> list[str]:
         for identifier in store.ids:
             if identifier in owner:
                 raise DataError(
-                    f"{owner[identifier].path} and {store.path} both hold the id {identifier}; "
+                    f"the id {identifier} is in {owner[identifier].path} and in {store.path}; "
                     "ids are unique across the stores of a role"
                 )
             owner[identifier] = store
