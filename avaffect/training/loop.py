@@ -232,7 +232,8 @@ class _Trainer:
         if self.settings.clip > 0:
             self.fabric.clip_gradients(self.module, optimiser, max_norm=self.settings.clip)
         optimiser.step()
-        optimiser.zero_grad()
+        # All of them: this phase's losses reach the parameters of the others too.
+        self.objective.zero_grad()
         self.objective.after_step(context, phase)
         self.meter.note("learning_rate", optimiser.param_groups[0]["lr"])
 
@@ -256,14 +257,14 @@ class _Trainer:
             )
         total = torch.zeros((), device=self.fabric.device)
         for name, (value, _) in step.losses.items():
-            weight = self.objective.weights.get(name, 1.0)
-            if weight and counts[name]:
-                # DDP averages gradients over ranks; the sum is what the counts are for.
-                total = total + weight * value * (share * self.fabric.world_size / counts[name])
+            # DDP averages gradients over ranks; the sum is what the counts are for. It also
+            # wants a gradient for all that `forward` gave: a loss without counts weighs nothing.
+            part = share * self.fabric.world_size / counts[name] if counts[name] else 0.0
+            total = total + value * (self.objective.weights.get(name, 1.0) * part)
         if not torch.isfinite(total):
             raise AvaffectError(
-                f"the loss is {float(total)} at step {self.step} "
-                f"({', '.join(f'{n} {float(v):.4g}' for n, (v, _) in step.losses.items())}); try "
+                f"the loss is {total.item()} at step {self.step} "
+                f"({', '.join(f'{n} {v.item():.4g}' for n, (v, _) in step.losses.items())}); try "
                 "a lower --learning-rate or --precision 32. The batch: " + " ".join(batch.ids[:8])
             )
         if total.requires_grad:
