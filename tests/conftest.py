@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,21 @@ def shell(tmp_path_factory: pytest.TempPathFactory):
         return found
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chain_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chain up to the embeddings, made once. Not to be changed: `chain` is a copy."""
+    from chain import build
+
+    folder = tmp_path_factory.mktemp("chain-made")
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def chain(chain_made: Path, tmp_path: Path) -> Path:
+    """A folder of its own with stores, models and embeddings, ready for `retrieve | adapt`."""
+    folder = tmp_path / "chain"
+    shutil.copytree(chain_made, folder)
+    return folder

@@ -1,0 +1,110 @@
+"""The whole chain on voices made from a seed, small enough to be made once for all tests."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.cli.main import run
+
+ROOT = Path(__file__).resolve().parent.parent
+SPEAKERS, SECONDS = ("--speakers", 6), ("--shortest", 0.6, "--longest", 1.2)
+
+# A is split by speaker; the projector, the queries and what follows see its training part.
+COMMANDS: tuple[tuple[object, ...], ...] = (
+    ("synth", "wav-a", "--domain", "A", "--utterances", 24, *SPEAKERS, *SECONDS, "-j", 1,
+     "-o", "all-a.jsonl"),
+    ("synth", "wav-b", "--domain", "B", "--utterances", 40, *SPEAKERS, *SECONDS, "-j", 1,
+     "-o", "b.jsonl"),
+    ("split", "all-a.jsonl", "--ratios", 34, 33, 33, "-o", "a.jsonl"),
+    ("preprocess", "a.jsonl", "-o", "a.h5", "-j", 1),
+    ("preprocess", "b.jsonl", "-o", "b.h5", "-j", 1),
+    ("cluster", "a.h5", "b.h5", "-k", 20, "--initialisations", 1, "-o", "kmeans.safetensors"),
+    ("extract", "a.h5", "--model", "kmeans.safetensors", "-o", "units_a.h5"),
+    ("extract", "b.h5", "--model", "kmeans.safetensors", "-o", "units_b.h5"),
+    ("pretrain-hubert", "a.h5", "b.h5", "--units", "units_a.h5", "--units", "units_b.h5",
+     "--preset", "nano", "--steps", 6, "-o", "fav.safetensors"),
+    ("train-projector", "a.h5", "--encoder", "fav.safetensors", "--epochs", 3,
+     "-o", "projector.safetensors"),
+    ("extract", "a.h5", "--model", "projector.safetensors", "-o", "msp.h5"),
+    ("extract", "b.h5", "--model", "projector.safetensors", "-o", "vox.h5"),
+)  # fmt: skip
+
+LINE = "avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 | avaffect adapt"
+
+
+@dataclass(frozen=True)
+class Result:
+    status: int
+    stdout: str
+    stderr: str
+
+
+def invoke(cwd: Path, *arguments: object, status: int = 0) -> Result:
+    """`avaffect ARGUMENTS...` in this process: its statuses and words, without its start."""
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+    before, terminate = Path.cwd(), signal.getsignal(signal.SIGTERM)
+    os.chdir(cwd)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            found = run([str(argument) for argument in arguments])
+    finally:
+        os.chdir(before)
+        signal.signal(signal.SIGTERM, terminate)
+    out.flush()
+    words = out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert found == status, f"{arguments}: {found}\n{err.getvalue()}"
+    return Result(found, words, err.getvalue())
+
+
+def build(folder: Path) -> None:
+    """Everything that the literal line needs, and the literal line's own part of it."""
+    for arguments in COMMANDS:
+        invoke(folder, *arguments)
+
+
+def start(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
+    """`avaffect ARGUMENTS...` in a process of its own, left running."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "avaffect", *map(str, arguments)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def interrupt(
+    cwd: Path, arguments: Sequence[object], number: signal.Signals,
+    moment: Callable[[], object], random: random.Random, spread_s: float = 0.3,
+) -> int:  # fmt: skip
+    """Start a command, wait until `moment()` changes and some random time more, send a signal.
+
+    Returns the exit status; that of a command which was done before is 0.
+    """
+    before = moment()
+    process = start(cwd, *arguments)
+    deadline = time.monotonic() + 120
+    while moment() == before and process.poll() is None:
+        assert time.monotonic() < deadline, f"{arguments} did nothing for two minutes"
+        time.sleep(0.005)
+    time.sleep(random.uniform(0.0, spread_s))
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+def litter(folder: Path) -> list[str]:
+    """What unfinished commands left: partial folders and states of runs."""
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.name.endswith((".partial", ".state"))
+    )
