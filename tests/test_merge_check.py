@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused_naming_both(tmp_path: Path) -> None:
     cut = tmp_path / "cut.h5"
     cut.write_bytes(first.read_bytes()[:-100])
     refused(cut, "cut short")
-    with pytest.raises(UsageError, match="one of the stores"):
+    with pytest.raises(UsageError, match="one of the files"):
         join(first, first, force=True)
 
 
