@@ -57,7 +57,10 @@ def load(
     header = checkpoint_header.read_header(path)
     expected = (expect,) if isinstance(expect, str) else expect
     if expected and header["kind"] not in expected:
-        raise DataError(f"{path} holds a {header['kind']}; a {' or '.join(expected)} is needed")
+        raise DataError(
+            f"{path} is a checkpoint of kind {header['kind']}; one of kind "
+            f"{' or '.join(expected)} is needed"
+        )
     try:
         return header, load_file(path)
     except SafetensorError as error:
