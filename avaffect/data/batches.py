@@ -16,6 +16,7 @@ from avaffect.core.batch import Batch
 from avaffect.data.dataset import Dataset
 
 POOL_BATCHES = 50
+SHORTEST_S = 1e-9
 
 
 @dataclass
@@ -105,8 +106,10 @@ def _cut(
     batches = []
     stop = len(part)
     while stop > 0:
-        fitting = max(1, int(batch_seconds / durations[part[stop - 1]]))
-        start = max(0, stop - min(fitting, batch_utterances))
+        # Empty utterances take no time: only their number is limited.
+        longest = max(float(durations[part[stop - 1]]), SHORTEST_S)
+        fitting = max(1, int(min(batch_seconds / longest, batch_utterances)))
+        start = max(0, stop - fitting)
         batches.append(part[start:stop])
         stop = start
     return batches
