@@ -14,6 +14,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Paired
 from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.data.schema import StreamSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
@@ -25,7 +26,7 @@ from avaffect.recipes.lineage import Lineage, trace_lineage
 from avaffect.recipes.retrieval_manifest import Drawn, read_drawn, save_manifest
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
-from avaffect.training.device import make_fabric, resolve_device
+from avaffect.training.device import make_fabric, process_count, resolve_device
 from avaffect.training.loop import Outcome, train
 
 DEFAULT_EPOCHS = 50
@@ -46,6 +47,8 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         raise UsageError("--without ec, dc and pt leaves nothing to train")
     if settings.units and "pt" in settings.without:
         raise UsageError("--units is for L_PT, which --without pt leaves out")
+    if settings.manifest == STANDARD_STREAM and process_count() > 1:
+        raise UsageError("several processes cannot share a pipe: give the manifest as a file")
     folder = state.state_folder(settings.output)
     manifest, drawn = read_drawn(settings.manifest, folder)
     lineage = trace_lineage(manifest, settings.encoder)

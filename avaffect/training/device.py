@@ -61,6 +61,12 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
     return fabric
 
 
+def process_count() -> int:
+    """Processes that torchrun or srun started for this run."""
+    local, nodes = _world()
+    return local * nodes
+
+
 def _world() -> tuple[int, int]:
     """(processes per node, nodes) as torchrun or srun set them."""
     environment = os.environ
