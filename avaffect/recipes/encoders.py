@@ -21,8 +21,7 @@ def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
     Raises DataError when the file is no encoder or its weights do not fit.
     """
     header, tensors = checkpoint.load(path, expect="encoder")
-    encoder = registry.build(header["model"])
-    checkpoint.load_into(encoder, tensors, path)
+    encoder = checkpoint.build(header["model"], tensors, path)
     return encoder.to(device).eval(), header
 
 

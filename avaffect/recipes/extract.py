@@ -20,7 +20,6 @@ from avaffect.data.embeddings import EMBEDDING
 from avaffect.data.schema import PooledSpec, StreamSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import StoreWriter, store_writer
-from avaffect.models import registry
 from avaffect.models.heads import Projector
 from avaffect.recipes import common, extraction
 from avaffect.recipes.extraction import Extractor
@@ -208,12 +207,10 @@ def load_projector(path: Path, device: torch.device) -> tuple[Projector, Extract
     the parent, found by reference.
     """
     header, tensors = checkpoint.load(path, expect="projector")
-    projector = registry.build(header["model"])
-    checkpoint.load_into(projector, tensors, path, "projector.")
+    projector = checkpoint.build(header["model"], tensors, path, "projector.")
     layer = header["preprocessing"]["layer"]
     if "encoder" in header:
-        encoder = registry.build(header["encoder"])
-        checkpoint.load_into(encoder, tensors, path, "encoder.")
+        encoder = checkpoint.build(header["encoder"], tensors, path, "encoder.")
         extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {})
     else:
         parent = of_role(header["provenance"], "encoder")[0]

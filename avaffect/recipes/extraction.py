@@ -19,7 +19,6 @@ from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
-from avaffect.models import registry
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.recipes import encoders
 from avaffect.signal import features
@@ -81,8 +80,7 @@ def front_end_extractor(name: str) -> Extractor:
 def quantiser_extractor(path: Path, device: torch.device) -> Extractor:
     """Units (B, T, 1) of a quantiser, from the front-end or encoder that it was fitted on."""
     header, tensors = checkpoint.load(path, expect="quantiser")
-    quantiser = registry.build(header["model"])
-    checkpoint.load_into(quantiser, tensors, path)
+    quantiser = checkpoint.build(header["model"], tensors, path)
     quantiser.to(device).eval()
     source = quantised_source(path, header, device)
 

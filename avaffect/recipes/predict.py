@@ -17,7 +17,6 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.labels import Annotations, class_labels
 from avaffect.data.store import Store
-from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.recipes import common, encoders, extraction
 from avaffect.settings.predict import PredictSettings
@@ -121,13 +120,13 @@ def _runs(
         frozen = _pooled(settings, encoder, utterances.dataset, device, progress)
     for number in range(len(header["runs"])):
         prefix = f"runs.{number}."
-        head = registry.build(header["model"])
-        checkpoint.load_into(head, tensors, settings.model, prefix + "head.")
+        head = checkpoint.build(header["model"], tensors, settings.model, prefix + "head.")
         head.to(device).eval()
         pooled = frozen
         if pooled is None:
-            encoder = registry.build(header["encoder"])
-            checkpoint.load_into(encoder, tensors, settings.model, prefix + "encoder.")
+            encoder = checkpoint.build(
+                header["encoder"], tensors, settings.model, prefix + "encoder."
+            )
             encoder.to(device).eval()
             pooled = _pooled(settings, encoder, utterances.dataset, device, progress)
         with torch.inference_mode():

@@ -15,6 +15,7 @@ from avaffect.core.atomic import atomic_path
 from avaffect.core.checkpoint_header import FORMAT, METADATA_KEY, VERSION, Header
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
+from avaffect.models import registry
 
 SAFETENSORS_DTYPE = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -65,6 +66,21 @@ def load(
         return header, load_file(path)
     except SafetensorError as error:
         raise DataError(f"{path} is damaged: {error}") from error
+
+
+def build(
+    description: registry.Description, tensors: dict[str, Tensor], path: Path, prefix: str = ""
+) -> Any:
+    """The module that a header describes, with the tensors under `prefix`.
+
+    Raises DataError, naming the file, where the module is unknown or the tensors do not fit it.
+    """
+    try:
+        module = registry.build(description)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    load_into(module, tensors, path, prefix)
+    return module
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path, prefix: str = "") -> None:
