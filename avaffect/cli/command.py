@@ -37,7 +37,7 @@ def command(
             context = click.get_current_context()
             click.echo(context.get_help(), err=True)
             context.exit(2)
-        progress = ConsoleProgress(quiet or _is_follower(), verbose)
+        progress = ConsoleProgress(quiet or is_follower(), verbose)
         try:
             call(settings, progress)
         finally:
@@ -58,7 +58,7 @@ def command(
     )
 
 
-def _is_follower() -> bool:
+def is_follower() -> bool:
     """True in all but the first of the processes that torchrun or srun started."""
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:

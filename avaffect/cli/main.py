@@ -114,6 +114,8 @@ def run(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     # OpenMP threads that spin while they wait slow everything down where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch's own remarks on how it is used (DDP's on unused parameters) are not the user's affair.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         # Without standalone mode click returns the status of an early exit (help on a terminal).
         status = group.main(args=arguments, prog_name="avaffect", standalone_mode=False)
