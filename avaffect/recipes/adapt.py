@@ -51,8 +51,12 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         raise UsageError("several processes cannot share a pipe: give the manifest as a file")
     folder = state.state_folder(settings.output)
     manifest, drawn = read_drawn(settings.manifest, folder)
-    lineage = trace_lineage(manifest, settings.encoder)
-    quantiser = lineage.quantiser if _computes_units(settings) else None
+    if len(drawn.classes) < 2 and "ec" not in settings.without:
+        raise DataError(
+            f"{manifest.name}: one class only ({drawn.classes[0]}); at least two are needed to "
+            "learn, or leave L_EC out with --without ec"
+        )
+    lineage = trace_lineage(manifest, settings.encoder, _computes_units(settings))
     made = common.record(
         "adapt",
         settings,
@@ -68,14 +72,12 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
     made["inputs"].append(common.manifest_input("retrieval", manifest, settings.output))
     if common.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
         return settings.output
-    if _computes_units(settings) and quantiser is None:
-        raise DataError(_no_quantiser(lineage.encoder))
     fabric = make_fabric(settings.device, settings.precision)
     run = training.open_run(settings, made, fabric)
     if fabric.global_rank == 0:
         save_manifest(manifest, folder)
-        if quantiser is not None:
-            _write_units(folder, quantiser, lineage, drawn, settings, progress)
+        if lineage.quantiser is not None:
+            _write_units(folder, lineage, drawn, settings, progress)
     fabric.barrier()
     batches = _batches(settings, lineage, drawn, folder)
     objective = _objective(settings, lineage, drawn, batches)
@@ -116,18 +118,8 @@ def _computes_units(settings: AdaptSettings) -> bool:
     return "pt" not in settings.without and not settings.units
 
 
-def _no_quantiser(encoder: Path) -> str:
-    return (
-        f"{encoder} does not say which quantiser made the units it was trained on. Make units with "
-        "`avaffect cluster MEDIA.h5 --features mfcc -o kmeans.safetensors` and `avaffect extract "
-        "MEDIA.h5 --model kmeans.safetensors -o units.h5` for both corpora and give them with "
-        "--units, or leave L_PT out with --without pt"
-    )
-
-
 def _write_units(
     folder: Path,
-    quantiser: Path,
     lineage: Lineage,
     drawn: Drawn,
     settings: AdaptSettings,
@@ -135,7 +127,7 @@ def _write_units(
 ) -> None:
     """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
     device = resolve_device(settings.device)
-    extractor = extraction.quantiser_extractor(quantiser, device)
+    extractor = extraction.quantiser_extractor(lineage.quantiser, device)
     spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
     for role, media, ids in (
         ("query", lineage.query_media, drawn.queries),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
 from avaffect.core.provenance import Reference, of_role
 from avaffect.data import artifacts
@@ -20,7 +21,8 @@ from avaffect.data.store import Store
 class Lineage:
     """query, pool: embedding stores; *_media: the recordings behind them; the models' paths.
 
-    streams: what the encoder reads; labelled_speakers: whose labels any of the models has seen.
+    quantiser: None where it was not asked for. streams: what the encoder reads. labelled_speakers:
+    whose labels any of the models has seen.
     """
 
     query: list[Store]
@@ -34,10 +36,11 @@ class Lineage:
     labelled_speakers: list[str]
 
 
-def trace_lineage(manifest: Manifest, encoder: Path | None = None) -> Lineage:
+def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool) -> Lineage:
     """Find what a retrieval manifest was made of; `encoder` replaces the one under the projector.
 
-    Raises DataError naming the file that is missing, has changed, or does not fit the others.
+    Raises DataError naming the file that is missing, has changed, or does not fit the others; for a
+    quantiser it names the commands that make units.
     """
     stores = {role: _embedding_stores(manifest, role) for role in ("query", "pool")}
     projector = _projector([*stores["query"], *stores["pool"]])
@@ -50,14 +53,13 @@ def trace_lineage(manifest: Manifest, encoder: Path | None = None) -> Lineage:
     encoder_header = artifacts.describe(encoder).header
     if encoder_header.get("kind") != "encoder":
         raise DataError(f"{encoder} is not an encoder")
-    quantisers = of_role(encoder_header["provenance"], "quantiser")
     return Lineage(
         stores["query"],
         stores["pool"],
         *(_media_of(stores[role]) for role in ("query", "pool")),
         projector,
         encoder,
-        artifacts.locate_parent(quantisers[0], encoder) if quantisers else None,
+        _quantiser(encoder, encoder_header) if with_quantiser else None,
         encoder_header["preprocessing"]["streams"],
         sorted(
             {
@@ -87,6 +89,23 @@ def _projector(stores: list[Store]) -> Path:
                 "extract both with one"
             )
     return artifacts.locate_parent(found[0][1], stores[0].path)
+
+
+def _quantiser(encoder: Path, header: Header) -> Path:
+    found = of_role(header["provenance"], "quantiser")
+    try:
+        if not found:
+            raise DataError(
+                f"{encoder} does not say which quantiser made the units it was trained on"
+            )
+        return artifacts.locate_parent(found[0], encoder)
+    except DataError as error:
+        raise DataError(
+            f"{error}. Or make units with `avaffect cluster MEDIA.h5 --features mfcc -o "
+            "kmeans.safetensors` and `avaffect extract MEDIA.h5 --model kmeans.safetensors -o "
+            "units.h5` for both corpora and give them with --units, or leave L_PT out with "
+            "--without pt"
+        ) from error
 
 
 def _media_of(stores: list[Store]) -> list[Store]:

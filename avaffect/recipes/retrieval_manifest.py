@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,9 @@ def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
     if source == STANDARD_STREAM and saved.exists() and _stdin_is_empty():
         source = saved
     found = manifest.read(source, expect="retrieval")
+    if source == saved:
+        # It stands for the stream that it was: the checkpoint shall not say otherwise.
+        found = replace(found, path=None)
     items = found.items
     if not items:
         raise DataError(f"{found.name} names no query: there is nothing to adapt on")
