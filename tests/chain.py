@@ -17,7 +17,7 @@ from pathlib import Path
 from avaffect.cli.main import run
 
 ROOT = Path(__file__).resolve().parent.parent
-SPEAKERS, SECONDS = ("--speakers", 6), ("--shortest", 0.6, "--longest", 1.2)
+SPEAKERS, SECONDS = ("--speakers", 6), ("--shortest", 0.5, "--longest", 0.8)
 
 # A is split by speaker; the projector, the queries and what follows see its training part.
 COMMANDS: tuple[tuple[object, ...], ...] = (
@@ -49,15 +49,18 @@ class Result:
     stderr: str
 
 
-def invoke(cwd: Path, *arguments: object, status: int = 0) -> Result:
+def invoke(cwd: Path, *arguments: object, status: int = 0, stdin: str = "") -> Result:
     """`avaffect ARGUMENTS...` in this process: its statuses and words, without its start."""
+    source = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin.encode())), encoding="utf-8")
     out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     before, terminate = Path.cwd(), signal.getsignal(signal.SIGTERM)
+    original, sys.stdin = sys.stdin, source
     os.chdir(cwd)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             found = run([str(argument) for argument in arguments])
     finally:
+        sys.stdin = original
         os.chdir(before)
         signal.signal(signal.SIGTERM, terminate)
     out.flush()

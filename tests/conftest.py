@@ -85,3 +85,21 @@ def chain(chain_made: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "chain"
     shutil.copytree(chain_made, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def adapted_made(chain_made: Path, shell, tmp_path_factory: pytest.TempPathFactory):
+    """The literal line, run once in a folder of its own: (folder, what it said)."""
+    from chain import LINE
+
+    folder = tmp_path_factory.mktemp("adapted-made") / "chain"
+    shutil.copytree(chain_made, folder)
+    return folder, shell(LINE, folder)
+
+
+@pytest.fixture
+def adapted(adapted_made, tmp_path: Path) -> Path:
+    """A copy of the folder in which the literal line was run."""
+    folder = tmp_path / "chain"
+    shutil.copytree(adapted_made[0], folder)
+    return folder
