@@ -247,7 +247,7 @@ def test_check_finds_parents_or_says_what_is_missing(tmp_path: Path, monkeypatch
     child = tmp_path / "child.h5"
     inputs = [
         reference("store", parent, Store(parent).content_id, child),
-        reference("media", tmp_path, "sha256:0", child),
+        reference("recordings", tmp_path, "sha256:0", child),
         {"role": "manifest", "path": "", "content_id": "sha256:1"},
     ]
     write(child, utterances("a"), provenance("test", {}, inputs))

@@ -21,6 +21,12 @@ METADATA_KEY = "avaffect"
 # safetensors itself refuses headers over 100 MB.
 LARGEST_HEADER = 100_000_000
 
+# What a checkpoint is; provenance, metrics and lineage say where it came from.
+SEMANTIC_KEYS = (
+    "format", "kind", "model", "encoder", "mode", "labels", "classes", "preprocessing",
+    "normalisation",
+)  # fmt: skip
+
 Header = dict[str, Any]
 
 
@@ -60,11 +66,11 @@ def checkpoint_content_id(
     tensors: (name, safetensors dtype, shape, little-endian bytes), sorted by name. Provenance,
     metrics and references to parents are not part of the content.
     """
-    semantic = {
-        key: header[key]
-        for key in ("format", "kind", "model", "labels", "preprocessing", "normalisation", "runs")
-        if key in header
-    }
+    semantic = {key: header[key] for key in SEMANTIC_KEYS if key in header}
+    if "runs" in header:
+        semantic["runs"] = [
+            {key: value for key, value in run.items() if key != "metrics"} for run in header["runs"]
+        ]
     state = hashlib.sha256(canonical_json(semantic).encode())
     for name, dtype, shape, content in tensors:
         state.update(canonical_json([name, dtype, shape]).encode())

@@ -30,7 +30,6 @@ from avaffect.training.device import make_fabric, process_count, resolve_device
 from avaffect.training.loop import Outcome, train
 
 DEFAULT_EPOCHS = 50
-LABEL = "emotion"
 # SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
 HIDDEN = 100
 
@@ -108,9 +107,9 @@ def _save(
         pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
         {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
         provenance=made,
-        labels={LABEL: list(drawn.classes)},
+        labels={drawn.label: list(drawn.classes)},
         metrics={"first": outcome.first, "last": outcome.last},
-        labelled_speakers=sorted({*lineage.labelled_speakers, *_speakers(lineage, drawn)}),
+        labelled_speakers=sorted({*lineage.labelled_speakers, *drawn.speakers}),
     )
 
 
@@ -167,7 +166,7 @@ def _batches(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, folder: Pa
         )  # fmt: skip
 
     queries = dataset("query", lineage.query_media, drawn.queries)
-    queries.labels[LABEL] = drawn.targets
+    queries.labels[drawn.label] = drawn.targets
     return Paired(
         queries,
         dataset("pool", lineage.pool_media, drawn.pool),
@@ -190,7 +189,7 @@ def _objective(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, batches:
         pretraining = MaskedPrediction(encoder, head)
     return SAAML(
         encoder,
-        LABEL,
+        drawn.label,
         emotion=None if "ec" in settings.without else emotion,
         domain=None if "dc" in settings.without else domain,
         pretraining=pretraining,
@@ -204,16 +203,6 @@ def _objective(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, batches:
             "heads": settings.head_learning_rate,
         },
     )
-
-
-def _speakers(lineage: Lineage, drawn: Drawn) -> set[str]:
-    """Whose labels the adaptation saw."""
-    queries = set(drawn.queries)
-    found = set()
-    for store in lineage.query:
-        speakers = store.meta.get("speaker", [""] * store.count)
-        found |= {s for i, s in zip(store.ids, speakers) if i in queries}
-    return found - {""}
 
 
 def _summary(output: Path, first: dict[str, float], last: dict[str, float]) -> str:

@@ -11,7 +11,7 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.verifying import verify_store
 
 # Folders of recordings: listed by path and size, no artifacts.
-FOLDER_ROLES = ("media", "corpus")
+FOLDER_ROLES = ("recordings", "corpus")
 
 
 def check(path: Path, parents: bool = False) -> None:

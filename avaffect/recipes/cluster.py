@@ -10,6 +10,7 @@ import torch
 from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.models import registry
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
@@ -68,12 +69,20 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         model=registry.describe(quantiser),
         preprocessing={**preprocessing, "rate_hz": extractor.rate_hz},
         provenance=made,
+        labelled_speakers=_labelled_speakers(settings),
         metrics=metrics,
     )
     progress.say(
         f"{settings.output}: {settings.clusters} clusters of {metrics['frames']} frames, "
         f"perplexity {metrics['perplexity']:.1f}"
     )
+
+
+def _labelled_speakers(settings: ClusterSettings) -> list[str]:
+    """Whose labels the clustered model has seen: its clusters tell of them."""
+    if settings.model is None:
+        return []
+    return artifacts.describe(settings.model).header.get("labelled_speakers", [])
 
 
 def _sample(

@@ -17,6 +17,7 @@ from avaffect.core.shards import parse_shard
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.embeddings import EMBEDDING
+from avaffect.data.labels import Annotations
 from avaffect.data.schema import PooledSpec, StreamSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import StoreWriter, store_writer
@@ -106,6 +107,8 @@ def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     kind = artifacts.describe(path).header.get("kind")
     if kind != "encoder" and settings.layer is not None:
         raise UsageError(f"--layer goes with an encoder; {path} is a {kind}")
+    if kind != "encoder" and settings.pooled_only:
+        raise UsageError(f"--pooled-only goes with an encoder or a front-end; {path} is a {kind}")
     if kind == "encoder":
         extractor = extraction.encoder_extractor(path, settings.layer, device)
         return _features(settings, extractor, device, progress)
@@ -178,7 +181,7 @@ def _embeddings(
             extractor, dataset, device, progress, settings.batch_seconds
         )
         if statistics == "corpus":
-            standardise_by(projector, pooled, common.in_split([store], "train")[0])
+            standardise_by(projector, pooled, _training_part(store))
         with torch.inference_mode():
             embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
         # The mean of no frames is exactly zero; its embedding would be a point like any other.
@@ -193,8 +196,14 @@ def _embeddings(
     return _Plan(rows, extractor.streams, pooled={EMBEDDING: PooledSpec(dim, made)})
 
 
+def _training_part(store: Store) -> np.ndarray:
+    """(N,) bool: the split train; none of a store that is all of other splits."""
+    splits = Annotations({}).field(store, "split")
+    return np.array([split in ("train", "") for split in splits], dtype=bool)
+
+
 def standardise_by(projector: Projector, pooled: np.ndarray, chosen: np.ndarray) -> None:
-    """Give a projector the statistics of the chosen rows of pooled (N, D)."""
+    """Give a projector the statistics of the chosen rows of pooled (N, D), of all if none is."""
     rows = pooled[chosen] if chosen.any() else pooled
     if len(rows):
         projector.standardisation.fit(torch.from_numpy(rows))

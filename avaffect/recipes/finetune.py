@@ -73,8 +73,8 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     """
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS[settings.mode])
-    if settings.runs < 1 or (settings.folds is not None and settings.folds < 2):
-        raise UsageError("--runs is at least 1 and --folds at least 2")
+    if settings.runs < 1 or (settings.folds is not None and settings.folds < 3):
+        raise UsageError("--runs is at least 1 and --folds at least 3: test, development, train")
     stores = common.open_stores(settings.media)
     made = common.record(
         "finetune",

@@ -75,7 +75,8 @@ def _column(values: list[str] | np.ndarray) -> Any:
 
 def _checkpoint(path: Path, artifact: Artifact) -> dict[str, Any]:
     header = artifact.header
-    keys = ("kind", "model", "labels", "preprocessing", "metrics")
+    keys = ("kind", "model", "mode", "labels", "preprocessing", "normalisation", "metrics", "runs",
+            "labelled_speakers")  # fmt: skip
     return {"holds" if key == "kind" else key: header[key] for key in keys if key in header}
 
 

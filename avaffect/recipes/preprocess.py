@@ -99,7 +99,7 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
     else:
         listed = reference("manifest", corpus.path, corpus.content_id, settings.output)
     recordings = reference(
-        "media", corpus.folder, media.media_content_id(corpus, items), settings.output
+        "recordings", corpus.folder, media.media_content_id(corpus, items), settings.output
     )
     return provenance("preprocess", semantic(settings), [listed, recordings])
 

@@ -51,10 +51,8 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     )
     if common.is_done(settings, made, progress, "pre-train an encoder"):
         return
-    objective = _objective(settings, clusters)
-    lineage: list[str] = []
-    if settings.init is not None:
-        lineage = artifacts.describe(settings.init).header.get("labelled_speakers", [])
+    objective = _objective(settings, clusters, quantiser)
+    lineage = _labelled_speakers(settings.init, quantiser)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
@@ -77,6 +75,15 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
         words = training.summary(settings.output, metrics, "masked")
         rank = metrics.get("features", {}).get("effective_rank")
         progress.say(words + (f"; effective rank of its features {rank:.1f}" if rank else ""))
+
+
+def _labelled_speakers(*parents: Path | None) -> list[str]:
+    """Whose labels the models behind this one have seen."""
+    found: set[str] = set()
+    for path in parents:
+        if path is not None:
+            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
+    return sorted(found)
 
 
 def _rank(
@@ -118,13 +125,29 @@ def _quantiser_of(unit_stores: list[Store]) -> tuple[int, Path | None]:
     return int(made[0]["clusters"]), quantiser
 
 
-def _objective(settings: PretrainHubertSettings, units: int) -> MaskedPrediction:
+def _check_same_units(init: Path, quantiser: Path | None) -> None:
+    """A head knows the units of its own quantiser; those of another mean something else."""
+    known = of_role(artifacts.describe(init).provenance, "quantiser")
+    if not known or quantiser is None:
+        return
+    if artifacts.describe(quantiser).content_id != known[0]["content_id"]:
+        raise DataError(
+            f"{init} was trained on the units of another quantiser than {quantiser}; pre-train "
+            "with --reset-head, or give the units that it knows"
+        )
+
+
+def _objective(
+    settings: PretrainHubertSettings, units: int, quantiser: Path | None
+) -> MaskedPrediction:
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     if settings.init is None:
         encoder = Hubert(PRESETS[settings.preset])
     else:
         encoder = encoders.load_encoder(settings.init, torch.device("cpu"))[0]
     fresh = settings.init is None or settings.reset_head
+    if not fresh:
+        _check_same_units(settings.init, quantiser)
     head = (
         encoders.new_head(encoder, units)
         if fresh

@@ -17,13 +17,16 @@ SAVED = "manifest.jsonl"
 
 @dataclass(frozen=True)
 class Drawn:
-    """queries, pool: distinct ids; pairs (A, draws) into pool; targets (A,) into classes."""
+    """queries, pool: distinct ids; pairs (A, draws) into pool; targets (A,) into classes; label:
+    what was queried by; speakers: of the queries, where they are known."""
 
     queries: list[str]
     pool: list[str]
     pairs: np.ndarray
     targets: np.ndarray
     classes: tuple[str, ...]
+    label: str
+    speakers: frozenset[str]
 
 
 def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
@@ -61,6 +64,8 @@ def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
         np.array([[index_of[i] for i in item["pool"]] for item in items], dtype=np.int64),
         np.array([classes.index(item["label"]) for item in items], dtype=np.int64),
         classes,
+        str(found.header.get("settings", {}).get("label", "emotion")),
+        frozenset(item["speaker"] for item in items if item.get("speaker")),
     )
 
 

@@ -14,7 +14,7 @@ from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddin
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.similarity import open_similarity
 from avaffect.recipes import common
-from avaffect.retrieval.sampling import Retrieved, sample, sample_similarity
+from avaffect.retrieval.sampling import SMALLEST_TEMPERATURE, Retrieved, sample, sample_similarity
 from avaffect.settings.retrieve import RetrieveSettings
 
 
@@ -24,8 +24,8 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     Raises DataError where the embeddings are of different models, no query is labelled, or an
     embedding has no direction.
     """
-    if not settings.temperature > 0 or not math.isfinite(settings.temperature):
-        raise UsageError(f"-T {settings.temperature}: the temperature is above 0")
+    if not SMALLEST_TEMPERATURE <= settings.temperature < math.inf:
+        raise UsageError(f"-T {settings.temperature}: it is {SMALLEST_TEMPERATURE:g} at least")
     if settings.draws < 1:
         raise UsageError("--draws is at least 1")
     query = open_embeddings(settings.query, "query")
@@ -43,7 +43,9 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
             *common.file_inputs("annotations", [settings.annotations]),
         ],
     )
-    rows, labels = _labelled_queries(settings, query, progress)
+    annotations = Annotations.read(settings.annotations)
+    rows, labels = _labelled_queries(settings, query, annotations, progress)
+    speakers = [s for store in query.stores for s in annotations.field(store, "speaker")]
     plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"
     if common.is_done(settings, made, progress, plan):
         return
@@ -56,6 +58,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
                 {
                     "query": query.ids[row],
                     "label": labels[position],
+                    "speaker": speakers[row] or None,
                     "pool": names[drawn.indices[position]].tolist(),
                     "similarity": [round(float(s), 6) for s in drawn.similarity[position]],
                     "log_normalizer": round(float(drawn.log_normalizer[position]), 6),
@@ -67,10 +70,9 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
 
 
 def _labelled_queries(
-    settings: RetrieveSettings, query: Embeddings, progress: Progress
+    settings: RetrieveSettings, query: Embeddings, annotations: Annotations, progress: Progress
 ) -> tuple[list[int], list[str]]:
     """Rows of the queries to use, and their classes."""
-    annotations = Annotations.read(settings.annotations)
     chosen = np.concatenate(common.in_split(query.stores, settings.query_split, annotations))
     names = [n for store in query.stores for n in annotations.names(store, settings.label)]
     sources: dict[str, str] = {name: name for name in names if name is not None}

@@ -63,10 +63,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         projector,
         settings.label,
         encoder=encoder if settings.train_encoder else None,
-        metric_loss=metric_loss(
-            settings.loss, alpha=settings.alpha, beta=settings.beta, base=settings.base,
-            epsilon=settings.epsilon,
-        ),
+        metric_loss=_metric_loss(settings),
         weights=_weights(settings),
         learning_rates={"encoder": settings.encoder_learning_rate},
     )  # fmt: skip
@@ -196,7 +193,10 @@ def _batches(
 
 
 def _standardised_by_corpus(pooled: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Rows with mean 0 and deviation 1 within each store, as `extract` will make them."""
+    """Rows with mean 0 and deviation 1 within each store.
+
+    `extract` does the same with the store's training part, unlabelled utterances included.
+    """
     found = pooled.copy()
     store_of = dataset.columns[next(iter(dataset.columns))].store_of
     for number in np.unique(store_of):

@@ -18,7 +18,7 @@ class TrainingSettings(Computing):
     steps: int | None = option(None, "Optimiser steps, instead of --epochs.", "--steps")
     batch_seconds: float = option(
         80.0,
-        "Padded seconds of recordings per step, over all ranks together.",
+        "Padded seconds of recordings per batch, over all ranks together.",
         "--batch-seconds",
     )
     batch_utterances: int = option(64, "Most utterances per step.", "--batch-utterances")
