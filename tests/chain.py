@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,33 +74,31 @@ def build(folder: Path) -> None:
         invoke(folder, *arguments)
 
 
-def start(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
+def start(cwd: Path, *arguments: object, stdin: Path | None = None) -> subprocess.Popen[str]:
     """`avaffect ARGUMENTS...` in a process of its own, left running."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "avaffect", *map(str, arguments)],
-        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    with open(os.devnull if stdin is None else stdin, "rb") as source:
+        return subprocess.Popen(
+            [sys.executable, "-m", "avaffect", *map(str, arguments)],
+            cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
 
 def interrupt(
-    cwd: Path, arguments: Sequence[object], number: signal.Signals,
-    moment: Callable[[], object], random: random.Random, spread_s: float = 0.3,
-) -> int:  # fmt: skip
-    """Start a command, wait until `moment()` changes and some random time more, send a signal.
+    process: subprocess.Popen[str], number: signal.Signals, moment: Callable[[], bool],
+    delay_s: float,
+) -> tuple[int, str]:  # fmt: skip
+    """Wait until `moment()` and `delay_s` more, then send a signal; status and standard error.
 
-    Returns the exit status; that of a command which was done before is 0.
+    The status is 0 where the command was done before.
     """
-    before = moment()
-    process = start(cwd, *arguments)
     deadline = time.monotonic() + 120
-    while moment() == before and process.poll() is None:
-        assert time.monotonic() < deadline, f"{arguments} did nothing for two minutes"
-        time.sleep(0.005)
-    time.sleep(random.uniform(0.0, spread_s))
+    while process.poll() is None and not moment():
+        assert time.monotonic() < deadline, "nothing happened for two minutes"
+        time.sleep(0.002)
+    time.sleep(delay_s)
     process.send_signal(number)
-    process.communicate(timeout=120)
-    return process.returncode
+    return process.wait(timeout=120), process.communicate()[1]
 
 
 def litter(folder: Path) -> list[str]:
