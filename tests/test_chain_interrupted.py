@@ -83,6 +83,28 @@ def test_training(chain: Path, name: str) -> None:
     assert history(metrics) == lines
 
 
+@pytest.mark.parametrize("name", TRAINING)
+def test_killed_when_all_was_done(chain: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the checkpoint and the end of its state: the rerun has nothing to do but that."""
+    invoke(
+        chain, "retrieve", "--query", "msp.h5", "--pool", "vox.h5", "--draws", 3, "-o", "r.jsonl"
+    )
+    text = (chain / "r.jsonl").read_text(encoding="utf-8")
+    command = [1 if word in (3, 9) else word for word in TRAINING[name]]
+    with monkeypatch.context() as patch:
+        patch.setattr("avaffect.recipes.training.discard_state", _fail)
+        invoke(chain, *command, stdin=text, status=1)
+    assert litter(chain) == ["out.safetensors.state"]
+    invoke(chain, *command, "--dry-run")
+    assert litter(chain) == ["out.safetensors.state"]
+    assert "up to date" in invoke(chain, *command).stderr
+    assert litter(chain) == []
+
+
+def _fail(*arguments: object, **options: object) -> None:
+    raise RuntimeError("killed")
+
+
 EXTRACT = ("extract", "b.h5", "--model", "fav.safetensors", "--batch-utterances", 1)
 
 

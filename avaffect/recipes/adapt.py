@@ -69,7 +69,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         ],
     )
     made["inputs"].append(common.manifest_input("retrieval", manifest, settings.output))
-    if common.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
+    if training.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
         return settings.output
     fabric = make_fabric(settings.device, settings.precision)
     run = training.open_run(settings, made, fabric)

@@ -85,7 +85,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
             *common.file_inputs("annotations", [settings.annotations]),
         ],
     )
-    if common.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
+    if training.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
     utterances = labelled_utterances(stores, settings, progress)
     divisions = _divisions(settings, utterances)

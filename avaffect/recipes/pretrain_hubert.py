@@ -49,7 +49,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
             *common.file_inputs("init", [settings.init]),
         ],
     )
-    if common.is_done(settings, made, progress, "pre-train an encoder"):
+    if training.is_done(settings, made, progress, "pre-train an encoder"):
         return
     objective = _objective(settings, clusters, quantiser)
     lineage = _labelled_speakers(settings.init, quantiser)

@@ -49,7 +49,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
             *common.file_inputs("annotations", [settings.annotations]),
         ],
     )
-    if common.is_done(settings, made, progress, "train a projector"):
+    if training.is_done(settings, made, progress, "train a projector"):
         return
     utterances = labelled_utterances(stores, settings, progress)
     utterances = _in_split(utterances, settings)

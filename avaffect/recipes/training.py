@@ -10,10 +10,21 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
+from avaffect.recipes import common
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import state
 from avaffect.training.loop import Run
+
+
+def is_done(settings: TrainingSettings, made: Provenance, progress: Progress, plan: str) -> bool:
+    """common.is_done; a state that outlived its run, killed at the very end, is discarded."""
+    done = common.is_done(settings, made, progress, plan)
+    folder = state.state_folder(settings.output)
+    if done and not settings.dry_run and state.owner(folder) == identity(made):
+        discard_state(settings.output)
+    return done
 
 
 def open_run(settings: TrainingSettings, made: Provenance, fabric: Fabric) -> Run:

@@ -22,6 +22,7 @@ from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json
 
 STATE_FILE = "state.safetensors"
+MARKER = "run.json"
 
 
 def state_folder(output: Path) -> Path:
@@ -39,12 +40,8 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
 
     Raises OutputExistsError where the folder belongs to a run with other inputs or settings.
     """
-    marker = folder / "run.json"
     if folder.is_dir() and not fresh:
-        try:
-            found = json.loads(marker.read_text(encoding="utf-8"))["identity"]
-        except (OSError, ValueError, KeyError):
-            found = None
+        found = owner(folder)
         if found == identity:
             return True
         if found is not None:
@@ -54,9 +51,17 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
             )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with atomic_path(marker) as temporary:
+    with atomic_path(folder / MARKER) as temporary:
         temporary.write_text(canonical_json({"identity": identity}), encoding="utf-8")
     return False
+
+
+def owner(folder: Path) -> str | None:
+    """The identity of the run that a state folder belongs to, where it says so."""
+    try:
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
