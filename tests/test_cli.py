@@ -96,3 +96,64 @@ def test_termination_exits_143_and_leaves_nothing(recordings: Path, tmp_path: Pa
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert sorted(path.name for path in tmp_path.iterdir()) == ["emodb.jsonl"]
+
+
+REQUIRED = [
+    ("preprocess", "m.jsonl"),
+    ("merge", "a.h5"),
+    ("synth",),
+    ("extract", "a.h5", "-o", "q.h5"),
+    ("extract", "a.h5", "--model", "mfcc"),
+    ("pretrain-hubert", "a.h5"),
+    ("train-projector", "a.h5"),
+    ("retrieve", "--pool", "b.h5"),
+    ("similarity", "--query", "a.h5", "--pool", "b.h5"),
+    ("finetune", "a.h5"),
+    ("predict", "a.h5"),
+]
+
+
+@pytest.mark.parametrize("arguments", REQUIRED, ids=" ".join)
+def test_what_is_required_is_asked_for(arguments: tuple[str, ...], avaffect, tmp_path) -> None:
+    found = avaffect(
+        *arguments, status=2, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert "Missing" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+NONSENSE = [
+    ("--learning-rate", "nan"),
+    ("--learning-rate", "-1"),
+    ("--batch-seconds", "0"),
+    ("--batch-utterances", "0"),
+    ("--crop-seconds", "-1"),
+    ("--save-every", "0"),
+    ("--log-every", "0"),
+    ("--warmup", "2"),
+    ("--seed", "-1"),
+    ("--mask-probability", "2"),
+    ("--epochs", "0"),
+]
+
+
+@pytest.mark.parametrize("option", NONSENSE, ids=" ".join)
+def test_nonsense_is_refused_before_anything_is_begun(
+    option: tuple[str, str], avaffect, tmp_path: Path
+) -> None:
+    output = tmp_path / "x.safetensors"
+    found = avaffect("pretrain-hubert", "a.h5", "--units", "u.h5", *option, "-o", output, status=2)
+    assert option[0] in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_is_never_its_own_input(avaffect, tmp_path: Path) -> None:
+    source = tmp_path / "wav"
+    manifest = tmp_path / "a.jsonl"
+    avaffect("synth", source, "--utterances", 4, "--speakers", 2, "-o", manifest)
+    before = manifest.read_bytes()
+    assert "is read" in avaffect("preprocess", manifest, "-o", manifest, "-f", status=2).stderr
+    assert manifest.read_bytes() == before
+    avaffect("synth", source, "--utterances", 4, "--speakers", 2, "--seed", 1, "-o", manifest,
+             status=73)  # fmt: skip
+    assert manifest.read_bytes() == before

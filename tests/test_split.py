@@ -184,7 +184,7 @@ def test_refusals(tmp_path, items, options, error, said):
 
 
 def test_replace_puts_new_splits_in_the_place_of_others(tmp_path):
-    items = utterances({f"s{n}": 2 for n in range(6)}, split="official", fold=9)
+    items = utterances({f"s{n}": 2 for n in range(6)}, split="test", fold=9)
     found = done(corpus(tmp_path, items), replace=True, folds=3)
     assert all("split" not in item for item in found.items)
     assert set(parts_of(found, "speaker", "fold")) == {0, 1, 2}

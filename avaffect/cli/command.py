@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import sys
@@ -14,6 +15,7 @@ import click
 from avaffect.cli import options
 from avaffect.cli.console import ConsoleProgress
 from avaffect.cli.main import COMMANDS
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 
 STANDARD_STREAM = Path("-")
@@ -33,6 +35,8 @@ def command(
 
     def callback(quiet: bool, verbose: bool, **values: Any) -> None:
         settings = options.build(settings_class, values)
+        if getattr(settings, "output", None) == STANDARD_STREAM:
+            settings = _without_output(settings, settings_class)
         if reads_stdin and _waits_on_terminal(getattr(settings, reads_stdin)):
             context = click.get_current_context()
             click.echo(context.get_help(), err=True)
@@ -56,6 +60,14 @@ def command(
         epilog=f"Manual: avaffect-{name}(1).",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+
+
+def _without_output(settings: Any, settings_class: type) -> Any:
+    """`-o -` is standard output, for what can be written there."""
+    default = next(f for f in dataclasses.fields(settings_class) if f.name == "output").default
+    if default is not None:
+        raise UsageError("-o -: this cannot be written to standard output; name a file")
+    return dataclasses.replace(settings, output=None)
 
 
 def is_follower() -> bool:

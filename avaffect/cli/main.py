@@ -96,8 +96,12 @@ def group() -> None:
     pass
 
 
+UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError,
+              PermissionError)  # fmt: skip
+
+
 class Terminated(BaseException):
-    """SIGTERM outside training: unwinds, so that temporary files are removed."""
+    """SIGTERM, or the terminal's end, outside training: unwinds, and temporary files go."""
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -111,7 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     # OpenMP threads that spin while they wait slow everything down where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch's own remarks on how it is used (DDP's on unused parameters) are not the user's affair.
@@ -140,7 +145,7 @@ def run(arguments: list[str] | None = None) -> int:
         if _wants_traceback():
             raise
         print(f"avaffect: {error}", file=sys.stderr)
-        return errors.FAILURE
+        return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
         if _wants_traceback():
             raise

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from pathlib import Path
 from typing import Any
 
 import click
+
+from avaffect.core.errors import UsageError
 
 
 def parameters(settings_class: type) -> list[click.Parameter]:
@@ -25,6 +28,9 @@ def parameters(settings_class: type) -> list[click.Parameter]:
 def build(settings_class: type, values: dict[str, Any]) -> Any:
     """The settings object from click's values, which know no tuples of paths."""
     names = {item.name for item in dataclasses.fields(settings_class)}
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} {value}: a number is needed")
     return settings_class(**{name: value for name, value in values.items() if name in names})
 
 
@@ -37,12 +43,11 @@ def _argument(item: dataclasses.Field, hint: Any) -> click.Argument:
         return click.Argument(
             [item.name], type=kind, nargs=-1, required=required, metavar=shown
         )  # fmt: skip
+    if required:
+        # No default at all: click takes None for a value.
+        return click.Argument([item.name], type=kind, required=True, metavar=metavar)
     return click.Argument(
-        [item.name],
-        type=kind,
-        required=required,
-        default=None if required else item.default,
-        metavar=metavar if required else f"[{metavar}]",
+        [item.name], type=kind, required=False, default=item.default, metavar=f"[{metavar}]"
     )
 
 
@@ -57,18 +62,11 @@ def _option(item: dataclasses.Field, hint: Any) -> click.Option:
         return click.Option([*flags, item.name], is_flag=True, default=item.default, **shared)
     if meta["choices"]:
         kind = click.Choice(meta["choices"])
-    required = item.default is dataclasses.MISSING
-    default = None if required else item.default
-    return click.Option(
-        [*flags, item.name],
-        type=kind,
-        required=required,
-        default=default,
-        multiple=many,
-        metavar=meta["metavar"],
-        show_default=default not in (None, (), ""),
-        **shared,
-    )
+    shared |= {"type": kind, "multiple": many, "metavar": meta["metavar"]}
+    if item.default is dataclasses.MISSING:
+        return click.Option([*flags, item.name], required=True, **shared)
+    shown = item.default not in (None, (), "")
+    return click.Option([*flags, item.name], default=item.default, show_default=shown, **shared)
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:
@@ -86,5 +84,6 @@ def _scalar(hint: Any) -> Any:
         # One option of so many values; click takes a tuple of types.
         return typing.get_args(hint)
     if hint is Path:
-        return click.Path(path_type=Path)
+        # Whether a file can be read shows when it is read, with the status of bad data.
+        return click.Path(path_type=Path, readable=False)
     return hint

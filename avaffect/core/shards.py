@@ -34,6 +34,8 @@ def parse_shard(text: str | None, environment: Mapping[str, str] = os.environ) -
                 environment.get("SLURM_ARRAY_TASK_MIN", "0")
             )
             return _checked(index, int(environment["SLURM_ARRAY_TASK_COUNT"]), text)
+        except ValueError as error:
+            raise UsageError(f"--shard slurm: a task number is none ({error})") from error
         except KeyError as error:
             raise UsageError(
                 f"--shard slurm: {error.args[0]} is not set; run it in a Slurm job array "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core import checkpoint_header
-from avaffect.core.errors import DataError, OutputExistsError
+from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
 from avaffect.data import manifest, store
@@ -32,11 +32,14 @@ def kind_of(path: Path) -> str:
     """store, checkpoint or manifest, by the file's first bytes, not its name."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    with path.open("rb") as stream:
-        start = stream.read(9)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if start[:8] == HDF5_SIGNATURE:
         return "store"
-    if start[:1] == b"{":
+    if start.removeprefix(b"\xef\xbb\xbf")[:1] == b"{":
         return "manifest"
     if start[8:9] == b"{":
         return "checkpoint"
@@ -66,15 +69,21 @@ def is_current(
     """
     if output is None or not output.exists():
         return False
+    if not output.is_file():
+        raise UsageError(f"{output} is a folder or a device; name a file to write")
+    folder = output.resolve().parent
+    for entry in provenance.get("inputs", []):
+        if entry.get("path") and (folder / entry["path"]).resolve() == output.resolve():
+            raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
     try:
-        existing = describe(output).provenance if output.is_file() else {}
+        existing = describe(output).provenance
     except DataError:
         existing = {}
     if existing and identity(existing) == identity(provenance) and not force:
         os.utime(output)
         progress.say(f"{output} is up to date")
         return True
-    if force and output.is_file():
+    if force:
         return False
     raise OutputExistsError(
         f"{output} exists and was made from other inputs or settings; name another output, or "

@@ -136,7 +136,10 @@ def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Colum
     holders = [store for store in stores if stream in store.streams]
     if not holders:
         names = ", ".join(str(store.path) for store in stores)
-        raise DataError(f"no stream {stream!r} in {names}")
+        made_by = "preprocess" if stream in ("waveform", "face") else "extract"
+        raise DataError(f"no stream {stream!r} in {names}; `avaffect {made_by}` makes it")
+    for store in holders:
+        _check_waveform(store, stream)
     rates = {store.streams[stream].rate_hz for store in holders}
     if len(rates) > 1:
         raise DataError(
@@ -151,6 +154,16 @@ def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Colum
         store_of[found] = number
         row_of[found] = rows[found]
     return Column(holders, store_of, row_of, rates.pop())
+
+
+def _check_waveform(store: Store, stream: str) -> None:
+    """Every encoder hears 16 kHz; at another rate it would run, and be wrong."""
+    spec = store.streams[stream]
+    if stream == "waveform" and (spec.rate_hz, spec.dtype, spec.shape) != (16000.0, "int16", ()):
+        raise DataError(
+            f"{store.path}: its waveform is {spec.dtype} at {spec.rate_hz:g} Hz; 16-bit mono at "
+            "16000 Hz is needed, as `avaffect preprocess` makes it"
+        )
 
 
 def dataset_of(

@@ -178,7 +178,7 @@ def _check_file(path: Path) -> None:
     try:
         size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Unusable("missing", "no such file") from error
+        raise Unusable("missing", f"no such file: {path}") from error
     except OSError as error:
         raise Unusable("unreadable", str(error.strerror)) from error
     if not path.is_file():

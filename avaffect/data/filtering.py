@@ -45,6 +45,8 @@ class Condition:
                 "between"
             )
         name, sign, values = match.groups()
+        if values.startswith("="):
+            raise UsageError(f"--where {text}: equality is one =")
         condition = cls(text, name.strip(), sign, tuple(v.strip() for v in values.split(",")))
         if sign in ORDER:
             condition.number()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ EMOTIONS = (
     "anger", "boredom", "calm", "contempt", "disgust", "excitement", "fear", "frustration",
     "happiness", "neutral", "sadness", "surprise", "other",
 )  # fmt: skip
-SPLITS = ("train", "development", "test")
+SPLITS = manifest.SPLITS
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,18 @@ class Annotations:
     items: dict[str, manifest.Item]
 
     @classmethod
-    def read(cls, path: Path | None) -> Annotations:
+    def read(cls, path: Path | None, stores: Sequence[Store] = ()) -> Annotations:
+        """Those of a manifest; DataError where they name no utterance of the stores."""
         if path is None:
             return cls({})
-        return cls({item["id"]: item for item in manifest.read(path, expect="corpus").items})
+        found = cls({item["id"]: item for item in manifest.read(path, expect="corpus").items})
+        if stores and not any(i in found.items for store in stores for i in store.ids):
+            example = next((i for store in stores for i in store.ids), "none")
+            raise DataError(
+                f"{path} annotates no utterance of {stores[0].path}: its ids are others than "
+                f"{example} and the like"
+            )
+        return found
 
     def field(self, store: Store, name: str) -> list[str]:
         """A field of meta (speaker, session, split, fold), one text per utterance, "" missing."""

@@ -24,6 +24,7 @@ from avaffect.core.hashing import canonical_json
 
 FORMAT = "avaffect-manifest"
 VERSION = "1.0"
+SPLITS = ("train", "development", "test")
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
 
@@ -233,7 +234,7 @@ def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
         record = json.loads(line, parse_constant=_refuse_constant)
         # A lone surrogate passes JSON, but is no text that could be written again.
         json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if not line.endswith(b"\n"):
             raise DataError(f"{name} is cut short in line {number}; make it again") from error
         raise DataError(f"{name}, line {number}: not JSON ({error})") from error
@@ -261,3 +262,11 @@ def check_items(manifest: Manifest) -> None:
         for key, kinds in (("labels", dict), ("media", (str, dict))):
             if key in item and not isinstance(item[key], kinds):
                 raise DataError(f"{manifest.name}: {key} of {identifier} is {item[key]!r}")
+        if item.get("split") not in (None, *SPLITS):
+            raise DataError(
+                f"{manifest.name}: the split of {identifier} is {item['split']!r}; there are "
+                f"{', '.join(SPLITS)}"
+            )
+        fold = item.get("fold")
+        if fold is not None and not str(fold).isdecimal():
+            raise DataError(f"{manifest.name}: the fold of {identifier} is {fold!r}")

@@ -41,8 +41,9 @@ def _check_ids(stores: Sequence[Store]) -> None:
     owner: dict[str, Store] = {}
     for store in stores:
         for identifier in store.ids:
-            other = owner.setdefault(identifier, store)
-            if other is not store:
+            other = owner.get(identifier)
+            owner[identifier] = store
+            if other is not None:
                 raise DataError(
                     f"the id {identifier} is in {other.path} and in {store.path}; ids are unique "
                     "in a store: leave one of them out, or make one anew with another prefix"

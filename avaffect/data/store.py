@@ -139,7 +139,11 @@ class Store:
 
     def label(self, name: str) -> np.ndarray:
         """(N,) int32 classes, (N,) float32 scalars or (N, C) float32 votes."""
-        return self._copied(f"labels/{self._known(name, self.labels, 'label')}")
+        values = self._copied(f"labels/{self._known(name, self.labels, 'label')}")
+        spec = self.labels[name]
+        if spec.kind == "class" and np.any((values < -1) | (values >= len(spec.classes))):
+            raise DataError(f"{self.path} is damaged: label {name!r} has no such class")
+        return values
 
     def trace(self, name: str, row: int) -> np.ndarray:
         """One utterance of a trace label, (T,) or (T, raters)."""
@@ -216,7 +220,8 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        raise DataError(f"{path}: no such store")
+        what = "a folder, not a store" if path.is_dir() else "no such store"
+        raise DataError(f"{path}: {what}")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,6 +32,10 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
     """
     if settings.model is None and settings.layer is not None:
         raise UsageError("--layer goes with --model")
+    if settings.model is not None and settings.features is not None:
+        raise UsageError("--features and --model exclude each other")
+    if settings.model is None and settings.features is None:
+        settings = replace(settings, features="mfcc")
     if settings.clusters < 2:
         raise UsageError("-k is at least 2")
     stores = common.open_stores(settings.media)

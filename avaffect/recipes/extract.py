@@ -67,7 +67,8 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
         for index, values in plan.rows(dataset):
             copy.add(writer, rows[index], values)
     progress.finish()
-    progress.say(f"{settings.output}: {len(dataset)} utterances")
+    of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
+    progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
 
 
 class _Labels:

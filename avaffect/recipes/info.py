@@ -96,6 +96,8 @@ def _inputs(artifact: Artifact, lineage: bool) -> list[dict[str, Any]]:
         if lineage and reference.get("path"):
             try:
                 parent = artifacts.describe(artifacts.locate_parent(reference, artifact.path))
+                if parent.content_id == artifact.content_id:
+                    raise DataError(f"{parent.path} names itself as its input")
                 entry |= {"made_by": parent.provenance.get("command")}
                 entry |= {"inputs": _inputs(parent, lineage)}
             except DataError as error:

@@ -57,7 +57,7 @@ def labelled_utterances(
     Raises DataError where a store has no such label, or no utterance is labelled.
     """
     unique_ids(stores)
-    known = Annotations.read(settings.annotations) if annotations is None else annotations
+    known = Annotations.read(settings.annotations, stores) if annotations is None else annotations
     names = [name for store in stores for name in known.names(store, settings.label)]
     if settings.classes is not None:
         chosen = ClassMap.parse(settings.classes)

@@ -42,6 +42,7 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     record = provenance("merge", semantic(settings), inputs)
     if artifacts.is_current(output, record, settings.force, progress):
         return output
+    _check_shards(stores, progress)
     contents = merged(stores)
     losses = _losses(stores)
     if losses:
@@ -85,6 +86,21 @@ def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:
                 key = parent["role"], parent["content_id"]
                 found[key] = reference(parent["role"], path, parent["content_id"], output)
     return list(found.values())
+
+
+def _check_shards(stores: Sequence[Store], progress: Progress) -> None:
+    """A missing shard, or one out of order (part.10 before part.2), is easily overlooked."""
+    shards = [store.provenance.get("settings", {}).get("shard") for store in stores]
+    if None in shards or not shards:
+        return
+    count = int(shards[0].split("/")[1])
+    whole = [f"{index}/{count}" for index in range(count)]
+    if shards != whole:
+        missing = ", ".join(shard for shard in whole if shard not in shards)
+        progress.warn(
+            f"these are not all shards in order: {' '.join(shards)}"
+            + (f"; missing: {missing}" if missing else "")
+        )
 
 
 def _losses(stores: Sequence[Store]) -> dict[str, Any]:

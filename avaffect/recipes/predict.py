@@ -73,7 +73,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
 def _utterances(
     settings: PredictSettings, stores: list[Store], header: Header, target: str
 ) -> _Utterances:
-    annotations = Annotations.read(settings.annotations)
+    annotations = Annotations.read(settings.annotations, stores)
     split = settings.split or "all"
     masks = common.in_split(stores, split, annotations)
     ids = common.chosen_ids(stores, masks)

@@ -26,6 +26,8 @@ from avaffect.training.loop import train
 
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
+# Two frames: the least of which one can be masked.
+SHORTEST_S = 0.06
 
 
 def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILENT) -> None:
@@ -183,8 +185,10 @@ def _dataset(
 
 def _batches(dataset: Dataset, settings: PretrainHubertSettings, progress: Progress) -> Bucketed:
     durations = dataset.batch_durations()
-    if not np.any(durations > 0):
-        raise DataError(f"{settings.media[0]}: every utterance is empty")
+    if not np.any(durations >= SHORTEST_S):
+        raise DataError(
+            f"{settings.media[0]}: every utterance is empty or too short for a frame to be masked"
+        )
     batches = Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
     plan = batches.plan(0)
     progress.say(

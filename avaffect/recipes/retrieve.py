@@ -43,7 +43,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
             *common.file_inputs("annotations", [settings.annotations]),
         ],
     )
-    annotations = Annotations.read(settings.annotations)
+    annotations = Annotations.read(settings.annotations, query.stores)
     rows, labels = _labelled_queries(settings, query, annotations, progress)
     speakers = [s for store in query.stores for s in annotations.field(store, "speaker")]
     plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"

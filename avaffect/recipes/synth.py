@@ -6,14 +6,19 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
+from avaffect.core.atomic import write_text
+from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item
 from avaffect.data.synthetic import corpus
 from avaffect.data.synthetic.corpus import Utterance
 from avaffect.recipes import common
+from avaffect.settings.base import semantic
 from avaffect.settings.synth import SynthSettings
 
+MARKER = "synth.json"
 POOL_DOMAIN = "B"
 POOL_NEUTRAL = 0.7
 
@@ -23,6 +28,8 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
 
     Raises UsageError for what cannot be made.
     """
+    if settings.jobs == 0:
+        raise UsageError("--jobs 0: 1 at least, or -1 for every core")
     emotions = tuple(name.strip() for name in settings.emotions.split(","))
     is_pool = settings.domain == POOL_DOMAIN
     neutral = settings.neutral_fraction
@@ -40,9 +47,11 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     made = common.record("synth", settings, [])
     whole = all((settings.folder / _media(utterance)).is_file() for utterance in planned)
     plan = f"render {len(planned)} utterances into {settings.folder}"
-    if (whole or settings.dry_run) and common.is_done(settings, made, progress, plan):
+    _check_folder(settings)
+    if common.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
         return
     settings.folder.mkdir(parents=True, exist_ok=True)
+    write_text(settings.folder / MARKER, _voices(settings) + "\n")
     progress.start("synth", len(planned))
     written = Parallel(settings.jobs, return_as="generator")(
         delayed(corpus.write)(utterance, settings.folder) for utterance in planned
@@ -64,6 +73,25 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     manifest.write(settings.output, header, [_item(u, label) for u in planned])
     hours = sum(utterance.duration_s for utterance in planned) / 3600
     progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
+
+
+def _voices(settings: SynthSettings) -> str:
+    """All that the sound of an utterance depends on, besides its number."""
+    facts = {k: v for k, v in semantic(settings).items() if k != "utterances"}
+    return canonical_json(facts)
+
+
+def _check_folder(settings: SynthSettings) -> None:
+    """Sounds of another seed bear the same names: they are not mixed, and not replaced unasked."""
+    marker = settings.folder / MARKER
+    if settings.folder.exists() and not settings.folder.is_dir():
+        raise DataError(f"{settings.folder} is a file; name a folder for the sounds")
+    known = marker.read_text(encoding="utf-8").strip() if marker.exists() else None
+    if known not in (None, _voices(settings)) and not settings.force:
+        raise OutputExistsError(
+            f"{settings.folder} holds the sounds of another corpus; name another folder, or "
+            "replace them with --force"
+        )
 
 
 def _media(utterance: Utterance) -> Path:

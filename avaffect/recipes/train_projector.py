@@ -129,6 +129,8 @@ def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
     """The settings with those defaults that depend on others."""
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
+    if settings.batch_utterances < 2:
+        raise UsageError("--batch-utterances is 2 at least: the loss compares utterances")
     if settings.statistics is None:
         settings = replace(settings, statistics="none" if settings.train_encoder else "corpus")
     if settings.train_encoder and settings.statistics != "none":

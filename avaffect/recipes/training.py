@@ -52,4 +52,6 @@ def summary(output: Path, metrics: dict[str, dict[str, float]], name: str) -> st
     if not metrics:
         return f"{output}: initialised, not trained"
     first, last = metrics["first"], metrics["last"]
+    if name not in first or name not in last:
+        return f"{output}: no {name} frame was seen"
     return f"{output}: {name} loss {first[name]:.3f} at the start, {last[name]:.3f} at the end"

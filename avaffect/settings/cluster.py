@@ -21,8 +21,8 @@ class ClusterSettings(Computing):
     output: Path = option(
         Path("kmeans.safetensors"), "The quantiser.", "-o", "--output", role="output"
     )
-    features: str = option(
-        "mfcc", "What to cluster, unless --model is given.", "--features", choices=FRONT_ENDS
+    features: str | None = option(
+        None, "What to cluster: mfcc unless --model is given.", "--features", choices=FRONT_ENDS
     )
     model: Path | None = option(
         None, "Encoder whose frames to cluster.", "--model", role="input", metavar="X.safetensors"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import argument, option
 from avaffect.settings.training import TrainingSettings
 
@@ -19,6 +21,8 @@ class PretrainHubertSettings(TrainingSettings):
 
     With --steps 0 the encoder is written as it was initialised: the control that every table of
     trained encoders needs."""
+
+    fewest_steps: ClassVar[int] = 0
 
     media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
     output: Path = option(
@@ -52,3 +56,10 @@ class PretrainHubertSettings(TrainingSettings):
     learning_rate: float = option(5e-4, "Peak learning rate.", "--learning-rate")
     weight_decay: float = option(0.01, "Decoupled weight decay.", "--weight-decay")
     warmup: float = option(0.08, "Share of training spent warming up.", "--warmup")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.mask_probability <= 1:
+            raise UsageError(f"--mask-probability {self.mask_probability}: between 0 and 1")
+        if self.mask_length < 1:
+            raise UsageError(f"--mask-length {self.mask_length}: it is 1 at least")

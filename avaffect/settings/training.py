@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Computing, option
 
 SCHEDULES = ("linear", "cosine", "constant")
@@ -12,8 +14,12 @@ PRECISIONS = ("32", "bf16", "16")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Computing):
-    """Length of training, batches, optimiser, saving."""
+    """Length of training, batches, optimiser, saving.
 
+    Raises UsageError for values that make no sense, before anything is begun.
+    """
+
+    fewest_steps: ClassVar[int] = 1
     epochs: int | None = option(None, "Passes over the data.", "--epochs")
     steps: int | None = option(None, "Optimiser steps, instead of --epochs.", "--steps")
     batch_seconds: float = option(
@@ -44,3 +50,22 @@ class TrainingSettings(Computing):
     )
     fresh: bool = option(False, "Discard the saved state of an earlier run.", "--fresh",
                          role="runtime")  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.steps is not None:
+            raise UsageError("--epochs and --steps exclude each other")
+        lowest = {
+            "epochs": 1, "steps": self.fewest_steps, "batch_utterances": 1, "accumulate": 1,
+            "save_every": 1, "log_every": 1, "seed": 0, "weight_decay": 0, "clip": 0, "warmup": 0,
+            "crop_seconds": 0.1,
+        }  # fmt: skip
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
+        for name in ("learning_rate", "batch_seconds"):
+            if not getattr(self, name) > 0:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {getattr(self, name)}: it is above 0")
+        if self.warmup > 1:
+            raise UsageError(f"--warmup {self.warmup}: it is a share of training, 1 at most")

@@ -35,6 +35,8 @@ def resolve_device(name: str) -> torch.device:
 def make_fabric(device_name: str, precision: str) -> Fabric:
     """A launched Fabric for the processes that torchrun or srun started, or for this one alone."""
     device = resolve_device(device_name)
+    if precision == "16" and device.type == "cpu":
+        raise UsageError("--precision 16 is for GPUs; on a CPU use --precision bf16")
     # As slow to import as torch itself: commands that only apply a model do without.
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy

@@ -136,7 +136,12 @@ def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, s
         with path.open(encoding="utf-8-sig", newline="") as stream:
             delimiter = _delimiter(path, stream.readline(), columns)
             stream.seek(0)
-            for row in (reader := csv.DictReader(stream, delimiter=delimiter)):
+            for row in (reader := csv.DictReader(stream, delimiter=delimiter, strict=True)):
+                if None in row:
+                    raise DataError(
+                        f"{path}, line {reader.line_num}: more fields than the first line names "
+                        "columns; a field that holds the separator stands in quotes"
+                    )
                 yield reader.line_num, {name: (row[name] or "").strip() for name in columns}
     except UnicodeDecodeError as error:
         raise DataError(
@@ -144,7 +149,10 @@ def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, s
             f"`iconv -f latin1 -t utf8` ({error.reason} at byte {error.start})"
         ) from error
     except csv.Error as error:
-        raise DataError(f"{path}: not a table ({error})") from error
+        raise DataError(
+            f"{path}: not a table ({error}); a quotation mark that is never closed swallows the "
+            "rows after it"
+        ) from error
 
 
 def _delimiter(path: Path, line: str, columns: list[str]) -> str:
@@ -196,6 +204,8 @@ def _media_files(folder: Path, lost: dict[str, list[str]]) -> list[str]:
             continue
         if not _is_text(str(path)):
             lost["the name is not UTF-8"].append(ascii(str(path)))
+        elif not (folder / path).exists():
+            lost["a link to nothing (git-annex: run `git annex get`)"].append(str(path))
         elif _is_pointer(folder / path):
             lost["a Git LFS pointer instead of the recording (run `git lfs pull`)"].append(
                 str(path)
@@ -214,7 +224,7 @@ def _is_text(name: str) -> bool:
 
 
 def _is_pointer(path: Path) -> bool:
-    if path.stat().st_size > 1024:
+    if not path.is_file() or path.stat().st_size > 1024:
         return False
     with path.open("rb") as stream:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
