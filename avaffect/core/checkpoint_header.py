@@ -42,7 +42,12 @@ def read_header(path: Path) -> Header:
     text = structure.get("__metadata__", {}).get(METADATA_KEY)
     if text is None:
         raise DataError(f"{path} holds weights, but was not written by avaffect; import it first")
-    header = json.loads(text)
+    try:
+        header = json.loads(text)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise DataError(f"{path} is damaged: its header is no JSON object")
     version = str(header.get("version"))
     if header.get("format") != FORMAT or version.split(".")[0] != VERSION.split(".")[0]:
         raise DataError(
