@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from avaffect.cli import interruption
 from avaffect.core.progress import Progress
 
 LOG_INTERVAL_S = 30.0
@@ -41,6 +42,7 @@ class ConsoleProgress(Progress):
             )  # fmt: skip
 
     def advance(self, count: int = 1, **facts: object) -> None:
+        interruption.check()
         self._done += count
         if self._bar is not None:
             if facts:

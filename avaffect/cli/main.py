@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from typing import Any
 
 import click
 
 from avaffect import __version__
+from avaffect.cli import interruption
 from avaffect.core import errors
 
 # In the order of the work; the texts are all that `avaffect --help` needs.
@@ -100,14 +100,6 @@ UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirecto
               PermissionError)  # fmt: skip
 
 
-class Terminated(BaseException):
-    """SIGTERM, or the terminal's end, outside training: unwinds, and temporary files go."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Never returns: exits with the status that avaffect(1) documents."""
     sys.exit(run(arguments))
@@ -115,8 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+    interruption.install()
     # OpenMP threads that spin while they wait slow everything down where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch's own remarks on how it is used (DDP's on unused parameters) are not the user's affair.
@@ -133,7 +124,7 @@ def run(arguments: list[str] | None = None) -> int:
         return errors.USAGE if isinstance(error, click.UsageError) else error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return errors.INTERRUPTED
-    except Terminated:
+    except interruption.Terminated:
         return errors.TERMINATED
     except (BrokenPipeError, _ReaderGone):
         _abandon_stdout()

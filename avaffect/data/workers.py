@@ -6,12 +6,13 @@ directly instead.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -102,13 +103,24 @@ class _Crew:
                 return self._pool.submit(function, task)
         except BrokenProcessPool:
             self.end()
-        self._pool = ProcessPoolExecutor(self.jobs, initializer=_begin, initargs=(os.getpid(),))
-        return self._pool.submit(function, task)
+        with _without_interrupts():
+            self._pool = ProcessPoolExecutor(self.jobs, initializer=_begin, initargs=(os.getpid(),))
+            return self._pool.submit(function, task)
 
     def end(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(kill_workers=True)
             self._pool = None
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started here inherit that Ctrl-C waits: one that is still importing would print."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(parent: int) -> None:
