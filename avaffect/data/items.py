@@ -13,7 +13,6 @@ from avaffect.data.schema import LabelSpec
 
 # Said elsewhere in a store, or not of the utterance.
 RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")
-MadeMeta = dict[str, Any]
 
 
 def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:

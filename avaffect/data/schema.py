@@ -22,8 +22,6 @@ VERSION = "1.0"
 INT64 = 2**63
 EMPTY_DIGEST = hashlib.sha256(b"").digest()
 
-LABEL_KINDS = ("class", "scalar", "distribution", "trace")
-
 
 @dataclass(frozen=True)
 class StreamSpec:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
@@ -13,10 +10,9 @@ from avaffect.models.heads import Projector
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy
+from avaffect.objectives.losses.metric import MetricLoss
 from avaffect.objectives.losses.multi_similarity import MultiSimilarity
 from avaffect.objectives.pooling import pooled_features, usable_labels
-
-MetricLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class ProjectorTraining(Objective):

@@ -16,8 +16,6 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROLES = ("setting", "input", "output", "runtime")
-
 
 def argument(help: str, *, default: Any = MISSING, metavar: str | None = None) -> Any:
     """A positional input path. With a default it may be left out; a tuple takes several."""
