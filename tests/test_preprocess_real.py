@@ -125,6 +125,20 @@ def test_a_task_that_ends_its_process_is_the_only_one_lost() -> None:
         list(ordered_map(eval, ["1", "1 / 0"], 2, crashed=lambda task: "crashed"))
 
 
+def test_workers_begin_deaf_to_ctrl_c() -> None:
+    """From their first instruction on: one that is still importing would print a traceback.
+
+    In a fresh process, since what helps processes to start is begun there once.
+    """
+    blocked = "2 in __import__('signal').pthread_sigmask(0, ())"
+    code = (
+        "from avaffect.data.workers import ordered_map\n"
+        f"print(list(ordered_map(eval, [{blocked!r}] * 4, 2, crashed=str)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, True, True, True]\n"
+
+
 def _start(source: Path, output: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "avaffect", "preprocess", str(source), "-o", str(output)]
     return subprocess.Popen(

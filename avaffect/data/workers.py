@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -116,6 +117,8 @@ class _Crew:
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
     """Processes started here inherit that Ctrl-C waits: one that is still importing would print."""
+    # Its start, which loky causes, would let the signal through again (CPython up to 3.12).
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
