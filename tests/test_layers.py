@@ -32,6 +32,7 @@ LIBRARIES = {
     "tqdm": {"cli"},
     "h5py": {"data"},
     "av": {"data"},
+    "cv2": {"data"},
     "torchaudio": {"signal"},
     "torch": {"signal", "models", "objectives", "training", "retrieval", "recipes"},
     "lightning_fabric": {"training", "recipes"},

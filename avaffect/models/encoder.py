@@ -29,6 +29,22 @@ class Frames:
         return total / self.lengths.clamp(min=1)[:, None].to(total.dtype)
 
 
+@dataclass
+class Corruption:
+    """What a pretext task keeps from an encoder before any context (AV-HuBERT, input masking).
+
+    audio         (B, T) bool: frames of sound hidden behind an embedding
+    video_source  (B, T) int64: the frame of the same clip that stands in for each picture; -1
+                  where the picture is blank (zero after normalisation)
+    dropped       the stream that is missing for the whole batch, as if nobody had recorded it
+    Time is that of the encoder's frames.
+    """
+
+    audio: Tensor | None = None
+    video_source: Tensor | None = None
+    dropped: str | None = None
+
+
 class Encoder(nn.Module):
     """Declares the streams it reads, the rate of its frames and their size.
 
@@ -45,5 +61,27 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
-        """(B,) frames that utterances with these stream lengths give."""
+        """(B,) frames that utterances with these stream lengths give; a stream that is not in
+        `lengths` is missing."""
+        raise NotImplementedError
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A random view of a batch for training (crops and flips of faces), of the same lengths.
+
+        Drawn on the CPU from `generator`; the batch itself where this encoder has no such views.
+        """
+        return batch
+
+    # Masked prediction can train an encoder that also has the following.
+    feature_dim: int = 0
+
+    def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
+        """Local features before any context, (B, T, feature_dim), zero in padding."""
+        raise NotImplementedError
+
+    def contextualise(
+        self, features: Frames, mask: Tensor | None = None, layer: int | None = None
+    ) -> Frames:
+        """Frames in context from what `features` gave; where mask (B, T) is True a frame is
+        hidden behind the mask embedding. `layer` as in `forward`."""
         raise NotImplementedError

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.dropout import Dropout
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.gradient_reversal import scale_gradient
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
 from avaffect.models.waveform import (
@@ -21,7 +21,6 @@ from avaffect.models.waveform import (
     LogMelConvolution,
     WaveformConvolutions,
     normalise_waveform,
-    valid_steps,
 )
 from avaffect.signal.features import unit_scale
 
@@ -117,53 +116,40 @@ class Hubert(Encoder):
             self.feature_extractor = LogMelConvolution(c.conv_layers[0][0])
         else:
             raise ValueError(f"front_end {c.front_end!r}: expected 'waveform' or 'logmel'")
-        self.layer_norm = nn.LayerNorm(self.feature_extractor.dim)
-        self.post_extract_proj = nn.Linear(self.feature_extractor.dim, self.dim)
+        self.feature_dim = self.feature_extractor.dim
+        self.layer_norm = nn.LayerNorm(self.feature_dim)
+        self.post_extract_proj = nn.Linear(self.feature_dim, self.dim)
         self.input_dropout = Dropout(c.input_dropout)
         self.mask_emb = nn.Parameter(torch.rand(self.dim))
         self.encoder = TransformerEncoder(c.transformer)
-
-    @property
-    def feature_dim(self) -> int:
-        """C of what `features` returns."""
-        return self.feature_extractor.dim
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
         return self.feature_extractor.frame_count(lengths["waveform"])
 
-    def features(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Local features before any context.
-
-        waveform (B, S) int16, or float with full scale at 1.0; lengths (B,) valid samples.
-        Returns features (B, T, C), not normalised, zero in padding, and their lengths (B,).
-        """
-        waveform = unit_scale(waveform)
+    def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
+        """(B, T, feature_dim) of the front-end, not normalised, from batch.streams["waveform"]
+        (B, S) int16, or float with full scale at 1.0."""
+        if corruption is not None:
+            raise ValueError("HuBERT hides frames in `contextualise` alone")
+        lengths = batch.lengths["waveform"]
+        waveform = unit_scale(batch.streams["waveform"])
         if self.configuration.normalise:
             waveform = normalise_waveform(waveform, lengths)
         features = self.feature_extractor(waveform, lengths)
         features = scale_gradient(features, self.configuration.feature_grad_mult)
-        frames = self.feature_extractor.frame_count(lengths)
-        return features * valid_steps(frames, features.shape[1])[..., None], frames
+        frames = Frames(features, self.feature_extractor.frame_count(lengths))
+        return Frames(features * frames.valid[..., None], frames.lengths)
 
     def contextualise(
-        self,
-        features: Tensor,
-        lengths: Tensor,
-        mask: Tensor | None = None,
-        layer: int | None = None,
+        self, features: Frames, mask: Tensor | None = None, layer: int | None = None
     ) -> Frames:
-        """Frames in context, from what `features` returned.
-
-        mask (B, T) bool: frames hidden behind the mask embedding. layer as in `forward`.
-        """
-        x = self.input_dropout(self.post_extract_proj(self.layer_norm(features)))
+        """See Encoder."""
+        x = self.input_dropout(self.post_extract_proj(self.layer_norm(features.values)))
         if mask is not None:
             x = torch.where(mask[..., None], self.mask_emb.to(x.dtype), x)
-        values = self.encoder(x, valid_steps(lengths, x.shape[1]), layer)
-        return Frames(values.float(), lengths)
+        return Frames(self.encoder(x, features.valid, layer).float(), features.lengths)
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """Frames of the last layer, or raw output of layer 1, 2, … (UsageError past the last)."""
-        features, lengths = self.features(batch.streams["waveform"], batch.lengths["waveform"])
-        return self.contextualise(features, lengths, layer=layer)
+        return self.contextualise(self.features(batch), layer=layer)
