@@ -1,0 +1,203 @@
+"""Contact sheets: rows of small pictures with captions, as one picture to look at."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avaffect.core.atomic import atomic_path
+from avaffect.core.errors import DataError
+
+Colour = tuple[int, int, int]
+
+BACKGROUND: Colour = (250, 250, 250)
+BLANK: Colour = (232, 232, 232)
+INK: Colour = (40, 40, 40)
+SOUND: Colour = (90, 110, 150)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+TEXT_SCALE = 0.36
+HEADING_SCALE = 0.5
+MARGIN = 12
+GAP = 8
+FRAME = 3
+# The widest a row's title may be, in tiles.
+TITLE_TILES = 2.0
+# What the drawn font has no sign for and no decomposition leads to.
+SPELLINGS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "œ": "oe", "đ": "d",
+     "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "..."}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One place of a sheet.
+
+    picture  (H, W), (H, W, 1) or (H, W, 3) uint8, grey or RGB; None leaves the place blank
+    caption  lines under the picture, cut to its width
+    colour   of a frame around it
+    """
+
+    picture: np.ndarray | None = None
+    caption: str = ""
+    colour: Colour | None = None
+
+
+def sheet(
+    rows: Sequence[Sequence[Tile]],
+    titles: Sequence[str] = (),
+    *,
+    tile: int = 96,
+    heading: str = "",
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: `rows` of tiles, `tile` pixels square, row i's title to its left.
+
+    Pictures keep their proportions. A text that does not fit ends in "..."; the lines of a title or
+    a caption are separated by line breaks. Raises ValueError where `titles` are not one per row or
+    none.
+    """
+    if titles and len(titles) != len(rows):
+        raise ValueError(f"{len(titles)} titles for {len(rows)} rows")
+    titles = titles or [""] * len(rows)
+    widest = max((_text_width(line) for title in titles for line in _lines(title)), default=0)
+    title_width = min(widest, round(TITLE_TILES * tile))
+    left = MARGIN + (title_width + GAP if title_width else 0)
+    columns = max((len(row) for row in rows), default=0)
+    full_width = left + columns * (tile + GAP) - (GAP if columns else 0) + MARGIN
+    head = _band(heading, full_width, HEADING_SCALE, left=MARGIN)
+    bands = [
+        _row(row, title, title_width, left, full_width, tile) for row, title in zip(rows, titles)
+    ]
+    top = _empty(MARGIN, full_width)
+    return np.concatenate([top, *([head] if heading else []), *bands])
+
+
+def sound_tile(waveform: np.ndarray, caption: str = "", colour: Colour | None = None) -> Tile:
+    """A tile with the outline of `waveform` (S,) int16, as loud as the tile is high."""
+    side = 2 * 96
+    picture = np.full((side, side, 3), BLANK, dtype=np.uint8)
+    signal = np.asarray(waveform, dtype=np.float64)
+    loudest = np.abs(signal).max(initial=0.0)
+    edges = np.linspace(0, len(signal), side + 1).astype(np.int64)
+    middle = side // 2
+    for column, (start, stop) in enumerate(pairwise(edges)):
+        part = signal[start : max(stop, start + 1)]
+        height = np.abs(part).max(initial=0.0) / loudest if loudest else 0.0
+        reach = max(1, round(height * (middle - FRAME - 1)))
+        picture[middle - reach : middle + reach, column] = SOUND
+    return Tile(picture, caption, colour)
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W) grey or (H, W, 3) RGB uint8, atomically and whatever the name ends in.
+
+    Raises DataError where the folder is not there or cannot be written.
+    """
+    stored = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(".png", stored)
+    if not done:
+        raise DataError(f"{path}: a picture of {picture.shape} could not be written as PNG")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _row(
+    tiles: Sequence[Tile], title: str, title_width: int, left: int, full_width: int, tile: int
+) -> np.ndarray:
+    line_height = _line_height(TEXT_SCALE)
+    title_lines = _lines(title)
+    caption_lines = max((len(_lines(t.caption)) for t in tiles), default=0)
+    caption_height = caption_lines * line_height + (4 if caption_lines else 0)
+    height = max(tile + caption_height, len(title_lines) * line_height) + GAP
+    band = _empty(height, full_width)
+    # The title stands at the height of the middle of the pictures.
+    first = max(0, (tile - len(title_lines) * line_height) // 2)
+    for number, line in enumerate(title_lines):
+        _write(band, line, MARGIN, first + (number + 1) * line_height, title_width, TEXT_SCALE)
+    for place, item in enumerate(tiles):
+        x = left + place * (tile + GAP)
+        band[:tile, x : x + tile] = _drawn(item, tile)
+        for number, line in enumerate(_lines(item.caption)):
+            _write(band, line, x, tile + 4 + (number + 1) * line_height, tile, TEXT_SCALE)
+    return band
+
+
+def _drawn(item: Tile, tile: int) -> np.ndarray:
+    """(tile, tile, 3): the picture within its frame."""
+    place = np.full((tile, tile, 3), BLANK, dtype=np.uint8)
+    if item.picture is not None and item.picture.size:
+        picture = _rgb(item.picture)
+        scale = tile / max(picture.shape[:2])
+        height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        fitted = cv2.resize(picture, (width, height), interpolation=method)
+        y, x = (tile - height) // 2, (tile - width) // 2
+        place[y : y + height, x : x + width] = fitted
+    if item.colour is not None:
+        for edge in (place[:FRAME], place[-FRAME:], place[:, :FRAME], place[:, -FRAME:]):
+            edge[...] = item.colour
+    return place
+
+
+def _rgb(picture: np.ndarray) -> np.ndarray:
+    grey = picture if picture.ndim == 2 else picture[..., 0]
+    if picture.ndim == 3 and picture.shape[2] == 3:
+        return np.ascontiguousarray(picture)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _band(text: str, width: int, scale: float, left: int) -> np.ndarray:
+    lines = _lines(text)
+    height = _line_height(scale)
+    band = _empty(len(lines) * height + GAP, width)
+    for number, line in enumerate(lines):
+        _write(band, line, left, (number + 1) * height - 2, width - left - MARGIN, scale)
+    return band
+
+
+def _empty(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
+
+
+def _write(picture: np.ndarray, text: str, x: int, bottom: int, width: int, scale: float) -> None:
+    """Draw one line into `width` pixels from x on; its lowest strokes end at `bottom`."""
+    _, baseline = cv2.getTextSize("g", FONT, scale, 1)
+    shown = _shortened(text, width, scale)
+    cv2.putText(picture, shown, (x, bottom - baseline), FONT, scale, INK, 1, cv2.LINE_AA)
+
+
+def _shortened(text: str, width: int, scale: float) -> str:
+    """`text`, or as much of it as fits with dots at its end."""
+    shown = _drawable(text)
+    if _text_width(shown, scale) <= width:
+        return shown
+    while shown and _text_width(shown + "...", scale) > width:
+        shown = shown[:-1].rstrip()
+    return shown + "..." if shown else ""
+
+
+def _drawable(text: str) -> str:
+    """`text` in the signs that the font has: ASCII; accents are dropped, the rest become "?"."""
+    spelled = unicodedata.normalize("NFKD", text.translate(SPELLINGS))
+    kept = "".join(sign for sign in spelled if not unicodedata.combining(sign))
+    return "".join(sign if " " <= sign <= "~" else "?" for sign in kept)
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n") if text else []
+
+
+def _text_width(text: str, scale: float = TEXT_SCALE) -> int:
+    # Anti-aliased strokes reach a pixel beyond what is measured.
+    return cv2.getTextSize(_drawable(text), FONT, scale, 1)[0][0] + 1
+
+
+def _line_height(scale: float) -> int:
+    (_, height), baseline = cv2.getTextSize("Ag", FONT, scale, 1)
+    return height + baseline + 2
