@@ -16,6 +16,7 @@ from functools import partial
 
 import torch
 
+from avaffect.core.batch import Batch
 from avaffect.models import transformer
 from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
@@ -85,14 +86,13 @@ def nano_row(repetitions: int) -> Row:
     """Frames of the nano preset, forward and backward, in a second of one core."""
     torch.manual_seed(0)
     model = Hubert(PRESETS["nano"])
-    waveform = torch.randn(8, 64000)
-    lengths = torch.full((8,), 64000)
+    lengths = {"waveform": torch.full((8,), 64000)}
+    batch = Batch([""] * 8, {"waveform": torch.randn(8, 64000)}, lengths)
 
     def way() -> None:
-        features, frames = model.features(waveform, lengths)
-        model.contextualise(features, frames).values.square().mean().backward()
+        model(batch).values.square().mean().backward()
 
-    count = int(model.frame_count({"waveform": lengths}).sum())
+    count = int(model.frame_count(lengths).sum())
     seconds = interleaved({"nano": way}, {"nano": count}, repetitions)["nano"]
     return Row("nano, forward and backward", 1 / statistics.median(seconds), unit=" frames/s")
 

@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from avaffect.core.batch import Batch
 from avaffect.core.seeds import generator
 from avaffect.data.batches import plan_batches, useful_share
 from avaffect.models.hubert import PRESETS, Hubert
@@ -60,8 +61,8 @@ def epoch(model: Hubert, seconds: np.ndarray, batches: Sequence[np.ndarray]) -> 
     for batch in batches:
         lengths = torch.from_numpy((seconds[batch] * SAMPLE_RATE).astype(np.int64))
         waveform = torch.randn(len(batch), int(lengths.max()))
-        features, frames = model.features(waveform, lengths)
-        model.contextualise(features, frames).values.square().mean().backward()
+        sounds = Batch([""] * len(batch), {"waveform": waveform}, {"waveform": lengths})
+        model(sounds).values.square().mean().backward()
 
 
 def evenly(batches: Sequence[np.ndarray], seconds: np.ndarray, count: int) -> list[np.ndarray]:

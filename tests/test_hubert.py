@@ -73,18 +73,19 @@ def row(batch: Batch, index: int) -> Batch:
 def test_tiny_models_give_the_golden_values(style):
     model = golden_model(style)
     wave = torch.from_numpy(generator.waveform(2, 8000))
-    features, lengths = model.features(wave, torch.tensor([8000, 8000]))
-    assert lengths.tolist() == [24, 24]
+    batch = Batch(["a", "b"], {"waveform": wave}, {"waveform": torch.tensor([8000, 8000])})
+    features = model.features(batch)
+    assert features.lengths.tolist() == [24, 24]
 
     def check(name, value):
         np.testing.assert_allclose(value.numpy(), GOLDEN[f"{style}/{name}"], atol=1e-4, rtol=0)
 
-    check("conv", features.transpose(1, 2))
-    check("h0", model.contextualise(features, lengths, layer=0).values)
-    check("h1", model.contextualise(features, lengths, layer=1).values)
-    check("last", model.contextualise(features, lengths).values)
+    check("conv", features.values.transpose(1, 2))
+    check("h0", model.contextualise(features, layer=0).values)
+    check("h1", model.contextualise(features, layer=1).values)
+    check("last", model.contextualise(features).values)
     # In the golden file "masked" means attention masked: frames 18-23 of row 1 are padding.
-    masked = model.contextualise(features, torch.tensor([24, 18])).values
+    masked = model.contextualise(Frames(features.values, torch.tensor([24, 18]))).values
     expected = torch.from_numpy(GOLDEN[f"{style}/last_masked"]).clone()
     expected[1, 18:] = 0.0
     torch.testing.assert_close(masked, expected, atol=1e-4, rtol=0)
@@ -162,15 +163,15 @@ def test_layers_are_counted_from_one_and_leave_out_the_final_norm():
 def test_masked_frames_are_replaced_by_the_mask_embedding():
     model = golden_model("base")
     batch = speech(8000)
-    features, lengths = model.features(batch.streams["waveform"], batch.lengths["waveform"])
+    features = model.features(batch)
     mask = torch.zeros(1, 24, dtype=torch.bool)
     mask[0, 5:9] = True
-    hidden = model.contextualise(features, lengths, mask).values
-    other = features.clone()
-    other[0, 5:9] += torch.randn(4, 32)
-    torch.testing.assert_close(model.contextualise(other, lengths, mask).values, hidden)
+    hidden = model.contextualise(features, mask).values
+    other = Frames(features.values.clone(), features.lengths)
+    other.values[0, 5:9] += torch.randn(4, 32)
+    torch.testing.assert_close(model.contextualise(other, mask).values, hidden)
     model.mask_emb.add_(1.0)
-    assert (model.contextualise(features, lengths, mask).values - hidden).abs().max() > 1e-3
+    assert (model.contextualise(features, mask).values - hidden).abs().max() > 1e-3
 
 
 def test_feature_grad_mult_scales_the_front_end_alone():

@@ -113,11 +113,10 @@ def test_masked_prediction_equals_its_definition(unit_rate):
     objective = masked_prediction(weights={"unmasked": 1.0}).eval()
     batch = make_batch(16000, 9000, unit_rate=unit_rate)
     step = objective(batch, context())
-    plan = objective._plan(batch, context().generator)
-    features, lengths = objective.encoder.features(
-        batch.streams["waveform"], batch.lengths["waveform"]
-    )
-    frames = objective.encoder.contextualise(features, lengths, plan.mask).values
+    plan = objective.plan(batch, context().generator)
+    local = objective.encoder.features(batch)
+    features, lengths = local.values, local.lengths
+    frames = objective.encoder.contextualise(local, plan.mask).values
     sums = {"masked": [0.0, 0], "unmasked": [0.0, 0]}
     for b, length in enumerate(lengths.tolist()):
         for t in range(length):

@@ -18,9 +18,10 @@ class Batch:
     """B utterances, padded at the end to the longest of each stream.
 
     ids       B texts
-    streams   name -> (B, T, ...): waveform (B, S) int16 at 16 kHz, face (B, T, H, W, C) uint8,
-              units (B, T) int32, features (B, T, D) float32, ...
-    lengths   name -> (B,) int64, valid steps of that stream; 0 where the modality is missing
+    streams   name -> (B, T, ...), absent or T = 0 where nobody has it: waveform (B, S) int16 at
+              16 kHz, face (B, T, H, W, C) uint8, units (B, T) int32, features (B, T, D), ...
+    lengths   name -> (B,) int64, valid steps of that stream; 0 where the modality is missing (what
+              lies past the length is nobody's concern)
     present   name -> (B,) bool, False where the modality is missing
     rates     name -> steps per second of that stream
     labels    name -> (B,) int64 classes (-1 missing), float32 scalars, or (B, C) distributions
@@ -42,6 +43,15 @@ class Batch:
     @property
     def face(self) -> Array | None:
         return self.streams.get("face")
+
+    def without(self, stream: str, rows: Array) -> Batch:
+        """The batch as if nobody had recorded `stream` of some utterances, rows (B,) bool."""
+        lengths, present = self.lengths[stream] * ~rows, self.present[stream] & ~rows
+        return replace(
+            self,
+            lengths={**self.lengths, stream: lengths},
+            present={**self.present, stream: present},
+        )
 
     def __len__(self) -> int:
         return len(self.ids)

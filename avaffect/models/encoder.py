@@ -36,13 +36,11 @@ class Corruption:
     audio         (B, T) bool: frames of sound hidden behind an embedding
     video_source  (B, T) int64: the frame of the same clip that stands in for each picture; -1
                   where the picture is blank (zero after normalisation)
-    dropped       the stream that is missing for the whole batch, as if nobody had recorded it
     Time is that of the encoder's frames.
     """
 
     audio: Tensor | None = None
     video_source: Tensor | None = None
-    dropped: str | None = None
 
 
 class Encoder(nn.Module):

@@ -70,15 +70,18 @@ class SAAML(Objective):
     def _pretrain(self, batch: Batch, context: Context) -> tuple[Step, Frames | None]:
         """The pre-training's step, and the frames for the classifiers (None: there are none)."""
         classifies = self.emotion is not None or self.domain is not None
-        if isinstance(self.pretraining, MaskedPrediction):
+        inner = self.pretraining
+        if isinstance(inner, MaskedPrediction) and inner.hides_features_alone:
             # Both passes start from the same local features: they are computed once.
-            features, lengths = self.encoder.features(
-                batch.streams["waveform"], batch.lengths["waveform"]
-            )
-            step, _ = self.pretraining.from_features(features, batch, context)
-            return step, self.encoder.contextualise(features, lengths) if classifies else None
-        step = Step({}) if self.pretraining is None else self.pretraining(batch, context)
-        return step, self.encoder(batch) if classifies else None
+            plan = inner.plan(batch, context.generator)
+            features = self.encoder.features(self._view(batch, context))
+            step = inner.from_plan(plan, features)
+            return step, self.encoder.contextualise(features) if classifies else None
+        step = Step({}) if inner is None else inner(batch, context)
+        return step, self.encoder(self._view(batch, context)) if classifies else None
+
+    def _view(self, batch: Batch, context: Context) -> Batch:
+        return self.encoder.view(batch, context.generator) if self.training else batch
 
     def _classify(self, pooled: Tensor, batch: Batch, context: Context, step: Step) -> None:
         if self.emotion is not None:

@@ -54,6 +54,8 @@ class Classification(Objective):
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         labels = self._labels(batch)
+        if self.training and self.encoder is not None and not self.frozen:
+            batch = self.encoder.view(batch, context.generator)
         logits = self.logits(batch)
         with torch.no_grad():
             right = accuracy(logits, labels)

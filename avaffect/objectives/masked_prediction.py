@@ -8,34 +8,57 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Frames
+from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.heads import PredictionHead
-from avaffect.models.hubert import Hubert
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
-from avaffect.objectives.masking import span_mask
+from avaffect.objectives.masking import span_mask, substitute_frames
 
 WEIGHTS = {"masked": 1.0, "unmasked": 0.0, "features_penalty": 10.0}
 """HuBERT base; the large AV-HuBERT weighs unmasked frames 1."""
 
+AUDIO, VIDEO = "waveform", "face"
+
 
 @dataclass(frozen=True)
 class Masking:
-    """Spans of `span` frames are hidden with `probability`, see objectives.masking."""
+    """What is hidden. Spans of `span` frames with `probability`, see objectives.masking.
+
+    kind              "feature": fused frames are hidden behind one embedding; "input": sound and
+                      pictures are hidden apart, before the encoder sees them (AV-HuBERT's last
+                      iteration), pictures by video_probability and video_span
+    modality_dropout  probability that one modality of a batch is missing; it is then the sound with
+                      probability audio_dropout. An utterance never loses its only modality.
+    """
 
     probability: float = 0.8
     span: int = 10
     same_count: bool = True
+    kind: str = "feature"
+    video_probability: float = 0.3
+    video_span: int = 5
+    modality_dropout: float = 0.0
+    audio_dropout: float = 0.5
 
 
 @dataclass
-class _Plan:
-    """lengths (B,) frames, 0 for utterances without units; targets, mask, valid (B, T)"""
+class Plan:
+    """What one pass hides and asks for.
+
+    lengths (B,) frames, 0 for utterances without units; targets, mask, valid (B, T). dropped: the
+    stream that rows (B,) bool lack in this pass.
+    """
 
     lengths: Tensor
     targets: Tensor
     mask: Tensor
     valid: Tensor
+    corruption: Corruption | None = None
+    dropped: str | None = None
+    rows: Tensor | None = None
+
+    def apply(self, batch: Batch) -> Batch:
+        return batch if self.dropped is None else batch.without(self.dropped, self.rows)
 
 
 def align_units(
@@ -58,7 +81,8 @@ def align_units(
 class MaskedPrediction(Objective):
     """Cross-entropy of units (SAAML equation 6) plus a penalty on the size of local features.
 
-    Reads batch.streams["units"] at batch.rates["units"]. Losses, each a sum and a count:
+    Reads batch.streams["units"] at batch.rates["units"], and what `encoder` reads: any that has
+    `features` and `contextualise`. Losses, each a sum and a count:
     masked            over masked frames that have a unit, weight 1
     unmasked          over the others, weight 0 (then it is only measured)
     features_penalty  mean square of the features before normalisation over valid frames, weight 10
@@ -67,7 +91,7 @@ class MaskedPrediction(Objective):
 
     def __init__(
         self,
-        encoder: Hubert,
+        encoder: Encoder,
         head: PredictionHead,
         masking: Masking | None = None,
         weights: dict[str, float] | None = None,
@@ -79,15 +103,19 @@ class MaskedPrediction(Objective):
         self.masking = masking or Masking()
         self.units = units
 
-    def _plan(self, batch: Batch, generator: torch.Generator) -> _Plan:
+    @property
+    def hides_features_alone(self) -> bool:
+        """Whether a pass begins with the same local features as one that hides nothing."""
+        return self.masking.kind == "feature" and self.masking.modality_dropout == 0.0
+
+    def plan(self, batch: Batch, generator: torch.Generator) -> Plan:
+        """Draw what the pass over this batch hides."""
+        dropped, rows = self._drop_modality(batch, generator)
+        seen = batch if dropped is None else batch.without(dropped, rows)
         unit_lengths = batch.lengths[self.units]
-        lengths = self.encoder.frame_count(batch.lengths) * (unit_lengths > 0)
-        on_cpu = lengths.cpu()
-        steps = max(1, int(on_cpu.max()))
-        m = self.masking
-        mask = span_mask(
-            on_cpu, steps, generator, m.probability, m.span, same_count=m.same_count
-        ).to(lengths.device)
+        lengths = self.encoder.frame_count(seen.lengths) * (unit_lengths > 0)
+        steps = max(1, int(lengths.max()))
+        mask, corruption = self._mask(seen, lengths, steps, generator)
         targets = align_units(
             batch.streams[self.units],
             unit_lengths,
@@ -95,19 +123,54 @@ class MaskedPrediction(Objective):
             self.encoder.rate_hz,
             steps,
         )
-        return _Plan(lengths, targets, mask, Frames(mask, lengths).valid)
+        valid = Frames(mask, lengths).valid
+        return Plan(lengths, targets, mask, valid, corruption, dropped, rows)
+
+    def _drop_modality(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[str | None, Tensor | None]:
+        """AV-HuBERT's modality dropout, drawn once for a batch."""
+        m = self.masking
+        if m.modality_dropout == 0.0 or not {AUDIO, VIDEO} <= batch.lengths.keys():
+            return None, None
+        drops, audio = torch.rand(2, generator=generator).tolist()
+        if drops >= m.modality_dropout:
+            return None, None
+        both = (batch.lengths[AUDIO] > 0) & (batch.lengths[VIDEO] > 0)
+        return (AUDIO if audio < m.audio_dropout else VIDEO), both
+
+    def _mask(
+        self, batch: Batch, lengths: Tensor, steps: int, generator: torch.Generator
+    ) -> tuple[Tensor, Corruption | None]:
+        """(B, steps) frames to predict, and what the encoder must not see of its inputs."""
+        m = self.masking
+        on_cpu = lengths.cpu()
+        mask = span_mask(on_cpu, steps, generator, m.probability, m.span, same_count=m.same_count)
+        if m.kind == "feature":
+            return mask.to(lengths.device), None
+        nobody = torch.zeros_like(on_cpu)
+        audio = mask & (batch.lengths.get(AUDIO, nobody).cpu() > 0)[:, None]
+        video = (
+            span_mask(
+                on_cpu, steps, generator, m.video_probability, m.video_span, same_count=m.same_count
+            )
+            & (batch.lengths.get(VIDEO, nobody).cpu() > 0)[:, None]
+        )
+        source = substitute_frames(video, on_cpu, generator)
+        device = lengths.device
+        return (audio | video).to(device), Corruption(audio.to(device), source.to(device))
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        features, _ = self.encoder.features(batch.streams["waveform"], batch.lengths["waveform"])
-        return self.from_features(features, batch, context)[0]
+        plan = self.plan(batch, context.generator)
+        if self.training:
+            batch = self.encoder.view(batch, context.generator)
+        return self.from_plan(plan, self.encoder.features(plan.apply(batch), plan.corruption))
 
-    def from_features(
-        self, features: Tensor, batch: Batch, context: Context
-    ) -> tuple[Step, Frames]:
-        """The same from local features (B, T, C) of this batch; also the masked pass's frames."""
-        plan = self._plan(batch, context.generator)
-        features = features[:, : plan.mask.shape[1]]
-        frames = self.encoder.contextualise(features, plan.lengths, plan.mask)
+    def from_plan(self, plan: Plan, features: Frames) -> Step:
+        """The same from a plan and the local features (B, T, C) of its batch."""
+        shown = Frames(features.values[:, : plan.mask.shape[1]], plan.lengths)
+        hidden = plan.mask if self.masking.kind == "feature" else None
+        frames = self.encoder.contextualise(shown, hidden).values
         step = Step({})
         for name, selected in (
             ("masked", plan.mask & plan.valid),
@@ -115,25 +178,23 @@ class MaskedPrediction(Objective):
         ):
             weighed = self.weights[name] != 0.0
             with torch.set_grad_enabled(weighed and torch.is_grad_enabled()):
-                loss, right = masked_prediction(self.head, frames.values, plan.targets, selected)
+                loss, right = masked_prediction(self.head, frames, plan.targets, selected)
             step.metrics[f"{name}_accuracy"] = right
             if weighed:
                 step.losses[name] = loss
             else:
                 step.metrics[name] = loss
         if self.weights["features_penalty"] != 0.0:
-            squares = features.float().square() * plan.valid[..., None]
-            step.losses["features_penalty"] = (
-                squares.sum(),
-                plan.valid.sum() * features.shape[2],
-            )
-        return step, frames
+            squares = shown.values.float().square() * plan.valid[..., None]
+            count = plan.valid.sum() * self.encoder.feature_dim
+            step.losses["features_penalty"] = (squares.sum(), count)
+        return step
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
-        # A copy of the generator: `forward` will draw the same mask from the original.
+        # A copy of the generator: `forward` will draw the same plan from the original.
         generator = torch.Generator()
         generator.set_state(context.generator.get_state())
-        plan = self._plan(batch, generator)
+        plan = self.plan(batch, generator)
         known = plan.valid & (plan.targets >= 0)
         counts = {
             "masked": known & plan.mask,

@@ -1,4 +1,4 @@
-"""Which frames masked prediction hides (HuBERT, wav2vec 2.0)."""
+"""Which frames masked prediction hides (HuBERT, wav2vec 2.0, AV-HuBERT)."""
 
 from __future__ import annotations
 
@@ -45,3 +45,33 @@ def span_mask(
             shown = hidden[torch.randperm(len(hidden), generator=generator)[fewest:]]
             mask[row, shown] = False
     return mask
+
+
+def substitute_frames(mask: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+    """mask (B, T) bool, lengths (B,), on the CPU -> (B, T) int64: the frame of the same clip that
+    stands in for each frame, itself where it is not hidden (AV-HuBERT, section 3.2).
+
+    Each hidden run is replaced by an equally long run of the clip that does not overlap it. Where
+    no such run fits, the frames are -1: blank.
+    """
+    sources = torch.arange(mask.shape[1]).repeat(len(mask), 1)
+    for row, length in enumerate(lengths.tolist()):
+        for start, stop in _runs(mask[row]):
+            size = stop - start
+            # Runs that end before this one, then runs that begin after it.
+            before = max(0, start - size + 1)
+            after = max(0, length - size - stop + 1)
+            if before + after == 0:
+                sources[row, start:stop] = -1
+                continue
+            draw = int(torch.randint(before + after, (), generator=generator))
+            first = draw if draw < before else stop + draw - before
+            sources[row, start:stop] = torch.arange(first, first + size)
+    return sources
+
+
+def _runs(mask: Tensor) -> list[tuple[int, int]]:
+    """(start, stop) of each run of True in mask (T,)."""
+    steps = torch.diff(mask.int(), prepend=torch.zeros(1), append=torch.zeros(1))
+    starts, stops = (steps == 1).nonzero()[:, 0], (steps == -1).nonzero()[:, 0]
+    return list(zip(starts.tolist(), stops.tolist()))

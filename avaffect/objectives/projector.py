@@ -44,6 +44,8 @@ class ProjectorTraining(Objective):
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         labels = usable_labels(self.encoder, batch, batch.labels[self.label])
+        if self.training and self.encoder is not None:
+            batch = self.encoder.view(batch, context.generator)
         embeddings = self.projector(pooled_features(self.encoder, batch))
         logits = self.projector.classifier(embeddings)
         with torch.no_grad():
