@@ -163,7 +163,7 @@ class TestDataset:
             dataset_of([store], ["a"], ("units",))
         slow = _store(tmp_path / "slow.h5", {"x": 1.0}, {"units": StreamSpec("units", "int32", 25)})
         units = dataset.columns["units"].stores[0]
-        with pytest.raises(DataError, match="25 Hz and 50 Hz"):
+        with pytest.raises(DataError, match=r"int32 at 50 Hz.* and .*int32 at 25 Hz"):
             dataset_of([units, slow], ["a", "x"], ("units",))
         with pytest.raises(DataError, match=r"the id a is in .*1\.h5 and in .*u\.h5"):
             unique_ids([store, units])

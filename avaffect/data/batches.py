@@ -130,14 +130,30 @@ def useful_share(durations: np.ndarray, batches: list[np.ndarray]) -> float:
 
 
 def join(source: Batch, target: Batch) -> Batch:
-    """Two batches as one, streams padded alike; domain 0 for the first, 1 for the second."""
-    joined = Batch(ids=source.ids + target.ids, rates={**source.rates})
-    for name in source.streams:
-        first, second = source.streams[name], target.streams[name]
-        longest = max(first.shape[1], second.shape[1])
-        joined.streams[name] = np.concatenate([_padded(first, longest), _padded(second, longest)])
-        joined.lengths[name] = np.concatenate([source.lengths[name], target.lengths[name]])
-        joined.present[name] = np.concatenate([source.present[name], target.present[name]])
+    """Two batches as one, streams padded alike; domain 0 for the first, 1 for the second.
+
+    A stream that one of them lacks is missing in its utterances.
+    """
+    joined = Batch(ids=source.ids + target.ids, rates={**target.rates, **source.rates})
+    for name in joined.rates:
+        parts = [batch.streams.get(name) for batch in (source, target)]
+        # The shape of a step is that of the batch that has any.
+        step = max((part for part in parts if part is not None), key=lambda part: part.shape[1])
+        longest = step.shape[1]
+        joined.streams[name] = np.concatenate(
+            [
+                np.zeros((len(batch), *step.shape[1:]), step.dtype)
+                if part is None or not part.shape[1]
+                else _padded(part, longest)
+                for batch, part in zip((source, target), parts)
+            ]
+        )
+        lengths = [
+            batch.lengths.get(name, np.zeros(len(batch), dtype=np.int64))
+            for batch in (source, target)
+        ]
+        joined.lengths[name] = np.concatenate(lengths)
+        joined.present[name] = joined.lengths[name] > 0
     joined.labels = {
         name: np.concatenate([values, target.labels[name]])
         for name, values in source.labels.items()

@@ -131,21 +131,18 @@ class Dataset:
 def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Column:
     """Finds `ids` in the stores that hold `stream`; utterances in none of them are missing there.
 
-    Raises DataError where no store has the stream, or two disagree about its rate.
+    Raises DataError where no store has the stream, or two disagree about its rate or shape.
     """
+    held_streams(stores, [stream])
     holders = [store for store in stores if stream in store.streams]
-    if not holders:
-        names = ", ".join(str(store.path) for store in stores)
-        made_by = "preprocess" if stream in ("waveform", "face") else "extract"
-        raise DataError(f"no stream {stream!r} in {names}; `avaffect {made_by}` makes it")
+    # A store in which nobody has it does not say how it must be.
+    holders = [store for store in holders if store.lengths(stream).any()] or holders[:1]
     for store in holders:
         _check_waveform(store, stream)
-    rates = {store.streams[stream].rate_hz for store in holders}
-    if len(rates) > 1:
-        raise DataError(
-            f"{holders[0].path} and {holders[1].path} hold {stream!r} at different rates: "
-            + " and ".join(f"{rate:g} Hz" for rate in sorted(rates))
-        )
+    kinds = {_kind_of_step(store, stream): store for store in holders}
+    if len(kinds) > 1:
+        words = " and ".join(f"{store.path} ({kind})" for kind, store in kinds.items())
+        raise DataError(f"different kinds of {stream!r} cannot be mixed: {words}")
     store_of = np.full(len(ids), -1, dtype=np.int64)
     row_of = np.full(len(ids), -1, dtype=np.int64)
     for number, store in enumerate(holders):
@@ -153,7 +150,23 @@ def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Colum
         found = (rows >= 0) & (store_of < 0)
         store_of[found] = number
         row_of[found] = rows[found]
-    return Column(holders, store_of, row_of, rates.pop())
+    return Column(holders, store_of, row_of, holders[0].streams[stream].rate_hz)
+
+
+def held_streams(stores: Sequence[Store], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of the wanted streams that some store has; DataError where there is none."""
+    held = tuple(name for name in wanted if any(name in store.streams for store in stores))
+    if not held:
+        names = ", ".join(str(store.path) for store in stores)
+        made_by = "preprocess" if {"waveform", "face"} & set(wanted) else "extract"
+        streams = " or ".join(repr(name) for name in wanted)
+        raise DataError(f"no stream {streams} in {names}; `avaffect {made_by}` makes it")
+    return held
+
+
+def _kind_of_step(store: Store, stream: str) -> str:
+    spec = store.streams[stream]
+    return "x".join(map(str, (*spec.shape, spec.dtype))) + f" at {spec.rate_hz:g} Hz"
 
 
 def _check_waveform(store: Store, stream: str) -> None:

@@ -13,7 +13,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Paired
-from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.data.schema import StreamSpec
 from avaffect.data.store import Store
@@ -23,6 +23,7 @@ from avaffect.objectives.adaptation import SAAML
 from avaffect.objectives.masked_prediction import MaskedPrediction
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.lineage import Lineage, trace_lineage
+from avaffect.recipes.modality import chosen_streams
 from avaffect.recipes.retrieval_manifest import Drawn, read_drawn, save_manifest
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
@@ -126,7 +127,8 @@ def _write_units(
 ) -> None:
     """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
     device = resolve_device(settings.device)
-    extractor = extraction.quantiser_extractor(lineage.quantiser, device)
+    media = [*lineage.query_media, *lineage.pool_media]
+    extractor = extraction.quantiser_extractor(lineage.quantiser, device, media)
     spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
     for role, media, ids in (
         ("query", lineage.query_media, drawn.queries),
@@ -151,15 +153,19 @@ def _units_path(folder: Path, role: str) -> Path:
 
 
 def _batches(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, folder: Path) -> Paired:
-    streams = tuple(lineage.streams)
+    encoder, _ = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
+    # Checked over both roles: their pictures share batches.
+    chosen_streams(encoder, None, [*lineage.query_media, *lineage.pool_media])
     units: dict[str, list[Store]] = {"query": [], "pool": []}
     if "pt" not in settings.without:
-        streams += ("units",)
         for role in units:
             paths = settings.units or (_units_path(folder, role),)
             units[role] = common.open_stores(paths)
 
     def dataset(role: str, media: list[Store], ids: list[str]) -> Dataset:
+        streams = held_streams(media, encoder.streams)
+        if "pt" not in settings.without:
+            streams += ("units",)
         return dataset_of(
             media, ids, streams, others=units[role],
             crop_s=settings.crop_seconds, seed=settings.seed,

@@ -22,7 +22,7 @@ def encoder_logits(
     progress: Progress = SILENT,
 ) -> np.ndarray:
     """(N, classes) scores before the softmax of whole, uncropped utterances."""
-    extractor = extraction.wrap_encoder(encoder, None, {})
+    extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
     pooled = extraction.pooled_means(extractor, dataset, device, progress, batch_seconds)
     with torch.inference_mode():
         return head(torch.from_numpy(pooled).to(device)).cpu().numpy()

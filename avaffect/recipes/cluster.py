@@ -55,7 +55,7 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         extractor = extraction.front_end_extractor(settings.features)
         preprocessing = {"front_end": settings.features}
     else:
-        extractor = extraction.encoder_extractor(settings.model, settings.layer, device)
+        extractor = extraction.encoder_extractor(settings.model, settings.layer, device, stores)
         preprocessing = {"layer": settings.layer}
     ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
     frames = _sample(extractor, dataset_of(stores, ids, extractor.streams), settings, progress)

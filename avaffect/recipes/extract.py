@@ -24,6 +24,7 @@ from avaffect.data.writer import StoreWriter, store_writer
 from avaffect.models.heads import Projector
 from avaffect.recipes import common, extraction
 from avaffect.recipes.extraction import Extractor
+from avaffect.recipes.modality import chosen_streams
 from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
@@ -103,18 +104,26 @@ def _plain(value: Any) -> Any:
 def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     device = resolve_device(settings.device)
     if settings.model in extraction.FRONT_ENDS:
+        if settings.modality not in (None, "audio"):
+            raise UsageError(f"--modality {settings.modality}: {settings.model} describes sound")
         return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
     path = Path(settings.model)
     kind = artifacts.describe(path).header.get("kind")
+    if kind == "quantiser" and settings.modality is not None:
+        raise UsageError("--modality: a quantiser reads what it was fitted on")
     if kind != "encoder" and settings.layer is not None:
         raise UsageError(f"--layer goes with an encoder; {path} is a {kind}")
     if kind != "encoder" and settings.pooled_only:
         raise UsageError(f"--pooled-only goes with an encoder or a front-end; {path} is a {kind}")
     if kind == "encoder":
-        extractor = extraction.encoder_extractor(path, settings.layer, device)
+        extractor = extraction.encoder_extractor(
+            path, settings.layer, device, [store], settings.modality
+        )
         return _features(settings, extractor, device, progress)
     if kind == "quantiser":
-        return _units(settings, extraction.quantiser_extractor(path, device), device, progress)
+        return _units(
+            settings, extraction.quantiser_extractor(path, device, [store]), device, progress
+        )
     if kind == "projector":
         return _embeddings(settings, path, store, device, progress)
     raise UsageError(
@@ -168,7 +177,7 @@ def _embeddings(
     settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress
 ) -> _Plan:
     """Embeddings need the whole store's statistics first, where each corpus has its own."""
-    projector, extractor, statistics = load_projector(path, device)
+    projector, extractor, statistics = load_projector(path, device, store, settings.modality)
     if statistics == "corpus" and settings.shard is not None:
         raise UsageError(
             f"{path} standardises each corpus by its own statistics, which a shard does not "
@@ -176,6 +185,8 @@ def _embeddings(
         )
     header = checkpoint.load(path)[0]
     made = {"model": {"content_id": header["content_id"]}, "statistics": statistics}
+    if settings.modality is not None:
+        made["modality"] = settings.modality
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
         pooled = extraction.pooled_means(
@@ -210,8 +221,12 @@ def standardise_by(projector: Projector, pooled: np.ndarray, chosen: np.ndarray)
         projector.standardisation.fit(torch.from_numpy(rows))
 
 
-def load_projector(path: Path, device: torch.device) -> tuple[Projector, Extractor, str]:
+def load_projector(
+    path: Path, device: torch.device, store: Store, modality: str | None
+) -> tuple[Projector, Extractor, str]:
     """A projector, the frames that it reads, and whose statistics standardise them.
+
+    It reads the modality that it was trained with, unless another is given.
 
     The encoder is in the checkpoint where it was trained with the projector; otherwise it is
     the parent, found by reference.
@@ -219,11 +234,13 @@ def load_projector(path: Path, device: torch.device) -> tuple[Projector, Extract
     header, tensors = checkpoint.load(path, expect="projector")
     projector = checkpoint.build(header["model"], tensors, path, "projector.")
     layer = header["preprocessing"]["layer"]
+    modality = modality or header["preprocessing"].get("modality")
     if "encoder" in header:
         encoder = checkpoint.build(header["encoder"], tensors, path, "encoder.")
-        extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {})
+        streams = chosen_streams(encoder, modality, [store])
+        extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {}, streams)
     else:
         parent = of_role(header["provenance"], "encoder")[0]
         encoder_path = artifacts.locate_parent(parent, path)
-        extractor = extraction.encoder_extractor(encoder_path, layer, device)
+        extractor = extraction.encoder_extractor(encoder_path, layer, device, [store], modality)
     return projector.to(device).eval(), extractor, header["normalisation"]["statistics"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
+from avaffect.data.store import Store
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.recipes import encoders
+from avaffect.recipes.modality import chosen_streams
 from avaffect.signal import features
 from avaffect.training import checkpoint
 from avaffect.training.device import to_device
@@ -44,18 +46,28 @@ class Extractor:
     made: dict[str, Any] = field(default_factory=dict)
 
 
-def encoder_extractor(path: Path, layer: int | None, device: torch.device) -> Extractor:
-    """Frames of an encoder's layer (1-based), or of its output."""
+def encoder_extractor(
+    path: Path,
+    layer: int | None,
+    device: torch.device,
+    stores: Sequence[Store],
+    modality: str | None = None,
+) -> Extractor:
+    """Frames of an encoder's layer (1-based), or of its output, from what `stores` hold."""
     encoder, header = encoders.load_encoder(path, device)
     made = {"model": {"content_id": header["content_id"]}, "layer": layer}
-    return wrap_encoder(encoder, layer, made)
+    if modality is not None:
+        made["modality"] = modality
+    return wrap_encoder(encoder, layer, made, chosen_streams(encoder, modality, stores))
 
 
-def wrap_encoder(encoder: Encoder, layer: int | None, made: dict[str, Any]) -> Extractor:
+def wrap_encoder(
+    encoder: Encoder, layer: int | None, made: dict[str, Any], streams: tuple[str, ...]
+) -> Extractor:
     def frames(batch: Batch) -> Frames:
         return encoder(batch, layer=layer)
 
-    return Extractor(frames, encoder.streams, encoder.rate_hz, encoder.dim, made)
+    return Extractor(frames, streams, encoder.rate_hz, encoder.dim, made)
 
 
 def front_end_extractor(name: str) -> Extractor:
@@ -77,12 +89,12 @@ def front_end_extractor(name: str) -> Extractor:
     return Extractor(frames, ("waveform",), features.FEATURE_RATE_HZ, dim, {"front_end": name})
 
 
-def quantiser_extractor(path: Path, device: torch.device) -> Extractor:
+def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store]) -> Extractor:
     """Units (B, T, 1) of a quantiser, from the front-end or encoder that it was fitted on."""
     header, tensors = checkpoint.load(path, expect="quantiser")
     quantiser = checkpoint.build(header["model"], tensors, path)
     quantiser.to(device).eval()
-    source = quantised_source(path, header, device)
+    source = quantised_source(path, header, device, stores)
 
     def frames(batch: Batch) -> Frames:
         found = source.frames(batch)
@@ -95,7 +107,9 @@ def quantiser_extractor(path: Path, device: torch.device) -> Extractor:
     return Extractor(frames, source.streams, source.rate_hz, 1, made)
 
 
-def quantised_source(path: Path, header: Header, device: torch.device) -> Extractor:
+def quantised_source(
+    path: Path, header: Header, device: torch.device, stores: Sequence[Store]
+) -> Extractor:
     """The front-end or the encoder's layer whose frames a quantiser was fitted on."""
     preprocessing = header["preprocessing"]
     if "front_end" in preprocessing:
@@ -104,7 +118,7 @@ def quantised_source(path: Path, header: Header, device: torch.device) -> Extrac
     if not parents:
         raise DataError(f"{path} does not say which encoder its clusters are made of")
     return encoder_extractor(
-        artifacts.locate_parent(parents[0], path), preprocessing["layer"], device
+        artifacts.locate_parent(parents[0], path), preprocessing["layer"], device, stores
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.data.dataset import Dataset, dataset_of
-from avaffect.data.store import Store
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
@@ -27,6 +25,7 @@ from avaffect.objectives.classification import Classification
 from avaffect.objectives.pooling import POOLED
 from avaffect.recipes import classifiers, common, encoders, extraction, training
 from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
+from avaffect.recipes.modality import chosen_streams, gives_frames, leave_out_words
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -88,9 +87,22 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     if training.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
     utterances = labelled_utterances(stores, settings, progress)
-    divisions = _divisions(settings, utterances)
     fabric = make_fabric(settings.device, settings.precision)
-    material = _material(settings, stores, utterances, fabric, progress)
+    encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
+    streams = chosen_streams(encoder, settings.modality, stores)
+    shown = gives_frames(encoder, stores, utterances.ids, streams)
+    if not shown.all():
+        progress.warn(leave_out_words(shown, utterances.ids, streams))
+        utterances = utterances.chosen(shown)
+    divisions = _divisions(settings, utterances)
+    dataset = dataset_of(
+        stores, utterances.ids, streams,
+        labels={settings.label: utterances.targets}, seed=settings.seed,
+    )  # fmt: skip
+    pooled = None
+    if settings.mode == "frozen":
+        pooled = _pooled(settings, encoder, dataset, fabric, progress)
+    material = _Material(utterances, dataset, header, pooled)
     for division in divisions:
         _check(settings, division, material)
     run = training.open_run(settings, made, fabric)
@@ -132,27 +144,20 @@ def _divisions(settings: FinetuneSettings, utterances: LabelledUtterances) -> li
     return found
 
 
-def _material(
+def _pooled(
     settings: FinetuneSettings,
-    stores: Sequence[Store],
-    utterances: LabelledUtterances,
+    encoder: Encoder,
+    dataset: Dataset,
     fabric: Fabric,
     progress: Progress,
-) -> _Material:
-    encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
-    dataset = dataset_of(
-        stores, utterances.ids, encoder.streams,
-        labels={settings.label: utterances.targets}, seed=settings.seed,
-    )  # fmt: skip
-    pooled = None
-    if settings.mode == "frozen":
-        progress.start("features", len(dataset))
-        pooled = extraction.pooled_means(
-            extraction.wrap_encoder(encoder, None, {}), dataset, fabric.device, progress,
-            settings.batch_seconds,
-        )  # fmt: skip
-        progress.finish()
-    return _Material(utterances, dataset, header, pooled)
+) -> np.ndarray:
+    extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
+    progress.start("features", len(dataset))
+    pooled = extraction.pooled_means(
+        extractor, dataset, fabric.device, progress, settings.batch_seconds
+    )
+    progress.finish()
+    return pooled
 
 
 def _check(settings: FinetuneSettings, division: _Division, material: _Material) -> None:
@@ -320,7 +325,10 @@ def _save(
         mode=settings.mode,
         labels={settings.label: list(material.utterances.classes)},
         classes=settings.classes,
-        preprocessing=material.header["preprocessing"],
+        preprocessing={
+            **material.header["preprocessing"],
+            "streams": list(material.dataset.columns),
+        },
         runs=runs,
         provenance=made,
         labelled_speakers=sorted({*material.header.get("labelled_speakers", []), *speakers} - {""}),

@@ -21,8 +21,8 @@ from avaffect.data.store import Store
 class Lineage:
     """query, pool: embedding stores; *_media: the recordings behind them; the models' paths.
 
-    quantiser: None where it was not asked for. streams: what the encoder reads. labelled_speakers:
-    whose labels any of the models has seen.
+    quantiser: None where it was not asked for. labelled_speakers: whose labels any of the
+    models has seen.
     """
 
     query: list[Store]
@@ -32,7 +32,6 @@ class Lineage:
     projector: Path
     encoder: Path
     quantiser: Path | None
-    streams: list[str]
     labelled_speakers: list[str]
 
 
@@ -60,7 +59,6 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
         projector,
         encoder,
         _quantiser(encoder, encoder_header) if with_quantiser else None,
-        encoder_header["preprocessing"]["streams"],
         sorted(
             {
                 *header.get("labelled_speakers", []),

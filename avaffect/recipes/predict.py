@@ -14,11 +14,13 @@ from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts, manifest
-from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.labels import Annotations, class_labels
 from avaffect.data.store import Store
+from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.recipes import common, encoders, extraction
+from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
 from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
@@ -53,7 +55,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     if common.is_done(settings, made, progress, f"predict with {settings.model}"):
         return
     target, classes = next(iter(header["labels"].items()))
-    utterances = _utterances(settings, stores, header, target)
+    utterances = _utterances(settings, stores, header, target, progress)
     device = resolve_device(settings.device)
     facts = {
         "target": target,
@@ -71,7 +73,11 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
 
 
 def _utterances(
-    settings: PredictSettings, stores: list[Store], header: Header, target: str
+    settings: PredictSettings,
+    stores: list[Store],
+    header: Header,
+    target: str,
+    progress: Progress,
 ) -> _Utterances:
     annotations = Annotations.read(settings.annotations, stores)
     split = settings.split or "all"
@@ -82,14 +88,20 @@ def _utterances(
         return common.concatenate([annotations.field(store, name) for store in stores], masks)
 
     golds = [_gold(store, target, header.get("classes"), annotations) for store in stores]
-    streams = header["preprocessing"]["streams"]
-    return _Utterances(
-        dataset_of(stores, ids, streams),
-        field("split"),
-        field("fold"),
-        field("speaker"),
-        common.concatenate(golds, masks),
-    )
+    streams = held_streams(stores, header["preprocessing"]["streams"])
+    with torch.device("meta"):
+        # Its weights are nobody's concern here.
+        encoder = registry.build(header["encoder"])
+    check_faces(encoder, stores, streams)
+    shown = gives_frames(encoder, stores, ids, streams)
+    if not shown.all():
+        progress.warn(leave_out_words(shown, ids, streams))
+    rows = np.flatnonzero(shown).tolist()
+    columns = [
+        ids, field("split"), field("fold"), field("speaker"), common.concatenate(golds, masks)
+    ]  # fmt: skip
+    ids, *others = [[column[row] for row in rows] for column in columns]
+    return _Utterances(dataset_of(stores, ids, streams), *others)
 
 
 def _gold(
@@ -142,8 +154,8 @@ def _pooled(
 ) -> np.ndarray:
     progress.start("predict", len(dataset))
     found = extraction.pooled_means(
-        extraction.wrap_encoder(encoder, None, {}), dataset, device, progress,
-        settings.batch_seconds,
+        extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns)), dataset, device,
+        progress, settings.batch_seconds,
     )  # fmt: skip
     progress.finish()
     return found

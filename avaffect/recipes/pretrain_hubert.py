@@ -20,6 +20,7 @@ from avaffect.evaluation.clustering import effective_rank
 from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
 from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.modality import chosen_streams
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
@@ -58,7 +59,8 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
-        dataset = _dataset(settings, stores, unit_stores, objective.encoder.streams)
+        streams = chosen_streams(objective.encoder, None, stores)
+        dataset = _dataset(settings, stores, unit_stores, streams)
         batches = _batches(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
         outcome = train(objective, batches, settings, run, fabric, progress)
@@ -98,8 +100,9 @@ def _rank(
     loss."""
     some = seeds.generator(settings.seed, "rank").permutation(len(dataset))[:RANK_UTTERANCES]
     encoder = objective.encoder.eval()
+    encoder_streams = tuple(name for name in dataset.columns if name in encoder.streams)
     pooled = extraction.pooled_means(
-        extraction.wrap_encoder(encoder, None, {}),
+        extraction.wrap_encoder(encoder, None, {}, encoder_streams),
         dataset.subset(np.sort(some)),
         next(encoder.parameters()).device,
         progress,

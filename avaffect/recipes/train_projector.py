@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from avaffect.objectives.projector import ProjectorTraining
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.extract import standardise_by
 from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
+from avaffect.recipes.modality import chosen_streams, gives_frames, leave_out_words
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -53,12 +55,19 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         return
     utterances = labelled_utterances(stores, settings, progress)
     utterances = _in_split(utterances, settings)
-    utterances.check_classes(str(settings.media[0]))
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
+    streams = chosen_streams(encoder, settings.modality, stores)
+    shown = gives_frames(encoder, stores, utterances.ids, streams)
+    if not shown.all():
+        progress.warn(leave_out_words(shown, utterances.ids, streams))
+        utterances = utterances.chosen(shown)
+    utterances.check_classes(str(settings.media[0]))
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))
-    batches, pooled = _batches(settings, stores, utterances, encoder, projector, progress)
+    labels = {settings.label: utterances.targets}
+    dataset = dataset_of(stores, utterances.ids, streams, labels=labels, seed=settings.seed)
+    batches, pooled = _batches(settings, stores, dataset, encoder, projector, progress)
     objective = ProjectorTraining(
         projector,
         settings.label,
@@ -100,7 +109,7 @@ def _save(
         trained,
         model=registry.describe(projector),
         labels={settings.label: list(utterances.classes)},
-        preprocessing={"layer": settings.layer},
+        preprocessing={"layer": settings.layer, "modality": settings.modality},
         normalisation={"statistics": settings.statistics},
         provenance=made,
         metrics=metrics,
@@ -172,14 +181,12 @@ def _weights(settings: TrainProjectorSettings) -> dict[str, float]:
 def _batches(
     settings: TrainProjectorSettings,
     stores: list[Store],
-    utterances: LabelledUtterances,
+    dataset: Dataset,
     encoder: Encoder,
     projector: Projector,
     progress: Progress,
 ) -> tuple[Batches, np.ndarray | None]:
     """Batches, and with a frozen encoder the pooled features that they are made of."""
-    labels = {settings.label: utterances.targets}
-    dataset = dataset_of(stores, utterances.ids, encoder.streams, labels=labels, seed=settings.seed)
     if settings.train_encoder:
         dataset.crop_s = settings.crop_seconds
         return (
@@ -190,17 +197,19 @@ def _batches(
     if settings.statistics == "source":
         standardise_by(projector, pooled, np.ones(len(pooled), dtype=bool))
     elif settings.statistics == "corpus":
-        pooled = _standardised_by_corpus(pooled, dataset)
-    return Vectors(POOLED, pooled, labels, settings.batch_utterances, settings.seed), pooled
+        pooled = _standardised_by_corpus(pooled, dataset.ids, stores)
+    return Vectors(POOLED, pooled, dataset.labels, settings.batch_utterances, settings.seed), pooled
 
 
-def _standardised_by_corpus(pooled: np.ndarray, dataset: Dataset) -> np.ndarray:
+def _standardised_by_corpus(
+    pooled: np.ndarray, ids: Sequence[str], stores: Sequence[Store]
+) -> np.ndarray:
     """Rows with mean 0 and deviation 1 within each store.
 
     `extract` does the same with the store's training part, unlabelled utterances included.
     """
     found = pooled.copy()
-    store_of = dataset.columns[next(iter(dataset.columns))].store_of
+    store_of = np.array([next(n for n, s in enumerate(stores) if i in s.rows) for i in ids])
     for number in np.unique(store_of):
         rows = pooled[store_of == number]
         deviation = rows.std(axis=0)
@@ -213,7 +222,7 @@ def _standardised_by_corpus(pooled: np.ndarray, dataset: Dataset) -> np.ndarray:
 def _pooled(
     settings: TrainProjectorSettings, dataset: Dataset, encoder: Encoder, progress: Progress
 ) -> np.ndarray:
-    extractor = extraction.wrap_encoder(encoder, settings.layer, {})
+    extractor = extraction.wrap_encoder(encoder, settings.layer, {}, tuple(dataset.columns))
     device = next(encoder.parameters()).device
     progress.start("features", len(dataset))
     pooled = extraction.pooled_means(extractor, dataset, device, progress, settings.batch_seconds)

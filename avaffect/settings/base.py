@@ -110,6 +110,22 @@ class Labelled:
     )
 
 
+MODALITIES = ("audio", "video", "av")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modal:
+    """Commands whose encoder may read several modalities."""
+
+    modality: str | None = option(
+        None,
+        "Use sound, pictures or both (av) of the recordings, where the encoder reads them; by "
+        "default all that is there.",
+        "--modality",
+        choices=MODALITIES,
+    )
+
+
 def semantic(settings: Any) -> dict[str, Any]:
     """The fields that affect the result, JSON-able, for provenance."""
     return {

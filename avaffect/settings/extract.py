@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Computing, argument, option
+from avaffect.settings.base import Computing, Modal, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings(Computing):
+class ExtractSettings(Modal, Computing):
     """An encoder gives features and their mean over time, a quantiser units, a projector
     embeddings, a named front-end (mfcc, logmel) its descriptors. Labels and all that is known of
     the utterances go along."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Labelled, argument, option
+from avaffect.settings.base import Labelled, Modal, argument, option
 from avaffect.settings.training import TrainingSettings
 
 MODES = ("fine-tuned", "frozen", "scratch")
@@ -14,7 +14,7 @@ SELECTIONS = ("ua", "accuracy", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(Labelled, TrainingSettings):
+class FinetuneSettings(Labelled, Modal, TrainingSettings):
     """Trains a head on an encoder, with the encoder (fine-tuned), without (frozen), or both from
     random weights (scratch). Trains on the split train, keeps the epoch that does best on
     development, and leaves test alone; with folds, each in turn.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Labelled, argument, option
+from avaffect.settings.base import Labelled, Modal, argument, option
 from avaffect.settings.training import TrainingSettings
 
 LOSSES = ("multi-similarity", "triplet", "angular", "circle", "cross-entropy")
@@ -13,7 +13,7 @@ STATISTICS = ("corpus", "source", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainProjectorSettings(Labelled, TrainingSettings):
+class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
     """SAAML's embedding projector (Eqs. 1-4): mean over time, two dense layers, Multi-Similarity
     loss plus weighted cross-entropy. `extract` with the checkpoint then gives the embeddings that
     `retrieve` compares.
