@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.dropout import Dropout
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.context import ContextEncoder
+from avaffect.models.encoder import Corruption, Frames
 from avaffect.models.gradient_reversal import scale_gradient
-from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
+from avaffect.models.transformer import TransformerConfiguration
 from avaffect.models.waveform import (
     PUBLISHED_CONVOLUTIONS,
     LogMelConvolution,
@@ -95,7 +94,7 @@ PRESETS: dict[str, HubertConfiguration] = {
 }
 
 
-class Hubert(Encoder):
+class Hubert(ContextEncoder):
     """Frames at 50 Hz from 16 kHz waveforms.
 
     A waveform of S samples gives 1 + (S - 400) // 320 frames, none when it is shorter than 400.
@@ -105,23 +104,17 @@ class Hubert(Encoder):
     rate_hz = 50.0
 
     def __init__(self, configuration: HubertConfiguration) -> None:
-        super().__init__()
         c = configuration
-        self.configuration = c
-        self.dim = c.transformer.dim
-        self.feature_extractor: WaveformConvolutions | LogMelConvolution
+        front_end: WaveformConvolutions | LogMelConvolution
         if c.front_end == "waveform":
-            self.feature_extractor = WaveformConvolutions(c.conv_layers, c.conv_norm, c.conv_bias)
+            front_end = WaveformConvolutions(c.conv_layers, c.conv_norm, c.conv_bias)
         elif c.front_end == "logmel":
-            self.feature_extractor = LogMelConvolution(c.conv_layers[0][0])
+            front_end = LogMelConvolution(c.conv_layers[0][0])
         else:
             raise ValueError(f"front_end {c.front_end!r}: expected 'waveform' or 'logmel'")
-        self.feature_dim = self.feature_extractor.dim
-        self.layer_norm = nn.LayerNorm(self.feature_dim)
-        self.post_extract_proj = nn.Linear(self.feature_dim, self.dim)
-        self.input_dropout = Dropout(c.input_dropout)
-        self.mask_emb = nn.Parameter(torch.rand(self.dim))
-        self.encoder = TransformerEncoder(c.transformer)
+        super().__init__(front_end.dim, c.transformer, c.input_dropout, c.transformer.dim)
+        self.configuration = c
+        self.feature_extractor = front_end
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
@@ -140,16 +133,3 @@ class Hubert(Encoder):
         features = scale_gradient(features, self.configuration.feature_grad_mult)
         frames = Frames(features, self.feature_extractor.frame_count(lengths))
         return Frames(features * frames.valid[..., None], frames.lengths)
-
-    def contextualise(
-        self, features: Frames, mask: Tensor | None = None, layer: int | None = None
-    ) -> Frames:
-        """See Encoder."""
-        x = self.input_dropout(self.post_extract_proj(self.layer_norm(features.values)))
-        if mask is not None:
-            x = torch.where(mask[..., None], self.mask_emb.to(x.dtype), x)
-        return Frames(self.encoder(x, features.valid, layer).float(), features.lengths)
-
-    def forward(self, batch: Batch, layer: int | None = None) -> Frames:
-        """Frames of the last layer, or raw output of layer 1, 2, … (UsageError past the last)."""
-        return self.contextualise(self.features(batch), layer=layer)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from avaffect.core.errors import DataError
+from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
 from avaffect.models.heads import (
     Head,
     HeadConfiguration,
@@ -24,6 +25,7 @@ Description = dict[str, Any]
 
 _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "hubert": lambda c: Hubert(HubertConfiguration.from_dict(c)),
+    "avhubert": lambda c: AVHubert(AVHubertConfiguration.from_dict(c)),
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
     "head": lambda c: Head(HeadConfiguration(**c)),
@@ -32,6 +34,7 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
 
 _NAMES = {
     Hubert: "hubert",
+    AVHubert: "avhubert",
     Quantiser: "quantiser",
     Projector: "projector",
     Head: "head",

@@ -24,10 +24,19 @@ def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The parameter `name` (float32), spelled as in the published state dict."""
+    """The parameter or buffer `name` (float32), spelled as in the published state dict."""
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
     u = uniform(name, shape)
     s = 2.0 * u - 1.0
-    if name.endswith("weight_g"):
+    prelu = "relu" in name or name.endswith("frontend3D.2.weight")
+    if name.endswith("running_var"):
+        value = 0.5 + u
+    elif name.endswith("running_mean"):
+        value = 0.1 * s
+    elif len(shape) == 1 and prelu:
+        value = 0.25 + 0.1 * s
+    elif name.endswith("weight_g"):
         value = 1.0 + 0.2 * s
     elif name.endswith("mask_emb"):
         value = u
@@ -44,3 +53,16 @@ def waveform(batch: int, samples: int) -> np.ndarray:
     b = np.arange(batch)[:, None]
     noise = 2.0 * uniform("input.wave", (batch, samples)) - 1.0
     return (0.5 * np.sin(0.02 * (1 + b) * n + 1e-5 * n * n) + 0.2 * noise).astype(np.float32)
+
+
+def audio(batch: int, frames: int) -> np.ndarray:
+    """(batch, 104, frames) float32: what AV-HuBERT's audio branch projects."""
+    return (1.7 * (2.0 * uniform("input.audio", (batch, 104, frames)) - 1.0)).astype(np.float32)
+
+
+def video(batch: int, frames: int, size: int = 88) -> np.ndarray:
+    """(batch, 1, frames, size, size) float32: standardised pictures, waves under noise."""
+    noise = 2.0 * uniform("input.video", (batch, 1, frames, size, size)) - 1.0
+    b, _, t, h, w = np.ogrid[:batch, :1, :frames, :size, :size]
+    waves = np.sin(0.07 * h * (1 + 0.1 * t) + 0.05 * w * (1 + b))
+    return (waves + 0.5 * noise).astype(np.float32)

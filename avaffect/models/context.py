@@ -1,0 +1,50 @@
+"""What HuBERT and AV-HuBERT do with their local features, under the published parameter names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.models.dropout import Dropout
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
+
+
+class ContextEncoder(Encoder):
+    """Local features, normalised and projected, then a Transformer. Subclasses give `features`.
+
+    `mask_emb` (mask_dim,) stands in for what a pretext task hides: a projected frame where mask_dim
+    is the Transformer's dim, else whatever the subclass puts it in place of.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        transformer: TransformerConfiguration,
+        input_dropout: float,
+        mask_dim: int,
+    ) -> None:
+        super().__init__()
+        self.dim = transformer.dim
+        self.feature_dim = feature_dim
+        self.layer_norm = nn.LayerNorm(feature_dim)
+        self.post_extract_proj = nn.Linear(feature_dim, self.dim)
+        self.input_dropout = Dropout(input_dropout)
+        self.mask_emb = nn.Parameter(torch.rand(mask_dim))
+        self.encoder = TransformerEncoder(transformer)
+
+    def contextualise(
+        self, features: Frames, mask: Tensor | None = None, layer: int | None = None
+    ) -> Frames:
+        """See Encoder. ValueError for a mask where `mask_emb` is no projected frame."""
+        x = self.input_dropout(self.post_extract_proj(self.layer_norm(features.values)))
+        if mask is not None:
+            if len(self.mask_emb) != self.dim:
+                raise ValueError("this encoder hides its inputs (Corruption), not its features")
+            x = torch.where(mask[..., None], self.mask_emb.to(x.dtype), x)
+        return Frames(self.encoder(x, features.valid, layer).float(), features.lengths)
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Frames:
+        """Frames of the last layer, or raw output of layer 1, 2, … (UsageError past the last)."""
+        return self.contextualise(self.features(batch), layer=layer)
