@@ -5,27 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Common, argument, option
+from avaffect.settings.base import MODALITIES, Common, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
-    """CORPUS is emodb, ravdess or cremad with the folder that it was unpacked into, or `table` with
-    anybody's CSV or TSV file. Labels, speakers and sessions come from file names and the corpora's
-    own tables. A file that does not fit is left out, counted and named; --strict stops instead.
+    """CORPUS is emodb, ravdess, cremad, msp-improv, voxceleb2, lrs3 or grid with the folder that it
+    was unpacked into, or `table` with anybody's CSV or TSV file. Labels, speakers and sessions come
+    from file names and the corpora's own tables. A file that does not fit is left out, counted and
+    named; --strict stops instead.
 
     The options that name columns are for `table` alone.
     """
 
-    corpus: str = argument("emodb, ravdess, cremad or table.")
+    corpus: str = argument("emodb, ravdess, cremad, msp-improv, voxceleb2, lrs3, grid or table.")
     source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
     tables: Path | None = option(
         None,
-        "Where emodb's or cremad's own tables lie, if not in DIR.",
+        "Where the corpus's own tables lie, if not in DIR (emodb, cremad, msp-improv, voxceleb2).",
         "--tables",
         role="input",
         metavar="DIR",
     )
+    modality: str | None = option(
+        None,
+        "Name the sound files, the films or both (av) of the clips; by default all that is there "
+        "(ravdess, cremad, msp-improv, voxceleb2, grid).",
+        "--modality",
+        choices=MODALITIES,
+    )
+    languages: Path | None = option(
+        None,
+        "Which language is spoken in which clip, or the clips to keep (voxceleb2).",
+        "--languages",
+        role="input",
+        metavar="FILE",
+    )
+    language: str | None = option(
+        None, "Keep the clips of one language, as --languages spells it.", "--language",
+        metavar="NAME",
+    )  # fmt: skip
     strict: bool = option(
         False, "Stop at anything that would be left out.", "--strict", role="runtime"
     )

@@ -1,17 +1,29 @@
-"""Corpus adapters: each turns a folder or a table into items of one spelling; one file each."""
+"""Corpus adapters: each turns a folder or a table into items of one spelling; one file each.
+
+An adapter is a module with its NAME, the OPTIONS of `manifest` that it reads besides the folder,
+and read(settings) -> Corpus.
+"""
 
 from __future__ import annotations
 
 from avaffect.core.errors import UsageError
-from avaffect.data.corpora import cremad, emodb, ravdess, table
+from avaffect.data.corpora import (
+    cremad,
+    emodb,
+    grid,
+    lrs3,
+    msp_improv,
+    ravdess,
+    table,
+    voxceleb2,
+)
 from avaffect.data.corpora.common import Corpus
 from avaffect.settings.manifest import ManifestSettings
 
-NAMES = (emodb.NAME, ravdess.NAME, cremad.NAME, "table")
-TABLE_OPTIONS = (
-    "media_column", "video_column", "id_column", "speaker", "session", "split", "start", "end",
-    "label", "scalar", "field", "map", "prefix", "no_check_media", "root",
-)  # fmt: skip
+ADAPTERS = {
+    adapter.NAME: adapter
+    for adapter in (emodb, ravdess, cremad, msp_improv, voxceleb2, lrs3, grid, table)
+}
 
 
 def read(settings: ManifestSettings) -> Corpus:
@@ -20,22 +32,11 @@ def read(settings: ManifestSettings) -> Corpus:
     Raises UsageError for an unknown corpus or an option that it does not read, DataError where
     the folder or the table is not what it should be.
     """
-    name = settings.corpus
-    if name not in NAMES:
-        raise UsageError(f"no corpus {name!r}: there are {', '.join(NAMES)}")
-    if name == "table":
-        _refuse(settings, ("tables",))
-        return table.read(settings)
-    if name == ravdess.NAME:
-        _refuse(settings, (*TABLE_OPTIONS, "tables"))
-        return ravdess.read(settings.source)
-    _refuse(settings, TABLE_OPTIONS)
-    adapter = emodb if name == emodb.NAME else cremad
-    return adapter.read(settings.source, settings.tables)
-
-
-def _refuse(settings: ManifestSettings, options: tuple[str, ...]) -> None:
-    for option in options:
-        if getattr(settings, option) not in (None, (), False):
+    adapter = ADAPTERS.get(settings.corpus)
+    if adapter is None:
+        raise UsageError(f"no corpus {settings.corpus!r}: there are {', '.join(ADAPTERS)}")
+    for option in sorted({o for other in ADAPTERS.values() for o in other.OPTIONS}):
+        if option not in adapter.OPTIONS and getattr(settings, option) not in (None, (), False):
             flag = "--" + option.removesuffix("_column").replace("_", "-")
             raise UsageError(f"{flag} means nothing for {settings.corpus}; leave it out")
+    return adapter.read(settings)

@@ -19,6 +19,7 @@ from avaffect.data.manifest import Item
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".flv")
 SUFFIXES = AUDIO_SUFFIXES + VIDEO_SUFFIXES
+KINDS = {"audio": "a sound file", "video": "a film"}
 DELIMITERS = (",", "\t", ";", "|")
 LFS_POINTER = b"version https://git-lfs"
 
@@ -32,7 +33,7 @@ class Corpus:
 
     root      the folder that media paths are relative to
     labels    name -> {"kind": class | scalar | distribution, "classes": [...]}
-    files     media files that items name, relative to root
+    files     files that items were made from, media above all, relative to root
     tables    the corpus's own tables that were read
     lost      reason -> names of files or rows that should have become items
     left_out  reason -> names of what the adapter leaves out on purpose
@@ -73,10 +74,13 @@ class Clip:
 Parse = Callable[[PurePosixPath], Clip | str | None]
 
 
-def by_names(corpus: Corpus, parse: Parse, example: str, full_name: str) -> Corpus:
+def by_names(
+    corpus: Corpus, parse: Parse, example: str, full_name: str, modality: str | None = None
+) -> Corpus:
     """Fill `corpus` from the file names under its root, in sorted order of the clips.
 
-    Raises DataError, saying what was looked for, where no file fits.
+    modality: None or av, whatever there is of a clip; audio, its sound file; video, its film. A
+    clip without is left out. Raises DataError, saying what was looked for, where no file fits.
     """
     clips: dict[str, Clip] = {}
     forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -92,14 +96,22 @@ def by_names(corpus: Corpus, parse: Parse, example: str, full_name: str) -> Corp
     if not clips:
         raise DataError(
             f"{corpus.root} holds no recordings of {full_name}: looked there and in its folders "
-            f"for files named like {example}"
+            f"for files named like {example}; found {_found(corpus)}"
         )
     for key in sorted(clips):
-        media, unused = _choose(forms[key])
+        media, unused = _choose(forms[key], modality)
+        if media is None:
+            corpus.left_out[f"without {KINDS[modality]}"].append(key)
+            continue
         corpus.files += [media] if isinstance(media, str) else list(media.values())
         if unused:
             corpus.left_out["the same clip again, in another format or place"] += unused
         corpus.items.append({"id": f"{corpus.name}_{key}", "media": media, **clips[key].item})
+    if not corpus.items:
+        raise DataError(
+            f"{corpus.root}: none of {full_name}'s {len(clips)} clips there has "
+            f"{KINDS[modality]}; leave --modality {modality} out"
+        )
     return corpus
 
 
@@ -118,6 +130,8 @@ def find_table(name: str, *folders: Path | None) -> Path | None:
     for folder in folders:
         if folder is None:
             continue
+        if (folder / name).is_file():
+            return folder / name
         found = next((f for f in _walk(folder) if f.name == name), None)
         if found is not None:
             return folder / found
@@ -127,8 +141,9 @@ def find_table(name: str, *folders: Path | None) -> Path | None:
 def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, {column: text without outer blanks}) of a table with a row of column names.
 
-    Fields are separated by commas, tabs, semicolons or bars: by that which finds the columns.
-    Raises DataError naming the file, and the column that is not there or is there twice.
+    Blanks around the names of columns count as little as those around texts. Fields are separated
+    by commas, tabs, semicolons or bars: by that which finds the columns. Raises DataError naming
+    the file, and the column that is not there or is there twice.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table")
@@ -136,7 +151,9 @@ def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, s
         with path.open(encoding="utf-8-sig", newline="") as stream:
             delimiter = _delimiter(path, stream.readline(), columns)
             stream.seek(0)
-            for row in (reader := csv.DictReader(stream, delimiter=delimiter, strict=True)):
+            reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            for row in reader:
                 if None in row:
                     raise DataError(
                         f"{path}, line {reader.line_num}: more fields than the first line names "
@@ -159,7 +176,9 @@ def _delimiter(path: Path, line: str, columns: list[str]) -> str:
     """The delimiter under which the first line names all columns."""
     if not line.strip():
         raise DataError(f"{path} is empty: its first line must name the columns")
-    readings = {d: next(csv.reader([line], delimiter=d)) for d in DELIMITERS}
+    readings = {
+        d: [name.strip() for name in next(csv.reader([line], delimiter=d))] for d in DELIMITERS
+    }
     delimiter = max(DELIMITERS, key=lambda d: (len(set(columns) & set(readings[d])), d == ","))
     there = Counter(readings[delimiter])
     for name in columns:
@@ -170,6 +189,16 @@ def _delimiter(path: Path, line: str, columns: list[str]) -> str:
         if there[name] > 1:
             raise DataError(f"{path} has {there[name]} columns called {name!r}; rename one")
     return delimiter
+
+
+def _found(corpus: Corpus) -> str:
+    """What a folder holds instead of the corpus."""
+    others = [name for reasons in (corpus.lost, corpus.left_out) for n in reasons.values()
+              for name in n]  # fmt: skip
+    if not others:
+        return "no sound and no film at all"
+    plural = "s" if len(others) > 1 else ""
+    return f"{len(others)} other{plural}, such as {others[0]}"
 
 
 def _size(path: Path) -> int | None:
@@ -230,7 +259,7 @@ def _is_pointer(path: Path) -> bool:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
 
 
-def _choose(forms: dict[str, list[str]]) -> tuple[Media, list[str]]:
+def _choose(forms: dict[str, list[str]], modality: str | None) -> tuple[Media | None, list[str]]:
     """The file, or the audio and video files, that stand for a clip; and those not needed."""
 
     def preference(name: str) -> tuple[int, int, str]:
@@ -239,7 +268,13 @@ def _choose(forms: dict[str, list[str]]) -> tuple[Media, list[str]]:
 
     audio = sorted(forms.get("audio", []), key=preference)
     film = sorted(forms.get("both", []), key=preference)
-    film += sorted(forms.get("video", []), key=preference)
+    silent = sorted(forms.get("video", []), key=preference)
+    if modality == "audio":
+        return (audio[0] if audio else None), audio[1:]
+    if modality == "video":
+        alone = silent + film
+        return (alone[0] if alone else None), alone[1:]
+    film += silent
     if audio and film:
         return {"audio": audio[0], "video": film[0]}, audio[1:] + film[1:]
     alone = audio or film

@@ -23,8 +23,10 @@ from avaffect.data.corpora.common import (
     read_rows,
     role_of,
 )
+from avaffect.settings.manifest import ManifestSettings
 
 NAME = "cremad"
+OPTIONS = ("tables", "modality")
 EXPECTED = 7442
 EMOTIONS = {
     "ANG": "anger",
@@ -70,17 +72,17 @@ VOTES = {"3": "votes", "1": "votes_voice", "2": "votes_face"}
 Facts = dict[str, dict[str, Any]]
 
 
-def read(folder: Path, tables: Path | None = None) -> Corpus:
-    """CREMA-D below `folder`; its tables from there or from `tables`, those that are there.
+def read(settings: ManifestSettings) -> Corpus:
+    """CREMA-D below a folder; its tables from there or from `tables`, those that are there.
 
     Labels: emotion (intended), intensity; from the tables perceived, perceived_voice and
     perceived_face (missing where raters tied) and the distributions votes, votes_voice, votes_face
     (counts of raters).
     """
-    corpus = Corpus(NAME, folder, {}, expected=EXPECTED)
+    corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
 
     def table(name: str, reader: Callable[[Path], Facts]) -> Facts:
-        path = find_table(name, folder, tables)
+        path = find_table(name, settings.source, settings.tables)
         if path is None:
             return {}
         corpus.tables.append(path)
@@ -101,7 +103,7 @@ def read(folder: Path, tables: Path | None = None) -> Corpus:
         key: {**perceived.get(key, {}), **votes.get(key, {})} for key in {*perceived, *votes}
     }
     parse = partial(_parse, stimuli, actors, ratings)
-    return by_names(corpus, parse, "1001_DFA_ANG_XX.wav", "CREMA-D")
+    return by_names(corpus, parse, "1001_DFA_ANG_XX.wav", "CREMA-D", settings.modality)
 
 
 def _parse(stimuli: Facts, actors: Facts, ratings: Facts, path: PurePosixPath) -> Clip | str | None:

@@ -20,8 +20,10 @@ from avaffect.data.corpora.common import (
     find_table,
     role_of,
 )
+from avaffect.settings.manifest import ManifestSettings
 
 NAME = "emodb"
+OPTIONS = ("tables",)
 EXPECTED = 535
 PERCEPTION_TABLE = "erkennung.txt"
 
@@ -56,22 +58,22 @@ PATTERN = re.compile(rf"(\d\d)([ab]\d\d)([{''.join(EMOTIONS)}])([a-z]?)")
 Perception = dict[str, dict[str, float]]
 
 
-def read(folder: Path, tables: Path | None = None) -> Corpus:
-    """EmoDB below `folder`; the perception test from there or from `tables`.
+def read(settings: ManifestSettings) -> Corpus:
+    """EmoDB below a folder; the perception test from there or from `tables`.
 
     Labels: emotion; recognised and natural, the percentages of listeners who recognised the emotion
     and who found it natural, where the perception test is there.
     """
-    table = find_table(PERCEPTION_TABLE, folder, tables)
+    table = find_table(PERCEPTION_TABLE, settings.source, settings.tables)
     perception = {} if table is None else _perception_test(table)
     labels: dict[str, dict] = {
         "emotion": {"kind": "class", "classes": emotion_classes(set(EMOTIONS.values()))}
     }
     if perception:
         labels |= {"recognised": {"kind": "scalar"}, "natural": {"kind": "scalar"}}
-    corpus = Corpus(
-        NAME, folder, labels, tables=[table] if table is not None else [], expected=EXPECTED
-    )
+    corpus = Corpus(NAME, settings.source, labels, expected=EXPECTED)
+    if table is not None:
+        corpus.tables.append(table)
     return by_names(corpus, partial(_parse, perception), "03a01Wa.wav", "EmoDB")
 
 

@@ -8,11 +8,13 @@ repetition, actor: 03-01-06-01-02-01-12.wav.
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from avaffect.data.corpora.common import Clip, Corpus, by_names, emotion_classes, role_of
+from avaffect.settings.manifest import ManifestSettings
 
 NAME = "ravdess"
+OPTIONS = ("modality",)
 EXPECTED = 1440
 EMOTIONS = {
     "01": "neutral",
@@ -29,8 +31,8 @@ STATEMENTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by 
 PATTERN = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 
 
-def read(folder: Path) -> Corpus:
-    """RAVDESS speech below `folder`. Labels: emotion, intensity.
+def read(settings: ManifestSettings) -> Corpus:
+    """RAVDESS speech below a folder. Labels: emotion, intensity.
 
     A clip's id leaves the modality out, so that it is the same for sound, film and both.
     """
@@ -38,8 +40,9 @@ def read(folder: Path) -> Corpus:
         "emotion": {"kind": "class", "classes": emotion_classes(set(EMOTIONS.values()))},
         "intensity": {"kind": "class", "classes": list(INTENSITIES.values())},
     }
-    corpus = Corpus(NAME, folder, labels, expected=EXPECTED)
-    return by_names(corpus, _parse, "03-01-06-01-02-01-12.wav", "RAVDESS")
+    corpus = Corpus(NAME, settings.source, labels, expected=EXPECTED)
+    example = "03-01-06-01-02-01-12.wav"
+    return by_names(corpus, _parse, example, "RAVDESS", settings.modality)
 
 
 def _parse(path: PurePosixPath) -> Clip | str | None:

@@ -15,6 +15,11 @@ from avaffect.data.labels import SPLITS
 from avaffect.data.manifest import Item
 from avaffect.settings.manifest import ManifestSettings
 
+NAME = "table"
+OPTIONS = (
+    "media_column", "video_column", "id_column", "speaker", "session", "split", "start", "end",
+    "label", "scalar", "field", "map", "prefix", "no_check_media", "root",
+)  # fmt: skip
 MISSING = ("", "na", "n/a", "nan", "null")
 # Keys of an item that have options or a meaning of their own.
 RESERVED = ("kind", "id", "media", "labels", "speaker", "session", "split", "start", "end")
