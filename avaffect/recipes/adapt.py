@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.data.schema import StreamSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
+from avaffect.models.encoder import Encoder
 from avaffect.models.heads import Head, HeadConfiguration
 from avaffect.objectives.adaptation import SAAML
-from avaffect.objectives.masked_prediction import MaskedPrediction
+from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.lineage import Lineage, trace_lineage
 from avaffect.recipes.modality import chosen_streams
@@ -79,15 +80,17 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         if lineage.quantiser is not None:
             _write_units(folder, lineage, drawn, settings, progress)
     fabric.barrier()
-    batches = _batches(settings, lineage, drawn, folder)
-    objective = _objective(settings, lineage, drawn, batches)
+    encoder, header = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
+    masking = encoders.masking_of(header, encoder)
+    batches = _batches(settings, lineage, drawn, encoder, folder)
+    objective = _objective(settings, lineage, drawn, encoder, masking, batches)
     progress.say(
         f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
         f"{drawn.pairs.shape[1]} draws, {len(batches.plan(0))} batches an epoch"
     )
     outcome = train(objective, batches, settings, run, fabric, progress)
     if fabric.global_rank == 0:
-        _save(settings, objective, outcome, lineage, drawn, made)
+        _save(settings, objective, outcome, lineage, drawn, made, masking)
         training.discard_state(settings.output)
         progress.say(_summary(settings.output, outcome.first, outcome.last))
     return settings.output
@@ -100,6 +103,7 @@ def _save(
     lineage: Lineage,
     drawn: Drawn,
     made: Provenance,
+    masking: Masking,
 ) -> None:
     pretraining = objective.pretraining
     encoders.save_encoder(
@@ -108,6 +112,7 @@ def _save(
         pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
         {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
         provenance=made,
+        pretext=asdict(masking),
         labels={drawn.label: list(drawn.classes)},
         metrics={"first": outcome.first, "last": outcome.last},
         labelled_speakers=sorted({*lineage.labelled_speakers, *drawn.speakers}),
@@ -137,7 +142,7 @@ def _write_units(
         output = _units_path(folder, role)
         if output.exists():
             continue
-        dataset = dataset_of(media, ids, extractor.streams)
+        dataset = dataset_of(media, ids, held_streams(media, extractor.streams))
         progress.start(f"units of the {role}", len(dataset))
         with store_writer(output, {}, streams={"units": spec}) as writer:
             for index, values in extraction.compute(
@@ -152,8 +157,9 @@ def _units_path(folder: Path, role: str) -> Path:
     return folder / f"units-{role}.h5"
 
 
-def _batches(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, folder: Path) -> Paired:
-    encoder, _ = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
+def _batches(
+    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder, folder: Path
+) -> Paired:
     # Checked over both roles: their pictures share batches.
     chosen_streams(encoder, None, [*lineage.query_media, *lineage.pool_media])
     units: dict[str, list[Store]] = {"query": [], "pool": []}
@@ -183,8 +189,10 @@ def _batches(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, folder: Pa
     )
 
 
-def _objective(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, batches: Paired) -> SAAML:
-    encoder, _ = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
+def _objective(
+    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder, masking: Masking,
+    batches: Paired,
+) -> SAAML:  # fmt: skip
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     emotion = Head(HeadConfiguration(encoder.dim, len(drawn.classes), HIDDEN))
     domain = Head(HeadConfiguration(encoder.dim, 2, HIDDEN))
@@ -192,7 +200,7 @@ def _objective(settings: AdaptSettings, lineage: Lineage, drawn: Drawn, batches:
     if "pt" not in settings.without:
         made = batches.queries.columns["units"].stores[0].streams["units"].made
         head = encoders.load_head(lineage.encoder, encoder, int(made["clusters"]))
-        pretraining = MaskedPrediction(encoder, head)
+        pretraining = MaskedPrediction(encoder, head, masking)
     return SAAML(
         encoder,
         drawn.label,

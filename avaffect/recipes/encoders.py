@@ -12,6 +12,7 @@ from avaffect.core.errors import DataError
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads import PredictionHead, PredictionHeadConfiguration
+from avaffect.objectives.masked_prediction import Masking
 from avaffect.training import checkpoint
 
 
@@ -48,6 +49,16 @@ def load_head(path: Path, encoder: Encoder, units: int) -> PredictionHead:
         )
     checkpoint.load_into(head, {name: tensors[name] for name in head.state_dict()}, path)
     return head
+
+
+def masking_kind(encoder: Encoder) -> str:
+    """ "feature" or "input": what of an encoder masked prediction can hide."""
+    return getattr(encoder.configuration, "masking", "feature")
+
+
+def masking_of(header: Header, encoder: Encoder) -> Masking:
+    """What the pre-training that made an encoder hid; the published figures where it is silent."""
+    return Masking(**header.get("pretext", {"kind": masking_kind(encoder)}))
 
 
 def save_encoder(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.dataset import dataset_of, held_streams
+from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store import Store
 from avaffect.models.encoder import Encoder
 
@@ -60,9 +60,17 @@ def gives_frames(
     encoder: Encoder, stores: Sequence[Store], ids: Sequence[str], streams: Sequence[str]
 ) -> np.ndarray:
     """(N,) bool: utterances of which the encoder makes at least one frame from these streams."""
-    dataset = dataset_of(stores, ids, streams)
-    lengths = {name: torch.from_numpy(dataset.steps(name)) for name in streams}
-    return (encoder.frame_count(lengths) > 0).numpy()
+    return frame_counts(encoder, dataset_of(stores, ids, streams)) > 0
+
+
+def frame_counts(encoder: Encoder, dataset: Dataset) -> np.ndarray:
+    """(N,) frames that the encoder makes of each utterance, uncropped."""
+    lengths = {
+        name: torch.from_numpy(dataset.steps(name))
+        for name in encoder.streams
+        if name in dataset.columns
+    }
+    return encoder.frame_count(lengths).numpy()
 
 
 def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]) -> str:

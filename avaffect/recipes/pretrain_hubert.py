@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from avaffect.core import seeds
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.data.statistics import combined, in_channels
 from avaffect.data.store import Store
 from avaffect.evaluation.clustering import effective_rank
-from avaffect.models.hubert import PRESETS, Hubert
+from avaffect.models import avhubert, hubert
+from avaffect.models.avhubert import AVHubert
+from avaffect.models.encoder import Encoder
+from avaffect.models.hubert import Hubert
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
 from avaffect.recipes import common, encoders, extraction, training
-from avaffect.recipes.modality import chosen_streams
+from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
-# Two frames: the least of which one can be masked.
-SHORTEST_S = 0.06
+# The least of which one can be masked.
+FEWEST_FRAMES = 2
 
 
 def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILENT) -> None:
@@ -54,13 +59,18 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     )
     if training.is_done(settings, made, progress, "pre-train an encoder"):
         return
-    objective = _objective(settings, clusters, quantiser)
+    objective = _objective(settings, stores, clusters, quantiser, progress)
     lineage = _labelled_speakers(settings.init, quantiser)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
         streams = chosen_streams(objective.encoder, None, stores)
         dataset = _dataset(settings, stores, unit_stores, streams)
+        if not (frame_counts(objective.encoder, dataset) >= FEWEST_FRAMES).any():
+            raise DataError(
+                f"{settings.media[0]}: every utterance is empty or too short for a frame to be "
+                "masked"
+            )
         batches = _batches(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
         outcome = train(objective, batches, settings, run, fabric, progress)
@@ -74,6 +84,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
             provenance=made,
             metrics=metrics,
             labelled_speakers=lineage,
+            pretext=asdict(objective.masking),
         )
         training.discard_state(settings.output)
         words = training.summary(settings.output, metrics, "masked")
@@ -143,13 +154,18 @@ def _check_same_units(init: Path, quantiser: Path | None) -> None:
 
 
 def _objective(
-    settings: PretrainHubertSettings, units: int, quantiser: Path | None
+    settings: PretrainHubertSettings,
+    stores: Sequence[Store],
+    units: int,
+    quantiser: Path | None,
+    progress: Progress,
 ) -> MaskedPrediction:
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     if settings.init is None:
-        encoder = Hubert(PRESETS[settings.preset])
+        encoder = _new_encoder(settings, stores, progress)
     else:
         encoder = encoders.load_encoder(settings.init, torch.device("cpu"))[0]
+        _check_init(settings, encoder)
     fresh = settings.init is None or settings.reset_head
     if not fresh:
         _check_same_units(settings.init, quantiser)
@@ -161,8 +177,64 @@ def _objective(
     return MaskedPrediction(
         encoder,
         head,
-        Masking(settings.mask_probability, settings.mask_length),
+        _masking(settings, encoder, quantiser),
         {"unmasked": settings.unmasked_weight, "features_penalty": settings.features_penalty},
+    )
+
+
+def _new_encoder(
+    settings: PretrainHubertSettings, stores: Sequence[Store], progress: Progress
+) -> Encoder:
+    if settings.modality != "av":
+        return Hubert(hubert.PRESETS[settings.preset])
+    configuration = avhubert.PRESETS[settings.preset]
+    configuration = replace(configuration, masking=settings.masking or "feature")
+    found = combined(s.streams["face"].statistics for s in stores if "face" in s.streams)
+    if found is None:
+        progress.warn(
+            "no store knows the mean and deviation of its pictures: those of AV-HuBERT's mouths "
+            "are used"
+        )
+    else:
+        mean, std = in_channels(found, configuration.channels)
+        configuration = replace(configuration, face_mean=mean, face_std=std)
+    return AVHubert(configuration)
+
+
+def _check_init(settings: PretrainHubertSettings, encoder: Encoder) -> None:
+    """What is said of a new encoder must be true of the one that is continued."""
+    modality = "av" if "face" in encoder.streams else "audio"
+    if settings.modality not in (None, modality):
+        raise UsageError(
+            f"--modality {settings.modality}: {settings.init} reads {modality}; leave one out"
+        )
+    masking = encoders.masking_kind(encoder)
+    if settings.masking not in (None, masking):
+        raise UsageError(
+            f"--masking {settings.masking}: {settings.init} was made for {masking} masking, whose "
+            "embedding has another size"
+        )
+
+
+def _masking(settings: PretrainHubertSettings, encoder: Encoder, quantiser: Path | None) -> Masking:
+    dropout = settings.modality_dropout
+    if "face" not in encoder.streams:
+        if settings.masking == "input" or dropout:
+            raise UsageError("--masking input and --modality-dropout are for --modality av")
+        dropout = 0.0
+    elif dropout is None:
+        of_model = quantiser is not None and of_role(
+            artifacts.describe(quantiser).provenance, "model"
+        )
+        dropout = 0.5 if of_model else 0.0
+    return Masking(
+        settings.mask_probability,
+        settings.mask_length,
+        kind=encoders.masking_kind(encoder),
+        video_probability=settings.video_mask_probability,
+        video_span=settings.video_mask_length,
+        modality_dropout=dropout,
+        audio_dropout=settings.audio_dropout,
     )
 
 
@@ -188,10 +260,6 @@ def _dataset(
 
 def _batches(dataset: Dataset, settings: PretrainHubertSettings, progress: Progress) -> Bucketed:
     durations = dataset.batch_durations()
-    if not np.any(durations >= SHORTEST_S):
-        raise DataError(
-            f"{settings.media[0]}: every utterance is empty or too short for a frame to be masked"
-        )
     batches = Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
     plan = batches.plan(0)
     progress.say(

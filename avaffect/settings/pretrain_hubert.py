@@ -11,13 +11,14 @@ from avaffect.settings.base import argument, option
 from avaffect.settings.training import TrainingSettings
 
 PRESETS = ("nano", "tiny", "base", "large")
-MODALITIES = ("audio",)
+MODALITIES = ("audio", "av")
+MASKINGS = ("feature", "input")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainHubertSettings(TrainingSettings):
-    """Masked prediction of hidden units (HuBERT; SAAML Eq. 6). One command is one iteration: the
-    first on units of MFCC, the next on units of a layer of the model before.
+    """Masked prediction of hidden units (HuBERT, AV-HuBERT; SAAML Eq. 6). One command is one
+    iteration: the first on units of MFCC, the next on units of a layer of the model before.
 
     With --steps 0 the encoder is written as it was initialised: the control that every table of
     trained encoders needs."""
@@ -32,7 +33,10 @@ class PretrainHubertSettings(TrainingSettings):
         MISSING, "Stores of units, by `extract` with a quantiser.", "--units", role="input",
         metavar="UNITS.h5",
     )  # fmt: skip
-    modality: str = option("audio", "What the encoder reads.", "--modality", choices=MODALITIES)
+    modality: str | None = option(
+        None, "What a new encoder reads: audio (HuBERT, the default) or av (AV-HuBERT).",
+        "--modality", choices=MODALITIES,
+    )  # fmt: skip
     preset: str = option("base", "Size of a new encoder.", "--preset", choices=PRESETS)
     init: Path | None = option(
         None, "Continue from this encoder instead.", "--init", role="input",
@@ -44,8 +48,28 @@ class PretrainHubertSettings(TrainingSettings):
     split: str = option(
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
+    masking: str | None = option(
+        None,
+        "What is hidden of an AV-HuBERT: fused features (the default; SAAML, and AV-HuBERT's first "
+        "iterations) or sound and pictures apart (input; its last).",
+        "--masking",
+        choices=MASKINGS,
+    )
     mask_probability: float = option(0.8, "Share of frames in mask spans.", "--mask-probability")
     mask_length: int = option(10, "Frames of a mask span.", "--mask-length")
+    video_mask_probability: float = option(
+        0.3, "Of pictures, with --masking input.", "--video-mask-probability"
+    )
+    video_mask_length: int = option(5, "Of pictures, with --masking input.", "--video-mask-length")
+    modality_dropout: float | None = option(
+        None,
+        "How often one modality of a batch is missing: by default 0 on units of MFCC, 0.5 on units "
+        "of a model, as AV-HuBERT did.",
+        "--modality-dropout",
+    )
+    audio_dropout: float = option(
+        0.5, "How often it is then the sound that is missing.", "--audio-dropout"
+    )
     unmasked_weight: float = option(
         0.0, "Weight of the loss on frames that are not masked.", "--unmasked-weight"
     )
@@ -59,7 +83,15 @@ class PretrainHubertSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.mask_probability <= 1:
-            raise UsageError(f"--mask-probability {self.mask_probability}: between 0 and 1")
-        if self.mask_length < 1:
-            raise UsageError(f"--mask-length {self.mask_length}: it is 1 at least")
+        for name in ("mask_probability", "video_mask_probability"):
+            if not 0 < getattr(self, name) <= 1:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {getattr(self, name)}: above 0, and 1 at most")
+        for name in ("modality_dropout", "audio_dropout"):
+            if not 0 <= (getattr(self, name) or 0) <= 1:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {getattr(self, name)}: between 0 and 1")
+        for name in ("mask_length", "video_mask_length"):
+            if getattr(self, name) < 1:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {getattr(self, name)}: it is 1 at least")
