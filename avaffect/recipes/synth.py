@@ -1,4 +1,4 @@
-"""`synth`: a synthetic corpus of emotional voices."""
+"""`synth`: a synthetic corpus of talking faces, or of voices alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item
-from avaffect.data.synthetic import corpus
+from avaffect.data.synthetic import clip, corpus
 from avaffect.data.synthetic.corpus import Utterance
 from avaffect.recipes import common
 from avaffect.settings.base import semantic
@@ -45,16 +45,19 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
         neutral_fraction=neutral,
     )
     made = common.record("synth", settings, [])
-    whole = all((settings.folder / _media(utterance)).is_file() for utterance in planned)
+    files = [f for u in planned for f in (_media(settings, u), _traces(settings, u)) if f]
+    whole = all((settings.folder / file).is_file() for file in files)
     plan = f"render {len(planned)} utterances into {settings.folder}"
     _check_folder(settings)
     if common.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
         return
     settings.folder.mkdir(parents=True, exist_ok=True)
-    write_text(settings.folder / MARKER, _voices(settings) + "\n")
+    write_text(settings.folder / MARKER, _people(settings) + "\n")
     progress.start("synth", len(planned))
     written = Parallel(settings.jobs, return_as="generator")(
-        delayed(corpus.write)(utterance, settings.folder) for utterance in planned
+        # Speaker by speaker: a face is drawn once for all its neighbours.
+        delayed(_write)(utterance, settings)
+        for utterance in sorted(planned, key=_speaker)
     )
     for _ in written:
         progress.advance()
@@ -70,45 +73,72 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
         labels=labels,
         provenance=made,
     )
-    manifest.write(settings.output, header, [_item(u, label) for u in planned])
+    manifest.write(settings.output, header, [_item(settings, u, label) for u in planned])
     hours = sum(utterance.duration_s for utterance in planned) / 3600
     progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
 
 
-def _voices(settings: SynthSettings) -> str:
-    """All that the sound of an utterance depends on, besides its number."""
+def _write(utterance: Utterance, settings: SynthSettings) -> None:
+    write = clip.write if settings.modality == "av" else corpus.write
+    write(utterance, settings.folder)
+    if _has_traces(settings):
+        corpus.write_traces(utterance, settings.folder, settings.trace_rate)
+
+
+def _speaker(utterance: Utterance) -> str:
+    return utterance.speaker
+
+
+def _people(settings: SynthSettings) -> str:
+    """All that an utterance's recording depends on, besides its number."""
     facts = {k: v for k, v in semantic(settings).items() if k != "utterances"}
     return canonical_json(facts)
 
 
 def _check_folder(settings: SynthSettings) -> None:
-    """Sounds of another seed bear the same names: they are not mixed, and not replaced unasked."""
+    """Files of another seed bear the same names: they are not mixed, and not replaced unasked."""
     marker = settings.folder / MARKER
     if settings.folder.exists() and not settings.folder.is_dir():
-        raise DataError(f"{settings.folder} is a file; name a folder for the sounds")
+        raise DataError(f"{settings.folder} is a file; name a folder for the recordings")
     known = marker.read_text(encoding="utf-8").strip() if marker.exists() else None
-    if known not in (None, _voices(settings)) and not settings.force:
+    if known not in (None, _people(settings)) and not settings.force:
         raise OutputExistsError(
-            f"{settings.folder} holds the sounds of another corpus; name another folder, or "
+            f"{settings.folder} holds the recordings of another corpus; name another folder, or "
             "replace them with --force"
         )
 
 
-def _media(utterance: Utterance) -> Path:
-    return Path("wav") / f"{utterance.id}.wav"
+def _media(settings: SynthSettings, utterance: Utterance) -> Path:
+    return (clip if settings.modality == "av" else corpus).path_of(utterance)
 
 
-def _item(utterance: Utterance, label: str) -> Item:
+def _has_traces(settings: SynthSettings) -> bool:
+    """A pool's truth is kept from those who read its manifest."""
+    return settings.domain != POOL_DOMAIN
+
+
+def _traces(settings: SynthSettings, utterance: Utterance) -> Path | None:
+    return corpus.traces_path(utterance) if _has_traces(settings) else None
+
+
+def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
     labels: dict[str, str | float] = {label: utterance.emotion}
     if label == "emotion":
         labels |= {
             "arousal": round(utterance.arousal, 4),
             "valence": round(utterance.valence, 4),
         }
-    return {
+    item = {
         "id": utterance.id,
-        "media": _media(utterance).as_posix(),
+        "media": _media(settings, utterance).as_posix(),
         "speaker": utterance.speaker,
         "session": utterance.session,
         "labels": labels,
     }
+    traces = _traces(settings, utterance)
+    if traces is not None:
+        item["traces"] = traces.as_posix()
+    mishap = clip.mishap(utterance) if settings.modality == "av" else ""
+    if mishap:
+        item["mishap"] = mishap
+    return item

@@ -1,5 +1,7 @@
-"""Voices made from a seed: emotional speech-like recordings for a machine that has none.
+"""Talking faces made from a seed: emotional recordings for a machine that has none.
 
 `emotion` says what an emotion does to prosody, `speaker` who speaks, `score` what is said and when,
 `voice` turns a score into sound, `channel` records it, `corpus` plans and writes whole corpora.
+`expression` says what an emotion and speech do to a face, `identity` whose face it is, `head` and
+`features` draw it, `camera` films it, `clip` joins picture and sound in a file.
 """

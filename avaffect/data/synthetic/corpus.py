@@ -17,7 +17,8 @@ bands 0.44 / 0.38; the true pitch, timing and voice quality 0.86 / 0.79.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +111,11 @@ def render(utterance: Utterance) -> tuple[np.ndarray, int]:
 
     Its length is `duration_s` to the nearest 5 ms frame.
     """
-    performance = perform(utterance)
+    return record(utterance, perform(utterance))
+
+
+def record(utterance: Utterance, performance: Performance) -> tuple[np.ndarray, int]:
+    """As `render`, of a performance that is there already."""
     random = generator(utterance.seed, utterance.id, "sound")
     dry = voice.synthesise(performance.parameters, random)
     recorder = channel.CHANNELS[utterance.domain]
@@ -122,11 +127,15 @@ def render(utterance: Utterance) -> tuple[np.ndarray, int]:
 def write(utterance: Utterance, folder: Path) -> Path:
     """Render into `folder`/wav/ID.wav (PCM, 16 bits, mono); the path relative to `folder`."""
     recording, rate = render(utterance)
-    relative = Path("wav") / f"{utterance.id}.wav"
-    (folder / "wav").mkdir(parents=True, exist_ok=True)
     samples = np.rint(recording * 32767).astype(np.int16)
-    soundfile.write(folder / relative, samples, rate, subtype="PCM_16")
-    return relative
+    with whole_file(folder / path_of(utterance)) as temporary:
+        soundfile.write(temporary, samples, rate, subtype="PCM_16")
+    return path_of(utterance)
+
+
+def path_of(utterance: Utterance) -> Path:
+    """Where `write` puts an utterance."""
+    return Path("wav") / f"{utterance.id}.wav"
 
 
 def trajectory(utterance: Utterance, rate_hz: float) -> np.ndarray:
@@ -141,6 +150,35 @@ def trajectory(utterance: Utterance, rate_hz: float) -> np.ndarray:
         for dimension, mean in means.items()
     ]
     return np.clip(np.stack(traces, axis=1), -1, 1).astype(np.float32)
+
+
+def write_traces(utterance: Utterance, folder: Path, rate_hz: float) -> Path:
+    """Write `trajectory` to `folder`/traces/ID.csv: time (s), arousal, valence."""
+    relative = traces_path(utterance)
+    rows = (
+        f"{row / rate_hz:.6g},{arousal:.4f},{valence:.4f}\n"
+        for row, (arousal, valence) in enumerate(trajectory(utterance, rate_hz))
+    )
+    with whole_file(folder / relative) as temporary:
+        temporary.write_text("time,arousal,valence\n" + "".join(rows), encoding="ascii")
+    return relative
+
+
+def traces_path(utterance: Utterance) -> Path:
+    """Where `write_traces` puts an utterance's."""
+    return Path("traces") / f"{utterance.id}.csv"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path`, which is made, that becomes `path` at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def prosody(performance: Performance) -> Prosody:

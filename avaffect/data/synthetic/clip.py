@@ -1,0 +1,102 @@
+"""Talking faces as files: H.264 and AAC in mp4, sound and picture from one performance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from avaffect.core.seeds import generator
+from avaffect.data.synthetic import camera, corpus, expression, identity
+from avaffect.data.synthetic.corpus import Performance, Utterance
+from avaffect.data.synthetic.speaker import VOICES
+
+SOUND_BITS = 96_000
+# Formant factors halfway between the two kinds of voice: below it is the low one.
+LOW_VOICE_HZ = float(np.sqrt(VOICES[0][0] * VOICES[1][0]))
+
+
+def mishap(utterance: Utterance) -> str:
+    """What makes a clip harder than others of its domain: see `camera.mishap`."""
+    return camera.mishap(utterance.seed, utterance.id, camera.CAMERAS[utterance.domain])
+
+
+def face_of(utterance: Utterance, performance: Performance) -> identity.Face:
+    low_voice = performance.voice.pitch_hz < LOW_VOICE_HZ
+    return identity.face(utterance.seed, utterance.speaker, low_voice)
+
+
+def scene_of(utterance: Utterance) -> camera.Scene:
+    recorder = camera.CAMERAS[utterance.domain]
+    return camera.scene(
+        utterance.seed, utterance.id, utterance.session, recorder, utterance.duration_s
+    )
+
+
+def frame_times(utterance: Utterance, rate_hz: Fraction) -> np.ndarray:
+    """Seconds at which frames are taken: as many as fit the duration, to the nearest one."""
+    count = max(1, round(utterance.duration_s * rate_hz))
+    return np.arange(count) / float(rate_hz)
+
+
+def acting_of(
+    utterance: Utterance, performance: Performance, times: np.ndarray
+) -> expression.Acting:
+    return expression.acting(
+        utterance.seed, utterance.id, utterance.speaker, utterance.emotion, utterance.intensity,
+        corpus.EXPRESSIVENESS[utterance.domain], times, performance.course,
+        performance.parameters, performance.voice, performance.syllables,
+    )  # fmt: skip
+
+
+def write(utterance: Utterance, folder: Path) -> Path:
+    """Render into `folder`/video/ID.mp4; the path relative to `folder`."""
+    performance = corpus.perform(utterance)
+    view = scene_of(utterance)
+    times = frame_times(utterance, view.rate_hz)
+    acts = acting_of(utterance, performance, times)
+    random = generator(utterance.seed, utterance.id, "film")
+    frames = camera.film(view, face_of(utterance, performance), acts, random)
+    sound, sample_rate = corpus.record(utterance, performance)
+    with corpus.whole_file(folder / path_of(utterance)) as temporary:
+        encode(temporary, frames, view, sound, sample_rate)
+    return path_of(utterance)
+
+
+def path_of(utterance: Utterance) -> Path:
+    """Where `write` puts an utterance."""
+    return Path("video") / f"{utterance.id}.mp4"
+
+
+def encode(
+    path: Path, frames: Iterable[np.ndarray], view: camera.Scene, sound: np.ndarray,
+    sample_rate: int,
+) -> None:  # fmt: skip
+    """Write RGB frames and (samples,) float32 sound. Equal input gives equal bytes: one thread,
+    and neither dates nor versions in the file."""
+    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        # Without B-frames the first picture is shown at time zero, as the sound begins.
+        picture = container.add_stream(
+            "libx264", rate=view.rate_hz,
+            options={"preset": "veryfast", "crf": str(view.quality), "bf": "0", "threads": "1"},
+        )  # fmt: skip
+        picture.width, picture.height = view.size
+        picture.pix_fmt = "yuv420p"
+        voice = container.add_stream(
+            "aac", rate=sample_rate, layout="mono", options={"aac_coder": "fast"}
+        )
+        voice.bit_rate = SOUND_BITS
+        for stream in (picture, voice):
+            stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        for frame in frames:
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        container.mux(picture.encode(None))
+        block = av.AudioFrame.from_ndarray(sound[None, :], format="fltp", layout="mono")
+        block.sample_rate = sample_rate
+        container.mux(voice.encode(block))
+        container.mux(voice.encode(None))
