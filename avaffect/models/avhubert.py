@@ -80,6 +80,7 @@ PRESETS: dict[str, AVHubertConfiguration] = {
         face_size=48,
         crop_size=44,
         width=8,
+        activation="relu",
         feature_grad_mult=1.0,
         final_dim=64,
     ),
@@ -147,14 +148,13 @@ class AVHubert(ContextEncoder):
         self.register_buffer("face_std", torch.tensor(c.face_std), persistent=False)
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
-        """(B,) frames for lengths["face"] (B,) pictures and lengths["waveform"] (B,) samples, either
-        of which may be missing"""
+        """(B,) frames for "face" (B,) pictures and "waveform" (B,) samples; one may be missing."""
         nobody = torch.zeros_like(next(iter(lengths.values())))
         faces = lengths.get("face", nobody)
         return torch.where(faces > 0, faces, sound_frames(lengths.get("waveform", nobody)))
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """A random place of the faces, mirrored or not, the same for all pictures of an utterance."""
+        """Faces cropped at a random place and mirrored or not, alike throughout an utterance."""
         faces = batch.face
         if faces is None or faces.shape[1] == 0:
             return batch

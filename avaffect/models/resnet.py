@@ -93,7 +93,10 @@ class VideoResNet18(nn.Module):
                 nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
 
     def forward(self, pictures: Tensor, windows: Tensor) -> Tensor:
-        """pictures (P, C, H, W) standardised, windows (N, 5) see `clip_windows` -> (N, dim), N > 0"""
+        """pictures (P, C, H, W) standardised, windows (N, 5) as from `clip_windows` -> (N, dim)
+
+        N must not be 0.
+        """
         convolution, *rest = self.frontend3D
         # The convolution over time as a flat one over five pictures' channels: padding costs
         # nothing, and it takes half the time of the 3-D kernel on a CPU. Place -1 is the blank.

@@ -37,7 +37,7 @@ def to_channels(pictures: Tensor, channels: int) -> Tensor:
 
 
 def resize(pictures: Tensor, size: int) -> Tensor:
-    """(..., H, W, C) -> (..., size, size, C), bilinear; smoothed first where that makes it smaller."""
+    """(..., H, W, C) -> (..., size, size, C), bilinear, smoothed first where it gets smaller."""
     if pictures.shape[-3:-1] == (size, size):
         return pictures
     flat = pictures.reshape(-1, *pictures.shape[-3:])
