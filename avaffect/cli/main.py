@@ -19,7 +19,7 @@ from avaffect.core import errors
 
 # In the order of the work; the texts are all that `avaffect --help` needs.
 COMMANDS = {
-    "manifest": "List a corpus: media, labels, speakers (EmoDB, RAVDESS, CREMA-D, any table).",
+    "manifest": "List a corpus: media, labels, speakers (from EmoDB to VoxCeleb2, any table).",
     "synth": "Make a synthetic corpus of emotional voices.",
     "split": "Split a manifest by speaker or session, without leakage.",
     "select": "Keep the items of a manifest that match.",
@@ -38,6 +38,7 @@ COMMANDS = {
     "finetune": "Train a classifier on an encoder.",
     "predict": "Apply a classifier to a store.",
     "eval-class": "Score class predictions: accuracy, UA, F1, confusion.",
+    "gallery": "Draw queries beside what was retrieved for them.",
 }
 
 

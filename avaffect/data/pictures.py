@@ -107,6 +107,15 @@ def write_png(path: Path, picture: np.ndarray) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
+def is_picture(path: Path, picture: np.ndarray) -> bool:
+    """True where the file shows exactly this picture, (H, W) grey or (H, W, 3) RGB uint8."""
+    content = np.fromfile(path, dtype=np.uint8)
+    stored = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    if stored is not None and stored.ndim == 3 and stored.shape[2] == 3:
+        stored = stored[..., ::-1]
+    return stored is not None and np.array_equal(stored, picture)
+
+
 def _row(
     tiles: Sequence[Tile], title: str, title_width: int, left: int, full_width: int, tile: int
 ) -> np.ndarray:

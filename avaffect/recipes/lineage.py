@@ -41,7 +41,7 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
     Raises DataError naming the file that is missing, has changed, or does not fit the others; for a
     quantiser it names the commands that make units.
     """
-    stores = {role: _embedding_stores(manifest, role) for role in ("query", "pool")}
+    stores = {role: embedding_stores(manifest, role) for role in ("query", "pool")}
     projector = _projector([*stores["query"], *stores["pool"]])
     header = artifacts.describe(projector).header
     if encoder is None:
@@ -55,7 +55,7 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
     return Lineage(
         stores["query"],
         stores["pool"],
-        *(_media_of(stores[role]) for role in ("query", "pool")),
+        *(media_of(stores[role]) for role in ("query", "pool")),
         projector,
         encoder,
         _quantiser(encoder, encoder_header) if with_quantiser else None,
@@ -68,7 +68,11 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
     )
 
 
-def _embedding_stores(manifest: Manifest, role: str) -> list[Store]:
+def embedding_stores(manifest: Manifest, role: str) -> list[Store]:
+    """The stores that a retrieval manifest names as `role`: query or pool.
+
+    Raises DataError where it names none, or one is missing or has changed.
+    """
     references = manifest.header.get("stores", {}).get(role, [])
     if not references:
         raise DataError(f"{manifest.name} names no {role} store; make it with `avaffect retrieve`")
@@ -106,8 +110,11 @@ def _quantiser(encoder: Path, header: Header) -> Path:
         ) from error
 
 
-def _media_of(stores: list[Store]) -> list[Store]:
-    """The recordings behind embeddings, each store once."""
+def media_of(stores: list[Store]) -> list[Store]:
+    """The recordings behind embeddings, each store once.
+
+    Raises DataError where a store does not say what it was made of, or that is missing.
+    """
     found: dict[str, Store] = {}
     for store in stores:
         for parent in _parents(store, "media"):

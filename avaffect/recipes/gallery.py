@@ -1,0 +1,197 @@
+"""`gallery`: queries beside what was retrieved for them, as a picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data import manifest, pictures
+from avaffect.data.manifest import Item, Manifest
+from avaffect.data.pictures import Colour, Tile
+from avaffect.data.store import Store
+from avaffect.recipes import gold_labels
+from avaffect.recipes.lineage import embedding_stores, media_of
+from avaffect.settings.gallery import GallerySettings
+
+AGREES: Colour = (30, 150, 70)
+DIFFERS: Colour = (205, 50, 45)
+QUERY: Colour = (70, 100, 200)
+# Of a face_track's columns, the one that says where a frame's face came from; 0: there is none.
+SOURCE_COLUMN = 15
+ABSENT = 0
+SMALLEST_TILE, LARGEST_TILE, MOST_TILES = 32, 512, 4096
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One retrieved utterance; label: its true one, None where it is not known."""
+
+    identifier: str
+    similarity: float | None
+    label: str | None
+
+
+def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None:
+    """Draw a retrieval manifest's queries and what was retrieved for them.
+
+    Raises UsageError for impossible counts or an output that is no .png, DataError where the
+    manifest is none of retrieval or a store behind it is missing, OutputExistsError where the
+    output is there and looks otherwise.
+    """
+    _check(settings)
+    found = manifest.read(settings.retrieval, expect="retrieval")
+    if not found.items:
+        raise DataError(f"{found.name} names no query: there is nothing to draw")
+    stores = {role: embedding_stores(found, role) for role in ("query", "pool")}
+    media = {role: media_of(stores[role]) for role in stores}
+    gold = _gold(found, settings, stores["pool"])
+    rename = gold_labels.renaming(
+        found.header.get("provenance", {}).get("settings", {}).get("classes"), keep_others=True
+    )
+    items = choose_queries(found.items, settings.queries, settings.seed)
+    rows = []
+    compared: list[bool] = []
+    for item in items:
+        shown = _retrieved(found, item, gold, settings.retrieved)
+        tiles = [_tile(found, media["query"], item["query"], "", QUERY)]
+        for utterance in shown:
+            agrees = utterance.label and rename(utterance.label) == rename(item.get("label"))
+            colour = None if utterance.label is None else AGREES if agrees else DIFFERS
+            compared += [bool(agrees)] if colour is not None else []
+            caption = _caption(utterance)
+            tiles.append(_tile(found, media["pool"], utterance.identifier, caption, colour))
+        rows.append(tiles)
+    titles = [f"{item.get('label') or 'no label'}\n{item['query']}" for item in items]
+    picture = pictures.sheet(
+        rows, titles, tile=settings.tile, heading=_heading(found, bool(compared))
+    )
+    agreeing = f"; {sum(compared)} of {len(compared)} bear their query's label" if compared else ""
+    summary = f"{len(items)} queries, {sum(map(len, rows)) - len(rows)} retrieved{agreeing}"
+    _write(settings, picture, summary, progress)
+
+
+def choose_queries(items: list[Item], count: int, seed: int) -> list[Item]:
+    """`count` of the items, as evenly over their labels as can be, in the order of labels."""
+    by_label: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        by_label[str(item.get("label") or "")].append(item)
+    labels = gold_labels.in_order(by_label)
+    shuffled = {
+        label: [
+            by_label[label][place]
+            for place in seeds.generator(seed, "gallery", label).permutation(len(by_label[label]))
+        ]
+        for label in labels
+    }
+    longest = max(map(len, by_label.values()), default=0)
+    turns = [
+        (turn, label) for turn in range(longest) for label in labels if turn < len(shuffled[label])
+    ][:count]
+    return [
+        shuffled[label][turn] for turn, label in sorted(turns, key=lambda t: labels.index(t[1]))
+    ]
+
+
+def middle_frame(faces: np.ndarray, track: np.ndarray | None) -> np.ndarray | None:
+    """Of faces (T, H, W, C) the one nearest to the middle that is there; None where none is.
+
+    track (T, 16): the face_track of the same frames, where it is known.
+    """
+    there = np.arange(len(faces))
+    if track is not None and len(track) == len(faces):
+        there = np.flatnonzero(track[:, SOURCE_COLUMN] != ABSENT)
+    if not len(there):
+        return None
+    return faces[there[np.argmin(np.abs(there - (len(faces) - 1) / 2))]]
+
+
+def _check(settings: GallerySettings) -> None:
+    if settings.queries < 1 or settings.retrieved < 1:
+        raise UsageError("--queries and --retrieved are at least 1")
+    if settings.queries * (settings.retrieved + 1) > MOST_TILES:
+        raise UsageError(f"a picture of more than {MOST_TILES} faces is none to look at; ask for "
+                         "fewer --queries or --retrieved")  # fmt: skip
+    if not SMALLEST_TILE <= settings.tile <= LARGEST_TILE:
+        raise UsageError(f"--tile {settings.tile}: it is {SMALLEST_TILE} to {LARGEST_TILE} pixels")
+    if settings.output.is_dir():
+        raise UsageError(f"{settings.output} is a folder; name a file to write")
+    if settings.output.suffix.lower() != ".png":
+        raise UsageError(f"{settings.output}: a gallery is a PNG picture; name it .png")
+
+
+def _gold(found: Manifest, settings: GallerySettings, pool: list[Store]) -> gold_labels.Gold:
+    """The pool's labels: those given, else those that came along into its embeddings, if any."""
+    label = settings.label or found.header.get("settings", {}).get("label")
+    label = label or gold_labels.DEFAULT_LABEL
+    if settings.gold:
+        return gold_labels.read(settings.gold, label)
+    known = [s.path for s in pool if label in s.labels and s.labels[label].kind == "class"]
+    if settings.label is not None and not known:
+        raise DataError(f"{pool[0].path} has no label {label!r}; name GOLD that has with --gold")
+    return gold_labels.read(known, label)
+
+
+def _retrieved(found: Manifest, item: Item, gold: gold_labels.Gold, count: int) -> list[Shown]:
+    """The first `count` different utterances that were drawn for a query."""
+    drawn, similarity = item.get("pool"), item.get("similarity")
+    if not isinstance(drawn, list) or not isinstance(item.get("query"), str):
+        raise DataError(f"{found.name}: the query {item.get('query')} has no list of draws")
+    if not isinstance(similarity, list) or len(similarity) != len(drawn):
+        similarity = [None] * len(drawn)
+    first = dict(zip(reversed(drawn), reversed(similarity)))
+    return [Shown(name, first[name], gold.get(name)) for name in dict.fromkeys(drawn)][:count]
+
+
+def _caption(utterance: Shown) -> str:
+    similarity = "" if utterance.similarity is None else f"{utterance.similarity:.2f}"
+    return f"{' '.join(filter(None, (similarity, utterance.label)))}\n{utterance.identifier}"
+
+
+def _tile(
+    found: Manifest, media: list[Store], identifier: str, caption: str, colour: Colour | None
+) -> Tile:
+    store = next((store for store in media if identifier in store.rows), None)
+    if store is None:
+        names = ", ".join(str(store.path) for store in media)
+        raise DataError(f"{found.name} names {identifier}, which is not in {names}")
+    row = store.rows[identifier]
+    if "face" in store.streams:
+        track = store.read("face_track", row) if "face_track" in store.streams else None
+        frame = middle_frame(store.read("face", row), track)
+        if frame is not None:
+            return Tile(frame, caption, colour)
+    if "waveform" in store.streams and store.lengths("waveform")[row]:
+        return pictures.sound_tile(store.read("waveform", row), caption, colour)
+    return Tile(None, caption, colour)
+
+
+def _heading(found: Manifest, compared: bool) -> str:
+    temperature = found.header.get("settings", {}).get("temperature")
+    drawn = "" if temperature is None else f" at T = {temperature:g}"
+    frames = ". Frames: green, the query's label; red, another" if compared else ""
+    return f"Queries (blue) and what was retrieved for them{drawn}{frames}"
+
+
+def _write(
+    settings: GallerySettings, picture: np.ndarray, summary: str, progress: Progress
+) -> None:
+    output: Path = settings.output
+    if output.exists() and not settings.force:
+        if pictures.is_picture(output, picture):
+            progress.say(f"{output} is up to date")
+            return
+        raise OutputExistsError(
+            f"{output} exists and looks otherwise; name another output, or overwrite it with "
+            "--force"
+        )
+    if settings.dry_run:
+        progress.say(f"would draw {summary} into {output}")
+        return
+    pictures.write_png(output, picture)
+    progress.say(f"{output}: {summary}")
