@@ -99,7 +99,7 @@ class VideoResNet18(nn.Module):
         """
         convolution, *rest = self.frontend3D
         # The convolution over time as a flat one over five pictures' channels: padding costs
-        # nothing, and it takes half the time of the 3-D kernel on a CPU. Place -1 is the blank.
+        # nothing, and at width 64 a CPU takes half the time of the 3-D kernel. -1 is the blank.
         blank = pictures.new_zeros(1, *pictures.shape[1:])
         x = torch.cat([pictures, blank])[windows].flatten(1, 2)
         x = x.contiguous(memory_format=torch.channels_last)
