@@ -40,7 +40,7 @@ def streams_of(value: int | None) -> dict[str, np.ndarray]:
     track = np.zeros((count, 16), dtype=np.float32)
     frames[3:4] = value or 0
     track[3:4, 15] = 2
-    sound = np.zeros(800 if value is None else 0, dtype=np.int16)
+    sound = np.full(800 if value is None else 0, 1000, dtype=np.int16)
     return {"waveform": sound, "face": frames, "face_track": track}
 
 

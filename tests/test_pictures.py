@@ -105,6 +105,19 @@ def test_texts_are_spelled_in_signs_that_can_be_drawn(text, shown):
     assert found == shown if shown else found.endswith("A...") and len(found) < 40
 
 
+def test_headings_flow_over_lines():
+    text = "Queries and what was retrieved for them"
+    narrow = pictures._flowed(text, 100, pictures.HEADING_SCALE)
+    assert len(narrow) > 2 and " ".join(narrow) == text
+    widths = [pictures._text_width(line, pictures.HEADING_SCALE) for line in narrow]
+    assert max(widths) <= 100
+    assert pictures._flowed(text, 1000, pictures.HEADING_SCALE) == [text]
+    lone, wide = (sheet([[Tile(None)] * n], tile=80, heading=text) for n in (1, 5))
+    lines = len(pictures._flowed(text, 80, pictures.HEADING_SCALE))
+    step = pictures._line_height(pictures.HEADING_SCALE)
+    assert lone.shape[0] - wide.shape[0] == (lines - 1) * step
+
+
 def test_a_text_that_fits_is_not_shortened():
     text = "happiness 0.83"
     width = pictures._text_width(text)

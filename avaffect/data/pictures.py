@@ -58,9 +58,9 @@ def sheet(
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB: `rows` of tiles, `tile` pixels square, row i's title to its left.
 
-    Pictures keep their proportions. A text that does not fit ends in "..."; the lines of a title or
-    a caption are separated by line breaks. Raises ValueError where `titles` are not one per row or
-    none.
+    Pictures keep their proportions. A heading flows over as many lines as it needs; other texts
+    that do not fit end in "...", and separate their lines by line breaks. Raises ValueError where
+    `titles` are not one per row or none.
     """
     if titles and len(titles) != len(rows):
         raise ValueError(f"{len(titles)} titles for {len(rows)} rows")
@@ -162,7 +162,7 @@ def _rgb(picture: np.ndarray) -> np.ndarray:
 
 
 def _band(text: str, width: int, scale: float, left: int) -> np.ndarray:
-    lines = _lines(text)
+    lines = _flowed(text, width - left - MARGIN, scale)
     height = _line_height(scale)
     band = _empty(len(lines) * height + GAP, width)
     for number, line in enumerate(lines):
@@ -189,6 +189,21 @@ def _shortened(text: str, width: int, scale: float) -> str:
     while shown and _text_width(shown + "...", scale) > width:
         shown = shown[:-1].rstrip()
     return shown + "..." if shown else ""
+
+
+def _flowed(text: str, width: int, scale: float) -> list[str]:
+    """The lines of `text`, broken between words where they would be wider."""
+    found: list[str] = []
+    for line in _lines(text):
+        first, *words = line.split(" ")
+        found.append(first)
+        for word in words:
+            longer = f"{found[-1]} {word}"
+            if _text_width(longer, scale) <= width:
+                found[-1] = longer
+            else:
+                found.append(word)
+    return found
 
 
 def _drawable(text: str) -> str:
