@@ -160,7 +160,7 @@ def decode_sound(
     Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
     container declares) or outside (the part is not in the recording).
     """
-    _check_file(path)
+    check_file(path)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
     try:
@@ -174,7 +174,8 @@ def decode_sound(
         raise Unusable("unreadable", error.strerror or str(error)) from error
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raises Unusable where there is no file with bytes."""
     try:
         size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -199,7 +200,7 @@ def _decode(
         container.seek(max(target, 0), stream=stream)
     sink = _Sink(file, begin, end_s)
     clock = _Clock(zero_s, None if sought else 0.0)
-    packets = _Packets(container, stream)
+    packets = Packets(container, stream)
     resampler = _Resampler(sink)
     for frame in packets:
         gap, here = clock.place(frame)
@@ -216,12 +217,17 @@ def _decode(
         declared = declared_end(path, container, stream, zero_s)
         cut_off = packets.damaged_last or lacks_last_page(path, container)
         _check_end(sink, clock.position_s or 0.0, declared, end_s, cut_off)
+    check_damage(packets)
+    return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
+
+
+def check_damage(packets: Packets) -> None:
+    """Raises Unusable where too many packets could not be decoded."""
     if packets.damaged > max(1, DAMAGED_SHARE * packets.count):
         raise Unusable(
             "damaged",
             f"{packets.damaged} of {packets.count} packets cannot be decoded ({packets.word})",
         )
-    return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
 
 
 def _check_end(
@@ -245,7 +251,7 @@ def _check_end(
         raise Unusable("empty", "it holds no samples")
 
 
-class _Packets:
+class Packets:
     """Decoded frames of a stream, and what could not be decoded."""
 
     def __init__(self, container: Any, stream: Any) -> None:
@@ -254,7 +260,7 @@ class _Packets:
         self.damaged_last = False
         self.word = ""
 
-    def __iter__(self) -> Iterator[av.AudioFrame]:
+    def __iter__(self) -> Iterator[Any]:
         # Floats in a file may be no numbers; lossy codecs make none such.
         plain_float = self.stream.codec_context.codec.name.startswith(("pcm_f", "wavpack"))
         for packet in self.container.demux(self.stream):

@@ -86,7 +86,10 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
             _lay_label(file, name, label, values)
         for name, (stream, ragged) in sorted(contents.streams.items()):
             _lay_ragged(file, f"streams/{name}", ragged, stream.dtype, stream.shape)
-            file[f"streams/{name}"].attrs.update(stream.attributes())
+            attributes = stream.attributes()
+            if stream.statistics:
+                attributes["statistics"] = canonical_json(stream.statistics)
+            file[f"streams/{name}"].attrs.update(attributes)
             file.create_dataset(f"digest/{name}", data=ragged.digests)
         pooled_digests = {
             name: _lay_pooled(file, name, spec, blocks, len(contents.ids))

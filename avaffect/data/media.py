@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Generator, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from avaffect.core.hashing import content_id
 from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, Unusable, decode_sound
+from avaffect.data.faces.film import Faces, decode_faces
+from avaffect.data.faces.options import FaceOptions
+from avaffect.data.faces.samples import Samples
+from avaffect.data.faces.spool import Sums
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.schema import StreamSpec
 from avaffect.data.workers import ordered_map
 
-STREAMS = {"waveform": StreamSpec("waveform", "int16", float(SAMPLE_RATE))}
+WAVEFORM = StreamSpec("waveform", "int16", float(SAMPLE_RATE))
+# Frames of a recording for its preview: this many at least, and less than twice as many.
+SAMPLES = 5
+# What is counted of pictures, whether or not there are any.
+FACE_COUNTS = (
+    "face_frames", "faces_detected", "faces_tracked", "faces_interpolated", "faces_absent",
+    "frames_dropped", "frames_duplicated", "damaged_pictures",
+)  # fmt: skip
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """sound: whether it is wanted; faces: how, None where they are not."""
+
+    sound: bool = True
+    keep_silent: bool = False
+    faces: FaceOptions | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """One utterance to decode. spool: where its streams are written, one raw file for each."""
+    """One utterance to decode. sound, pictures: its recordings, None where it names none; spool:
+    where its streams are written, one raw file for each; samples: frames to keep for a preview."""
 
-    path: Path
+    sound: Path | None
+    pictures: Path | None
     start_s: float | None
     end_s: float | None
     spool: Path
-    keep_silent: bool
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """streams: name -> raw file of steps."""
-
-    streams: dict[str, Path]
-    duration_s: float
-    damaged_packets: int
-    filled_s: float
+    options: DecodingOptions
+    samples: int
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Why a recording gave no utterance. reason: a word or two to count by."""
+    """Why a recording gave no utterance, or no sound, or no face. reason: a word or two to count
+    by."""
 
     reason: str
     detail: str
@@ -47,11 +64,36 @@ class Lost:
         return f"{self.reason} ({self.detail})"
 
 
-def source_of(item: Item) -> str:
+@dataclass(frozen=True)
+class Decoded:
+    """streams: name -> raw file of steps; counts: of FACE_COUNTS; without_sound, without_face: why
+    a modality that was wanted is missing; sums, samples: of the faces."""
+
+    streams: dict[str, Path]
+    duration_s: float
+    damaged_packets: int
+    filled_s: float
+    counts: dict[str, int] = field(default_factory=dict)
+    without_sound: Lost | None = None
+    without_face: Lost | None = None
+    sums: Sums | None = None
+    samples: Samples | None = None
+
+
+def sound_of(item: Item) -> str:
     """The recording whose sound an item means, as the manifest names it; "" where none is named."""
+    return _named(item, "audio", "video")
+
+
+def pictures_of(item: Item) -> str:
+    """The recording whose pictures an item means, as the manifest names it; "" without one."""
+    return _named(item, "video")
+
+
+def _named(item: Item, *roles: str) -> str:
     media = item.get("media")
     if isinstance(media, dict):
-        media = media.get("audio", media.get("video"))
+        media = next((media[role] for role in roles if role in media), None)
     return media if isinstance(media, str) else ""
 
 
@@ -67,7 +109,7 @@ def seconds_of(item: Item, key: str) -> float | None:
 
 def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
     """Identity of the recordings that items name, by path and size: a changed one is noticed."""
-    sources = sorted({source_of(item) for item in items})
+    sources = sorted({source for item in items for source in (sound_of(item), pictures_of(item))})
     return content_id([[source, _size(manifest.folder / source)] for source in sources if source])
 
 
@@ -79,46 +121,114 @@ def _size(path: Path) -> int | None:
 
 
 def decode_items(
-    folder: Path, items: Iterable[Item], spool: Path, jobs: int, keep_silent: bool
-) -> Generator[Decoded | Lost, None, None]:
+    folder: Path, items: Iterable[Item], spool: Path, jobs: int, options: DecodingOptions,
+    previewed: Container[int] = (),
+) -> Generator[Decoded | Lost, None, None]:  # fmt: skip
     """Decode the items' recordings, in their order whatever the number of processes.
 
     folder: what media paths are relative to; spool: a folder for raw files, which the caller
-    removes as it goes. Few items are under way at once.
+    removes as it goes; previewed: rows of which frames are kept. Few items are under way at once.
     """
-    tasks = (_task(folder, item, spool / f"{n}", keep_silent) for n, item in enumerate(items))
+    tasks = (
+        _task(folder, item, spool / f"{row}", options, SAMPLES if row in previewed else 0)
+        for row, item in enumerate(items)
+    )
     yield from ordered_map(_decode, tasks, jobs, _crashed)
 
 
-def _task(folder: Path, item: Item, spool: Path, keep_silent: bool) -> Task | Lost:
+def _task(
+    folder: Path, item: Item, spool: Path, options: DecodingOptions, samples: int
+) -> Task | Lost:
     try:
         start_s, end_s = seconds_of(item, "start"), seconds_of(item, "end")
     except Unusable as error:
         return Lost(error.reason, error.detail)
-    source = source_of(item)
-    if not source:
+    sound, pictures = (
+        folder / source if source else None for source in (sound_of(item), pictures_of(item))
+    )
+    if sound is None and pictures is None:
         return Lost("missing", "the item names no recording")
-    return Task(folder / source, start_s, end_s, spool, keep_silent)
+    return Task(sound, pictures, start_s, end_s, spool, options, samples)
 
 
 def _decode(task: Task | Lost) -> Decoded | Lost:
     if isinstance(task, Lost):
         return task
-    waveform = task.spool.with_suffix(".waveform")
+    sound: Sound | Lost | None = None
+    faces: Faces | Lost | None = None
+    if task.options.sound:
+        sound = _attempt(_decode_sound, task)
+    # A file that was cut short is worth a repair: it is lost whole.
+    if task.options.faces is not None and not _truncated(sound):
+        faces = _attempt(_decode_faces, task)
+    waveform = _waveform(task)
+    if isinstance(sound, Sound) and not _truncated(faces):
+        found = faces if isinstance(faces, Faces) else None
+        return _joined({"waveform": waveform}, sound, found, None, faces)
+    waveform.unlink(missing_ok=True)
+    if isinstance(faces, Faces):
+        return _joined({}, None, faces, sound, None)
+    return _both_lost(sound, faces)
+
+
+def _truncated(result: Any) -> bool:
+    return isinstance(result, Lost) and result.reason == "truncated"
+
+
+def _attempt(decode: Callable[[Task], Result], task: Task) -> Result | Lost:
     try:
-        with waveform.open("wb") as file:
-            sound = decode_sound(task.path, file, task.start_s, task.end_s)
-        _check_level(task, sound)
+        return decode(task)
     except Unusable as error:
-        waveform.unlink()
         return Lost(error.reason, error.detail)
-    duration_s = sound.samples / SAMPLE_RATE
-    return Decoded({"waveform": waveform}, duration_s, sound.damaged, sound.filled_s)
 
 
-def _check_level(task: Task, sound: Sound) -> None:
-    if sound.peak <= SILENT_PEAK and not task.keep_silent:
+def _waveform(task: Task) -> Path:
+    return task.spool.with_suffix(".waveform")
+
+
+def _decode_sound(task: Task) -> Sound:
+    if task.sound is None:
+        raise Unusable("no sound", "the item names no recording of it")
+    with _waveform(task).open("wb") as file:
+        sound = decode_sound(task.sound, file, task.start_s, task.end_s)
+    if sound.peak <= SILENT_PEAK and not task.options.keep_silent:
         raise Unusable("silent", f"its largest sample is {sound.peak} of 32768")
+    return sound
+
+
+def _decode_faces(task: Task) -> Faces:
+    if task.pictures is None:
+        raise Unusable("no picture", "the item names no recording of it")
+    assert task.options.faces is not None
+    return decode_faces(
+        task.pictures, task.spool, task.options.faces, task.start_s, task.end_s, task.samples
+    )
+
+
+def _joined(
+    streams: dict[str, Path], sound: Sound | None, faces: Faces | None, no_sound: Any, no_face: Any
+) -> Decoded:
+    sound_s = sound.samples / SAMPLE_RATE if sound else 0.0
+    return Decoded(
+        {**streams, **(faces.streams if faces else {})},
+        max(sound_s, faces.seconds if faces else 0.0),
+        sound.damaged if sound else 0,
+        sound.filled_s if sound else 0.0,
+        faces.counts if faces else {},
+        no_sound if isinstance(no_sound, Lost) else None,
+        no_face if isinstance(no_face, Lost) else None,
+        faces.sums if faces else None,
+        faces.samples if faces else None,
+    )
+
+
+def _both_lost(sound: Any, faces: Any) -> Lost:
+    lost = [result for result in (sound, faces) if isinstance(result, Lost)]
+    if len(lost) < 2 or lost[0].reason == lost[1].reason or _truncated(lost[0]):
+        return lost[0]
+    if _truncated(lost[1]):
+        return lost[1]
+    return Lost(lost[0].reason, f"{lost[0].detail}; {lost[1].reason}: {lost[1].detail}")
 
 
 def _crashed(task: Task | Lost) -> Lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,7 +96,18 @@ def _stream(stores: Sequence[Store], name: str) -> tuple[StreamSpec, Ragged]:
         for store in having:
             yield from store.blocks(name)
 
-    return spec, Ragged(np.concatenate(lengths), np.concatenate(digests), blocks)
+    return (
+        replace(spec, statistics=_statistics(having, name)),
+        Ragged(np.concatenate(lengths), np.concatenate(digests), blocks),
+    )
+
+
+def _statistics(stores: Sequence[Store], name: str) -> dict[str, Any]:
+    """Of the stores that hold anything: an empty one has no word in it."""
+    holding = [store for store in stores if store.offsets(name)[-1]] or stores
+    height, width = (*holding[0].streams[name].shape, 1, 1)[:2]
+    parts = [store.streams[name].statistics for store in holding]
+    return schema.merged_statistics(parts, height * width)
 
 
 def _empty_digests(store: Store) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,7 +92,7 @@ class StoreWriter:
     ) -> None:
         self.folder = folder
         self.provenance = provenance
-        self.streams, self.labels, self.pooled = streams, labels, pooled
+        self.streams, self.labels, self.pooled = dict(streams), labels, pooled
         self.ids: list[str] = []
         self._seen: set[str] = set()
         self._meta: dict[str, list[Any]] = {}
@@ -186,6 +186,10 @@ class StoreWriter:
         dtype = "<i4" if spec.kind == "class" else "<f4"
         shape = (len(self.ids), len(spec.classes)) if spec.kind == "distribution" else (-1,)
         return np.asarray(self._label_values[name], dtype=dtype).reshape(shape)
+
+    def set_statistics(self, stream: str, statistics: dict[str, Any]) -> None:
+        """What is said of all values of a stream; see `StreamSpec`."""
+        self.streams[stream] = replace(self.streams[stream], statistics=statistics)
 
     def column(self, name: str) -> list[Any]:
         """A meta field of the utterances so far, None where it is missing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,31 +16,52 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.core.shards import Shard, parse_shard
 from avaffect.data import artifacts, manifest, media
+from avaffect.data.faces.detection import check_model
+from avaffect.data.faces.options import FaceOptions
+from avaffect.data.faces.preview import Preview, shown_rows
+from avaffect.data.faces.spool import Sums
 from avaffect.data.items import label_specs, labels_of, meta_fields
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.media import Decoded, Lost
-from avaffect.data.schema import LabelSpec
+from avaffect.data.media import Decoded, DecodingOptions, Lost
+from avaffect.data.schema import LabelSpec, StreamSpec, pixel_statistics
 from avaffect.data.writer import StoreWriter, store_writer
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
 
 NAMED = 20
+LARGEST_SIZE = 1024
+HIGHEST_FPS = 240.0
+# That a recording of sound has no pictures is no news: counted, not named.
+USUAL = "no picture"
 
 
 @dataclass
-class _Losses:
-    """Items that gave no utterance, and why."""
+class _Found:
+    """What became of the items: those that gave no utterance, or one without sound or without a
+    face, and why; sums of the pixels of all crops."""
 
-    found: list[tuple[Item, Lost]] = field(default_factory=list)
+    lost: list[tuple[Item, Lost]] = field(default_factory=list)
+    without: dict[str, Counter[str]] = field(
+        default_factory=lambda: {"sound": Counter(), "face": Counter()}
+    )
+    named: int = 0
+    sums: Sums = field(default_factory=Sums)
 
     @property
     def counts(self) -> dict[str, int]:
-        counts = Counter(lost.reason for _, lost in self.found)
-        return dict(sorted(counts.items()))
+        return _sorted(Counter(lost.reason for _, lost in self.lost))
 
     @property
     def words(self) -> str:
-        return ", ".join(f"{count} {reason}" for reason, count in self.counts.items())
+        return _words(self.counts)
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
 
 
 def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Path:
@@ -47,39 +69,91 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
 
     Raises DataError where a recording is lost under `strict`, or all are; then nothing is written.
     """
-    if str(settings.output) == "-":
-        raise UsageError("a store cannot go to standard output; name a file with --output")
-    if settings.jobs is not None and settings.jobs < 1:
-        raise UsageError("--jobs must be at least 1")
+    settings = _checked(settings)
     shard = parse_shard(settings.shard) or Shard(0, 1)
     settings = replace(settings, shard=f"{shard.index}/{shard.count}" if settings.shard else None)
     corpus = manifest.read(settings.manifest, expect="corpus")
     items = shard.of(corpus.items)
+    options, streams = _options(settings)
     record = _provenance(settings, corpus, items)
     if artifacts.is_current(settings.output, record, settings.force, progress):
         _check_strict(settings)
+        if settings.preview:
+            progress.warn("the preview is drawn while decoding: --force decodes again")
         return settings.output
     specs = label_specs(corpus)
     if settings.dry_run:
-        absent = sum(not (corpus.folder / media.source_of(item)).is_file() for item in items)
+        absent = sum(not (corpus.folder / _source(settings, item)).is_file() for item in items)
         progress.say(
             f"would decode {len(items)} utterances of {corpus.name} into {settings.output}; "
             f"{absent} recordings are missing"
         )
         return settings.output
     fields = {name: shard.of(values) for name, values in meta_fields(corpus.items).items()}
-    with store_writer(settings.output, record, streams=media.STREAMS, labels=specs) as writer:
-        losses = _decode_all(settings, corpus, items, fields, specs, writer, progress)
+    with store_writer(settings.output, record, streams=streams, labels=specs) as writer:
+        work = _Work(settings, options, corpus, writer, Preview.into(settings.preview), progress)
+        found = work.decode_all(items, fields, specs)
         if items and not writer.ids:
             raise DataError(f"all {len(items)} utterances of {corpus.name} were lost "
-                            f"({losses.words}); nothing was written")  # fmt: skip
-        _list_losses(settings.output, corpus, losses, record)
-        counts = {"found": len(items), "kept": len(writer.ids), "lost": losses.counts}
+                            f"({found.words}); nothing was written")  # fmt: skip
+        _list_losses(settings.output, corpus, found, record)
+        counts = {"found": len(items), "kept": len(writer.ids), "lost": found.counts}
         writer.provenance["losses"] = counts
         hours = sum(writer.column("duration_s")) / 3600
         missing = {name: writer.missing(name) for name in specs}
-    _summarise(settings.output, counts, hours, missing, losses, progress)
+    _summarise(settings.output, counts, hours, missing, found, progress)
+    _summarise_faces(writer, work.preview, progress)
     return settings.output
+
+
+def _checked(settings: PreprocessSettings) -> PreprocessSettings:
+    """Raises UsageError where options make no sense, alone or together."""
+    if str(settings.output) == "-":
+        raise UsageError("a store cannot go to standard output; name a file with --output")
+    if settings.jobs is not None and settings.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
+    if not 8 <= settings.size <= LARGEST_SIZE:
+        raise UsageError(f"--size must be between 8 and {LARGEST_SIZE} pixels")
+    if not 1 <= settings.fps <= HIGHEST_FPS:
+        raise UsageError(f"--fps must be between 1 and {HIGHEST_FPS:g}")
+    if not 0 <= settings.margin <= 2:
+        raise UsageError("--margin must be between 0 and 2")
+    if settings.faces != "yunet" and settings.align:
+        raise UsageError("--align needs landmarks: --faces yunet")
+    if settings.faces != "yunet" and settings.face_model:
+        raise UsageError("--face-model is for --faces yunet")
+    if settings.preview and settings.without == "video":
+        raise UsageError("--preview shows pictures: leave out --without video")
+    align = settings.faces == "yunet" if settings.align is None else settings.align
+    return replace(settings, align=align)
+
+
+def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, StreamSpec]]:
+    """How to decode, and the streams that come of it."""
+    sound = settings.without != "audio"
+    streams = {"waveform": media.WAVEFORM} if sound else {}
+    if settings.without == "video":
+        return DecodingOptions(sound, settings.keep_silent), streams
+    faces = FaceOptions(
+        detector=settings.faces,
+        model=settings.face_model,
+        align=bool(settings.align),
+        size=settings.size,
+        colour=settings.color == "rgb",
+        fps=settings.fps,
+        margin=settings.margin,
+        which=settings.face,
+    )
+    if faces.detector == "yunet":
+        check_model(faces.model)
+    streams |= faces.streams(_model_id(settings))
+    return DecodingOptions(sound, settings.keep_silent, faces), streams
+
+
+def _model_id(settings: PreprocessSettings) -> str | None:
+    if settings.face_model is None:
+        return None
+    return "sha256:" + hashlib.sha256(settings.face_model.read_bytes()).hexdigest()
 
 
 def _check_strict(settings: PreprocessSettings) -> None:
@@ -101,87 +175,167 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
     recordings = reference(
         "recordings", corpus.folder, media.media_content_id(corpus, items), settings.output
     )
-    return provenance("preprocess", semantic(settings), [listed, recordings])
+    inputs = [listed, recordings]
+    model = _model_id(settings)
+    if model:
+        inputs.append(reference("face model", settings.face_model, model, settings.output))
+    return provenance("preprocess", semantic(settings), inputs)
 
 
-def _decode_all(
-    settings: PreprocessSettings, corpus: Manifest, items: list[Item], fields: dict[str, list[Any]],
-    specs: dict[str, LabelSpec], writer: StoreWriter, progress: Progress,
-) -> _Losses:  # fmt: skip
-    jobs = settings.jobs or joblib.cpu_count()
-    losses = _Losses()
-    progress.start("preprocess", len(items))
-    results = media.decode_items(
-        corpus.folder, items, writer.folder, min(jobs, len(items) or 1), settings.keep_silent
-    )
-    with contextlib.closing(results):
-        for row, (item, result) in enumerate(zip(items, results)):
-            if isinstance(result, Lost):
-                _lose(settings, item, result, losses, progress)
-            else:
-                meta = {name: values[row] for name, values in fields.items()}
-                _add(writer, item, result, labels_of(item, specs), meta)
-            progress.advance(1, lost=len(losses.found))
-    progress.finish()
-    return losses
+def _source(settings: PreprocessSettings, item: Item) -> str:
+    """The recording that an utterance is named by."""
+    sound, pictures = media.sound_of(item), media.pictures_of(item)
+    return pictures or sound if settings.without == "audio" else sound or pictures
 
 
-def _add(
-    writer: StoreWriter, item: Item, found: Decoded, labels: dict[str, Any], meta: dict[str, Any]
-) -> None:
-    writer.add(
-        item["id"],
-        streams=dict(found.streams),
-        labels=labels,
-        meta={
-            **meta,
-            "source": media.source_of(item),
-            "start_s": float(item.get("start") or 0.0),
-            "duration_s": found.duration_s,
-            "damaged_packets": found.damaged_packets,
-            "filled_s": found.filled_s,
-        },
-    )
-    for path in found.streams.values():
-        path.unlink()
+@dataclass
+class _Work:
+    """One run: decodes, adds to the store, counts."""
+
+    settings: PreprocessSettings
+    options: DecodingOptions
+    corpus: Manifest
+    writer: StoreWriter
+    preview: Preview | None
+    progress: Progress
+    found: _Found = field(default_factory=_Found)
+
+    def decode_all(
+        self, items: list[Item], fields: dict[str, list[Any]], specs: dict[str, LabelSpec]
+    ) -> _Found:
+        jobs = min(self.settings.jobs or joblib.cpu_count(), len(items) or 1)
+        previewed = shown_rows(len(items)) if self.preview else set()
+        self.progress.start("preprocess", len(items))
+        results = media.decode_items(
+            self.corpus.folder, items, self.writer.folder, jobs, self.options, previewed
+        )
+        with contextlib.closing(results):
+            for row, (item, result) in enumerate(zip(items, results)):
+                if isinstance(result, Lost):
+                    self._lose(item, result)
+                else:
+                    meta = {name: values[row] for name, values in fields.items()}
+                    self._add(item, result, labels_of(item, specs), meta)
+                if self.preview and row in previewed:
+                    self.preview.add(*_shown(item, result))
+                self.progress.advance(1, lost=len(self.found.lost))
+        self.progress.finish()
+        if self.preview:
+            self.preview.finish()
+        self._set_statistics()
+        return self.found
+
+    def _add(
+        self, item: Item, result: Decoded, labels: dict[str, Any], meta: dict[str, Any]
+    ) -> None:
+        pictures = {}
+        if self.options.faces:
+            counts = {name: result.counts.get(name, 0) for name in media.FACE_COUNTS}
+            pictures = {"video_source": media.pictures_of(item), **counts}
+        self.writer.add(
+            item["id"],
+            streams=dict(result.streams),
+            labels=labels,
+            meta={
+                **meta,
+                "source": _source(self.settings, item),
+                "start_s": float(item.get("start") or 0.0),
+                "duration_s": result.duration_s,
+                "damaged_packets": result.damaged_packets,
+                "filled_s": result.filled_s,
+                "without_sound": self._without(item, "sound", result.without_sound),
+                "without_face": self._without(item, "face", result.without_face),
+                **pictures,
+            },
+        )
+        if result.sums:
+            self.found.sums.join(result.sums)
+        for path in result.streams.values():
+            path.unlink()
+
+    def _without(self, item: Item, what: str, why: Lost | None) -> str:
+        """Count and name an utterance that lacks a modality; the reason, "" where it has it."""
+        if why is None:
+            return ""
+        self.found.without[what][why.reason] += 1
+        if why.reason != USUAL:
+            if self.found.named < NAMED:
+                self.progress.warn(f"without {what}: {item['id']}: {why}")
+            elif self.found.named == NAMED:
+                self.progress.warn(f"more lack a modality; without_{what} in the store says which")
+            self.found.named += 1
+        return why.reason
+
+    def _lose(self, item: Item, lost: Lost) -> None:
+        name = f"{_source(self.settings, item) or item['id']}: {lost}"
+        if self.settings.strict:
+            raise DataError(f"{name}; without --strict it would be skipped")
+        if len(self.found.lost) < NAMED:
+            self.progress.warn(f"lost {name}")
+        elif len(self.found.lost) == NAMED:
+            listed = _losses_path(self.settings.output)
+            self.progress.warn(f"more were lost; all are listed in {listed}")
+        self.found.lost.append((item, lost))
+
+    def _set_statistics(self) -> None:
+        sums = self.found.sums
+        if sums.frames:
+            pixels = self.options.faces.size**2
+            statistics = pixel_statistics(sums.frames, sums.total, sums.squares, pixels)
+            self.writer.set_statistics("face", statistics)
 
 
-def _lose(
-    settings: PreprocessSettings, item: Item, lost: Lost, losses: _Losses, progress: Progress
-) -> None:
-    name = f"{media.source_of(item) or item['id']}: {lost}"
-    if settings.strict:
-        raise DataError(f"{name}; without --strict it would be skipped")
-    if len(losses.found) < NAMED:
-        progress.warn(f"lost {name}")
-    elif len(losses.found) == NAMED:
-        progress.warn(f"more were lost; all are listed in {_losses_path(settings.output)}")
-    losses.found.append((item, lost))
+def _shown(item: Item, result: Decoded | Lost) -> tuple[str, Any]:
+    """Title and frames of an utterance on a contact sheet."""
+    if isinstance(result, Lost):
+        return f"{item['id']}\nlost: {result.reason}", None
+    if result.without_face:
+        return f"{item['id']}\nno face: {result.without_face.reason}", None
+    absent, frames = result.counts["faces_absent"], result.counts["face_frames"]
+    return f"{item['id']}\n{frames - absent} of {frames} frames", result.samples
 
 
 def _losses_path(output: Path) -> Path:
     return output.with_name(output.name + ".lost.jsonl")
 
 
-def _list_losses(output: Path, corpus: Manifest, losses: _Losses, record: Provenance) -> None:
+def _list_losses(output: Path, corpus: Manifest, found: _Found, record: Provenance) -> None:
     """A corpus manifest of what was lost: once repaired, it can be preprocessed by itself."""
     path = _losses_path(output)
-    if not losses.found:
+    if not found.lost:
         path.unlink(missing_ok=True)
         return
     base = manifest.base_for(path, corpus.folder)
     header = {**corpus.header, "base": base, "provenance": record}
-    manifest.write(path, header, ({**item, "lost": str(lost)} for item, lost in losses.found))
+    manifest.write(path, header, ({**item, "lost": str(lost)} for item, lost in found.lost))
 
 
 def _summarise(
-    output: Path, counts: dict[str, Any], hours: float, missing: dict[str, int], losses: _Losses,
+    output: Path, counts: dict[str, Any], hours: float, missing: dict[str, int], found: _Found,
     progress: Progress,
 ) -> None:  # fmt: skip
     kept = counts["kept"]
     progress.say(f"{output}: {kept} of {counts['found']} utterances, {hours:.3f} hours")
-    if losses.found:
-        progress.say(f"lost {len(losses.found)}: {losses.words} (see {_losses_path(output)})")
+    if found.lost:
+        progress.say(f"lost {len(found.lost)}: {found.words} (see {_losses_path(output)})")
+    for what, reasons in found.without.items():
+        if reasons:
+            progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
     for name, count in missing.items():
         if count:
             progress.say(f"label {name} is missing in {count} of {kept} utterances")
+
+
+def _summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
+    totals = {name: sum(writer.column(name)) for name in media.FACE_COUNTS}
+    if totals["face_frames"]:
+        progress.say(
+            f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
+            f"tracked in {totals['faces_tracked']}, interpolated in "
+            f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
+        )
+        statistics = writer.streams["face"].statistics
+        mean, std = (", ".join(f"{v:.4f}" for v in statistics[name]) for name in ("mean", "std"))
+        progress.say(f"pixels of the crops / 255: mean {mean}, std {std}")
+    if preview and preview.pages:
+        progress.say(f"contact sheets: {preview.pages[0]} ({len(preview.pages)} in all)")

@@ -10,8 +10,9 @@ from avaffect.settings.base import Common, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessSettings(Common):
-    """Any container and codec becomes 16 kHz mono. A recording that gives nothing is skipped,
-    counted and named; all that were lost are listed, as a manifest, in OUTPUT.lost.jsonl."""
+    """Any container and codec becomes 16 kHz mono and crops of one face at a steady rate. A
+    recording that gives neither is skipped, counted and named; all that were lost are listed, as a
+    manifest, in OUTPUT.lost.jsonl."""
 
     manifest: Path = argument(
         "Corpus manifest; - (the default) is standard input.",
@@ -19,6 +20,44 @@ class PreprocessSettings(Common):
         metavar="MANIFEST",
     )
     output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
+    faces: str = option(
+        "haar",
+        "How faces are found: haar (inside OpenCV), yunet (better, and with landmarks; needs "
+        "--face-model), none (the pictures are cropped already).",
+        "--faces",
+        choices=("haar", "yunet", "none"),
+    )
+    face_model: Path | None = option(
+        None, "Weights of YuNet (.onnx).", "--face-model", role="input", metavar="FILE"
+    )
+    align: bool | None = option(
+        None,
+        "Turn and scale each face so that its landmarks lie where those of the mean face do; by "
+        "default with yunet.",
+        "--align/--no-align",
+    )
+    size: int = option(96, "Pixels of a crop's side.", "--size")
+    color: str = option("grey", "Colour of the crops.", "--color", choices=("grey", "rgb"))
+    fps: float = option(25.0, "Pictures a second.", "--fps")
+    margin: float = option(
+        0.0, "Show more around the face: this share of its box, on each side.", "--margin"
+    )
+    face: str = option(
+        "speaking",
+        "Which of several people: speaking (whose mouth moves) or largest.",
+        "--face",
+        choices=("speaking", "largest"),
+    )
+    without: str | None = option(
+        None, "Leave out the sound or the pictures.", "--without", choices=("audio", "video")
+    )
+    preview: Path | None = option(
+        None,
+        "Write contact sheets here: source pictures with the box that was found, and crops.",
+        "--preview",
+        role="runtime",
+        metavar="DIR",
+    )
     jobs: int | None = option(
         None, "Processes; by default one for each core.", "-j", "--jobs", role="runtime"
     )
@@ -32,4 +71,4 @@ class PreprocessSettings(Common):
     strict: bool = option(
         False, "Stop at the first recording that would be lost.", "--strict", role="runtime"
     )
-    keep_silent: bool = option(False, "Keep recordings that are digitally silent.", "--keep-silent")
+    keep_silent: bool = option(False, "Keep sound that is digitally silent.", "--keep-silent")

@@ -1,0 +1,204 @@
+"""Finding faces in one picture: Viola and Jones' cascade (CVPR 2001), as OpenCV trained it, or
+YuNet (Wu, Peng and Yu, Machine Intelligence Research 2023) by OpenCV's FaceDetectorYN.
+
+Boxes are rows of numbers: x and y of the centre, width, height and, from YuNet, x and y of the
+right eye, left eye, nose, right and left mouth corner, all in pixels of the whole picture.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.data.faces.options import FaceOptions
+
+WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)"
+# Around a face that was there: how far it is looked for on each side, in widths of its box.
+AROUND = 0.4
+# Haar. The window of the cascade is 24 pixels: the side to which a picture is reduced says how
+# small a face may be, a fifth of the shorter side at first, a tenth when nothing was found.
+WINDOW = 24
+COARSE_SIDE, FINE_SIDE = 120, 240
+COARSE_STEP, FINE_STEP, NEAR_STEP = 1.15, 1.2, 1.1
+NEIGHBOURS = 4
+NEAR_NEIGHBOURS = 3
+NEAR_FACE = 36
+NEAR_SMALLEST, NEAR_LARGEST = 0.75, 1.35
+# YuNet.
+LONG_SIDE, LONG_FINE_SIDE = 320, 640
+NEAR_SIDE = 96
+THRESHOLD = 0.6
+NEAR_OVERLAP = 0.3
+
+
+@dataclass(frozen=True)
+class Found:
+    """box: see the head of this file; score: neighbours that agree (Haar), or 0..1 (YuNet)."""
+
+    box: np.ndarray
+    score: float
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a[0] + a[2] / 2, b[0] + b[2] / 2) - max(a[0] - a[2] / 2, b[0] - b[2] / 2)
+    height = min(a[1] + a[3] / 2, b[1] + b[3] / 2) - max(a[1] - a[3] / 2, b[1] - b[3] / 2)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return float(shared / (a[2] * a[3] + b[2] * b[3] - shared))
+
+
+class Haar:
+    """OpenCV's frontal face cascade on reduced pictures."""
+
+    columns = 4
+
+    def __init__(self) -> None:
+        self._cascade = cv2.CascadeClassifier(
+            cv2.data.haarcascades + "haarcascade_frontalface_default.xml"
+        )
+
+    def scan(self, luma: np.ndarray, fine: bool = False) -> list[Found]:
+        """All faces of a picture. fine: small ones too."""
+        side, step = (FINE_SIDE, FINE_STEP) if fine else (COARSE_SIDE, COARSE_STEP)
+        scale = min(side / min(luma.shape), 1.0)
+        return self._detect(reduced(luma, scale), scale, 0, 0, step, NEIGHBOURS, WINDOW, 0)
+
+    def near(self, luma: np.ndarray, box: np.ndarray) -> Found | None:
+        """The face that is near to `box` and of about its size."""
+        x0, y0, x1, y1 = surroundings(luma, box)
+        scale = min(NEAR_FACE / box[2], 1.0)
+        if min(x1 - x0, y1 - y0) * scale < WINDOW:
+            return None
+        side = box[2] * scale
+        smallest = max(round(NEAR_SMALLEST * side), WINDOW)
+        found = self._detect(
+            reduced(luma[y0:y1, x0:x1], scale), scale, x0, y0, NEAR_STEP, NEAR_NEIGHBOURS,
+            smallest, max(round(NEAR_LARGEST * side), smallest + 2),
+        )  # fmt: skip
+        return nearest(found, box)
+
+    def _detect(
+        self, picture: np.ndarray, scale: float, x0: int, y0: int, step: float, neighbours: int,
+        smallest: int, largest: int,
+    ) -> list[Found]:  # fmt: skip
+        boxes, counts = self._cascade.detectMultiScale2(
+            picture, step, neighbours, 0, (smallest, smallest), (largest, largest)
+        )
+        return [
+            Found(
+                np.array(
+                    [x0 + (x + w / 2) / scale, y0 + (y + h / 2) / scale, w / scale, h / scale]
+                ),
+                float(count),
+            )
+            for (x, y, w, h), count in zip(boxes, counts)
+        ]
+
+
+class YuNet:
+    """YuNet on reduced pictures, by a file of its weights."""
+
+    columns = 14
+
+    def __init__(self, model: Path) -> None:
+        self._detector = _load_yunet(model, LONG_SIDE)
+        self._near = _load_yunet(model, NEAR_SIDE)
+
+    def scan(self, luma: np.ndarray, fine: bool = False) -> list[Found]:
+        """All faces of a picture. fine: small ones too."""
+        scale = min((LONG_FINE_SIDE if fine else LONG_SIDE) / max(luma.shape), 1.0)
+        picture = reduced(luma, scale)
+        self._detector.setInputSize((picture.shape[1], picture.shape[0]))
+        return _yunet_faces(self._detector, picture, scale, 0, 0)
+
+    def near(self, luma: np.ndarray, box: np.ndarray) -> Found | None:
+        """The face that is near to `box` and of about its size."""
+        x0, y0, x1, y1 = surroundings(luma, box)
+        scale = NEAR_SIDE / max(x1 - x0, y1 - y0, 1)
+        part = luma[y0:y1, x0:x1]
+        if not part.size:
+            return None
+        # One input size: the network is laid out anew for another.
+        picture = np.zeros((NEAR_SIDE, NEAR_SIDE), np.uint8)
+        small = reduced(part, scale)[:NEAR_SIDE, :NEAR_SIDE]
+        picture[: small.shape[0], : small.shape[1]] = small
+        return nearest(_yunet_faces(self._near, picture, scale, x0, y0), box)
+
+
+Detector = Haar | YuNet
+
+
+@functools.lru_cache(maxsize=2)
+def load_detector(options: FaceOptions) -> Detector:
+    """The detector that `options` name, loaded once in a process. Raises DataError."""
+    # Work is spread over processes; threads of OpenCV would only get in each other's way.
+    cv2.setNumThreads(1)
+    if options.detector == "haar":
+        return Haar()
+    if options.model is None:
+        raise DataError(f"--faces yunet needs --face-model FILE; {WHERE}")
+    return YuNet(options.model)
+
+
+def check_model(model: Path) -> None:
+    """Raises DataError, saying where to get one, unless `model` is a YuNet that loads and runs."""
+    if not model.is_file():
+        raise DataError(f"{model}: no such face model; {WHERE}")
+    blank = np.zeros((NEAR_SIDE, NEAR_SIDE, 3), np.uint8)
+    try:
+        _, found = _load_yunet(model, NEAR_SIDE).detect(blank)
+    except cv2.error as error:
+        raise DataError(f"{model} is no YuNet model that OpenCV can read; {WHERE}") from error
+    if found is not None and found.shape[1] != 15:
+        raise DataError(f"{model} is no YuNet model: it gives no landmarks; {WHERE}")
+
+
+def _load_yunet(model: Path, side: int) -> cv2.FaceDetectorYN:
+    return cv2.FaceDetectorYN.create(str(model), "", (side, side), THRESHOLD)
+
+
+def _yunet_faces(
+    detector: cv2.FaceDetectorYN, picture: np.ndarray, scale: float, x0: int, y0: int
+) -> list[Found]:
+    _, rows = detector.detect(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
+    found = []
+    for row in () if rows is None else rows.astype(np.float64):
+        box = row[:14] / scale
+        box[:2] += box[2:4] / 2
+        box[0] += x0
+        box[1] += y0
+        box[4::2] += x0
+        box[5::2] += y0
+        found.append(Found(box, float(row[14])))
+    return found
+
+
+def nearest(found: list[Found], box: np.ndarray) -> Found | None:
+    """The one that overlaps `box` most, where one overlaps it enough."""
+    best = max(found, key=lambda face: overlap(face.box, box), default=None)
+    return best if best is not None and overlap(best.box, box) > NEAR_OVERLAP else None
+
+
+def surroundings(luma: np.ndarray, box: np.ndarray) -> tuple[int, int, int, int]:
+    """Corners (left, top, right, bottom) of what lies around `box`, within the picture."""
+    height, width = luma.shape
+    x, y = (0.5 + AROUND) * box[2], (0.5 + AROUND) * box[3]
+    x0, x1 = (min(max(round(edge), 0), width) for edge in (box[0] - x, box[0] + x))
+    y0, y1 = (min(max(round(edge), 0), height) for edge in (box[1] - y, box[1] + y))
+    return x0, y0, x1, y1
+
+
+def reduced(picture: np.ndarray, scale: float) -> np.ndarray:
+    """A picture scaled down by area averages, or up."""
+    if scale == 1.0:
+        return picture
+    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(picture, size, interpolation=method)

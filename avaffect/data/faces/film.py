@@ -1,0 +1,189 @@
+"""From a recording to the crops of one face, in a stream: memory does not grow with its length."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.data.decoding import Unusable
+from avaffect.data.faces.cropping import cut, transform
+from avaffect.data.faces.detection import load_detector
+from avaffect.data.faces.options import ABSENT, DETECTED, INTERPOLATED, TRACKED, FaceOptions
+from avaffect.data.faces.path import HALF
+from avaffect.data.faces.people import People
+from avaffect.data.faces.samples import Samples
+from avaffect.data.faces.spool import FaceSpool, Sums
+from avaffect.data.video import Film, Picture, read_pictures
+
+# A face in fewer of the frames is a passer-by, or a mistake of the detector.
+LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Faces:
+    """One face of a recording. streams: name -> raw file of steps; counts of frames by name;
+    sums of the crops' pixels; samples to look at, where they were asked for."""
+
+    streams: dict[str, Path]
+    seconds: float
+    counts: dict[str, int]
+    sums: Sums
+    samples: Samples | None
+
+
+def decode_faces(
+    path: Path, stem: Path, options: FaceOptions, start_s: float | None = None,
+    end_s: float | None = None, samples: int = 0,
+) -> Faces:  # fmt: skip
+    """Find the face in a recording, follow it and write its crops and boxes to raw files STEM.face
+    and STEM.face_track.
+
+    start_s, end_s: the part to take, in seconds of the recording. samples: about how many frames
+    to keep for a preview.
+
+    Raises Unusable as `read_pictures` does, and "no face". DataError: the detector's model.
+    """
+    film = Film()
+    pictures = read_pictures(path, options.fps, film, start_s, end_s)
+    crew = _Whole(stem, options) if options.detector == "none" else _Crew(stem, options)
+    kept = Samples(samples) if samples else None
+    try:
+        _cut_all(pictures, crew, kept)
+        chosen = crew.chosen(film.shown)
+        chosen.close(film.shown)
+    except BaseException:
+        for spool in crew.spools:
+            spool.discard()
+        raise
+    for spool in crew.spools:
+        if spool is not chosen:
+            spool.discard()
+    if kept is not None:
+        kept.add_faces(chosen.face, chosen.face_track, options)
+    return Faces(
+        {"face": chosen.face, "face_track": chosen.face_track},
+        film.shown / options.fps,
+        _counts(film, chosen),
+        chosen.sums,
+        kept,
+    )
+
+
+def _counts(film: Film, spool: FaceSpool) -> dict[str, int]:
+    return {
+        "face_frames": film.shown,
+        "faces_detected": spool.counts[DETECTED],
+        "faces_tracked": spool.counts[TRACKED],
+        "faces_interpolated": spool.counts[INTERPOLATED],
+        "faces_absent": spool.counts[ABSENT],
+        "frames_dropped": film.dropped,
+        "frames_duplicated": film.duplicated,
+        "damaged_pictures": film.damaged,
+    }
+
+
+def _cut_all(
+    pictures: Iterator[Picture | None], crew: _Crew | _Whole, kept: Samples | None
+) -> None:
+    """Hand pictures to the crew; those whose boxes are settled are cut and let go."""
+    waiting: deque[Picture | None] = deque()
+    done = 0
+
+    def cut_first() -> None:
+        nonlocal done
+        picture = waiting.popleft()
+        if picture is not None:
+            crew.cut(done, picture)
+            if kept is not None:
+                kept.offer(done, picture)
+        done += 1
+
+    for picture in pictures:
+        waiting.append(picture)
+        crew.take(picture)
+        while waiting and done < crew.settled:
+            cut_first()
+    crew.finish()
+    while waiting:
+        cut_first()
+
+
+class _Whole:
+    """Pictures that are cropped already: each is its own face, without the edges of the longer
+    side."""
+
+    def __init__(self, stem: Path, options: FaceOptions) -> None:
+        self.options = options
+        self.spools = [FaceSpool(stem, options)]
+        self.settled = 0
+
+    def take(self, picture: Picture | None) -> None:
+        self.settled += 1
+
+    def finish(self) -> None:
+        pass
+
+    def cut(self, frame: int, picture: Picture) -> None:
+        height, width = picture.luma.shape
+        side = float(min(height, width))
+        box = np.array([width / 2, height / 2, side, side])
+        scale = self.options.size / side
+        similarity = (scale, 0.0, (side - width) / 2 * scale, (side - height) / 2 * scale)
+        self.spools[0].write(frame, cut(picture, similarity, self.options), box, DETECTED, 1.0)
+
+    def chosen(self, frames: int) -> FaceSpool:
+        if not self.spools[0].seen:
+            raise Unusable("no picture", "it has no pictures in this part")
+        return self.spools[0]
+
+
+class _Crew:
+    """A detector, the people it found, and a spool for each."""
+
+    def __init__(self, stem: Path, options: FaceOptions) -> None:
+        self.stem, self.options = stem, options
+        self.people = People(load_detector(options))
+        self.spools: list[FaceSpool] = []
+
+    @property
+    def settled(self) -> int:
+        return self.people.fixed - HALF
+
+    def take(self, picture: Picture | None) -> None:
+        self.people.step(None if picture is None else picture.luma)
+        while len(self.spools) < len(self.people.everybody):
+            stem = self.stem.with_name(f"{self.stem.name}-{len(self.spools)}")
+            self.spools.append(FaceSpool(stem, self.options))
+
+    def finish(self) -> None:
+        self.people.finish()
+
+    def cut(self, frame: int, picture: Picture) -> None:
+        seen = [
+            (person.path, spool)
+            for person, spool in zip(self.people.everybody, self.spools)
+            if person.path.has(frame)
+        ]
+        for path, spool in seen:
+            box, source, score = path.smooth(frame, self.people.now)
+            crop = cut(picture, transform(box, self.options), self.options)
+            spool.write(frame, crop, box, source, score)
+            if len(seen) > 1:
+                spool.watch_mouth(frame, crop)
+        for person in self.people.everybody:
+            person.path.forget(frame - HALF)
+
+    def chosen(self, frames: int) -> FaceSpool:
+        """The face of the whole recording."""
+        largest = self.options.which == "largest"
+        people = [spool for spool in self.spools if spool.seen]
+        if not people:
+            raise Unusable("no face", f"no face was found in {frames} pictures")
+        best = max(people, key=lambda spool: spool.area if largest else (spool.speech, spool.area))
+        if best.seen < LEAST_SHARE * frames:
+            raise Unusable("no face", f"a face was found in {best.seen} of {frames} pictures alone")
+        return best

@@ -1,0 +1,54 @@
+"""What a user may choose about faces, and the streams that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avaffect.data.schema import StreamSpec
+
+COLUMNS = (
+    "x", "y", "width", "height",
+    "right_eye_x", "right_eye_y", "left_eye_x", "left_eye_y", "nose_x", "nose_y",
+    "right_mouth_x", "right_mouth_y", "left_mouth_x", "left_mouth_y",
+    "score", "source",
+)  # fmt: skip
+ABSENT, DETECTED, TRACKED, INTERPOLATED = range(4)
+SOURCES = ("absent", "detected", "tracked", "interpolated")
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """detector: haar, yunet or none; model: a YuNet file; align: by landmarks to the mean face;
+    size: pixels of a side; colour: RGB, grey without; margin: added on each side of the box, as a
+    share of it; which: speaking or largest."""
+
+    detector: str = "haar"
+    model: Path | None = None
+    align: bool = False
+    size: int = 96
+    colour: bool = False
+    fps: float = 25.0
+    margin: float = 0.0
+    which: str = "speaking"
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.colour else 1
+
+    def streams(self, model_id: str | None) -> dict[str, StreamSpec]:
+        """model_id: identity of the detector's weights, where it has a file."""
+        made: dict[str, Any] = {"detector": self.detector}
+        if self.detector != "none":
+            made |= {"margin": self.margin, "which": self.which}
+        if self.detector == "yunet":
+            made |= {"align": self.align, "model": model_id}
+        shape = (self.size, self.size, self.channels)
+        columns = {"columns": list(COLUMNS), "sources": list(SOURCES)}
+        return {
+            "face": StreamSpec("face", "uint8", self.fps, shape, made=made),
+            "face_track": StreamSpec(
+                "face_track", "float32", self.fps, (len(COLUMNS),), made=made | columns
+            ),
+        }

@@ -1,0 +1,60 @@
+"""Frames of a recording beside the faces that were cut out of them, to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avaffect.data.faces.options import COLUMNS, FaceOptions
+from avaffect.data.video import Picture
+
+# Pixels of the longer side.
+THUMB = 192
+
+
+@dataclass(frozen=True)
+class Sample:
+    """thumb (h, w, 3) uint8: the source frame, `scale` times its size; track: its row of the
+    face_track; crop (H, W, C) uint8."""
+
+    frame: int
+    thumb: np.ndarray
+    scale: float
+    track: np.ndarray
+    crop: np.ndarray
+
+
+class Samples:
+    """Evenly spread frames of a film whose length is not known: between `count` and twice that."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self._stride = count, 1
+        self._thumbs: dict[int, tuple[np.ndarray, float]] = {}
+        self.found: list[Sample] = []
+
+    def offer(self, frame: int, picture: Picture) -> None:
+        if frame % self._stride:
+            return
+        colour = picture.rgb
+        scale = min(THUMB / max(colour.shape[:2]), 1.0)
+        thumb = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        self._thumbs[frame] = thumb, scale
+        if len(self._thumbs) > 2 * self.count:
+            self._stride *= 2
+            self._thumbs = {f: t for f, t in self._thumbs.items() if f % self._stride == 0}
+
+    def add_faces(self, face: Path, face_track: Path, options: FaceOptions) -> None:
+        """Crops and boxes of the frames that were kept, from their raw files."""
+        step = options.size**2 * options.channels
+        shape = (options.size, options.size, options.channels)
+        with face.open("rb") as crops, face_track.open("rb") as tracks:
+            for frame, (thumb, scale) in self._thumbs.items():
+                crops.seek(frame * step)
+                tracks.seek(frame * 4 * len(COLUMNS))
+                crop = np.frombuffer(crops.read(step), np.uint8).reshape(shape)
+                track = np.frombuffer(tracks.read(4 * len(COLUMNS)), "<f4")
+                self.found.append(Sample(frame, thumb, scale, track, crop))
+        self._thumbs = {}

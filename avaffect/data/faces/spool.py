@@ -1,0 +1,125 @@
+"""Crops and boxes of one face, written to raw files as they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avaffect.data.faces.options import ABSENT, COLUMNS, SOURCES, FaceOptions
+
+# Parts of the crop, as shares of its side: (top, bottom, left, right). A face that speaks moves
+# about the mouth more than about the eyes.
+MOUTH = (0.62, 0.97, 0.22, 0.78)
+EYES = (0.15, 0.5, 0.12, 0.88)
+
+
+@dataclass
+class Sums:
+    """Whole numbers, so that sums of sums are exact: of the pixels of `frames` crops, by channel,
+    and of their squares."""
+
+    frames: int = 0
+    total: list[int] = field(default_factory=list)
+    squares: list[int] = field(default_factory=list)
+
+    def add(self, crop: np.ndarray) -> None:
+        channels = cv2.split(crop) if crop.ndim == 3 else (crop,)
+        if not self.frames:
+            self.total, self.squares = [0] * len(channels), [0] * len(channels)
+        for number, channel in enumerate(channels):
+            self.total[number] += int(cv2.sumElems(channel)[0])
+            self.squares[number] += int(cv2.norm(channel, cv2.NORM_L2SQR))
+        self.frames += 1
+
+    def join(self, other: Sums) -> None:
+        mine, theirs = self.total or [0] * len(other.total), other.total
+        self.total = [a + b for a, b in zip(mine, theirs)]
+        mine, theirs = self.squares or [0] * len(other.squares), other.squares
+        self.squares = [a + b for a, b in zip(mine, theirs)]
+        self.frames += other.frames
+
+
+class FaceSpool:
+    """The files STEM.face and STEM.face_track of one person; frames that are not written are
+    absent: zeros, and NaN in place of landmarks."""
+
+    def __init__(self, stem: Path, options: FaceOptions) -> None:
+        self.face, self.face_track = (Path(f"{stem}.{name}") for name in ("face", "face_track"))
+        self._crops, self._tracks = self.face.open("w+b"), self.face_track.open("w+b")
+        self._crop_bytes = options.size**2 * options.channels
+        self._next = 0
+        self._absent = np.zeros(len(COLUMNS), "<f4")
+        self._absent[4:14] = np.nan
+        self._row = np.empty(len(COLUMNS), "<f4")
+        self.sums = Sums()
+        self.counts = [0] * len(SOURCES)
+        self.area = 0.0
+        self._before: tuple[int, np.ndarray] | None = None
+        self._motion, self._moved_frames = 0.0, 0
+
+    def write(
+        self, frame: int, crop: np.ndarray, box: np.ndarray, source: int, score: float
+    ) -> None:
+        self._skip_to(frame)
+        self._crops.write(np.ascontiguousarray(crop))
+        row = self._row
+        row[4:] = np.nan
+        row[: len(box)] = box
+        row[:2] -= row[2:4] / 2
+        row[14], row[15] = score, source
+        self._tracks.write(row.tobytes())
+        self.sums.add(crop)
+        self.counts[source] += 1
+        self.area += float(box[2] * box[3])
+        self._next += 1
+
+    def _skip_to(self, frame: int) -> None:
+        absent = frame - self._next
+        if absent > 0:
+            # The file system keeps such holes as zeros.
+            self._crops.seek(absent * self._crop_bytes, 1)
+            for _ in range(absent):
+                self._tracks.write(self._absent.tobytes())
+            self.counts[ABSENT] += absent
+            self._next = frame
+
+    def watch_mouth(self, frame: int, crop: np.ndarray) -> None:
+        """How much the mouth moves beyond the upper face, from frame to frame."""
+        grey = crop if crop.ndim == 2 else crop[..., 1]
+        before, self._before = self._before, (frame, grey)
+        if before is not None and before[0] == frame - 1:
+            change = cv2.absdiff(grey, before[1])
+            contrast = cv2.meanStdDev(grey)[1][0, 0] + 1.0
+            self._motion += (_mean(change, MOUTH) - _mean(change, EYES)) / contrast
+            self._moved_frames += 1
+
+    @property
+    def seen(self) -> int:
+        """Frames that show the face."""
+        return self.sums.frames
+
+    @property
+    def speech(self) -> float:
+        """How likely this is the person who speaks, among those who were seen together."""
+        return self._motion / max(self._moved_frames, 1) * self.seen
+
+    def close(self, frames: int) -> None:
+        """All `frames` of the film are through."""
+        self._skip_to(frames)
+        self._crops.truncate(frames * self._crop_bytes)
+        self._crops.close()
+        self._tracks.close()
+
+    def discard(self) -> None:
+        self._crops.close()
+        self._tracks.close()
+        self.face.unlink(missing_ok=True)
+        self.face_track.unlink(missing_ok=True)
+
+
+def _mean(picture: np.ndarray, part: tuple[float, float, float, float]) -> float:
+    top, bottom, left, right = (round(share * len(picture)) for share in part)
+    return cv2.mean(picture[top:bottom, left:right])[0]

@@ -1,0 +1,80 @@
+"""Following a face from picture to picture by its likeness (normalised cross-correlation)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Faces are compared at about this width, in pixels: enough for a tenth of a pixel of it.
+WIDTH = 22
+# The middle of the box, without background.
+SHARE = 0.8
+# How far a face is looked for, in widths of its box, beyond where its speed would bring it.
+REACH = 0.35
+
+
+class Template:
+    """A face as it looked in one picture."""
+
+    def __init__(self, luma: np.ndarray, box: np.ndarray) -> None:
+        self.factor = max(1, round(box[2] / WIDTH))
+        columns = max(round(SHARE * box[2] / self.factor), 4)
+        rows = max(round(SHARE * box[3] / self.factor), 4)
+        left = round(box[0] - columns * self.factor / 2)
+        top = round(box[1] - rows * self.factor / 2)
+        # From the template's corner to the centre of the box.
+        self._offset = box[0] - left, box[1] - top
+        self._reach = max(round(REACH * box[2] / self.factor), 2)
+        self._picture = _patch(luma, left, top, columns, rows, self.factor)
+
+    def find(self, luma: np.ndarray, x: float, y: float) -> tuple[float, float, float]:
+        """x and y of the box's centre in another picture, and the likeness (-1..1).
+
+        x, y: where the centre is expected.
+        """
+        factor, reach = self.factor, self._reach
+        rows, columns = self._picture.shape
+        left = round(x - self._offset[0]) - reach * factor
+        top = round(y - self._offset[1]) - reach * factor
+        field = _patch(luma, left, top, columns + 2 * reach, rows + 2 * reach, factor)
+        likeness = cv2.matchTemplate(field, self._picture, cv2.TM_CCOEFF_NORMED)
+        _, best, _, (column, row) = cv2.minMaxLoc(likeness)
+        sub_x = _peak(likeness[row], column)
+        sub_y = _peak(likeness[:, column], row)
+        return (
+            left + factor * sub_x + self._offset[0],
+            top + factor * sub_y + self._offset[1],
+            best,
+        )
+
+
+def _peak(values: np.ndarray, place: int) -> float:
+    """Where the parabola through the highest value and its neighbours has its top."""
+    if not 0 < place < len(values) - 1:
+        return float(place)
+    before, here, after = (float(value) for value in values[place - 1 : place + 2])
+    bend = before - 2 * here + after
+    return place + (0.5 * (before - after) / bend if bend < 0 else 0.0)
+
+
+def _patch(
+    luma: np.ndarray, left: int, top: int, columns: int, rows: int, factor: int
+) -> np.ndarray:
+    """(rows, columns) averages of factor x factor pixels; edges go on beyond the picture."""
+    height, width = luma.shape
+    right, bottom = left + columns * factor, top + rows * factor
+    x0, x1 = min(max(left, 0), width - 1), max(min(right, width), 1)
+    y0, y1 = min(max(top, 0), height - 1), max(min(bottom, height), 1)
+    part = luma[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    if part.shape != (bottom - top, right - left):
+        before_y, before_x = (
+            min(max(-top, 0), rows * factor - 1),
+            min(max(-left, 0), columns * factor - 1),
+        )
+        part = cv2.copyMakeBorder(
+            part, before_y, max(rows * factor - before_y - part.shape[0], 0),
+            before_x, max(columns * factor - before_x - part.shape[1], 0), cv2.BORDER_REPLICATE,
+        )[: rows * factor, : columns * factor]  # fmt: skip
+    if factor == 1:
+        return part.copy()
+    return cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,257 @@
+"""Decoding pictures with PyAV (FFmpeg): any container or codec to a steady rate, in a stream.
+
+Time. Second 0 is where the container starts (the earliest of its streams), as for sound. Output
+frame t shows the source frame nearest to t / fps, whatever the rate of the source, steady or not.
+Where no source frame lies within HOLD_S there is no picture. Where time stamps run back, or jump by
+more than LARGEST_GAP_S, the clock is broken: the pictures are joined without a gap.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.stream import Disposition
+
+from avaffect.data.declared import declared_end
+from avaffect.data.decoding import (
+    GAP_S,
+    LARGEST_GAP_S,
+    TOLERANCE_S,
+    UNSEEKABLE,
+    Packets,
+    Unusable,
+    check_damage,
+    check_file,
+)
+
+# A picture stands for this long before and after its time.
+HOLD_S = 0.5
+# Decoding starts at a key frame before the part: a seek pays off from here.
+SEEK_FROM_S = 5.0
+# The last picture may be this many intervals earlier than its container declares.
+LATE_FRAMES = 2.5
+DEFAULT_INTERVAL_S = 0.04
+# Formats whose first plane is 8-bit luma.
+LUMA_FIRST = re.compile(r"(yuvj?4\d\dp|yuva4\d\dp|nv\d\d|gray)$")
+TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+# Limited range (16..235) to full range.
+EXPAND = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+
+
+class Picture:
+    """A decoded frame, upright. turn: degrees, counterclockwise, that make it so."""
+
+    def __init__(self, frame: av.VideoFrame, turn: int) -> None:
+        self._frame, self._turn = frame, turn
+        self._luma: np.ndarray | None = None
+        self.limited = False
+
+    @property
+    def luma(self) -> np.ndarray:
+        """(H, W) uint8: the decoder's own plane where it has one, without a copy; see `limited`."""
+        if self._luma is None:
+            self._luma = self._upright(self._read_luma())
+        return self._luma
+
+    def grey(self, part: np.ndarray) -> np.ndarray:
+        """A part of `luma`, or what was made of it, in the full range of 0..255."""
+        return cv2.LUT(part, EXPAND) if self.limited else part
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return self._upright(self._frame.to_ndarray(format="rgb24"))
+
+    def _read_luma(self) -> np.ndarray:
+        frame, name = self._frame, self._frame.format.name
+        if not LUMA_FIRST.match(name):
+            frame = frame.reformat(format="gray")
+        elif name == "gray":
+            self.limited = int(frame.color_range) == 1
+        else:
+            self.limited = int(frame.color_range) != 2 and not name.startswith("yuvj")
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        return rows[: frame.height, : frame.width]
+
+    def _upright(self, picture: np.ndarray) -> np.ndarray:
+        return cv2.rotate(picture, TURNS[self._turn]) if self._turn else picture
+
+
+@dataclass
+class Film:
+    """Counts of what was read, whole once the pictures are through.
+
+    shown        output frames
+    dropped      source frames within the part that no output frame shows
+    duplicated   output frames that show the same source frame as the one before
+    damaged      packets that were left out
+    """
+
+    shown: int = 0
+    dropped: int = 0
+    duplicated: int = 0
+    damaged: int = 0
+
+
+def read_pictures(
+    path: Path, fps: float, film: Film, start_s: float | None = None, end_s: float | None = None
+) -> Iterator[Picture | None]:
+    """The pictures of a recording at `fps`, in order; None where there is none. Fills `film`.
+
+    start_s, end_s: the part to take, in seconds of the recording; the whole without.
+
+    Raises Unusable, before the first picture or after the last: missing, unreadable, no picture,
+    empty, damaged, truncated or outside, as `decode_sound` does.
+    """
+    check_file(path)
+    if start_s is not None and end_s is not None and end_s <= start_s:
+        raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
+    try:
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
+            stream = _picture_track(container)
+            yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s)
+    except av.FFmpegError as error:
+        raise Unusable("unreadable", error.strerror or str(error)) from error
+
+
+def _picture_track(container: Any) -> Any:
+    """The best track of moving pictures: the cover of a song is none."""
+    best = container.streams.best("video")
+    for stream in (best, *container.streams.video):
+        if stream is None or stream.codec_context is None:
+            continue
+        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
+            # Processes work on a recording each: threads in the decoder would only cost.
+            stream.codec_context.thread_count = 1
+            return stream
+    raise Unusable("no picture", "it has no video track that can be decoded")
+
+
+def _read(
+    path: Path, container: Any, stream: Any, fps: float, film: Film,
+    start_s: float, end_s: float | None,
+) -> Iterator[Picture | None]:  # fmt: skip
+    zero_s = (container.start_time or 0) / av.time_base
+    sought = start_s > SEEK_FROM_S and container.format.name not in UNSEEKABLE
+    if sought:
+        container.seek(max(round((zero_s + start_s) / stream.time_base), 0), stream=stream)
+    rate = stream.average_rate or stream.guessed_rate
+    clock = _Clock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S)
+    packets = Packets(container, stream)
+    sampler = _Sampler(fps, start_s, end_s, film)
+    for frame in packets:
+        yield from sampler.feed(frame, clock.place(frame))
+        if sampler.full:
+            break
+    reached = clock.end_s
+    if not sampler.full:
+        yield from sampler.finish(reached)
+    film.damaged = packets.damaged
+    if not sampler.full:
+        declared = declared_end(path, container, stream, zero_s)
+        late = max(TOLERANCE_S, LATE_FRAMES * clock.interval_s)
+        _check_end(film, start_s, end_s, reached, declared, late)
+    check_damage(packets)
+
+
+class _Clock:
+    """Where pictures lie in time; see the head of this file."""
+
+    def __init__(self, zero_s: float, interval_s: float) -> None:
+        self.zero_s, self.interval_s = zero_s, interval_s
+        self._last_s: float | None = None
+        self._shift_s = 0.0
+
+    def place(self, frame: av.VideoFrame) -> float:
+        last = self._last_s
+        following = 0.0 if last is None else last + self.interval_s
+        stamp = following if frame.time is None else frame.time - self.zero_s + self._shift_s
+        if last is not None and not -GAP_S <= stamp - last <= LARGEST_GAP_S:
+            self._shift_s += following - stamp
+            stamp = following
+        self._last_s = stamp if last is None else max(stamp, last)
+        return self._last_s
+
+    @property
+    def end_s(self) -> float:
+        return 0.0 if self._last_s is None else self._last_s + self.interval_s
+
+
+class _Sampler:
+    """Chooses the source frame that each output frame shows."""
+
+    def __init__(self, fps: float, start_s: float, end_s: float | None, film: Film) -> None:
+        self.fps, self.start_s, self.film = fps, start_s, film
+        self.limit = None if end_s is None else max(round((end_s - start_s) * fps), 1)
+        self._last: tuple[av.VideoFrame, float] | None = None
+        self._picture: Picture | None = None
+        self._turn = 0
+
+    @property
+    def full(self) -> bool:
+        return self.limit is not None and self.film.shown >= self.limit
+
+    def feed(self, frame: av.VideoFrame, time_s: float) -> Iterator[Picture | None]:
+        last = self._last
+        if last is None:
+            self._turn = round(frame.rotation / 90) * 90 % 360
+            yield from self._blank(time_s - HOLD_S)
+        else:
+            yield from self._show(min((last[1] + time_s) / 2, last[1] + HOLD_S))
+            yield from self._blank(time_s - HOLD_S)
+            self._leave(last[1])
+        self._last, self._picture = (frame, time_s), None
+
+    def finish(self, end_s: float) -> Iterator[Picture | None]:
+        """The last frame stands until `end_s`."""
+        if self._last is not None:
+            # Frame t belongs to the film where its middle does.
+            yield from self._show(end_s - 0.5 / self.fps, before=True)
+            self._leave(self._last[1])
+
+    def _leave(self, time_s: float) -> None:
+        if self._picture is None and time_s >= self.start_s - 0.5 / self.fps and not self.full:
+            self.film.dropped += 1
+
+    @property
+    def _next_s(self) -> float:
+        return self.start_s + self.film.shown / self.fps
+
+    def _show(self, until_s: float, before: bool = False) -> Iterator[Picture]:
+        # Rounding must not decide between two frames that are equally near.
+        until_s += -1e-6 if before else 1e-6
+        while self._next_s <= until_s and not self.full:
+            if self._picture is None:
+                self._picture = Picture(self._last[0], self._turn)
+            else:
+                self.film.duplicated += 1
+            self.film.shown += 1
+            yield self._picture
+
+    def _blank(self, until_s: float) -> Iterator[None]:
+        while self._next_s < until_s - 1e-6 and not self.full:
+            self.film.shown += 1
+            yield None
+
+
+def _check_end(
+    film: Film, start_s: float, end_s: float | None, reached: float, declared: float | None,
+    late: float,
+) -> None:  # fmt: skip
+    """The pictures ended before the part did: cut short, or was more asked than there is?"""
+    wanted = declared if end_s is None else min(end_s, declared or end_s)
+    if declared is not None and start_s < declared and reached < (wanted or 0.0) - late:
+        raise Unusable("truncated", f"{reached:.2f} s of {declared:.2f} s of pictures are there")
+    if (end_s is not None and reached < end_s - late) or (start_s and not film.shown):
+        asked = f"{start_s:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
+        raise Unusable("outside", f"{asked} was asked for; the pictures end at {reached:.2f} s")
+    if not film.shown:
+        raise Unusable("empty", "it holds no pictures")
