@@ -21,6 +21,7 @@ from avaffect.settings.synth import SynthSettings
 MARKER = "synth.json"
 POOL_DOMAIN = "B"
 POOL_NEUTRAL = 0.7
+MOST_TRACES = 1000
 
 
 def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
@@ -30,6 +31,10 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     """
     if settings.jobs == 0:
         raise UsageError("--jobs 0: 1 at least, or -1 for every core")
+    if not 0 < settings.trace_rate <= MOST_TRACES:
+        raise UsageError(
+            f"--trace-rate {settings.trace_rate:g}: more than 0, at most {MOST_TRACES} Hz"
+        )
     emotions = tuple(name.strip() for name in settings.emotions.split(","))
     is_pool = settings.domain == POOL_DOMAIN
     neutral = settings.neutral_fraction

@@ -226,7 +226,7 @@ def _backdrop(random: np.random.Generator, size: tuple[int, int], camera: Camera
     grey = random.uniform(120, 190)
     wall = np.clip(grey + random.normal(0, 7, 3), 40, 230)
     y = np.linspace(1.06, 0.9, height)[:, None, None]
-    picture = np.ones((height, width, 1)) * y * wall
+    picture = (np.ones((height, width, 1)) * y * wall).clip(0, 255).astype(np.uint8)
     # A studio's light is even: its wall is bare.
     for _ in range(round(12 * camera.unevenness[1] ** 0.5) if camera.unevenness[1] > 0.1 else 0):
         left, top = random.uniform(-0.2, 0.9, 2)
@@ -235,8 +235,7 @@ def _backdrop(random: np.random.Generator, size: tuple[int, int], camera: Camera
         first, last = (tuple(map(int, corner)) for corner in (box[:2], box[2:]))
         colour = np.clip(wall * random.uniform(0.5, 1.3) + random.normal(0, 14, 3), 10, 245)
         cv2.rectangle(picture, first, last, colour.tolist(), -1)
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.02 * width + 1)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return cv2.GaussianBlur(picture, (0, 0), 0.02 * width + 1)
 
 
 def _bystander(

@@ -16,7 +16,7 @@ from avaffect.data.synthetic.corpus import Performance, Utterance
 from avaffect.data.synthetic.speaker import VOICES
 
 SOUND_BITS = 96_000
-# Formant factors halfway between the two kinds of voice: below it is the low one.
+# Halfway between the two kinds of voice.
 LOW_VOICE_HZ = float(np.sqrt(VOICES[0][0] * VOICES[1][0]))
 
 
@@ -82,7 +82,7 @@ def encode(
         # Without B-frames the first picture is shown at time zero, as the sound begins.
         picture = container.add_stream(
             "libx264", rate=view.rate_hz,
-            options={"preset": "veryfast", "crf": str(view.quality), "bf": "0", "threads": "1"},
+            options={"preset": "ultrafast", "crf": str(view.quality), "bf": "0", "threads": "1"},
         )  # fmt: skip
         picture.width, picture.height = view.size
         picture.pix_fmt = "yuv420p"
@@ -98,5 +98,7 @@ def encode(
         container.mux(picture.encode(None))
         block = av.AudioFrame.from_ndarray(sound[None, :], format="fltp", layout="mono")
         block.sample_rate = sample_rate
+        # A stamp lets the encoder say how much silence it puts before: players leave that out.
+        block.pts, block.time_base = 0, Fraction(1, sample_rate)
         container.mux(voice.encode(block))
         container.mux(voice.encode(None))

@@ -91,22 +91,22 @@ LOOKS = {
 
 # Standard deviations: from one person's face at rest to another's, and between utterances.
 REST_SPREAD = Expression(
-    inner_brow=0.12, outer_brow=0.15, brow_lower=0.15, upper_lid=0.15, cheek=0.08, lid_tight=0.1,
-    nose=0.05, corner=0.15, stretch=0.1, press=0.15, drop=0.03, gaze_side=0.1, gaze_down=0.1,
-    bow=0.15, tilt=0.1, motion=0.3, blink=0.5,
+    inner_brow=0.08, outer_brow=0.1, brow_lower=0.1, upper_lid=0.1, cheek=0.05, lid_tight=0.08,
+    nose=0.03, corner=0.1, stretch=0.08, press=0.1, drop=0.02, gaze_side=0.05, gaze_down=0.05,
+    bow=0.1, tilt=0.1, motion=0.3, blink=0.5,
 )  # fmt: skip
 UTTERANCE_SPREAD = Expression(
-    inner_brow=0.18, outer_brow=0.18, brow_lower=0.2, upper_lid=0.2, cheek=0.12, lid_tight=0.15,
-    nose=0.08, corner=0.22, stretch=0.15, press=0.15, drop=0.05, gaze_side=0.35, gaze_down=0.3,
-    bow=0.3, tilt=0.3, motion=0.4, blink=0.4,
+    inner_brow=0.13, outer_brow=0.13, brow_lower=0.15, upper_lid=0.15, cheek=0.1, lid_tight=0.1,
+    nose=0.06, corner=0.16, stretch=0.12, press=0.12, drop=0.04, gaze_side=0.3, gaze_down=0.2,
+    bow=0.18, tilt=0.3, motion=0.4, blink=0.4,
 )  # fmt: skip
 
 # Which of the two courses an action unit follows; the others follow arousal, as the voice does.
 VALENCED = ("inner_brow", "cheek", "corner", "gaze_down")
-INTENSITY = (0.55, 1.1)
-LARGEST_BLEND = 0.3
+INTENSITY = (0.85, 1.35)
+LARGEST_BLEND = 0.25
 # Share of utterances whose face belies the voice: a mask, or a look that is left over.
-BELIED_SHARE = 0.12
+BELIED_SHARE = 0.1
 BLINKS_HZ = 0.3
 BLINK_S = 0.22
 # Articulators are slower than the glottis: what the lips do is smoothed over this.
@@ -231,7 +231,7 @@ def _turn(
 ) -> np.ndarray:  # fmt: skip
     bow, tilt = (look[:, Expression._fields.index(name)] for name in ("bow", "tilt"))
     side = random.choice([-1.0, 1.0])
-    yaw = strength * _drift(times, random, 0.25) + random.normal(0.0, 0.2)
-    pitch = bow + strength * (_drift(times, random, 0.12) + 0.25 * accents)
+    yaw = strength * _drift(times, random, 0.18) + random.normal(0.0, 0.12)
+    pitch = bow + strength * (_drift(times, random, 0.1) + 0.2 * accents)
     roll = 0.12 * side * tilt + strength * _drift(times, random, 0.02)
     return np.stack([np.clip(yaw, -1, 1), np.clip(pitch, -1, 1), np.clip(roll, -0.25, 0.25)], 1)

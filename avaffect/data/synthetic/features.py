@@ -71,7 +71,7 @@ def _brow(canvas: np.ndarray, who: Face, look: Expression, side: int) -> None:
     x = 10 - 3 * max(lowered, 0) * (1 - ALONG) + (30 * who.eye_distance + 1) * ALONG
     y = BROW_Y - 3.5 * who.arch * np.sin(np.pi * np.minimum(ALONG * 1.05, 1.0))
     y = y - 6.5 * inner * (1 - ALONG) ** 1.5 - 6 * outer * ALONG**0.7
-    y += 6 * lowered * (1 - 0.55 * ALONG) + 2.0 * max(inner, 0) * ALONG
+    y += 7.5 * lowered * (1 - 0.5 * ALONG) + 2.0 * max(inner, 0) * ALONG
     half = 2.6 * who.brow * (1 - 0.75 * ALONG**1.5)
     x = MIDDLE + side * x
     colour = mixed(darker(who.hair, 0.75), who.skin, 0.15)
@@ -119,13 +119,13 @@ def _eyeball(
 def _mouth(canvas: np.ndarray, who: Face, look: Expression, pose: Pose) -> None:
     y = lower_y(who, MOUTH_Y)
     up, down = max(look.corner, 0.0), max(-look.corner, 0.0)
-    wide = 1 + 0.2 * up - 0.05 * down + 0.14 * look.stretch - 0.06 * max(look.press, 0)
+    wide = 1 + 0.28 * up - 0.05 * down + 0.14 * look.stretch - 0.06 * max(look.press, 0)
     wide *= 1 - 0.3 * pose.rounding + 0.08 * pose.spreading
     x = MIDDLE + 19.5 * who.mouth * wide * ACROSS
-    gap = 15 * np.clip(pose.opening, 0, 1.5) + 13 * max(look.drop, 0.0) + 2.2 * up
+    gap = 15 * np.clip(pose.opening, 0, 1.5) + 13 * max(look.drop, 0.0) + 3.5 * up
     gap *= 1 - 0.35 * float(np.clip(look.press, 0, 1))
     # The corners stand higher or lower than the middle of the line between the lips.
-    seam = y + 1.5 * up - (0.8 + 7.5 * up) * ACROSS**2 + (6.0 * ACROSS**2 - 1.5) * down
+    seam = y + 1.5 * up - (0.8 + 9 * up) * ACROSS**2 + (7.5 * ACROSS**2 - 2) * down
     inner_top, inner_bottom = seam - 0.25 * gap * BOW, seam + 0.75 * gap * BOW**0.8
     full = who.lips * (1 - 0.5 * float(np.clip(look.press, 0, 1.2))) * (1 - 0.2 * up)
     full *= 1 + 0.25 * pose.rounding
