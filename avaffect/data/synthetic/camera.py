@@ -96,8 +96,8 @@ def scene(seed: int, utterance_id: str, session: str, camera: Camera, seconds: f
     size = camera.sizes[int(place.integers(len(camera.sizes)))]
     rate = camera.rates[int(place.integers(len(camera.rates)))]
     backdrop = _backdrop(place, size, camera)
-    # Lamps are warm or cool, seldom green.
-    warmth, green = camera.tint * np.clip(place.normal(0.0, 1.0, 2), -2, 2)
+    # Lamps are warm, sometimes cool, seldom green.
+    warmth, green = camera.tint * np.clip(place.normal(0.0, 1.0, 2), -0.7, 2)
     tint = 1 + np.array([warmth, 0.3 * green, -warmth])
     light = random.uniform(*camera.brightness) * tint * _light(camera, size, random)[:, :, None]
     width, height = size

@@ -179,7 +179,7 @@ def _behind(who: Face, skull: np.ndarray) -> np.ndarray:
     """Hair that shows beside and under the head."""
     bottom = {"long": 206.0, "bob": 168.0}.get(who.style)
     if bottom is None:
-        return np.vstack([skull[skull[:, 1] < 96], [[MIDDLE, 96]]])
+        return np.vstack([skull[skull[:, 1] < 110], [[MIDDLE, 110]]])
     half = np.ptp(skull[:, 0]) / 2
     ends = [(half * 1.03, 120), (half * 1.06, bottom - 12), (half * 0.82, bottom)]
     right = [(MIDDLE + x, y) for x, y in ends]
