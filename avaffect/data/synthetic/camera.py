@@ -133,10 +133,8 @@ def film(view: Scene, who: Face, acts: Acting, random: np.random.Generator) -> I
     still = _over(view.backdrop, body, _body_place(view, 0.0), view.light)
     for t, step in enumerate(steps):
         canvas = bare.copy()
-        pose = features.Pose(
-            Expression(*acts.look[t].tolist()), float(acts.lids[t]), float(acts.opening[t]),
-            float(acts.rounding[t]), float(acts.spreading[t]),
-        )  # fmt: skip
+        speech = (acts.lids, acts.opening, acts.rounding, acts.spreading)
+        pose = features.Pose(Expression(*acts.look[t].tolist()), *(float(v[t]) for v in speech))
         features.draw_features(canvas, who, pose)
         jaw = 0.75 * pose.opening + 0.6 * max(pose.look.drop, 0.0)
         yaw, pitch, roll = acts.turn[t].tolist()

@@ -26,8 +26,14 @@ from avaffect.data.synthetic.identity import Colour, Face
 
 # A smooth run from one corner of an eye or a mouth to the other.
 ACROSS = np.linspace(-1.0, 1.0, 15)
-BOW = 1 - ACROSS**2
+SQUARE = ACROSS**2
+BOW = 1 - SQUARE
+# Flat and round bows, by their exponent: powers cost more than all else in a frame.
+BOWS = {power: BOW**power for power in (0.6, 0.7, 0.75, 0.8)}
+UPPER_LIP = BOWS[0.75] * (1 - 0.22 * np.exp(-((ACROSS / 0.16) ** 2)))
 ALONG = np.linspace(0.0, 1.0, 9)
+ARCH = np.sin(np.pi * np.minimum(ALONG * 1.05, 1.0))
+INNER, OUTER, TAPER = (1 - ALONG) ** 1.5, ALONG**0.7, 1 - 0.75 * ALONG**1.5
 LIP: Colour = (176, 84, 84)
 TEETH: Colour = (232, 226, 216)
 THROAT: Colour = (58, 22, 26)
@@ -48,7 +54,7 @@ class Pose:
 
 def draw_features(canvas: np.ndarray, who: Face, pose: Pose) -> None:
     """Draw onto the (HEIGHT, WIDTH, 4) uint8 picture of a head (see `head`), in place."""
-    look = Expression(*np.clip(pose.look, -1.3, 1.3).tolist())
+    look = Expression(*(_clip(amount, -1.3, 1.3) for amount in pose.look))
     _folds(canvas, who, look)
     for side in (-1, 1):
         _eye(canvas, who, look, pose.lids, side)
@@ -56,6 +62,10 @@ def draw_features(canvas: np.ndarray, who: Face, pose: Pose) -> None:
     _mouth(canvas, who, look, pose)
     if who.glasses:
         _glasses(canvas, who)
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
 
 
 def _curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -69,10 +79,10 @@ def _band(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
 def _brow(canvas: np.ndarray, who: Face, look: Expression, side: int) -> None:
     inner, outer, lowered = look.inner_brow, look.outer_brow, look.brow_lower
     x = 10 - 3 * max(lowered, 0) * (1 - ALONG) + (30 * who.eye_distance + 1) * ALONG
-    y = BROW_Y - 3.5 * who.arch * np.sin(np.pi * np.minimum(ALONG * 1.05, 1.0))
-    y = y - 6.5 * inner * (1 - ALONG) ** 1.5 - 6 * outer * ALONG**0.7
+    y = BROW_Y - 3.5 * who.arch * ARCH
+    y = y - 6.5 * inner * INNER - 6 * outer * OUTER
     y += 7.5 * lowered * (1 - 0.5 * ALONG) + 2.0 * max(inner, 0) * ALONG
-    half = 2.6 * who.brow * (1 - 0.75 * ALONG**1.5)
+    half = 2.6 * who.brow * TAPER
     x = MIDDLE + side * x
     colour = mixed(darker(who.hair, 0.75), who.skin, 0.15)
     polygon(canvas, _band(_curve(x, y - half), _curve(x, y + half)), colour)
@@ -81,11 +91,11 @@ def _brow(canvas: np.ndarray, who: Face, look: Expression, side: int) -> None:
 def _eye(canvas: np.ndarray, who: Face, look: Expression, shut: float, side: int) -> None:
     centre_x, half = MIDDLE + side * EYE_X * who.eye_distance, 11.0 * who.eye_size
     open_ = (1 + 0.4 * look.upper_lid - 0.22 * look.lid_tight - 0.2 * look.cheek) * (1 - shut)
-    open_ = float(np.clip(open_ - 0.12 * max(look.gaze_down, 0), 0.0, 1.6))
+    open_ = _clip(open_ - 0.12 * max(look.gaze_down, 0.0), 0.0, 1.6)
     rise = 2.8 * who.eye_size * max(1 - 0.5 * max(look.cheek, 0) - 0.35 * look.lid_tight, 0.1)
     corner = EYE_Y - 0.9 * side * ACROSS
-    lower = corner + rise * BOW**0.8
-    upper = lower - (0.6 + (5.6 * who.eye_size + rise) * open_) * BOW**0.7
+    lower = corner + rise * BOWS[0.8]
+    upper = lower - (0.6 + (5.6 * who.eye_size + rise) * open_) * BOWS[0.7]
     x = centre_x + half * ACROSS
     almond = _band(_curve(x, upper), _curve(x, lower))
     top, left = int(EYE_Y) - 13, int(centre_x) - 17
@@ -122,16 +132,15 @@ def _mouth(canvas: np.ndarray, who: Face, look: Expression, pose: Pose) -> None:
     wide = 1 + 0.28 * up - 0.05 * down + 0.14 * look.stretch - 0.06 * max(look.press, 0)
     wide *= 1 - 0.3 * pose.rounding + 0.08 * pose.spreading
     x = MIDDLE + 19.5 * who.mouth * wide * ACROSS
-    gap = 15 * np.clip(pose.opening, 0, 1.5) + 13 * max(look.drop, 0.0) + 3.5 * up
-    gap *= 1 - 0.35 * float(np.clip(look.press, 0, 1))
+    gap = 15 * _clip(pose.opening, 0.0, 1.5) + 13 * max(look.drop, 0.0) + 3.5 * up
+    gap *= 1 - 0.35 * _clip(look.press, 0.0, 1.0)
     # The corners stand higher or lower than the middle of the line between the lips.
-    seam = y + 1.5 * up - (0.8 + 9 * up) * ACROSS**2 + (7.5 * ACROSS**2 - 2) * down
-    inner_top, inner_bottom = seam - 0.25 * gap * BOW, seam + 0.75 * gap * BOW**0.8
-    full = who.lips * (1 - 0.5 * float(np.clip(look.press, 0, 1.2))) * (1 - 0.2 * up)
+    seam = y + 1.5 * up - (0.8 + 9 * up) * SQUARE + (7.5 * SQUARE - 2) * down
+    inner_top, inner_bottom = seam - 0.25 * gap * BOW, seam + 0.75 * gap * BOWS[0.8]
+    full = who.lips * (1 - 0.5 * _clip(look.press, 0.0, 1.2)) * (1 - 0.2 * up)
     full *= 1 + 0.25 * pose.rounding
-    cupid = 1 - 0.22 * np.exp(-((ACROSS / 0.16) ** 2))
-    outer_top = inner_top - 4.6 * full * BOW**0.75 * cupid
-    outer_bottom = inner_bottom + 6.2 * full * BOW**0.7
+    outer_top = inner_top - 4.6 * full * UPPER_LIP
+    outer_bottom = inner_bottom + 6.2 * full * BOWS[0.7]
     lip = mixed(darker(who.skin, 0.92), LIP, 0.55)
     polygon(canvas, _band(_curve(x, outer_top), _curve(x, inner_top)), darker(lip, 0.82))
     polygon(canvas, _band(_curve(x, inner_bottom), _curve(x, outer_bottom)), lip)
@@ -142,7 +151,7 @@ def _mouth(canvas: np.ndarray, who: Face, look: Expression, pose: Pose) -> None:
         if gap > 6:
             tongue = np.maximum(inner_bottom - 0.32 * gap * BOW, inner_top)
             polygon(canvas, _band(_curve(x, tongue), _curve(x, inner_bottom))[3:-3], TONGUE)
-        teeth = np.minimum(inner_top + 4 * min(gap / 6, 1) * BOW**0.6, inner_bottom)
+        teeth = np.minimum(inner_top + 4 * min(gap / 6, 1) * BOWS[0.6], inner_bottom)
         polygon(canvas, _band(_curve(x, inner_top), _curve(x, teeth)), TEETH)
     else:
         line(canvas, _curve(x, seam), darker(lip, 0.5))
