@@ -8,6 +8,7 @@ more than LARGEST_GAP_S, the clock is broken: the pictures are joined without a 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,19 +71,29 @@ class Picture:
         return self._upright(self._frame.to_ndarray(format="rgb24"))
 
     def _read_luma(self) -> np.ndarray:
-        frame, name = self._frame, self._frame.format.name
-        if not LUMA_FIRST.match(name):
+        frame = self._frame
+        ranges = _limited_ranges(frame.format.name)
+        if ranges is None:
             frame = frame.reformat(format="gray")
-        elif name == "gray":
-            self.limited = int(frame.color_range) == 1
         else:
-            self.limited = int(frame.color_range) != 2 and not name.startswith("yuvj")
+            self.limited = int(frame.color_range) in ranges
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         return rows[: frame.height, : frame.width]
 
     def _upright(self, picture: np.ndarray) -> np.ndarray:
         return cv2.rotate(picture, TURNS[self._turn]) if self._turn else picture
+
+
+@functools.cache
+def _limited_ranges(name: str) -> tuple[int, ...] | None:
+    """FFmpeg's numbers of colour ranges (0 not said, 1 limited, 2 full) that mean a limited range
+    in a pixel format; None where its first plane is no 8-bit luma."""
+    if not LUMA_FIRST.match(name):
+        return None
+    if name.startswith("yuvj"):
+        return ()
+    return (1,) if name == "gray" else (0, 1)
 
 
 @dataclass

@@ -17,7 +17,7 @@ MEAN_FACE = (
               [70.7299, 92.2041]]) / 112
 )  # fmt: skip
 # The reference crops tightly: this much more is shown on each side, as a share of the square.
-MEAN_FACE_MARGIN = 0.15
+MEAN_FACE_MARGIN = 0.05
 
 # x' = a x - b y + c, y' = b x + a y + d: from the source picture to the crop.
 Similarity = tuple[float, float, float, float]

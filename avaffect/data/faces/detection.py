@@ -18,19 +18,18 @@ from avaffect.core.errors import DataError
 from avaffect.data.faces.options import FaceOptions
 
 WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)"
-# Around a face that was there: how far it is looked for on each side, in widths of its box.
-AROUND = 0.4
-# Haar. The window of the cascade is 24 pixels: the side to which a picture is reduced says how
-# small a face may be, a fifth of the shorter side at first, a tenth when nothing was found.
+# Around a face that was there: how far it is looked for on each side, in widths of its box, where
+# tracking knows its place well and where it does not.
+AROUND, FAR_AROUND = 0.25, 0.5
+# Haar: the window of its cascade, and the face's size when it is looked for nearby, in pixels.
 WINDOW = 24
-COARSE_SIDE, FINE_SIDE = 120, 240
-COARSE_STEP, FINE_STEP, NEAR_STEP = 1.15, 1.2, 1.1
-NEIGHBOURS = 4
+STEP, NEAR_STEP = 1.2, 1.1
+NEIGHBOURS = 3
 NEAR_NEIGHBOURS = 3
-NEAR_FACE = 36
-NEAR_SMALLEST, NEAR_LARGEST = 0.75, 1.35
+NEAR_FACE = 30
+NEAR_SMALLEST, NEAR_LARGEST = 0.8, 1.25
 # YuNet.
-LONG_SIDE, LONG_FINE_SIDE = 320, 640
+SMALLEST_FACE, LONGEST_SIDE = 16, 640
 NEAR_SIDE = 96
 THRESHOLD = 0.6
 NEAR_OVERLAP = 0.3
@@ -64,15 +63,15 @@ class Haar:
             cv2.data.haarcascades + "haarcascade_frontalface_default.xml"
         )
 
-    def scan(self, luma: np.ndarray, fine: bool = False) -> list[Found]:
-        """All faces of a picture. fine: small ones too."""
-        side, step = (FINE_SIDE, FINE_STEP) if fine else (COARSE_SIDE, COARSE_STEP)
-        scale = min(side / min(luma.shape), 1.0)
-        return self._detect(reduced(luma, scale), scale, 0, 0, step, NEIGHBOURS, WINDOW, 0)
+    def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
+        """All faces of a picture that are at least so wide, in pixels."""
+        scale = min(WINDOW / smallest, 1.0)
+        window = max(round(smallest * scale), WINDOW)
+        return self._detect(reduced(luma, scale), scale, 0, 0, STEP, NEIGHBOURS, window, 0)
 
-    def near(self, luma: np.ndarray, box: np.ndarray) -> Found | None:
+    def near(self, luma: np.ndarray, box: np.ndarray, around: float) -> Found | None:
         """The face that is near to `box` and of about its size."""
-        x0, y0, x1, y1 = surroundings(luma, box)
+        x0, y0, x1, y1 = surroundings(luma, box, around)
         scale = min(NEAR_FACE / box[2], 1.0)
         if min(x1 - x0, y1 - y0) * scale < WINDOW:
             return None
@@ -108,19 +107,19 @@ class YuNet:
     columns = 14
 
     def __init__(self, model: Path) -> None:
-        self._detector = _load_yunet(model, LONG_SIDE)
+        self._detector = _load_yunet(model, LONGEST_SIDE)
         self._near = _load_yunet(model, NEAR_SIDE)
 
-    def scan(self, luma: np.ndarray, fine: bool = False) -> list[Found]:
-        """All faces of a picture. fine: small ones too."""
-        scale = min((LONG_FINE_SIDE if fine else LONG_SIDE) / max(luma.shape), 1.0)
+    def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
+        """All faces of a picture that are at least so wide, in pixels."""
+        scale = min(SMALLEST_FACE / smallest, LONGEST_SIDE / max(luma.shape), 1.0)
         picture = reduced(luma, scale)
         self._detector.setInputSize((picture.shape[1], picture.shape[0]))
         return _yunet_faces(self._detector, picture, scale, 0, 0)
 
-    def near(self, luma: np.ndarray, box: np.ndarray) -> Found | None:
+    def near(self, luma: np.ndarray, box: np.ndarray, around: float) -> Found | None:
         """The face that is near to `box` and of about its size."""
-        x0, y0, x1, y1 = surroundings(luma, box)
+        x0, y0, x1, y1 = surroundings(luma, box, around)
         scale = NEAR_SIDE / max(x1 - x0, y1 - y0, 1)
         part = luma[y0:y1, x0:x1]
         if not part.size:
@@ -186,10 +185,10 @@ def nearest(found: list[Found], box: np.ndarray) -> Found | None:
     return best if best is not None and overlap(best.box, box) > NEAR_OVERLAP else None
 
 
-def surroundings(luma: np.ndarray, box: np.ndarray) -> tuple[int, int, int, int]:
+def surroundings(luma: np.ndarray, box: np.ndarray, around: float) -> tuple[int, int, int, int]:
     """Corners (left, top, right, bottom) of what lies around `box`, within the picture."""
     height, width = luma.shape
-    x, y = (0.5 + AROUND) * box[2], (0.5 + AROUND) * box[3]
+    x, y = (0.5 + around) * box[2], (0.5 + around) * box[3]
     x0, x1 = (min(max(round(edge), 0), width) for edge in (box[0] - x, box[0] + x))
     y0, y1 = (min(max(round(edge), 0), height) for edge in (box[1] - y, box[1] + y))
     return x0, y0, x1, y1

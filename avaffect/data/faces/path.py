@@ -14,6 +14,7 @@ HALF = 6
 # A face that is away for up to so many frames, and comes back where it was, was there meanwhile.
 GAP = 12
 CAPACITY = 512
+_MEAN = np.ones(2 * HALF + 1)
 
 
 class Path:
@@ -89,16 +90,15 @@ class Path:
         place = frame - self.first
         pieces = self._pieces
         piece = pieces[place]
-        left = right = 0
-        limit = min(HALF, place)
-        while left < limit and pieces[place - left - 1] == piece:
-            left += 1
-        limit = min(HALF, latest - frame)
-        while right < limit and pieces[place + right + 1] == piece:
-            right += 1
+        left, right = min(HALF, place), min(HALF, latest - frame)
+        around = pieces[place - left : place + right + 1]
+        if (around != piece).any():
+            ends = np.flatnonzero(around != piece) - left
+            left = min([left, *(-end - 1 for end in ends.tolist() if end < 0)])
+            right = min([right, *(end - 1 for end in ends.tolist() if end > 0)])
         rows = self._boxes[place - left : place + right + 1]
         box = _parabola(left, right) @ rows
-        box[2:4] = rows[:, 2:4].mean(axis=0)
+        box[2:4] = _MEAN[: len(rows)] @ rows[:, 2:4] / len(rows)
         source = int(self._sources[place])
         return box, source, float(self._scores[place])
 

@@ -12,16 +12,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avaffect.data.faces.detection import Detector, Found, overlap
+from avaffect.data.faces.detection import AROUND, FAR_AROUND, Detector, Found, overlap
 from avaffect.data.faces.options import DETECTED, TRACKED
 from avaffect.data.faces.path import HALF, Path
 from avaffect.data.faces.template import Template
 
 # Frames between searches: near a face that is followed (more often where tracking strays), for
 # faces while there is none, and for further ones while there is.
-KEY_FIRST, KEY_LEAST, KEY_MOST = 4, 3, 16
+KEY_FIRST, KEY_LEAST, KEY_MOST = 4, 3, 24
 SEARCH, SEARCH_MOST = 6, 12
-FURTHER = 100
+FURTHER = 125
+# The smallest face, as a share of the picture's shorter side: small ones cost more to find, and
+# are looked for where there are no larger ones, the smallest in every second search. Of the largest
+# face that is there, as a share of its width.
+SMALLEST = (0.33, 0.2, 0.1)
+LESSER = 0.6
+# A face that moves as expected, within this share of its width, is looked at in every n-th frame
+# alone, n at most STRIDE.
+STEADY = 0.03
+STRIDE = 4
 # Likeness to its last key frame: below DOUBTFUL a face is searched for, below LOST it is gone.
 LOST, DOUBTFUL = 0.5, 0.75
 # How long a face that looks the same is followed while the detector does not see it (profile).
@@ -50,9 +59,16 @@ class Person:
     since: int = 0
     last: int = 0
     found: int = 0
+    next: int = 0
+    stride: int = 1
     key: int = 0
     interval: int = KEY_FIRST
     speed: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+    def expected(self, frame: int) -> np.ndarray:
+        """The box in a later frame, if it goes on like this."""
+        box = self.path.box(self.last)
+        return _moved(box, *(self.speed * (frame - self.last)))
 
 
 class People:
@@ -81,7 +97,8 @@ class People:
                 self._lose(person)
             return
         for person in seen_before:
-            self._follow(person, luma)
+            if self.now >= min(person.next, person.key):
+                self._follow(person, luma)
         self._part(self._visible())
         seen = self._visible()
         if len(seen) < len(seen_before):
@@ -91,32 +108,44 @@ class People:
 
     def finish(self) -> None:
         """The film is over: faces that had no second chance are believed."""
-        for person in self.everybody:
-            if person.visible and not person.sure and person.trials:
+        for person in self._visible():
+            if person.trials and not person.sure:
                 self._forget(person)
+            else:
+                self._look_back(person, self.now + 1)
 
     def _visible(self) -> list[Person]:
         return [person for person in self.everybody if person.visible]
 
     def _scan(self, luma: np.ndarray, seen: list[Person]) -> None:
         self._scans += 1
-        # Small faces cost more to find: looked for only where there are no others.
-        fine = not seen and self._scans % 2 == 0
-        found = self.detector.scan(luma, fine)
-        boxes = [person.path.box(self.now) for person in seen]
-        for face in sorted(found, key=lambda face: -face.box[2]):
+        boxes = [person.expected(self.now) for person in seen]
+        for face in sorted(self._search(luma, boxes), key=lambda face: -face.box[2]):
             if all(overlap(face.box, box) < SAME and not _inside(face.box, box) for box in boxes):
-                self._welcome(luma, face)
-                boxes.append(face.box)
+                # A scan is coarse, the second look a test.
+                closer = self.detector.near(luma, face.box, AROUND)
+                if closer is not None:
+                    self._welcome(luma, closer)
+                    boxes.append(closer.box)
         now_seen = self._visible()
         if len(now_seen) > len(seen):
-            self._scan_interval = SEARCH
-        else:
-            most = FURTHER if now_seen else SEARCH_MOST
-            self._scan_interval = min(2 * self._scan_interval, most)
-        # A face that is alone is the usual case: others are looked for now and then.
-        calm = now_seen and all(p.visible for p in self.everybody)
-        self._next_scan = self.now + (FURTHER if calm else self._scan_interval)
+            # Where one face came, another may have come unseen.
+            self._next_scan, self._scan_interval = self.now + SEARCH, SEARCH
+            return
+        complete = now_seen and all(person.visible for person in self.everybody)
+        most = FURTHER if now_seen else SEARCH_MOST
+        self._scan_interval = FURTHER if complete else min(2 * self._scan_interval, most)
+        self._next_scan = self.now + self._scan_interval
+
+    def _search(self, luma: np.ndarray, boxes: list[np.ndarray]) -> list[Found]:
+        """Faces anywhere in a picture; boxes: of those that are known."""
+        if boxes:
+            return self.detector.scan(luma, LESSER * max(box[2] for box in boxes))
+        for share in SMALLEST if self._scans % 2 == 0 else SMALLEST[:-1]:
+            found = self.detector.scan(luma, share * min(luma.shape))
+            if found:
+                return found
+        return []
 
     def _welcome(self, luma: np.ndarray, face: Found) -> None:
         """A face that nobody visible owns: of the nearest lost person, or of a new one."""
@@ -161,21 +190,20 @@ class People:
             path.bridge(before, person.since)
         person.last = person.found = self.now
         person.speed = np.zeros(2)
+        person.stride, person.next = 1, self.now + 1
         person.interval = KEY_FIRST
         person.key = self.now + KEY_FIRST
 
     def _follow(self, person: Person, luma: np.ndarray) -> None:
-        last = person.path.box(person.last)
-        expected = last[:2] + person.speed
+        expected = person.expected(self.now)
         x, y, likeness = person.template.find(luma, expected[0], expected[1])
         kept = likeness >= LOST
-        shift = np.array([x, y]) - last[:2] if kept else person.speed
-        box = _moved(last, shift[0], shift[1])
+        error = np.hypot(x - expected[0], y - expected[1]) / expected[2]
+        box = _moved(expected, x - expected[0], y - expected[1]) if kept else expected
         if self.now >= person.key or likeness < DOUBTFUL:
-            face = self.detector.near(luma, box)
+            face = self.detector.near(luma, box, AROUND if kept else FAR_AROUND)
             if face is not None:
                 self._found(person, luma, box, face, likeness)
-                person.speed = person.path.box(self.now)[:2] - last[:2] if not kept else shift
                 return
             person.trials += 1
             person.key = self.now + KEY_LEAST
@@ -186,8 +214,31 @@ class People:
             self._lose(person)
             return
         person.path.put(self.now, box, TRACKED, likeness)
-        person.speed = shift
+        person.stride = min(2 * person.stride, STRIDE) if error < STEADY else 1
+        self._arrive(person, likeness)
+
+    def _arrive(self, person: Person, likeness: float) -> None:
+        """A box is there for this frame: those that were left out lie between it and the last."""
+        path, last, frames = person.path, person.last, self.now - person.last
+        start, stop = path.box(last), path.box(self.now)
+        person.speed = (stop[:2] - start[:2]) / frames
+        for frame in range(last + 1, self.now):
+            path.put(frame, start + (frame - last) / frames * (stop - start), TRACKED, likeness)
         person.last = self.now
+        person.next = self.now + person.stride
+
+    def _look_back(self, person: Person, stop: int) -> None:
+        """Follow a face through the frames up to `stop` that were left out, one by one."""
+        for frame in range(person.last + 1, stop):
+            luma = self._lumas[frame - self.now - 1]
+            box = person.expected(frame)
+            x, y, likeness = person.template.find(luma, box[0], box[1])
+            if likeness < LOST:
+                break
+            box = _moved(box, x - box[0], y - box[1])
+            person.speed = box[:2] - person.path.box(person.last)[:2]
+            person.path.put(frame, box, TRACKED, likeness)
+            person.last = frame
 
     def _found(
         self, person: Person, luma: np.ndarray, box: np.ndarray, face: Found, likeness: float
@@ -201,7 +252,9 @@ class People:
         person.path.put(self.now, box, DETECTED, face.score)
         person.path.spread(person.found, self.now, correction, max(self.fixed, person.since))
         person.template = Template(luma, person.path.box(self.now))
-        person.last = person.found = self.now
+        person.stride = 1
+        self._arrive(person, likeness)
+        person.found = self.now
         person.key = self.now + person.interval
         person.sure, person.trials = True, 0
 
@@ -211,14 +264,16 @@ class People:
             for other in seen[number + 1 :]:
                 if not (person.visible and other.visible):
                     continue
-                a, b = person.path.box(self.now), other.path.box(self.now)
+                a, b = person.expected(self.now), other.expected(self.now)
                 if overlap(a, b) > SAME or _inside(a, b) or _inside(b, a):
                     younger = max(person, other, key=lambda p: p.since)
                     younger.path.erase(self.now, self.now + 1)
+                    younger.last = min(younger.last, self.now - 1)
                     self._lose(younger)
 
     def _lose(self, person: Person) -> None:
         if person.sure:
+            self._look_back(person, self.now)
             person.visible = False
         else:
             self._forget(person)
@@ -228,8 +283,7 @@ class People:
         person.path.erase(person.since, self.now + 1)
         person.visible = False
         person.last = person.since - 1
-        if not person.path.has(person.last) and person in self.everybody:
-            # Nothing is left of it in frames that may still change; written ones stay.
+        if not person.path.has(person.last):
             person.last = -1
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from avaffect.data.faces.options import ABSENT, COLUMNS, SOURCES, FaceOptions
 
+BUFFER_BYTES = 1 << 18
 # Parts of the crop, as shares of its side: (top, bottom, left, right). A face that speaks moves
 # about the mouth more than about the eyes.
 MOUTH = (0.62, 0.97, 0.22, 0.78)
@@ -48,7 +49,8 @@ class FaceSpool:
 
     def __init__(self, stem: Path, options: FaceOptions) -> None:
         self.face, self.face_track = (Path(f"{stem}.{name}") for name in ("face", "face_track"))
-        self._crops, self._tracks = self.face.open("w+b"), self.face_track.open("w+b")
+        self._crops = self.face.open("wb", buffering=BUFFER_BYTES)
+        self._tracks = self.face_track.open("wb")
         self._crop_bytes = options.size**2 * options.channels
         self._next = 0
         self._absent = np.zeros(len(COLUMNS), "<f4")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Faces are compared at about this width, in pixels: enough for a tenth of a pixel of it.
-WIDTH = 22
+# Faces are compared at about this width, in pixels: less would lose its place.
+WIDTH = 16
 # The middle of the box, without background.
 SHARE = 0.8
 # How far a face is looked for, in widths of its box, beyond where its speed would bring it.
-REACH = 0.35
+REACH = 0.25
 
 
 class Template:
