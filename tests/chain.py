@@ -16,13 +16,13 @@ from pathlib import Path
 from avaffect.cli.main import run
 
 ROOT = Path(__file__).resolve().parent.parent
-SPEAKERS, SECONDS = ("--speakers", 6), ("--shortest", 0.5, "--longest", 0.8)
+VOICES = ("--modality", "audio", "--speakers", 6, "--shortest", 0.5, "--longest", 0.8, "-j", 1)
 
 # A is split by speaker; the projector, the queries and what follows see its training part.
 COMMANDS: tuple[tuple[object, ...], ...] = (
-    ("synth", "wav-a", "--domain", "A", "--utterances", 24, *SPEAKERS, *SECONDS, "-j", 1,
+    ("synth", "wav-a", "--domain", "A", "--utterances", 24, *VOICES,
      "-o", "all-a.jsonl"),
-    ("synth", "wav-b", "--domain", "B", "--utterances", 40, *SPEAKERS, *SECONDS, "-j", 1,
+    ("synth", "wav-b", "--domain", "B", "--utterances", 40, *VOICES,
      "-o", "b.jsonl"),
     ("split", "all-a.jsonl", "--ratios", 34, 33, 33, "-o", "a.jsonl"),
     ("preprocess", "a.jsonl", "-o", "a.h5", "-j", 1),
