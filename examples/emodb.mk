@@ -5,6 +5,11 @@
 # POOL is a CSV with the columns path (relative to the table) and speaker. Where it also has a column
 # emotion, that is used for nothing but the score of the retrieval, under the name hidden_emotion.
 #
+# With MODALITY=av the encoder also sees: the pool may be talking faces, EmoDB is sound alone. A table of
+# films whose sound lies in files of its own, in parts:
+#
+#   TABLE="--media sound --video film --speaker speaker --start start --end end"
+#
 # For each seed: a division of EmoDB by speaker (two speakers held out from everything that reads
 # labels), pre-training on the recordings of the training speakers and the pool, projector,
 # retrieval, adaptation, and a classifier tested on the held-out speakers. Three encoders go through
@@ -13,6 +18,10 @@
 SEEDS ?= 0 1 2
 OUT ?= emodb-chain
 PRESET ?= nano
+MODALITY ?= audio
+TABLE ?= --media path --speaker speaker
+# How the faces of the pool are found: --faces yunet --face-model FILE, say.
+FACES ?=
 CLUSTERS ?= 100
 PRETRAIN_EPOCHS ?= 20
 PROJECTOR_EPOCHS ?= 50
@@ -47,14 +56,14 @@ $(O)A.jsonl: | $(OUT)
 	avaffect manifest emodb $(EMODB) -o $@
 
 $(O)B.jsonl: | $(OUT)
-	avaffect manifest table $(POOL) --media path --speaker speaker \
+	avaffect manifest table $(POOL) $(TABLE) \
 		$(if $(findstring emotion,$(shell head -1 $(POOL))),--label hidden_emotion=emotion) -o $@
 
 $(OUT):
 	mkdir -p $@
 
 $(O)B.h5: $(O)B.jsonl
-	avaffect preprocess $< -o $@
+	avaffect preprocess $< $(FACES) $(if $(filter av,$(MODALITY)),--preview $(O)B-faces) -o $@
 
 # A store for each division: what follows then needs no further word about splits.
 $(O)%-A.jsonl: $(O)A.jsonl
@@ -72,8 +81,10 @@ $(O)%-A-units.h5: $(O)%-A.h5 $(O)%-kmeans.safetensors
 $(O)%-B-units.h5: $(O)B.h5 $(O)%-kmeans.safetensors
 	avaffect extract $< --model $(O)$*-kmeans.safetensors -o $@
 
+# EmoDB has no faces: where the encoder sees, it must do without them, too.
 PRETRAIN = avaffect pretrain-hubert $(O)$*-A.h5 $(O)B.h5 --units $(O)$*-A-units.h5 \
-	--units $(O)$*-B-units.h5 --modality audio --preset $(PRESET) --seed $*
+	--units $(O)$*-B-units.h5 --modality $(MODALITY) --preset $(PRESET) --seed $* \
+	$(if $(filter av,$(MODALITY)),--modality-dropout 0.5)
 
 $(O)%-random.safetensors: $(O)%-A-units.h5 $(O)%-B-units.h5
 	$(PRETRAIN) --steps 0 -o $@
