@@ -14,7 +14,7 @@ import sys
 
 # What benchmarks.timing prints beside such a target.
 MISSED = "MISSED"
-MODULES = ("retrieve", "store", "encoder", "avhubert", "train", "startup")
+MODULES = ("retrieve", "store", "preprocess", "encoder", "avhubert", "train", "startup")
 
 
 def run(module: str, options: list[str]) -> tuple[int, list[str]]:

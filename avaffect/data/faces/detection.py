@@ -21,12 +21,13 @@ WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)
 # Around a face that was there: how far it is looked for on each side, in widths of its box, where
 # tracking knows its place well and where it does not.
 AROUND, FAR_AROUND = 0.25, 0.5
-# Haar: the window of its cascade, and the face's size when it is looked for nearby, in pixels.
+# Haar: the window of its cascade, and a face's sizes when it is looked for nearby, in pixels. The
+# cascade tries sizes in steps: boxes are the truer the more their faces' sizes differ.
 WINDOW = 24
 STEP, NEAR_STEP = 1.2, 1.1
 NEIGHBOURS = 3
 NEAR_NEIGHBOURS = 3
-NEAR_FACE = 30
+NEAR_FACES = (29, 33, 31)
 NEAR_SMALLEST, NEAR_LARGEST = 0.8, 1.25
 # YuNet.
 SMALLEST_FACE, LONGEST_SIDE = 16, 640
@@ -69,10 +70,10 @@ class Haar:
         window = max(round(smallest * scale), WINDOW)
         return self._detect(reduced(luma, scale), scale, 0, 0, STEP, NEIGHBOURS, window, 0)
 
-    def near(self, luma: np.ndarray, box: np.ndarray, around: float) -> Found | None:
-        """The face that is near to `box` and of about its size."""
+    def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
+        """The face that is near to `box` and of about its size. look: how often before."""
         x0, y0, x1, y1 = surroundings(luma, box, around)
-        scale = min(NEAR_FACE / box[2], 1.0)
+        scale = min(NEAR_FACES[look % len(NEAR_FACES)] / box[2], 1.0)
         if min(x1 - x0, y1 - y0) * scale < WINDOW:
             return None
         side = box[2] * scale
@@ -117,8 +118,8 @@ class YuNet:
         self._detector.setInputSize((picture.shape[1], picture.shape[0]))
         return _yunet_faces(self._detector, picture, scale, 0, 0)
 
-    def near(self, luma: np.ndarray, box: np.ndarray, around: float) -> Found | None:
-        """The face that is near to `box` and of about its size."""
+    def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
+        """The face that is near to `box` and of about its size. look: how often before."""
         x0, y0, x1, y1 = surroundings(luma, box, around)
         scale = NEAR_SIDE / max(x1 - x0, y1 - y0, 1)
         part = luma[y0:y1, x0:x1]

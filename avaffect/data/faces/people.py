@@ -56,6 +56,7 @@ class Person:
     visible: bool = True
     sure: bool = False
     trials: int = 0
+    looks: int = 0
     since: int = 0
     last: int = 0
     found: int = 0
@@ -123,7 +124,7 @@ class People:
         for face in sorted(self._search(luma, boxes), key=lambda face: -face.box[2]):
             if all(overlap(face.box, box) < SAME and not _inside(face.box, box) for box in boxes):
                 # A scan is coarse, the second look a test.
-                closer = self.detector.near(luma, face.box, AROUND)
+                closer = self.detector.near(luma, face.box, AROUND, 0)
                 if closer is not None:
                     self._welcome(luma, closer)
                     boxes.append(closer.box)
@@ -201,7 +202,8 @@ class People:
         error = np.hypot(x - expected[0], y - expected[1]) / expected[2]
         box = _moved(expected, x - expected[0], y - expected[1]) if kept else expected
         if self.now >= person.key or likeness < DOUBTFUL:
-            face = self.detector.near(luma, box, AROUND if kept else FAR_AROUND)
+            face = self.detector.near(luma, box, AROUND if kept else FAR_AROUND, person.looks)
+            person.looks += 1
             if face is not None:
                 self._found(person, luma, box, face, likeness)
                 return
