@@ -169,7 +169,7 @@ def _read(
     if not sampler.full:
         declared = declared_end(path, container, stream, zero_s)
         late = max(TOLERANCE_S, LATE_FRAMES * clock.interval_s)
-        _check_end(film, start_s, end_s, reached, declared, late)
+        _check_end(film, start_s, end_s, max(reached, clock.stamped_end_s), declared, late)
     check_damage(packets)
 
 
@@ -194,6 +194,11 @@ class _Clock:
     @property
     def end_s(self) -> float:
         return 0.0 if self._last_s is None else self._last_s + self.interval_s
+
+    @property
+    def stamped_end_s(self) -> float:
+        """`end_s` by the time stamps as they are, which containers count by."""
+        return self.end_s - self._shift_s
 
 
 class _Sampler:

@@ -72,8 +72,15 @@ class Haar:
 
     def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
         """The face that is near to `box` and of about its size. look: how often before."""
+        for size in (NEAR_FACES[(look + trial) % len(NEAR_FACES)] for trial in range(2)):
+            found = self._near(luma, box, around, size)
+            if found is not None:
+                return found
+        return None
+
+    def _near(self, luma: np.ndarray, box: np.ndarray, around: float, size: int) -> Found | None:
         x0, y0, x1, y1 = surroundings(luma, box, around)
-        scale = min(NEAR_FACES[look % len(NEAR_FACES)] / box[2], 1.0)
+        scale = min(size / box[2], 1.0)
         if min(x1 - x0, y1 - y0) * scale < WINDOW:
             return None
         side = box[2] * scale

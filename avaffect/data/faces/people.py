@@ -27,6 +27,8 @@ FURTHER = 125
 # face that is there, as a share of its width.
 SMALLEST = (0.33, 0.2, 0.1)
 LESSER = 0.6
+# Looks at a face that is new, to know its size.
+LOOKS = 3
 # A face that moves as expected, within this share of its width, is looked at in every n-th frame
 # alone, n at most STRIDE.
 STEADY = 0.03
@@ -103,7 +105,7 @@ class People:
         self._part(self._visible())
         seen = self._visible()
         if len(seen) < len(seen_before):
-            self._next_scan, self._scan_interval = self.now, SEARCH
+            self._next_scan, self._scan_interval = self.now, SEARCH // 2
         if self.now >= self._next_scan:
             self._scan(luma, seen)
 
@@ -123,11 +125,9 @@ class People:
         boxes = [person.expected(self.now) for person in seen]
         for face in sorted(self._search(luma, boxes), key=lambda face: -face.box[2]):
             if all(overlap(face.box, box) < SAME and not _inside(face.box, box) for box in boxes):
-                # A scan is coarse, the second look a test.
-                closer = self.detector.near(luma, face.box, AROUND, 0)
-                if closer is not None:
-                    self._welcome(luma, closer)
-                    boxes.append(closer.box)
+                face = self._closer(luma, face)
+                self._welcome(luma, face)
+                boxes.append(face.box)
         now_seen = self._visible()
         if len(now_seen) > len(seen):
             # Where one face came, another may have come unseen.
@@ -147,6 +147,12 @@ class People:
             if found:
                 return found
         return []
+
+    def _closer(self, luma: np.ndarray, face: Found) -> Found:
+        """A scan is coarse: the mean of what further looks say."""
+        looks = [self.detector.near(luma, face.box, AROUND, look) for look in range(LOOKS)]
+        boxes = [look.box for look in looks if look is not None]
+        return Found(np.mean(boxes, axis=0), face.score) if boxes else face
 
     def _welcome(self, luma: np.ndarray, face: Found) -> None:
         """A face that nobody visible owns: of the nearest lost person, or of a new one."""

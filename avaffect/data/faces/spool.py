@@ -32,7 +32,8 @@ class Sums:
             self.total, self.squares = [0] * len(channels), [0] * len(channels)
         for number, channel in enumerate(channels):
             self.total[number] += int(cv2.sumElems(channel)[0])
-            self.squares[number] += int(cv2.norm(channel, cv2.NORM_L2SQR))
+            # OpenCV may take a root and square it again: whole but for the last digits.
+            self.squares[number] += round(cv2.norm(channel, cv2.NORM_L2SQR))
         self.frames += 1
 
     def join(self, other: Sums) -> None:
