@@ -16,6 +16,7 @@ import soundfile
 
 from avaffect.data import manifest
 from avaffect.data.decoding import SAMPLE_RATE
+from avaffect.data.media import FACE_COUNTS
 from avaffect.data.verifying import verify_store
 from avaffect.data.workers import ordered_map
 
@@ -27,11 +28,22 @@ def real_corpus(recordings: Path, tmp_path: Path) -> Path:
              for path in sorted((recordings / folder).glob("*.*"))[:60]
              if path.suffix not in (".txt", ".align")]  # fmt: skip
     files += sorted((recordings / "video_styletalk").glob("*.*"))
-    path = tmp_path / "real.jsonl"
+    return _manifest(tmp_path / "real.jsonl", recordings, files)
+
+
+@pytest.fixture
+def small_corpus(recordings: Path, tmp_path: Path) -> Path:
+    """Sounds and films that are done in a second or two."""
+    sounds = sorted((recordings / "emodb").glob("*.wav"))[:60]
+    films = sorted((recordings / "video_grid").glob("*.mpg"))[:8]
+    return _manifest(tmp_path / "real.jsonl", recordings, sounds[:30] + films + sounds[30:])
+
+
+def _manifest(path: Path, recordings: Path, files: list[Path]) -> Path:
     items = ({"id": str(f.relative_to(recordings)), "media": str(f.relative_to(recordings)),
               "speaker": f.name[:2]} for f in files)  # fmt: skip
-    manifest.write(path, manifest.new_header("corpus", base=os.path.relpath(recordings, tmp_path)),
-                   items)  # fmt: skip
+    base = os.path.relpath(recordings, path.parent)
+    manifest.write(path, manifest.new_header("corpus", base=base), items)
     return path
 
 
@@ -48,21 +60,29 @@ def test_real_recordings(real_corpus: Path, recordings: Path, avaffect) -> None:
                 original, _ = soundfile.read(recordings / identifier, dtype="int16")
                 np.testing.assert_array_equal(store.read("waveform", row), original)
     # The README says: films without sound, and six that are silent or without; GRID's have sound.
-    lost = {
-        i["id"]: i["lost"]
-        for i in manifest.read(real_corpus.with_name("media.h5.lost.jsonl")).items
-    }
-    assert all(name.endswith(".mp4") and name in words for name in lost)
-    assert sum(name.startswith("video_styletalk") for name in lost) == 10
-    assert sum(name.startswith("video_mead") for name in lost) == 6
-    assert f"{store.count} of {store.count + 16} utterances" in words
-    assert "lost 16: 13 no sound, 2 silent, 1 truncated" in words
+    # One film is cut short.
+    (lost,) = manifest.read(real_corpus.with_name("media.h5.lost.jsonl")).items
+    assert lost["id"] == "video_mead/sad.mp4" and "lost 1: 1 truncated" in words
+    assert f"{store.count} of {store.count + 1} utterances" in words
+    assert "without sound 15: 13 no sound, 2 silent" in words
+    sounds = sum(name.endswith((".wav", ".flac")) for name in store.ids)
+    assert f"without face {sounds}: {sounds} no picture" in words
+    for row, identifier in enumerate(store.ids):
+        if identifier.startswith("video") and not identifier.endswith(".wav"):
+            counts = {name: store.meta[name][row] for name in FACE_COUNTS}
+            assert counts["face_frames"] >= 70 and counts["faces_absent"] == 0, identifier
+            assert store.lengths("face")[row] == counts["face_frames"]
+            if identifier.startswith("video_styletalk"):
+                # From 30 pictures a second to 25.
+                dropped = counts["frames_dropped"] / counts["face_frames"]
+                assert 0.19 < dropped < 0.21 and not counts["frames_duplicated"]
+    assert 0.3 < store.streams["face"].statistics["mean"][0] < 0.5
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_promptly_and_leaves_nothing(real_corpus: Path, number: int) -> None:
-    process = _start(real_corpus, real_corpus.with_name("media.h5"))
-    _wait_for_work(process, real_corpus.parent)
+def test_a_signal_ends_it_promptly_and_leaves_nothing(small_corpus: Path, number: int) -> None:
+    process = _start(small_corpus, small_corpus.with_name("media.h5"))
+    _wait_for_work(process, small_corpus.parent)
     workers = _children(process.pid)
     # A terminal sends Ctrl-C to the whole group.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
@@ -70,24 +90,24 @@ def test_a_signal_ends_it_promptly_and_leaves_nothing(real_corpus: Path, number:
     _, errors = process.communicate(timeout=20)
     assert time.monotonic() - started < 5
     assert process.returncode == 128 + number and "Traceback" not in errors, errors
-    assert {path.name for path in real_corpus.parent.iterdir()} == {"real.jsonl"}
+    assert {path.name for path in small_corpus.parent.iterdir()} == {"real.jsonl"}
     _gone(workers)
 
 
 def test_killed_at_random_moments_it_leaves_nothing_that_check_accepts(
-    real_corpus: Path, avaffect
+    small_corpus: Path, avaffect
 ) -> None:
-    undisturbed = real_corpus.with_name("undisturbed.h5")
+    undisturbed = small_corpus.with_name("undisturbed.h5")
     started = time.monotonic()
-    avaffect("preprocess", real_corpus, "-o", undisturbed)
+    avaffect("preprocess", small_corpus, "-o", undisturbed)
     duration = time.monotonic() - started
-    output = real_corpus.with_name("media.h5")
+    output = small_corpus.with_name("media.h5")
     moments = random.Random(0)
     workers: set[int] = set()
     for round_ in range(4):
-        process = _start(real_corpus, output)
+        process = _start(small_corpus, output)
         if round_:
-            _wait_for_work(process, real_corpus.parent)
+            _wait_for_work(process, small_corpus.parent)
             time.sleep(moments.uniform(0, 0.5 * duration))
         else:
             time.sleep(moments.uniform(0, duration))
@@ -98,18 +118,18 @@ def test_killed_at_random_moments_it_leaves_nothing_that_check_accepts(
             assert output.read_bytes() == undisturbed.read_bytes()
             output.unlink()
     avaffect("check", output, status=65)
-    avaffect("preprocess", real_corpus, "-o", output)
+    avaffect("preprocess", small_corpus, "-o", output)
     assert output.read_bytes() == undisturbed.read_bytes()
     assert avaffect("check", output).stdout == f"{output}: ok\n"
-    assert not list(real_corpus.parent.glob(".*"))
+    assert not list(small_corpus.parent.glob(".*"))
     _gone(workers)
 
 
-def test_a_worker_that_dies_costs_no_utterance(real_corpus: Path, avaffect) -> None:
-    undisturbed, output = real_corpus.with_name("undisturbed.h5"), real_corpus.with_name("m.h5")
-    avaffect("preprocess", real_corpus, "-o", undisturbed)
-    process = _start(real_corpus, output)
-    _wait_for_work(process, real_corpus.parent)
+def test_a_worker_that_dies_costs_no_utterance(small_corpus: Path, avaffect) -> None:
+    undisturbed, output = small_corpus.with_name("undisturbed.h5"), small_corpus.with_name("m.h5")
+    avaffect("preprocess", small_corpus, "-o", undisturbed)
+    process = _start(small_corpus, output)
+    _wait_for_work(process, small_corpus.parent)
     os.kill(max(_children(process.pid)), signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

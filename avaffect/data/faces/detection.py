@@ -144,18 +144,18 @@ Detector = Haar | YuNet
 
 @functools.lru_cache(maxsize=2)
 def load_detector(options: FaceOptions) -> Detector:
-    """The detector that `options` name, loaded once in a process. Raises DataError."""
+    """The detector that `options` name, loaded once in a process; see `check_model`."""
     # Work is spread over processes; threads of OpenCV would only get in each other's way.
     cv2.setNumThreads(1)
     if options.detector == "haar":
         return Haar()
-    if options.model is None:
-        raise DataError(f"--faces yunet needs --face-model FILE; {WHERE}")
     return YuNet(options.model)
 
 
-def check_model(model: Path) -> None:
+def check_model(model: Path | None) -> None:
     """Raises DataError, saying where to get one, unless `model` is a YuNet that loads and runs."""
+    if model is None:
+        raise DataError(f"--faces yunet needs --face-model FILE; {WHERE}")
     if not model.is_file():
         raise DataError(f"{model}: no such face model; {WHERE}")
     blank = np.zeros((NEAR_SIDE, NEAR_SIDE, 3), np.uint8)
