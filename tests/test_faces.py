@@ -13,13 +13,14 @@ from films import FACE, SIZE, face, scene, talking, write_film
 
 from avaffect.core.errors import DataError
 from avaffect.data.decoding import Unusable
-from avaffect.data.faces.cropping import MEAN_FACE, MEAN_FACE_MARGIN, transform, warp
+from avaffect.data.faces.cropping import MEAN_FACE, transform, warp
 from avaffect.data.faces.detection import check_model
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import ABSENT, COLUMNS, INTERPOLATED, SOURCES, FaceOptions
 from avaffect.data.faces.path import Path as FacePath
 
 HAAR = FaceOptions()
+TIGHT = FaceOptions(margin=0)
 
 
 def found_in(
@@ -173,15 +174,15 @@ def test_a_warp_averages_and_keeps_its_place() -> None:
     ramp = np.broadcast_to(np.arange(240, dtype=np.uint8), (240, 240)).copy()
     box = np.array([120.0, 120.0, 160.0, 160.0])
     for size in (16, 40, 96, 224):
-        crop = warp(ramp, transform(box, FaceOptions(size=size)), size)
+        crop = warp(ramp, transform(box, FaceOptions(size=size, margin=0)), size)
         expected = 40 + (np.arange(size) + 0.5) * 160 / size - 0.5
         assert np.abs(crop[size // 2] - expected).max() < 1.01
     # A fine pattern becomes its mean: nothing is skipped.
     chess = np.indices((400, 400)).sum(axis=0) % 2 * 255
-    crop = warp(chess.astype(np.uint8), transform(np.array([200.0, 200, 380, 380]), HAAR), 96)
+    crop = warp(chess.astype(np.uint8), transform(np.array([200.0, 200, 380, 380]), TIGHT), 96)
     assert np.abs(crop.astype(int) - 128).max() < 20
     # Beyond the picture its edge goes on.
-    crop = warp(ramp, transform(np.array([0.0, 120, 100, 100]), HAAR), 96)
+    crop = warp(ramp, transform(np.array([0.0, 120, 100, 100]), TIGHT), 96)
     assert crop.shape == (96, 96) and crop[:, :40].max() == 0
 
 
@@ -193,7 +194,7 @@ def test_alignment_undoes_size_turn_and_place() -> None:
     a, b, c, d = transform(np.concatenate([[0, 0, 9, 9], landmarks]), options)
     x, y = landmarks[::2], landmarks[1::2]
     aligned = np.stack([a * x - b * y + c, b * x + a * y + d], axis=1)
-    goal = (MEAN_FACE + MEAN_FACE_MARGIN) * 80 / (1 + 2 * MEAN_FACE_MARGIN)
+    goal = (MEAN_FACE + 0.1) * 80 / 1.2
     np.testing.assert_allclose(aligned, goal, atol=1e-6)
 
 
@@ -270,7 +271,7 @@ def test_yunet_aligns_real_faces(recordings: Path, tmp_path: Path) -> None:
     options = FaceOptions(detector="yunet", model=model, align=True)
     found, crops, tracks = found_in(path, options)
     assert found.counts["faces_absent"] == 0
-    goal = (MEAN_FACE + MEAN_FACE_MARGIN) * 96 / (1 + 2 * MEAN_FACE_MARGIN)
+    goal = (MEAN_FACE + 0.1) * 96 / 1.2
     for row in tracks[::10]:
         x, y, width, height = row[:4]
         eyes, mouths = row[[4, 6]], row[[11, 13]]

@@ -52,6 +52,7 @@ class Picture:
     def __init__(self, frame: av.VideoFrame, turn: int) -> None:
         self._frame, self._turn = frame, turn
         self._luma: np.ndarray | None = None
+        self._rgb: np.ndarray | None = None
         self.limited = False
 
     @property
@@ -68,7 +69,9 @@ class Picture:
     @property
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return self._upright(self._frame.to_ndarray(format="rgb24"))
+        if self._rgb is None:
+            self._rgb = self._upright(self._frame.to_ndarray(format="rgb24"))
+        return self._rgb
 
     def _read_luma(self) -> np.ndarray:
         frame = self._frame

@@ -40,7 +40,7 @@ class PreprocessSettings(Common):
     color: str = option("grey", "Colour of the crops.", "--color", choices=("grey", "rgb"))
     fps: float = option(25.0, "Pictures a second.", "--fps")
     margin: float = option(
-        0.0, "Show more around the face: this share of its box, on each side.", "--margin"
+        0.1, "Show more around the face: this share of its box, on each side.", "--margin"
     )
     face: str = option(
         "speaking",

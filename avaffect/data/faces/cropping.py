@@ -16,8 +16,6 @@ MEAN_FACE = (
     np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
               [70.7299, 92.2041]]) / 112
 )  # fmt: skip
-# The reference crops tightly: this much more is shown on each side, as a share of the square.
-MEAN_FACE_MARGIN = 0.05
 
 # x' = a x - b y + c, y' = b x + a y + d: from the source picture to the crop.
 Similarity = tuple[float, float, float, float]
@@ -34,8 +32,7 @@ def transform(box: np.ndarray, options: FaceOptions) -> Similarity:
 
 def _aligned(landmarks: np.ndarray, options: FaceOptions) -> Similarity:
     """The similarity that brings landmarks to the mean face with the least squared error."""
-    margin = MEAN_FACE_MARGIN + options.margin
-    goal = (MEAN_FACE + margin) * (options.size / (1 + 2 * margin))
+    goal = (MEAN_FACE + options.margin) * (options.size / (1 + 2 * options.margin))
     # Points as complex numbers: a similarity is z -> s z + t.
     points = landmarks[:, 0] + 1j * landmarks[:, 1]
     goals = goal[:, 0] + 1j * goal[:, 1]

@@ -30,7 +30,7 @@ class FaceOptions:
     size: int = 96
     colour: bool = False
     fps: float = 25.0
-    margin: float = 0.0
+    margin: float = 0.1
     which: str = "speaking"
 
     @property
