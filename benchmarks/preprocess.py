@@ -60,7 +60,7 @@ def main() -> None:
         ]
         rows = [row for clip in clips for row in compare(clip, folder, 1 if quick else 5)]
         rows += real_film(folder, 1 if quick else 5)
-        rows += processes(clips, folder, 1 if quick else 3, 1 if quick else 5)
+        rows += processes(clips, folder, 1 if quick else 3, 1 if quick else 10)
     if quick:
         rows = [replace(row, target=None) for row in rows]
     print_rows("Preprocessing", rows)
