@@ -12,6 +12,7 @@ from avaffect.core.errors import DataError
 from avaffect.data import schema
 from avaffect.data.layout import Blocks, Contents, Ragged
 from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
+from avaffect.data.statistics import merged_statistics
 from avaffect.data.store import Store
 
 Spec = TypeVar("Spec", StreamSpec, LabelSpec, PooledSpec)
@@ -107,7 +108,7 @@ def _statistics(stores: Sequence[Store], name: str) -> dict[str, Any]:
     holding = [store for store in stores if store.offsets(name)[-1]] or stores
     height, width = (*holding[0].streams[name].shape, 1, 1)[:2]
     parts = [store.streams[name].statistics for store in holding]
-    return schema.merged_statistics(parts, height * width)
+    return merged_statistics(parts, height * width)
 
 
 def _empty_digests(store: Store) -> np.ndarray:

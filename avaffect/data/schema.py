@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import numbers
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +33,7 @@ class StreamSpec:
     rate_hz   steps per second
     encoding  raw | jpeg
     made      how it was made, JSON-able (front-end, encoder, clusters)
-    statistics  of all values, JSON-able (see `pixel_statistics`): they follow from the values and
+    statistics  of all values, JSON-able (see data.statistics): they follow from the values and
                 are neither part of the content id nor of equality
     """
 
@@ -124,39 +122,6 @@ class PooledSpec:
     @classmethod
     def parse(cls, attributes: Any, dim: int) -> PooledSpec:
         return cls(dim=dim, made=json.loads(attributes.get("made", "{}")))
-
-
-def pixel_statistics(
-    frames: int, total: Sequence[int], squares: Sequence[int], pixels: int
-) -> dict[str, Any]:
-    """Mean and standard deviation by channel of the pixels of faces, divided by 255.
-
-    frames: those that show a face; total, squares: whole sums, by channel, of their values and of
-    the squares; pixels: of one channel of a frame. The sums stay: those of parts add up exactly.
-    """
-    count = max(frames * pixels, 1)
-    means = [value / count for value in total]
-    return {
-        "frames": frames,
-        "mean": [mean / 255 for mean in means],
-        "std": [
-            math.sqrt(max(count * square - value * value, 0)) / count / 255
-            for value, square in zip(total, squares)
-        ],
-        "sum": list(total),
-        "sum_squares": list(squares),
-    }
-
-
-def merged_statistics(parts: Sequence[dict[str, Any]], pixels: int) -> dict[str, Any]:
-    """`pixel_statistics` of several streams together; empty where one lacks them."""
-    if not parts or not all(parts):
-        return {}
-    total, squares = (
-        [sum(values) for values in zip(*(part[name] for part in parts))]
-        for name in ("sum", "sum_squares")
-    )
-    return pixel_statistics(sum(part["frames"] for part in parts), total, squares, pixels)
 
 
 def array_digest(values: np.ndarray) -> str:

@@ -1,8 +1,9 @@
-"""Mean and deviation of a stream's values, as its specification carries them."""
+"""Mean and deviation of the pixels of faces, as a stream's specification carries them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,44 @@ LUMA = (0.299, 0.587, 0.114)
 Statistics = dict[str, Any]
 
 
-def combined(parts: Iterable[Statistics | None]) -> Statistics | None:
-    """Statistics of several corpora as one; those without frames, or None, count for nothing.
+def pixel_statistics(
+    frames: int, total: Sequence[int], squares: Sequence[int], pixels: int
+) -> Statistics:
+    """Mean and standard deviation by channel of the pixels of faces, divided by 255.
 
-    mean, std: one number for each channel; frames: how many they are of. Parts with other
-    channels than the first are brought to its.
+    frames: those that show a face; total, squares: whole sums, by channel, of their values and of
+    the squares; pixels: of one channel of a frame. The sums stay: those of parts add up exactly.
+    """
+    count = max(frames * pixels, 1)
+    means = [value / count for value in total]
+    return {
+        "frames": frames,
+        "mean": [mean / 255 for mean in means],
+        "std": [
+            math.sqrt(max(count * square - value * value, 0)) / count / 255
+            for value, square in zip(total, squares)
+        ],
+        "sum": list(total),
+        "sum_squares": list(squares),
+    }
+
+
+def merged_statistics(parts: Sequence[Statistics], pixels: int) -> Statistics:
+    """`pixel_statistics` of several streams together; empty where one lacks them."""
+    if not parts or not all(parts):
+        return {}
+    total, squares = (
+        [sum(values) for values in zip(*(part[name] for part in parts))]
+        for name in ("sum", "sum_squares")
+    )
+    return pixel_statistics(sum(part["frames"] for part in parts), total, squares, pixels)
+
+
+def combined(parts: Iterable[Statistics | None]) -> Statistics | None:
+    """Mean, std and frames of several corpora as one, where sizes and colours may differ.
+
+    Each counts by its frames; one without any, or None, for nothing. Parts with other channels
+    than the first are brought to its. (Of parts of one corpus, `merged_statistics` is exact.)
     """
     known = [part for part in parts if part and part["frames"]]
     if not known:

@@ -25,7 +25,7 @@ from avaffect.objectives.classification import Classification
 from avaffect.objectives.pooling import POOLED
 from avaffect.recipes import classifiers, common, encoders, extraction, training
 from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
-from avaffect.recipes.modality import chosen_streams, gives_frames, leave_out_words
+from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -90,10 +90,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
     streams = chosen_streams(encoder, settings.modality, stores)
-    shown = gives_frames(encoder, stores, utterances.ids, streams)
-    if not shown.all():
-        progress.warn(leave_out_words(shown, utterances.ids, streams))
-        utterances = utterances.chosen(shown)
+    utterances = those_with_frames(encoder, stores, utterances, streams, progress)
     divisions = _divisions(settings, utterances)
     dataset = dataset_of(
         stores, utterances.ids, streams,

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store import Store
 from avaffect.models.encoder import Encoder
+from avaffect.recipes.labelled import LabelledUtterances
 
 STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
 
@@ -78,3 +80,18 @@ def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]
     names = [ids[row] for row in np.flatnonzero(~mask)]
     some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     return f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: {some}"
+
+
+def those_with_frames(
+    encoder: Encoder,
+    stores: Sequence[Store],
+    utterances: LabelledUtterances,
+    streams: Sequence[str],
+    progress: Progress,
+) -> LabelledUtterances:
+    """The utterances of which the encoder makes a frame; the others are named in a warning."""
+    shown = gives_frames(encoder, stores, utterances.ids, streams)
+    if shown.all():
+        return utterances
+    progress.warn(leave_out_words(shown, utterances.ids, streams))
+    return utterances.chosen(shown)

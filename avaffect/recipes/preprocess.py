@@ -23,7 +23,8 @@ from avaffect.data.faces.spool import Sums
 from avaffect.data.items import label_specs, labels_of, meta_fields
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.media import Decoded, DecodingOptions, Lost
-from avaffect.data.schema import LabelSpec, StreamSpec, pixel_statistics
+from avaffect.data.schema import LabelSpec, StreamSpec
+from avaffect.data.statistics import pixel_statistics
 from avaffect.data.writer import StoreWriter, store_writer
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings

@@ -26,7 +26,7 @@ from avaffect.objectives.projector import ProjectorTraining
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.extract import standardise_by
 from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
-from avaffect.recipes.modality import chosen_streams, gives_frames, leave_out_words
+from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -58,10 +58,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
     streams = chosen_streams(encoder, settings.modality, stores)
-    shown = gives_frames(encoder, stores, utterances.ids, streams)
-    if not shown.all():
-        progress.warn(leave_out_words(shown, utterances.ids, streams))
-        utterances = utterances.chosen(shown)
+    utterances = those_with_frames(encoder, stores, utterances, streams, progress)
     utterances.check_classes(str(settings.media[0]))
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))
