@@ -44,11 +44,16 @@ PARTS := $(foreach seed,$(SEEDS),$(O)$(seed)-)
 RETRIEVALS := $(foreach e,$(ENCODERS),$(foreach part,$(PARTS),$(part)$(e)-retrieval.jsonl))
 SCORED := $(foreach mode,frozen tuned,$(foreach e,$(ENCODERS) adapted,$(O)$(e)-$(mode).jsonl))
 
+EMOTION := $(findstring emotion,$(shell head -1 $(POOL)))
+GALLERIES := $(if $(filter av,$(MODALITY)),$(RETRIEVALS:.jsonl=.png))
+
 .PHONY: table
-table: $(RETRIEVALS) $(SCORED)
+table: $(RETRIEVALS) $(SCORED) $(GALLERIES)
+ifneq ($(EMOTION),)
 	@echo "How often a retrieved utterance bears its query's emotion (T = $(T), chance 0.25)"
 	@avaffect eval-class -q $(RETRIEVALS) --gold $(O)B.h5 --label hidden_emotion
 	@echo
+endif
 	@echo "Held-out EmoDB speakers, $(words $(SEEDS)) divisions"
 	@avaffect eval-class -q $(SCORED)
 
@@ -57,7 +62,7 @@ $(O)A.jsonl: | $(OUT)
 
 $(O)B.jsonl: | $(OUT)
 	avaffect manifest table $(POOL) $(TABLE) \
-		$(if $(findstring emotion,$(shell head -1 $(POOL))),--label hidden_emotion=emotion) -o $@
+		$(if $(EMOTION),--label hidden_emotion=emotion) -o $@
 
 $(OUT):
 	mkdir -p $@
@@ -106,6 +111,9 @@ $(O)$(1)-$(2)-retrieval.jsonl: $(O)$(1)-$(2)-msp.h5 $(O)$(1)-$(2)-vox.h5
 		--seed $(1) -o $$@
 endef
 $(foreach seed,$(SEEDS),$(foreach e,$(ENCODERS),$(eval $(call retrieval,$(seed),$(e)))))
+
+$(O)%-retrieval.png: $(O)%-retrieval.jsonl
+	avaffect gallery $< -o $@
 
 $(O)%-adapted.safetensors: $(O)%-pretrained-retrieval.jsonl
 	avaffect adapt $< --epochs $(ADAPT_EPOCHS) $(BATCHES) --learning-rate $(RATE) --seed $* -o $@
