@@ -208,16 +208,22 @@ def test_smoothing_keeps_parabolas_and_stops_at_jumps() -> None:
     path.begin()
     for frame in range(20, 30):
         path.put(frame, boxes[frame] + 500, 1, 1.0)
-    for frame in range(30):
-        smooth, _, _ = path.smooth(frame, 29)
-        np.testing.assert_allclose(smooth, boxes[frame] + 500 * (frame >= 20), atol=1e-6)
+    present = np.ones(26, bool)
+    present[2] = False
+    assert path.stretches(4, present) == [(4, 6), (7, 20), (20, 30)]
+    for start, stop in ((0, 8), (8, 20), (20, 30)):
+        smooth, _, _ = path.smooth(start, stop)
+        np.testing.assert_allclose(smooth, boxes[start:stop] + 500 * (start >= 20), atol=1e-6)
     assert not path.bridge(19, 20) and path.has(19)
     trembling = FacePath(4, 0)
     trembling.begin()
     noise = np.random.default_rng(0).normal(0, 2, (200, 4))
     for frame in range(200):
         trembling.put(frame, 50 + noise[frame], 1, 1.0)
-    smooth = np.array([trembling.smooth(frame, 199)[0] for frame in range(200)])
+    smooth, _, _ = trembling.smooth(0, 200)
+    # A run at a time or all at once: the same.
+    parts = [trembling.smooth(start, start + 8)[0] for start in range(0, 200, 8)]
+    np.testing.assert_allclose(np.concatenate(parts), smooth, atol=1e-9)
     assert (smooth.std(axis=0) < [1.1, 1.1, 0.7, 0.7]).all()
 
 
@@ -228,9 +234,10 @@ def test_a_gap_is_bridged_where_the_face_returns_to_its_place() -> None:
     path.begin()
     path.put(8, np.array([15.0, 10, 8, 8]), 1, 1.0)
     assert path.bridge(3, 8)
-    boxes = [path.smooth(frame, 8) for frame in range(3, 9)]
-    np.testing.assert_allclose([box[0] for box, _, _ in boxes], np.arange(10, 16), atol=1e-6)
-    assert [source for _, source, _ in boxes] == [1, *[INTERPOLATED] * 4, 1]
+    boxes, sources, scores = path.smooth(3, 9)
+    np.testing.assert_allclose(boxes[:, 0], np.arange(10, 16), atol=1e-6)
+    assert sources.tolist() == [1, *[INTERPOLATED] * 4, 1]
+    assert scores.tolist() == [1, 0, 0, 0, 0, 1]
 
 
 def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:

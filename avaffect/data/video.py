@@ -62,9 +62,10 @@ class Picture:
             self._luma = self._upright(self._read_luma())
         return self._luma
 
-    def grey(self, part: np.ndarray) -> np.ndarray:
-        """A part of `luma`, or what was made of it, in the full range of 0..255."""
-        return cv2.LUT(part, EXPAND) if self.limited else part
+    def grey(self, part: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """A part of `luma`, or what was made of it, in the full range of 0..255. out: where to put
+        it, `part` itself at will."""
+        return cv2.LUT(part, EXPAND, out) if self.limited else part
 
     @property
     def rgb(self) -> np.ndarray:

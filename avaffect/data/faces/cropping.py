@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,11 +22,11 @@ MEAN_FACE = (
 Similarity = tuple[float, float, float, float]
 
 
-def transform(box: np.ndarray, options: FaceOptions) -> Similarity:
+def transform(box: Sequence[float], options: FaceOptions) -> Similarity:
     """From the source picture to the crop, for a box of `detection`."""
     size = options.size
     if options.align and len(box) > 4:
-        return _aligned(box[4:14].reshape(5, 2), options)
+        return _aligned(np.array(box[4:14]).reshape(5, 2), options)
     scale = size / (max(box[2], box[3]) * (1 + 2 * options.margin))
     return scale, 0.0, size / 2 - scale * box[0], size / 2 - scale * box[1]
 
@@ -42,40 +43,65 @@ def _aligned(landmarks: np.ndarray, options: FaceOptions) -> Similarity:
     return turn.real, turn.imag, shift.real, shift.imag
 
 
-def cut(picture: Picture, similarity: Similarity, options: FaceOptions) -> np.ndarray:
-    """(size, size) or (size, size, 3) uint8. What lies beyond the picture repeats its edge."""
-    if options.colour:
-        return warp(picture.rgb, similarity, options.size)
-    return picture.grey(warp(picture.luma, similarity, options.size))
+def cut(
+    pictures: Sequence[Picture], similarities: Sequence[Similarity], options: FaceOptions
+) -> np.ndarray:
+    """(N, size, size, channels) uint8. What lies beyond a picture repeats its edge."""
+    size = options.size
+    shape = (len(pictures), size, size, 3) if options.colour else (len(pictures), size, size)
+    crops = np.empty(shape, np.uint8)
+    for picture, similarity, crop in zip(pictures, similarities, crops):
+        if options.colour:
+            warp(picture.rgb, similarity, size, crop)
+        else:
+            warp(picture.luma, similarity, size, crop)
+            picture.grey(crop, crop)
+    return crops.reshape(len(pictures), size, size, options.channels)
 
 
-def warp(source: np.ndarray, similarity: Similarity, size: int) -> np.ndarray:
-    """(size, size, ...) of `source` under a similarity, averaged where it is reduced."""
+def warp(
+    source: np.ndarray, similarity: Similarity, size: int, out: np.ndarray | None = None
+) -> np.ndarray:
+    """(size, size, ...) of `source` under a similarity, averaged where it is reduced. out: where
+    to put it."""
     a, b, c, d = similarity
-    scale = math.hypot(a, b)
-    # The part of the source that the square shows, with a pixel of the crop around it.
-    centre = size / 2
-    reach = (abs(a) + abs(b)) / scale**2 * (centre + 1) + 1
-    x = (a * (centre - c) + b * (centre - d)) / scale**2
-    y = (a * (centre - d) - b * (centre - c)) / scale**2
-    height, width = source.shape[:2]
-    x0 = min(max(math.floor(x - reach), 0), width - 1)
-    y0 = min(max(math.floor(y - reach), 0), height - 1)
-    x1 = max(min(math.ceil(x + reach), width), x0 + 1)
-    y1 = max(min(math.ceil(y + reach), height), y0 + 1)
-    factor = max(1, int(1 / scale + 0.3))
-    columns, rows = (x1 - x0) // factor, (y1 - y0) // factor
-    if factor > 1 and columns and rows:
+    factor = min(int(1 / math.hypot(a, b) + 0.3), *source.shape[:2])
+    if factor > 1:
         # Bilinear sampling alone would skip pixels; exact factors are quick.
-        part = source[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
-        part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+        source, x0, y0 = _reduced(source, similarity, size, factor)
+        middle = (factor - 1) / 2
+        c += a * (x0 + middle) - b * (y0 + middle)
+        d += b * (x0 + middle) + a * (y0 + middle)
     else:
-        factor, part = 1, source[y0:y1, x0:x1]
+        factor = 1
     # Pixel k of a picture covers k to k + 1; OpenCV puts it at k.
-    middle = (factor - 1) / 2
-    x_shift = a * (x0 + middle + 0.5) - b * (y0 + middle + 0.5) + c - 0.5
-    y_shift = b * (x0 + middle + 0.5) + a * (y0 + middle + 0.5) + d - 0.5
+    x_shift, y_shift = 0.5 * (a - b) + c - 0.5, 0.5 * (b + a) + d - 0.5
     matrix = np.array([[a * factor, -b * factor, x_shift], [b * factor, a * factor, y_shift]])
     return cv2.warpAffine(
-        part, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        source, matrix, (size, size), out, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def _reduced(
+    source: np.ndarray, similarity: Similarity, size: int, factor: int
+) -> tuple[np.ndarray, int, int]:
+    """The part of the source that the square shows, with a pixel of the crop around it, reduced;
+    where it lies."""
+    a, b, c, d = similarity
+    square = a * a + b * b
+    centre = size / 2
+    reach = (abs(a) + abs(b)) / square * (centre + 1) + 1
+    x = (a * (centre - c) + b * (centre - d)) / square
+    y = (a * (centre - d) - b * (centre - c)) / square
+    height, width = source.shape[:2]
+    x0, columns = _span(x - reach, x + reach, width, factor)
+    y0, rows = _span(y - reach, y + reach, height, factor)
+    part = source[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
+    return cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), x0, y0
+
+
+def _span(start: float, stop: float, length: int, factor: int) -> tuple[int, int]:
+    """The first pixel of a part within `length` pixels, and how many times `factor` it has."""
+    first = min(max(math.floor(start), 0), length - factor)
+    last = max(min(math.ceil(stop), length), first + factor)
+    return first, (last - first) // factor

@@ -19,6 +19,8 @@ from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import FaceSpool, Sums
 from avaffect.data.video import Film, Picture, read_pictures
 
+# Crops are cut and written in runs: what is done once in a run costs little.
+RUN = 8
 # A face in fewer of the frames is a passer-by, or a mistake of the detector.
 LEAST_SHARE = 0.1
 
@@ -93,23 +95,24 @@ def _cut_all(
     waiting: deque[Picture | None] = deque()
     done = 0
 
-    def cut_first() -> None:
+    def cut_run() -> None:
         nonlocal done
-        picture = waiting.popleft()
-        if picture is not None:
-            crew.cut(done, picture)
-            if kept is not None:
-                kept.offer(done, picture)
-        done += 1
+        run = [waiting.popleft() for _ in range(min(RUN, len(waiting)))]
+        crew.cut(done, run)
+        if kept is not None:
+            for frame, picture in enumerate(run, done):
+                if picture is not None:
+                    kept.offer(frame, picture)
+        done += len(run)
 
     for picture in pictures:
         waiting.append(picture)
         crew.take(picture)
-        while waiting and done < crew.settled:
-            cut_first()
+        if done + RUN <= crew.settled:
+            cut_run()
     crew.finish()
     while waiting:
-        cut_first()
+        cut_run()
 
 
 class _Whole:
@@ -127,13 +130,19 @@ class _Whole:
     def finish(self) -> None:
         pass
 
-    def cut(self, frame: int, picture: Picture) -> None:
+    def cut(self, first: int, pictures: list[Picture | None]) -> None:
+        for frame, picture in enumerate(pictures, first):
+            if picture is not None:
+                self._cut(frame, picture)
+
+    def _cut(self, frame: int, picture: Picture) -> None:
         height, width = picture.luma.shape
         side = float(min(height, width))
-        box = np.array([width / 2, height / 2, side, side])
+        box = np.array([[width / 2, height / 2, side, side]])
         scale = self.options.size / side
         similarity = (scale, 0.0, (side - width) / 2 * scale, (side - height) / 2 * scale)
-        self.spools[0].write(frame, cut(picture, similarity, self.options), box, DETECTED, 1.0)
+        crops = cut([picture], [similarity], self.options)
+        self.spools[0].write(frame, crops, box, np.array([DETECTED]), np.ones(1))
 
     def chosen(self, frames: int) -> FaceSpool:
         if not self.spools[0].seen:
@@ -162,20 +171,19 @@ class _Crew:
     def finish(self) -> None:
         self.people.finish()
 
-    def cut(self, frame: int, picture: Picture) -> None:
-        seen = [
-            (person.path, spool)
-            for person, spool in zip(self.people.everybody, self.spools)
-            if person.path.has(frame)
-        ]
-        for path, spool in seen:
-            box, source, score = path.smooth(frame, self.people.now)
-            crop = cut(picture, transform(box, self.options), self.options)
-            spool.write(frame, crop, box, source, score)
-            if len(seen) > 1:
-                spool.watch_mouth(frame, crop)
-        for person in self.people.everybody:
-            person.path.forget(frame - HALF)
+    def cut(self, first: int, pictures: list[Picture | None]) -> None:
+        present = np.array([picture is not None for picture in pictures])
+        stretches = [person.path.stretches(first, present) for person in self.people.everybody]
+        together = sum(map(bool, stretches)) > 1
+        for person, spool, parts in zip(self.people.everybody, self.spools, stretches):
+            for start, stop in parts:
+                boxes, sources, scores = person.path.smooth(start, stop)
+                similarities = [transform(box, self.options) for box in boxes.tolist()]
+                crops = cut(pictures[start - first : stop - first], similarities, self.options)
+                spool.write(start, crops, boxes, sources, scores)
+                if together:
+                    spool.watch_mouth(start, crops)
+            person.path.forget(first - HALF)
 
     def chosen(self, frames: int) -> FaceSpool:
         """The face of the whole recording."""

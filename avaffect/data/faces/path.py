@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -14,7 +15,6 @@ HALF = 6
 # A face that is away for up to so many frames, and comes back where it was, was there meanwhile.
 GAP = 12
 CAPACITY = 512
-_MEAN = np.ones(2 * HALF + 1)
 
 
 class Path:
@@ -81,26 +81,57 @@ class Path:
         self._last_piece = int(piece)
         return True
 
-    def smooth(self, frame: int, latest: int) -> tuple[np.ndarray, int, float]:
-        """The box of a frame that has one, smoothed; its source and score.
+    def stretches(self, first: int, present: np.ndarray) -> list[tuple[int, int]]:
+        """(start, stop) of the runs of frames in one piece, among those from `first` on that are
+        `present` (bool)."""
+        begin = max(first, self.first)
+        stop = first + len(present)
+        if begin >= stop:
+            return []
+        pieces = self._pieces[begin - self.first : stop - self.first] * present[begin - first :]
+        changes = np.flatnonzero(pieces[1:] != pieces[:-1]) + (begin + 1)
+        edges = [begin, *changes.tolist(), stop]
+        return [
+            (start, end)
+            for start, end in itertools.pairwise(edges)
+            if self._pieces[start - self.first] and present[start - first]
+        ]
+
+    def smooth(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The boxes (stop - start, columns) of frames in one piece, smoothed; their sources and
+        scores.
 
         Positions follow a parabola fitted to the frames around, so that quick motion is kept;
-        sizes are averaged. latest: the last frame that is known.
+        sizes are averaged.
         """
-        place = frame - self.first
-        pieces = self._pieces
-        piece = pieces[place]
-        left, right = min(HALF, place), min(HALF, latest - frame)
-        around = pieces[place - left : place + right + 1]
-        if (around != piece).any():
-            ends = np.flatnonzero(around != piece) - left
-            left = min([left, *(-end - 1 for end in ends.tolist() if end < 0)])
-            right = min([right, *(end - 1 for end in ends.tolist() if end > 0)])
-        rows = self._boxes[place - left : place + right + 1]
-        box = _parabola(left, right) @ rows
-        box[2:4] = _MEAN[: len(rows)] @ rows[:, 2:4] / len(rows)
-        source = int(self._sources[place])
-        return box, source, float(self._scores[place])
+        begin, end = start - self.first, stop - self.first
+        piece = self._pieces[begin]
+        before = _lasting(self._pieces[max(begin - HALF, 0) : begin][::-1] == piece)
+        after = _lasting(self._pieces[end : end + HALF] == piece)
+        parabola, mean = _weights(before, stop - start, after)
+        rows = self._boxes[begin - before : end + after]
+        boxes = parabola @ rows
+        boxes[:, 2:4] = mean @ rows[:, 2:4]
+        return boxes, self._sources[begin:end], self._scores[begin:end]
+
+
+def _lasting(same: np.ndarray) -> int:
+    """How many are true up to the first that is not."""
+    return len(same) if same.all() else int(same.argmin())
+
+
+@functools.lru_cache(maxsize=1024)
+def _weights(before: int, count: int, after: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two matrices (count, before + count + after) that smooth `count` frames with some before and
+    after them: by the value of a parabola, and by the mean, of the frames within HALF."""
+    frames = before + count + after
+    parabola, mean = np.zeros((2, count, frames))
+    for row in range(count):
+        place = before + row
+        left, right = min(HALF, place), min(HALF, frames - 1 - place)
+        parabola[row, place - left : place + right + 1] = _parabola(left, right)
+        mean[row, place - left : place + right + 1] = 1 / (left + 1 + right)
+    return parabola, mean
 
 
 @functools.cache

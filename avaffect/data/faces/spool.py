@@ -28,15 +28,16 @@ class Sums:
     total: list[int] = field(default_factory=list)
     squares: list[int] = field(default_factory=list)
 
-    def add(self, crop: np.ndarray) -> None:
-        channels = cv2.split(crop) if crop.ndim == 3 else (crop,)
+    def add(self, crops: np.ndarray) -> None:
+        """crops (N, H, W, C)."""
+        channels = cv2.split(crops.reshape(-1, *crops.shape[2:]))
         if not self.frames:
             self.total, self.squares = [0] * len(channels), [0] * len(channels)
         for number, channel in enumerate(channels):
             self.total[number] += int(cv2.sumElems(channel)[0])
             # OpenCV may take a root and square it again: whole but for the last digits.
             self.squares[number] += round(cv2.norm(channel, cv2.NORM_L2SQR))
-        self.frames += 1
+        self.frames += len(crops)
 
     def join(self, other: Sums) -> None:
         mine, theirs = self.total or [0] * len(other.total), other.total
@@ -58,29 +59,30 @@ class FaceSpool:
         self._next = 0
         self._absent = np.zeros(len(COLUMNS), "<f4")
         self._absent[4:14] = np.nan
-        self._row = np.empty(len(COLUMNS), "<f4")
         self.sums = Sums()
         self.counts = [0] * len(SOURCES)
         self.area = 0.0
-        self._before: tuple[int, np.ndarray] | None = None
+        self._watched: tuple[int, np.ndarray] = -1, np.zeros(0)
         self._mouth = self._eyes = 0.0
         self._moved_frames = 0
 
     def write(
-        self, frame: int, crop: np.ndarray, box: np.ndarray, source: int, score: float
-    ) -> None:
-        self._skip_to(frame)
-        self._crops.write(np.ascontiguousarray(crop))
-        row = self._row
-        row[4:] = np.nan
-        row[: len(box)] = box
-        row[:2] -= row[2:4] / 2
-        row[14], row[15] = score, source
-        self._tracks.write(row.tobytes())
-        self.sums.add(crop)
-        self.counts[source] += 1
-        self.area += float(box[2] * box[3])
-        self._next += 1
+        self, first: int, crops: np.ndarray, boxes: np.ndarray, sources: np.ndarray,
+        scores: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Crops (N, H, W, C) and what belongs to them, of frames from `first` on."""
+        self._skip_to(first)
+        self._crops.write(crops)
+        rows = np.full((len(crops), len(COLUMNS)), np.nan, "<f4")
+        rows[:, : boxes.shape[1]] = boxes
+        rows[:, :2] -= rows[:, 2:4] / 2
+        rows[:, 14], rows[:, 15] = scores, sources
+        self._tracks.write(rows.tobytes())
+        self.sums.add(crops)
+        for source in sources.tolist():
+            self.counts[source] += 1
+        self.area += float(boxes[:, 2] @ boxes[:, 3])
+        self._next += len(crops)
 
     def _skip_to(self, frame: int) -> None:
         absent = frame - self._next
@@ -92,16 +94,19 @@ class FaceSpool:
             self.counts[ABSENT] += absent
             self._next = frame
 
-    def watch_mouth(self, frame: int, crop: np.ndarray) -> None:
-        """How much the mouth moves, and the upper face, from frame to frame."""
-        grey = crop if crop.ndim == 2 else crop[..., 1]
-        before, self._before = self._before, (frame, grey)
-        if before is not None and before[0] == frame - 1:
-            change = cv2.absdiff(grey, before[1])
-            contrast = cv2.meanStdDev(grey)[1][0, 0] + 1.0
-            self._mouth += _mean(change, MOUTH) / contrast
-            self._eyes += _mean(change, EYES) / contrast
-            self._moved_frames += 1
+    def watch_mouth(self, first: int, crops: np.ndarray) -> None:
+        """How much the mouth moves, and the upper face, from frame to frame. crops (N, H, W, C) of
+        frames from `first` on."""
+        greys = crops[..., crops.shape[3] // 2]
+        following, last = self._watched
+        if first == following:
+            greys = np.concatenate([last[None], greys])
+        self._watched = first + len(crops), greys[-1]
+        if len(greys) > 1:
+            contrast = cv2.meanStdDev(crops[..., 0].reshape(-1, 1))[1][0, 0] + 1.0
+            self._mouth += _motion(greys, MOUTH) / contrast
+            self._eyes += _motion(greys, EYES) / contrast
+            self._moved_frames += len(greys) - 1
 
     @property
     def seen(self) -> int:
@@ -128,6 +133,9 @@ class FaceSpool:
         self.face_track.unlink(missing_ok=True)
 
 
-def _mean(picture: np.ndarray, part: tuple[float, float, float, float]) -> float:
-    top, bottom, left, right = (round(share * len(picture)) for share in part)
-    return cv2.mean(picture[top:bottom, left:right])[0]
+def _motion(greys: np.ndarray, part: tuple[float, float, float, float]) -> float:
+    """The change from each picture to the next, as a mean over a part of them, summed."""
+    top, bottom, left, right = (round(share * greys.shape[1]) for share in part)
+    parts = np.ascontiguousarray(greys[:, top:bottom, left:right])
+    change = cv2.absdiff(parts[1:].ravel(), parts[:-1].ravel())
+    return cv2.sumElems(change)[0] / parts[0].size
