@@ -17,12 +17,15 @@ UNKNOWN_SIZES = (0, 0x7FFFF000)
 MP3_TAGS = (b"Xing", b"Info", b"VBRI")
 # An ID3 tag with a picture may come before the first frame, which holds the tag.
 MP3_HEAD_BYTES = 4096
+# A Flash video says how long it is as a whole: a track may end a little before.
+FLV_SLACK_S = 0.5
+AVI_HEAD_BYTES = 1 << 16
 LARGEST_OGG_PAGE = 65307
 OGG_END = 4
 
 
 def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> float | None:
-    """Where the sound ends by the container's word, in seconds after `zero_s`.
+    """Where a track ends by the container's word, in seconds after `zero_s`.
 
     None where nothing trustworthy says so. container, stream: PyAV's, open.
     """
@@ -32,6 +35,10 @@ def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> floa
         return None if end is None else end - zero_s
     if "wav" in formats:
         return _wav_seconds(path)
+    if "avi" in formats:
+        return _avi_seconds(path, stream.index)
+    if "flv" in formats and container.duration:
+        return container.duration / 1e6 - FLV_SLACK_S
     if ("mp3" in formats and _has_mp3_tag(path)) or formats & TRUSTED:
         if not stream.duration:
             return None
@@ -71,6 +78,23 @@ def _wav_seconds(path: Path) -> float | None:
                 long_size = struct.unpack("<Q", body[8:16])[0]
             stream.seek(size + size % 2 - len(body), 1)
     return None
+
+
+def _avi_seconds(path: Path, index: int) -> float | None:
+    """FFmpeg shortens what an AVI declares to what is there: read the header of its track."""
+    with path.open("rb") as stream:
+        head = stream.read(AVI_HEAD_BYTES)
+    start = -1
+    for _ in range(index + 1):
+        start = head.find(b"strh", start + 1)
+        if start < 0:
+            return None
+    fields = head[start + 8 : start + 44]
+    if len(fields) < 36:
+        return None
+    scale, rate, first, length = struct.unpack("<IIII", fields[20:36])
+    # A writer that was killed, or wrote to a pipe, leaves 0.
+    return (first + length) * scale / rate if length and rate and scale else None
 
 
 def _clock_seconds(text: str | None) -> float | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Container, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from avaffect.core.errors import AvaffectError
 from avaffect.core.hashing import content_id
 from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, Unusable, decode_sound
 from avaffect.data.faces.film import Faces, decode_faces
@@ -71,6 +73,7 @@ class Decoded:
 
     streams: dict[str, Path]
     duration_s: float
+    sound_s: float
     damaged_packets: int
     filled_s: float
     counts: dict[str, int] = field(default_factory=dict)
@@ -158,11 +161,12 @@ def _decode(task: Task | Lost) -> Decoded | Lost:
     faces: Faces | Lost | None = None
     if task.options.sound:
         sound = _attempt(_decode_sound, task)
-    # A file that was cut short is worth a repair: it is lost whole.
-    if task.options.faces is not None and not _truncated(sound):
+    # A file that was cut short is worth a repair: it is lost whole, but not what lies beside it.
+    one_file = task.sound == task.pictures
+    if task.options.faces is not None and not (one_file and _truncated(sound)):
         faces = _attempt(_decode_faces, task)
     waveform = _waveform(task)
-    if isinstance(sound, Sound) and not _truncated(faces):
+    if isinstance(sound, Sound) and not (one_file and _truncated(faces)):
         found = faces if isinstance(faces, Faces) else None
         return _joined({"waveform": waveform}, sound, found, None, faces)
     waveform.unlink(missing_ok=True)
@@ -180,6 +184,14 @@ def _attempt(decode: Callable[[Task], Result], task: Task) -> Result | Lost:
         return decode(task)
     except Unusable as error:
         return Lost(error.reason, error.detail)
+    except (AvaffectError, OSError, MemoryError):
+        # A detector that does not load, a full disk: of no single recording.
+        raise
+    except Exception as error:
+        # Ours to mend, but no reason to lose the night's other recordings.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        return Lost("unexpected", f"{type(error).__name__}: {error}, in {where}; please report it")
 
 
 def _waveform(task: Task) -> Path:
@@ -212,6 +224,7 @@ def _joined(
     return Decoded(
         {**streams, **(faces.streams if faces else {})},
         max(sound_s, faces.seconds if faces else 0.0),
+        sound_s,
         sound.damaged if sound else 0,
         sound.filled_s if sound else 0.0,
         faces.counts if faces else {},

@@ -61,7 +61,13 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
                             "are left out")  # fmt: skip
         progress.warn(f"{reason}: {_named(names)}")
     of = f" of {corpus.expected}" if corpus.expected else ""
-    speakers = len({item["speaker"] for item in corpus.items if "speaker" in item})
+    known = [item["speaker"] for item in corpus.items if "speaker" in item]
+    speakers = len(set(known))
+    if known and len(known) < len(corpus.items):
+        progress.warn(
+            f"{len(corpus.items) - len(known)} of {len(corpus.items)} utterances have no speaker: "
+            "splits by speaker cannot know whose they are"
+        )
     progress.say(f"{corpus.name}: {len(corpus.items)}{of} utterances, {speakers} speakers")
     for label, facts in corpus.labels.items():
         values = [item["labels"][label] for item in corpus.items if label in item["labels"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.core.shards import Shard, parse_shard
 from avaffect.data import artifacts, manifest, media
-from avaffect.data.faces.detection import check_model
+from avaffect.data.faces.detection import WHERE, check_model
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.preview import Preview, shown_rows
 from avaffect.data.faces.spool import Sums
@@ -32,6 +32,10 @@ from avaffect.settings.preprocess import PreprocessSettings
 NAMED = 20
 LARGEST_SIZE = 1024
 HIGHEST_FPS = 240.0
+# Options that say how faces are found and cut out.
+OF_FACES = ("faces", "face_model", "align", "size", "color", "fps", "margin", "face")
+# Sound and pictures whose lengths differ by more hardly belong together.
+APART_S = 1.0
 # That a recording of sound has no pictures is no news: counted, not named.
 USUAL = "no picture"
 
@@ -39,13 +43,15 @@ USUAL = "no picture"
 @dataclass
 class _Found:
     """What became of the items: those that gave no utterance, or one without sound or without a
-    face, and why; sums of the pixels of all crops."""
+    face, and why; ids whose sound and pictures are of different length; sums of the pixels of all
+    crops."""
 
     lost: list[tuple[Item, Lost]] = field(default_factory=list)
     without: dict[str, Counter[str]] = field(
         default_factory=lambda: {"sound": Counter(), "face": Counter()}
     )
     named: int = 0
+    apart: list[str] = field(default_factory=list)
     sums: Sums = field(default_factory=Sums)
 
     @property
@@ -84,16 +90,17 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         return settings.output
     specs = label_specs(corpus)
     if settings.dry_run:
-        absent = sum(not (corpus.folder / _source(settings, item)).is_file() for item in items)
+        sources = {name for item in items for name in _sources(settings, item)}
+        absent = sum(not (corpus.folder / name).is_file() for name in sources)
         progress.say(
             f"would decode {len(items)} utterances of {corpus.name} into {settings.output}; "
             f"{absent} recordings are missing"
         )
         return settings.output
-    fields = {name: shard.of(values) for name, values in meta_fields(corpus.items).items()}
+    columns = {name: shard.of(values) for name, values in meta_fields(corpus.items).items()}
     with store_writer(settings.output, record, streams=streams, labels=specs) as writer:
         work = _Work(settings, options, corpus, writer, Preview.into(settings.preview), progress)
-        found = work.decode_all(items, fields, specs)
+        found = work.decode_all(items, columns, specs)
         if items and not writer.ids:
             raise DataError(f"all {len(items)} utterances of {corpus.name} were lost "
                             f"({found.words}); nothing was written")  # fmt: skip
@@ -119,14 +126,27 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
         raise UsageError(f"--fps must be between 1 and {HIGHEST_FPS:g}")
     if not 0 <= settings.margin <= 2:
         raise UsageError("--margin must be between 0 and 2")
+    if settings.faces == "yunet" and settings.face_model is None:
+        raise UsageError(f"--faces yunet needs --face-model FILE; {WHERE}")
     if settings.faces != "yunet" and settings.align:
         raise UsageError("--align needs landmarks: --faces yunet")
     if settings.faces != "yunet" and settings.face_model:
         raise UsageError("--face-model is for --faces yunet")
     if settings.preview and settings.without == "video":
         raise UsageError("--preview shows pictures: leave out --without video")
+    if settings.preview and settings.preview.exists() and not settings.preview.is_dir():
+        raise UsageError(f"--preview {settings.preview}: this is a file; name a folder")
+    if settings.without == "video":
+        _check_without_video(settings)
     align = settings.faces == "yunet" if settings.align is None else settings.align
     return replace(settings, align=align)
+
+
+def _check_without_video(settings: PreprocessSettings) -> None:
+    for item in fields(settings):
+        if item.name in OF_FACES and getattr(settings, item.name) != item.default:
+            flag = item.name.replace("_", "-")
+            raise UsageError(f"--{flag} is for pictures, which --without video leaves out")
 
 
 def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, StreamSpec]]:
@@ -183,6 +203,13 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
     return provenance("preprocess", semantic(settings), inputs)
 
 
+def _sources(settings: PreprocessSettings, item: Item) -> list[str]:
+    """The recordings that an utterance is decoded from."""
+    sound = "" if settings.without == "audio" else media.sound_of(item)
+    pictures = "" if settings.without == "video" else media.pictures_of(item)
+    return [name for name in (sound, pictures) if name]
+
+
 def _source(settings: PreprocessSettings, item: Item) -> str:
     """The recording that an utterance is named by."""
     sound, pictures = media.sound_of(item), media.pictures_of(item)
@@ -202,7 +229,7 @@ class _Work:
     found: _Found = field(default_factory=_Found)
 
     def decode_all(
-        self, items: list[Item], fields: dict[str, list[Any]], specs: dict[str, LabelSpec]
+        self, items: list[Item], columns: dict[str, list[Any]], specs: dict[str, LabelSpec]
     ) -> _Found:
         jobs = min(self.settings.jobs or joblib.cpu_count(), len(items) or 1)
         previewed = shown_rows(len(items)) if self.preview else set()
@@ -215,7 +242,7 @@ class _Work:
                 if isinstance(result, Lost):
                     self._lose(item, result)
                 else:
-                    meta = {name: values[row] for name, values in fields.items()}
+                    meta = {name: values[row] for name, values in columns.items()}
                     self._add(item, result, labels_of(item, specs), meta)
                 if self.preview and row in previewed:
                     self.preview.add(*_shown(item, result))
@@ -249,6 +276,9 @@ class _Work:
                 **pictures,
             },
         )
+        shown_s = result.counts.get("face_frames", 0) / self.settings.fps
+        if result.sound_s and shown_s and abs(result.sound_s - shown_s) > APART_S:
+            self.found.apart.append(item["id"])
         if result.sums:
             self.found.sums.join(result.sums)
         for path in result.streams.values():
@@ -268,7 +298,8 @@ class _Work:
         return why.reason
 
     def _lose(self, item: Item, lost: Lost) -> None:
-        name = f"{_source(self.settings, item) or item['id']}: {lost}"
+        source = _source(self.settings, item)
+        name = f"{item['id']}{f' ({source})' if source not in ('', item['id']) else ''}: {lost}"
         if self.settings.strict:
             raise DataError(f"{name}; without --strict it would be skipped")
         if len(self.found.lost) < NAMED:
@@ -322,6 +353,12 @@ def _summarise(
     for what, reasons in found.without.items():
         if reasons:
             progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
+    if found.apart:
+        some = ", ".join(found.apart[:5]) + (", …" if len(found.apart) > 5 else "")
+        progress.warn(
+            f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
+            f"{APART_S:g} s; do they belong together? {some}"
+        )
     for name, count in missing.items():
         if count:
             progress.say(f"label {name} is missing in {count} of {kept} utterances")

@@ -29,6 +29,8 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
 
     Raises UsageError for what cannot be made.
     """
+    if settings.utterances < 1:
+        raise UsageError(f"--utterances {settings.utterances}: 1 at least")
     if settings.jobs == 0:
         raise UsageError("--jobs 0: 1 at least, or -1 for every core")
     if not 0 < settings.trace_rate <= MOST_TRACES:
@@ -51,7 +53,7 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     )
     made = common.record("synth", settings, [])
     files = [f for u in planned for f in (_media(settings, u), _traces(settings, u)) if f]
-    whole = all((settings.folder / file).is_file() for file in files)
+    whole = all(_holds_anything(settings.folder / file) for file in files)
     plan = f"render {len(planned)} utterances into {settings.folder}"
     _check_folder(settings)
     if common.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
@@ -81,6 +83,10 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     manifest.write(settings.output, header, [_item(settings, u, label) for u in planned])
     hours = sum(utterance.duration_s for utterance in planned) / 3600
     progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
+
+
+def _holds_anything(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _write(utterance: Utterance, settings: SynthSettings) -> None:

@@ -10,6 +10,7 @@ audio_25k/s1/bbaf2n.wav, s1/bbaf2n.mpg), or a number before the name (id2_vcd_sw
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import PurePosixPath
 
 from avaffect.data.corpora.common import Clip, Corpus, by_names, role_of
@@ -39,15 +40,22 @@ def read(settings: ManifestSettings) -> Corpus:
     Where no folder names the talker, items have no speaker.
     """
     corpus = Corpus(NAME, settings.source, {})
-    return by_names(corpus, _parse, "s1/bbaf2n.mpg", "GRID", settings.modality)
+    # One talker's folder may be given by itself.
+    above = FOLDER.fullmatch(settings.source.resolve().name)
+    talker = int(above[1]) if above else None
+    return by_names(
+        corpus, partial(_parse, above=talker), "s1/bbaf2n.mpg", "GRID", settings.modality
+    )
 
 
-def _parse(path: PurePosixPath) -> Clip | None:
+def _parse(path: PurePosixPath, above: int | None) -> Clip | None:
     match = PATTERN.fullmatch(path.stem)
     if match is None:
         return None
     number, sentence = match.groups()
-    talker = _talker(path) if number is None else int(number)
+    talker = _talker(path) or above
+    if talker is None and number is not None:
+        talker = int(number)
     if talker is None:
         facts = {}
     elif not 1 <= talker <= TALKERS:
