@@ -31,7 +31,7 @@ COMMANDS: tuple[tuple[object, ...], ...] = (
         for command in (
             ("preprocess", f"{source}.jsonl", "--size", 48, "--shard", "0/3",
              "-o", f"{corpus}0.h5"),
-            ("preprocess", f"{source}.jsonl", "--size", 48, "--shard", "1/3", "--without", "video",
+            ("preprocess", f"{source}.jsonl", "--shard", "1/3", "--without", "video",
              "-o", f"{corpus}1.h5"),
             ("preprocess", f"{source}.jsonl", "--size", 48, "--shard", "2/3", "--without", "audio",
              "-o", f"{corpus}2.h5"),
@@ -161,6 +161,8 @@ def test_modalities_differ_and_are_those_of_the_stream(made: Path, tmp_path: Pat
          "are for --modality av"),
         (("pretrain-hubert", "a.h5", "--units", "a-units1.h5", "--modality", "av",
           "--audio-dropout", 1.5), "--audio-dropout 1.5: between 0 and 1"),
+        (("pretrain-hubert", "a.h5", "--units", "a-units1.h5", "--init", "fav1.safetensors",
+          "--preset", "tiny"), "--init has its size"),
         (("extract", "a.h5", "--model", "mfcc", "--modality", "video"), "mfcc describes sound"),
         (("extract", "a.h5", "--model", "kmeans1.safetensors", "--modality", "audio"),
          "a quantiser reads what it was fitted on"),
@@ -184,6 +186,36 @@ def test_faces_of_another_rate_or_size_are_refused(made: Path, tmp_path: Path) -
     found = invoke(made, "cluster", tmp_path / "large.h5", "b.h5", "--model", "fav1.safetensors",
                    "-k", 2, "-o", tmp_path / "k.safetensors", status=65)  # fmt: skip
     assert "preprocess both with one --size" in found.stderr
+
+
+def test_utterances_that_nothing_can_be_learned_from_are_counted(
+    made: Path, tmp_path: Path
+) -> None:
+    """Units of MFCC lack those who are only seen; HuBERT cannot hear them."""
+    for modality, words in (
+        ("av", "8 are left out: 0 have no frame of waveform or face, 8 have no units"),
+        ("audio", "8 are left out: 8 have no frame of waveform, 0 have no units"),
+    ):
+        split = ("--split", "all", "--units", "a-units1.h5", "--steps", 2)
+        found = invoke(made, "pretrain-hubert", "a.h5", *split, "--modality", modality,
+                       "--preset", "nano", "-o", tmp_path / f"{modality}.safetensors")  # fmt: skip
+        assert f"of 24 utterances {words}" in found.stderr and "16 utterances, " in found.stderr
+    found = invoke(made, "extract", "a.h5", "--model", tmp_path / "audio.safetensors",
+                   "-o", tmp_path / "x.h5")  # fmt: skip
+    assert "8 utterances have no frame of waveform, and nothing but zeros" in found.stderr
+    found = invoke(made, "extract", "a.h5", "--model", "projector.safetensors",
+                   "--modality", "video", "-o", tmp_path / "e.h5")  # fmt: skip
+    assert "8 utterances have no frame of face, left out" in found.stderr
+
+
+def test_a_classifier_of_faces_does_not_predict_sound(made: Path, tmp_path: Path) -> None:
+    invoke(made, "finetune", "a.h5", "--encoder", "fav2.safetensors", "--mode", "frozen",
+           "--modality", "video", "--epochs", 1, "-o", tmp_path / "er.safetensors")  # fmt: skip
+    found = invoke(made, "predict", "a1.h5", "--model", tmp_path / "er.safetensors", status=65)
+    assert "no stream 'face' in" in found.stderr and "there: waveform" in found.stderr
+    found = invoke(made, "predict", "a.h5", "--model", tmp_path / "er.safetensors",
+                   "-o", tmp_path / "p.jsonl")  # fmt: skip
+    assert "16 predictions of 16 of 24 utterances" in found.stderr
 
 
 def test_input_masking_trains_and_continues(made: Path, tmp_path: Path) -> None:

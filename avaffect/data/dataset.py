@@ -160,7 +160,11 @@ def held_streams(stores: Sequence[Store], wanted: Sequence[str]) -> tuple[str, .
         names = ", ".join(str(store.path) for store in stores)
         made_by = "preprocess" if {"waveform", "face"} & set(wanted) else "extract"
         streams = " or ".join(repr(name) for name in wanted)
-        raise DataError(f"no stream {streams} in {names}; `avaffect {made_by}` makes it")
+        there = ", ".join(dict.fromkeys(name for store in stores for name in store.streams))
+        raise DataError(
+            f"no stream {streams} in {names} (there: {there or 'none'}); "
+            f"`avaffect {made_by}` makes it"
+        )
     return held
 
 

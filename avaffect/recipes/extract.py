@@ -24,7 +24,7 @@ from avaffect.data.writer import StoreWriter, store_writer
 from avaffect.models.heads import Projector
 from avaffect.recipes import common, extraction
 from avaffect.recipes.extraction import Extractor
-from avaffect.recipes.modality import chosen_streams
+from avaffect.recipes.modality import chosen_streams, leave_out_words, some_of
 from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
@@ -34,10 +34,12 @@ POOLED = "mean"
 
 @dataclass
 class _Plan:
-    """What is written for each utterance: `rows(dataset)` yields its index and arrays."""
+    """What is written for each utterance: `rows(dataset)` yields its index and arrays, and notes in
+    `empty` the ids of those that give no frame."""
 
     rows: Callable[[Dataset], Iterator[tuple[int, dict[str, Any]]]]
     reads: tuple[str, ...]
+    empty: list[str]
     streams: dict[str, StreamSpec] = field(default_factory=dict)
     pooled: dict[str, PooledSpec] = field(default_factory=dict)
 
@@ -68,6 +70,11 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
         for index, values in plan.rows(dataset):
             copy.add(writer, rows[index], values)
     progress.finish()
+    if plan.empty:
+        progress.warn(
+            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}, and nothing "
+            f"but zeros as their mean: {some_of(plan.empty)}"
+        )
     of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
     progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
 
@@ -135,6 +142,7 @@ def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
 def _features(
     settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
 ) -> _Plan:
+    empty: list[str] = []
     spec = StreamSpec(
         "features", "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made
     )
@@ -144,6 +152,8 @@ def _features(
             extractor, dataset, device, progress,
             batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
         ):  # fmt: skip
+            if not len(values):
+                empty.append(dataset.ids[index])
             mean = values.mean(axis=0) if len(values) else np.zeros(extractor.dim)
             found: dict[str, Any] = {"pooled": {POOLED: mean}}
             if not settings.pooled_only:
@@ -153,6 +163,7 @@ def _features(
     return _Plan(
         rows,
         extractor.streams,
+        empty,
         {} if settings.pooled_only else {"features": spec},
         {POOLED: PooledSpec(extractor.dim, extractor.made)},
     )
@@ -161,6 +172,7 @@ def _features(
 def _units(
     settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
 ) -> _Plan:
+    empty: list[str] = []
     spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -168,9 +180,11 @@ def _units(
             extractor, dataset, device, progress,
             batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
         ):  # fmt: skip
+            if not len(values):
+                empty.append(dataset.ids[index])
             yield index, {"streams": {"units": values[:, 0].astype(np.int32)}}
 
-    return _Plan(rows, extractor.streams, {"units": spec})
+    return _Plan(rows, extractor.streams, empty, {"units": spec})
 
 
 def _embeddings(
@@ -199,13 +213,12 @@ def _embeddings(
         # The mean of no frames is exactly zero; its embedding would be a point like any other.
         empty = ~pooled.any(axis=1)
         if empty.any():
-            names = ", ".join(dataset.ids[index] for index in np.flatnonzero(empty)[:5])
-            progress.warn(f"{int(empty.sum())} utterances are too short for a frame: {names}")
+            progress.warn(leave_out_words(~empty, dataset.ids, extractor.streams))
         for index in np.flatnonzero(~empty):
             yield int(index), {"pooled": {EMBEDDING: embeddings[index]}}
 
     dim = projector.configuration.embedding
-    return _Plan(rows, extractor.streams, pooled={EMBEDDING: PooledSpec(dim, made)})
+    return _Plan(rows, extractor.streams, [], pooled={EMBEDDING: PooledSpec(dim, made)})
 
 
 def _training_part(store: Store) -> np.ndarray:

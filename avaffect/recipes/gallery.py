@@ -67,6 +67,9 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
             caption = _caption(utterance)
             tiles.append(_tile(found, media["pool"], utterance.identifier, caption, colour))
         rows.append(tiles)
+    if settings.gold and not compared:
+        names = ", ".join(str(path) for path in settings.gold)
+        progress.warn(f"{names} has no label of what is shown: no frame says what is right")
     titles = [f"{item.get('label') or 'no label'}\n{item['query']}" for item in items]
     picture = pictures.sheet(
         rows, titles, tile=settings.tile, heading=_heading(found, bool(compared))

@@ -78,8 +78,15 @@ def frame_counts(encoder: Encoder, dataset: Dataset) -> np.ndarray:
 def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]) -> str:
     """A sentence on the utterances that give no frame, naming some of them."""
     names = [ids[row] for row in np.flatnonzero(~mask)]
-    some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: {some}"
+    return (
+        f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: "
+        f"{some_of(names)}"
+    )
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and whether there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def those_with_frames(

@@ -33,6 +33,7 @@ class _Utterances:
     folds: list[str]
     speakers: list[str]
     gold: list[str | None]
+    asked: int
 
 
 def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
@@ -69,7 +70,9 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
             run = header["runs"][number]
             for item in _items(utterances, logits, classes, target, run["run"], run["fold"]):
                 sink.item(item)
-    progress.say(f"{sink.count} predictions of {len(utterances.dataset)} utterances")
+    count = len(utterances.dataset)
+    of = "" if count == utterances.asked else f" of {utterances.asked}"
+    progress.say(f"{sink.count} predictions of {count}{of} utterances")
 
 
 def _utterances(
@@ -94,6 +97,8 @@ def _utterances(
         encoder = registry.build(header["encoder"])
     check_faces(encoder, stores, streams)
     shown = gives_frames(encoder, stores, ids, streams)
+    if ids and not shown.any():
+        raise DataError(f"{stores[0].path}: no utterance has a frame of {' or '.join(streams)}")
     if not shown.all():
         progress.warn(leave_out_words(shown, ids, streams))
     rows = np.flatnonzero(shown).tolist()
@@ -101,7 +106,7 @@ def _utterances(
         ids, field("split"), field("fold"), field("speaker"), common.concatenate(golds, masks)
     ]  # fmt: skip
     ids, *others = [[column[row] for row in rows] for column in columns]
-    return _Utterances(dataset_of(stores, ids, streams), *others)
+    return _Utterances(dataset_of(stores, ids, streams), *others, len(shown))
 
 
 def _gold(

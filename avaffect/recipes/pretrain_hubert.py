@@ -31,6 +31,7 @@ from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 
 DEFAULT_EPOCHS = 50
+DEFAULT_PRESET = "base"
 RANK_UTTERANCES = 512
 # The least of which one can be masked.
 FEWEST_FRAMES = 2
@@ -65,12 +66,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
         streams = chosen_streams(objective.encoder, None, stores)
-        dataset = _dataset(settings, stores, unit_stores, streams)
-        if not (frame_counts(objective.encoder, dataset) >= FEWEST_FRAMES).any():
-            raise DataError(
-                f"{settings.media[0]}: every utterance is empty or too short for a frame to be "
-                "masked"
-            )
+        dataset = _dataset(settings, stores, unit_stores, streams, objective.encoder, progress)
         batches = _batches(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
         outcome = train(objective, batches, settings, run, fabric, progress)
@@ -88,6 +84,8 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
         )
         training.discard_state(settings.output)
         words = training.summary(settings.output, metrics, "masked")
+        if not metrics and settings.init is not None:
+            words = f"{settings.output}: the weights of {settings.init}, not trained further"
         rank = metrics.get("features", {}).get("effective_rank")
         progress.say(words + (f"; effective rank of its features {rank:.1f}" if rank else ""))
 
@@ -186,8 +184,8 @@ def _new_encoder(
     settings: PretrainHubertSettings, stores: Sequence[Store], progress: Progress
 ) -> Encoder:
     if settings.modality != "av":
-        return Hubert(hubert.PRESETS[settings.preset])
-    configuration = avhubert.PRESETS[settings.preset]
+        return Hubert(hubert.PRESETS[settings.preset or DEFAULT_PRESET])
+    configuration = avhubert.PRESETS[settings.preset or DEFAULT_PRESET]
     configuration = replace(configuration, masking=settings.masking or "feature")
     found = combined(s.streams["face"].statistics for s in stores if "face" in s.streams)
     if found is None:
@@ -212,7 +210,7 @@ def _check_init(settings: PretrainHubertSettings, encoder: Encoder) -> None:
     if settings.masking not in (None, masking):
         raise UsageError(
             f"--masking {settings.masking}: {settings.init} was made for {masking} masking, whose "
-            "embedding has another size"
+            "embedding has another size: leave --masking out, or train a new encoder without --init"
         )
 
 
@@ -243,7 +241,10 @@ def _dataset(
     stores: list[Store],
     unit_stores: list[Store],
     streams: tuple[str, ...],
+    encoder: Encoder,
+    progress: Progress,
 ) -> Dataset:
+    """The utterances that can be learned from: others are counted in a warning."""
     ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
     with_units = {identifier for store in unit_stores for identifier in store.ids}
     kept = [identifier for identifier in ids if identifier in with_units]
@@ -252,10 +253,23 @@ def _dataset(
             f"{settings.units[0]} holds no units of the utterances in {settings.media[0]}; "
             "extract them from this store"
         )
-    return dataset_of(
+    dataset = dataset_of(
         stores, kept, (*streams, "units"), others=unit_stores,
         crop_s=settings.crop_seconds, seed=settings.seed,
     )  # fmt: skip
+    frames, units = frame_counts(encoder, dataset), dataset.steps("units")
+    usable = (frames > 0) & (units > 0)
+    if not (frames[usable] >= FEWEST_FRAMES).any():
+        raise DataError(
+            f"{settings.media[0]}: every utterance is empty or too short for a frame to be masked"
+        )
+    if not usable.all() or len(kept) < len(ids):
+        progress.warn(
+            f"of {len(ids)} utterances {len(ids) - int(usable.sum())} are left out: "
+            f"{int((frames == 0).sum())} have no frame of {' or '.join(streams)}, "
+            f"{len(ids) - len(kept) + int(((frames > 0) & (units == 0)).sum())} have no units"
+        )
+    return dataset.subset(np.flatnonzero(usable))
 
 
 def _batches(dataset: Dataset, settings: PretrainHubertSettings, progress: Progress) -> Bucketed:

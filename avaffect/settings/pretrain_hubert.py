@@ -37,7 +37,9 @@ class PretrainHubertSettings(TrainingSettings):
         None, "What a new encoder reads: audio (HuBERT, the default) or av (AV-HuBERT).",
         "--modality", choices=MODALITIES,
     )  # fmt: skip
-    preset: str = option("base", "Size of a new encoder.", "--preset", choices=PRESETS)
+    preset: str | None = option(
+        None, "Size of a new encoder; base by default.", "--preset", choices=PRESETS
+    )
     init: Path | None = option(
         None, "Continue from this encoder instead.", "--init", role="input",
         metavar="X.safetensors",
@@ -83,6 +85,8 @@ class PretrainHubertSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init is not None and self.preset is not None:
+            raise UsageError("--preset is for a new encoder: --init has its size")
         for name in ("mask_probability", "video_mask_probability"):
             if not 0 < getattr(self, name) <= 1:
                 flag = name.replace("_", "-")
