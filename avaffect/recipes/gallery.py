@@ -12,6 +12,7 @@ from avaffect.core import seeds
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest, pictures
+from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.pictures import Colour, Tile
 from avaffect.data.store import Store
@@ -22,9 +23,8 @@ from avaffect.settings.gallery import GallerySettings
 AGREES: Colour = (30, 150, 70)
 DIFFERS: Colour = (205, 50, 45)
 QUERY: Colour = (70, 100, 200)
-# Of a face_track's columns, the one that says where a frame's face came from; 0: there is none.
-SOURCE_COLUMN = 15
-ABSENT = 0
+# Of a face_track's columns, the one that says where a frame's face came from.
+SOURCE_COLUMN = COLUMNS.index("source")
 SMALLEST_TILE, LARGEST_TILE, MOST_TILES = 32, 512, 4096
 
 
@@ -108,7 +108,10 @@ def middle_frame(faces: np.ndarray, track: np.ndarray | None) -> np.ndarray | No
     """
     there = np.arange(len(faces))
     if track is not None and len(track) == len(faces):
-        there = np.flatnonzero(track[:, SOURCE_COLUMN] != ABSENT)
+        source = track[:, SOURCE_COLUMN]
+        # Where a box was only interpolated, the face may have been hidden.
+        seen = np.flatnonzero((source == DETECTED) | (source == TRACKED))
+        there = seen if len(seen) else np.flatnonzero(source != ABSENT)
     if not len(there):
         return None
     return faces[there[np.argmin(np.abs(there - (len(faces) - 1) / 2))]]
