@@ -14,7 +14,7 @@ from films import scene, talking, write_film
 from sounds import tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
-from avaffect.data import manifest
+from avaffect.data import manifest, media
 from avaffect.data.decoding import SAMPLE_RATE
 from avaffect.data.faces.options import ABSENT, COLUMNS
 from avaffect.data.store import Store
@@ -245,3 +245,50 @@ def test_contact_sheets_show_what_was_found(films: Path, tmp_path: Path) -> None
     plain = run(films, tmp_path / "plain.h5")
     assert Store(tmp_path / "media.h5").content_id == plain.content_id
     assert "preview" not in json.dumps(plain.provenance)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("flv", "flv1")])
+def test_containers_of_which_ffmpeg_hides_the_cut(
+    tmp_path: Path, avaffect, suffix: str, codec: str
+) -> None:
+    """MSP-IMPROV comes as AVI, CREMA-D as FLV: what they declare stands in their headers alone."""
+    whole = write_film(tmp_path / f"whole.{suffix}", talking(75), codec=codec)
+    content = whole.read_bytes()
+    # AVI ends with an index as long as all that comes before.
+    end = content.find(b"idx1") if suffix == "avi" else len(content)
+    (tmp_path / f"cut.{suffix}").write_bytes(content[: end // 2])
+    items = [{"id": name, "media": f"{name}.{suffix}"} for name in ("whole", "cut")]
+    manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
+    store = run(tmp_path / "m.jsonl", tmp_path / "media.h5")
+    assert store.ids == ["whole"] and store.lengths("face").tolist() == [75]
+    assert lost(store) == {"cut": "truncated"}
+
+
+def test_what_fails_in_one_recording_loses_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in our own code must not cost the night's other recordings."""
+    for name, frames in (("good", 10), ("strange", 11)):
+        write_film(tmp_path / f"{name}.mp4", talking(frames), sound=SOUND[: 640 * frames])
+    items = [{"id": name, "media": f"{name}.mp4"} for name in ("good", "strange")]
+    manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
+    decode = media.decode_faces
+
+    def broken(path: Path, *arguments: object) -> object:
+        if path.stem == "strange":
+            raise IndexError("index 512 is out of bounds")
+        return decode(path, *arguments)
+
+    monkeypatch.setattr(media, "decode_faces", broken)
+    store = run(tmp_path / "m.jsonl", tmp_path / "media.h5")
+    assert store.ids == ["good", "strange"]
+    assert store.meta["without_face"] == ["", "unexpected"]
+
+
+def test_sound_and_pictures_that_hardly_belong_together_are_named(tmp_path: Path, avaffect) -> None:
+    write_film(tmp_path / "a.mp4", talking(10))
+    soundfile.write(tmp_path / "long.wav", tone(seconds=3.0), SAMPLE_RATE)
+    item = {"id": "a", "media": {"audio": "long.wav", "video": "a.mp4"}}
+    manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), [item])
+    words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr
+    assert "sound and pictures of 1 utterances differ in length by more than 1 s" in words
