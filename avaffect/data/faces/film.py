@@ -20,7 +20,7 @@ from avaffect.data.faces.spool import FaceSpool, Sums
 from avaffect.data.video import Film, Picture, read_pictures
 
 # Crops are cut and written in runs: what is done once in a run costs little.
-RUN = 8
+RUN = 12
 # A face in fewer of the frames is a passer-by, or a mistake of the detector.
 LEAST_SHARE = 0.1
 

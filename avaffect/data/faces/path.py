@@ -59,23 +59,28 @@ class Path:
     def box(self, frame: int) -> np.ndarray:
         return self._boxes[frame - self.first]
 
-    def spread(self, start: int, frame: int, correction: np.ndarray, earliest: int) -> None:
+    def spread(self, start: int, frame: int, correction: np.ndarray) -> None:
         """Correct the box of `frame`, and those after `start` by a growing share."""
-        places = np.arange(max(start + 1, earliest), frame + 1)
-        shares = (places - start) / (frame - start)
-        self._boxes[places - self.first] += shares[:, None] * correction
+        shares = _shares(frame - start)[:, None]
+        self._boxes[start + 1 - self.first : frame + 1 - self.first] += shares * correction
+
+    def fill(self, before: int, after: int, source: int, score: float) -> None:
+        """Boxes in the piece that is going on, evenly between those of two frames."""
+        if after - before > 1:
+            between = slice(before + 1 - self.first, after - self.first)
+            start, stop = self.box(before), self.box(after)
+            self._boxes[between] = start + _shares(after - before)[:-1, None] * (stop - start)
+            self._scores[between], self._sources[between] = score, source
+            self._pieces[between] = self._last_piece
 
     def bridge(self, before: int, after: int) -> bool:
         """Fill the frames between two boxes where the face was away for a moment; join the pieces.
 
         False where it was away for long, or came back elsewhere.
         """
-        start, stop = self.box(before), self.box(after)
-        if after - before > GAP + 1 or overlap(start, stop) <= 0:
+        if after - before > GAP + 1 or overlap(self.box(before), self.box(after)) <= 0:
             return False
-        for frame in range(before + 1, after):
-            share = (frame - before) / (after - before)
-            self.put(frame, start + share * (stop - start), INTERPOLATED, 0.0)
+        self.fill(before, after, INTERPOLATED, 0.0)
         piece = self._pieces[before - self.first]
         self._pieces[before - self.first : after - self.first + 1] = piece
         self._last_piece = int(piece)
@@ -113,6 +118,11 @@ class Path:
         boxes = parabola @ rows
         boxes[:, 2:4] = mean @ rows[:, 2:4]
         return boxes, self._sources[begin:end], self._scores[begin:end]
+
+
+@functools.cache
+def _shares(count: int) -> np.ndarray:
+    return np.arange(1, count + 1) / count
 
 
 def _lasting(same: np.ndarray) -> int:

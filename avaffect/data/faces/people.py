@@ -7,8 +7,9 @@ they are seen together, so that no path ever jumps between them.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from avaffect.data.faces.template import Template
 
 # Frames between searches: near a face that is followed (more often where tracking strays), for
 # faces while there is none, and for further ones while there is.
-KEY_FIRST, KEY_LEAST, KEY_MOST = 4, 3, 24
+KEY_FIRST, KEY_LEAST, KEY_MOST = 4, 3, 48
 SEARCH, SEARCH_MOST = 6, 12
 FURTHER = 125
 # The smallest face, as a share of the picture's shorter side: small ones cost more to find, and
@@ -30,9 +31,9 @@ LESSER = 0.6
 # Looks at a face that is new, to know its size.
 LOOKS = 3
 # A face that moves as expected, within this share of its width, is looked at in every n-th frame
-# alone, n at most STRIDE.
-STEADY = 0.03
-STRIDE = 4
+# alone, n at most STRIDE. Where it strays by SUDDEN, the frames between are looked at after all.
+STEADY, SUDDEN = 0.03, 0.08
+STRIDE = 6
 # Likeness to its last key frame: below DOUBTFUL a face is searched for, below LOST it is gone.
 LOST, DOUBTFUL = 0.5, 0.75
 # How long a face that looks the same is followed while the detector does not see it (profile).
@@ -62,16 +63,17 @@ class Person:
     since: int = 0
     last: int = 0
     found: int = 0
+    doubted: int = 0
     next: int = 0
     stride: int = 1
     key: int = 0
     interval: int = KEY_FIRST
-    speed: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    speed: tuple[float, float] = (0.0, 0.0)
 
     def expected(self, frame: int) -> np.ndarray:
         """The box in a later frame, if it goes on like this."""
-        box = self.path.box(self.last)
-        return _moved(box, *(self.speed * (frame - self.last)))
+        frames = frame - self.last
+        return _moved(self.path.box(self.last), self.speed[0] * frames, self.speed[1] * frames)
 
 
 class People:
@@ -82,7 +84,7 @@ class People:
         self.everybody: list[Person] = []
         self.now = -1
         self._lumas: deque[np.ndarray | None] = deque(maxlen=BACK + 1)
-        self._next_scan = 0
+        self._next_scan = self._next_look = 0
         self._scan_interval = SEARCH
         self._scans = 0
 
@@ -94,20 +96,29 @@ class People:
     def step(self, luma: np.ndarray | None) -> None:
         self.now += 1
         self._lumas.append(luma)
+        if luma is not None and self.now < self._next_look:
+            return
         seen_before = self._visible()
         if luma is None:
             for person in seen_before:
                 self._lose(person)
-            return
-        for person in seen_before:
-            if self.now >= min(person.next, person.key):
-                self._follow(person, luma)
-        self._part(self._visible())
+        else:
+            self._look(luma, seen_before)
         seen = self._visible()
         if len(seen) < len(seen_before):
             self._next_scan, self._scan_interval = self.now, SEARCH // 2
-        if self.now >= self._next_scan:
+        if luma is not None and self.now >= self._next_scan:
             self._scan(luma, seen)
+        due = (min(person.next, person.key) for person in self._visible())
+        self._next_look = min([self._next_scan, *due])
+
+    def _look(self, luma: np.ndarray, seen: list[Person]) -> None:
+        """Follow those whose turn it is."""
+        due = [person for person in seen if self.now >= min(person.next, person.key)]
+        for person in due:
+            self._follow(person, luma)
+        if due:
+            self._part(self._visible())
 
     def finish(self) -> None:
         """The film is over: faces that had no second chance are believed."""
@@ -196,29 +207,34 @@ class People:
         if before >= 0 and path.has(before):
             path.bridge(before, person.since)
         person.last = person.found = self.now
-        person.speed = np.zeros(2)
+        person.speed = 0.0, 0.0
         person.stride, person.next = 1, self.now + 1
         person.interval = KEY_FIRST
         person.key = self.now + KEY_FIRST
 
     def _follow(self, person: Person, luma: np.ndarray) -> None:
         expected = person.expected(self.now)
-        x, y, likeness = person.template.find(luma, expected[0], expected[1])
+        here_x, here_y, width = expected[:3].tolist()
+        x, y, likeness = person.template.find(luma, here_x, here_y)
         kept = likeness >= LOST
-        error = np.hypot(x - expected[0], y - expected[1]) / expected[2]
-        box = _moved(expected, x - expected[0], y - expected[1]) if kept else expected
+        error = math.hypot(x - here_x, y - here_y) / width
+        box = _moved(expected, x - here_x, y - here_y) if kept else expected
+        if kept and error > SUDDEN:
+            self._look_back(person, self.now)
         if self.now >= person.key or likeness < DOUBTFUL:
             face = self.detector.near(luma, box, AROUND if kept else FAR_AROUND, person.looks)
             person.looks += 1
             if face is not None:
                 self._found(person, luma, box, face, likeness)
                 return
+            if not person.trials:
+                person.doubted = self.now
             person.trials += 1
             person.key = self.now + KEY_LEAST
             if not person.sure and person.trials > 1:
                 self._forget(person)
                 return
-        if not kept or self.now - person.found > PATIENCE:
+        if not kept or (person.trials and self.now - person.doubted > PATIENCE):
             self._lose(person)
             return
         person.path.put(self.now, box, TRACKED, likeness)
@@ -228,10 +244,9 @@ class People:
     def _arrive(self, person: Person, likeness: float) -> None:
         """A box is there for this frame: those that were left out lie between it and the last."""
         path, last, frames = person.path, person.last, self.now - person.last
-        start, stop = path.box(last), path.box(self.now)
-        person.speed = (stop[:2] - start[:2]) / frames
-        for frame in range(last + 1, self.now):
-            path.put(frame, start + (frame - last) / frames * (stop - start), TRACKED, likeness)
+        path.fill(last, self.now, TRACKED, likeness)
+        (x0, y0), (x1, y1) = path.box(last)[:2].tolist(), path.box(self.now)[:2].tolist()
+        person.speed = (x1 - x0) / frames, (y1 - y0) / frames
         person.last = self.now
         person.next = self.now + person.stride
 
@@ -240,12 +255,13 @@ class People:
         for frame in range(person.last + 1, stop):
             luma = self._lumas[frame - self.now - 1]
             box = person.expected(frame)
-            x, y, likeness = person.template.find(luma, box[0], box[1])
+            here_x, here_y = box[:2].tolist()
+            x, y, likeness = person.template.find(luma, here_x, here_y)
             if likeness < LOST:
                 break
-            box = _moved(box, x - box[0], y - box[1])
-            person.speed = box[:2] - person.path.box(person.last)[:2]
-            person.path.put(frame, box, TRACKED, likeness)
+            last_x, last_y = person.path.box(person.last)[:2].tolist()
+            person.speed = x - last_x, y - last_y
+            person.path.put(frame, _moved(box, x - here_x, y - here_y), TRACKED, likeness)
             person.last = frame
 
     def _found(
@@ -258,7 +274,7 @@ class People:
             person.interval = max(person.interval // 2, KEY_LEAST)
         correction = (face.box - box) * (TRUST if likeness >= DOUBTFUL else 1.0)
         person.path.put(self.now, box, DETECTED, face.score)
-        person.path.spread(person.found, self.now, correction, max(self.fixed, person.since))
+        person.path.spread(max(person.found, self.fixed - 1), self.now, correction)
         person.template = Template(luma, person.path.box(self.now))
         person.stride = 1
         self._arrive(person, likeness)
@@ -298,9 +314,11 @@ class People:
 def _moved(box: np.ndarray, x: float, y: float) -> np.ndarray:
     """A box with its landmarks, moved."""
     moved = box.copy()
-    moved[:2] += x, y
-    moved[4::2] += x
-    moved[5::2] += y
+    moved[0] += x
+    moved[1] += y
+    if len(moved) > 4:
+        moved[4::2] += x
+        moved[5::2] += y
     return moved
 
 

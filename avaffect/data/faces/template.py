@@ -52,7 +52,7 @@ def _peak(values: np.ndarray, place: int) -> float:
     """Where the parabola through the highest value and its neighbours has its top."""
     if not 0 < place < len(values) - 1:
         return float(place)
-    before, here, after = (float(value) for value in values[place - 1 : place + 2])
+    before, here, after = values[place - 1 : place + 2].tolist()
     bend = before - 2 * here + after
     return place + (0.5 * (before - after) / bend if bend < 0 else 0.0)
 
@@ -63,10 +63,12 @@ def _patch(
     """(rows, columns) averages of factor x factor pixels; edges go on beyond the picture."""
     height, width = luma.shape
     right, bottom = left + columns * factor, top + rows * factor
-    x0, x1 = min(max(left, 0), width - 1), max(min(right, width), 1)
-    y0, y1 = min(max(top, 0), height - 1), max(min(bottom, height), 1)
-    part = luma[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
-    if part.shape != (bottom - top, right - left):
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        part = luma[top:bottom, left:right]
+    else:
+        x0, x1 = min(max(left, 0), width - 1), max(min(right, width), 1)
+        y0, y1 = min(max(top, 0), height - 1), max(min(bottom, height), 1)
+        part = luma[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
         before_y, before_x = (
             min(max(-top, 0), rows * factor - 1),
             min(max(-left, 0), columns * factor - 1),
