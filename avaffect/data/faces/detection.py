@@ -20,7 +20,7 @@ from avaffect.data.faces.options import FaceOptions
 WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)"
 # Around a face that was there: how far it is looked for on each side, in widths of its box, where
 # tracking knows its place well and where it does not.
-AROUND, FAR_AROUND = 0.25, 0.5
+AROUND, FAR_AROUND = 0.2, 0.5
 # Haar: the window of its cascade, and a face's sizes when it is looked for nearby, in pixels. The
 # cascade tries sizes in steps: boxes are the truer the more their faces' sizes differ.
 WINDOW = 24
