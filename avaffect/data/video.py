@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 import re
+import statistics
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,8 @@ SEEK_FROM_S = 5.0
 # The last picture may be this many intervals earlier than its container declares.
 LATE_FRAMES = 2.5
 DEFAULT_INTERVAL_S = 0.04
+# Intervals between pictures that say how long one stands.
+INTERVALS = 15
 # Formats whose first plane is 8-bit luma.
 LUMA_FIRST = re.compile(r"(yuvj?4\d\dp|yuva4\d\dp|nv\d\d|gray)$")
 TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -181,17 +185,25 @@ class _Clock:
     """Where pictures lie in time; see the head of this file."""
 
     def __init__(self, zero_s: float, interval_s: float) -> None:
-        self.zero_s, self.interval_s = zero_s, interval_s
+        self.zero_s, self._declared_s = zero_s, interval_s
         self._last_s: float | None = None
         self._shift_s = 0.0
+        self._intervals: deque[float] = deque(maxlen=INTERVALS)
+
+    @property
+    def interval_s(self) -> float:
+        """How long a picture stands: as the last ones did, for a mean that a container declares is
+        wrong where its clock jumps."""
+        return statistics.median_low(self._intervals) if self._intervals else self._declared_s
 
     def place(self, frame: av.VideoFrame) -> float:
         last = self._last_s
-        following = 0.0 if last is None else last + self.interval_s
-        stamp = following if frame.time is None else frame.time - self.zero_s + self._shift_s
+        stamp = self.end_s if frame.time is None else frame.time - self.zero_s + self._shift_s
         if last is not None and not -GAP_S <= stamp - last <= LARGEST_GAP_S:
-            self._shift_s += following - stamp
-            stamp = following
+            self._shift_s += self.end_s - stamp
+            stamp = self.end_s
+        elif last is not None and stamp > last:
+            self._intervals.append(stamp - last)
         self._last_s = stamp if last is None else max(stamp, last)
         return self._last_s
 
