@@ -89,6 +89,28 @@ def test_faces_come_and_go_and_time_is_kept(tmp_path: Path) -> None:
     assert not found.counts["faces_interpolated"]
 
 
+@pytest.mark.parametrize(("gap", "fps"), [(30.0, 25.0), (3.0, 240.0)])
+def test_long_gaps_between_pictures_are_absent(tmp_path: Path, gap: float, fps: float) -> None:
+    times = [0.04 * n + gap * (n >= 30) for n in range(60)]
+    path = write_film(tmp_path / "a.mkv", talking(60), times=times)
+    _, _, tracks = found_in(path, replace(HAAR, fps=fps))
+    # A picture stands for half a second at each end; a face in all pictures is no passer-by.
+    assert len(tracks) == round((2.4 + gap) * fps)
+    expected = np.ones(len(tracks), bool)
+    expected[round((1.16 + 0.5) * fps) + 1 : round((1.2 + gap - 0.5) * fps)] = False
+    assert ((tracks[:, -1] != ABSENT) == expected).mean() > 0.995
+
+
+def test_a_path_forgets_however_far_it_moves_on() -> None:
+    path = FacePath(4, 0)
+    for frame in (0, 700, 5000):
+        path.forget(frame)
+        path.begin()
+        path.put(frame, np.full(4, 8.0 + frame), 1, 1.0)
+        assert path.has(frame) and path.box(frame)[0] == 8.0 + frame
+        assert path.stretches(frame, np.ones(3, bool)) == [(frame, frame + 1)]
+
+
 def test_a_cut_is_no_motion(tmp_path: Path) -> None:
     pictures = talking(37, (8, 8)) + talking(43, (90, 52))
     _, _, tracks = found_in(write_film(tmp_path / "a.mp4", pictures))

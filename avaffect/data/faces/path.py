@@ -34,7 +34,7 @@ class Path:
         """Frames before this one will not be asked for again."""
         if before - self.first < CAPACITY // 2:
             return
-        shift = before - self.first
+        shift = min(before - self.first, CAPACITY)
         for array in (self._boxes, self._scores, self._sources, self._pieces):
             array[: CAPACITY - shift] = array[shift:].copy()
             array[CAPACITY - shift :] = 0
