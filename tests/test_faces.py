@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from films import FACE, SIZE, face, scene, talking, write_film
 from avaffect.core.errors import DataError
 from avaffect.data.decoding import Unusable
 from avaffect.data.faces.cropping import MEAN_FACE, transform, warp
+from avaffect.data.faces.cuts import Cuts
 from avaffect.data.faces.detection import check_model
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import ABSENT, COLUMNS, INTERPOLATED, SOURCES, FaceOptions
@@ -72,21 +74,78 @@ def test_quick_motion_is_followed(tmp_path: Path) -> None:
     assert (tracks[:, -1] != ABSENT).all() and np.median(errors) < 2 and errors.max() < 8
 
 
+def hidden(frames: int) -> list[np.ndarray]:
+    """The scene of `talking`, its face behind something like the wall."""
+    pictures = talking(frames)
+    for picture in pictures:
+        picture[24:, 44:116] = 118
+    return pictures
+
+
+def room(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Before a window, by which one scene is known."""
+    for picture in pictures:
+        picture[:, :30], picture[:, 130:] = 240, 20
+    return pictures
+
+
 def test_faces_come_and_go_and_time_is_kept(tmp_path: Path) -> None:
-    blank, there = [scene()], talking(40)
-    pictures = blank * 21 + there + blank * 6 + there + blank * 33 + there
-    found, _, tracks = found_in(write_film(tmp_path / "a.mp4", pictures))
-    sources = tracks[:, -1]
-    assert len(sources) == 180
-    expected = np.repeat([0, 1, 3, 1, 0, 1], [21, 40, 6, 40, 33, 40])
-    here = np.where(np.isin(sources, (1, 2)), 1, sources)
-    assert (here == expected).mean() > 0.97
-    assert found.counts["faces_interpolated"] == pytest.approx(6, abs=1)
+    there = talking(40)
+    for gap in (4, 9):
+        pictures = hidden(21) + there + hidden(gap) + there + hidden(33) + there
+        found, _, tracks = found_in(write_film(tmp_path / f"{gap}.mp4", room(pictures)))
+        sources = tracks[:, -1]
+        # What is shown while a face is away for longer is not known: absent.
+        between = INTERPOLATED if gap == 4 else ABSENT
+        expected = np.repeat([0, 1, between, 1, 0, 1], [21, 40, gap, 40, 33, 40])
+        here = np.where(np.isin(sources, (1, 2)), 1, sources)
+        assert len(here) == len(expected) and (here == expected).mean() > 0.97
+        assert found.counts["faces_interpolated"] == (4 if gap == 4 else 0)
+        assert not found.counts["cuts"]
     # Where a face returns elsewhere, nothing is made up between.
-    pictures = talking(40, (10, 10)) + blank * 6 + talking(40, (90, 50))
+    pictures = talking(40, (10, 10)) + [scene()] * 4 + talking(40, (90, 50))
     found, _, tracks = found_in(write_film(tmp_path / "b.mp4", pictures))
-    assert found.counts["faces_absent"] == pytest.approx(6, abs=1)
+    assert found.counts["faces_absent"] == pytest.approx(4, abs=1)
     assert not found.counts["faces_interpolated"]
+
+
+def other(frames: int) -> list[np.ndarray]:
+    """Somebody who looks otherwise: half of the face is dark."""
+    pictures = talking(frames)
+    for picture in pictures:
+        half = picture[28 : 28 + FACE, 48 : 48 + FACE // 2]
+        half[:] = half // 3 + 20
+    return pictures
+
+
+@pytest.mark.parametrize(("first", "kept"), [(40, (1, 0, 1)), (10, (0, 1, 0))])
+def test_a_cut_to_somebody_else_brings_no_other_face(
+    tmp_path: Path, first: int, kept: tuple[int, ...]
+) -> None:
+    one, two = room(talking(first)), other(30)
+    found, _, tracks = found_in(write_film(tmp_path / "a.mp4", one + two + one))
+    seen = tracks[:, -1] != ABSENT
+    expected = np.repeat(kept, [first, 30, first])
+    assert found.counts["cuts"] == 2 and (seen == expected).mean() > 0.97
+
+
+def test_flashes_fades_and_motion_are_no_cuts(tmp_path: Path) -> None:
+    still = [picture.astype(float) for picture in room(talking(60))]
+    light = np.ones(60)
+    light[10:12], light[20:31], light[31:41] = 1.6, np.linspace(1, 0, 11), np.linspace(0, 1, 10)
+    bright = [np.clip(picture * share, 0, 255) for picture, share in zip(still, light)]
+    assert cuts_of(bright) == 0
+    wide = np.hstack([room(talking(1))[0]] * 3)
+    assert cuts_of([wide[:, 4 * n : 4 * n + SIZE[0]] for n in range(80)]) == 0
+    # What follows a cut within a few pictures is another one.
+    assert cuts_of(still[:5] + other(3) + still[:5]) == 2
+    # And so is what follows a gap without pictures.
+    assert cuts_of([*still[:5], *[None] * 20, *other(3)]) == 1
+
+
+def cuts_of(pictures: Sequence[np.ndarray | None]) -> int:
+    cuts = Cuts()
+    return sum(cuts.step(p.astype(np.uint8)) for p in pictures if p is not None)
 
 
 @pytest.mark.parametrize(("gap", "fps"), [(30.0, 25.0), (3.0, 240.0)])

@@ -292,3 +292,20 @@ def test_sound_and_pictures_that_hardly_belong_together_are_named(tmp_path: Path
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), [item])
     words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr
     assert "sound and pictures of 1 utterances differ in length by more than 1 s" in words
+
+
+def test_cuts_are_counted_and_said(tmp_path: Path, avaffect) -> None:
+    far = [np.pad(picture, ((0, 60), (0, 300)), mode="edge") for picture in talking(20)]
+    for picture in far:
+        picture[100:, 200:] = 240
+    near = [np.pad(picture, ((60, 0), (300, 0)), mode="edge") for picture in talking(20)]
+    write_film(tmp_path / "cut.mp4", far + near)
+    write_film(tmp_path / "one.mp4", far)
+    items = [{"id": name, "media": f"{name}.mp4"} for name in ("cut", "one")]
+    manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
+    words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr
+    assert "1 utterances have cuts (1 in all)" in words
+    store = Store(tmp_path / "m.h5")
+    assert store.meta["cuts"].tolist() == [1, 0]
+    # The same face at another place: one person, seen throughout.
+    assert store.meta["faces_absent"].tolist() == [0, 0]

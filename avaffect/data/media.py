@@ -25,7 +25,7 @@ SAMPLES = 5
 # What is counted of pictures, whether or not there are any.
 FACE_COUNTS = (
     "face_frames", "faces_detected", "faces_tracked", "faces_interpolated", "faces_absent",
-    "frames_dropped", "frames_duplicated", "damaged_pictures",
+    "frames_dropped", "frames_duplicated", "damaged_pictures", "cuts",
 )  # fmt: skip
 
 Result = TypeVar("Result")

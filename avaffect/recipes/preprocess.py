@@ -366,6 +366,12 @@ def _summarise(
 
 def _summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
     totals = {name: sum(writer.column(name)) for name in media.FACE_COUNTS}
+    with_cuts = sum(map(bool, writer.column("cuts")))
+    if with_cuts:
+        progress.say(
+            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): of each one person is "
+            "kept; see the field cuts"
+        )
     if totals["face_frames"]:
         progress.say(
             f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "

@@ -12,6 +12,7 @@ import numpy as np
 
 from avaffect.data.decoding import Unusable
 from avaffect.data.faces.cropping import cut, transform
+from avaffect.data.faces.cuts import Cuts
 from avaffect.data.faces.detection import load_detector
 from avaffect.data.faces.options import ABSENT, DETECTED, INTERPOLATED, TRACKED, FaceOptions
 from avaffect.data.faces.path import HALF
@@ -71,7 +72,7 @@ def decode_faces(
     return Faces(
         {"face": chosen.face, "face_track": chosen.face_track},
         film.shown / options.fps,
-        _counts(film, chosen),
+        _counts(film, chosen) | {"cuts": crew.cuts},
         chosen.sums,
         kept,
     )
@@ -126,9 +127,16 @@ class _Whole:
         self.options = options
         self.spools = [FaceSpool(stem, options)]
         self.settled = 0
+        self._cuts = Cuts()
+
+    @property
+    def cuts(self) -> int:
+        return self._cuts.count
 
     def take(self, picture: Picture | None) -> None:
         self.settled += 1
+        if picture is not None:
+            self._cuts.step(picture.luma)
 
     def finish(self) -> None:
         pass
@@ -165,6 +173,10 @@ class _Crew:
     @property
     def settled(self) -> int:
         return self.people.fixed - HALF
+
+    @property
+    def cuts(self) -> int:
+        return self.people.cuts.count
 
     def take(self, picture: Picture | None) -> None:
         self.people.step(None if picture is None else picture.luma)

@@ -13,7 +13,7 @@ from avaffect.data.faces.options import INTERPOLATED
 # Smoothing looks this many frames to either side (AV-HuBERT: a window of 12).
 HALF = 6
 # A face that is away for up to so many frames, and comes back where it was, was there meanwhile.
-GAP = 12
+GAP = 5
 CAPACITY = 512
 
 

@@ -1,19 +1,22 @@
 """Following faces through a film: key frames are searched, between them faces are tracked.
 
-A face is believed when it is found a second time some frames later. One that is lost and found
-again is the same person as long as it was the only one missing: two faces are two people only when
-they are seen together, so that no path ever jumps between them.
+A face is believed when it is found a second time some frames later. Within a scene one that is lost
+and found again is the same person as long as it was the only one missing: two faces are two people
+only when they are seen together, so that no path ever jumps between them. A cut ends all paths;
+after it, a face is a person seen before only if it looks like that person.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from avaffect.data.faces.cuts import Cuts, differ
 from avaffect.data.faces.detection import AROUND, FAR_AROUND, Detector, Found, overlap, surroundings
+from avaffect.data.faces.gallery import ALIKE, Gallery
 from avaffect.data.faces.options import DETECTED, TRACKED
 from avaffect.data.faces.path import HALF, Path
 from avaffect.data.faces.template import Template
@@ -38,7 +41,8 @@ STRIDE = 6
 LOST, DOUBTFUL = 0.5, 0.75
 # How long a face that looks the same is followed while the detector does not see it (profile).
 PATIENCE = 25
-MOST_PEOPLE = 4
+# People at once, and in a whole film: scenes may each show others.
+MOST_PEOPLE, MOST_KNOWN = 4, 16
 # Two boxes that overlap by this are one face.
 SAME = 0.4
 # How far tracking may stray from detection, as overlap, before key frames come more often.
@@ -52,10 +56,13 @@ BACK = AHEAD - 3 * KEY_FIRST
 
 @dataclass
 class Person:
-    """One face. `sure` once it was found twice; until then it may have to be forgotten."""
+    """One face. `sure` once it was found twice; until then it may have to be forgotten. scene: the
+    picture in which it was lost, None where a cut came after it."""
 
     path: Path
     template: Template
+    gallery: Gallery = field(default_factory=Gallery)
+    scene: np.ndarray | None = None
     visible: bool = True
     sure: bool = False
     trials: int = 0
@@ -83,6 +90,8 @@ class People:
         self.detector = detector
         self.everybody: list[Person] = []
         self.now = -1
+        self.cuts = Cuts()
+        self._shot = 0
         self._lumas: deque[np.ndarray | None] = deque(maxlen=BACK + 1)
         self._next_scan = self._next_look = 0
         self._scan_interval = SEARCH
@@ -96,6 +105,8 @@ class People:
     def step(self, luma: np.ndarray | None) -> None:
         self.now += 1
         self._lumas.append(luma)
+        if luma is not None and self.cuts.step(luma):
+            self._end_shot()
         if luma is not None and self.now < self._next_look:
             return
         seen_before = self._visible()
@@ -127,6 +138,17 @@ class People:
                 self._forget(person)
             else:
                 self._look_back(person, self.now + 1)
+
+    def _end_shot(self) -> None:
+        """This picture is the first one after a cut."""
+        for person in self._visible():
+            person.sure = person.sure or not person.trials
+            self._lose(person)
+        for person in self.everybody:
+            person.scene = None
+        self._shot = self.now
+        self._next_scan = self._next_look = self.now
+        self._scan_interval = SEARCH // 2
 
     def _visible(self) -> list[Person]:
         return [person for person in self.everybody if person.visible]
@@ -168,18 +190,29 @@ class People:
 
     def _welcome(self, luma: np.ndarray, face: Found) -> None:
         """A face that nobody visible owns: of the nearest lost person, or of a new one."""
-        lost = [person for person in self.everybody if not person.visible]
         template = Template(luma, face.box)
-        if lost:
-            person = min(lost, key=lambda p: self._distance(p, face))
+        person = self._known(luma, face)
+        if person is not None:
             person.template, person.visible, person.sure, person.trials = template, True, False, 0
-        elif len(self.everybody) < MOST_PEOPLE:
+        elif len(self._visible()) < MOST_PEOPLE and len(self.everybody) < MOST_KNOWN:
             path = Path(self.detector.columns, max(self.fixed - HALF, 0))
             person = Person(path, template, last=-1, found=-1)
+            person.gallery.add(luma, face.box)
             self.everybody.append(person)
         else:
             return
         self._enter(person, face)
+
+    def _known(self, luma: np.ndarray, face: Found) -> Person | None:
+        """The lost person whose face this is: the nearest one of this scene, or the one of other
+        scenes that looks like it."""
+        lost = [person for person in self.everybody if not person.visible]
+        here = [p for p in lost if p.scene is not None and not differ(p.scene, self.cuts.scene)]
+        if here:
+            return min(here, key=lambda p: self._distance(p, face))
+        alike = [(p.gallery.likeness(luma, face.box), n) for n, p in enumerate(lost)]
+        best, number = max(alike, default=(-1.0, 0))
+        return lost[number] if best >= ALIKE else None
 
     def _distance(self, person: Person, face: Found) -> float:
         if not person.path.has(person.last):
@@ -194,7 +227,7 @@ class People:
         path.put(self.now, face.box, DETECTED, face.score)
         person.since = self.now
         box = face.box
-        earliest = max(before + 1, self.now - len(self._lumas) + 1, 0)
+        earliest = max(before + 1, self.now - len(self._lumas) + 1, self._shot)
         for frame in range(self.now - 1, earliest - 1, -1):
             luma = self._lumas[frame - self.now - 1]
             if luma is None:
@@ -205,7 +238,7 @@ class People:
             box = _moved(box, x - box[0], y - box[1])
             path.put(frame, box, TRACKED, likeness)
             person.since = frame
-        if before >= 0 and path.has(before):
+        if before >= self._shot and path.has(before):
             path.bridge(before, person.since)
         person.last = person.found = self.now
         person.speed = 0.0, 0.0
@@ -277,6 +310,7 @@ class People:
         person.path.put(self.now, box, DETECTED, face.score)
         person.path.spread(max(person.found, self.fixed - 1), self.now, correction)
         person.template = Template(luma, person.path.box(self.now))
+        person.gallery.add(luma, person.path.box(self.now))
         person.stride = 1
         self._arrive(person, likeness)
         person.found = self.now
@@ -299,14 +333,14 @@ class People:
     def _lose(self, person: Person) -> None:
         if person.sure:
             self._look_back(person, self.now)
-            person.visible = False
+            person.visible, person.scene = False, self.cuts.scene
         else:
             self._forget(person)
 
     def _forget(self, person: Person) -> None:
         """What was taken for this face since it was last sure was none."""
         person.path.erase(person.since, self.now + 1)
-        person.visible = False
+        person.visible, person.scene = False, self.cuts.scene
         person.last = person.since - 1
         if not person.path.has(person.last):
             person.last = -1

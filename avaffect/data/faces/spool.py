@@ -115,7 +115,10 @@ class FaceSpool:
 
     @property
     def speech(self) -> float:
-        """How likely this is the person who speaks, among those who were seen together."""
+        """How likely this is the person who speaks. Who was never seen beside others has the mouth
+        of nobody to be compared with: speaks about as much as the upper face moves."""
+        if not self._moved_frames:
+            return float(self.seen)
         noise = NOISE * max(self._moved_frames, 1)
         return self._mouth / (self._eyes + noise) * self.seen
 
