@@ -52,11 +52,15 @@ class Cuts:
         last, self.scene = self.scene, scene(luma)
         if last is None:
             return False
-        before, here = self._unlikeness, unlikeness(last, self.scene)
-        if here > 0:
+        moved = cv2.norm(last, self.scene, cv2.NORM_L1) / last.size
+        if moved == 0:
             # A picture that is shown again says nothing about motion.
-            self._unlikeness = here
-        if here < max(ANOTHER, SUDDEN * before) or _change(last, self.scene) < CHANGE:
+            return False
+        if moved < CHANGE / 2:
+            self._unlikeness = 0.0
+            return False
+        before, self._unlikeness = self._unlikeness, unlikeness(last, self.scene)
+        if self._unlikeness < max(ANOTHER, SUDDEN * before) or _change(last, self.scene) < CHANGE:
             return False
         self.count += 1
         return True
