@@ -64,7 +64,7 @@ $(Q)random.safetensors: $(Q)A-units.h5 $(Q)B-units.h5
 
 # The table asks what each modality tells alone: in half of the batches one is missing.
 $(Q)pretrained.safetensors: $(Q)A-units.h5 $(Q)B-units.h5
-	$(PRETRAIN) --modality-dropout 0.5 --epochs 25 --batch-seconds 10 --learning-rate 1e-3 -o $@
+	$(PRETRAIN) --modality-dropout 0.5 --epochs 20 --batch-seconds 20 --learning-rate 1e-3 -o $@
 
 $(Q)projector-%.safetensors: $(Q)pretrained.safetensors
 	avaffect train-projector $(Q)A.h5 --encoder $< --label emotion --base 0.5 --epsilon 0.1 \
