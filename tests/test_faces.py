@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from avaffect.data.faces.detection import check_model
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import ABSENT, COLUMNS, INTERPOLATED, SOURCES, FaceOptions
 from avaffect.data.faces.path import Path as FacePath
+from avaffect.data.video import Film, read_pictures
 
 HAAR = FaceOptions()
 TIGHT = FaceOptions(margin=0)
@@ -380,3 +382,16 @@ def test_a_face_at_the_edge_of_the_picture_is_followed(tmp_path: Path) -> None:
     leaving = [np.ascontiguousarray(picture[:, : SIZE[0]]) for picture in wide]
     _, _, tracks = found_in(write_film(tmp_path / "a.mp4", leaving))
     assert (tracks[:40, -1] != ABSENT).all() and np.isfinite(tracks[:, :4]).all()
+
+
+def test_ordinary_films_have_no_cuts(recordings: Path) -> None:
+    paths = [*recordings.glob("video_grid/*.mpg"), *recordings.glob("video_mead/[cfs]*.mp4"),
+             *recordings.glob("video_styletalk/feifeili_clip2*.mp4")]  # fmt: skip
+    # One of them is truncated: what there is of it counts.
+    assert len(paths) > 10
+    for path in paths:
+        cuts = Cuts()
+        with contextlib.suppress(Unusable):
+            for picture in read_pictures(path, 25.0, Film()):
+                cuts.step(picture.luma)
+        assert cuts.scene is not None and not cuts.count, path.name
