@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -61,9 +62,11 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     settings.folder.mkdir(parents=True, exist_ok=True)
     write_text(settings.folder / MARKER, _people(settings) + "\n")
     progress.start("synth", len(planned))
+    # Processes that were begun before may stand in another folder.
+    placed = replace(settings, folder=settings.folder.absolute())
     written = Parallel(settings.jobs, return_as="generator")(
         # Speaker by speaker: a face is drawn once for all its neighbours.
-        delayed(_write)(utterance, settings)
+        delayed(_write)(utterance, placed)
         for utterance in sorted(planned, key=_speaker)
     )
     for _ in written:
