@@ -6,32 +6,13 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from makefiles import make
 
 from avaffect.core.checkpoint_header import read_header
 from avaffect.data import manifest
-from avaffect.data.store import Store
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def make(makefile: str, *variables: str) -> str:
-    """Run an example with `avaffect` of this environment on the path; its standard output."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    found = subprocess.run(
-        ["make", "-f", makefile, *variables],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    assert found.returncode == 0, found.stderr[-3000:]
-    return found.stdout
 
 
 @pytest.mark.slow
@@ -65,36 +46,6 @@ def test_emodb_chain_on_real_recordings(recordings: Path, tmp_path: Path, avaffe
     assert held_out.isdisjoint(_labelled_speakers(out / "0-adapted"))
     artifacts = [p for p in out.iterdir() if p.is_file() and not p.name.endswith(".metrics.jsonl")]
     avaffect("check", *artifacts)
-
-
-@pytest.mark.slow
-def test_emodb_with_talking_faces_as_the_pool(recordings: Path, tmp_path: Path) -> None:
-    """A hears alone, B also sees: films whose sound lies beside them, a part of each."""
-    if shutil.which("make") is None:
-        pytest.skip("make is not installed")
-    pool = tmp_path / "faces.csv"
-    films = sorted((recordings / "video_styletalk").glob("*.mp4"))
-    with pool.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["utt", "sound", "film", "speaker", "start", "end"])
-        for film in films:
-            paths = [film.with_suffix(".wav"), film]
-            writer.writerow([film.stem, *paths, film.stem.split("_")[0], 1, 3])
-    out = tmp_path / "out"
-    make(
-        "examples/emodb.mk", f"EMODB={recordings / 'emodb'}", f"POOL={pool}", f"OUT={out}",
-        "MODALITY=av", "TABLE=--id utt --media sound --video film --speaker speaker --start start "
-        "--end end", "SEEDS=0", "CLUSTERS=20", "PRETRAIN_EPOCHS=1", "PROJECTOR_EPOCHS=10",
-        "ADAPT_EPOCHS=1", "FINETUNE_EPOCHS=1", f"{out}/0-adapted-frozen.jsonl",
-        f"{out}/0-pretrained-retrieval.png",
-    )  # fmt: skip
-    faces = Store(out / "B.h5")
-    assert (faces.lengths("face") == 50).all() and (faces.lengths("waveform") == 32_000).all()
-    # Real faces, found in every picture.
-    assert sum(faces.meta["faces_absent"]) == 0
-    adapted = read_header(out / "0-adapted.safetensors")
-    assert adapted["preprocessing"]["streams"] == ["waveform", "face"]
-    assert len(_speakers(out / "0-adapted-frozen.jsonl")) == 2
 
 
 def _labelled_speakers(stem: Path) -> set[str]:

@@ -1,0 +1,25 @@
+"""Runs a Makefile of examples/ as users do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def make(makefile: str, *variables: str) -> str:
+    """Run an example with `avaffect` of this environment on the path; its standard output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = subprocess.run(
+        ["make", "-f", makefile, *variables],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    return found.stdout
