@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory -f examples/demo.mk SEEDS="$(SEEDS)"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory -j 2 -f examples/demo.mk SEEDS="$(SEEDS)"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
