@@ -99,3 +99,8 @@ def chosen_ids(stores: Sequence[Store], masks: Sequence[np.ndarray]) -> list[str
 def concatenate(columns: Sequence[Sequence[Any]], masks: Sequence[np.ndarray]) -> list[Any]:
     """One value per chosen utterance, from one column per store."""
     return [column[row] for column, mask in zip(columns, masks) for row in np.flatnonzero(mask)]
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and whether there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

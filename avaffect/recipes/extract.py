@@ -24,7 +24,7 @@ from avaffect.data.writer import StoreWriter, store_writer
 from avaffect.models.heads import Projector
 from avaffect.recipes import common, extraction
 from avaffect.recipes.extraction import Extractor
-from avaffect.recipes.modality import chosen_streams, leave_out_words, some_of
+from avaffect.recipes.modality import chosen_streams, leave_out_words
 from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
@@ -73,7 +73,7 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     if plan.empty:
         progress.warn(
             f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}, and nothing "
-            f"but zeros as their mean: {some_of(plan.empty)}"
+            f"but zeros as their mean: {common.some_of(plan.empty)}"
         )
     of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
     progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")

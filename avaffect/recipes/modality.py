@@ -12,6 +12,7 @@ from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store import Store
 from avaffect.models.encoder import Encoder
+from avaffect.recipes import common
 from avaffect.recipes.labelled import LabelledUtterances
 
 STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
@@ -80,13 +81,8 @@ def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]
     names = [ids[row] for row in np.flatnonzero(~mask)]
     return (
         f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: "
-        f"{some_of(names)}"
+        f"{common.some_of(names)}"
     )
-
-
-def some_of(names: Sequence[str], most: int = 5) -> str:
-    """The first of some names, and whether there are more."""
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def those_with_frames(

@@ -26,6 +26,7 @@ from avaffect.data.media import Decoded, DecodingOptions, Lost
 from avaffect.data.schema import LabelSpec, StreamSpec
 from avaffect.data.statistics import pixel_statistics
 from avaffect.data.writer import StoreWriter, store_writer
+from avaffect.recipes import common
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
 
@@ -354,10 +355,9 @@ def _summarise(
         if reasons:
             progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
     if found.apart:
-        some = ", ".join(found.apart[:5]) + (", …" if len(found.apart) > 5 else "")
         progress.warn(
             f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
-            f"{APART_S:g} s; do they belong together? {some}"
+            f"{APART_S:g} s; do they belong together? {common.some_of(found.apart)}"
         )
     for name, count in missing.items():
         if count:
