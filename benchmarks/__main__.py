@@ -14,7 +14,9 @@ import sys
 
 # What benchmarks.timing prints beside such a target.
 MISSED = "MISSED"
-MODULES = ("retrieve", "store", "preprocess", "encoder", "avhubert", "train", "startup")
+MODULES = (
+    "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "train", "startup",
+)  # fmt: skip
 
 
 def run(module: str, options: list[str]) -> tuple[int, list[str]]:

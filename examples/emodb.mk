@@ -10,6 +10,9 @@
 #
 #   TABLE="--media sound --video film --speaker speaker --start start --end end"
 #
+# With INIT=hubert.safetensors, an encoder that was imported, pre-training goes on from it, for some
+# epochs on fresh units; PRESET is then the size of the encoder as initialised, the control.
+#
 # For each seed: a division of EmoDB by speaker (two speakers held out from everything that reads
 # labels), pre-training on the recordings of the training speakers and the pool, projector,
 # retrieval, adaptation, and a classifier tested on the held-out speakers. Three encoders go through
@@ -18,6 +21,7 @@
 SEEDS ?= 0 1 2
 OUT ?= emodb-chain
 PRESET ?= nano
+INIT ?=
 MODALITY ?= audio
 TABLE ?= --media path --speaker speaker
 # How the faces of the pool are found: --faces yunet --face-model FILE, say.
@@ -88,14 +92,14 @@ $(O)%-B-units.h5: $(O)B.h5 $(O)%-kmeans.safetensors
 
 # EmoDB has no faces: where the encoder sees, it must do without them, too.
 PRETRAIN = avaffect pretrain-hubert $(O)$*-A.h5 $(O)B.h5 --units $(O)$*-A-units.h5 \
-	--units $(O)$*-B-units.h5 --modality $(MODALITY) --preset $(PRESET) --seed $* \
-	$(if $(filter av,$(MODALITY)),--modality-dropout 0.5)
+	--units $(O)$*-B-units.h5 --seed $* $(if $(filter av,$(MODALITY)),--modality-dropout 0.5)
+NEW := --modality $(MODALITY) --preset $(PRESET)
 
 $(O)%-random.safetensors: $(O)%-A-units.h5 $(O)%-B-units.h5
-	$(PRETRAIN) --steps 0 -o $@
+	$(PRETRAIN) $(NEW) --steps 0 -o $@
 
 $(O)%-pretrained.safetensors: $(O)%-A-units.h5 $(O)%-B-units.h5
-	$(PRETRAIN) --epochs $(PRETRAIN_EPOCHS) $(BATCHES) --learning-rate 1e-3 -o $@
+	$(PRETRAIN) $(if $(INIT),--init $(INIT) --reset-head,$(NEW)) --epochs $(PRETRAIN_EPOCHS) $(BATCHES) --learning-rate 1e-3 -o $@
 
 # Projector, embeddings and retrieval of one seed (1) on one encoder (2).
 define retrieval

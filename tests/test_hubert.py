@@ -11,9 +11,10 @@ from golden import generator
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
-from avaffect.models import published_names
 from avaffect.models.encoder import Frames
 from avaffect.models.hubert import PRESETS, Hubert, HubertConfiguration
+from avaffect.models.published import names
+from avaffect.models.published.names import Layout
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "hubert_tiny_transformers.npz")
 TINY = PRESETS["tiny"]
@@ -36,7 +37,7 @@ def golden_model(style: str) -> Hubert:
     model.load_state_dict(
         {
             name: torch.from_numpy(
-                generator.weight(published_names.to_transformers(name), tuple(value.shape))
+                generator.weight(names.to_transformers(name), tuple(value.shape))
             )
             for name, value in model.state_dict().items()
         }
@@ -199,15 +200,18 @@ def test_configurations_survive_json(preset):
 @pytest.mark.parametrize("parametrized", [False, True])
 def test_published_names_translate_both_ways(style, parametrized):
     ours = list(Hubert(STYLES[style]).state_dict())
-    theirs = [published_names.to_transformers(name, parametrized) for name in ours]
+    theirs = [names.to_transformers(name, parametrized) for name in ours]
     assert len(set(theirs)) == len(ours)
     assert ("encoder.pos_conv_embed.conv.weight_g" in theirs) is not parametrized
-    assert published_names.from_transformers(theirs) == dict(zip(theirs, ours))
+    assert names.recognise(theirs) == Layout("transformers")
+    assert names.to_ours(theirs, Layout("transformers")) == dict(zip(theirs, ours))
 
 
 def test_unknown_published_names_are_refused():
     with pytest.raises(KeyError):
-        published_names.to_transformers("lm_head.weight")
+        names.to_transformers("lm_head.weight")
+    assert names.recognise(["lm_head.weight"]) is None
+    assert names.to_ours(["lm_head.weight"], Layout("transformers")) == {"lm_head.weight": None}
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)

@@ -7,6 +7,7 @@ starts: help is as quick as a bare click program's.
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from typing import Any
@@ -30,6 +31,7 @@ COMMANDS = {
     "check": "Verify that artifacts are whole and uncorrupted.",
     "cluster": "Fit a k-means quantiser of MFCC or of a model's layer.",
     "pretrain-hubert": "Pre-train HuBERT or AV-HuBERT by masked prediction of units.",
+    "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",
     "extract": "Apply any model to a store: features, units or embeddings.",
     "train-projector": "Train the emotion-aware embedding projector.",
     "similarity": "Write the cosine similarities of two stores.",
@@ -55,7 +57,8 @@ class Group(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"avaffect.cli.commands.{name.replace('-', '_')}")
+        module_name = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+        module = importlib.import_module(f"avaffect.cli.commands.{module_name}")
         return module.command
 
     def invoke(self, context: click.Context) -> Any:

@@ -24,7 +24,7 @@ LARGEST_HEADER = 100_000_000
 # What a checkpoint is; provenance, metrics and lineage say where it came from.
 SEMANTIC_KEYS = (
     "format", "kind", "model", "encoder", "mode", "labels", "classes", "preprocessing",
-    "normalisation", "pretext",
+    "normalisation", "pretext", "prediction",
 )  # fmt: skip
 
 Header = dict[str, Any]

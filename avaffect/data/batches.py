@@ -118,7 +118,7 @@ def _cut(
 def sequential_batches(
     durations: np.ndarray, batch_seconds: float, batch_utterances: int
 ) -> list[np.ndarray]:
-    """Every utterance once, the longest first, for extraction; the order is nobody's concern."""
+    """Every utterance once, the shortest first, for extraction; the order is nobody's concern."""
     part = np.argsort(durations, kind="stable")
     return _cut(part, durations, batch_seconds, batch_utterances) if len(part) else []
 

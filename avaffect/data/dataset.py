@@ -174,9 +174,14 @@ def _kind_of_step(store: Store, stream: str) -> str:
 
 
 def _check_waveform(store: Store, stream: str) -> None:
-    """Every encoder hears 16 kHz; at another rate it would run, and be wrong."""
+    """Every encoder hears 16 kHz; at another rate it would run, and be wrong.
+
+    Samples are int16, or float32 with full scale at 1.0 in stores that others wrote.
+    """
+    if stream != "waveform":
+        return
     spec = store.streams[stream]
-    if stream == "waveform" and (spec.rate_hz, spec.dtype, spec.shape) != (16000.0, "int16", ()):
+    if (spec.rate_hz, spec.shape) != (16000.0, ()) or spec.dtype not in ("int16", "float32"):
         raise DataError(
             f"{store.path}: its waveform is {spec.dtype} at {spec.rate_hz:g} Hz; 16-bit mono at "
             "16000 Hz is needed, as `avaffect preprocess` makes it"

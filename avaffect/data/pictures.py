@@ -79,7 +79,7 @@ def sheet(
 
 
 def sound_tile(waveform: np.ndarray, caption: str = "", colour: Colour | None = None) -> Tile:
-    """A tile with the outline of `waveform` (S,) int16, as loud as the tile is high."""
+    """A tile with the outline of `waveform` (S,), as loud as the tile is high."""
     side = 2 * 96
     picture = np.full((side, side, 3), BLANK, dtype=np.uint8)
     signal = np.asarray(waveform, dtype=np.float64)

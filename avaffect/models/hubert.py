@@ -33,6 +33,7 @@ class HubertConfiguration:
     conv_layers     (channels, kernel, stride) of each convolution over samples
     conv_norm       "group" or "layer", see WaveformConvolutions
     normalise       waveforms get mean 0 and variance 1 first
+    normalise_epsilon  what is added to the variance: 1e-5 (fairseq), 1e-7 (transformers)
     feature_grad_mult  factor on the gradient that reaches the front-end
     final_dim       size of the space in which pre-training compares frames with classes
     """
@@ -43,6 +44,7 @@ class HubertConfiguration:
     conv_norm: str = "group"
     conv_bias: bool = False
     normalise: bool = False
+    normalise_epsilon: float = 1e-5
     input_dropout: float = 0.1
     feature_grad_mult: float = 0.1
     final_dim: int = 256
@@ -128,7 +130,7 @@ class Hubert(ContextEncoder):
         lengths = batch.lengths["waveform"]
         waveform = unit_scale(batch.streams["waveform"])
         if self.configuration.normalise:
-            waveform = normalise_waveform(waveform, lengths)
+            waveform = normalise_waveform(waveform, lengths, self.configuration.normalise_epsilon)
         features = self.feature_extractor(waveform, lengths)
         features = scale_gradient(features, self.configuration.feature_grad_mult)
         frames = Frames(features, self.feature_extractor.frame_count(lengths))

@@ -81,6 +81,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
+        if dim % heads:
+            raise ValueError(f"{dim} dimensions do not divide among {heads} heads")
         self.heads = heads
         self.dropout = dropout
         self.q_proj = nn.Linear(dim, dim)

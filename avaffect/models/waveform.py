@@ -22,13 +22,13 @@ def valid_steps(lengths: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=lengths.device)[None] < lengths[:, None]
 
 
-def normalise_waveform(waveform: Tensor, lengths: Tensor) -> Tensor:
+def normalise_waveform(waveform: Tensor, lengths: Tensor, epsilon: float = 1e-5) -> Tensor:
     """Mean 0 and variance 1 over the valid samples of each utterance; padding becomes zero."""
     valid = valid_steps(lengths, waveform.shape[1]).to(waveform.dtype)
     count = lengths.clamp(min=1)[:, None].to(waveform.dtype)
     centred = (waveform - (waveform * valid).sum(1, keepdim=True) / count) * valid
     variance = centred.square().sum(1, keepdim=True) / count
-    return centred * (variance + 1e-5).rsqrt()
+    return centred * (variance + epsilon).rsqrt()
 
 
 class ValidGroupNorm(nn.Module):

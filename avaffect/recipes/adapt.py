@@ -199,7 +199,7 @@ def _objective(
     pretraining = None
     if "pt" not in settings.without:
         made = batches.queries.columns["units"].stores[0].streams["units"].made
-        head = encoders.load_head(lineage.encoder, encoder, int(made["clusters"]))
+        head = encoders.load_head(lineage.encoder, encoder, made)
         pretraining = MaskedPrediction(encoder, head, masking)
     return SAAML(
         encoder,

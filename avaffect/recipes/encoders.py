@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,21 +34,29 @@ def new_head(encoder: Encoder, units: int) -> PredictionHead:
     return PredictionHead(PredictionHeadConfiguration(encoder.dim, units, final_dim))
 
 
-def load_head(path: Path, encoder: Encoder, units: int) -> PredictionHead:
-    """The prediction head in an encoder's checkpoint.
+def load_head(path: Path, encoder: Encoder, made: Mapping[str, Any]) -> PredictionHead:
+    """The prediction head in an encoder's checkpoint, for units that were `made` so.
 
-    Raises DataError where there is none, or it predicts another number of units.
+    Raises DataError where there is none, or it predicts other units.
     """
-    tensors = checkpoint.load(path, expect="encoder")[1]
-    head = new_head(encoder, units)
+    units = int(made["clusters"])
+    header, tensors = checkpoint.load(path, expect="encoder")
     rows = tensors.get("label_embs_concat")
     if rows is None:
         raise DataError(f"{path} has no prediction head: pre-train with --reset-head")
-    if len(rows) != units:
+    if header["provenance"].get("command") == "import" and "model" in made:
         raise DataError(
-            f"{path} predicts {len(rows)} units, but these are {units}: give the units that it was "
+            f"{path} was imported, and the clusters that its head predicts were not published with "
+            "it; these units are others: pre-train with --reset-head"
+        )
+    # An imported head also has rows for what its dictionary held beside the units.
+    known = header.get("prediction", {}).get("units", len(rows))
+    if known != units:
+        raise DataError(
+            f"{path} predicts {known} units, but these are {units}: give the units that it was "
             "trained on, or pre-train with --reset-head"
         )
+    head = new_head(encoder, len(rows))
     checkpoint.load_into(head, {name: tensors[name] for name in head.state_dict()}, path)
     return head
 

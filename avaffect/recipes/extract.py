@@ -151,6 +151,7 @@ def _features(
         for index, values in extraction.compute(
             extractor, dataset, device, progress,
             batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
+            precision=settings.precision,
         ):  # fmt: skip
             if not len(values):
                 empty.append(dataset.ids[index])
@@ -179,6 +180,7 @@ def _units(
         for index, values in extraction.compute(
             extractor, dataset, device, progress,
             batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
+            precision=settings.precision,
         ):  # fmt: skip
             if not len(values):
                 empty.append(dataset.ids[index])
@@ -204,7 +206,7 @@ def _embeddings(
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
         pooled = extraction.pooled_means(
-            extractor, dataset, device, progress, settings.batch_seconds
+            extractor, dataset, device, progress, settings.batch_seconds, settings.precision
         )
         if statistics == "corpus":
             standardise_by(projector, pooled, _training_part(store))

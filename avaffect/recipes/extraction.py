@@ -25,7 +25,7 @@ from avaffect.recipes import encoders
 from avaffect.recipes.modality import chosen_streams
 from avaffect.signal import features
 from avaffect.training import checkpoint
-from avaffect.training.device import to_device
+from avaffect.training.device import mixed_precision, to_device
 
 FRONT_ENDS = ("mfcc", "logmel")
 # Batches that are computed together before their utterances are passed on in order.
@@ -77,11 +77,13 @@ def front_end_extractor(name: str) -> Extractor:
     compute = {"mfcc": features.mfcc, "logmel": features.log_mel}[name]
 
     def frames(batch: Batch) -> Frames:
-        # One by one: deltas and edges belong to an utterance, not to its padding.
-        found = [
-            compute(wave[:length])
-            for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
-        ]
+        # One by one: deltas and edges belong to an utterance, not to its padding. In single
+        # precision whatever was asked for: it is no model whose speed counts.
+        with torch.autocast(batch.waveform.device.type, enabled=False):
+            found = [
+                compute(wave[:length])
+                for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
+            ]
         lengths = torch.tensor([len(values) for values in found], device=batch.waveform.device)
         return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)
 
@@ -130,6 +132,7 @@ def compute(
     *,
     batch_seconds: float = 80.0,
     batch_utterances: int = 64,
+    precision: str = "32",
     reduce: Callable[[Frames], Tensor] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, values) of every utterance of `dataset`, in order.
@@ -143,7 +146,7 @@ def compute(
         found: dict[int, np.ndarray] = {}
         for part in sequential_batches(durations[window], batch_seconds, batch_utterances):
             indices = window[part]
-            with torch.inference_mode():
+            with torch.inference_mode(), mixed_precision(device, precision):
                 frames = extractor.frames(to_device(dataset.batch(indices), device))
                 if reduce is not None:
                     rows = reduce(frames).float().cpu().numpy()
@@ -171,11 +174,13 @@ def pooled_means(
     device: torch.device,
     progress: Progress,
     batch_seconds: float = 80.0,
+    precision: str = "32",
 ) -> np.ndarray:
     """(N, dim) float32 means over time, padding excluded."""
     found = np.zeros((len(dataset), extractor.dim), dtype=np.float32)
     for index, row in compute(
-        extractor, dataset, device, progress, batch_seconds=batch_seconds, reduce=Frames.mean
-    ):
+        extractor, dataset, device, progress,
+        batch_seconds=batch_seconds, precision=precision, reduce=Frames.mean,
+    ):  # fmt: skip
         found[index] = row
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     stores = common.open_stores(settings.media)
     unit_stores = common.open_stores(settings.units)
     unique_ids(stores)
-    clusters, quantiser = _quantiser_of(unit_stores)
+    units, quantiser = _units_of(unit_stores)
     made = common.record(
         "pretrain-hubert",
         settings,
@@ -60,7 +61,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     )
     if training.is_done(settings, made, progress, "pre-train an encoder"):
         return
-    objective = _objective(settings, stores, clusters, quantiser, progress)
+    objective = _objective(settings, stores, units, quantiser, progress)
     lineage = _labelled_speakers(settings.init, quantiser)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
@@ -120,8 +121,8 @@ def _rank(
     return effective_rank(pooled)
 
 
-def _quantiser_of(unit_stores: list[Store]) -> tuple[int, Path | None]:
-    """The number of clusters, and the quantiser that made the units where it is found."""
+def _units_of(unit_stores: list[Store]) -> tuple[dict[str, Any], Path | None]:
+    """How the units were made, and the quantiser that made them where it is found."""
     made = []
     for store in unit_stores:
         if "units" not in store.streams:
@@ -136,7 +137,7 @@ def _quantiser_of(unit_stores: list[Store]) -> tuple[int, Path | None]:
         )
     parents = of_role(unit_stores[0].provenance, "model")
     quantiser = artifacts.locate_parent(parents[0], unit_stores[0].path) if parents else None
-    return int(made[0]["clusters"]), quantiser
+    return made[0], quantiser
 
 
 def _check_same_units(init: Path, quantiser: Path | None) -> None:
@@ -154,7 +155,7 @@ def _check_same_units(init: Path, quantiser: Path | None) -> None:
 def _objective(
     settings: PretrainHubertSettings,
     stores: Sequence[Store],
-    units: int,
+    units: dict[str, Any],
     quantiser: Path | None,
     progress: Progress,
 ) -> MaskedPrediction:
@@ -168,7 +169,7 @@ def _objective(
     if not fresh:
         _check_same_units(settings.init, quantiser)
     head = (
-        encoders.new_head(encoder, units)
+        encoders.new_head(encoder, int(units["clusters"]))
         if fresh
         else encoders.load_head(settings.init, encoder, units)
     )

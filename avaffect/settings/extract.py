@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from avaffect.settings.base import Computing, Modal, argument, option
+from avaffect.settings.training import PRECISIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,9 @@ class ExtractSettings(Modal, Computing):
     )
     batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
     batch_utterances: int = option(64, "Most utterances per batch.", "--batch-utterances")
+    precision: str = option(
+        "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
+    )
     shard: str | None = option(
         None, "Only the I-th of N parts, from 0; slurm: this array task's.", "--shard",
         metavar="I/N",

@@ -32,11 +32,25 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a model is applied with precision 32, bf16 or 16.
+
+    Raises UsageError for 16 on a CPU.
+    """
+    _check_precision(device, precision)
+    dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)
+
+
+def _check_precision(device: torch.device, precision: str) -> None:
+    if precision == "16" and device.type == "cpu":
+        raise UsageError("--precision 16 is for GPUs; on a CPU use --precision bf16")
+
+
 def make_fabric(device_name: str, precision: str) -> Fabric:
     """A launched Fabric for the processes that torchrun or srun started, or for this one alone."""
     device = resolve_device(device_name)
-    if precision == "16" and device.type == "cpu":
-        raise UsageError("--precision 16 is for GPUs; on a CPU use --precision bf16")
+    _check_precision(device, precision)
     # As slow to import as torch itself: commands that only apply a model do without.
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy

@@ -1,0 +1,131 @@
+"""Parameter names of published encoders: ours, which are fairseq's, and those of others.
+
+transformers and torchaudio know HuBERT and wav2vec 2.0; AV-HuBERT has fairseq's names alone.
+Shapes and values are the same under all names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# (ours, transformers'), with N for any number.
+_MODULES = (
+    ("mask_emb", "masked_spec_embed"),
+    ("feature_extractor.conv_layers.N.0", "feature_extractor.conv_layers.N.conv"),
+    ("layer_norm", "feature_projection.layer_norm"),
+    ("post_extract_proj", "feature_projection.projection"),
+    ("encoder.pos_conv.0", "encoder.pos_conv_embed.conv"),
+    ("encoder.layer_norm", "encoder.layer_norm"),
+    ("encoder.layers.N.self_attn_layer_norm", "encoder.layers.N.layer_norm"),
+    ("encoder.layers.N.final_layer_norm", "encoder.layers.N.final_layer_norm"),
+    ("encoder.layers.N.fc1", "encoder.layers.N.feed_forward.intermediate_dense"),
+    ("encoder.layers.N.fc2", "encoder.layers.N.feed_forward.output_dense"),
+    *(
+        (f"encoder.layers.N.self_attn.{p}_proj", f"encoder.layers.N.attention.{p}_proj")
+        for p in ("q", "k", "v", "out")
+    ),
+)
+# The norm inside a convolution layer sits one level deeper where it is a layer norm.
+_GROUP_NORM = ("feature_extractor.conv_layers.N.2", "feature_extractor.conv_layers.N.layer_norm")
+_LAYER_NORM = ("feature_extractor.conv_layers.N.2.1", _GROUP_NORM[1])
+# (torchaudio's, transformers') beginnings; the head, which transformers lacks, bears our name.
+_TORCHAUDIO = (
+    ("encoder.transformer.", "encoder."),
+    ("encoder.feature_projection.", "feature_projection."),
+    ("mask_generator.mask_embedding", "masked_spec_embed"),
+    ("logit_generator.final_proj.", "final_proj."),
+    ("logit_generator.label_embeddings", "label_embs_concat"),
+)
+_HEAD = ("final_proj.weight", "final_proj.bias", "label_embs_concat")
+
+# The spellings of weight norm before and since torch 2.
+_WEIGHT_NORM = {
+    "weight_g": "parametrizations.weight.original0",
+    "weight_v": "parametrizations.weight.original1",
+}
+
+# A parameter that every model has, by whose name its layout is known.
+_MARKERS = (
+    ("torchaudio", "encoder.feature_projection.projection.weight"),
+    ("transformers", "feature_projection.projection.weight"),
+    ("fairseq", "post_extract_proj.weight"),
+)
+LAYOUTS = tuple(layout for layout, _ in _MARKERS)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Whose names they are, and what stands before each name of the encoder."""
+
+    writer: str
+    prefix: str = ""
+
+
+def recognise(names: Iterable[str]) -> Layout | None:
+    """The layout of a model's names; None where no encoder that we know is among them."""
+    names = list(names)
+    for writer, marker in _MARKERS:
+        for name in names:
+            if name == marker or name.endswith(f".{marker}"):
+                return Layout(writer, name.removesuffix(marker))
+    return None
+
+
+def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
+    """Their name -> ours, None where no part of the encoder or its head is meant."""
+    names = list(names)
+    plain = {name: _without_spelling(_inner(name, layout)) for name in names}
+    if layout.writer == "fairseq":
+        return {
+            name: inner if name.startswith(layout.prefix) else None for name, inner in plain.items()
+        }
+    deeper = "feature_extractor.conv_layers.1.layer_norm.weight" in plain.values()
+    pairs = [(b, a) for a, b in (_LAYER_NORM if deeper else _GROUP_NORM, *_MODULES)]
+    return {name: _known(inner, pairs) for name, inner in plain.items()}
+
+
+def to_transformers(name: str, parametrized: bool = False) -> str:
+    """transformers' name of our parameter `name`.
+
+    parametrized: the spelling of weight norm since torch 2 (`parametrizations.weight.original0`)
+    in place of `weight_g` and `weight_v`. Raises KeyError for a name that HuBERT does not have.
+    """
+    theirs = _translate(name, (_LAYER_NORM, _GROUP_NORM, *_MODULES))
+    module, _, leaf = theirs.rpartition(".")
+    return f"{module}.{_WEIGHT_NORM[leaf]}" if parametrized and leaf in _WEIGHT_NORM else theirs
+
+
+def _inner(name: str, layout: Layout) -> str:
+    name = name.removeprefix(layout.prefix)
+    if layout.writer == "torchaudio":
+        for theirs, transformers in _TORCHAUDIO:
+            if name.startswith(theirs):
+                return transformers + name.removeprefix(theirs)
+    return name
+
+
+def _without_spelling(name: str) -> str:
+    for leaf, parametrization in _WEIGHT_NORM.items():
+        name = name.replace(parametrization, leaf)
+    return name
+
+
+def _known(name: str, pairs: list[tuple[str, str]]) -> str | None:
+    if name in _HEAD:
+        return name
+    try:
+        return _translate(name, pairs)
+    except KeyError:
+        return None
+
+
+def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    for source, target in pairs:
+        pattern = re.escape(source).replace("N", r"(\d+)") + r"(|\.\w+)"
+        match = re.fullmatch(pattern, name)
+        if match:
+            *numbers, leaf = match.groups()
+            return (target.replace("N", numbers[0]) if numbers else target) + leaf
+    raise KeyError(name)
