@@ -15,12 +15,15 @@ from dataclasses import dataclass
 import threadpoolctl
 import torch
 
+from avaffect.core.allocation import keep_freed_memory
+
 REPETITIONS = 5
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread in torch and in the BLAS behind NumPy."""
+    """One thread in torch and in the BLAS behind NumPy, and memory kept as the commands keep it."""
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

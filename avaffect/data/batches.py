@@ -17,6 +17,9 @@ from avaffect.data.dataset import Dataset
 
 POOL_BATCHES = 50
 SHORTEST_S = 1e-9
+# Of a batch for extraction: a share of it, or so many seconds, whichever is more.
+MOST_PADDING = 0.08
+PADDING_S = 0.5
 
 
 @dataclass
@@ -118,9 +121,27 @@ def _cut(
 def sequential_batches(
     durations: np.ndarray, batch_seconds: float, batch_utterances: int
 ) -> list[np.ndarray]:
-    """Every utterance once, the shortest first, for extraction; the order is nobody's concern."""
+    """Every utterance once, the longest first, for extraction; the order is nobody's concern.
+
+    No batch holds much padding, however small it has to be for that: unlike a training step, it
+    need not be of any size.
+    """
     part = np.argsort(durations, kind="stable")
-    return _cut(part, durations, batch_seconds, batch_utterances) if len(part) else []
+    batches = _cut(part, durations, batch_seconds, batch_utterances) if len(part) else []
+    return [batch for loose in batches for batch in _tighten(loose, durations)]
+
+
+def _tighten(batch: np.ndarray, durations: np.ndarray) -> list[np.ndarray]:
+    """A sorted batch in parts, from the longest, none with much padding."""
+    parts = []
+    while len(batch):
+        seconds = durations[batch][::-1]
+        padded = seconds[0] * np.arange(1, len(batch) + 1)
+        most = np.maximum(MOST_PADDING * padded, PADDING_S)
+        fitting = int(np.count_nonzero(padded - np.cumsum(seconds) <= most))
+        parts.append(batch[len(batch) - fitting :])
+        batch = batch[: len(batch) - fitting]
+    return parts
 
 
 def useful_share(durations: np.ndarray, batches: list[np.ndarray]) -> float:

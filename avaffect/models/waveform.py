@@ -25,10 +25,12 @@ def valid_steps(lengths: Tensor, steps: int) -> Tensor:
 def normalise_waveform(waveform: Tensor, lengths: Tensor, epsilon: float = 1e-5) -> Tensor:
     """Mean 0 and variance 1 over the valid samples of each utterance; padding becomes zero."""
     valid = valid_steps(lengths, waveform.shape[1]).to(waveform.dtype)
-    count = lengths.clamp(min=1)[:, None].to(waveform.dtype)
-    centred = (waveform - (waveform * valid).sum(1, keepdim=True) / count) * valid
-    variance = centred.square().sum(1, keepdim=True) / count
-    return centred * (variance + epsilon).rsqrt()
+    count = lengths.clamp(min=1)[:, None]
+    # Double sums: what padding does to the order of summation must not show.
+    mean = (waveform * valid).sum(1, keepdim=True, dtype=torch.float64) / count
+    centred = (waveform - mean.to(waveform.dtype)) * valid
+    variance = centred.square().sum(1, keepdim=True, dtype=torch.float64) / count
+    return centred * (variance + epsilon).rsqrt().to(waveform.dtype)
 
 
 class ValidGroupNorm(nn.Module):
@@ -134,9 +136,12 @@ class LogMelConvolution(nn.Module):
             spectrum = log_mel(waveform, self.bands)
             windows = window_count(lengths)
             valid = valid_steps(windows, spectrum.shape[1])[..., None].float()
-            count = (windows.clamp(min=1) * self.bands)[:, None, None].float()
-            centred = (spectrum - (spectrum * valid).sum((1, 2), keepdim=True) / count) * valid
-            deviation = (centred.square().sum((1, 2), keepdim=True) / count).sqrt()
+            count = (windows.clamp(min=1) * self.bands)[:, None, None]
+            # Double sums: what padding and batch-mates do to the order of summation must not show.
+            mean = spectrum.mul(valid).sum((1, 2), keepdim=True, dtype=torch.float64) / count
+            centred = (spectrum - mean.float()) * valid
+            power = centred.square().sum((1, 2), keepdim=True, dtype=torch.float64) / count
+            deviation = power.sqrt().float()
             # A constant spectrum (silence) stays zero.
             return centred / deviation.clamp(min=1e-3)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from avaffect.core.allocation import keep_freed_memory
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 
@@ -22,11 +23,13 @@ PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 def resolve_device(name: str) -> torch.device:
     """`auto` is the first CUDA device where there is one, otherwise the CPU."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: no CUDA device is available here")
     return device
