@@ -381,7 +381,9 @@ def test_import_is_repeatable_and_describes_itself(av_imported):
     shown = json.loads(invoke(folder, "info", "tiny.safetensors", "--json").stdout)
     assert shown["made_by"] == "import"
     invoke(folder, "check", "tiny.safetensors")
-    invoke(folder, "info", "tiny.safetensors", "--lineage")
+    lineage = invoke(folder, "info", "tiny.safetensors", "--lineage").stdout
+    assert "tiny.pt" in lineage
+    assert "missing" not in lineage
 
 
 def test_training_goes_on_with_fresh_clusters_and_a_reset_head(av_imported, tmp_path):

@@ -75,8 +75,8 @@ def _column(values: list[str] | np.ndarray) -> Any:
 
 def _checkpoint(path: Path, artifact: Artifact) -> dict[str, Any]:
     header = artifact.header
-    keys = ("kind", "model", "mode", "labels", "preprocessing", "normalisation", "metrics", "runs",
-            "labelled_speakers")  # fmt: skip
+    keys = ("kind", "model", "mode", "labels", "preprocessing", "normalisation", "pretext",
+            "prediction", "published", "metrics", "runs", "labelled_speakers")  # fmt: skip
     return {"holds" if key == "kind" else key: header[key] for key in keys if key in header}
 
 
@@ -93,7 +93,8 @@ def _inputs(artifact: Artifact, lineage: bool) -> list[dict[str, Any]]:
     found = []
     for reference in artifact.provenance.get("inputs", []):
         entry: dict[str, Any] = dict(reference)
-        if lineage and reference.get("path"):
+        # Weights that were imported are no artifact: the lineage begins with them.
+        if lineage and reference.get("path") and reference["role"] != "weights":
             try:
                 parent = artifacts.describe(artifacts.locate_parent(reference, artifact.path))
                 if parent.content_id == artifact.content_id:
