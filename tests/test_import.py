@@ -123,6 +123,19 @@ def test_an_imported_head_gives_the_golden_logits(av_imported):
     torch.testing.assert_close(head(frames[mask & valid]), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("modalities", "name"), [("av", "av_final"), ("a", "audio_only"), ("v", "video_only")]
+)
+@torch.no_grad()
+def test_imported_weights_give_the_golden_frames(av_imported, modalities, name):
+    """The golden sound is no waveform: it enters behind the filterbanks."""
+    from test_avhubert_golden import features
+
+    encoder = encoders.load_encoder(av_imported, CPU)[0]
+    found = encoder.contextualise(features(encoder, modalities)).values
+    torch.testing.assert_close(found, torch.from_numpy(AVHUBERT[name]), atol=1e-4, rtol=0)
+
+
 def test_extract_gives_the_golden_features_of_faces(av_imported, tmp_path):
     """The golden pictures, as a store holds them before the encoder standardises them."""
     pictures = generator.video(2, 12)[:, 0, ..., None] * 0.165 + 0.421
