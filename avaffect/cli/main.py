@@ -31,6 +31,8 @@ COMMANDS = {
     "check": "Verify that artifacts are whole and uncorrupted.",
     "cluster": "Fit a k-means quantiser of MFCC or of a model's layer.",
     "pretrain-hubert": "Pre-train HuBERT or AV-HuBERT by masked prediction of units.",
+    "pretrain-odd": "Pre-train on sound: which clips are jumbled (Odd-One-Out).",
+    "pretrain-apc": "Pre-train on sound: the spectrum some frames ahead (APC).",
     "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",
     "extract": "Apply any model to a store: features, units or embeddings.",
     "train-projector": "Train the emotion-aware embedding projector.",

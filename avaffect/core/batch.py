@@ -53,6 +53,11 @@ class Batch:
             present={**self.present, stream: present},
         )
 
+    def seconds(self) -> float:
+        """How long its utterances last together, each by its longest stream that has a rate."""
+        timed = [self.lengths[name] / rate for name, rate in self.rates.items() if rate]
+        return float(sum(max(durations) for durations in zip(*timed)))
+
     def __len__(self) -> int:
         return len(self.ids)
 

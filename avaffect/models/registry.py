@@ -20,12 +20,14 @@ from avaffect.models.heads import (
 )
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
+from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 
 Description = dict[str, Any]
 
 _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "hubert": lambda c: Hubert(HubertConfiguration.from_dict(c)),
     "avhubert": lambda c: AVHubert(AVHubertConfiguration.from_dict(c)),
+    "recurrent": lambda c: RecurrentEncoder(RecurrentConfiguration.from_dict(c)),
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
     "head": lambda c: Head(HeadConfiguration(**c)),
@@ -35,6 +37,7 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
 _NAMES = {
     Hubert: "hubert",
     AVHubert: "avhubert",
+    RecurrentEncoder: "recurrent",
     Quantiser: "quantiser",
     Projector: "projector",
     Head: "head",

@@ -111,6 +111,24 @@ class WaveformConvolutions(nn.Module):
         return x.transpose(1, 2)
 
 
+def standardised_log_mel(waveform: Tensor, lengths: Tensor, bands: int = 80) -> Tensor:
+    """waveform (B, S), lengths (B,) samples -> (B, windows, bands), each utterance shifted and
+    scaled to mean 0 and variance 1 over all its valid windows and bands; zero in padding."""
+    # One window at least: a batch of fragments still has a (padded) frame.
+    waveform = F.pad(waveform, (0, max(0, WINDOW - waveform.shape[1])))
+    with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
+        spectrum = log_mel(waveform, bands)
+        windows = window_count(lengths)
+        valid = valid_steps(windows, spectrum.shape[1])[..., None].float()
+        count = (windows.clamp(min=1) * bands)[:, None, None]
+        # Double sums: what padding and batch-mates do to the order of summation must not show.
+        mean = spectrum.mul(valid).sum((1, 2), keepdim=True, dtype=torch.float64) / count
+        centred = (spectrum - mean.float()) * valid
+        power = centred.square().sum((1, 2), keepdim=True, dtype=torch.float64) / count
+        # A constant spectrum (silence) stays zero.
+        return centred / power.sqrt().float().clamp(min=1e-3)
+
+
 class LogMelConvolution(nn.Module):
     """80 log-mel bands at 100 Hz and one strided convolution: for models that learn from minutes.
 
@@ -130,24 +148,7 @@ class LogMelConvolution(nn.Module):
         """(B,) samples -> (B,) frames"""
         return torch.div(window_count(samples) + 1, 2, rounding_mode="floor")
 
-    def spectrum(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """waveform (B, S) float, lengths (B,) samples -> normalised (B, 2T, bands), zero padding"""
-        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            spectrum = log_mel(waveform, self.bands)
-            windows = window_count(lengths)
-            valid = valid_steps(windows, spectrum.shape[1])[..., None].float()
-            count = (windows.clamp(min=1) * self.bands)[:, None, None]
-            # Double sums: what padding and batch-mates do to the order of summation must not show.
-            mean = spectrum.mul(valid).sum((1, 2), keepdim=True, dtype=torch.float64) / count
-            centred = (spectrum - mean.float()) * valid
-            power = centred.square().sum((1, 2), keepdim=True, dtype=torch.float64) / count
-            deviation = power.sqrt().float()
-            # A constant spectrum (silence) stays zero.
-            return centred / deviation.clamp(min=1e-3)
-
     def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """waveform (B, S) float, lengths (B,) samples -> (B, T, dim)"""
-        # One window at least: a batch of fragments still has a (padded) frame.
-        waveform = F.pad(waveform, (0, max(0, WINDOW - waveform.shape[1])))
-        spectrum = self.spectrum(waveform, lengths)
+        spectrum = standardised_log_mel(waveform, lengths, self.bands)
         return F.gelu(self.conv(spectrum.transpose(1, 2))).transpose(1, 2)

@@ -29,8 +29,16 @@ def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
 
 
 def new_head(encoder: Encoder, units: int) -> PredictionHead:
-    """A prediction head for so many units, with fresh weights."""
-    final_dim = encoder.configuration.final_dim
+    """A prediction head for so many units, with fresh weights.
+
+    Raises DataError for an encoder that masked prediction cannot train.
+    """
+    final_dim = getattr(encoder.configuration, "final_dim", None)
+    if final_dim is None:
+        raise DataError(
+            f"masked prediction does not train a {type(encoder).__name__}: pre-train it with the "
+            "task that it was made for, or adapt --without pt"
+        )
     return PredictionHead(PredictionHeadConfiguration(encoder.dim, units, final_dim))
 
 
@@ -68,7 +76,10 @@ def masking_kind(encoder: Encoder) -> str:
 
 def masking_of(header: Header, encoder: Encoder) -> Masking:
     """What the pre-training that made an encoder hid; the published figures where it is silent."""
-    return Masking(**header.get("pretext", {"kind": masking_kind(encoder)}))
+    pretext = header.get("pretext", {})
+    # Another task than masked prediction says nothing of what to hide.
+    known = pretext if pretext and "objective" not in pretext else {"kind": masking_kind(encoder)}
+    return Masking(**known)
 
 
 def save_encoder(

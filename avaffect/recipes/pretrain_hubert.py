@@ -15,25 +15,21 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
-from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.statistics import combined, in_channels
 from avaffect.data.store import Store
-from avaffect.evaluation.clustering import effective_rank
 from avaffect.models import avhubert, hubert
 from avaffect.models.avhubert import AVHubert
 from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import Hubert
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
-from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes import common, encoders, pretraining, training
 from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 
-DEFAULT_EPOCHS = 50
 DEFAULT_PRESET = "base"
-RANK_UTTERANCES = 512
 # The least of which one can be masked.
 FEWEST_FRAMES = 2
 
@@ -44,7 +40,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     Raises DataError where the units do not belong to the recordings or to --init's head.
     """
     if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=DEFAULT_EPOCHS)
+        settings = replace(settings, epochs=pretraining.DEFAULT_EPOCHS)
     stores = common.open_stores(settings.media)
     unit_stores = common.open_stores(settings.units)
     unique_ids(stores)
@@ -62,17 +58,18 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     if training.is_done(settings, made, progress, "pre-train an encoder"):
         return
     objective = _objective(settings, stores, units, quantiser, progress)
-    lineage = _labelled_speakers(settings.init, quantiser)
+    lineage = pretraining.labelled_speakers(settings.init, quantiser)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
         streams = chosen_streams(objective.encoder, None, stores)
         dataset = _dataset(settings, stores, unit_stores, streams, objective.encoder, progress)
-        batches = _batches(dataset, settings, progress)
+        batches = pretraining.bucketed(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
         outcome = train(objective, batches, settings, run, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
-        metrics["features"] = {"effective_rank": _rank(objective, dataset, settings, progress)}
+        found = pretraining.rank(objective.encoder, dataset, settings, progress)
+        metrics["features"] = {"effective_rank": found}
     if fabric.global_rank == 0:
         encoders.save_encoder(
             settings.output,
@@ -84,41 +81,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
             pretext=asdict(objective.masking),
         )
         training.discard_state(settings.output)
-        words = training.summary(settings.output, metrics, "masked")
-        if not metrics and settings.init is not None:
-            words = f"{settings.output}: the weights of {settings.init}, not trained further"
-        rank = metrics.get("features", {}).get("effective_rank")
-        progress.say(words + (f"; effective rank of its features {rank:.1f}" if rank else ""))
-
-
-def _labelled_speakers(*parents: Path | None) -> list[str]:
-    """Whose labels the models behind this one have seen."""
-    found: set[str] = set()
-    for path in parents:
-        if path is not None:
-            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
-    return sorted(found)
-
-
-def _rank(
-    objective: MaskedPrediction,
-    dataset: Dataset,
-    settings: PretrainHubertSettings,
-    progress: Progress,
-) -> float:
-    """Effective rank of the pooled features of some utterances: a collapse shows here, not in the
-    loss."""
-    some = seeds.generator(settings.seed, "rank").permutation(len(dataset))[:RANK_UTTERANCES]
-    encoder = objective.encoder.eval()
-    encoder_streams = tuple(name for name in dataset.columns if name in encoder.streams)
-    pooled = extraction.pooled_means(
-        extraction.wrap_encoder(encoder, None, {}, encoder_streams),
-        dataset.subset(np.sort(some)),
-        next(encoder.parameters()).device,
-        progress,
-        settings.batch_seconds,
-    )
-    return effective_rank(pooled)
+        progress.say(pretraining.told(settings.output, settings.init, metrics, "masked"))
 
 
 def _units_of(unit_stores: list[Store]) -> tuple[dict[str, Any], Path | None]:
@@ -271,14 +234,3 @@ def _dataset(
             f"{len(ids) - len(kept) + int(((frames > 0) & (units == 0)).sum())} have no units"
         )
     return dataset.subset(np.flatnonzero(usable))
-
-
-def _batches(dataset: Dataset, settings: PretrainHubertSettings, progress: Progress) -> Bucketed:
-    durations = dataset.batch_durations()
-    batches = Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
-    plan = batches.plan(0)
-    progress.say(
-        f"{len(dataset)} utterances, {dataset.durations().sum() / 3600:.2f} h, {len(plan)} batches "
-        f"an epoch, {useful_share(durations, plan):.1%} of their frames useful"
-    )
-    return batches

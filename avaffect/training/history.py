@@ -11,6 +11,9 @@ from typing import Any
 class History:
     """Writes to `path` (None: nowhere); every line begins with `tags`.
 
+    Where it is told what was heard, a line says how many times real time that was since the last
+    one.
+
     length is what the file holds of this run and of those before it. A resumed run cuts off what
     was logged after its state was saved: it will be logged again.
     """
@@ -18,13 +21,22 @@ class History:
     def __init__(self, path: Path | None, tags: dict[str, Any]) -> None:
         self.path, self.tags = path, tags
         self.length = path.stat().st_size if path is not None and path.exists() else 0
-        self.started = time.monotonic()
+        self.started = self.since = time.monotonic()
+        self.heard = 0.0
+
+    def hear(self, seconds: float) -> None:
+        """So many seconds of recordings were trained on."""
+        self.heard += seconds
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is None:
             return
-        seconds = round(time.monotonic() - self.started, 3)
-        text = json.dumps({**self.tags, **line, "seconds": seconds})
+        now = time.monotonic()
+        whole = {**self.tags, **line, "seconds": round(now - self.started, 3)}
+        if self.heard:
+            whole["times_real_time"] = round(self.heard / max(now - self.since, 1e-9), 2)
+            self.heard, self.since = 0.0, now
+        text = json.dumps(whole)
         with self.path.open("ab") as stream:
             stream.write(text.encode() + b"\n")
             self.length = stream.tell()

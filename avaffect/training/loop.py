@@ -277,6 +277,7 @@ class _Trainer:
         own = indices[self.fabric.global_rank :: self.fabric.world_size]
         share = 1.0 if len(own) else 0.0
         batch = self.batches.batch(own if len(own) else indices[:1], self.epoch)
+        self.history.hear(batch.seconds() * share * self.fabric.world_size)
         return to_device(batch, self.fabric.device), share
 
     def _context(self, micro: int, done: float) -> Context:

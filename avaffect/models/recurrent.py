@@ -1,0 +1,95 @@
+"""The recurrent audio encoder of Chung et al. 2019 (APC) and Shukla et al. 2021, section 3.2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
+from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.waveform import standardised_log_mel
+from avaffect.signal.features import FEATURE_RATE_HZ, window_count
+
+
+@dataclass(frozen=True)
+class RecurrentConfiguration:
+    """bands of the log-mel spectrum; layers of `hidden` GRU units; dim of a frame."""
+
+    bands: int = 80
+    layers: int = 3
+    hidden: int = 512
+    dim: int = 512
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RecurrentConfiguration:
+        return cls(**values)
+
+
+PRESETS: dict[str, RecurrentConfiguration] = {
+    "nano": RecurrentConfiguration(hidden=128, dim=128),
+    "base": RecurrentConfiguration(),
+}
+
+
+class RecurrentEncoder(Encoder):
+    """Frames at 100 Hz from 16 kHz waveforms: log-mel, layers of GRU, a linear layer.
+
+    A frame knows its past alone. The spectrum of an utterance is shifted and scaled as one, so
+    that loudness and gain are gone and its shape is kept. `features` is that spectrum and
+    `contextualise` all that is trained: a pretext task may change what stands between them.
+    """
+
+    streams = ("waveform",)
+    rate_hz = FEATURE_RATE_HZ
+
+    def __init__(self, configuration: RecurrentConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.dim = c.dim
+        self.feature_dim = c.bands
+        sizes = [c.bands, *[c.hidden] * c.layers]
+        self.layers = nn.ModuleList(
+            nn.GRU(inputs, hidden, batch_first=True) for inputs, hidden in pairwise(sizes)
+        )
+        self.output = nn.Linear(c.hidden, c.dim)
+
+    def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
+        """(B,) frames for lengths["waveform"] (B,) samples"""
+        return window_count(lengths["waveform"])
+
+    def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
+        """(B, T, bands) standardised log-mel of batch.streams["waveform"] (B, S)."""
+        if corruption is not None:
+            raise ValueError("a recurrent encoder has no embedding to hide its inputs behind")
+        lengths = batch.lengths["waveform"]
+        spectrum = standardised_log_mel(
+            batch.streams["waveform"], lengths, self.configuration.bands
+        )
+        return Frames(spectrum, window_count(lengths))
+
+    def contextualise(
+        self, features: Frames, mask: Tensor | None = None, layer: int | None = None
+    ) -> Frames:
+        """(B, T, dim), or the (B, T, hidden) of a layer of GRU, counted from 1 (0: the spectrum).
+
+        Raises UsageError past the last layer, ValueError for a mask: there is no embedding for it.
+        """
+        if mask is not None:
+            raise ValueError("a recurrent encoder has no embedding to hide frames behind")
+        if layer is not None and not 0 <= layer <= len(self.layers):
+            raise UsageError(f"layer {layer}: this encoder has layers 1 to {len(self.layers)}")
+        x = features.values
+        for recurrent in self.layers[:layer]:
+            x, _ = recurrent(x)
+        if layer is None:
+            x = self.output(x)
+        # What came after the end never reached a valid frame; it only has to be zero.
+        return Frames(x.float() * features.valid[..., None], features.lengths)
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Frames:
+        return self.contextualise(self.features(batch), layer=layer)

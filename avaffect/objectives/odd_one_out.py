@@ -1,0 +1,105 @@
+"""Audio Odd-One-Out: which clips are jumbled (Shukla et al. 2021, section 4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.heads import Head
+from avaffect.objectives.base import Context, Objective, Step
+from avaffect.objectives.jumbling import WINDOW_SHARE, fits, reorder, swap_order
+from avaffect.objectives.losses.cross_entropy import cross_entropy
+
+VARIANTS = ("clip", "group")
+
+
+@dataclass(frozen=True)
+class Jumbling:
+    """variant  "clip": exactly `share` of a batch are jumbled, at least one; "group": exactly one
+             of every `group` clips
+    window   length of the two windows that change places, as a share of the clip
+    """
+
+    variant: str = "clip"
+    share: float = 0.25
+    group: int = 4
+    window: float = WINDOW_SHARE
+
+
+class OddOneOut(Objective):
+    """Cross-entropy on mean-pooled frames, loss "odd".
+
+    variant "clip": the head gives two scores a clip, intact and jumbled. "group": it gives one, and
+    the softmax is over the clips of a group. Spectra are jumbled, between the encoder's `features`
+    and `contextualise`. Clips without room for two windows take no part.
+    """
+
+    def __init__(self, encoder: Encoder, head: Head, jumbling: Jumbling | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.jumbling = jumbling or Jumbling()
+
+    def draw(self, lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """lengths (B,) on the CPU -> which clips are jumbled (B,) bool, and the clips that take
+        part: (B',) in variant "clip", (groups, group) in variant "group"."""
+        j = self.jumbling
+        room = [row for row, length in enumerate(lengths.tolist()) if fits(length, j.window)]
+        usable = torch.tensor(room, dtype=torch.long)
+        usable = usable[torch.randperm(len(usable), generator=generator)]
+        odd = torch.zeros(len(lengths), dtype=torch.bool)
+        if j.variant == "clip":
+            count = max(1, round(j.share * len(usable)))
+            odd[usable[:count]] = True
+            return odd, usable
+        groups = usable[: len(usable) // j.group * j.group].view(-1, j.group)
+        odd[groups[:, 0]] = True
+        return odd, groups
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        features = self.encoder.features(batch)
+        lengths = features.lengths.cpu()
+        odd, clips = self.draw(lengths, context.generator)
+        order = swap_order(
+            lengths, odd, features.values.shape[1], context.generator, self.jumbling.window
+        )
+        jumbled = Frames(reorder(features.values, order), features.lengths)
+        scores = self.head(self.encoder.contextualise(jumbled).mean())
+        clips, odd = clips.to(scores.device), odd.to(scores.device)
+        if self.jumbling.variant == "clip":
+            return self._by_clip(scores[clips], odd[clips])
+        return self._by_group(scores[:, 0][clips], odd[clips])
+
+    @staticmethod
+    def _by_clip(scores: Tensor, odd: Tensor) -> Step:
+        """scores (B', 2), odd (B',); recalls beside the loss, for most clips are intact."""
+        right = scores.argmax(dim=1) == odd
+        return Step(
+            {"odd": cross_entropy(scores, odd.long())},
+            {
+                "recall_jumbled": (right[odd].sum(), odd.sum()),
+                "recall_intact": (right[~odd].sum(), (~odd).sum()),
+            },
+        )
+
+    @staticmethod
+    def _by_group(scores: Tensor, odd: Tensor) -> Step:
+        """scores and odd (groups, group)"""
+        targets = odd.long().argmax(dim=1) if len(odd) else odd.new_zeros(0, dtype=torch.long)
+        right = scores.argmax(dim=1) == targets if len(odd) else targets
+        return Step(
+            {"odd": cross_entropy(scores, targets)}, {"odd_accuracy": (right.sum(), len(odd))}
+        )
+
+    def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
+        room = self.encoder.frame_count(batch.lengths).tolist()
+        usable = sum(fits(length, self.jumbling.window) for length in room)
+        return {
+            "odd": float(
+                usable if self.jumbling.variant == "clip" else usable // self.jumbling.group
+            )
+        }

@@ -1,0 +1,34 @@
+"""`pretrain-odd`: Audio Odd-One-Out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from avaffect.core.progress import SILENT, Progress
+from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.recurrent import PRESETS, RecurrentEncoder
+from avaffect.objectives.jumbling import fits
+from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
+from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.settings.pretrain_odd import PretrainOddSettings
+
+
+def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> None:
+    """Pre-train (or, with no steps, only initialise) an encoder and write it.
+
+    Raises DataError where no clip has room for two windows.
+    """
+    jumbling = Jumbling(settings.variant, settings.share, settings.group, settings.window)
+    outputs = 2 if settings.variant == "clip" else 1
+    method = Method(
+        command="pretrain-odd",
+        new_encoder=lambda: RecurrentEncoder(PRESETS[settings.preset or "base"]),
+        objective=lambda encoder: OddOneOut(
+            encoder, Head(HeadConfiguration(encoder.dim, outputs)), jumbling
+        ),
+        head=lambda objective: objective.head,
+        loss="odd",
+        fewest_frames=next(n for n in range(2, 1000) if fits(n, settings.window)),
+        pretext={"objective": "odd_one_out", **asdict(jumbling)},
+    )
+    pretrain(settings, method, progress)

@@ -1,0 +1,184 @@
+"""What the pre-training commands share: from stores to an encoder's checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data import artifacts
+from avaffect.data.batches import Bucketed, useful_share
+from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.data.store import Store
+from avaffect.evaluation.clustering import effective_rank
+from avaffect.models.encoder import Encoder
+from avaffect.objectives.base import Objective
+from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.modality import chosen_streams, frame_counts
+from avaffect.settings.pretraining import PretrainingSettings
+from avaffect.settings.training import TrainingSettings
+from avaffect.training.device import make_fabric
+from avaffect.training.loop import train
+
+DEFAULT_EPOCHS = 50
+RANK_UTTERANCES = 512
+
+
+@dataclass
+class Method:
+    """One way of pre-training, for `pretrain`.
+
+    command        the subcommand
+    new_encoder    makes a fresh encoder
+    objective      makes the objective around an encoder
+    head           what of the objective is saved beside the encoder, under the name of `loss`
+    loss           the loss whose start and end are told
+    fewest_frames  of an utterance that can take part
+    pretext        what the task was, for the checkpoint's header
+    """
+
+    command: str
+    new_encoder: Callable[[], Encoder]
+    objective: Callable[[Encoder], Objective]
+    head: Callable[[Objective], nn.Module]
+    loss: str
+    fewest_frames: int
+    pretext: dict[str, Any]
+
+
+def pretrain(settings: PretrainingSettings, method: Method, progress: Progress = SILENT) -> None:
+    """Pre-train (or, with no steps, only initialise) an encoder and write it.
+
+    Raises DataError where the recordings give nothing to learn from, or --init is no such encoder.
+    """
+    if settings.epochs is None and settings.steps is None:
+        settings = replace(settings, epochs=DEFAULT_EPOCHS)
+    stores = common.open_stores(settings.media)
+    unique_ids(stores)
+    made = common.record(
+        method.command,
+        settings,
+        [*common.store_inputs("media", stores), *common.file_inputs("init", [settings.init])],
+    )
+    if training.is_done(settings, made, progress, "pre-train an encoder"):
+        return
+    torch.manual_seed(seeds.derive(settings.seed, "initialise"))
+    encoder = _encoder(settings, method)
+    objective = method.objective(encoder)
+    fabric = make_fabric(settings.device, settings.precision)
+    metrics: dict[str, dict[str, float]] = {}
+    if settings.steps != 0:
+        dataset = _dataset(settings, stores, encoder, method.fewest_frames, progress)
+        batches = bucketed(dataset, settings, progress)
+        run = training.open_run(settings, made, fabric)
+        outcome = train(objective, batches, settings, run, fabric, progress)
+        metrics = {"first": outcome.first, "last": outcome.last}
+        metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
+    if fabric.global_rank == 0:
+        encoders.save_encoder(
+            settings.output,
+            encoder,
+            None,
+            {method.loss: method.head(objective)},
+            provenance=made,
+            metrics=metrics,
+            labelled_speakers=labelled_speakers(settings.init),
+            pretext=method.pretext,
+        )
+        training.discard_state(settings.output)
+        progress.say(told(settings.output, settings.init, metrics, method.loss))
+
+
+def told(output: Path, init: Path | None, metrics: dict[str, dict[str, float]], loss: str) -> str:
+    """The last word: the loss at the start and at the end, and the rank of the features."""
+    if not metrics and init is not None:
+        return f"{output}: the weights of {init}, not trained further"
+    found = metrics.get("features", {}).get("effective_rank")
+    words = training.summary(output, metrics, loss)
+    return words + (f"; effective rank of its features {found:.1f}" if found else "")
+
+
+def labelled_speakers(*parents: Path | None) -> list[str]:
+    """Whose labels the models behind this one have seen."""
+    found: set[str] = set()
+    for path in parents:
+        if path is not None:
+            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
+    return sorted(found)
+
+
+def rank(
+    encoder: Encoder, dataset: Dataset, settings: TrainingSettings, progress: Progress
+) -> float:
+    """Effective rank of the pooled features of some utterances: a collapse shows here, not in the
+    loss."""
+    some = seeds.generator(settings.seed, "rank").permutation(len(dataset))[:RANK_UTTERANCES]
+    streams = tuple(name for name in dataset.columns if name in encoder.streams)
+    pooled = extraction.pooled_means(
+        extraction.wrap_encoder(encoder.eval(), None, {}, streams),
+        dataset.subset(np.sort(some)),
+        next(encoder.parameters()).device,
+        progress,
+        settings.batch_seconds,
+    )
+    return effective_rank(pooled)
+
+
+def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -> Bucketed:
+    """The batches of a run, and a word on them."""
+    durations = dataset.batch_durations()
+    batches = Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
+    plan = batches.plan(0)
+    progress.say(
+        f"{len(dataset)} utterances, {dataset.durations().sum() / 3600:.2f} h, {len(plan)} batches "
+        f"an epoch, {useful_share(durations, plan):.1%} of their frames useful"
+    )
+    return batches
+
+
+def _encoder(settings: PretrainingSettings, method: Method) -> Encoder:
+    fresh = method.new_encoder()
+    if settings.init is None:
+        return fresh
+    found = encoders.load_encoder(settings.init, torch.device("cpu"))[0]
+    if type(found) is not type(fresh):
+        raise DataError(
+            f"--init {settings.init}: {method.command} trains a {type(fresh).__name__}, and this "
+            f"is a {type(found).__name__}"
+        )
+    return found
+
+
+def _dataset(
+    settings: PretrainingSettings,
+    stores: Sequence[Store],
+    encoder: Encoder,
+    fewest_frames: int,
+    progress: Progress,
+) -> Dataset:
+    """The utterances that can be learned from: others are counted in a warning."""
+    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    streams = chosen_streams(encoder, None, stores)
+    dataset = dataset_of(stores, ids, streams, crop_s=settings.crop_seconds, seed=settings.seed)
+    usable = frame_counts(encoder, dataset) >= fewest_frames
+    shortest = fewest_frames / encoder.rate_hz
+    if not usable.any():
+        raise DataError(
+            f"{settings.media[0]}: no utterance has {shortest:g} s of {' or '.join(streams)}, "
+            "which this task needs"
+        )
+    if not usable.all():
+        lost = [ids[row] for row in np.flatnonzero(~usable)]
+        progress.warn(
+            f"{len(lost)} of {len(ids)} utterances are left out, shorter than {shortest:g} s: "
+            f"{common.some_of(lost)}"
+        )
+    return dataset.subset(np.flatnonzero(usable))
