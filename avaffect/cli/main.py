@@ -31,6 +31,7 @@ COMMANDS = {
     "check": "Verify that artifacts are whole and uncorrupted.",
     "cluster": "Fit a k-means quantiser of MFCC or of a model's layer.",
     "pretrain-hubert": "Pre-train HuBERT or AV-HuBERT by masked prediction of units.",
+    "pretrain-l1": "Pre-train on talking faces: sound moves a still face (L1, L1 + Odd).",
     "pretrain-odd": "Pre-train on sound: which clips are jumbled (Odd-One-Out).",
     "pretrain-apc": "Pre-train on sound: the spectrum some frames ahead (APC).",
     "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",

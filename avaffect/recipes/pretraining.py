@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.data.batches import Bucketed, useful_share
-from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.store import Store
 from avaffect.evaluation.clustering import effective_rank
 from avaffect.models.encoder import Encoder
@@ -43,6 +43,9 @@ class Method:
     loss           the loss whose start and end are told
     fewest_frames  of an utterance that can take part
     pretext        what the task was, for the checkpoint's header
+    beside         streams that the objective reads besides the encoder's, and the fewest steps of
+                   each that an utterance needs
+    finish         called with the trained objective and the data (a preview)
     """
 
     command: str
@@ -52,6 +55,8 @@ class Method:
     loss: str
     fewest_frames: int
     pretext: dict[str, Any]
+    beside: dict[str, int] = field(default_factory=dict)
+    finish: Callable[[Objective, Dataset], None] | None = None
 
 
 def pretrain(settings: PretrainingSettings, method: Method, progress: Progress = SILENT) -> None:
@@ -76,12 +81,14 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
-        dataset = _dataset(settings, stores, encoder, method.fewest_frames, progress)
+        dataset = _dataset(settings, stores, encoder, method, progress)
         batches = bucketed(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
         outcome = train(objective, batches, settings, run, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
         metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
+        if method.finish is not None and fabric.global_rank == 0:
+            method.finish(objective.eval(), dataset)
     if fabric.global_rank == 0:
         encoders.save_encoder(
             settings.output,
@@ -161,24 +168,26 @@ def _dataset(
     settings: PretrainingSettings,
     stores: Sequence[Store],
     encoder: Encoder,
-    fewest_frames: int,
+    method: Method,
     progress: Progress,
 ) -> Dataset:
     """The utterances that can be learned from: others are counted in a warning."""
     ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
     streams = chosen_streams(encoder, None, stores)
+    if method.beside:
+        streams += held_streams(stores, tuple(method.beside))
     dataset = dataset_of(stores, ids, streams, crop_s=settings.crop_seconds, seed=settings.seed)
-    usable = frame_counts(encoder, dataset) >= fewest_frames
-    shortest = fewest_frames / encoder.rate_hz
+    usable = frame_counts(encoder, dataset) >= method.fewest_frames
+    for stream, fewest in method.beside.items():
+        usable &= dataset.steps(stream) >= fewest
+    needed = f"{method.fewest_frames / encoder.rate_hz:g} s of {' and '.join(encoder.streams)}"
+    needed += "".join(f" and {fewest} steps of {s}" for s, fewest in method.beside.items())
     if not usable.any():
-        raise DataError(
-            f"{settings.media[0]}: no utterance has {shortest:g} s of {' or '.join(streams)}, "
-            "which this task needs"
-        )
+        raise DataError(f"{settings.media[0]}: no utterance has {needed}, which this task needs")
     if not usable.all():
         lost = [ids[row] for row in np.flatnonzero(~usable)]
         progress.warn(
-            f"{len(lost)} of {len(ids)} utterances are left out, shorter than {shortest:g} s: "
+            f"{len(lost)} of {len(ids)} utterances are left out, without {needed}: "
             f"{common.some_of(lost)}"
         )
     return dataset.subset(np.flatnonzero(usable))

@@ -36,15 +36,19 @@ def to_channels(pictures: Tensor, channels: int) -> Tensor:
     return _as(grey, pictures.dtype)
 
 
-def resize(pictures: Tensor, size: int) -> Tensor:
-    """(..., H, W, C) -> (..., size, size, C), bilinear, smoothed first where it gets smaller."""
-    if pictures.shape[-3:-1] == (size, size):
+def resize(pictures: Tensor, height: int, width: int | None = None) -> Tensor:
+    """(..., H, W, C) -> (..., height, width, C), bilinear, smoothed first where it gets smaller.
+
+    Without a width the result is square.
+    """
+    size = (height, height if width is None else width)
+    if pictures.shape[-3:-1] == size:
         return pictures
     flat = pictures.reshape(-1, *pictures.shape[-3:])
-    resized = flat.new_empty(len(flat), size, size, flat.shape[-1])
+    resized = flat.new_empty(len(flat), *size, flat.shape[-1])
     for start in range(0, len(flat), _BLOCK):
         block = flat[start : start + _BLOCK].permute(0, 3, 1, 2).float()
-        block = F.interpolate(block, (size, size), mode="bilinear", antialias=True)
+        block = F.interpolate(block, size, mode="bilinear", antialias=True)
         resized[start : start + _BLOCK] = _as(block, flat.dtype).permute(0, 2, 3, 1)
     return resized.reshape(*pictures.shape[:-3], *resized.shape[1:])
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
 
 from avaffect.core.seeds import generator
+from avaffect.data.films import write_film
 from avaffect.data.synthetic import camera, corpus, expression, identity
 from avaffect.data.synthetic.corpus import Performance, Utterance
 from avaffect.data.synthetic.speaker import VOICES
 
-SOUND_BITS = 96_000
 # Halfway between the two kinds of voice.
 LOW_VOICE_HZ = float(np.sqrt(VOICES[0][0] * VOICES[1][0]))
 
@@ -63,42 +60,12 @@ def write(utterance: Utterance, folder: Path) -> Path:
     frames = camera.film(view, face_of(utterance, performance), acts, random)
     sound, sample_rate = corpus.record(utterance, performance)
     with corpus.whole_file(folder / path_of(utterance)) as temporary:
-        encode(temporary, frames, view, sound, sample_rate)
+        write_film(
+            temporary, frames, view.size, view.rate_hz, sound, sample_rate, quality=view.quality
+        )
     return path_of(utterance)
 
 
 def path_of(utterance: Utterance) -> Path:
     """Where `write` puts an utterance."""
     return Path("video") / f"{utterance.id}.mp4"
-
-
-def encode(
-    path: Path, frames: Iterable[np.ndarray], view: camera.Scene, sound: np.ndarray,
-    sample_rate: int,
-) -> None:  # fmt: skip
-    """Write RGB frames and (samples,) float32 sound. Equal input gives equal bytes: one thread,
-    and neither dates nor versions in the file."""
-    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        # Without B-frames the first picture is shown at time zero, as the sound begins.
-        picture = container.add_stream(
-            "libx264", rate=view.rate_hz,
-            options={"preset": "ultrafast", "crf": str(view.quality), "bf": "0", "threads": "1"},
-        )  # fmt: skip
-        picture.width, picture.height = view.size
-        picture.pix_fmt = "yuv420p"
-        voice = container.add_stream(
-            "aac", rate=sample_rate, layout="mono", options={"aac_coder": "fast"}
-        )
-        voice.bit_rate = SOUND_BITS
-        for stream in (picture, voice):
-            stream.codec_context.flags |= av.codec.context.Flags.bitexact
-        for frame in frames:
-            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
-        container.mux(picture.encode(None))
-        block = av.AudioFrame.from_ndarray(sound[None, :], format="fltp", layout="mono")
-        block.sample_rate = sample_rate
-        # A stamp lets the encoder say how much silence it puts before: players leave that out.
-        block.pts, block.time_base = 0, Fraction(1, sample_rate)
-        container.mux(voice.encode(block))
-        container.mux(voice.encode(None))

@@ -1,0 +1,71 @@
+"""What a face learned to do with sound, as films to look at."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avaffect.core.atomic import atomic_path
+from avaffect.core.batch import Batch
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset
+from avaffect.data.films import write_film
+from avaffect.models.talking_face import at_rate
+from avaffect.objectives.face_reconstruction import FaceReconstruction
+from avaffect.signal.audio import SAMPLE_RATE
+from avaffect.signal.features import unit_scale
+from avaffect.training.device import to_device
+
+CLIPS = 4
+# Pictures decoded at a time, and how much larger they are shown.
+BLOCK = 64
+SCALE = 2
+
+
+@torch.inference_mode()
+def write_preview(
+    folder: Path, trained: FaceReconstruction, dataset: Dataset, progress: Progress
+) -> None:
+    """Into `folder`: ID.mp4, the real face beside the one made of its first frame and its sound;
+    still-ID.mp4, the first clip's still driven by the sound of clip ID (the paper's figure 3)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    device = next(trained.parameters()).device
+    rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))
+    batches = [to_device(dataset.batch(rows[n : n + 1]), device) for n in range(len(rows))]
+    one_still = trained.prepare(batches[0].streams["face"][:, 0])
+    for batch in batches:
+        real = trained.prepare(batch.streams["face"][0])
+        own = _drive(trained, batch, real[:1])
+        name = batch.ids[0].replace("/", "_")
+        _write(folder / f"{name}.mp4", torch.cat([real[: len(own)], own], dim=3), batch)
+        _write(folder / f"still-{name}.mp4", _drive(trained, batch, one_still), batch)
+    progress.say(f"{folder}: {2 * len(batches)} films")
+
+
+def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:
+    """(T, C, H, W): the still (1, C, H, W) moved by the sound of a batch of one clip."""
+    factor = round(trained.encoder.rate_hz / batch.rates["face"])
+    speech = at_rate(trained.encoder(batch), factor)
+    count = min(int(speech.lengths[0]), int(batch.lengths["face"][0]))
+    places = torch.arange(count, device=still.device)[None]
+    made = [
+        trained.face(still, speech.values, places[:, start : start + BLOCK], torch.Generator())[0]
+        for start in range(0, count, BLOCK)
+    ]
+    return torch.cat(made)
+
+
+def _write(path: Path, pictures: Tensor, batch: Batch) -> None:
+    """pictures (T, C, H, W) of -1 to 1, with the sound of a batch of one clip"""
+    shown = ((pictures + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    shown = shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+    large = shown.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2).cpu().numpy()
+    samples = int(batch.lengths["waveform"][0])
+    sound = unit_scale(batch.streams["waveform"][0, :samples]).cpu().numpy()
+    rate = Fraction(batch.rates["face"]).limit_denominator(1001)
+    with atomic_path(path) as temporary:
+        write_film(temporary, large, (large.shape[2], large.shape[1]), rate, sound, SAMPLE_RATE)

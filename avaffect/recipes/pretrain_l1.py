@@ -1,0 +1,64 @@
+"""`pretrain-l1`: speech-driven face reconstruction, with Odd-One-Out beside it or without."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from torch import nn
+
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data.dataset import Dataset
+from avaffect.models.encoder import Encoder
+from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.recurrent import PRESETS, RecurrentEncoder
+from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration
+from avaffect.objectives.face_reconstruction import FEWEST_PICTURES, FaceReconstruction
+from avaffect.objectives.odd_one_out import OddOneOut
+from avaffect.recipes.face_preview import write_preview
+from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.settings.pretrain_l1 import PretrainL1Settings
+
+# The published generator, and one for demos and tests: an eighth of its channels, half its height.
+FACES = {
+    "base": TalkingFaceConfiguration(),
+    "nano": TalkingFaceConfiguration(height=64, channels=1, width=8),
+}
+
+
+def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> None:
+    """Pre-train (or, with no steps, only initialise) an encoder and write it.
+
+    Raises DataError where no clip has both sound and two pictures.
+    """
+    alpha = settings.share_of_faces
+    configuration = FACES[settings.preset or "base"]
+
+    def objective(encoder: Encoder) -> FaceReconstruction:
+        face = TalkingFace(
+            TalkingFaceConfiguration(**{**asdict(configuration), "speech_dim": encoder.dim})
+        )
+        odd = OddOneOut(encoder, Head(HeadConfiguration(encoder.dim, 2))) if alpha < 1 else None
+        return FaceReconstruction(encoder, face, odd, alpha, settings.pictures)
+
+    def preview(trained: FaceReconstruction, dataset: Dataset) -> None:
+        if settings.preview is not None:
+            write_preview(settings.preview, trained, dataset, progress)
+
+    method = Method(
+        command="pretrain-l1",
+        new_encoder=lambda: RecurrentEncoder(PRESETS[settings.preset or "base"]),
+        objective=objective,
+        head=lambda trained: nn.ModuleDict(
+            {"face": trained.face, **({} if trained.odd is None else {"odd": trained.odd.head})}
+        ),
+        loss="video",
+        # A picture's time of sound for each.
+        fewest_frames=4 * FEWEST_PICTURES,
+        pretext={
+            "objective": "face_reconstruction", "alpha": alpha, "pictures": settings.pictures,
+            "face": asdict(configuration),
+        },
+        beside={"face": FEWEST_PICTURES},
+        finish=preview,
+    )  # fmt: skip
+    pretrain(settings, method, progress)
