@@ -121,10 +121,17 @@ def test_heights_that_cannot_be_halved_are_refused():
 
 def test_sound_at_the_rate_of_pictures():
     values = torch.arange(11.0).view(1, 11, 1)
-    found = at_rate(Frames(values, torch.tensor([11])), 4)
+    found = at_rate(Frames(values, torch.tensor([11])), 100.0, 25.0)
     assert found.values.flatten().tolist() == [1.5, 5.5]
     assert found.lengths.tolist() == [2]
-    assert at_rate(Frames(values[:, :3], torch.tensor([3])), 4).values.shape == (1, 0, 1)
+    short = at_rate(Frames(values[:, :3], torch.tensor([3])), 100.0, 25.0)
+    assert short.values.shape == (1, 0, 1)
+    # 30 pictures a second, by their time stamps: 0, 33.3, 66.7, 100 ms.
+    found = at_rate(Frames(values, torch.tensor([11])), 100.0, 30.0)
+    assert found.values.flatten().tolist() == [1.5, 5.0, 8.0]
+    whole = at_rate(Frames(torch.ones(1, 3000, 2), torch.tensor([3000])), 100.0, 30.0)
+    assert whole.lengths.tolist() == [900]
+    torch.testing.assert_close(whole.values, torch.ones(1, 900, 2))
 
 
 # -- the objective --------------------------------------------------------------------------------
@@ -139,7 +146,7 @@ def test_its_loss_by_hand(encoder, face):
     times = objective.draw(lengths, generator(5))
     assert times.shape == (2, 3)
     total, still = 0.0, 0.0
-    speech = at_rate(encoder(batch), 4).values
+    speech = at_rate(encoder(batch), 100.0, 25.0).values
     with torch.no_grad():
         for row in range(2):
             pictures = objective.prepare(batch.face[row])

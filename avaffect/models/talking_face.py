@@ -159,10 +159,16 @@ class TalkingFace(nn.Module):
         return pictures.view(clips, count, *pictures.shape[1:])
 
 
-def at_rate(frames: Frames, factor: int) -> Frames:
-    """Frames of sound at the rate of pictures: means of `factor` neighbours, whole groups alone."""
-    count = frames.values.shape[1] // factor
-    values = frames.values[:, : count * factor]
-    grouped = F.avg_pool1d(values.transpose(1, 2), factor).transpose(1, 2) if count else values
-    lengths = torch.div(frames.lengths, factor, rounding_mode="floor")
-    return Frames(grouped, lengths)
+def at_rate(frames: Frames, rate_hz: float, target_hz: float) -> Frames:
+    """Frames of sound at the lower rate of pictures: for each picture the mean of the frames that
+    begin while it is shown. Pictures whose time is not filled with sound are left out."""
+    ratio = rate_hz / target_hz
+    # A rounding error must not cost a whole picture.
+    lengths = torch.floor((frames.lengths.double() + 1e-6) / ratio).long()
+    count = int(lengths.max()) if len(lengths) else 0
+    edges = torch.arange(count + 1, device=lengths.device, dtype=torch.float64) * ratio
+    edges = torch.ceil(edges - 1e-6).long()
+    sums = F.pad(frames.values.double().cumsum(dim=1), (0, 0, 1, 0))
+    means = sums[:, edges].diff(dim=1) / edges.diff()[None, :, None]
+    found = Frames(means.to(frames.values.dtype), lengths)
+    return Frames(found.values * found.valid[..., None], lengths)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder
+from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.talking_face import TalkingFace, at_rate
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.odd_one_out import OddOneOut
@@ -49,7 +49,7 @@ class FaceReconstruction(Objective):
         return step
 
     def _video(self, batch: Batch, context: Context) -> Step:
-        speech = at_rate(self.encoder(batch), self._factor(batch))
+        speech = self.speech(batch)
         lengths = self._lengths(speech.lengths, batch)
         rows = torch.nonzero(lengths >= FEWEST_PICTURES).flatten()
         if len(rows) == 0:
@@ -76,8 +76,9 @@ class FaceReconstruction(Objective):
         pictures = resize(to_channels(faces, c.channels), c.height, c.height // 2)
         return (pictures.float() / 127.5 - 1.0).movedim(-1, -3)
 
-    def _factor(self, batch: Batch) -> int:
-        return round(self.encoder.rate_hz / batch.rates["face"])
+    def speech(self, batch: Batch) -> Frames:
+        """The encoder's frames at the rate of the pictures."""
+        return at_rate(self.encoder(batch), self.encoder.rate_hz, batch.rates["face"])
 
     @staticmethod
     def _lengths(speech: Tensor, batch: Batch) -> Tensor:
@@ -86,7 +87,8 @@ class FaceReconstruction(Objective):
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)
-        speech = torch.div(frames, self._factor(batch), rounding_mode="floor")
-        usable = (self._lengths(speech, batch) >= FEWEST_PICTURES).sum()
+        empty = Frames(torch.zeros(len(frames), int(frames.max()), 0), frames)
+        speech = at_rate(empty, self.encoder.rate_hz, batch.rates["face"])
+        usable = (self._lengths(speech.lengths, batch) >= FEWEST_PICTURES).sum()
         found = {"video": float(usable) * self.pictures}
         return found if self.odd is None else {**found, **self.odd.counts(batch, context)}

@@ -14,7 +14,6 @@ from avaffect.core.batch import Batch
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.films import write_film
-from avaffect.models.talking_face import at_rate
 from avaffect.objectives.face_reconstruction import FaceReconstruction
 from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
@@ -48,8 +47,7 @@ def write_preview(
 
 def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:
     """(T, C, H, W): the still (1, C, H, W) moved by the sound of a batch of one clip."""
-    factor = round(trained.encoder.rate_hz / batch.rates["face"])
-    speech = at_rate(trained.encoder(batch), factor)
+    speech = trained.speech(batch)
     count = min(int(speech.lengths[0]), int(batch.lengths["face"][0]))
     places = torch.arange(count, device=still.device)[None]
     made = [
