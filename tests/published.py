@@ -80,25 +80,27 @@ def save_fairseq(
     path: Path,
     tensors: dict[str, Tensor],
     cfg: Any,
-    symbols: Sequence[str] | None = None,
+    *dictionaries: Sequence[str],
     **options: Any,
 ) -> None:
-    """A checkpoint as fairseq's trainer writes it; `symbols` fill its dictionary object."""
+    """A checkpoint as fairseq's trainer writes it; symbols fill its dictionary objects."""
     with fairseq_dictionary() as made:
-        dictionary = made()
-        dictionary.__dict__ = {
-            "symbols": list(symbols or []),
-            "indices": {symbol: row for row, symbol in enumerate(symbols or [])},
-            "count": [1] * len(symbols or []),
-            "bos_word": "<s>",
-        }
+        objects = []
+        for symbols in dictionaries:
+            objects.append(made())
+            objects[-1].__dict__ = {
+                "symbols": list(symbols),
+                "indices": {symbol: row for row, symbol in enumerate(symbols)},
+                "count": [1] * len(symbols),
+                "bos_word": "<s>",
+            }
         held = {
             "args": None,
             "cfg": cfg,
             "model": tensors,
             "criterion": None,
             "optimizer_history": [{"optimizer_name": "FP16Optimizer", "num_updates": 400000}],
-            "task_state": {"dictionaries": [dictionary]} if symbols is not None else {},
+            "task_state": {"dictionaries": objects} if objects else {},
             "extra_state": {"epoch": 7, "val_loss": 2.5},
         }
         torch.save(held, path, **options)

@@ -39,6 +39,7 @@ LIBRARIES = {
     "pytorch_metric_learning": {"objectives"},
     "safetensors": {"training"},
     "pickle": set(),
+    "_compat_pickle": {"training"},
     "transformers": set(),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -41,8 +41,11 @@ class ConsoleProgress(Progress):
                 dynamic_ncols=True, ascii=not _utf8(),
             )  # fmt: skip
 
-    def advance(self, count: int = 1, **facts: object) -> None:
+    def check(self) -> None:
         interruption.check()
+
+    def advance(self, count: int = 1, **facts: object) -> None:
+        self.check()
         self._done += count
         if self._bar is not None:
             if facts:

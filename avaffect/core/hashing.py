@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -31,6 +32,15 @@ def text_digest(texts: Iterable[str]) -> str:
         state.update(len(encoded).to_bytes(8, "little"))
         state.update(encoded)
     return state.hexdigest()
+
+
+def file_content_id(path: Path) -> str:
+    """`sha256:…` of a file's bytes."""
+    state = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            state.update(block)
+    return "sha256:" + state.hexdigest()
 
 
 def content_id(value: Any) -> str:

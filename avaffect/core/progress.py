@@ -9,6 +9,9 @@ from __future__ import annotations
 class Progress:
     """Silent progress. Every method may be called at any time, in any order."""
 
+    def check(self) -> None:
+        """Raise here what a signal raised where a library swallowed it."""
+
     def start(self, what: str, total: int | None = None, unit: str = "utterances") -> None:
         """Begin a task of `total` units (None: unknown)."""
 

@@ -59,6 +59,8 @@ def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -
 
     Raises OutputExistsError where the output was made from other inputs or settings.
     """
+    # Loading torch, just before, swallows signals.
+    progress.check()
     if artifacts.is_current(settings.output, made, settings.force, progress):
         return True
     if settings.dry_run:

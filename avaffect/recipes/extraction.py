@@ -64,6 +64,9 @@ def encoder_extractor(
 def wrap_encoder(
     encoder: Encoder, layer: int | None, made: dict[str, Any], streams: tuple[str, ...]
 ) -> Extractor:
+    if layer is not None and layer < 1:
+        raise UsageError(f"--layer {layer}: layers are counted from 1")
+
     def frames(batch: Batch) -> Frames:
         return encoder(batch, layer=layer)
 

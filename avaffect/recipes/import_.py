@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 
 from avaffect.core import seeds
+from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.models.avhubert import AVHubert
 from avaffect.models.encoder import Encoder
@@ -36,6 +39,12 @@ _HEAD = ("final_proj.weight", "final_proj.bias", "label_embs_concat")
 # fairseq's dictionaries begin with <s>, <pad>, </s> and <unk>.
 _SPECIAL_SYMBOLS = 4
 _LISTED = 20
+# What no shape shows, and what changes the result.
+_GUESSED = ("transformer.heads", "transformer.pre_norm", "normalise")
+_MISREADINGS = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 @dataclass
@@ -59,33 +68,35 @@ def import_(settings: ImportSettings, progress: Progress = SILENT) -> None:
     weights are not those of that model; they are named.
     """
     files = foreign.files_of(settings.weights)
-    content = foreign.content_id(files)
-    made = common.record("import", settings, [("weights", settings.weights, content)])
-    if common.is_done(settings, made, progress, f"import {settings.weights}"):
+    inputs = [("weights", file, file_content_id(file)) for file in files]
+    made = common.record("import", settings, inputs)
+    plan = f"import {settings.weights}"
+    if not settings.dry_run and common.is_done(settings, made, progress, plan):
         return
     found = foreign.read(files)
-    layout = names.recognise(found.tensors)
-    if layout is None:
+    try:
+        read = _read(settings, found, progress)
+    except DataError as error:
+        raise DataError(f"{settings.weights}: {error}") from error
+    except _MISREADINGS as error:
+        # A file that others wrote may say anything anywhere.
         raise DataError(
-            f"{settings.weights} holds no AV-HuBERT, HuBERT or wav2vec 2.0: none of its "
-            f"{len(found.tensors)} weights is named as fairseq, transformers or torchaudio name "
-            f"them (the first is {next(iter(found.tensors))})"
-        )
-    kind = _kind(settings, found, layout)
-    weights = _sort(found.tensors, layout)
-    encoder = _encoder(settings, kind, found, weights, layout, progress)
-    _load(encoder, weights, settings, progress)
-    head, units = _head(encoder, weights, found.symbols, layout, progress)
+            f"{settings.weights} is of no model that is known ({type(error).__name__}: {error})"
+        ) from error
+    if settings.dry_run:
+        common.is_done(settings, made, progress, plan)
+        return
+    encoder, head, kind, layout = read.encoder, read.head, read.kind, read.layout
     facts: dict[str, Any] = {}
     if head is not None:
-        facts["prediction"] = {"units": units, "rows": len(head.label_embs_concat)}
+        facts["prediction"] = {"units": read.units, "rows": len(head.label_embs_concat)}
     encoders.save_encoder(
         settings.output,
         encoder,
         head,
         provenance=made,
         metrics={},
-        pretext=_pretext(encoder, found.settings),
+        pretext=read.pretext,
         published={"kind": kind, "names": layout.writer},
         **facts,
     )
@@ -94,9 +105,42 @@ def import_(settings: ImportSettings, progress: Progress = SILENT) -> None:
         f"{settings.output}: {TITLES[kind]} of {layout.writer}, "
         f"{encoder.configuration.transformer.layers} layers of {encoder.dim}, "
         f"{parameters / 1e6:.1f} M parameters"
-        + (f"; its head predicts {units} units" if units else "")
+        + (f"; its head predicts {read.units} units" if read.units else "")
     )
-    _name_what_is_left(weights.left, layout, progress)
+    _name_what_is_left(read.left, layout, progress)
+
+
+@dataclass
+class _Read:
+    """What a file turned out to hold. units: how many the head tells apart, 0 without one."""
+
+    kind: str
+    layout: Layout
+    encoder: Encoder
+    head: PredictionHead | None
+    units: int
+    pretext: dict[str, Any]
+    left: list[str]
+
+
+def _read(settings: ImportSettings, found: Foreign, progress: Progress) -> _Read:
+    layout = names.recognise(found.tensors)
+    if layout is None:
+        raise DataError(
+            f"it holds no AV-HuBERT, HuBERT or wav2vec 2.0: none of its {len(found.tensors)} "
+            "weights is named as fairseq, transformers or torchaudio name them (the first is "
+            f"{next(iter(found.tensors))})"
+        )
+    if layout.writer != "fairseq":
+        configuration.check_model_type(found.settings)
+    kind = _kind(settings, found, layout)
+    weights = _sort(found.tensors, layout)
+    encoder = _encoder(settings, kind, found, weights, layout, progress)
+    _load(encoder, weights, progress)
+    head, units = _head(encoder, weights, found.dictionaries, layout, progress)
+    _try(encoder)
+    pretext = _pretext(encoder, found.settings)
+    return _Read(kind, layout, encoder, head, units, pretext, weights.left)
 
 
 def _kind(settings: ImportSettings, found: Foreign, layout: Layout) -> str:
@@ -106,8 +150,7 @@ def _kind(settings: ImportSettings, found: Foreign, layout: Layout) -> str:
     if settings.kind is not None:
         if (settings.kind == "avhubert") != audiovisual:
             raise DataError(
-                f"--as {settings.kind}: {settings.weights} has "
-                f"{'a' if audiovisual else 'no'} front-end for video"
+                f"--as {settings.kind}: it has {'a' if audiovisual else 'no'} front-end for video"
             )
         return settings.kind
     if audiovisual:
@@ -161,31 +204,27 @@ def _encoder(
     shapes = {name: tuple(value.shape) for name, value in named.items()}
     flat = configuration.from_shapes(shapes)
     if layout.writer == "fairseq":
-        flat |= configuration.from_fairseq(found.settings, kind == "avhubert")
+        said = configuration.from_fairseq(found.settings, kind == "avhubert")
     else:
-        flat |= configuration.from_transformers(found.settings, found.preprocessor)
-    flat |= configuration.parse(settings.assignments, flat)
-    if not found.settings:
+        said = configuration.from_transformers(found.settings, found.preprocessor)
+    said |= configuration.parse(settings.assignments, flat)
+    flat |= said
+    guessed = [name for name in _GUESSED if name in flat and name not in said]
+    if guessed:
         progress.warn(
-            f"{settings.weights} comes without settings: "
-            + ", ".join(
-                f"{name}={flat[name]}".lower()
-                for name in ("transformer.heads", "transformer.pre_norm", "normalise")
-                if name in flat
-            )
-            + " is what published models of these shapes have; --set corrects it"
+            f"{settings.weights} does not say "
+            + " or ".join(f"{name}={json.dumps(flat[name])}" for name in guessed)
+            + ": published models of these shapes have it so; --set corrects it"
         )
+    built = configuration.build(flat)
+    torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     try:
-        torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-        built = configuration.build(flat)
         return AVHubert(built) if kind == "avhubert" else Hubert(built)
-    except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
-        raise DataError(f"{settings.weights}: no model has these settings ({error})") from error
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise DataError(f"no model has these settings: {error}") from error
 
 
-def _load(
-    encoder: Encoder, weights: _Weights, settings: ImportSettings, progress: Progress
-) -> None:
+def _load(encoder: Encoder, weights: _Weights, progress: Progress) -> None:
     """Put the weights in their places. DataError names what is missing, unexpected or of another
     shape."""
     own, found = encoder.state_dict(), weights.encoder
@@ -203,7 +242,7 @@ def _load(
             for name in listed:
                 progress.detail(f"{what}: {name}")
         raise DataError(
-            f"{settings.weights} does not hold the whole of a model that is known; "
+            "it does not hold the whole of a model that is known; "
             + "; ".join(
                 f"{len(listed)} {what}: {common.some_of(listed, _LISTED)}"
                 for what, listed in faults.items()
@@ -211,41 +250,38 @@ def _load(
             )
         )
     if _MASK not in found:
-        progress.warn(
-            f"{settings.weights} has no {_MASK}: it is drawn anew, which only pre-training notices"
-        )
+        progress.warn(f"{_MASK} is missing: drawn anew, which only pre-training notices")
     encoder.load_state_dict({**own, **found})
 
 
 def _head(
     encoder: Encoder,
     weights: _Weights,
-    symbols: Sequence[str] | None,
+    dictionaries: Sequence[Sequence[str]],
     layout: Layout,
     progress: Progress,
 ) -> tuple[PredictionHead | None, int]:
     """The prediction head, and how many units it tells apart.
 
-    Its rows are put in the order of the units, and the rows of special symbols after them.
+    Its rows are put in the order of the units, and the rows of special symbols after them. A head
+    whose rows cannot be told from each other is left out.
     """
     if not weights.head:
         return None, 0
     rows = len(weights.head["label_embs_concat"])
-    order = _unit_order(rows, symbols, layout)
-    if order is None:
-        progress.warn(
-            "the prediction head is left out: its dictionary does not number clusters from 0"
-        )
+    try:
+        places, units = _unit_order(rows, dictionaries, layout)
+    except ValueError as error:
+        progress.warn(f"the prediction head is left out: {error}")
         weights.left += sorted(weights.head)
         return None, 0
-    if symbols is None and layout.writer == "fairseq":
+    if not dictionaries and layout.writer == "fairseq":
         progress.warn(
             f"no dictionary says what the {rows} rows of the prediction head are: "
             f"{_SPECIAL_SYMBOLS} special symbols first, then clusters, as fairseq has it"
         )
     final_dim = encoder.configuration.final_dim
     head = PredictionHead(PredictionHeadConfiguration(encoder.dim, rows, final_dim))
-    places, units = order
     values = {name: value.float() for name, value in weights.head.items()}
     values["label_embs_concat"] = values["label_embs_concat"][places]
     try:
@@ -256,22 +292,50 @@ def _head(
 
 
 def _unit_order(
-    rows: int, symbols: Sequence[str] | None, layout: Layout
-) -> tuple[list[int], int] | None:
-    """The rows in the order of the units, others last, and how many units there are."""
-    if symbols is None:
+    rows: int, dictionaries: Sequence[Sequence[str]], layout: Layout
+) -> tuple[list[int], int]:
+    """The rows in the order of the units, others last, and how many units there are.
+
+    Raises ValueError, with words, where that cannot be said.
+    """
+    if not dictionaries:
         special = _SPECIAL_SYMBOLS if layout.writer == "fairseq" and rows > _SPECIAL_SYMBOLS else 0
         return [*range(special, rows), *range(special)], rows - special
+    if len(dictionaries) > 1:
+        raise ValueError(f"it was trained on {len(dictionaries)} sets of units at once")
+    symbols = dictionaries[0]
+    if len(symbols) != rows:
+        raise ValueError(f"its dictionary has {len(symbols)} symbols, and it has {rows} rows")
     clusters = {int(s): row for row, s in enumerate(symbols) if s.isascii() and s.isdigit()}
-    if len(symbols) != rows or sorted(clusters) != list(range(len(clusters))) or not clusters:
-        return None
+    if not clusters or sorted(clusters) != list(range(len(clusters))):
+        raise ValueError("its dictionary does not number clusters from 0")
     others = sorted(set(range(rows)) - set(clusters.values()))
     return [*(clusters[unit] for unit in range(len(clusters))), *others], len(clusters)
+
+
+def _try(encoder: Encoder) -> None:
+    """Raises DataError where the encoder does not run: settings can contradict its weights."""
+    streams = {"waveform": torch.randint(-999, 999, (1, 8000), dtype=torch.int16)}
+    if "face" in encoder.streams:
+        c = encoder.configuration
+        size = (1, 12, c.face_size, c.face_size, c.channels)
+        streams["face"] = torch.randint(0, 255, size, dtype=torch.uint8)
+    lengths = {name: torch.tensor([value.shape[1]]) for name, value in streams.items()}
+    try:
+        with torch.inference_mode():
+            frames = encoder.eval()(Batch(["trial"], streams, lengths)).values
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"a model of these settings does not run: {error}") from error
+    if not bool(torch.isfinite(frames).all()):
+        raise DataError("a model of these weights and settings gives no numbers")
 
 
 def _pretext(encoder: Encoder, settings: Mapping[str, Any]) -> dict[str, Any]:
     masking = Masking(kind=encoders.masking_kind(encoder))
     said = configuration.masking_of_fairseq(settings, "face" in encoder.streams)
+    for name, value in said.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise DataError(f"what its pre-training hid is no number ({name}: {value!r})")
     known = {name: type(getattr(masking, name))(value) for name, value in said.items()}
     return asdict(replace(masking, **known))
 

@@ -1,57 +1,32 @@
-"""Reading weight files that others wrote: the only place in avaffect that unpickles.
-
-A file of torch.save is a pickle, and a pickle may name any function of any module and have it
-called. Here torch's own restricted unpickler (`weights_only`) builds tensors and plain containers;
-every other class that a file names is replaced by an empty stand-in before it is read, and a file
-that names a function, or a class of Python's own library, is refused unread.
-"""
+"""Weight files that others wrote, and the settings that lie in them or beside them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import pickletools
-import re
-import sys
-import zipfile
-from _compat_pickle import IMPORT_MAPPING
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.serialization import safe_globals
 
+from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
+from avaffect.training.unpickling import StandIn, unpickle
 
-# Outside torch, what torch's unpickler builds itself.
-_TORCH_BUILDS = {"collections.OrderedDict", "collections.Counter", "_codecs.encode"}
-# Harmless names of Python's library and functions of numpy that checkpoints hold beside weights.
-_STANDARD_CLASSES = {
-    "argparse.Namespace", "collections.defaultdict", "datetime.datetime", "datetime.timedelta",
-    "enum.Enum", "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePosixPath",
-    "pathlib.WindowsPath", "typing.Any", "typing.Dict", "typing.List", "typing.Optional",
-    "typing.Tuple", "typing.Union",
-    *(f"builtins.{n}" for n in ("bool", "bytes", "complex", "dict", "float", "frozenset", "int",
-                                "list", "object", "set", "bytearray", "slice", "str", "tuple")),
-}  # fmt: skip
-_NUMPY_BUILDERS = {
-    f"{module}.{name}"
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray", "numpy")
-    for name in ("_reconstruct", "scalar", "dtype", "ndarray")
-}
-# Protocol 2, which torch.save writes, calls modules as Python 2 did: commands is subprocess.
-_STANDARD_MODULES = sys.stdlib_module_names | {"nt", "posix"}
-# A file before torch 1.6: magic number, protocol and system, then the object, each a pickle.
-_LEGACY_PICKLES = 4
 _WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json",
     "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
+_CONFIGURATION = "config.json"
+_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+# Settings are small: what is larger, or goes round in circles, is none.
+_MOST_SETTINGS = 100_000
+_DEEPEST = 50
+_SAMPLE_RATE = 16000
 
 
 @dataclass
@@ -60,39 +35,21 @@ class Foreign:
 
     tensors        name -> tensor, as they stand there
     settings       fairseq's cfg or args, or the contents of config.json; {} where there is none
-    preprocessor   the contents of preprocessor_config.json, {} where there is none
-    symbols        fairseq's dictionary of targets: what each row of the prediction head stands for
-    content_id     hash of the bytes read
+    preprocessor   how transformers prepares sound, {} where nothing says so
+    dictionaries   fairseq's: what each row of the prediction head stands for, for each set of units
     """
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     preprocessor: dict[str, Any] = field(default_factory=dict)
-    symbols: list[str] | None = None
-    content_id: str = ""
-
-
-class StandIn:
-    """In place of an object of a class that nobody here needs; keeps its state as plain values."""
-
-    state: Any = None
-
-    def __new__(cls, *values: Any) -> StandIn:
-        made = object.__new__(cls)
-        made.state = values
-        return made
-
-    def __init__(self, *values: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
+    dictionaries: list[list[str]] = field(default_factory=list)
 
 
 def files_of(path: Path) -> list[Path]:
     """The files that `path` (a file, or a folder of transformers) consists of; weights come first.
 
-    Raises DataError where there are none.
+    Beside a file of fairseq or torchaudio no other is looked for. Raises DataError where there are
+    none.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (weights are not downloaded: give a path)")
@@ -102,183 +59,151 @@ def files_of(path: Path) -> list[Path]:
         if not found:
             raise DataError(f"{path} holds none of {', '.join(_WEIGHTS)}: which file is meant?")
         path = found[0]
-    weights = _shards(path) if path.name.endswith(".index.json") else [path]
-    beside = [folder / name for name in ("config.json", "preprocessor_config.json")]
+    if path.suffix == ".json" and not path.name.endswith(".index.json"):
+        raise DataError(f"{path} holds settings: give the file of weights, or their folder")
+    weights = _shards(path) if path.suffix == ".json" else [path]
+    if path.suffix not in (".json", ".bin", ".safetensors"):
+        return weights
+    beside = [folder / name for name in (_CONFIGURATION, *_PREPROCESSORS)]
     return [*weights, *(file for file in beside if file.is_file())]
 
 
-def content_id(files: list[Path]) -> str:
-    """Hash of the files' bytes."""
-    state = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                state.update(block)
-    return "sha256:" + state.hexdigest()
-
-
-def read(files: list[Path]) -> Foreign:
+def read(files: Sequence[Path]) -> Foreign:
     """What the files of `files_of` hold.
 
-    Raises DataError where a file is cut short or none of the known kinds, or where a pickle wants
-    to run something: nothing of it is run.
+    Raises DataError where a file is cut short or damaged or of no known kind, where it holds no
+    weights, or weights that are no plain numbers, and where reading it might run something.
     """
-    found = Foreign({})
+    found = Foreign()
     for file in files:
-        if file.name == "config.json":
-            found.settings = _json(file)
-        elif file.name == "preprocessor_config.json":
-            found.preprocessor = _json(file)
-        elif file.suffix == ".safetensors":
-            found.tensors |= _safetensors(file)
+        if file.name == _CONFIGURATION:
+            found.settings = found.settings or _json(file)
+        elif file.name in _PREPROCESSORS:
+            found.preprocessor = _preprocessor(file) or found.preprocessor
+        elif _is_safetensors(file):
+            found.tensors |= _checked(_safetensors(file), file)
         else:
             held = unpickle(file)
-            found.tensors |= _tensors(held, file)
-            found.settings = found.settings or _settings(held)
-            found.symbols = _symbols(held)
+            found.tensors |= _checked(_state_dict(held, file), file)
+            found.settings = _settings(held, file)
+            found.dictionaries = _dictionaries(held, file)
     return found
 
 
-def unpickle(path: Path) -> Any:
-    """The object in a file of torch.save: tensors, plain containers, and stand-ins for the rest.
-
-    Raises DataError as `read` does.
-    """
-    try:
-        names = set(_names(path))
-    except (ValueError, IndexError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no file of torch.save, or is cut short ({error})") from error
-    stand_ins = []
-    for name in sorted(names - _TORCH_BUILDS):
-        if _is_harmless(name):
-            # Plain dicts, because torch's unpickler fills no other container.
-            made = _dictionary if name == "collections.defaultdict" else _stand_in(name)
-            stand_ins.append((made, name))
-        elif not name.startswith("torch."):
-            raise _refusal(path, name)
-    try:
-        with safe_globals(stand_ins):
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
-    except Exception as error:
-        # torch's words give advice on how to read the file without protection: not passed on.
-        unknown = re.search(r"\bGLOBAL (\S+)", str(error))
-        if unknown:
-            raise _refusal(path, unknown.group(1)) from error
-        raise DataError(
-            f"{path} cannot be read as weights ({type(error).__name__}): it is cut short, or no "
-            "file of torch.save"
-        ) from error
-
-
-def _refusal(path: Path, name: str) -> DataError:
-    return DataError(
-        f"{path} asks to run {name} when it is read: refused, nothing was run. Weights need no "
-        "code; get the file from where it was published"
-    )
-
-
-def _dictionary(*values: Any) -> dict[Any, Any]:
-    return {}
-
-
-def _stand_in(name: str) -> type[StandIn]:
-    return type(name.rsplit(".", 1)[-1], (StandIn,), {"__module__": name.rsplit(".", 1)[0]})
-
-
-def _is_harmless(name: str) -> bool:
-    """Whether a stand-in may take its place: by its spelling a class, not of Python's library."""
-    if name in _STANDARD_CLASSES or name in _NUMPY_BUILDERS:
-        return True
-    root, _, rest = name.partition(".")
-    if root in _STANDARD_MODULES:
-        return False
-    return rest.rsplit(".", 1)[-1].lstrip("_")[:1].isupper()
-
-
-def _names(path: Path) -> Iterator[str]:
-    """What a file's pickles name, `module.name`, without running any of them."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as stream:
-            for _ in range(_LEGACY_PICKLES):
-                yield from _names_in(stream)
-        return
-    with zipfile.ZipFile(path) as archive:
-        if any(Path(entry).name == "constants.pkl" for entry in archive.namelist()):
-            raise DataError(f"{path} is a TorchScript program; its weights alone are needed")
-        for entry in archive.namelist():
-            if entry.endswith(".pkl"):
-                with archive.open(entry) as stream:
-                    yield from _names_in(stream)
-
-
-def _names_in(stream: BinaryIO | Any) -> Iterator[str]:
-    texts: list[str] = []
-    for operation, argument, _ in pickletools.genops(stream):
-        if operation.name in ("GLOBAL", "INST"):
-            module, name = argument.split(" ", 1)
-            yield f"{IMPORT_MAPPING.get(module, module)}.{name}"
-        elif operation.name == "STACK_GLOBAL":
-            yield ".".join(texts[-2:])
-        elif isinstance(argument, str):
-            texts = [*texts[-1:], argument]
-
-
-def _tensors(held: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict of a file: itself, or what stands under `model` or `state_dict`."""
-    for inner in ("model", "state_dict"):
-        if isinstance(held, dict) and isinstance(held.get(inner), dict):
-            held = held[inner]
-    found = (
-        {name: value for name, value in held.items() if isinstance(value, Tensor)}
-        if isinstance(held, dict)
-        else {}
-    )
-    if not found:
-        raise DataError(f"{path} holds no named weights")
-    return found
-
-
-def _settings(held: Any) -> dict[str, Any]:
-    """fairseq's `cfg`, or `args` of older files: plain dictionaries, whatever they were."""
-    for key in ("cfg", "args"):
-        value = _plain(held.get(key)) if isinstance(held, dict) else None
-        if isinstance(value, dict) and value:
-            return value
-    return {}
-
-
-def _plain(value: Any) -> Any:
-    """Stand-ins as what they held: the attributes of a namespace."""
-    if isinstance(value, StandIn):
-        return _plain(value.state)
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _symbols(held: Any) -> list[str] | None:
-    """The symbols of fairseq's only dictionary of targets; None where there is none, or several."""
-    state = held.get("task_state") if isinstance(held, dict) else None
-    dictionaries = _plain(state).get("dictionaries") if isinstance(state, dict) else None
-    if not isinstance(dictionaries, list) or len(dictionaries) != 1:
-        return None
-    symbols = dictionaries[0].get("symbols") if isinstance(dictionaries[0], dict) else None
-    return [str(symbol) for symbol in symbols] if isinstance(symbols, list) else None
+def _is_safetensors(path: Path) -> bool:
+    """By its content: the length of a JSON header, then the header."""
+    with path.open("rb") as stream:
+        beginning = stream.read(9)
+    length = int.from_bytes(beginning[:8], "little")
+    return beginning[8:] == b"{" and length < path.stat().st_size
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
+        with safe_open(path, framework="pt") as file:
+            ours = METADATA_KEY in (file.metadata() or {})
+        if ours:
+            raise DataError(f"{path} is a checkpoint of avaffect: there is nothing to import")
         return load_file(path)
     except SafetensorError as error:
         raise DataError(f"{path} is no safetensors file, or is cut short ({error})") from error
 
 
+def _state_dict(held: Any, path: Path) -> dict[str, Tensor]:
+    """The weights of a file: itself, or what stands under `model` or `state_dict`."""
+    for inner in ("model", "state_dict"):
+        if isinstance(held, dict) and isinstance(held.get(inner), dict):
+            held = held[inner]
+    if not isinstance(held, dict):
+        raise DataError(f"{path} holds no named weights")
+    return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Raises DataError unless all are whole, finite and plain numbers."""
+    if not tensors:
+        raise DataError(f"{path} holds no named weights")
+    for name, value in tensors.items():
+        plain = value.layout == torch.strided and not value.is_meta and not value.is_quantized
+        if not plain or value.is_complex():
+            raise DataError(f"{path}: {name} is no plain tensor of numbers")
+        # A small file can claim a tensor of any size by repeating one number.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise DataError(f"{path}: {name} claims more numbers than the file holds")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise DataError(f"{path}: {name} holds values that are no numbers")
+    return tensors
+
+
+def _settings(held: Any, path: Path) -> dict[str, Any]:
+    """fairseq's `cfg`, or `args` of older files: plain dictionaries, whatever they were."""
+    for key in ("cfg", "args"):
+        value = _Plain(path).of(held.get(key)) if isinstance(held, dict) else None
+        if isinstance(value, dict) and value:
+            return value
+    return {}
+
+
+def _dictionaries(held: Any, path: Path) -> list[list[str]]:
+    """The symbols of fairseq's dictionaries of targets, in their order."""
+    state = held.get("task_state") if isinstance(held, dict) else None
+    found = state.get("dictionaries") if isinstance(state, dict) else None
+    if not isinstance(found, (list, tuple)):
+        return []
+    plain = [_Plain(path).of(dictionary) for dictionary in found]
+    symbols = [entry.get("symbols") for entry in plain if isinstance(entry, dict)]
+    return [[str(s) for s in entry] for entry in symbols if isinstance(entry, list)]
+
+
+class _Plain:
+    """Stand-ins as what they held: the attributes of a namespace, the contents of omegaconf's
+    nodes. Raises DataError for what is too large or too deep to be settings."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.left = _MOST_SETTINGS
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        self.left -= 1
+        if self.left < 0 or depth > _DEEPEST:
+            raise DataError(f"{self.path}: its settings are larger or deeper than any settings are")
+        if isinstance(value, StandIn):
+            return self.of(_held(value.state), depth + 1)
+        if isinstance(value, dict):
+            return {str(key): self.of(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.of(item, depth + 1) for item in value]
+        return value
+
+
+def _held(state: Any) -> Any:
+    """What matters of an object's state: omegaconf's nodes know their parents, too."""
+    if isinstance(state, dict):
+        for content in ("_content", "_val"):
+            if content in state:
+                return state[content]
+    return state
+
+
+def _preprocessor(path: Path) -> dict[str, Any]:
+    """The settings of a feature extractor: the file itself, or a part of it.
+
+    Raises DataError where it prepares sound at another rate.
+    """
+    found = _json(path)
+    found = found.get("feature_extractor", found)
+    if not isinstance(found, dict):
+        return {}
+    rate = found.get("sampling_rate", _SAMPLE_RATE)
+    if rate != _SAMPLE_RATE:
+        raise DataError(f"{path}: this model hears {rate} Hz; only {_SAMPLE_RATE} Hz is known here")
+    return found
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise DataError(f"{path} holds no JSON object")
@@ -288,8 +213,8 @@ def _json(path: Path) -> dict[str, Any]:
 def _shards(index: Path) -> list[Path]:
     """The files that a transformers index lists: names in its own folder alone."""
     table = _json(index).get("weight_map")
-    names = sorted(set(table.values())) if isinstance(table, dict) else []
-    files = [index.parent / Path(str(name)).name for name in names]
+    names = sorted({str(name) for name in table.values()}) if isinstance(table, dict) else []
+    files = [index.parent / Path(name).name for name in names]
     missing = [file.name for file in files if not file.is_file()]
     if missing or not files:
         raise DataError(f"{index} lists {', '.join(missing) or 'no file'}: not there")

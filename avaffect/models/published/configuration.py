@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -29,6 +30,7 @@ _HEAD_DIM = 64
 _EXTRA_LARGE = {1280: 16}
 
 _FAIRSEQ = {
+    "transformer.layers": "encoder_layers",
     "transformer.heads": "encoder_attention_heads",
     "transformer.pre_norm": "layer_norm_first",
     "transformer.dropout": "dropout",
@@ -48,6 +50,7 @@ _AUDIOVISUAL_MASKING = {
     "modality_dropout": "modality_dropout", "audio_dropout": "audio_dropout",
 }  # fmt: skip
 _TRANSFORMERS = {
+    "transformer.layers": "num_hidden_layers",
     "transformer.heads": "num_attention_heads",
     "transformer.pre_norm": "do_stable_layer_norm",
     "transformer.dropout": "hidden_dropout",
@@ -58,14 +61,24 @@ _TRANSFORMERS = {
 }
 # What a model of ours always does: another value is another model.
 _FAIRSEQ_FIXED = {
-    "activation_fn": "gelu", "modality_fuse": "concat", "resnet_relu_type": "prelu",
-    "sim_type": "cosine", "layer_type": "transformer", "conv_pos_batch_norm": False,
+    "activation_fn": "gelu", "modality_fuse": "concat", "sim_type": "cosine",
+    "layer_type": "transformer", "conv_pos_batch_norm": False,
 }  # fmt: skip
 _TRANSFORMERS_FIXED = {
     "hidden_act": "gelu", "feat_extract_activation": "gelu", "feat_proj_layer_norm": True,
     "conv_pos_batch_norm": False, "add_adapter": False, "adapter_attn_dim": None,
     "layer_norm_eps": 1e-5,
 }  # fmt: skip
+# Of numbers whose names contain this.
+_LIMITS = (
+    ("dropout", (0.0, 1.0)), ("layerdrop", (0.0, 1.0)), ("epsilon", (1e-12, 1.0)),
+    ("face_std", (1e-6, 1e6)), ("heads", (1, 1024)), ("_size", (8, 4096)),
+    ("final_dim", (1, 1 << 20)), ("ffn_dim", (1, 1 << 20)), ("transformer.dim", (1, 1 << 16)),
+    ("transformer.layers", (1, 200)), ("position_", (1, 4096)), ("width", (1, 4096)),
+    ("feature_grad_mult", (0.0, 1e6)),
+)  # fmt: skip
+SAMPLES_PER_FRAME = 320
+_MOST_CONVOLUTIONS = 100
 TRANSFORMERS_MODELS = ("hubert", "wav2vec2")
 
 
@@ -74,8 +87,10 @@ def from_shapes(shapes: Shapes) -> Flat:
     it. Raises DataError where they are of no AV-HuBERT, HuBERT or wav2vec 2.0."""
     try:
         return _avhubert(shapes) if is_audiovisual(shapes) else _hubert(shapes)
-    except (KeyError, IndexError) as error:
-        raise DataError(f"these weights are not whole: {error.args[0]} is missing") from error
+    except KeyError as error:
+        raise DataError(f"its weights are not whole: {error.args[0]} is missing") from error
+    except (IndexError, ValueError, ArithmeticError) as error:
+        raise DataError("the shapes of its weights are of no model that is known") from error
 
 
 def is_audiovisual(names: Iterable[str]) -> bool:
@@ -83,13 +98,46 @@ def is_audiovisual(names: Iterable[str]) -> bool:
 
 
 def build(flat: Flat) -> Configuration:
-    """The configuration of a flat dictionary; the kind follows from its names."""
+    """The configuration of a flat dictionary; the kind follows from its names.
+
+    Raises DataError for values that no model has.
+    """
+    check(flat)
     nested: dict[str, Any] = {"transformer": {}}
     for name, value in flat.items():
         part, _, field = name.rpartition(".")
         (nested[part] if part else nested)[field] = value
     kind = AVHubertConfiguration if "face_mean" in flat else HubertConfiguration
     return kind.from_dict(nested)
+
+
+def check(flat: Flat) -> None:
+    """Raises DataError for a value of the wrong type, or beyond what it can be."""
+    example = flatten(AVHubertConfiguration() if "face_mean" in flat else HubertConfiguration())
+    for name, value in flat.items():
+        expected = example[name]
+        if isinstance(expected, tuple):
+            right = isinstance(value, (list, tuple)) and len(value) > 0
+        elif isinstance(expected, float):
+            right = isinstance(value, (int, float)) and not isinstance(value, bool)
+        else:
+            right = type(value) is type(expected)
+        if not right:
+            kind = "a list" if isinstance(expected, tuple) else f"a {type(expected).__name__}"
+            raise DataError(f"{name} is {value!r}: it is {kind}, as {json.dumps(expected)}")
+        low, high = next((limits for part, limits in _LIMITS if part in name), (None, None))
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if low is not None and not all(low <= number <= high for number in numbers):
+            raise DataError(f"{name} is {value!r}: it lies between {low:g} and {high:g}")
+    if flat.get("crop_size", 0) > flat.get("face_size", 0):
+        raise DataError(f"crop_size {flat['crop_size']} is larger than face_size")
+    if "face_mean" not in flat:
+        samples = math.prod(stride for _, _, stride in flat["conv_layers"])
+        if samples != SAMPLES_PER_FRAME:
+            raise DataError(
+                f"its convolutions give a frame every {samples} samples; only "
+                f"{SAMPLES_PER_FRAME} (50 frames a second) are known here"
+            )
 
 
 def flatten(configuration: Configuration) -> Flat:
@@ -101,9 +149,13 @@ def flatten(configuration: Configuration) -> Flat:
 
 def _transformer(shapes: Shapes, pre_norm: bool) -> Flat:
     dim, per_group, kernel = shapes["encoder.pos_conv.0.weight_v"]
-    numbers = [re.match(r"encoder\.layers\.(\d+)\.", name) for name in shapes]
+    found = (re.match(r"encoder\.layers\.(\d+)\.", name) for name in shapes)
+    numbers = {int(match.group(1)) for match in found if match}
+    if numbers != set(range(len(numbers))):
+        absent = min(set(range(len(numbers))) - numbers)
+        raise KeyError(f"encoder.layers.{absent}")
     return {
-        "transformer.layers": 1 + max((int(n.group(1)) for n in numbers if n), default=-1),
+        "transformer.layers": len(numbers),
         "transformer.dim": dim,
         "transformer.ffn_dim": shapes["encoder.layers.0.fc1.weight"][0],
         "transformer.heads": _EXTRA_LARGE.get(dim, max(1, dim // _HEAD_DIM)),
@@ -190,11 +242,17 @@ def masking_of_fairseq(settings: Mapping[str, Any], audiovisual: bool) -> Flat:
     return _chosen(model, _AUDIOVISUAL_MASKING if audiovisual else _MASKING)
 
 
-def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Flat:
-    """What config.json and preprocessor_config.json add. Raises DataError as `from_fairseq`."""
+def check_model_type(settings: Mapping[str, Any]) -> None:
+    """Raises DataError where config.json is of another model than those that are known."""
     kind = settings.get("model_type")
     if kind is not None and kind not in TRANSFORMERS_MODELS:
-        raise DataError(f"model_type {kind!r}: only {' and '.join(TRANSFORMERS_MODELS)} are known")
+        raise DataError(
+            f"its model_type is {kind!r}: {' and '.join(TRANSFORMERS_MODELS)} are known"
+        )
+
+
+def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Flat:
+    """What config.json and preprocessor_config.json add. Raises DataError as `from_fairseq`."""
     _refuse_others(settings, _TRANSFORMERS_FIXED)
     found = _chosen(settings, _TRANSFORMERS)
     if settings or preprocessor:
@@ -256,10 +314,16 @@ def _convolutions(text: str) -> tuple[tuple[int, int, int], ...]:
 
 def _listed(node: ast.expr) -> list[Any]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _listed(node.left) + _listed(node.right)
+        return _short(_listed(node.left) + _listed(node.right))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         times = ast.literal_eval(node.right)
-        if not isinstance(times, int) or times > 100:
+        if not isinstance(times, int) or times > _MOST_CONVOLUTIONS:
             raise ValueError(times)
-        return _listed(node.left) * times
-    return list(ast.literal_eval(node))
+        return _short(_listed(node.left) * times)
+    return _short(list(ast.literal_eval(node)))
+
+
+def _short(layers: list[Any]) -> list[Any]:
+    if len(layers) > _MOST_CONVOLUTIONS:
+        raise ValueError(len(layers))
+    return layers

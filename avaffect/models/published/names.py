@@ -48,7 +48,7 @@ _WEIGHT_NORM = {
 
 # A parameter that every model has, by whose name its layout is known.
 _MARKERS = (
-    ("torchaudio", "encoder.feature_projection.projection.weight"),
+    ("torchaudio", "encoder.transformer.layer_norm.weight"),
     ("transformers", "feature_projection.projection.weight"),
     ("fairseq", "post_extract_proj.weight"),
 )
