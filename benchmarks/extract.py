@@ -102,11 +102,11 @@ def main() -> int:
     quick = parser.parse_args().quick
     torch.manual_seed(0)
     encoders: list[tuple[str, Encoder, int]] = [
-        ("HuBERT nano", Hubert(hubert.PRESETS["nano"]), 8 if quick else 256),
-        ("AV-HuBERT nano", AVHubert(avhubert.PRESETS["nano"]), 4 if quick else 96),
+        ("HuBERT nano", Hubert(hubert.PRESETS["nano"]), 8 if quick else 512),
+        ("AV-HuBERT nano", AVHubert(avhubert.PRESETS["nano"]), 4 if quick else 256),
     ]
     if not quick:
-        encoders.append(("HuBERT base", Hubert(hubert.PRESETS["base"]), 12))
+        encoders.append(("HuBERT base", Hubert(hubert.PRESETS["base"]), 16))
     threads, errors = torch.get_num_threads(), []
     for title, context in (
         ("one thread", one_thread()),

@@ -18,7 +18,7 @@ from avaffect.data.dataset import Dataset
 POOL_BATCHES = 50
 SHORTEST_S = 1e-9
 # Of a batch for extraction: a share of it, or so many seconds, whichever is more.
-MOST_PADDING = 0.08
+MOST_PADDING = 0.12
 PADDING_S = 0.5
 
 
