@@ -15,7 +15,8 @@ import sys
 # What benchmarks.timing prints beside such a target.
 MISSED = "MISSED"
 MODULES = (
-    "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "train", "startup",
+    "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face", "train",
+    "startup",
 )  # fmt: skip
 
 

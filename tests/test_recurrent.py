@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -265,6 +266,24 @@ def test_pre_training_and_what_becomes_of_it(folder, tmp_path, command, loss, op
     ).stderr  # fmt: skip
     invoke(folder, command, "a.h5", "--init", output, "--steps", 1, *options,
            "-o", tmp_path / "on.safetensors")  # fmt: skip
+
+
+def test_unseen_clips_are_scored(folder, tmp_path):
+    """With a split, development is what training does not see; the same questions every epoch."""
+    invoke(folder, "split", "a.jsonl", "--ratios", 50, 25, 25, "-o", tmp_path / "s.jsonl")
+    invoke(folder, "preprocess", tmp_path / "s.jsonl", "-o", tmp_path / "s.h5", "-j", 1)
+    found = invoke(tmp_path, "pretrain-odd", "s.h5", "--preset", "nano", "--epochs", 2,
+                   "--batch-seconds", 8, "-o", "odd.safetensors")  # fmt: skip
+    assert "on development" in found.stderr
+    metrics = checkpoint.load(tmp_path / "odd.safetensors")[0]["metrics"]
+    assert metrics["development"].keys() == {"odd", "recall_jumbled", "recall_intact"}
+    lines = (tmp_path / "odd.safetensors.metrics.jsonl").read_text().splitlines()
+    scored = [json.loads(line) for line in lines if "development_odd" in line]
+    assert [line["epoch"] for line in scored] == [1, 2]
+    assert scored[1]["development_odd"] == pytest.approx(metrics["development"]["odd"])
+    whole = invoke(tmp_path, "pretrain-odd", "s.h5", "--preset", "nano", "--epochs", 1,
+                   "--batch-seconds", 8, "--split", "all", "-o", "all.safetensors")  # fmt: skip
+    assert "on development" not in whole.stderr
 
 
 def test_apc_learns_more_than_that_nothing_changes(folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
+from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.evaluation.clustering import effective_rank
 from avaffect.models.encoder import Encoder
@@ -26,6 +28,7 @@ from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import make_fabric
+from avaffect.training.evaluation import evaluate
 from avaffect.training.loop import train
 
 DEFAULT_EPOCHS = 50
@@ -81,11 +84,16 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
-        dataset = _dataset(settings, stores, encoder, method, progress)
+        dataset = _dataset(settings, stores, settings.split, encoder, method, progress)
         batches = bucketed(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
+        unseen = _development(settings, stores, encoder, method)
+        if unseen is not None:
+            run = replace(run, evaluate=partial(_score, unseen, settings.seed))
         outcome = train(objective, batches, settings, run, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
+        if unseen is not None:
+            metrics["development"] = evaluate(objective, unseen, settings.seed)
         metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
         if method.finish is not None and fabric.global_rank == 0:
             method.finish(objective.eval(), dataset)
@@ -110,6 +118,8 @@ def told(output: Path, init: Path | None, metrics: dict[str, dict[str, float]], 
         return f"{output}: the weights of {init}, not trained further"
     found = metrics.get("features", {}).get("effective_rank")
     words = training.summary(output, metrics, loss)
+    if loss in metrics.get("development", {}):
+        words += f", {metrics['development'][loss]:.3f} on development"
     return words + (f"; effective rank of its features {found:.1f}" if found else "")
 
 
@@ -164,15 +174,35 @@ def _encoder(settings: PretrainingSettings, method: Method) -> Encoder:
     return found
 
 
+def _development(
+    settings: PretrainingSettings, stores: Sequence[Store], encoder: Encoder, method: Method
+) -> Bucketed | None:
+    """Batches of the split development, uncropped by chance; None where there is none to be used.
+
+    Without splits, all is for training; and who chose the split knows what is left.
+    """
+    split = [store for store in stores if "development" in Annotations({}).field(store, "split")]
+    if settings.split != "train" or not split:
+        return None
+    dataset = _dataset(settings, split, "development", encoder, method)
+    return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
+
+
+def _score(unseen: Bucketed, seed: int, objective: Objective) -> dict[str, float]:
+    found = evaluate(objective, unseen, seed)
+    return {f"development_{name}": value for name, value in found.items()}
+
+
 def _dataset(
     settings: PretrainingSettings,
     stores: Sequence[Store],
+    split: str,
     encoder: Encoder,
     method: Method,
-    progress: Progress,
+    progress: Progress = SILENT,
 ) -> Dataset:
     """The utterances that can be learned from: others are counted in a warning."""
-    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    ids = common.chosen_ids(stores, common.in_split(stores, split))
     streams = chosen_streams(encoder, None, stores)
     if method.beside:
         streams += held_streams(stores, tuple(method.beside))
