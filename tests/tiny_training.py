@@ -110,11 +110,15 @@ def run(
     )  # fmt: skip
 
 
+# What differs between runs that are the same.
+TIMES = {"seconds", "times_real_time"}
+
+
 def history(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics file, without the seconds that they took."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert all(line["seconds"] >= 0 for line in lines)
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
 def weights(objective: Objective) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import warnings
@@ -77,7 +78,15 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
             precision=PRECISION[precision],
         )
         fabric.launch()
+    if many:
+        # Left to the interpreter's end, the group's threads may outlive what they use (SIGABRT).
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def process_count() -> int:
