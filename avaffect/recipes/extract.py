@@ -71,9 +71,10 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
             copy.add(writer, rows[index], values)
     progress.finish()
     if plan.empty:
+        means = ", and nothing but zeros as their mean" if plan.pooled else ""
         progress.warn(
-            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}, and nothing "
-            f"but zeros as their mean: {common.some_of(plan.empty)}"
+            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}{means}: "
+            f"{common.some_of(plan.empty)}"
         )
     of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
     progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
