@@ -317,10 +317,12 @@ def test_missing_and_unexpected_weights_are_named(tmp_path, sound_model):
     del sound_model["encoder.layers.1.attention.k_proj.bias"]
     sound_model["encoder.layers.1.rel_attn_embed.weight"] = torch.zeros(3)
     sound_model["encoder.layer_norm.weight"] = torch.zeros(63)
+    sound_model["encoder.layer_norm.bias"] = torch.zeros(64, dtype=torch.int8)
     words = refused(save_transformers(tmp_path / "m", sound_model, HUBERT_CONFIG).parent, "m")
     assert "1 missing: encoder.layers.1.self_attn.k_proj.bias" in words
     assert "1 unexpected: encoder.layers.1.rel_attn_embed.weight" in words
     assert "1 of other shapes: encoder.layer_norm.weight (63,), not (64,)" in words
+    assert "1 of other types: encoder.layer_norm.bias torch.int8" in words
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,11 @@ def _load(encoder: Encoder, weights: _Weights, progress: Progress) -> None:
             for name in sorted(own.keys() & found.keys())
             if own[name].shape != found[name].shape
         ],
+        "of other types": [
+            f"{name} {found[name].dtype}"
+            for name in sorted(own.keys() & found.keys())
+            if own[name].is_floating_point() != found[name].is_floating_point()
+        ],
     }
     if any(faults.values()):
         for what, listed in faults.items():
@@ -287,7 +292,8 @@ def _head(
     try:
         head.load_state_dict(values)
     except RuntimeError as error:
-        raise DataError(f"the prediction head is not of this encoder ({error})") from error
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in values.items())
+        raise DataError(f"the prediction head does not fit this encoder: {shapes}") from error
     return head, units
 
 
