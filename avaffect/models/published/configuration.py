@@ -123,8 +123,8 @@ def check(flat: Flat) -> None:
         else:
             right = type(value) is type(expected)
         if not right:
-            kind = "a list" if isinstance(expected, tuple) else f"a {type(expected).__name__}"
-            raise DataError(f"{name} is {value!r}: it is {kind}, as {json.dumps(expected)}")
+            kind = "list" if isinstance(expected, tuple) else type(expected).__name__
+            raise DataError(f"{name} is {value!r}: expected {kind}, such as {json.dumps(expected)}")
         low, high = next((limits for part, limits in _LIMITS if part in name), (None, None))
         numbers = value if isinstance(value, (list, tuple)) else [value]
         if low is not None and not all(low <= number <= high for number in numbers):
