@@ -14,8 +14,6 @@ from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.jumbling import WINDOW_SHARE, fits, reorder, swap_order
 from avaffect.objectives.losses.cross_entropy import cross_entropy
 
-VARIANTS = ("clip", "group")
-
 
 @dataclass(frozen=True)
 class Jumbling:

@@ -177,7 +177,7 @@ def _encoder(settings: PretrainingSettings, method: Method) -> Encoder:
 def _development(
     settings: PretrainingSettings, stores: Sequence[Store], encoder: Encoder, method: Method
 ) -> Bucketed | None:
-    """Batches of the split development, uncropped by chance; None where there is none to be used.
+    """Batches of the split development, cropped alike each time; None where none is to be used.
 
     Without splits, all is for training; and who chose the split knows what is left.
     """

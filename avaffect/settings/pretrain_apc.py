@@ -7,11 +7,11 @@ from pathlib import Path
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
-from avaffect.settings.pretraining import PretrainingSettings
+from avaffect.settings.pretraining import RecurrentPretrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainApcSettings(PretrainingSettings):
+class PretrainApcSettings(RecurrentPretrainingSettings):
     """Autoregressive Predictive Coding (Chung et al. 2019): an encoder of sound learns to foretell
     the log-mel spectrum some frames ahead.
 

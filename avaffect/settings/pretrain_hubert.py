@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import argument, option
-from avaffect.settings.training import TrainingSettings
+from avaffect.settings.base import option
+from avaffect.settings.pretraining import PretrainingSettings
 
-PRESETS = ("nano", "tiny", "base", "large")
 MODALITIES = ("audio", "av")
 MASKINGS = ("feature", "input")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainHubertSettings(TrainingSettings):
+class PretrainHubertSettings(PretrainingSettings):
     """Masked prediction of hidden units (HuBERT, AV-HuBERT; SAAML Eq. 6). One command is one
     iteration: the first on units of MFCC, the next on units of a layer of the model before.
 
     With --steps 0 the encoder is written as it was initialised: the control that every table of
     trained encoders needs."""
 
-    fewest_steps: ClassVar[int] = 0
-
-    media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
     output: Path = option(
         Path("hubert.safetensors"), "The encoder.", "-o", "--output", role="output"
     )
@@ -37,18 +32,8 @@ class PretrainHubertSettings(TrainingSettings):
         None, "What a new encoder reads: audio (HuBERT, the default) or av (AV-HuBERT).",
         "--modality", choices=MODALITIES,
     )  # fmt: skip
-    preset: str | None = option(
-        None, "Size of a new encoder; base by default.", "--preset", choices=PRESETS
-    )
-    init: Path | None = option(
-        None, "Continue from this encoder instead.", "--init", role="input",
-        metavar="X.safetensors",
-    )  # fmt: skip
     reset_head: bool = option(
         False, "With --init: a new prediction head, for other units.", "--reset-head"
-    )
-    split: str = option(
-        "train", "Split to use where there are splits; all for everything.", "--split"
     )
     masking: str | None = option(
         None,
@@ -78,15 +63,12 @@ class PretrainHubertSettings(TrainingSettings):
     features_penalty: float = option(
         10.0, "Weight of the mean square of the front-end's features.", "--features-penalty"
     )
-    epochs: int | None = option(None, "Passes over the data (50 unless --steps).", "--epochs")
     learning_rate: float = option(5e-4, "Peak learning rate.", "--learning-rate")
     weight_decay: float = option(0.01, "Decoupled weight decay.", "--weight-decay")
     warmup: float = option(0.08, "Share of training spent warming up.", "--warmup")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init is not None and self.preset is not None:
-            raise UsageError("--preset is for a new encoder: --init has its size")
         for name in ("mask_probability", "video_mask_probability"):
             if not 0 < getattr(self, name) <= 1:
                 flag = name.replace("_", "-")

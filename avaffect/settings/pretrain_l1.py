@@ -7,11 +7,11 @@ from pathlib import Path
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
-from avaffect.settings.pretraining import PretrainingSettings
+from avaffect.settings.pretraining import RecurrentPretrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainL1Settings(PretrainingSettings):
+class PretrainL1Settings(RecurrentPretrainingSettings):
     """Speech-driven face reconstruction (Shukla et al. 2021): an encoder of sound learns to move a
     still face as the film does. With --odd-weight it learns Odd-One-Out as well: L1 + Odd.
 

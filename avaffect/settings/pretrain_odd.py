@@ -7,13 +7,13 @@ from pathlib import Path
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
-from avaffect.settings.pretraining import PretrainingSettings
+from avaffect.settings.pretraining import RecurrentPretrainingSettings
 
 VARIANTS = ("clip", "group")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainOddSettings(PretrainingSettings):
+class PretrainOddSettings(RecurrentPretrainingSettings):
     """Audio Odd-One-Out (Shukla et al. 2021): an encoder of sound learns to tell clips in which two
     windows have changed places.
 

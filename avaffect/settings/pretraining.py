@@ -1,4 +1,4 @@
-"""Settings that the pre-training commands of the recurrent encoder share."""
+"""Settings that the pre-training commands share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import argument, option
-from avaffect.settings.training import TrainingSettings
+from avaffect.settings.training import SCHEDULES, TrainingSettings
 
-PRESETS = ("nano", "base")
+PRESETS = ("nano", "tiny", "base", "large")
+RECURRENT_PRESETS = ("nano", "base")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingSettings(TrainingSettings):
-    """With --steps 0 the encoder is written as it was initialised: the control that every table of
-    trained encoders needs."""
+    """From media stores, and perhaps an encoder, to an encoder."""
 
     fewest_steps: ClassVar[int] = 0
 
@@ -32,15 +32,23 @@ class PretrainingSettings(TrainingSettings):
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
     epochs: int | None = option(None, "Passes over the data (50 unless --steps).", "--epochs")
-    learning_rate: float = option(1e-4, "Peak learning rate.", "--learning-rate")
-    schedule: str = option(
-        "constant", "How the learning rate decays after warm-up.", "--schedule",
-        choices=("linear", "cosine", "constant"),
-    )  # fmt: skip
-    warmup: float = option(0.0, "Share of training spent warming up.", "--warmup")
-    clip: float = option(1.0, "Largest gradient norm; 0 for no clipping.", "--clip")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.init is not None and self.preset is not None:
             raise UsageError("--preset is for a new encoder: --init has its size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentPretrainingSettings(PretrainingSettings):
+    """Tasks that train the recurrent encoder of sound."""
+
+    preset: str | None = option(
+        None, "Size of a new encoder; base by default.", "--preset", choices=RECURRENT_PRESETS
+    )
+    learning_rate: float = option(1e-4, "Peak learning rate.", "--learning-rate")
+    schedule: str = option(
+        "constant", "How the learning rate decays after warm-up.", "--schedule", choices=SCHEDULES
+    )
+    warmup: float = option(0.0, "Share of training spent warming up.", "--warmup")
+    clip: float = option(1.0, "Largest gradient norm; 0 for no clipping.", "--clip")

@@ -22,7 +22,10 @@ PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, otherwise the CPU."""
+    """`auto` is the first CUDA device where there is one, otherwise the CPU.
+
+    On the CPU the process keeps freed memory from now on (core.allocation).
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

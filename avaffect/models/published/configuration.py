@@ -216,10 +216,8 @@ def from_fairseq(settings: Mapping[str, Any], audiovisual: bool) -> Flat:
 
     Raises DataError for a model that is built otherwise than any of ours.
     """
+    settings = _pretrained(settings)
     model, task = _part(settings, "model"), _part(settings, "task")
-    if isinstance(model.get("w2v_args"), Mapping):
-        inner = model["w2v_args"]
-        model, task = _part(inner, "model"), _part(inner, "task")
     _refuse_others(model, _FAIRSEQ_FIXED)
     found = _chosen(model, _FAIRSEQ)
     if audiovisual:
@@ -236,9 +234,7 @@ def from_fairseq(settings: Mapping[str, Any], audiovisual: bool) -> Flat:
 
 def masking_of_fairseq(settings: Mapping[str, Any], audiovisual: bool) -> Flat:
     """What the pre-training hid, as far as `cfg` says: fields of objectives' Masking."""
-    model = _part(settings, "model")
-    if isinstance(model.get("w2v_args"), Mapping):
-        model = _part(model["w2v_args"], "model")
+    model = _part(_pretrained(settings), "model")
     return _chosen(model, _AUDIOVISUAL_MASKING if audiovisual else _MASKING)
 
 
@@ -282,6 +278,12 @@ def parse(assignments: Iterable[str], flat: Flat) -> Flat:
         except ValueError:
             found[name] = value
     return found
+
+
+def _pretrained(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a fine-tuned file, the settings of the model that was pre-trained."""
+    inner = _part(settings, "model").get("w2v_args")
+    return inner if isinstance(inner, Mapping) else settings
 
 
 def _part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
