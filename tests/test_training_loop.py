@@ -360,3 +360,14 @@ class TestDevices:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
         monkeypatch.setenv("WORLD_SIZE", "6")
         assert device._world() == (2, 3)
+
+
+def test_the_rate_decays_by_steps_of_epochs(tmp_path):
+    """decay^(epoch // every), whatever the schedule: epochs 0 and 1, 2 and 3, 4."""
+    run(
+        Tiny(), Rows(), tmp_path / "run", epochs=5, schedule="constant", warmup=0.0, decay=0.1,
+        decay_every=2, log_every=1,
+    )  # fmt: skip
+    lines = history(tmp_path / "run" / "history.jsonl")
+    rates = {line["epoch"]: line["learning_rate"] for line in lines}
+    assert rates == pytest.approx({0: 0.02, 1: 0.02, 2: 0.002, 3: 0.002, 4: 0.0002})

@@ -51,4 +51,7 @@ class RecurrentPretrainingSettings(PretrainingSettings):
         "constant", "How the learning rate decays after warm-up.", "--schedule", choices=SCHEDULES
     )
     warmup: float = option(0.0, "Share of training spent warming up.", "--warmup")
+    decay: float = option(
+        0.98, "Factor of the learning rate after every --decay-every epochs.", "--decay"
+    )
     clip: float = option(1.0, "Largest gradient norm; 0 for no clipping.", "--clip")

@@ -37,6 +37,10 @@ class TrainingSettings(Computing):
         "linear", "How the learning rate decays after warm-up.", "--schedule", choices=SCHEDULES
     )
     warmup: float = option(0.1, "Share of training spent warming up.", "--warmup")
+    decay: float = option(
+        1.0, "Factor of the learning rate after every --decay-every epochs.", "--decay"
+    )
+    decay_every: int = option(10, "Epochs between two such steps.", "--decay-every")
     weight_decay: float = option(0.0, "Decoupled weight decay.", "--weight-decay")
     clip: float = option(10.0, "Largest gradient norm; 0 for no clipping.", "--clip")
     precision: str = option(
@@ -57,7 +61,7 @@ class TrainingSettings(Computing):
         lowest = {
             "epochs": 1, "steps": self.fewest_steps, "batch_utterances": 1, "accumulate": 1,
             "save_every": 1, "log_every": 1, "seed": 0, "weight_decay": 0, "clip": 0, "warmup": 0,
-            "crop_seconds": 0.1,
+            "crop_seconds": 0.1, "decay_every": 1,
         }  # fmt: skip
         for name, least in lowest.items():
             value = getattr(self, name)
@@ -67,5 +71,7 @@ class TrainingSettings(Computing):
             if not getattr(self, name) > 0:
                 flag = name.replace("_", "-")
                 raise UsageError(f"--{flag} {getattr(self, name)}: it is above 0")
+        if not 0 < self.decay <= 1:
+            raise UsageError(f"--decay {self.decay:g}: a factor above 0, 1 at most")
         if self.warmup > 1:
             raise UsageError(f"--warmup {self.warmup}: it is a share of training, 1 at most")

@@ -27,7 +27,7 @@ from avaffect.training import state as states
 from avaffect.training.device import to_device
 from avaffect.training.history import History
 from avaffect.training.meter import Meter, Metrics
-from avaffect.training.schedules import learning_rate_factor
+from avaffect.training.schedules import decay_factor, learning_rate_factor
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -207,7 +207,9 @@ class _Trainer:
 
     def _optimise(self, group: Sequence[np.ndarray], phase: str, done: float) -> None:
         """One optimiser step over micro-batches; counts are known whole before any division."""
-        factor = learning_rate_factor(self.settings.schedule, done, self.settings.warmup)
+        settings = self.settings
+        factor = learning_rate_factor(settings.schedule, done, settings.warmup)
+        factor *= decay_factor(self.epoch, settings.decay, settings.decay_every)
         optimiser = self.optimisers[phase]
         for parameters in optimiser.param_groups:
             parameters["lr"] = parameters["peak_lr"] * factor

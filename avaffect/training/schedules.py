@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 
 
+def decay_factor(epoch: int, decay: float, every: int) -> float:
+    """decay once for every `every` epochs that are over."""
+    return decay ** (epoch // every)
+
+
 def learning_rate_factor(schedule: str, progress: float, warmup: float) -> float:
     """Factor of the peak learning rate: linear warm-up over the share `warmup`, then the decay.
 
