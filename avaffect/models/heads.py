@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.models.encoder import Frames
 from avaffect.models.standardisation import Standardisation
 
 
@@ -52,12 +53,16 @@ class Projector(nn.Module):
 
 @dataclass(frozen=True)
 class HeadConfiguration:
-    """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between."""
+    """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between.
+
+    standardise: the input is standardised first, by statistics that belong to the head.
+    """
 
     dim: int
     outputs: int
     hidden: int | None = None
     dropout: float = 0.0
+    standardise: bool = False
 
 
 class Head(nn.Module):
@@ -70,6 +75,7 @@ class Head(nn.Module):
         super().__init__()
         c = configuration
         self.configuration = c
+        self.standardisation = Standardisation(c.dim) if c.standardise else None
         layers: list[nn.Module] = [nn.Dropout(c.dropout)]
         if c.hidden is not None:
             layers += [nn.Linear(c.dim, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)]
@@ -78,7 +84,17 @@ class Head(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """pooled (B, dim) -> scores (B, outputs)"""
+        if self.standardisation is not None:
+            pooled = self.standardisation(pooled)
         return self.layers(pooled)
+
+    def utterance(self, frames: Frames) -> Tensor:
+        """(B, T, dim) -> scores (B, outputs) of the mean over time"""
+        return self(frames.mean())
+
+    def over_time(self, frames: Frames) -> Frames:
+        """(B, T, dim) -> (B, T, outputs)"""
+        return Frames(self(frames.values).float() * frames.valid[..., None], frames.lengths)
 
 
 @dataclass(frozen=True)

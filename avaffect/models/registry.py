@@ -10,6 +10,7 @@ from torch import nn
 
 from avaffect.core.errors import DataError
 from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
+from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.models.heads import (
     Head,
     HeadConfiguration,
@@ -21,6 +22,7 @@ from avaffect.models.heads import (
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
+from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
 
 Description = dict[str, Any]
 
@@ -28,9 +30,11 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "hubert": lambda c: Hubert(HubertConfiguration.from_dict(c)),
     "avhubert": lambda c: AVHubert(AVHubertConfiguration.from_dict(c)),
     "recurrent": lambda c: RecurrentEncoder(RecurrentConfiguration.from_dict(c)),
+    "features": lambda c: GivenFeatures(GivenFeaturesConfiguration(**c)),
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
     "head": lambda c: Head(HeadConfiguration(**c)),
+    "recurrent_head": lambda c: RecurrentHead(RecurrentHeadConfiguration(**c)),
     "prediction_head": lambda c: PredictionHead(PredictionHeadConfiguration(**c)),
 }
 
@@ -38,9 +42,11 @@ _NAMES = {
     Hubert: "hubert",
     AVHubert: "avhubert",
     RecurrentEncoder: "recurrent",
+    GivenFeatures: "features",
     Quantiser: "quantiser",
     Projector: "projector",
     Head: "head",
+    RecurrentHead: "recurrent_head",
     PredictionHead: "prediction_head",
 }
 

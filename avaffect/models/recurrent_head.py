@@ -1,0 +1,99 @@
+"""The bidirectional recurrent head (Shukla et al. 2021, section 6.3: two layers of 256)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.models.encoder import Frames
+from avaffect.models.standardisation import Standardisation
+
+
+@dataclass(frozen=True)
+class RecurrentHeadConfiguration:
+    """dim of the encoder's frames; outputs; GRU units of each direction and layer.
+
+    frames_per_step: the recurrence reads means of so many frames.
+    """
+
+    dim: int
+    outputs: int
+    hidden: int = 256
+    layers: int = 2
+    dropout: float = 0.0
+    frames_per_step: int = 1
+
+
+class RecurrentHead(nn.Module):
+    """Layers of bidirectional GRU, and one dense layer upon them.
+
+    For an utterance the dense layer reads the final states of both directions of the last layer;
+    over time it reads both directions of each step. The standardisation of its input belongs to it.
+    Padding never changes an output: the backward direction begins at an utterance's own end.
+    """
+
+    def __init__(self, configuration: RecurrentHeadConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.standardisation = Standardisation(c.dim)
+        inputs = [c.dim, *[2 * c.hidden] * (c.layers - 1)]
+        self.forwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in inputs)
+        self.backwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in inputs)
+        self.dropout = nn.Dropout(c.dropout)
+        self.dense = nn.Linear(2 * c.hidden, c.outputs)
+
+    def utterance(self, frames: Frames) -> Tensor:
+        """(B, T, dim) -> scores (B, outputs); an utterance without frames has those of zeros"""
+        steps = self._recurrent(frames)
+        hidden = self.configuration.hidden
+        last = (steps.lengths - 1).clamp(min=0)
+        rows = torch.arange(len(last), device=last.device)
+        final = torch.cat([steps.values[rows, last, :hidden], steps.values[:, 0, hidden:]], dim=1)
+        return self.dense(self.dropout(final)).float()
+
+    def over_time(self, frames: Frames) -> Frames:
+        """(B, T, dim) -> (B, ceil(T / frames_per_step), outputs)"""
+        steps = self._recurrent(frames)
+        values = self.dense(self.dropout(steps.values)).float()
+        return Frames(values * steps.valid[..., None], steps.lengths)
+
+    def _recurrent(self, frames: Frames) -> Frames:
+        """Both directions of the last layer, (B, steps, 2 hidden); one step at least."""
+        values = self.standardisation(frames.values) * frames.valid[..., None]
+        steps = mean_steps(Frames(values, frames.lengths), self.configuration.frames_per_step)
+        x = steps.values
+        if x.shape[1] == 0:
+            x = x.new_zeros(len(x), 1, x.shape[2])
+        for number, (ahead, back) in enumerate(zip(self.forwards, self.backwards)):
+            if number:
+                x = self.dropout(x)
+            backwards = back(reverse(x, steps.lengths))[0]
+            x = torch.cat([ahead(x)[0], reverse(backwards, steps.lengths)], dim=2)
+        return Frames(x, steps.lengths)
+
+
+def mean_steps(frames: Frames, count: int) -> Frames:
+    """Means of `count` neighbouring frames; the last step that of those that are left."""
+    if count == 1:
+        return frames
+    values, lengths = frames.values, frames.lengths
+    batch, time, dim = values.shape
+    spare = -time % count
+    values = torch.cat([values, values.new_zeros(batch, spare, dim)], dim=1)
+    sums = values.view(batch, -1, count, dim).sum(dim=2)
+    steps = torch.arange(sums.shape[1], device=values.device)
+    held = (lengths[:, None] - steps * count).clamp(min=1, max=count)
+    return Frames(
+        sums / held[..., None], torch.div(lengths + count - 1, count, rounding_mode="floor")
+    )
+
+
+def reverse(values: Tensor, lengths: Tensor) -> Tensor:
+    """values (B, T, D) with the first `lengths` (B,) steps in reverse; padding stays in place."""
+    steps = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
+    mirrored = lengths[:, None] - 1 - steps
+    order = torch.where(mirrored >= 0, mirrored, steps)
+    return values.gather(1, order[..., None].expand_as(values))
