@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from avaffect.core.errors import DataError
 from avaffect.data import schema
 from avaffect.data.manifest import Item, Manifest
@@ -13,6 +15,7 @@ from avaffect.data.schema import LabelSpec
 
 # Said elsewhere in a store, or not of the utterance.
 RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:
@@ -20,13 +23,7 @@ def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:
 
     Raises DataError where the header's word is none that a store knows, or values are of two kinds.
     """
-    specs: dict[str, LabelSpec] = {}
-    for name, facts in manifest.header.get("labels", {}).items():
-        kind = facts.get("kind") if isinstance(facts, dict) else None
-        if kind not in ("class", "scalar", "distribution"):
-            raise DataError(f"{manifest.name}: label {name} is of the kind {kind!r}; it must be "
-                            "class, scalar or distribution")  # fmt: skip
-        specs[name] = LabelSpec(kind, tuple(facts.get("classes", ())))
+    specs = described_labels(manifest)
     found: dict[str, set[Any]] = {}
     for item in manifest.items:
         for name, value in (item.get("labels") or {}).items():
@@ -43,12 +40,50 @@ def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:
     return specs
 
 
+def described_labels(manifest: Manifest) -> dict[str, LabelSpec]:
+    """The labels that a manifest's header describes.
+
+    Raises DataError where its word is none that a store knows.
+    """
+    return {
+        name: _described(manifest, name, facts if isinstance(facts, dict) else {})
+        for name, facts in manifest.header.get("labels", {}).items()
+    }
+
+
+def _described(manifest: Manifest, name: str, facts: dict[str, Any]) -> LabelSpec:
+    kind = facts.get("kind")
+    if kind not in ("class", "scalar", "distribution", "trace"):
+        raise DataError(f"{manifest.name}: label {name} is of the kind {kind!r}; it must be "
+                        "class, scalar, distribution or trace")  # fmt: skip
+    if kind != "trace":
+        return LabelSpec(kind, tuple(facts.get("classes", ())))
+    rate, raters = facts.get("rate_hz"), facts.get("raters", [])
+    if not _is_number(rate) or rate <= 0:
+        raise DataError(f"{manifest.name}: the trace {name} has the rate_hz {rate!r}; it must be "
+                        "a number above 0")  # fmt: skip
+    if not isinstance(raters, list) or not all(isinstance(rater, str) for rater in raters):
+        raise DataError(f"{manifest.name}: the raters of the trace {name} are {raters!r}; they "
+                        "must be a list of names")  # fmt: skip
+    return LabelSpec("trace", rate_hz=float(rate), raters=len(raters))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether JSON's value is a number that float32 holds."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and (
+        abs(value) <= LARGEST
+    )  # fmt: skip
+
+
 def _hashable(value: Any) -> Any:
     return value if isinstance(value, (str, int, float)) else repr((value,)).encode()
 
 
 def labels_of(item: Item, specs: dict[str, LabelSpec]) -> dict[str, Any]:
     """The labels of one item as `StoreWriter.add` takes them; NaN counts as missing.
+
+    A trace is (T,) or (T, raters) float32, NaN where the item says null; one of no values is
+    missing.
 
     Raises DataError naming the item where a value does not fit its kind.
     """
@@ -59,6 +94,8 @@ def labels_of(item: Item, specs: dict[str, LabelSpec]) -> dict[str, Any]:
 def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if spec.kind == "trace" and isinstance(value, list):
+        return _trace(item, name, spec, value)
     if spec.kind == "class" and isinstance(value, str):
         return value
     if spec.kind == "scalar" and isinstance(value, (int, float)):
@@ -69,6 +106,19 @@ def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:
         if isinstance(value, list) and len(value) == len(spec.classes):
             return [math.nan if votes is None else votes for votes in value]
     raise DataError(f"{item['id']}: label {name} is {value!r}, which is no {spec.kind}")
+
+
+def _trace(item: Item, name: str, spec: LabelSpec, steps: list[Any]) -> np.ndarray | None:
+    """Raises DataError naming the item and the first step that is no value, or too few or many."""
+    for number, step in enumerate(steps):
+        where = f"{item['id']}: value {number} (from 0) of the trace {name}"
+        if spec.raters and (not isinstance(step, list) or len(step) != spec.raters):
+            raise DataError(f"{where} is {step!r}: a list of {spec.raters} is needed, one for each "
+                            "rater that the header names")  # fmt: skip
+        for value in step if spec.raters else [step]:
+            if value is not None and not _is_number(value):
+                raise DataError(f"{where} is {value!r}, neither a finite number nor null")
+    return np.array(steps, dtype=np.float32) if steps else None
 
 
 def meta_fields(items: Sequence[Item]) -> dict[str, list[Any]]:

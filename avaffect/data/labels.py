@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data import manifest
+from avaffect.data.items import described_labels, labels_of
+from avaffect.data.schema import LabelSpec
 from avaffect.data.store import Store
+from avaffect.data.traces import Traces, resample
 
 # One spelling in every corpus adapter.
 EMOTIONS = (
@@ -61,16 +64,21 @@ class ClassLabels:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a manifest says of utterances, by id; it stands over what their store says."""
+    """What a manifest says of utterances, by id; it stands over what their store says.
+
+    specs: the labels that its header describes.
+    """
 
     items: dict[str, manifest.Item]
+    specs: dict[str, LabelSpec] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path | None, stores: Sequence[Store] = ()) -> Annotations:
         """Those of a manifest; DataError where they name no utterance of the stores."""
         if path is None:
             return cls({})
-        found = cls({item["id"]: item for item in manifest.read(path, expect="corpus").items})
+        whole = manifest.read(path, expect="corpus")
+        found = cls({item["id"]: item for item in whole.items}, described_labels(whole))
         if stores and not any(i in found.items for store in stores for i in store.ids):
             example = next((i for store in stores for i in store.ids), "none")
             raise DataError(
@@ -106,10 +114,53 @@ class Annotations:
             if label in labels:
                 known = True
                 found[row] = labels[label]
+                if not isinstance(found[row], (str, type(None))):
+                    raise DataError(f"{identifier}: its annotation {label} is no class")
         if not known:
-            have = ", ".join(store.labels) or "none"
-            raise DataError(f"{store.path} has no label {label!r} (it has: {have})")
+            raise _no_label(store, label)
         return found
+
+    def traces(self, store: Store, label: str) -> Traces:
+        """A trace label of each utterance.
+
+        Where any utterance of the store is annotated, the rate is that of the annotations, and
+        the store's own traces are resampled to it. Raises DataError where neither knows the
+        label, or it is of another kind or of another number of raters.
+        """
+        own, over = store.labels.get(label), self.specs.get(label)
+        annotated = {
+            row: self.items[identifier]
+            for row, identifier in enumerate(store.ids)
+            if label in self.items.get(identifier, {}).get("labels", {})
+        }
+        if own is not None and own.kind != "trace":
+            raise DataError(f"{store.path}: label {label!r} is a {own.kind}, not a trace")
+        if annotated and (over is None or over.kind != "trace"):
+            raise DataError(f"the annotations do not describe {label!r} as a trace in their header")
+        spec = over if annotated else own
+        if spec is None:
+            raise _no_label(store, label)
+        if own is not None and own.raters != spec.raters:
+            raise DataError(
+                f"label {label!r} has {spec.raters} raters in the annotations, but {own.raters} in "
+                f"{store.path}"
+            )
+        values = []
+        for row in range(store.count):
+            found = None
+            if row in annotated:
+                found = labels_of(annotated[row], {label: spec})[label]
+            elif own is not None:
+                found = np.asarray(store.trace(label, row))
+                if own.rate_hz != spec.rate_hz:
+                    found = resample(found, own.rate_hz, spec.rate_hz)
+            values.append(np.empty((0, *spec.step_shape), np.float32) if found is None else found)
+        return Traces(spec.rate_hz, spec.raters, values)
+
+
+def _no_label(store: Store, label: str) -> DataError:
+    have = ", ".join(store.labels) or "none"
+    return DataError(f"{store.path} has no label {label!r} (it has: {have})")
 
 
 def class_labels(

@@ -5,7 +5,34 @@ Value k stands at k / rate seconds. NaN is a value that is not known.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Traces:
+    """A trace label of a store's utterances, in their order.
+
+    raters 0: values are (T,); else (T, raters). float32; no steps where the label is missing.
+    """
+
+    rate_hz: float
+    raters: int
+    values: list[np.ndarray]
+
+
+def mean_of_raters(values: np.ndarray) -> np.ndarray:
+    """(T, raters) or (T,) -> (T,) float32: the mean of the raters known at each time.
+
+    NaN where none is.
+    """
+    if values.ndim == 1:
+        return values.astype(np.float32)
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=1, dtype=np.float64)
+    count = known.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def resample(

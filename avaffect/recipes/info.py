@@ -62,7 +62,21 @@ def _label(store: Store, name: str) -> dict[str, Any]:
         valid = values[~np.isnan(values)]
         found["range"] = [float(valid.min()), float(valid.max())] if valid.size else None
         found["missing"] = int(np.isnan(values).sum())
+    elif spec.kind == "trace":
+        lengths = np.diff(store.trace_offsets(name))
+        found |= {"rate_hz": spec.rate_hz, "raters": spec.raters}
+        found["range"] = _range_of_trace(store, name)
+        found["hours"] = round(float(lengths.sum()) / spec.rate_hz / 3600, 4)
+        found["missing"] = int((lengths == 0).sum())
     return found
+
+
+def _range_of_trace(store: Store, name: str) -> list[float] | None:
+    known = (block[~np.isnan(block)] for block in store.trace_blocks(name))
+    ends = [(block.min(), block.max()) for block in known if block.size]
+    return (
+        [float(min(low for low, _ in ends)), float(max(high for _, high in ends))] if ends else None
+    )
 
 
 def _column(values: list[str] | np.ndarray) -> Any:
@@ -86,6 +100,7 @@ def _manifest(path: Path, artifact: Artifact) -> dict[str, Any]:
         "content": whole.content,
         "count": len(whole),
         "splits": dict(Counter(str(item.get("split")) for item in whole.items)),
+        "labels": whole.header.get("labels"),
     }
 
 

@@ -90,6 +90,9 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
             progress.warn("the preview is drawn while decoding: --force decodes again")
         return settings.output
     specs = label_specs(corpus)
+    # Decoding takes hours: what is wrong with a label is said before.
+    for item in items:
+        labels_of(item, specs)
     if settings.dry_run:
         sources = {name for item in items for name in _sources(settings, item)}
         absent = sum(not (corpus.folder / name).is_file() for name in sources)
