@@ -240,7 +240,7 @@ class TestBadInput:
     def test_labels_that_are_no_classes(self, chain: Path) -> None:
         encoder = ("a.h5", "--encoder", "fav.safetensors", "-o", "x.safetensors")
         found = invoke(chain, "train-projector", *encoder, "--label", "arousal", status=65).stderr
-        assert "'arousal' is a scalar" in found
+        assert "'arousal' is a trace" in found
         found = invoke(chain, "finetune", *encoder, "--label", "mood", status=65).stderr
         assert "has no label 'mood'" in found and "emotion" in found
         found = invoke(chain, "finetune", *encoder, "--classes", "boredom,fear", status=65).stderr

@@ -287,7 +287,9 @@ def settings(folder: Path, **changed) -> SynthSettings:
 
 def test_traces_lie_beside_the_videos_at_the_stated_rate(tmp_path):
     synth(settings(tmp_path / "A", trace_rate=10.0, longest=1.5))
-    for item in manifest.read(tmp_path / "made.jsonl").items:
+    made = manifest.read(tmp_path / "made.jsonl")
+    assert made.header["labels"]["valence"] == {"kind": "trace", "rate_hz": 10.0}
+    for item in made.items:
         assert item["media"] == f"video/{item['id']}.mp4"
         table = np.genfromtxt(tmp_path / "A" / item["traces"], delimiter=",", names=True)
         assert table.dtype.names == ("time", "arousal", "valence")
@@ -295,7 +297,8 @@ def test_traces_lie_beside_the_videos_at_the_stated_rate(tmp_path):
         assert len(table) == pytest.approx(10 * seconds, abs=1.3)
         np.testing.assert_allclose(np.diff(table["time"]), 0.1, atol=1e-6)
         for name in ("arousal", "valence"):
-            assert table[name].mean() == pytest.approx(item["labels"][name], abs=0.3)
+            np.testing.assert_allclose(item["labels"][name], table[name], atol=1e-9)
+            assert table[name].mean() == pytest.approx(item["labels"][f"{name}_mean"], abs=0.3)
 
 
 def seconds_of(path: Path) -> float:
@@ -307,7 +310,7 @@ def seconds_of(path: Path) -> float:
 def test_a_pool_keeps_its_traces_to_itself_and_names_its_mishaps(tmp_path):
     synth(settings(tmp_path / "B", domain="B", utterances=24, shortest=0.3, longest=0.3))
     items = manifest.read(tmp_path / "made.jsonl").items
-    assert not any("traces" in item for item in items)
+    assert not any("traces" in item or "arousal" in item["labels"] for item in items)
     assert not (tmp_path / "B" / "traces").exists()
     plan = corpus.plan(
         "B", 24, 0, speakers=2, emotions=("anger", "happiness", "neutral", "sadness"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed
 
@@ -23,6 +24,8 @@ MARKER = "synth.json"
 POOL_DOMAIN = "B"
 POOL_NEUTRAL = 0.7
 MOST_TRACES = 1000
+DIMENSIONS = ("arousal", "valence")
+DIGITS = 4
 
 
 def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
@@ -75,7 +78,9 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     label = "hidden_emotion" if is_pool else "emotion"
     labels: dict[str, dict] = {label: {"kind": "class", "classes": list(emotions)}}
     if not is_pool:
-        labels |= {name: {"kind": "scalar"} for name in ("arousal", "valence")}
+        trace = {"kind": "trace", "rate_hz": settings.trace_rate}
+        labels |= {name: trace for name in DIMENSIONS}
+        labels |= {f"{name}_mean": {"kind": "scalar"} for name in DIMENSIONS}
     header = manifest.new_header(
         "corpus",
         base=manifest.base_for(settings.output, settings.folder),
@@ -136,12 +141,12 @@ def _traces(settings: SynthSettings, utterance: Utterance) -> Path | None:
 
 
 def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
-    labels: dict[str, str | float] = {label: utterance.emotion}
-    if label == "emotion":
-        labels |= {
-            "arousal": round(utterance.arousal, 4),
-            "valence": round(utterance.valence, 4),
-        }
+    labels: dict[str, Any] = {label: utterance.emotion}
+    if _has_traces(settings):
+        trajectory = corpus.trajectory(utterance, settings.trace_rate)
+        for name, values in zip(DIMENSIONS, trajectory.T.tolist(), strict=True):
+            labels[name] = [round(value, DIGITS) for value in values]
+            labels[f"{name}_mean"] = round(getattr(utterance, name), DIGITS)
     item = {
         "id": utterance.id,
         "media": _media(settings, utterance).as_posix(),

@@ -20,8 +20,8 @@ class SynthSettings(Seeded):
     differ between domains.
 
     Writes FOLDER/video/*.mp4 (with --modality audio FOLDER/wav/*.wav), in A and U arousal and
-    valence over time as FOLDER/traces/*.csv, then the manifest on standard output or to
-    --output."""
+    valence over time as FOLDER/traces/*.csv, then the manifest, which bears them too, on standard
+    output or to --output."""
 
     folder: Path = argument("Folder for the recordings.", metavar="FOLDER")
     domain: str = option("A", "Which corpus.", "--domain", choices=DOMAINS)
