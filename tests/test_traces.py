@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avaffect.core.errors import UsageError
-from avaffect.data.traces import resample
+from avaffect.data.traces import at_times, resample
 from avaffect.recipes.fractions import check_fraction, chosen_share
 
 
@@ -36,6 +36,24 @@ def test_what_is_unknown_stays_so():
     assert np.isnan(resample(values, 1.0, 1.5, count=9)[6:]).all()
     with pytest.raises(ValueError, match="above 0"):
         resample(values, 0.0, 1.0)
+
+
+def test_values_at_other_times():
+    times, values = np.array([1.0, 1.1, 1.3]), np.array([0.3, 0.3, 0.7])
+    asked = np.array([0.85, 0.91, 1.0, 1.1 + 1e-9, 1.15, 1.2, 1.3, 1.4, 1.46])
+    # Steps are 0.15 s at the median: the ends hold for less than one.
+    expected = [np.nan, 0.3, 0.3, 0.3, 0.4, 0.5, 0.7, 0.7, np.nan]
+    np.testing.assert_allclose(at_times(times, values, asked), expected, atol=1e-8)
+    # A constant stays one, to the last digit.
+    flat = at_times(times, np.full(3, 0.1), np.linspace(0.9, 1.4, 77))
+    assert set(flat.tolist()) == {0.1}
+    # What is unknown touches its neighbours' intervals, not the neighbours.
+    gap = at_times(times, np.array([0.3, np.nan, 0.7]), np.array([1.0, 1.05, 1.2, 1.3]))
+    np.testing.assert_array_equal(gap, [0.3, np.nan, np.nan, 0.7])
+    one = at_times(times[:1], values[:1], np.array([0.99, 1.0]))
+    np.testing.assert_array_equal(one, [np.nan, 0.3])
+    two = at_times(times, np.stack([values, -values], axis=1), asked[4:6])
+    np.testing.assert_allclose(two, [[0.4, -0.4], [0.5, -0.5]])
 
 
 def test_shares_are_nested_and_ignore_order():

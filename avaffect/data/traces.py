@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Nearer than this share of a step, two times are one.
+SAME_TIME = 1e-6
+
 
 @dataclass(frozen=True)
 class Traces:
@@ -41,7 +44,7 @@ def resample(
     """values (T, ...) at rate_hz -> (count, ...) float32 at new_rate_hz, by time stamps.
 
     Linear between neighbours; NaN where a neighbour with any weight is NaN and past the last value
-    (half a step of grace: a trace of T values lasts T / rate_hz). Without a count, as many values
+    (which holds for a step: a trace of T values lasts T / rate_hz). Without a count, as many values
     as the trace lasts. Raises ValueError for a rate that is not above 0.
     """
     if not (rate_hz > 0 and new_rate_hz > 0):
@@ -53,19 +56,34 @@ def resample(
         found = np.full((count, *values.shape[1:]), np.nan, dtype=np.float32)
         found[:steps] = values[:count]
         return found
-    place = np.arange(count) * (rate_hz / new_rate_hz)
     if steps == 0:
         return np.full((count, *values.shape[1:]), np.nan, dtype=np.float32)
-    # The last value holds until the next would come.
-    beyond = place >= steps
-    place = np.minimum(place, steps - 1)
-    low = np.floor(place + 1e-9).astype(np.int64)
-    weight = np.clip(place - low, 0, 1)
-    weight[weight < 1e-9] = 0.0
-    high = np.minimum(low + 1, steps - 1)
-    weight = weight.reshape(-1, *[1] * (values.ndim - 1))
-    # 0 * NaN is NaN: a neighbour without weight must not count.
-    upper = np.where(weight > 0, values[high], 0.0)
-    found = values[low] * (1 - weight) + upper * weight
-    found[beyond] = np.nan
-    return found.astype(np.float32)
+    times, new_times = np.arange(steps) / rate_hz, np.arange(count) / new_rate_hz
+    return at_times(times, values, new_times, 1 / rate_hz).astype(np.float32)
+
+
+def at_times(
+    times: np.ndarray, values: np.ndarray, new_times: np.ndarray, step_s: float | None = None
+) -> np.ndarray:
+    """values (T, ...) known at times (T,) seconds -> (N, ...) float64 at new_times (N,).
+
+    times rise, T is 1 or more. Linear between neighbours; NaN where a neighbour with any weight is
+    NaN. The first and the last value hold for less than a step beyond, where NaN begins; step_s: how
+    long a step is, by default the median of those in `times`.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    if step_s is None:
+        step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    low = np.clip(np.searchsorted(times, new_times, side="right") - 1, 0, max(len(times) - 2, 0))
+    high = np.minimum(low + 1, len(times) - 1)
+    gap = np.where(high > low, times[high] - times[low], 1.0)
+    weight = np.clip((new_times - times[low]) / gap, 0, 1)
+    weight[high == low] = 0.0
+    weight = weight.reshape(-1, *[1] * (known.ndim - 1))
+    # Times are rounded, and 0 * NaN is NaN: a neighbour without weight must not count.
+    found = known[low] + (known[high] - known[low]) * weight
+    found = np.where(weight < SAME_TIME, known[low], found)
+    found = np.where(weight > 1 - SAME_TIME, known[high], found)
+    grace = step_s * (1 - SAME_TIME)
+    found[(new_times < times[0] - grace) | (new_times > times[-1] + grace)] = np.nan
+    return found
