@@ -68,8 +68,8 @@ def at_times(
     """values (T, ...) known at times (T,) seconds -> (N, ...) float64 at new_times (N,).
 
     times rise, T is 1 or more. Linear between neighbours; NaN where a neighbour with any weight is
-    NaN. The first and the last value hold for less than a step beyond, where NaN begins; step_s: how
-    long a step is, by default the median of those in `times`.
+    NaN. The first and the last value hold for less than a step, where NaN begins. step_s: how long
+    a step is, by default the median of those in `times`.
     """
     known = np.asarray(values, dtype=np.float64)
     if step_s is None:
