@@ -34,6 +34,7 @@ LIBRARIES = {
     "av": {"data"},
     "cv2": {"data"},
     "torchaudio": {"signal"},
+    "opensmile": {"signal"},
     "torch": {"signal", "models", "objectives", "training", "retrieval", "recipes"},
     "lightning_fabric": {"training", "recipes"},
     "pytorch_metric_learning": {"objectives"},

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.core.shards import parse_shard
@@ -20,28 +20,33 @@ from avaffect.data.embeddings import EMBEDDING
 from avaffect.data.labels import Annotations
 from avaffect.data.schema import PooledSpec, StreamSpec
 from avaffect.data.store import Store
-from avaffect.data.writer import StoreWriter, store_writer
+from avaffect.data.writer import store_writer
 from avaffect.models.heads import Projector
 from avaffect.recipes import common, extraction
+from avaffect.recipes.carrying import Carried
 from avaffect.recipes.extraction import Extractor
+from avaffect.recipes.front_ends import FRONT_ENDS
 from avaffect.recipes.modality import chosen_streams, leave_out_words
 from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
 
 POOLED = "mean"
+# Of a front-end that describes an utterance as a whole.
+FUNCTIONALS = "functionals"
 
 
 @dataclass
 class _Plan:
     """What is written for each utterance: `rows(dataset)` yields its index and arrays, and notes in
-    `empty` the ids of those that give no frame."""
+    `empty` the ids of those that give no frame, in `not_finite` of those that gave no numbers."""
 
     rows: Callable[[Dataset], Iterator[tuple[int, dict[str, Any]]]]
     reads: tuple[str, ...]
     empty: list[str]
     streams: dict[str, StreamSpec] = field(default_factory=dict)
     pooled: dict[str, PooledSpec] = field(default_factory=dict)
+    not_finite: list[str] = field(default_factory=list)
 
 
 def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
@@ -50,8 +55,8 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     Raises DataError where the store lacks a stream that the model reads.
     """
     store = Store(settings.media)
-    named = settings.model in extraction.FRONT_ENDS
-    path = None if named else Path(settings.model)
+    named = settings.model in FRONT_ENDS
+    path = None if named else _checkpoint_path(settings.model)
     inputs = [*common.store_inputs("media", [store]), *common.file_inputs("model", [path])]
     made = common.record("extract", settings, inputs)
     if named:
@@ -66,52 +71,40 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     with store_writer(
         settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
     ) as writer:
-        copy = _Labels(store)
+        carried = Carried(store)
         for index, values in plan.rows(dataset):
-            copy.add(writer, rows[index], values)
+            carried.add(writer, rows[index], values)
     progress.finish()
-    if plan.empty:
-        means = ", and nothing but zeros as their mean" if plan.pooled else ""
-        progress.warn(
-            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}{means}: "
-            f"{common.some_of(plan.empty)}"
-        )
+    _warn(plan, progress)
     of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
     progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
 
 
-class _Labels:
-    """What a store says of its utterances, to be said again in what is made of it."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.labels = {n: store.label(n) for n, s in store.labels.items() if s.kind != "trace"}
-
-    def add(self, writer: StoreWriter, row: int, values: dict[str, Any]) -> None:
-        writer.add(
-            self.store.ids[row],
-            labels={name: self._label(name, row) for name in self.store.labels},
-            meta={name: _plain(column[row]) for name, column in self.store.meta.items()},
-            **values,
+def _warn(plan: _Plan, progress: Progress) -> None:
+    if plan.empty:
+        zeros = "".join(f", and nothing but zeros as their {name}" for name in plan.pooled)
+        progress.warn(
+            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}{zeros}: "
+            f"{common.some_of(plan.empty)}"
+        )
+    if plan.not_finite:
+        progress.warn(
+            f"the model gave values that are no numbers (NaN or infinite) for "
+            f"{len(plan.not_finite)} utterances; 0 stands in their place: "
+            f"{common.some_of(plan.not_finite)}"
         )
 
-    def _label(self, name: str, row: int) -> Any:
-        spec = self.store.labels[name]
-        if spec.kind == "trace":
-            return self.store.trace(name, row)
-        value = self.labels[name][row]
-        if spec.kind == "class":
-            return spec.classes[value] if value >= 0 else None
-        return value
 
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def _checkpoint_path(model: str) -> Path:
+    path = Path(model)
+    if not path.exists():
+        raise DataError(f"{model}: no such file; front-ends are {', '.join(FRONT_ENDS)}")
+    return path
 
 
 def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     device = resolve_device(settings.device)
-    if settings.model in extraction.FRONT_ENDS:
+    if settings.model in FRONT_ENDS:
         if settings.modality not in (None, "audio"):
             raise UsageError(f"--modality {settings.modality}: {settings.model} describes sound")
         return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
@@ -135,8 +128,8 @@ def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     if kind == "projector":
         return _embeddings(settings, path, store, device, progress)
     raise UsageError(
-        f"--model {path}: extract applies encoders, quantisers and projectors, or mfcc or logmel; "
-        f"this is a {kind or 'file of another kind'}"
+        f"--model {path}: extract applies encoders, quantisers and projectors, or a front-end "
+        f"({', '.join(FRONT_ENDS)}); this is a {kind or 'file of another kind'}"
     )
 
 
@@ -144,6 +137,9 @@ def _features(
     settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
 ) -> _Plan:
     empty: list[str] = []
+    not_finite: list[str] = []
+    pooled = POOLED if extractor.over_time else FUNCTIONALS
+    with_frames = extractor.over_time and not settings.pooled_only
     spec = StreamSpec(
         "features", "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made
     )
@@ -156,9 +152,12 @@ def _features(
         ):  # fmt: skip
             if not len(values):
                 empty.append(dataset.ids[index])
+            if not np.isfinite(values).all():
+                not_finite.append(dataset.ids[index])
+                values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
             mean = values.mean(axis=0) if len(values) else np.zeros(extractor.dim)
-            found: dict[str, Any] = {"pooled": {POOLED: mean}}
-            if not settings.pooled_only:
+            found: dict[str, Any] = {"pooled": {pooled: mean}}
+            if with_frames:
                 found["streams"] = {"features": values}
             yield index, found
 
@@ -166,8 +165,9 @@ def _features(
         rows,
         extractor.streams,
         empty,
-        {} if settings.pooled_only else {"features": spec},
-        {POOLED: PooledSpec(extractor.dim, extractor.made)},
+        {"features": spec} if with_frames else {},
+        {pooled: PooledSpec(extractor.dim, extractor.made)},
+        not_finite,
     )
 
 

@@ -14,20 +14,19 @@ from torch import Tensor
 from avaffect.core.batch import Batch
 from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError, UsageError
-from avaffect.core.progress import Progress
+from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
 from avaffect.data.store import Store
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.recipes import encoders
+from avaffect.recipes import encoders, front_ends
 from avaffect.recipes.modality import chosen_streams
 from avaffect.signal import features
 from avaffect.training import checkpoint
 from avaffect.training.device import mixed_precision, to_device
 
-FRONT_ENDS = ("mfcc", "logmel")
 # Batches that are computed together before their utterances are passed on in order.
 WINDOW_BATCHES = 16
 
@@ -36,7 +35,8 @@ WINDOW_BATCHES = 16
 class Extractor:
     """Frames of a batch by one model: `frames(batch) -> Frames` (B, T, dim).
 
-    made: JSON-able words on the model, for the stream's attributes.
+    made: JSON-able words on the model, for the stream's attributes. over_time: False where the one
+    frame of an utterance describes the whole of it.
     """
 
     frames: Callable[[Batch], Frames]
@@ -44,6 +44,7 @@ class Extractor:
     rate_hz: float
     dim: int
     made: dict[str, Any] = field(default_factory=dict)
+    over_time: bool = True
 
 
 def encoder_extractor(
@@ -74,24 +75,11 @@ def wrap_encoder(
 
 
 def front_end_extractor(name: str) -> Extractor:
-    """A named front-end: mfcc (39 at 100 Hz) or logmel (80 at 100 Hz)."""
-    if name not in FRONT_ENDS:
-        raise UsageError(f"unknown front-end {name!r}; known: {', '.join(FRONT_ENDS)}")
-    compute = {"mfcc": features.mfcc, "logmel": features.log_mel}[name]
-
-    def frames(batch: Batch) -> Frames:
-        # One by one: deltas and edges belong to an utterance, not to its padding. In single
-        # precision whatever was asked for: it is no model whose speed counts.
-        with torch.autocast(batch.waveform.device.type, enabled=False):
-            found = [
-                compute(wave[:length])
-                for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
-            ]
-        lengths = torch.tensor([len(values) for values in found], device=batch.waveform.device)
-        return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)
-
-    dim = {"mfcc": 39, "logmel": 80}[name]
-    return Extractor(frames, ("waveform",), features.FEATURE_RATE_HZ, dim, {"front_end": name})
+    """A named front-end (see `front_ends`), at 100 Hz where it has frames."""
+    chosen = front_ends.named(name)
+    made = {"front_end": name, **chosen.origin()}
+    rate_hz = features.FEATURE_RATE_HZ
+    return Extractor(chosen.frames, ("waveform",), rate_hz, chosen.dim, made, chosen.over_time)
 
 
 def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store]) -> Extractor:
@@ -187,3 +175,18 @@ def pooled_means(
     ):  # fmt: skip
         found[index] = row
     return found
+
+
+def statistics(
+    extractor: Extractor, dataset: Dataset, device: torch.device, batch_seconds: float = 80.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (dim,) float32 over all frames of the dataset."""
+    count, total = 0, np.zeros(extractor.dim)
+    squares = np.zeros(extractor.dim)
+    for _, values in compute(extractor, dataset, device, SILENT, batch_seconds=batch_seconds):
+        count += len(values)
+        total += values.sum(axis=0, dtype=np.float64)
+        squares += np.square(values, dtype=np.float64).sum(axis=0)
+    mean = total / max(count, 1)
+    variance = np.maximum(squares / max(count, 1) - np.square(mean), 0.0)
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)

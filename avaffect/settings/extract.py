@@ -12,14 +12,16 @@ from avaffect.settings.training import PRECISIONS
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings(Modal, Computing):
     """An encoder gives features and their mean over time, a quantiser units, a projector
-    embeddings, a named front-end (mfcc, logmel) its descriptors. Labels and all that is known of
-    the utterances go along."""
+    embeddings, a named front-end its descriptors: mfcc, logmel; and of openSMILE, an optional
+    extra, compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (a vector).
+    Labels and all that is known of the utterances go along."""
 
     media: Path = argument("A media store.", metavar="MEDIA.h5")
     output: Path = option(MISSING, "The store to write.", "-o", "--output", role="output")
     model: str = option(
-        MISSING, "A checkpoint, or mfcc or logmel.", "--model", role="input", metavar="MODEL"
-    )
+        MISSING, "A checkpoint, or the name of a front-end.", "--model", role="input",
+        metavar="MODEL",
+    )  # fmt: skip
     layer: int | None = option(
         None, "Layer of an encoder, from 1, without its final normalisation.", "--layer"
     )

@@ -1,0 +1,88 @@
+"""openSMILE's descriptors of speech (Eyben, Wöllmer, Schuller 2010), where its package is there.
+
+It is an optional extra with a licence of its own: imported here alone, and only when descriptors
+are asked for. An utterance is described by itself, so that nothing else changes its descriptors;
+one shorter than WINDOW samples has none. Digital silence gives finite numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avaffect.core.errors import UsageError
+from avaffect.signal.audio import SAMPLE_RATE
+from avaffect.signal.features import unit_scale
+
+# The longest window of both sets, 60 ms: below it openSMILE gives nothing but NaN.
+WINDOW = 960
+_LARGEST = 1.0 - 2.0**-15
+
+
+@dataclass(frozen=True)
+class DescriptorSet:
+    """A feature set of openSMILE, the level (or levels, side by side) that is read, its columns.
+
+    over_time: frames at 100 Hz, 2 + (S - 960) // 160 of S samples; else one row for the utterance.
+    """
+
+    feature_set: str
+    level: str
+    columns: int
+    over_time: bool
+
+
+# ComParE_2016 (Schuller et al. 2016): 65 low-level descriptors and their deltas, 6373 functionals
+# of them. eGeMAPSv02 (Eyben et al. 2016): 25 and 88.
+SETS = {
+    "compare-lld": DescriptorSet("ComParE_2016", "lld;lld_de", 130, over_time=True),
+    "egemaps": DescriptorSet("eGeMAPSv02", "lld", 25, over_time=True),
+    "compare-functionals": DescriptorSet("ComParE_2016", "func", 6373, over_time=False),
+    "egemaps-functionals": DescriptorSet("eGeMAPSv02", "func", 88, over_time=False),
+}
+
+
+def descriptors(waveform: Tensor, name: str) -> Tensor:
+    """(S,) samples at 16 kHz, int16 or full scale at 1.0 -> (T, columns) of `SETS[name]`, float32.
+
+    T is 1 for functionals, 0 below 960 samples. Raises UsageError without the package.
+    """
+    chosen = SETS[name]
+    if len(waveform) < WINDOW:
+        return torch.zeros(0, chosen.columns, device=waveform.device)
+    # openSMILE hears 16 bits: full scale itself would turn its sign.
+    samples = unit_scale(waveform).clamp(-1.0, _LARGEST).cpu().numpy()
+    values = _smile(name).process_signal(samples, SAMPLE_RATE).to_numpy(dtype=np.float32)
+    return torch.from_numpy(values.copy()).to(waveform.device)
+
+
+def column_names(name: str) -> list[str]:
+    """What openSMILE calls the columns. Raises UsageError without the package."""
+    return [str(column) for column in _smile(name).column_names]
+
+
+def package_version() -> str:
+    """The version of openSMILE's package. Raises UsageError without it."""
+    return str(_package().__version__)
+
+
+def _package() -> Any:
+    try:
+        import opensmile
+    except ImportError as error:
+        raise UsageError(
+            "this front-end needs openSMILE: pip install 'avaffect[opensmile]' (for research; "
+            "commercial use needs a licence from audEERING)"
+        ) from error
+    return opensmile
+
+
+@lru_cache
+def _smile(name: str) -> Any:
+    package, chosen = _package(), SETS[name]
+    return package.Smile(package.FeatureSet[chosen.feature_set], chosen.level)
