@@ -19,6 +19,15 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), spread
 
 
+def mean_defined(values: Sequence[float | None]) -> float | None:
+    """The mean of what is defined, None where nothing is; of equal values the value itself, so
+    that a count stays one."""
+    known = [value for value in values if value is not None]
+    if len(set(known)) < 2:
+        return known[0] if known else None
+    return sum(known) / len(known)
+
+
 @dataclass(frozen=True)
 class PairedTest:
     """difference: mean of first - second; t with `degrees` of freedom; p two-sided."""

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import numpy as np
 
-from avaffect.core.atomic import write_text
-from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import classification
 from avaffect.evaluation.classification import SCORES
-from avaffect.evaluation.statistics import mean_and_std
+from avaffect.evaluation.statistics import mean_and_std, mean_defined
 from avaffect.recipes import common, gold_labels
 from avaffect.recipes.eval_retrieval import score_retrieval
 from avaffect.recipes.gold_labels import Gold
+from avaffect.recipes.reports import Report, write_reports
 from avaffect.settings.eval_class import EvalClassSettings
-
-Report = dict[str, Any]
 
 ONE_TABLE = ("runs", "per_class", "confusion")
 
@@ -46,34 +43,13 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
         raise UsageError("predictions and retrievals have different scores: give them one by one")
     if settings.runs and kinds == {"retrieval"}:
         raise UsageError("--runs goes with predictions; a retrieval has no runs")
-    if settings.output is not None:
-        _write(settings, reports, progress)
-    elif settings.dry_run:
-        progress.say(f"would print the scores of {len(reports)} files")
+    write_reports(settings, reports, progress)
     return reports
 
 
 def _inputs(found: Manifest, settings: EvalClassSettings) -> list[common.Input]:
     given = [] if found.path is None else [(found.content, found.path, found.content_id)]
     return [*given, *common.file_inputs("gold", settings.gold)]
-
-
-def _write(settings: EvalClassSettings, reports: list[Report], progress: Progress) -> None:
-    """A report is made in no time: whether it is current shows once it is there."""
-    output = settings.output
-    text = "".join(json.dumps(report, ensure_ascii=False) + "\n" for report in reports)
-    if output.is_file() and output.read_text(encoding="utf-8", errors="replace") == text:
-        os.utime(output)
-        progress.say(f"{output} is up to date")
-    elif output.exists() and not settings.force:
-        raise OutputExistsError(
-            f"{output} exists and holds something else; name another output, or overwrite it with "
-            "--force"
-        )
-    elif settings.dry_run:
-        progress.say(f"would write the scores of {len(reports)} files into {output}")
-    else:
-        write_text(output, text)
 
 
 def _score_predictions(
@@ -195,7 +171,7 @@ def _over_runs(runs: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]
         **{score: mean for score, (mean, _) in spread.items()},
         "per_class": {
             name: {
-                key: _mean_defined([run["per_class"][name][key] for run in runs])
+                key: mean_defined([run["per_class"][name][key] for run in runs])
                 for key in runs[0]["per_class"][name]
             }
             for name in classes
@@ -203,11 +179,3 @@ def _over_runs(runs: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]
         "confusion": {"classes": classes, "matrix": matrix.tolist()},
         "std": {score: classification.defined(std) for score, (_, std) in spread.items()},
     }
-
-
-def _mean_defined(values: list[float | None]) -> float | None:
-    """The mean of what is defined; of equal values, such as supports, the value itself."""
-    known = [value for value in values if value is not None]
-    if len(set(known)) < 2:
-        return known[0] if known else None
-    return sum(known) / len(known)
