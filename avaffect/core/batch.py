@@ -24,7 +24,8 @@ class Batch:
               lies past the length is nobody's concern)
     present   name -> (B,) bool, False where the modality is missing
     rates     name -> steps per second of that stream
-    labels    name -> (B,) int64 classes (-1 missing), float32 scalars, or (B, C) distributions
+    labels    name -> (B,) int64 classes (-1 missing), float32 scalars, (B, C) distributions,
+              or (B, T) float32 traces, NaN where unknown
     domain    (B,) int64, 0 = labelled source (A), 1 = pool (B); None outside adaptation
     """
 

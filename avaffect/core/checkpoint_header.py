@@ -23,8 +23,8 @@ LARGEST_HEADER = 100_000_000
 
 # What a checkpoint is; provenance, metrics and lineage say where it came from.
 SEMANTIC_KEYS = (
-    "format", "kind", "model", "encoder", "mode", "labels", "classes", "preprocessing",
-    "normalisation", "pretext", "prediction",
+    "format", "kind", "model", "encoder", "mode", "labels", "traces", "classes",
+    "preprocessing", "normalisation", "pretext", "prediction",
 )  # fmt: skip
 
 Header = dict[str, Any]

@@ -6,7 +6,7 @@ Segments and crops in time only; random views are the objectives' business.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from avaffect.core import seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.data.store import Store
+from avaffect.data.traces import Traces
 
 # Crops start on this grid, on which steps of 16 kHz, 100, 50 and 25 Hz all fall.
 CROP_GRID_S = 0.04
@@ -34,6 +35,7 @@ class Dataset:
     """N utterances whose streams may lie in different stores (media here, units there).
 
     ids: N texts, unique; columns: stream name -> Column; labels: name -> (N,) or (N, C) arrays;
+    traces: name -> labels over time, one rater's, cropped like the streams;
     crop_s: longer utterances are cropped, at a place drawn from (seed, epoch, id); None: whole.
     """
 
@@ -42,6 +44,7 @@ class Dataset:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     crop_s: float | None = None
     seed: int = 0
+    traces: dict[str, Traces] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,30 +77,36 @@ class Dataset:
             spec = column.stores[0].streams[stream]
             return np.zeros((0, *spec.shape), dtype=spec.dtype)
         values = column.stores[column.store_of[index]].read(stream, column.row_of[index])
+        return self._cropped(values, column.rate_hz, start_s)
+
+    def _cropped(self, values: np.ndarray, rate_hz: float, start_s: float) -> np.ndarray:
         if self.crop_s is None:
             return values
-        start = round(start_s * column.rate_hz)
-        return values[start : start + round(self.crop_s * column.rate_hz)]
+        start = round(start_s * rate_hz)
+        return values[start : start + round(self.crop_s * rate_hz)]
 
     def batch(self, indices: np.ndarray | Sequence[int], epoch: int = 0) -> Batch:
-        """The utterances of `indices`, each stream padded with zeros to its longest."""
+        """The utterances of `indices`, each stream padded with zeros, each trace with NaN, to its
+        longest."""
         indices = np.asarray(indices)
         starts = [self._crop_start(int(index), epoch) for index in indices]
         batch = Batch(ids=[self.ids[index] for index in indices])
         for name, column in self.columns.items():
             pieces = [self.read(name, int(i), s) for i, s in zip(indices, starts)]
             lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-            padded = np.zeros(
-                (len(pieces), int(lengths.max(initial=0)), *pieces[0].shape[1:]),
-                dtype=pieces[0].dtype,
-            )
-            for row, piece in enumerate(pieces):
-                padded[row, : len(piece)] = piece
-            batch.streams[name] = padded
+            batch.streams[name] = _stack(pieces, 0)
             batch.lengths[name] = lengths
             batch.present[name] = lengths > 0
             batch.rates[name] = column.rate_hz
         batch.labels = {name: values[indices] for name, values in self.labels.items()}
+        for name, traces in self.traces.items():
+            batch.labels[name] = _stack(
+                [
+                    self._cropped(traces.values[index], traces.rate_hz, start)
+                    for index, start in zip(indices, starts)
+                ],
+                np.nan,
+            )
         return batch
 
     def subset(self, indices: np.ndarray) -> Dataset:
@@ -111,6 +120,10 @@ class Dataset:
             labels={name: values[indices] for name, values in self.labels.items()},
             crop_s=self.crop_s,
             seed=self.seed,
+            traces={
+                name: replace(traces, values=[traces.values[index] for index in indices])
+                for name, traces in self.traces.items()
+            },
         )
 
     def _crop_start(self, index: int, epoch: int) -> float:
@@ -126,6 +139,18 @@ class Dataset:
         if not hasattr(self, "_durations"):
             self._durations = self.durations()
         return self._durations
+
+
+def _stack(pieces: Sequence[np.ndarray], padding: float) -> np.ndarray:
+    """Arrays (T, ...) of one kind as one (B, longest, ...), padded at the end."""
+    longest = max((len(piece) for piece in pieces), default=0)
+    shape = (len(pieces), longest, *pieces[0].shape[1:])
+    stacked = np.zeros(shape, dtype=pieces[0].dtype)
+    if padding:
+        stacked[:] = padding
+    for row, piece in enumerate(pieces):
+        stacked[row, : len(piece)] = piece
+    return stacked
 
 
 def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Column:

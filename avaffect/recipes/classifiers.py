@@ -1,41 +1,66 @@
-"""Classifiers applied: shared by finetune and predict."""
+"""Heads on an encoder, applied: shared by finetune and predict."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from avaffect.core.batch import Batch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import Dataset
-from avaffect.evaluation import classification
-from avaffect.models.encoder import Encoder
+from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.heads import Head
+from avaffect.models.recurrent_head import RecurrentHead
 from avaffect.recipes import extraction
+from avaffect.recipes.extraction import Extractor
+
+Heads = Sequence[Head | RecurrentHead]
 
 
-def encoder_logits(
+def utterance_scores(
     encoder: Encoder,
-    head: Head,
+    heads: Heads,
     dataset: Dataset,
     device: torch.device,
     batch_seconds: float,
     progress: Progress = SILENT,
 ) -> np.ndarray:
-    """(N, classes) scores before the softmax of whole, uncropped utterances."""
+    """(N, heads, outputs) of whole, uncropped utterances, in one pass of the encoder."""
     extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
-    pooled = extraction.pooled_means(extractor, dataset, device, progress, batch_seconds)
-    with torch.inference_mode():
-        return head(torch.from_numpy(pooled).to(device)).cpu().numpy()
 
+    def scores(frames: Frames) -> torch.Tensor:
+        return torch.stack([head.utterance(frames) for head in heads], dim=1)
 
-def scores(targets: np.ndarray, logits: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:
-    """accuracy and ua of the highest logit, (N,) targets and (N, classes) logits."""
-    matrix = classification.confusion_matrix(
-        [classes[index] for index in targets],
-        [classes[index] for index in logits.argmax(axis=1)],
-        classes,
+    rows = extraction.compute(
+        extractor, dataset, device, progress, batch_seconds=batch_seconds, reduce=scores
     )
-    return {
-        "accuracy": classification.accuracy(matrix),
-        "ua": classification.unweighted_accuracy(matrix),
-    }
+    return np.stack([row for _, row in rows])
+
+
+def traces(
+    encoder: Encoder,
+    heads: Heads,
+    dataset: Dataset,
+    device: torch.device,
+    batch_seconds: float,
+    progress: Progress = SILENT,
+) -> list[np.ndarray]:
+    """N arrays (T, heads, outputs) of whole, uncropped utterances, in one pass of the encoder."""
+
+    def frames(batch: Batch) -> Frames:
+        seen = encoder(batch)
+        found = [head.over_time(seen) for head in heads]
+        return Frames(torch.cat([f.values for f in found], dim=2), found[0].lengths)
+
+    extractor = Extractor(frames, tuple(dataset.columns), encoder.rate_hz, len(heads))
+    rows = extraction.compute(
+        extractor, dataset, device, progress, batch_seconds=batch_seconds
+    )  # fmt: skip
+    return [row.reshape(len(row), len(heads), -1) for _, row in rows]
+
+
+def steps_per_second(encoder: Encoder, head: Head | RecurrentHead) -> float:
+    """The rate of a head's steps over time."""
+    return encoder.rate_hz / getattr(head.configuration, "frames_per_step", 1)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import of_role
+from avaffect.data import artifacts
+from avaffect.data.dataset import held_streams
+from avaffect.data.store import Store
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
+from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.models.heads import PredictionHead, PredictionHeadConfiguration
 from avaffect.objectives.masked_prediction import Masking
 from avaffect.training import checkpoint
@@ -26,6 +33,40 @@ def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
     header, tensors = checkpoint.load(path, expect="encoder")
     encoder = checkpoint.build(header["model"], tensors, path)
     return encoder.to(device).eval(), header
+
+
+def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder, Header]:
+    """The features that stores hold, in the place of an encoder, and what a header says of them.
+
+    Raises DataError where there are none, or two stores hold those of different models.
+    """
+    held_streams(stores, GivenFeatures.streams)
+    holders = [store for store in stores if "features" in store.streams]
+    made = [store.streams["features"].made for store in holders]
+    for store, words in zip(holders, made):
+        if words != made[0]:
+            raise DataError(f"{holders[0].path} and {store.path} hold features of different models")
+    spec = holders[0].streams["features"]
+    encoder = GivenFeatures(GivenFeaturesConfiguration(int(np.prod(spec.shape)), spec.rate_hz))
+    return encoder.eval(), {
+        "model": registry.describe(encoder),
+        "preprocessing": {"rate_hz": spec.rate_hz, "features": made[0]},
+        "labelled_speakers": _speakers_behind(holders, progress),
+    }
+
+
+def _speakers_behind(stores: Sequence[Store], progress: Progress) -> list[str]:
+    """Whose labels the models that made these stores have seen."""
+    found: set[str] = set()
+    for store in stores:
+        for parent in of_role(store.provenance, "model"):
+            try:
+                path = artifacts.locate_parent(parent, store.path)
+            except DataError as error:
+                progress.warn(f"whose labels the model behind {store.path} has seen: {error}")
+                continue
+            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
+    return sorted(found)
 
 
 def new_head(encoder: Encoder, units: int) -> PredictionHead:

@@ -1,4 +1,4 @@
-"""`finetune`: a classifier on an encoder, in one run or several."""
+"""`finetune`: a head on an encoder, in one run or several."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from avaffect.core import seeds
 from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.standardisation import Standardisation
-from avaffect.objectives.classification import Classification
+from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.pooling import POOLED
-from avaffect.recipes import classifiers, common, encoders, extraction, training
-from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
+from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.downstream import AnyHead, ClassTask, Task, task_of
+from avaffect.recipes.fractions import check_fraction
+from avaffect.recipes.labelled import Utterances
 from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import Batches, Run, train
 
-DEFAULT_EPOCHS = {"fine-tuned": 5, "scratch": 50, "frozen": 50}
+DEFAULT_EPOCHS = {
+    ("linear", "fine-tuned"): 5, ("linear", "scratch"): 50, ("linear", "frozen"): 50,
+    ("bgru", "fine-tuned"): 5, ("bgru", "scratch"): 100, ("bgru", "frozen"): 100,
+}  # fmt: skip
+DEFAULT_RATES = {"linear": 1e-3, "bgru": 1e-4}
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,23 +63,22 @@ class _Division:
 
 @dataclass
 class _Material:
-    """What all runs share. pooled: (N, D) where the encoder is frozen."""
+    """What all runs share. encoder: the frozen one, or features that are given; None where each
+    run trains its own. pooled: (N, D) where a dense head reads the means of a frozen encoder."""
 
-    utterances: LabelledUtterances
+    task: Task
     dataset: Dataset
     header: Header
+    encoder: Encoder | None
     pooled: np.ndarray | None
 
 
 def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     """Train every run and write the classifier.
 
-    Raises DataError where a test speaker's labels were seen before, or one class is left.
+    Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
     """
-    if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=DEFAULT_EPOCHS[settings.mode])
-    if settings.runs < 1 or (settings.folds is not None and settings.folds < 3):
-        raise UsageError("--runs is at least 1 and --folds at least 3: test, development, train")
+    settings = _completed(settings)
     stores = common.open_stores(settings.media)
     made = common.record(
         "finetune",
@@ -86,22 +91,25 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     )
     if training.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
-    utterances = labelled_utterances(stores, settings, progress)
+    task = task_of(stores, settings, progress)
+    settings = _with_selection(settings, task)
     fabric = make_fabric(settings.device, settings.precision)
-    encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
+    if settings.encoder is None:
+        encoder, header = encoders.given_features(stores, progress)
+    else:
+        encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
     streams = chosen_streams(encoder, settings.modality, stores)
-    utterances = those_with_frames(encoder, stores, utterances, streams, progress)
-    divisions = _divisions(settings, utterances)
-    dataset = dataset_of(
-        stores, utterances.ids, streams,
-        labels={settings.label: utterances.targets}, seed=settings.seed,
-    )  # fmt: skip
-    pooled = None
-    if settings.mode == "frozen":
-        pooled = _pooled(settings, encoder, dataset, fabric, progress)
-    material = _Material(utterances, dataset, header, pooled)
+    task = task.of(those_with_frames(encoder, stores, task.utterances, streams, progress))
+    divisions = _divisions(settings, task)
+    dataset = dataset_of(stores, task.utterances.ids, streams, seed=settings.seed)
+    dataset = task.label(dataset, encoder.rate_hz / settings.frames_per_step)
+    material = _Material(task, dataset, header, None, None)
     for division in divisions:
         _check(settings, division, material)
+    if settings.mode == "frozen":
+        material.encoder = encoder
+        if settings.head == "linear" and isinstance(task, ClassTask):
+            material.pooled = _pooled(settings, encoder, dataset, fabric, progress)
     run = training.open_run(settings, made, fabric)
     finished = []
     for number, division in enumerate(divisions):
@@ -114,8 +122,38 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
         _save(settings, divisions, finished, material, made, progress)
 
 
-def _divisions(settings: FinetuneSettings, utterances: LabelledUtterances) -> list[_Division]:
-    """Every run's division of the utterances: by their split, or by fold."""
+def _completed(settings: FinetuneSettings) -> FinetuneSettings:
+    """The settings with those defaults that depend on others."""
+    check_fraction(settings.fraction)
+    mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
+    rate = settings.head_learning_rate or DEFAULT_RATES[settings.head]
+    settings = replace(settings, mode=mode, head_learning_rate=rate)
+    if settings.epochs is None and settings.steps is None:
+        settings = replace(settings, epochs=DEFAULT_EPOCHS[settings.head, mode])
+    return settings
+
+
+def _with_selection(settings: FinetuneSettings, task: Task) -> FinetuneSettings:
+    if settings.select is None:
+        return replace(settings, select=task.scores[0])
+    if settings.select not in (*task.scores, "none"):
+        known = ", ".join(task.scores)
+        raise UsageError(
+            f"--select {settings.select}: {settings.label[0]} is scored by {known}; or none"
+        )
+    return settings
+
+
+def _divisions(settings: FinetuneSettings, task: Task) -> list[_Division]:
+    """Every run's division of the utterances: by their split, or by fold; of the training part
+    the share that was asked for."""
+    return [
+        replace(division, train=task.share(division.train, settings.fraction, division.seed))
+        for division in _whole_divisions(settings, task.utterances)
+    ]
+
+
+def _whole_divisions(settings: FinetuneSettings, utterances: Utterances) -> list[_Division]:
     found = []
     for index in range(settings.runs):
         seed = settings.seed + index
@@ -159,12 +197,12 @@ def _pooled(
 
 def _check(settings: FinetuneSettings, division: _Division, material: _Material) -> None:
     """Refuses one class, an empty part, and test speakers whose labels were seen."""
-    utterances = material.utterances
+    utterances = material.task.utterances
     train_part = utterances.chosen(division.train)
     where = str(settings.media[0])
     if not train_part.ids:
         raise DataError(f"{where}: no labelled utterance to train on")
-    train_part.check_classes(where)
+    material.task.check(train_part, where)
     tested = set(utterances.chosen(division.test).speakers) - {""}
     seen = set(train_part.speakers) | set(utterances.chosen(division.development).speakers)
     if tested & seen:
@@ -174,8 +212,9 @@ def _check(settings: FinetuneSettings, division: _Division, material: _Material)
         )
     before = tested & set(material.header.get("labelled_speakers", []))
     if before and settings.mode != "scratch":
+        source = settings.encoder or "the model behind the features"
         raise DataError(
-            f"{settings.encoder} has seen labels of the test speaker {min(before)}: a score on "
+            f"{source} has seen labels of the test speaker {min(before)}: a score on "
             f"such speakers says nothing ({len(before)} of {len(tested)}); adapt and train the "
             "projector on the training split, or test on other speakers"
         )
@@ -192,25 +231,24 @@ def _run(
 ) -> None:
     """Train one run and keep its weights in the state folder."""
     torch.manual_seed(seeds.derive(division.seed, "initialise"))
-    encoder = None if settings.mode == "frozen" else _encoder(settings)
-    head = Head(HeadConfiguration(_dim(material, encoder), len(material.utterances.classes)))
-    objective = Classification(
-        head,
-        settings.label,
-        encoder=encoder,
-        learning_rates={"encoder": settings.learning_rate, "heads": settings.head_learning_rate},
-    )
-    batches, standardisation = _batches(settings, division, material)
+    frozen = settings.mode == "frozen"
+    encoder = material.encoder if frozen else _encoder(settings)
+    head = _new_head(settings, encoder.dim, material.task.outputs)
+    if frozen:
+        _standardise(head, settings, division, material, fabric)
+    rates = {"encoder": settings.learning_rate, "heads": settings.head_learning_rate}
+    read = None if material.pooled is not None else encoder
+    objective = material.task.objective(head, read, frozen, rates)
     has_development = bool(division.development.any()) and settings.select != "none"
     folder = run.folder / path.stem
     folder.mkdir(exist_ok=True)
 
-    def evaluate(trained: Classification) -> dict[str, float]:
-        return _score(trained, material, division.development, standardisation, settings, fabric)
+    def evaluate(trained: Downstream) -> dict[str, float]:
+        return _score(trained.head, encoder, material, division, settings, fabric)
 
     outcome = train(
         objective,
-        batches,
+        _batches(settings, division, material),
         settings,
         replace(
             run,
@@ -222,10 +260,8 @@ def _run(
         fabric,
         progress,
     )
-    if standardisation is not None:
-        _fold_into(head, standardisation)
     weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    if encoder is not None:
+    if not frozen:
         weights |= {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     metrics = {"development": outcome.best, "first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
@@ -238,63 +274,68 @@ def _encoder(settings: FinetuneSettings) -> Encoder:
     return registry.build(header["model"]) if settings.mode == "scratch" else encoder
 
 
-def _dim(material: _Material, encoder: Encoder | None) -> int:
-    return material.pooled.shape[1] if encoder is None else encoder.dim
+def _new_head(settings: FinetuneSettings, dim: int, outputs: int) -> AnyHead:
+    """A fresh head; on frozen features it standardises them first."""
+    if settings.head == "bgru":
+        configuration = RecurrentHeadConfiguration(
+            dim, outputs, settings.hidden, settings.layers, settings.dropout,
+            settings.frames_per_step,
+        )  # fmt: skip
+        return RecurrentHead(configuration)
+    frozen = settings.mode == "frozen"
+    return Head(HeadConfiguration(dim, outputs, dropout=settings.dropout, standardise=frozen))
 
 
-def _batches(
-    settings: FinetuneSettings, division: _Division, material: _Material
-) -> tuple[Batches, Standardisation | None]:
-    """Training batches; with a frozen encoder vectors, standardised by the training part."""
+def _standardise(
+    head: AnyHead,
+    settings: FinetuneSettings,
+    division: _Division,
+    material: _Material,
+    fabric: Fabric,
+) -> None:
+    """Give a head the statistics of the training part: of the means, or of all frames."""
+    rows = np.flatnonzero(division.train)
+    if material.pooled is not None:
+        head.standardisation.fit(torch.from_numpy(material.pooled[rows]))
+        return
+    extractor = extraction.wrap_encoder(
+        material.encoder.to(fabric.device), None, {}, tuple(material.dataset.columns)
+    )
+    mean, std = extraction.statistics(
+        extractor, material.dataset.subset(rows), fabric.device, settings.batch_seconds
+    )
+    head.standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
+
+
+def _batches(settings: FinetuneSettings, division: _Division, material: _Material) -> Batches:
+    """Training batches; of means that are computed once, vectors."""
     rows = np.flatnonzero(division.train)
     if material.pooled is None:
         dataset = material.dataset.subset(rows)
         dataset.crop_s, dataset.seed = settings.crop_seconds, division.seed
-        return (
-            Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, division.seed),
-            None,
-        )
-    standardisation = Standardisation(material.pooled.shape[1])
-    standardisation.fit(torch.from_numpy(material.pooled[rows]))
-    vectors = standardisation(torch.from_numpy(material.pooled[rows])).numpy()
-    labels = {settings.label: material.utterances.targets[rows]}
+        return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, division.seed)
+    labels = {name: values[rows] for name, values in material.dataset.labels.items()}
     return Vectors(
-        POOLED, vectors, labels, settings.batch_utterances, division.seed
-    ), standardisation
-
-
-def _fold_into(head: Head, standardisation: Standardisation) -> None:
-    """Make a linear head that was trained on standardised features take the features themselves.
-
-    W (x - mean) / std + b = (W / std) x + (b - W mean / std), exactly.
-    """
-    dense = next(layer for layer in head.layers if isinstance(layer, nn.Linear))
-    with torch.no_grad():
-        mean = standardisation.mean.to(dense.weight.device)
-        dense.weight /= standardisation.std.to(dense.weight.device)
-        dense.bias -= dense.weight @ mean
+        POOLED, material.pooled[rows], labels, settings.batch_utterances, division.seed
+    )  # fmt: skip
 
 
 def _score(
-    objective: Classification,
+    head: AnyHead,
+    encoder: Encoder,
     material: _Material,
-    mask: np.ndarray,
-    standardisation: Standardisation | None,
+    division: _Division,
     settings: FinetuneSettings,
     fabric: Fabric,
 ) -> dict[str, float]:
-    """Accuracy and UA on the utterances of a mask."""
-    rows = np.flatnonzero(mask)
-    if standardisation is not None:
-        vectors = standardisation(torch.from_numpy(material.pooled[rows])).to(fabric.device)
-        logits = objective.head(vectors).cpu().numpy()
-    else:
-        logits = classifiers.encoder_logits(
-            objective.encoder, objective.head, material.dataset.subset(rows), fabric.device,
-            settings.batch_seconds,
-        )  # fmt: skip
-    return classifiers.scores(
-        material.utterances.targets[rows], logits, material.utterances.classes
+    """Scores on development."""
+    rows = np.flatnonzero(division.development)
+    if material.pooled is not None and isinstance(material.task, ClassTask):
+        vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
+        targets = material.task.utterances.targets[rows]
+        return material.task.scored(targets, head(vectors).cpu().numpy())
+    return material.task.score(
+        head, encoder, material.dataset.subset(rows), fabric.device, settings.batch_seconds
     )
 
 
@@ -303,7 +344,7 @@ def _save(
     divisions: list[_Division],
     finished: list[Path],
     material: _Material,
-    made: dict,
+    made: Provenance,
     progress: Progress,
 ) -> None:
     weights, runs = {}, []
@@ -312,7 +353,9 @@ def _save(
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
         runs.append({**division.describe(), "metrics": header["metrics"]})
     trained = np.any([division.train | division.development for division in divisions], axis=0)
-    speakers = material.utterances.chosen(trained).speakers
+    task = material.task
+    speakers = task.utterances.chosen(trained).speakers
+    rate_hz = material.header["preprocessing"]["rate_hz"] / settings.frames_per_step
     checkpoint.save(
         settings.output,
         "classifier",
@@ -320,7 +363,6 @@ def _save(
         model=header["model"],
         encoder=material.header["model"],
         mode=settings.mode,
-        labels={settings.label: list(material.utterances.classes)},
         classes=settings.classes,
         preprocessing={
             **material.header["preprocessing"],
@@ -329,6 +371,7 @@ def _save(
         runs=runs,
         provenance=made,
         labelled_speakers=sorted({*material.header.get("labelled_speakers", []), *speakers} - {""}),
+        **task.header(rate_hz),
     )
     training.discard_state(settings.output)
     values = [run["metrics"]["development"].get(settings.select) for run in runs]

@@ -1,10 +1,11 @@
-"""Labelled utterances of one or more stores: shared by train-projector and finetune."""
+"""Utterances with a label, of one or more stores: what supervised training learns from."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,30 +14,42 @@ from avaffect.core.progress import Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.store import Store
-from avaffect.settings.base import Labelled
+from avaffect.data.traces import Traces, mean_of_raters, resample
+
+Some = TypeVar("Some", bound="Utterances")
 
 
 @dataclass(frozen=True)
-class LabelledUtterances:
-    """ids, speakers, splits, folds: one text each; targets (N,) int64 into classes."""
+class Utterances:
+    """ids, speakers, splits, folds: one text each."""
 
     ids: list[str]
     speakers: list[str]
     splits: list[str]
     folds: list[str]
+
+    def chosen(self: Some, mask: np.ndarray) -> Some:
+        """Those of a mask (N,) bool."""
+        rows = np.flatnonzero(mask).tolist()
+        columns = {
+            name: [getattr(self, name)[row] for row in rows]
+            for name in ("ids", "speakers", "splits", "folds")
+        }
+        return replace(self, **columns, **self._labels_of(rows))
+
+    def _labels_of(self, rows: list[int]) -> dict[str, object]:
+        return {}
+
+
+@dataclass(frozen=True)
+class LabelledUtterances(Utterances):
+    """targets (N,) int64 into classes."""
+
     targets: np.ndarray
     classes: tuple[str, ...]
 
-    def chosen(self, mask: np.ndarray) -> LabelledUtterances:
-        rows = np.flatnonzero(mask).tolist()
-
-        def take(column: list[str]) -> list[str]:
-            return [column[row] for row in rows]
-
-        return LabelledUtterances(
-            take(self.ids), take(self.speakers), take(self.splits), take(self.folds),
-            self.targets[rows], self.classes,
-        )  # fmt: skip
+    def _labels_of(self, rows: list[int]) -> dict[str, object]:
+        return {"targets": self.targets[rows]}
 
     def check_classes(self, what: str) -> None:
         """Raises DataError where there is one class only, or none."""
@@ -46,43 +59,91 @@ class LabelledUtterances:
             raise DataError(f"{what}: one class only ({names}); at least two are needed to learn")
 
 
+@dataclass(frozen=True)
+class TracedUtterances(Utterances):
+    """traces: name -> labels over time, values (T,); no steps where an utterance has none."""
+
+    traces: dict[str, Traces]
+
+    def _labels_of(self, rows: list[int]) -> dict[str, object]:
+        return {
+            "traces": {
+                name: replace(traces, values=[traces.values[row] for row in rows])
+                for name, traces in self.traces.items()
+            }
+        }
+
+
 def labelled_utterances(
     stores: Sequence[Store],
-    settings: Labelled,
+    label: str,
+    classes: str | None,
+    annotations: Annotations,
     progress: Progress,
-    annotations: Annotations | None = None,
 ) -> LabelledUtterances:
-    """The utterances that have a label in use.
+    """The utterances that have a class label in use.
 
     Raises DataError where a store has no such label, or no utterance is labelled.
     """
-    unique_ids(stores)
-    known = Annotations.read(settings.annotations, stores) if annotations is None else annotations
-    names = [name for store in stores for name in known.names(store, settings.label)]
-    if settings.classes is not None:
-        chosen = ClassMap.parse(settings.classes)
-        classes, index_of = chosen.names, chosen.index_of()
+    names = [name for store in stores for name in annotations.names(store, label)]
+    if classes is not None:
+        chosen = ClassMap.parse(classes)
+        in_use, index_of = chosen.names, chosen.index_of()
     else:
-        classes = _classes_in_use(stores, settings.label, names)
-        index_of = {name: index for index, name in enumerate(classes)}
+        in_use = _classes_in_use(stores, label, names)
+        index_of = {name: index for index, name in enumerate(in_use)}
     targets = np.array([index_of.get(name, -1) for name in names], dtype=np.int64)
-    everyone = LabelledUtterances(
-        [identifier for store in stores for identifier in store.ids],
-        *(
-            [value for store in stores for value in known.field(store, field)]
-            for field in ("speaker", "split", "fold")
-        ),
-        targets,
-        classes,
-    )
+    everyone = LabelledUtterances(*_columns(stores, annotations), targets, in_use)
     left_out = Counter("missing" if n is None else n for n, t in zip(names, targets) if t < 0)
     if left_out:
         words = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))
-        progress.say(f"{left_out.total()} utterances have no {settings.label} in use ({words})")
+        progress.say(f"{left_out.total()} utterances have no {label} in use ({words})")
     found = everyone.chosen(targets >= 0)
     if not found.ids:
-        raise DataError(f"{stores[0].path}: no utterance has a label {settings.label!r} in use")
+        raise DataError(f"{stores[0].path}: no utterance has a label {label!r} in use")
     return found
+
+
+def traced_utterances(
+    stores: Sequence[Store], names: Sequence[str], annotations: Annotations, progress: Progress
+) -> TracedUtterances:
+    """The utterances that have any of the trace labels, means over their raters.
+
+    Raises DataError where a store has no such trace, or none of its values is known.
+    """
+    traces = {}
+    for name in names:
+        parts = [annotations.traces(store, name) for store in stores]
+        rate = max(part.rate_hz for part in parts)
+        values = [
+            resample(mean_of_raters(value), part.rate_hz, rate)
+            for part in parts
+            for value in part.values
+        ]
+        traces[name] = Traces(rate, 0, values)
+    everyone = TracedUtterances(*_columns(stores, annotations), traces)
+    known = np.array(
+        [
+            any(not np.isnan(traces[name].values[row]).all() for name in names)
+            for row in range(len(everyone.ids))
+        ],
+        dtype=bool,
+    )
+    words = " or ".join(names)
+    if not known.any():
+        raise DataError(f"{stores[0].path}: no utterance has a known value of {words}")
+    if not known.all():
+        progress.say(f"{int((~known).sum())} utterances have no known value of {words}")
+    return everyone.chosen(known)
+
+
+def _columns(stores: Sequence[Store], annotations: Annotations) -> list[list[str]]:
+    """ids, speakers, splits, folds."""
+    fields = ("speaker", "split", "fold")
+    return [
+        unique_ids(stores),
+        *([v for store in stores for v in annotations.field(store, name)] for name in fields),
+    ]
 
 
 def _classes_in_use(

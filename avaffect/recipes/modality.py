@@ -13,7 +13,7 @@ from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store import Store
 from avaffect.models.encoder import Encoder
 from avaffect.recipes import common
-from avaffect.recipes.labelled import LabelledUtterances
+from avaffect.recipes.labelled import Some
 
 STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
 
@@ -88,10 +88,10 @@ def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]
 def those_with_frames(
     encoder: Encoder,
     stores: Sequence[Store],
-    utterances: LabelledUtterances,
+    utterances: Some,
     streams: Sequence[str],
     progress: Progress,
-) -> LabelledUtterances:
+) -> Some:
     """The utterances of which the encoder makes a frame; the others are named in a warning."""
     shown = gives_frames(encoder, stores, utterances.ids, streams)
     if shown.all():

@@ -10,16 +10,20 @@ import torch
 from torch import Tensor
 
 from avaffect.core.checkpoint_header import Header
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import of_role
+from avaffect.core.provenance import Provenance, of_role
 from avaffect.data import artifacts, manifest
 from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.labels import Annotations, class_labels
+from avaffect.data.schema import LabelSpec
 from avaffect.data.store import Store
+from avaffect.data.writer import store_writer
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.recipes import common, encoders, extraction
+from avaffect.models.given import GivenFeatures
+from avaffect.recipes import classifiers, common, encoders
+from avaffect.recipes.downstream import AnyHead
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
 from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
@@ -36,12 +40,25 @@ class _Utterances:
     asked: int
 
 
-def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
-    """Write a manifest of predictions.
+@dataclass(frozen=True)
+class _Pass:
+    """Heads that one encoder serves at once, and the utterances (indices) that they predict."""
 
-    Raises DataError where no utterance is in the split, or the folds of the classifier are unknown.
+    encoder: Encoder
+    heads: list[AnyHead]
+    numbers: list[int]
+    rows: np.ndarray
+
+
+def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
+    """Write a manifest of predicted classes, or a store of predicted traces.
+
+    Raises DataError where no utterance is in the split, the folds of the classifier are unknown, or
+    the stores hold other features than it was trained on.
     """
     header, tensors = checkpoint.load(settings.model, expect="classifier")
+    if "traces" in header and settings.output is None:
+        raise UsageError("traces are written to a store: name it with -o P.h5")
     stores = common.open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
@@ -55,32 +72,15 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     )
     if common.is_done(settings, made, progress, f"predict with {settings.model}"):
         return
-    target, classes = next(iter(header["labels"].items()))
-    utterances = _utterances(settings, stores, header, target, progress)
+    utterances = _utterances(settings, stores, header, progress)
     device = resolve_device(settings.device)
-    facts = {
-        "target": target,
-        "classes": classes,
-        "runs": len({run["run"] for run in header["runs"]}),
-    }
-    with manifest.writer(
-        settings.output, manifest.new_header("predictions", **facts, provenance=made)
-    ) as sink:
-        for number, logits in _runs(settings, header, tensors, utterances, device, progress):
-            run = header["runs"][number]
-            for item in _items(utterances, logits, classes, target, run["run"], run["fold"]):
-                sink.item(item)
-    count = len(utterances.dataset)
-    of = "" if count == utterances.asked else f" of {utterances.asked}"
-    progress.say(f"{sink.count} predictions of {count}{of} utterances")
+    passes = _passes(settings, header, tensors, utterances, device)
+    write = _write_traces if "traces" in header else _write_classes
+    write(settings, header, made, utterances, passes, device, progress)
 
 
 def _utterances(
-    settings: PredictSettings,
-    stores: list[Store],
-    header: Header,
-    target: str,
-    progress: Progress,
+    settings: PredictSettings, stores: list[Store], header: Header, progress: Progress
 ) -> _Utterances:
     annotations = Annotations.read(settings.annotations, stores)
     split = settings.split or "all"
@@ -90,8 +90,10 @@ def _utterances(
     def field(name: str) -> list[str]:
         return common.concatenate([annotations.field(store, name) for store in stores], masks)
 
+    target = next(iter(header.get("labels", {})), None)
     golds = [_gold(store, target, header.get("classes"), annotations) for store in stores]
     streams = held_streams(stores, header["preprocessing"]["streams"])
+    _check_features(settings, stores, header)
     with torch.device("meta"):
         # Its weights are nobody's concern here.
         encoder = registry.build(header["encoder"])
@@ -109,93 +111,182 @@ def _utterances(
     return _Utterances(dataset_of(stores, ids, streams), *others, len(shown))
 
 
+def _check_features(settings: PredictSettings, stores: list[Store], header: Header) -> None:
+    """Features of another model have the same shape, and other meanings."""
+    known = header["preprocessing"].get("features")
+    for store in stores if known is not None else ():
+        spec = store.streams.get("features")
+        if spec is not None and spec.made != known:
+            raise DataError(
+                f"{store.path}: its features are not those that {settings.model} was trained on; "
+                "extract them with the same model"
+            )
+
+
 def _gold(
-    store: Store, target: str, classes: str | None, annotations: Annotations
+    store: Store, target: str | None, classes: str | None, annotations: Annotations
 ) -> list[str | None]:
     """Each utterance's class as the classifier names it; None where it has none."""
     labelled = any(target in item.get("labels", {}) for item in annotations.items.values())
-    if target not in store.labels and not labelled:
+    if target is None or (target not in store.labels and not labelled):
         return [None] * store.count
     found = class_labels(store, target, classes, annotations)
     return [found.classes[value] if value >= 0 else None for value in found.values]
 
 
-def _runs(
+def _passes(
     settings: PredictSettings,
     header: Header,
     tensors: dict[str, Tensor],
     utterances: _Utterances,
     device: torch.device,
-    progress: Progress,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(run, (N, classes) logits); features of a frozen encoder are computed once."""
-    frozen = None
-    if header["mode"] == "frozen":
-        parent = of_role(header["provenance"], "encoder")[0]
-        path = artifacts.locate_parent(parent, settings.model)
-        encoder, _ = encoders.load_encoder(path, device)
-        frozen = _pooled(settings, encoder, utterances.dataset, device, progress)
-    for number in range(len(header["runs"])):
-        prefix = f"runs.{number}."
-        head = checkpoint.build(header["model"], tensors, settings.model, prefix + "head.")
-        head.to(device).eval()
-        pooled = frozen
-        if pooled is None:
-            encoder = checkpoint.build(
-                header["encoder"], tensors, settings.model, prefix + "encoder."
-            )
-            encoder.to(device).eval()
-            pooled = _pooled(settings, encoder, utterances.dataset, device, progress)
-        with torch.inference_mode():
-            yield number, head(torch.from_numpy(pooled).to(device)).cpu().numpy()
-
-
-def _pooled(
-    settings: PredictSettings,
-    encoder: Encoder,
-    dataset: Dataset,
-    device: torch.device,
-    progress: Progress,
-) -> np.ndarray:
-    progress.start("predict", len(dataset))
-    found = extraction.pooled_means(
-        extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns)), dataset, device,
-        progress, settings.batch_seconds,
-    )  # fmt: skip
-    progress.finish()
-    return found
-
-
-def _items(
-    utterances: _Utterances,
-    logits: np.ndarray,
-    classes: list[str],
-    target: str,
-    run: int,
-    fold: int | None,
-) -> Iterator[manifest.Item]:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-    if fold is not None and not any(utterances.folds):
+) -> Iterator[_Pass]:
+    """All runs; those of a frozen encoder that predict the same utterances together."""
+    by_fold: dict[int | None, list[int]] = {}
+    for number, run in enumerate(header["runs"]):
+        by_fold.setdefault(run["fold"], []).append(number)
+    if None not in by_fold and not any(utterances.folds):
         raise DataError(
             "the classifier has a run for each fold, but these utterances are in none; give the "
             "manifest of `avaffect split --folds` as --annotations"
         )
-    for index, identifier in enumerate(utterances.dataset.ids):
-        if fold is not None and utterances.folds[index] != str(fold):
-            continue
+    frozen = _frozen_encoder(settings, header, device) if header["mode"] == "frozen" else None
+    folds = np.array(utterances.folds, dtype=object)
+    for fold, numbers in by_fold.items():
+        everyone = np.ones(len(utterances.dataset), dtype=bool)
+        rows = np.flatnonzero(everyone if fold is None else folds == str(fold))
+        together = [numbers] if frozen is not None else [[number] for number in numbers]
+        for group in together if len(rows) else ():
+            heads = []
+            for number in group:
+                prefix = f"runs.{number}."
+                head = checkpoint.build(header["model"], tensors, settings.model, prefix + "head.")
+                heads.append(head.to(device).eval())
+            encoder = frozen
+            if encoder is None:
+                encoder = checkpoint.build(
+                    header["encoder"], tensors, settings.model, f"runs.{group[0]}.encoder."
+                )
+                encoder.to(device).eval()
+            yield _Pass(encoder, heads, group, rows)
+
+
+def _frozen_encoder(settings: PredictSettings, header: Header, device: torch.device) -> Encoder:
+    """The parent, found by reference; features that are given have none."""
+    parents = of_role(header["provenance"], "encoder")
+    if not parents:
+        encoder = registry.build(header["encoder"])
+        if not isinstance(encoder, GivenFeatures):
+            raise DataError(f"{settings.model} does not say which encoder is under its head")
+        return encoder.eval()
+    return encoders.load_encoder(artifacts.locate_parent(parents[0], settings.model), device)[0]
+
+
+def _write_classes(
+    settings: PredictSettings,
+    header: Header,
+    made: Provenance,
+    utterances: _Utterances,
+    passes: Iterator[_Pass],
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """A manifest of items, run by run."""
+    target, classes = next(iter(header["labels"].items()))
+    runs = header["runs"]
+    facts = {"target": target, "classes": classes, "runs": len({run["run"] for run in runs})}
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for part in passes:
+        dataset = utterances.dataset.subset(part.rows)
+        progress.start("predict", len(dataset))
+        scores = classifiers.utterance_scores(
+            part.encoder, part.heads, dataset, device, settings.batch_seconds, progress
+        )
+        progress.finish()
+        for place, number in enumerate(part.numbers):
+            found[number] = part.rows, scores[:, place]
+    with manifest.writer(
+        settings.output, manifest.new_header("predictions", **facts, provenance=made)
+    ) as sink:
+        for number in sorted(found):
+            for item in _items(utterances, *found[number], classes, target, runs[number]):
+                sink.item(item)
+    _tell(sink.count, utterances, progress)
+
+
+def _items(
+    utterances: _Utterances,
+    rows: np.ndarray,
+    logits: np.ndarray,
+    classes: list[str],
+    target: str,
+    run: dict,
+) -> Iterator[manifest.Item]:
+    """logits (rows, classes)"""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    for index, row in zip(rows.tolist(), probabilities):
         gold = utterances.gold[index]
         item: manifest.Item = {
-            "id": identifier,
+            "id": utterances.dataset.ids[index],
             "split": utterances.splits[index] or None,
             "speaker": utterances.speakers[index] or None,
             "target": target,
             # A class that the classifier does not know is no error of its own.
             "gold": gold if gold in classes else None,
-            "prediction": classes[int(probabilities[index].argmax())],
-            "scores": {c: round(float(p), 6) for c, p in zip(classes, probabilities[index])},
-            "run": run,
+            "prediction": classes[int(row.argmax())],
+            "scores": {c: round(float(p), 6) for c, p in zip(classes, row)},
+            "run": run["run"],
         }
-        if fold is not None:
-            item["fold"] = fold
+        if run["fold"] is not None:
+            item["fold"] = run["fold"]
         yield item
+
+
+def _write_traces(
+    settings: PredictSettings,
+    header: Header,
+    made: Provenance,
+    utterances: _Utterances,
+    passes: Iterator[_Pass],
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """A store with each label as a trace; its raters are the runs.
+
+    Of folds, a run predicts an utterance by the weights that have not seen it.
+    """
+    names, rate_hz = header["traces"]["names"], header["traces"]["rate_hz"]
+    runs = header["runs"]
+    columns = len({run["run"] for run in runs})
+    found: dict[int, np.ndarray] = {}
+    for part in passes:
+        dataset = utterances.dataset.subset(part.rows)
+        progress.start("predict", len(dataset))
+        traces = classifiers.traces(
+            part.encoder, part.heads, dataset, device, settings.batch_seconds, progress
+        )
+        progress.finish()
+        for index, values in zip(part.rows.tolist(), traces):
+            empty = np.full((len(values), columns, len(names)), np.nan, dtype=np.float32)
+            whole = found.setdefault(index, empty)
+            whole[:, [runs[number]["run"] for number in part.numbers]] = values
+    spec = LabelSpec("trace", rate_hz=rate_hz, raters=columns)
+    with store_writer(settings.output, made, labels=dict.fromkeys(names, spec)) as writer:
+        for index in sorted(found):
+            writer.add(
+                utterances.dataset.ids[index],
+                labels={name: found[index][:, :, place] for place, name in enumerate(names)},
+                meta={
+                    "speaker": utterances.speakers[index],
+                    "split": utterances.splits[index],
+                    "fold": utterances.folds[index],
+                },
+            )
+    _tell(len(found), utterances, progress)
+
+
+def _tell(predictions: int, utterances: _Utterances, progress: Progress) -> None:
+    count = len(utterances.dataset)
+    of = "" if count == utterances.asked else f" of {utterances.asked}"
+    progress.say(f"{predictions} predictions of {count}{of} utterances")

@@ -15,6 +15,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.evaluation.clustering import davies_bouldin_index, nearest_neighbour_accuracy
 from avaffect.models import registry
@@ -53,7 +54,10 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     )
     if training.is_done(settings, made, progress, "train a projector"):
         return
-    utterances = labelled_utterances(stores, settings, progress)
+    annotations = Annotations.read(settings.annotations, stores)
+    utterances = labelled_utterances(
+        stores, settings.label, settings.classes, annotations, progress
+    )
     utterances = _in_split(utterances, settings)
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = encoders.load_encoder(settings.encoder, fabric.device)

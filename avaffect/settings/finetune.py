@@ -2,47 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Modal, argument, option
 from avaffect.settings.training import TrainingSettings
 
 MODES = ("fine-tuned", "frozen", "scratch")
-HEADS = ("linear",)
-SELECTIONS = ("ua", "accuracy", "none")
+HEADS = ("linear", "bgru")
+SELECTIONS = ("ua", "accuracy", "f1_macro", "ccc", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(Labelled, Modal, TrainingSettings):
     """Trains a head on an encoder, with the encoder (fine-tuned), without (frozen), or both from
-    random weights (scratch). Trains on the split train, keeps the epoch that does best on
-    development, and leaves test alone; with folds, each in turn.
+    random weights (scratch); without --encoder, on the features that the stores hold. Trains on the
+    split train, keeps the epoch that does best on development, and leaves test alone; with folds,
+    each in turn.
 
     Several runs differ in their seed; all are in the checkpoint, and `predict` gives the
     predictions of each."""
 
-    media: tuple[Path, ...] = argument("Labelled media stores.", metavar="MEDIA.h5")
+    media: tuple[Path, ...] = argument("Labelled stores.", metavar="MEDIA.h5")
     output: Path = option(
         Path("classifier.safetensors"), "The classifier.", "-o", "--output", role="output"
     )
-    encoder: Path = option(
-        MISSING, "The encoder under the head.", "--encoder", role="input", metavar="X.safetensors"
-    )
-    mode: str = option("fine-tuned", "What happens to the encoder.", "--mode", choices=MODES)
-    head: str = option("linear", "The head: mean over time, one dense layer.", "--head",
-                       choices=HEADS)  # fmt: skip
+    encoder: Path | None = option(
+        None, "The encoder under the head; without, the stores' own features.", "--encoder",
+        role="input", metavar="X.safetensors",
+    )  # fmt: skip
+    label: tuple[str, ...] = option(
+        ("emotion",), "The label: a class, or a trace over time. Several traces are learned "
+        "together. Repeatable.", "--label", metavar="NAME",
+    )  # fmt: skip
+    mode: str | None = option(
+        None, "What happens to the encoder; fine-tuned where there is one.", "--mode",
+        choices=MODES,
+    )  # fmt: skip
+    head: str = option(
+        "linear", "The head: one dense layer on the mean over time, or layers of bidirectional "
+        "GRU.", "--head", choices=HEADS,
+    )  # fmt: skip
+    hidden: int = option(256, "Units of each direction of the GRU.", "--hidden")
+    layers: int = option(2, "Layers of the GRU.", "--layers")
+    dropout: float = option(0.0, "Dropout in the head.", "--dropout")
+    frames_per_step: int = option(
+        1, "The GRU reads means of so many frames: 4 make 25 of 100 a second.",
+        "--frames-per-step",
+    )  # fmt: skip
     runs: int = option(1, "Runs, with seeds from --seed on.", "--runs")
     folds: int | None = option(
         None, "Runs for each of K folds: fold k tests, k + 1 is development.", "--folds"
     )
-    select: str = option(
-        "ua", "What the kept epoch is best at on development; none: the last.", "--select",
-        choices=SELECTIONS,
+    fraction: float = option(
+        1.0, "Train on this share of the training part, drawn from each class.", "--fraction"
+    )
+    select: str | None = option(
+        None, "What the kept epoch is best at on development: ua of classes, ccc of traces by "
+        "default; none: the last.", "--select", choices=SELECTIONS,
     )  # fmt: skip
-    epochs: int | None = option(None, "Passes (5, or 50 if frozen, unless --steps).", "--epochs")
+    epochs: int | None = option(
+        None, "Passes (5; frozen or scratch 50, with bgru 100; unless --steps).", "--epochs"
+    )
     learning_rate: float = option(1e-5, "Peak learning rate of the encoder.", "--learning-rate")
-    head_learning_rate: float = option(
-        1e-3, "Peak learning rate of the head.", "--head-learning-rate"
+    head_learning_rate: float | None = option(
+        None, "Peak learning rate of the head (1e-3, bgru 1e-4).", "--head-learning-rate"
     )
     batch_utterances: int = option(32, "Most utterances per step.", "--batch-utterances")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for flag in ("runs", "hidden", "layers", "frames_per_step"):
+            if getattr(self, flag) < 1:
+                name = flag.replace("_", "-")
+                raise UsageError(f"--{name} {getattr(self, flag)}: it is 1 at least")
+        if self.folds is not None and self.folds < 3:
+            raise UsageError(f"--folds {self.folds}: 3 at least: test, development, train")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"--dropout {self.dropout:g}: 0 or more and below 1")
+        if self.encoder is None and self.mode not in (None, "frozen"):
+            raise UsageError(
+                f"--mode {self.mode} needs an --encoder: features that are given stay as they are"
+            )
+        if self.head == "linear" and self.frames_per_step > 1:
+            raise UsageError("--frames-per-step goes with --head bgru")
+        if self.head_learning_rate is not None and not self.head_learning_rate > 0:
+            raise UsageError(f"--head-learning-rate {self.head_learning_rate}: it is above 0")
