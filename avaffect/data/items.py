@@ -121,6 +121,23 @@ def _trace(item: Item, name: str, spec: LabelSpec, steps: list[Any]) -> np.ndarr
     return np.array(steps, dtype=np.float32) if steps else None
 
 
+def sound_of(item: Item) -> str:
+    """The recording whose sound an item means, as the manifest names it; "" where none is named."""
+    return _named(item, "audio", "video")
+
+
+def pictures_of(item: Item) -> str:
+    """The recording whose pictures an item means, as the manifest names it; "" without one."""
+    return _named(item, "video")
+
+
+def _named(item: Item, *roles: str) -> str:
+    media = item.get("media")
+    if isinstance(media, dict):
+        media = next((media[role] for role in roles if role in media), None)
+    return media if isinstance(media, str) else ""
+
+
 def meta_fields(items: Sequence[Item]) -> dict[str, list[Any]]:
     """The plain fields of all items, each a list of texts, of ints or of floats.
 

@@ -15,6 +15,7 @@ from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import Sums
+from avaffect.data.items import pictures_of, sound_of
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.schema import StreamSpec
 from avaffect.data.workers import ordered_map
@@ -81,23 +82,6 @@ class Decoded:
     without_face: Lost | None = None
     sums: Sums | None = None
     samples: Samples | None = None
-
-
-def sound_of(item: Item) -> str:
-    """The recording whose sound an item means, as the manifest names it; "" where none is named."""
-    return _named(item, "audio", "video")
-
-
-def pictures_of(item: Item) -> str:
-    """The recording whose pictures an item means, as the manifest names it; "" without one."""
-    return _named(item, "video")
-
-
-def _named(item: Item, *roles: str) -> str:
-    media = item.get("media")
-    if isinstance(media, dict):
-        media = next((media[role] for role in roles if role in media), None)
-    return media if isinstance(media, str) else ""
 
 
 def seconds_of(item: Item, key: str) -> float | None:

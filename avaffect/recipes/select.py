@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id
@@ -11,8 +10,10 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
 from avaffect.data import filtering, manifest
+from avaffect.data.faces.pose import WITHIN, Poses, read_poses
+from avaffect.data.items import pictures_of
 from avaffect.data.manifest import Item, Manifest
-from avaffect.recipes import derived
+from avaffect.recipes import common, derived
 from avaffect.settings.base import semantic
 from avaffect.settings.select import SelectSettings
 
@@ -22,31 +23,67 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
 
     Raises UsageError for a condition that is none, DataError for a field that no item has.
     """
+    _check(settings)
     conditions = [filtering.Condition.parse(text) for text in settings.where]
-    for flag, number in (("--limit", settings.limit), ("--sample", settings.sample)):
-        if number is not None and number < 0:
-            raise UsageError(f"{flag} {number}: a number of items is not negative")
-    if settings.limit is not None and settings.sample is not None:
-        raise UsageError("--limit and --sample exclude each other")
     source = manifest.read(settings.source)
     items = source.items
     for condition in conditions:
         filtering.require_field(source, condition)
         items = [item for item in items if condition.holds(item)]
-    inputs: tuple[dict[str, Any], ...] = ()
+    facts, inputs = semantic(settings), []
+    # Without poses it says nothing, and outputs made before it was an option stay up to date.
+    del facts["within"]
     if settings.ids is not None:
         wanted = _listed(settings.ids)
-        inputs = (
-            dict(reference("ids", settings.ids, content_id(sorted(wanted)), settings.output)),
-        )
+        inputs.append(reference("ids", settings.ids, content_id(sorted(wanted)), settings.output))
         _warn_unknown(source, settings.ids, wanted, progress)
         items = [item for item in items if filtering.identifier_of(item) in wanted]
+    if settings.poses is not None:
+        poses = read_poses(settings.poses)
+        facts["within"] = WITHIN if settings.within is None else settings.within
+        inputs.append(reference("poses", poses.path, poses.content_id, settings.output))
+        items = _looking_ahead(items, poses, facts["within"], progress)
     items = _fewer(items, settings, progress)
     nothing = "; none left: an empty manifest" if not items else ""
     progress.say(f"kept {len(items)} of {len(source)} items{nothing}")
     return derived.write(
-        "select", settings, semantic(settings), source, items, progress, further_inputs=inputs
-    )
+        "select", settings, facts, source, items, progress,
+        further_inputs=tuple(dict(given) for given in inputs),
+    )  # fmt: skip
+
+
+def _check(settings: SelectSettings) -> None:
+    for flag, number in (("--limit", settings.limit), ("--sample", settings.sample)):
+        if number is not None and number < 0:
+            raise UsageError(f"{flag} {number}: a number of items is not negative")
+    if settings.limit is not None and settings.sample is not None:
+        raise UsageError("--limit and --sample exclude each other")
+    if settings.within is None:
+        return
+    if settings.poses is None:
+        raise UsageError("--within needs --poses, a store or a table that says where faces look")
+    if not settings.within >= 0:
+        raise UsageError(f"--within {settings.within:g}: an angle is not negative")
+
+
+def _looking_ahead(
+    items: list[Item], poses: Poses, within: float, progress: Progress
+) -> list[Item]:
+    """The items whose faces are turned by no more than so many degrees, in any direction."""
+    found = [poses.of(filtering.identifier_of(item), pictures_of(item)) for item in items]
+    unknown = [filtering.identifier_of(i) for i, pose in zip(items, found) if pose is None]
+    if items and len(unknown) == len(items):
+        raise DataError(f"{poses.path} says where none of the {len(items)} faces looks: its ids "
+                        f"are others than {unknown[0]} and the like")  # fmt: skip
+    kept = [item for item, pose in zip(items, found) if pose is not None and pose.within(within)]
+    turned = len(items) - len(unknown) - len(kept)
+    progress.say(f"left out: {turned} turned by more than {within:g} degrees")
+    if unknown:
+        progress.warn(
+            f"left out: {len(unknown)} of which {poses.path} gives no pose: "
+            f"{common.some_of(unknown)}"
+        )
+    return kept
 
 
 def _listed(path: Path) -> set[str]:

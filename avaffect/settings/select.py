@@ -23,6 +23,18 @@ class SelectSettings(Seeded):
         None, "Keep the ids that this text file lists, one a line.", "--ids", role="input",
         metavar="FILE",
     )  # fmt: skip
+    poses: Path | None = option(
+        None,
+        "Keep items whose faces look ahead, by the landmarks of a store (preprocess --faces yunet) "
+        "or by a table of id or file, yaw, pitch and roll in degrees.",
+        "--poses",
+        role="input",
+        metavar="STORE.h5|TABLE.csv",
+    )
+    within: float | None = option(
+        None, "The largest angle of --poses that is kept, 10 unless said.", "--within",
+        metavar="DEGREES",
+    )  # fmt: skip
     limit: int | None = option(None, "Keep the first N of those.", "--limit", metavar="N")
     sample: int | None = option(
         None, "Keep N of those, drawn by --seed, in their order.", "--sample", metavar="N"

@@ -1,10 +1,10 @@
-"""What corpus adapters share: finding media, reading tables, and the corpus they hand over."""
+"""What corpus adapters share: finding media and tables, and the corpus they hand over."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,6 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".flv")
 SUFFIXES = AUDIO_SUFFIXES + VIDEO_SUFFIXES
 KINDS = {"audio": "a sound file", "video": "a film"}
-DELIMITERS = (",", "\t", ";", "|")
 LFS_POINTER = b"version https://git-lfs"
 
 LabelFacts = dict[str, Any]
@@ -32,7 +31,7 @@ class Corpus:
     """What an adapter found.
 
     root      the folder that media paths are relative to
-    labels    name -> {"kind": class | scalar | distribution, "classes": [...]}
+    labels    name -> what a manifest's header says of it: {"kind": "class", "classes": [...]}
     files     files that items were made from, media above all, relative to root
     tables    the corpus's own tables that were read
     lost      reason -> names of files or rows that should have become items
@@ -138,57 +137,15 @@ def find_table(name: str, *folders: Path | None) -> Path | None:
     return None
 
 
-def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, {column: text without outer blanks}) of a table with a row of column names.
-
-    Blanks around the names of columns count as little as those around texts. Fields are separated
-    by commas, tabs, semicolons or bars: by that which finds the columns. Raises DataError naming
-    the file, and the column that is not there or is there twice.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such table")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            delimiter = _delimiter(path, stream.readline(), columns)
-            stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            for row in reader:
-                if None in row:
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: more fields than the first line names "
-                        "columns; a field that holds the separator stands in quotes"
-                    )
-                yield reader.line_num, {name: (row[name] or "").strip() for name in columns}
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text; convert it, for instance with "
-            f"`iconv -f latin1 -t utf8` ({error.reason} at byte {error.start})"
-        ) from error
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: not a table ({error}); a quotation mark that is never closed swallows the "
-            "rows after it"
-        ) from error
-
-
-def _delimiter(path: Path, line: str, columns: list[str]) -> str:
-    """The delimiter under which the first line names all columns."""
-    if not line.strip():
-        raise DataError(f"{path} is empty: its first line must name the columns")
-    readings = {
-        d: [name.strip() for name in next(csv.reader([line], delimiter=d))] for d in DELIMITERS
-    }
-    delimiter = max(DELIMITERS, key=lambda d: (len(set(columns) & set(readings[d])), d == ","))
-    there = Counter(readings[delimiter])
-    for name in columns:
-        if name not in there:
-            widest = max(readings.values(), key=len)
-            have = ", ".join(there if len(there) > 1 else widest)
-            raise DataError(f"{path} has no column {name!r} (it has: {have})")
-        if there[name] > 1:
-            raise DataError(f"{path} has {there[name]} columns called {name!r}; rename one")
-    return delimiter
+def find_tables(pattern: str, folder: Path) -> list[tuple[re.Match[str], Path]]:
+    """Files in the folder or below it whose path, with slashes, ends as `pattern` says; and how it
+    matched. The folder itself may be one that the pattern names."""
+    found = []
+    for name in _walk(folder):
+        match = re.search(f"(?:^|/)(?:{pattern})$", (folder.resolve() / name).as_posix())
+        if match is not None:
+            found.append((match, folder / name))
+    return found
 
 
 def _found(corpus: Corpus) -> str:

@@ -20,9 +20,9 @@ from avaffect.data.corpora.common import (
     by_names,
     emotion_classes,
     find_table,
-    read_rows,
     role_of,
 )
+from avaffect.data.tables import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "cremad"

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.corpora.common import Corpus, Media, emotion_classes, read_rows
+from avaffect.data.corpora.common import Corpus, Media, emotion_classes
 from avaffect.data.labels import SPLITS
 from avaffect.data.manifest import Item
+from avaffect.data.tables import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "table"

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_table, read_rows, role_of
+from avaffect.data.corpora.common import Clip, Corpus, by_names, find_table, role_of
 from avaffect.data.manifest import Item
+from avaffect.data.tables import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "voxceleb2"
