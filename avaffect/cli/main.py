@@ -26,6 +26,7 @@ COMMANDS = {
     "select": "Keep the items of a manifest that match.",
     "seal": "Close a manifest that went through a filter.",
     "preprocess": "Decode recordings, sound and faces, into a store.",
+    "augment-noise": "Mix noise beneath the speech of a store, at a signal-to-noise ratio.",
     "merge": "Join stores, such as the shards of a job array, or manifests.",
     "info": "Describe any artifact.",
     "check": "Verify that artifacts are whole and uncorrupted.",

@@ -1,0 +1,116 @@
+"""`augment-noise`: a store with noise beneath its speech (Shukla et al. 2021, section 7.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from avaffect.core import seeds
+from avaffect.core.progress import SILENT, Progress
+from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.decoding import SILENT_PEAK
+from avaffect.data.labels import Annotations
+from avaffect.data.store import Store
+from avaffect.data.writer import store_writer
+from avaffect.recipes import common, noises
+from avaffect.recipes.carrying import Carried
+from avaffect.recipes.noises import Noises
+from avaffect.settings.augment_noise import AugmentNoiseSettings
+from avaffect.signal import noise
+
+WAVEFORM = "waveform"
+
+
+def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -> None:
+    """Mix noise beneath the sound of a store and write the result, utterance by utterance.
+
+    Raises DataError where the store has no sound, or the noise is missing, unreadable or silent.
+    """
+    store = Store(settings.media)
+    sound = dataset_of([store], store.ids, (WAVEFORM,))
+    sources = noises.Sources.find(settings.noise)
+    inputs = [*common.store_inputs("media", [store]), *sources.inputs]
+    made = common.record("augment-noise", settings, inputs)
+    if common.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
+        return
+    streams = {
+        name: spec
+        for name, spec in store.streams.items()
+        if name == WAVEFORM or not settings.audio_only
+    }
+    with store_writer(settings.output, made, streams=streams, labels=store.labels) as writer:
+        recordings = noises.open_noises(sources, writer.folder, progress)
+        mixing = _Mixing(settings, sound, recordings, Annotations({}).field(store, "speaker"))
+        carried = Carried(store)
+        progress.start("augment-noise", store.count)
+        for row in range(store.count):
+            values = {name: store.read(name, row) for name in streams if name != WAVEFORM}
+            values[WAVEFORM], facts = mixing.noisy(row)
+            carried.add(writer, row, {"streams": values}, facts)
+            progress.advance()
+        progress.finish()
+    mixing.tell(progress)
+
+
+@dataclass
+class _Mixing:
+    """One run: mixes and counts.
+
+    silent, soundless: ids of utterances that stay as they are; lowered: of those that were made
+    quieter, noise and all, so that the sum does not clip.
+    """
+
+    settings: AugmentNoiseSettings
+    sound: Dataset
+    recordings: Noises
+    speakers: list[str]
+    mixed: int = 0
+    silent: list[str] = field(default_factory=list)
+    soundless: list[str] = field(default_factory=list)
+    lowered: list[str] = field(default_factory=list)
+
+    def noisy(self, row: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """The waveform of an utterance with its noise, and what the store says of it."""
+        identifier, values = self.sound.ids[row], self.sound.read(WAVEFORM, row)
+        speech = noise.unit_scale(values)
+        if float(np.abs(speech).max(initial=0.0)) <= noises.QUIET:
+            (self.silent if len(values) else self.soundless).append(identifier)
+            return values, {"noise": "", "snr_db": np.nan}
+        disturbance, names = self.recordings.piece(
+            self.settings.seed, identifier, self.speakers[row], len(speech), self.settings.babble
+        )
+        ratio = self._ratio(identifier)
+        found, factor = noise.fitted(noise.mix(speech, disturbance, ratio))
+        if factor < 1:
+            self.lowered.append(identifier)
+        self.mixed += 1
+        return noise.as_type(found, values.dtype), {"noise": " + ".join(names), "snr_db": ratio}
+
+    def _ratio(self, identifier: str) -> float:
+        if self.settings.snr is not None:
+            return self.settings.snr
+        low, high = self.settings.snr_range
+        return float(seeds.generator(self.settings.seed, "snr", identifier).uniform(low, high))
+
+    def tell(self, progress: Progress) -> None:
+        """The last words: what was done, and to whom it was not."""
+        if self.silent:
+            progress.warn(
+                f"{len(self.silent)} utterances are silent (no sample above {SILENT_PEAK} of "
+                f"32768) and stay as they are: {common.some_of(self.silent)}"
+            )
+        if self.lowered:
+            progress.warn(
+                f"{len(self.lowered)} utterances were made quieter, speech and noise alike, so "
+                f"that the sum does not clip: {common.some_of(self.lowered)}"
+            )
+        if self.soundless:
+            progress.say(f"{len(self.soundless)} utterances have no sound and stay as they are")
+        low, high = self.settings.snr_range or (self.settings.snr, self.settings.snr)
+        at = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
+        progress.say(
+            f"{self.settings.output}: noise at {at} beneath {self.mixed} of {len(self.sound)} "
+            f"utterances, from {len(self.recordings.names)} recordings"
+        )

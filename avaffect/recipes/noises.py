@@ -1,0 +1,176 @@
+"""Recordings of noise: files, folders and stores of sound, and which piece an utterance gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import content_id, file_content_id
+from avaffect.core.progress import Progress
+from avaffect.data import artifacts
+from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.data.decoding import SILENT_PEAK, Unusable, decode_sound
+from avaffect.data.labels import Annotations
+from avaffect.data.store import Store
+from avaffect.recipes import common
+from avaffect.recipes.common import Input
+from avaffect.signal import noise
+
+QUIET = SILENT_PEAK / 32768
+ROLE = "noise"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What --noise names: stores of sound; files, and how each is called; whether one that is no
+    sound may be left out, as in a folder."""
+
+    stores: list[Store] = field(default_factory=list)
+    files: list[tuple[Path, str, bool]] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+
+    @classmethod
+    def find(cls, paths: Sequence[Path]) -> Sources:
+        """Raises DataError where one of the paths is not there, or a folder is empty."""
+        found = cls()
+        for path in paths:
+            if path.is_dir():
+                files = _files_in(path)
+                identity = content_id([[name, file_content_id(file)] for file, name in files])
+                found.inputs.append((ROLE, path, identity))
+                found.files.extend((file, name, True) for file, name in files)
+            elif not path.exists():
+                raise DataError(f"--noise {path}: no such file or folder")
+            elif _is_store(path):
+                store = Store(path)
+                found.inputs.extend(common.store_inputs(ROLE, [store]))
+                found.stores.append(store)
+            else:
+                found.inputs.append((ROLE, path, file_content_id(path)))
+                found.files.append((path, path.name, False))
+        return found
+
+
+def _files_in(folder: Path) -> list[tuple[Path, str]]:
+    """All files beneath a folder, in the order of their names, but hidden ones."""
+    found = [(path.relative_to(folder).as_posix(), path) for path in folder.rglob("*")]
+    files = [
+        (path, name)
+        for name, path in sorted(found)
+        if path.is_file() and not any(part.startswith(".") for part in Path(name).parts)
+    ]
+    if not files:
+        raise DataError(f"--noise {folder}: this folder holds no file")
+    return files
+
+
+def _is_store(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(artifacts.HDF5_SIGNATURE)) == artifacts.HDF5_SIGNATURE
+
+
+class Noises:
+    """Recordings at 16 kHz, of which pieces are drawn.
+
+    The first are utterances of stores, which are mapped; the others are raw files, decoded once.
+    names: what each recording is called.
+    """
+
+    def __init__(
+        self, stored: Dataset | None, speakers: list[str], files: list[tuple[str, Path]]
+    ) -> None:
+        """stored: what stores hold, and who speaks there, "" where it is not known; files: names,
+        and raw int16 samples."""
+        self._stored = stored
+        ids = stored.ids if stored else []
+        self.names = [*ids, *(name for name, _ in files)]
+        self._files = [raw for _, raw in files]
+        self._row_of = {identifier: row for row, identifier in enumerate(ids)}
+        known, codes = np.unique([*speakers, *("" for _ in files)], return_inverse=True)
+        self._speaker_of = codes
+        self._codes = {speaker: code for code, speaker in enumerate(known.tolist()) if speaker}
+
+    def piece(
+        self, seed: int, identifier: str, speaker: str, length: int, voices: int
+    ) -> tuple[np.ndarray, list[str]]:
+        """(length,) samples of noise for an utterance, and the names of what it is made of.
+
+        Drawn by seed and id alone, from the recordings that are not of the utterance's speaker.
+        Raises DataError where these are too few, or one is silent.
+        """
+        random = seeds.generator(seed, "noise", identifier)
+        others = self._speaker_of != self._codes.get(speaker, -1)
+        if identifier in self._row_of:
+            others[self._row_of[identifier]] = False
+        rows = np.flatnonzero(others)
+        if len(rows) < voices:
+            raise DataError(
+                f"{identifier} needs {voices} recordings of noise that are not of its speaker, and "
+                f"there are {len(rows)}: give more with --noise, or a smaller --babble"
+            )
+        chosen = random.choice(rows, voices, replace=False).tolist()
+        pieces = [
+            self._cut(row, length, place) for row, place in zip(chosen, random.random(voices))
+        ]
+        mixed = noise.babble(pieces) if voices > 1 else pieces[0]
+        return mixed, [self.names[row] for row in chosen]
+
+    def _cut(self, row: int, length: int, place: float) -> np.ndarray:
+        found = noise.piece(self._recording(row), length, place, QUIET)
+        if found is None:
+            raise DataError(f"--noise: {self.names[row]} is silent; leave it out")
+        return found
+
+    def _recording(self, row: int) -> np.ndarray:
+        stored = len(self._stored) if self._stored else 0
+        if row < stored:
+            return self._stored.read("waveform", row)
+        return np.memmap(self._files[row - stored], dtype="<i2", mode="r")
+
+
+def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
+    """The recordings; files are decoded into `folder`.
+
+    Raises DataError where a file is no sound or silent, a store has no sound, or nothing is left.
+    What is no sound in a folder of noises is left out and counted.
+    """
+    stored, speakers = _of_stores(sources.stores) if sources.stores else (None, [])
+    files: list[tuple[str, Path]] = []
+    lost: list[str] = []
+    for path, name, among_others in sources.files:
+        raw = folder / f"noise-{len(files)}.raw"
+        try:
+            _decode(path, raw)
+        except Unusable as error:
+            if not among_others:
+                raise DataError(f"--noise {path}: {error}") from error
+            lost.append(f"{name} ({error.reason})")
+            continue
+        files.append((name, raw))
+    if lost:
+        progress.warn(f"{len(lost)} files among the noises are left out: {common.some_of(lost)}")
+    found = Noises(stored, speakers, files)
+    if not found.names:
+        raise DataError("--noise: no recording of noise is there")
+    return found
+
+
+def _of_stores(stores: Sequence[Store]) -> tuple[Dataset, list[str]]:
+    """The utterances that have sound, and their speakers."""
+    dataset = dataset_of(stores, unique_ids(stores), ("waveform",))
+    annotations = Annotations({})
+    speakers = [name for store in stores for name in annotations.field(store, "speaker")]
+    rows = np.flatnonzero(dataset.steps("waveform") > 0)
+    return dataset.subset(rows), [speakers[row] for row in rows]
+
+
+def _decode(path: Path, raw: Path) -> None:
+    with raw.open("wb") as file:
+        sound = decode_sound(path, file)
+    if sound.peak <= SILENT_PEAK:
+        raise Unusable("silent", f"its largest sample is {sound.peak} of 32768")
