@@ -114,3 +114,27 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(no_color=not colour_wanted(sys.stdout)).print(table)
+
+
+def print_by_file(title: str, columns: list[str], rows: list[list[str]], files: int) -> None:
+    """A table whose first column is the file: it is shown only where there are several."""
+    if files > 1:
+        print_table(title, columns, rows)
+    else:
+        print_table(title, columns[1:], [row[1:] for row in rows])
+
+
+def headings(columns: list[str], words: dict[str, str]) -> list[str]:
+    """Names of columns: in words for people, as they are for programs."""
+    return [words.get(name, name) for name in columns] if sys.stdout.isatty() else columns
+
+
+def score_text(value: float | None, spread: float | None = None) -> str:
+    """Three decimals for people, six for programs; nothing for what is undefined."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    if not sys.stdout.isatty():
+        return f"{value:.6f}"
+    return f"{value:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")

@@ -44,6 +44,7 @@ COMMANDS = {
     "finetune": "Train a classifier on an encoder.",
     "predict": "Apply a classifier to a store.",
     "eval-class": "Score class predictions: accuracy, UA, F1, confusion.",
+    "eval-ccc": "Score predicted traces: CCC, Pearson, RMSE, pooled and per recording.",
     "gallery": "Draw queries beside what was retrieved for them.",
 }
 

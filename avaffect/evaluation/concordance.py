@@ -110,6 +110,12 @@ def scores(found: np.ndarray, biased: bool = True) -> dict[str, np.ndarray]:
     }
 
 
+def constant(found: np.ndarray) -> np.ndarray:
+    """(...) bool of moments (..., 8): whether there are values, and x or y does not vary."""
+    varies = (found[..., _XX] > 0) & (found[..., _YY] > 0)
+    return (found[..., _COUNT] > 0) & ~varies
+
+
 def ccc(prediction: np.ndarray, gold: np.ndarray, biased: bool = True) -> float:
     """The concordance correlation coefficient of two traces (T,); NaN where it is undefined."""
     return float(scores(moments(prediction, gold), biased)["ccc"])

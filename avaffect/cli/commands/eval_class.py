@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from avaffect.cli.command import command as make_command
-from avaffect.cli.console import print_table
+from avaffect.cli.console import headings, print_by_file, print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_class import EvalClassSettings
 
@@ -58,35 +58,36 @@ def _scores(reports: list[dict[str, Any]]) -> None:
             [
                 report["file"],
                 *([str(len(report["runs"]))] if with_runs else []),
-                *(_text(report[name]) for name in FACTS[content]),
-                *(_text(report[name], spread.get(name)) for name in scores),
+                *(score_text(report[name]) for name in FACTS[content]),
+                *(score_text(report[name], spread.get(name)) for name in scores),
             ]
         )
         if with_runs and not sys.stdout.isatty():
-            rows[-1] += [_text(spread[name]) for name in scores]
+            rows[-1] += [score_text(spread[name]) for name in scores]
     if with_runs and not sys.stdout.isatty():
         columns += [f"{name}_std" for name in scores]
-    print_table("Scores", _headings(columns), rows)
+    print_table("Scores", headings(columns, HEADINGS), rows)
 
 
 def _runs(reports: list[dict[str, Any]]) -> None:
     columns = ["file", "run", "count", *SCORES["predictions"]]
     rows = [
-        [report["file"], str(run["run"]), *(_text(run[name]) for name in columns[2:])]
+        [report["file"], str(run["run"]), *(score_text(run[name]) for name in columns[2:])]
         for report in reports
         for run in report.get("runs", ())
     ]
-    print_table("Runs", _headings(columns), rows)
+    print_table("Runs", headings(columns, HEADINGS), rows)
 
 
 def _per_class(reports: list[dict[str, Any]]) -> None:
-    columns = list(next(iter(reports[0]["per_class"].values())))
+    scored = list(next(iter(reports[0]["per_class"].values())))
+    columns = ["file", "class", *scored]
     rows = [
-        [report["file"], name, *(_text(scores[column]) for column in columns)]
+        [report["file"], of_class, *(score_text(scores[name]) for name in scored)]
         for report in reports
-        for name, scores in report["per_class"].items()
+        for of_class, scores in report["per_class"].items()
     ]
-    _print_by_file("Classes", ["class", *columns], rows, len(reports))
+    print_by_file("Classes", headings(columns, HEADINGS), rows, len(reports))
 
 
 def _confusion(reports: list[dict[str, Any]]) -> None:
@@ -97,29 +98,6 @@ def _confusion(reports: list[dict[str, Any]]) -> None:
         rows = [[name, *map(str, counts)] for name, counts in zip(names, matrix)]
         title = "Confusion" if len(reports) == 1 else f"Confusion, {report['file']}"
         print_table(title, [corner, *names], rows)
-
-
-def _print_by_file(title: str, columns: list[str], rows: list[list[str]], files: int) -> None:
-    """The file is a column only where there are several."""
-    if files > 1:
-        print_table(title, _headings(["file", *columns]), rows)
-    else:
-        print_table(title, _headings(columns), [row[1:] for row in rows])
-
-
-def _headings(columns: list[str]) -> list[str]:
-    return [HEADINGS.get(name, name) for name in columns] if sys.stdout.isatty() else columns
-
-
-def _text(value: float | None, spread: float | None = None) -> str:
-    """Three decimals for people, six for programs; nothing for what is undefined."""
-    if value is None:
-        return ""
-    if isinstance(value, int):
-        return str(value)
-    if not sys.stdout.isatty():
-        return f"{value:.6f}"
-    return f"{value:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
 
 
 command = make_command("eval-class", EvalClassSettings, _call, reads_stdin="predictions")

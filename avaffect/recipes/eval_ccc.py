@@ -1,0 +1,220 @@
+"""`eval-ccc`: score predicted traces of continuous affect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.evaluation import concordance
+from avaffect.recipes import common, gold_traces
+from avaffect.recipes.gold_traces import Trace, TraceSource
+from avaffect.recipes.reports import Report, write_reports
+from avaffect.recipes.trace_alignment import (
+    Overhangs,
+    aligned,
+    as_one_recording,
+    matched,
+    with_common_labels,
+)
+from avaffect.recipes.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
+from avaffect.settings.eval_ccc import EvalCccSettings
+
+# Where annotations of affect lie; a value beyond is of another scale, or marks what is unknown.
+SCALE = (-1.0, 1.0)
+
+
+def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Report]:
+    """Score each file or folder: one JSON-able report each, also written to `settings.output`.
+
+    Raises DataError where predictions and gold share no label, no recording, or no time within a
+    recording, or a run predicts nothing.
+    """
+    _check(settings)
+    sources = [gold_traces.read(path) for path in settings.gold]
+    gold = gold_traces.joined(sources)
+    reports = []
+    for path in settings.predictions:
+        predicted = gold_traces.read(path)
+        inputs = [("predictions", predicted), *(("gold", source) for source in sources)]
+        made = common.record(
+            "eval-ccc",
+            settings,
+            [(role, found.path, found.content_id) for role, found in inputs if found.path],
+        )
+        scores = _score(predicted, gold, settings, progress)
+        reports.append({"file": str(path), "content": "traces", **scores, "provenance": made})
+    write_reports(settings, reports, progress)
+    return reports
+
+
+def _check(settings: EvalCccSettings) -> None:
+    if settings.per_recording and settings.json:
+        raise UsageError("--per-recording and --json exclude each other")
+    if settings.rate is not None and settings.rate <= 0:
+        raise UsageError(f"--rate {settings.rate:g}: a rate above 0 is needed")
+    if settings.bootstrap < 0:
+        raise UsageError(f"--bootstrap {settings.bootstrap}: a number of draws is needed")
+    if [*settings.predictions, *settings.gold].count(Path("-")) > 1:
+        raise UsageError("standard input is one manifest: name - once")
+
+
+def _score(
+    predicted: TraceSource, gold: TraceSource, settings: EvalCccSettings, progress: Progress
+) -> dict[str, Any]:
+    """The report of one source; see avaffect-eval-ccc(1) for the keys."""
+    name = predicted.name
+    predicted = as_one_recording(predicted, gold)
+    predicted, gold = with_common_labels(predicted, gold, settings.label, progress)
+    recordings = matched(predicted, gold, settings.split)
+    recordings.tell(name, progress)
+    overhangs = Overhangs()
+    found = {
+        label: _moments(f"{name}: {label}", recordings.common, traces, gold.labels[label],
+                        settings, overhangs)
+        for label, traces in predicted.labels.items()
+    }  # fmt: skip
+    overhangs.tell(name, progress)
+    _warn(name, found, progress)
+    _warn_of_scale(gold, recordings.common, progress)
+    biased = not settings.unbiased
+    scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
+    values = ", ".join(f"{of['pooled']['count']:g} values of {n}" for n, of in scores.items())
+    progress.say(f"{name}: {len(recordings.common)} recordings, {values}")
+    report = _by_way(recordings.common, scores)
+    if settings.bootstrap:
+        report["interval"] = _intervals(name, found, settings)
+    return {
+        "labels": list(scores),
+        "split": recordings.split,
+        "variant": "biased" if biased else "unbiased",
+        "delay": settings.delay,
+        "rate_hz": settings.rate or _common_rate(gold, recordings.common),
+        **report,
+        "count": len(recordings.common),
+        "missing": {
+            "predictions": recordings.without_prediction, "gold": recordings.without_gold,
+        },
+        "truncated": overhangs.described(),
+        "constant": {label: of.constant for label, of in found.items()},
+        "runs": _runs(scores),
+    }  # fmt: skip
+
+
+def _moments(
+    name: str,
+    ids: list[str],
+    predicted: dict[str, Trace],
+    gold: dict[str, Trace],
+    settings: EvalCccSettings,
+    overhangs: Overhangs,
+) -> LabelMoments:
+    """One label, over the recordings that have it on both sides."""
+    there = [i for i in ids if i in predicted and i in gold]
+    if not there:
+        raise DataError(f"{name}: no recording has it on both sides; choose others with --label")
+    rows: list[list[np.ndarray]] = []
+    for identifier in there:
+        given, true = predicted[identifier], gold[identifier]
+        pair = aligned(given, true, settings.delay, settings.rate)
+        if pair is None:
+            raise DataError(
+                f"{name}: predictions of {identifier} are from {given.times[0] + settings.delay:g} "
+                f"to {given.times[-1] + settings.delay:g} s, its gold from {true.times[0]:g} to "
+                f"{true.times[-1]:g} s: they have no time in common; times are in seconds"
+            )
+        overhangs.add(identifier, pair)
+        try:
+            rows.append([concordance.moments(run, pair.true) for run in pair.predicted.T])
+        except ValueError as error:
+            raise DataError(f"{name} of {identifier}: {error}") from error
+        if len(rows[-1]) != len(rows[0]):
+            raise DataError(
+                f"{name}: {len(rows[0])} runs predict {there[0]}, but {len(rows[-1])} {identifier}"
+            )
+    return LabelMoments(there, np.swapaxes(np.array(rows), 0, 1))
+
+
+def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None:
+    """Of what makes a score 0 or undefined, or another than it seems."""
+    for label, of in found.items():
+        if of.constant:
+            progress.warn(
+                f"{name}: {label} is constant, predicted or true, in {len(of.constant)} recordings "
+                f"({common.some_of(of.constant)}): their CCC is 0, undefined where both are "
+                "constant and equal"
+            )
+        if of.empty:
+            progress.warn(
+                f"{name}: {label} is unknown on one side at all times of {len(of.empty)} "
+                f"recordings, which are left out: {common.some_of(of.empty)}"
+            )
+        if of.runs_differ:
+            progress.warn(f"{name}: its runs do not predict {label} of the same recordings")
+
+
+def _warn_of_scale(gold: TraceSource, ids: list[str], progress: Progress) -> None:
+    for label, traces in gold.labels.items():
+        of_label = [traces[i].values for i in ids if i in traces]
+        known = [values[~np.isnan(values)] for values in of_label]
+        least = min((values.min() for values in known if len(values)), default=0.0)
+        largest = max((values.max() for values in known if len(values)), default=0.0)
+        if least < SCALE[0] or largest > SCALE[1]:
+            progress.warn(
+                f"{gold.name}: {label} reaches from {least:g} to {largest:g}, beyond "
+                f"{SCALE[0]:g}..{SCALE[1]:g}; a number that marks what is unknown must be left out "
+                "(empty, NaN or null)"
+            )
+
+
+def _common_rate(gold: TraceSource, ids: list[str]) -> float | None:
+    """Values a second of the gold; None where recordings differ."""
+    steps = {
+        float(f"{traces[i].step_s:.4g}")
+        for traces in gold.labels.values()
+        for i in ids
+        if i in traces
+    }
+    step = steps.pop() if len(steps) == 1 else 0.0
+    return float(f"{1 / step:.4g}") if step else None
+
+
+def _by_way(ids: list[str], scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """pooled, mean and std by label; recordings by id and label."""
+    own = {label: of["recordings"] for label, of in scores.items()}
+    return {
+        **{way: {label: of[way] for label, of in scores.items()} for way in WAYS},
+        "std": {way: {label: of["std"][way] for label, of in scores.items()} for way in WAYS},
+        "recordings": {i: {label: of[i] for label, of in own.items() if i in of} for i in ids},
+    }
+
+
+def _runs(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """run -> way -> label -> scores. Raises DataError where labels are of different runs."""
+    counts = {label: len(of["runs"]) for label, of in scores.items()}
+    if len(set(counts.values())) > 1:
+        words = ", ".join(f"{count} of {label}" for label, count in counts.items())
+        raise DataError(f"labels have different numbers of runs: {words}; score them one by one")
+    return [
+        {"run": run, **{w: {n: of["runs"][run][w] for n, of in scores.items()} for w in WAYS}}
+        for run in range(next(iter(counts.values())))
+    ]
+
+
+def _intervals(
+    name: str, found: dict[str, LabelMoments], settings: EvalCccSettings
+) -> dict[str, Any]:
+    for label, of in found.items():
+        if len(of.ids) < 2:
+            raise DataError(
+                f"{name}: --bootstrap draws recordings anew, and {label} is of one alone"
+            )
+    drawn = {
+        label: intervals(of, settings.bootstrap, settings.seed, not settings.unbiased)
+        for label, of in found.items()
+    }
+    by_way = {way: {label: of[way] for label, of in drawn.items()} for way in WAYS}
+    return {"level": LEVEL, "draws": settings.bootstrap, **by_way}

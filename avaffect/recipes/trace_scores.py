@@ -1,0 +1,124 @@
+"""Scores of one trace label over recordings and runs, as reports hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avaffect.core import seeds
+from avaffect.core.errors import DataError
+from avaffect.evaluation import concordance
+from avaffect.evaluation.classification import defined
+from avaffect.evaluation.concordance import SCORES
+from avaffect.evaluation.statistics import mean_and_std, mean_defined
+
+# All values as one trace; the mean of the recordings' own scores.
+WAYS = ("pooled", "mean")
+LEVEL = 0.95
+# Draws of recordings that are scored at once.
+BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class LabelMoments:
+    """ids: of K recordings; moments: (runs, K, 8), see evaluation.concordance."""
+
+    ids: list[str]
+    moments: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(runs, K): values that are known on both sides."""
+        return self.moments[..., 0]
+
+    @property
+    def empty(self) -> list[str]:
+        """Recordings of which no run has anything to score."""
+        return [i for i, counts in zip(self.ids, self.counts.T) if not counts.any()]
+
+    @property
+    def runs_differ(self) -> bool:
+        """Whether one run predicts recordings that another does not."""
+        return bool(((self.counts > 0) != (self.counts[:1] > 0)).any())
+
+    @property
+    def constant(self) -> list[str]:
+        """Recordings whose prediction, in any run, or gold does not vary."""
+        flat = concordance.constant(self.moments).any(axis=0)
+        return [identifier for identifier, found in zip(self.ids, flat) if found]
+
+
+def over_runs(name: str, found: LabelMoments, biased: bool) -> dict[str, Any]:
+    """pooled, mean and recordings as `concordance.evaluate` gives them, means over runs; std of
+    pooled and mean (None of one run); runs: pooled and mean of each.
+
+    What is undefined in a run is left out of means over runs. Raises DataError naming the run where
+    a run has nothing to score.
+    """
+    runs = []
+    for number, moments in enumerate(found.moments):
+        try:
+            runs.append(concordance.evaluate(dict(zip(found.ids, moments)), biased))
+        except ValueError as error:
+            raise DataError(f"{name}: run {number}: {error}") from error
+    return {
+        **{way: _mean([run[way] for run in runs]) for way in WAYS},
+        "recordings": {
+            i: _mean([run["recordings"][i] for run in runs if i in run["recordings"]])
+            for i in found.ids
+            if any(i in run["recordings"] for run in runs)
+        },
+        "std": {way: {s: _std([run[way][s] for run in runs]) for s in SCORES} for way in WAYS},
+        "runs": [{way: run[way] for way in WAYS} for run in runs],
+    }
+
+
+def intervals(
+    found: LabelMoments, resamples: int, seed: int, biased: bool
+) -> dict[str, dict[str, list[float] | None]]:
+    """way -> score -> [low, high]: percentiles of the mean over runs, of recordings drawn anew.
+
+    Recordings are drawn with replacement, as many as there are: values within one are no
+    independent draws. None where a score is undefined in every draw.
+    """
+    count = len(found.ids)
+    random = seeds.generator(seed, "bootstrap", count)
+    drawn: list[dict[str, dict[str, np.ndarray]]] = []
+    for start in range(0, resamples, BLOCK):
+        size = min(BLOCK, resamples - start)
+        weights = random.multinomial(count, np.full(count, 1 / count), size=size)
+        runs = [concordance.resampled(moments, weights, biased) for moments in found.moments]
+        drawn.append({
+            way: {s: _known_mean(np.stack([run[way][s] for run in runs])) for s in SCORES}
+            for way in WAYS
+        })  # fmt: skip
+    return {
+        way: {s: _middle(np.concatenate([block[way][s] for block in drawn])) for s in SCORES}
+        for way in WAYS
+    }
+
+
+def _mean(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: mean_defined([run[name] for run in found]) for name in found[0]}
+
+
+def _std(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return defined(mean_and_std(known)[1]) if known else None
+
+
+def _known_mean(values: np.ndarray) -> np.ndarray:
+    """(runs, B) -> (B,): the mean of what is defined, NaN where nothing is."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    undefined = np.full(total.shape, np.nan)
+    return np.divide(total, known.sum(axis=0), out=undefined, where=known.any(axis=0))
+
+
+def _middle(values: np.ndarray) -> list[float] | None:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    return [float(v) for v in np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
