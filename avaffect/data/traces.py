@@ -9,6 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# A time so near to a value's own, in steps, is that value's: tables round their times.
+NEAR = 0.1
+# What lies between values further apart, in steps of the coarser side, is not known.
+WIDEST_GAP = 2.0
+
 # Nearer than this share of a step, two times are one.
 SAME_TIME = 1e-6
 
@@ -86,4 +91,36 @@ def at_times(
     found = np.where(weight > 1 - SAME_TIME, known[high], found)
     grace = step_s * (1 - SAME_TIME)
     found[(new_times < times[0] - grace) | (new_times > times[-1] + grace)] = np.nan
+    return found
+
+
+def on_grid(times: np.ndarray, values: np.ndarray, rate_hz: float) -> np.ndarray:
+    """values (T, ...) at times (T,), in seconds and rising -> (count, ...) float32 at k / rate_hz.
+
+    Linear between neighbours. NaN where a neighbour with any weight is NaN, before the first time,
+    and between times that lie more than two steps apart. The last value is the one at the last
+    time; times that all stand at the grid but for rounding keep their values.
+    """
+    found = np.full((0, *values.shape[1:]), np.nan, dtype=np.float32)
+    if not len(times) or times[-1] * rate_hz < -NEAR:
+        return found
+    places = times * rate_hz
+    nearest = np.round(places)
+    if np.abs(places - nearest).max() <= NEAR and (np.diff(nearest) > 0).all():
+        places = nearest
+    count = int(np.floor(places[-1] + NEAR)) + 1
+    steps = np.diff(places)
+    widest = WIDEST_GAP * max(1.0, float(np.median(steps)) if len(steps) else 1.0)
+    grid = np.arange(count, dtype=np.float64)
+    high = np.searchsorted(places, grid - 1e-6).clip(max=len(places) - 1)
+    low = np.maximum(high - (places[high] > grid + 1e-6), 0)
+    distance = places[high] - places[low]
+    weight = np.divide(grid - places[low], distance, out=np.zeros(count), where=distance > 0)
+    known = (places[low] <= grid + NEAR) & (distance <= widest)
+    weight = weight.clip(0, 1).reshape(-1, *[1] * (values.ndim - 1))
+    # 0 * NaN is NaN: a neighbour without weight must not count.
+    lower = np.where(weight < 1, values[low], 0.0)
+    upper = np.where(weight > 0, values[high], 0.0)
+    found = (lower * (1 - weight) + upper * weight).astype(np.float32)
+    found[~known] = np.nan
     return found

@@ -10,19 +10,23 @@ from avaffect.settings.base import MODALITIES, Common, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
-    """CORPUS is emodb, ravdess, cremad, msp-improv, voxceleb2, lrs3 or grid with the folder that it
-    was unpacked into, or `table` with anybody's CSV or TSV file. Labels, speakers and sessions come
-    from file names and the corpora's own tables. A file that does not fit is left out, counted and
-    named; --strict stops instead.
+    """CORPUS is emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, voxceleb2, lrw, lrs3,
+    grid or speech-commands with the folder that it was unpacked into, or `table` with anybody's CSV
+    or TSV file. Labels, speakers and sessions come from file names and the corpora's own tables. A
+    file that does not fit is left out, counted and named; --strict stops instead.
 
     The options that name columns are for `table` alone.
     """
 
-    corpus: str = argument("emodb, ravdess, cremad, msp-improv, voxceleb2, lrs3, grid or table.")
+    corpus: str = argument(
+        "emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, voxceleb2, lrw, lrs3, grid, "
+        "speech-commands or table."
+    )
     source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
     tables: Path | None = option(
         None,
-        "Where the corpus's own tables lie, if not in DIR (emodb, cremad, msp-improv, voxceleb2).",
+        "Where the corpus's own tables lie, if not in DIR (emodb, cremad, msp-improv, iemocap, "
+        "recola, sewa, voxceleb2, speech-commands).",
         "--tables",
         role="input",
         metavar="DIR",
@@ -30,10 +34,22 @@ class ManifestSettings(Common):
     modality: str | None = option(
         None,
         "Name the sound files, the films or both (av) of the clips; by default all that is there "
-        "(ravdess, cremad, msp-improv, voxceleb2, grid).",
+        "(ravdess, cremad, msp-improv, recola, sewa, voxceleb2, grid).",
         "--modality",
         choices=MODALITIES,
     )
+    poses: Path | None = option(
+        None,
+        "Keep the films whose faces this table says look ahead: columns id or file, yaw, pitch and "
+        "roll in degrees (lrw).",
+        "--poses",
+        role="input",
+        metavar="TABLE.csv",
+    )
+    within: float | None = option(
+        None, "The largest angle of --poses that is kept, 10 unless said.", "--within",
+        metavar="DEGREES",
+    )  # fmt: skip
     languages: Path | None = option(
         None,
         "Which language is spoken in which clip, or the clips to keep (voxceleb2).",

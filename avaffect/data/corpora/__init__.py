@@ -11,9 +11,14 @@ from avaffect.data.corpora import (
     cremad,
     emodb,
     grid,
+    iemocap,
     lrs3,
+    lrw,
     msp_improv,
     ravdess,
+    recola,
+    sewa,
+    speech_commands,
     table,
     voxceleb2,
 )
@@ -22,7 +27,21 @@ from avaffect.settings.manifest import ManifestSettings
 
 ADAPTERS = {
     adapter.NAME: adapter
-    for adapter in (emodb, ravdess, cremad, msp_improv, voxceleb2, lrs3, grid, table)
+    for adapter in (
+        emodb,
+        ravdess,
+        cremad,
+        msp_improv,
+        iemocap,
+        recola,
+        sewa,
+        voxceleb2,
+        lrw,
+        lrs3,
+        grid,
+        speech_commands,
+        table,
+    )
 }
 
 
