@@ -198,3 +198,19 @@ def test_paired_t_test_at_its_edges() -> None:
         statistics.paired_t_test([1, 2], [1])
     with pytest.raises(ValueError, match="two pairs"):
         statistics.paired_t_test([1], [1])
+
+
+def test_welch_t_test_agrees_with_scipy_and_at_its_edges() -> None:
+    first, second = [0.61, 0.58, 0.66, 0.7], [0.55, 0.57, 0.5]
+    found = statistics.welch_t_test(first, second)
+    expected = stats.ttest_ind(first, second, equal_var=False)
+    assert (found.t, found.p, found.degrees) == (
+        pytest.approx(expected.statistic), pytest.approx(expected.pvalue),
+        pytest.approx(expected.df),
+    )  # fmt: skip
+    assert found.difference == pytest.approx(np.mean(first) - np.mean(second))
+    flat = statistics.welch_t_test([1, 1], [2, 2, 2])
+    assert (flat.t, flat.p, flat.degrees) == (-np.inf, 0, 3)
+    assert statistics.welch_t_test([1, 1], [1, 1]).p == 1
+    with pytest.raises(ValueError, match="two scores"):
+        statistics.welch_t_test([1, 2], [1])

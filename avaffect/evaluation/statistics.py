@@ -29,31 +29,49 @@ def mean_defined(values: Sequence[float | None]) -> float | None:
 
 
 @dataclass(frozen=True)
-class PairedTest:
+class TTest:
     """difference: mean of first - second; t with `degrees` of freedom; p two-sided."""
 
     difference: float
     t: float
-    degrees: int
+    degrees: float
     p: float
 
 
-def paired_t_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
+def paired_t_test(first: Sequence[float], second: Sequence[float]) -> TTest:
     """Student's t-test of paired scores (run i of one way against run i of the other), two-sided.
 
     Pairs that all differ by the same amount have t = 0, p = 1 where that is zero, otherwise an
     infinite t and p = 0. Raises ValueError unless there are two pairs or more.
     """
-    from scipy import stats
-
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} scores do not pair")
     if len(first) < 2:
         raise ValueError("a t-test needs two pairs of scores or more")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     mean, spread = mean_and_std(differences)
-    error = spread / np.sqrt(len(differences))
-    without_spread = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
-    t = mean / error if error > 0 else without_spread
-    degrees = len(differences) - 1
-    return PairedTest(mean, float(t), degrees, float(2 * stats.t.sf(abs(t), degrees)))
+    return _t_test(mean, spread / np.sqrt(len(differences)), len(differences) - 1)
+
+
+def welch_t_test(first: Sequence[float], second: Sequence[float]) -> TTest:
+    """Welch's t-test of scores that do not pair, whose variances may differ, two-sided.
+
+    The degrees of freedom are Satterthwaite's, no whole number. Scores without any spread are
+    treated as in `paired_t_test`. Raises ValueError unless both have two scores or more.
+    """
+    if min(len(first), len(second)) < 2:
+        raise ValueError("a t-test needs two scores or more on either side")
+    (mean, spread), (other, other_spread) = mean_and_std(first), mean_and_std(second)
+    parts = np.array([spread**2 / len(first), other_spread**2 / len(second)])
+    inverse = (parts**2 / [len(first) - 1, len(second) - 1]).sum()
+    degrees = parts.sum() ** 2 / inverse if inverse > 0 else len(first) + len(second) - 2
+    return _t_test(mean - other, float(np.sqrt(parts.sum())), float(degrees))
+
+
+def _t_test(difference: float, error: float, degrees: float) -> TTest:
+    """error: the standard error of the difference."""
+    from scipy import stats
+
+    without_spread = 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
+    t = difference / error if error > 0 else without_spread
+    return TTest(difference, float(t), degrees, float(2 * stats.t.sf(abs(t), degrees)))
