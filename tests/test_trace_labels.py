@@ -17,6 +17,7 @@ from avaffect.data.schema import LabelSpec
 from avaffect.data.store import Store
 from avaffect.data.traces import mean_of_raters
 from avaffect.data.writer import store_writer
+from avaffect.recipes import gold_labels
 
 LABELS = {
     "arousal": {"kind": "trace", "rate_hz": 10.0},
@@ -103,6 +104,16 @@ def test_values_that_are_none_stop_before_anything_is_decoded(folder, given, sai
     write(folder / "wrong.jsonl", {**TRACES, "e": given})
     found = invoke(folder, "preprocess", "wrong.jsonl", "-o", "x.h5", status=65)
     assert said in found.stderr and not (folder / "x.h5").exists()
+
+
+def test_traces_are_no_classes(folder):
+    options = ("--stratify", "arousal", "-o", "x.jsonl")
+    assert (
+        "is no class to stratify by"
+        in invoke(folder, "split", "all.jsonl", *options, status=65).stderr
+    )
+    with pytest.raises(DataError, match=r"label 'arousal' of a is no class"):
+        gold_labels.read([folder / "all.jsonl"], "arousal")
 
 
 @pytest.mark.parametrize(

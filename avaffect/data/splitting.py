@@ -37,7 +37,8 @@ def class_weights(
 ) -> dict[str, np.ndarray]:
     """group -> number of its utterances, of each class of `label` or altogether.
 
-    Utterances without the label count as one more class. Raises DataError where none has it.
+    Utterances without the label count as one more class. Raises DataError where none has it, or it
+    is no class.
     """
     if label is None:
         return {group: np.array([len(rows)], float) for group, rows in groups.items()}
@@ -46,6 +47,8 @@ def class_weights(
     if source.items and all(value is None for value in values):
         known = ", ".join(source.header.get("labels", {})) or "none"
         raise DataError(f"{source.name} has no label {label!r} (it has: {known})")
+    if any(isinstance(value, (list, dict)) for value in values):
+        raise DataError(f"{source.name}: label {label!r} is no class to stratify by")
     index = {name: position for position, name in enumerate(sorted(set(names)))}
     return {
         group: np.bincount([index[names[row]] for row in rows], minlength=len(index)).astype(float)

@@ -40,7 +40,13 @@ def _labels(path: Path, label: str) -> Gold:
     if items and not any(label in item.get("labels", {}) for item in items):
         have = ", ".join(sorted({name for item in items for name in item.get("labels", {})}))
         raise DataError(f"{path} has no label {label!r} (it has: {have or 'none'})")
-    return {item["id"]: item.get("labels", {}).get(label) for item in items}
+    found = {item["id"]: item.get("labels", {}).get(label) for item in items}
+    other = next(
+        (i for i, value in found.items() if not isinstance(value, (str, type(None)))), None
+    )
+    if other is not None:
+        raise DataError(f"{path}: label {label!r} of {other} is no class")
+    return found
 
 
 def renaming(classes: str | None, keep_others: bool = False) -> Callable[[str | None], str | None]:
