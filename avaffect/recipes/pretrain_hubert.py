@@ -24,6 +24,7 @@ from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import Hubert
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
 from avaffect.recipes import common, encoders, pretraining, training
+from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
@@ -39,6 +40,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
 
     Raises DataError where the units do not belong to the recordings or to --init's head.
     """
+    check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=pretraining.DEFAULT_EPOCHS)
     stores = common.open_stores(settings.media)
@@ -53,6 +55,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
             *common.store_inputs("units", unit_stores),
             *common.file_inputs("quantiser", [quantiser]),
             *common.file_inputs("init", [settings.init]),
+            *common.file_inputs("only", [settings.only]),
         ],
     )
     if training.is_done(settings, made, progress, "pre-train an encoder"):
@@ -209,7 +212,7 @@ def _dataset(
     progress: Progress,
 ) -> Dataset:
     """The utterances that can be learned from: others are counted in a warning."""
-    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    ids = pretraining.training_ids(settings, stores, progress)
     with_units = {identifier for store in unit_stores for identifier in store.ids}
     kept = [identifier for identifier in ids if identifier in with_units]
     if not kept:

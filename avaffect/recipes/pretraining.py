@@ -15,7 +15,7 @@ from torch import nn
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.data import artifacts
+from avaffect.data import artifacts, manifest
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.labels import Annotations
@@ -24,6 +24,7 @@ from avaffect.evaluation.clustering import effective_rank
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.base import Objective
 from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.fractions import check_fraction, chosen_share
 from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
@@ -67,6 +68,7 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
 
     Raises DataError where the recordings give nothing to learn from, or --init is no such encoder.
     """
+    check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     stores = common.open_stores(settings.media)
@@ -74,7 +76,11 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
     made = common.record(
         method.command,
         settings,
-        [*common.store_inputs("media", stores), *common.file_inputs("init", [settings.init])],
+        [
+            *common.store_inputs("media", stores),
+            *common.file_inputs("init", [settings.init]),
+            *common.file_inputs("only", [settings.only]),
+        ],
     )
     if training.is_done(settings, made, progress, "pre-train an encoder"):
         return
@@ -84,7 +90,8 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
     if settings.steps != 0:
-        dataset = _dataset(settings, stores, settings.split, encoder, method, progress)
+        ids = training_ids(settings, stores, progress)
+        dataset = _dataset(settings, stores, ids, encoder, method, progress)
         batches = bucketed(dataset, settings, progress)
         run = training.open_run(settings, made, fabric)
         unseen = _development(settings, stores, encoder, method)
@@ -149,6 +156,48 @@ def rank(
     return effective_rank(pooled)
 
 
+def training_ids(
+    settings: PretrainingSettings, stores: Sequence[Store], progress: Progress
+) -> list[str]:
+    """The utterances to train on: of the split, of the manifest --only, and a share of these.
+
+    Which ones does not depend on the task: encoders of different tasks learn from the same.
+    Raises DataError where --only names no utterance of the stores, or none of the split.
+    """
+    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    if settings.only is not None:
+        wanted = _listed(settings.only, stores, progress)
+        inside = [identifier for identifier in ids if identifier in wanted]
+        if not inside:
+            raise DataError(
+                f"{settings.only}: none of its utterances is in the split {settings.split!r}; use "
+                "others, or --split all"
+            )
+        progress.say(f"{len(inside)} of {len(ids)} utterances are in {settings.only}")
+        ids = inside
+    chosen = chosen_share(ids, settings.fraction, settings.seed)
+    if settings.fraction < 1:
+        progress.say(f"--fraction {settings.fraction:g}: {chosen.sum()} of {len(ids)} utterances")
+    return [ids[row] for row in np.flatnonzero(chosen)]
+
+
+def _listed(path: Path, stores: Sequence[Store], progress: Progress) -> set[str]:
+    """The ids of a manifest that are in the stores; others are counted in a warning."""
+    wanted = [item["id"] for item in manifest.read(path, expect="corpus").items]
+    absent = [i for i in wanted if not any(i in store.rows for store in stores)]
+    if len(absent) == len(wanted):
+        raise DataError(
+            f"{path}: none of its {len(wanted)} utterances is in "
+            f"{', '.join(str(store.path) for store in stores)}"
+        )
+    if absent:
+        progress.warn(
+            f"{len(absent)} of the {len(wanted)} utterances of {path} are not in the stores: "
+            f"{common.some_of(absent)}"
+        )
+    return set(wanted)
+
+
 def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -> Bucketed:
     """The batches of a run, and a word on them."""
     durations = dataset.batch_durations()
@@ -184,7 +233,8 @@ def _development(
     split = [store for store in stores if "development" in Annotations({}).field(store, "split")]
     if settings.split != "train" or not split:
         return None
-    dataset = _dataset(settings, split, "development", encoder, method)
+    ids = common.chosen_ids(split, common.in_split(split, "development"))
+    dataset = _dataset(settings, split, ids, encoder, method)
     return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
 
 
@@ -196,13 +246,12 @@ def _score(unseen: Bucketed, seed: int, objective: Objective) -> dict[str, float
 def _dataset(
     settings: PretrainingSettings,
     stores: Sequence[Store],
-    split: str,
+    ids: Sequence[str],
     encoder: Encoder,
     method: Method,
     progress: Progress = SILENT,
 ) -> Dataset:
-    """The utterances that can be learned from: others are counted in a warning."""
-    ids = common.chosen_ids(stores, common.in_split(stores, split))
+    """Those of the utterances that can be learned from: others are counted in a warning."""
     streams = chosen_streams(encoder, None, stores)
     if method.beside:
         streams += held_streams(stores, tuple(method.beside))

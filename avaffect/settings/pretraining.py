@@ -31,6 +31,14 @@ class PretrainingSettings(TrainingSettings):
     split: str = option(
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
+    fraction: float = option(
+        1.0, "Share of these utterances to train on, drawn by seed and id.", "--fraction",
+        metavar="SHARE",
+    )  # fmt: skip
+    only: Path | None = option(
+        None, "Train on the utterances of this manifest alone.", "--only", role="input",
+        metavar="M.jsonl",
+    )  # fmt: skip
     epochs: int | None = option(None, "Passes over the data (50 unless --steps).", "--epochs")
 
     def __post_init__(self) -> None:
