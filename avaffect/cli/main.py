@@ -45,6 +45,7 @@ COMMANDS = {
     "predict": "Apply a classifier to a store.",
     "eval-class": "Score class predictions: accuracy, UA, F1, confusion.",
     "eval-ccc": "Score predicted traces: CCC, Pearson, RMSE, pooled and per recording.",
+    "compare": "Scores of several runs side by side: mean, std, t-tests.",
     "gallery": "Draw queries beside what was retrieved for them.",
 }
 

@@ -1,0 +1,140 @@
+"""Reports of scores, read as rows of a comparison: a score of each run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.hashing import file_content_id
+from avaffect.core.progress import Progress
+from avaffect.data.manifest import STANDARD_STREAM
+from avaffect.evaluation import classification, concordance
+from avaffect.recipes.eval_class import eval_class
+from avaffect.recipes.reports import Report
+from avaffect.settings.eval_class import EvalClassSettings
+
+CONTENTS = ("predictions", "traces")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One report. runs: their numbers, in order; scores: name -> (runs,) float64, NaN where
+    undefined; classes: class -> its F1, likewise; facts: what must agree for rows to compare."""
+
+    name: str
+    file: Path
+    content: str
+    runs: tuple[Any, ...]
+    scores: dict[str, np.ndarray]
+    classes: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
+    """The rows of all sources, [NAME=]FILE each; `-` is standard input.
+
+    Raises DataError where a file holds no report with runs, UsageError where names are not unique.
+    """
+    rows: list[Row] = []
+    for source in sources:
+        name, path = _named(source)
+        found = list(_reports(path, progress))
+        if name is not None and len(found) > 1:
+            raise UsageError(f"{path} holds {len(found)} reports: one name ({name}) is too few")
+        for report in found:
+            own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
+            rows.append(_row(name or own or Path(str(report.get("file"))).stem, path, report))
+    names = [row.name for row in rows]
+    for row in rows:
+        if names.count(row.name) > 1:
+            raise UsageError(
+                f"two rows are called {row.name}; tell them apart with NAME={row.file}"
+            )
+    return rows
+
+
+def identity_of(source: Path) -> tuple[str, Path, str] | None:
+    """(role, path, content id) of a source; None for standard input."""
+    path = _named(source)[1]
+    return None if path == STANDARD_STREAM else ("report", path, file_content_id(path))
+
+
+def _named(source: Path) -> tuple[str | None, Path]:
+    name, equals, path = str(source).partition("=")
+    # A path may hold the sign itself.
+    return (None, source) if not equals or source.exists() else (name, Path(path))
+
+
+def _reports(path: Path, progress: Progress) -> Iterator[Report]:
+    """The JSON objects of a file, one after the other; predictions are scored."""
+    name = "standard input" if path == STANDARD_STREAM else str(path)
+    try:
+        text = sys.stdin.read() if path == STANDARD_STREAM else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DataError(f"{name}: {reason}; a report is what eval-class -o writes") from error
+    if not text.strip():
+        raise DataError(f"{name} is empty: a report is what eval-class -o writes")
+    place = 0
+    while rest := text[place:].lstrip():
+        place = len(text) - len(rest)
+        line = text.count("\n", 0, place) + 1
+        try:
+            found, place = json.JSONDecoder().raw_decode(text, place)
+        except ValueError as error:
+            raise DataError(f"{name}, line {line}: no JSON object begins here, or it is cut short "
+                            f"({error})") from error  # fmt: skip
+        if isinstance(found, dict) and found.get("kind") == "header":
+            if path == STANDARD_STREAM:
+                raise DataError("standard input is a manifest: score it with eval-class --json")
+            yield from eval_class(EvalClassSettings(predictions=(path,)), progress)
+            return
+        if not isinstance(found, dict) or found.get("content") not in CONTENTS:
+            raise DataError(
+                f"{name}, line {line}: no report of several runs, as eval-class and eval-ccc write "
+                "of predictions"
+            )
+        yield found
+
+
+def _row(name: str, path: Path, report: Report) -> Row:
+    try:
+        runs = report["runs"]
+        of_class = report["content"] == "predictions"
+        scores = _class_scores(runs) if of_class else _trace_scores(runs)
+        classes = {
+            known: _values([run["per_class"][known]["f1"] for run in runs])
+            for known in (report["per_class"] if of_class else ())
+        }
+        keys = ("target", "split", "count") if of_class else ("variant", "delay", "split", "count")
+        facts = {key: report[key] for key in keys}
+        numbers = tuple(run["run"] for run in runs)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: this report lacks {error}; make it again with eval-class or "
+                        "eval-ccc") from error  # fmt: skip
+    return Row(name, path, report["content"], numbers, scores, classes, facts)
+
+
+def _class_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    return {name: _values([run[name] for run in runs]) for name in classification.SCORES}
+
+
+def _trace_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """label.score of all values, label.score_mean of recordings."""
+    return {
+        f"{label}.{name}{end}": _values([run[way][label][name] for run in runs])
+        for label in runs[0]["pooled"]
+        for way, end in (("pooled", ""), ("mean", "_mean"))
+        for name in concordance.SCORES
+    }
+
+
+def _values(found: list[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in found], dtype=np.float64)

@@ -1,0 +1,289 @@
+"""`avaffect compare`: reports of runs, t-tests by hand and by SciPy, pipes, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chain import Result, invoke
+from scipy import stats
+
+from avaffect.data import manifest
+
+CLASSES = ["anger", "happiness", "neutral"]
+GOLD = [CLASSES[k % 3] for k in range(12)]
+
+
+def predictions(path: Path, wrong: Sequence[int], first_run: int = 0, count: int = 12) -> Path:
+    """Run k takes the last wrong[k] utterances for anger."""
+    items = []
+    for run, errors in enumerate(wrong, start=first_run):
+        for k, gold in enumerate(GOLD[:count]):
+            guess = "anger" if k >= count - errors else gold
+            items.append({"id": f"u{k}", "gold": gold, "prediction": guess, "run": run})
+    header = manifest.new_header("predictions", target="emotion", classes=CLASSES)
+    manifest.write(path, header, items)
+    return path
+
+
+def scores(wrong: Sequence[int], name: str = "accuracy") -> list[float]:
+    from sklearn.metrics import accuracy_score, f1_score
+
+    guesses = [[("anger" if k >= 12 - e else GOLD[k]) for k in range(12)] for e in wrong]
+    if name == "accuracy":
+        return [accuracy_score(GOLD, guess) for guess in guesses]
+    return [f1_score(GOLD, guess, labels=CLASSES, average="macro") for guess in guesses]
+
+
+BASE, BETTER = (5, 6, 4, 4), (2, 3, 2, 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Reports of two ways, four runs each, and the predictions behind them."""
+    for name, wrong in (("base", BASE), ("better", BETTER)):
+        predictions(tmp_path / f"{name}.jsonl", wrong)
+        invoke(tmp_path, "eval-class", f"{name}.jsonl", "-o", f"{name}.json")
+    return tmp_path
+
+
+def table(text: str) -> list[dict[str, str]]:
+    header, *rows = [line.split("\t") for line in text.rstrip("\n").split("\n")]
+    assert all(len(row) == len(header) for row in rows)
+    return [dict(zip(header, row)) for row in rows]
+
+
+def run(folder: Path, *arguments: object, **how: Any) -> Result:
+    return invoke(folder, "compare", *arguments, **how)
+
+
+def report(folder: Path, *arguments: object) -> dict[str, Any]:
+    return json.loads(run(folder, *arguments, "--json").stdout)
+
+
+def test_means_and_the_paired_test(folder: Path) -> None:
+    found = report(folder, "base.json", "better.json", "--score", "accuracy")
+    assert (found["baseline"], found["test"], found["scores"]) == ("base", "paired", ["accuracy"])
+    base, better = (row["scores"]["accuracy"] for row in found["rows"])
+    assert base["values"] == pytest.approx(scores(BASE))
+    assert base["mean"] == pytest.approx(np.mean(scores(BASE)))
+    assert base["std"] == pytest.approx(np.std(scores(BASE), ddof=1))
+    assert {base[key] for key in ("difference", "t", "degrees", "p")} == {None}
+    expected = stats.ttest_rel(scores(BETTER), scores(BASE))
+    assert better["difference"] == pytest.approx(np.mean(scores(BETTER)) - np.mean(scores(BASE)))
+    assert (better["t"], better["degrees"], better["p"]) == (
+        pytest.approx(expected.statistic), 3, pytest.approx(expected.pvalue),
+    )  # fmt: skip
+    assert [row["runs"] for row in found["rows"]] == [[0, 1, 2, 3]] * 2
+    assert [of["role"] for of in found["provenance"]["inputs"]] == ["report", "report"]
+
+
+def test_table_of_several_scores(folder: Path) -> None:
+    result = run(folder, "base.json", "new=better.json", "--score", "f1_macro", "--score", "ua")
+    first, second = table(result.stdout)
+    assert (first["name"], second["name"], second["runs"]) == ("base", "new", "4")
+    ours, theirs = scores(BETTER, "f1"), scores(BASE, "f1")
+    assert first["f1_macro"] == f"{np.mean(theirs):.6f}"
+    assert first["f1_macro_p"] == first["f1_macro_difference"] == ""
+    assert second["f1_macro_std"] == f"{np.std(ours, ddof=1):.6f}"
+    assert second["f1_macro_difference"] == f"{np.mean(ours) - np.mean(theirs):.6f}"
+    expected = stats.ttest_rel(ours, theirs)
+    assert float(second["f1_macro_p"]) == pytest.approx(expected.pvalue, rel=1e-5)
+    assert float(second["f1_macro_t"]) == pytest.approx(expected.statistic, rel=1e-5)
+    assert {"ua", "ua_std", "ua_degrees"} <= second.keys()
+    # Without a word, F1 macro.
+    assert table(run(folder, "base.json").stdout)[0].keys() == {
+        "name", "runs", *("f1_macro" + end for end in ("", "_std", "_difference", "_t",
+                                                       "_degrees", "_p")),
+    }  # fmt: skip
+
+
+def test_the_baseline_by_name_or_file(folder: Path) -> None:
+    found = report(folder, "base.json", "b=better.json", "--baseline", "b")
+    assert found["baseline"] == "b" and found["rows"][0]["scores"]["f1_macro"]["difference"] < 0
+    by_file = report(folder, "base.json", "b=better.json", "--baseline", "better.json")
+    assert by_file["rows"] == found["rows"]
+    words = run(folder, "base.json", "--baseline", "best", status=2).stderr
+    assert "best" in words and "base" in words
+
+
+def test_pipes_predictions_and_several_reports_in_one_file(shell, folder: Path) -> None:
+    expected = report(folder, "base.json", "better.json")["rows"]
+    line = "avaffect eval-class base.jsonl better.jsonl --json | avaffect compare --json | cat"
+    piped = json.loads(shell(line, folder).stdout)
+    assert [row["scores"] for row in piped["rows"]] == [row["scores"] for row in expected]
+    assert [row["name"] for row in piped["rows"]] == ["base", "better"]
+    straight = report(folder, "base.jsonl", "better.jsonl")
+    assert [row["scores"] for row in straight["rows"]] == [row["scores"] for row in expected]
+    both = folder / "both.json"
+    both.write_text(
+        json.dumps(json.loads((folder / "base.json").read_text()), indent=2)
+        + (folder / "better.json").read_text()
+    )
+    assert [row["name"] for row in report(folder, "both.json")["rows"]] == ["base", "better"]
+    assert "one name" in run(folder, "x=both.json", status=2).stderr
+    assert "called base" in run(folder, "base.json", "both.json", status=2).stderr
+
+
+def test_runs_that_do_not_pair(folder: Path) -> None:
+    predictions(folder / "five.jsonl", (1, 2, 1, 0, 3))
+    result = run(folder, "base.json", "five.jsonl", "--json")
+    assert "no paired t-test: it has 5 runs" in result.stderr and "--unpaired" in result.stderr
+    found = json.loads(result.stdout)["rows"][1]["scores"]["f1_macro"]
+    assert found["p"] is found["t"] is None
+    ours, theirs = scores((1, 2, 1, 0, 3), "f1"), scores(BASE, "f1")
+    assert found["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs))
+    found = report(folder, "base.json", "five.jsonl", "--unpaired")
+    expected = stats.ttest_ind(ours, theirs, equal_var=False)
+    test = found["rows"][1]["scores"]["f1_macro"]
+    assert (test["t"], test["p"]) == (
+        pytest.approx(expected.statistic), pytest.approx(expected.pvalue),
+    )  # fmt: skip
+    assert found["test"] == "unpaired"
+    # As many runs, but of other numbers, are other runs.
+    predictions(folder / "later.jsonl", BETTER, first_run=4)
+    assert "no paired t-test" in run(folder, "base.json", "later.jsonl").stderr
+    predictions(folder / "one.jsonl", (1,))
+    result = run(folder, "base.json", "one.jsonl", "--unpaired")
+    assert "two runs or more" in result.stderr
+    assert table(result.stdout)[1]["f1_macro_std"] == ""
+
+
+def test_runs_pair_by_number_not_by_place(folder: Path) -> None:
+    """The runs of one report stand in another order."""
+    found = json.loads((folder / "better.json").read_text())
+    found["runs"].reverse()
+    (folder / "reversed.json").write_text(json.dumps(found))
+    rows = report(folder, "base.json", "better.json", "reversed.json")["rows"]
+    assert rows[1]["scores"]["f1_macro"]["p"] == pytest.approx(rows[2]["scores"]["f1_macro"]["p"])
+    assert rows[2]["runs"] == [3, 2, 1, 0]
+
+
+def test_classes_by_their_f1(folder: Path) -> None:
+    rows = table(run(folder, "base.json", "better.json", "--per-class").stdout)
+    assert [(row["name"], row["class"]) for row in rows] == [
+        (name, known) for name in ("base", "better") for known in CLASSES
+    ]
+    from sklearn.metrics import f1_score
+
+    def of_neutral(wrong: Sequence[int]) -> list[float]:
+        guesses = [[("anger" if k >= 12 - e else GOLD[k]) for k in range(12)] for e in wrong]
+        return [f1_score(GOLD, guess, labels=["neutral"], average=None)[0] for guess in guesses]
+
+    ours, theirs = of_neutral(BETTER), of_neutral(BASE)
+    assert rows[5]["f1_difference"] == f"{np.mean(ours) - np.mean(theirs):.6f}"
+    assert float(rows[5]["f1_p"]) == pytest.approx(stats.ttest_rel(ours, theirs).pvalue, rel=1e-5)
+
+
+def test_reports_of_traces(tmp_path: Path) -> None:
+    def traces(name: str, cccs: list[float], **facts: Any) -> None:
+        def of(value: float) -> dict[str, float]:
+            return {"ccc": value, "pearson": value, "rmse": 1.0, "mae": 1.0}
+
+        runs = [
+            {"run": k, "pooled": {"arousal": of(v), "valence": of(v / 2)},
+             "mean": {"arousal": of(v / 4), "valence": of(v / 8)}}
+            for k, v in enumerate(cccs)
+        ]  # fmt: skip
+        found = {"file": f"{name}.h5", "content": "traces", "variant": "biased", "delay": 0.0,
+                 "split": "test", "count": 9, "runs": runs, **facts}  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(json.dumps(found) + "\n")
+
+    traces("scratch", [0.4, 0.44, 0.36])
+    traces("frozen", [0.5, 0.5, 0.48], variant="unbiased")
+    result = run(tmp_path, "scratch.json", "frozen.json", "--json")
+    found = json.loads(result.stdout)
+    assert found["scores"] == ["arousal.ccc", "valence.ccc"]
+    assert found["rows"][1]["scores"]["valence.ccc"]["mean"] == pytest.approx(0.74 / 3)
+    assert "variant is unbiased and biased" in result.stderr
+    found = report(tmp_path, "scratch.json", "--score", "ccc_mean", "--score", "arousal.rmse")
+    assert found["scores"] == ["arousal.ccc_mean", "valence.ccc_mean", "arousal.rmse"]
+    assert found["rows"][0]["scores"]["valence.ccc_mean"]["mean"] == pytest.approx(0.05)
+    words = run(tmp_path, "scratch.json", "--score", "f1_macro", status=65).stderr
+    assert "no score 'f1_macro'" in words and "arousal.ccc" in words
+    run(tmp_path, "scratch.json", "--per-class", status=2)
+    predictions(tmp_path / "classes.jsonl", BASE)
+    words = run(tmp_path, "scratch.json", "classes.jsonl", status=2).stderr
+    assert "do not compare" in words
+
+
+def test_what_eval_ccc_writes_can_be_compared(tmp_path: Path) -> None:
+    rows = "".join(f"{k / 10},{k % 7 / 10}\n" for k in range(30))
+    (tmp_path / "gold.csv").write_text("time,arousal\n" + rows)
+    (tmp_path / "flat.csv").write_text("time,arousal\n" + rows.replace("0.6\n", "0.1\n"))
+    invoke(tmp_path, "eval-ccc", "flat.csv", "gold.csv", "--gold", "gold.csv", "-o", "r.json")
+    found = report(tmp_path, "r.json")
+    assert [row["name"] for row in found["rows"]] == ["flat", "gold"]
+    assert found["rows"][1]["scores"]["arousal.ccc"]["mean"] == 1
+
+
+def test_other_utterances_are_told(folder: Path) -> None:
+    predictions(folder / "fewer.jsonl", BETTER, count=9)
+    words = run(folder, "base.json", "fewer.jsonl").stderr
+    assert "count is 9 and 12" in words
+
+
+def test_bad_reports_end_with_65(folder: Path) -> None:
+    def refused(content: str, name: str = "bad.json") -> str:
+        (folder / name).write_text(content)
+        found = run(folder, "base.json", name, status=65)
+        assert found.stdout == "" and name in found.stderr
+        return found.stderr
+
+    whole = (folder / "base.json").read_text()
+    assert "is empty" in refused("\n")
+    assert "line 1" in refused(whole[: len(whole) // 2])
+    assert "no report" in refused('{"content": "retrieval"}\n')
+    assert "no report" in refused("[1, 2]\n")
+    assert "lacks" in refused('{"content": "predictions", "runs": []}\n')
+    assert "No such file" in run(folder, "nothing.json", status=65).stderr
+    cut = (folder / "base.jsonl").read_text().splitlines()[:3]
+    assert "cut short" in refused("\n".join(cut) + "\n", "cut.jsonl")
+    words = run(folder, status=65, stdin=(folder / "base.jsonl").read_text()).stderr
+    assert "eval-class --json" in words
+
+
+def test_output_file(folder: Path) -> None:
+    files = ("base.json", "better.json")
+    assert "would write" in run(folder, *files, "-n", "-o", "c.json").stderr
+    assert not (folder / "c.json").exists()
+    assert run(folder, *files, "-o", "c.json").stdout == ""
+    assert json.loads((folder / "c.json").read_text())["baseline"] == "base"
+    assert "up to date" in run(folder, *files, "-o", "c.json").stderr
+    run(folder, *files, "--unpaired", "-o", "c.json", status=73)
+
+
+def test_on_a_terminal(folder: Path) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "avaffect", "compare", "base.json", "better.json"],
+        stdout=theirs, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=folder, text=True,
+        env={**os.environ, "COLUMNS": "80", "TERM": "dumb", "PYTHONIOENCODING": "utf-8",
+             "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            block = os.read(ours, 4096)
+        except OSError:
+            break
+        if not block:
+            break
+        shown += block
+    os.close(ours)
+    assert "paired t-test" in process.communicate()[1] and process.wait() == 0
+    ours_f1, theirs_f1 = scores(BETTER, "f1"), scores(BASE, "f1")
+    difference = np.mean(ours_f1) - np.mean(theirs_f1)
+    p = stats.ttest_rel(ours_f1, theirs_f1).pvalue
+    stars = "**" if p < 0.01 else "*"
+    assert p < 0.05
+    for words in ("F1 macro", f"+{difference:.3f}{stars} ", f"{np.mean(ours_f1):.3f} ±"):
+        assert words in shown.decode(), shown.decode()
