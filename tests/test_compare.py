@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chain import Result, invoke
+from printed import on_terminal, table
 from scipy import stats
 
 from avaffect.data import manifest
@@ -52,12 +50,6 @@ def folder(tmp_path: Path) -> Path:
         predictions(tmp_path / f"{name}.jsonl", wrong)
         invoke(tmp_path, "eval-class", f"{name}.jsonl", "-o", f"{name}.json")
     return tmp_path
-
-
-def table(text: str) -> list[dict[str, str]]:
-    header, *rows = [line.split("\t") for line in text.rstrip("\n").split("\n")]
-    assert all(len(row) == len(header) for row in rows)
-    return [dict(zip(header, row)) for row in rows]
 
 
 def run(folder: Path, *arguments: object, **how: Any) -> Result:
@@ -261,29 +253,12 @@ def test_output_file(folder: Path) -> None:
 
 
 def test_on_a_terminal(folder: Path) -> None:
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "avaffect", "compare", "base.json", "better.json"],
-        stdout=theirs, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=folder, text=True,
-        env={**os.environ, "COLUMNS": "80", "TERM": "dumb", "PYTHONIOENCODING": "utf-8",
-             "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            block = os.read(ours, 4096)
-        except OSError:
-            break
-        if not block:
-            break
-        shown += block
-    os.close(ours)
-    assert "paired t-test" in process.communicate()[1] and process.wait() == 0
+    shown, said = on_terminal("compare", "base.json", "better.json", cwd=folder)
+    assert "paired t-test" in said
     ours_f1, theirs_f1 = scores(BETTER, "f1"), scores(BASE, "f1")
     difference = np.mean(ours_f1) - np.mean(theirs_f1)
     p = stats.ttest_rel(ours_f1, theirs_f1).pvalue
     stars = "**" if p < 0.01 else "*"
     assert p < 0.05
     for words in ("F1 macro", f"+{difference:.3f}{stars} ", f"{np.mean(ours_f1):.3f} ±"):
-        assert words in shown.decode(), shown.decode()
+        assert words in shown, shown

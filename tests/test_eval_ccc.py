@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,68 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from chain import Result, invoke
+from printed import on_terminal, table
+from trace_sources import wave, write_folder, write_manifest, write_table, write_traces
 
-from avaffect.core.provenance import provenance
 from avaffect.data import manifest
-from avaffect.data.schema import LabelSpec
-from avaffect.data.writer import store_writer
 from avaffect.evaluation import concordance
 
-Traces = dict[str, np.ndarray]
 # By Lin's formula: 0.6666666667 and 0.8, pooled over both 7 / 9.
 THREE = (np.array([0.0, 0.1, 0.1]), np.array([0.0, 0.1, 0.2]))
 FIVE = (np.arange(1, 6) / 10, np.arange(2, 7) / 10)
 SCORES = ("ccc", "pearson", "rmse", "mae")
-
-
-def wave(seconds: float, rate_hz: float, start_s: float = 0.0) -> np.ndarray:
-    times = start_s + np.arange(round(seconds * rate_hz)) / rate_hz
-    return 0.8 * np.sin(times) * np.cos(0.3 * times)
-
-
-def write_table(path: Path, columns: Traces, rate_hz: float = 10, start_s: float = 0.0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = ["time", *columns]
-    steps = len(next(iter(columns.values())))
-    rows = [
-        [start_s + k / rate_hz, *("" if np.isnan(v[k]) else float(v[k]) for v in columns.values())]
-        for k in range(steps)
-    ]
-    lines = [";".join(map(str, row)) for row in (names, *rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def write_folder(folder: Path, recordings: Traces, label: str = "arousal", **how: Any) -> Path:
-    for name, values in recordings.items():
-        write_table(folder / f"{name}.csv", {label: values}, **how)
-    return folder
-
-
-def write_traces(
-    path: Path, recordings: dict[str, Traces], rate_hz: float = 10, raters: int = 0,
-    meta: dict[str, dict[str, Any]] | None = None,
-) -> Path:  # fmt: skip
-    """A store of trace labels: id -> label -> (T,) or (T, raters)."""
-    names = list(dict.fromkeys(name for traces in recordings.values() for name in traces))
-    specs = {name: LabelSpec("trace", rate_hz=rate_hz, raters=raters) for name in names}
-    with store_writer(path, provenance("predict", {}, []), labels=specs) as writer:
-        for identifier, traces in recordings.items():
-            writer.add(identifier, labels=traces, meta=(meta or {}).get(identifier))
-    return path
-
-
-def write_manifest(path: Path, recordings: Traces, rate_hz: float = 10, **fields: Any) -> Path:
-    header = manifest.new_header(
-        "corpus", labels={"arousal": {"kind": "trace", "rate_hz": rate_hz}}
-    )
-    found = [
-        {"id": name, "labels": {"arousal": [None if np.isnan(v) else float(v) for v in values]},
-         **{key: of[name] for key, of in fields.items()}}
-        for name, values in recordings.items()
-    ]  # fmt: skip
-    manifest.write(path, header, found)
-    return path
 
 
 @pytest.fixture
@@ -264,12 +209,6 @@ def test_runs_are_columns_and_gold_is_the_mean_of_raters(report, tmp_path: Path)
     )  # fmt: skip
 
 
-def table(text: str) -> list[dict[str, str]]:
-    header, *rows = [line.split("\t") for line in text.rstrip("\n").split("\n")]
-    assert all(len(row) == len(header) for row in rows)
-    return [dict(zip(header, row)) for row in rows]
-
-
 def test_rates_meet_by_time(report, tmp_path: Path) -> None:
     predicted = write_traces(tmp_path / "p.h5", {"a": {"arousal": wave(20, 25)}}, rate_hz=25)
     gold = write_folder(tmp_path / "gold", {"a": wave(20, 10)})
@@ -432,24 +371,6 @@ def test_tables_and_output(two, tmp_path: Path) -> None:
 
 
 def test_on_a_terminal(two) -> None:
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "avaffect", "eval-ccc", str(two[0]), "--gold", str(two[1]), "-q",
-         "--bootstrap", "20"],
-        stdout=theirs, stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "80", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            block = os.read(ours, 4096)
-        except OSError:
-            break
-        if not block:
-            break
-        shown += block
-    os.close(ours)
-    assert process.wait() == 0
+    shown, _ = on_terminal("eval-ccc", two[0], "--gold", two[1], "--bootstrap", 20)
     for words in ("all values", "recordings", "Pearson", "0.733", "95 % of CCC", " to "):
-        assert words in shown.decode()
+        assert words in shown

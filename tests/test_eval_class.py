@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from printed import on_terminal, table
 
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
@@ -47,13 +48,6 @@ def write(path: Path, found: list[dict[str, Any]], **header: Any) -> Path:
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     return write(tmp_path / "base.jsonl", items(BASE))
-
-
-def table(text: str) -> list[dict[str, str]]:
-    """Tab-separated lines with a header, as any other tool reads them."""
-    header, *rows = [line.split("\t") for line in text.rstrip("\n").split("\n")]
-    assert all(len(row) == len(header) for row in rows)
-    return [dict(zip(header, row)) for row in rows]
 
 
 def test_json_and_tables(avaffect, base: Path) -> None:
@@ -217,25 +211,7 @@ def test_bad_manifests_end_with_65(avaffect, base: Path, tmp_path: Path) -> None
 
 def test_on_a_terminal(base: Path) -> None:
     """Three drawn tables; a mean with its spread is not needed for one run."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "avaffect", "eval-class", str(base), "-q"],
-        stdout=theirs, stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "150", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            block = os.read(ours, 4096)
-        except OSError:
-            break
-        if not block:
-            break
-        shown += block
-    os.close(ours)
-    assert process.wait() == 0
-    text = shown.decode()
+    text, _ = on_terminal("eval-class", base, "-q", width=150)
     for words in ("Scores", "UA", "F1 macro", "0.667", "Classes", "precision", "Confusion"):
         assert words in text, text
     assert "\x1b[" not in text
