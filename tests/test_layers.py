@@ -35,6 +35,7 @@ LIBRARIES = {
     "cv2": {"data"},
     "torchaudio": {"signal"},
     "opensmile": {"signal"},
+    "matplotlib": {"recipes"},
     "torch": {"signal", "models", "objectives", "training", "retrieval", "recipes"},
     "lightning_fabric": {"training", "recipes"},
     "pytorch_metric_learning": {"objectives"},
