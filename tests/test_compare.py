@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,73 @@ def test_classes_by_their_f1(folder: Path) -> None:
     ours, theirs = of_neutral(BETTER), of_neutral(BASE)
     assert rows[5]["f1_difference"] == f"{np.mean(ours) - np.mean(theirs):.6f}"
     assert float(rows[5]["f1_p"]) == pytest.approx(stats.ttest_rel(ours, theirs).pvalue, rel=1e-5)
+
+
+@pytest.fixture
+def points(folder: Path) -> list[str]:
+    """Two ways at three noise levels, and one row that is at none."""
+    for level in (0, 10, 20):
+        for name, wrong in (("scratch", BASE), ("L1", BETTER)):
+            fewer = [max(0, errors - level // 10) for errors in wrong]
+            predictions(folder / f"{name}{level}.jsonl", fewer)
+    found = [f"{name}@{level}={name}{level}.jsonl"
+             for level in (20, 0, 10) for name in ("scratch", "L1")]  # fmt: skip
+    return [*found, "clean=base.json"]
+
+
+def test_curves_compare_point_by_point(folder: Path, points: list[str]) -> None:
+    found = report(folder, *points, "--score", "accuracy")
+    assert found["baseline"] == "scratch"
+    rows = {row["name"]: row for row in found["rows"]}
+    assert (rows["L1@10"]["curve"], rows["L1@10"]["at"]) == ("L1", 10)
+    assert rows["L1@10"]["against"] == "scratch@10"
+    assert rows["scratch@10"]["against"] is rows["clean"]["against"] is None
+    test = rows["L1@10"]["scores"]["accuracy"]
+    ours, theirs = scores((1, 2, 1, 0)), scores((4, 5, 3, 3))
+    assert test["p"] == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+    assert rows["clean"]["scores"]["accuracy"]["difference"] is None
+    # A row is the baseline of all points.
+    found = report(folder, *points, "--baseline", "clean")
+    assert [row["against"] for row in found["rows"]] == ["clean"] * 6 + [None]
+    found = report(folder, *points, "--baseline", "L1@0")
+    assert [row["against"] for row in found["rows"]].count("L1@0") == 6
+    # A sign without a number is part of a name.
+    assert report(folder, "a@home=base.json")["rows"][0]["curve"] is None
+
+
+def test_curves_are_drawn(folder: Path, points: list[str]) -> None:
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    options = ("--score", "f1_macro", "--score", "ua", "--axis", "SNR in dB")
+    assert "would draw" in run(folder, *points, "--plot", "a.png", "-n").stderr
+    assert not (folder / "a.png").exists()
+    run(folder, *points, *options, "--plot", "a.png")
+    run(folder, *points, *options, "--plot", "b.png", "--json")
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    pixels = np.asarray(Image.open(folder / "a.png").convert("RGB"), dtype=np.int64)
+    assert pixels.shape[1] > 2 * pixels.shape[0]
+    # matplotlib's first three colours, in both panels.
+    for colour in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):
+        hits = (np.abs(pixels - colour).sum(axis=2) < 20).any(axis=0)
+        assert hits[: len(hits) // 2].any() and hits[len(hits) // 2 :].any()
+    run(folder, *points, *options, "--plot", "a.png")
+    run(folder, *points, "--plot", "a.png", status=73)
+    run(folder, *points, "--plot", "a.png", "-f")
+    run(folder, *points, *options, "--plot", "a.svg")
+    drawn = (folder / "a.svg").read_text()
+    assert drawn.startswith("<?xml") and "dc:date" not in drawn
+
+
+def test_pictures_that_cannot_be_drawn(
+    folder: Path, points: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert ".png" in run(folder, *points, "--plot", "a.txt", status=2).stderr
+    words = run(folder, "base.json", "--plot", "a.png", status=2).stderr
+    assert "NAME@NUMBER" in words
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "avaffect[plots]" in run(folder, *points, "--plot", "a.png", status=2).stderr
 
 
 def test_reports_of_traces(tmp_path: Path) -> None:

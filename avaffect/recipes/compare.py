@@ -11,7 +11,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
-from avaffect.recipes import common, score_rows
+from avaffect.recipes import common, curves, score_rows
 from avaffect.recipes.reports import Report, write_reports
 from avaffect.recipes.score_rows import Row
 from avaffect.settings.compare import CompareSettings
@@ -27,39 +27,53 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
     """
     if settings.per_class and settings.json:
         raise UsageError("--per-class and --json exclude each other")
+    if settings.plot is not None:
+        curves.check(settings.plot)
     rows = score_rows.read_rows(settings.reports, progress)
-    baseline = _baseline(rows, settings.baseline)
+    baseline, against = _baselines(rows, settings.baseline)
     scores = _chosen(rows, settings.score)
-    _warn(rows, baseline, settings, progress)
-    if settings.per_class and not baseline.classes:
+    for row, other in zip(rows, against):
+        _warn(row, other, settings, progress)
+    if settings.per_class and not rows[0].classes:
         raise UsageError("--per-class goes with reports of classes")
     test = "unpaired" if settings.unpaired else "paired"
     inputs = [score_rows.identity_of(source) for source in settings.reports]
     report = {
         "content": "comparison",
-        "of": baseline.content,
+        "of": rows[0].content,
         "scores": scores,
-        "baseline": baseline.name,
+        "baseline": baseline,
         "test": test,
-        "rows": [_described(row, baseline, scores, test) for row in rows],
+        "rows": [_described(row, other, scores, test) for row, other in zip(rows, against)],
         "provenance": common.record("compare", settings, [i for i in inputs if i is not None]),
     }
+    if settings.plot is not None:
+        curves.draw(report, settings, progress)
     write_reports(settings, [report], progress, f"the comparison of {len(rows)} reports")
     return report
 
 
-def _baseline(rows: list[Row], wanted: str | None) -> Row:
+def _baselines(rows: list[Row], wanted: str | None) -> tuple[str, list[Row | None]]:
+    """What the rows are compared with: the name of a row or curve, and the row for each.
+
+    A curve's points have their own; a row is not compared with itself (None).
+    """
     kinds = {row.content for row in rows}
     if len(kinds) > 1:
         raise UsageError("reports of classes and of traces do not compare: give them one by one")
     if wanted is None:
-        return rows[0]
-    found = [row for row in rows if wanted == row.name]
-    found = found or [row for row in rows if Path(wanted) == row.file]
-    if len(found) != 1:
+        wanted = rows[0].point[0]
+    named = [row for row in rows if wanted == row.name] or [
+        row for row in rows if Path(wanted) == row.file
+    ]
+    points = {row.point[1]: row for row in rows if row.point[0] == wanted}
+    if len(named) == 1:
+        return named[0].name, [None if row is named[0] else named[0] for row in rows]
+    if not points or named:
         names = ", ".join(row.name for row in rows)
         raise UsageError(f"--baseline {wanted}: no row, or several, are called that: {names}")
-    return found[0]
+    found = [points.get(row.point[1]) for row in rows]
+    return wanted, [None if row is other else other for row, other in zip(rows, found)]
 
 
 def _chosen(rows: list[Row], wanted: tuple[str, ...]) -> list[str]:
@@ -76,61 +90,63 @@ def _chosen(rows: list[Row], wanted: tuple[str, ...]) -> list[str]:
     return chosen
 
 
-def _warn(rows: list[Row], baseline: Row, settings: CompareSettings, progress: Progress) -> None:
+def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Progress) -> None:
     """Of rows that do not compare, and of tests that cannot be made."""
-    for row in rows:
-        for key, value in row.facts.items():
-            if value != baseline.facts[key]:
-                progress.warn(
-                    f"{row.name} and {baseline.name} do not score the same: {key} is {value} and "
-                    f"{baseline.facts[key]}"
-                )
-        few = min(len(row.runs), len(baseline.runs)) < 2
-        if row is baseline or (settings.unpaired and not few):
-            continue
-        if few:
-            progress.warn(f"{row.name}: no t-test, for which both sides need two runs or more")
-        elif set(row.runs) != set(baseline.runs):
+    if other is None:
+        return
+    for key, value in row.facts.items():
+        if value != other.facts[key]:
             progress.warn(
-                f"{row.name}: no paired t-test: it has {len(row.runs)} runs "
-                f"({common.some_of(list(map(str, row.runs)))}), others than the "
-                f"{len(baseline.runs)} of {baseline.name}; see --unpaired"
+                f"{row.name} and {other.name} do not score the same: {key} is {value} and "
+                f"{other.facts[key]}"
             )
+    if min(len(row.runs), len(other.runs)) < 2:
+        progress.warn(f"{row.name}: no t-test, for which both sides need two runs or more")
+    elif set(row.runs) != set(other.runs) and not settings.unpaired:
+        progress.warn(
+            f"{row.name}: no paired t-test: it has {len(row.runs)} runs "
+            f"({common.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
+            f"{other.name}; see --unpaired"
+        )
 
 
-def _described(row: Row, baseline: Row, scores: list[str], test: str) -> dict[str, Any]:
-    def against(mine: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-        return _compared(row, mine, baseline, other, test)
-
-    missing = np.full(len(baseline.runs), np.nan)
+def _described(row: Row, other: Row | None, scores: list[str], test: str) -> dict[str, Any]:
+    curve, at = row.point
+    # A class that the other report does not know is compared with nothing.
+    others = {} if other is None else {**other.scores, **other.classes}
     return {
         "name": row.name,
         "file": str(row.file),
+        "curve": curve if at is not None else None,
+        "at": at,
+        "against": None if other is None else other.name,
         "runs": list(row.runs),
         **row.facts,
-        "scores": {name: against(row.scores[name], baseline.scores[name]) for name in scores},
+        "scores": {n: _compared(row, row.scores[n], other, others.get(n), test) for n in scores},
         "per_class": {
-            name: against(values, baseline.classes.get(name, missing))
+            name: _compared(row, values, other, others.get(name), test)
             for name, values in row.classes.items()
         },
     }
 
 
 def _compared(
-    row: Row, values: np.ndarray, baseline: Row, others: np.ndarray, test: str
+    row: Row, values: np.ndarray, other: Row | None, others: np.ndarray | None, test: str
 ) -> dict[str, Any]:
     """Mean and spread of one score over runs, and its difference from the baseline's.
 
-    What cannot be computed is None: a t-test of one run, or of runs that do not pair.
+    What there is not is None: a baseline, a t-test of one run or of runs that do not pair.
     """
-    known, other = values[~np.isnan(values)], others[~np.isnan(others)]
+    known = values[~np.isnan(values)]
     mean, std = mean_and_std(known) if len(known) else (np.nan, np.nan)
-    found: TTest | None = None
-    if row is not baseline:
-        found = (
-            _welch(known, other) if test == "unpaired" else _paired(row, values, baseline, others)
-        )
-    difference = np.nan if row is baseline or not len(other) else mean - other.mean()
+    difference, found = np.nan, None
+    if other is not None and others is not None:
+        known_others = others[~np.isnan(others)]
+        difference = mean - known_others.mean() if len(known_others) else np.nan
+        if test == "unpaired":
+            found = _welch(known, known_others)
+        else:
+            found = _paired(row, values, other, others)
     return {
         "values": [defined(value) for value in values],
         "mean": defined(mean),
@@ -146,9 +162,9 @@ def _welch(values: np.ndarray, others: np.ndarray) -> TTest | None:
     return welch_t_test(values, others) if min(len(values), len(others)) > 1 else None
 
 
-def _paired(row: Row, values: np.ndarray, baseline: Row, others: np.ndarray) -> TTest | None:
+def _paired(row: Row, values: np.ndarray, other: Row, others: np.ndarray) -> TTest | None:
     """By run number; None unless the runs are the same, and two of them have both scores."""
-    mine, theirs = dict(zip(row.runs, values)), dict(zip(baseline.runs, others))
+    mine, theirs = dict(zip(row.runs, values)), dict(zip(other.runs, others))
     if mine.keys() != theirs.keys():
         return None
     pairs = np.array([(mine[run], theirs[run]) for run in row.runs])

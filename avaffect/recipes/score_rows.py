@@ -36,6 +36,15 @@ class Row:
     classes: dict[str, np.ndarray]
     facts: dict[str, Any]
 
+    @property
+    def point(self) -> tuple[str, float | None]:
+        """The curve that the row is a point of, and where: NAME@NUMBER. None: it is on none."""
+        curve, mark, number = self.name.rpartition("@")
+        try:
+            return (curve, float(number)) if mark and curve else (self.name, None)
+        except ValueError:
+            return self.name, None
+
 
 def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
     """The rows of all sources, [NAME=]FILE each; `-` is standard input.

@@ -10,9 +10,8 @@ from avaffect.cli.command import command as make_command
 from avaffect.cli.console import print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.compare import CompareSettings
+from avaffect.settings.scores import score_words
 
-HEADINGS = {"accuracy": "accuracy", "ua": "UA", "f1": "F1", "f1_micro": "F1 micro",
-            "f1_macro": "F1 macro", "ccc": "CCC", "ccc_mean": "CCC, mean"}  # fmt: skip
 # As papers mark them.
 STARS = ((0.01, "**"), (0.05, "*"))
 
@@ -58,8 +57,7 @@ def _print(title: str, start: list[str], scores: list[str], rows: Rows) -> None:
 
 
 def _words(score: str) -> list[str]:
-    label, dot, name = score.rpartition(".")
-    return [f"{label}{' ' * bool(dot)}{HEADINGS.get(name, name)}", "difference", "p"]
+    return [score_words(score), "difference", "p"]
 
 
 def _for_people(found: dict[str, Any]) -> list[str]:

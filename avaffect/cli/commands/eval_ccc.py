@@ -10,12 +10,12 @@ from avaffect.cli.command import command as make_command
 from avaffect.cli.console import headings, print_by_file, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_ccc import EvalCccSettings
+from avaffect.settings.scores import SCORE_WORDS
 
 SCORES = ("ccc", "pearson", "rmse", "mae")
 WAYS = ("pooled", "mean")
 HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": "values",
-            "ccc": "CCC", "pearson": "Pearson", "rmse": "RMSE", "mae": "MAE",
-            "range": "95 % of CCC"}  # fmt: skip
+            "range": "95 % of CCC", **SCORE_WORDS}  # fmt: skip
 
 
 def _call(settings: EvalCccSettings, progress: Progress) -> None:

@@ -10,6 +10,7 @@ from avaffect.cli.command import command as make_command
 from avaffect.cli.console import headings, print_by_file, print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_class import EvalClassSettings
+from avaffect.settings.scores import SCORE_WORDS
 
 SCORES = {
     "predictions": ("accuracy", "ua", "f1_micro", "f1_macro"),
@@ -19,8 +20,7 @@ FACTS = {
     "predictions": ("count", "missing_gold"),
     "retrieval": ("queries", "count", "missing_gold", "distinct", "effective_size"),
 }
-HEADINGS = {"ua": "UA", "f1": "F1", "f1_micro": "F1 micro", "f1_macro": "F1 macro",
-            "missing_gold": "unlabelled", "effective_size": "effective size"}  # fmt: skip
+HEADINGS = {"missing_gold": "unlabelled", "effective_size": "effective size", **SCORE_WORDS}
 CORNERS = {"predictions": "true \\ predicted", "retrieval": "query's \\ true"}
 
 
