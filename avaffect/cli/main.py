@@ -35,6 +35,7 @@ COMMANDS = {
     "pretrain-l1": "Pre-train on talking faces: sound moves a still face (L1, L1 + Odd).",
     "pretrain-odd": "Pre-train on sound: which clips are jumbled (Odd-One-Out).",
     "pretrain-apc": "Pre-train on sound: the spectrum some frames ahead (APC).",
+    "pretrain-cpc": "Pre-train on sound: tell the frames to come from others (CPC).",
     "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",
     "extract": "Apply any model to a store: features, units or embeddings.",
     "train-projector": "Train the emotion-aware embedding projector.",

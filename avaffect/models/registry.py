@@ -10,6 +10,7 @@ from torch import nn
 
 from avaffect.core.errors import DataError
 from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
+from avaffect.models.contrastive import ContrastiveConfiguration, ContrastiveEncoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.models.heads import (
     Head,
@@ -30,6 +31,7 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "hubert": lambda c: Hubert(HubertConfiguration.from_dict(c)),
     "avhubert": lambda c: AVHubert(AVHubertConfiguration.from_dict(c)),
     "recurrent": lambda c: RecurrentEncoder(RecurrentConfiguration.from_dict(c)),
+    "contrastive": lambda c: ContrastiveEncoder(ContrastiveConfiguration(**c)),
     "features": lambda c: GivenFeatures(GivenFeaturesConfiguration(**c)),
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
@@ -42,6 +44,7 @@ _NAMES = {
     Hubert: "hubert",
     AVHubert: "avhubert",
     RecurrentEncoder: "recurrent",
+    ContrastiveEncoder: "contrastive",
     GivenFeatures: "features",
     Quantiser: "quantiser",
     Projector: "projector",

@@ -1,0 +1,111 @@
+"""Contrastive Predictive Coding (van den Oord et al. 2018): tell the frames to come from others."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.objectives.base import Context, Objective, Step
+from avaffect.objectives.losses.info_nce import draw_distinct, info_nce
+from avaffect.settings.pretrain_cpc import SOURCES
+
+
+class ContrastivePrediction(Objective):
+    """InfoNCE of the next `steps` local features, each among `negatives` others; loss
+    "contrastive".
+
+    The head maps a frame to a prediction for each step, (dim -> steps * feature_dim) without a
+    bias. Negatives are valid local features other than the positive, without repetition, drawn
+    anew for each clip and step and shared by the frames of the clip, so that they cost a product
+    of matrices and no copies. source "clip": of the same clip, and all that it has where these are
+    fewer. "batch": of all clips, which ties them together. Sums run over steps and frames whose
+    future lies within the utterance. Metrics: the share of them whose positive wins, "accuracy",
+    and that of the first and the last step.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Linear,
+        negatives: int = 128,
+        source: str = "clip",
+    ) -> None:
+        super().__init__()
+        steps, rest = divmod(head.out_features, encoder.feature_dim)
+        if rest or not steps:
+            raise ValueError(f"{head.out_features} outputs are no predictions of features")
+        if negatives < 1 or source not in SOURCES:
+            raise ValueError(f"{negatives} negatives from a {source!r}")
+        self.encoder = encoder
+        self.head = head
+        self.steps = steps
+        self.negatives = negatives
+        self.source = source
+        self.coupled = source == "batch"
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        local = self.encoder.features(batch)
+        predicted = self.head(self.encoder.contextualise(local).values)
+        # One tensor a step: the backward pass of a slice would fill all of them with zeros.
+        predictions = predicted.unflatten(2, (self.steps, -1)).unbind(dim=2)
+        device = local.values.device
+        drawn = self.draw(local, context.generator)
+        candidates, columns = drawn[0].to(device), drawn[1].to(device)
+        flat = local.values.flatten(0, 1)
+        longest = local.values.shape[1]
+        total, count = flat.sum() * 0.0, torch.zeros((), device=device)
+        wins: list[tuple[Tensor, Tensor]] = []
+        for step, predicted in enumerate(predictions, start=1):
+            here = candidates[:, step - 1]
+            losses, won = info_nce(
+                predicted[:, : max(0, longest - step)],
+                local.values[:, step:],
+                flat[here.clamp(min=0)],
+                here < 0,
+                columns[:, step - 1, step:],
+            )
+            has_future = local.valid[:, step:]
+            total = total + (losses * has_future).sum()
+            wins.append(((won & has_future).sum(), has_future.sum()))
+            count = count + wins[-1][1]
+        return Step(
+            {"contrastive": (total, count)},
+            {
+                "accuracy": (sum(right for right, _ in wins), count),
+                "accuracy_first": wins[0],
+                "accuracy_last": wins[-1],
+            },
+        )
+
+    def draw(self, frames: Frames, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Candidates (B, steps, negatives + 1) of each clip and step, as places in the padded
+        frames of the batch laid end to end, -1 where there are no more; and for each frame as the
+        positive (B, steps, T) the candidate whose place it takes: itself where it is among them,
+        otherwise one drawn at random. On the CPU.
+        """
+        clips, longest = frames.values.shape[:2]
+        valid = torch.nonzero(frames.valid.flatten()).flatten().cpu()
+        lengths = frames.lengths.cpu()
+        first = torch.cumsum(lengths, dim=0) - lengths
+        if self.source == "batch":
+            lengths, first = lengths.sum().expand(clips), torch.zeros_like(first)
+        one_more = self.negatives + 1
+        drawn = draw_distinct(lengths.repeat_interleave(self.steps), one_more, generator)
+        drawn = drawn.view(clips, self.steps, one_more)
+        # The end is a place that nobody draws: a batch may have no frame at all.
+        places = F.pad(valid, (0, 1))[first[:, None, None] + drawn.clamp(min=0)]
+        places = torch.where(drawn < 0, -1, places)
+        spare = torch.randint(one_more, (clips, self.steps, 1), generator=generator)
+        own = places - torch.arange(clips)[:, None, None] * longest
+        own = torch.where((own >= 0) & (own < longest), own, longest)
+        columns = spare.repeat(1, 1, longest + 1)
+        columns.scatter_(2, own, torch.arange(one_more).expand_as(own))
+        return places, columns[..., :longest]
+
+    def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
+        frames = self.encoder.frame_count(batch.lengths)
+        ahead = frames[:, None] - torch.arange(1, self.steps + 1, device=frames.device)
+        return {"contrastive": float(ahead.clamp(min=0).sum())}

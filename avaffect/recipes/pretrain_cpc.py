@@ -1,0 +1,41 @@
+"""`pretrain-cpc`: Contrastive Predictive Coding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from avaffect.core.progress import SILENT, Progress
+from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
+from avaffect.objectives.contrastive_prediction import ContrastivePrediction
+from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.settings.pretrain_cpc import PretrainCpcSettings
+
+
+def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> None:
+    """Pre-train (or, with no steps, only initialise) an encoder and write it.
+
+    Raises DataError where no utterance is longer than what is foretold, UsageError for negatives
+    of the whole batch with --accumulate or several processes.
+    """
+    preset = PRESETS[settings.preset or "base"]
+    ahead = settings.ahead
+    method = Method(
+        command="pretrain-cpc",
+        new_encoder=lambda: ContrastiveEncoder(replace(preset, cell=settings.cell or "gru")),
+        objective=lambda encoder: ContrastivePrediction(
+            encoder,
+            nn.Linear(encoder.dim, ahead * encoder.feature_dim, bias=False),
+            settings.negatives,
+            settings.negatives_from,
+        ),
+        head=lambda objective: objective.head,
+        loss="contrastive",
+        fewest_frames=ahead + 1,
+        pretext={
+            "objective": "contrastive_prediction", "ahead": ahead,
+            "negatives": settings.negatives, "negatives_from": settings.negatives_from,
+        },
+    )  # fmt: skip
+    pretrain(settings, method, progress)
