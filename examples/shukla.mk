@@ -1,0 +1,205 @@
+# Shukla, Petridis and Pantic 2021: does visual self-supervision improve learning of speech
+# representations for emotion recognition? Its tables 2, 4 and 5, and the numbers of its figures 7 and 8.
+#
+#   make -f examples/shukla.mk                        table 2 on synthetic talking faces, in minutes
+#   make -f examples/shukla.mk -j 2 table4 table5 figure7 figure8
+#
+# On own recordings: stores of `preprocess`, with splits of speakers; the pool with faces.
+#
+#   make -f examples/shukla.mk POOL=lrw.h5 DATA=stores TASKS="cremad ravdess iemocap words sewa recola" \
+#       LABELS_words="--label word" \
+#       LABELS_iemocap="--classes anger,happiness=happiness+excitement,neutral,sadness" \
+#       TRACES="sewa recola" PRESET=base RUNS=10 EPOCHS=50 HEAD="$$PAPER"
+#
+# A task is a store $(DATA)/TASK.h5 and what is learned of it: the emotion, unless LABELS_TASK says
+# otherwise; of TRACES, arousal and valence over time. STORE_TASK is another place of the store.
+# With FOLDS=K (K folds of speakers, in the stores) every speaker is tested once in each run.
+#
+# Every encoder is trained on the pool without labels, then frozen; a bidirectional GRU is trained on
+# its features. The row `random` is the encoder as it was initialised: a gain is one above it.
+
+OUT ?= shukla
+O := $(OUT)/
+comma := ,
+RUNS ?= 3
+FOLDS ?=
+JOBS ?= -1
+# The paper's classifier: 2 layers of 256 at 100 frames a second, 100 epochs, rate 1e-4 falling tenfold.
+PAPER := --head bgru --epochs 100 --schedule constant --warmup 0 --decay 0.1 --decay-every 40
+HEAD ?= --head bgru --hidden 64 --frames-per-step 4 --head-learning-rate 2e-3 --epochs 20
+
+PRESET ?= nano
+# Small encoders on minutes of speech learn at a higher rate than the paper's.
+EPOCHS ?= 20
+RATE ?= 1e-3
+BATCHES ?= --batch-utterances 16
+TRAIN ?= --preset $(PRESET) --epochs $(EPOCHS) --learning-rate $(RATE) $(BATCHES)
+# Frames that are drawn of each clip for L1.
+PICTURES ?= 8
+# The whole model, fine-tuned or from scratch.
+TUNE ?= --learning-rate $(RATE)
+
+POOL ?= $(O)pool.h5
+DATA ?= $(OUT)
+TASKS ?= emotion affect
+TRACES ?= affect
+STORE_emotion ?= $(O)U.h5
+STORE_affect ?= $(O)U.h5
+# Tables 4 and 5, figures 7 and 8: of these alone.
+CLASS_TASKS ?= $(filter-out $(TRACES),$(TASKS))
+
+# openSMILE's descriptors are an optional extra: add compare-lld where it is installed.
+FRONT_ENDS ?= mfcc logmel
+ENCODERS ?= random cpc pase apc odd l1 l1odd
+ROWS ?= $(FRONT_ENDS) $(ENCODERS) finetuned supervised
+ALPHAS ?= 0.17 0.33 0.50 0.67 0.83
+SNRS ?= -5 0 5 10 15 20
+SHARES ?= 0.2 0.4 0.6 0.8
+# Noise for figure 7: babble of six voices of the pool, or recordings (NOISE=folder BABBLE=1).
+NOISE ?= $(POOL)
+BABBLE ?= 6
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: table2 table4 table5 figure7 figure8
+.DEFAULT_GOAL := table2
+
+store = $(or $(STORE_$(1)),$(DATA)/$(1).h5)
+is_trace = $(filter $(TRACES),$(1))
+labels = $(or $(LABELS_$(1)),$(if $(is_trace),--label arousal --label valence,--label emotion))
+score = $(if $(is_trace),ccc,f1_macro)
+
+# -- what is compared: a report for each task (or variant of one) and row --------------------------
+
+# $(1) name of the report, $(2) store to learn from, $(3) task, $(4) further options of finetune,
+# $(5) options of predict, $(6) score of the report's split, where that is not test
+define report
+$(O)$(1).safetensors: $(2)
+	avaffect finetune $(2) $(call labels,$(3)) $(HEAD) --runs $(RUNS) \
+		$(if $(FOLDS),--folds $(FOLDS)) $(4) -o $$@
+$(O)$(1).$(if $(call is_trace,$(3)),h5,jsonl): $(O)$(1).safetensors
+	avaffect predict $(2) --model $$< $(or $(5),$(if $(FOLDS),,--split test)) -o $$@
+$(O)$(1).json: $(O)$(1).$(if $(call is_trace,$(3)),h5,jsonl)
+	$(if $(call is_trace,$(3)),avaffect eval-ccc $$< --gold $(2),avaffect eval-class $$<) -o $$@
+endef
+
+# $(1) task or variant, $(2) its media store, $(3) task, $(4) row, $(5) options of finetune: on
+# frozen features.
+define frozen
+$(O)$(1)-$(4)-features.h5: $(2) $(if $(filter $(FRONT_ENDS),$(4)),,$(O)$(4).safetensors)
+	avaffect extract $(2) --model $(if $(filter $(FRONT_ENDS),$(4)),$(4),$(O)$(4).safetensors) -o $$@
+$(call report,$(1)-$(4),$(O)$(1)-$(4)-features.h5,$(3),$(5))
+endef
+
+define task
+$(foreach row,$(FRONT_ENDS) $(ENCODERS),$(eval $(call frozen,$(1),$(call store,$(1)),$(1),$(row))))
+$(eval $(call report,$(1)-finetuned,$(call store,$(1)),$(1),--encoder $(O)l1odd.safetensors $(TUNE)))
+$(eval $(call report,$(1)-supervised,$(call store,$(1)),$(1),\
+	--encoder $(O)random.safetensors --mode scratch $(TUNE)))
+$(O)$(1)-finetuned.safetensors: $(O)l1odd.safetensors
+$(O)$(1)-supervised.safetensors: $(O)random.safetensors
+endef
+$(foreach t,$(TASKS),$(eval $(call task,$(t))))
+
+# $(1) title, $(2) score, $(3) names of rows, $(4) what comes before them in their file names, $(5) baseline
+define table
+@echo; echo "$(1)"
+@avaffect compare -q --score $(2) $(if $(5),--baseline $(5)) $(foreach row,$(3),$(row)=$(O)$(4)$(row).json)
+
+endef
+
+table2: $(foreach t,$(TASKS),$(foreach row,$(ROWS),$(O)$(t)-$(row).json))
+	$(foreach t,$(TASKS),$(call table,Table 2: $(t) ($(call score,$(t)) of $(RUNS) runs; t-tests against random),$(call score,$(t)),$(ROWS),$(t)-,random))
+
+# -- table 4: the weight of the faces, scored on development ---------------------------------------
+
+define alpha
+$(O)l1odd-$(1).safetensors: $(POOL)
+	avaffect pretrain-l1 $(POOL) $(TRAIN) --pictures $(PICTURES) --alpha $(1) -o $$@
+$(foreach t,$(CLASS_TASKS),$(eval $(call frozen,$(t),$(call store,$(t)),$(t),l1odd-$(1))))
+$(foreach t,$(CLASS_TASKS),$(eval $(call development,$(t)-l1odd-$(1))))
+endef
+define development
+$(O)$(1)-development.jsonl: $(O)$(1).safetensors
+	avaffect predict $(O)$(1)-features.h5 --model $$< --split development -o $$@
+$(O)$(1)-development.json: $(O)$(1)-development.jsonl
+	avaffect eval-class $$< -o $$@
+endef
+$(foreach a,$(ALPHAS),$(eval $(call alpha,$(a))))
+
+table4: $(foreach t,$(CLASS_TASKS),$(foreach a,$(ALPHAS),$(O)$(t)-l1odd-$(a)-development.json))
+	$(foreach t,$(CLASS_TASKS),$(call table,Table 4: $(t)$(comma) accuracy on development by alpha,accuracy,$(addsuffix -development,$(ALPHAS)),$(t)-l1odd-))
+
+# -- table 5: a tenth of the labels ----------------------------------------------------------------
+
+TABLE5 ?= $(FRONT_ENDS) $(ENCODERS)
+define tenth
+$(eval $(call report,$(1)-tenth-$(2),$(O)$(1)-$(2)-features.h5,$(1),--fraction 0.1))
+endef
+$(foreach t,$(CLASS_TASKS),$(foreach row,$(TABLE5),$(eval $(call tenth,$(t),$(row)))))
+
+table5: $(foreach t,$(CLASS_TASKS),$(foreach row,$(TABLE5),$(O)$(t)-$(row).json $(O)$(t)-tenth-$(row).json))
+	$(foreach t,$(CLASS_TASKS),$(call table,Table 5: $(t)$(comma) all labels,f1_macro,$(TABLE5),$(t)-,random)$(call table,Table 5: $(t)$(comma) a tenth of the labels,f1_macro,$(TABLE5),$(t)-tenth-,random))
+
+# -- figure 7: babble beneath the recordings, in training and in test ------------------------------
+
+FIGURE7 ?= mfcc odd l1 l1odd
+define noisy
+$(O)$(1)-snr$(2).h5: $(call store,$(1)) $(NOISE)
+	avaffect augment-noise $$< --noise $(NOISE) --babble $(BABBLE) --snr $(2) --audio-only -o $$@
+$(foreach row,$(FIGURE7),$(eval $(call frozen,$(1)-snr$(2),$(O)$(1)-snr$(2).h5,$(1),$(row))))
+endef
+$(foreach t,$(CLASS_TASKS),$(foreach s,$(SNRS),$(eval $(call noisy,$(t),$(s)))))
+
+figure7: $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE7),$(O)$(t)-$(row).json $(foreach s,$(SNRS),$(O)$(t)-snr$(s)-$(row).json)))
+	$(foreach t,$(CLASS_TASKS),$(foreach s,$(SNRS),$(call table,Figure 7: $(t) at $(s) dB,f1_macro,$(FIGURE7),$(t)-snr$(s)-))$(call table,Figure 7: $(t)$(comma) clean,f1_macro,$(FIGURE7),$(t)-))
+
+# -- figure 8: a share of the pool -----------------------------------------------------------------
+
+FIGURE8 ?= odd l1 l1odd
+define share
+$(foreach row,$(FIGURE8),$(eval $(call pretraining,$(row),$(row)-$(1),--fraction $(1))))
+$(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),\
+	$(eval $(call frozen,$(t),$(call store,$(t)),$(t),$(row)-$(1)))))
+endef
+
+figure8: $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),$(O)$(t)-$(row).json $(foreach s,$(SHARES),$(O)$(t)-$(row)-$(s).json)))
+	$(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),$(call table,Figure 8: $(t)$(comma) $(row) by share of the pool,f1_macro,$(foreach s,$(SHARES),$(row)-$(s)) $(row),$(t)-,$(row))))
+
+# -- pre-training ----------------------------------------------------------------------------------
+
+OPTIONS_l1 = --pictures $(PICTURES)
+OPTIONS_l1odd = --pictures $(PICTURES) --alpha 0.67
+COMMAND_l1odd := pretrain-l1
+
+# $(1) way of pre-training, $(2) name of the encoder, $(3) further options
+define pretraining
+$(O)$(2).safetensors: $(POOL)
+	avaffect $(or $(COMMAND_$(1)),pretrain-$(1)) $(POOL) $(TRAIN) $(OPTIONS_$(1)) $(3) -o $$@
+endef
+$(foreach row,$(filter-out random,$(ENCODERS)),$(eval $(call pretraining,$(row),$(row))))
+$(foreach s,$(SHARES),$(eval $(call share,$(s))))
+
+$(O)random.safetensors: $(POOL)
+	avaffect pretrain-apc $(POOL) --preset $(PRESET) --steps 0 -o $@
+
+# -- synthetic recordings --------------------------------------------------------------------------
+
+CLIPS ?= 320
+LENGTHS := --shortest 1.2 --longest 1.8
+
+$(O)pool-all.jsonl $(O)U-all.jsonl: $(O)%-all.jsonl:
+	@mkdir -p $(OUT)
+	avaffect synth $(O)$* --domain $(if $(filter pool,$*),B --utterances $(CLIPS) --speakers 20,U \
+		--utterances 128 --speakers 16) $(LENGTHS) -j $(JOBS) -o $@
+
+# Some speakers of the pool are kept for development: is what was learned true of others?
+$(O)pool.jsonl: RATIOS := 80 20 0
+$(O)U.jsonl: RATIOS := 50 20 30
+$(O)pool.jsonl $(O)U.jsonl: $(O)%.jsonl: $(O)%-all.jsonl
+	avaffect split $< --by speaker --ratios $(RATIOS) -o $@
+
+$(O)pool.h5 $(O)U.h5: $(O)%.h5: $(O)%.jsonl
+	avaffect preprocess $< --size 64 -j $(JOBS) -o $@
