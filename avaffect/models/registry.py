@@ -21,6 +21,7 @@ from avaffect.models.heads import (
     ProjectorConfiguration,
 )
 from avaffect.models.hubert import Hubert, HubertConfiguration
+from avaffect.models.pase import PaseConfiguration, PaseEncoder
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
@@ -32,6 +33,7 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "avhubert": lambda c: AVHubert(AVHubertConfiguration.from_dict(c)),
     "recurrent": lambda c: RecurrentEncoder(RecurrentConfiguration.from_dict(c)),
     "contrastive": lambda c: ContrastiveEncoder(ContrastiveConfiguration(**c)),
+    "pase": lambda c: PaseEncoder(PaseConfiguration.from_dict(c)),
     "features": lambda c: GivenFeatures(GivenFeaturesConfiguration(**c)),
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
@@ -45,6 +47,7 @@ _NAMES = {
     AVHubert: "avhubert",
     RecurrentEncoder: "recurrent",
     ContrastiveEncoder: "contrastive",
+    PaseEncoder: "pase",
     GivenFeatures: "features",
     Quantiser: "quantiser",
     Projector: "projector",

@@ -25,7 +25,7 @@ class PretrainCpcSettings(RecurrentPretrainingSettings):
     ahead: int = option(12, "Frames of 10 ms that are foretold, one after another.", "--ahead")
     negatives: int = option(128, "Other frames that each is to be told from.", "--negatives")
     negatives_from: str = option(
-        "clip", "Whose frames these are: of the same clip, or of the whole batch.",
+        "batch", "Whose frames these are: of the same clip, or of the whole batch.",
         "--negatives-from", choices=SOURCES,
     )  # fmt: skip
     cell: str | None = option(

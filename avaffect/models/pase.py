@@ -1,0 +1,160 @@
+"""PASE, the Problem-Agnostic Speech Encoder (Pascual et al. 2019, section 2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
+from avaffect.models.convolution import convolve
+from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.sinc import SincFilters
+from avaffect.models.valid_norm import ValidBatchNorm
+from avaffect.models.waveform import valid_steps
+from avaffect.signal.features import FEATURE_RATE_HZ, HOP, WINDOW, unit_scale, window_count
+
+Layer = tuple[int, int, int]
+
+# Speech is some 5 % of full scale, and a band has a share of it: before any training too, what the
+# first block gives lies far above the epsilon of its norm.
+_GAIN = 100.0
+
+
+@dataclass(frozen=True)
+class PaseConfiguration:
+    """filters of filter_width samples; (channels, kernel, stride) of each block; dim of a frame.
+
+    Raises ValueError where the strides are not 160 samples together.
+    """
+
+    filters: int = 64
+    filter_width: int = 251
+    blocks: tuple[Layer, ...] = (
+        (64, 20, 10), (128, 11, 2), (128, 11, 1), (256, 11, 2), (256, 11, 1), (512, 11, 2),
+        (512, 11, 2),
+    )  # fmt: skip
+    dim: int = 100
+
+    def __post_init__(self) -> None:
+        together = 1
+        for _, _, stride in self.blocks:
+            together *= stride
+        if together != HOP:
+            raise ValueError(f"the strides are {together} samples together, not {HOP}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PaseConfiguration:
+        """The inverse of dataclasses.asdict, also after a trip through JSON."""
+        return cls(**{**values, "blocks": tuple(tuple(block) for block in values["blocks"])})
+
+    @property
+    def seen(self) -> int:
+        """Samples that a frame sees."""
+        samples, step = self.filter_width, 1
+        for _, kernel, stride in self.blocks:
+            samples += (kernel - 1) * step
+            step *= stride
+        return samples
+
+
+PRESETS: dict[str, PaseConfiguration] = {
+    "nano": PaseConfiguration(
+        filters=32,
+        blocks=((32, 20, 10), (32, 5, 2), (64, 5, 1), (64, 5, 2), (96, 5, 1), (96, 5, 2),
+                (128, 5, 2)),
+    ),
+    "base": PaseConfiguration(),
+}  # fmt: skip
+
+
+class PaseEncoder(Encoder):
+    """Frames at 100 Hz from 16 kHz waveforms: learned band-pass filters, seven blocks of strided
+    convolution, batch norm and PReLU, a projection and a batch norm without parameters.
+
+    A frame stands for the window of 25 ms that other front-ends see, 1 + (S - 400) // 160 of them,
+    and sees the samples around it, 148 ms in all; silence surrounds the utterance. `features` is
+    what the blocks give and `contextualise` the projection.
+
+    The filters and the first block's convolution, with nothing between them, are one linear
+    filter: it is put together once a batch, and no band is ever computed at 16 kHz.
+    """
+
+    streams = ("waveform",)
+    rate_hz = FEATURE_RATE_HZ
+
+    def __init__(self, configuration: PaseConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.dim = c.dim
+        self.feature_dim = c.blocks[-1][0]
+        self.filters = SincFilters(c.filters, c.filter_width)
+        self.convolutions = nn.ParameterList()
+        inputs = c.filters
+        for channels, kernel, _ in c.blocks:
+            self.convolutions.append(torch.empty(channels, inputs, kernel))
+            nn.init.kaiming_normal_(self.convolutions[-1], a=0.25)
+            inputs = channels
+        self.norms = nn.ModuleList(ValidBatchNorm(channels) for channels, _, _ in c.blocks)
+        self.activations = nn.ModuleList(nn.PReLU(channels) for channels, _, _ in c.blocks)
+        self.projection = nn.Linear(self.feature_dim, c.dim, bias=False)
+        self.norm = ValidBatchNorm(c.dim, affine=False)
+
+    def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
+        """(B,) frames for lengths["waveform"] (B,) samples"""
+        return window_count(lengths["waveform"])
+
+    def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
+        """(B, T, feature_dim) of the last block from batch.streams["waveform"] (B, S) int16, or
+        float with full scale at 1.0."""
+        if corruption is not None:
+            raise ValueError("this encoder has no embedding to hide its inputs behind")
+        lengths = batch.lengths["waveform"]
+        frames = self.frame_count(batch.lengths)
+        waveform = unit_scale(batch.streams["waveform"])
+        waveform = waveform * valid_steps(lengths, waveform.shape[1])
+        around = self.configuration.seen - WINDOW
+        # A batch of fragments still has a (padded) frame.
+        missing = max(0, WINDOW - waveform.shape[1])
+        x = F.pad(waveform, (around // 2, around - around // 2 + missing))[:, None] * _GAIN
+        # What is beyond an utterance and its silence never reaches one of its frames.
+        steps = torch.where(frames > 0, lengths + around, 0)
+        weights = [self.first_filter(), *self.convolutions[1:]]
+        for weight, norm, activation, (_, _, stride) in zip(
+            weights, self.norms, self.activations, self.configuration.blocks
+        ):
+            x = convolve(x, weight, stride=stride)
+            kernel = weight.shape[2]
+            steps = torch.div(steps - kernel, stride, rounding_mode="floor").add(1).clamp(min=0)
+            x = activation(norm(x, steps))
+        found = Frames(x.transpose(1, 2).float(), frames)
+        return Frames(found.values * found.valid[..., None], frames)
+
+    def first_filter(self) -> Tensor:
+        """(channels, 1, filter_width + kernel - 1): the filters, then the first convolution."""
+        with torch.autocast(self.projection.weight.device.type, enabled=False):
+            return F.conv_transpose1d(self.convolutions[0], self.filters()[:, None])
+
+    def contextualise(
+        self, features: Frames, mask: Tensor | None = None, layer: int | None = None
+    ) -> Frames:
+        """(B, T, dim); of layer 1, the only one, without the norm.
+
+        Raises UsageError past it, ValueError for a mask: there is no embedding for it.
+        """
+        if mask is not None:
+            raise ValueError("this encoder has no embedding to hide frames behind")
+        if layer not in (None, 1):
+            raise UsageError(f"layer {layer}: this encoder has layer 1 alone, its frames")
+        x = self.projection(features.values)
+        if layer is None:
+            x = self.norm(x.transpose(1, 2), features.lengths).transpose(1, 2)
+        return Frames(x.float() * features.valid[..., None], features.lengths)
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Frames:
+        return self.contextualise(self.features(batch), layer=layer)

@@ -1,0 +1,57 @@
+"""Band-pass filters whose edges are learned (Ravanelli and Bengio 2018, SincNet)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.signal.audio import SAMPLE_RATE
+
+LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
+
+
+class SincFilters(nn.Module):
+    """`count` filters of `width` samples, an odd number, each known by its two edges.
+
+    g[n] = 2 f2 sinc(2 pi f2 n) - 2 f1 sinc(2 pi f1 n) with sinc(x) = sin(x) / x and frequencies as
+    shares of the sampling rate (equation 4), under a Hamming window: 1 in the pass band, 0 far from
+    it. A filter begins at 50 Hz or above, is 50 Hz wide at least and ends at half the rate at most.
+    The bands of new filters lie side by side on the mel scale.
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        if width % 2 == 0:
+            raise ValueError(f"{width} samples: an odd number has a middle")
+        highest = SAMPLE_RATE / 2 - NARROWEST_HZ
+        mel = torch.linspace(_mel(LOWEST_HZ), _mel(highest), count + 1, dtype=torch.float64)
+        edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+        lows, widths = edges[:-1] - LOWEST_HZ, edges.diff() - NARROWEST_HZ
+        # In shares of the sampling rate, a step of Adam is some Hz; in Hz it would be next to none.
+        self.low = nn.Parameter((lows / SAMPLE_RATE).float())
+        self.band = nn.Parameter((widths / SAMPLE_RATE).float())
+        steps = torch.arange(width, dtype=torch.float64) - width // 2
+        self.register_buffer("steps", steps.float(), persistent=False)
+        window = torch.hamming_window(width, periodic=False, dtype=torch.float64)
+        self.register_buffer("window", window.float(), persistent=False)
+
+    def edges(self) -> tuple[Tensor, Tensor]:
+        """f1 and f2 (count,) as shares of the sampling rate."""
+        low = (LOWEST_HZ / SAMPLE_RATE + self.low.abs()).clamp(max=0.5)
+        return low, (low + NARROWEST_HZ / SAMPLE_RATE + self.band.abs()).clamp(max=0.5)
+
+    def forward(self) -> Tensor:
+        """(count, width)"""
+        low, high = self.edges()
+        return (self._low_pass(high) - self._low_pass(low)) * self.window
+
+    def _low_pass(self, edge: Tensor) -> Tensor:
+        """2 f sinc(2 pi f n), (count, width)"""
+        # torch.sinc(x) is sin(pi x) / (pi x).
+        return 2 * edge[:, None] * torch.sinc(2 * edge[:, None] * self.steps)
+
+
+def _mel(hertz: float) -> float:
+    return 2595.0 * math.log10(1.0 + hertz / 700.0)

@@ -1,0 +1,62 @@
+"""Batch normalisation of padded sequences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.models.waveform import valid_steps
+
+MOMENTUM = 0.1
+
+
+class ValidBatchNorm(nn.Module):
+    """Batch norm over (batch, time) in whose statistics only valid steps enter.
+
+    The first batches count alike in the running statistics, as long as that gives each more than
+    the momentum of 0.1: after few steps, too, they are of the data and not of the initialisation.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, channels: int, affine: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """x (B, C, T), lengths (B,) valid steps -> (B, C, T), float32 where x is of less."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean, variance = self.mean, self.variance
+        if self.training and int(lengths.sum()):
+            mean, variance = self._of_batch(x, lengths)
+        scale = (variance + 1e-5).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale
+        if self.bias is not None:
+            shift = shift + self.bias
+        return torch.addcmul(shift[:, None], x, scale[:, None])
+
+    def _of_batch(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) of this batch, which also enter the running ones."""
+        valid = valid_steps(lengths, x.shape[2])[:, None]
+        count = lengths.sum()
+        # Where padding is zero, sums over all are sums over what is valid.
+        share = count / (x.shape[0] * x.shape[2])
+        variance, mean = torch.var_mean(x * valid, dim=(0, 2), correction=0)
+        square = (variance + mean.square()) / share
+        mean = mean / share
+        variance = (square - mean.square()).clamp(min=0.0)
+        with torch.no_grad():
+            self.batches += 1
+            weight = (1.0 / self.batches).clamp(min=MOMENTUM)
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            self.mean.lerp_(mean.to(self.mean.dtype), weight)
+            self.variance.lerp_(unbiased.to(self.variance.dtype), weight)
+        return mean, variance

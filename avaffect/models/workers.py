@@ -1,0 +1,77 @@
+"""PASE's workers: small networks that each solve a task from an encoder's frames (Pascual et al.
+2019, section 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.models.standardisation import Standardisation
+
+
+class RunningStandardisation(Standardisation):
+    """Standardisation by all rows that were ever given to `gather`."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.register_buffer("rows", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("centre", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(dim, dtype=torch.float64))
+
+    @torch.no_grad()
+    def gather(self, x: Tensor) -> None:
+        """x (N, D): more rows, in double precision (Chan et al. 1983)."""
+        if not len(x):
+            return
+        x = x.double()
+        centre = x.mean(dim=0)
+        rows = self.rows + len(x)
+        apart = centre - self.centre
+        self.squares += (x - centre).square().sum(dim=0)
+        self.squares += apart.square() * (self.rows * len(x) / rows)
+        self.centre += apart * (len(x) / rows)
+        self.rows.copy_(rows)
+        self.set(self.centre, (self.squares / rows).sqrt())
+
+
+@dataclass(frozen=True)
+class WorkerConfiguration:
+    """inputs: an encoder's frame, or two side by side; outputs; hidden units."""
+
+    inputs: int
+    outputs: int
+    hidden: int = 256
+
+
+class Worker(nn.Module):
+    """A hidden layer with PReLU and a linear one: little enough that the encoder has to know."""
+
+    def __init__(self, configuration: WorkerConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.layers = nn.Sequential(
+            nn.Linear(c.inputs, c.hidden), nn.PReLU(c.hidden), nn.Linear(c.hidden, c.outputs)
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames (N, inputs) -> (N, outputs)"""
+        return self.layers(frames)
+
+
+class Regressor(Worker):
+    """A worker that tells numbers; its `standardisation` is of what it has to tell.
+
+    alike: all numbers are standardised as one (the samples of a waveform).
+    """
+
+    def __init__(self, configuration: WorkerConfiguration, alike: bool = False) -> None:
+        super().__init__(configuration)
+        self.alike = alike
+        self.standardisation = RunningStandardisation(1 if alike else configuration.outputs)
+
+    def gather(self, targets: Tensor) -> None:
+        """targets (N, outputs): more of what is to be told, for its mean and deviation."""
+        self.standardisation.gather(targets.reshape(-1, 1) if self.alike else targets)
