@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.models.context import ContextEncoder
 from avaffect.models.encoder import Corruption, Frames
 from avaffect.models.gradient_reversal import scale_gradient
@@ -172,11 +171,7 @@ class AVHubert(ContextEncoder):
         (B, T, H, H, C) uint8, or float on the same scale, C 1 or 3. Raises UsageError for faces at
         another rate than 25 a second.
         """
-        if batch.rates.get("face", self.rate_hz) != self.rate_hz:
-            raise UsageError(
-                f"AV-HuBERT reads {self.rate_hz:g} faces a second, and this store holds "
-                f"{batch.rates['face']:g}: preprocess it with --fps {self.rate_hz:g}"
-            )
+        self.check_face_rate(batch)
         nobody = torch.zeros(len(batch), dtype=torch.long, device=self.mask_emb.device)
         lengths = {
             name: batch.lengths[name] if name in batch.streams else nobody for name in self.streams

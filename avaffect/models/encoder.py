@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
 
 
 @dataclass
@@ -62,6 +63,20 @@ class Encoder(nn.Module):
         """(B,) frames that utterances with these stream lengths give; a stream that is not in
         `lengths` is missing."""
         raise NotImplementedError
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Parts by name, from the input on, that one may want to keep as they are while the others
+        are fine-tuned; none where this encoder is one whole."""
+        return {}
+
+    def check_face_rate(self, batch: Batch) -> None:
+        """Raises UsageError for faces that do not come one a frame."""
+        found = batch.rates.get("face", self.rate_hz)
+        if found != self.rate_hz:
+            raise UsageError(
+                f"this encoder reads {self.rate_hz:g} faces a second, and this store holds "
+                f"{found:g}: preprocess it with --fps {self.rate_hz:g}"
+            )
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A random view of a batch for training (crops and flips of faces), of the same lengths.

@@ -25,6 +25,7 @@ from avaffect.models.pase import PaseConfiguration, PaseEncoder
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.visual import VisualConfiguration, VisualEncoder
 
 Description = dict[str, Any]
 
@@ -34,6 +35,7 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "recurrent": lambda c: RecurrentEncoder(RecurrentConfiguration.from_dict(c)),
     "contrastive": lambda c: ContrastiveEncoder(ContrastiveConfiguration(**c)),
     "pase": lambda c: PaseEncoder(PaseConfiguration.from_dict(c)),
+    "visual": lambda c: VisualEncoder(VisualConfiguration(**c)),
     "features": lambda c: GivenFeatures(GivenFeaturesConfiguration(**c)),
     "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
@@ -48,6 +50,7 @@ _NAMES = {
     RecurrentEncoder: "recurrent",
     ContrastiveEncoder: "contrastive",
     PaseEncoder: "pase",
+    VisualEncoder: "visual",
     GivenFeatures: "features",
     Quantiser: "quantiser",
     Projector: "projector",

@@ -28,6 +28,8 @@ def clip_windows(valid: Tensor, source: Tensor | None = None) -> Tensor:
     if source is not None:
         chosen = places.gather(1, source.clamp(min=0))
         places = torch.where(valid & (source >= 0), chosen, -1)
+    if valid.shape[1] == 0:
+        return places.new_zeros(0, STEM_FRAMES)
     margin = STEM_FRAMES // 2
     return F.pad(places, (margin, margin), value=-1).unfold(1, STEM_FRAMES, 1)[valid]
 

@@ -16,7 +16,6 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
-from avaffect.data.statistics import combined, in_channels
 from avaffect.data.store import Store
 from avaffect.models import avhubert, hubert
 from avaffect.models.avhubert import AVHubert
@@ -26,6 +25,7 @@ from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
 from avaffect.recipes import common, encoders, pretraining, training
 from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.modality import chosen_streams, frame_counts
+from avaffect.recipes.pixels import face_statistics
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
@@ -154,15 +154,9 @@ def _new_encoder(
         return Hubert(hubert.PRESETS[settings.preset or DEFAULT_PRESET])
     configuration = avhubert.PRESETS[settings.preset or DEFAULT_PRESET]
     configuration = replace(configuration, masking=settings.masking or "feature")
-    found = combined(s.streams["face"].statistics for s in stores if "face" in s.streams)
-    if found is None:
-        progress.warn(
-            "no store knows the mean and deviation of its pictures: those of AV-HuBERT's mouths "
-            "are used"
-        )
-    else:
-        mean, std = in_channels(found, configuration.channels)
-        configuration = replace(configuration, face_mean=mean, face_std=std)
+    found = face_statistics(stores, configuration.channels, progress)
+    if found is not None:
+        configuration = replace(configuration, face_mean=found[0], face_std=found[1])
     return AVHubert(configuration)
 
 
