@@ -108,7 +108,7 @@ REQUIRED = [
     ("train-projector", "a.h5"),
     ("retrieve", "--pool", "b.h5"),
     ("similarity", "--query", "a.h5", "--pool", "b.h5"),
-    ("finetune", "a.h5"),
+    ("finetune",),
     ("predict", "a.h5"),
 ]
 
