@@ -15,7 +15,6 @@ from avaffect.data import manifest
 from avaffect.data.labels import Annotations
 from avaffect.data.schema import LabelSpec
 from avaffect.data.store import Store
-from avaffect.data.traces import mean_of_raters
 from avaffect.data.writer import store_writer
 from avaffect.recipes import gold_labels
 
@@ -185,12 +184,3 @@ def test_what_annotations_of_traces_refuse(tmp_path):
     fresh = made(tmp_path / "f.h5", raters, [None])
     with pytest.raises(DataError, match="u0: its annotation mood is no class"):
         Annotations({"u0": {"id": "u0", "labels": {"mood": [0.1]}}}).names(fresh, "mood")
-
-
-def test_the_mean_of_raters_leaves_out_the_unknown():
-    nan = np.nan
-    found = mean_of_raters(np.float32([[0.5, nan, 1.0], [nan, nan, nan], [0, 0.5, 1]]))
-    np.testing.assert_array_equal(found, np.float32([0.75, nan, 0.5]))
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(mean_of_raters(np.float32([0.1, nan])), np.float32([0.1, nan]))
-    assert mean_of_raters(np.empty((0, 4), np.float32)).shape == (0,)

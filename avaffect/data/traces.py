@@ -30,19 +30,6 @@ class Traces:
     values: list[np.ndarray]
 
 
-def mean_of_raters(values: np.ndarray) -> np.ndarray:
-    """(T, raters) or (T,) -> (T,) float32: the mean of the raters known at each time.
-
-    NaN where none is.
-    """
-    if values.ndim == 1:
-        return values.astype(np.float32)
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=1, dtype=np.float64)
-    count = known.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
 def resample(
     values: np.ndarray, rate_hz: float, new_rate_hz: float, count: int | None = None
 ) -> np.ndarray:

@@ -200,7 +200,8 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
     if all(kinds.values()):
         if settings.classes is not None:
             raise UsageError(f"--classes goes with class labels; {names[0]} is a trace")
-        return TraceTask(traced_utterances(stores, names, annotations, progress), names)
+        found = traced_utterances(stores, names, annotations, settings.raters, progress)
+        return TraceTask(found, names)
     if len(names) > 1:
         raise UsageError(
             f"--label {' and '.join(names)}: several labels are learned together where all are "

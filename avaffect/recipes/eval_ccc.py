@@ -35,7 +35,7 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
     """
     _check(settings)
     sources = [gold_traces.read(path) for path in settings.gold]
-    gold = gold_traces.joined(sources)
+    gold = gold_traces.of_one_rater(gold_traces.joined(sources), settings.raters)
     reports = []
     for path in settings.predictions:
         predicted = gold_traces.read(path)
@@ -91,6 +91,7 @@ def _score(
         "labels": list(scores),
         "split": recordings.split,
         "variant": "biased" if biased else "unbiased",
+        "raters": settings.raters,
         "delay": settings.delay,
         "rate_hz": settings.rate or _common_rate(gold, recordings.common),
         **report,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from avaffect.core.hashing import content_id, file_content_id
 from avaffect.data import artifacts, items, manifest
 from avaffect.data.store import Store
 from avaffect.data.trace_files import SUFFIXES, TraceFile, find_trace_files, read_trace_file
+from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.recipes import common
 
 
@@ -95,6 +96,25 @@ def joined(sources: Sequence[TraceSource]) -> TraceSource:
     identity = content_id([source.content_id for source in sources])
     name = common.some_of([source.name for source in sources])
     return TraceSource(name, None, "folder", identity, labels, splits)
+
+
+def of_one_rater(source: TraceSource, raters: str) -> TraceSource:
+    """The source with traces (T,): of several raters their mean, median, ewe or ewe-loo.
+
+    Raises DataError naming the recording where a value is infinite.
+    """
+
+    def combined(label: str, identifier: str, trace: Trace) -> Trace:
+        try:
+            return Trace(trace.times, gold_standard(trace.values, raters))
+        except ValueError as error:
+            raise DataError(f"{source.name}: {label} of {identifier}: {error}") from error
+
+    labels = {
+        label: {i: combined(label, i, trace) for i, trace in traces.items()}
+        for label, traces in source.labels.items()
+    }
+    return replace(source, labels=labels)
 
 
 def _reader(path: Path) -> tuple[str, Callable[[Path], TraceSource]]:

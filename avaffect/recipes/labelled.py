@@ -14,7 +14,8 @@ from avaffect.core.progress import Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.store import Store
-from avaffect.data.traces import Traces, mean_of_raters, resample
+from avaffect.data.traces import Traces, resample
+from avaffect.evaluation.gold_standard import gold_standard
 
 Some = TypeVar("Some", bound="Utterances")
 
@@ -105,20 +106,26 @@ def labelled_utterances(
 
 
 def traced_utterances(
-    stores: Sequence[Store], names: Sequence[str], annotations: Annotations, progress: Progress
+    stores: Sequence[Store],
+    names: Sequence[str],
+    annotations: Annotations,
+    raters: str,
+    progress: Progress,
 ) -> TracedUtterances:
-    """The utterances that have any of the trace labels, means over their raters.
+    """The utterances that have any of the trace labels; of several raters their gold standard.
 
-    Raises DataError where a store has no such trace, or none of its values is known.
+    raters: mean, median, ewe or ewe-loo. Raises DataError where a store has no such trace, or none
+    of its values is known.
     """
+    ids = unique_ids(stores)
     traces = {}
     for name in names:
         parts = [annotations.traces(store, name) for store in stores]
         rate = max(part.rate_hz for part in parts)
+        given = [(value, part.rate_hz) for part in parts for value in part.values]
         values = [
-            resample(mean_of_raters(value), part.rate_hz, rate)
-            for part in parts
-            for value in part.values
+            resample(_gold(name, identifier, value, raters), own_rate, rate)
+            for identifier, (value, own_rate) in zip(ids, given)
         ]
         traces[name] = Traces(rate, 0, values)
     everyone = TracedUtterances(*_columns(stores, annotations), traces)
@@ -135,6 +142,13 @@ def traced_utterances(
     if not known.all():
         progress.say(f"{int((~known).sum())} utterances have no known value of {words}")
     return everyone.chosen(known)
+
+
+def _gold(name: str, identifier: str, values: np.ndarray, raters: str) -> np.ndarray:
+    try:
+        return gold_standard(values, raters)
+    except ValueError as error:
+        raise DataError(f"{name} of {identifier}: {error}") from error
 
 
 def _columns(stores: Sequence[Store], annotations: Annotations) -> list[list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
-from avaffect.data.traces import SAME_TIME, at_times, mean_of_raters
+from avaffect.data.traces import SAME_TIME, at_times
 from avaffect.recipes.common import some_of
 from avaffect.recipes.gold_traces import Trace, TraceSource
 
@@ -34,10 +34,10 @@ def aligned(
 ) -> Aligned | None:
     """Both at the gold's times, or rate_hz times a second, over the span that both have.
 
-    A prediction for the time t stands beside the gold at t + delay_s. None without a common span.
+    The gold is one rater's (T,). A prediction for the time t stands beside the gold at t + delay_s.
+    None without a common span.
     """
-    gold = mean_of_raters(true.values) if true.values.ndim == 2 else true.values
-    times = true.times
+    gold, times = true.values, true.times
     if rate_hz is not None:
         first, last = true.times[[0, -1]] * rate_hz
         times = np.arange(math.ceil(first - SAME_TIME), math.floor(last + SAME_TIME) + 1) / rate_hz

@@ -110,6 +110,22 @@ class Labelled:
     )
 
 
+RATERS = ("mean", "median", "ewe", "ewe-loo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rated:
+    """Commands that read traces of several raters."""
+
+    raters: str = option(
+        "mean",
+        "The gold standard of traces with several raters: their mean, median, or evaluator "
+        "weighted estimator, by the correlation with all raters or with the others (loo).",
+        "--raters",
+        choices=RATERS,
+    )
+
+
 MODALITIES = ("audio", "video", "av")
 
 

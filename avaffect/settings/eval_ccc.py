@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Seeded, argument, option
+from avaffect.settings.base import Rated, Seeded, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalCccSettings(Seeded):
+class EvalCccSettings(Rated, Seeded):
     """Of predicted traces: CCC, Pearson, RMSE and MAE, pooled over all recordings and as the mean
     of the recordings' own; of several runs, mean and standard deviation.
 
@@ -19,7 +19,7 @@ class EvalCccSettings(Seeded):
 
     predictions: tuple[Path, ...] = argument("What was predicted.", metavar="PREDICTIONS")
     gold: tuple[Path, ...] = option(
-        MISSING, "True traces; of several raters, their mean.", "--gold", role="input",
+        MISSING, "True traces; of several raters, see --raters.", "--gold", role="input",
         metavar="GOLD",
     )  # fmt: skip
     label: tuple[str, ...] = option(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Labelled, Modal, argument, option
+from avaffect.settings.base import Labelled, Modal, Rated, argument, option
 from avaffect.settings.training import TrainingSettings
 
 MODES = ("fine-tuned", "frozen", "scratch")
@@ -15,7 +15,7 @@ SELECTIONS = ("ua", "accuracy", "f1_macro", "ccc", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(Labelled, Modal, TrainingSettings):
+class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     """Trains a head on an encoder, with the encoder (fine-tuned), without (frozen), or both from
     random weights (scratch); without --encoder, on the features that the stores hold. Trains on the
     split train, keeps the epoch that does best on development, and leaves test alone; with folds,
