@@ -18,7 +18,7 @@ class SincFilters(nn.Module):
     g[n] = 2 f2 sinc(2 pi f2 n) - 2 f1 sinc(2 pi f1 n) with sinc(x) = sin(x) / x and frequencies as
     shares of the sampling rate (equation 4), under a Hamming window: 1 in the pass band, 0 far from
     it. A filter begins at 50 Hz or above, is 50 Hz wide at least and ends at half the rate at most.
-    The bands of new filters lie side by side on the mel scale.
+    The bands of new filters lie side by side on the mel scale; those narrower than that overlap.
     """
 
     def __init__(self, count: int, width: int) -> None:
@@ -28,7 +28,9 @@ class SincFilters(nn.Module):
         highest = SAMPLE_RATE / 2 - NARROWEST_HZ
         mel = torch.linspace(_mel(LOWEST_HZ), _mel(highest), count + 1, dtype=torch.float64)
         edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-        lows, widths = edges[:-1] - LOWEST_HZ, edges.diff() - NARROWEST_HZ
+        # Not 0: there a magnitude has no slope, and the edge would never move.
+        lows = (edges[:-1] - LOWEST_HZ).clamp(min=1.0)
+        widths = (edges.diff() - NARROWEST_HZ).clamp(min=1.0)
         # In shares of the sampling rate, a step of Adam is some Hz; in Hz it would be next to none.
         self.low = nn.Parameter((lows / SAMPLE_RATE).float())
         self.band = nn.Parameter((widths / SAMPLE_RATE).float())

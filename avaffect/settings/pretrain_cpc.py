@@ -31,7 +31,7 @@ class PretrainCpcSettings(RecurrentPretrainingSettings):
     cell: str | None = option(
         None, "Recurrence of a new encoder; gru by default.", "--cell", choices=CELLS
     )
-    learning_rate: float = option(1e-3, "Peak learning rate.", "--learning-rate")
+    learning_rate: float = option(2e-4, "Peak learning rate.", "--learning-rate")
 
     def __post_init__(self) -> None:
         super().__post_init__()
