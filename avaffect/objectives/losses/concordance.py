@@ -1,4 +1,7 @@
-"""The concordance correlation coefficient of Lin (1989), as a loss."""
+"""The concordance correlation coefficient of Lin (1989), as a loss (SS-VAERR, equations 1 and 6).
+
+Equation 1 has the sign of the means wrong.
+"""
 
 from __future__ import annotations
 
@@ -24,3 +27,13 @@ def concordance(prediction: Tensor, gold: Tensor, known: Tensor) -> Tensor:
     covariance = (x_centred * y_centred).sum() / count
     spread = (x_centred.square().sum() + y_centred.square().sum()) / count
     return 2 * covariance / (spread + (x_mean - y_mean).square() + EPSILON)
+
+
+def concordance_loss(prediction: Tensor, gold: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """(1 - CCC, 1) over all known values; both 0 where fewer than two are known.
+
+    From 0 to 2, as SS-VAERR weights it; half of it is the loss of Shukla et al. 2021.
+    """
+    value = concordance(prediction, gold, known)
+    counted = (known.sum() > 1).to(value.dtype)
+    return (1 - value) * counted, counted
