@@ -1,10 +1,18 @@
-"""Batches of sound for encoders, and seeded generators."""
+"""Batches of sound for encoders, a tiny encoder for them, and seeded generators."""
 
 from __future__ import annotations
 
 import torch
 
 from avaffect.core.batch import Batch
+from avaffect.models.pase import PaseConfiguration
+
+TINY_PASE = PaseConfiguration(
+    filters=4,
+    filter_width=31,
+    blocks=((5, 20, 10), (6, 5, 2), (7, 3, 1), (8, 5, 2), (8, 3, 1), (8, 5, 2), (8, 5, 2)),
+    dim=6,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -53,10 +53,10 @@ class HalvesConvolution(nn.Module):
         -> (B, T / stride - 1, outputs)"""
         outputs, inputs, kernel = self.weight.shape
         blocks = x.reshape(x.shape[0], -1, self.stride * inputs)
-        weight = self.weight.transpose(1, 2).reshape(outputs, kernel * inputs)
         if inputs == 1:
             windows = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
-            return F.linear(windows, weight, self.bias)
+            return F.linear(windows, self.weight.flatten(1), self.bias)
+        weight = self.weight.transpose(1, 2).reshape(outputs, kernel * inputs)
         # Blocks are multiplied by both halves of the kernel at once: no window is ever copied.
         halves = weight.view(outputs, 2, -1).transpose(0, 1).reshape(2 * outputs, -1)
         return _AddHalves.apply(F.linear(blocks, halves)) + self.bias

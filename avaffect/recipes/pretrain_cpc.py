@@ -6,19 +6,23 @@ from dataclasses import replace
 
 from torch import nn
 
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
 from avaffect.objectives.contrastive_prediction import ContrastivePrediction
 from avaffect.recipes.pretraining import Method, pretrain
-from avaffect.settings.pretrain_cpc import PretrainCpcSettings
+from avaffect.settings.pretrain_cpc import TIED, PretrainCpcSettings
+from avaffect.training.device import process_count
 
 
 def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
     Raises DataError where no utterance is longer than what is foretold, UsageError for negatives
-    of the whole batch with --accumulate or several processes.
+    of the whole batch in several processes.
     """
+    if settings.negatives_from == "batch" and process_count() > 1:
+        raise UsageError(TIED.format("several processes"))
     preset = PRESETS[settings.preset or "base"]
     ahead = settings.ahead
     method = Method(

@@ -12,6 +12,10 @@ from avaffect.settings.pretraining import RecurrentPretrainingSettings
 CELLS = ("gru", "lstm")
 SOURCES = ("clip", "batch")
 
+TIED = (
+    "{}: negatives of the whole batch tie its utterances together; --negatives-from clip does not"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainCpcSettings(RecurrentPretrainingSettings):
@@ -40,3 +44,5 @@ class PretrainCpcSettings(RecurrentPretrainingSettings):
                 raise UsageError(f"--{name} {getattr(self, name)}: 1 at least")
         if self.init is not None and self.cell is not None:
             raise UsageError("--cell is for a new encoder: --init has its own")
+        if self.negatives_from == "batch" and self.accumulate > 1:
+            raise UsageError(TIED.format("--accumulate"))
