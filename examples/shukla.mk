@@ -1,5 +1,5 @@
 # Shukla, Petridis and Pantic 2021: does visual self-supervision improve learning of speech
-# representations for emotion recognition? Its tables 2, 4 and 5, and the numbers of its figures 7 and 8.
+# representations for emotion recognition? Its tables 2, 4 and 5, and its figures 7 and 8.
 #
 #   make -f examples/shukla.mk                        table 2 on synthetic talking faces, in minutes
 #   make -f examples/shukla.mk -j 2 table4 table5 figure7 figure8
@@ -9,7 +9,7 @@
 #   make -f examples/shukla.mk POOL=lrw.h5 DATA=stores TASKS="cremad ravdess iemocap words sewa recola" \
 #       LABELS_words="--label word" \
 #       LABELS_iemocap="--classes anger,happiness=happiness+excitement,neutral,sadness" \
-#       TRACES="sewa recola" PRESET=base RUNS=10 EPOCHS=50 HEAD="$$PAPER"
+#       TRACES="sewa recola" PAPER=1
 #
 # A task is a store $(DATA)/TASK.h5 and what is learned of it: the emotion, unless LABELS_TASK says
 # otherwise; of TRACES, arousal and valence over time. STORE_TASK is another place of the store.
@@ -21,23 +21,31 @@
 OUT ?= shukla
 O := $(OUT)/
 comma := ,
-RUNS ?= 3
 FOLDS ?=
 JOBS ?= -1
-# The paper's classifier: 2 layers of 256 at 100 frames a second, 100 epochs, rate 1e-4 falling tenfold.
-PAPER := --head bgru --epochs 100 --schedule constant --warmup 0 --decay 0.1 --decay-every 40
-HEAD ?= --head bgru --hidden 64 --frames-per-step 4 --head-learning-rate 2e-3 --epochs 20
 
+ifdef PAPER
+# The paper's sizes and rates: two layers of 256 on 100 frames a second, a rate that falls tenfold.
+RUNS ?= 10
+PRESET ?= base
+TRAIN ?= --preset $(PRESET)
+FACES ?=
+HEAD ?= --head bgru --epochs 100 --schedule constant --warmup 0 --decay 0.1 --decay-every 40
+TUNE ?= --learning-rate 1e-4
+else
+# Small encoders on minutes of speech learn at higher rates. Options that come later stand over those
+# before: OPTIONS_ROW is of one way of pre-training.
+RUNS ?= 3
 PRESET ?= nano
-# Small encoders on minutes of speech learn at a higher rate than the paper's.
-EPOCHS ?= 20
-RATE ?= 1e-3
-BATCHES ?= --batch-utterances 16
-TRAIN ?= --preset $(PRESET) --epochs $(EPOCHS) --learning-rate $(RATE) $(BATCHES)
-# Frames that are drawn of each clip for L1.
-PICTURES ?= 8
-# The whole model, fine-tuned or from scratch.
-TUNE ?= --learning-rate $(RATE)
+TRAIN ?= --preset $(PRESET) --epochs 20 --learning-rate 1e-3 --batch-utterances 16
+OPTIONS_cpc ?= --learning-rate 2e-4
+# Faces take longest: several pictures of each clip, and many passes.
+FACES ?= --epochs 80 --learning-rate 6e-3 --schedule cosine --pictures 4
+HEAD ?= --head bgru --hidden 64 --frames-per-step 4 --head-learning-rate 2e-3 --epochs 20
+TUNE ?= --learning-rate 1e-3
+endif
+OPTIONS_l1 ?= $(FACES)
+OPTIONS_l1odd ?= $(FACES) --alpha 0.67
 
 POOL ?= $(O)pool.h5
 DATA ?= $(OUT)
@@ -117,7 +125,7 @@ table2: $(foreach t,$(TASKS),$(foreach row,$(ROWS),$(O)$(t)-$(row).json))
 
 define alpha
 $(O)l1odd-$(1).safetensors: $(POOL)
-	avaffect pretrain-l1 $(POOL) $(TRAIN) --pictures $(PICTURES) --alpha $(1) -o $$@
+	avaffect pretrain-l1 $(POOL) $(TRAIN) $(FACES) --alpha $(1) -o $$@
 $(foreach t,$(CLASS_TASKS),$(eval $(call frozen,$(t),$(call store,$(t)),$(t),l1odd-$(1))))
 $(foreach t,$(CLASS_TASKS),$(eval $(call development,$(t)-l1odd-$(1))))
 endef
@@ -153,8 +161,16 @@ $(foreach row,$(FIGURE7),$(eval $(call frozen,$(1)-snr$(2),$(O)$(1)-snr$(2).h5,$
 endef
 $(foreach t,$(CLASS_TASKS),$(foreach s,$(SNRS),$(eval $(call noisy,$(t),$(s)))))
 
-figure7: $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE7),$(O)$(t)-$(row).json $(foreach s,$(SNRS),$(O)$(t)-snr$(s)-$(row).json)))
-	$(foreach t,$(CLASS_TASKS),$(foreach s,$(SNRS),$(call table,Figure 7: $(t) at $(s) dB,f1_macro,$(FIGURE7),$(t)-snr$(s)-))$(call table,Figure 7: $(t)$(comma) clean,f1_macro,$(FIGURE7),$(t)-))
+# $(1) task, $(2) further options of compare, $(3) name of the figure, $(4) points ROW@NUMBER=FILE
+define curves
+@echo; echo "$(3): $(1) (F1 macro of $(RUNS) runs); drawn in $(O)$(3)-$(1).png"
+@avaffect compare -q --score f1_macro $(4) $(2) --plot $(O)$(3)-$(1).png
+
+endef
+
+figure7: $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE7),$(foreach s,$(SNRS),$(O)$(t)-snr$(s)-$(row).json)))
+	$(foreach t,$(CLASS_TASKS),$(call curves,$(t),--axis "signal-to-noise ratio (dB)",figure7,\
+		$(foreach row,$(FIGURE7),$(foreach s,$(SNRS),$(row)@$(s)=$(O)$(t)-snr$(s)-$(row).json))))
 
 # -- figure 8: a share of the pool -----------------------------------------------------------------
 
@@ -166,12 +182,11 @@ $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),\
 endef
 
 figure8: $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),$(O)$(t)-$(row).json $(foreach s,$(SHARES),$(O)$(t)-$(row)-$(s).json)))
-	$(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),$(call table,Figure 8: $(t)$(comma) $(row) by share of the pool,f1_macro,$(foreach s,$(SHARES),$(row)-$(s)) $(row),$(t)-,$(row))))
+	$(foreach t,$(CLASS_TASKS),$(call curves,$(t),--axis "share of the pool",figure8,\
+		$(foreach row,$(FIGURE8),$(foreach s,$(SHARES),$(row)@$(s)=$(O)$(t)-$(row)-$(s).json) $(row)@1=$(O)$(t)-$(row).json)))
 
 # -- pre-training ----------------------------------------------------------------------------------
 
-OPTIONS_l1 = --pictures $(PICTURES)
-OPTIONS_l1odd = --pictures $(PICTURES) --alpha 0.67
 COMMAND_l1odd := pretrain-l1
 
 # $(1) way of pre-training, $(2) name of the encoder, $(3) further options
@@ -187,16 +202,18 @@ $(O)random.safetensors: $(POOL)
 
 # -- synthetic recordings --------------------------------------------------------------------------
 
-CLIPS ?= 320
-LENGTHS := --shortest 1.2 --longest 1.8
+# Many people, so that a face that was never seen can be drawn.
+CLIPS ?= 480
+PEOPLE ?= 96
+LENGTHS := --shortest 1.2 --longest 1.6
 
 $(O)pool-all.jsonl $(O)U-all.jsonl: $(O)%-all.jsonl:
 	@mkdir -p $(OUT)
-	avaffect synth $(O)$* --domain $(if $(filter pool,$*),B --utterances $(CLIPS) --speakers 20,U \
+	avaffect synth $(O)$* --domain $(if $(filter pool,$*),B --utterances $(CLIPS) --speakers $(PEOPLE),U \
 		--utterances 128 --speakers 16) $(LENGTHS) -j $(JOBS) -o $@
 
 # Some speakers of the pool are kept for development: is what was learned true of others?
-$(O)pool.jsonl: RATIOS := 80 20 0
+$(O)pool.jsonl: RATIOS := 85 15 0
 $(O)U.jsonl: RATIOS := 50 20 30
 $(O)pool.jsonl $(O)U.jsonl: $(O)%.jsonl: $(O)%-all.jsonl
 	avaffect split $< --by speaker --ratios $(RATIOS) -o $@

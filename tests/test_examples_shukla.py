@@ -1,0 +1,72 @@
+"""examples/shukla.mk: a table of trained encoders in a minute, and every command of the rest."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+from chain import invoke
+from makefiles import make
+
+from avaffect.cli.main import group
+
+MAKEFILE = "examples/shukla.mk"
+QUICK = (
+    "TRAIN=--preset nano --steps 2 --batch-utterances 4", "RUNS=2", "FACES=",
+    "HEAD=--head bgru --hidden 4 --frames-per-step 8 --epochs 1",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def needs_make() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+
+
+@pytest.mark.slow
+def test_table_2_on_few_clips(tmp_path: Path) -> None:
+    """Classes and traces: a front-end, an encoder as initialised, a trained one, and it tuned."""
+    for name, domain in (("pool", "B"), ("U", "U")):
+        invoke(tmp_path, "synth", name, "--domain", domain, "--utterances", 10, "--speakers", 5,
+               "--shortest", 0.5, "--longest", 0.6, "-o", f"{name}-all.jsonl")  # fmt: skip
+        invoke(
+            tmp_path, "split", f"{name}-all.jsonl", "--ratios", 60, 20, 20, "-o", f"{name}.jsonl"
+        )
+        invoke(tmp_path, "preprocess", f"{name}.jsonl", "--size", 64, "-o", f"{name}.h5")
+    rows = "logmel random l1odd finetuned"
+    found = make(MAKEFILE, f"OUT={tmp_path}", "FRONT_ENDS=logmel", "ENCODERS=random l1odd",
+                 f"ROWS={rows}", *QUICK, "table2")  # fmt: skip
+    lines = [line.split("\t") for line in found.splitlines() if "\t" in line]
+    named = [line[0] for line in lines if line[0] in rows.split()]
+    assert named == rows.split() * 2
+    assert "Table 2: emotion (f1_macro of 2 runs" in found and "Table 2: affect (ccc" in found
+
+
+def test_every_command_is_one(tmp_path: Path) -> None:
+    """All tables and figures, parsed and not run: options exist, files are made before use."""
+    found = make(
+        MAKEFILE, "-n", f"OUT={tmp_path}", "table2", "table4", "table5", "figure7", "figure8"
+    )
+    commands = [line for line in found.splitlines() if line.startswith("avaffect ")]
+    assert len(commands) > 100
+    made: set[str] = set()
+    for line in commands:
+        _, name, *arguments = shlex.split(line)
+        command = group.get_command(None, name)
+        context = command.make_context(name, list(arguments))
+        output = context.params.get("output")
+        assert str(output) not in made or output is None, f"made twice: {output}"
+        made.add(str(output))
+        for value in arguments:
+            path = value.partition("=")[2] or value
+            if (
+                path.startswith(f"{tmp_path}/")
+                and not value.startswith("-")
+                and path != str(output)
+            ):
+                is_made = path in made or Path(path).suffix in (".png", "")
+                assert is_made, f"{path} is read before it is made: {line}"
+    assert isinstance(context, click.Context)
