@@ -14,11 +14,12 @@ CLASSES = ("rising", "falling")
 SPEAKERS, EACH, DIM, RATE, LABEL_RATE = 6, 8, 6, 50.0, 10.0
 
 
-def write(path: Path, made: str = "features") -> None:
+def write(path: Path, made: str = "features", late_s: float = 0.0) -> None:
     """6 speakers of 8 utterances: features whose order in time, not their mean, tells the class;
     and the traces arousal and valence, two directions of the features, at another rate.
 
-    Speakers 0-3 train, 4 development, 5 test; folds are speakers modulo 3.
+    late_s: how much later than the features the traces say so. Speakers 0-3 train, 4 development,
+    5 test; folds are speakers modulo 3.
     """
     labels = {
         "emotion": LabelSpec("class", CLASSES),
@@ -32,12 +33,14 @@ def write(path: Path, made: str = "features") -> None:
             speaker, kind = number // EACH, number % 2
             steps = int(random.integers(40, 70))
             ramp = np.linspace(-1, 1, steps) * (1, -1)[kind]
-            slow = np.sin(np.arange(steps) / RATE * random.uniform(3, 6) + random.uniform(0, 6))
+            pace, phase = random.uniform(3, 6), random.uniform(0, 6)
+            times = np.arange(steps) / RATE
+            slow, late = (np.sin((times - s) * pace + phase) for s in (0.0, late_s))
             values = random.normal(0, 0.3, (steps, DIM))
             values[:, 0] += ramp
             values[:, 1] += 40 * slow + 100
             values[:, 2] -= 3 * slow
-            traces = slow[:: int(RATE / LABEL_RATE)].astype(np.float32)
+            traces = late[:: int(RATE / LABEL_RATE)].astype(np.float32)
             split = {4: "development", 5: "test"}.get(speaker, "train")
             writer.add(
                 f"u{number:02}",

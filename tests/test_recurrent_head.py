@@ -1,4 +1,4 @@
-"""The bidirectional recurrent head, and features in the place of an encoder."""
+"""The recurrent head in both directions and in one, and features in the place of an encoder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def frames(*lengths: int, dim: int = 5) -> Frames:
     return Frames(values * found.valid[..., None], found.lengths)
 
 
-@pytest.fixture
-def head() -> RecurrentHead:
+@pytest.fixture(params=[True, False], ids=["bgru", "gru"])
+def head(request: pytest.FixtureRequest) -> RecurrentHead:
     torch.manual_seed(0)
-    return RecurrentHead(RecurrentHeadConfiguration(dim=5, outputs=3, hidden=4)).eval()
+    configuration = RecurrentHeadConfiguration(5, 3, hidden=4, bidirectional=request.param)
+    return RecurrentHead(configuration).eval()
 
 
 def test_the_published_size():
@@ -38,22 +39,30 @@ def test_the_published_size():
         model = RecurrentHead(RecurrentHeadConfiguration(512, 6))
     layers = 2 * 3 * 256 * (512 + 256 + 2) + 2 * 3 * 256 * (512 + 256 + 2)
     assert sum(p.numel() for p in model.parameters()) == layers + 6 * 512 + 6
-    assert registry.build(registry.describe(model)).configuration == model.configuration
+    description = registry.describe(model)
+    assert registry.build(description).configuration == model.configuration
+    # Those of before knew one kind.
+    del description["configuration"]["bidirectional"]
+    assert registry.build(description).configuration == model.configuration
 
 
 @torch.no_grad()
-def test_it_is_torchs_bidirectional_recurrence(head):
-    """The same numbers as nn.GRU(bidirectional=True) on packed sequences, final states included."""
-    whole = nn.GRU(5, 4, 2, batch_first=True, bidirectional=True)
+def test_it_is_torchs_recurrence(head):
+    """The same numbers as nn.GRU on packed sequences, final states included."""
+    both = head.configuration.bidirectional
+    whole = nn.GRU(5, 4, 2, batch_first=True, bidirectional=both)
     for layer in (0, 1):
-        for own, suffix in ((head.forwards[layer], ""), (head.backwards[layer], "_reverse")):
+        directions = [(head.forwards[layer], "")]
+        if both:
+            directions.append((head.backwards[layer], "_reverse"))
+        for own, suffix in directions:
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                 getattr(whole, f"{name}_l{layer}{suffix}").copy_(getattr(own, f"{name}_l0"))
     given = frames(7, 3, 1)
     packed = nn.utils.rnn.pack_padded_sequence(given.values, given.lengths, batch_first=True)
     outputs, final = whole(packed)
     outputs = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)[0]
-    expected = head.dense(torch.cat([final[-2], final[-1]], dim=1))
+    expected = head.dense(torch.cat([*final[-2 if both else -1 :]], dim=1))
     torch.testing.assert_close(head.utterance(given), expected)
     over_time = head.over_time(given)
     torch.testing.assert_close(
@@ -74,6 +83,18 @@ def test_padding_and_batch_mates_never_change_outputs(head):
             steps.values[row, :length], head.over_time(alone).values[0, :length]
         )
         assert not steps.values[row, length:].any()
+
+
+@torch.no_grad()
+def test_one_direction_knows_nothing_of_what_comes(head):
+    """What is predicted online is what is predicted of the whole recording."""
+    given = frames(9)
+    whole = head.over_time(given).values
+    cut = head.over_time(Frames(given.values[:, :5], torch.tensor([5]))).values
+    if head.configuration.bidirectional:
+        assert (whole[:, :5] - cut).abs().max() > 1e-3
+    else:
+        torch.testing.assert_close(whole[:, :5], cut)
 
 
 def test_means_of_neighbouring_frames():

@@ -31,27 +31,43 @@ class Traces:
 
 
 def resample(
-    values: np.ndarray, rate_hz: float, new_rate_hz: float, count: int | None = None
+    values: np.ndarray,
+    rate_hz: float,
+    new_rate_hz: float,
+    count: int | None = None,
+    ahead_s: float = 0.0,
 ) -> np.ndarray:
     """values (T, ...) at rate_hz -> (count, ...) float32 at new_rate_hz, by time stamps.
 
     Linear between neighbours; NaN where a neighbour with any weight is NaN and past the last value
     (which holds for a step: a trace of T values lasts T / rate_hz). Without a count, as many values
-    as the trace lasts. Raises ValueError for a rate that is not above 0.
+    as the trace lasts. ahead_s: value k is that of so many seconds after k / new_rate_hz. Raises
+    ValueError for a rate that is not above 0.
     """
     if not (rate_hz > 0 and new_rate_hz > 0):
         raise ValueError(f"rates {rate_hz:g} and {new_rate_hz:g} Hz: both are above 0")
     steps = len(values)
     if count is None:
-        count = round(steps * new_rate_hz / rate_hz)
-    if rate_hz == new_rate_hz:
+        count = max(0, round((steps / rate_hz - ahead_s) * new_rate_hz))
+    if rate_hz == new_rate_hz and ahead_s == 0:
         found = np.full((count, *values.shape[1:]), np.nan, dtype=np.float32)
         found[:steps] = values[:count]
         return found
     if steps == 0:
         return np.full((count, *values.shape[1:]), np.nan, dtype=np.float32)
     times, new_times = np.arange(steps) / rate_hz, np.arange(count) / new_rate_hz
-    return at_times(times, values, new_times, 1 / rate_hz).astype(np.float32)
+    return at_times(times, values, new_times + ahead_s, 1 / rate_hz).astype(np.float32)
+
+
+def delayed(values: np.ndarray, rate_hz: float, delay_s: float) -> np.ndarray:
+    """values (T, ...) -> (T, ...) float32: what stood at a time stands delay_s seconds later.
+
+    Before that, the first value stands. Linear between neighbours.
+    """
+    if delay_s == 0 or not len(values):
+        return values.astype(np.float32)
+    times = np.arange(len(values)) / rate_hz
+    return at_times(times, values, np.maximum(times - delay_s, 0.0)).astype(np.float32)
 
 
 def at_times(

@@ -1,4 +1,4 @@
-"""The bidirectional recurrent head (Shukla et al. 2021, section 6.3: two layers of 256)."""
+"""The recurrent head (Shukla et al. 2021, section 6.3: bidirectional, two layers of 256)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from avaffect.models.standardisation import Standardisation
 class RecurrentHeadConfiguration:
     """dim of the encoder's frames; outputs; GRU units of each direction and layer.
 
-    frames_per_step: the recurrence reads means of so many frames.
+    frames_per_step: the recurrence reads means of so many frames. bidirectional: False where a step
+    may not know what comes after it.
     """
 
     dim: int
@@ -24,13 +25,19 @@ class RecurrentHeadConfiguration:
     layers: int = 2
     dropout: float = 0.0
     frames_per_step: int = 1
+    bidirectional: bool = True
+
+    @property
+    def width(self) -> int:
+        """Of a layer's output."""
+        return self.hidden * (1 + self.bidirectional)
 
 
 class RecurrentHead(nn.Module):
-    """Layers of bidirectional GRU, and one dense layer upon them.
+    """Layers of GRU in both directions or one, and one dense layer upon them.
 
-    For an utterance the dense layer reads the final states of both directions of the last layer;
-    over time it reads both directions of each step. The standardisation of its input belongs to it.
+    For an utterance the dense layer reads the final state of each direction of the last layer;
+    over time it reads each step. The standardisation of its input belongs to it.
     Padding never changes an output: the backward direction begins at an utterance's own end.
     """
 
@@ -39,11 +46,12 @@ class RecurrentHead(nn.Module):
         c = configuration
         self.configuration = c
         self.standardisation = Standardisation(c.dim)
-        inputs = [c.dim, *[2 * c.hidden] * (c.layers - 1)]
+        inputs = [c.dim, *[c.width] * (c.layers - 1)]
+        back = inputs if c.bidirectional else []
         self.forwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in inputs)
-        self.backwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in inputs)
+        self.backwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in back)
         self.dropout = nn.Dropout(c.dropout)
-        self.dense = nn.Linear(2 * c.hidden, c.outputs)
+        self.dense = nn.Linear(c.width, c.outputs)
 
     def utterance(self, frames: Frames) -> Tensor:
         """(B, T, dim) -> scores (B, outputs); an utterance without frames has those of zeros"""
@@ -61,17 +69,20 @@ class RecurrentHead(nn.Module):
         return Frames(values * steps.valid[..., None], steps.lengths)
 
     def _recurrent(self, frames: Frames) -> Frames:
-        """Both directions of the last layer, (B, steps, 2 hidden); one step at least."""
+        """The last layer, forward direction first, (B, steps, width); one step at least."""
         values = self.standardisation(frames.values) * frames.valid[..., None]
         steps = mean_steps(Frames(values, frames.lengths), self.configuration.frames_per_step)
         x = steps.values
         if x.shape[1] == 0:
             x = x.new_zeros(len(x), 1, x.shape[2])
-        for number, (ahead, back) in enumerate(zip(self.forwards, self.backwards)):
+        for number, ahead in enumerate(self.forwards):
             if number:
                 x = self.dropout(x)
-            backwards = back(reverse(x, steps.lengths))[0]
-            x = torch.cat([ahead(x)[0], reverse(backwards, steps.lengths)], dim=2)
+            found = [ahead(x)[0]]
+            if self.configuration.bidirectional:
+                backwards = self.backwards[number](reverse(x, steps.lengths))[0]
+                found.append(reverse(backwards, steps.lengths))
+            x = torch.cat(found, dim=2)
         return Frames(x, steps.lengths)
 
 

@@ -25,6 +25,7 @@ from avaffect.models.pase import PaseConfiguration, PaseEncoder
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.trace_head import TraceHead, TraceHeadConfiguration
 from avaffect.models.visual import VisualConfiguration, VisualEncoder
 
 Description = dict[str, Any]
@@ -41,6 +42,7 @@ _BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
     "projector": lambda c: Projector(ProjectorConfiguration(**c)),
     "head": lambda c: Head(HeadConfiguration(**c)),
     "recurrent_head": lambda c: RecurrentHead(RecurrentHeadConfiguration(**c)),
+    "trace_head": lambda c: TraceHead(TraceHeadConfiguration.from_dict(c), build(c["head"])),
     "prediction_head": lambda c: PredictionHead(PredictionHeadConfiguration(**c)),
 }
 
@@ -56,6 +58,7 @@ _NAMES = {
     Projector: "projector",
     Head: "head",
     RecurrentHead: "recurrent_head",
+    TraceHead: "trace_head",
     PredictionHead: "prediction_head",
 }
 

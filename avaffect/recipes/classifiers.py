@@ -11,17 +11,31 @@ from avaffect.core.batch import Batch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import Dataset
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.heads import Head
-from avaffect.models.recurrent_head import RecurrentHead
+from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.trace_head import TraceHead
 from avaffect.recipes import extraction
 from avaffect.recipes.extraction import Extractor
+from avaffect.settings.finetune import FinetuneSettings
 
-Heads = Sequence[Head | RecurrentHead]
+AnyHead = Head | RecurrentHead | TraceHead
+
+
+def new_head(settings: FinetuneSettings, dim: int, outputs: int) -> Head | RecurrentHead:
+    """A fresh head; on frozen features it standardises them first."""
+    if settings.head == "linear":
+        frozen = settings.mode == "frozen"
+        return Head(HeadConfiguration(dim, outputs, dropout=settings.dropout, standardise=frozen))
+    configuration = RecurrentHeadConfiguration(
+        dim, outputs, settings.hidden, settings.layers, settings.dropout,
+        settings.frames_per_step, bidirectional=settings.head == "bgru",
+    )  # fmt: skip
+    return RecurrentHead(configuration)
 
 
 def utterance_scores(
     encoder: Encoder,
-    heads: Heads,
+    heads: Sequence[AnyHead],
     dataset: Dataset,
     device: torch.device,
     batch_seconds: float,
@@ -41,13 +55,13 @@ def utterance_scores(
 
 def traces(
     encoder: Encoder,
-    heads: Heads,
+    heads: Sequence[AnyHead],
     dataset: Dataset,
     device: torch.device,
     batch_seconds: float,
     progress: Progress = SILENT,
 ) -> list[np.ndarray]:
-    """N arrays (T, heads, outputs) of whole, uncropped utterances, in one pass of the encoder."""
+    """N arrays (T, heads, labels) of whole, uncropped utterances, in one pass of the encoder."""
 
     def frames(batch: Batch) -> Frames:
         seen = encoder(batch)
@@ -59,8 +73,3 @@ def traces(
         extractor, dataset, device, progress, batch_seconds=batch_seconds
     )  # fmt: skip
     return [row.reshape(len(row), len(heads), -1) for _, row in rows]
-
-
-def steps_per_second(encoder: Encoder, head: Head | RecurrentHead) -> float:
-    """The rate of a head's steps over time."""
-    return encoder.rate_hz / getattr(head.configuration, "frames_per_step", 1)

@@ -13,38 +13,32 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from avaffect.core.errors import DataError, UsageError
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
-from avaffect.data.traces import Traces, resample
-from avaffect.evaluation import classification, concordance
+from avaffect.evaluation import classification
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads import Head
-from avaffect.models.recurrent_head import RecurrentHead
 from avaffect.objectives.classification import Classification
 from avaffect.objectives.downstream import Downstream
-from avaffect.objectives.trace_regression import TraceRegression
 from avaffect.recipes import classifiers
-from avaffect.recipes.fractions import chosen_share
+from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.labelled import (
     LabelledUtterances,
-    TracedUtterances,
     Utterances,
     labelled_utterances,
     traced_utterances,
 )
+from avaffect.recipes.trace_task import TraceTask
 from avaffect.settings.finetune import FinetuneSettings
-
-AnyHead = Head | RecurrentHead
+from avaffect.settings.trace_losses import parse_losses
 
 
 class Task(Protocol):
-    """utterances: all that have labels; outputs: of the head; scores: what `--select` may name."""
+    """utterances: all that have labels; scores: what `--select` may name."""
 
     utterances: Utterances
-    outputs: int
     scores: tuple[str, ...]
 
     def of(self, utterances: Utterances) -> Task:
@@ -53,11 +47,17 @@ class Task(Protocol):
     def check(self, utterances: Utterances, where: str) -> None:
         """Raises DataError where nothing can be learned from these."""
 
+    def doubts(self, development: Utterances) -> list[str]:
+        """Sentences on why the epoch cannot be chosen by these."""
+
     def share(self, mask: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         """(N,) bool: a share of the utterances in a mask (N,)."""
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         """The dataset of all utterances with their labels; traces at the rate of the head."""
+
+    def head(self, settings: FinetuneSettings, dim: int, train: np.ndarray) -> AnyHead:
+        """A fresh head on frames of `dim`, for a training part (N,) bool."""
 
     def objective(
         self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
@@ -80,22 +80,24 @@ class ClassTask:
     name: str
     scores = ("ua", "accuracy", "f1_macro")
 
-    @property
-    def outputs(self) -> int:
-        return len(self.utterances.classes)
-
     def of(self, utterances: LabelledUtterances) -> ClassTask:
         return replace(self, utterances=utterances)
 
     def check(self, utterances: LabelledUtterances, where: str) -> None:
         utterances.check_classes(where)
 
+    def doubts(self, development: LabelledUtterances) -> list[str]:
+        return []
+
     def share(self, mask: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         """Of each class its share, one utterance at least."""
-        return _share(self.utterances, mask, fraction, seed, self.utterances.targets)
+        return self.utterances.share(mask, fraction, seed, self.utterances.targets)
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         return replace(dataset, labels={self.name: self.utterances.targets})
+
+    def head(self, settings: FinetuneSettings, dim: int, train: np.ndarray) -> AnyHead:
+        return classifiers.new_head(settings, dim, len(self.utterances.classes))
 
     def objective(
         self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
@@ -127,68 +129,6 @@ class ClassTask:
         return {"labels": {self.name: list(self.utterances.classes)}}
 
 
-@dataclass(frozen=True)
-class TraceTask:
-    """One or several labels over time; 1 - CCC of each."""
-
-    utterances: TracedUtterances
-    names: tuple[str, ...]
-    scores = ("ccc",)
-
-    @property
-    def outputs(self) -> int:
-        return len(self.names)
-
-    def of(self, utterances: TracedUtterances) -> TraceTask:
-        return replace(self, utterances=utterances)
-
-    def check(self, utterances: TracedUtterances, where: str) -> None:
-        """Concordance needs gold that varies."""
-        for name in self.names:
-            values = _joined(utterances.traces[name].values)
-            if len(np.unique(values[~np.isnan(values)])) < 2:
-                raise DataError(
-                    f"{where}: {name} never changes in what is trained on; there is nothing to "
-                    "learn"
-                )
-
-    def share(self, mask: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-        return _share(self.utterances, mask, fraction, seed)
-
-    def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
-        traces = {}
-        for name, found in self.utterances.traces.items():
-            values = [resample(value, found.rate_hz, rate_hz) for value in found.values]
-            traces[name] = Traces(rate_hz, 0, values)
-        return replace(dataset, traces=traces)
-
-    def objective(
-        self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
-    ) -> TraceRegression:
-        return TraceRegression(head, self.names, encoder, frozen, rates)
-
-    def score(
-        self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
-        batch_seconds: float,
-    ) -> dict[str, float]:  # fmt: skip
-        """CCC over all utterances joined: "ccc_NAME" of each label that is known, "ccc" their
-        mean."""
-        found = classifiers.traces(encoder, [head], dataset, device, batch_seconds)
-        scores: dict[str, float] = {}
-        for index, name in enumerate(self.names):
-            pairs = [
-                (values[: len(gold), 0, index], gold[: len(values)])
-                for values, gold in zip(found, dataset.traces[name].values)
-            ]
-            predicted, gold = (_joined(side) for side in zip(*pairs))
-            if not np.isnan(gold).all():
-                scores[f"ccc_{name}"] = concordance.ccc(predicted, gold)
-        return {"ccc": float(np.mean(list(scores.values()))), **scores} if scores else {}
-
-    def header(self, rate_hz: float) -> dict[str, Any]:
-        return {"traces": {"names": list(self.names), "rate_hz": rate_hz}}
-
-
 def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progress) -> Task:
     """The task that the labels make: traces where the stores hold them over time.
 
@@ -201,7 +141,10 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
         if settings.classes is not None:
             raise UsageError(f"--classes goes with class labels; {names[0]} is a trace")
         found = traced_utterances(stores, names, annotations, settings.raters, progress)
-        return TraceTask(found, names)
+        return TraceTask(found, parse_losses(settings.loss, names), settings.delay)
+    for flag, value in (("loss", settings.loss), ("delay", settings.delay)):
+        if value:
+            raise UsageError(f"--{flag} goes with traces; {names[0]} is a class")
     if len(names) > 1:
         raise UsageError(
             f"--label {' and '.join(names)}: several labels are learned together where all are "
@@ -214,22 +157,3 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
 def _is_trace(stores: Sequence[Store], annotations: Annotations, name: str) -> bool:
     specs = [annotations.specs.get(name), *(store.labels.get(name) for store in stores)]
     return any(spec is not None and spec.kind == "trace" for spec in specs)
-
-
-def _share(
-    utterances: Utterances,
-    mask: np.ndarray,
-    fraction: float,
-    seed: int,
-    classes: np.ndarray | None = None,
-) -> np.ndarray:
-    rows = np.flatnonzero(mask)
-    ids = [utterances.ids[row] for row in rows]
-    chosen = chosen_share(ids, fraction, seed, None if classes is None else classes[rows])
-    share = np.zeros_like(mask)
-    share[rows[chosen]] = True
-    return share
-
-
-def _joined(values: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.empty(0, dtype=np.float32), *values])

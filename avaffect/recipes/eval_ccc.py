@@ -20,11 +20,9 @@ from avaffect.recipes.trace_alignment import (
     matched,
     with_common_labels,
 )
+from avaffect.recipes.trace_scale import beyond_scale
 from avaffect.recipes.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
 from avaffect.settings.eval_ccc import EvalCccSettings
-
-# Where annotations of affect lie; a value beyond is of another scale, or marks what is unknown.
-SCALE = (-1.0, 1.0)
 
 
 def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Report]:
@@ -159,16 +157,9 @@ def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None
 
 def _warn_of_scale(gold: TraceSource, ids: list[str], progress: Progress) -> None:
     for label, traces in gold.labels.items():
-        of_label = [traces[i].values for i in ids if i in traces]
-        known = [values[~np.isnan(values)] for values in of_label]
-        least = min((values.min() for values in known if len(values)), default=0.0)
-        largest = max((values.max() for values in known if len(values)), default=0.0)
-        if least < SCALE[0] or largest > SCALE[1]:
-            progress.warn(
-                f"{gold.name}: {label} reaches from {least:g} to {largest:g}, beyond "
-                f"{SCALE[0]:g}..{SCALE[1]:g}; a number that marks what is unknown must be left out "
-                "(empty, NaN or null)"
-            )
+        words = beyond_scale(label, [traces[i].values for i in ids if i in traces])
+        if words is not None:
+            progress.warn(f"{gold.name}: {words}")
 
 
 def _common_rate(gold: TraceSource, ids: list[str]) -> float | None:

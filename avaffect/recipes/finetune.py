@@ -19,25 +19,22 @@ from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
 from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.pooling import POOLED
 from avaffect.recipes import common, encoders, extraction, training
-from avaffect.recipes.downstream import AnyHead, ClassTask, Task, task_of
+from avaffect.recipes.classifiers import AnyHead
+from avaffect.recipes.downstream import ClassTask, Task, task_of
 from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.labelled import Utterances
 from avaffect.recipes.modality import chosen_streams, those_with_frames
-from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.finetune import RECURRENT, FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import Batches, Run, train
 
-DEFAULT_EPOCHS = {
-    ("linear", "fine-tuned"): 5, ("linear", "scratch"): 50, ("linear", "frozen"): 50,
-    ("bgru", "fine-tuned"): 5, ("bgru", "scratch"): 100, ("bgru", "frozen"): 100,
-}  # fmt: skip
-DEFAULT_RATES = {"linear": 1e-3, "bgru": 1e-4}
+# Of the linear head, and of recurrent ones.
+DEFAULT_EPOCHS = {"fine-tuned": (5, 5), "scratch": (50, 100), "frozen": (50, 100)}
+DEFAULT_RATES = (1e-3, 1e-4)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -106,6 +103,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     material = _Material(task, dataset, header, None, None)
     for division in divisions:
         _check(settings, division, material)
+    _tell_doubts(settings, divisions, task, progress)
     if settings.mode == "frozen":
         material.encoder = encoder
         if settings.head == "linear" and isinstance(task, ClassTask):
@@ -126,10 +124,11 @@ def _completed(settings: FinetuneSettings) -> FinetuneSettings:
     """The settings with those defaults that depend on others."""
     check_fraction(settings.fraction)
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
-    rate = settings.head_learning_rate or DEFAULT_RATES[settings.head]
+    recurrent = settings.head in RECURRENT
+    rate = settings.head_learning_rate or DEFAULT_RATES[recurrent]
     settings = replace(settings, mode=mode, head_learning_rate=rate)
     if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=DEFAULT_EPOCHS[settings.head, mode])
+        settings = replace(settings, epochs=DEFAULT_EPOCHS[mode][recurrent])
     return settings
 
 
@@ -220,6 +219,16 @@ def _check(settings: FinetuneSettings, division: _Division, material: _Material)
         )
 
 
+def _tell_doubts(
+    settings: FinetuneSettings, divisions: list[_Division], task: Task, progress: Progress
+) -> None:
+    if settings.select == "none":
+        return
+    parts = [d.development for d in divisions if d.development.any()]
+    for words in dict.fromkeys(w for p in parts for w in task.doubts(task.utterances.chosen(p))):
+        progress.warn(words)
+
+
 def _run(
     settings: FinetuneSettings,
     division: _Division,
@@ -233,7 +242,7 @@ def _run(
     torch.manual_seed(seeds.derive(division.seed, "initialise"))
     frozen = settings.mode == "frozen"
     encoder = material.encoder if frozen else _encoder(settings)
-    head = _new_head(settings, encoder.dim, material.task.outputs)
+    head = material.task.head(settings, encoder.dim, division.train)
     if frozen:
         _standardise(head, settings, division, material, fabric)
     rates = {"encoder": settings.learning_rate, "heads": settings.head_learning_rate}
@@ -272,18 +281,6 @@ def _run(
 def _encoder(settings: FinetuneSettings) -> Encoder:
     encoder, header = encoders.load_encoder(settings.encoder, torch.device("cpu"))
     return registry.build(header["model"]) if settings.mode == "scratch" else encoder
-
-
-def _new_head(settings: FinetuneSettings, dim: int, outputs: int) -> AnyHead:
-    """A fresh head; on frozen features it standardises them first."""
-    if settings.head == "bgru":
-        configuration = RecurrentHeadConfiguration(
-            dim, outputs, settings.hidden, settings.layers, settings.dropout,
-            settings.frames_per_step,
-        )  # fmt: skip
-        return RecurrentHead(configuration)
-    frozen = settings.mode == "frozen"
-    return Head(HeadConfiguration(dim, outputs, dropout=settings.dropout, standardise=frozen))
 
 
 def _standardise(

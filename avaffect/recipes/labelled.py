@@ -16,6 +16,8 @@ from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.store import Store
 from avaffect.data.traces import Traces, resample
 from avaffect.evaluation.gold_standard import gold_standard
+from avaffect.recipes.fractions import chosen_share
+from avaffect.recipes.trace_scale import beyond_scale
 
 Some = TypeVar("Some", bound="Utterances")
 
@@ -37,6 +39,17 @@ class Utterances:
             for name in ("ids", "speakers", "splits", "folds")
         }
         return replace(self, **columns, **self._labels_of(rows))
+
+    def share(
+        self, mask: np.ndarray, fraction: float, seed: int, classes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(N,) bool: a share of those in a mask (N,), of each of the classes (N,) its own."""
+        rows = np.flatnonzero(mask)
+        ids = [self.ids[row] for row in rows]
+        chosen = chosen_share(ids, fraction, seed, None if classes is None else classes[rows])
+        share = np.zeros_like(mask)
+        share[rows[chosen]] = True
+        return share
 
     def _labels_of(self, rows: list[int]) -> dict[str, object]:
         return {}
@@ -128,6 +141,9 @@ def traced_utterances(
             for identifier, (value, own_rate) in zip(ids, given)
         ]
         traces[name] = Traces(rate, 0, values)
+        doubt = beyond_scale(name, values)
+        if doubt is not None:
+            progress.warn(f"{stores[0].path}: {doubt}")
     everyone = TracedUtterances(*_columns(stores, annotations), traces)
     known = np.array(
         [

@@ -18,12 +18,13 @@ from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.labels import Annotations, class_labels
 from avaffect.data.schema import LabelSpec
 from avaffect.data.store import Store
+from avaffect.data.traces import delayed
 from avaffect.data.writer import store_writer
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures
 from avaffect.recipes import classifiers, common, encoders
-from avaffect.recipes.downstream import AnyHead
+from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
 from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
@@ -254,7 +255,8 @@ def _write_traces(
 ) -> None:
     """A store with each label as a trace; its raters are the runs.
 
-    Of folds, a run predicts an utterance by the weights that have not seen it.
+    Of folds, a run predicts an utterance by the weights that have not seen it. What was learned
+    early stands late by as much, on the time line of the annotations.
     """
     names, rate_hz = header["traces"]["names"], header["traces"]["rate_hz"]
     runs = header["runs"]
@@ -268,6 +270,7 @@ def _write_traces(
         )
         progress.finish()
         for index, values in zip(part.rows.tolist(), traces):
+            values = delayed(values, rate_hz, header["traces"].get("delay_s", 0.0))
             empty = np.full((len(values), columns, len(names)), np.nan, dtype=np.float32)
             whole = found.setdefault(index, empty)
             whole[:, [runs[number]["run"] for number in part.numbers]] = values

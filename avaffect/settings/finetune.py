@@ -7,10 +7,12 @@ from pathlib import Path
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Modal, Rated, argument, option
+from avaffect.settings.trace_losses import parse_losses
 from avaffect.settings.training import TrainingSettings
 
 MODES = ("fine-tuned", "frozen", "scratch")
-HEADS = ("linear", "bgru")
+RECURRENT = ("bgru", "gru")
+HEADS = ("linear", *RECURRENT)
 SELECTIONS = ("ua", "accuracy", "f1_macro", "ccc", "none")
 
 
@@ -36,13 +38,22 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         ("emotion",), "The label: a class, or a trace over time. Several traces are learned "
         "together. Repeatable.", "--label", metavar="NAME",
     )  # fmt: skip
+    loss: tuple[str, ...] = option(
+        (), "Losses of traces and their weights: ccc (1 - CCC), mse, ce (of 20 bins), ncce (of 20 "
+        "clusters, cost-sensitive); ccc=1 unless said. With LABEL: before, of one label. "
+        "Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
+    )  # fmt: skip
+    delay: float = option(
+        0.0, "Traces were annotated so many seconds late: learned earlier, predicted later.",
+        "--delay", metavar="SECONDS",
+    )  # fmt: skip
     mode: str | None = option(
         None, "What happens to the encoder; fine-tuned where there is one.", "--mode",
         choices=MODES,
     )  # fmt: skip
     head: str = option(
-        "linear", "The head: one dense layer on the mean over time, or layers of bidirectional "
-        "GRU.", "--head", choices=HEADS,
+        "linear", "The head: one dense layer on the mean over time, or layers of GRU, in both "
+        "directions (bgru) or forward alone.", "--head", choices=HEADS,
     )  # fmt: skip
     hidden: int = option(256, "Units of each direction of the GRU.", "--hidden")
     layers: int = option(2, "Layers of the GRU.", "--layers")
@@ -85,7 +96,10 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
             raise UsageError(
                 f"--mode {self.mode} needs an --encoder: features that are given stay as they are"
             )
-        if self.head == "linear" and self.frames_per_step > 1:
-            raise UsageError("--frames-per-step goes with --head bgru")
+        if self.head not in RECURRENT and self.frames_per_step > 1:
+            raise UsageError("--frames-per-step goes with --head bgru or gru")
+        if self.delay < 0:
+            raise UsageError(f"--delay {self.delay:g}: 0 or more: annotators are late, not early")
+        parse_losses(self.loss, self.label)
         if self.head_learning_rate is not None and not self.head_learning_rate > 0:
             raise UsageError(f"--head-learning-rate {self.head_learning_rate}: it is above 0")
