@@ -9,40 +9,23 @@ import numpy as np
 import pytest
 import torch
 from chain import invoke
+from clips import TINY, faces, tiny_encoder
 from torch import nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.store import Store
 from avaffect.models import registry, visual
-from avaffect.models.visual import PRESETS, VisualConfiguration, VisualEncoder
+from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.recipes import encoders
 from avaffect.signal.images import resize
 from avaffect.training import checkpoint
-
-TINY = VisualConfiguration(width=4, face_size=32, face_mean=0.3, face_std=0.2)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def faces(lengths=(9, 1, 6, 0), size=32, channels=1) -> Batch:
-    """Random pictures; what lies past the end of a clip is not black."""
-    shape = (len(lengths), max(lengths), size, size, channels)
-    pictures = torch.randint(0, 256, shape, generator=generator(), dtype=torch.uint8)
-    counts = torch.tensor(lengths)
-    return Batch(
-        [str(n) for n in range(len(lengths))], {"face": pictures}, {"face": counts},
-        {"face": counts > 0}, {"face": 25.0},
-    )  # fmt: skip
 
 
 @pytest.fixture
 def encoder() -> VisualEncoder:
     """In evaluation mode, with statistics of batch norm as after some training."""
-    torch.manual_seed(0)
-    model = VisualEncoder(TINY)
+    model = tiny_encoder()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.3)

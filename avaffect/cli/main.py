@@ -37,6 +37,8 @@ COMMANDS = {
     "pretrain-apc": "Pre-train on sound: the spectrum some frames ahead (APC).",
     "pretrain-cpc": "Pre-train on sound: tell the frames to come from others (CPC).",
     "pretrain-pase": "Pre-train on sound: spectra, prosody and more from one frame (PASE).",
+    "pretrain-byol": "Pre-train on faces: one view foretells another (BYOL).",
+    "pretrain-dino": "Pre-train on faces: small crops say what large ones say (DINO).",
     "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",
     "extract": "Apply any model to a store: features, units or embeddings.",
     "train-projector": "Train the emotion-aware embedding projector.",

@@ -26,3 +26,12 @@ def module_groups(
             options = {"lr": learning_rates[name]} if name in learning_rates else {}
             groups.append(ParameterGroup(name, parameters, options))
     return groups
+
+
+def decayed_groups(module: nn.Module) -> list[ParameterGroup]:
+    """Weights, and by themselves biases and the parameters of norms, which are not decayed."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        ParameterGroup("weights", [p for p in trained if p.ndim > 1]),
+        ParameterGroup("biases", [p for p in trained if p.ndim <= 1], {"weight_decay": 0.0}),
+    ]

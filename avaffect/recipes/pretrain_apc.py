@@ -18,7 +18,7 @@ def pretrain_apc(settings: PretrainApcSettings, progress: Progress = SILENT) -> 
     """
     method = Method(
         command="pretrain-apc",
-        new_encoder=lambda: RecurrentEncoder(PRESETS[settings.preset or "base"]),
+        new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: AutoregressivePrediction(
             encoder, nn.Linear(encoder.dim, encoder.feature_dim), settings.shift
         ),

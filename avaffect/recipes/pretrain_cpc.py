@@ -27,7 +27,7 @@ def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> 
     ahead = settings.ahead
     method = Method(
         command="pretrain-cpc",
-        new_encoder=lambda: ContrastiveEncoder(replace(preset, cell=settings.cell or "gru")),
+        new_encoder=lambda stores: ContrastiveEncoder(replace(preset, cell=settings.cell or "gru")),
         objective=lambda encoder: ContrastivePrediction(
             encoder,
             nn.Linear(encoder.dim, ahead * encoder.feature_dim, bias=False),

@@ -46,7 +46,7 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
 
     method = Method(
         command="pretrain-l1",
-        new_encoder=lambda: RecurrentEncoder(PRESETS[settings.preset or "base"]),
+        new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=objective,
         head=lambda trained: nn.ModuleDict(
             {"face": trained.face, **({} if trained.odd is None else {"odd": trained.odd.head})}

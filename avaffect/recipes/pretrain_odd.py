@@ -22,7 +22,7 @@ def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> 
     outputs = 2 if settings.variant == "clip" else 1
     method = Method(
         command="pretrain-odd",
-        new_encoder=lambda: RecurrentEncoder(PRESETS[settings.preset or "base"]),
+        new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: OddOneOut(
             encoder, Head(HeadConfiguration(encoder.dim, outputs)), jumbling
         ),

@@ -16,7 +16,7 @@ def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -
     """
     method = Method(
         command="pretrain-pase",
-        new_encoder=lambda: PaseEncoder(PRESETS[settings.preset or "base"]),
+        new_encoder=lambda stores: PaseEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: ProblemAgnostic(encoder, settings.workers),
         head=lambda objective: objective.workers,
         loss="workers",

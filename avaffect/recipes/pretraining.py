@@ -31,6 +31,7 @@ from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
 from avaffect.training.loop import train
+from avaffect.training.meter import Metrics
 
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
@@ -41,7 +42,7 @@ class Method:
     """One way of pre-training, for `pretrain`.
 
     command        the subcommand
-    new_encoder    makes a fresh encoder
+    new_encoder    makes a fresh encoder for recordings that these stores hold
     objective      makes the objective around an encoder
     head           what of the objective is saved beside the encoder, under the name of `loss`
     loss           the loss whose start and end are told
@@ -50,10 +51,11 @@ class Method:
     beside         streams that the objective reads besides the encoder's, and the fewest steps of
                    each that an utterance needs
     finish         called with the trained objective and the data (a preview)
+    watch          what is wrong with the objective, by its last metrics: said as a warning
     """
 
     command: str
-    new_encoder: Callable[[], Encoder]
+    new_encoder: Callable[[Sequence[Store]], Encoder]
     objective: Callable[[Encoder], Objective]
     head: Callable[[Objective], nn.Module]
     loss: str
@@ -61,6 +63,7 @@ class Method:
     pretext: dict[str, Any]
     beside: dict[str, int] = field(default_factory=dict)
     finish: Callable[[Objective, Dataset], None] | None = None
+    watch: Callable[[Objective, Metrics], str | None] | None = None
 
 
 def pretrain(settings: PretrainingSettings, method: Method, progress: Progress = SILENT) -> None:
@@ -85,7 +88,7 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
     if training.is_done(settings, made, progress, "pre-train an encoder"):
         return
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-    encoder = _encoder(settings, method)
+    encoder = _encoder(settings, method, stores)
     objective = method.objective(encoder)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
@@ -99,6 +102,9 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
             run = replace(run, evaluate=partial(_score, unseen, settings.seed))
         outcome = train(objective, batches, settings, run, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
+        wrong = method.watch(objective, outcome.last) if method.watch is not None else None
+        if wrong is not None:
+            progress.warn(wrong)
         if unseen is not None:
             metrics["development"] = evaluate(objective, unseen, settings.seed)
         metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
@@ -210,8 +216,8 @@ def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -
     return batches
 
 
-def _encoder(settings: PretrainingSettings, method: Method) -> Encoder:
-    fresh = method.new_encoder()
+def _encoder(settings: PretrainingSettings, method: Method, stores: Sequence[Store]) -> Encoder:
+    fresh = method.new_encoder(stores)
     if settings.init is None:
         return fresh
     found = encoders.load_encoder(settings.init, torch.device("cpu"))[0]

@@ -12,6 +12,9 @@ from avaffect.settings.training import SCHEDULES, TrainingSettings
 
 PRESETS = ("nano", "tiny", "base", "large")
 RECURRENT_PRESETS = ("nano", "base")
+VISUAL_PRESETS = ("nano", "base")
+# What the encoder of faces sees at once, in seconds.
+SHORTEST_CLIP_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +66,40 @@ class RecurrentPretrainingSettings(PretrainingSettings):
         0.98, "Factor of the learning rate after every --decay-every epochs.", "--decay"
     )
     clip: float = option(1.0, "Largest gradient norm; 0 for no clipping.", "--clip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualPretrainingSettings(PretrainingSettings):
+    """Tasks that train the encoder of faces."""
+
+    preset: str | None = option(
+        None, "Size of a new encoder; base by default.", "--preset", choices=VISUAL_PRESETS
+    )
+    schedule: str = option(
+        "cosine", "How the learning rate decays after warm-up.", "--schedule", choices=SCHEDULES
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPretrainingSettings(VisualPretrainingSettings):
+    """Tasks that compare views of short clips with what a moving average of the encoder sees."""
+
+    crop_seconds: float = option(
+        SHORTEST_CLIP_S, "Length of the clips, each at a random place of its utterance.",
+        "--crop-seconds",
+    )  # fmt: skip
+    momentum: float = option(
+        0.996, "Of the teacher, as training begins; 1 at the end.", "--momentum"
+    )
+    learning_rate: float = option(5e-4, "Peak learning rate.", "--learning-rate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop_seconds < SHORTEST_CLIP_S:
+            raise UsageError(
+                f"--crop-seconds {self.crop_seconds:g}: {SHORTEST_CLIP_S} at least, five pictures"
+            )
+        if self.batch_utterances < 2:
+            raise UsageError("--batch-utterances: 2 at least, for clips to be compared")
+        if not 0 <= self.momentum <= 1:
+            raise UsageError(f"--momentum {self.momentum:g}: between 0 and 1")

@@ -1,0 +1,50 @@
+"""Heads that compare views of the same clip: those of BYOL and DINO. Nothing downstream needs
+them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Perceptron(nn.Sequential):
+    """Linear, batch norm, ReLU, linear: BYOL's projector and predictor (Grill et al. 2020,
+    section 3.3), there of 4,096 hidden and 256 outputs. (B, inputs) -> (B, outputs)"""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__(
+            nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+        )
+
+
+class DistillationHead(nn.Module):
+    """DINO's head (Caron et al. 2021, appendix C): three dense layers with GELU, the result on the
+    unit sphere, and its cosines with so many directions.
+
+    Published with 2,048 hidden, 256 numbers on the sphere and 65,536 directions.
+    """
+
+    def __init__(self, inputs: int, hidden: int, bottleneck: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(),
+            nn.Linear(hidden, bottleneck),
+        )  # fmt: skip
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        # Weight norm whose lengths stay 1.
+        self.directions = nn.Linear(bottleneck, outputs, bias=False)
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """(B, inputs) -> (B, bottleneck) of length 1, float32 where pooled is of less"""
+        found = self.layers(pooled)
+        return F.normalize(found.to(torch.promote_types(found.dtype, torch.float32)), dim=1)
+
+    def scores(self, embedded: Tensor) -> Tensor:
+        """What `embed` gave -> (B, outputs)"""
+        # Divided by a temperature of 0.04: half precision would be too coarse.
+        with torch.autocast(embedded.device.type, enabled=False):
+            return F.linear(embedded, F.normalize(self.directions.weight, dim=1))

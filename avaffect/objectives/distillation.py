@@ -1,0 +1,127 @@
+"""Self-distillation with no labels (DINO, Caron et al. 2021): what a teacher says of large crops is
+learned from large and small ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.models.view_heads import DistillationHead
+from avaffect.models.visual import VisualEncoder
+from avaffect.objectives.base import Context, Step
+from avaffect.objectives.teacher import Taught, embedding_std, pooled
+from avaffect.objectives.views import large_views, small_views
+
+LARGE, SMALL = (0.4, 1.0), (0.05, 0.4)
+"""Shares of the picture that crops cover."""
+
+FLAT = 0.99
+"""Share of ln(outputs) above which a loss is that of a model that says nothing."""
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """outputs             that the softmax is over; by default 8 dim (4,096 for ResNet-18)
+    small_views         beside the two large ones
+    momentum            of the teacher as training begins; centre_momentum: of its centre
+    student_temperature, teacher_temperature
+    frozen_epochs       in which the last layer stays as it was initialised
+    """
+
+    outputs: int | None = None
+    small_views: int = 8
+    momentum: float = 0.996
+    centre_momentum: float = 0.9
+    student_temperature: float = 0.1
+    teacher_temperature: float = 0.04
+    frozen_epochs: int = 1
+
+
+class Distillation(Taught):
+    """Cross-entropy of the student's softmax of each view under the teacher's of each large one,
+    but never of the same view; the mean over such pairs is the loss "dino".
+
+    The teacher's scores are centred by a running mean and sharpened by a low temperature: the
+    first keeps it from saying one thing, the second from saying nothing. The metric
+    "teacher_entropy" is that of its softmax: ln(outputs) and 0 are the two ways to collapse.
+    """
+
+    centre: Tensor
+
+    def __init__(self, encoder: VisualEncoder, settings: Distilling | None = None) -> None:
+        s = settings or Distilling()
+        dim = encoder.dim
+        head = DistillationHead(dim, 4 * dim, dim // 2, s.outputs or 8 * dim)
+        super().__init__(encoder, {"head": head}, s.momentum)
+        self.settings = s
+        self.outputs = head.directions.out_features
+        self.large = large_views(encoder, LARGE)
+        self.small = small_views(encoder, SMALL, s.small_views)
+        self.register_buffer("centre", torch.zeros(self.outputs))
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        lengths = batch.lengths["face"]
+        clips = self.encoder.clips(batch.streams["face"])
+        sizes = [
+            torch.cat([view(clips, lengths, context.generator) for view in views])
+            for views in (self.large, self.small)
+            if views
+        ]
+        head = self.student["head"]
+        # Views of one size go through the network together, as published.
+        embedded = [
+            head.embed(pooled(self.student, views, lengths.repeat(len(views) // len(clips))))
+            for views in sizes
+        ]
+        scores = head.scores(torch.cat(embedded)).view(-1, len(clips), self.outputs)
+        with torch.no_grad():
+            seen = pooled(self.teacher, sizes[0], lengths.repeat(len(self.large)))
+            teacher = self.teacher["head"]
+            told = teacher.scores(teacher.embed(seen)).view(-1, len(clips), self.outputs)
+            targets = self.sharpened(told)
+            if self.training:
+                self.centre.lerp_(told.mean((0, 1)), 1.0 - self.settings.centre_momentum)
+            entropy = -torch.special.xlogy(targets, targets).sum(2)
+        losses = cross_entropies(targets, scores / self.settings.student_temperature)
+        return Step(
+            {"dino": (losses.sum(), float(len(clips)))},
+            {
+                "teacher_entropy": (entropy.sum(), float(entropy.numel())),
+                "embedding_std": embedding_std(embedded[0][: len(clips)]),
+            },
+        )
+
+    def sharpened(self, told: Tensor) -> Tensor:
+        """The teacher's scores (R, B, K) -> its softmax, centred and sharpened"""
+        return F.softmax((told - self.centre) / self.settings.teacher_temperature, dim=2)
+
+    def before_step(self, context: Context, phase: str = "main") -> None:
+        """The last layer rests while what is below it finds its way."""
+        if context.epoch < self.settings.frozen_epochs:
+            self.student["head"].directions.weight.grad = None
+
+    def collapse(self, metrics: Mapping[str, float]) -> str | None:
+        limit = math.log(self.outputs)
+        if metrics.get("dino", 0.0) > FLAT * limit:
+            return (
+                f"the loss is still ln({self.outputs}) = {limit:.2f}, that of a teacher which says "
+                f"nothing (teacher_entropy {metrics.get('teacher_entropy', limit):.2f}): the "
+                "encoder has collapsed, or has not begun to learn"
+            )
+        return super().collapse(metrics)
+
+
+def cross_entropies(targets: Tensor, scores: Tensor) -> Tensor:
+    """targets (R, B, K) probabilities of the first R views, scores (V, B, K) of all V -> (B,) mean
+    cross-entropy over the pairs of different views (equation 3)."""
+    logarithms = F.log_softmax(scores, dim=2)
+    # Over all pairs at once, less those of the same view.
+    crossed = -(targets.sum(0) * logarithms.sum(0)).sum(1)
+    same = -(targets * logarithms[: len(targets)]).sum((0, 2))
+    return (crossed - same) / (len(targets) * (len(scores) - 1))

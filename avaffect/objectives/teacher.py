@@ -1,0 +1,102 @@
+"""Learning from a teacher that is the moving average of the student: what BYOL and DINO share."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.models.visual import VisualEncoder
+from avaffect.objectives.base import Context, Objective, ParameterGroup
+from avaffect.objectives.groups import decayed_groups
+
+FEWEST_FRAMES = 5
+"""Of a clip: what the stem of the encoder sees at once."""
+
+COLLAPSED_STD = 0.05
+"""Of embeddings over a batch, below which they are called the same."""
+
+
+class Taught(Objective):
+    """A student, which learns, and a teacher of the same shape, which follows it.
+
+    student: the encoder and what stands on it, under their names. The teacher begins as a copy of
+    it and moves after each step: theta' = tau theta' + (1 - tau) theta, tau from `momentum` to 1 by
+    a cosine over training; the buffers of batch norm are the student's. Its parameters are
+    buffers: no optimiser sees them, and a saved state has them.
+    """
+
+    # Batch norm and DINO's centre are of the batch; what teaches one clip depends on the others.
+    coupled = True
+
+    def __init__(
+        self, encoder: VisualEncoder, heads: Mapping[str, nn.Module], momentum: float
+    ) -> None:
+        super().__init__()
+        self.student = nn.ModuleDict({"encoder": encoder, **heads})
+        self.teacher = teacher_of(self.student)
+        self.momentum = momentum
+
+    @property
+    def encoder(self) -> VisualEncoder:
+        return self.student["encoder"]
+
+    def after_step(self, context: Context, phase: str = "main") -> None:
+        follow(self.teacher, self.student, momentum_at(self.momentum, context.progress))
+
+    def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
+        return decayed_groups(self)
+
+    def collapse(self, metrics: Mapping[str, float]) -> str | None:
+        """What is wrong where these are the metrics of a model that says the same of each clip."""
+        found = metrics.get("embedding_std", 1.0)
+        if found < COLLAPSED_STD:
+            return (
+                f"the embeddings of different clips are the same (embedding_std {found:.3f}, 1 "
+                "where they lie in all directions): the encoder has collapsed"
+            )
+        return None
+
+
+def pooled(network: nn.ModuleDict, views: Tensor, lengths: Tensor) -> Tensor:
+    """The encoder of a student or a teacher: views (B, T, H, W) -> (B, dim), means over time"""
+    return network["encoder"].embed(views, lengths).mean()
+
+
+def teacher_of(student: nn.Module) -> nn.Module:
+    """A copy whose parameters are buffers of the same names."""
+    teacher = copy.deepcopy(student)
+    for module in teacher.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None:
+                del module._parameters[name]
+                module.register_buffer(name, parameter.detach().clone())
+    return teacher
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """teacher = momentum teacher + (1 - momentum) student; of buffers a copy."""
+    own = dict(teacher.named_buffers())
+    for name, parameter in student.named_parameters():
+        own[name].lerp_(parameter, 1.0 - momentum)
+    for name, buffer in student.named_buffers():
+        own[name].copy_(buffer)
+
+
+def momentum_at(first: float, progress: float) -> float:
+    """tau = 1 - (1 - first) (cos(pi progress) + 1) / 2 (Grill et al. 2020, section 3.2)."""
+    return 1.0 - (1.0 - first) * (math.cos(math.pi * progress) + 1.0) / 2.0
+
+
+def embedding_std(embedded: Tensor) -> tuple[Tensor | float, float]:
+    """embedded (B, D) -> the standard deviation over the batch of each number of vectors of length
+    1, their mean times sqrt(D): 1 where they lie in all directions alike, 0 where they are the
+    same (Chen and He 2021, section 4.1). With a count, 0 for a batch of one."""
+    if len(embedded) < 2:
+        return 0.0, 0.0
+    unit = nn.functional.normalize(embedded.detach().float(), dim=1)
+    return unit.std(dim=0, correction=0).mean() * math.sqrt(unit.shape[1]), 1.0
