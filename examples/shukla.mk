@@ -16,7 +16,8 @@
 # With FOLDS=K (K folds of speakers, in the stores) every speaker is tested once in each run.
 #
 # Every encoder is trained on the pool without labels, then frozen; a bidirectional GRU is trained on
-# its features. The row `random` is the encoder as it was initialised: a gain is one above it.
+# its features. The row `random` is the encoder as it was initialised, cpc-random and pase-random are
+# those of CPC and PASE: a gain is one above them.
 
 OUT ?= shukla
 O := $(OUT)/
@@ -58,7 +59,7 @@ CLASS_TASKS ?= $(filter-out $(TRACES),$(TASKS))
 
 # openSMILE's descriptors are an optional extra: add compare-lld where it is installed.
 FRONT_ENDS ?= mfcc logmel
-ENCODERS ?= random cpc pase apc odd l1 l1odd
+ENCODERS ?= cpc-random cpc pase-random pase random apc odd l1 l1odd
 ROWS ?= $(FRONT_ENDS) $(ENCODERS) finetuned supervised
 ALPHAS ?= 0.17 0.33 0.50 0.67 0.83
 SNRS ?= -5 0 5 10 15 20
@@ -194,11 +195,14 @@ define pretraining
 $(O)$(2).safetensors: $(POOL)
 	avaffect $(or $(COMMAND_$(1)),pretrain-$(1)) $(POOL) $(TRAIN) $(OPTIONS_$(1)) $(3) -o $$@
 endef
-$(foreach row,$(filter-out random,$(ENCODERS)),$(eval $(call pretraining,$(row),$(row))))
+$(foreach row,$(filter-out %random,$(ENCODERS)),$(eval $(call pretraining,$(row),$(row))))
 $(foreach s,$(SHARES),$(eval $(call share,$(s))))
 
-$(O)random.safetensors: $(POOL)
-	avaffect pretrain-apc $(POOL) --preset $(PRESET) --steps 0 -o $@
+$(O)random.safetensors: WAY := apc
+$(O)cpc-random.safetensors: WAY := cpc
+$(O)pase-random.safetensors: WAY := pase
+$(O)random.safetensors $(O)cpc-random.safetensors $(O)pase-random.safetensors: $(POOL)
+	avaffect pretrain-$(WAY) $(POOL) --preset $(PRESET) --steps 0 -o $@
 
 # -- synthetic recordings --------------------------------------------------------------------------
 
