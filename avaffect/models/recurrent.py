@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.waveform import standardised_log_mel
 from avaffect.signal.features import FEATURE_RATE_HZ, window_count
 
@@ -54,7 +55,7 @@ class RecurrentEncoder(Encoder):
         self.feature_dim = c.bands
         sizes = [c.bands, *[c.hidden] * c.layers]
         self.layers = nn.ModuleList(
-            nn.GRU(inputs, hidden, batch_first=True) for inputs, hidden in pairwise(sizes)
+            GatedRecurrent(inputs, hidden) for inputs, hidden in pairwise(sizes)
         )
         self.output = nn.Linear(c.hidden, c.dim)
 
