@@ -10,23 +10,24 @@ from avaffect.settings.base import MODALITIES, Common, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
-    """CORPUS is emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, voxceleb2, lrw, lrs3,
-    grid or speech-commands with the folder that it was unpacked into, or `table` with anybody's CSV
-    or TSV file. Labels, speakers and sessions come from file names and the corpora's own tables. A
-    file that does not fit is left out, counted and named; --strict stops instead.
+    """CORPUS is emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, semaine, aff-wild2,
+    voxceleb2, lrw, lrs3, grid or speech-commands with the folder that it was unpacked into, or
+    `table` with anybody's CSV or TSV file. Labels, speakers and sessions come from file names and
+    the corpora's own tables. A file that does not fit is left out, counted and named; --strict
+    stops instead.
 
     The options that name columns are for `table` alone.
     """
 
     corpus: str = argument(
-        "emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, voxceleb2, lrw, lrs3, grid, "
-        "speech-commands or table."
+        "emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, semaine, aff-wild2, voxceleb2, "
+        "lrw, lrs3, grid, speech-commands or table."
     )
     source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
     tables: Path | None = option(
         None,
         "Where the corpus's own tables lie, if not in DIR (emodb, cremad, msp-improv, iemocap, "
-        "recola, sewa, voxceleb2, speech-commands).",
+        "recola, sewa, semaine, aff-wild2, voxceleb2, speech-commands).",
         "--tables",
         role="input",
         metavar="DIR",
@@ -34,7 +35,7 @@ class ManifestSettings(Common):
     modality: str | None = option(
         None,
         "Name the sound files, the films or both (av) of the clips; by default all that is there "
-        "(ravdess, cremad, msp-improv, recola, sewa, voxceleb2, grid).",
+        "(ravdess, cremad, msp-improv, recola, sewa, semaine, aff-wild2, voxceleb2, grid).",
         "--modality",
         choices=MODALITIES,
     )
@@ -94,6 +95,10 @@ class ManifestSettings(Common):
     scalar: tuple[str, ...] = option(
         (), "A numeric label. Repeatable.", "--scalar", metavar="NAME=COLUMN"
     )
+    trace: tuple[str, ...] = option(
+        (), "A label over time: its name, and the column of paths to CSV or ARFF files that have a "
+        "column of that name. Repeatable.", "--trace", metavar="NAME=COLUMN",
+    )  # fmt: skip
     field: tuple[str, ...] = option(
         (), "Anything else worth keeping, as text. Repeatable.", "--field", metavar="NAME=COLUMN"
     )

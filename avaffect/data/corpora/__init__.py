@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from avaffect.core.errors import UsageError
 from avaffect.data.corpora import (
+    aff_wild2,
     cremad,
     emodb,
     grid,
@@ -17,6 +18,7 @@ from avaffect.data.corpora import (
     msp_improv,
     ravdess,
     recola,
+    semaine,
     sewa,
     speech_commands,
     table,
@@ -35,6 +37,8 @@ ADAPTERS = {
         iemocap,
         recola,
         sewa,
+        semaine,
+        aff_wild2,
         voxceleb2,
         lrw,
         lrs3,

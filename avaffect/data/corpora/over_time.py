@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,29 @@ def add_traces(
         values = on_grid(file.times, np.stack(columns, axis=1), rate_hz)
         found[key] = _listed(values if raters else values[:, 0])
     return found
+
+
+def joined_raters(files: Mapping[str, TraceFile], rate_hz: float) -> TraceFile:
+    """Rater -> a table with one column, as one table of even times, a column for each rater.
+
+    What one has not rated is NaN. Needs one rater or more.
+    """
+    values = {
+        rater: on_grid(file.times, next(iter(file.columns.values())), rate_hz)
+        for rater, file in files.items()
+    }
+    count = max(map(len, values.values()))
+    columns = {rater: np.full(count, np.nan) for rater in values}
+    for rater, found in values.items():
+        columns[rater][: len(found)] = found
+    return replace(next(iter(files.values())), times=np.arange(count) / rate_hz, columns=columns)
+
+
+def evenly(file: TraceFile, rate_hz: float) -> TraceFile:
+    """The table at even times from 0 on."""
+    columns = {name: on_grid(file.times, v, rate_hz) for name, v in file.columns.items()}
+    count = max(map(len, columns.values()))
+    return replace(file, times=np.arange(count) / rate_hz, columns=columns)
 
 
 def _listed(values: np.ndarray) -> list[Any]:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes
+from avaffect.data.corpora.over_time import add_traces
 from avaffect.data.labels import SPLITS
 from avaffect.data.manifest import Item
 from avaffect.data.tables import read_rows
+from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "table"
 OPTIONS = (
     "media_column", "video_column", "id_column", "speaker", "session", "split", "start", "end",
-    "label", "scalar", "field", "map", "prefix", "no_check_media", "root",
+    "label", "scalar", "trace", "field", "map", "prefix", "no_check_media", "root",
 )  # fmt: skip
+# Where no file has even times.
+NOMINAL_HZ = 25.0
 MISSING = ("", "na", "n/a", "nan", "null")
 # Keys of an item that have options or a meaning of their own.
 RESERVED = ("kind", "id", "media", "labels", "speaker", "session", "split", "start", "end")
 
 Row = dict[str, str]
+# Label -> id -> its values.
+TraceFiles = dict[str, dict[str, TraceFile]]
 
 
 class _Unusable(Exception):
@@ -43,9 +51,9 @@ def read(settings: ManifestSettings) -> Corpus:
     path = settings.source
     labels = _pairs(settings.label, "--label")
     scalars = _pairs(settings.scalar, "--scalar")
+    traces = _pairs(settings.trace, "--trace")
     fields = _pairs(settings.field, "--field")
-    for name in labels.keys() & scalars.keys():
-        raise UsageError(f"the label {name!r} is given as --label and as --scalar; choose one")
+    _refuse_two_kinds({"--label": labels, "--scalar": scalars, "--trace": traces})
     for name in fields.keys() & set(RESERVED):
         raise UsageError(f"--field {name}: this key of an item has its own option")
     mapping = dict(_pair(text, "--map") for text in settings.map)
@@ -53,7 +61,10 @@ def read(settings: ManifestSettings) -> Corpus:
     corpus = Corpus(settings.prefix or path.stem, settings.root or path.parent, {}, tables=[path])
     lines: dict[str, int] = {}
     spellings: set[str] = set()
-    for line, row in read_rows(path, _columns(settings, labels, scalars, fields)):
+    files: TraceFiles = {name: {} for name in traces}
+    # A file may hold several labels.
+    read_file = functools.cache(read_trace_file)
+    for line, row in read_rows(path, _columns(settings, labels, scalars, traces, fields)):
         try:
             item = _item(settings, corpus, row)
         except _Unusable as reason:
@@ -65,9 +76,12 @@ def read(settings: ManifestSettings) -> Corpus:
             **_scalars(row, scalars, line, corpus),
         }
         item |= {name: row[column] for name, column in fields.items() if _given(row[column])}
+        for name, column in traces.items():
+            _find_trace(corpus, files[name], name, item, row[column], line, read_file)
         corpus.items.append(item)
     _check_found(settings, corpus, mapping, spellings, lines)
     corpus.labels = _specifications(corpus, labels, scalars)
+    _add_traces(corpus, files)
     return corpus
 
 
@@ -179,6 +193,63 @@ def _scalars(row: Row, scalars: dict[str, str], line: int, corpus: Corpus) -> di
         else:
             found[name] = value
     return found
+
+
+def _refuse_two_kinds(given: dict[str, dict[str, str]]) -> None:
+    """Raises UsageError where a label is given under two flags."""
+    flags: dict[str, str] = {}
+    for flag, names in given.items():
+        for name in names:
+            if name in flags:
+                raise UsageError(
+                    f"the label {name!r} is given as {flags[name]} and as {flag}; choose one"
+                )
+            flags[name] = flag
+
+
+def _find_trace(
+    corpus: Corpus,
+    found: dict[str, TraceFile],
+    name: str,
+    item: Item,
+    text: str,
+    line: int,
+    read_file: Callable[[Path], TraceFile],
+) -> None:
+    """The values of an item's trace from its start on, under its id in `found`.
+
+    Raises DataError naming the file where it is no table of traces, or has no column `name`.
+    """
+    if not _given(text):
+        return
+    path = corpus.root / text
+    if not path.is_file():
+        corpus.lost[f"the file of {name} is not there (kept without it)"].append(f"line {line}")
+        return
+    file = read_file(path)
+    if name not in file.columns and len(file.columns) > 1:
+        have = ", ".join(file.columns)
+        raise DataError(f"{path} has no column {name!r} (it has: {have})")
+    values = file.columns.get(name, next(iter(file.columns.values())))
+    # Times are those of the recording, of which an utterance may be a part.
+    times = file.times - item.get("start", 0.0)
+    lasts = item.get("end", math.inf) - item.get("start", 0.0)
+    part = times < lasts
+    if not part.any() or times[part][-1] < 0:
+        reason = f"no value of {name} between start and end (kept without it)"
+        corpus.lost[reason].append(f"line {line}")
+        return
+    corpus.tables.append(path)
+    found[item["id"]] = replace(file, times=times[part], columns={name: values[part]})
+
+
+def _add_traces(corpus: Corpus, files: TraceFiles) -> None:
+    for name, found in files.items():
+        values = add_traces(corpus, name, found, NOMINAL_HZ, raters=False)
+        for item in corpus.items:
+            if item["id"] in values:
+                item["labels"][name] = values[item["id"]]
+    corpus.tables = list(dict.fromkeys(corpus.tables))
 
 
 def _given(text: str) -> bool:

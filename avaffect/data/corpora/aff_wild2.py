@@ -1,0 +1,117 @@
+"""Aff-Wild2: films from the web, valence and arousal rated frame by frame.
+
+Kollias and Zafeiriou, "Expression, Affect, Action Unit Recognition: Aff-Wild2, Multi-Task Learning
+and ArcFace", BMVC 2019; as the ABAW challenges give it: films in any folders (batch1/video1.mp4,
+batch2/10-60-1280x720.mp4), and annotations/VA_Estimation_Challenge/Train_Set/video1.txt (or
+Validation_Set; in the first release VA_Set/Train_Set): a line valence,arousal, then one for each
+frame of the film, where -5 means that it was not rated. Of two people in one film each has a file,
+video5_left.txt and video5_right.txt.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import av
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
+from avaffect.data.corpora.over_time import add_traces, evenly
+from avaffect.data.trace_files import TraceFile, read_trace_file
+from avaffect.settings.manifest import ManifestSettings
+
+NAME = "aff-wild2"
+OPTIONS = ("tables", "modality")
+RATE_HZ = 30.0
+UNKNOWN = -5.0
+SPLITS = {"Train_Set": "train", "Validation_Set": "development"}
+LABELS = ("valence", "arousal")
+TABLE = rf"VA_[^/]+/(?P<set>{'|'.join(SPLITS)})/(?P<name>[^/]+)\.txt"
+ONE_OF_TWO = re.compile(r".+_(left|right)")
+TWO_PEOPLE = "rates one of two people in the film, of whom nobody can tell which face is whose"
+
+
+def read(settings: ManifestSettings) -> Corpus:
+    """Aff-Wild2 below a folder; its annotations from there or from `tables`.
+
+    Labels over time: valence and arousal, put at 30 values a second by the frame rate of each film,
+    which is looked up in its header. A film stands for its speaker. Films that neither set rates
+    have no labels and no split. Raises DataError where there is no annotation at all.
+    """
+    corpus = Corpus(NAME, settings.source, {})
+    splits: dict[str, str] = {}
+    paths = _tables(corpus, settings.tables or settings.source, splits)
+    by_names(corpus, partial(_parse, splits), "video1.mp4", "Aff-Wild2", settings.modality)
+    files = {}
+    for item in corpus.items:
+        if item["film"] in paths:
+            files[item["film"]] = _frames(corpus, paths[item["film"]], item["media"])
+    for label in LABELS:
+        having = {
+            key: replace(file, columns={label: file.columns[label]}) for key, file in files.items()
+        }
+        found = add_traces(corpus, label, having, RATE_HZ, raters=False) if having else {}
+        for item in corpus.items:
+            if item["film"] in found:
+                item["labels"][label] = found[item["film"]]
+    for name in sorted(paths.keys() - {item["film"] for item in corpus.items}):
+        corpus.lost["rated, but the film is not there"].append(name)
+    return corpus
+
+
+def _parse(splits: dict[str, str], path: PurePosixPath) -> Clip:
+    item: dict[str, Any] = {"speaker": f"{NAME}_{path.stem}", "labels": {}, "film": path.stem}
+    if path.stem in splits:
+        item["split"] = splits[path.stem]
+    return Clip(path.stem, role_of(path), item)
+
+
+def _tables(corpus: Corpus, folder: Path, splits: dict[str, str]) -> dict[str, Path]:
+    """Name of the film -> its table. splits: filled with the set of each."""
+    paths: dict[str, Path] = {}
+    for match, path in find_tables(TABLE, folder):
+        name = match["name"]
+        if ONE_OF_TWO.fullmatch(name):
+            corpus.left_out[TWO_PEOPLE].append(name)
+            continue
+        other = paths.setdefault(name, path)
+        if other != path:
+            raise DataError(
+                f"{other} and {path} are of one film; name the folder of one with --tables"
+            )
+        splits[name] = SPLITS[match["set"]]
+    if not paths:
+        raise DataError(
+            f"{folder} holds no annotations of Aff-Wild2, files like "
+            "VA_Estimation_Challenge/Train_Set/video1.txt; name their folder with --tables"
+        )
+    corpus.tables += paths.values()
+    return paths
+
+
+def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFile:
+    """The values of each frame at the times of the film, on even times; -5 is NaN."""
+    film = media if isinstance(media, str) else media["video"]
+    rate = _frame_rate(corpus.root / film)
+    if rate is None:
+        corpus.lost[f"frame rate not found ({RATE_HZ:g} a second supposed)"].append(film)
+    file = read_trace_file(path, rate_hz=rate or RATE_HZ)
+    if not set(LABELS) <= file.columns.keys():
+        raise DataError(f"{path}: expected the columns {' and '.join(LABELS)}")
+    known = {name: np.where(v == UNKNOWN, np.nan, v) for name, v in file.columns.items()}
+    return evenly(replace(file, columns=known), RATE_HZ)
+
+
+def _frame_rate(path: Path) -> float | None:
+    """Pictures a second, as the film's header has them."""
+    try:
+        with av.open(str(path)) as container:
+            rate = next((s.average_rate for s in container.streams.video), None)
+    except (av.FFmpegError, OSError):
+        return None
+    return float(rate) if rate else None
