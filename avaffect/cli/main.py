@@ -37,6 +37,7 @@ COMMANDS = {
     "pretrain-apc": "Pre-train on sound: the spectrum some frames ahead (APC).",
     "pretrain-cpc": "Pre-train on sound: tell the frames to come from others (CPC).",
     "pretrain-pase": "Pre-train on sound: spectra, prosody and more from one frame (PASE).",
+    "pretrain-lira": "Pre-train on talking faces: tell the sound from the face (LiRA).",
     "pretrain-byol": "Pre-train on faces: one view foretells another (BYOL).",
     "pretrain-dino": "Pre-train on faces: small crops say what large ones say (DINO).",
     "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",

@@ -163,8 +163,7 @@ def at_rate(frames: Frames, rate_hz: float, target_hz: float) -> Frames:
     """Frames of sound at the lower rate of pictures: for each picture the mean of the frames that
     begin while it is shown. Pictures whose time is not filled with sound are left out."""
     ratio = rate_hz / target_hz
-    # A rounding error must not cost a whole picture.
-    lengths = torch.floor((frames.lengths.double() + 1e-6) / ratio).long()
+    lengths = count_at_rate(frames.lengths, rate_hz, target_hz)
     count = int(lengths.max()) if len(lengths) else 0
     edges = torch.arange(count + 1, device=lengths.device, dtype=torch.float64) * ratio
     edges = torch.ceil(edges - 1e-6).long()
@@ -172,3 +171,9 @@ def at_rate(frames: Frames, rate_hz: float, target_hz: float) -> Frames:
     means = sums[:, edges].diff(dim=1) / edges.diff()[None, :, None]
     found = Frames(means.to(frames.values.dtype), lengths)
     return Frames(found.values * found.valid[..., None], lengths)
+
+
+def count_at_rate(lengths: Tensor, rate_hz: float, target_hz: float) -> Tensor:
+    """(B,) frames of sound -> (B,) pictures whose time they fill: the lengths of `at_rate`."""
+    # A rounding error must not cost a whole picture.
+    return torch.floor((lengths.double() + 1e-6) / (rate_hz / target_hz)).long()

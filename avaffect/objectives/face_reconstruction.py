@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.talking_face import TalkingFace, at_rate
+from avaffect.models.talking_face import TalkingFace, at_rate, count_at_rate
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.odd_one_out import OddOneOut
 from avaffect.signal.images import resize, to_channels
@@ -87,8 +87,7 @@ class FaceReconstruction(Objective):
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)
-        empty = Frames(torch.zeros(len(frames), int(frames.max()), 0), frames)
-        speech = at_rate(empty, self.encoder.rate_hz, batch.rates["face"])
-        usable = (self._lengths(speech.lengths, batch) >= FEWEST_PICTURES).sum()
+        speech = count_at_rate(frames, self.encoder.rate_hz, batch.rates["face"])
+        usable = (self._lengths(speech, batch) >= FEWEST_PICTURES).sum()
         found = {"video": float(usable) * self.pictures}
         return found if self.odd is None else {**found, **self.odd.counts(batch, context)}

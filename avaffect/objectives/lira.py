@@ -1,0 +1,123 @@
+"""LiRA (Ma et al. 2021): what is heard is told from what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.models.conformer import Conformer, ConformerConfiguration
+from avaffect.models.encoder import Frames
+from avaffect.models.talking_face import at_rate, count_at_rate
+from avaffect.models.visual import VisualEncoder
+from avaffect.models.workers import RunningStandardisation
+from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.groups import decayed_groups
+from avaffect.objectives.problem_agnostic import GATHERED
+from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
+from avaffect.signal.augmentations import flip, in_turn, random_crop
+from avaffect.signal.features import FEATURE_RATE_HZ, HOP, WINDOW, window_count
+
+FEWEST_SAMPLES = WINDOW + 3 * HOP
+"""Of sound: four windows, the time of one picture."""
+
+LEARNED = 0.99
+"""Share of the loss of a constant above which nothing was learned."""
+
+
+class AcousticPrediction(Objective):
+    """Mean absolute error of descriptors of the sound that goes with each picture, told by a
+    conformer and a linear layer from the encoder's frames; loss "acoustic".
+
+    The descriptors are those that PASE's workers tell (`acoustic_targets`: spectrum, cepstra,
+    filterbank, prosody), each number standardised over the first 1,000 utterances that are trained
+    on, averaged over the time of a picture. Each descriptor counts alike, whatever its size; the
+    metrics have them one by one, and "constant" is the loss of saying their means.
+
+    In training clips are mirrored with probability 0.5 and cropped to 5/6 of a face, at a random
+    place (80 pixels of 96). Pictures whose time is not filled with sound take no part.
+    """
+
+    def __init__(self, encoder: VisualEncoder, configuration: ConformerConfiguration) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.input = nn.Linear(encoder.dim, configuration.dim)
+        self.conformer = Conformer(configuration)
+        self.output = nn.Linear(configuration.dim, sum(SIZES.values()))
+        self.standardisation = RunningStandardisation(sum(SIZES.values()))
+        self.register_buffer("gathered", torch.zeros((), dtype=torch.long))
+        size = round(encoder.configuration.face_size * 5 / 6)
+        self.seen = in_turn(flip, partial(random_crop, size=size))
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        lengths = self._lengths(batch)
+        targets = self.targets(batch)
+        valid = Frames(targets, lengths).valid
+        if self.training and int(self.gathered) < GATHERED:
+            self.standardisation.gather(targets[valid])
+            self.gathered += len(batch)
+        wanted = self.standardisation(targets[valid])
+        told = self.told(batch, context)[:, : valid.shape[1]][valid]
+        errors = (told.float() - wanted).abs()
+        losses = by_descriptor(errors)
+        with torch.no_grad():
+            constant = torch.stack(list(by_descriptor(wanted.abs()).values())).mean(0)
+        count = float(len(wanted))
+        return Step(
+            {"acoustic": (torch.stack(list(losses.values())).mean(0).sum(), count)},
+            {
+                **{name: (loss.detach().sum(), count) for name, loss in losses.items()},
+                "constant": (constant.sum(), count),
+            },
+        )
+
+    def told(self, batch: Batch, context: Context) -> Tensor:
+        """(B, T, descriptors) for all pictures (B, T)"""
+        clips, lengths = self.encoder.clips(batch.streams["face"]), batch.lengths["face"]
+        if self.training:
+            clips = self.seen(clips, lengths, context.generator)
+        frames = self.encoder.embed(clips, lengths)
+        frames = self.conformer(Frames(self.input(frames.values), lengths))
+        return self.output(frames.values)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """(B, T, descriptors) at the rate of the pictures, T of the longest, zeros in padding; not
+        standardised"""
+        waveform, samples = batch.streams["waveform"], batch.lengths["waveform"]
+        found = acoustic_targets(waveform, samples)
+        whole = Frames(torch.cat([found[name] for name in SIZES], dim=2), window_count(samples))
+        values = at_rate(whole, FEATURE_RATE_HZ, self.encoder.rate_hz).values
+        return values[:, : int(self._lengths(batch).max())]
+
+    def _lengths(self, batch: Batch) -> Tensor:
+        """(B,) pictures of each clip that have both a face and sound"""
+        heard = count_at_rate(
+            window_count(batch.lengths["waveform"]), FEATURE_RATE_HZ, self.encoder.rate_hz
+        )
+        return torch.minimum(heard, batch.lengths["face"])
+
+    def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
+        return {"acoustic": float(self._lengths(batch).sum())}
+
+    def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
+        return decayed_groups(self)
+
+    def collapse(self, metrics: Mapping[str, float]) -> str | None:
+        """What is wrong where these are the metrics of a model that says the same of each face."""
+        loss, constant = metrics.get("acoustic", 0.0), metrics.get("constant", 1.0)
+        if loss < LEARNED * constant:
+            return None
+        return (
+            f"the loss {loss:.3f} is not below {constant:.3f}, that of telling the mean sound "
+            "whatever the face: nothing was learned from the pictures yet"
+        )
+
+
+def by_descriptor(values: Tensor) -> dict[str, Tensor]:
+    """values (N, descriptors) -> name -> (N,) mean over the numbers of that descriptor"""
+    parts = values.split(list(SIZES.values()), dim=1)
+    return {name: part.mean(dim=1) for name, part in zip(SIZES, parts)}

@@ -1,0 +1,43 @@
+"""`pretrain-lira`: what is heard, from what is seen."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from avaffect.core.progress import SILENT, Progress
+from avaffect.models.conformer import ConformerConfiguration
+from avaffect.models.visual import VisualEncoder
+from avaffect.objectives.lira import FEWEST_SAMPLES, AcousticPrediction
+from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.recipes.visual_encoders import new_visual_encoder
+from avaffect.settings.pretrain_lira import PretrainLiraSettings
+
+
+def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -> None:
+    """Pre-train (or, with no steps, only initialise) an encoder and write it.
+
+    Raises DataError where no clip has both faces and sound.
+    """
+
+    def configuration(encoder: VisualEncoder) -> ConformerConfiguration:
+        """Half as wide as the frames: 256 for ResNet-18."""
+        dim = encoder.dim // 2
+        return ConformerConfiguration(settings.blocks, dim, 8 * dim)
+
+    method = Method(
+        command="pretrain-lira",
+        new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
+        objective=lambda encoder: AcousticPrediction(encoder, configuration(encoder)),
+        head=lambda trained: nn.ModuleDict(
+            {
+                name: getattr(trained, name)
+                for name in ("input", "conformer", "output", "standardisation")
+            }
+        ),
+        loss="acoustic",
+        fewest_frames=1,
+        pretext={"objective": "acoustic_prediction", "blocks": settings.blocks},
+        beside={"waveform": FEWEST_SAMPLES},
+        watch=AcousticPrediction.collapse,
+    )
+    pretrain(settings, method, progress)
