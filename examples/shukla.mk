@@ -23,7 +23,7 @@ OUT ?= shukla
 O := $(OUT)/
 comma := ,
 FOLDS ?=
-JOBS ?= -1
+JOBS ?= 2
 
 ifdef PAPER
 # The paper's sizes and rates: two layers of 256 on 100 frames a second, a rate that falls tenfold.
