@@ -23,7 +23,6 @@ OUT ?= shukla
 O := $(OUT)/
 comma := ,
 FOLDS ?=
-JOBS ?= 2
 
 ifdef PAPER
 # The paper's sizes and rates: two layers of 256 on 100 frames a second, a rate that falls tenfold.
@@ -214,7 +213,7 @@ LENGTHS := --shortest 1.2 --longest 1.6
 $(O)pool-all.jsonl $(O)U-all.jsonl: $(O)%-all.jsonl:
 	@mkdir -p $(OUT)
 	avaffect synth $(O)$* --domain $(if $(filter pool,$*),B --utterances $(CLIPS) --speakers $(PEOPLE),U \
-		--utterances 128 --speakers 16) $(LENGTHS) -j $(JOBS) -o $@
+		--utterances 128 --speakers 16) $(LENGTHS) -o $@
 
 # Some speakers of the pool are kept for development: is what was learned true of others?
 $(O)pool.jsonl: RATIOS := 85 15 0
@@ -223,4 +222,4 @@ $(O)pool.jsonl $(O)U.jsonl: $(O)%.jsonl: $(O)%-all.jsonl
 	avaffect split $< --by speaker --ratios $(RATIOS) -o $@
 
 $(O)pool.h5 $(O)U.h5: $(O)%.h5: $(O)%.jsonl
-	avaffect preprocess $< --size 64 -j $(JOBS) -o $@
+	avaffect preprocess $< --size 64 -o $@
