@@ -158,6 +158,23 @@ def test_gradients_in_bfloat16_stay_near_those_in_float32():
     assert max(distance(found, expected)) < 0.01
 
 
+def test_gradients_that_fade_end_at_zero():
+    """Numbers too small to be normal make products many times as slow."""
+    torchs, ours = pair(6, 16)
+    x = torch.randn(2, 400, 6, generator=generator())
+    weight = torch.zeros(2, 400, 16)
+    weight[0, -1] = weight[1, 200] = 1.0
+    found, expected = outcome(ours, x, weight), outcome(torchs, x, weight)
+    for ours_, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours_, theirs, rtol=1e-4, atol=1e-7)
+
+    def denormal(gradient: torch.Tensor) -> torch.Tensor:
+        return (gradient != 0) & (gradient.abs() < torch.finfo(torch.float32).tiny)
+
+    assert denormal(expected[2]).any()
+    assert not denormal(found[2]).any()
+
+
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
 def test_padding_and_batch_mates_never_change_trained_frames(encoder, half):
     features = torch.randn(3, 40, 80, generator=generator())

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.models.encoder import Frames
+from avaffect.models.gated_recurrent import GatedRecurrent
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class CoherentNoise(nn.Module):
     def __init__(self, dim: int, deviation: float) -> None:
         super().__init__()
         self.deviation = deviation
-        self.recurrent = nn.GRU(dim, dim, batch_first=True)
+        self.recurrent = GatedRecurrent(dim, dim)
 
     def forward(self, clips: int, frames: int, generator: torch.Generator) -> Tensor:
         """(clips, frames, dim), drawn on the CPU; zeros in evaluation mode"""
