@@ -3,7 +3,7 @@ ResNet-18 over grey pictures of whole faces."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,13 @@ class VisualEncoder(Encoder):
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["face"] (B,) pictures"""
         return lengths["face"]
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Nothing random: faces at the size that is seen, for whoever changes them further."""
+        if batch.face is None:
+            return batch
+        faces = resize(to_channels(batch.face, 1), self.configuration.face_size)
+        return replace(batch, streams={**batch.streams, "face": faces})
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """(B, T, dim) from batch.streams["face"] (B, T, H, W, C) uint8, or float on the same scale.

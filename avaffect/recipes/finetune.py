@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,10 +23,11 @@ from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.pooling import POOLED
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.classifiers import AnyHead
+from avaffect.recipes.divisions import Division, divisions_of
 from avaffect.recipes.downstream import ClassTask, Task, task_of
 from avaffect.recipes.fractions import check_fraction
-from avaffect.recipes.labelled import Utterances
 from avaffect.recipes.modality import chosen_streams, those_with_frames
+from avaffect.recipes.treatment import Treatment, treatment_of
 from avaffect.settings.finetune import RECURRENT, FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -40,24 +41,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-@dataclass(frozen=True)
-class _Division:
-    """Which run, its seed, the fold that it tests, and (N,) masks of its parts.
-
-    All folds of one seed are one run: together they predict every utterance once.
-    """
-
-    run: int
-    seed: int
-    fold: int | None
-    train: np.ndarray
-    development: np.ndarray
-    test: np.ndarray
-
-    def describe(self) -> dict[str, Any]:
-        return {"run": self.run, "seed": self.seed, "fold": self.fold}
-
-
 @dataclass
 class _Material:
     """What all runs share. encoder: the frozen one, or features that are given; None where each
@@ -66,8 +49,14 @@ class _Material:
     task: Task
     dataset: Dataset
     header: Header
-    encoder: Encoder | None
-    pooled: np.ndarray | None
+    treatment: Treatment
+    encoder: Encoder | None = None
+    pooled: np.ndarray | None = None
+
+    @property
+    def of_vectors(self) -> bool:
+        """Whether heads train on these means: faces that are augmented have others each time."""
+        return self.pooled is not None and self.treatment.augmentation is None
 
 
 def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
@@ -97,10 +86,11 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
         encoder, header = encoders.load_encoder(settings.encoder, fabric.device)
     streams = chosen_streams(encoder, settings.modality, stores)
     task = task.of(those_with_frames(encoder, stores, task.utterances, streams, progress))
-    divisions = _divisions(settings, task)
+    divisions = divisions_of(settings, task)
     dataset = dataset_of(stores, task.utterances.ids, streams, seed=settings.seed)
     dataset = task.label(dataset, encoder.rate_hz / settings.frames_per_step)
-    material = _Material(task, dataset, header, None, None)
+    treatment = treatment_of(settings, encoder, stores, streams)
+    material = _Material(task, dataset, header, treatment)
     for division in divisions:
         _check(settings, division, material)
     _tell_doubts(settings, divisions, task, progress)
@@ -143,41 +133,6 @@ def _with_selection(settings: FinetuneSettings, task: Task) -> FinetuneSettings:
     return settings
 
 
-def _divisions(settings: FinetuneSettings, task: Task) -> list[_Division]:
-    """Every run's division of the utterances: by their split, or by fold; of the training part
-    the share that was asked for."""
-    return [
-        replace(division, train=task.share(division.train, settings.fraction, division.seed))
-        for division in _whole_divisions(settings, task.utterances)
-    ]
-
-
-def _whole_divisions(settings: FinetuneSettings, utterances: Utterances) -> list[_Division]:
-    found = []
-    for index in range(settings.runs):
-        seed = settings.seed + index
-        if settings.folds is None:
-            splits = np.array(utterances.splits, dtype=object)
-            if not any(utterances.splits):
-                everyone = np.ones(len(splits), dtype=bool)
-                found.append(_Division(index, seed, None, everyone, ~everyone, ~everyone))
-                continue
-            parts = [splits == name for name in ("train", "development", "test")]
-            found.append(_Division(index, seed, None, *parts))
-            continue
-        folds = np.array([int(fold) if fold else -1 for fold in utterances.folds])
-        count = settings.folds
-        if set(np.unique(folds)) != set(range(count)):
-            raise DataError(
-                f"{settings.media[0]}: the labelled utterances are not in folds 0 to {count - 1}; "
-                f"make them with `avaffect split --folds {count}` and give them as --annotations"
-            )
-        for fold in range(count):
-            test, development = folds == fold, folds == (fold + 1) % count
-            found.append(_Division(index, seed, fold, ~test & ~development, development, test))
-    return found
-
-
 def _pooled(
     settings: FinetuneSettings,
     encoder: Encoder,
@@ -194,7 +149,7 @@ def _pooled(
     return pooled
 
 
-def _check(settings: FinetuneSettings, division: _Division, material: _Material) -> None:
+def _check(settings: FinetuneSettings, division: Division, material: _Material) -> None:
     """Refuses one class, an empty part, and test speakers whose labels were seen."""
     utterances = material.task.utterances
     train_part = utterances.chosen(division.train)
@@ -220,7 +175,7 @@ def _check(settings: FinetuneSettings, division: _Division, material: _Material)
 
 
 def _tell_doubts(
-    settings: FinetuneSettings, divisions: list[_Division], task: Task, progress: Progress
+    settings: FinetuneSettings, divisions: list[Division], task: Task, progress: Progress
 ) -> None:
     if settings.select == "none":
         return
@@ -231,7 +186,7 @@ def _tell_doubts(
 
 def _run(
     settings: FinetuneSettings,
-    division: _Division,
+    division: Division,
     material: _Material,
     run: Run,
     path: Path,
@@ -246,8 +201,9 @@ def _run(
     if frozen:
         _standardise(head, settings, division, material, fabric)
     rates = {"encoder": settings.learning_rate, "heads": settings.head_learning_rate}
-    read = None if material.pooled is not None else encoder
+    read = None if material.of_vectors else encoder
     objective = material.task.objective(head, read, frozen, rates)
+    material.treatment.apply(objective)
     has_development = bool(division.development.any()) and settings.select != "none"
     folder = run.folder / path.stem
     folder.mkdir(exist_ok=True)
@@ -286,7 +242,7 @@ def _encoder(settings: FinetuneSettings) -> Encoder:
 def _standardise(
     head: AnyHead,
     settings: FinetuneSettings,
-    division: _Division,
+    division: Division,
     material: _Material,
     fabric: Fabric,
 ) -> None:
@@ -304,10 +260,10 @@ def _standardise(
     head.standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
 
 
-def _batches(settings: FinetuneSettings, division: _Division, material: _Material) -> Batches:
+def _batches(settings: FinetuneSettings, division: Division, material: _Material) -> Batches:
     """Training batches; of means that are computed once, vectors."""
     rows = np.flatnonzero(division.train)
-    if material.pooled is None:
+    if not material.of_vectors:
         dataset = material.dataset.subset(rows)
         dataset.crop_s, dataset.seed = settings.crop_seconds, division.seed
         return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, division.seed)
@@ -321,7 +277,7 @@ def _score(
     head: AnyHead,
     encoder: Encoder,
     material: _Material,
-    division: _Division,
+    division: Division,
     settings: FinetuneSettings,
     fabric: Fabric,
 ) -> dict[str, float]:
@@ -338,7 +294,7 @@ def _score(
 
 def _save(
     settings: FinetuneSettings,
-    divisions: list[_Division],
+    divisions: list[Division],
     finished: list[Path],
     material: _Material,
     made: Provenance,

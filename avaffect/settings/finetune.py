@@ -55,6 +55,14 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         "linear", "The head: one dense layer on the mean over time, or layers of GRU, in both "
         "directions (bgru) or forward alone.", "--head", choices=HEADS,
     )  # fmt: skip
+    augment: str | None = option(
+        None, "Random changes of the faces that are trained on: flip, crop, crop-out, missing, "
+        "solarise, salt-pepper, or several in turn.", "--augment", metavar="NAME[+NAME...]",
+    )  # fmt: skip
+    crop_pixels: int | None = option(
+        None, "Pixels of a side that --augment crop leaves; 5/6 of the faces' unless said.",
+        "--crop-pixels",
+    )  # fmt: skip
     hidden: int = option(256, "Units of each direction of the GRU.", "--hidden")
     layers: int = option(2, "Layers of the GRU.", "--layers")
     dropout: float = option(0.0, "Dropout in the head.", "--dropout")
@@ -101,5 +109,7 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         if self.delay < 0:
             raise UsageError(f"--delay {self.delay:g}: 0 or more: annotators are late, not early")
         parse_losses(self.loss, self.label)
+        if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
+            raise UsageError("--crop-pixels goes with --augment crop")
         if self.head_learning_rate is not None and not self.head_learning_rate > 0:
             raise UsageError(f"--head-learning-rate {self.head_learning_rate}: it is above 0")
