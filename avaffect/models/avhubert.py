@@ -146,6 +146,10 @@ class AVHubert(ContextEncoder):
         self.register_buffer("face_mean", torch.tensor(c.face_mean), persistent=False)
         self.register_buffer("face_std", torch.tensor(c.face_std), persistent=False)
 
+    def parts(self) -> dict[str, nn.Module]:
+        """Those of its ResNet-18, which sees the faces: stem and trunk."""
+        return self.feature_extractor_video.resnet.parts()
+
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for "face" (B,) pictures and "waveform" (B,) samples; one may be missing."""
         nobody = torch.zeros_like(next(iter(lengths.values())))

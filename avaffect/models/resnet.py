@@ -94,6 +94,10 @@ class VideoResNet18(nn.Module):
                 fan_out = math.prod(module.kernel_size) * module.out_channels
                 nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
 
+    def parts(self) -> dict[str, nn.Module]:
+        """stem: the convolution over time and space with its norm; trunk: the rest."""
+        return {"stem": self.frontend3D, "trunk": self.trunk}
+
     def forward(self, pictures: Tensor, windows: Tensor) -> Tensor:
         """pictures (P, C, H, W) standardised, windows (N, 5) as from `clip_windows` -> (N, dim)
 

@@ -59,8 +59,8 @@ class VisualEncoder(Encoder):
         self.dim = self.resnet.dim
 
     def parts(self) -> dict[str, nn.Module]:
-        """stem: the convolution over time and space with its norm; trunk: the rest of ResNet-18."""
-        return {"stem": self.resnet.frontend3D, "trunk": self.resnet.trunk}
+        """Those of its ResNet-18: stem and trunk."""
+        return self.resnet.parts()
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["face"] (B,) pictures"""

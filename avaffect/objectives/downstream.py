@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -37,14 +38,27 @@ class Downstream(Objective):
         self.encoder = encoder
         self.frozen = frozen or encoder is None
         self.learning_rates = dict(learning_rates or {})
+        self.kept: tuple[str, ...] = ()
         if self.frozen and encoder is not None:
             encoder.requires_grad_(False)
             encoder.eval()
+
+    def keep(self, names: Sequence[str]) -> None:
+        """These parts of the encoder stay as they are: without gradient, in evaluation mode.
+
+        Raises KeyError for a part that it does not have.
+        """
+        self.kept = tuple(names)
+        for name in names:
+            self.encoder.parts()[name].requires_grad_(False)
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> Downstream:
         super().train(mode)
         if self.frozen and self.encoder is not None:
             self.encoder.eval()
+        for name in self.kept:
+            self.encoder.parts()[name].eval()
         return self
 
     def seen(self, batch: Batch, context: Context) -> Batch:

@@ -1,4 +1,5 @@
-"""What `finetune` does with an encoder beside training it: random views of the faces it sees."""
+"""What `finetune` does with an encoder beside training it: random views of the faces it sees, parts
+of it that stay as they are."""
 
 from __future__ import annotations
 
@@ -18,12 +19,15 @@ from avaffect.signal.augmentations import Augmentation, augmentation
 
 @dataclass(frozen=True)
 class Treatment:
-    """augmentation: of the faces that are trained on."""
+    """augmentation: of the faces that are trained on; kept: parts of the encoder that stay as they
+    are."""
 
     augmentation: Augmentation | None = None
+    kept: tuple[str, ...] = ()
 
     def apply(self, objective: Downstream) -> None:
         objective.augmentation = self.augmentation
+        objective.keep(self.kept)
 
 
 def treatment_of(
@@ -32,9 +36,21 @@ def treatment_of(
     """What the settings ask for, tried before anything is trained.
 
     streams: those that the encoder is to read. Raises UsageError where it sees no faces to augment,
-    or they are too small for it, or an augmentation is unknown.
+    or they are too small for it, an augmentation is unknown, or the encoder has no such part.
     """
-    return Treatment(_augmentation(settings, encoder, stores, streams))
+    _check_parts(settings, encoder)
+    return Treatment(_augmentation(settings, encoder, stores, streams), settings.freeze)
+
+
+def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
+    have = encoder.parts()
+    for name in settings.freeze:
+        if name not in have:
+            words = f"its parts are {' and '.join(have)}" if have else "it is one whole"
+            raise UsageError(
+                f"--freeze {name}: the encoder has no such part, {words}; --mode frozen keeps all "
+                "of it"
+            )
 
 
 def _augmentation(

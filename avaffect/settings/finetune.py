@@ -51,6 +51,10 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         None, "What happens to the encoder; fine-tuned where there is one.", "--mode",
         choices=MODES,
     )  # fmt: skip
+    freeze: tuple[str, ...] = option(
+        (), "A part of the encoder that stays as it is while the others are trained: stem, the "
+        "first convolution of encoders that see. Repeatable.", "--freeze", metavar="PART",
+    )  # fmt: skip
     head: str = option(
         "linear", "The head: one dense layer on the mean over time, or layers of GRU, in both "
         "directions (bgru) or forward alone.", "--head", choices=HEADS,
@@ -103,6 +107,11 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         if self.encoder is None and self.mode not in (None, "frozen"):
             raise UsageError(
                 f"--mode {self.mode} needs an --encoder: features that are given stay as they are"
+            )
+        if self.freeze and (self.encoder is None or self.mode == "frozen"):
+            raise UsageError(
+                "--freeze keeps a part of an --encoder that is trained: without one, or with "
+                "--mode frozen, nothing of it changes anyway"
             )
         if self.head not in RECURRENT and self.frames_per_step > 1:
             raise UsageError("--frames-per-step goes with --head bgru or gru")
