@@ -88,8 +88,13 @@ class Dataset:
     def batch(self, indices: np.ndarray | Sequence[int], epoch: int = 0) -> Batch:
         """The utterances of `indices`, each stream padded with zeros, each trace with NaN, to its
         longest."""
+        return self.batch_from(indices, [self._crop_start(int(i), epoch) for i in indices])
+
+    def batch_from(
+        self, indices: np.ndarray | Sequence[int], starts: np.ndarray | Sequence[float]
+    ) -> Batch:
+        """As `batch`, each utterance from a time on, in seconds."""
         indices = np.asarray(indices)
-        starts = [self._crop_start(int(index), epoch) for index in indices]
         batch = Batch(ids=[self.ids[index] for index in indices])
         for name, column in self.columns.items():
             pieces = [self.read(name, int(i), s) for i, s in zip(indices, starts)]

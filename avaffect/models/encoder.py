@@ -50,11 +50,15 @@ class Encoder(nn.Module):
     `forward(batch, layer=None)` gives frames of the last layer, or of `layer` (1-based, without
     the final normalisation). Padding and batch-mates never change an utterance's frames; a missing
     modality is part of the contract.
+
+    reach: how many frames on either side a frame knows of, where its streams come one step a frame:
+    a recording may then be seen in parts. None where a frame may know of the whole utterance.
     """
 
     streams: tuple[str, ...] = ()
     rate_hz: float = 0.0
     dim: int = 0
+    reach: int | None = None
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         raise NotImplementedError

@@ -23,6 +23,7 @@ class GivenFeatures(Encoder):
     """Passes on the stream "features" (B, T, dim): there is nothing to train."""
 
     streams = ("features",)
+    reach = 0
 
     def __init__(self, configuration: GivenFeaturesConfiguration) -> None:
         super().__init__()

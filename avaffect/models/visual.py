@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.resnet import VideoResNet18, clip_windows
+from avaffect.models.resnet import STEM_FRAMES, VideoResNet18, clip_windows
 from avaffect.models.waveform import valid_steps
 from avaffect.signal.images import resize, to_channels
 
@@ -48,6 +48,7 @@ class VisualEncoder(Encoder):
 
     streams = ("face",)
     rate_hz = 25.0
+    reach = STEM_FRAMES // 2
 
     def __init__(self, configuration: VisualConfiguration) -> None:
         super().__init__()

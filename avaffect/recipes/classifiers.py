@@ -16,6 +16,7 @@ from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfigura
 from avaffect.models.trace_head import TraceHead
 from avaffect.recipes import extraction
 from avaffect.recipes.extraction import Extractor
+from avaffect.recipes.windows import Windows, windowed
 from avaffect.settings.finetune import FinetuneSettings
 
 AnyHead = Head | RecurrentHead | TraceHead
@@ -60,16 +61,39 @@ def traces(
     device: torch.device,
     batch_seconds: float,
     progress: Progress = SILENT,
+    windows: Windows | None = None,
 ) -> list[np.ndarray]:
-    """N arrays (T, heads, labels) of whole, uncropped utterances, in one pass of the encoder."""
+    """N arrays (T, heads, labels) of uncropped utterances, in one pass of the encoder; of long ones
+    in windows, the default ones where they are None."""
+    windows = windows or Windows()
 
-    def frames(batch: Batch) -> Frames:
-        seen = encoder(batch)
+    def over_time(seen: Frames) -> Frames:
         found = [head.over_time(seen) for head in heads]
         return Frames(torch.cat([f.values for f in found], dim=2), found[0].lengths)
 
-    extractor = Extractor(frames, tuple(dataset.columns), encoder.rate_hz, len(heads))
-    rows = extraction.compute(
-        extractor, dataset, device, progress, batch_seconds=batch_seconds
-    )  # fmt: skip
-    return [row.reshape(len(row), len(heads), -1) for _, row in rows]
+    def whole(batch: Batch) -> Frames:
+        return over_time(encoder(batch))
+
+    extractor = Extractor(whole, tuple(dataset.columns), encoder.rate_hz, len(heads))
+    is_long = dataset.durations() > windows.whole_s
+    short = dataset.subset(np.flatnonzero(~is_long))
+    rows = extraction.compute(extractor, short, device, progress, batch_seconds=batch_seconds)
+    found = []
+    for index, long in enumerate(is_long.tolist()):
+        if long:
+            recording = dataset.subset(np.array([index]))
+            row = windowed(
+                encoder, over_time, frames_per_step(heads[0]), recording, windows, device,
+                batch_seconds, progress,
+            )  # fmt: skip
+            progress.advance(1)
+        else:
+            row = next(rows)[1]
+        found.append(row.reshape(len(row), len(heads), -1))
+    return found
+
+
+def frames_per_step(head: AnyHead) -> int:
+    """Frames of the encoder for each step that a head gives over time."""
+    beneath = head.head if isinstance(head, TraceHead) else head
+    return beneath.configuration.frames_per_step if isinstance(beneath, RecurrentHead) else 1

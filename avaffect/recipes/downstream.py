@@ -141,8 +141,10 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
         if settings.classes is not None:
             raise UsageError(f"--classes goes with class labels; {names[0]} is a trace")
         found = traced_utterances(stores, names, annotations, settings.raters, progress)
-        return TraceTask(found, parse_losses(settings.loss, names), settings.delay)
-    for flag, value in (("loss", settings.loss), ("delay", settings.delay)):
+        losses = parse_losses(settings.loss, names)
+        return TraceTask(found, losses, settings.delay, settings.window)
+    of_traces = {"loss": settings.loss, "delay": settings.delay, "window": settings.window}
+    for flag, value in of_traces.items():
         if value:
             raise UsageError(f"--{flag} goes with traces; {names[0]} is a class")
     if len(names) > 1:

@@ -26,6 +26,7 @@ from avaffect.models.given import GivenFeatures
 from avaffect.recipes import classifiers, common, encoders
 from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
+from avaffect.recipes.windows import Windows, windows_of
 from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
@@ -60,6 +61,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     header, tensors = checkpoint.load(settings.model, expect="classifier")
     if "traces" in header and settings.output is None:
         raise UsageError("traces are written to a store: name it with -o P.h5")
+    windows = _windows(settings, header)
     stores = common.open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
@@ -76,8 +78,20 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     utterances = _utterances(settings, stores, header, progress)
     device = resolve_device(settings.device)
     passes = _passes(settings, header, tensors, utterances, device)
-    write = _write_traces if "traces" in header else _write_classes
-    write(settings, header, made, utterances, passes, device, progress)
+    if windows is None:
+        _write_classes(settings, header, made, utterances, passes, device, progress)
+    else:
+        _write_traces(settings, header, made, utterances, passes, windows, device, progress)
+
+
+def _windows(settings: PredictSettings, header: Header) -> Windows | None:
+    """Those in which long recordings are predicted; None where there is no trace to predict."""
+    if "traces" in header:
+        return windows_of(settings.window or header["traces"].get("window_s"), settings.step)
+    for flag in ("window", "step"):
+        if getattr(settings, flag) is not None:
+            raise UsageError(f"--{flag} goes with traces; {settings.model} predicts classes")
+    return None
 
 
 def _utterances(
@@ -250,6 +264,7 @@ def _write_traces(
     made: Provenance,
     utterances: _Utterances,
     passes: Iterator[_Pass],
+    windows: Windows,
     device: torch.device,
     progress: Progress,
 ) -> None:
@@ -266,7 +281,7 @@ def _write_traces(
         dataset = utterances.dataset.subset(part.rows)
         progress.start("predict", len(dataset))
         traces = classifiers.traces(
-            part.encoder, part.heads, dataset, device, settings.batch_seconds, progress
+            part.encoder, part.heads, dataset, device, settings.batch_seconds, progress, windows
         )
         progress.finish()
         for index, values in zip(part.rows.tolist(), traces):

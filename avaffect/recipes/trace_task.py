@@ -21,6 +21,7 @@ from avaffect.recipes import classifiers
 from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.labelled import TracedUtterances
 from avaffect.recipes.trace_bins import clusters, equal_width
+from avaffect.recipes.windows import windows_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.trace_losses import BINS, OF_BINS, OF_VALUES, Weights
 
@@ -28,11 +29,13 @@ from avaffect.settings.trace_losses import BINS, OF_BINS, OF_VALUES, Weights
 @dataclass(frozen=True)
 class TraceTask:
     """losses: name of each label -> {loss: weight}; delay_s: how late annotators were: the frames
-    of a time learn what was annotated so much later."""
+    of a time learn what was annotated so much later; window_s: in windows so long longer recordings
+    are predicted, None: the default ones."""
 
     utterances: TracedUtterances
     losses: dict[str, Weights]
     delay_s: float = 0.0
+    window_s: float | None = None
     scores = ("ccc",)
 
     def of(self, utterances: TracedUtterances) -> TraceTask:
@@ -102,7 +105,8 @@ class TraceTask:
     ) -> dict[str, float]:  # fmt: skip
         """CCC over all utterances joined: "ccc_NAME" of each label where it is defined, "ccc" their
         mean. As `predict` writes them, predictions stand late by the delay."""
-        found = classifiers.traces(encoder, [head], dataset, device, batch_seconds)
+        windows = windows_of(self.window_s)
+        found = classifiers.traces(encoder, [head], dataset, device, batch_seconds, windows=windows)
         rows = {identifier: row for row, identifier in enumerate(self.utterances.ids)}
         scores: dict[str, float] = {}
         for index, name in enumerate(self.losses):
@@ -119,6 +123,8 @@ class TraceTask:
 
     def header(self, rate_hz: float) -> dict[str, Any]:
         facts = {"names": list(self.losses), "rate_hz": rate_hz, "delay_s": self.delay_s}
+        if self.window_s is not None:
+            facts["window_s"] = self.window_s
         return {"traces": {**facts, "losses": self.losses}}
 
     def _learned(self, utterances: TracedUtterances, name: str) -> np.ndarray:

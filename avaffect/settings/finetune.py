@@ -9,6 +9,7 @@ from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Modal, Rated, argument, option
 from avaffect.settings.trace_losses import parse_losses
 from avaffect.settings.training import TrainingSettings
+from avaffect.settings.windows import check_windows
 
 MODES = ("fine-tuned", "frozen", "scratch")
 RECURRENT = ("bgru", "gru")
@@ -46,6 +47,11 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     delay: float = option(
         0.0, "Traces were annotated so many seconds late: learned earlier, predicted later.",
         "--delay", metavar="SECONDS",
+    )  # fmt: skip
+    window: float | None = option(
+        None, "Traces of recordings longer than this are predicted, here on development and by "
+        "predict, in windows of so many seconds, half a window apart.", "--window",
+        metavar="SECONDS",
     )  # fmt: skip
     mode: str | None = option(
         None, "What happens to the encoder; fine-tuned where there is one.", "--mode",
@@ -118,6 +124,7 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         if self.delay < 0:
             raise UsageError(f"--delay {self.delay:g}: 0 or more: annotators are late, not early")
         parse_losses(self.loss, self.label)
+        check_windows(self.window)
         if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
             raise UsageError("--crop-pixels goes with --augment crop")
         if self.head_learning_rate is not None and not self.head_learning_rate > 0:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from avaffect.settings.base import Computing, argument, option
+from avaffect.settings.windows import check_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,4 +23,15 @@ class PredictSettings(Computing):
         None, "Manifest whose labels, splits and folds stand over those in the store, by id.",
         "--annotations", role="input", metavar="M.jsonl",
     )  # fmt: skip
+    window: float | None = option(
+        None, "Traces of recordings longer than this are predicted in windows of so many seconds; "
+        "as in finetune unless said.", "--window", metavar="SECONDS",
+    )  # fmt: skip
+    step: float | None = option(
+        None, "Seconds from one window to the next; half a window unless said.", "--step",
+        metavar="SECONDS",
+    )  # fmt: skip
     batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
+
+    def __post_init__(self) -> None:
+        check_windows(self.window, self.step)
