@@ -13,6 +13,7 @@ from clips import FaceBatches, check_resuming, faces, generator, tiny_encoder
 from stores import write_store
 from test_bootstrap import moving_faces
 from tiny_training import history, run
+from torch import nn
 
 from avaffect.core.errors import UsageError
 from avaffect.models.view_heads import DistillationHead
@@ -139,12 +140,17 @@ def test_the_centre_is_a_running_mean_of_the_teachers_scores():
     objective = distillation().train()
     before = torch.randn(40, generator=generator(2))
     objective.centre.copy_(before)
+    objective.centred.fill_(True)
     told = []
     scores = objective.teacher["head"].scores
     objective.teacher["head"].scores = lambda x: told.append(scores(x)) or told[-1]
     objective(faces((5,) * 4), Context(generator=generator()))
     assert told[0].shape == (8, 40)
     torch.testing.assert_close(objective.centre, 0.9 * before + 0.1 * told[0].mean(0))
+    # It begins where the scores of the first batch are.
+    objective.centred.fill_(False)
+    objective(faces((5,) * 4), Context(generator=generator()))
+    torch.testing.assert_close(objective.centre, told[1].mean(0))
 
 
 def test_large_crops_alone_are_enough():
@@ -197,6 +203,21 @@ def test_both_ways_to_collapse_are_said():
     words = objective.collapse({"dino": 0.1, "teacher_entropy": 0.0, "embedding_std": 0.01})
     assert "the embeddings of different clips are the same" in words
     assert objective.collapse({"dino": 2.0, "embedding_std": 0.8}) is None
+
+
+def test_the_head_may_have_batch_norm():
+    norms = [m for m in DistillationHead(6, 10, 4, 7, True).layers if isinstance(m, nn.BatchNorm1d)]
+    assert [m.num_features for m in norms] == [10, 10]
+    plain = sum(p.numel() for p in DistillationHead(6, 10, 4, 7).parameters())
+    normed = sum(p.numel() for p in DistillationHead(6, 10, 4, 7, True).parameters())
+    assert normed == plain + 4 * 10
+
+
+def test_a_batch_of_one_clip_weighs_nothing():
+    objective = distillation().train()
+    value, count = objective(faces((5,)), Context(generator=generator())).losses["dino"]
+    assert (float(value), count) == (0.0, 0.0)
+    assert not objective.centred
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from avaffect.data.store import Store
 from avaffect.models.conformer import Conformer, ConformerConfiguration
 from avaffect.models.encoder import Frames
 from avaffect.objectives.base import Context
-from avaffect.objectives.lira import AcousticPrediction, by_descriptor
+from avaffect.objectives.lira import AcousticPrediction, by_descriptor, mean_of
 from avaffect.recipes import encoders
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
 from avaffect.signal.audio import torchaudio
@@ -173,6 +173,19 @@ def test_the_loss_by_hand():
     for name, expected in of.items():
         assert float(step.metrics[name][0]) == pytest.approx(expected, rel=1e-4)
     assert float(step.metrics["constant"][0]) == pytest.approx(constant, rel=1e-4)
+    # The sound of each clip from the face of the one before it, the last before the first.
+    other, pictures = 0.0, 0
+    for row, count in enumerate((9, 8, 8)):
+        for picture in range(count):
+            start = 0
+            for size in SIZES.values():
+                wanted = targets[row][picture][start : start + size]
+                said = told[row - 1][picture][start : start + size]
+                other += sum(abs(a - b) for a, b in zip(wanted, said)) / size / len(SIZES)
+                start += size
+            pictures += 1
+    value, count = step.metrics["swapped"]
+    assert (float(value), count) == (pytest.approx(other, rel=1e-4), pictures)
     assert objective.counts(batch, Context()) == {"acoustic": 31.0}
 
 
@@ -185,7 +198,7 @@ def test_descriptors_count_alike_and_gradients_match_finite_differences():
     }
     x = torch.randn(2, sum(SIZES.values()), dtype=torch.float64, generator=generator())
     assert torch.autograd.gradcheck(
-        lambda v: torch.stack(list(by_descriptor(v.abs()).values())).mean(0), (x.requires_grad_(),)
+        lambda v: mean_of(by_descriptor(v.abs())), (x.requires_grad_(),)
     )
 
 
@@ -237,9 +250,13 @@ def test_everything_learns_and_padding_does_not_matter():
 
 def test_what_was_not_learned_is_said():
     objective = lira()
-    words = objective.collapse({"acoustic": 0.80, "constant": 0.79})
-    assert "the loss 0.800 is not below 0.790" in words
-    assert objective.collapse({"acoustic": 0.7, "constant": 0.79}) is None
+    words = objective.collapse({"acoustic": 0.80, "swapped": 0.79})
+    assert "the loss 0.800 is that with the faces of other clips (0.790)" in words
+    assert objective.collapse({"acoustic": 0.7, "swapped": 0.79}) is None
+    # A clip by itself has no other.
+    step = objective(talking((15,), (9600,)), Context(generator=generator()))
+    assert step.metrics["swapped"][1] == 0.0
+    assert objective.collapse({"acoustic": 0.8}) is None
 
 
 class TalkingBatches(FaceBatches):
@@ -275,7 +292,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TASKS = {
     "lira": ("acoustic", ("--blocks", 2)),
     "byol": ("byol", ()),
-    "dino": ("dino", ("--local-views", 2)),
+    "dino": ("dino", ("--local-views", 2, "--head-norm")),
 }
 
 
@@ -317,14 +334,25 @@ def test_the_conformer_is_kept_beside_the_encoder(folder: Path, tmp_path: Path):
     assert "byol loss" in found.stderr
 
 
+def test_a_model_that_does_not_look_is_said(tmp_path: Path):
+    """The same face for every sound."""
+    film = [np.full((9, 24, 24, 1), 90, np.uint8)] * 4
+    rng = np.random.default_rng(0)
+    sound = [(scale * rng.standard_normal(5760)).astype(np.int16) for scale in (20, 90, 400, 2000)]
+    write_store(tmp_path / "m.h5", {"face": (25.0, film), "waveform": (16000.0, sound)})
+    found = invoke(tmp_path, "pretrain-lira", "m.h5", "--preset", "nano", "--steps", 2,
+                   "--blocks", 1, "-o", "lira.safetensors")  # fmt: skip
+    assert "warning: the loss" in found.stderr
+    assert "nothing was learned from the pictures yet" in found.stderr
+
+
 def test_clips_without_sound_are_said(tmp_path: Path):
     film = [np.random.default_rng(0).integers(0, 256, (9, 24, 24, 1)).astype(np.uint8)] * 3
-    sound = [np.zeros(n, np.int16) for n in (0, 879, 880)]
+    sound = [np.ones(n, np.int16) for n in (0, 879, 880)]
     write_store(tmp_path / "m.h5", {"face": (25.0, film), "waveform": (16000.0, sound)})
     line = ("pretrain-lira", "--preset", "nano", "--steps", 1, "-o", "lira.safetensors")
     words = invoke(tmp_path, *line, "m.h5").stderr
     assert "2 of 3 utterances are left out" in words and "880 steps of waveform: u0, u1" in words
-    assert "nothing was learned from the pictures yet" in words
     write_store(tmp_path / "f.h5", {"face": (25.0, film)})
     assert "no stream 'waveform'" in invoke(tmp_path, *line, "f.h5", "-f", status=65).stderr
     assert "--blocks 0" in invoke(tmp_path, *line, "m.h5", "--blocks", 0, "-f", status=2).stderr

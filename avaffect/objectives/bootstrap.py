@@ -11,7 +11,7 @@ from avaffect.core.batch import Batch
 from avaffect.models.view_heads import Perceptron
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.teacher import Taught, embedding_std, pooled
+from avaffect.objectives.teacher import Taught, embedding_std, nothing, pooled
 from avaffect.objectives.views import large_views
 
 
@@ -20,8 +20,7 @@ class Bootstrap(Taught):
     ways round; loss "byol", 0 to 8.
 
     Each clip is seen in two views, one draw for all of its frames; the encoder's frames are
-    averaged over time, projected, and predicted from. A batch of one clip takes no part: batch
-    norm would have nothing to compare.
+    averaged over time, projected, and predicted from.
 
     hidden, outputs: of projector and predictor; by default 8 dim and dim / 2 (4,096 and 256 for
     ResNet-18). smallest: share of a picture that the smallest crop covers.
@@ -42,10 +41,10 @@ class Bootstrap(Taught):
         self.views = large_views(encoder, (smallest, 1.0))
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        faces, lengths = batch.streams["face"], batch.lengths["face"]
-        if self.training and len(faces) < 2:
-            return Step({"byol": (torch.zeros((), device=faces.device), 0.0)})
-        clips = self.encoder.clips(faces)
+        if self.training and len(batch) < 2:
+            return nothing(batch, "byol")
+        lengths = batch.lengths["face"]
+        clips = self.encoder.clips(batch.streams["face"])
         views = [view(clips, lengths, context.generator) for view in self.views]
         projected = [self.student["projector"](pooled(self.student, v, lengths)) for v in views]
         with torch.no_grad():

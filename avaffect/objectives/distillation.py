@@ -15,7 +15,7 @@ from avaffect.core.batch import Batch
 from avaffect.models.view_heads import DistillationHead
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.teacher import Taught, embedding_std, pooled
+from avaffect.objectives.teacher import Taught, embedding_std, nothing, pooled
 from avaffect.objectives.views import large_views, small_views
 
 LARGE, SMALL = (0.4, 1.0), (0.05, 0.4)
@@ -32,6 +32,7 @@ class Distilling:
     momentum            of the teacher as training begins; centre_momentum: of its centre
     student_temperature, teacher_temperature
     frozen_epochs       in which the last layer stays as it was initialised
+    head_norm           batch norm in the head
     """
 
     outputs: int | None = None
@@ -41,6 +42,7 @@ class Distilling:
     student_temperature: float = 0.1
     teacher_temperature: float = 0.04
     frozen_epochs: int = 1
+    head_norm: bool = False
 
 
 class Distillation(Taught):
@@ -53,19 +55,23 @@ class Distillation(Taught):
     """
 
     centre: Tensor
+    centred: Tensor
 
     def __init__(self, encoder: VisualEncoder, settings: Distilling | None = None) -> None:
         s = settings or Distilling()
         dim = encoder.dim
-        head = DistillationHead(dim, 4 * dim, dim // 2, s.outputs or 8 * dim)
+        head = DistillationHead(dim, 4 * dim, dim // 2, s.outputs or 8 * dim, s.head_norm)
         super().__init__(encoder, {"head": head}, s.momentum)
         self.settings = s
         self.outputs = head.directions.out_features
         self.large = large_views(encoder, LARGE)
         self.small = small_views(encoder, SMALL, s.small_views)
         self.register_buffer("centre", torch.zeros(self.outputs))
+        self.register_buffer("centred", torch.zeros((), dtype=torch.bool))
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        if self.training and len(batch) < 2:
+            return nothing(batch, "dino")
         lengths = batch.lengths["face"]
         clips = self.encoder.clips(batch.streams["face"])
         sizes = [
@@ -84,9 +90,12 @@ class Distillation(Taught):
             seen = pooled(self.teacher, sizes[0], lengths.repeat(len(self.large)))
             teacher = self.teacher["head"]
             told = teacher.scores(teacher.embed(seen)).view(-1, len(clips), self.outputs)
+            if self.training and not self.centred:
+                self.centre.copy_(told.mean((0, 1)))
             targets = self.sharpened(told)
             if self.training:
                 self.centre.lerp_(told.mean((0, 1)), 1.0 - self.settings.centre_momentum)
+                self.centred.fill_(True)
             entropy = -torch.special.xlogy(targets, targets).sum(2)
         losses = cross_entropies(targets, scores / self.settings.student_temperature)
         return Step(

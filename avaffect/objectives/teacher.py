@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from avaffect.core.batch import Batch
 from avaffect.models.visual import VisualEncoder
-from avaffect.objectives.base import Context, Objective, ParameterGroup
+from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import decayed_groups
 
 FEWEST_FRAMES = 5
@@ -27,6 +28,9 @@ class Taught(Objective):
     it and moves after each step: theta' = tau theta' + (1 - tau) theta, tau from `momentum` to 1 by
     a cosine over training; the buffers of batch norm are the student's. Its parameters are
     buffers: no optimiser sees them, and a saved state has them.
+
+    A batch of one clip, which may be left over, takes no part in training: batch norm would have
+    nothing to compare it with.
     """
 
     # Batch norm and DINO's centre are of the batch; what teaches one clip depends on the others.
@@ -64,6 +68,11 @@ class Taught(Objective):
 def pooled(network: nn.ModuleDict, views: Tensor, lengths: Tensor) -> Tensor:
     """The encoder of a student or a teacher: views (B, T, H, W) -> (B, dim), means over time"""
     return network["encoder"].embed(views, lengths).mean()
+
+
+def nothing(batch: Batch, loss: str) -> Step:
+    """The step of a batch that takes no part."""
+    return Step({loss: (torch.zeros((), device=batch.streams["face"].device), 0.0)})
 
 
 def teacher_of(student: nn.Module) -> nn.Module:

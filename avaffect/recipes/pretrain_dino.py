@@ -20,6 +20,7 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
     distilling = Distilling(
         settings.outputs, settings.local_views, settings.momentum, settings.centre_momentum,
         settings.student_temperature, settings.teacher_temperature, settings.frozen_epochs,
+        settings.head_norm,
     )  # fmt: skip
     method = Method(
         command="pretrain-dino",

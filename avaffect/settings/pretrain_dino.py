@@ -37,6 +37,7 @@ class PretrainDinoSettings(ViewPretrainingSettings):
     frozen_epochs: int = option(
         1, "Epochs before the last layer is trained, too.", "--frozen-epochs"
     )
+    head_norm: bool = option(False, "Batch norm in the head: small corpora need it.", "--head-norm")
     weight_decay: float = option(0.04, "Decoupled weight decay.", "--weight-decay")
     clip: float = option(3.0, "Largest gradient norm; 0 for no clipping.", "--clip")
 
