@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +33,9 @@ class AcousticPrediction(Objective):
 
     The descriptors are those that PASE's workers tell (`acoustic_targets`: spectrum, cepstra,
     filterbank, prosody), each number standardised over the first 1,000 utterances that are trained
-    on, averaged over the time of a picture. Each descriptor counts alike, whatever its size; the
-    metrics have them one by one, and "constant" is the loss of saying their means.
+    on, averaged over the time of a picture. Each descriptor counts alike, whatever its size. The
+    metrics have them one by one; "constant" is the loss of telling their means, and "swapped" that
+    of telling the sound of each clip from the face of the one before it in the batch.
 
     In training clips are mirrored with probability 0.5 and cropped to 5/6 of a face, at a random
     place (80 pixels of 96). Pictures whose time is not filled with sound take no part.
@@ -49,8 +49,7 @@ class AcousticPrediction(Objective):
         self.output = nn.Linear(configuration.dim, sum(SIZES.values()))
         self.standardisation = RunningStandardisation(sum(SIZES.values()))
         self.register_buffer("gathered", torch.zeros((), dtype=torch.long))
-        size = round(encoder.configuration.face_size * 5 / 6)
-        self.seen = in_turn(flip, partial(random_crop, size=size))
+        self.seen = in_turn(flip, random_crop)
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         lengths = self._lengths(batch)
