@@ -23,8 +23,9 @@ from avaffect.data.writer import store_writer
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures
-from avaffect.recipes import classifiers, common, encoders
+from avaffect.recipes import classifiers, common, encoders, face_presence
 from avaffect.recipes.classifiers import AnyHead
+from avaffect.recipes.face_presence import FacePresence, presence_of
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
 from avaffect.recipes.windows import Windows, windows_of
 from avaffect.settings.predict import PredictSettings
@@ -40,6 +41,7 @@ class _Utterances:
     speakers: list[str]
     gold: list[str | None]
     asked: int
+    faces: FacePresence | None
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,10 @@ def _windows(settings: PredictSettings, header: Header) -> Windows | None:
     """Those in which long recordings are predicted; None where there is no trace to predict."""
     if "traces" in header:
         return windows_of(settings.window or header["traces"].get("window_s"), settings.step)
-    for flag in ("window", "step"):
-        if getattr(settings, flag) is not None:
-            raise UsageError(f"--{flag} goes with traces; {settings.model} predicts classes")
+    for flag in ("window", "step", "mask_absent"):
+        if getattr(settings, flag):
+            name = flag.replace("_", "-")
+            raise UsageError(f"--{name} goes with traces; {settings.model} predicts classes")
     return None
 
 
@@ -123,7 +126,14 @@ def _utterances(
         ids, field("split"), field("fold"), field("speaker"), common.concatenate(golds, masks)
     ]  # fmt: skip
     ids, *others = [[column[row] for row in rows] for column in columns]
-    return _Utterances(dataset_of(stores, ids, streams), *others, len(shown))
+    dataset = dataset_of(stores, ids, streams)
+    faces = presence_of(stores, dataset) if "traces" in header else None
+    if settings.mask_absent and faces is None:
+        raise DataError(
+            f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, and nobody knows "
+            "where a face is absent: predict from stores that `avaffect preprocess` made of films"
+        )
+    return _Utterances(dataset, *others, len(shown), faces)
 
 
 def _check_features(settings: PredictSettings, stores: list[Store], header: Header) -> None:
@@ -268,13 +278,56 @@ def _write_traces(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """A store with each label as a trace; its raters are the runs.
+    """A store with each label as a trace, its raters the runs, and which steps stand on a face."""
+    facts = header["traces"]
+    names, rate_hz, delay_s = facts["names"], facts["rate_hz"], facts.get("delay_s", 0.0)
+    found = _traces(settings, header, utterances, passes, windows, device, progress)
+    faces = utterances.faces
+    spec = LabelSpec("trace", rate_hz=rate_hz, raters=len({run["run"] for run in header["runs"]}))
+    streams = {} if faces is None else {face_presence.STREAM: face_presence.stream(rate_hz)}
+    labels = dict.fromkeys(names, spec)
+    steps = without = 0
+    with store_writer(settings.output, made, streams=streams, labels=labels) as writer:
+        for index in sorted(found):
+            values = found[index]
+            seen = None if faces is None else faces.steps(index, len(values), rate_hz, delay_s)
+            meta: dict[str, str | int] = {
+                "speaker": utterances.speakers[index],
+                "split": utterances.splits[index],
+                "fold": utterances.folds[index],
+            }
+            given = {}
+            if seen is not None:
+                given[face_presence.STREAM] = seen.astype(np.uint8)
+                meta[face_presence.FIELD] = int((~seen).sum())
+                steps, without = steps + len(seen), without + int((~seen).sum())
+                if settings.mask_absent:
+                    values[~seen] = np.nan
+            writer.add(
+                utterances.dataset.ids[index],
+                streams=given,
+                labels={name: values[:, :, place] for place, name in enumerate(names)},
+                meta=meta,
+            )
+    words = f"; {without} of {steps} steps show no face" if steps else ""
+    _tell(len(found), utterances, progress, words)
+
+
+def _traces(
+    settings: PredictSettings,
+    header: Header,
+    utterances: _Utterances,
+    passes: Iterator[_Pass],
+    windows: Windows,
+    device: torch.device,
+    progress: Progress,
+) -> dict[int, np.ndarray]:
+    """Index of an utterance -> (T, runs, labels).
 
     Of folds, a run predicts an utterance by the weights that have not seen it. What was learned
     early stands late by as much, on the time line of the annotations.
     """
-    names, rate_hz = header["traces"]["names"], header["traces"]["rate_hz"]
-    runs = header["runs"]
+    facts, runs = header["traces"], header["runs"]
     columns = len({run["run"] for run in runs})
     found: dict[int, np.ndarray] = {}
     for part in passes:
@@ -285,26 +338,16 @@ def _write_traces(
         )
         progress.finish()
         for index, values in zip(part.rows.tolist(), traces):
-            values = delayed(values, rate_hz, header["traces"].get("delay_s", 0.0))
-            empty = np.full((len(values), columns, len(names)), np.nan, dtype=np.float32)
-            whole = found.setdefault(index, empty)
+            values = delayed(values, facts["rate_hz"], facts.get("delay_s", 0.0))
+            shape = len(values), columns, len(facts["names"])
+            whole = found.setdefault(index, np.full(shape, np.nan, dtype=np.float32))
             whole[:, [runs[number]["run"] for number in part.numbers]] = values
-    spec = LabelSpec("trace", rate_hz=rate_hz, raters=columns)
-    with store_writer(settings.output, made, labels=dict.fromkeys(names, spec)) as writer:
-        for index in sorted(found):
-            writer.add(
-                utterances.dataset.ids[index],
-                labels={name: found[index][:, :, place] for place, name in enumerate(names)},
-                meta={
-                    "speaker": utterances.speakers[index],
-                    "split": utterances.splits[index],
-                    "fold": utterances.folds[index],
-                },
-            )
-    _tell(len(found), utterances, progress)
+    return found
 
 
-def _tell(predictions: int, utterances: _Utterances, progress: Progress) -> None:
+def _tell(
+    predictions: int, utterances: _Utterances, progress: Progress, more: str = ""
+) -> None:  # fmt: skip
     count = len(utterances.dataset)
     of = "" if count == utterances.asked else f" of {utterances.asked}"
-    progress.say(f"{predictions} predictions of {count}{of} utterances")
+    progress.say(f"{predictions} predictions of {count}{of} utterances{more}")

@@ -31,6 +31,9 @@ class PredictSettings(Computing):
         None, "Seconds from one window to the next; half a window unless said.", "--step",
         metavar="SECONDS",
     )  # fmt: skip
+    mask_absent: bool = option(
+        False, "Traces are NaN where there was no face to see.", "--mask-absent"
+    )
     batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
 
     def __post_init__(self) -> None:
