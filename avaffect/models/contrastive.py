@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.signal.features import unit_scale
 
-CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS = {"gru": GatedRecurrent, "lstm": partial(nn.LSTM, batch_first=True)}
 STRIDES = (5, 4, 2, 2, 2)
 
 
@@ -104,7 +106,7 @@ class ContrastiveEncoder(Encoder):
         )
         self.norms = nn.ModuleList(nn.LayerNorm(c.dim) for _ in STRIDES)
         self.recurrence = nn.ModuleList(
-            CELLS[c.cell](c.dim, c.dim, batch_first=True) for _ in range(c.layers)
+            CELLS[c.cell](c.dim, c.dim) for _ in range(c.layers)
         )
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.models.encoder import Frames
+from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.standardisation import Standardisation
 
 
@@ -48,8 +49,8 @@ class RecurrentHead(nn.Module):
         self.standardisation = Standardisation(c.dim)
         inputs = [c.dim, *[c.width] * (c.layers - 1)]
         back = inputs if c.bidirectional else []
-        self.forwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in inputs)
-        self.backwards = nn.ModuleList(nn.GRU(n, c.hidden, batch_first=True) for n in back)
+        self.forwards = nn.ModuleList(GatedRecurrent(n, c.hidden) for n in inputs)
+        self.backwards = nn.ModuleList(GatedRecurrent(n, c.hidden) for n in back)
         self.dropout = nn.Dropout(c.dropout)
         self.dense = nn.Linear(c.width, c.outputs)
 
