@@ -1,4 +1,4 @@
-"""Classification of utterances from an encoder's frames (SAAML, evaluation details; Shukla, 6.3)."""
+"""Classes of utterances from an encoder's frames (SAAML, evaluation details; Shukla, 6.3)."""
 
 from __future__ import annotations
 

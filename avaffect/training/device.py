@@ -24,8 +24,7 @@ PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 def resolve_device(name: str) -> torch.device:
     """`auto` is the first CUDA device where there is one, otherwise the CPU.
 
-    On the CPU the process keeps freed memory from now on (core.allocation), and rounds denormal
-    numbers to zero: a gradient that fades over a long clip would be many times slower to compute.
+    On the CPU the process keeps freed memory from now on (core.allocation).
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,7 +34,6 @@ def resolve_device(name: str) -> torch.device:
         raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from error
     if device.type == "cpu":
         keep_freed_memory()
-        torch.set_flush_denormal(True)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: no CUDA device is available here")
     return device
