@@ -105,9 +105,7 @@ class ContrastiveEncoder(Encoder):
             for (inputs, outputs), stride in zip(pairwise([1, *[c.dim] * 5]), STRIDES)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(c.dim) for _ in STRIDES)
-        self.recurrence = nn.ModuleList(
-            CELLS[c.cell](c.dim, c.dim) for _ in range(c.layers)
-        )
+        self.recurrence = nn.ModuleList(CELLS[c.cell](c.dim, c.dim) for _ in range(c.layers))
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
