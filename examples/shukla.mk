@@ -13,11 +13,13 @@
 #
 # A task is a store $(DATA)/TASK.h5 and what is learned of it: the emotion, unless LABELS_TASK says
 # otherwise; of TRACES, arousal and valence over time. STORE_TASK is another place of the store.
-# With FOLDS=K (K folds of speakers, in the stores) every speaker is tested once in each run.
+# With FOLDS=K (K folds of speakers, in the stores) every speaker is tested once in each run; table 4,
+# which chooses by development, needs splits instead.
 #
 # Every encoder is trained on the pool without labels, then frozen; a bidirectional GRU is trained on
 # its features. The row `random` is the encoder as it was initialised, cpc-random and pase-random are
-# those of CPC and PASE: a gain is one above them.
+# those of CPC and PASE: a gain is one above them. Where ROWS lacks it, BASELINE names another row to
+# test against.
 
 OUT ?= shukla
 O := $(OUT)/
@@ -60,6 +62,7 @@ CLASS_TASKS ?= $(filter-out $(TRACES),$(TASKS))
 FRONT_ENDS ?= mfcc logmel
 ENCODERS ?= cpc-random cpc pase-random pase random apc odd l1 l1odd
 ROWS ?= $(FRONT_ENDS) $(ENCODERS) finetuned supervised
+BASELINE ?= random
 ALPHAS ?= 0.17 0.33 0.50 0.67 0.83
 SNRS ?= -5 0 5 10 15 20
 SHARES ?= 0.2 0.4 0.6 0.8
@@ -73,6 +76,7 @@ SHELL := /bin/bash
 .SECONDARY:
 .PHONY: table2 table4 table5 figure7 figure8
 .DEFAULT_GOAL := table2
+$(shell mkdir -p $(OUT))
 
 store = $(or $(STORE_$(1)),$(DATA)/$(1).h5)
 is_trace = $(filter $(TRACES),$(1))
@@ -119,7 +123,7 @@ define table
 endef
 
 table2: $(foreach t,$(TASKS),$(foreach row,$(ROWS),$(O)$(t)-$(row).json))
-	$(foreach t,$(TASKS),$(call table,Table 2: $(t) ($(call score,$(t)) of $(RUNS) runs; t-tests against random),$(call score,$(t)),$(ROWS),$(t)-,random))
+	$(foreach t,$(TASKS),$(call table,Table 2: $(t) ($(call score,$(t)) of $(RUNS) runs; t-tests against $(BASELINE)),$(call score,$(t)),$(ROWS),$(t)-,$(BASELINE)))
 
 # -- table 4: the weight of the faces, scored on development ---------------------------------------
 
@@ -137,8 +141,13 @@ $(O)$(1)-development.json: $(O)$(1)-development.jsonl
 endef
 $(foreach a,$(ALPHAS),$(eval $(call alpha,$(a))))
 
+ifdef FOLDS
+table4:
+	@echo "table 4 chooses alpha on the split development: it needs splits, not FOLDS" >&2; exit 2
+else
 table4: $(foreach t,$(CLASS_TASKS),$(foreach a,$(ALPHAS),$(O)$(t)-l1odd-$(a)-development.json))
 	$(foreach t,$(CLASS_TASKS),$(call table,Table 4: $(t)$(comma) accuracy on development by alpha,accuracy,$(addsuffix -development,$(ALPHAS)),$(t)-l1odd-))
+endif
 
 # -- table 5: a tenth of the labels ----------------------------------------------------------------
 
@@ -149,7 +158,7 @@ endef
 $(foreach t,$(CLASS_TASKS),$(foreach row,$(TABLE5),$(eval $(call tenth,$(t),$(row)))))
 
 table5: $(foreach t,$(CLASS_TASKS),$(foreach row,$(TABLE5),$(O)$(t)-$(row).json $(O)$(t)-tenth-$(row).json))
-	$(foreach t,$(CLASS_TASKS),$(call table,Table 5: $(t)$(comma) all labels,f1_macro,$(TABLE5),$(t)-,random)$(call table,Table 5: $(t)$(comma) a tenth of the labels,f1_macro,$(TABLE5),$(t)-tenth-,random))
+	$(foreach t,$(CLASS_TASKS),$(call table,Table 5: $(t)$(comma) all labels,f1_macro,$(TABLE5),$(t)-,$(BASELINE))$(call table,Table 5: $(t)$(comma) a tenth of the labels,f1_macro,$(TABLE5),$(t)-tenth-,$(BASELINE)))
 
 # -- figure 7: babble beneath the recordings, in training and in test ------------------------------
 
@@ -211,7 +220,6 @@ PEOPLE ?= 96
 LENGTHS := --shortest 1.2 --longest 1.6
 
 $(O)pool-all.jsonl $(O)U-all.jsonl: $(O)%-all.jsonl:
-	@mkdir -p $(OUT)
 	avaffect synth $(O)$* --domain $(if $(filter pool,$*),B --utterances $(CLIPS) --speakers $(PEOPLE),U \
 		--utterances 128 --speakers 16) $(LENGTHS) -o $@
 
