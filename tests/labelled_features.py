@@ -14,7 +14,12 @@ CLASSES = ("rising", "falling")
 SPEAKERS, EACH, DIM, RATE, LABEL_RATE = 6, 8, 6, 50.0, 10.0
 
 
-def write(path: Path, made: str = "features", late_s: float = 0.0) -> None:
+FIELDS = ("speaker", "split", "fold")
+
+
+def write(
+    path: Path, made: str = "features", late_s: float = 0.0, fields: tuple[str, ...] = FIELDS
+) -> None:
     """6 speakers of 8 utterances: features whose order in time, not their mean, tells the class;
     and the traces arousal and valence, two directions of the features, at another rate.
 
@@ -42,6 +47,7 @@ def write(path: Path, made: str = "features", late_s: float = 0.0) -> None:
             values[:, 2] -= 3 * slow
             traces = late[:: int(RATE / LABEL_RATE)].astype(np.float32)
             split = {4: "development", 5: "test"}.get(speaker, "train")
+            meta = {"speaker": f"s{speaker}", "split": split, "fold": speaker % 3}
             writer.add(
                 f"u{number:02}",
                 streams={"features": values.astype(np.float32)},
@@ -50,5 +56,5 @@ def write(path: Path, made: str = "features", late_s: float = 0.0) -> None:
                     "arousal": traces,
                     "valence": np.stack([-traces, np.full_like(traces, np.nan)], axis=1),
                 },
-                meta={"speaker": f"s{speaker}", "split": split, "fold": speaker % 3},
+                meta={name: meta[name] for name in fields},
             )

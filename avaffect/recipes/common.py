@@ -69,18 +69,22 @@ def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -
 
 
 def in_split(
-    stores: Sequence[Store], split: str, annotations: Annotations | None = None
+    stores: Sequence[Store],
+    split: str,
+    annotations: Annotations | None = None,
+    asked: bool = False,
 ) -> list[np.ndarray]:
-    """For each store, (N,) bool: utterances of `split`; all of a store that has no splits.
+    """For each store, (N,) bool: utterances of `split`; all of a store that has no splits, unless
+    the split was `asked` for, and is no default.
 
-    Raises DataError where there are splits, but none of the utterances is in this one.
+    Raises DataError where there are utterances, but none of them is in this split.
     """
     known = annotations or Annotations({})
     masks = []
     found: set[str] = set()
     for store in stores:
         column = known.field(store, "split")
-        if split == "all" or not any(column):
+        if split == "all" or not (asked or any(column)):
             masks.append(np.ones(store.count, dtype=bool))
         else:
             masks.append(np.array([value == split for value in column], dtype=bool))
@@ -89,6 +93,12 @@ def in_split(
         raise DataError(
             f"{stores[0].path}: no utterance is in the split {split!r} (there are: "
             f"{', '.join(sorted(found))})"
+        )
+    if any(mask.size for mask in masks) and not any(mask.any() for mask in masks):
+        there = "folds" if any(any(known.field(store, "fold")) for store in stores) else "none"
+        raise DataError(
+            f"{stores[0].path}: no utterance is in the split {split!r}, for there are no splits "
+            f"(there are: {there}); make them with `avaffect split`, or leave --split out"
         )
     return masks
 

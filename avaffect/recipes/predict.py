@@ -32,6 +32,10 @@ from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
 
+# Names of the files that classes are written to, and of those that traces are.
+MANIFEST_SUFFIXES = (".jsonl", ".json")
+STORE_SUFFIXES = (".h5", ".hdf5")
+
 
 @dataclass(frozen=True)
 class _Utterances:
@@ -57,12 +61,17 @@ class _Pass:
 def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     """Write a manifest of predicted classes, or a store of predicted traces.
 
-    Raises DataError where no utterance is in the split, the folds of the classifier are unknown, or
-    the stores hold other features than it was trained on.
+    Raises DataError where no utterance is in the split, the classifier is of folds and a split is
+    named, or its folds are unknown, or the stores hold other features than it was trained on;
+    UsageError where the output's name is that of another kind of file.
     """
     header, tensors = checkpoint.load(settings.model, expect="classifier")
-    if "traces" in header and settings.output is None:
-        raise UsageError("traces are written to a store: name it with -o P.h5")
+    _check_output(settings, header)
+    if settings.split not in (None, "all") and header["runs"][0]["fold"] is not None:
+        raise DataError(
+            f"--split {settings.split}: {settings.model} is of folds, and each tests itself by the "
+            "weights that have not seen it, whatever its split; leave --split out"
+        )
     windows = _windows(settings, header)
     stores = common.open_stores(settings.media)
     unique_ids(stores)
@@ -86,6 +95,23 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
         _write_traces(settings, header, made, utterances, passes, windows, device, progress)
 
 
+def _check_output(settings: PredictSettings, header: Header) -> None:
+    """Traces go to a store, classes to a manifest, and their names end so."""
+    if "traces" not in header:
+        if settings.output is not None and settings.output.suffix in STORE_SUFFIXES:
+            raise UsageError(
+                f"-o {settings.output}: classes are written to a manifest, not a store: name it "
+                "P.jsonl"
+            )
+        return
+    if settings.output is None:
+        raise UsageError("traces are written to a store: name it with -o P.h5")
+    if settings.output.suffix in MANIFEST_SUFFIXES:
+        raise UsageError(
+            f"-o {settings.output}: traces are written to a store, not a manifest: name it P.h5"
+        )
+
+
 def _windows(settings: PredictSettings, header: Header) -> Windows | None:
     """Those in which long recordings are predicted; None where there is no trace to predict."""
     if "traces" in header:
@@ -102,7 +128,7 @@ def _utterances(
 ) -> _Utterances:
     annotations = Annotations.read(settings.annotations, stores)
     split = settings.split or "all"
-    masks = common.in_split(stores, split, annotations)
+    masks = common.in_split(stores, split, annotations, asked=True)
     ids = common.chosen_ids(stores, masks)
 
     def field(name: str) -> list[str]:
