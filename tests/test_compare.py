@@ -207,6 +207,15 @@ def test_curves_compare_point_by_point(folder: Path, points: list[str]) -> None:
     assert report(folder, "a@home=base.json")["rows"][0]["curve"] is None
 
 
+@pytest.mark.parametrize("place", ["nan", "inf", "-inf", "1e999", "x"])
+def test_places_that_are_on_no_curve(folder: Path, place: str) -> None:
+    rows = (f"A@{place}=base.json", "A@1=better.json")
+    for plot in ((), ("--plot", "x.png")):
+        words = run(folder, *rows, *plot, status=2).stderr
+        assert f"A@{place}" in words and "no finite number" in words
+    run(folder, rows[0], status=0 if place == "x" else 2)
+
+
 def test_curves_are_drawn(folder: Path, points: list[str]) -> None:
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -284,10 +293,20 @@ def test_what_eval_ccc_writes_can_be_compared(tmp_path: Path) -> None:
     assert found["rows"][1]["scores"]["arousal.ccc"]["mean"] == 1
 
 
-def test_other_utterances_are_told(folder: Path) -> None:
+@pytest.mark.parametrize("way", [(), ("--unpaired",)])
+def test_other_utterances_have_no_test(folder: Path, way: tuple[str, ...]) -> None:
     predictions(folder / "fewer.jsonl", BETTER, count=9)
-    words = run(folder, "base.json", "fewer.jsonl").stderr
-    assert "count is 9 and 12" in words
+    result = run(folder, "base.json", "fewer.jsonl", "better.json", "--json", *way)
+    assert "count is 9 and 12; no t-test" in result.stderr
+    _, fewer, better = (row["scores"]["f1_macro"] for row in json.loads(result.stdout)["rows"])
+    assert fewer["t"] is fewer["p"] is fewer["degrees"] is None
+    assert fewer["difference"] is not None and better["p"] is not None
+    for key, value in (("target", "arousal"), ("split", "development")):
+        found = json.loads((folder / "better.json").read_text()) | {key: value}
+        (folder / "other.json").write_text(json.dumps(found))
+        result = run(folder, "base.json", "other.json", *way)
+        assert f"{key} is {value} and" in result.stderr
+        assert table(result.stdout)[1]["f1_macro_p"] == ""
 
 
 def test_bad_reports_end_with_65(folder: Path) -> None:

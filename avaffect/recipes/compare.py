@@ -94,13 +94,13 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
     """Of rows that do not compare, and of tests that cannot be made."""
     if other is None:
         return
-    for key, value in row.facts.items():
-        if value != other.facts[key]:
-            progress.warn(
-                f"{row.name} and {other.name} do not score the same: {key} is {value} and "
-                f"{other.facts[key]}"
-            )
-    if min(len(row.runs), len(other.runs)) < 2:
+    unlike = _unlike(row, other)
+    if unlike:
+        words = ", ".join(f"{key} is {row.facts[key]} and {other.facts[key]}" for key in unlike)
+        progress.warn(
+            f"{row.name} and {other.name} do not score the same: {words}; no t-test between them"
+        )
+    elif min(len(row.runs), len(other.runs)) < 2:
         progress.warn(f"{row.name}: no t-test, for which both sides need two runs or more")
     elif set(row.runs) != set(other.runs) and not settings.unpaired:
         progress.warn(
@@ -108,6 +108,11 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
             f"({common.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
             f"{other.name}; see --unpaired"
         )
+
+
+def _unlike(row: Row, other: Row) -> list[str]:
+    """What the scores of two rows are of, where they are not of the same."""
+    return [key for key, value in row.facts.items() if value != other.facts[key]]
 
 
 def _described(row: Row, other: Row | None, scores: list[str], test: str) -> dict[str, Any]:
@@ -135,7 +140,8 @@ def _compared(
 ) -> dict[str, Any]:
     """Mean and spread of one score over runs, and its difference from the baseline's.
 
-    What there is not is None: a baseline, a t-test of one run or of runs that do not pair.
+    What there is not is None: a baseline, a t-test of one run, of runs that do not pair, or of
+    scores of something else.
     """
     known = values[~np.isnan(values)]
     mean, std = mean_and_std(known) if len(known) else (np.nan, np.nan)
@@ -143,10 +149,9 @@ def _compared(
     if other is not None and others is not None:
         known_others = others[~np.isnan(others)]
         difference = mean - known_others.mean() if len(known_others) else np.nan
-        if test == "unpaired":
-            found = _welch(known, known_others)
-        else:
-            found = _paired(row, values, other, others)
+        if not _unlike(row, other):
+            paired = test == "paired"
+            found = _paired(row, values, other, others) if paired else _welch(known, known_others)
     return {
         "values": [defined(value) for value in values],
         "mean": defined(mean),

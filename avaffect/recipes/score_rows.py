@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,17 +40,16 @@ class Row:
     @property
     def point(self) -> tuple[str, float | None]:
         """The curve that the row is a point of, and where: NAME@NUMBER. None: it is on none."""
-        curve, mark, number = self.name.rpartition("@")
-        try:
-            return (curve, float(number)) if mark and curve else (self.name, None)
-        except ValueError:
-            return self.name, None
+        curve, mark, text = self.name.rpartition("@")
+        number = _number(text) if mark and curve else None
+        return (self.name, None) if number is None else (curve, number)
 
 
 def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
     """The rows of all sources, [NAME=]FILE each; `-` is standard input.
 
-    Raises DataError where a file holds no report with runs, UsageError where names are not unique.
+    Raises DataError where a file holds no report with runs, UsageError where names are not unique,
+    or one is no point of a curve as the others are.
     """
     rows: list[Row] = []
     for source in sources:
@@ -60,6 +60,7 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
         for report in found:
             own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
             rows.append(_row(name or own or Path(str(report.get("file"))).stem, path, report))
+    _check_points(rows)
     names = [row.name for row in rows]
     for row in rows:
         if names.count(row.name) > 1:
@@ -67,6 +68,24 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
                 f"two rows are called {row.name}; tell them apart with NAME={row.file}"
             )
     return rows
+
+
+def _check_points(rows: Sequence[Row]) -> None:
+    """A number that is none, or not finite, has no place on a curve."""
+    on_curve = any(row.point[1] is not None for row in rows)
+    for row in rows:
+        curve, mark, text = row.name.rpartition("@")
+        wrong = on_curve and mark and curve and row.point[1] is None
+        if wrong or not math.isfinite(row.point[1] or 0.0):
+            raise UsageError(f"{row.name}: {text!r} is no finite number, and points of curves are "
+                             "called NAME@NUMBER")  # fmt: skip
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def identity_of(source: Path) -> tuple[str, Path, str] | None:
