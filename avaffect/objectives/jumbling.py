@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 WINDOW_SHARE = 0.15
+FEWEST_STEPS = 2
+"""Of a clip: two windows of one step."""
 
 
 def window_length(length: int, share: float = WINDOW_SHARE) -> int:
-    """Steps of each of the two windows, at least 1."""
-    return max(1, round(share * length))
+    """Steps of each of the two windows, at least 1, and half the clip at most."""
+    return max(1, min(round(share * length), length // 2))
 
 
-def fits(length: int, share: float = WINDOW_SHARE) -> bool:
-    """Whether two windows find room in a clip of so many steps, and change it."""
-    return 2 * window_length(length, share) <= length
+def fits(length: int) -> bool:
+    """Whether two windows find room in a clip of so many steps."""
+    return length >= FEWEST_STEPS
 
 
 def swap_order(
@@ -33,7 +35,7 @@ def swap_order(
     for row in torch.nonzero(chosen).flatten().tolist():
         length = int(lengths[row])
         width = window_length(length, share)
-        if not fits(length, share):
+        if not fits(length):
             raise ValueError(f"{length} steps have no room for two windows of {width}")
         ends = torch.randint(length - 2 * width + 1, (2,), generator=generator)
         first, second = int(ends.min()), int(ends.max()) + width

@@ -46,7 +46,7 @@ class OddOneOut(Objective):
         """lengths (B,) on the CPU -> which clips are jumbled (B,) bool, and the clips that take
         part: (B',) in variant "clip", (groups, group) in variant "group"."""
         j = self.jumbling
-        room = [row for row, length in enumerate(lengths.tolist()) if fits(length, j.window)]
+        room = [row for row, length in enumerate(lengths.tolist()) if fits(length)]
         usable = torch.tensor(room, dtype=torch.long)
         usable = usable[torch.randperm(len(usable), generator=generator)]
         odd = torch.zeros(len(lengths), dtype=torch.bool)
@@ -95,7 +95,7 @@ class OddOneOut(Objective):
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         room = self.encoder.frame_count(batch.lengths).tolist()
-        usable = sum(fits(length, self.jumbling.window) for length in room)
+        usable = sum(fits(length) for length in room)
         return {
             "odd": float(
                 usable if self.jumbling.variant == "clip" else usable // self.jumbling.group

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from avaffect.core.progress import SILENT, Progress
 from avaffect.models.heads import Head, HeadConfiguration
 from avaffect.models.recurrent import PRESETS, RecurrentEncoder
-from avaffect.objectives.jumbling import fits
+from avaffect.objectives.jumbling import FEWEST_STEPS
 from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
 from avaffect.recipes.pretraining import Method, pretrain
 from avaffect.settings.pretrain_odd import PretrainOddSettings
@@ -28,7 +28,7 @@ def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> 
         ),
         head=lambda objective: objective.head,
         loss="odd",
-        fewest_frames=next(n for n in range(2, 1000) if fits(n, settings.window)),
+        fewest_frames=FEWEST_STEPS,
         pretext={"objective": "odd_one_out", **asdict(jumbling)},
     )
     pretrain(settings, method, progress)
