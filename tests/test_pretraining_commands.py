@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from chain import invoke
+from stores import write_store
 
+from avaffect.core.errors import UsageError
+from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.jumbling import FEWEST_STEPS, fits, swap_order, window_length
+from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
+from avaffect.settings.base import semantic
+from avaffect.settings.pretrain_odd import PretrainOddSettings
+
+TASK = ("--preset", "nano", "--steps", 2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten voices of a second, and one alone."""
+    found = tmp_path_factory.mktemp("commands")
+    random = np.random.default_rng(0)
+    sounds = [random.integers(-9000, 9000, 16000).astype(np.int16) for _ in range(10)]
+    write_store(found / "a.h5", {"waveform": (16000.0, sounds)})
+    write_store(found / "one.h5", {"waveform": (16000.0, sounds[:1])})
+    return found
 
 
 @pytest.mark.parametrize("length", [2, 3, 5, 7, 99, 100])
@@ -23,3 +47,58 @@ def test_windows_of_half_a_clip_fit_clips_of_odd_length(length):
 def test_shorter_windows_are_as_long_as_they_were():
     assert [window_length(length) for length in (2, 3, 10, 17, 20, 100)] == [1, 1, 2, 3, 3, 15]
     assert not fits(FEWEST_STEPS - 1)
+
+
+# -- batches that teach nothing -------------------------------------------------------------------
+
+
+def test_groups_that_no_batch_can_hold(folder, tmp_path):
+    line = ("pretrain-odd", "a.h5", *TASK, "--variant", "group", "-o", tmp_path / "x.safetensors")
+    words = invoke(folder, *line, "--batch-utterances", 8, "--group", 9, status=2).stderr
+    assert "--group 9" in words and "--batch-utterances 8" in words
+    words = invoke(folder, *line, "--group", 3, "--batch-seconds", 2.5, status=65).stderr
+    assert "largest batch has 2 utterances" in words and "--batch-seconds" in words
+    assert list(tmp_path.iterdir()) == []
+    invoke(folder, *line, "--group", 3, "--batch-seconds", 3.5)
+
+
+def test_options_of_the_other_variant_are_refused():
+    for wrong, word in (
+        ({"group": 4}, "--group goes with --variant group"),
+        ({"variant": "group", "share": 0.25}, "--share goes with --variant clip"),
+        ({"batch_utterances": 1}, "--batch-utterances 1: 2 at least"),
+        ({"variant": "group", "batch_utterances": 3}, "--group 4"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            PretrainOddSettings(media=(), **wrong)
+    # What is said by default is the same run.
+    for given in ({"share": 0.25}, {"variant": "group", "group": 4}):
+        bare = {name: value for name, value in given.items() if name == "variant"}
+        assert semantic(PretrainOddSettings(media=(), **given)) == semantic(
+            PretrainOddSettings(media=(), **bare)
+        )
+
+
+def test_a_clip_alone_is_nothing_to_learn_from(folder, tmp_path):
+    line = ("pretrain-odd", "one.h5", *TASK, "-o", tmp_path / "x.safetensors")
+    assert "compares 2" in invoke(folder, *line, status=65).stderr
+
+
+def test_no_checkpoint_where_no_loss_was_counted(folder, tmp_path, monkeypatch):
+    def nothing(self, lengths, generator):
+        return torch.zeros(len(lengths), dtype=torch.bool), torch.zeros(0, 4, dtype=torch.long)
+
+    monkeypatch.setattr(OddOneOut, "draw", nothing)
+    words = invoke(tmp_path, "pretrain-odd", folder / "a.h5", *TASK, "--variant", "group",
+                   "-o", "x.safetensors", status=65).stderr  # fmt: skip
+    assert "no odd loss was counted in 2 steps" in words
+    assert not (tmp_path / "x.safetensors").exists()
+    assert not (tmp_path / "x.safetensors.state").exists()
+
+
+@pytest.mark.parametrize(("clips", "expected"), [(1, 1), (2, 1), (4, 3), (10, 9)])
+def test_one_clip_stays_intact(clips, expected):
+    encoder = RecurrentEncoder(RecurrentConfiguration(bands=80, layers=1, hidden=4, dim=4))
+    objective = OddOneOut(encoder, Head(HeadConfiguration(4, 2)), Jumbling(share=0.9))
+    odd, _ = objective.draw(torch.tensor([50] * clips), torch.Generator().manual_seed(0))
+    assert odd.sum() == expected

@@ -410,7 +410,7 @@ def test_what_is_too_short_is_said(folder, tmp_path, command):
 
 
 def test_nonsense_is_refused(folder, tmp_path):
-    for options in (("--share", 1), ("--window", 0.6), ("--group", 1)):
+    for options in (("--share", 1), ("--window", 0.6), ("--variant", "group", "--group", 1)):
         invoke(folder, "pretrain-odd", "a.h5", *options, "-o", tmp_path / "x", status=2)
     invoke(folder, "pretrain-apc", "a.h5", "--shift", 0, "-o", tmp_path / "x", status=2)
     invoke(folder, "pretrain-apc", "a.h5", "--init", "y", "--preset", "nano",

@@ -17,8 +17,8 @@ from avaffect.objectives.losses.cross_entropy import cross_entropy
 
 @dataclass(frozen=True)
 class Jumbling:
-    """variant  "clip": exactly `share` of a batch are jumbled, at least one; "group": exactly one
-             of every `group` clips
+    """variant  "clip": exactly `share` of a batch are jumbled, at least one, and where there are
+             two clips one at least stays intact; "group": exactly one of every `group` clips
     window   length of the two windows that change places, as a share of the clip
     """
 
@@ -51,7 +51,7 @@ class OddOneOut(Objective):
         usable = usable[torch.randperm(len(usable), generator=generator)]
         odd = torch.zeros(len(lengths), dtype=torch.bool)
         if j.variant == "clip":
-            count = max(1, round(j.share * len(usable)))
+            count = max(1, min(round(j.share * len(usable)), len(usable) - 1))
             odd[usable[:count]] = True
             return odd, usable
         groups = usable[: len(usable) // j.group * j.group].view(-1, j.group)

@@ -10,25 +10,28 @@ from avaffect.models.recurrent import PRESETS, RecurrentEncoder
 from avaffect.objectives.jumbling import FEWEST_STEPS
 from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
 from avaffect.recipes.pretraining import Method, pretrain
-from avaffect.settings.pretrain_odd import PretrainOddSettings
+from avaffect.settings.pretrain_odd import FEWEST_CLIPS, GROUP, SHARE, PretrainOddSettings
 
 
 def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    Raises DataError where no clip has room for two windows.
+    Raises DataError where no clip has room for two windows, or no batch has clips to compare.
     """
-    jumbling = Jumbling(settings.variant, settings.share, settings.group, settings.window)
-    outputs = 2 if settings.variant == "clip" else 1
+    by_clip = settings.variant == "clip"
+    jumbling = Jumbling(
+        settings.variant, settings.share or SHARE, settings.group or GROUP, settings.window
+    )
     method = Method(
         command="pretrain-odd",
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: OddOneOut(
-            encoder, Head(HeadConfiguration(encoder.dim, outputs)), jumbling
+            encoder, Head(HeadConfiguration(encoder.dim, 2 if by_clip else 1)), jumbling
         ),
         head=lambda objective: objective.head,
         loss="odd",
         fewest_frames=FEWEST_STEPS,
+        fewest_together=FEWEST_CLIPS if by_clip else jumbling.group,
         pretext={"objective": "odd_one_out", **asdict(jumbling)},
     )
     pretrain(settings, method, progress)

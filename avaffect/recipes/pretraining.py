@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,8 +31,9 @@ from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
-from avaffect.training.loop import train
+from avaffect.training.loop import Outcome, train
 from avaffect.training.meter import Metrics
+from avaffect.training.state import metrics_path
 
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
@@ -47,6 +49,7 @@ class Method:
     head           what of the objective is saved beside the encoder, under the name of `loss`
     loss           the loss whose start and end are told
     fewest_frames  of an utterance that can take part
+    fewest_together  utterances of a batch that can teach anything
     pretext        what the task was, for the checkpoint's header
     beside         streams that the objective reads besides the encoder's, and the fewest steps of
                    each that an utterance needs
@@ -61,6 +64,7 @@ class Method:
     loss: str
     fewest_frames: int
     pretext: dict[str, Any]
+    fewest_together: int = 1
     beside: dict[str, int] = field(default_factory=dict)
     finish: Callable[[Objective, Dataset], None] | None = None
     watch: Callable[[Objective, Metrics], str | None] | None = None
@@ -96,11 +100,18 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
         ids = training_ids(settings, stores, progress)
         dataset = _dataset(settings, stores, ids, encoder, method, progress)
         batches = bucketed(dataset, settings, progress)
+        _check_together(batches, method.fewest_together)
         run = training.open_run(settings, made, fabric)
         unseen = _development(settings, stores, encoder, method)
         if unseen is not None:
             run = replace(run, evaluate=partial(_score, unseen, settings.seed))
         outcome = train(objective, batches, settings, run, fabric, progress)
+        if fabric.global_rank == 0 and not _learned(outcome, settings.output, method.loss):
+            training.discard_state(settings.output)
+            raise DataError(
+                f"{settings.media[0]}: nothing was learned, for no {method.loss} loss was counted "
+                f"in {outcome.steps} steps; use larger batches or longer utterances"
+            )
         metrics = {"first": outcome.first, "last": outcome.last}
         wrong = method.watch(objective, outcome.last) if method.watch is not None else None
         if wrong is not None:
@@ -123,6 +134,25 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
         )
         training.discard_state(settings.output)
         progress.say(told(settings.output, settings.init, metrics, method.loss))
+
+
+def _check_together(batches: Bucketed, fewest: int) -> None:
+    """Raises DataError where every batch of the first epoch has fewer utterances than that."""
+    largest = max(len(indices) for indices in batches.plan(0))
+    if largest < fewest:
+        raise DataError(
+            f"the largest batch has {largest} utterances, and this task compares {fewest}: use "
+            "more utterances, or a larger --batch-seconds"
+        )
+
+
+def _learned(outcome: Outcome, output: Path, loss: str) -> bool:
+    """Whether a loss was counted in any step."""
+    if loss in outcome.first or loss in outcome.last:
+        return True
+    history = metrics_path(output)
+    lines = history.read_text(encoding="utf-8").splitlines() if history.exists() else []
+    return any(loss in json.loads(line) for line in lines)
 
 
 def told(output: Path, init: Path | None, metrics: dict[str, dict[str, float]], loss: str) -> str:
