@@ -11,11 +11,13 @@ from chain import invoke
 from stores import write_store
 
 from avaffect.core.errors import UsageError
+from avaffect.data.store import Store
 from avaffect.models.heads import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.jumbling import FEWEST_STEPS, fits, swap_order, window_length
 from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
 from avaffect.settings.base import semantic
+from avaffect.settings.pretrain_l1 import PretrainL1Settings
 from avaffect.settings.pretrain_odd import PretrainOddSettings
 
 TASK = ("--preset", "nano", "--steps", 2)
@@ -102,3 +104,64 @@ def test_one_clip_stays_intact(clips, expected):
     objective = OddOneOut(encoder, Head(HeadConfiguration(4, 2)), Jumbling(share=0.9))
     odd, _ = objective.draw(torch.tensor([50] * clips), torch.Generator().manual_seed(0))
     assert odd.sum() == expected
+
+
+# -- L1 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Talking faces with splits."""
+    found = tmp_path_factory.mktemp("films")
+    invoke(found, "synth", "films", "--utterances", 12, "--speakers", 3, "--shortest", 0.8,
+           "--longest", 1.0, "-o", "a.jsonl")  # fmt: skip
+    invoke(found, "split", "a.jsonl", "--ratios", 34, 33, 33, "-o", "s.jsonl")
+    invoke(found, "preprocess", "s.jsonl", "--size", 32, "-o", "s.h5")
+    return found
+
+
+def test_alpha_and_odd_weight_are_one_number():
+    found = [
+        PretrainL1Settings(media=(), **given)
+        for given in ({"alpha": 0.67}, {"odd_weight": 0.33}, {"alpha": 0.67, "odd_weight": 0.33})
+    ]
+    assert [semantic(one)["alpha"] for one in found] == [0.67] * 3
+    assert found[0] == found[1] == found[2]
+    assert PretrainL1Settings(media=(), odd_weight=0.0) == PretrainL1Settings(media=())
+    with pytest.raises(UsageError, match="--batch-utterances 1"):
+        PretrainL1Settings(media=(), odd_weight=0.33, batch_utterances=1)
+    PretrainL1Settings(media=(), batch_utterances=1)
+
+
+def test_films_of_unseen_faces_now_or_later(films, tmp_path):
+    line = ("pretrain-l1", "s.h5", *TASK, "-o", tmp_path / "l1.safetensors")
+    words = invoke(films, *line, "--alpha", 0.67, "--preview", tmp_path / "now").stderr
+    store = Store(films / "s.h5")
+    unseen = [n for n, split in zip(store.ids, store.meta["split"]) if split == "development"]
+    assert len(unseen) == 4 and "8 films" in words
+    expected = sorted(f"{start}{name}.mp4" for name in unseen for start in ("", "still-"))
+    made = {path.name: path.read_bytes() for path in (tmp_path / "now").iterdir()}
+    assert sorted(made) == expected
+    # The encoder is there: the same films, from the generator beside it.
+    before = (tmp_path / "l1.safetensors").read_bytes()
+    again = (*line, "--odd-weight", 0.33, "--preview", tmp_path / "later" / "films")
+    invoke(films, *again, "--dry-run")
+    assert not (tmp_path / "later").exists()
+    words = invoke(films, *again).stderr
+    assert "up to date" in words and "8 films" in words
+    assert {path.name: path.read_bytes() for path in (tmp_path / "later/films").iterdir()} == made
+    assert (tmp_path / "l1.safetensors").read_bytes() == before
+    invoke(films, *line, "--alpha", 0.67, "--split", "all", "-f", "--preview", tmp_path / "all")
+    seen = {path.name for path in (tmp_path / "all").glob("*.mp4")}
+    assert len(seen) == 8 and not seen <= set(expected)
+
+
+def test_films_that_cannot_be_are_refused_before_training(films, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = ("pretrain-l1", "s.h5", "--preset", "nano", "-o", tmp_path / "l1.safetensors")
+    for name in ("file", "file/below"):
+        words = invoke(films, *line, "--steps", 1, "--preview", tmp_path / name, status=2).stderr
+        assert "is a file; name a folder" in words
+    words = invoke(films, *line, "--steps", 0, "--preview", tmp_path / "films", status=2).stderr
+    assert "nothing is learned that could be shown" in words
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

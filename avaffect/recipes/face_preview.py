@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from avaffect.core.atomic import atomic_path
 from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.films import write_film
@@ -25,12 +27,22 @@ BLOCK = 64
 SCALE = 2
 
 
+def check_folder(folder: Path) -> None:
+    """Raises UsageError where films could not be written there."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"--preview {folder}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--preview {folder}: {there} cannot be written to; name another folder")
+
+
 @torch.inference_mode()
 def write_preview(
     folder: Path, trained: FaceReconstruction, dataset: Dataset, progress: Progress
 ) -> None:
     """Into `folder`: ID.mp4, the real face beside the one made of its first frame and its sound;
-    still-ID.mp4, the first clip's still driven by the sound of clip ID (the paper's figure 3)."""
+    still-ID.mp4, the first clip's still, and beside it the same driven by the sound of clip ID (the
+    paper's figure 3)."""
     folder.mkdir(parents=True, exist_ok=True)
     device = next(trained.parameters()).device
     rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))
@@ -40,8 +52,10 @@ def write_preview(
         real = trained.prepare(batch.streams["face"][0])
         own = _drive(trained, batch, real[:1])
         name = batch.ids[0].replace("/", "_")
+        driven = _drive(trained, batch, one_still)
         _write(folder / f"{name}.mp4", torch.cat([real[: len(own)], own], dim=3), batch)
-        _write(folder / f"still-{name}.mp4", _drive(trained, batch, one_still), batch)
+        beside = torch.cat([one_still.expand_as(driven), driven], dim=3)
+        _write(folder / f"still-{name}.mp4", beside, batch)
     progress.say(f"{folder}: {2 * len(batches)} films")
 
 

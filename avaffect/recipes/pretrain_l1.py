@@ -14,9 +14,10 @@ from avaffect.models.recurrent import PRESETS, RecurrentEncoder
 from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration
 from avaffect.objectives.face_reconstruction import FEWEST_PICTURES, FaceReconstruction
 from avaffect.objectives.odd_one_out import OddOneOut
-from avaffect.recipes.face_preview import write_preview
+from avaffect.recipes.face_preview import check_folder, write_preview
 from avaffect.recipes.pretraining import Method, pretrain
 from avaffect.settings.pretrain_l1 import PretrainL1Settings
+from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
 # The published generator, and one for demos and tests: a fifth of its channels, half its height.
 FACES = {
@@ -28,9 +29,12 @@ FACES = {
 def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    Raises DataError where no clip has both sound and two pictures.
+    Raises DataError where no clip has both sound and two pictures, UsageError where the films of
+    --preview cannot be written.
     """
-    alpha = settings.share_of_faces
+    alpha = settings.alpha
+    if settings.preview is not None:
+        check_folder(settings.preview)
     configuration = FACES[settings.preset or "base"]
 
     def objective(encoder: Encoder) -> FaceReconstruction:
@@ -41,8 +45,8 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
         return FaceReconstruction(encoder, face, odd, alpha, settings.pictures)
 
     def preview(trained: FaceReconstruction, dataset: Dataset) -> None:
-        if settings.preview is not None:
-            write_preview(settings.preview, trained, dataset, progress)
+        assert settings.preview is not None
+        write_preview(settings.preview, trained, dataset, progress)
 
     method = Method(
         command="pretrain-l1",
@@ -58,7 +62,8 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
             "objective": "face_reconstruction", "alpha": alpha, "pictures": settings.pictures,
             "face": asdict(configuration),
         },
+        fewest_together=FEWEST_CLIPS if alpha < 1 else 1,
         beside={"face": FEWEST_PICTURES},
-        finish=preview,
+        finish=None if settings.preview is None else preview,
     )  # fmt: skip
     pretrain(settings, method, progress)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts, manifest
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
@@ -29,12 +30,17 @@ from avaffect.recipes.fractions import check_fraction, chosen_share
 from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
+from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
 from avaffect.training.loop import Outcome, train
 from avaffect.training.meter import Metrics
 from avaffect.training.state import metrics_path
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+AllMetrics = dict[str, Metrics]
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
 
@@ -53,7 +59,8 @@ class Method:
     pretext        what the task was, for the checkpoint's header
     beside         streams that the objective reads besides the encoder's, and the fewest steps of
                    each that an utterance needs
-    finish         called with the trained objective and the data (a preview)
+    finish         called with the trained objective and the data, unseen where there is such; also
+                   where the encoder was there already (a preview)
     watch          what is wrong with the objective, by its last metrics: said as a warning
     """
 
@@ -90,37 +97,19 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
         ],
     )
     if training.is_done(settings, made, progress, "pre-train an encoder"):
+        if method.finish is not None and not settings.dry_run:
+            _finish_again(settings, method, stores, progress)
         return
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     encoder = _encoder(settings, method, stores)
     objective = method.objective(encoder)
     fabric = make_fabric(settings.device, settings.precision)
-    metrics: dict[str, dict[str, float]] = {}
+    metrics: AllMetrics = {}
+    shown: Dataset | None = None
     if settings.steps != 0:
-        ids = training_ids(settings, stores, progress)
-        dataset = _dataset(settings, stores, ids, encoder, method, progress)
-        batches = bucketed(dataset, settings, progress)
-        _check_together(batches, method.fewest_together)
-        run = training.open_run(settings, made, fabric)
-        unseen = _development(settings, stores, encoder, method)
-        if unseen is not None:
-            run = replace(run, evaluate=partial(_score, unseen, settings.seed))
-        outcome = train(objective, batches, settings, run, fabric, progress)
-        if fabric.global_rank == 0 and not _learned(outcome, settings.output, method.loss):
-            training.discard_state(settings.output)
-            raise DataError(
-                f"{settings.media[0]}: nothing was learned, for no {method.loss} loss was counted "
-                f"in {outcome.steps} steps; use larger batches or longer utterances"
-            )
-        metrics = {"first": outcome.first, "last": outcome.last}
-        wrong = method.watch(objective, outcome.last) if method.watch is not None else None
-        if wrong is not None:
-            progress.warn(wrong)
-        if unseen is not None:
-            metrics["development"] = evaluate(objective, unseen, settings.seed)
-        metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
-        if method.finish is not None and fabric.global_rank == 0:
-            method.finish(objective.eval(), dataset)
+        metrics, shown = _train(
+            settings, made, method, stores, objective, encoder, fabric, progress
+        )
     if fabric.global_rank == 0:
         encoders.save_encoder(
             settings.output,
@@ -134,6 +123,59 @@ def pretrain(settings: PretrainingSettings, method: Method, progress: Progress =
         )
         training.discard_state(settings.output)
         progress.say(told(settings.output, settings.init, metrics, method.loss))
+        if method.finish is not None and shown is not None:
+            method.finish(objective.eval(), shown)
+
+
+def _train(
+    settings: PretrainingSettings, made: Provenance, method: Method, stores: Sequence[Store],
+    objective: Objective, encoder: Encoder, fabric: Fabric, progress: Progress,
+) -> tuple[AllMetrics, Dataset]:  # fmt: skip
+    """Train the objective in place; its metrics, and the data to show what it does: unseen ones
+    where there are such."""
+    ids = training_ids(settings, stores, progress)
+    dataset = _dataset(settings, stores, ids, encoder, method, progress)
+    batches = bucketed(dataset, settings, progress)
+    _check_together(batches, method.fewest_together)
+    run = training.open_run(settings, made, fabric)
+    unseen = _development(settings, stores, encoder, method)
+    if unseen is not None:
+        run = replace(run, evaluate=partial(_score, unseen, settings.seed))
+    outcome = train(objective, batches, settings, run, fabric, progress)
+    if fabric.global_rank == 0 and not _learned(outcome, settings.output, method.loss):
+        training.discard_state(settings.output)
+        raise DataError(
+            f"{settings.media[0]}: nothing was learned, for no {method.loss} loss was counted "
+            f"in {outcome.steps} steps; use larger batches or longer utterances"
+        )
+    metrics = {"first": outcome.first, "last": outcome.last}
+    wrong = method.watch(objective, outcome.last) if method.watch is not None else None
+    if wrong is not None:
+        progress.warn(wrong)
+    if unseen is not None:
+        metrics["development"] = evaluate(objective, unseen, settings.seed)
+    metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
+    return metrics, dataset if unseen is None else unseen.dataset
+
+
+def _finish_again(
+    settings: PretrainingSettings, method: Method, stores: Sequence[Store], progress: Progress
+) -> None:
+    """What `finish` does, with an encoder and a head that are there already."""
+    assert method.finish is not None
+    header, tensors = checkpoint.load(settings.output, expect="encoder")
+    encoder = checkpoint.build(header["model"], tensors, settings.output)
+    objective = method.objective(encoder)
+    checkpoint.load_into(method.head(objective), tensors, settings.output, f"{method.loss}.")
+    fabric = make_fabric(settings.device, settings.precision)
+    unseen = _development(settings, stores, encoder, method)
+    if unseen is None:
+        ids = training_ids(settings, stores, SILENT)
+        dataset = _dataset(settings, stores, ids, encoder, method)
+    else:
+        dataset = unseen.dataset
+    if fabric.global_rank == 0:
+        method.finish(objective.to(fabric.device).eval(), dataset)
 
 
 def _check_together(batches: Bucketed, fewest: int) -> None:
@@ -155,7 +197,7 @@ def _learned(outcome: Outcome, output: Path, loss: str) -> bool:
     return any(loss in json.loads(line) for line in lines)
 
 
-def told(output: Path, init: Path | None, metrics: dict[str, dict[str, float]], loss: str) -> str:
+def told(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str:
     """The last word: the loss at the start and at the end, and the rank of the features."""
     if not metrics and init is not None:
         return f"{output}: the weights of {init}, not trained further"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
+from avaffect.settings.pretrain_odd import check_pairs
 from avaffect.settings.pretraining import RecurrentPretrainingSettings
 
 
@@ -37,14 +38,18 @@ class PretrainL1Settings(RecurrentPretrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.odd_weight is not None and self.alpha not in (1.0, 1.0 - self.odd_weight):
-            raise UsageError("--alpha and --odd-weight say the same thing: give one")
-        if not 0 < self.share_of_faces <= 1:
+        if self.odd_weight is not None:
+            # One number, whichever side it was given from: the runs are the same.
+            alpha = round(1.0 - self.odd_weight, 12)
+            if self.alpha not in (1.0, alpha):
+                raise UsageError("--alpha and --odd-weight say the same thing: give one")
+            object.__setattr__(self, "alpha", alpha)
+            object.__setattr__(self, "odd_weight", None)
+        if not 0 < self.alpha <= 1:
             raise UsageError("--alpha is above 0 and 1 at most, --odd-weight 0 or more and below 1")
         if self.pictures < 1:
             raise UsageError(f"--pictures {self.pictures}: 1 at least")
-
-    @property
-    def share_of_faces(self) -> float:
-        """alpha of equation 1."""
-        return self.alpha if self.odd_weight is None else 1.0 - self.odd_weight
+        if self.alpha < 1:
+            check_pairs(self.batch_utterances)
+        if self.preview is not None and self.steps == 0:
+            raise UsageError("--preview: with --steps 0 nothing is learned that could be shown")
