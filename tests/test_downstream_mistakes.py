@@ -8,8 +8,10 @@ import labelled_features
 import pytest
 from chain import invoke
 
+from avaffect.data import manifest
 from avaffect.data.store import Store
 from avaffect.recipes import common
+from avaffect.training import checkpoint
 
 QUICK = ("--epochs", 1, "--batch-utterances", 8)
 
@@ -63,3 +65,73 @@ def test_the_output_has_the_name_of_what_is_written(folder: Path) -> None:
     assert "name it P.h5" in found and not (folder / "x.jsonl").exists()
     invoke(folder, *predict, "er.safetensors", "-o", "x.predictions")
     invoke(folder, *predict, "va.safetensors", "-o", "x.traces")
+
+
+# -- finetune -------------------------------------------------------------------------------------
+
+
+def test_classes_that_nobody_can_learn(folder: Path) -> None:
+    """Named ones are refused, others are told."""
+    tune = ("finetune", "f.h5", *QUICK)
+    found = invoke(folder, *tune, "--classes", "rising,fallin", status=65).stderr
+    assert "is of the class 'fallin' of --classes" in found
+    assert "(labels of emotion: falling, rising)" in found
+    third = {"u32": "steady", "u47": "steady"}
+    header = manifest.new_header("corpus")
+    lines = [{"id": name, "labels": {"emotion": label}} for name, label in third.items()]
+    manifest.write(folder / "third.jsonl", header, lines)
+    annotated = ("--annotations", "third.jsonl")
+    found = invoke(folder, *tune, *annotated).stderr
+    assert "no utterance of the training part is of steady: it occurs in development" in found
+    named = ("--classes", "rising,falling,steady", "-o", "named.safetensors")
+    found = invoke(folder, *tune, *annotated, *named, status=65).stderr
+    assert "'steady'" in found and not (folder / "named.safetensors").exists()
+    invoke(folder, *tune, "--classes", "a=rising+steady,falling", *annotated, "-f")
+
+
+def test_annotations_take_no_split_away(folder: Path) -> None:
+    """What is left out, and a split that is null, stay; a label that is null is none."""
+    items = [
+        {"id": "u00", "split": None, "labels": {"emotion": "falling"}},
+        {"id": "u01", "split": "test", "speaker": "s5"},
+        {"id": "u02", "labels": {"emotion": None}},
+    ]
+    manifest.write(folder / "over.jsonl", manifest.new_header("corpus"), items)
+    found = invoke(folder, "finetune", "f.h5", *QUICK, "--annotations", "over.jsonl").stderr
+    assert "training on 30 utterances (rising 14, falling 16), development 8, test 9" in found
+
+
+def test_finetune_says_what_it_trains_on(folder: Path) -> None:
+    def said(*options: object) -> str:
+        return invoke(folder, "finetune", "f.h5", *QUICK, *options, "-f").stderr
+
+    parts = ", development 8, test 8"
+    assert f"training on 32 utterances (rising 16, falling 16){parts}" in said()
+    assert f"training on 8 of 32 utterances (rising 4, falling 4){parts}" in said(
+        "--fraction", 0.25
+    )
+    found = said("--folds", 3)
+    assert "fold 0: training on 16 utterances (rising 8, falling 8), development 16" in found
+    assert f"training on 32 utterances{parts}" in said("--label", "arousal")
+
+
+def test_options_that_would_do_nothing(folder: Path) -> None:
+    def refused(*arguments: object) -> str:
+        return invoke(folder, *arguments, "-o", "x", status=2).stderr
+
+    tune = ("finetune", "f.h5")
+    assert "--raters goes with traces; emotion is a class" in refused(*tune, "--raters", "ewe")
+    for name in ("hidden", "layers"):
+        said = refused(*tune, f"--{name}", 4)
+        assert f"--{name} goes with --head bgru or gru" in said
+        assert "1 at least" in refused(*tune, "--head", "gru", f"--{name}", 0)
+    said = refused("extract", "f.h5", "--model", "mfcc", "--layer", 2)
+    assert "--layer goes with an encoder; mfcc is a front-end" in said
+    # What is said twice is said.
+    invoke(folder, *tune, *QUICK, "--label", "emotion", "--label", "emotion")
+
+
+def test_recurrent_heads_have_their_size(folder: Path) -> None:
+    invoke(folder, "finetune", "f.h5", "--head", "gru", "--layers", 1, "--steps", 1)
+    model = checkpoint.load(folder / "classifier.safetensors")[0]["model"]["configuration"]
+    assert (model["hidden"], model["layers"]) == (256, 1)

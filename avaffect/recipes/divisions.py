@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
 from avaffect.recipes.downstream import Task
 from avaffect.recipes.labelled import Utterances
 from avaffect.settings.finetune import FinetuneSettings
@@ -41,6 +42,32 @@ def divisions_of(settings: FinetuneSettings, task: Task) -> list[Division]:
         replace(division, train=task.share(division.train, settings.fraction, division.seed))
         for division in _whole(settings, task.utterances)
     ]
+
+
+def tell_parts(
+    settings: FinetuneSettings, divisions: list[Division], task: Task, progress: Progress
+) -> None:
+    """Say what the first division trains on, chooses by and tests; warn of classes that occur, but
+    not to train on."""
+    first, utterances = divisions[0], task.utterances
+    train = int(first.train.sum())
+    whole = int(_whole(settings, utterances)[0].train.sum())
+    counted = utterances.chosen(first.train).counted_classes()
+    fold = "" if first.fold is None else f"fold {first.fold}: "
+    of = f" of {whole}" if settings.fraction < 1 else ""
+    classes = f" ({counted})" if counted else ""
+    progress.say(
+        f"{fold}training on {train}{of} utterances{classes}, "
+        f"development {first.development.sum()}, test {first.test.sum()}"
+    )
+    missing = [name for d in divisions for name in utterances.chosen(d.train).missing_classes()]
+    if missing:
+        some = "" if first.fold is None else " of some folds"
+        progress.warn(
+            f"no utterance of the training part{some} is of {', '.join(dict.fromkeys(missing))}: "
+            "it occurs in development or test alone, and is never predicted; choose classes with "
+            "--classes"
+        )
 
 
 def _whole(settings: FinetuneSettings, utterances: Utterances) -> list[Division]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
@@ -31,6 +31,7 @@ from avaffect.recipes.labelled import (
     traced_utterances,
 )
 from avaffect.recipes.trace_task import TraceTask
+from avaffect.settings.base import RATERS
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.trace_losses import parse_losses
 
@@ -74,16 +75,26 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class ClassTask:
-    """One class of each utterance; cross-entropy."""
+    """One class of each utterance; cross-entropy. there: the labels that the stores hold, where
+    `--classes` chose of them; None where all are in use."""
 
     utterances: LabelledUtterances
     name: str
+    there: tuple[str, ...] | None = None
     scores = ("ua", "accuracy", "f1_macro")
 
     def of(self, utterances: LabelledUtterances) -> ClassTask:
         return replace(self, utterances=utterances)
 
     def check(self, utterances: LabelledUtterances, where: str) -> None:
+        """Every class that was named has an utterance to train on, and there are two at least."""
+        missing = utterances.missing_classes()
+        if self.there is not None and missing:
+            raise DataError(
+                f"{where}: no utterance to train on is of the class {missing[0]!r} of --classes; "
+                f"leave it out, or see its spelling (labels of {self.name}: "
+                f"{', '.join(self.there) or 'none'})"
+            )
         utterances.check_classes(where)
 
     def doubts(self, development: LabelledUtterances) -> list[str]:
@@ -132,7 +143,8 @@ class ClassTask:
 def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progress) -> Task:
     """The task that the labels make: traces where the stores hold them over time.
 
-    Raises UsageError where labels of two kinds, or two classes, are named.
+    Raises UsageError where labels of two kinds, or two classes, are named, or options of the other
+    kind.
     """
     annotations = Annotations.read(settings.annotations, stores)
     names = tuple(dict.fromkeys(settings.label))
@@ -143,7 +155,12 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
         found = traced_utterances(stores, names, annotations, settings.raters, progress)
         losses = parse_losses(settings.loss, names)
         return TraceTask(found, losses, settings.delay, settings.window)
-    of_traces = {"loss": settings.loss, "delay": settings.delay, "window": settings.window}
+    of_traces = {
+        "loss": settings.loss,
+        "delay": settings.delay,
+        "window": settings.window,
+        "raters": settings.raters != RATERS[0],
+    }
     for flag, value in of_traces.items():
         if value:
             raise UsageError(f"--{flag} goes with traces; {names[0]} is a class")
@@ -153,7 +170,10 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
             "traces; of classes name one"
         )
     found = labelled_utterances(stores, names[0], settings.classes, annotations, progress)
-    return ClassTask(found, names[0])
+    if settings.classes is None:
+        return ClassTask(found, names[0])
+    there = {n for store in stores for n in annotations.names(store, names[0]) if n is not None}
+    return ClassTask(found, names[0], tuple(sorted(there)))
 
 
 def _is_trace(stores: Sequence[Store], annotations: Annotations, name: str) -> bool:

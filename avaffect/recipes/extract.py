@@ -52,10 +52,13 @@ class _Plan:
 def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     """Apply `settings.model` to a store and write the result.
 
-    Raises DataError where the store lacks a stream that the model reads.
+    Raises DataError where the store lacks a stream that the model reads, UsageError where an option
+    is for models of another kind.
     """
     store = Store(settings.media)
     named = settings.model in FRONT_ENDS
+    if named and settings.layer is not None:
+        raise UsageError(f"--layer goes with an encoder; {settings.model} is a front-end")
     path = None if named else _checkpoint_path(settings.model)
     inputs = [*common.store_inputs("media", [store]), *common.file_inputs("model", [path])]
     made = common.record("extract", settings, inputs)

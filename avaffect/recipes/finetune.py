@@ -23,7 +23,7 @@ from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.pooling import POOLED
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.classifiers import AnyHead
-from avaffect.recipes.divisions import Division, divisions_of
+from avaffect.recipes.divisions import Division, divisions_of, tell_parts
 from avaffect.recipes.downstream import ClassTask, Task, task_of
 from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.modality import chosen_streams, those_with_frames
@@ -36,6 +36,7 @@ from avaffect.training.loop import Batches, Run, train
 # Of the linear head, and of recurrent ones.
 DEFAULT_EPOCHS = {"fine-tuned": (5, 5), "scratch": (50, 100), "frozen": (50, 100)}
 DEFAULT_RATES = (1e-3, 1e-4)
+RECURRENT_SIZE = {"hidden": 256, "layers": 2}
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -93,6 +94,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     material = _Material(task, dataset, header, treatment)
     for division in divisions:
         _check(settings, division, material)
+    tell_parts(settings, divisions, task, progress)
     _tell_doubts(settings, divisions, task, progress)
     if settings.mode == "frozen":
         material.encoder = encoder
@@ -111,12 +113,20 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
 
 
 def _completed(settings: FinetuneSettings) -> FinetuneSettings:
-    """The settings with those defaults that depend on others."""
+    """The settings with those defaults that depend on others.
+
+    Raises UsageError where the linear head is given the size of a recurrent one.
+    """
     check_fraction(settings.fraction)
+    given = {name: getattr(settings, name) for name in RECURRENT_SIZE}
+    for name, value in given.items():
+        if value is not None and settings.head not in RECURRENT:
+            raise UsageError(f"--{name} goes with --head {' or '.join(RECURRENT)}")
+    size = {name: given[name] or default for name, default in RECURRENT_SIZE.items()}
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
     recurrent = settings.head in RECURRENT
     rate = settings.head_learning_rate or DEFAULT_RATES[recurrent]
-    settings = replace(settings, mode=mode, head_learning_rate=rate)
+    settings = replace(settings, mode=mode, head_learning_rate=rate, **size)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS[mode][recurrent])
     return settings

@@ -51,6 +51,14 @@ class Utterances:
         share[rows[chosen]] = True
         return share
 
+    def missing_classes(self) -> list[str]:
+        """Classes that no utterance has."""
+        return []
+
+    def counted_classes(self) -> str:
+        """How many utterances each class has, in words; "" where there are no classes."""
+        return ""
+
     def _labels_of(self, rows: list[int]) -> dict[str, object]:
         return {}
 
@@ -64,6 +72,16 @@ class LabelledUtterances(Utterances):
 
     def _labels_of(self, rows: list[int]) -> dict[str, object]:
         return {"targets": self.targets[rows]}
+
+    def missing_classes(self) -> list[str]:
+        return [name for name, count in self._counts() if not count]
+
+    def counted_classes(self) -> str:
+        return ", ".join(f"{name} {count}" for name, count in self._counts() if count)
+
+    def _counts(self) -> list[tuple[str, int]]:
+        counts = np.bincount(self.targets, minlength=len(self.classes))
+        return list(zip(self.classes, counts.tolist()))
 
     def check_classes(self, what: str) -> None:
         """Raises DataError where there is one class only, or none."""

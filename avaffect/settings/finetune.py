@@ -73,8 +73,8 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         None, "Pixels of a side that --augment crop leaves; 5/6 of the faces' unless said.",
         "--crop-pixels",
     )  # fmt: skip
-    hidden: int = option(256, "Units of each direction of the GRU.", "--hidden")
-    layers: int = option(2, "Layers of the GRU.", "--layers")
+    hidden: int | None = option(None, "Units of each direction of the GRU (256).", "--hidden")
+    layers: int | None = option(None, "Layers of the GRU (2).", "--layers")
     dropout: float = option(0.0, "Dropout in the head.", "--dropout")
     frames_per_step: int = option(
         1, "The GRU reads means of so many frames: 4 make 25 of 100 a second.",
@@ -103,9 +103,10 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for flag in ("runs", "hidden", "layers", "frames_per_step"):
-            if getattr(self, flag) < 1:
+            value = getattr(self, flag)
+            if value is not None and value < 1:
                 name = flag.replace("_", "-")
-                raise UsageError(f"--{name} {getattr(self, flag)}: it is 1 at least")
+                raise UsageError(f"--{name} {value}: it is 1 at least")
         if self.folds is not None and self.folds < 3:
             raise UsageError(f"--folds {self.folds}: 3 at least: test, development, train")
         if not 0 <= self.dropout < 1:
