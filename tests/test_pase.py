@@ -276,7 +276,7 @@ def test_it_learns_what_the_workers_ask(folder, tmp_path):
 def test_bad_input_is_said(folder, tmp_path):
     """3,000 samples are 17 frames; silence is sound like any other, and gives numbers."""
     line = (*RUN[:1], *RUN[2:], "-o", tmp_path / "x.safetensors")
-    assert "no utterance has 0.2 s of waveform" in invoke(folder, *line, "short.h5",
+    assert "no utterance has 0.215 s of waveform" in invoke(folder, *line, "short.h5",
                                                           status=65).stderr  # fmt: skip
     words = invoke(folder, *line, "silent.h5", "a.h5", "--precision", "bf16").stderr
     assert "3 of 22 utterances are left out" in words

@@ -165,3 +165,50 @@ def test_films_that_cannot_be_are_refused_before_training(films, tmp_path):
     words = invoke(films, *line, "--steps", 0, "--preview", tmp_path / "films", status=2).stderr
     assert "nothing is learned that could be shown" in words
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# -- what every task says -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "samples"),
+    [
+        # Windows of 400 samples every 160.
+        ("pretrain-odd", (), 400 + 160),
+        ("pretrain-apc", ("--shift", 2), 400 + 2 * 160),
+        ("pretrain-pase", (), 400 + 19 * 160),
+        # Five convolutions, each of twice its stride.
+        ("pretrain-cpc", ("--ahead", 2), 5 * (4 * (2 * (2 * (2 * 4 + 1) + 1) + 1) + 1)),
+        ("pretrain-l1", (), 400 + 7 * 160),
+    ],
+    ids=str,
+)
+def test_what_an_utterance_needs_is_what_is_said(tmp_path, command, options, samples):
+    """In milliseconds, rounded up; one sample less than what is needed is not enough."""
+    line = (command, "s.h5", *TASK[:2], *options, "--steps", 1, "-o", "x.safetensors")
+
+    def of_length(count: int) -> None:
+        sounds = np.random.default_rng(0).integers(-9000, 9000, (4, count)).astype(np.int16)
+        faces = np.zeros((4, 3, 16, 16, 1), np.uint8)
+        streams = {"waveform": (16000.0, list(sounds))}
+        if command == "pretrain-l1":
+            streams["face"] = (25.0, list(faces))
+        write_store(tmp_path / "s.h5", streams)
+
+    of_length(300)
+    words = invoke(tmp_path, *line, status=65).stderr
+    said = float(words.split("no utterance has ")[1].split(" s of waveform")[0])
+    assert samples <= said * 16000 < samples + 16
+    of_length(samples - 1)
+    assert "no utterance has" in invoke(tmp_path, *line, status=65).stderr
+    of_length(samples)
+    invoke(tmp_path, *line)
+
+
+def test_an_encoder_of_another_kind_is_named_by_its_command(folder, tmp_path):
+    cpc = tmp_path / "cpc.safetensors"
+    invoke(folder, "pretrain-cpc", "a.h5", "--preset", "nano", "--steps", 0, "-o", cpc)
+    words = invoke(folder, "pretrain-apc", "a.h5", "--steps", 1, "--init", cpc,
+                   "-o", tmp_path / "x.safetensors", status=65).stderr  # fmt: skip
+    assert "was made by pretrain-cpc" in words and "pretrain-apc trains" in words
+    assert "Encoder" not in words

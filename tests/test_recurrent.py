@@ -421,4 +421,4 @@ def test_nonsense_is_refused(folder, tmp_path):
     )
     words = invoke(folder, "pretrain-apc", "a.h5", "--init", other, "-o", tmp_path / "x",
                    status=65).stderr  # fmt: skip
-    assert "trains a RecurrentEncoder" in words
+    assert "was made by test and is of the kind hubert" in words

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +25,7 @@ from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.evaluation.clustering import effective_rank
+from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.base import Objective
 from avaffect.recipes import common, encoders, extraction, training
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
 AllMetrics = dict[str, Metrics]
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
+# More than any utterance has, where the fewest that an encoder needs are looked for.
+LONGEST_STEPS = 2**40
 
 
 @dataclass
@@ -292,11 +297,13 @@ def _encoder(settings: PretrainingSettings, method: Method, stores: Sequence[Sto
     fresh = method.new_encoder(stores)
     if settings.init is None:
         return fresh
-    found = encoders.load_encoder(settings.init, torch.device("cpu"))[0]
+    found, header = encoders.load_encoder(settings.init, torch.device("cpu"))
     if type(found) is not type(fresh):
+        maker = header.get("provenance", {}).get("command", "another program")
         raise DataError(
-            f"--init {settings.init}: {method.command} trains a {type(fresh).__name__}, and this "
-            f"is a {type(found).__name__}"
+            f"--init {settings.init} was made by {maker} and is of the kind "
+            f"{header['model']['name']}; {method.command} trains the kind "
+            f"{registry.describe(fresh)['name']}: give such an encoder, or leave --init out"
         )
     return found
 
@@ -321,6 +328,17 @@ def _score(unseen: Bucketed, seed: int, objective: Objective) -> dict[str, float
     return {f"development_{name}": value for name, value in found.items()}
 
 
+def shortest_s(encoder: Encoder, stream: str, frames: int, rate_hz: float) -> float:
+    """Seconds of a stream of so many steps a second from which an encoder makes so many frames,
+    rounded up to milliseconds."""
+    steps = bisect_left(
+        range(LONGEST_STEPS),
+        frames,
+        key=lambda count: int(encoder.frame_count({stream: torch.tensor([count])})[0]),
+    )
+    return math.ceil(1000 * steps / rate_hz) / 1000
+
+
 def _dataset(
     settings: PretrainingSettings,
     stores: Sequence[Store],
@@ -337,7 +355,12 @@ def _dataset(
     usable = frame_counts(encoder, dataset) >= method.fewest_frames
     for stream, fewest in method.beside.items():
         usable &= dataset.steps(stream) >= fewest
-    needed = f"{method.fewest_frames / encoder.rate_hz:g} s of {' and '.join(encoder.streams)}"
+    needed = " and ".join(
+        f"{shortest_s(encoder, stream, method.fewest_frames, dataset.columns[stream].rate_hz):g} s "
+        f"of {stream}"
+        for stream in streams
+        if stream in encoder.streams
+    )
     needed += "".join(f" and {fewest} steps of {s}" for s, fewest in method.beside.items())
     if not usable.any():
         raise DataError(f"{settings.media[0]}: no utterance has {needed}, which this task needs")
