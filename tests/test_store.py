@@ -271,6 +271,22 @@ def test_other_files_are_refused_with_a_clear_word(tmp_path: Path) -> None:
     refused(edited(make(tmp_path / "d.h5"), format="other"), "not an avaffect-store")
     (tmp_path / "e.h5").write_bytes(b"")
     refused(tmp_path / "e.h5", "cut short")
+    # Files of other kinds say what they are, whatever their names.
+    others = {
+        b'{"kind":"header"}\n': "no store but a manifest",
+        b"\xef\xbb\xbf{}": "no store but a manifest",
+        b"\x40\0\0\0\0\0\0\0{}": "no store but a checkpoint",
+        b"RIFF\x24\0\0\0WAVE": "no store but a recording",
+        b"\0\0\0\x20ftypisom": "no store but a recording",
+        b"\x1aE\xdf\xa3\x93B\x82\x88": "no store but a recording",
+        b"time,arousal\n0,1\n": "is no store, nor",
+        b"\x89HDF": "is cut short or damaged; make it again",
+        make(tmp_path / "h.h5").read_bytes()[:-100]: "is cut short; make it again",
+    }
+    for number, (content, words) in enumerate(others.items()):
+        path = tmp_path / f"other{number}.h5"
+        path.write_bytes(content)
+        refused(path, words)
     with h5py.File(make(tmp_path / "f.h5"), "r+") as file:
         file["streams/waveform/offsets"][-1] += 1
     with pytest.raises(DataError, match="offsets"):

@@ -14,7 +14,7 @@ from avaffect.core.provenance import Provenance, Reference, identity
 from avaffect.data import manifest, store
 
 SEARCH_PATH = "AVAFFECT_PATH"
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = store.HDF5_SIGNATURE
 
 
 @dataclass(frozen=True)
