@@ -74,15 +74,23 @@ def _texts(column: list[str] | np.ndarray) -> list[str]:
 
 
 def _same(stores: Sequence[Store], what: str, name: str, get: Callable[[Store], Spec | None],
-          say: Callable[[Spec], Any]) -> Spec:  # fmt: skip
+          say: Callable[[Spec], dict[str, Any]]) -> Spec:  # fmt: skip
     """The specification that all stores share, of those that have it."""
     having = [(store, spec) for store in stores if (spec := get(store)) is not None]
     first, expected = having[0]
     for store, spec in having[1:]:
-        if say(spec) != say(expected):
+        mine, theirs = say(expected), say(spec)
+        unlike = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        if "made" in unlike:
             raise DataError(
-                f"{what} {name!r} is {say(expected)} in {first.path}, but {say(spec)} in "
-                f"{store.path}; only like can be merged"
+                f"{first.path} and {store.path} hold the {what} {name!r} of different models; "
+                "extract them with the same model, or merge them apart"
+            )
+        if unlike:
+            words = ", ".join(f"{key} {mine.get(key)} and {theirs.get(key)}" for key in unlike)
+            raise DataError(
+                f"{first.path} and {store.path} hold the {what} {name!r} in different ways "
+                f"({words}); only like can be merged"
             )
     return expected
 
@@ -169,7 +177,7 @@ def _trace(stores: Sequence[Store], name: str) -> Ragged:
 def _pooled(stores: Sequence[Store], name: str) -> tuple[PooledSpec, Blocks]:
     spec = _same(
         stores, "pooled vector", name, lambda s: s.pooled.get(name),
-        lambda found: [found.dim, found.attributes()],
+        lambda found: {"dim": found.dim, **found.attributes()},
     )  # fmt: skip
     for store in stores:
         if name not in store.pooled and store.count:
