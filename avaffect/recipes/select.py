@@ -77,7 +77,8 @@ def _looking_ahead(
                         f"are others than {unknown[0]} and the like")  # fmt: skip
     kept = [item for item, pose in zip(items, found) if pose is not None and pose.within(within)]
     turned = len(items) - len(unknown) - len(kept)
-    progress.say(f"left out: {turned} turned by more than {within:g} degrees")
+    if turned:
+        progress.say(f"left out: {turned} turned by more than {within:g} degrees")
     if unknown:
         progress.warn(
             f"left out: {len(unknown)} of which {poses.path} gives no pose: "
