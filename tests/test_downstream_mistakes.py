@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import labelled_features
+import numpy as np
 import pytest
 from chain import invoke
 
 from avaffect.data import manifest
+from avaffect.data.schema import LabelSpec, PooledSpec
 from avaffect.data.store import Store
+from avaffect.data.writer import store_writer
 from avaffect.recipes import common
 from avaffect.training import checkpoint
 
@@ -129,6 +132,19 @@ def test_options_that_would_do_nothing(folder: Path) -> None:
     assert "--layer goes with an encoder; mfcc is a front-end" in said
     # What is said twice is said.
     invoke(folder, *tune, *QUICK, "--label", "emotion", "--label", "emotion")
+
+
+def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:
+    labels = {"emotion": LabelSpec("class", ("a", "b"))}
+    for pooled in ("functionals", "mean"):
+        path = folder / f"{pooled}.h5"
+        with store_writer(path, {}, labels=labels, pooled={pooled: PooledSpec(3)}) as writer:
+            for number in range(4):
+                writer.add(f"u{number}", labels={"emotion": "ab"[number % 2]},
+                           pooled={pooled: np.full(3, number)})  # fmt: skip
+        found = invoke(folder, "finetune", path.name, *QUICK, "-o", "x", status=65).stderr
+        assert f"{path.name} holds one vector for each utterance (/pooled/{pooled})" in found
+        assert "without --pooled-only" in found
 
 
 def test_recurrent_heads_have_their_size(folder: Path) -> None:

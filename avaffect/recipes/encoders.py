@@ -40,6 +40,7 @@ def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder
 
     Raises DataError where there are none, or two stores hold those of different models.
     """
+    _check_frames(stores)
     held_streams(stores, GivenFeatures.streams)
     holders = [store for store in stores if "features" in store.streams]
     made = [store.streams["features"].made for store in holders]
@@ -53,6 +54,19 @@ def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder
         "preprocessing": {"rate_hz": spec.rate_hz, "features": made[0]},
         "labelled_speakers": _speakers_behind(holders, progress),
     }
+
+
+def _check_frames(stores: Sequence[Store]) -> None:
+    """Raises DataError where there are vectors of whole utterances and nothing over time."""
+    if any(store.streams for store in stores):
+        return
+    for store in stores:
+        for name in store.pooled:
+            raise DataError(
+                f"{store.path} holds one vector for each utterance (/pooled/{name}), and a head "
+                "reads features over time: extract them without --pooled-only, and with a "
+                "front-end that gives frames (egemaps, not egemaps-functionals)"
+            )
 
 
 def _speakers_behind(stores: Sequence[Store], progress: Progress) -> list[str]:
