@@ -66,13 +66,13 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     UsageError where the output's name is that of another kind of file.
     """
     header, tensors = checkpoint.load(settings.model, expect="classifier")
+    windows = _windows(settings, header)
     _check_output(settings, header)
     if settings.split not in (None, "all") and header["runs"][0]["fold"] is not None:
         raise DataError(
             f"--split {settings.split}: {settings.model} is of folds, and each tests itself by the "
             "weights that have not seen it, whatever its split; leave --split out"
         )
-    windows = _windows(settings, header)
     stores = common.open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
