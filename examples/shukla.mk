@@ -41,8 +41,8 @@ RUNS ?= 3
 PRESET ?= nano
 TRAIN ?= --preset $(PRESET) --epochs 20 --learning-rate 1e-3 --batch-utterances 16
 OPTIONS_cpc ?= --learning-rate 2e-4
-# Faces take longest: several pictures of each clip, and many passes.
-FACES ?= --epochs 80 --learning-rate 6e-3 --schedule cosine --pictures 4
+# Faces take longest: many passes.
+FACES ?= --epochs 150 --learning-rate 3e-3 --schedule cosine --batch-utterances 32
 HEAD ?= --head bgru --hidden 64 --frames-per-step 4 --head-learning-rate 2e-3 --epochs 20
 TUNE ?= --learning-rate 1e-3
 endif

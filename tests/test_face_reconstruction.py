@@ -226,7 +226,7 @@ def test_pre_training_with_films_to_look_at(folder, tmp_path):
         with av.open(str(path)) as film:
             shown = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
         assert 18 <= len(shown) <= 26
-        assert shown[0].shape == (128, 128)
+        assert shown[0].shape == (256, 256)
         with av.open(str(path)) as film:
             assert sum(frame.samples for frame in film.decode(audio=0)) > 10000
     invoke(folder, "extract", "a.h5", "--model", tmp_path / "l1.safetensors",

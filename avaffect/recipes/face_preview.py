@@ -22,9 +22,10 @@ from avaffect.signal.features import unit_scale
 from avaffect.training.device import to_device
 
 CLIPS = 4
-# Pictures decoded at a time, and how much larger they are shown.
+# Pictures decoded at a time.
 BLOCK = 64
-SCALE = 2
+# Pixels of a film, from top to bottom: small pictures are drawn larger.
+FILM_HEIGHT = 256
 
 
 def check_folder(folder: Path) -> None:
@@ -75,7 +76,8 @@ def _write(path: Path, pictures: Tensor, batch: Batch) -> None:
     """pictures (T, C, H, W) of -1 to 1, with the sound of a batch of one clip"""
     shown = ((pictures + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
     shown = shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-    large = shown.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2).cpu().numpy()
+    scale = max(1, FILM_HEIGHT // shown.shape[1])
+    large = shown.repeat_interleave(scale, 1).repeat_interleave(scale, 2).cpu().numpy()
     samples = int(batch.lengths["waveform"][0])
     sound = unit_scale(batch.streams["waveform"][0, :samples]).cpu().numpy()
     rate = Fraction(batch.rates["face"]).limit_denominator(1001)
