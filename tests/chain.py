@@ -13,7 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from avaffect.cli.main import run
+from avaffect.core.batch import Batch
+from avaffect.data.batches import Bucketed
 
 ROOT = Path(__file__).resolve().parent.parent
 VOICES = ("--modality", "audio", "--speakers", 6, "--shortest", 0.5, "--longest", 0.8, "-j", 1)
@@ -108,3 +113,21 @@ def litter(folder: Path) -> list[str]:
         for path in folder.rglob("*")
         if path.name.endswith((".partial", ".state"))
     )
+
+
+def invoke_stopped(
+    cwd: Path, *arguments: object, stops: int, monkeypatch: pytest.MonkeyPatch
+) -> Result:
+    """`invoke` a training command that is told to stop at each of its first steps, and again until
+    it comes to its end."""
+    served = Bucketed.batch
+
+    def stop(self: Bucketed, indices: np.ndarray, epoch: int) -> Batch:
+        signal.raise_signal(signal.SIGTERM)
+        return served(self, indices, epoch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucketed, "batch", stop)
+        for _ in range(stops):
+            invoke(cwd, *arguments, status=75)
+    return invoke(cwd, *arguments)

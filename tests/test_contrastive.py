@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections import Counter
 from dataclasses import asdict
 
@@ -11,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from chain import invoke
+from chain import invoke, invoke_stopped
 from stores import write_store
 from torch import nn
 from waves import generator, noise_batch, one
 
 from avaffect.core.errors import UsageError
-from avaffect.data.batches import Bucketed
 from avaffect.data.store import Store
 from avaffect.models import registry
 from avaffect.models.contrastive import (
@@ -328,18 +326,8 @@ def test_stopped_and_resumed(folder, tmp_path, monkeypatch):
     """A run stopped at each step in turn ends with the weights of one that was not."""
     whole = tmp_path / "whole.safetensors"
     invoke(folder, *RUN, "-o", whole)
-    served = Bucketed.batch
-
-    def stop(self, indices, epoch):
-        signal.raise_signal(signal.SIGTERM)
-        return served(self, indices, epoch)
-
     parts = tmp_path / "parts.safetensors"
-    monkeypatch.setattr(Bucketed, "batch", stop)
-    for _ in range(4):
-        invoke(folder, *RUN, "-o", parts, status=75)
-    monkeypatch.setattr(Bucketed, "batch", served)
-    invoke(folder, *RUN, "-o", parts)
+    invoke_stopped(folder, *RUN, "-o", parts, stops=4, monkeypatch=monkeypatch)
     expected, found = (checkpoint.load(path)[1] for path in (whole, parts))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import signal
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from chain import invoke
+from chain import invoke, invoke_stopped
 from stores import write_store
 from torch import nn
 from waves import TINY_PASE, generator, noise_batch
 
-from avaffect.data.batches import Bucketed
 from avaffect.data.store import Store
 from avaffect.models import registry
 from avaffect.models.encoder import Frames
@@ -247,18 +245,8 @@ def test_stopped_and_resumed(folder, tmp_path, monkeypatch):
     """Stopped at each step in turn, the weights and all statistics are those of one go."""
     whole = tmp_path / "whole.safetensors"
     invoke(folder, *RUN, "-o", whole)
-    served = Bucketed.batch
-
-    def stop(self, indices, epoch):
-        signal.raise_signal(signal.SIGTERM)
-        return served(self, indices, epoch)
-
     parts = tmp_path / "parts.safetensors"
-    monkeypatch.setattr(Bucketed, "batch", stop)
-    for _ in range(3):
-        invoke(folder, *RUN, "-o", parts, status=75)
-    monkeypatch.setattr(Bucketed, "batch", served)
-    invoke(folder, *RUN, "-o", parts)
+    invoke_stopped(folder, *RUN, "-o", parts, stops=3, monkeypatch=monkeypatch)
     expected, found = (checkpoint.load(path)[1] for path in (whole, parts))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 

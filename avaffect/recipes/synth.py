@@ -76,16 +76,11 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
         progress.advance()
     progress.finish()
     label = "hidden_emotion" if is_pool else "emotion"
-    labels: dict[str, dict] = {label: {"kind": "class", "classes": list(emotions)}}
-    if not is_pool:
-        trace = {"kind": "trace", "rate_hz": settings.trace_rate}
-        labels |= {name: trace for name in DIMENSIONS}
-        labels |= {f"{name}_mean": {"kind": "scalar"} for name in DIMENSIONS}
     header = manifest.new_header(
         "corpus",
         base=manifest.base_for(settings.output, settings.folder),
         corpus=f"synth{settings.domain}",
-        labels=labels,
+        labels={label: {"kind": "class", "classes": list(emotions)}, **_dimensions(settings)},
         provenance=made,
     )
     manifest.write(settings.output, header, [_item(settings, u, label) for u in planned])
@@ -138,6 +133,15 @@ def _has_traces(settings: SynthSettings) -> bool:
 
 def _traces(settings: SynthSettings, utterance: Utterance) -> Path | None:
     return corpus.traces_path(utterance) if _has_traces(settings) else None
+
+
+def _dimensions(settings: SynthSettings) -> dict[str, dict[str, Any]]:
+    """How the manifest describes arousal and valence, over time and their means."""
+    if not _has_traces(settings):
+        return {}
+    trace = {"kind": "trace", "rate_hz": settings.trace_rate}
+    means = {f"{name}_mean": {"kind": "scalar"} for name in DIMENSIONS}
+    return {**dict.fromkeys(DIMENSIONS, trace), **means}
 
 
 def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
