@@ -138,34 +138,40 @@ def test_sound_at_the_rate_of_pictures():
 
 
 def test_its_loss_by_hand(encoder, face):
-    objective = FaceReconstruction(encoder, face, pictures=3).eval()
+    objective = FaceReconstruction(encoder, face).eval()
     batch = clips()
-    step = objective(batch, Context(generator=generator(5)))
-    # 16000 samples give 98 frames of sound, 24 of pictures; 12000 give 73, 18.
-    lengths = torch.tensor([24, 18])
-    times = objective.draw(lengths, generator(5))
-    assert times.shape == (2, 3)
+    # Two pictures of the second clip, one of them its first, have no face.
+    batch.streams["face"][1, [0, 7]] = 0
+    step = objective(batch, Context(generator=generator()))
+    # 16000 samples give 98 frames of sound, 24 of pictures; 12000 give 73, 18. In evaluation the
+    # pictures are spread over 23 and 15 that are not the first with a face.
+    firsts = [0, 1]
+    times = [[2, 5, 8, 11, 13, 16, 19, 22], [2, 4, 6, 9, 11, 13, 15, 17]]
     total, still = 0.0, 0.0
     speech = at_rate(encoder(batch), 100.0, 25.0).values
     with torch.no_grad():
         for row in range(2):
             pictures = objective.prepare(batch.face[row])
-            for time in times[row].tolist():
-                made = face(pictures[:1], speech[row : row + 1], torch.tensor([[time]]),
+            shown = pictures[firsts[row]]
+            for time in times[row]:
+                made = face(shown[None], speech[row : row + 1], torch.tensor([[time]]),
                             generator())[0, 0]  # fmt: skip
                 total += float((made - pictures[time]).abs().mean())
-                still += float((pictures[0] - pictures[time]).abs().mean())
+                still += float((shown - pictures[time]).abs().mean())
     value, count = step.losses["video"]
-    assert (float(value.detach()), count) == (pytest.approx(total, rel=1e-5), 6)
+    assert (float(value.detach()), count) == (pytest.approx(total, rel=1e-5), 16)
     assert float(step.metrics["still"][0]) == pytest.approx(still, rel=1e-5)
+    assert objective.counts(batch, Context()) == {"video": 16.0}
+    objective.train().pictures = 3
     assert objective.counts(batch, Context()) == {"video": 6.0}
 
 
-def test_the_first_picture_is_never_asked_for_and_all_others_are(encoder, face):
+def test_the_first_face_is_never_asked_for_and_all_others_are(encoder, face):
     objective = FaceReconstruction(encoder, face, pictures=400)
-    times = objective.draw(torch.tensor([2, 6]), generator())
-    assert set(times[0].tolist()) == {1}
-    assert set(times[1].tolist()) == {1, 2, 3, 4, 5}
+    seen = torch.tensor([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 1]]).bool()
+    first, times = objective.draw(seen, generator())
+    assert first.tolist() == [0, 0, 1]
+    assert [set(row.tolist()) for row in times] == [{1}, {1, 2, 3, 4, 5}, {2, 5}]
 
 
 def test_pictures_lie_between_minus_one_and_one(encoder, face):
@@ -244,7 +250,7 @@ def test_it_learns(folder, tmp_path):
 
 def test_clips_without_faces_are_said(folder, tmp_path):
     sound = [np.ones(16000, np.int16)] * 2
-    blank = [np.zeros((0, 64, 64, 1), np.uint8), np.zeros((25, 64, 64, 1), np.uint8)]
+    blank = [np.zeros((0, 64, 64, 1), np.uint8), np.ones((25, 64, 64, 1), np.uint8)]
     write_store(tmp_path / "m.h5", {"waveform": (16000.0, sound), "face": (25.0, blank)})
     line = ("pretrain-l1", "--preset", "nano", "--steps", 1, "-o", "l1.safetensors")
     words = invoke(tmp_path, *line, "m.h5").stderr

@@ -14,11 +14,16 @@ from avaffect.signal.images import resize, to_channels
 
 FEWEST_PICTURES = 2
 """The still, and one to reconstruct."""
+SCORED_PICTURES = 8
+"""Of each clip in evaluation, evenly spread."""
 
 
 class FaceReconstruction(Objective):
-    """Mean absolute error of `pictures` random frames of each clip, drawn from its first frame and
+    """Mean absolute error of `pictures` random frames of each clip, made from its first frame and
     its sound; loss "video".
+
+    Frames without a face, which are black, are neither shown nor asked for. In evaluation frames
+    are not random but SCORED_PICTURES of each clip.
 
     With `odd`, a task on sound for the same encoder, the same clips go through it as well and the
     total is equation 1, alpha L_video + (1 - alpha) L_audio, as weights of "video" and "odd".
@@ -50,14 +55,14 @@ class FaceReconstruction(Objective):
 
     def _video(self, batch: Batch, context: Context) -> Step:
         speech = self.speech(batch)
-        lengths = self._lengths(speech.lengths, batch)
-        rows = torch.nonzero(lengths >= FEWEST_PICTURES).flatten()
+        faces = batch.streams["face"]
+        seen = self._seen(speech.lengths, batch)
+        rows = torch.nonzero(seen.sum(dim=1) >= FEWEST_PICTURES).flatten()
         if len(rows) == 0:
             nothing = speech.values.sum() * 0.0
             return Step({"video": (nothing, 0.0)}, {"still": (0.0, 0.0)})
-        times = self.draw(lengths[rows], context.generator)
-        faces = batch.streams["face"]
-        stills = self.prepare(faces[rows, 0])
+        first, times = self.draw(seen[rows], context.generator)
+        stills = self.prepare(faces[rows, first])
         real = self.prepare(faces[rows[:, None], times])
         made = self.face(stills, speech.values[rows], times, context.generator)
         error = (made.float() - real).abs().mean(dim=(2, 3, 4))
@@ -65,10 +70,18 @@ class FaceReconstruction(Objective):
         count = times.numel()
         return Step({"video": (error.sum(), count)}, {"still": (repeated.sum(), count)})
 
-    def draw(self, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        """lengths (N,) pictures, at least two -> (N, pictures) int64 places, never the first."""
-        uniform = torch.rand(len(lengths), self.pictures, generator=generator).to(lengths.device)
-        return 1 + torch.minimum((uniform * (lengths[:, None] - 1)).long(), lengths[:, None] - 2)
+    def draw(self, seen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """seen (N, T) bool, two or more of each row -> (N,) place of the first of them, and
+        (N, K) places among the others."""
+        first = seen.int().argmax(dim=1)
+        order = seen.int().cumsum(dim=1)
+        others = order[:, -1:] - 1
+        if self.training:
+            share = torch.rand(len(seen), self.pictures, generator=generator).to(seen.device)
+        else:
+            share = (torch.arange(SCORED_PICTURES, device=seen.device) + 0.5) / SCORED_PICTURES
+        chosen = torch.minimum((share * others).long(), others - 1)
+        return first, torch.searchsorted(order, chosen.to(order.dtype) + 2)
 
     def prepare(self, faces: Tensor) -> Tensor:
         """(..., H, W, C) of 0 to 255 -> (..., C', height, height / 2) of -1 to 1."""
@@ -81,13 +94,18 @@ class FaceReconstruction(Objective):
         return at_rate(self.encoder(batch), self.encoder.rate_hz, batch.rates["face"])
 
     @staticmethod
-    def _lengths(speech: Tensor, batch: Batch) -> Tensor:
-        """(B,) pictures of each clip that have both sound and a face"""
-        return torch.minimum(speech, batch.lengths["face"])
+    def _seen(speech: Tensor, batch: Batch) -> Tensor:
+        """speech (B,) pictures' worth of sound -> (B, T) bool: pictures that have both sound and a
+        face."""
+        faces = batch.streams["face"]
+        lengths = torch.minimum(speech, batch.lengths["face"])
+        places = torch.arange(faces.shape[1], device=faces.device)
+        return faces.flatten(2).any(dim=2) & (places < lengths[:, None])
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)
         speech = count_at_rate(frames, self.encoder.rate_hz, batch.rates["face"])
-        usable = (self._lengths(speech, batch) >= FEWEST_PICTURES).sum()
-        found = {"video": float(usable) * self.pictures}
+        usable = self._seen(speech, batch).sum(dim=1) >= FEWEST_PICTURES
+        pictures = self.pictures if self.training else SCORED_PICTURES
+        found = {"video": float(usable.sum()) * pictures}
         return found if self.odd is None else {**found, **self.odd.counts(batch, context)}

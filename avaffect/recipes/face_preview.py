@@ -41,23 +41,28 @@ def check_folder(folder: Path) -> None:
 def write_preview(
     folder: Path, trained: FaceReconstruction, dataset: Dataset, progress: Progress
 ) -> None:
-    """Into `folder`: ID.mp4, the real face beside the one made of its first frame and its sound;
+    """Into `folder`: ID.mp4, the real face beside the one made of its first frame (with a face) and its sound;
     still-ID.mp4, the first clip's still, and beside it the same driven by the sound of clip ID (the
     paper's figure 3)."""
     folder.mkdir(parents=True, exist_ok=True)
     device = next(trained.parameters()).device
     rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))
     batches = [to_device(dataset.batch(rows[n : n + 1]), device) for n in range(len(rows))]
-    one_still = trained.prepare(batches[0].streams["face"][:, 0])
-    for batch in batches:
+    stills = [trained.prepare(_first_seen(batch.streams["face"])) for batch in batches]
+    for batch, still in zip(batches, stills):
         real = trained.prepare(batch.streams["face"][0])
-        own = _drive(trained, batch, real[:1])
+        own = _drive(trained, batch, still)
         name = batch.ids[0].replace("/", "_")
-        driven = _drive(trained, batch, one_still)
+        driven = _drive(trained, batch, stills[0])
         _write(folder / f"{name}.mp4", torch.cat([real[: len(own)], own], dim=3), batch)
-        beside = torch.cat([one_still.expand_as(driven), driven], dim=3)
+        beside = torch.cat([stills[0].expand_as(driven), driven], dim=3)
         _write(folder / f"still-{name}.mp4", beside, batch)
     progress.say(f"{folder}: {2 * len(batches)} films")
+
+
+def _first_seen(faces: Tensor) -> Tensor:
+    """(1, T, H, W, C) -> (1, H, W, C): pictures without a face are black"""
+    return faces[:, int(faces.flatten(2).any(dim=2)[0].int().argmax())]
 
 
 def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:
