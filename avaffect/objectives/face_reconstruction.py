@@ -100,7 +100,7 @@ class FaceReconstruction(Objective):
         faces = batch.streams["face"]
         lengths = torch.minimum(speech, batch.lengths["face"])
         places = torch.arange(faces.shape[1], device=faces.device)
-        return faces.flatten(2).any(dim=2) & (places < lengths[:, None])
+        return faces.flatten(2).any(dim=2).bool() & (places < lengths[:, None])
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)

@@ -20,10 +20,10 @@ from avaffect.settings.pretrain_l1 import PretrainL1Settings
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
 # The published generator, and one for demos and tests, as wide for what it has to draw: its first
-# skip connection holds 48 numbers for each block of 16 pixels, the published one 128 for 48.
+# skip connection holds 96 numbers for each block of 16 pixels, the published one 128 for 48.
 FACES = {
     "base": TalkingFaceConfiguration(),
-    "nano": TalkingFaceConfiguration(height=32, channels=1, width=24),
+    "nano": TalkingFaceConfiguration(height=32, channels=1, width=48),
 }
 
 
