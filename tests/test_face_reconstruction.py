@@ -183,6 +183,27 @@ def test_pictures_lie_between_minus_one_and_one(encoder, face):
     assert prepared.flatten(1).unique(dim=1).flatten().tolist() == [-1.0, 1.0]
 
 
+@torch.no_grad()
+def test_what_is_gained_by_hearing(encoder, face):
+    """With the sound of others the loss is another; a face that does not hear has the same."""
+    objective = FaceReconstruction(encoder, face).eval()
+    step = objective(clips(), Context(generator=generator()))
+    (loss, count), (other, others) = step.losses["video"], step.metrics["swapped"]
+    assert count == others == 16
+    assert abs(float(other) - float(loss)) > 1e-5
+    found = {"development_video": 0.05, "development_swapped": 0.0501}
+    assert "0.0500 is that with the sound of other clips" in objective.collapse(found)
+    assert objective.collapse({**found, "development_swapped": 0.06}) is None
+    assert objective.collapse({"video": 0.05}) is None
+    face.decoder.start[0].weight[:10] = 0
+    step = objective(clips(), Context(generator=generator()))
+    assert float(step.metrics["swapped"][0]) == pytest.approx(
+        float(step.losses["video"][0]), rel=1e-7
+    )
+    alone = objective(clips((16000,), (25,)), Context(generator=generator()))
+    assert alone.metrics["swapped"] == (0.0, 0)
+
+
 def test_both_tasks_are_weighed_as_in_equation_1(encoder, face):
     odd = OddOneOut(encoder, Head(HeadConfiguration(10, 2)))
     objective = FaceReconstruction(encoder, face, odd, alpha=0.67)

@@ -189,7 +189,7 @@ def test_what_an_utterance_needs_is_what_is_said(tmp_path, command, options, sam
 
     def of_length(count: int) -> None:
         sounds = np.random.default_rng(0).integers(-9000, 9000, (4, count)).astype(np.int16)
-        faces = np.zeros((4, 3, 16, 16, 1), np.uint8)
+        faces = np.ones((4, 3, 16, 16, 1), np.uint8)
         streams = {"waveform": (16000.0, list(sounds))}
         if command == "pretrain-l1":
             streams["face"] = (25.0, list(faces))

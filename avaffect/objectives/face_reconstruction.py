@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -16,6 +19,8 @@ FEWEST_PICTURES = 2
 """The still, and one to reconstruct."""
 SCORED_PICTURES = 8
 """Of each clip in evaluation, evenly spread."""
+HEARD = 0.99
+"""Share of the loss with swapped sounds above which nothing was learned from them."""
 
 
 class FaceReconstruction(Objective):
@@ -28,7 +33,8 @@ class FaceReconstruction(Objective):
     With `odd`, a task on sound for the same encoder, the same clips go through it as well and the
     total is equation 1, alpha L_video + (1 - alpha) L_audio, as weights of "video" and "odd".
     Clips without sound, or with fewer than two pictures, take no part in "video". The metric
-    "still" is the loss of a face that does not move.
+    "still" is the loss of a face that does not move, "swapped" (in evaluation) that of each clip
+    with the sound of the one before it in the batch: what is gained by hearing.
     """
 
     def __init__(
@@ -65,10 +71,31 @@ class FaceReconstruction(Objective):
         stills = self.prepare(faces[rows, first])
         real = self.prepare(faces[rows[:, None], times])
         made = self.face(stills, speech.values[rows], times, context.generator)
-        error = (made.float() - real).abs().mean(dim=(2, 3, 4))
-        repeated = (stills[:, None] - real).abs().mean(dim=(2, 3, 4))
         count = times.numel()
-        return Step({"video": (error.sum(), count)}, {"still": (repeated.sum(), count)})
+        metrics = {"still": (_errors(stills[:, None], real).sum(), count)}
+        if not self.training:
+            metrics["swapped"] = self._swapped(stills, speech, rows, times, real)
+        return Step({"video": (_errors(made, real).sum(), count)}, metrics)
+
+    def _swapped(
+        self, stills: Tensor, speech: Frames, rows: Tensor, times: Tensor, real: Tensor
+    ) -> tuple[Tensor, float]:
+        """Sum and count of the errors with the sound of others, its last frame where it ends."""
+        others = rows.roll(1)
+        times = torch.minimum(times, speech.lengths[others, None] - 1)
+        made = self.face(stills, speech.values[others], times, torch.Generator())
+        return _errors(made, real).sum() * (len(rows) > 1), times.numel() * (len(rows) > 1)
+
+    def collapse(self, metrics: Mapping[str, float]) -> str | None:
+        """What is wrong where these are the metrics of a face that does not hear."""
+        loss = metrics.get("development_video", 0.0)
+        other = metrics.get("development_swapped", math.inf)
+        if loss < HEARD * other:
+            return None
+        return (
+            f"on development the loss {loss:.4f} is that with the sound of other clips "
+            f"({other:.4f}): faces are drawn, but how sound moves them was not learned yet"
+        )
 
     def draw(self, seen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """seen (N, T) bool, two or more of each row -> (N,) place of the first of them, and
@@ -109,3 +136,8 @@ class FaceReconstruction(Objective):
         pictures = self.pictures if self.training else SCORED_PICTURES
         found = {"video": float(usable.sum()) * pictures}
         return found if self.odd is None else {**found, **self.odd.counts(batch, context)}
+
+
+def _errors(made: Tensor, real: Tensor) -> Tensor:
+    """(N, K, C, H, W) twice -> (N, K)"""
+    return (made.float() - real).abs().mean(dim=(2, 3, 4))

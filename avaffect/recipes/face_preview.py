@@ -41,9 +41,9 @@ def check_folder(folder: Path) -> None:
 def write_preview(
     folder: Path, trained: FaceReconstruction, dataset: Dataset, progress: Progress
 ) -> None:
-    """Into `folder`: ID.mp4, the real face beside the one made of its first frame (with a face) and its sound;
-    still-ID.mp4, the first clip's still, and beside it the same driven by the sound of clip ID (the
-    paper's figure 3)."""
+    """Into `folder`: ID.mp4, the real face beside the one made of its first frame with a face and
+    its sound; still-ID.mp4, the first clip's still, and beside it the same driven by the sound of
+    clip ID (the paper's figure 3)."""
     folder.mkdir(parents=True, exist_ok=True)
     device = next(trained.parameters()).device
     rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))

@@ -65,6 +65,7 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
         },
         fewest_together=FEWEST_CLIPS if alpha < 1 else 1,
         beside={"face": FEWEST_PICTURES},
+        watch=FaceReconstruction.collapse,
         finish=None if settings.preview is None else preview,
     )  # fmt: skip
     pretrain(settings, method, progress)

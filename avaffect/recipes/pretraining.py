@@ -36,7 +36,7 @@ from avaffect.settings.training import TrainingSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
-from avaffect.training.loop import Outcome, train
+from avaffect.training.loop import Outcome, check_coupled, train
 from avaffect.training.meter import Metrics
 from avaffect.training.state import metrics_path
 
@@ -66,7 +66,8 @@ class Method:
                    each that an utterance needs
     finish         called with the trained objective and the data, unseen where there is such; also
                    where the encoder was there already (a preview)
-    watch          what is wrong with the objective, by its last metrics: said as a warning
+    watch          what is wrong with the objective, by its last metrics, those of the split
+                   development among them (development_X): said as a warning
     """
 
     command: str
@@ -142,8 +143,9 @@ def _train(
     dataset = _dataset(settings, stores, ids, encoder, method, progress)
     batches = bucketed(dataset, settings, progress)
     _check_together(batches, method.fewest_together)
-    run = training.open_run(settings, made, fabric)
+    check_coupled(objective, settings, fabric)
     unseen = _development(settings, stores, encoder, method)
+    run = training.open_run(settings, made, fabric)
     if unseen is not None:
         run = replace(run, evaluate=partial(_score, unseen, settings.seed))
     outcome = train(objective, batches, settings, run, fabric, progress)
@@ -154,11 +156,14 @@ def _train(
             f"in {outcome.steps} steps; use larger batches or longer utterances"
         )
     metrics = {"first": outcome.first, "last": outcome.last}
-    wrong = method.watch(objective, outcome.last) if method.watch is not None else None
-    if wrong is not None:
-        progress.warn(wrong)
+    scored: Metrics = {}
     if unseen is not None:
         metrics["development"] = evaluate(objective, unseen, settings.seed)
+        scored = _of_development(metrics["development"])
+    if method.watch is not None:
+        wrong = method.watch(objective, {**outcome.last, **scored})
+        if wrong is not None:
+            progress.warn(wrong)
     metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
     return metrics, dataset if unseen is None else unseen.dataset
 
@@ -324,7 +329,10 @@ def _development(
 
 
 def _score(unseen: Bucketed, seed: int, objective: Objective) -> dict[str, float]:
-    found = evaluate(objective, unseen, seed)
+    return _of_development(evaluate(objective, unseen, seed))
+
+
+def _of_development(found: Metrics) -> Metrics:
     return {f"development_{name}": value for name, value in found.items()}
 
 
