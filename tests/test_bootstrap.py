@@ -187,7 +187,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, killed: int):
 
 
 def test_accumulation_is_refused():
-    with pytest.raises(UsageError, match="Bootstrap ties the utterances of a batch"):
+    with pytest.raises(UsageError, match="the task ties the utterances of a batch"):
         run(bootstrap(), FaceBatches(), epochs=1, accumulate=2)
 
 
@@ -301,6 +301,7 @@ def test_what_makes_no_sense_is_said(folder: Path, tmp_path: Path):
     refused = ("--accumulate", 2, "-o", tmp_path / "y.safetensors")
     words = "takes neither --accumulate nor several processes"
     assert words in invoke(folder, *LINE, *refused, status=2).stderr
+    assert not (tmp_path / "y.safetensors.state").exists()
     short = [np.zeros((n, 24, 24, 1), np.uint8) for n in (4, 8, 6)]
     write_store(tmp_path / "short.h5", {"face": (25.0, short)})
     line = ("--preset", "nano", "--steps", 1)

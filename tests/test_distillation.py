@@ -188,7 +188,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, killed: int):
 
 
 def test_accumulation_is_refused():
-    with pytest.raises(UsageError, match="Distillation ties the utterances of a batch"):
+    with pytest.raises(UsageError, match="the task ties the utterances of a batch"):
         run(distillation(), FaceBatches(), epochs=1, accumulate=2)
 
 

@@ -236,6 +236,8 @@ def test_mistakes_with_traces(folder: Path) -> None:
     assert "arousal never changes in what is trained on after the first 5 s (--delay)" in refused(
         *TRACES, "--delay", 5
     )
+    # What was refused for --accumulate does not stand in the way.
+    refused(*TRACES, "--epochs", 1, status=0)
 
 
 def features_with(path: Path, traces: list[np.ndarray]) -> Path:

@@ -168,6 +168,10 @@ def test_state_folders_belong_to_a_run(tmp_path: Path) -> None:
     # Killed before the folder says whose it is: nothing in it is worth keeping.
     (folder / "run.json").write_text("{")
     assert not state.open_folder(folder, "sha256:3", fresh=False)
+    # Refused before its first step: nothing was saved.
+    (folder / "run-0").mkdir()
+    assert not state.open_folder(folder, "sha256:4", fresh=False)
+    assert not (folder / "run-0").exists()
 
 
 def test_dropout_leaves_no_trace_in_what_follows(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
-from avaffect.training.loop import Batches, train
+from avaffect.training.loop import Batches, check_coupled, train
 
 DEFAULT_EPOCHS = 50
 
@@ -77,6 +77,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         weights=_weights(settings),
         learning_rates={"encoder": settings.encoder_learning_rate},
     )  # fmt: skip
+    check_coupled(objective, settings, fabric)
     run = training.open_run(settings, made, fabric)
     outcome = train(objective, batches, settings, run, fabric, progress)
     metrics = {"first": outcome.first, "last": outcome.last}

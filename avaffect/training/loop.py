@@ -85,14 +85,19 @@ def train(
     Raises Preempted when a signal asked to stop (state saved), UsageError for settings that the
     objective cannot honour, AvaffectError when a loss is no number.
     """
-    if objective.coupled and (settings.accumulate > 1 or fabric.world_size > 1):
-        raise UsageError(
-            f"{type(objective).__name__} ties the utterances of a batch together: it takes "
-            "neither --accumulate nor several processes; use a larger --batch-utterances"
-        )
+    check_coupled(objective, settings, fabric)
     with preemption_flag() as flag:
         trainer = _Trainer(objective, batches, settings, run, fabric, progress, flag)
         return trainer.run_all()
+
+
+def check_coupled(objective: Objective, settings: TrainingSettings, fabric: Fabric) -> None:
+    """Raises UsageError where batches are to be divided that the objective needs whole."""
+    if objective.coupled and (settings.accumulate > 1 or fabric.world_size > 1):
+        raise UsageError(
+            "the task ties the utterances of a batch together: it takes neither --accumulate nor "
+            "several processes; use a larger --batch-utterances"
+        )
 
 
 class _Trainer:

@@ -44,7 +44,7 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
         found = owner(folder)
         if found == identity:
             return True
-        if found is not None:
+        if found is not None and _holds_work(folder):
             raise OutputExistsError(
                 f"{folder} holds an unfinished run with other inputs or settings; --fresh discards "
                 "it, the former options resume it"
@@ -54,6 +54,11 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
     with atomic_path(folder / MARKER) as temporary:
         temporary.write_text(canonical_json({"identity": identity}), encoding="utf-8")
     return False
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether anything was saved: a run that was refused before its first step left nothing."""
+    return any(path.is_file() and path.name != MARKER for path in folder.rglob("*"))
 
 
 def owner(folder: Path) -> str | None:
