@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.data.items import LARGEST
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".arff")
 # A line with one of these is split by it: a decimal comma may stand between semicolons.
@@ -27,6 +28,8 @@ NUMBER_TYPES = ("numeric", "real", "integer")
 QUOTES = "'\""
 # How far a time may stand from an even grid, in steps: files round times.
 UNEVEN = 0.1
+# No trace is as slow as this: its times are milliseconds, or numbers of frames.
+SLOWEST_STEP_S = 10.0
 
 Rows = Iterator[tuple[int, list[str]]]
 
@@ -209,7 +212,8 @@ def _column(
     for k, (line, fields) in enumerate(rows):
         value = _number(fields[place], decimal_comma)
         if value is None:
-            raise DataError(f"{path}, line {line}: {name} is {fields[place]!r}, which is no number")
+            raise DataError(f"{path}, line {line}: {name} is {fields[place]!r}, which is no number "
+                            f"(within {LARGEST:.0e})")  # fmt: skip
         found[k] = value
     return found
 
@@ -218,6 +222,12 @@ def _check_times(path: Path, times: np.ndarray, lines: list[int]) -> None:
     # Also False where a time is NaN.
     wrong = np.flatnonzero(~(np.diff(times, prepend=-np.inf) > 0))
     if not len(wrong):
+        step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        if step_s >= SLOWEST_STEP_S:
+            raise DataError(
+                f"{path}: its times are {step_s:g} apart, as those in milliseconds or frames are; "
+                "times are in seconds: divide them"
+            )
         return
     k = wrong[0]
     if np.isnan(times[k]):
@@ -246,14 +256,14 @@ def _recording(
 
 
 def _number(text: str, decimal_comma: bool) -> float | None:
-    """NaN where it is missing, None where it is no finite number."""
+    """NaN where it is missing, None where it is no number that float32 holds."""
     if text.lower() in MISSING:
         return math.nan
     try:
         value = float(text.replace(",", ".") if decimal_comma else text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= LARGEST else None
 
 
 def _plain(name: str) -> str:

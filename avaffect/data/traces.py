@@ -70,14 +70,20 @@ def delayed(values: np.ndarray, rate_hz: float, delay_s: float) -> np.ndarray:
     return at_times(times, values, np.maximum(times - delay_s, 0.0)).astype(np.float32)
 
 
+def widest_gap(step: float, new_step: float) -> float:
+    """Neighbours further apart than this, two steps of the coarser side, tell nothing between."""
+    return WIDEST_GAP * max(step, new_step) * (1 + SAME_TIME)
+
+
 def at_times(
     times: np.ndarray, values: np.ndarray, new_times: np.ndarray, step_s: float | None = None
 ) -> np.ndarray:
     """values (T, ...) known at times (T,) seconds -> (N, ...) float64 at new_times (N,).
 
     times rise, T is 1 or more. Linear between neighbours; NaN where a neighbour with any weight is
-    NaN. The first and the last value hold for less than a step, where NaN begins. step_s: how long
-    a step is, by default the median of those in `times`.
+    NaN, and between times that lie more than two steps of the coarser side apart. The first and the
+    last value hold for less than a step, where NaN begins. step_s: how long a step is, by default
+    the median of those in `times`.
     """
     known = np.asarray(values, dtype=np.float64)
     if step_s is None:
@@ -92,6 +98,9 @@ def at_times(
     found = known[low] + (known[high] - known[low]) * weight
     found = np.where(weight < SAME_TIME, known[low], found)
     found = np.where(weight > 1 - SAME_TIME, known[high], found)
+    new_step_s = float(np.median(np.diff(new_times))) if len(new_times) > 1 else 0.0
+    between = (weight >= SAME_TIME) & (weight <= 1 - SAME_TIME)
+    found[between.ravel() & (gap > widest_gap(step_s, new_step_s))] = np.nan
     grace = step_s * (1 - SAME_TIME)
     found[(new_times < times[0] - grace) | (new_times > times[-1] + grace)] = np.nan
     return found
@@ -113,7 +122,7 @@ def on_grid(times: np.ndarray, values: np.ndarray, rate_hz: float) -> np.ndarray
         places = nearest
     count = int(np.floor(places[-1] + NEAR)) + 1
     steps = np.diff(places)
-    widest = WIDEST_GAP * max(1.0, float(np.median(steps)) if len(steps) else 1.0)
+    widest = widest_gap(float(np.median(steps)) if len(steps) else 1.0, 1.0)
     grid = np.arange(count, dtype=np.float64)
     high = np.searchsorted(places, grid - 1e-6).clip(max=len(places) - 1)
     low = np.maximum(high - (places[high] > grid + 1e-6), 0)

@@ -98,6 +98,7 @@ def _score(
             "predictions": recordings.without_prediction, "gold": recordings.without_gold,
         },
         "truncated": overhangs.described(),
+        "unpredicted": {label: of.unpredicted for label, of in found.items()},
         "constant": {label: of.constant for label, of in found.items()},
         "runs": _runs(scores),
     }  # fmt: skip
@@ -116,6 +117,7 @@ def _moments(
     if not there:
         raise DataError(f"{name}: no recording has it on both sides; choose others with --label")
     rows: list[list[np.ndarray]] = []
+    unpredicted = 0
     for identifier in there:
         given, true = predicted[identifier], gold[identifier]
         pair = aligned(given, true, settings.delay, settings.rate)
@@ -126,6 +128,7 @@ def _moments(
                 f"{true.times[-1]:g} s: they have no time in common; times are in seconds"
             )
         overhangs.add(identifier, pair)
+        unpredicted += pair.unpredicted
         try:
             rows.append([concordance.moments(run, pair.true) for run in pair.predicted.T])
         except ValueError as error:
@@ -134,7 +137,7 @@ def _moments(
             raise DataError(
                 f"{name}: {len(rows[0])} runs predict {there[0]}, but {len(rows[-1])} {identifier}"
             )
-    return LabelMoments(there, np.swapaxes(np.array(rows), 0, 1))
+    return LabelMoments(there, np.swapaxes(np.array(rows), 0, 1), unpredicted)
 
 
 def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None:
@@ -150,6 +153,11 @@ def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None
             progress.warn(
                 f"{name}: {label} is unknown on one side at all times of {len(of.empty)} "
                 f"recordings, which are left out: {common.some_of(of.empty)}"
+            )
+        if of.unpredicted:
+            progress.warn(
+                f"{name}: {of.unpredicted} values of {label} in the gold are left out, for the "
+                "prediction there is unknown, or its times lie more than two steps apart"
             )
         if of.runs_differ:
             progress.warn(f"{name}: its runs do not predict {label} of the same recordings")

@@ -28,6 +28,13 @@ class Aligned:
     longer_s: float
     shorter_s: float
 
+    @property
+    def unpredicted(self) -> int:
+        """Known true values for which a run that predicts the recording knows none."""
+        missing = np.isnan(self.predicted)
+        partly = ~missing.all(axis=0)
+        return int((missing[:, partly].any(axis=1) & ~np.isnan(self.true)).sum())
+
 
 def aligned(
     predicted: Trace, true: Trace, delay_s: float = 0.0, rate_hz: float | None = None

@@ -23,10 +23,12 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class LabelMoments:
-    """ids: of K recordings; moments: (runs, K, 8), see evaluation.concordance."""
+    """ids: of K recordings; moments: (runs, K, 8), see evaluation.concordance; unpredicted: known
+    values of the gold at whose time a prediction of the recording is unknown."""
 
     ids: list[str]
     moments: np.ndarray
+    unpredicted: int = 0
 
     @property
     def counts(self) -> np.ndarray:
