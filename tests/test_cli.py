@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from chain import invoke
 
 from avaffect.cli.main import COMMANDS
 
@@ -144,6 +145,25 @@ def test_nonsense_is_refused_before_anything_is_begun(
     output = tmp_path / "x.safetensors"
     found = avaffect("pretrain-hubert", "a.h5", "--units", "u.h5", *option, "-o", output, status=2)
     assert option[0] in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "a.h5", "--model", "m", "--batch-seconds", 0),
+        ("predict", "a.h5", "--model", "m", "--batch-seconds", "nan"),
+        ("cluster", "a.h5", "--batch-seconds", -1),
+        ("extract", "a.h5", "--model", "mfcc", "-o", "q.h5", "--batch-seconds", 0),
+        ("extract", "a.h5", "--model", "mfcc", "-o", "q.h5", "--batch-utterances", 0),
+        ("adapt", "a.jsonl", "--batch-seconds", 0),
+        ("train-projector", "a.h5", "--encoder", "x", "--batch-seconds", 0),
+        ("finetune", "a.h5", "--batch-seconds", 0),
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)),
+)
+def test_batches_without_length_are_refused(arguments: tuple, tmp_path: Path) -> None:
+    assert f"{arguments[-2]} " in invoke(tmp_path, *arguments, status=2).stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,8 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.errors import UsageError
+
 
 def argument(help: str, *, default: Any = MISSING, metavar: str | None = None) -> Any:
     """A positional input path. With a default it may be left out; a tuple takes several."""
@@ -87,6 +89,24 @@ class Computing(Seeded):
     device: str = option(
         "auto", "auto, cpu, cuda or cuda:N.", "--device", role="runtime", metavar="DEVICE"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batched(Computing):
+    """Commands that apply a model to batches. Raises UsageError for batches of no length."""
+
+    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
+
+    def __post_init__(self) -> None:
+        check_above_zero(self, "batch_seconds")
+
+
+def check_above_zero(settings: Any, *names: str) -> None:
+    """Raises UsageError naming the first of these options that is not above 0."""
+    for name in names:
+        if not getattr(settings, name) > 0:
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} {getattr(settings, name)}: it is above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

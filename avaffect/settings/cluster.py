@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Computing, argument, option
+from avaffect.settings.base import Batched, argument, option
 
 FRONT_ENDS = ("mfcc", "logmel")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterSettings(Computing):
+class ClusterSettings(Batched):
     """Mini-batch k-means of frames. HuBERT's first iteration clusters MFCC; later ones cluster a
     layer of the model before. `extract` with the checkpoint then gives units.
 
@@ -38,4 +38,3 @@ class ClusterSettings(Computing):
     split: str = option(
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
-    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")

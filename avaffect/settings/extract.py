@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Computing, Modal, argument, option
+from avaffect.settings.base import Batched, Modal, argument, check_above_zero, option
 from avaffect.settings.training import PRECISIONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings(Modal, Computing):
+class ExtractSettings(Modal, Batched):
     """An encoder gives features and their mean over time, a quantiser units, a projector
     embeddings, a named front-end its descriptors: mfcc, logmel; and of openSMILE, an optional
     extra, compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (a vector).
@@ -28,7 +28,6 @@ class ExtractSettings(Modal, Computing):
     pooled_only: bool = option(
         False, "Of an encoder or front-end, keep the mean over time alone.", "--pooled-only"
     )
-    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
     batch_utterances: int = option(64, "Most utterances per batch.", "--batch-utterances")
     precision: str = option(
         "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
@@ -37,3 +36,7 @@ class ExtractSettings(Modal, Computing):
         None, "Only the I-th of N parts, from 0; slurm: this array task's.", "--shard",
         metavar="I/N",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_above_zero(self, "batch_utterances")

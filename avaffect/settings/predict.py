@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Computing, argument, option
+from avaffect.settings.base import Batched, argument, option
 from avaffect.settings.windows import check_windows
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings(Computing):
+class PredictSettings(Batched):
     """Applies a classifier of `finetune` to a store. A classifier of several runs gives one item
     per run and utterance; one of folds predicts each fold by the run that did not see it."""
 
@@ -34,7 +34,7 @@ class PredictSettings(Computing):
     mask_absent: bool = option(
         False, "Traces are NaN where there was no face to see.", "--mask-absent"
     )
-    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_windows(self.window, self.step)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Computing, option
+from avaffect.settings.base import Computing, check_above_zero, option
 
 SCHEDULES = ("linear", "cosine", "constant")
 PRECISIONS = ("32", "bf16", "16")
@@ -67,10 +67,7 @@ class TrainingSettings(Computing):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
-        for name in ("learning_rate", "batch_seconds"):
-            if not getattr(self, name) > 0:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} {getattr(self, name)}: it is above 0")
+        check_above_zero(self, "learning_rate", "batch_seconds")
         if not 0 < self.decay <= 1:
             raise UsageError(f"--decay {self.decay:g}: a factor above 0, 1 at most")
         if self.warmup > 1:
