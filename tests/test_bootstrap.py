@@ -27,7 +27,7 @@ from avaffect.objectives.teacher import (
     momentum_at,
     teacher_of,
 )
-from avaffect.recipes import encoders
+from avaffect.recipes import encoders, pretraining
 from avaffect.training import checkpoint
 
 
@@ -279,6 +279,19 @@ def test_a_collapse_is_a_warning(folder: Path, tmp_path: Path, monkeypatch):
     assert "warning: the embeddings of different clips are the same" in (
         invoke(folder, *LINE, *line).stderr
     )
+
+
+def test_features_of_one_direction_are_a_warning(folder: Path, tmp_path: Path, monkeypatch):
+    words = "(effective rank"
+    line = (*LINE, "--steps", 1, "-o", tmp_path / "byol.safetensors")
+    assert words not in invoke(folder, *line).stderr
+    monkeypatch.setattr(pretraining, "COLLAPSED_RANK", 64.0)
+    found = invoke(folder, *line, "-f", "--seed", 1).stderr
+    assert words in found and "of 64): the encoder has collapsed" in found
+    # Of a few utterances there are few directions.
+    write_store(tmp_path / "few.h5", {"face": (25.0, moving_faces(9))})
+    line = ("--preset", "nano", "--steps", 1, "-o", "few.safetensors")
+    assert words not in invoke(tmp_path, "pretrain-byol", "few.h5", *line).stderr
 
 
 def test_the_encoder_knows_the_pixels_of_its_corpus(folder: Path, tmp_path: Path):

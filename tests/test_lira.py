@@ -253,6 +253,14 @@ def test_what_was_not_learned_is_said():
     words = objective.collapse({"acoustic": 0.80, "swapped": 0.79})
     assert "the loss 0.800 is that with the faces of other clips (0.790)" in words
     assert objective.collapse({"acoustic": 0.7, "swapped": 0.79}) is None
+    words = objective.collapse({"acoustic": 0.857, "constant": 0.790, "swapped": 0.867})
+    assert "the loss 0.857 is no better than that of telling the mean sound" in words
+    assert "(0.790)" in words
+    learned = {"acoustic": 0.5, "constant": 0.8, "swapped": 0.9}
+    unseen = {f"development_{name}": value for name, value in learned.items()}
+    assert objective.collapse({**learned, **unseen}) is None
+    words = objective.collapse({**learned, **unseen, "development_acoustic": 0.85})
+    assert "the loss 0.850 on development is no better" in words
     # A clip by itself has no other.
     step = objective(talking((15,), (9600,)), Context(generator=generator()))
     assert step.metrics["swapped"][1] == 0.0

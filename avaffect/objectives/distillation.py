@@ -22,7 +22,7 @@ LARGE, SMALL = (0.4, 1.0), (0.05, 0.4)
 """Shares of the picture that crops cover."""
 
 FLAT = 0.99
-"""Share of ln(outputs) above which a loss is that of a model that says nothing."""
+"""Share of ln(outputs) above which an entropy is that of nothing said, a loss that of guessing."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,18 @@ class Distillation(Taught):
             self.student["head"].directions.weight.grad = None
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        limit = math.log(self.outputs)
-        if metrics.get("dino", 0.0) > FLAT * limit:
+        loss, entropy = metrics.get("dino", 0.0), metrics.get("teacher_entropy", 0.0)
+        flat = f"ln({self.outputs}) = {math.log(self.outputs):.2f}"
+        least = FLAT * math.log(self.outputs)
+        if entropy > least:
             return (
-                f"the loss is still ln({self.outputs}) = {limit:.2f}, that of a teacher which says "
-                f"nothing (teacher_entropy {metrics.get('teacher_entropy', limit):.2f}): the "
+                f"the teacher says nothing (teacher_entropy {entropy:.2f}, {flat} at most): the "
                 "encoder has collapsed, or has not begun to learn"
+            )
+        if loss > least:
+            return super().collapse(metrics) or (
+                f"the loss {loss:.2f} is not below {flat}, that of guessing: nothing was learned "
+                f"yet of what the teacher says (teacher_entropy {entropy:.2f})"
             )
         return super().collapse(metrics)
 

@@ -24,7 +24,13 @@ FEWEST_SAMPLES = WINDOW + 3 * HOP
 """Of sound: four windows, the time of one picture."""
 
 LEARNED = 0.99
-"""Share of the loss with swapped faces above which nothing was learned from them."""
+"""Share of the loss of a model that does not look above which nothing was learned from faces."""
+
+NOT_LOOKING = {
+    "constant": "is no better than that of telling the mean sound whatever the face",
+    "swapped": "is that with the faces of other clips",
+}
+"""Metrics of models that do not look, and what a loss is that is no better."""
 
 
 class AcousticPrediction(Objective):
@@ -104,14 +110,18 @@ class AcousticPrediction(Objective):
         return decayed_groups(self)
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        """What is wrong where these are the metrics of a model that does not look."""
-        loss, other = metrics.get("acoustic", 0.0), metrics.get("swapped", 0.0)
-        if "swapped" not in metrics or loss < LEARNED * other:
-            return None
-        return (
-            f"the loss {loss:.3f} is that with the faces of other clips ({other:.3f}): nothing was "
-            "learned from the pictures yet"
-        )
+        """What is wrong where these are the metrics of a model that does not look, in training or
+        on unseen faces."""
+        for prefix, where in (("", ""), ("development_", " on development")):
+            loss = metrics.get(f"{prefix}acoustic", 0.0)
+            for name, words in NOT_LOOKING.items():
+                other = metrics.get(prefix + name)
+                if other is not None and loss >= LEARNED * other:
+                    return (
+                        f"the loss {loss:.3f}{where} {words} ({other:.3f}): nothing was learned "
+                        "from the pictures yet"
+                    )
+        return None
 
 
 def swapped(told: Tensor, wanted: Tensor, valid: Tensor) -> tuple[Tensor, float]:

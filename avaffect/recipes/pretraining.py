@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 AllMetrics = dict[str, Metrics]
 DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
+# An effective rank below this is a collapse, where there could be more than so many directions.
+COLLAPSED_RANK = 2.0
+FEWEST_DIRECTIONS = 8
 # More than any utterance has, where the fewest that an encoder needs are looked for.
 LONGEST_STEPS = 2**40
 
@@ -215,7 +218,7 @@ def told(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str
     words = training.summary(output, metrics, loss)
     if loss in metrics.get("development", {}):
         words += f", {metrics['development'][loss]:.3f} on development"
-    return words + (f"; effective rank of its features {found:.1f}" if found else "")
+    return words + (f"; effective rank of its features {found:.1f}" if found is not None else "")
 
 
 def labelled_speakers(*parents: Path | None) -> list[str]:
@@ -231,7 +234,7 @@ def rank(
     encoder: Encoder, dataset: Dataset, settings: TrainingSettings, progress: Progress
 ) -> float:
     """Effective rank of the pooled features of some utterances: a collapse shows here, not in the
-    loss."""
+    loss, and is a warning."""
     some = seeds.generator(settings.seed, "rank").permutation(len(dataset))[:RANK_UTTERANCES]
     streams = tuple(name for name in dataset.columns if name in encoder.streams)
     pooled = extraction.pooled_means(
@@ -241,7 +244,14 @@ def rank(
         progress,
         settings.batch_seconds,
     )
-    return effective_rank(pooled)
+    found = effective_rank(pooled)
+    # So many directions at most: what is left of few utterances without their mean has few.
+    if found < COLLAPSED_RANK and min(pooled.shape[1], len(pooled) - 1) > FEWEST_DIRECTIONS:
+        progress.warn(
+            f"the features of different utterances differ in one direction or none (effective rank "
+            f"{found:.1f} of {pooled.shape[1]}): the encoder has collapsed"
+        )
+    return found
 
 
 def training_ids(
