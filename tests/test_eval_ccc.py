@@ -259,7 +259,16 @@ def test_what_cannot_be_compared(refused, two, tmp_path: Path) -> None:
     damaged = write_folder(tmp_path / "damaged", {"three": THREE[0]})
     (damaged / "three.csv").write_text("time;arousal\n0;0.1\n0.1;high\n")
     assert "three.csv, line 3: arousal is 'high'" in refused(damaged, two[1])
-    for options in (("--rate", 0), ("--bootstrap", -1), ("--per-recording", "--json")):
+    for options in (
+        ("--rate", 0),
+        ("--bootstrap", -1),
+        ("--bootstrap", 39),
+        ("--rate", 1e9),
+        ("--rate", "nan"),
+        ("--delay", "inf"),
+        ("--per-recording", "--json"),
+        ("--per-recording", "--bootstrap", 40),
+    ):
         refused(*two, *options, status=2)
     refused(Path("-"), Path("-"), status=2)
 
@@ -345,7 +354,7 @@ def test_intervals_are_reproducible_and_of_recordings(report, refused, tmp_path:
     (row, _) = table(invoke(tmp_path, "eval-ccc", p, "--gold", g, "--bootstrap", 400).stdout)
     assert row["ccc_low"] == f"{first['interval']['pooled']['arousal']['ccc'][0]:.6f}"
     one = write_folder(tmp_path / "one", {"r0": noisy["r0"]})
-    assert "of one alone" in refused(one, g, "--bootstrap", 10)
+    assert "of one alone" in refused(one, g, "--bootstrap", 40)
 
 
 def test_tables_and_output(two, tmp_path: Path) -> None:
@@ -371,6 +380,6 @@ def test_tables_and_output(two, tmp_path: Path) -> None:
 
 
 def test_on_a_terminal(two) -> None:
-    shown, _ = on_terminal("eval-ccc", two[0], "--gold", two[1], "--bootstrap", 20)
+    shown, _ = on_terminal("eval-ccc", two[0], "--gold", two[1], "--bootstrap", 40)
     for words in ("all values", "recordings", "Pearson", "0.733", "95 % of CCC", " to "):
         assert words in shown

@@ -88,3 +88,104 @@ def test_values_beyond_every_scale_are_refused(both, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "huge.jsonl", {"a": np.array([0.1, 1e300])})
     words = invoke(tmp_path, "eval-ccc", manifest, "--gold", both[1] / "a.csv", status=65).stderr
     assert "value 1 (from 0) of the trace arousal is 1e+300" in words
+
+
+def test_an_input_is_never_overwritten(both, tmp_path: Path) -> None:
+    predicted, gold = both
+
+    def refused(output: Path, *files: Path) -> str:
+        before = output.read_bytes() if output.is_file() else b""
+        words = invoke(
+            tmp_path, "eval-ccc", *files, "--gold", gold, "-f", "-o", output, status=2
+        ).stderr
+        assert not before or output.read_bytes() == before
+        return words
+
+    assert "one of the predictions" in refused(predicted / "a.csv", predicted)
+    assert "one of the gold" in refused(gold / "new.csv", predicted)
+    store = write_traces(tmp_path / "p.h5", {"a": {"arousal": wave(20, 10)}})
+    assert "is the predictions that is read" in refused(store, store)
+    (tmp_path / "folder").mkdir()
+    assert "is a folder" in refused(tmp_path / "folder", predicted)
+    # A report beside its predictions is none of them.
+    invoke(tmp_path, "eval-ccc", predicted, "--gold", gold, "-o", predicted / "report.json")
+    report = predicted / "report.json"
+    assert (
+        "is the report that is read"
+        in invoke(tmp_path, "compare", report, "-f", "-o", report, status=2).stderr
+    )
+
+
+def test_ids_match_without_a_corpus_prefix(both, tmp_path: Path) -> None:
+    _, gold = both
+    traces = {f"sewa_{name}": {"arousal": wave(20, 10)} for name in "ab"}
+    splits = {"sewa_a": {"split": "development"}, "sewa_b": {"split": "test"}}
+    predicted = write_traces(tmp_path / "p.h5", traces, meta=splits)
+    result = invoke(
+        tmp_path, "eval-ccc", predicted, "--gold", gold, "--split", "development", "--json"
+    )
+    found = json.loads(result.stdout)
+    assert (list(found["recordings"]), found["split"]) == (["a"], "development")
+    assert result.stderr.count("sewa_a is a") == 1
+    # The other way round: a folder's predictions, and gold that bears the prefix.
+    found = json.loads(
+        invoke(tmp_path, "eval-ccc", gold, "--gold", predicted, "--split", "all", "--json").stdout
+    )
+    assert found["pooled"]["arousal"]["count"] == 400
+    # Of two that end alike, neither is taken.
+    twice = {f"{corpus}_a": {"arousal": wave(20, 10)} for corpus in ("sewa", "recola")}
+    meta = {name: {"split": "test"} for name in twice}
+    predicted = write_traces(tmp_path / "twice.h5", twice, meta=meta)
+    words = invoke(
+        tmp_path, "eval-ccc", predicted, "--gold", gold, "--split", "test", status=65
+    ).stderr
+    assert "predictions are of sewa_a, recola_a, gold is of a, b" in words
+
+
+def test_ewe_beyond_the_scale_is_no_marked_value(tmp_path: Path) -> None:
+    """Weights 1, 1 and -1 of raters within the scale."""
+    rising = np.linspace(-1, 1, 20)
+    raters = np.stack([rising, rising, -0.9 * rising], axis=1)
+    gold = write_traces(tmp_path / "g.h5", {"a": {"arousal": raters}}, raters=3)
+    predicted = write_table(tmp_path / "p.csv", {"arousal": rising})
+    command = ("eval-ccc", predicted, "--gold", gold, "--raters")
+    words = invoke(tmp_path, *command, "ewe").stderr
+    assert "beyond -1..1, which no rater does" in words and "marks what is unknown" not in words
+    assert "beyond -1" not in invoke(tmp_path, *command, "ewe-loo").stderr
+
+
+def test_tables_without_names_are_told_so(both, tmp_path: Path) -> None:
+    bare = tmp_path / "Train_02.csv"
+    bare.write_text("'Train_02';0.000000;0.1;0.000000\n'Train_02';0.100000;0.2;0.000000\n")
+    words = invoke(tmp_path, "eval-ccc", bare, "--gold", both[1] / "a.csv", status=65).stderr
+    assert "Train_02.csv: its first line holds numbers; it must name the columns" in words
+
+
+def test_a_count_is_that_of_every_run_or_none(both, tmp_path: Path) -> None:
+    one, unknown = wave(20, 10), np.full(200, np.nan)
+    predicted = write_traces(
+        tmp_path / "p.h5",
+        {"a": {"arousal": np.stack([one, one], axis=1)},
+         "b": {"arousal": np.stack([one, unknown], axis=1)}},
+        raters=2,
+    )  # fmt: skip
+    result = invoke(tmp_path, "eval-ccc", predicted, "--gold", both[1], "--json")
+    found = json.loads(result.stdout)
+    assert found["pooled"]["arousal"]["count"] is None
+    assert [run["pooled"]["arousal"]["count"] for run in found["runs"]] == [400, 200]
+    assert found["recordings"]["a"]["arousal"]["count"] == 200
+    assert "200 to 400 values of arousal" in result.stderr
+    alone = write_traces(tmp_path / "one.h5", {"a": {"arousal": unknown}})
+    words = invoke(tmp_path, "eval-ccc", alone, "--gold", both[1], status=65).stderr
+    assert "nothing to score" in words and "run 0" not in words
+
+
+def test_predictions_as_gold_and_long_overhangs_are_told(both, tmp_path: Path) -> None:
+    predicted = write_traces(tmp_path / "p.h5", {"a": {"arousal": wave(20, 10)}})
+    words = invoke(tmp_path, "eval-ccc", both[1], "--gold", predicted).stderr
+    assert "p.h5: predict made this --gold" in words
+    assert "made this" not in invoke(tmp_path, "eval-ccc", predicted, "--gold", both[1]).stderr
+    long = write_table(tmp_path / "long.csv", {"arousal": wave(19970, 1)}, rate_hz=1)
+    short = write_table(tmp_path / "short.csv", {"arousal": wave(20, 1)}, rate_hz=1)
+    words = invoke(tmp_path, "eval-ccc", long, "--gold", short).stderr
+    assert "by up to 19950 s (short)" in words

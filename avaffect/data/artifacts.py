@@ -12,6 +12,7 @@ from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
 from avaffect.data import manifest, store
+from avaffect.data.trace_files import SUFFIXES as TRACE_SUFFIXES
 
 SEARCH_PATH = "AVAFFECT_PATH"
 HDF5_SIGNATURE = store.HDF5_SIGNATURE
@@ -26,6 +27,12 @@ class Artifact:
     content_id: str
     provenance: Provenance
     header: dict[str, Any]
+
+
+def is_store(path: Path) -> bool:
+    """Whether this file begins as a store does."""
+    with path.open("rb") as stream:
+        return stream.read(8) == HDF5_SIGNATURE
 
 
 def kind_of(path: Path) -> str:
@@ -69,12 +76,7 @@ def is_current(
     """
     if output is None or not output.exists():
         return False
-    if not output.is_file():
-        raise UsageError(f"{output} is a folder or a device; name a file to write")
-    folder = output.resolve().parent
-    for entry in provenance.get("inputs", []):
-        if entry.get("path") and (folder / entry["path"]).resolve() == output.resolve():
-            raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
+    check_output(output, provenance)
     try:
         existing = describe(output).provenance
     except DataError:
@@ -89,6 +91,21 @@ def is_current(
         f"{output} exists and was made from other inputs or settings; name another output, or "
         "overwrite it with --force"
     )
+
+
+def check_output(output: Path, provenance: Provenance) -> None:
+    """Raises UsageError where a file cannot be written, or is an input, or one of a folder's that
+    is an input."""
+    if output.exists() and not output.is_file():
+        raise UsageError(f"{output} is a folder or a device; name a file to write")
+    there = output.resolve()
+    for entry in provenance.get("inputs", []):
+        read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
+        if read == there:
+            raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
+        if read in there.parents and there.suffix.lower() in TRACE_SUFFIXES:
+            raise UsageError(f"{output} would be one of the {entry['role']} that are read from "
+                             f"their folder; name another output")  # fmt: skip
 
 
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:

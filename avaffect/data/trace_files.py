@@ -126,8 +126,12 @@ def _csv(path: Path, lines: list[str], names: Sequence[str] | None) -> _Table:
     delimiter = next((mark for mark in DELIMITERS if mark in first.strip()), ",")
     rows = _split(path, enumerate(lines, start=1), delimiter, '"')
     given = next(rows)[1] if names is None else list(names)
-    if all(_number(name, True) is not None for name in given):
-        raise DataError(f"{path}: its first line holds numbers; it must name the columns")
+    known = any(_plain(name) in (*TIME_NAMES, *FILE_NAMES) for name in given)
+    # SEWA's tables begin with the recording's name; raters may be called by numbers.
+    if not known and all(_number(name, True) is not None for name in given[1:] or given):
+        raise DataError(
+            f"{path}: its first line holds numbers; it must name the columns, one of them time"
+        )
     aside = {k for k, name in enumerate(given) if not name or _plain(name) in FILE_NAMES}
     return _Table(given, aside, rows, decimal_comma=delimiter != ",")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,17 @@ from avaffect.recipes.trace_alignment import (
     aligned,
     as_one_recording,
     matched,
+    under_common_ids,
     with_common_labels,
 )
 from avaffect.recipes.trace_scale import beyond_scale
 from avaffect.recipes.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
 from avaffect.settings.eval_ccc import EvalCccSettings
+
+# Nobody rates so fast; more would fill the memory.
+FASTEST_HZ = 1000.0
+# One draw lies beyond each end of the interval.
+FEWEST_DRAWS = 40
 
 
 def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Report]:
@@ -33,7 +40,14 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
     """
     _check(settings)
     sources = [gold_traces.read(path) for path in settings.gold]
-    gold = gold_traces.of_one_rater(gold_traces.joined(sources), settings.raters)
+    raters = gold_traces.joined(sources)
+    gold = gold_traces.of_one_rater(raters, settings.raters)
+    for source in sources:
+        if source.made_by == "predict":
+            progress.warn(
+                f"{source.name}: predict made this --gold; predictions come first, and true traces "
+                "after --gold"
+            )
     reports = []
     for path in settings.predictions:
         predicted = gold_traces.read(path)
@@ -43,8 +57,12 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
             settings,
             [(role, found.path, found.content_id) for role, found in inputs if found.path],
         )
-        scores = _score(predicted, gold, settings, progress)
-        reports.append({"file": str(path), "content": "traces", **scores, "provenance": made})
+        scores = _score(predicted, gold, raters, settings, progress)
+        identities = sorted(source.content_id for source in sources)
+        reports.append({
+            "file": str(path), "content": "traces", **scores, "gold": identities,
+            "provenance": made,
+        })  # fmt: skip
     write_reports(settings, reports, progress)
     return reports
 
@@ -52,21 +70,39 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
 def _check(settings: EvalCccSettings) -> None:
     if settings.per_recording and settings.json:
         raise UsageError("--per-recording and --json exclude each other")
-    if settings.rate is not None and settings.rate <= 0:
-        raise UsageError(f"--rate {settings.rate:g}: a rate above 0 is needed")
-    if settings.bootstrap < 0:
-        raise UsageError(f"--bootstrap {settings.bootstrap}: a number of draws is needed")
+    if settings.per_recording and settings.bootstrap:
+        raise UsageError(
+            "--per-recording shows no intervals: leave --bootstrap out, or take --json"
+        )
+    if settings.rate is not None and not 0 < settings.rate <= FASTEST_HZ:
+        raise UsageError(
+            f"--rate {settings.rate:g}: a rate above 0 is needed, and of {FASTEST_HZ:g} at most"
+        )
+    if not math.isfinite(settings.delay):
+        raise UsageError(f"--delay {settings.delay:g}: a number of seconds is needed")
+    if settings.bootstrap and settings.bootstrap < FEWEST_DRAWS:
+        raise UsageError(
+            f"--bootstrap {settings.bootstrap}: the ends of an interval of 95 % need {FEWEST_DRAWS}"
+            " draws or more"
+        )
     if [*settings.predictions, *settings.gold].count(Path("-")) > 1:
         raise UsageError("standard input is one manifest: name - once")
 
 
 def _score(
-    predicted: TraceSource, gold: TraceSource, settings: EvalCccSettings, progress: Progress
+    predicted: TraceSource,
+    gold: TraceSource,
+    raters: TraceSource,
+    settings: EvalCccSettings,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """The report of one source; see avaffect-eval-ccc(1) for the keys."""
+    """The report of one source; see avaffect-eval-ccc(1) for the keys.
+
+    raters: what the gold was made of.
+    """
     name = predicted.name
-    predicted = as_one_recording(predicted, gold)
-    predicted, gold = with_common_labels(predicted, gold, settings.label, progress)
+    predicted = under_common_ids(as_one_recording(predicted, gold), gold, progress)
+    predicted, gold, names = with_common_labels(predicted, gold, settings.label, progress)
     recordings = matched(predicted, gold, settings.split)
     recordings.tell(name, progress)
     overhangs = Overhangs()
@@ -77,16 +113,19 @@ def _score(
     }  # fmt: skip
     overhangs.tell(name, progress)
     _warn(name, found, progress)
-    _warn_of_scale(gold, recordings.common, progress)
+    for label, other in names.items():
+        of_raters = raters.labels[other]
+        _warn_of_scale(label, gold, of_raters, recordings.common, progress)
     biased = not settings.unbiased
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
-    values = ", ".join(f"{of['pooled']['count']:g} values of {n}" for n, of in scores.items())
+    values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
     progress.say(f"{name}: {len(recordings.common)} recordings, {values}")
     report = _by_way(recordings.common, scores)
     if settings.bootstrap:
         report["interval"] = _intervals(name, found, settings)
     return {
         "labels": list(scores),
+        "gold_labels": names,
         "split": recordings.split,
         "variant": "biased" if biased else "unbiased",
         "raters": settings.raters,
@@ -102,6 +141,11 @@ def _score(
         "constant": {label: of.constant for label, of in found.items()},
         "runs": _runs(scores),
     }  # fmt: skip
+
+
+def _count_words(scores: dict[str, Any]) -> str:
+    counts = sorted({run["pooled"]["count"] for run in scores["runs"]})
+    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
 def _moments(
@@ -163,11 +207,19 @@ def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None
             progress.warn(f"{name}: its runs do not predict {label} of the same recordings")
 
 
-def _warn_of_scale(gold: TraceSource, ids: list[str], progress: Progress) -> None:
-    for label, traces in gold.labels.items():
-        words = beyond_scale(label, [traces[i].values for i in ids if i in traces])
-        if words is not None:
-            progress.warn(f"{gold.name}: {words}")
+def _warn_of_scale(
+    label: str,
+    gold: TraceSource,
+    of_raters: dict[str, Trace],
+    ids: list[str],
+    progress: Progress,
+) -> None:
+    values, own = (
+        [traces[i].values for i in ids if i in traces] for traces in (gold.labels[label], of_raters)
+    )
+    words = beyond_scale(label, values, own)
+    if words is not None:
+        progress.warn(f"{gold.name}: {words}")
 
 
 def _common_rate(gold: TraceSource, ids: list[str]) -> float | None:

@@ -48,7 +48,7 @@ class TraceSource:
 
     path: None of a stream and of several sources; kind: store, manifest, file (of one recording,
     whose id is the file's name) or folder; splits: id -> split, where it is known; folds: whether
-    recordings are of folds, each of which is a test set.
+    recordings are of folds, each of which is a test set; made_by: the command that made a store.
     """
 
     name: str
@@ -58,6 +58,7 @@ class TraceSource:
     labels: Labels
     splits: dict[str, str] = field(default_factory=dict)
     folds: bool = False
+    made_by: str = ""
 
     @property
     def ids(self) -> list[str]:
@@ -139,7 +140,8 @@ def _of_store(path: Path) -> TraceSource:
             labels[name] = _even(values, spec.rate_hz)
     folds = any(str(fold) not in ("", "nan") for fold in store.meta.get("fold", ()))
     splits = {i: str(s) for i, s in zip(store.ids, store.meta.get("split", ())) if s}
-    return TraceSource(str(path), path, "store", store.content_id, labels, splits, folds)
+    made_by = str(store.provenance.get("command", ""))
+    return TraceSource(str(path), path, "store", store.content_id, labels, splits, folds, made_by)
 
 
 def _of_manifest(path: Path) -> TraceSource:

@@ -159,7 +159,7 @@ def traced_utterances(
             for identifier, (value, own_rate) in zip(ids, given)
         ]
         traces[name] = Traces(rate, 0, values)
-        doubt = beyond_scale(name, values)
+        doubt = beyond_scale(name, values, [value for value, _ in given])
         if doubt is not None:
             progress.warn(f"{stores[0].path}: {doubt}")
     everyone = TracedUtterances(*_columns(stores, annotations), traces)

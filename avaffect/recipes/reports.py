@@ -9,6 +9,7 @@ from typing import Any
 from avaffect.core.atomic import write_text
 from avaffect.core.errors import OutputExistsError
 from avaffect.core.progress import Progress
+from avaffect.data import artifacts
 from avaffect.settings.base import Common
 
 Report = dict[str, Any]
@@ -22,9 +23,11 @@ def write_reports(
     what: they are, in words; by default the scores of so many files.
 
     A report is made in no time: whether the output is current shows once it is there. Raises
-    OutputExistsError where it holds something else, unless forced.
+    OutputExistsError where it holds something else, unless forced; UsageError where it is an input.
     """
     output, what = settings.output, what or f"the scores of {len(reports)} files"
+    for report in reports if output is not None else ():
+        artifacts.check_output(output, report["provenance"])
     text = "".join(
         json.dumps(report, ensure_ascii=False, allow_nan=False) + "\n" for report in reports
     )

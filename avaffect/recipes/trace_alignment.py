@@ -105,13 +105,16 @@ class Overhangs:
 
 def _most(known: dict[str, float]) -> str:
     longest = max(known, key=lambda identifier: known[identifier])
-    return f"{len(known)} recordings, by up to {known[longest]:.3g} s ({longest})"
+    # Never as 2e+04: an exponent tells few people how long that is.
+    seconds = f"{known[longest]:.{3 if known[longest] < 1000 else 6}g}"
+    return f"{len(known)} recordings, by up to {seconds} s ({longest})"
 
 
 def with_common_labels(
     predicted: TraceSource, gold: TraceSource, wanted: tuple[str, ...], progress: Progress
-) -> tuple[TraceSource, TraceSource]:
-    """Both sources with the labels to score, under the names that the predictions have for them.
+) -> tuple[TraceSource, TraceSource, dict[str, str]]:
+    """Both sources with the labels to score, under the names that the predictions have for them,
+    and these names -> those that the gold had.
 
     wanted: NAME, or NAME=OTHER where the gold calls it OTHER; empty: all that both have. Raises
     DataError where one side does not have it, UsageError where a label is named twice.
@@ -129,7 +132,7 @@ def with_common_labels(
             f"{predicted.name} has the traces {', '.join(predicted.labels)}, {gold.name} has "
             f"{', '.join(gold.labels)}: none is in both; pair them with --label NAME=OTHER"
         )
-    return _renamed(predicted, {name: name for name in chosen}), _renamed(gold, chosen)
+    return _renamed(predicted, {name: name for name in chosen}), _renamed(gold, chosen), chosen
 
 
 def _asked_labels(wanted: tuple[str, ...]) -> dict[str, str]:
@@ -158,6 +161,37 @@ def as_one_recording(predicted: TraceSource, gold: TraceSource) -> TraceSource:
     (there,), (identifier,) = predicted.ids, gold.ids
     renamed = {name: {identifier: traces[there]} for name, traces in predicted.labels.items()}
     return replace(predicted, labels=renamed, splits={})
+
+
+def under_common_ids(
+    predicted: TraceSource, gold: TraceSource, progress: Progress
+) -> TraceSource:  # fmt: skip
+    """The predictions; where none has an id of the gold, under the gold's ids that are the same but
+    for a prefix on one side, as `manifest` puts a corpus's name before the names of files.
+    """
+    if set(predicted.ids) & set(gold.ids):
+        return predicted
+    pairs = [
+        (own, other)
+        for own in predicted.ids
+        for other in gold.ids
+        if own.partition("_")[2] == other or other.partition("_")[2] == own
+    ]
+    sides = [[pair[side] for pair in pairs] for side in (0, 1)]
+    # Where two have one name, no one knows which is meant.
+    if not pairs or any(len(set(side)) < len(side) for side in sides):
+        return predicted
+    names = dict(pairs)
+    progress.say(
+        f"{predicted.name}: {len(pairs)} recordings are called otherwise than in {gold.name}, but "
+        f"for a prefix, and were matched so: {some_of([f'{a} is {b}' for a, b in pairs], 2)}"
+    )
+    labels = {
+        label: {names.get(i, i): trace for i, trace in traces.items()}
+        for label, traces in predicted.labels.items()
+    }
+    splits = {names.get(i, i): split for i, split in predicted.splits.items()}
+    return replace(predicted, labels=labels, splits=splits)
 
 
 @dataclass(frozen=True)
@@ -208,7 +242,7 @@ def matched(predicted: TraceSource, gold: TraceSource, wanted: str | None) -> Re
     if not common:
         raise DataError(
             f"{predicted.name} and {gold.name} have no recording in common: predictions are of "
-            f"{some_of(there, 3)}, gold is of {some_of(true, 3) or 'none of that split'}"
+            f"{some_of(there, 3)}, gold is of {some_of(gold.ids, 3)}"
         )
     if wanted == "all":
         wanted = of_predicted[0] if len(of_predicted) == 1 else None

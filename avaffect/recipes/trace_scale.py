@@ -10,14 +10,31 @@ import numpy as np
 SCALE = (-1.0, 1.0)
 
 
-def beyond_scale(label: str, traces: Iterable[np.ndarray]) -> str | None:
-    """A sentence where known values of traces (T, ...) lie beyond the scale, else None."""
-    known = [values[~np.isnan(values)] for values in traces]
-    least = min((values.min() for values in known if len(values)), default=0.0)
-    largest = max((values.max() for values in known if len(values)), default=0.0)
+def beyond_scale(
+    label: str, traces: Iterable[np.ndarray], of_raters: Iterable[np.ndarray]
+) -> str | None:
+    """A sentence where known values of traces (T, ...) lie beyond the scale, else None.
+
+    of_raters: the values (T, ...) that the traces were made of; the evaluator weighted estimator
+    has weights below 0, and goes beyond all raters.
+    """
+    least, largest = _range(traces)
     if least >= SCALE[0] and largest <= SCALE[1]:
         return None
+    words = f"{label} reaches from {least:g} to {largest:g}, beyond {SCALE[0]:g}..{SCALE[1]:g}"
+    least, largest = _range(of_raters)
+    if least >= SCALE[0] and largest <= SCALE[1]:
+        return (
+            f"{words}, which no rater does: raters with a negative weight do that to --raters ewe; "
+            "ewe-loo has none"
+        )
+    return f"{words}; a number that marks what is unknown must be left out (empty, NaN or null)"
+
+
+def _range(traces: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Least and largest known value; 0 without any."""
+    known = [found for values in traces if len(found := values[~np.isnan(values)])]
     return (
-        f"{label} reaches from {least:g} to {largest:g}, beyond {SCALE[0]:g}..{SCALE[1]:g}; a "
-        "number that marks what is unknown must be left out (empty, NaN or null)"
+        min((float(values.min()) for values in known), default=0.0),
+        max((float(values.max()) for values in known), default=0.0),
     )

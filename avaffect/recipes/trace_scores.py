@@ -56,7 +56,8 @@ def over_runs(name: str, found: LabelMoments, biased: bool) -> dict[str, Any]:
     """pooled, mean and recordings as `concordance.evaluate` gives them, means over runs; std of
     pooled and mean (None of one run); runs: pooled and mean of each.
 
-    What is undefined in a run is left out of means over runs. Raises DataError naming the run where
+    What is undefined in a run is left out of means over runs; a count is None where runs differ in
+    it. Raises DataError naming the run where
     a run has nothing to score.
     """
     runs = []
@@ -64,7 +65,8 @@ def over_runs(name: str, found: LabelMoments, biased: bool) -> dict[str, Any]:
         try:
             runs.append(concordance.evaluate(dict(zip(found.ids, moments)), biased))
         except ValueError as error:
-            raise DataError(f"{name}: run {number}: {error}") from error
+            run = f"run {number}: " if len(found.moments) > 1 else ""
+            raise DataError(f"{name}: {run}{error}") from error
     return {
         **{way: _mean([run[way] for run in runs]) for way in WAYS},
         "recordings": {
@@ -103,7 +105,11 @@ def intervals(
 
 
 def _mean(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return {name: mean_defined([run[name] for run in found]) for name in found[0]}
+    means = {name: mean_defined([run[name] for run in found]) for name in found[0]}
+    if "count" in means:
+        counts = {run["count"] for run in found}
+        means["count"] = counts.pop() if len(counts) == 1 else None
+    return means
 
 
 def _std(values: list[float | None]) -> float | None:
