@@ -13,6 +13,7 @@ import pytest
 from chain import Result, invoke
 from printed import on_terminal, table
 from scipy import stats
+from trace_sources import wave, write_traces
 
 from avaffect.data import manifest
 
@@ -262,7 +263,8 @@ def test_reports_of_traces(tmp_path: Path) -> None:
             for k, v in enumerate(cccs)
         ]  # fmt: skip
         found = {"file": f"{name}.h5", "content": "traces", "variant": "biased", "delay": 0.0,
-                 "split": "test", "count": 9, "runs": runs, **facts}  # fmt: skip
+                 "raters": "mean", "rate_hz": 10.0, "split": "test", "count": 9, "runs": runs,
+                 "provenance": {"inputs": []}, **facts}  # fmt: skip
         (tmp_path / f"{name}.json").write_text(json.dumps(found) + "\n")
 
     traces("scratch", [0.4, 0.44, 0.36])
@@ -349,3 +351,38 @@ def test_on_a_terminal(folder: Path) -> None:
     assert p < 0.05
     for words in ("F1 macro", f"+{difference:.3f}{stars} ", f"{np.mean(ours_f1):.3f} ±"):
         assert words in shown, shown
+
+
+def test_no_test_between_scores_by_other_gold(tmp_path: Path) -> None:
+    runs = np.stack([wave(20, 10) + noise for noise in (0.0, 0.1, 0.25)], axis=1)
+    labels = {name: {"arousal": runs, "valence": -runs} for name in "ab"}
+    predicted = write_traces(tmp_path / "p.h5", labels, raters=3)
+    raters = np.stack([wave(20, 10), wave(20, 10, 1.0), wave(20, 10, 2.0)], axis=1)
+    gold = {name: {"arousal": raters, "valence": raters - 0.1} for name in "ab"}
+    write_traces(tmp_path / "gold.h5", gold, raters=3)
+    write_traces(tmp_path / "other.h5", {"a": gold["a"], "b": gold["a"], "c": gold["b"]}, raters=3)
+
+    def score(name: str, *options: object, gold: str = "gold.h5") -> str:
+        invoke(tmp_path, "eval-ccc", predicted, "--gold", gold, *options, "-o", f"{name}.json")
+        return f"{name}.json"
+
+    def warned(other: str) -> str:
+        result = run(tmp_path, base, other, "--score", "arousal.ccc", "--json")
+        (_, row) = json.loads(result.stdout)["rows"]
+        found = row["scores"]["arousal.ccc"]
+        assert (found["p"] is None) == ("no t-test" in result.stderr)
+        return result.stderr
+
+    base = score("base")
+    assert "no t-test" not in warned(score("one", "--label", "arousal"))
+    assert "raters is ewe-loo and mean" in warned(score("loo", "--raters", "ewe-loo"))
+    assert "rate_hz is 2.0 and 10.0" in warned(score("slow", "--rate", 2))
+    assert "gold of one is not that of the other" in warned(score("other", gold="other.h5"))
+    assert "gold_labels is arousal=valence" in warned(score("v", "--label", "arousal=valence"))
+
+
+def test_stores_are_told_where_they_are_scored(tmp_path: Path) -> None:
+    store = write_traces(tmp_path / "p.h5", {"a": {"arousal": wave(1, 10)}})
+    assert "a store: score the traces in it with eval-ccc" in run(tmp_path, store, status=65).stderr
+    words = invoke(tmp_path, "eval-class", store, status=65).stderr
+    assert "p.h5 is a store" in words and "eval-ccc" in words

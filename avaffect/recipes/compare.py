@@ -96,7 +96,7 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
         return
     unlike = _unlike(row, other)
     if unlike:
-        words = ", ".join(f"{key} is {row.facts[key]} and {other.facts[key]}" for key in unlike)
+        words = ", ".join(_unlike_words(key, row.facts[key], other.facts[key]) for key in unlike)
         progress.warn(
             f"{row.name} and {other.name} do not score the same: {words}; no t-test between them"
         )
@@ -112,7 +112,22 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
 
 def _unlike(row: Row, other: Row) -> list[str]:
     """What the scores of two rows are of, where they are not of the same."""
-    return [key for key, value in row.facts.items() if value != other.facts[key]]
+    return [key for key, value in row.facts.items() if _differ(value, other.facts[key])]
+
+
+def _differ(value: Any, other: Any) -> bool:
+    """Of values by label, those of labels that both have."""
+    if isinstance(value, dict):
+        return any(value[label] != other[label] for label in value if label in other)
+    return bool(value != other)
+
+
+def _unlike_words(key: str, value: Any, other: Any) -> str:
+    if key == "gold":
+        return "the gold of one is not that of the other"
+    if key == "gold_labels":
+        value, other = (", ".join(f"{a}={b}" for a, b in of.items()) for of in (value, other))
+    return f"{key} is {value} and {other}"
 
 
 def _described(row: Row, other: Row | None, scores: list[str], test: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.data import manifest
+from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import classification
 from avaffect.evaluation.classification import SCORES
@@ -33,6 +33,11 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
         raise UsageError("--runs, --per-class, --confusion and --json exclude each other")
     reports = []
     for path in settings.predictions:
+        if path.is_file() and artifacts.is_store(path):
+            raise DataError(
+                f"{path} is a store: predictions of classes are a manifest; score predicted traces "
+                "with eval-ccc"
+            )
         found = manifest.read(path, expect=("predictions", "retrieval"))
         score = _score_predictions if found.content == "predictions" else score_retrieval
         scores = score(found, settings, progress)

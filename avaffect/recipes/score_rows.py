@@ -15,6 +15,8 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
+from avaffect.core.provenance import of_role
+from avaffect.data import artifacts
 from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.evaluation import classification, concordance
 from avaffect.recipes.eval_class import eval_class
@@ -22,6 +24,10 @@ from avaffect.recipes.reports import Report
 from avaffect.settings.eval_class import EvalClassSettings
 
 CONTENTS = ("predictions", "traces")
+A_REPORT = "a report is what eval-class and eval-ccc write with -o"
+# What must agree for scores to compare; gold: content ids; gold_labels: of each label.
+CLASS_FACTS = ("target", "split", "count")
+TRACE_FACTS = ("gold", "gold_labels", "raters", "rate_hz", "variant", "delay", "split", "count")
 
 
 @dataclass(frozen=True)
@@ -107,9 +113,11 @@ def _reports(path: Path, progress: Progress) -> Iterator[Report]:
         text = sys.stdin.read() if path == STANDARD_STREAM else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(f"{name}: {reason}; a report is what eval-class -o writes") from error
+        if path.is_file() and artifacts.is_store(path):
+            reason = "a store: score the traces in it with eval-ccc"
+        raise DataError(f"{name}: {reason}; {A_REPORT}") from error
     if not text.strip():
-        raise DataError(f"{name} is empty: a report is what eval-class -o writes")
+        raise DataError(f"{name} is empty: {A_REPORT}")
     place = 0
     while rest := text[place:].lstrip():
         place = len(text) - len(rest)
@@ -141,8 +149,11 @@ def _row(name: str, path: Path, report: Report) -> Row:
             known: _values([run["per_class"][known]["f1"] for run in runs])
             for known in (report["per_class"] if of_class else ())
         }
-        keys = ("target", "split", "count") if of_class else ("variant", "delay", "split", "count")
-        facts = {key: report[key] for key in keys}
+        if not of_class:
+            # Earlier reports name their gold among the inputs alone.
+            gold = sorted(entry["content_id"] for entry in of_role(report["provenance"], "gold"))
+            report = {"gold": gold, "gold_labels": {}, **report}
+        facts = {key: report[key] for key in (CLASS_FACTS if of_class else TRACE_FACTS)}
         numbers = tuple(run["run"] for run in runs)
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: this report lacks {error}; make it again with eval-class or "
