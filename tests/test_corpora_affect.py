@@ -83,6 +83,21 @@ def test_files_that_are_missing_or_wrong(mine: Path):
         traced(mine, "a.wav,x,a.csv,,\n", trace=("arousal=ratings",))
 
 
+def test_a_gap_hides_no_rate(mine: Path):
+    times = np.delete(np.arange(30) / 10, slice(10, 20))
+    rows = "".join(f"{time:.1f};{time:.1f}\n" for time in times)
+    (mine / "a.csv").write_text("time;arousal\n" + rows)
+    (mine / "b.csv").write_text("time;arousal\n0.0;\n0.1;nan\n")
+    items, said, header = traced(mine, "a.wav,x,a.csv,,\nb.wav,y,b.csv,,\n")
+    assert header["labels"]["arousal"]["rate_hz"] == 10.0
+    values = items["a"]["labels"]["arousal"]
+    assert values == [*np.arange(10) / 10, *[None] * 10, *np.arange(20, 30) / 10]
+    assert "times of arousal have gaps (nothing is known there): 1: a" in said
+    assert "interpolated" not in said
+    assert items["b"]["labels"] == {}
+    assert "no value of arousal is known (kept without it): 1: b" in said
+
+
 def test_traces_reach_the_store(mine: Path):
     soundfile.write(mine / "a.wav", np.zeros(16000) + 0.01 * np.sin(np.arange(16000)), 16000)
     (mine / "t.csv").write_text(TABLE + "a.wav,x,a.csv,,\n")
@@ -217,6 +232,15 @@ def test_aff_wild2(films: Path, tmp_path: Path):
     assert "rated, but the film is not there: 1: gone" in said
     assert "rates one of two people in the film" in said and "1: video5_left" in said
     assert "not even" not in said
+
+
+def test_aff_wild2_beyond_its_scale(films: Path, tmp_path: Path):
+    rows = b"valence,arousal\n0.1,-0.1\n1,1.01\n-5,-5\n"
+    touch(films, f"{SETS}/Train_Set/video1.txt", content=rows)
+    found, said = made(tmp_path / "m.jsonl", "aff-wild2", films)
+    labels = by_id(found)["aff-wild2_video1"]["labels"]
+    assert labels == {"valence": [0.1, 1.0, None], "arousal": [-0.1, None, None]}
+    assert "values beyond -1..1 (unknown there): 1: video1.txt" in said
 
 
 def test_aff_wild2_without_or_with_odd_annotations(films: Path, tmp_path: Path):

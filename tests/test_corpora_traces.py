@@ -133,6 +133,34 @@ def test_tables_of_other_times_are_put_on_the_common_grid_and_counted(chats, tmp
     assert arousal == [None, 0.5, 1.5, 2.5]
     assert by_id(found)["sewa_Devel_03"]["labels"]["arousal"] == [0.0, 1.0, 2.0, 3.0]
     assert "times of arousal are not even at 10 Hz (interpolated): 1: Devel_03" in said
+    # Nothing is made up where values lie far apart.
+    gap = "'x';0.0;0;0;0\n'x';0.1;1;0;0\n'x';0.2;2;0;0\n'x';0.8;8;0;0\n"
+    touch(chats, "labels/Devel_03.csv", content=(HEADER + gap).encode())
+    found, said = made(tmp_path / "n.jsonl", "sewa", chats)
+    arousal = by_id(found)["sewa_Devel_03"]["labels"]["arousal"]
+    assert arousal == [0, 1, 2, *[None] * 5, 8]
+    assert "times of arousal have gaps (nothing is known there): 1: Devel_03" in said
+    assert "interpolated" not in said
+
+
+def test_ratings_without_a_recording_or_a_value_are_named(chats, tmp_path):
+    touch(chats, "labels/Train_DE_02.csv", content=(HEADER + ROWS).encode())
+    empty = "'x';0.0;;0;\n'x';0.1;?;0;\n"
+    touch(chats, "labels/Devel_02.csv", content=(HEADER + empty).encode())
+    found, said = made(tmp_path / "m.jsonl", "sewa", chats)
+    assert "rated, but the recording is not there: 1: Train_DE_02" in said
+    assert by_id(found)["sewa_Devel_02"]["labels"] == {"valence": [0.0, 0.0]}
+    assert "no value of arousal is known (kept without it): 1: Devel_02" in said
+    assert "arousal: 2; missing 2" in said and "valence: 3; missing 1" in said
+    # What another modality leaves out is there.
+    touch(chats, "labels/Test_CN_03.csv", content=(HEADER + ROWS).encode())
+    _, said = made(tmp_path / "n.jsonl", "sewa", chats, modality="audio")
+    assert "rated, but the recording is not there: 1: Train_DE_02" in said
+    folder = conferences(tmp_path / "recola", "train_1", "dev_9")
+    for path in folder.glob("recordings_*/dev_9.*"):
+        path.unlink()
+    _, said = made(tmp_path / "r.jsonl", "recola", folder)
+    assert "rated, but the recording is not there: 1: dev_9" in said
 
 
 GOLD = "@relation GOLDSTANDARD\n@attribute Instance_name string\n@attribute frameTime numeric\n" \

@@ -29,6 +29,7 @@ NAME = "aff-wild2"
 OPTIONS = ("tables", "modality")
 RATE_HZ = 30.0
 UNKNOWN = -5.0
+LARGEST = 1.0
 SPLITS = {"Train_Set": "train", "Validation_Set": "development"}
 LABELS = ("valence", "arousal")
 TABLE = rf"VA_[^/]+/(?P<set>{'|'.join(SPLITS)})/(?P<name>[^/]+)\.txt"
@@ -103,7 +104,10 @@ def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFil
     file = read_trace_file(path, rate_hz=rate or RATE_HZ)
     if not set(LABELS) <= file.columns.keys():
         raise DataError(f"{path}: expected the columns {' and '.join(LABELS)}")
-    known = {name: np.where(v == UNKNOWN, np.nan, v) for name, v in file.columns.items()}
+    rated = {name: np.where(v == UNKNOWN, np.nan, v) for name, v in file.columns.items()}
+    known = {name: np.where(np.abs(v) > LARGEST, np.nan, v) for name, v in rated.items()}
+    if any((np.abs(v) > LARGEST).any() for v in rated.values()):
+        corpus.lost[f"values beyond -{LARGEST:g}..{LARGEST:g} (unknown there)"].append(path.name)
     return evenly(replace(file, columns=known), RATE_HZ)
 
 

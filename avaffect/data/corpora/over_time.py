@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.trace_files import TraceFile
-from avaffect.data.traces import on_grid
+from avaffect.data.traces import on_grid, widest_gap
 
 # Digits behind the point: corpora give six at most.
 DIGITS = 6
@@ -25,9 +25,10 @@ def add_traces(
 
     files: key -> a table whose columns are the raters, or whose one column is the label. The rate
     is that of most tables, nominal_hz where none has one; tables of other times are put on it and
-    counted.
+    counted, and so are those with gaps, and those without a known value, which are left out.
     """
-    rates = Counter(file.rate_hz for file in files.values() if file.rate_hz)
+    rates = Counter(file.rate_hz or _rate_between_gaps(file) for file in files.values())
+    del rates[None]
     rate_hz = rates.most_common(1)[0][0] if rates else nominal_hz
     names = list(dict.fromkeys(name for file in files.values() for name in file.columns))
     corpus.labels[label] = {"kind": "trace", "rate_hz": rate_hz}
@@ -35,14 +36,46 @@ def add_traces(
         corpus.labels[label]["raters"] = names
     found = {}
     for key, file in files.items():
-        if file.rate_hz != rate_hz:
-            reason = f"times of {label} are not even at {rate_hz:g} Hz (interpolated)"
-            corpus.lost[reason].append(key)
         unknown = np.full(len(file.times), np.nan)
         columns = [file.columns.get(name, unknown) for name in names]
+        if all(np.isnan(column).all() for column in columns):
+            corpus.lost[f"no value of {label} is known (kept without it)"].append(key)
+            continue
+        gaps = _gaps(file)
+        if gaps.any():
+            corpus.lost[f"times of {label} have gaps (nothing is known there)"].append(key)
+        if file.rate_hz != rate_hz and not (gaps.any() and _rate_between_gaps(file) == rate_hz):
+            reason = f"times of {label} are not even at {rate_hz:g} Hz (interpolated)"
+            corpus.lost[reason].append(key)
         values = on_grid(file.times, np.stack(columns, axis=1), rate_hz)
         found[key] = _listed(values if raters else values[:, 0])
     return found
+
+
+def _gaps(file: TraceFile) -> np.ndarray:
+    """(T - 1,) bool: steps that are wider than two of the table's own."""
+    steps = np.diff(file.times)
+    typical = float(np.median(steps)) if len(steps) else 0.0
+    return steps > widest_gap(typical, typical)
+
+
+def _rate_between_gaps(file: TraceFile) -> float | None:
+    """Values per second of a table that is evenly spaced but for its gaps; None of others."""
+    gaps = _gaps(file)
+    if not gaps.any():
+        return None
+    # Each gap is made one step wide.
+    times = np.cumsum(np.where(gaps, np.median(np.diff(file.times)), np.diff(file.times)))
+    return replace(file, times=np.concatenate([[0.0], times])).rate_hz
+
+
+def tell_unused(corpus: Corpus, rated: Iterable[str]) -> None:
+    """Count what is rated, by its name without the corpus's prefix, but has no recording here;
+    recordings that were left out are here."""
+    there = {item["id"].removeprefix(f"{corpus.name}_") for item in corpus.items}
+    there |= {name for names in corpus.left_out.values() for name in names}
+    for key in sorted(set(rated) - there):
+        corpus.lost["rated, but the recording is not there"].append(key)
 
 
 def joined_raters(files: Mapping[str, TraceFile], rate_hz: float) -> TraceFile:
