@@ -16,6 +16,9 @@ from avaffect.data.schema import LabelSpec
 # Said elsewhere in a store, or not of the utterance.
 RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")
 LARGEST = float(np.finfo(np.float32).max)
+# Labels whose length differs by more, in seconds and in shares, are hardly of the recording.
+APART_S = 1.0
+APART_SHARE = 0.1
 
 
 def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:
@@ -89,6 +92,18 @@ def labels_of(item: Item, specs: dict[str, LabelSpec]) -> dict[str, Any]:
     """
     given = item.get("labels") or {}
     return {name: _label(item, name, spec, given.get(name)) for name, spec in specs.items()}
+
+
+def lasts_otherwise(labels: dict[str, Any], specs: dict[str, LabelSpec], duration_s: float) -> bool:
+    """Whether a trace of `labels_of` is longer or shorter than its recording by more than a second
+    and by more than a tenth."""
+    most = max(APART_S, APART_SHARE * duration_s)
+    return any(
+        specs[name].kind == "trace"
+        and values is not None
+        and abs(len(values) / specs[name].rate_hz - duration_s) > most
+        for name, values in labels.items()
+    )
 
 
 def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:

@@ -20,7 +20,7 @@ from avaffect.data.faces.detection import WHERE, check_model
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.preview import Preview, shown_rows
 from avaffect.data.faces.spool import Sums
-from avaffect.data.items import label_specs, labels_of, meta_fields
+from avaffect.data.items import label_specs, labels_of, lasts_otherwise, meta_fields
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.media import Decoded, DecodingOptions, Lost
 from avaffect.data.schema import LabelSpec, StreamSpec
@@ -44,8 +44,8 @@ USUAL = "no picture"
 @dataclass
 class _Found:
     """What became of the items: those that gave no utterance, or one without sound or without a
-    face, and why; ids whose sound and pictures are of different length; sums of the pixels of all
-    crops."""
+    face, and why; ids whose sound and pictures, or labels over time, are of different length; sums
+    of the pixels of all crops."""
 
     lost: list[tuple[Item, Lost]] = field(default_factory=list)
     without: dict[str, Counter[str]] = field(
@@ -53,6 +53,7 @@ class _Found:
     )
     named: int = 0
     apart: list[str] = field(default_factory=list)
+    mislabelled: list[str] = field(default_factory=list)
     sums: Sums = field(default_factory=Sums)
 
     @property
@@ -283,6 +284,8 @@ class _Work:
         shown_s = result.counts.get("face_frames", 0) / self.settings.fps
         if result.sound_s and shown_s and abs(result.sound_s - shown_s) > APART_S:
             self.found.apart.append(item["id"])
+        if lasts_otherwise(labels, self.writer.labels, result.duration_s):
+            self.found.mislabelled.append(item["id"])
         if result.sums:
             self.found.sums.join(result.sums)
         for path in result.streams.values():
@@ -361,6 +364,11 @@ def _summarise(
         progress.warn(
             f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
             f"{APART_S:g} s; do they belong together? {common.some_of(found.apart)}"
+        )
+    if found.mislabelled:
+        progress.warn(
+            f"labels over time of {len(found.mislabelled)} utterances are longer or shorter than "
+            f"they are by more than a second and a tenth: {common.some_of(found.mislabelled)}"
         )
     for name, count in missing.items():
         if count:
