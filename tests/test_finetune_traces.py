@@ -225,6 +225,7 @@ def test_mistakes_with_traces(folder: Path) -> None:
     assert "ties the utterances" in refused(*TRACES, "--accumulate", 2, status=2)
     assert "has no label 'dominance'" in refused("--label", "dominance")
     assert "needs an --encoder" in refused("--mode", "scratch", status=2)
+    assert "--label arousal is given twice" in refused(*TRACES, *TRACES, status=2)
     assert "goes with --head bgru or gru" in refused("--frames-per-step", 2, status=2)
     assert "--folds 2" in refused("--folds", 2, status=2)
     assert "this encoder reads features alone" in refused("--modality", "video", status=2)

@@ -87,6 +87,19 @@ def test_traces_pass_through_pipes_into_stores_and_what_is_made_of_them(folder, 
     assert json.loads(invoke(folder, "info", "all.jsonl", "--json").stdout)["labels"] == LABELS
 
 
+def test_labels_of_another_length_are_named(tmp_path: Path):
+    """Of 0.5 s: a second more or less may be; of 20 s a tenth."""
+    durations = {"a": 0.5, "b": 0.5, "c": 20.0, "d": 20.0, "e": 20.0}
+    counts = {"a": 15, "b": 16, "c": 181, "d": 179, "e": 0}
+    for name, seconds in durations.items():
+        tone = 0.3 * np.sin(np.arange(int(16000 * seconds)) * 0.2)
+        soundfile.write(tmp_path / f"{name}.wav", tone, 16000)
+    write(tmp_path / "m.jsonl", {n: {"arousal": [0.1] * count} for n, count in counts.items()})
+    said = invoke(tmp_path, "preprocess", "m.jsonl", "-o", "m.h5", "-j", 1).stderr
+    assert "labels over time of 2 utterances are longer or shorter" in said
+    assert "by more than a second and a tenth: b, d\n" in said
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -173,8 +186,11 @@ def test_what_annotations_of_traces_refuse(tmp_path):
         known.traces(store, "arousal")
     with pytest.raises(DataError, match="'age' is a scalar, not a trace"):
         known.traces(store, "age")
-    with pytest.raises(DataError, match="has no label 'valence'"):
+    there = r"has no label 'valence' \(it has: age, arousal; the annotations have: arousal\)"
+    with pytest.raises(DataError, match=there):
         known.traces(store, "valence")
+    with pytest.raises(DataError, match=r"\(it has: age, arousal\)"):
+        Annotations({}).traces(store, "valence")
     loud = {"u0": {"arousal": 0.5}}
     scalar = annotations(tmp_path / "m.jsonl", store, loud, {"kind": "scalar"})
     with pytest.raises(DataError, match="do not describe 'arousal' as a trace"):

@@ -117,7 +117,7 @@ class Annotations:
                 if not isinstance(found[row], (str, type(None))):
                     raise DataError(f"{identifier}: its annotation {label} is no class")
         if not known:
-            raise _no_label(store, label)
+            raise self._no_label(store, label)
         return found
 
     def traces(self, store: Store, label: str) -> Traces:
@@ -139,7 +139,7 @@ class Annotations:
             raise DataError(f"the annotations do not describe {label!r} as a trace in their header")
         spec = over if annotated else own
         if spec is None:
-            raise _no_label(store, label)
+            raise self._no_label(store, label)
         if own is not None and own.raters != spec.raters:
             raise DataError(
                 f"label {label!r} has {spec.raters} raters in the annotations, but {own.raters} in "
@@ -157,10 +157,11 @@ class Annotations:
             values.append(np.empty((0, *spec.step_shape), np.float32) if found is None else found)
         return Traces(spec.rate_hz, spec.raters, values)
 
-
-def _no_label(store: Store, label: str) -> DataError:
-    have = ", ".join(store.labels) or "none"
-    return DataError(f"{store.path} has no label {label!r} (it has: {have})")
+    def _no_label(self, store: Store, label: str) -> DataError:
+        own = ", ".join(store.labels) or "none"
+        given = {name for item in self.items.values() for name in item.get("labels", {})}
+        over = f"; the annotations have: {', '.join(sorted(given))}" if given else ""
+        return DataError(f"{store.path} has no label {label!r} (it has: {own}{over})")
 
 
 def class_labels(

@@ -14,8 +14,10 @@ def face_statistics(
 ) -> tuple[tuple[float, ...], ...] | None:
     """(mean, std) of pixel / 255, by channel, of the faces of all stores together.
 
-    None, and a warning, where no store knows them.
+    None, and a warning, where no store that has faces knows them.
     """
+    if not any("face" in store.streams for store in stores):
+        return None
     found = combined(s.streams["face"].statistics for s in stores if "face" in s.streams)
     if found is None:
         progress.warn(

@@ -124,6 +124,9 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
             raise UsageError("--frames-per-step goes with --head bgru or gru")
         if self.delay < 0:
             raise UsageError(f"--delay {self.delay:g}: 0 or more: annotators are late, not early")
+        for name in self.label:
+            if self.label.count(name) > 1:
+                raise UsageError(f"--label {name} is given twice; name each label once")
         parse_losses(self.loss, self.label)
         check_windows(self.window)
         if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
