@@ -1,7 +1,7 @@
 # Shukla, Petridis and Pantic 2021: does visual self-supervision improve learning of speech
 # representations for emotion recognition? Its tables 2, 4 and 5, and its figures 7 and 8.
 #
-#   make -f examples/shukla.mk                        table 2 on synthetic talking faces, in half an hour
+#   make -f examples/shukla.mk                        table 2 on synthetic talking faces, in some forty minutes on two cores
 #   make -f examples/shukla.mk -j 2 table4 table5 figure7 figure8
 #
 # On own recordings: stores of `preprocess`, with splits of speakers; the pool with faces.
