@@ -130,8 +130,7 @@ def test_options_that_would_do_nothing(folder: Path) -> None:
         assert "1 at least" in refused(*tune, "--head", "gru", f"--{name}", 0)
     said = refused("extract", "f.h5", "--model", "mfcc", "--layer", 2)
     assert "--layer goes with an encoder; mfcc is a front-end" in said
-    # What is said twice is said.
-    invoke(folder, *tune, *QUICK, "--label", "emotion", "--label", "emotion")
+    assert "given twice" in refused(*tune, *QUICK, "--label", "emotion", "--label", "emotion")
 
 
 def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:
