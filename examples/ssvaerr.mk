@@ -34,7 +34,7 @@ PRESET ?= nano
 TRAIN ?= --preset $(PRESET) --epochs 30 --learning-rate 1e-3 --batch-utterances 16
 # On so little, batch norm in the head keeps DINO from giving the same for every face.
 OPTIONS_dino ?= --head-norm
-HEAD ?= --head bgru --hidden 32 --epochs 12 --batch-utterances 8 --weight-decay 1e-4
+HEAD ?= --head bgru --hidden 32 --epochs 16 --batch-utterances 8 --weight-decay 1e-4
 RATE ?= 2e-3
 endif
 # Segments of 200 pictures in training.
@@ -43,7 +43,7 @@ SEGMENT ?= --crop-seconds 8
 POOL ?= $(O)pool.h5
 DATA ?= $(OUT)
 TASKS ?= affect
-STORE_affect ?= $(O)U.h5
+STORE_affect ?= $(O)acted.h5
 SPLIT_sewa ?= development
 SPLIT_recola ?= development
 SCORE_recola ?= ccc_mean
@@ -153,11 +153,12 @@ LENGTHS := --shortest 1.2 --longest 1.8
 $(O)pool.jsonl:
 	avaffect synth $(O)pool --domain B --utterances $(CLIPS) --speakers 80 $(LENGTHS) -o $@
 
-$(O)U-all.jsonl:
-	avaffect synth $(O)U --domain U --utterances 240 --speakers 60 $(LENGTHS) -o $@
+# The labelled ones are acted (domain A): so few teach little of faces that show little.
+$(O)acted-all.jsonl:
+	avaffect synth $(O)acted --domain A --utterances 240 --speakers 60 $(LENGTHS) -o $@
 
-$(O)U.jsonl: $(O)U-all.jsonl
+$(O)acted.jsonl: $(O)acted-all.jsonl
 	avaffect split $< --by speaker --ratios 50 20 30 -o $@
 
-$(O)pool.h5 $(O)U.h5: $(O)%.h5: $(O)%.jsonl
+$(O)pool.h5 $(O)acted.h5: $(O)%.h5: $(O)%.jsonl
 	avaffect preprocess $< --size 48 -o $@
