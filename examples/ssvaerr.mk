@@ -1,6 +1,6 @@
 # SS-VAERR (Jegorova, Petridis and Pantic): apparent emotional reactions from video alone, tables I to IV.
 #
-#   make -f examples/ssvaerr.mk                        table 2 on synthetic talking faces, in half an hour
+#   make -f examples/ssvaerr.mk                        table 2 on synthetic talking faces, in half an hour on one core
 #   make -f examples/ssvaerr.mk -j 2 table1 table3 table4
 #
 # On own recordings: stores of `preprocess` with faces, splits, and arousal and valence over time:
