@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +25,15 @@ def workspace(output: Path) -> Iterator[Path]:
     if not parent.is_dir():
         raise DataError(f"{parent}: no such folder to write {output.name} into; make it first")
     _sweep(output)
+    # Named before it is there: a signal while it is made leaves nothing either.
+    folder = parent / f".{output.name}.{secrets.token_hex(8)}.partial"
+    lock = None
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=parent))
-    except PermissionError as error:
-        raise DataError(f"{parent}: cannot be written ({error.strerror})") from error
-    lock = _lock(folder)
-    try:
+        try:
+            folder.mkdir(mode=0o700)
+        except PermissionError as error:
+            raise DataError(f"{parent}: cannot be written ({error.strerror})") from error
+        lock = _lock(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
