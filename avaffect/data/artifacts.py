@@ -15,7 +15,6 @@ from avaffect.data import manifest, store
 from avaffect.data.trace_files import SUFFIXES as TRACE_SUFFIXES
 
 SEARCH_PATH = "AVAFFECT_PATH"
-HDF5_SIGNATURE = store.HDF5_SIGNATURE
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Artifact:
 def is_store(path: Path) -> bool:
     """Whether this file begins as a store does."""
     with path.open("rb") as stream:
-        return stream.read(8) == HDF5_SIGNATURE
+        return stream.read(8) == store.HDF5_SIGNATURE
 
 
 def kind_of(path: Path) -> str:
@@ -44,7 +43,7 @@ def kind_of(path: Path) -> str:
             start = stream.read(9)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if start[:8] == HDF5_SIGNATURE:
+    if start[:8] == store.HDF5_SIGNATURE:
         return "store"
     if start.removeprefix(b"\xef\xbb\xbf")[:1] == b"{":
         return "manifest"

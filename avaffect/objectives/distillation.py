@@ -124,12 +124,13 @@ class Distillation(Taught):
                 f"the teacher says nothing (teacher_entropy {entropy:.2f}, {flat} at most): the "
                 "encoder has collapsed, or has not begun to learn"
             )
-        if loss > least:
-            return super().collapse(metrics) or (
+        found = super().collapse(metrics)
+        if found is None and loss > least:
+            return (
                 f"the loss {loss:.2f} is not below {flat}, that of guessing: nothing was learned "
                 f"yet of what the teacher says (teacher_entropy {entropy:.2f})"
             )
-        return super().collapse(metrics)
+        return found
 
 
 def cross_entropies(targets: Tensor, scores: Tensor) -> Tensor:

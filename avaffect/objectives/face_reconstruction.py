@@ -99,7 +99,7 @@ class FaceReconstruction(Objective):
 
     def draw(self, seen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """seen (N, T) bool, two or more of each row -> (N,) place of the first of them, and
-        (N, K) places among the others."""
+        (N, K) places among the others, random in training, spread in evaluation."""
         first = seen.int().argmax(dim=1)
         order = seen.int().cumsum(dim=1)
         others = order[:, -1:] - 1
@@ -127,7 +127,7 @@ class FaceReconstruction(Objective):
         faces = batch.streams["face"]
         lengths = torch.minimum(speech, batch.lengths["face"])
         places = torch.arange(faces.shape[1], device=faces.device)
-        return faces.flatten(2).any(dim=2).bool() & (places < lengths[:, None])
+        return shows_face(faces) & (places < lengths[:, None])
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)
@@ -136,6 +136,11 @@ class FaceReconstruction(Objective):
         pictures = self.pictures if self.training else SCORED_PICTURES
         found = {"video": float(usable.sum()) * pictures}
         return found if self.odd is None else {**found, **self.odd.counts(batch, context)}
+
+
+def shows_face(faces: Tensor) -> Tensor:
+    """faces (B, T, H, W, C) uint8 -> (B, T) bool: `preprocess` leaves pictures without one black"""
+    return faces.flatten(2).any(dim=2).bool()
 
 
 def _errors(made: Tensor, real: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.films import write_film
-from avaffect.objectives.face_reconstruction import FaceReconstruction
+from avaffect.objectives.face_reconstruction import FaceReconstruction, shows_face
 from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
 from avaffect.training.device import to_device
@@ -61,8 +61,8 @@ def write_preview(
 
 
 def _first_seen(faces: Tensor) -> Tensor:
-    """(1, T, H, W, C) -> (1, H, W, C): pictures without a face are black"""
-    return faces[:, int(faces.flatten(2).any(dim=2)[0].int().argmax())]
+    """(1, T, H, W, C) -> (1, H, W, C): the first picture with a face"""
+    return faces[:, int(shows_face(faces)[0].int().argmax())]
 
 
 def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Sources:
                 found.files.extend((file, name, True) for file, name in files)
             elif not path.exists():
                 raise DataError(f"--noise {path}: no such file or folder")
-            elif _is_store(path):
+            elif artifacts.is_store(path):
                 store = Store(path)
                 found.inputs.extend(common.store_inputs(ROLE, [store]))
                 found.stores.append(store)
@@ -67,11 +67,6 @@ def _files_in(folder: Path) -> list[tuple[Path, str]]:
     if not files:
         raise DataError(f"--noise {folder}: this folder holds no file")
     return files
-
-
-def _is_store(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(artifacts.HDF5_SIGNATURE)) == artifacts.HDF5_SIGNATURE
 
 
 class Noises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -163,20 +164,19 @@ def as_one_recording(predicted: TraceSource, gold: TraceSource) -> TraceSource:
     return replace(predicted, labels=renamed, splits={})
 
 
-def under_common_ids(
-    predicted: TraceSource, gold: TraceSource, progress: Progress
-) -> TraceSource:  # fmt: skip
+def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progress) -> TraceSource:
     """The predictions; where none has an id of the gold, under the gold's ids that are the same but
     for a prefix on one side, as `manifest` puts a corpus's name before the names of files.
     """
     if set(predicted.ids) & set(gold.ids):
         return predicted
-    pairs = [
-        (own, other)
-        for own in predicted.ids
-        for other in gold.ids
-        if own.partition("_")[2] == other or other.partition("_")[2] == own
-    ]
+    true, prefixed = set(gold.ids), defaultdict(list)
+    for other in gold.ids:
+        prefixed[other.partition("_")[2]].append(other)
+    pairs = []
+    for own in predicted.ids:
+        bare = own.partition("_")[2]
+        pairs += [(own, other) for other in [*prefixed[own], *([bare] if bare in true else [])]]
     sides = [[pair[side] for pair in pairs] for side in (0, 1)]
     # Where two have one name, no one knows which is meant.
     if not pairs or any(len(set(side)) < len(side) for side in sides):

@@ -57,8 +57,7 @@ def over_runs(name: str, found: LabelMoments, biased: bool) -> dict[str, Any]:
     pooled and mean (None of one run); runs: pooled and mean of each.
 
     What is undefined in a run is left out of means over runs; a count is None where runs differ in
-    it. Raises DataError naming the run where
-    a run has nothing to score.
+    it. Raises DataError naming the run where one has nothing to score.
     """
     runs = []
     for number, moments in enumerate(found.moments):

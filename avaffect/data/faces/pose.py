@@ -18,7 +18,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
-from avaffect.data.artifacts import HDF5_SIGNATURE
+from avaffect.data.artifacts import is_store
 from avaffect.data.faces.options import COLUMNS
 from avaffect.data.store import Store
 from avaffect.data.tables import read_rows
@@ -138,9 +138,7 @@ def read_poses(path: Path) -> Poses:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such store or table of poses")
-    with path.open("rb") as stream:
-        is_store = stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    return _of_store(Store(path)) if is_store else _of_table(path)
+    return _of_store(Store(path)) if is_store(path) else _of_table(path)
 
 
 def _of_store(store: Store) -> Poses:
