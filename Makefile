@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 0 1 2
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test cases check bench clean
 
 install: $(STAMP)
 
@@ -20,6 +20,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+cases: $(STAMP)
+	$(BIN)/python tests/show_cases.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .
