@@ -1,10 +1,10 @@
-"""Convolution over time that stays right in bfloat16 on the CPU."""
+"""Convolutions that stay right where the kernels of torch's CPU library do not."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _FEW_CHANNELS = 16
 
@@ -27,3 +27,21 @@ def convolve(
         with torch.autocast("cpu", enabled=False):
             return F.conv1d(x.float(), weight.float(), bias, stride, padding, 1, groups)
     return F.conv1d(x, weight, bias, stride, padding, 1, groups)
+
+
+class StridedPointwise(nn.Conv2d):
+    """nn.Conv2d of kernel 1 with a stride, under the same parameter names: the pixels that the
+    stride leaves out are dropped before a convolution of stride 1.
+
+    On a CPU with AVX2 but without AVX-512, oneDNN's kernel for the weight gradient of a strided
+    1 x 1 convolution writes past its buffer where fewer than 8 channels enter in channels-last
+    order (torch 2.13, `jit_avx2_1x1_convolution_bwd_weights_t`): the heap is corrupted.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, ceil(H / stride), ceil(W / stride))"""
+        down, across = self.stride
+        return F.conv2d(x[:, :, ::down, ::across], self.weight)

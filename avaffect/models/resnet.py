@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.models.convolution import StridedPointwise
+
 STEM_FRAMES = 5
 """Pictures that the stem sees at once: the frame, two before and two after it."""
 
@@ -54,7 +56,7 @@ class BasicBlock(nn.Module):
         self.downsample = None
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                StridedPointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
