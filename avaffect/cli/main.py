@@ -16,7 +16,7 @@ import click
 
 from avaffect import __version__
 from avaffect.cli import interruption
-from avaffect.core import errors
+from avaffect.core import descriptors, errors
 
 # In the order of the work; the texts are all that `avaffect --help` needs.
 COMMANDS = {
@@ -117,6 +117,8 @@ UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirecto
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Never returns: exits with the status that avaffect(1) documents."""
+    # Before anything opens a file, which would get the number of a closed descriptor.
+    descriptors.open_missing()
     sys.exit(run(arguments))
 
 
