@@ -2,26 +2,40 @@
 
 FFmpeg gives a duration for every file, but often one estimated from what is there, which hides that
 a file was cut short. Only what was written when the recording was made is used here.
+
+A writer that cannot go back (a pipe, a killed process) leaves the size that it wrote in advance:
+the largest that it can count, or another round number. Programs differ in the number, and so the
+question is whether a size can have been counted. It cannot where it lies within ROUND_BYTES of a
+multiple of 16 MiB or of 100 million (a counted size of 16 MiB or more does once in 900), nor where
+it is a GiB or more of which less than a hundredth is there. Such a recording is as long as it is;
+any other that is shorter than its header says was cut.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
 # Containers whose duration comes from a header or an index.
 TRUSTED = {"flac", "mov", "aiff", "caf", "w64", "au", "tta", "wv", "ape"}
-# Where a stream of unknown length was written, programs leave one of these.
-UNKNOWN_SIZES = (0, 0x7FFFF000)
+# Of these, the ones whose header counts bytes or samples ahead of them.
+COUNTED_AHEAD = {"aiff", "caf", "w64", "au"}
+# A placeholder is such a number, less or more what the header takes.
+ROUND_NUMBERS = (1 << 24, 100_000_000)
+ROUND_BYTES = 1 << 13
+# Of so many bytes this share is there at least, unless they were never written.
+LARGE_BYTES = 1 << 30
+LEAST_SHARE = 0.01
+# Their bytes can be told from their samples; A-law and mu-law have 8 bits.
+PLAIN = re.compile(r"pcm_(?:[suf](\d+)|[am].*law)")
 MP3_TAGS = (b"Xing", b"Info", b"VBRI")
 # An ID3 tag with a picture may come before the first frame, which holds the tag.
 MP3_HEAD_BYTES = 4096
 # A Flash video says how long it is as a whole: a track may end a little before.
 FLV_SLACK_S = 0.5
 AVI_HEAD_BYTES = 1 << 16
-LARGEST_OGG_PAGE = 65307
-OGG_END = 4
 
 
 def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> float | None:
@@ -40,36 +54,50 @@ def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> floa
     if "flv" in formats and container.duration:
         return container.duration / 1e6 - FLV_SLACK_S
     if ("mp3" in formats and _has_mp3_tag(path)) or formats & TRUSTED:
-        if not stream.duration:
+        if not stream.duration or (formats & COUNTED_AHEAD and _is_never_counted(path, stream)):
             return None
         start = float((stream.start_time or 0) * stream.time_base)
         return max(start - zero_s, 0.0) + float(stream.duration * stream.time_base)
     return None
 
 
-def lacks_last_page(path: Path, container: Any) -> bool:
-    """Ogg counts nothing in advance, but marks its last page."""
-    if container.format.name != "ogg":
+def is_placeholder(size: int, there: int | None) -> bool:
+    """Whether a declared size cannot have been counted; see the head of this file.
+
+    size: in bytes or samples; there: how many of them the file holds at most, None where that is
+    not known.
+    """
+    if there is not None and size <= there:
         return False
-    with path.open("rb") as stream:
-        stream.seek(max(path.stat().st_size - LARGEST_OGG_PAGE, 0))
-        tail = stream.read()
-    start = tail.rfind(b"OggS")
-    return start < 0 or len(tail) < start + 6 or not tail[start + 5] & OGG_END
+    near = (min(size % number, -size % number) for number in ROUND_NUMBERS)
+    if size >= min(ROUND_NUMBERS) - ROUND_BYTES and min(near) <= ROUND_BYTES:
+        return True
+    return there is not None and size >= LARGE_BYTES and there < LEAST_SHARE * size
+
+
+def _is_never_counted(path: Path, stream: Any) -> bool:
+    """Whether a container of one sound declares a placeholder, in samples or in bytes."""
+    frames = round(stream.duration * stream.time_base * stream.rate)
+    plain = PLAIN.match(stream.codec_context.codec.name)
+    if plain is None:
+        return is_placeholder(frames, None)
+    there, width = path.stat().st_size, stream.codec_context.channels * int(plain[1] or 8) // 8
+    return is_placeholder(frames, there // width) or is_placeholder(frames * width, there)
 
 
 def _wav_seconds(path: Path) -> float | None:
     """FFmpeg clamps a wav's duration to the file: read the RIFF chunks (RF64 included)."""
     byte_rate = long_size = 0
     with path.open("rb") as stream:
-        if stream.read(12)[:4] not in (b"RIFF", b"RF64"):
+        if stream.read(12)[:4] not in (b"RIFF", b"RF64", b"BW64"):
             return None
         while len(head := stream.read(8)) == 8:
             name, size = head[:4], int.from_bytes(head[4:], "little")
             if name == b"data":
                 size = long_size if size == 0xFFFFFFFF else size
-                if size in UNKNOWN_SIZES or size >= 0xFFFFFFFF or not byte_rate:
-                    return None if not long_size or not byte_rate else long_size / byte_rate
+                there = path.stat().st_size - stream.tell()
+                if not size or not byte_rate or is_placeholder(size, there):
+                    return None
                 return size / byte_rate
             body = stream.read(24) if name in (b"fmt ", b"ds64") else b""
             if name == b"fmt " and len(body) >= 12:
@@ -93,8 +121,10 @@ def _avi_seconds(path: Path, index: int) -> float | None:
     if len(fields) < 36:
         return None
     scale, rate, first, length = struct.unpack("<IIII", fields[20:36])
-    # A writer that was killed, or wrote to a pipe, leaves 0.
-    return (first + length) * scale / rate if length and rate and scale else None
+    # A writer that was killed leaves 0.
+    if not (length and rate and scale) or is_placeholder(length, None):
+        return None
+    return (first + length) * scale / rate
 
 
 def _clock_seconds(text: str | None) -> float | None:

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
-from avaffect.data.declared import declared_end, lacks_last_page
+from avaffect.data.declared import declared_end
+from avaffect.data.ogg import ends_within_page
 
 SAMPLE_RATE = 16_000
 GAP_S = 0.04
@@ -215,8 +216,8 @@ def _decode(
     resampler.flush()
     if not sink.full:
         declared = declared_end(path, container, stream, zero_s)
-        cut_off = packets.damaged_last or lacks_last_page(path, container)
-        _check_end(sink, clock.position_s or 0.0, declared, end_s, cut_off)
+        is_cut = container.format.name == "ogg" and ends_within_page(path)
+        _check_end(sink, clock.position_s or 0.0, declared, end_s, packets.damaged_last or is_cut)
     check_damage(packets)
     return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
 
