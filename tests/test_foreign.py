@@ -24,7 +24,7 @@ from published import SPECIAL, fairseq_dictionary, hubert_settings, save_fairseq
 from safetensors.torch import save_file
 
 from avaffect.core.errors import DataError
-from avaffect.training import foreign, unpickling
+from avaffect.training import foreign, foreign_files, unpickling
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1, 2])}
 
@@ -40,7 +40,7 @@ class Runs:
 
 
 def read(path: Path) -> foreign.Foreign:
-    return foreign.read(foreign.files_of(path))
+    return foreign.read(foreign_files.files_of(path))
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -286,14 +286,14 @@ def test_programs_and_other_files_are_refused_by_name(tmp_path):
 
 def test_folders_and_their_shards(tmp_path):
     with pytest.raises(DataError, match="no such file"):
-        foreign.files_of(tmp_path / "nothing")
+        foreign_files.files_of(tmp_path / "nothing")
     with pytest.raises(DataError, match=r"model\.safetensors"):
-        foreign.files_of(tmp_path)
+        foreign_files.files_of(tmp_path)
     (tmp_path / "pytorch_model.bin.index.json").write_text(
         '{"weight_map": {"a.weight": "one.bin", "a.bias": "two.bin"}}'
     )
     with pytest.raises(DataError, match=r"one\.bin"):
-        foreign.files_of(tmp_path)
+        foreign_files.files_of(tmp_path)
     for part, name in (("one", "a.weight"), ("two", "a.bias")):
         torch.save({name: WEIGHTS[name]}, tmp_path / f"{part}.bin")
     (tmp_path / "config.json").write_text('{"model_type": "hubert"}')

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
-from avaffect.models import registry
-from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
-from avaffect.recipes import common, extraction
-from avaffect.recipes.extraction import Extractor
+from avaffect.data.store import Store
+from avaffect.recipes import common
 from avaffect.settings.cluster import ClusterSettings
-from avaffect.training import checkpoint
-from avaffect.training.device import resolve_device
+
+if TYPE_CHECKING:
+    import torch
+
+    from avaffect.recipes.extraction import Extractor
 
 # HuBERT and AV-HuBERT: mini-batches of 10,000 frames.
 BATCH_FRAMES = 10_000
@@ -50,6 +53,22 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
     )
     if common.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
         return
+    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    _run(settings, stores, ids, made, progress)
+
+
+def _run(
+    settings: ClusterSettings, stores: Sequence[Store], ids: Sequence[str], made: Provenance,
+    progress: Progress,
+) -> None:  # fmt: skip
+    import torch
+
+    from avaffect.models import registry
+    from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
+    from avaffect.recipes import extraction
+    from avaffect.training import checkpoint
+    from avaffect.training.device import resolve_device
+
     device = resolve_device(settings.device)
     if settings.model is None:
         extractor = extraction.front_end_extractor(settings.features)
@@ -57,8 +76,8 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
     else:
         extractor = extraction.encoder_extractor(settings.model, settings.layer, device, stores)
         preprocessing = {"layer": settings.layer}
-    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
-    frames = _sample(extractor, dataset_of(stores, ids, extractor.streams), settings, progress)
+    dataset = dataset_of(stores, ids, extractor.streams)
+    frames = _sample(extractor, dataset, settings, device, progress)
     if len(frames) < settings.clusters:
         raise DataError(
             f"{settings.media[0]}: {len(frames)} frames are too few for {settings.clusters} "
@@ -91,16 +110,18 @@ def _labelled_speakers(settings: ClusterSettings) -> list[str]:
 
 
 def _sample(
-    extractor: Extractor, dataset: Dataset, settings: ClusterSettings, progress: Progress
-) -> np.ndarray:
+    extractor: Extractor, dataset: Dataset, settings: ClusterSettings, device: torch.device,
+    progress: Progress,
+) -> np.ndarray:  # fmt: skip
     """(frames, dim) of utterances in random order, up to the limit."""
+    from avaffect.recipes import extraction
+
     durations = dataset.durations()
     order = seeds.generator(settings.seed, "cluster").permutation(len(dataset))
     expected = np.cumsum(durations[order]) * extractor.rate_hz
     chosen = order[: int(np.searchsorted(expected, settings.frames)) + 1]
     part = dataset.subset(np.sort(chosen))
     progress.start("features", len(part))
-    device = resolve_device(settings.device)
     found = [
         values
         for _, values in extraction.compute(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from avaffect.core.atomic import atomic_path
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.films import write_film
@@ -26,15 +24,6 @@ CLIPS = 4
 BLOCK = 64
 # Pixels of a film, from top to bottom: small pictures are drawn larger.
 FILM_HEIGHT = 256
-
-
-def check_folder(folder: Path) -> None:
-    """Raises UsageError where films could not be written there."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise UsageError(f"--preview {folder}: {there} is a file; name a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--preview {folder}: {there} cannot be written to; name another folder")
 
 
 @torch.inference_mode()

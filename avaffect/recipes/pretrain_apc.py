@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.models.recurrent import PRESETS, RecurrentEncoder
-from avaffect.objectives.autoregressive import AutoregressivePrediction
-from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_apc import PretrainApcSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_apc(settings: PretrainApcSettings, progress: Progress = SILENT) -> None:
@@ -16,8 +17,17 @@ def pretrain_apc(settings: PretrainApcSettings, progress: Progress = SILENT) -> 
 
     Raises DataError where no utterance is longer than the shift.
     """
-    method = Method(
-        command="pretrain-apc",
+    pretrain("pretrain-apc", settings, lambda: _method(settings), progress)
+
+
+def _method(settings: PretrainApcSettings) -> Method:
+    from torch import nn
+
+    from avaffect.models.recurrent import PRESETS, RecurrentEncoder
+    from avaffect.objectives.autoregressive import AutoregressivePrediction
+    from avaffect.recipes.pretraining import Method
+
+    return Method(
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: AutoregressivePrediction(
             encoder, nn.Linear(encoder.dim, encoder.feature_dim), settings.shift
@@ -27,4 +37,3 @@ def pretrain_apc(settings: PretrainApcSettings, progress: Progress = SILENT) -> 
         fewest_frames=settings.shift + 1,
         pretext={"objective": "autoregressive_prediction", "shift": settings.shift},
     )
-    pretrain(settings, method, progress)

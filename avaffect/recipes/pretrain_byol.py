@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.objectives.bootstrap import Bootstrap
-from avaffect.objectives.teacher import FEWEST_FRAMES
-from avaffect.recipes.pretraining import Method, pretrain
-from avaffect.recipes.visual_encoders import new_visual_encoder
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_byol import PretrainByolSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -> None:
@@ -17,8 +17,18 @@ def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -
 
     Raises DataError where no clip has five pictures.
     """
-    method = Method(
-        command="pretrain-byol",
+    pretrain("pretrain-byol", settings, lambda: _method(settings, progress), progress)
+
+
+def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
+    from torch import nn
+
+    from avaffect.objectives.bootstrap import Bootstrap
+    from avaffect.objectives.teacher import FEWEST_FRAMES
+    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.visual_encoders import new_visual_encoder
+
+    return Method(
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
         objective=lambda encoder: Bootstrap(encoder, settings.momentum, settings.smallest_crop),
         head=lambda trained: nn.ModuleDict(
@@ -32,4 +42,3 @@ def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -
         },
         watch=Bootstrap.collapse,
     )  # fmt: skip
-    pretrain(settings, method, progress)

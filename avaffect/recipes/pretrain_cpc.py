@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
-from avaffect.objectives.contrastive_prediction import ContrastivePrediction
-from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_cpc import TIED, PretrainCpcSettings
-from avaffect.training.device import process_count
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> None:
@@ -21,12 +20,22 @@ def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> 
     Raises DataError where no utterance is longer than what is foretold, UsageError for negatives
     of the whole batch in several processes.
     """
+    pretrain("pretrain-cpc", settings, lambda: _method(settings), progress)
+
+
+def _method(settings: PretrainCpcSettings) -> Method:
+    from torch import nn
+
+    from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
+    from avaffect.objectives.contrastive_prediction import ContrastivePrediction
+    from avaffect.recipes.pretraining import Method
+    from avaffect.training.device import process_count
+
     if settings.negatives_from == "batch" and process_count() > 1:
         raise UsageError(TIED.format("several processes"))
     preset = PRESETS[settings.preset or "base"]
     ahead = settings.ahead
-    method = Method(
-        command="pretrain-cpc",
+    return Method(
         new_encoder=lambda stores: ContrastiveEncoder(replace(preset, cell=settings.cell or "gru")),
         objective=lambda encoder: ContrastivePrediction(
             encoder,
@@ -42,4 +51,3 @@ def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> 
             "negatives": settings.negatives, "negatives_from": settings.negatives_from,
         },
     )  # fmt: skip
-    pretrain(settings, method, progress)

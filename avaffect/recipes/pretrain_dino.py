@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.objectives.distillation import Distillation, Distilling
-from avaffect.objectives.teacher import FEWEST_FRAMES
-from avaffect.recipes.pretraining import Method, pretrain
-from avaffect.recipes.visual_encoders import new_visual_encoder
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_dino import PretrainDinoSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -> None:
@@ -17,13 +18,21 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
 
     Raises DataError where no clip has five pictures.
     """
+    pretrain("pretrain-dino", settings, lambda: _method(settings, progress), progress)
+
+
+def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
+    from avaffect.objectives.distillation import Distillation, Distilling
+    from avaffect.objectives.teacher import FEWEST_FRAMES
+    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.visual_encoders import new_visual_encoder
+
     distilling = Distilling(
         settings.outputs, settings.local_views, settings.momentum, settings.centre_momentum,
         settings.student_temperature, settings.teacher_temperature, settings.frozen_epochs,
         settings.head_norm,
     )  # fmt: skip
-    method = Method(
-        command="pretrain-dino",
+    return Method(
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
         objective=lambda encoder: Distillation(encoder, distilling),
         head=lambda trained: trained.student["head"],
@@ -32,4 +41,3 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
         pretext={"objective": "self_distillation", **asdict(distilling)},
         watch=Distillation.collapse,
     )
-    pretrain(settings, method, progress)

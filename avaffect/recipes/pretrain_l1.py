@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.data.dataset import Dataset
-from avaffect.models.encoder import Encoder
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.recurrent import PRESETS, RecurrentEncoder
-from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration
-from avaffect.objectives.face_reconstruction import FEWEST_PICTURES, FaceReconstruction
-from avaffect.objectives.odd_one_out import OddOneOut
-from avaffect.recipes.face_preview import check_folder, write_preview
-from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_l1 import PretrainL1Settings
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
-# The published generator, and one for demos and tests, as wide for what it has to draw: its first
-# skip connection holds 96 numbers for each block of 16 pixels, the published one 128 for 48.
-FACES = {
-    "base": TalkingFaceConfiguration(),
-    "nano": TalkingFaceConfiguration(height=32, channels=1, width=48),
-}
+if TYPE_CHECKING:
+    from avaffect.data.dataset import Dataset
+    from avaffect.models.encoder import Encoder
+    from avaffect.models.talking_face import TalkingFaceConfiguration
+    from avaffect.objectives.face_reconstruction import FaceReconstruction
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> None:
@@ -33,10 +27,44 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
     Raises DataError where no clip has both sound and two pictures, UsageError where the films of
     --preview cannot be written.
     """
-    alpha = settings.alpha
     if settings.preview is not None:
-        check_folder(settings.preview)
-    configuration = FACES[settings.preset or "base"]
+        _check_folder(settings.preview)
+    pretrain("pretrain-l1", settings, lambda: _method(settings, progress), progress)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises UsageError where films could not be written there."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"--preview {folder}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--preview {folder}: {there} cannot be written to; name another folder")
+
+
+def _generator(preset: str) -> TalkingFaceConfiguration:
+    """The published generator, or one for demos and tests, as wide for what it has to draw: its
+    first skip connection holds 96 numbers for each block of 16 pixels, the published one 128 for
+    48."""
+    from avaffect.models.talking_face import TalkingFaceConfiguration
+
+    if preset == "nano":
+        return TalkingFaceConfiguration(height=32, channels=1, width=48)
+    return TalkingFaceConfiguration()
+
+
+def _method(settings: PretrainL1Settings, progress: Progress) -> Method:
+    from torch import nn
+
+    from avaffect.models.heads import Head, HeadConfiguration
+    from avaffect.models.recurrent import PRESETS, RecurrentEncoder
+    from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration
+    from avaffect.objectives.face_reconstruction import FEWEST_PICTURES, FaceReconstruction
+    from avaffect.objectives.odd_one_out import OddOneOut
+    from avaffect.recipes.face_preview import write_preview
+    from avaffect.recipes.pretraining import Method
+
+    alpha = settings.alpha
+    configuration = _generator(settings.preset or "base")
 
     def objective(encoder: Encoder) -> FaceReconstruction:
         face = TalkingFace(
@@ -49,8 +77,7 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
         assert settings.preview is not None
         write_preview(settings.preview, trained, dataset, progress)
 
-    method = Method(
-        command="pretrain-l1",
+    return Method(
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=objective,
         head=lambda trained: nn.ModuleDict(
@@ -68,4 +95,3 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
         watch=FaceReconstruction.collapse,
         finish=None if settings.preview is None else preview,
     )  # fmt: skip
-    pretrain(settings, method, progress)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.models.conformer import ConformerConfiguration
-from avaffect.models.visual import VisualEncoder
-from avaffect.objectives.lira import FEWEST_SAMPLES, AcousticPrediction
-from avaffect.recipes.pretraining import Method, pretrain
-from avaffect.recipes.visual_encoders import new_visual_encoder
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_lira import PretrainLiraSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -> None:
@@ -18,14 +17,24 @@ def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -
 
     Raises DataError where no clip has both faces and sound.
     """
+    pretrain("pretrain-lira", settings, lambda: _method(settings, progress), progress)
+
+
+def _method(settings: PretrainLiraSettings, progress: Progress) -> Method:
+    from torch import nn
+
+    from avaffect.models.conformer import ConformerConfiguration
+    from avaffect.models.visual import VisualEncoder
+    from avaffect.objectives.lira import FEWEST_SAMPLES, AcousticPrediction
+    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.visual_encoders import new_visual_encoder
 
     def configuration(encoder: VisualEncoder) -> ConformerConfiguration:
         """Half as wide as the frames: 256 for ResNet-18."""
         dim = encoder.dim // 2
         return ConformerConfiguration(settings.blocks, dim, 8 * dim)
 
-    method = Method(
-        command="pretrain-lira",
+    return Method(
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
         objective=lambda encoder: AcousticPrediction(encoder, configuration(encoder)),
         head=lambda trained: nn.ModuleDict(
@@ -40,4 +49,3 @@ def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -
         beside={"waveform": FEWEST_SAMPLES},
         watch=AcousticPrediction.collapse,
     )
-    pretrain(settings, method, progress)

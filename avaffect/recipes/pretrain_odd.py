@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.recurrent import PRESETS, RecurrentEncoder
-from avaffect.objectives.jumbling import FEWEST_STEPS
-from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
-from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS, GROUP, SHARE, PretrainOddSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> None:
@@ -18,12 +18,21 @@ def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> 
 
     Raises DataError where no clip has room for two windows, or no batch has clips to compare.
     """
+    pretrain("pretrain-odd", settings, lambda: _method(settings), progress)
+
+
+def _method(settings: PretrainOddSettings) -> Method:
+    from avaffect.models.heads import Head, HeadConfiguration
+    from avaffect.models.recurrent import PRESETS, RecurrentEncoder
+    from avaffect.objectives.jumbling import FEWEST_STEPS
+    from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
+    from avaffect.recipes.pretraining import Method
+
     by_clip = settings.variant == "clip"
     jumbling = Jumbling(
         settings.variant, settings.share or SHARE, settings.group or GROUP, settings.window
     )
-    method = Method(
-        command="pretrain-odd",
+    return Method(
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: OddOneOut(
             encoder, Head(HeadConfiguration(encoder.dim, 2 if by_clip else 1)), jumbling
@@ -34,4 +43,3 @@ def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> 
         fewest_together=FEWEST_CLIPS if by_clip else jumbling.group,
         pretext={"objective": "odd_one_out", **asdict(jumbling)},
     )
-    pretrain(settings, method, progress)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from avaffect.core.progress import SILENT, Progress
-from avaffect.models.pase import PRESETS, PaseEncoder
-from avaffect.objectives.problem_agnostic import FEWEST_FRAMES, ProblemAgnostic
-from avaffect.recipes.pretraining import Method, pretrain
+from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_pase import PretrainPaseSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining import Method
 
 
 def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -> None:
@@ -14,8 +17,15 @@ def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -
 
     Raises DataError where no utterance has room for two chunks.
     """
-    method = Method(
-        command="pretrain-pase",
+    pretrain("pretrain-pase", settings, lambda: _method(settings), progress)
+
+
+def _method(settings: PretrainPaseSettings) -> Method:
+    from avaffect.models.pase import PRESETS, PaseEncoder
+    from avaffect.objectives.problem_agnostic import FEWEST_FRAMES, ProblemAgnostic
+    from avaffect.recipes.pretraining import Method
+
+    return Method(
         new_encoder=lambda stores: PaseEncoder(PRESETS[settings.preset or "base"]),
         objective=lambda encoder: ProblemAgnostic(encoder, settings.workers),
         head=lambda objective: objective.workers,
@@ -23,4 +33,3 @@ def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -
         fewest_frames=FEWEST_FRAMES,
         pretext={"objective": "problem_agnostic", "workers": list(settings.workers)},
     )
-    pretrain(settings, method, progress)

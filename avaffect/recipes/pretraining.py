@@ -21,7 +21,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts, manifest
 from avaffect.data.batches import Bucketed, useful_share
-from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
+from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.evaluation.clustering import effective_rank
@@ -29,7 +29,7 @@ from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.base import Objective
 from avaffect.recipes import common, encoders, extraction, training
-from avaffect.recipes.fractions import check_fraction, chosen_share
+from avaffect.recipes.fractions import chosen_share
 from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 AllMetrics = dict[str, Metrics]
-DEFAULT_EPOCHS = 50
 RANK_UTTERANCES = 512
 # An effective rank below this is a collapse, where there could be more than so many directions.
 COLLAPSED_RANK = 2.0
@@ -55,9 +54,8 @@ LONGEST_STEPS = 2**40
 
 @dataclass
 class Method:
-    """One way of pre-training, for `pretrain`.
+    """One way of pre-training, for `pretrain.pretrain`.
 
-    command        the subcommand
     new_encoder    makes a fresh encoder for recordings that these stores hold
     objective      makes the objective around an encoder
     head           what of the objective is saved beside the encoder, under the name of `loss`
@@ -73,7 +71,6 @@ class Method:
                    development among them (development_X): said as a warning
     """
 
-    command: str
     new_encoder: Callable[[Sequence[Store]], Encoder]
     objective: Callable[[Encoder], Objective]
     head: Callable[[Objective], nn.Module]
@@ -86,31 +83,19 @@ class Method:
     watch: Callable[[Objective, Metrics], str | None] | None = None
 
 
-def pretrain(settings: PretrainingSettings, method: Method, progress: Progress = SILENT) -> None:
+def run(
+    settings: PretrainingSettings,
+    method: Method,
+    stores: Sequence[Store],
+    made: Provenance,
+    progress: Progress,
+) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
     Raises DataError where the recordings give nothing to learn from, or --init is no such encoder.
     """
-    check_fraction(settings.fraction)
-    if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=DEFAULT_EPOCHS)
-    stores = common.open_stores(settings.media)
-    unique_ids(stores)
-    made = common.record(
-        method.command,
-        settings,
-        [
-            *common.store_inputs("media", stores),
-            *common.file_inputs("init", [settings.init]),
-            *common.file_inputs("only", [settings.only]),
-        ],
-    )
-    if training.is_done(settings, made, progress, "pre-train an encoder"):
-        if method.finish is not None and not settings.dry_run:
-            _finish_again(settings, method, stores, progress)
-        return
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-    encoder = _encoder(settings, method, stores)
+    encoder = _encoder(settings, method, stores, made["command"])
     objective = method.objective(encoder)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: AllMetrics = {}
@@ -171,7 +156,7 @@ def _train(
     return metrics, dataset if unseen is None else unseen.dataset
 
 
-def _finish_again(
+def finish_again(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store], progress: Progress
 ) -> None:
     """What `finish` does, with an encoder and a head that are there already."""
@@ -308,7 +293,9 @@ def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -
     return batches
 
 
-def _encoder(settings: PretrainingSettings, method: Method, stores: Sequence[Store]) -> Encoder:
+def _encoder(
+    settings: PretrainingSettings, method: Method, stores: Sequence[Store], command: str
+) -> Encoder:
     fresh = method.new_encoder(stores)
     if settings.init is None:
         return fresh
@@ -317,7 +304,7 @@ def _encoder(settings: PretrainingSettings, method: Method, stores: Sequence[Sto
         maker = header.get("provenance", {}).get("command", "another program")
         raise DataError(
             f"--init {settings.init} was made by {maker} and is of the kind "
-            f"{header['model']['name']}; {method.command} trains the kind "
+            f"{header['model']['name']}; {command} trains the kind "
             f"{registry.describe(fresh)['name']}: give such an encoder, or leave --init out"
         )
     return found

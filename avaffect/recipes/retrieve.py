@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avaffect.core.errors import DataError, UsageError
+from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, reference
 from avaffect.data import manifest
@@ -14,8 +14,10 @@ from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddin
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.similarity import open_similarity
 from avaffect.recipes import common
-from avaffect.retrieval.sampling import SMALLEST_TEMPERATURE, Retrieved, sample, sample_similarity
 from avaffect.settings.retrieve import RetrieveSettings
+
+if TYPE_CHECKING:
+    from avaffect.retrieval.sampling import Retrieved
 
 
 def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
@@ -24,10 +26,6 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     Raises DataError where the embeddings are of different models, no query is labelled, or an
     embedding has no direction.
     """
-    if not SMALLEST_TEMPERATURE <= settings.temperature < math.inf:
-        raise UsageError(f"-T {settings.temperature}: it is {SMALLEST_TEMPERATURE:g} at least")
-    if settings.draws < 1:
-        raise UsageError("--draws is at least 1")
     query = open_embeddings(settings.query, "query")
     pool = open_embeddings(settings.pool, "pool")
     check_same_model([*query.stores, *pool.stores])
@@ -99,6 +97,8 @@ def _draw(
     rows: list[int],
     progress: Progress,
 ) -> Retrieved:
+    from avaffect.retrieval.sampling import sample, sample_similarity
+
     options = {
         "temperature": settings.temperature,
         "draws": settings.draws,

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.similarity import INDEX, SIMILARITY, stream_specs
 from avaffect.data.writer import store_writer
 from avaffect.recipes import common
-from avaffect.retrieval.similarity import cosine_rows, top_k
 from avaffect.settings.similarity import SimilaritySettings
 
 TOP_VALUES = 1 << 22
@@ -24,8 +22,6 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
 
     Raises DataError where the embeddings are missing, of different models or without direction.
     """
-    if settings.top is not None and settings.top < 1:
-        raise UsageError(f"--top {settings.top}: at least 1 is kept")
     queries = open_embeddings(settings.query, "query")
     pool = open_embeddings(settings.pool, "pool")
     check_same_model([*queries.stores, *pool.stores])
@@ -58,6 +54,8 @@ def _rows(
     queries: Embeddings, pool: Embeddings, top: int | None
 ) -> Iterator[dict[str, np.ndarray]]:
     """The streams of each query in turn."""
+    from avaffect.retrieval.similarity import cosine_rows, top_k
+
     if top is None:
         for _, slab in cosine_rows(queries.vectors, pool.vectors):
             for row in slab:

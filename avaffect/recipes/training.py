@@ -6,16 +6,16 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
-
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.recipes import common
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import state
-from avaffect.training.loop import Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from avaffect.training.loop import Run
 
 
 def is_done(settings: TrainingSettings, made: Provenance, progress: Progress, plan: str) -> bool:
@@ -32,6 +32,8 @@ def open_run(settings: TrainingSettings, made: Provenance, fabric: Fabric) -> Ru
 
     Raises OutputExistsError where there is the state of a run with other inputs or settings.
     """
+    from avaffect.training.loop import Run
+
     folder = state.state_folder(settings.output)
     history = state.metrics_path(settings.output)
     if fabric.global_rank == 0:

@@ -21,8 +21,7 @@ from avaffect.core.seeds import generator
 from avaffect.retrieval.reject import Patience, reject_sample
 from avaffect.retrieval.similarity import check_shapes, pair_cosines, unit_rows
 from avaffect.retrieval.stream import pick, stream_sample
-
-SAMPLERS = ("auto", "stream", "reject")
+from avaffect.settings.retrieve import SAMPLERS, SMALLEST_TEMPERATURE
 
 TRIAL_COST = 67
 """What a rejection trial costs in streamed pairs: measured on one core at d = 32, where a trial is
@@ -40,9 +39,6 @@ trials beyond the last draw, larger ones run in fewer calls."""
 
 SMALLEST_ROUND = 32
 LARGEST_ROUND = 2**14
-
-SMALLEST_TEMPERATURE = 1e-4
-"""Below it the rounding of a float32 cosine, 6e-8, divided by T distorts the probabilities."""
 
 ROW_BYTES = 32 * 2**20
 

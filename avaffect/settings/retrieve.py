@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Seeded, option
 
 SAMPLERS = ("auto", "stream", "reject")
+
+SMALLEST_TEMPERATURE = 1e-4
+"""Below it the rounding of a float32 cosine, 6e-8, divided by T distorts the probabilities."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +40,11 @@ class RetrieveSettings(Labelled, Seeded):
         "train", "Split of the queries where there are splits; all for everything.",
         "--query-split",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_TEMPERATURE <= self.temperature < math.inf:
+            raise UsageError(
+                f"-T {self.temperature}: the temperature is {SMALLEST_TEMPERATURE:g} or more"
+            )
+        if self.draws < 1:
+            raise UsageError(f"--draws {self.draws}: 1 draw per query or more")

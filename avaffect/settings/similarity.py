@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, option
 
 
@@ -24,3 +25,7 @@ class SimilaritySettings(Common):
     output: Path = option(MISSING, "The store to write.", "-o", "--output", role="output")
     top: int | None = option(None, "Keep the K most similar alone, best first.", "--top",
                              metavar="K")  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.top is not None and self.top < 1:
+            raise UsageError(f"--top {self.top}: at least 1 is kept")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +14,9 @@ from torch import Tensor
 
 from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
+from avaffect.training.foreign_files import CONFIGURATION, PREPROCESSORS, read_json
 from avaffect.training.unpickling import StandIn, unpickle
 
-_WEIGHTS = (
-    "model.safetensors", "model.safetensors.index.json",
-    "pytorch_model.bin", "pytorch_model.bin.index.json",
-)  # fmt: skip
-_CONFIGURATION = "config.json"
-_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 # Settings are small: what is larger, or goes round in circles, is none.
 _MOST_SETTINGS = 100_000
 _DEEPEST = 50
@@ -45,40 +39,17 @@ class Foreign:
     dictionaries: list[list[str]] = field(default_factory=list)
 
 
-def files_of(path: Path) -> list[Path]:
-    """The files that `path` (a file, or a folder of transformers) consists of; weights come first.
-
-    Beside a file of fairseq or torchaudio no other is looked for. Raises DataError where there are
-    none.
-    """
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder (weights are not downloaded: give a path)")
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir():
-        found = [folder / name for name in _WEIGHTS if (folder / name).is_file()][:1]
-        if not found:
-            raise DataError(f"{path} holds none of {', '.join(_WEIGHTS)}: which file is meant?")
-        path = found[0]
-    if path.suffix == ".json" and not path.name.endswith(".index.json"):
-        raise DataError(f"{path} holds settings: give the file of weights, or their folder")
-    weights = _shards(path) if path.suffix == ".json" else [path]
-    if path.suffix not in (".json", ".bin", ".safetensors"):
-        return weights
-    beside = [folder / name for name in (_CONFIGURATION, *_PREPROCESSORS)]
-    return [*weights, *(file for file in beside if file.is_file())]
-
-
 def read(files: Sequence[Path]) -> Foreign:
-    """What the files of `files_of` hold.
+    """What the files of `foreign_files.files_of` hold.
 
     Raises DataError where a file is cut short or damaged or of no known kind, where it holds no
     weights, or weights that are no plain numbers, and where reading it might run something.
     """
     found = Foreign()
     for file in files:
-        if file.name == _CONFIGURATION:
-            found.settings = found.settings or _json(file)
-        elif file.name in _PREPROCESSORS:
+        if file.name == CONFIGURATION:
+            found.settings = found.settings or read_json(file)
+        elif file.name in PREPROCESSORS:
             found.preprocessor = _preprocessor(file) or found.preprocessor
         elif _is_safetensors(file):
             found.tensors |= _checked(_safetensors(file), file)
@@ -190,7 +161,7 @@ def _preprocessor(path: Path) -> dict[str, Any]:
 
     Raises DataError where it prepares sound at another rate.
     """
-    found = _json(path)
+    found = read_json(path)
     found = found.get("feature_extractor", found)
     if not isinstance(found, dict):
         return {}
@@ -198,24 +169,3 @@ def _preprocessor(path: Path) -> dict[str, Any]:
     if rate != _SAMPLE_RATE:
         raise DataError(f"{path}: this model hears {rate} Hz; only {_SAMPLE_RATE} Hz is known here")
     return found
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} holds no JSON object")
-    return found
-
-
-def _shards(index: Path) -> list[Path]:
-    """The files that a transformers index lists: names in its own folder alone."""
-    table = _json(index).get("weight_map")
-    names = sorted({str(name) for name in table.values()}) if isinstance(table, dict) else []
-    files = [index.parent / Path(name).name for name in names]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing or not files:
-        raise DataError(f"{index} lists {', '.join(missing) or 'no file'}: not there")
-    return files

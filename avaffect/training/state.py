@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json
+
+# Whether there is a state is asked before there is work: torch comes with the work.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 STATE_FILE = "state.safetensors"
 MARKER = "run.json"
@@ -83,6 +83,9 @@ def save_state(
     best: dict[str, Tensor],
 ) -> None:
     """Replace the saved state. `position` is JSON-able: step, epoch, batch, history length, …"""
+    import torch
+    from safetensors.torch import save_file
+
     tensors = {f"model/{name}": tensor for name, tensor in trained_tensors(module).items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
     for phase, optimiser in optimisers.items():
@@ -99,6 +102,9 @@ def load_state(
     folder: Path, module: nn.Module, optimisers: dict[str, torch.optim.Optimizer]
 ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """Restore module and optimisers; returns (position, best weights), None without a state."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
     path = folder / STATE_FILE
     if not path.is_file():
         return None

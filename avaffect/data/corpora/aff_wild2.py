@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import av
 import numpy as np
 
 from avaffect.core.errors import DataError
@@ -113,6 +112,8 @@ def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFil
 
 def _frame_rate(path: Path) -> float | None:
     """Pictures a second, as the film's header has them."""
+    import av
+
     try:
         with av.open(str(path)) as container:
             rate = next((s.average_rate for s in container.streams.video), None)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from avaffect.core.errors import DataError
@@ -72,6 +71,9 @@ def estimate(landmarks: np.ndarray, width: float) -> Pose | None:
     # From the frontal view: five points nearly in a plane fit two poses, and a face that looks away
     # from the camera is none.
     start = np.zeros((3, 1)), np.array([[0.0], [0.0], [away]])
+    # A table of poses is read without it.
+    import cv2
+
     fits, turned, _ = cv2.solvePnP(
         FACE_MM, points, camera, None, *start, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
     )

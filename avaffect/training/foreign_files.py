@@ -1,0 +1,61 @@
+"""Which files a model of others consists of: asked before anything is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.errors import DataError
+
+_WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json",
+    "pytorch_model.bin", "pytorch_model.bin.index.json",
+)  # fmt: skip
+CONFIGURATION = "config.json"
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that `path` (a file, or a folder of transformers) consists of; weights come first.
+
+    Beside a file of fairseq or torchaudio no other is looked for. Raises DataError where there are
+    none.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder (weights are not downloaded: give a path)")
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir():
+        found = [folder / name for name in _WEIGHTS if (folder / name).is_file()][:1]
+        if not found:
+            raise DataError(f"{path} holds none of {', '.join(_WEIGHTS)}: which file is meant?")
+        path = found[0]
+    if path.suffix == ".json" and not path.name.endswith(".index.json"):
+        raise DataError(f"{path} holds settings: give the file of weights, or their folder")
+    weights = _shards(path) if path.suffix == ".json" else [path]
+    if path.suffix not in (".json", ".bin", ".safetensors"):
+        return weights
+    beside = [folder / name for name in (CONFIGURATION, *PREPROCESSORS)]
+    return [*weights, *(file for file in beside if file.is_file())]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; DataError where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} holds no JSON object")
+    return found
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that a transformers index lists: names in its own folder alone."""
+    table = read_json(index).get("weight_map")
+    names = sorted({str(name) for name in table.values()}) if isinstance(table, dict) else []
+    files = [index.parent / Path(name).name for name in names]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing or not files:
+        raise DataError(f"{index} lists {', '.join(missing) or 'no file'}: not there")
+    return files
