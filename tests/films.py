@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -60,23 +61,27 @@ def talking(
 def write_film(
     path: Path, pictures: Iterable[np.ndarray], fps: float = 25.0, codec: str = "libx264",
     pix_fmt: str = "yuv420p", times: Sequence[float] | None = None, sound: np.ndarray | None = None,
-    options: dict[str, str] | None = None,
+    options: dict[str, str] | None = None, aspect: Fraction | None = None,
+    clock: Fraction = CLOCK,
 ) -> Path:  # fmt: skip
     """A film of grey (H, W) or RGB (H, W, 3) pictures at steady times, or at `times` in seconds;
-    sound: (S,) float32 at 16 kHz."""
+    sound: (S,) float32 at 16 kHz; aspect: width of a pixel over its height; clock: unit of the
+    time stamps (MPEG-1 and MPEG-2 take those of a television alone)."""
     pictures = list(pictures)
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=round(fps))
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pix_fmt
-        stream.time_base = stream.codec_context.time_base = CLOCK
+        stream.time_base = stream.codec_context.time_base = clock
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         voice = (
             container.add_stream("aac", rate=16000, layout="mono") if sound is not None else None
         )
         for number, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, "gray" if picture.ndim == 2 else "rgb24")
-            frame.time_base = CLOCK
-            frame.pts = round(1000 * (times[number] if times else number / fps))
+            frame.time_base = clock
+            frame.pts = round((times[number] if times else number / fps) / clock)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if voice is not None:
@@ -84,4 +89,28 @@ def write_film(
             heard.sample_rate = 16000
             container.mux(voice.encode(heard))
             container.mux(voice.encode(None))
+    return path
+
+
+# Matrices (a, b, c, d) that turn by right angles and mirror, and what stores a picture so that the
+# matrix displays it upright: NumPy's functions, for they are not what the project uses.
+MATRICES = {
+    (1, 0, 0, 1): lambda picture: picture,
+    (0, 1, -1, 0): lambda picture: np.rot90(picture, 1),
+    (-1, 0, 0, -1): lambda picture: np.rot90(picture, 2),
+    (0, -1, 1, 0): lambda picture: np.rot90(picture, -1),
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (0, 1, 1, 0): lambda picture: np.swapaxes(picture, 0, 1),
+    (0, -1, -1, 0): lambda picture: np.rot90(np.swapaxes(picture, 0, 1), 2),
+}
+
+
+def set_matrix(path: Path, matrix: Sequence[float]) -> Path:
+    """Give an mp4 or mov, whose first track is of pictures, a display matrix (a, b, c, d)."""
+    content = bytearray(path.read_bytes())
+    a, b, c, d = (round(65536 * value) for value in matrix)
+    place = content.index(b"tkhd") + 44
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
     return path

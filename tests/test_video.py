@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -139,27 +138,6 @@ def write_palette(path: Path, picture: np.ndarray) -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
-
-
-@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2),
-                                               ((0, -1, 1, 0), 1), ((1, 0, 0, 1), 0)])  # fmt: skip
-def test_a_film_that_lies_on_its_side_is_set_upright(
-    tmp_path: Path, matrix: tuple[int, ...], turns: int
-) -> None:
-    picture = np.zeros((32, 48), np.uint8)
-    picture[:16, :24], picture[:16, 24:], picture[16:, :24] = 250, 170, 90
-    path = write_film(tmp_path / "a.mp4", [picture] * 2)
-    content = bytearray(path.read_bytes())
-    a, b, c, d = matrix
-    place = content.index(b"tkhd") + 44
-    content[place : place + 36] = struct.pack(
-        ">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30
-    )
-    path.write_bytes(content)
-    found = next(read_pictures(path, 25.0, Film()))
-    upright = np.rot90(picture, turns)
-    assert found.luma.shape == upright.shape == found.rgb.shape[:2]
-    assert np.abs(found.grey(found.luma).astype(int) - upright).mean() < 8
 
 
 def test_what_gives_no_pictures_is_named(tmp_path: Path) -> None:

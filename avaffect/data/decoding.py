@@ -50,12 +50,14 @@ class Unusable(Exception):
 @dataclass(frozen=True)
 class Sound:
     """What was written. samples at 16 kHz; peak of the absolute samples; damaged packets that were
-    left out; seconds of silence that fill gaps."""
+    left out; seconds of silence that fill gaps; notes: what a user should know of how it was
+    read."""
 
     samples: int
     peak: int
     damaged: int
     filled_s: float
+    notes: tuple[str, ...] = ()
 
 
 class _Sink:

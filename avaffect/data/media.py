@@ -70,7 +70,8 @@ class Lost:
 @dataclass(frozen=True)
 class Decoded:
     """streams: name -> raw file of steps; counts: of FACE_COUNTS; without_sound, without_face: why
-    a modality that was wanted is missing; sums, samples: of the faces."""
+    a modality that was wanted is missing; sums, samples: of the faces; notes: what a user should
+    know of how the recording was read."""
 
     streams: dict[str, Path]
     duration_s: float
@@ -82,6 +83,7 @@ class Decoded:
     without_face: Lost | None = None
     sums: Sums | None = None
     samples: Samples | None = None
+    notes: tuple[str, ...] = ()
 
 
 def seconds_of(item: Item, key: str) -> float | None:
@@ -216,6 +218,7 @@ def _joined(
         no_face if isinstance(no_face, Lost) else None,
         faces.sums if faces else None,
         faces.samples if faces else None,
+        (*(sound.notes if sound else ()), *(faces.notes if faces else ())),
     )
 
 

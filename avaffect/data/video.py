@@ -13,7 +13,7 @@ import re
 import statistics
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from avaffect.data.decoding import (
     check_damage,
     check_file,
 )
+from avaffect.data.display import Display, Displays
 
 # A picture stands for this long before and after its time.
 HOLD_S = 0.5
@@ -45,16 +46,15 @@ DEFAULT_INTERVAL_S = 0.04
 INTERVALS = 15
 # Formats whose first plane is 8-bit luma.
 LUMA_FIRST = re.compile(r"(yuvj?4\d\dp|yuva4\d\dp|nv\d\d|gray)$")
-TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 # Limited range (16..235) to full range.
 EXPAND = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
 class Picture:
-    """A decoded frame, upright. turn: degrees, counterclockwise, that make it so."""
+    """A decoded frame as it is displayed."""
 
-    def __init__(self, frame: av.VideoFrame, turn: int) -> None:
-        self._frame, self._turn = frame, turn
+    def __init__(self, frame: av.VideoFrame, display: Display) -> None:
+        self._frame, self._display = frame, display
         self._luma: np.ndarray | None = None
         self._rgb: np.ndarray | None = None
         self.limited = False
@@ -63,7 +63,7 @@ class Picture:
     def luma(self) -> np.ndarray:
         """(H, W) uint8: the decoder's own plane where it has one, without a copy; see `limited`."""
         if self._luma is None:
-            self._luma = self._upright(self._read_luma())
+            self._luma = self._display.of(self._read_luma())
         return self._luma
 
     def grey(self, part: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -75,7 +75,7 @@ class Picture:
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8."""
         if self._rgb is None:
-            self._rgb = self._upright(self._frame.to_ndarray(format="rgb24"))
+            self._rgb = self._display.of(self._frame.to_ndarray(format="rgb24"))
         return self._rgb
 
     def _read_luma(self) -> np.ndarray:
@@ -88,9 +88,6 @@ class Picture:
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         return rows[: frame.height, : frame.width]
-
-    def _upright(self, picture: np.ndarray) -> np.ndarray:
-        return cv2.rotate(picture, TURNS[self._turn]) if self._turn else picture
 
 
 @functools.cache
@@ -112,12 +109,14 @@ class Film:
     dropped      source frames within the part that no output frame shows
     duplicated   output frames that show the same source frame as the one before
     damaged      packets that were left out
+    notes        what a user should know of how it was read
     """
 
     shown: int = 0
     dropped: int = 0
     duplicated: int = 0
     damaged: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def read_pictures(
@@ -165,15 +164,21 @@ def _read(
     rate = stream.average_rate or stream.guessed_rate
     clock = _Clock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S)
     packets = Packets(container, stream)
+    displays = Displays(stream)
     sampler = _Sampler(fps, start_s, end_s, film)
     for frame in packets:
-        yield from sampler.feed(frame, clock.place(frame))
+        yield from sampler.feed(frame, clock.place(frame), displays.of(frame))
         if sampler.full:
             break
     reached = clock.end_s
     if not sampler.full:
         yield from sampler.finish(reached)
     film.damaged = packets.damaged
+    if displays.tilt:
+        film.notes.append(
+            f"its display matrix lies {displays.tilt:.0f} degrees beside a right angle: the "
+            "pictures are turned by the nearest right angle alone"
+        )
     if not sampler.full:
         declared = declared_end(path, container, stream, zero_s)
         late = max(TOLERANCE_S, LATE_FRAMES * clock.interval_s)
@@ -223,24 +228,24 @@ class _Sampler:
     def __init__(self, fps: float, start_s: float, end_s: float | None, film: Film) -> None:
         self.fps, self.start_s, self.film = fps, start_s, film
         self.limit = None if end_s is None else max(round((end_s - start_s) * fps), 1)
-        self._last: tuple[av.VideoFrame, float] | None = None
+        self._last: tuple[av.VideoFrame, float, Display] | None = None
         self._picture: Picture | None = None
-        self._turn = 0
 
     @property
     def full(self) -> bool:
         return self.limit is not None and self.film.shown >= self.limit
 
-    def feed(self, frame: av.VideoFrame, time_s: float) -> Iterator[Picture | None]:
+    def feed(
+        self, frame: av.VideoFrame, time_s: float, display: Display
+    ) -> Iterator[Picture | None]:
         last = self._last
         if last is None:
-            self._turn = round(frame.rotation / 90) * 90 % 360
             yield from self._blank(time_s - HOLD_S)
         else:
             yield from self._show(min((last[1] + time_s) / 2, last[1] + HOLD_S))
             yield from self._blank(time_s - HOLD_S)
             self._leave(last[1])
-        self._last, self._picture = (frame, time_s), None
+        self._last, self._picture = (frame, time_s, display), None
 
     def finish(self, end_s: float) -> Iterator[Picture | None]:
         """The last frame stands until `end_s`."""
@@ -262,7 +267,7 @@ class _Sampler:
         until_s += -1e-6 if before else 1e-6
         while self._next_s <= until_s and not self.full:
             if self._picture is None:
-                self._picture = Picture(self._last[0], self._turn)
+                self._picture = Picture(self._last[0], self._last[2])
             else:
                 self.film.duplicated += 1
             self.film.shown += 1

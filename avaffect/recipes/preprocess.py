@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,20 @@ from avaffect.data import artifacts, manifest, media
 from avaffect.data.faces.detection import WHERE, check_model
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.preview import Preview, shown_rows
-from avaffect.data.faces.spool import Sums
 from avaffect.data.items import label_specs, labels_of, lasts_otherwise, meta_fields
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.media import Decoded, DecodingOptions, Lost
 from avaffect.data.schema import LabelSpec, StreamSpec
 from avaffect.data.statistics import pixel_statistics
 from avaffect.data.writer import StoreWriter, store_writer
-from avaffect.recipes import common
+from avaffect.recipes.preprocess_summary import (
+    APART_S,
+    Found,
+    list_losses,
+    losses_path,
+    summarise,
+    summarise_faces,
+)
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
 
@@ -35,42 +40,8 @@ LARGEST_SIZE = 1024
 HIGHEST_FPS = 240.0
 # Options that say how faces are found and cut out.
 OF_FACES = ("faces", "face_model", "align", "size", "color", "fps", "margin", "face")
-# Sound and pictures whose lengths differ by more hardly belong together.
-APART_S = 1.0
 # That a recording of sound has no pictures is no news: counted, not named.
 USUAL = "no picture"
-
-
-@dataclass
-class _Found:
-    """What became of the items: those that gave no utterance, or one without sound or without a
-    face, and why; ids whose sound and pictures, or labels over time, are of different length; sums
-    of the pixels of all crops."""
-
-    lost: list[tuple[Item, Lost]] = field(default_factory=list)
-    without: dict[str, Counter[str]] = field(
-        default_factory=lambda: {"sound": Counter(), "face": Counter()}
-    )
-    named: int = 0
-    apart: list[str] = field(default_factory=list)
-    mislabelled: list[str] = field(default_factory=list)
-    sums: Sums = field(default_factory=Sums)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return _sorted(Counter(lost.reason for _, lost in self.lost))
-
-    @property
-    def words(self) -> str:
-        return _words(self.counts)
-
-
-def _sorted(counts: Counter[str]) -> dict[str, int]:
-    return dict(sorted(counts.items()))
-
-
-def _words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
 
 
 def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Path:
@@ -109,13 +80,13 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         if items and not writer.ids:
             raise DataError(f"all {len(items)} utterances of {corpus.name} were lost "
                             f"({found.words}); nothing was written")  # fmt: skip
-        _list_losses(settings.output, corpus, found, record)
+        list_losses(settings.output, corpus, found, record)
         counts = {"found": len(items), "kept": len(writer.ids), "lost": found.counts}
         writer.provenance["losses"] = counts
         hours = sum(writer.column("duration_s")) / 3600
         missing = {name: writer.missing(name) for name in specs}
-    _summarise(settings.output, counts, hours, missing, found, progress)
-    _summarise_faces(writer, work.preview, progress)
+    summarise(settings.output, counts, hours, missing, found, progress)
+    summarise_faces(writer, work.preview, progress)
     return settings.output
 
 
@@ -188,7 +159,7 @@ def _check_strict(settings: PreprocessSettings) -> None:
     if settings.strict and lost:
         raise DataError(
             f"{settings.output} is up to date, but lacks {sum(lost.values())} utterances, which "
-            f"{_losses_path(settings.output).name} names"
+            f"{losses_path(settings.output).name} names"
         )
 
 
@@ -231,11 +202,11 @@ class _Work:
     writer: StoreWriter
     preview: Preview | None
     progress: Progress
-    found: _Found = field(default_factory=_Found)
+    found: Found = field(default_factory=Found)
 
     def decode_all(
         self, items: list[Item], columns: dict[str, list[Any]], specs: dict[str, LabelSpec]
-    ) -> _Found:
+    ) -> Found:
         jobs = min(self.settings.jobs or joblib.cpu_count(), len(items) or 1)
         previewed = shown_rows(len(items)) if self.preview else set()
         self.progress.start("preprocess", len(items))
@@ -288,8 +259,23 @@ class _Work:
             self.found.mislabelled.append(item["id"])
         if result.sums:
             self.found.sums.join(result.sums)
+        for note in result.notes:
+            self._note(item, note)
         for path in result.streams.values():
             path.unlink()
+
+    def _note(self, item: Item, note: str) -> None:
+        """Say of an utterance how it was read."""
+        if self.found.noted < NAMED:
+            self.progress.warn(f"{self._name(item)}: {note}")
+        elif self.found.noted == NAMED:
+            self.progress.warn("more recordings were read like that; they are not named")
+        self.found.noted += 1
+
+    def _name(self, item: Item) -> str:
+        """An utterance's id and, where that is another name, its recording."""
+        source = _source(self.settings, item)
+        return f"{item['id']} ({source})" if source not in ("", item["id"]) else item["id"]
 
     def _without(self, item: Item, what: str, why: Lost | None) -> str:
         """Count and name an utterance that lacks a modality; the reason, "" where it has it."""
@@ -305,14 +291,13 @@ class _Work:
         return why.reason
 
     def _lose(self, item: Item, lost: Lost) -> None:
-        source = _source(self.settings, item)
-        name = f"{item['id']}{f' ({source})' if source not in ('', item['id']) else ''}: {lost}"
+        name = f"{self._name(item)}: {lost}"
         if self.settings.strict:
             raise DataError(f"{name}; without --strict it would be skipped")
         if len(self.found.lost) < NAMED:
             self.progress.warn(f"lost {name}")
         elif len(self.found.lost) == NAMED:
-            listed = _losses_path(self.settings.output)
+            listed = losses_path(self.settings.output)
             self.progress.warn(f"more were lost; all are listed in {listed}")
         self.found.lost.append((item, lost))
 
@@ -332,65 +317,3 @@ def _shown(item: Item, result: Decoded | Lost) -> tuple[str, Any]:
         return f"{item['id']}\nno face: {result.without_face.reason}", None
     absent, frames = result.counts["faces_absent"], result.counts["face_frames"]
     return f"{item['id']}\n{frames - absent} of {frames} frames", result.samples
-
-
-def _losses_path(output: Path) -> Path:
-    return output.with_name(output.name + ".lost.jsonl")
-
-
-def _list_losses(output: Path, corpus: Manifest, found: _Found, record: Provenance) -> None:
-    """A corpus manifest of what was lost: once repaired, it can be preprocessed by itself."""
-    path = _losses_path(output)
-    if not found.lost:
-        path.unlink(missing_ok=True)
-        return
-    base = manifest.base_for(path, corpus.folder)
-    header = {**corpus.header, "base": base, "provenance": record}
-    manifest.write(path, header, ({**item, "lost": str(lost)} for item, lost in found.lost))
-
-
-def _summarise(
-    output: Path, counts: dict[str, Any], hours: float, missing: dict[str, int], found: _Found,
-    progress: Progress,
-) -> None:  # fmt: skip
-    kept = counts["kept"]
-    progress.say(f"{output}: {kept} of {counts['found']} utterances, {hours:.3f} hours")
-    if found.lost:
-        progress.say(f"lost {len(found.lost)}: {found.words} (see {_losses_path(output)})")
-    for what, reasons in found.without.items():
-        if reasons:
-            progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
-    if found.apart:
-        progress.warn(
-            f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
-            f"{APART_S:g} s; do they belong together? {common.some_of(found.apart)}"
-        )
-    if found.mislabelled:
-        progress.warn(
-            f"labels over time of {len(found.mislabelled)} utterances are longer or shorter than "
-            f"they are by more than a second and a tenth: {common.some_of(found.mislabelled)}"
-        )
-    for name, count in missing.items():
-        if count:
-            progress.say(f"label {name} is missing in {count} of {kept} utterances")
-
-
-def _summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
-    totals = {name: sum(writer.column(name)) for name in media.FACE_COUNTS}
-    with_cuts = sum(map(bool, writer.column("cuts")))
-    if with_cuts:
-        progress.say(
-            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): of each one person is "
-            "kept; see the field cuts"
-        )
-    if totals["face_frames"]:
-        progress.say(
-            f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
-            f"tracked in {totals['faces_tracked']}, interpolated in "
-            f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
-        )
-        statistics = writer.streams["face"].statistics
-        mean, std = (", ".join(f"{v:.4f}" for v in statistics[name]) for name in ("mean", "std"))
-        progress.say(f"pixels of the crops / 255: mean {mean}, std {std}")
-    if preview and preview.pages:
-        progress.say(f"contact sheets: {preview.pages[0]} ({len(preview.pages)} in all)")

@@ -31,13 +31,15 @@ LEAST_SHARE = 0.1
 @dataclass(frozen=True)
 class Faces:
     """One face of a recording. streams: name -> raw file of steps; counts of frames by name;
-    sums of the crops' pixels; samples to look at, where they were asked for."""
+    sums of the crops' pixels; samples to look at, where they were asked for; notes: what a user
+    should know of how the film was read."""
 
     streams: dict[str, Path]
     seconds: float
     counts: dict[str, int]
     sums: Sums
     samples: Samples | None
+    notes: tuple[str, ...] = ()
 
 
 def decode_faces(
@@ -75,6 +77,7 @@ def decode_faces(
         _counts(film, chosen) | {"cuts": crew.cuts},
         chosen.sums,
         kept,
+        tuple(film.notes),
     )
 
 

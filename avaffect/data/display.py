@@ -1,0 +1,131 @@
+"""How decoded pictures are displayed: turned or mirrored, and with square pixels.
+
+Cameras that are held otherwise, or that mirror, store the picture as the sensor sees it, and a
+display matrix that sets it right; old formats store pixels that are not square, and their aspect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.sidedata.sidedata import Type
+
+# Pixels that are wider or higher than square by less are taken for square: sizes are rounded.
+LEAST_ASPECT = 1.01
+# No film has such pixels: a header that says so is wrong.
+LARGEST_ASPECT = 4.0
+# A matrix further from a right angle is no rounding: it is said.
+LARGEST_TILT_DEGREES = 2.0
+
+# Display matrices (a, b, c, d) that turn by right angles or mirror, and what does the same: the
+# pixel at (x, y) is displayed at (a x + c y, b x + d y), both growing to the right and down.
+TURNS: dict[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray] | None] = {
+    (1, 0, 0, 1): None,
+    (0, 1, -1, 0): lambda picture: cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE),
+    (-1, 0, 0, -1): lambda picture: cv2.rotate(picture, cv2.ROTATE_180),
+    (0, -1, 1, 0): lambda picture: cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    (-1, 0, 0, 1): lambda picture: cv2.flip(picture, 1),
+    (1, 0, 0, -1): lambda picture: cv2.flip(picture, 0),
+    (0, 1, 1, 0): cv2.transpose,
+    (0, -1, -1, 0): lambda picture: cv2.flip(cv2.transpose(picture), -1),
+}  # fmt: skip
+UPRIGHT = (1, 0, 0, 1)
+
+
+@dataclass(frozen=True)
+class Display:
+    """turn: a key of TURNS; aspect: width of a stored pixel over its height."""
+
+    turn: tuple[int, int, int, int] = UPRIGHT
+    aspect: float = 1.0
+
+    def of(self, picture: np.ndarray) -> np.ndarray:
+        """A stored picture (H, W, ...) uint8 as it is displayed; itself where that is the same.
+
+        Pixels that are not square are made so by enlarging the shorter side: nothing is lost.
+        """
+        if self.aspect != 1.0:
+            height, width = picture.shape[:2]
+            wider, higher = max(self.aspect, 1.0), max(1 / self.aspect, 1.0)
+            size = (round(width * wider), round(height * higher))
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+        turn = TURNS[self.turn]
+        return picture if turn is None else turn(picture)
+
+
+class Displays:
+    """How the frames of one film are displayed: looked up where that may change, in key frames.
+    tilt: the most degrees that a display matrix lay beside a right angle."""
+
+    def __init__(self, stream: Any) -> None:
+        self._context = stream.codec_context
+        # A container's aspect overrides the codec's, which may change on the way.
+        aspect = stream.sample_aspect_ratio
+        self._declared = None if aspect == self._context.sample_aspect_ratio else aspect
+        self._now: Display | None = None
+        self.tilt = 0.0
+
+    def of(self, frame: av.VideoFrame) -> Display:
+        if self._now is None or frame.key_frame:
+            matrix = display_matrix(frame)
+            turn, tilt = (UPRIGHT, 0.0) if matrix is None else nearest_turn(matrix)
+            self.tilt = max(self.tilt, tilt)
+            aspect = self._declared or self._context.sample_aspect_ratio
+            self._now = Display(turn, plausible_aspect(aspect))
+        return self._now
+
+
+def plausible_aspect(aspect: Any) -> float:
+    """The aspect of pixels, 1 where it is not known, absurd or nearly 1."""
+    if not aspect or aspect <= 0:
+        return 1.0
+    larger = max(float(aspect), 1 / float(aspect))
+    return float(aspect) if LEAST_ASPECT <= larger <= LARGEST_ASPECT else 1.0
+
+
+def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    """The (2, 2) part of a frame's display matrix that turns: [[a, b], [c, d]]; None without."""
+    try:
+        data = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError as error:
+        # PyAV lists no side data at all where FFmpeg has a kind that it has no name for, as the
+        # EXIF data of photographs: "31 is not a valid Type".
+        number = str(error).split()[0]
+        return display_matrix(_without(frame, number)) if number.isdigit() else None
+    if data is None:
+        return None
+    return np.frombuffer(data, np.int32)[[0, 1, 3, 4]].reshape(2, 2) / 65536
+
+
+def _without(frame: av.VideoFrame, kind: str) -> av.VideoFrame:
+    """The same picture without side data of one kind."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    removed = graph.add("sidedata", f"mode=delete:type={kind}")
+    sink = graph.add("buffersink")
+    source.link_to(removed)
+    removed.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    return graph.pull()
+
+
+def nearest_turn(matrix: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
+    """The key of TURNS that is nearest to a matrix (2, 2), and how many degrees away that is."""
+    lengths = np.hypot(matrix[:, 0], matrix[:, 1])
+    if not lengths.all():
+        return UPRIGHT, 0.0
+    # Its scale is of the player's window.
+    unit = (matrix / lengths[:, None]).ravel()
+    alike = {turn: float(np.dot(turn, unit)) / 2 for turn in TURNS}
+    turn = max(alike, key=alike.__getitem__)
+    tilt = math.degrees(math.acos(min(max(alike[turn], -1.0), 1.0)))
+    return turn, tilt if tilt > LARGEST_TILT_DEGREES else 0.0

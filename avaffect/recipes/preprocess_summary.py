@@ -1,0 +1,116 @@
+"""What `preprocess` says of a corpus at its end: what was lost, what was kept, and how."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance
+from avaffect.data import manifest, media
+from avaffect.data.faces.preview import Preview
+from avaffect.data.faces.spool import Sums
+from avaffect.data.manifest import Item, Manifest
+from avaffect.data.media import Lost
+from avaffect.data.writer import StoreWriter
+from avaffect.recipes import common
+
+# Sound and pictures whose lengths differ by more hardly belong together.
+APART_S = 1.0
+
+
+@dataclass
+class Found:
+    """What became of the items: those that gave no utterance, or one without sound or without a
+    face, and why; how many lacks and notes there were; ids whose sound and pictures, or labels over
+    time, are of different length; sums of the pixels of all crops."""
+
+    lost: list[tuple[Item, Lost]] = field(default_factory=list)
+    without: dict[str, Counter[str]] = field(
+        default_factory=lambda: {"sound": Counter(), "face": Counter()}
+    )
+    named: int = 0
+    noted: int = 0
+    apart: list[str] = field(default_factory=list)
+    mislabelled: list[str] = field(default_factory=list)
+    sums: Sums = field(default_factory=Sums)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return _sorted(Counter(lost.reason for _, lost in self.lost))
+
+    @property
+    def words(self) -> str:
+        return _words(self.counts)
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
+
+
+def losses_path(output: Path) -> Path:
+    return output.with_name(output.name + ".lost.jsonl")
+
+
+def list_losses(output: Path, corpus: Manifest, found: Found, record: Provenance) -> None:
+    """A corpus manifest of what was lost: once repaired, it can be preprocessed by itself."""
+    path = losses_path(output)
+    if not found.lost:
+        path.unlink(missing_ok=True)
+        return
+    base = manifest.base_for(path, corpus.folder)
+    header = {**corpus.header, "base": base, "provenance": record}
+    manifest.write(path, header, ({**item, "lost": str(lost)} for item, lost in found.lost))
+
+
+def summarise(
+    output: Path, counts: dict[str, Any], hours: float, missing: dict[str, int], found: Found,
+    progress: Progress,
+) -> None:  # fmt: skip
+    kept = counts["kept"]
+    progress.say(f"{output}: {kept} of {counts['found']} utterances, {hours:.3f} hours")
+    if found.lost:
+        progress.say(f"lost {len(found.lost)}: {found.words} (see {losses_path(output)})")
+    for what, reasons in found.without.items():
+        if reasons:
+            progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
+    if found.apart:
+        progress.warn(
+            f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
+            f"{APART_S:g} s; do they belong together? {common.some_of(found.apart)}"
+        )
+    if found.mislabelled:
+        progress.warn(
+            f"labels over time of {len(found.mislabelled)} utterances are longer or shorter than "
+            f"they are by more than a second and a tenth: {common.some_of(found.mislabelled)}"
+        )
+    for name, count in missing.items():
+        if count:
+            progress.say(f"label {name} is missing in {count} of {kept} utterances")
+
+
+def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
+    totals = {name: sum(writer.column(name)) for name in media.FACE_COUNTS}
+    with_cuts = sum(map(bool, writer.column("cuts")))
+    if with_cuts:
+        progress.say(
+            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): of each one person is "
+            "kept; see the field cuts"
+        )
+    if totals["face_frames"]:
+        progress.say(
+            f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
+            f"tracked in {totals['faces_tracked']}, interpolated in "
+            f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
+        )
+        statistics = writer.streams["face"].statistics
+        mean, std = (", ".join(f"{v:.4f}" for v in statistics[name]) for name in ("mean", "std"))
+        progress.say(f"pixels of the crops / 255: mean {mean}, std {std}")
+    if preview and preview.pages:
+        progress.say(f"contact sheets: {preview.pages[0]} ({len(preview.pages)} in all)")
