@@ -11,7 +11,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
-from avaffect.recipes import common, curves, score_rows
+from avaffect.recipes import common, curves, score_rows, seen
 from avaffect.recipes.reports import Report, write_reports
 from avaffect.recipes.score_rows import Row
 from avaffect.settings.compare import CompareSettings
@@ -33,6 +33,9 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
     baseline, against = _baselines(rows, settings.baseline)
     scores = _chosen(rows, settings.score)
     for row, other in zip(rows, against):
+        warning = seen.warning(row.seen, row.facts["count"])
+        if warning is not None:
+            progress.warn(f"{row.name}: {warning}")
         _warn(row, other, settings, progress)
     if settings.per_class and not rows[0].classes:
         raise UsageError("--per-class goes with reports of classes")
@@ -142,6 +145,7 @@ def _described(row: Row, other: Row | None, scores: list[str], test: str) -> dic
         "against": None if other is None else other.name,
         "runs": list(row.runs),
         **row.facts,
+        "seen": row.seen,
         "scores": {n: _compared(row, row.scores[n], other, others.get(n), test) for n in scores},
         "per_class": {
             name: _compared(row, values, other, others.get(name), test)

@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation import concordance
-from avaffect.recipes import common, gold_traces
+from avaffect.recipes import common, gold_traces, seen
 from avaffect.recipes.gold_traces import Trace, TraceSource
 from avaffect.recipes.reports import Report, write_reports
 from avaffect.recipes.trace_alignment import (
@@ -118,6 +118,10 @@ def _score(
         _warn_of_scale(label, gold, of_raters, recordings.common, progress)
     biased = not settings.unbiased
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
+    learned = _seen(predicted, recordings.common)
+    warning = seen.warning(learned, len(recordings.common))
+    if warning is not None:
+        progress.warn(f"{name}: {warning}")
     values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
     progress.say(f"{name}: {len(recordings.common)} recordings, {values}")
     report = _by_way(recordings.common, scores)
@@ -139,8 +143,16 @@ def _score(
         "truncated": overhangs.described(),
         "unpredicted": {label: of.unpredicted for label, of in found.items()},
         "constant": {label: of.constant for label, of in found.items()},
+        "seen": learned,
         "runs": _runs(scores),
     }  # fmt: skip
+
+
+def _seen(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
+    """How many recordings the classifier has learned from; None where predictions do not say."""
+    if not predicted.seen:
+        return None
+    return seen.counted(predicted.seen.get(i, seen.UNKNOWN) or None for i in ids)
 
 
 def _count_words(scores: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import classification
 from avaffect.evaluation.classification import SCORES
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
-from avaffect.recipes import common, gold_labels
+from avaffect.recipes import common, gold_labels, seen
 from avaffect.recipes.eval_retrieval import score_retrieval
 from avaffect.recipes.gold_labels import Gold
 from avaffect.recipes.reports import Report, write_reports
@@ -75,6 +75,10 @@ def _score_predictions(
         progress.warn(f"{found.name}: its runs do not predict the same utterances")
     utterances = frozenset().union(*scored)
     of_split = "" if split is None else f" of the split {split}"
+    learned = _seen(found, items, utterances)
+    warning = seen.warning(learned, len(utterances))
+    if warning is not None:
+        progress.warn(f"{found.name}: {warning}")
     left_out = f"; {len(missing)} left out, without a true label" if missing else ""
     progress.say(f"{found.name}: {len(utterances)} utterances{of_split}{left_out}")
     return {
@@ -83,8 +87,22 @@ def _score_predictions(
         **_over_runs(runs, classes),
         "count": len(utterances),
         "missing_gold": len(missing),
+        "seen": learned,
         "runs": runs,
     }
+
+
+def _seen(found: Manifest, items: list[Item], scored: frozenset[str]) -> dict[str, int] | None:
+    """How many of the utterances that are scored the classifier has learned from, in any run; None
+    where predictions never said so. A filter may have dropped it from items."""
+    if not found.header.get("seen") and not any("seen" in item for item in found.items):
+        return None
+    statuses: dict[str, str | None] = {}
+    for item in items:
+        if item["id"] in scored:
+            status = item.get("seen", seen.UNKNOWN)
+            statuses[item["id"]] = seen.worst([status, statuses.get(item["id"])])
+    return seen.counted(statuses.values())
 
 
 def _of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:

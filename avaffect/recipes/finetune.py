@@ -21,7 +21,7 @@ from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.pooling import POOLED
-from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes import common, encoders, extraction, seen, training
 from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.divisions import Division, divisions_of, tell_parts
 from avaffect.recipes.downstream import ClassTask, Task, task_of
@@ -318,6 +318,7 @@ def _save(
     trained = np.any([division.train | division.development for division in divisions], axis=0)
     task = material.task
     speakers = task.utterances.chosen(trained).speakers
+    before = material.header.get("labelled_speakers", [])
     rate_hz = material.header["preprocessing"]["rate_hz"] / settings.frames_per_step
     checkpoint.save(
         settings.output,
@@ -333,7 +334,10 @@ def _save(
         },
         runs=runs,
         provenance=made,
-        labelled_speakers=sorted({*material.header.get("labelled_speakers", []), *speakers} - {""}),
+        labelled_speakers=sorted({*before, *speakers} - {""}),
+        seen=seen.described(
+            divisions, task.utterances, [] if settings.mode == "scratch" else before
+        ),
         **task.header(rate_hz),
     )
     training.discard_state(settings.output)

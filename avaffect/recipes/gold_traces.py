@@ -48,7 +48,8 @@ class TraceSource:
 
     path: None of a stream and of several sources; kind: store, manifest, file (of one recording,
     whose id is the file's name) or folder; splits: id -> split, where it is known; folds: whether
-    recordings are of folds, each of which is a test set; made_by: the command that made a store.
+    recordings are of folds, each of which is a test set; made_by: the command that made a store;
+    seen: id -> what the classifier has seen of it ("": nothing), where predictions say so.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TraceSource:
     splits: dict[str, str] = field(default_factory=dict)
     folds: bool = False
     made_by: str = ""
+    seen: dict[str, str] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -141,7 +143,10 @@ def _of_store(path: Path) -> TraceSource:
     folds = any(str(fold) not in ("", "nan") for fold in store.meta.get("fold", ()))
     splits = {i: str(s) for i, s in zip(store.ids, store.meta.get("split", ())) if s}
     made_by = str(store.provenance.get("command", ""))
-    return TraceSource(str(path), path, "store", store.content_id, labels, splits, folds, made_by)
+    seen = {i: str(status) for i, status in zip(store.ids, store.meta.get("seen", ()))}
+    return TraceSource(
+        str(path), path, "store", store.content_id, labels, splits, folds, made_by, seen
+    )
 
 
 def _of_manifest(path: Path) -> TraceSource:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import Provenance, of_role
-from avaffect.data import artifacts, manifest
+from avaffect.core.provenance import Provenance
+from avaffect.data import manifest
 from avaffect.data.dataset import Dataset, dataset_of, held_streams, unique_ids
 from avaffect.data.labels import Annotations, class_labels
 from avaffect.data.schema import LabelSpec
@@ -21,14 +20,14 @@ from avaffect.data.store import Store
 from avaffect.data.traces import delayed
 from avaffect.data.writer import store_writer
 from avaffect.models import registry
-from avaffect.models.encoder import Encoder
-from avaffect.models.given import GivenFeatures
-from avaffect.recipes import classifiers, common, encoders, face_presence
-from avaffect.recipes.classifiers import AnyHead
+from avaffect.recipes import classifiers, common, face_presence, seen
 from avaffect.recipes.face_presence import FacePresence, presence_of
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
+from avaffect.recipes.prediction_passes import Pass, passes_of
+from avaffect.recipes.seen import Seen, worst
 from avaffect.recipes.windows import Windows, windows_of
 from avaffect.settings.predict import PredictSettings
+from avaffect.settings.scores import seen_words
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
 
@@ -46,16 +45,11 @@ class _Utterances:
     gold: list[str | None]
     asked: int
     faces: FacePresence | None
+    seen: Seen
 
-
-@dataclass(frozen=True)
-class _Pass:
-    """Heads that one encoder serves at once, and the utterances (indices) that they predict."""
-
-    encoder: Encoder
-    heads: list[AnyHead]
-    numbers: list[int]
-    rows: np.ndarray
+    def status(self, number: int, index: int) -> str | None:
+        """What run `number` has seen of an utterance."""
+        return self.seen.status(number, self.dataset.ids[index], self.speakers[index])
 
 
 def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
@@ -88,7 +82,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
         return
     utterances = _utterances(settings, stores, header, progress)
     device = resolve_device(settings.device)
-    passes = _passes(settings, header, tensors, utterances, device)
+    passes = passes_of(settings.model, header, tensors, utterances.folds, device)
     if windows is None:
         _write_classes(settings, header, made, utterances, passes, device, progress)
     else:
@@ -159,7 +153,7 @@ def _utterances(
             f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, and nobody knows "
             "where a face is absent: predict from stores that `avaffect preprocess` made of films"
         )
-    return _Utterances(dataset, *others, len(shown), faces)
+    return _Utterances(dataset, *others, len(shown), faces, Seen.of(header))
 
 
 def _check_features(settings: PredictSettings, stores: list[Store], header: Header) -> None:
@@ -185,60 +179,12 @@ def _gold(
     return [found.classes[value] if value >= 0 else None for value in found.values]
 
 
-def _passes(
-    settings: PredictSettings,
-    header: Header,
-    tensors: dict[str, Tensor],
-    utterances: _Utterances,
-    device: torch.device,
-) -> Iterator[_Pass]:
-    """All runs; those of a frozen encoder that predict the same utterances together."""
-    by_fold: dict[int | None, list[int]] = {}
-    for number, run in enumerate(header["runs"]):
-        by_fold.setdefault(run["fold"], []).append(number)
-    if None not in by_fold and not any(utterances.folds):
-        raise DataError(
-            "the classifier has a run for each fold, but these utterances are in none; give the "
-            "manifest of `avaffect split --folds` as --annotations"
-        )
-    frozen = _frozen_encoder(settings, header, device) if header["mode"] == "frozen" else None
-    folds = np.array(utterances.folds, dtype=object)
-    for fold, numbers in by_fold.items():
-        everyone = np.ones(len(utterances.dataset), dtype=bool)
-        rows = np.flatnonzero(everyone if fold is None else folds == str(fold))
-        together = [numbers] if frozen is not None else [[number] for number in numbers]
-        for group in together if len(rows) else ():
-            heads = []
-            for number in group:
-                prefix = f"runs.{number}."
-                head = checkpoint.build(header["model"], tensors, settings.model, prefix + "head.")
-                heads.append(head.to(device).eval())
-            encoder = frozen
-            if encoder is None:
-                encoder = checkpoint.build(
-                    header["encoder"], tensors, settings.model, f"runs.{group[0]}.encoder."
-                )
-                encoder.to(device).eval()
-            yield _Pass(encoder, heads, group, rows)
-
-
-def _frozen_encoder(settings: PredictSettings, header: Header, device: torch.device) -> Encoder:
-    """The parent, found by reference; features that are given have none."""
-    parents = of_role(header["provenance"], "encoder")
-    if not parents:
-        encoder = registry.build(header["encoder"])
-        if not isinstance(encoder, GivenFeatures):
-            raise DataError(f"{settings.model} does not say which encoder is under its head")
-        return encoder.eval()
-    return encoders.load_encoder(artifacts.locate_parent(parents[0], settings.model), device)[0]
-
-
 def _write_classes(
     settings: PredictSettings,
     header: Header,
     made: Provenance,
     utterances: _Utterances,
-    passes: Iterator[_Pass],
+    passes: Iterator[Pass],
     device: torch.device,
     progress: Progress,
 ) -> None:
@@ -246,6 +192,8 @@ def _write_classes(
     target, classes = next(iter(header["labels"].items()))
     runs = header["runs"]
     facts = {"target": target, "classes": classes, "runs": len({run["run"] for run in runs})}
+    facts["seen"] = True
+    statuses = {}
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for part in passes:
         dataset = utterances.dataset.subset(part.rows)
@@ -260,9 +208,10 @@ def _write_classes(
         settings.output, manifest.new_header("predictions", **facts, provenance=made)
     ) as sink:
         for number in sorted(found):
-            for item in _items(utterances, *found[number], classes, target, runs[number]):
+            for item in _items(utterances, *found[number], classes, target, runs[number], number):
+                statuses[item["id"]] = worst([item["seen"], statuses.get(item["id"])])
                 sink.item(item)
-    _tell(sink.count, utterances, progress)
+    _tell(sink.count, utterances, statuses.values(), progress)
 
 
 def _items(
@@ -272,8 +221,9 @@ def _items(
     classes: list[str],
     target: str,
     run: dict,
+    number: int,
 ) -> Iterator[manifest.Item]:
-    """logits (rows, classes)"""
+    """logits (rows, classes) of the run at `number`"""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=1, keepdims=True)
     for index, row in zip(rows.tolist(), probabilities):
@@ -288,6 +238,7 @@ def _items(
             "prediction": classes[int(row.argmax())],
             "scores": {c: round(float(p), 6) for c, p in zip(classes, row)},
             "run": run["run"],
+            "seen": utterances.status(number, index),
         }
         if run["fold"] is not None:
             item["fold"] = run["fold"]
@@ -299,7 +250,7 @@ def _write_traces(
     header: Header,
     made: Provenance,
     utterances: _Utterances,
-    passes: Iterator[_Pass],
+    passes: Iterator[Pass],
     windows: Windows,
     device: torch.device,
     progress: Progress,
@@ -308,7 +259,7 @@ def _write_traces(
     facts = header["traces"]
     names, rate_hz, delay_s = facts["names"], facts["rate_hz"], facts.get("delay_s", 0.0)
     found = _traces(settings, header, utterances, passes, windows, device, progress)
-    faces = utterances.faces
+    faces, statuses = utterances.faces, []
     spec = LabelSpec("trace", rate_hz=rate_hz, raters=len({run["run"] for run in header["runs"]}))
     streams = {} if faces is None else {face_presence.STREAM: face_presence.stream(rate_hz)}
     labels = dict.fromkeys(names, spec)
@@ -316,19 +267,29 @@ def _write_traces(
     with store_writer(settings.output, made, streams=streams, labels=labels) as writer:
         for index in sorted(found):
             values = found[index]
-            seen = None if faces is None else faces.steps(index, len(values), rate_hz, delay_s)
+            shown = None if faces is None else faces.steps(index, len(values), rate_hz, delay_s)
+            fold = utterances.folds[index]
+            statuses.append(
+                worst(
+                    utterances.status(number, index)
+                    for number, run in enumerate(header["runs"])
+                    if run["fold"] is None or str(run["fold"]) == fold
+                )
+            )
             meta: dict[str, str | int] = {
                 "speaker": utterances.speakers[index],
                 "split": utterances.splits[index],
-                "fold": utterances.folds[index],
+                # Of folds, as eval-ccc takes it: each is a test set.
+                "fold": fold if header["runs"][0]["fold"] is not None else "",
+                "seen": statuses[-1] or "",
             }
             given = {}
-            if seen is not None:
-                given[face_presence.STREAM] = seen.astype(np.uint8)
-                meta[face_presence.FIELD] = int((~seen).sum())
-                steps, without = steps + len(seen), without + int((~seen).sum())
+            if shown is not None:
+                given[face_presence.STREAM] = shown.astype(np.uint8)
+                meta[face_presence.FIELD] = int((~shown).sum())
+                steps, without = steps + len(shown), without + int((~shown).sum())
                 if settings.mask_absent:
-                    values[~seen] = np.nan
+                    values[~shown] = np.nan
             writer.add(
                 utterances.dataset.ids[index],
                 streams=given,
@@ -336,14 +297,14 @@ def _write_traces(
                 meta=meta,
             )
     words = f"; {without} of {steps} steps show no face" if steps else ""
-    _tell(len(found), utterances, progress, words)
+    _tell(len(found), utterances, statuses, progress, words)
 
 
 def _traces(
     settings: PredictSettings,
     header: Header,
     utterances: _Utterances,
-    passes: Iterator[_Pass],
+    passes: Iterator[Pass],
     windows: Windows,
     device: torch.device,
     progress: Progress,
@@ -372,8 +333,14 @@ def _traces(
 
 
 def _tell(
-    predictions: int, utterances: _Utterances, progress: Progress, more: str = ""
-) -> None:  # fmt: skip
+    predictions: int,
+    utterances: _Utterances,
+    statuses: Iterable[str | None],
+    progress: Progress,
+    more: str = "",
+) -> None:
     count = len(utterances.dataset)
     of = "" if count == utterances.asked else f" of {utterances.asked}"
+    on = seen_words(seen.counted(statuses), count)
+    more += f"; on {on}" if on else ""
     progress.say(f"{predictions} predictions of {count}{of} utterances{more}")

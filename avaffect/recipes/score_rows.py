@@ -33,7 +33,8 @@ TRACE_FACTS = ("gold", "gold_labels", "raters", "rate_hz", "variant", "delay", "
 @dataclass(frozen=True)
 class Row:
     """One report. runs: their numbers, in order; scores: name -> (runs,) float64, NaN where
-    undefined; classes: class -> its F1, likewise; facts: what must agree for rows to compare."""
+    undefined; classes: class -> its F1, likewise; facts: what must agree for rows to compare; seen:
+    how many of `count` the classifier has learned from, None where nobody says."""
 
     name: str
     file: Path
@@ -42,6 +43,7 @@ class Row:
     scores: dict[str, np.ndarray]
     classes: dict[str, np.ndarray]
     facts: dict[str, Any]
+    seen: dict[str, int] | None = None
 
     @property
     def point(self) -> tuple[str, float | None]:
@@ -158,7 +160,9 @@ def _row(name: str, path: Path, report: Report) -> Row:
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: this report lacks {error}; make it again with eval-class or "
                         "eval-ccc") from error  # fmt: skip
-    return Row(name, path, report["content"], numbers, scores, classes, facts)
+    # Reports of earlier versions do not know.
+    seen = report.get("seen")
+    return Row(name, path, report["content"], numbers, scores, classes, facts, seen)
 
 
 def _class_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -161,7 +161,8 @@ def as_one_recording(predicted: TraceSource, gold: TraceSource) -> TraceSource:
         return predicted
     (there,), (identifier,) = predicted.ids, gold.ids
     renamed = {name: {identifier: traces[there]} for name, traces in predicted.labels.items()}
-    return replace(predicted, labels=renamed, splits={})
+    seen = dict(zip((identifier,), predicted.seen.values()))
+    return replace(predicted, labels=renamed, splits={}, seen=seen)
 
 
 def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progress) -> TraceSource:
@@ -190,8 +191,11 @@ def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progre
         label: {names.get(i, i): trace for i, trace in traces.items()}
         for label, traces in predicted.labels.items()
     }
-    splits = {names.get(i, i): split for i, split in predicted.splits.items()}
-    return replace(predicted, labels=labels, splits=splits)
+    splits, seen = (
+        {names.get(i, i): value for i, value in values.items()}
+        for values in (predicted.splits, predicted.seen)
+    )
+    return replace(predicted, labels=labels, splits=splits, seen=seen)
 
 
 @dataclass(frozen=True)

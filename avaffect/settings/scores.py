@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+# What predictions say in `seen` of an utterance; None: the classifier has learned neither from it
+# nor from its speaker.
+TRAINING, DEVELOPMENT, UNKNOWN = "training", "development", "unknown"
+STATUSES = (TRAINING, DEVELOPMENT, UNKNOWN)
+STATUS_WORDS = {
+    TRAINING: "training speakers",
+    DEVELOPMENT: "development speakers",
+    UNKNOWN: "perhaps training speakers",
+}
+
 SCORE_WORDS = {
     "ua": "UA",
     "f1": "F1",
@@ -20,3 +32,14 @@ def score_words(name: str) -> str:
     single = score.removesuffix("_mean")
     words = SCORE_WORDS.get(single, single) + (", mean" if single != score else "")
     return f"{label} {words}".strip()
+
+
+def seen_words(seen: Mapping[str, int] | None, count: int) -> str:
+    """What a score of `count` utterances is on, to be read before it; "" where none was seen, or
+    the predictions never said (None). seen: how many are of each status."""
+    parts = []
+    for status, words in STATUS_WORDS.items():
+        found = (seen or {}).get(status, 0)
+        if found:
+            parts.append(words if found >= count else f"{words} ({found} of {count})")
+    return ", ".join(parts)

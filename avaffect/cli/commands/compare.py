@@ -10,7 +10,7 @@ from avaffect.cli.command import command as make_command
 from avaffect.cli.console import print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.compare import CompareSettings
-from avaffect.settings.scores import score_words
+from avaffect.settings.scores import score_words, seen_words
 
 # As papers mark them.
 STARS = ((0.01, "**"), (0.05, "*"))
@@ -30,16 +30,22 @@ def _call(settings: CompareSettings, progress: Progress) -> None:
             f"differences from {report['baseline']}; * p < 0.05, ** p < 0.01 in a "
             f"{report['test']} t-test over runs"
         )
+    told = [seen_words(row["seen"], row["count"]) for row in report["rows"]]
+    # Beside scores that everybody may believe there is no such column.
+    on = ["on"] if any(told) else []
     if settings.per_class:
         rows = [
-            ([row["name"], name, str(len(row["runs"]))], {"f1": of_class})
-            for row in report["rows"]
+            ([row["name"], name, str(len(row["runs"])), *[words] * len(on)], {"f1": of_class})
+            for row, words in zip(report["rows"], told)
             for name, of_class in row["per_class"].items()
         ]
-        _print("Classes", ["name", "class", "runs"], ["f1"], rows)
+        _print("Classes", ["name", "class", "runs", *on], ["f1"], rows)
     else:
-        rows = [([row["name"], str(len(row["runs"]))], row["scores"]) for row in report["rows"]]
-        _print("Comparison", ["name", "runs"], report["scores"], rows)
+        rows = [
+            ([row["name"], str(len(row["runs"])), *[words] * len(on)], row["scores"])
+            for row, words in zip(report["rows"], told)
+        ]
+        _print("Comparison", ["name", "runs", *on], report["scores"], rows)
 
 
 Rows = list[tuple[list[str], dict[str, Any]]]

@@ -10,7 +10,7 @@ from avaffect.cli.command import command as make_command
 from avaffect.cli.console import headings, print_by_file, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_ccc import EvalCccSettings
-from avaffect.settings.scores import SCORE_WORDS
+from avaffect.settings.scores import SCORE_WORDS, seen_words
 
 SCORES = ("ccc", "pearson", "rmse", "mae")
 WAYS = ("pooled", "mean")
@@ -38,16 +38,19 @@ def _scores(reports: list[dict[str, Any]]) -> None:
     the ends of intervals are columns of their own."""
     for_people, with_range = sys.stdout.isatty(), "interval" in reports[0]
     ends = [f"{name}_{end}" for name in SCORES for end in ("low", "high")]
+    on = [seen_words(report.get("seen"), report["count"]) for report in reports]
+    # Beside scores that everybody may believe there is no such column.
+    column = ["on"] if any(on) else []
     if for_people:
-        columns = ["file", "label", "way", *SCORES, *["range"] * with_range]
+        columns = ["file", "label", "way", *column, *SCORES, *["range"] * with_range]
     else:
-        columns = ["file", "label", "way", "runs", "recordings", "count", *SCORES]
+        columns = ["file", "label", "way", *column, "runs", "recordings", "count", *SCORES]
         columns += [f"{name}_std" for name in SCORES] + ends * with_range
     rows = []
-    for report in reports:
+    for report, told in zip(reports, on):
         for label in report["labels"]:
             for way in WAYS:
-                start = [report["file"], label, *headings([way], HEADINGS)]
+                start = [report["file"], label, *headings([way], HEADINGS), *[told] * bool(column)]
                 rows.append(
                     start + (_for_people if for_people else _for_programs)(report, label, way)
                 )

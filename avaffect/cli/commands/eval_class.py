@@ -10,7 +10,7 @@ from avaffect.cli.command import command as make_command
 from avaffect.cli.console import headings, print_by_file, print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_class import EvalClassSettings
-from avaffect.settings.scores import SCORE_WORDS
+from avaffect.settings.scores import SCORE_WORDS, seen_words
 
 SCORES = {
     "predictions": ("accuracy", "ua", "f1_micro", "f1_macro"),
@@ -50,15 +50,19 @@ def _scores(reports: list[dict[str, Any]]) -> None:
     content = reports[0]["content"]
     scores = SCORES[content]
     with_runs = content == "predictions"
-    columns = ["file", *(["runs"] if with_runs else []), *FACTS[content], *scores]
+    on = [seen_words(report.get("seen"), report["count"]) for report in reports]
+    # Beside scores that everybody may believe there is no such column.
+    column = ["on"] if any(on) else []
+    columns = ["file", *(["runs"] if with_runs else []), *FACTS[content], *column, *scores]
     rows = []
-    for report in reports:
+    for report, told in zip(reports, on):
         spread = report.get("std", {})
         rows.append(
             [
                 report["file"],
                 *([str(len(report["runs"]))] if with_runs else []),
                 *(score_text(report[name]) for name in FACTS[content]),
+                *([told] if column else []),
                 *(score_text(report[name], spread.get(name)) for name in scores),
             ]
         )
@@ -70,10 +74,15 @@ def _scores(reports: list[dict[str, Any]]) -> None:
 
 
 def _runs(reports: list[dict[str, Any]]) -> None:
-    columns = ["file", "run", "count", *SCORES["predictions"]]
+    on = [seen_words(report.get("seen"), report["count"]) for report in reports]
+    columns = ["file", "run", "count", *(["on"] if any(on) else []), *SCORES["predictions"]]
     rows = [
-        [report["file"], str(run["run"]), *(score_text(run[name]) for name in columns[2:])]
-        for report in reports
+        [
+            report["file"],
+            str(run["run"]),
+            *(told if name == "on" else score_text(run[name]) for name in columns[2:]),
+        ]
+        for report, told in zip(reports, on)
         for run in report.get("runs", ())
     ]
     print_table("Runs", headings(columns, HEADINGS), rows)
@@ -92,12 +101,13 @@ def _per_class(reports: list[dict[str, Any]]) -> None:
 
 def _confusion(reports: list[dict[str, Any]]) -> None:
     for report in reports:
+        on = seen_words(report.get("seen"), report["count"])
         names = report["confusion"]["classes"]
         matrix = report["confusion"]["matrix"]
         corner = CORNERS[report["content"]]
         rows = [[name, *map(str, counts)] for name, counts in zip(names, matrix)]
         title = "Confusion" if len(reports) == 1 else f"Confusion, {report['file']}"
-        print_table(title, [corner, *names], rows)
+        print_table(title + (f", on {on}" if on else ""), [corner, *names], rows)
 
 
 command = make_command("eval-class", EvalClassSettings, _call, reads_stdin="predictions")
