@@ -346,21 +346,6 @@ class TestDevices:
         with pytest.raises(UsageError, match="no CUDA device"):
             device.resolve_device("cuda:1")
 
-    def test_processes_of_the_launchers(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
-            monkeypatch.delenv(name, raising=False)
-        assert device._world() == (1, 1)
-        # Within sbatch's own shell, not started by srun.
-        monkeypatch.setenv("SLURM_PROCID", "0")
-        assert device._world() == (1, 1)
-        monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
-        monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
-        assert device._world() == (4, 2)
-        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-        monkeypatch.setenv("WORLD_SIZE", "6")
-        assert device._world() == (2, 3)
-
 
 def test_the_rate_decays_by_steps_of_epochs(tmp_path):
     """decay^(epoch // every), whatever the schedule: epochs 0 and 1, 2 and 3, 4."""

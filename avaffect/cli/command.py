@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from avaffect.cli import options
 from avaffect.cli.console import ConsoleProgress
 from avaffect.cli.main import COMMANDS
 from avaffect.core.errors import UsageError
+from avaffect.core.launch import launch
 from avaffect.core.progress import Progress
 
 STANDARD_STREAM = Path("-")
@@ -41,7 +41,7 @@ def command(
             context = click.get_current_context()
             click.echo(context.get_help(), err=True)
             context.exit(2)
-        progress = ConsoleProgress(quiet or is_follower(), verbose)
+        progress = ConsoleProgress(quiet or launch().follows, verbose)
         try:
             call(settings, progress)
         finally:
@@ -68,15 +68,6 @@ def _without_output(settings: Any, settings_class: type) -> Any:
     if default is not None:
         raise UsageError("-o -: this cannot be written to standard output; name a file")
     return dataclasses.replace(settings, output=None)
-
-
-def is_follower() -> bool:
-    """True in all but the first of the processes that torchrun or srun started."""
-    environment = os.environ
-    if "TORCHELASTIC_RUN_ID" in environment:
-        return environment.get("RANK", "0") != "0"
-    steps = environment.get("SLURM_STEP_NUM_TASKS", "1") != "1"
-    return steps and environment.get("SLURM_PROCID", "0") != "0"
 
 
 def _waits_on_terminal(source: Any) -> bool:

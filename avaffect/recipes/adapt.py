@@ -10,6 +10,7 @@ import torch
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Paired
@@ -28,7 +29,7 @@ from avaffect.recipes.modality import chosen_streams
 from avaffect.recipes.retrieval_manifest import Drawn, read_drawn, save_manifest
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
-from avaffect.training.device import make_fabric, process_count, resolve_device
+from avaffect.training.device import make_fabric, resolve_device
 from avaffect.training.loop import Outcome, train
 
 DEFAULT_EPOCHS = 50
@@ -48,7 +49,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         raise UsageError("--without ec, dc and pt leaves nothing to train")
     if settings.units and "pt" in settings.without:
         raise UsageError("--units is for L_PT, which --without pt leaves out")
-    if settings.manifest == STANDARD_STREAM and process_count() > 1:
+    if settings.manifest == STANDARD_STREAM and launch().processes > 1:
         raise UsageError("several processes cannot share a pipe: give the manifest as a file")
     folder = state.state_folder(settings.output)
     manifest, drawn = read_drawn(settings.manifest, folder)

@@ -176,6 +176,13 @@ def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progr
     return ClassTask(found, names[0], tuple(sorted(there)))
 
 
+def scores_of(stores: Sequence[Store], settings: FinetuneSettings) -> tuple[str, ...]:
+    """What `--select` may name, the default first: known before any label is read."""
+    annotations = Annotations.read(settings.annotations, stores)
+    is_trace = all(_is_trace(stores, annotations, name) for name in settings.label)
+    return (TraceTask if is_trace else ClassTask).scores
+
+
 def _is_trace(stores: Sequence[Store], annotations: Annotations, name: str) -> bool:
     specs = [annotations.specs.get(name), *(store.labels.get(name) for store in stores)]
     return any(spec is not None and spec.kind == "trace" for spec in specs)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.launch import parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
-from avaffect.core.shards import parse_shard
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.embeddings import EMBEDDING

@@ -24,7 +24,7 @@ from avaffect.objectives.pooling import POOLED
 from avaffect.recipes import common, encoders, extraction, seen, training
 from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.divisions import Division, divisions_of, tell_parts
-from avaffect.recipes.downstream import ClassTask, Task, task_of
+from avaffect.recipes.downstream import ClassTask, Task, scores_of, task_of
 from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.recipes.treatment import Treatment, treatment_of
@@ -67,6 +67,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     """
     settings = _completed(settings)
     stores = common.open_stores(settings.media)
+    settings = _with_selection(settings, scores_of(stores, settings))
     made = common.record(
         "finetune",
         settings,
@@ -79,7 +80,6 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     if training.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
     task = task_of(stores, settings, progress)
-    settings = _with_selection(settings, task)
     fabric = make_fabric(settings.device, settings.precision)
     if settings.encoder is None:
         encoder, header = encoders.given_features(stores, progress)
@@ -132,11 +132,11 @@ def _completed(settings: FinetuneSettings) -> FinetuneSettings:
     return settings
 
 
-def _with_selection(settings: FinetuneSettings, task: Task) -> FinetuneSettings:
+def _with_selection(settings: FinetuneSettings, scores: tuple[str, ...]) -> FinetuneSettings:
     if settings.select is None:
-        return replace(settings, select=task.scores[0])
-    if settings.select not in (*task.scores, "none"):
-        known = ", ".join(task.scores)
+        return replace(settings, select=scores[0])
+    if settings.select not in (*scores, "none"):
+        known = ", ".join(scores)
         raise UsageError(
             f"--select {settings.select}: {settings.label[0]} is scored by {known}; or none"
         )

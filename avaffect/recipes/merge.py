@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import UsageError
+from avaffect.core.launch import ARRAY_TASK, Shard, parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
@@ -90,17 +91,33 @@ def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:
 
 def _check_shards(stores: Sequence[Store], progress: Progress) -> None:
     """A missing shard, or one out of order (part.10 before part.2), is easily overlooked."""
-    shards = [store.provenance.get("settings", {}).get("shard") for store in stores]
-    if None in shards or not shards:
+    named = [store.provenance.get("settings", {}).get("shard") for store in stores]
+    if None in named or not named:
         return
-    count = int(shards[0].split("/")[1])
-    whole = [f"{index}/{count}" for index in range(count)]
+    shards = [_shard(name) for name in named]
+    for store, name, shard in zip(stores, named, shards):
+        if shard is None:
+            progress.warn(
+                f"{store.path} records the shard {name!r}, which is not of the form I/N: check "
+                "that all shards are given, in order"
+            )
+            return
+    count = shards[0].count
+    whole = [Shard(index, count) for index in range(count)]
     if shards != whole:
-        missing = ", ".join(shard for shard in whole if shard not in shards)
+        missing = ", ".join(str(shard) for shard in whole if shard not in shards)
         progress.warn(
-            f"these are not all shards in order: {' '.join(shards)}"
+            f"these are not all shards in order: {' '.join(map(str, shards))}"
             + (f"; missing: {missing}" if missing else "")
         )
+
+
+def _shard(name: object) -> Shard | None:
+    """A shard as a store records it; None where it is not I/N, as `slurm` of version 1.0."""
+    try:
+        return parse_shard(name) if isinstance(name, str) and name != ARRAY_TASK else None
+    except UsageError:
+        return None
 
 
 def _losses(stores: Sequence[Store]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 import joblib
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.launch import Shard, parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.core.shards import Shard, parse_shard
 from avaffect.data import artifacts, manifest, media
 from avaffect.data.faces.detection import WHERE, check_model
 from avaffect.data.faces.options import FaceOptions
@@ -51,7 +51,6 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     """
     settings = _checked(settings)
     shard = parse_shard(settings.shard) or Shard(0, 1)
-    settings = replace(settings, shard=f"{shard.index}/{shard.count}" if settings.shard else None)
     corpus = manifest.read(settings.manifest, expect="corpus")
     items = shard.of(corpus.items)
     options, streams = _options(settings)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from avaffect.core.errors import UsageError
+from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.pretrain import pretrain
 from avaffect.settings.pretrain_cpc import TIED, PretrainCpcSettings
@@ -20,6 +21,8 @@ def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> 
     Raises DataError where no utterance is longer than what is foretold, UsageError for negatives
     of the whole batch in several processes.
     """
+    if settings.negatives_from == "batch" and launch().processes > 1:
+        raise UsageError(TIED.format("several processes"))
     pretrain("pretrain-cpc", settings, lambda: _method(settings), progress)
 
 
@@ -29,10 +32,7 @@ def _method(settings: PretrainCpcSettings) -> Method:
     from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
     from avaffect.objectives.contrastive_prediction import ContrastivePrediction
     from avaffect.recipes.pretraining import Method
-    from avaffect.training.device import process_count
 
-    if settings.negatives_from == "batch" and process_count() > 1:
-        raise UsageError(TIED.format("several processes"))
     preset = PRESETS[settings.preset or "base"]
     ahead = settings.ahead
     return Method(

@@ -30,7 +30,6 @@ from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 
-DEFAULT_PRESET = "base"
 # The least of which one can be masked.
 FEWEST_FRAMES = 2
 
@@ -47,6 +46,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     unit_stores = common.open_stores(settings.units)
     unique_ids(stores)
     units, quantiser = _units_of(unit_stores)
+    settings = _with_dropout(settings, quantiser)
     made = common.record(
         "pretrain-hubert",
         settings,
@@ -142,7 +142,7 @@ def _objective(
     return MaskedPrediction(
         encoder,
         head,
-        _masking(settings, encoder, quantiser),
+        _masking(settings, encoder),
         {"unmasked": settings.unmasked_weight, "features_penalty": settings.features_penalty},
     )
 
@@ -151,9 +151,9 @@ def _new_encoder(
     settings: PretrainHubertSettings, stores: Sequence[Store], progress: Progress
 ) -> Encoder:
     if settings.modality != "av":
-        return Hubert(hubert.PRESETS[settings.preset or DEFAULT_PRESET])
-    configuration = avhubert.PRESETS[settings.preset or DEFAULT_PRESET]
-    configuration = replace(configuration, masking=settings.masking or "feature")
+        return Hubert(hubert.PRESETS[settings.preset])
+    configuration = avhubert.PRESETS[settings.preset]
+    configuration = replace(configuration, masking=settings.masking)
     found = face_statistics(stores, configuration.channels, progress)
     if found is not None:
         configuration = replace(configuration, face_mean=found[0], face_std=found[1])
@@ -175,17 +175,26 @@ def _check_init(settings: PretrainHubertSettings, encoder: Encoder) -> None:
         )
 
 
-def _masking(settings: PretrainHubertSettings, encoder: Encoder, quantiser: Path | None) -> Masking:
+def _with_dropout(
+    settings: PretrainHubertSettings, quantiser: Path | None
+) -> PretrainHubertSettings:
+    """The settings with the modality dropout of an encoder that sees, where none was given."""
+    if settings.init is None:
+        sees = settings.modality == "av"
+    else:
+        sees = artifacts.describe(settings.init).header.get("model", {}).get("name") == "avhubert"
+    if settings.modality_dropout is not None or not sees:
+        return settings
+    of_model = quantiser is not None and of_role(artifacts.describe(quantiser).provenance, "model")
+    return replace(settings, modality_dropout=0.5 if of_model else 0.0)
+
+
+def _masking(settings: PretrainHubertSettings, encoder: Encoder) -> Masking:
     dropout = settings.modality_dropout
     if "face" not in encoder.streams:
         if settings.masking == "input" or dropout:
             raise UsageError("--masking input and --modality-dropout are for --modality av")
         dropout = 0.0
-    elif dropout is None:
-        of_model = quantiser is not None and of_role(
-            artifacts.describe(quantiser).provenance, "model"
-        )
-        dropout = 0.5 if of_model else 0.0
     return Masking(
         settings.mask_probability,
         settings.mask_length,

@@ -46,6 +46,7 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     neutral = settings.neutral_fraction
     if neutral is None and is_pool and "neutral" in emotions:
         neutral = POOL_NEUTRAL
+        settings = replace(settings, neutral_fraction=neutral)
     planned = corpus.plan(
         settings.domain,
         settings.utterances,

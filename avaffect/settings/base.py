@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import UsageError
+from avaffect.core.launch import shard_text
 
 
 def argument(help: str, *, default: Any = MISSING, metavar: str | None = None) -> Any:
@@ -128,6 +129,26 @@ class Labelled:
         role="input",
         metavar="M.jsonl",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharded(Common):
+    """Commands that do a part of their work. The shard is resolved here, before it is recorded:
+    `slurm` is another part in every task of a job array.
+
+    Raises UsageError for what is no shard.
+    """
+
+    shard: str | None = option(
+        None,
+        "Do the I-th (from 0) of N parts, or `slurm`: this task's part in a job array. "
+        "Merging all parts in order gives what one run would.",
+        "--shard",
+        metavar="I/N",
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shard", shard_text(self.shard))
 
 
 RATERS = ("mean", "median", "ewe", "ewe-loo")

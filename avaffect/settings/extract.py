@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Batched, Modal, argument, check_above_zero, option
+from avaffect.settings.base import Batched, Modal, Sharded, argument, check_above_zero, option
 from avaffect.settings.training import PRECISIONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings(Modal, Batched):
+class ExtractSettings(Modal, Sharded, Batched):
     """An encoder gives features and their mean over time, a quantiser units, a projector
     embeddings, a named front-end its descriptors: mfcc, logmel; and of openSMILE, an optional
     extra, compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (a vector).
@@ -32,11 +32,8 @@ class ExtractSettings(Modal, Batched):
     precision: str = option(
         "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
     )
-    shard: str | None = option(
-        None, "Only the I-th of N parts, from 0; slurm: this array task's.", "--shard",
-        metavar="I/N",
-    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Batched.__post_init__(self)
+        Sharded.__post_init__(self)
         check_above_zero(self, "batch_utterances")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Common, argument, option
+from avaffect.settings.base import Sharded, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessSettings(Common):
+class PreprocessSettings(Sharded):
     """Any container and codec becomes 16 kHz mono and crops of one face at a steady rate. A
     recording that gives neither is skipped, counted and named; all that were lost are listed, as a
     manifest, in OUTPUT.lost.jsonl."""
@@ -60,13 +60,6 @@ class PreprocessSettings(Common):
     )
     jobs: int | None = option(
         None, "Processes; by default one for each core.", "-j", "--jobs", role="runtime"
-    )
-    shard: str | None = option(
-        None,
-        "Do the I-th (from 0) of N parts, or `slurm`: this task's part in a job array. "
-        "Merging all parts in order gives what one run would.",
-        "--shard",
-        metavar="I/N",
     )
     strict: bool = option(
         False, "Stop at the first recording that would be lost.", "--strict", role="runtime"

@@ -44,5 +44,7 @@ class PretrainCpcSettings(RecurrentPretrainingSettings):
                 raise UsageError(f"--{name} {getattr(self, name)}: 1 at least")
         if self.init is not None and self.cell is not None:
             raise UsageError("--cell is for a new encoder: --init has its own")
+        if self.init is None and self.cell is None:
+            object.__setattr__(self, "cell", CELLS[0])
         if self.negatives_from == "batch" and self.accumulate > 1:
             raise UsageError(TIED.format("--accumulate"))

@@ -69,6 +69,10 @@ class PretrainHubertSettings(PretrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init is None:
+            object.__setattr__(self, "modality", self.modality or MODALITIES[0])
+            if self.modality == "av":
+                object.__setattr__(self, "masking", self.masking or MASKINGS[0])
         for name in ("mask_probability", "video_mask_probability"):
             if not 0 < getattr(self, name) <= 1:
                 flag = name.replace("_", "-")

@@ -10,6 +10,7 @@ from avaffect.core.errors import UsageError
 from avaffect.settings.base import argument, option
 from avaffect.settings.training import SCHEDULES, TrainingSettings
 
+DEFAULT_PRESET = "base"
 PRESETS = ("nano", "tiny", "base", "large")
 RECURRENT_PRESETS = ("nano", "base")
 VISUAL_PRESETS = ("nano", "base")
@@ -48,6 +49,8 @@ class PretrainingSettings(TrainingSettings):
         super().__post_init__()
         if self.init is not None and self.preset is not None:
             raise UsageError("--preset is for a new encoder: --init has its size")
+        if self.init is None and self.preset is None:
+            object.__setattr__(self, "preset", DEFAULT_PRESET)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import torch
 from avaffect.core.allocation import keep_freed_memory
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.launch import launch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -62,11 +62,11 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
-    local, nodes = _world()
+    started = launch()
     # Hints on how to start jobs, once per process, are noise in a pipe.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    many = local * nodes > 1
-    devices: int | list[int] = local
+    many = started.processes > 1
+    devices: int | list[int] = started.per_node
     if device.type == "cuda" and not many:
         devices = [device.index or 0]
     with warnings.catch_warnings():
@@ -75,7 +75,7 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
         fabric = Fabric(
             accelerator=device.type,
             devices=devices,
-            num_nodes=nodes,
+            num_nodes=started.nodes,
             # Terms left out of a loss, or dropped layers, leave parameters without a gradient.
             strategy=DDPStrategy(find_unused_parameters=True) if many else "auto",
             precision=PRECISION[precision],
@@ -90,25 +90,6 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
 def _leave_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def process_count() -> int:
-    """Processes that torchrun or srun started for this run."""
-    local, nodes = _world()
-    return local * nodes
-
-
-def _world() -> tuple[int, int]:
-    """(processes per node, nodes) as torchrun or srun set them."""
-    environment = os.environ
-    if "TORCHELASTIC_RUN_ID" in environment:
-        local = int(environment["LOCAL_WORLD_SIZE"])
-        return local, int(environment["WORLD_SIZE"]) // local
-    # SLURM_STEP_NUM_TASKS is set by srun for its step; sbatch's own shell has no such step.
-    if "SLURM_PROCID" in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
-        return int(environment["SLURM_STEP_NUM_TASKS"]) // nodes, nodes
-    return 1, 1
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avaffect.cli.command import command as make_command
-from avaffect.cli.command import is_follower
+from avaffect.core.launch import launch
 from avaffect.core.progress import Progress
 from avaffect.settings.adapt import AdaptSettings
 
@@ -12,7 +12,7 @@ def _call(settings: AdaptSettings, progress: Progress) -> None:
     from avaffect.recipes.adapt import adapt
 
     output = adapt(settings, progress)
-    if not is_follower():
+    if not launch().follows:
         print(output)
 
 
