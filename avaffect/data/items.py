@@ -11,11 +11,11 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.data import schema
 from avaffect.data.manifest import Item, Manifest
+from avaffect.data.numerals import LARGEST
 from avaffect.data.schema import LabelSpec
 
 # Said elsewhere in a store, or not of the utterance.
 RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")
-LARGEST = float(np.finfo(np.float32).max)
 # Labels whose length differs by more, in seconds and in shares, are hardly of the recording.
 APART_S = 1.0
 APART_SHARE = 0.1

@@ -9,7 +9,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.data import corpora, manifest
+from avaffect.data import corpora, manifest, spellings
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.labels import EMOTIONS
 from avaffect.recipes import common
@@ -55,6 +55,8 @@ def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:
 def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
     for reason, names in corpus.left_out.items():
         progress.say(f"left out, {reason}: {_named(names)}")
+    for what, names in corpus.noted.items():
+        progress.say(f"{what}: {_named(names)}")
     for reason, names in corpus.lost.items():
         if strict:
             raise DataError(f"{corpus.root}, {reason}: {_named(names)}; without --strict they "
@@ -81,12 +83,21 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
 
 
 def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
+    for label, facts in corpus.labels.items():
+        if facts["kind"] != "class":
+            continue
+        counts = Counter(item["labels"].get(label) for item in corpus.items)
+        for group in spellings.alike(facts["classes"]):
+            progress.warn(
+                f"{label}: {', '.join(group)} are {len(group)} classes, though they are spelled "
+                f"alike but for case or signs; {spellings.map_hint(group, counts)} makes them one"
+            )
     classes = corpus.labels.get("emotion", {}).get("classes", [])
     others = [name for name in classes if name not in EMOTIONS]
     if others:
         progress.say(
             f"emotion has classes that other corpora spell otherwise or lack: {', '.join(others)}; "
-            f"--map {others[0]}=NAME gives one of {', '.join(EMOTIONS)}"
+            f"{spellings.emotion_hint(others[:NAMED_AT_MOST])} gives one of {', '.join(EMOTIONS)}"
         )
 
 

@@ -81,13 +81,18 @@ class ManifestSettings(Common):
     speaker: str | None = option(None, "Column of the speaker.", "--speaker", metavar="COLUMN")
     session: str | None = option(None, "Column of the session.", "--session", metavar="COLUMN")
     split: str | None = option(
-        None, "Column of the split: train, development or test.", "--split", metavar="COLUMN"
+        None,
+        "Column of the split: train, development or test, or as --map says.",
+        "--split",
+        metavar="COLUMN",
     )
     start: str | None = option(
-        None, "Column of the utterance's start in the file, in seconds.", "--start",
-        metavar="COLUMN",
+        None, "Column of the utterance's start in the file: seconds, or 0 days 00:00:01.9.",
+        "--start", metavar="COLUMN",
     )  # fmt: skip
-    end: str | None = option(None, "Column of its end, in seconds.", "--end", metavar="COLUMN")
+    end: str | None = option(
+        None, "Column of its end; -1 is the file's.", "--end", metavar="COLUMN"
+    )
     label: tuple[str, ...] = option(
         (), "A class label: its name and its column. Repeatable.", "--label",
         metavar="NAME=COLUMN",
@@ -104,7 +109,8 @@ class ManifestSettings(Common):
     )
     map: tuple[str, ...] = option(
         (),
-        "Class FROM of the table is TO in the manifest: angry=anger. Repeatable.",
+        "Class or split FROM of the table is TO in the manifest: angry=anger, Test1=test; FROM= is "
+        "missing there. Repeatable.",
         "--map",
         metavar="FROM=TO",
     )

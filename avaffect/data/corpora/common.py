@@ -36,6 +36,7 @@ class Corpus:
     tables    the corpus's own tables that were read
     lost      reason -> names of files or rows that should have become items
     left_out  reason -> names of what the adapter leaves out on purpose
+    noted     what was read otherwise than it is spelled -> its names
     expected  utterances of the whole corpus as published, where that is known
     """
 
@@ -47,6 +48,7 @@ class Corpus:
     tables: list[Path] = field(default_factory=list)
     lost: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    noted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     expected: int | None = None
 
     @property

@@ -7,16 +7,27 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.data import spellings
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes
 from avaffect.data.corpora.over_time import add_traces
+from avaffect.data.corpora.table_options import (
+    check,
+    columns,
+    pair,
+    pairs,
+    refuse_two_kinds,
+)
 from avaffect.data.labels import SPLITS
+from avaffect.data.locating import Files, with_slashes
 from avaffect.data.manifest import Item
-from avaffect.data.tables import read_rows
+from avaffect.data.numerals import is_missing
+from avaffect.data.tables import Table, read_table, told_apart
+from avaffect.data.texts import nfc
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
@@ -27,9 +38,11 @@ OPTIONS = (
 )  # fmt: skip
 # Where no file has even times.
 NOMINAL_HZ = 25.0
-MISSING = ("", "na", "n/a", "nan", "null")
 # Keys of an item that have options or a meaning of their own.
 RESERVED = ("kind", "id", "media", "labels", "speaker", "session", "split", "start", "end")
+# As Kaldi spells an end that is the recording's.
+TO_THE_END = -1.0
+NOT_THERE = "the recording is not there"
 
 Row = dict[str, str]
 # Label -> id -> its values.
@@ -40,175 +53,231 @@ class _Unusable(Exception):
     """Why a row cannot become an item."""
 
 
+@dataclass
+class _Reading:
+    """What the options make of a table, and what was found on the way.
+
+    mapping: FROM -> TO of --map; spelled: the table's classes and splits; splits: spelling
+    -> split; missing: paths of recordings that are not there.
+    """
+
+    settings: ManifestSettings
+    corpus: Corpus
+    files: Files
+    mapping: dict[str, str]
+    spelled: set[str] = field(default_factory=set)
+    splits: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
 def read(settings: ManifestSettings) -> Corpus:
     """The table that `settings.source` names, read as its column options say.
 
     Rows without a recording or with impossible times are lost, counted and named; so are numbers
-    that are none. Raises DataError where an id comes twice, a column is not there or no row is
-    left, UsageError where options do not go together.
+    that are none. Raises DataError where an id comes twice, a column is not there, a split is
+    spelled in an unknown way or no row is left, UsageError where options do not go together.
     """
-    _check(settings)
+    check(settings)
     path = settings.source
-    labels = _pairs(settings.label, "--label")
-    scalars = _pairs(settings.scalar, "--scalar")
-    traces = _pairs(settings.trace, "--trace")
-    fields = _pairs(settings.field, "--field")
-    _refuse_two_kinds({"--label": labels, "--scalar": scalars, "--trace": traces})
+    labels, scalars, traces, fields = (
+        pairs(getattr(settings, kind), f"--{kind}")
+        for kind in ("label", "scalar", "trace", "field")
+    )
+    refuse_two_kinds({"--label": labels, "--scalar": scalars, "--trace": traces})
     for name in fields.keys() & set(RESERVED):
         raise UsageError(f"--field {name}: this key of an item has its own option")
-    mapping = dict(_pair(text, "--map") for text in settings.map)
+    mapping = dict(pair(text, "--map", may_be_empty=True) for text in settings.map)
 
     corpus = Corpus(settings.prefix or path.stem, settings.root or path.parent, {}, tables=[path])
-    lines: dict[str, int] = {}
-    spellings: set[str] = set()
+    reading = _Reading(settings, corpus, Files(corpus.root), mapping)
+    table = read_table(path, columns(settings, labels, scalars, traces, fields))
+    if table.comments:
+        corpus.left_out["commented out with #"] = [f"line {line}" for line in table.comments]
+    reading.splits = _splits(reading, table)
+    kept = _items(reading, table, labels, scalars)
+    _name(settings, kept)
     files: TraceFiles = {name: {} for name in traces}
     # A file may hold several labels.
     read_file = functools.cache(read_trace_file)
-    for line, row in read_rows(path, _columns(settings, labels, scalars, traces, fields)):
-        try:
-            item = _item(settings, corpus, row)
-        except _Unusable as reason:
-            corpus.lost[str(reason)].append(f"line {line}")
-            continue
-        _refuse_double(path, item["id"], line, lines)
-        item["labels"] = {
-            **_classes(row, labels, mapping, spellings),
-            **_scalars(row, scalars, line, corpus),
-        }
+    for line, item, row in kept:
         item |= {name: row[column] for name, column in fields.items() if _given(row[column])}
         for name, column in traces.items():
-            _find_trace(corpus, files[name], name, item, row[column], line, read_file)
+            _find_trace(reading, files[name], name, item, row[column], line, read_file)
         corpus.items.append(item)
-    _check_found(settings, corpus, mapping, spellings, lines)
+    _fold_emotions(corpus, mapping)
+    _check_found(reading, scalars)
     corpus.labels = _specifications(corpus, labels, scalars)
     _add_traces(corpus, files)
     return corpus
 
 
-def _check(settings: ManifestSettings) -> None:
-    if settings.media_column is None:
-        raise UsageError("a table needs --media COLUMN: the column of the recordings' paths")
-    if settings.end is not None and settings.start is None:
-        raise UsageError("--end needs --start")
-    if settings.root is not None and not settings.root.is_dir():
-        raise DataError(f"{settings.root}: no such folder")
+def _items(
+    reading: _Reading, table: Table, labels: dict[str, str], scalars: dict[str, str]
+) -> list[tuple[int, Item, Row]]:
+    """(line, item, row) of the rows that can be used. Ids are names yet, which several may have."""
+    settings, corpus = reading.settings, reading.corpus
+    given = {n: c for n, c in (("start", settings.start), ("end", settings.end)) if c}
+    written = table.numbers([*given.values(), *scalars.values()])
+    times = {name: written.times(table.column(column)) for name, column in given.items()}
+    numbers = {name: written.of(table.column(column)) for name, column in scalars.items()}
+    if "end" in times:
+        texts = table.column(given["end"])
+        times["end"] = [
+            math.nan if value == TO_THE_END or text.lower() in ("inf", "infinity") else value
+            for value, text in zip(times["end"], texts, strict=True)
+        ]
+    kept = []
+    for place, (line, row) in enumerate(table.dictionaries(table.names)):
+        try:
+            item = _item(reading, row)
+            item |= _times({name: values[place] for name, values in times.items()})
+        except _Unusable as reason:
+            path = row[settings.media_column or ""]
+            corpus.lost[str(reason)].append(f"line {line}" + (f" ({path})" if path else ""))
+            continue
+        item["labels"] = {
+            **_classes(row, labels, reading),
+            **_scalars({name: values[place] for name, values in numbers.items()}, line, corpus),
+        }
+        kept.append((line, item, row))
+    return kept
 
 
-def _pair(text: str, flag: str) -> tuple[str, str]:
-    name, equals, column = (part.strip() for part in text.partition("="))
-    column = column if equals else name
-    if not name or not column:
-        raise UsageError(f"{flag} {text}: expected two names with = between")
-    return name, column
-
-
-def _pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, column = _pair(text, flag)
-        if name in found:
-            raise UsageError(f"{flag} {name} is given twice")
-        found[name] = column
-    return found
-
-
-def _columns(settings: ManifestSettings, *pairs: dict[str, str]) -> list[str]:
-    single = (
-        settings.media_column, settings.video_column, settings.id_column, settings.speaker,
-        settings.session, settings.split, settings.start, settings.end,
-    )  # fmt: skip
-    named = [column for column in single if column is not None]
-    return list(dict.fromkeys([*named, *(c for pair in pairs for c in pair.values())]))
-
-
-def _item(settings: ManifestSettings, corpus: Corpus, row: Row) -> Item:
-    """id, media, who and when. Raises _Unusable where the row does not say."""
-    media = _media(settings, corpus.root, row)
+def _item(reading: _Reading, row: Row) -> Item:
+    """Name, media and who. Raises _Unusable where the row does not say."""
+    settings = reading.settings
+    media = _media(reading, row)
     first = media if isinstance(media, str) else media["audio"]
-    identifier = row[settings.id_column] if settings.id_column else PurePosixPath(first).stem
-    if not identifier:
+    name = row[settings.id_column] if settings.id_column else nfc(PurePosixPath(first).stem)
+    if not name:
         raise _Unusable("no id")
     prefix = f"{settings.prefix}_" if settings.prefix else ""
-    item: Item = {"id": prefix + identifier, "media": media}
-    for name, column in (("speaker", settings.speaker), ("session", settings.session)):
+    item: Item = {"id": prefix + name, "media": media}
+    for key, column in (("speaker", settings.speaker), ("session", settings.session)):
         if column is not None and _given(row[column]):
-            item[name] = prefix + row[column]
-    if settings.split is not None and _given(row[settings.split]):
-        if row[settings.split] not in SPLITS:
-            raise _Unusable(f"the split is none of {', '.join(SPLITS)}")
-        item["split"] = row[settings.split]
-    item |= _times(settings, row)
-    corpus.files += [media] if isinstance(media, str) else list(media.values())
+            item[key] = prefix + row[column]
+    if settings.split is not None and row[settings.split] in reading.splits:
+        item["split"] = reading.splits[row[settings.split]]
+    reading.corpus.files += [media] if isinstance(media, str) else list(media.values())
     return item
 
 
-def _media(settings: ManifestSettings, root: Path, row: Row) -> Media:
-    names = []
+def _media(reading: _Reading, row: Row) -> Media:
+    settings, root, names = reading.settings, reading.corpus.root, []
     for column in (settings.media_column, settings.video_column):
         if column is None or not row[column]:
             continue
-        if not settings.no_check_media and not (root / row[column]).is_file():
-            raise _Unusable("the recording is not there")
+        given = PurePosixPath(with_slashes(row[column]))
+        found = reading.files.find(row[column])
+        if found is None and not settings.no_check_media:
+            reading.missing.append(row[column])
+            raise _Unusable(NOT_THERE)
+        if found is not None and nfc(with_slashes(found)) != str(given):
+            reading.corpus.noted["spelled in another case than the recordings"].append(found)
+        name = str(given) if found is None else found
         # Paths in the manifest are relative, so that it can be moved together with the media.
-        name = os.path.relpath(row[column], root) if os.path.isabs(row[column]) else row[column]
+        name = os.path.relpath(name, root) if os.path.isabs(name) else name
         names.append(PurePosixPath(name).as_posix())
     if not names:
         raise _Unusable("no path of a recording")
     return names[0] if len(names) == 1 else {"audio": names[0], "video": names[1]}
 
 
-def _times(settings: ManifestSettings, row: Row) -> dict[str, float]:
+def _splits(reading: _Reading, table: Table) -> dict[str, str]:
+    """Spelling -> split, of the column of splits.
+
+    Raises DataError where --map has to say which split a spelling is.
+    """
+    settings, mapping = reading.settings, reading.mapping
+    if settings.split is None:
+        return {}
+    found = sorted({text for text in table.column(settings.split) if _given(text)})
+    reading.spelled |= set(found)
+    said = {text: mapping.get(text, text) for text in found}
+    known = spellings.splits_of([text for text in said.values() if text])
+    unknown = [text for text, meant in said.items() if meant and meant not in known]
+    if unknown:
+        raise DataError(
+            f"{settings.source}: a split is {', '.join(SPLITS)}, and column {settings.split!r} "
+            f"holds {', '.join(unknown)}: say which they are with "
+            f"{spellings.split_hint(unknown)} (--map {unknown[0]}= for none)"
+        )
+    splits = {text: known[meant] for text, meant in said.items() if meant}
+    for text, split in splits.items():
+        if text != split and text not in mapping:
+            reading.corpus.noted["splits"].append(f"{text} is {split}")
+    return splits
+
+
+def _times(given: dict[str, float | None]) -> dict[str, float]:
+    """Start and end in seconds, of those that are known. None: no time."""
     found: dict[str, float] = {}
-    for name, column in (("start", settings.start), ("end", settings.end)):
-        if column is None or not _given(row[column]):
-            continue
-        value = _number(row[column])
+    for name, value in given.items():
         if value is None or value < 0:
             raise _Unusable("start or end is no time in seconds")
-        found[name] = value
+        if not math.isnan(value):
+            found[name] = value
     if "end" in found and found["end"] <= found.get("start", 0.0):
         raise _Unusable("the end is not after the start")
     return found
 
 
-def _classes(
-    row: Row, labels: dict[str, str], mapping: dict[str, str], spellings: set[str]
-) -> dict[str, str]:
+def _name(settings: ManifestSettings, kept: list[tuple[int, Item, Row]]) -> None:
+    """Give items their ids. DataError where two have one."""
+    ids = [item["id"] for _, item, _ in kept]
+    if settings.id_column is None:
+        ids = told_apart(ids, [(item.get("start"), item.get("end")) for _, item, _ in kept])
+    lines: dict[str, int] = {}
+    for identifier, (line, item, _) in zip(ids, kept, strict=True):
+        item["id"] = identifier
+        if identifier in lines:
+            times = "" if settings.start or settings.id_column else (
+                ", or columns of start and end, where the rows are parts of one recording, with "
+                "--start and --end"
+            )  # fmt: skip
+            raise DataError(
+                f"{settings.source}: lines {lines[identifier]} and {line} have the same id "
+                f"{identifier}; ids are unique: name a column of ids with --id{times}, or remove "
+                "one of the rows"
+            )
+        lines[identifier] = line
+
+
+def _classes(row: Row, labels: dict[str, str], reading: _Reading) -> dict[str, str]:
     found = {}
     for name, column in labels.items():
-        if _given(row[column]):
-            spellings.add(row[column])
-            found[name] = mapping.get(row[column], row[column])
+        text = row[column]
+        reading.spelled |= {text} if _given(text) else set()
+        text = reading.mapping.get(text, text) if _given(text) else ""
+        if text:
+            found[name] = text
     return found
 
 
-def _scalars(row: Row, scalars: dict[str, str], line: int, corpus: Corpus) -> dict[str, float]:
+def _scalars(given: dict[str, float | None], line: int, corpus: Corpus) -> dict[str, float]:
     found = {}
-    for name, column in scalars.items():
-        if not _given(row[column]):
-            continue
-        value = _number(row[column])
+    for name, value in given.items():
         if value is None:
             corpus.lost[f"{name} is not a number (kept without it)"].append(f"line {line}")
-        else:
+        elif not math.isnan(value):
             found[name] = value
     return found
 
 
-def _refuse_two_kinds(given: dict[str, dict[str, str]]) -> None:
-    """Raises UsageError where a label is given under two flags."""
-    flags: dict[str, str] = {}
-    for flag, names in given.items():
-        for name in names:
-            if name in flags:
-                raise UsageError(
-                    f"the label {name!r} is given as {flags[name]} and as {flag}; choose one"
-                )
-            flags[name] = flag
+def _fold_emotions(corpus: Corpus, mapping: dict[str, str]) -> None:
+    """Give emotions their one spelling where they differ from it in case alone."""
+    folded: set[str] = set()
+    for item in corpus.items:
+        name = item["labels"].get("emotion")
+        if name is not None and name not in mapping.values() and spellings.canonical(name) != name:
+            folded.add(name)
+            item["labels"]["emotion"] = spellings.canonical(name)
+    for name in sorted(folded):
+        corpus.noted["emotion"].append(f"{name} is {spellings.canonical(name)}")
 
 
 def _find_trace(
-    corpus: Corpus,
+    reading: _Reading,
     found: dict[str, TraceFile],
     name: str,
     item: Item,
@@ -222,10 +291,11 @@ def _find_trace(
     """
     if not _given(text):
         return
-    path = corpus.root / text
-    if not path.is_file():
+    corpus, there = reading.corpus, reading.files.find(text)
+    if there is None:
         corpus.lost[f"the file of {name} is not there (kept without it)"].append(f"line {line}")
         return
+    path = corpus.root / there
     file = read_file(path)
     if name not in file.columns and len(file.columns) > 1:
         have = ", ".join(file.columns)
@@ -253,46 +323,30 @@ def _add_traces(corpus: Corpus, files: TraceFiles) -> None:
 
 
 def _given(text: str) -> bool:
-    return text.lower() not in MISSING
+    return not is_missing(text)
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _refuse_double(path: Path, identifier: str, line: int, lines: dict[str, int]) -> None:
-    if identifier in lines:
-        raise DataError(
-            f"{path}: lines {lines[identifier]} and {line} have the same id {identifier}; ids are "
-            "unique: name a column of ids with --id, or remove one of the rows"
-        )
-    lines[identifier] = line
-
-
-def _check_found(
-    settings: ManifestSettings,
-    corpus: Corpus,
-    mapping: dict[str, str],
-    spellings: set[str],
-    lines: dict[str, int],
-) -> None:
-    if not lines:
+def _check_found(reading: _Reading, scalars: Iterable[str]) -> None:
+    settings, corpus = reading.settings, reading.corpus
+    elsewhere = [p for p in reading.missing if Path(with_slashes(p)).is_file()]
+    where = f"paths start from {corpus.root}"
+    if elsewhere:
+        where += ", but these are in the current folder: --root . starts from there"
+        corpus.noted[where] = elsewhere
+    if not corpus.items:
         reasons = "; ".join(f"{reason} ({len(n)} rows)" for reason, n in corpus.lost.items())
-        hint = f": {reasons}; paths start from {corpus.root} (--root)" if reasons else ""
+        hint = f": {reasons}; {where} (--root)" if reasons else ""
         raise DataError(f"{settings.source} has no usable row{hint}")
-    for name in _pairs(settings.scalar, "--scalar"):
+    for name in scalars:
         named = any(reason.startswith(f"{name} is not a number") for reason in corpus.lost)
         if named and not any(name in item["labels"] for item in corpus.items):
             raise DataError(f"{settings.source}: no row has a number for {name}; wrong column?")
-    unused = sorted(mapping.keys() - spellings)
+    unused = sorted(reading.mapping.keys() - reading.spelled)
     if unused:
-        found = ", ".join(sorted(spellings)) or "none"
+        found = ", ".join(sorted(reading.spelled)) or "none"
+        what = "class or split" if settings.split else "class"
         raise DataError(
-            f"{settings.source} has no class {', '.join(unused)} to map (it has: {found})"
+            f"{settings.source} has no {what} {', '.join(unused)} to map (it has: {found})"
         )
 
 

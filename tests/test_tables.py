@@ -1,0 +1,243 @@
+"""Tables as other programs spell them: numbers, times, encodings, names, and what is said of them.
+
+The spellings that must read alike are in tests/cases/tables.py.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from pathlib import Path
+
+import pytest
+from corpus_folders import made, touch
+
+from avaffect.core.errors import DataError
+from avaffect.data import spellings
+from avaffect.data.numerals import Numbers
+from avaffect.data.tables import read_rows, read_table, told_apart
+
+NAN = math.nan
+
+
+def written(texts: list[str], delimiter: str = ",", others: list[str] | None = None) -> list:
+    return Numbers([texts, others or []], delimiter).of(texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "delimiter", "others", "right"),
+    [
+        (["0.5", "-1e-3", ".5", "3"], ",", None, [0.5, -0.001, 0.5, 3.0]),
+        (["0,5", "1,25", "-,5"], ",", None, [0.5, 1.25, -0.5]),
+        (["\u22120,5"], ";", None, [-0.5]),
+        (["", "NaN", "?", "None", "NaT", "<NA>"], ",", None, [NAN] * 6),
+        (["1,234", "0,5"], ",", None, [1.234, 0.5]),
+        (["1,234", "0.5"], ";", None, [1234.0, 0.5]),
+        (["1,234"], ";", None, [1.234]),
+        (["1,234"], ",", ["0,5"], [1.234]),
+        (["1,234"], ",", ["0.5"], [1234.0]),
+        (["1,234,567", "1,234.5", "1.234,5"], ";", None, [1234567.0, 1234.5, 1234.5]),
+        # May be two numbers.
+        (["1,234"], ",", None, [None]),
+        (["1,234", "0,5", "0.5"], ";", None, [None, 0.5, 0.5]),
+        (["1.234", "0,5"], ";", None, [None, 0.5]),
+        (["0,5,6", "high", "1e39", "inf"], ";", None, [None] * 4),
+    ],
+)
+def test_numbers(texts, delimiter, others, right):
+    found = written(texts, delimiter, others)
+    assert found == pytest.approx(right, nan_ok=True) if None not in right else found == right
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("1.9", 1.9),
+        ("0 days 00:00:01.9", 1.9),
+        ("0 days 00:00:01.898250", 1.89825),
+        ("0 days", 0.0),
+        ("1 day, 0:00:02", 86402.0),
+        ("1 days 00:00:00.000000001", 86400.000000001),
+        ("-1 days +23:59:59", -1.0),
+        ("-00:00:01", -1.0),
+        ("00:01:02,5", 62.5),
+        ("1:02", 62.0),
+        ("1900 ms", 1.9),
+        ("1.5s", 1.5),
+        ("1900000000 nanoseconds", 1.9),
+        ("P0DT0H0M1.9S", 1.9),
+        ("NaT", NAN),
+        ("", NAN),
+        ("PT", None),
+        ("soon", None),
+        ("1:2:3:4", None),
+        ("5 parsecs", None),
+    ],
+)
+def test_times(text, right):
+    (found,) = Numbers([[text]], ",").times([text])
+    assert found is None if right is None else found == pytest.approx(right, nan_ok=True)
+
+
+def test_a_column_of_pandas_timedeltas():
+    pandas = pytest.importorskip("pandas")
+    seconds = [0.0, 0.9, 1.89825, 3661.000001, 90061.5]
+    texts = [str(t) for t in pandas.to_timedelta(seconds, unit="s")] + [str(pandas.NaT)]
+    found = Numbers([texts], ",").times(texts)
+    assert found == pytest.approx([*seconds, NAN], nan_ok=True)
+
+
+NO_TEXT = {
+    "Latin-1": ("file,emotion\na.wav,fröhlich\n".encode("latin-1"), r"line 2 .*'fröhlich'.*CP1252"),
+    "half of UTF-16": ("\ufefffile\n".encode("utf-16-le")[:-1], "UTF-16-LE text that is cut short"),
+    "UTF-16 of no Latin": ("文件,情\n一,二\n".encode("utf-16-le"), "UTF-16"),
+    "xlsx": (b"PK\x03\x04\x14\x00", "a spreadsheet or a zip file; save"),
+    "gzip": (b"\x1f\x8b\x08\x00", "gunzip"),
+    "zeros": (b"file,emotion\na\x00.wav,joy\n", "bytes of 0"),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), NO_TEXT.values(), ids=NO_TEXT)
+def test_what_is_no_text_is_said(data, words, tmp_path):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(DataError, match=words):
+        read_table(tmp_path / "t.csv", ["file"])
+
+
+def test_the_advice_for_western_windows_restores_the_table(tmp_path):
+    text = "file,emotion\na.wav,fröhlich – „gut“\n"
+    (tmp_path / "t.csv").write_bytes(text.encode("cp1252"))
+    with pytest.raises(DataError, match="iconv -f CP1252 -t UTF-8"):
+        read_table(tmp_path / "t.csv", ["file"])
+    # As iconv does.
+    (tmp_path / "new.csv").write_text((tmp_path / "t.csv").read_text("cp1252"), encoding="utf-8")
+    rows = list(read_rows(tmp_path / "new.csv", ["emotion"]))
+    assert rows == [(2, {"emotion": "fröhlich – „gut“"})]
+
+
+def rows(folder: Path, text: str, *columns: str) -> list[list[str]]:
+    (folder / "t.csv").write_text(text, encoding="utf-8")
+    return [list(row.values()) for _, row in read_rows(folder / "t.csv", columns)]
+
+
+def test_lines_between_rows_are_no_rows_and_within_a_field_they_are(tmp_path):
+    text = 'a,b\n\n# note, with "quotes\n1,"two\n# lines\n\nthree"\n,,\n2,\'tis\n'
+    assert rows(tmp_path, text, "a", "b") == [["1", "two\n# lines\n\nthree"], ["2", "'tis"]]
+    found = read_table(tmp_path / "t.csv", ["a"])
+    assert [line for line, _ in found.rows] == [4, 9] and found.comments == (3,)
+
+
+def test_more_fields_than_columns_are_an_error_unless_empty(tmp_path):
+    assert rows(tmp_path, "a;b\n1;2;;\n", "a", "b") == [["1", "2"]]
+    with pytest.raises(DataError, match=r"line 2: more fields \(3\) than .* \(2\)"):
+        rows(tmp_path, "a;b\n1;2;3\n", "a")
+
+
+def test_numpy_writes_names_behind_a_sign(tmp_path):
+    (tmp_path / "t.txt").write_text("# time arousal\n0.0 0.1\n0.1 0.2\n")
+    found = read_table(tmp_path / "t.txt", blanks=True)
+    assert found.names == ["time", "arousal"] and len(found.rows) == 2
+    (tmp_path / "t.txt").write_text("# by hand\ntime,arousal\n0,1\n")
+    assert read_table(tmp_path / "t.txt", blanks=True).names == ["time", "arousal"]
+
+
+def test_names_of_parts():
+    names = ["a", "a", "b", "a"]
+    times = [(0.0, 0.9), (0.9, None), (3.0, 4.0), (None, 0.5)]
+    assert told_apart(names, times) == ["a_0-0.9", "a_0.9-end", "b", "a_0-0.5"]
+    assert told_apart(["a", "a"], [(None, None)] * 2) == ["a", "a"]
+
+
+def manifest_of(folder: Path, text: str, **options):
+    touch(folder, "wav/a.wav", "wav/b.wav", "wav/c.wav")
+    (folder / "t.csv").write_text(text, encoding="utf-8")
+    options = {"media_column": "file", "label": ("emotion",), **options}
+    return made(folder / "m.jsonl", "table", folder / "t.csv", **options)
+
+
+def test_parts_of_a_recording_need_times_or_ids(tmp_path):
+    text = "file,emotion,start\nwav/a.wav,joy,0\nwav/a.wav,joy,1\n"
+    with pytest.raises(DataError, match=r"lines 2 and 3 have the same id a.*--start and --end"):
+        manifest_of(tmp_path, text)
+    found, _ = manifest_of(tmp_path, text, start="start", prefix="x")
+    assert [item["id"] for item in found.items] == ["x_a_0-end", "x_a_1-end"]
+    with pytest.raises(DataError, match="lines 2 and 3 have the same id a_0-end"):
+        manifest_of(tmp_path, text.replace("joy,1", "joy,0"), start="start", force=True)
+
+
+def test_unknown_splits_are_refused_with_the_option_that_helps(tmp_path):
+    text = "file,emotion,s\nwav/a.wav,joy,Test1\nwav/b.wav,joy,Test2\nwav/c.wav,joy,pool B\n"
+    with pytest.raises(DataError) as found:
+        manifest_of(tmp_path, text, split="s")
+    said = "--map Test1=test --map Test2=test --map 'pool B'=train|development|test"
+    assert said in str(found.value)
+    maps = ("Test1=test", "Test2=dev", "pool B=")
+    made_so, _ = manifest_of(tmp_path, text, split="s", map=maps)
+    assert [item.get("split") for item in made_so.items] == ["test", "development", None]
+
+
+def test_splits_that_leave_no_doubt():
+    names = ["Train", "TRAINING", "dev", "Devel", "val", "Validation", "test", "Test_Set", "eval"]
+    assert spellings.splits_of(names) == {
+        "Train": "train", "TRAINING": "train", "dev": "development", "Devel": "development",
+        "val": "development", "Validation": "development", "test": "test", "Test_Set": "test",
+    }  # fmt: skip
+    assert spellings.splits_of(["Train", "Test1"])["Test1"] == "test"
+    assert "Test1" not in spellings.splits_of(["Test", "Test1"])
+
+
+def test_classes_that_look_alike_are_named_with_the_option_that_helps(tmp_path):
+    text = "file,emotion\nwav/a.wav,Angry\nwav/b.wav,angry\nwav/c.wav,ANGRY\n"
+    found, said = manifest_of(tmp_path, text)
+    assert found.header["labels"]["emotion"]["classes"] == ["ANGRY", "Angry", "angry"]
+    hint = "--map ANGRY=anger --map Angry=anger --map angry=anger"
+    assert f"{hint} makes them one" in said
+    found, said = manifest_of(
+        tmp_path, text, map=("ANGRY=anger", "Angry=anger", "angry=anger"), force=True
+    )
+    assert found.header["labels"]["emotion"]["classes"] == ["anger"] and "alike" not in said
+    _, said = manifest_of(tmp_path, text, label=("mood=emotion",), force=True)
+    assert "mood: ANGRY, Angry, angry are 3 classes" in said
+
+
+def test_an_emotion_in_another_case_is_that_emotion(tmp_path):
+    text = "file,emotion\nwav/a.wav,Anger\nwav/b.wav,anger\nwav/c.wav,Joy\n"
+    found, said = manifest_of(tmp_path, text)
+    assert [item["labels"]["emotion"] for item in found.items] == ["anger", "anger", "Joy"]
+    assert "emotion: 1: Anger is anger" in said and "--map Joy=happiness" in said
+    found, _ = manifest_of(tmp_path, text, map=("Anger=Anger",), force=True)
+    assert found.items[0]["labels"]["emotion"] == "Anger"
+    found, _ = manifest_of(tmp_path, text, map=("Joy=",), force=True)
+    assert found.items[2]["labels"] == {}
+
+
+def test_classes_in_two_forms_of_unicode_are_one(tmp_path):
+    name = "Überraschung"
+    text = f"file,emotion\nwav/a.wav,{name}\nwav/b.wav,{unicodedata.normalize('NFD', name)}\n"
+    found, _ = manifest_of(tmp_path, text)
+    assert found.header["labels"]["emotion"]["classes"] == [name]
+
+
+def test_recordings_elsewhere_and_in_another_case(tmp_path, monkeypatch):
+    touch(tmp_path / "here", "wav/a.wav")
+    (tmp_path / "lists").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = tmp_path / "lists" / "t.csv"
+    path.write_text("file,emotion\nwav/a.wav,joy\n")
+    options = {"media_column": "file", "label": ("emotion",)}
+    with pytest.raises(DataError, match=r"lists, but these are in the current folder: --root \."):
+        made(tmp_path / "m.jsonl", "table", path, **options)
+    found, _ = made(tmp_path / "m.jsonl", "table", path, **options, root=Path("."))
+    assert found.items[0]["media"] == "wav/a.wav"
+
+    path.write_text("file,emotion\nWAV/A.wav,joy\n")
+    _, said = made(tmp_path / "m.jsonl", "table", path, **options, root=Path("."), force=True)
+    assert "spelled in another case than the recordings: 1: wav/a.wav" in said
+    touch(tmp_path / "here", "wav/A.WAV")
+    with pytest.raises(DataError, match="the recording is not there"):
+        made(tmp_path / "n.jsonl", "table", path, **options, root=Path("."))
+
+
+def test_comments_are_counted(tmp_path):
+    _, said = manifest_of(tmp_path, "file,emotion\n#wav/b.wav,joy\nwav/a.wav,joy\n")
+    assert "left out, commented out with #: 1: line 2" in said
