@@ -26,6 +26,7 @@ from avaffect.recipes import common, encoders, pretraining, training
 from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.modality import chosen_streams, frame_counts
 from avaffect.recipes.pixels import face_statistics
+from avaffect.recipes.pretrain import DEFAULT_EPOCHS
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
@@ -41,7 +42,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     """
     check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=pretraining.DEFAULT_EPOCHS)
+        settings = replace(settings, epochs=DEFAULT_EPOCHS)
     stores = common.open_stores(settings.media)
     unit_stores = common.open_stores(settings.units)
     unique_ids(stores)
