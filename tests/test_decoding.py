@@ -15,6 +15,7 @@ import soundfile
 from sounds import HERTZ, SECONDS, encode, tone
 
 from avaffect.data import decoding
+from avaffect.data.clock import SoundClock
 from avaffect.data.decoding import SAMPLE_RATE, decode_sound
 
 
@@ -132,7 +133,7 @@ def test_sound_that_starts_late_or_has_a_gap_keeps_its_time(tmp_path: Path) -> N
 
 
 def test_jitter_gaps_and_broken_clocks_are_told_apart() -> None:
-    clock = decoding._Clock(zero_s=10.0, position_s=0.0)
+    clock = SoundClock(zero_s=10.0, position_s=0.0)
 
     def place(stamp: float | None) -> tuple[bool | None, float]:
         time_s = None if stamp is None else stamp + 10

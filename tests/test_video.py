@@ -11,8 +11,9 @@ import pytest
 import soundfile
 from films import write_film
 
+from avaffect.data.clock import PictureClock
 from avaffect.data.decoding import Unusable
-from avaffect.data.video import Film, _Clock, read_pictures
+from avaffect.data.video import Film, read_pictures
 
 LEVEL = 5
 
@@ -72,7 +73,7 @@ def test_a_variable_rate_is_followed_and_gaps_have_no_picture(tmp_path: Path) ->
 
 
 def test_stamps_that_run_back_or_are_missing_go_on_in_time() -> None:
-    clock = _Clock(1.0, 0.04)
+    clock = PictureClock(1.0, 0.04)
     stamps = [1.0, 1.04, 1.03, 1.12, 0.5, None, 0.58, 99.0]
     times = [clock.place(SimpleNamespace(time=stamp)) for stamp in stamps]
     np.testing.assert_allclose(times, [0, 0.04, 0.04, 0.12, 0.16, 0.2, 0.24, 0.28])

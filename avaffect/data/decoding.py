@@ -5,26 +5,27 @@ a raw file one after the other.
 
 Time. Second 0 is where the container starts (the earliest of its streams), so that sound and
 picture share it. Sound that starts later, and gaps between time stamps, are filled with silence;
-deviations up to GAP_S are rounding or jitter and are ignored. Where time stamps run back, or jump
-by more than LARGEST_GAP_S, the clock is broken: the sound is joined without a gap.
+see `clock` for what is a gap, and what a fault of the time stamps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
 
+from avaffect.data.clock import SoundClock
 from avaffect.data.declared import declared_end
 from avaffect.data.ogg import ends_within_page
+from avaffect.data.stretching import Stretcher
+from avaffect.data.timeline import Timeline
 
 SAMPLE_RATE = 16_000
-GAP_S = 0.04
-LARGEST_GAP_S = 60.0
 # Decoding is quick, and time stamps after a seek are as coarse as the container's (1 ms).
 SEEK_FROM_S = 30.0
 # Codecs with memory need some packets before the first that counts.
@@ -102,7 +103,7 @@ class _Sink:
 class _Resampler:
     """To 16 kHz mono int16; made anew when the source changes its format on the way."""
 
-    def __init__(self, sink: _Sink) -> None:
+    def __init__(self, sink: Stretcher) -> None:
         self.sink = sink
         self._resampler: Any = None
         self._source: Any = None
@@ -120,36 +121,12 @@ class _Resampler:
         if self._resampler is not None:
             self._pass(None)
             self._resampler = self._source = None
+            self.sink.flush()
 
     def _pass(self, frame: av.AudioFrame | None) -> None:
         for out in self._resampler.resample(frame):
             if out is not None:
                 self.sink.write(out.to_ndarray().reshape(-1))
-
-
-class _Clock:
-    """Where frames lie in time, with jitter and broken time stamps smoothed out."""
-
-    def __init__(self, zero_s: float, position_s: float | None) -> None:
-        self.zero_s = zero_s
-        self.position_s = position_s
-        self._shift_s = 0.0
-
-    def place(self, frame: av.AudioFrame) -> tuple[bool | None, float]:
-        """Whether a gap comes before this frame, and the frame's time; advances the clock.
-
-        None in place of the first where this is the first frame ever placed.
-        """
-        stamp = None if frame.time is None else frame.time - self.zero_s + self._shift_s
-        first = self.position_s is None
-        here = (stamp or 0.0) if self.position_s is None else self.position_s
-        late = 0.0 if stamp is None else stamp - here
-        if not -GAP_S <= late <= LARGEST_GAP_S:
-            self._shift_s -= late
-        gap = GAP_S < late <= LARGEST_GAP_S
-        here += late if gap else 0.0
-        self.position_s = here + frame.samples / frame.sample_rate
-        return (None if first else gap), here
 
 
 def decode_sound(
@@ -202,16 +179,21 @@ def _decode(
         target = round((zero_s + begin - PREROLL_S) / stream.time_base)
         container.seek(max(target, 0), stream=stream)
     sink = _Sink(file, begin, end_s)
-    clock = _Clock(zero_s, None if sought else 0.0)
+    no_time = partial(Timeline(path).no_time, stream.index)
+    clock = SoundClock(zero_s, None if sought else 0.0, no_time)
     packets = Packets(container, stream)
-    resampler = _Resampler(sink)
+    stretcher = Stretcher(sink)
+    resampler = _Resampler(stretcher)
     for frame in packets:
         gap, here = clock.place(frame)
         if gap is None:
-            sink.next = sink.index(here)
+            # After a seek: before the part, or where sound begins within it.
+            sink.next = min(sink.index(here), 0)
+            sink.fill(sink.index(here))
         elif gap:
             resampler.flush()
             sink.fill(sink.index(here))
+        stretcher.pace = clock.pace
         resampler.feed(frame)
         if sink.full:
             break
@@ -219,7 +201,7 @@ def _decode(
     if not sink.full:
         declared = declared_end(path, container, stream, zero_s)
         is_cut = container.format.name == "ogg" and ends_within_page(path)
-        _check_end(sink, clock.position_s or 0.0, declared, end_s, packets.damaged_last or is_cut)
+        _check_end(sink, clock.reached_s, declared, end_s, packets.damaged_last or is_cut)
     check_damage(packets)
     return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
 

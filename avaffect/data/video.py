@@ -2,16 +2,13 @@
 
 Time. Second 0 is where the container starts (the earliest of its streams), as for sound. Output
 frame t shows the source frame nearest to t / fps, whatever the rate of the source, steady or not.
-Where no source frame lies within HOLD_S there is no picture. Where time stamps run back, or jump by
-more than LARGEST_GAP_S, the clock is broken: the pictures are joined without a gap.
+Where no source frame lies within HOLD_S there is no picture. See `clock` for faults of time stamps.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-import statistics
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +19,9 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
+from avaffect.data.clock import PictureClock
 from avaffect.data.declared import declared_end
 from avaffect.data.decoding import (
-    GAP_S,
-    LARGEST_GAP_S,
     TOLERANCE_S,
     UNSEEKABLE,
     Packets,
@@ -34,6 +30,7 @@ from avaffect.data.decoding import (
     check_file,
 )
 from avaffect.data.display import Display, Displays
+from avaffect.data.timeline import Timeline
 
 # A picture stands for this long before and after its time.
 HOLD_S = 0.5
@@ -42,8 +39,6 @@ SEEK_FROM_S = 5.0
 # The last picture may be this many intervals earlier than its container declares.
 LATE_FRAMES = 2.5
 DEFAULT_INTERVAL_S = 0.04
-# Intervals between pictures that say how long one stands.
-INTERVALS = 15
 # Formats whose first plane is 8-bit luma.
 LUMA_FIRST = re.compile(r"(yuvj?4\d\dp|yuva4\d\dp|nv\d\d|gray)$")
 # Limited range (16..235) to full range.
@@ -162,7 +157,8 @@ def _read(
     if sought:
         container.seek(max(round((zero_s + start_s) / stream.time_base), 0), stream=stream)
     rate = stream.average_rate or stream.guessed_rate
-    clock = _Clock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S)
+    no_time = functools.partial(Timeline(path).no_time, stream.index)
+    clock = PictureClock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S, no_time)
     packets = Packets(container, stream)
     displays = Displays(stream)
     sampler = _Sampler(fps, start_s, end_s, film)
@@ -170,9 +166,8 @@ def _read(
         yield from sampler.feed(frame, clock.place(frame), displays.of(frame))
         if sampler.full:
             break
-    reached = clock.end_s
     if not sampler.full:
-        yield from sampler.finish(reached)
+        yield from sampler.finish(clock.end_s)
     film.damaged = packets.damaged
     if displays.tilt:
         film.notes.append(
@@ -182,44 +177,8 @@ def _read(
     if not sampler.full:
         declared = declared_end(path, container, stream, zero_s)
         late = max(TOLERANCE_S, LATE_FRAMES * clock.interval_s)
-        _check_end(film, start_s, end_s, max(reached, clock.stamped_end_s), declared, late)
+        _check_end(film, start_s, end_s, clock.reached_s, declared, late)
     check_damage(packets)
-
-
-class _Clock:
-    """Where pictures lie in time; see the head of this file."""
-
-    def __init__(self, zero_s: float, interval_s: float) -> None:
-        self.zero_s, self._declared_s = zero_s, interval_s
-        self._last_s: float | None = None
-        self._shift_s = 0.0
-        self._intervals: deque[float] = deque(maxlen=INTERVALS)
-
-    @property
-    def interval_s(self) -> float:
-        """How long a picture stands: as the last ones did, for a mean that a container declares is
-        wrong where its clock jumps."""
-        return statistics.median_low(self._intervals) if self._intervals else self._declared_s
-
-    def place(self, frame: av.VideoFrame) -> float:
-        last = self._last_s
-        stamp = self.end_s if frame.time is None else frame.time - self.zero_s + self._shift_s
-        if last is not None and not -GAP_S <= stamp - last <= LARGEST_GAP_S:
-            self._shift_s += self.end_s - stamp
-            stamp = self.end_s
-        elif last is not None and stamp > last:
-            self._intervals.append(stamp - last)
-        self._last_s = stamp if last is None else max(stamp, last)
-        return self._last_s
-
-    @property
-    def end_s(self) -> float:
-        return 0.0 if self._last_s is None else self._last_s + self.interval_s
-
-    @property
-    def stamped_end_s(self) -> float:
-        """`end_s` by the time stamps as they are, which containers count by."""
-        return self.end_s - self._shift_s
 
 
 class _Sampler:

@@ -1,0 +1,77 @@
+"""Stretching sound by small, slowly changing ratios, in a stream."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+# Samples before and after that a new one is made of.
+REACH = 16
+# Places between two samples for which weights are kept: errors lie 70 dB below the sound.
+PHASES = 4096
+
+
+class Sink(Protocol):
+    def write(self, samples: np.ndarray) -> None: ...
+
+
+def _weights() -> np.ndarray:
+    """(PHASES + 1, 2 REACH) float32: band-limited interpolation, windowed after Lanczos."""
+    phase = np.linspace(0, 1, PHASES + 1)[:, None]
+    distance = np.arange(1 - REACH, REACH + 1)[None] - phase
+    weights = np.sinc(distance) * np.sinc(distance / REACH)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class Stretcher:
+    """Passes int16 samples on to a sink, stretched by `pace`: new samples over old ones.
+
+    While pace is 1.0 from the start, or from the last flush, samples go through as they are.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink, self.pace = sink, 1.0
+        self._weights: np.ndarray | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        # The last samples, and where among them, or after them, the next new one lies.
+        self._held = np.zeros(REACH, np.int16)
+        self._next = float(REACH)
+        self._active = False
+
+    def write(self, samples: np.ndarray) -> None:
+        if not self._active and self.pace == 1.0:
+            self.sink.write(samples)
+            self._held = np.concatenate([self._held, samples[-REACH:]])[-REACH:]
+            return
+        self._active = True
+        self._held = np.concatenate([self._held, samples])
+        self._stretch(len(self._held) - REACH)
+
+    def flush(self) -> None:
+        """Give out what waits for later samples; there are none."""
+        if self._active:
+            whole = len(self._held)
+            self._held = np.concatenate([self._held, np.zeros(REACH, np.int16)])
+            self._stretch(whole)
+        self._reset()
+
+    def _stretch(self, until: int) -> None:
+        """Make the new samples that lie before place `until` of what is held."""
+        step = 1 / self.pace
+        count = int(np.ceil((until - self._next) / step))
+        if count <= 0:
+            return
+        if self._weights is None:
+            self._weights = _weights()
+        places = self._next + step * np.arange(count)
+        before = places.astype(np.int64)
+        phases = np.rint((places - before) * PHASES).astype(np.int64)
+        windows = np.lib.stride_tricks.sliding_window_view(self._held, 2 * REACH)
+        new = np.einsum("nk,nk->n", windows[before + 1 - REACH], self._weights[phases])
+        self.sink.write(np.clip(np.rint(new), -32768, 32767).astype("<i2"))
+        self._next += step * count
+        done = int(self._next) - REACH
+        self._held, self._next = self._held[done:], self._next - done
