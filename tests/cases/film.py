@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 from films import MATRICES, set_matrix, write_film
+from flashes import LATE, MOMENTS, PAUSED, WHOLE, Parts, beeps, flashes, furthest, write_flashes
 
 from avaffect.data.faces.film import decode_faces
 from avaffect.data.faces.options import FaceOptions
@@ -88,4 +89,66 @@ SQUEEZED = [
     )
 ]  # fmt: skip
 
-CASES: list[Case] = [*MIRRORED, *SQUEEZED]
+
+# A track of a codec with long blocks may be this far off; steps of pictures are 0.2 s.
+NEAR_S = 0.1
+
+
+def in_time(path: Path, seen: Sequence[float], heard: Sequence[float]) -> Seen:
+    """How far flashes and beeps are from where they belong."""
+    flash, beep = furthest(flashes(path), seen), furthest(beeps(path), heard)
+    words = f"flashes within {flash:.2f} s, beeps within {beep:.2f} s"
+    return Seen(words, flash <= NEAR_S and beep <= NEAR_S)
+
+
+def shared_in_time(name: str, folder: Path) -> Seen:
+    return in_time(SHARED / "cases" / name, MOMENTS, MOMENTS)
+
+
+def paused(name: str, codecs: tuple[str, str], pictures: Parts, sound: Parts, folder: Path) -> Seen:
+    """A track that pauses for 70 s, or begins 76 s late, while the other runs on."""
+    path = write_flashes(folder / name, pictures, sound, codecs)
+    seen, heard = (MOMENTS[2:] if parts is LATE else MOMENTS for parts in (pictures, sound))
+    return in_time(path, seen, heard)
+
+
+def drifting(pace: float, folder: Path) -> Seen:
+    moments = range(3, 84, 10)
+    path = write_flashes(folder / "a.mp4", pace=pace, moments=moments)
+    return in_time(path, moments, moments)
+
+
+def shared_drift(name: str, folder: Path) -> Seen:
+    """Flashes and beeps every ten seconds."""
+    path = SHARED / "cases/clock-drift" / name
+    return in_time(path, range(10, 120, 10), range(10, 120, 10))
+
+
+# AVI has no stamps: its sound cannot pause.
+CONTAINERS = {"a.mp4": ("", ""), "a.mov": ("", ""), "a.mkv": ("", ""), "a.flv": ("flv", ""),
+              "a.webm": ("libvpx", "libopus"), "a.ts": ("", ""), "a.avi": ("", "mp2")}  # fmt: skip
+WAYS: dict[str, tuple[Parts, Parts]] = {
+    "pictures pause": (PAUSED, WHOLE), "pictures late": (LATE, WHOLE),
+    "sound pauses": (WHOLE, PAUSED), "sound late": (WHOLE, LATE),
+}  # fmt: skip
+GAPS = [
+    Case("gap-over-60s", name, "at 2, 4, 78, 80, 82 s, within 0.1 s",
+         partial(shared_in_time, f"gap-over-60s/{name}"), f"cases/gap-over-60s/{name}")
+    for name in ("camera_off.mp4", "muted.mp4")
+] + [
+    Case("gap-over-60s", f"{name[2:]}, {way}", "at 2, 4, 78, 80, 82 s, within 0.1 s",
+         partial(paused, name, codecs, pictures, sound))
+    for name, codecs in CONTAINERS.items()
+    for way, (pictures, sound) in WAYS.items()
+    if not (name in ("a.avi", "a.ts") and way.startswith("sound"))
+]  # fmt: skip
+DRIFTS = [
+    Case("clock-drift", name, "within 0.1 s", partial(shared_drift, name),
+         f"cases/clock-drift/{name}")
+    for name in ("rate_0.99.mp4", "rate_0.998.mp4", "rate_1.002.mp4")
+] + [
+    Case("clock-drift", f"{pace:g} of the samples", "within 0.1 s", partial(drifting, pace))
+    for pace in (0.95, 0.998, 1.01, 1.05)
+]  # fmt: skip
+
+CASES: list[Case] = [*MIRRORED, *SQUEEZED, *GAPS, *DRIFTS]
