@@ -12,7 +12,7 @@ from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
 from avaffect.data import manifest, store
-from avaffect.data.trace_files import SUFFIXES as TRACE_SUFFIXES
+from avaffect.data.tables import SUFFIXES as TABLE_SUFFIXES
 
 SEARCH_PATH = "AVAFFECT_PATH"
 
@@ -32,6 +32,15 @@ def is_store(path: Path) -> bool:
     """Whether this file begins as a store does."""
     with path.open("rb") as stream:
         return stream.read(8) == store.HDF5_SIGNATURE
+
+
+def is_table(path: Path) -> bool:
+    """Whether this file is called as a table, and does not begin as an artifact does."""
+    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    return start[:8] != store.HDF5_SIGNATURE and start.removeprefix(b"\xef\xbb\xbf")[:1] != b"{"
 
 
 def kind_of(path: Path) -> str:
@@ -102,7 +111,7 @@ def check_output(output: Path, provenance: Provenance) -> None:
         read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
         if read == there:
             raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
-        if read in there.parents and there.suffix.lower() in TRACE_SUFFIXES:
+        if read in there.parents and there.suffix.lower() in TABLE_SUFFIXES:
             raise UsageError(f"{output} would be one of the {entry['role']} that are read from "
                              f"their folder; name another output")  # fmt: skip
 

@@ -11,6 +11,8 @@ import numpy as np
 MISSING = ("", "na", "n/a", "nan", "null", "<na>")
 """How a value that is not known is spelled, in any case."""
 _NO_NUMBER = (*MISSING, "?", "none", "nat")
+# As Kaldi spells an end that is the recording's.
+TO_THE_END = -1.0
 LARGEST = float(np.finfo(np.float32).max)
 
 # Within digits: 1,234,567 or 12.345. A single group may be a decimal fraction as well.
@@ -65,6 +67,13 @@ class Numbers:
         return [
             _time(text) if value is None else value
             for text, value in zip(texts, found, strict=True)
+        ]
+
+    def ends(self, texts: Sequence[str]) -> list[float | None]:
+        """A column of times at which parts end: NaN also where -1 or inf means the end of all."""
+        return [
+            math.nan if value == TO_THE_END or text.lower() in ("inf", "infinity") else value
+            for text, value in zip(texts, self.times(texts), strict=True)
         ]
 
     def _comma(self, marks: set[str]) -> str | None:

@@ -66,16 +66,26 @@ def plain_name(name: str) -> str:
 
 
 def told_apart(
-    names: Sequence[str], times: Sequence[tuple[float | None, float | None]]
+    names: Sequence[str],
+    times: Sequence[tuple[float | None, float | None]],
+    groups: Sequence[str] | None = None,
 ) -> list[str]:
-    """Ids of rows: names, which get the seconds of their part of the recording where several rows
-    have one: a_0-0.9, a_0.9-end."""
-    several = Counter(names)
+    """Ids of rows: names, which get the times of their part of the recording where several rows of
+    a group have one."""
+    keys = list(zip(groups or [""] * len(names), names, strict=True))
+    several = Counter(keys)
     return [
-        name if several[name] == 1 or (start, end) == (None, None) else
-        f"{name}_{_seconds(start or 0.0)}-{'end' if end is None else _seconds(end)}"
-        for name, (start, end) in zip(names, times, strict=True)
-    ]  # fmt: skip
+        of_part(name, part) if several[key] > 1 else name
+        for key, name, part in zip(keys, names, times, strict=True)
+    ]
+
+
+def of_part(name: str, part: tuple[float | None, float | None]) -> str:
+    """The name of a part of a recording, with its start and end in seconds: a_0-0.9, a_0.9-end."""
+    start, end = part
+    if (start, end) == (None, None):
+        return name
+    return f"{name}_{_seconds(start or 0.0)}-{'end' if end is None else _seconds(end)}"
 
 
 def _seconds(value: float) -> str:

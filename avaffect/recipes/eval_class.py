@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import classification
 from avaffect.evaluation.classification import SCORES
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
-from avaffect.recipes import common, gold_labels, seen
+from avaffect.recipes import class_tables, common, gold_labels, seen
+from avaffect.recipes.class_tables import TablePredictions
 from avaffect.recipes.eval_retrieval import score_retrieval
 from avaffect.recipes.gold_labels import Gold
 from avaffect.recipes.reports import Report, write_reports
@@ -38,7 +40,7 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
                 f"{path} is a store: predictions of classes are a manifest; score predicted traces "
                 "with eval-ccc"
             )
-        found = manifest.read(path, expect=("predictions", "retrieval"))
+        found = _read(path, settings)
         score = _score_predictions if found.content == "predictions" else score_retrieval
         scores = score(found, settings, progress)
         made = common.record("eval-class", settings, _inputs(found, settings))
@@ -54,18 +56,37 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
 
 def _inputs(found: Manifest, settings: EvalClassSettings) -> list[common.Input]:
     given = [] if found.path is None else [(found.content, found.path, found.content_id)]
-    return [*given, *common.file_inputs("gold", settings.gold)]
+    return [*given, *gold_labels.inputs(settings.gold)]
+
+
+def _read(path: Path, settings: EvalClassSettings) -> Manifest:
+    if not artifacts.is_table(path):
+        return manifest.read(path, expect=("predictions", "retrieval"))
+    name, other = gold_labels.asked(settings.label)
+    return class_tables.predictions(
+        path, name, other, gold_labels.DEFAULT_LABEL, bool(settings.gold), settings.id_column
+    )
 
 
 def _score_predictions(
     found: Manifest, settings: EvalClassSettings, progress: Progress
 ) -> dict[str, Any]:
     """The scores of a manifest of predictions; see avaffect-eval-class(1) for the keys."""
-    label = settings.label or found.header.get("target") or gold_labels.DEFAULT_LABEL
-    gold = gold_labels.read(settings.gold, label) if settings.gold else None
+    name, other = gold_labels.asked(settings.label)
+    label = name or found.header.get("target") or gold_labels.DEFAULT_LABEL
+    if isinstance(found, TablePredictions):
+        label = found.header["target"]
+    gold = None
+    if settings.gold:
+        gold = gold_labels.read(settings.gold, other or name, label, settings.id_column)
+        found = class_tables.matched(found, gold, progress)
     items, split = _of_split(found, settings.split)
     pairs, missing = _pairs(found, items, settings.classes, gold)
     classes = _classes(found, settings.classes, pairs)
+    for doubt in gold_labels.doubts(
+        found.name, [p for run in pairs.values() for p in run.values()]
+    ):
+        progress.warn(doubt)
     runs = [
         {"run": run, **_score_run(found, pairs[run], classes)}
         for run in sorted(pairs, key=lambda run: (str(type(run)), run))

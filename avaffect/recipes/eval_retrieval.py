@@ -24,8 +24,9 @@ def score_retrieval(
     Raises DataError where no drawn utterance has a true label.
     """
     made = found.header.get("settings", {})
-    label = settings.label or made.get("label") or gold_labels.DEFAULT_LABEL
-    gold = _pool_gold(found, settings, label)
+    name, other = gold_labels.asked(settings.label)
+    label = name or made.get("label") or gold_labels.DEFAULT_LABEL
+    gold = _pool_gold(found, settings, other or name, label)
     # Queries were merged when they were drawn for; the pool's own labels were not.
     merged = found.header.get("provenance", {}).get("settings", {}).get("classes")
     rename = gold_labels.renaming(settings.classes or merged, keep_others=not settings.classes)
@@ -78,17 +79,17 @@ def _draws(
     return owners, drawn, [renamed.get(identifier) for identifier in drawn]
 
 
-def _pool_gold(found: Manifest, settings: EvalClassSettings, label: str) -> Gold:
+def _pool_gold(found: Manifest, settings: EvalClassSettings, asked: str | None, label: str) -> Gold:
     """The pool's labels: those given, else those that came along into its embeddings."""
     if settings.gold:
-        return gold_labels.read(settings.gold, label)
+        return gold_labels.read(settings.gold, asked, label, settings.id_column)
     references = found.header.get("stores", {}).get("pool", [])
     paths = [
         artifacts.locate({"role": "pool", **reference}, found.folder, beside=found.path)
         for reference in references
     ]
     try:
-        return gold_labels.read(paths, label)
+        return gold_labels.read(paths, asked, label)
     except DataError as error:
         raise DataError(
             f"{error}; name a store or a corpus manifest that labels the pool with --gold"

@@ -6,24 +6,39 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from avaffect.core.errors import DataError
-from avaffect.data import artifacts, manifest
+from avaffect.core.hashing import file_content_id
+from avaffect.data import artifacts, manifest, spellings
 from avaffect.data.labels import EMOTIONS, Annotations, ClassMap
 from avaffect.data.store import Store
+from avaffect.recipes import class_tables, common
+from avaffect.recipes.class_tables import Gold
+from avaffect.recipes.matching import asked_labels
 
 DEFAULT_LABEL = "emotion"
 
-Gold = dict[str, str | None]
+
+def asked(label: str | None) -> tuple[str | None, str | None]:
+    """What --label NAME or NAME=OTHER says: NAME, and OTHER where it is there."""
+    if label is None:
+        return None, None
+    ((name, other),) = asked_labels([label]).items()
+    return name, other if "=" in label else None
 
 
-def read(paths: Iterable[Path], label: str) -> Gold:
+def read(
+    paths: Iterable[Path], label: str | None, default: str = DEFAULT_LABEL, ids: str | None = None
+) -> Gold:
     """id -> class, None where it is missing, over several files.
+
+    label: as it was asked for; default: that of the predictions, in whose place a table may have a
+    column of a usual name; ids: a table's column of ids, None for a usual name.
 
     Raises DataError where a file knows no such label, or an id is in two of the files.
     """
     found: Gold = {}
     home: dict[str, Path] = {}
     for path in paths:
-        labels = _labels(path, label)
+        labels = _labels(path, label, default, ids)
         for identifier in labels:
             if identifier in home:
                 raise DataError(f"the id {identifier} is in {home[identifier]} and in {path}")
@@ -32,7 +47,19 @@ def read(paths: Iterable[Path], label: str) -> Gold:
     return found
 
 
-def _labels(path: Path, label: str) -> Gold:
+def inputs(paths: Iterable[Path]) -> list[common.Input]:
+    """The files of --gold as inputs of a report."""
+    return [
+        ("gold", path, file_content_id(path)) if artifacts.is_table(path)
+        else common.file_inputs("gold", [path])[0]
+        for path in paths
+    ]  # fmt: skip
+
+
+def _labels(path: Path, label: str | None, default: str, ids: str | None) -> Gold:
+    if artifacts.is_table(path):
+        return class_tables.gold(path, label, default, ids)
+    label = label or default
     if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
         store = Store(path)
         return dict(zip(store.ids, Annotations({}).names(store, label)))
@@ -63,6 +90,24 @@ def renaming(classes: str | None, keep_others: bool = False) -> Callable[[str | 
 def class_names(classes: str) -> list[str]:
     """The names that --classes lists, in order."""
     return list(ClassMap.parse(classes).names)
+
+
+def doubts(name: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """What is odd about pairs of a true and a predicted class, each in words."""
+    true, predicted = (set(side) for side in zip(*pairs, strict=True))
+    found = [
+        f"{name}: {', '.join(group)} are {len(group)} classes, though they are spelled alike but "
+        f"for case or signs; --classes {spellings.classes_hint(group)} (and the others) makes them "
+        "one"
+        for group in spellings.alike(sorted(true | predicted))
+    ]
+    if true.isdisjoint(predicted):
+        found.append(
+            f"{name}: no predicted class ({common.some_of(in_order(predicted), 3)}) is a true one "
+            f"({common.some_of(in_order(true), 3)}): --label names the columns of a table, "
+            "--classes renames classes"
+        )
+    return found
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -125,7 +125,7 @@ def _reader(path: Path) -> tuple[str, Callable[[Path], TraceSource]]:
         return "manifest", _of_manifest
     if path.is_dir():
         return "folder", _of_folder
-    if path.suffix.lower() in SUFFIXES:
+    if artifacts.is_table(path):
         return "file", _of_file
     kind = artifacts.kind_of(path)
     if kind == "checkpoint":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from avaffect.core.errors import DataError, UsageError
+from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.data.traces import SAME_TIME, at_times
 from avaffect.recipes.common import some_of
 from avaffect.recipes.gold_traces import Trace, TraceSource
+from avaffect.recipes.matching import asked_labels, but_for_prefix
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def with_common_labels(
     wanted: NAME, or NAME=OTHER where the gold calls it OTHER; empty: all that both have. Raises
     DataError where one side does not have it, UsageError where a label is named twice.
     """
-    chosen = _asked_labels(wanted) or {
+    chosen = asked_labels(wanted) or {
         name: name for name in gold.labels if name in predicted.labels
     }
     if not chosen and len(gold.labels) == len(predicted.labels) == 1:
@@ -134,16 +134,6 @@ def with_common_labels(
             f"{', '.join(gold.labels)}: none is in both; pair them with --label NAME=OTHER"
         )
     return _renamed(predicted, {name: name for name in chosen}), _renamed(gold, chosen), chosen
-
-
-def _asked_labels(wanted: tuple[str, ...]) -> dict[str, str]:
-    chosen: dict[str, str] = {}
-    for text in wanted:
-        name, equals, other = (part.strip() for part in text.partition("="))
-        if not name or (equals and not other) or name in chosen:
-            raise UsageError(f"--label {text}: expected a NAME or NAME=OTHER, each once")
-        chosen[name] = other or name
-    return chosen
 
 
 def _renamed(source: TraceSource, names: dict[str, str]) -> TraceSource:
@@ -169,23 +159,13 @@ def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progre
     """The predictions; where none has an id of the gold, under the gold's ids that are the same but
     for a prefix on one side, as `manifest` puts a corpus's name before the names of files.
     """
-    if set(predicted.ids) & set(gold.ids):
+    names = but_for_prefix(predicted.ids, gold.ids)
+    if not names:
         return predicted
-    true, prefixed = set(gold.ids), defaultdict(list)
-    for other in gold.ids:
-        prefixed[other.partition("_")[2]].append(other)
-    pairs = []
-    for own in predicted.ids:
-        bare = own.partition("_")[2]
-        pairs += [(own, other) for other in [*prefixed[own], *([bare] if bare in true else [])]]
-    sides = [[pair[side] for pair in pairs] for side in (0, 1)]
-    # Where two have one name, no one knows which is meant.
-    if not pairs or any(len(set(side)) < len(side) for side in sides):
-        return predicted
-    names = dict(pairs)
+    pairs = [f"{own} is {other}" for own, other in names.items()]
     progress.say(
         f"{predicted.name}: {len(pairs)} recordings are called otherwise than in {gold.name}, but "
-        f"for a prefix, and were matched so: {some_of([f'{a} is {b}' for a, b in pairs], 2)}"
+        f"for a prefix, and were matched so: {some_of(pairs, 2)}"
     )
     labels = {
         label: {names.get(i, i): trace for i, trace in traces.items()}

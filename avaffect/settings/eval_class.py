@@ -20,17 +20,23 @@ class EvalClassSettings(Common):
     pipe, JSON with --json or -o."""
 
     predictions: tuple[Path, ...] = argument(
-        "Manifests of predictions, or of retrieval.", default=(STANDARD_INPUT,),
-        metavar="PREDICTIONS",
+        "Manifests of predictions or of retrieval, or tables (CSV) of predictions.",
+        default=(STANDARD_INPUT,), metavar="PREDICTIONS",
     )  # fmt: skip
     gold: tuple[Path, ...] = option(
-        (), "True labels, by id: a store or a corpus manifest. They stand over those in the "
-        "predictions; of a retrieval they are the pool's, by default those in the pool's stores.",
+        (), "True labels, by id: a store, a corpus manifest or a table (CSV). They stand over "
+        "those in the predictions; of a retrieval they are the pool's, by default those in the "
+        "pool's stores.",
         "--gold", role="input", metavar="GOLD",
     )  # fmt: skip
     label: str | None = option(
-        None, "The label in GOLD; by default the one that was predicted or queried with.",
+        None, "The label in GOLD, by default the one that was predicted or queried with; "
+        "NAME=OTHER where GOLD calls it OTHER. Of a table NAME is the column of predictions.",
         "--label", metavar="NAME",
+    )  # fmt: skip
+    id_column: str | None = option(
+        None, "Column of ids, in tables; by default one called id, utt, file or the like.", "--id",
+        metavar="COLUMN",
     )  # fmt: skip
     classes: str | None = option(
         None,

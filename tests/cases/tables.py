@@ -8,6 +8,8 @@ from pathlib import Path
 
 from corpus_folders import made, touch
 
+from avaffect.recipes.eval_class import eval_class
+from avaffect.settings.eval_class import EvalClassSettings
 from cases import SHARED, Case, Seen
 
 SPELLED = "table-spellings"
@@ -52,6 +54,23 @@ def _own(name: str, text: str | bytes, rows: list[tuple], **options) -> Case:
     return Case(SPELLED, name, f"{len(rows)} rows, each value as in the table", measure)
 
 
+def _scored(name: str, predicted: str, gold: str = "", **options) -> Case:
+    """Predictions of another program, of which three in four are right."""
+
+    def measure(folder: Path) -> Seen:
+        files = []
+        for file, text in (("predicted.csv", predicted), ("gold.csv", gold)):
+            if text:
+                (folder / file).write_text(text, encoding="utf-16" if "\t" in text else "utf-8")
+                files.append(folder / file)
+        settings = EvalClassSettings(predictions=tuple(files[:1]), gold=tuple(files[1:]), **options)
+        (report,) = eval_class(settings)
+        accuracy, count = report["accuracy"], report["count"]
+        return Seen(f"accuracy {accuracy:.2f} of {count}", (accuracy, count) == (0.75, 4))
+
+    return Case("eval-class tables", name, "accuracy 0.75 of 4", measure)
+
+
 def _named(
     disk: str, table: str, right: str, change: Callable[[str], str] = lambda text: text
 ) -> Case:
@@ -73,6 +92,16 @@ def _named(
 TIMES = {"start": "start", "end": "end"}
 A, B = "wav/a.wav", "wav/b.wav"
 FA, NC = "wav/03a01Fa.wav", "wav/03a01Nc.wav"
+TRUE = ("joy", "joy", "anger", "fear")
+PREDICTED = ("joy", "anger", "anger", "fear")
+
+
+def _lines(names: str, line: str) -> str:
+    """line: of the number of a recording, its true class and its prediction."""
+    rows = (line.format(k, *pair) for k, pair in enumerate(zip(TRUE, PREDICTED, strict=True)))
+    return "\n".join([names, *rows, ""])
+
+
 PLAIN = [(A, None, None, None, "anger"), (B, None, None, None, "joy")]
 TEXT = "file,emotion\nwav/a.wav,anger\nwav/b.wav,joy\n"
 PARTS = [(A, 0.5, 1.25, None, 1.5), (B, 1.0, None, None, -2.0)]
@@ -143,6 +172,15 @@ CASES: list[Case] = [
     ),
     _own("Training, TEST", "file,emotion,s\nwav/a.wav,anger,Training\nwav/b.wav,joy,TEST\n",
          SPLIT, split="s"),
+    _scored("both sides in one", _lines("file,prediction,emotion", "wav/{0}.wav,{2},{1}")),
+    _scored(
+        "gold beside it, Windows, UTF-16", _lines("path\tpred", "C:\\x\\{0}.wav\t{2}"),
+        _lines("sep=;\nfile;emo", "audio/{0}.wav;{1}"), label="pred=emo",
+    ),
+    _scored(
+        "parts of one recording", _lines("file,start,end,predicted", "a.wav,{0},-1,{2}"),
+        _lines("file,start,end,emotion", "a.wav,0 days 00:00:0{0},NaT,{1}"),
+    ),
     _named("wav/Müller.wav", "wav/Müller.wav", "found", lambda t: unicodedata.normalize("NFD", t)),
     _named("wav/Müller.wav", unicodedata.normalize("NFD", "wav/Müller.wav"), "found"),
     _named("Wav/A.WAV", "wav/a.wav", "found"),

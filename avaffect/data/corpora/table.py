@@ -40,8 +40,6 @@ OPTIONS = (
 NOMINAL_HZ = 25.0
 # Keys of an item that have options or a meaning of their own.
 RESERVED = ("kind", "id", "media", "labels", "speaker", "session", "split", "start", "end")
-# As Kaldi spells an end that is the recording's.
-TO_THE_END = -1.0
 NOT_THERE = "the recording is not there"
 
 Row = dict[str, str]
@@ -118,14 +116,9 @@ def _items(
     settings, corpus = reading.settings, reading.corpus
     given = {n: c for n, c in (("start", settings.start), ("end", settings.end)) if c}
     written = table.numbers([*given.values(), *scalars.values()])
-    times = {name: written.times(table.column(column)) for name, column in given.items()}
+    read_as = {"start": written.times, "end": written.ends}
+    times = {name: read_as[name](table.column(column)) for name, column in given.items()}
     numbers = {name: written.of(table.column(column)) for name, column in scalars.items()}
-    if "end" in times:
-        texts = table.column(given["end"])
-        times["end"] = [
-            math.nan if value == TO_THE_END or text.lower() in ("inf", "infinity") else value
-            for value, text in zip(times["end"], texts, strict=True)
-        ]
     kept = []
     for place, (line, row) in enumerate(table.dictionaries(table.names)):
         try:
