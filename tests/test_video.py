@@ -12,7 +12,7 @@ import soundfile
 from films import write_film
 
 from avaffect.data.clock import PictureClock
-from avaffect.data.decoding import Unusable
+from avaffect.data.unusable import Unusable
 from avaffect.data.video import Film, read_pictures
 
 LEVEL = 5

@@ -149,6 +149,15 @@ def run(arguments: list[str] | None = None) -> int:
     except errors.AvaffectError as error:
         print(f"avaffect: {error}", file=sys.stderr)
         return error.status
+    except MemoryError as error:
+        if _wants_traceback():
+            raise
+        print(
+            f"avaffect: out of memory ({error or 'malloc'}); give this command more of it, and run "
+            "it again",
+            file=sys.stderr,
+        )
+        return errors.FAILURE
     except OSError as error:
         if _wants_traceback():
             raise

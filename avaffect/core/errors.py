@@ -44,3 +44,10 @@ class Preempted(AvaffectError):
     """A signal asked training to stop; the state is saved and the same command resumes."""
 
     status = PREEMPTED
+
+
+class MachineFault(AvaffectError):
+    """The machine failed, not the data: memory, permissions, descriptors, a disk, the network.
+
+    The same command may do when the fault has passed: nothing of it may be written down.
+    """

@@ -24,6 +24,7 @@ from avaffect.data.declared import declared_end
 from avaffect.data.ogg import ends_within_page
 from avaffect.data.stretching import Stretcher
 from avaffect.data.timeline import Timeline
+from avaffect.data.unusable import Unusable, check_file, check_machine, opened
 
 SAMPLE_RATE = 16_000
 # Decoding is quick, and time stamps after a seek are as coarse as the container's (1 ms).
@@ -38,14 +39,6 @@ DAMAGED_SHARE = 0.01
 SILENT_PEAK = 3
 # Their time stamps after a seek are estimated from the bit rate: decode from the start.
 UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
-
-
-class Unusable(Exception):
-    """A recording that gives no utterance. reason: one of a few words; detail: what was seen."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)
@@ -138,34 +131,17 @@ def decode_sound(
     Channels are mixed with FFmpeg's weights (stereo: the mean).
 
     Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
-    container declares) or outside (the part is not in the recording).
+    container declares) or outside (the part is not in the recording). MachineFault: memory, the
+    disk or the network failed, and the recording is none the worse.
     """
     check_file(path)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
-    try:
-        # Tags are often in other encodings than they say; nobody reads them here.
-        with av.open(str(path.absolute()), metadata_errors="replace") as container:
-            stream = container.streams.best("audio")
-            if stream is None or stream.codec_context is None:
-                raise Unusable("no sound", "it has no audio track that can be decoded")
-            return _decode(path, container, stream, file, start_s, end_s)
-    except av.FFmpegError as error:
-        raise Unusable("unreadable", error.strerror or str(error)) from error
-
-
-def check_file(path: Path) -> None:
-    """Raises Unusable where there is no file with bytes."""
-    try:
-        size = path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise Unusable("missing", f"no such file: {path}") from error
-    except OSError as error:
-        raise Unusable("unreadable", str(error.strerror)) from error
-    if not path.is_file():
-        raise Unusable("unreadable", "not a file")
-    if size == 0:
-        raise Unusable("empty", "the file has no bytes")
+    with opened(path) as container:
+        stream = container.streams.best("audio")
+        if stream is None or stream.codec_context is None:
+            raise Unusable("no sound", "it has no audio track that can be decoded")
+        return _decode(path, container, stream, file, start_s, end_s)
 
 
 def _decode(
@@ -252,6 +228,7 @@ class Packets:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
+                check_machine(self.container.name, error)
                 self.count += 1
                 self.damaged += 1
                 self.damaged_last = True

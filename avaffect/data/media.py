@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Callable, Container, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import av
+
+from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
 from avaffect.core.hashing import content_id
-from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, Unusable, decode_sound
+from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, decode_sound
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.samples import Samples
@@ -18,6 +23,7 @@ from avaffect.data.faces.spool import Sums
 from avaffect.data.items import pictures_of, sound_of
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.schema import StreamSpec
+from avaffect.data.unusable import Unusable
 from avaffect.data.workers import ordered_map
 
 WAVEFORM = StreamSpec("waveform", "int16", float(SAMPLE_RATE))
@@ -53,6 +59,9 @@ class Task:
     spool: Path
     options: DecodingOptions
     samples: int
+
+    def __str__(self) -> str:
+        return str(self.sound or self.pictures)
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,25 @@ def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
-    except OSError:
+    except OSError as error:
+        if error.errno in faults.FROM_SYSTEM:
+            raise faults.of_file(path, error.errno) from error
         return None
+
+
+def check_access(folder: Path, sources: Iterable[str]) -> None:
+    """Raises MachineFault where recordings are there, but may not be read.
+
+    Said before hours of decoding: a folder of somebody else, or a mount without permissions.
+    """
+    refused = [
+        source
+        for source in sorted(set(sources))
+        if not os.access(folder / source, os.R_OK) and (folder / source).exists()
+    ]
+    if refused:
+        more = f" and {len(refused) - 1} more recordings" if len(refused) > 1 else ""
+        raise faults.of_file(f"{folder / refused[0]}{more}", errno.EACCES)
 
 
 def decode_items(
@@ -170,10 +196,16 @@ def _attempt(decode: Callable[[Task], Result], task: Task) -> Result | Lost:
         return decode(task)
     except Unusable as error:
         return Lost(error.reason, error.detail)
-    except (AvaffectError, OSError, MemoryError):
-        # A detector that does not load, a full disk: of no single recording.
+    except AvaffectError:
+        # A detector that does not load: of no single recording.
         raise
     except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+            # A full disk, likewise.
+            raise
+        code = faults.code_of(error)
+        if code is not None or faults.memory_lacks():
+            raise faults.of_file(str(task), code or errno.ENOMEM) from error
         # Ours to mend, but no reason to lose the night's other recordings.
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
@@ -232,4 +264,4 @@ def _both_lost(sound: Any, faces: Any) -> Lost:
 
 
 def _crashed(task: Task | Lost) -> Lost:
-    return Lost("unreadable", "its decoder crashed, or ran out of memory")
+    return Lost(faults.CRASHED, "its decoder ends the process")

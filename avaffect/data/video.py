@@ -25,12 +25,11 @@ from avaffect.data.decoding import (
     TOLERANCE_S,
     UNSEEKABLE,
     Packets,
-    Unusable,
     check_damage,
-    check_file,
 )
 from avaffect.data.display import Display, Displays
 from avaffect.data.timeline import Timeline
+from avaffect.data.unusable import Unusable, check_file, opened
 
 # A picture stands for this long before and after its time.
 HOLD_S = 0.5
@@ -122,17 +121,14 @@ def read_pictures(
     start_s, end_s: the part to take, in seconds of the recording; the whole without.
 
     Raises Unusable, before the first picture or after the last: missing, unreadable, no picture,
-    empty, damaged, truncated or outside, as `decode_sound` does.
+    empty, damaged, truncated or outside, and MachineFault, as `decode_sound` does.
     """
     check_file(path)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
-    try:
-        with av.open(str(path.absolute()), metadata_errors="replace") as container:
-            stream = _picture_track(container)
-            yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s)
-    except av.FFmpegError as error:
-        raise Unusable("unreadable", error.strerror or str(error)) from error
+    with opened(path) as container:
+        stream = _picture_track(container)
+        yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s)
 
 
 def _picture_track(container: Any) -> Any:

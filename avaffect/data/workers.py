@@ -17,9 +17,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import resource_tracker
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
+
+from avaffect.core.errors import MachineFault
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -30,6 +32,8 @@ BEGUN = 2
 AHEAD = 16
 WATCH_S = 0.5
 SETTLE_S = 1.0
+# In loky's words on how a worker ended.
+KILLED = "SIGKILL"
 
 
 def ordered_map(
@@ -43,6 +47,9 @@ def ordered_map(
     At most AHEAD x jobs tasks are ahead of the result that is awaited. Where a process dies (a
     decoder's bug, memory), what was begun is done again, one by one; a task that ends its process
     then too gives `crashed(task)`. Closing the iterator ends the processes.
+
+    Raises MachineFault where that process was killed from outside (SIGKILL: the system is short of
+    memory), or where no process can work at all.
     """
     if jobs == 1:
         yield from map(function, tasks)
@@ -59,7 +66,7 @@ def ordered_map(
             if not window:
                 return
             if not window[0][1].done():
-                wait([future for _, future in window if not future.done()], None, FIRST_COMPLETED)
+                crew.wait([future for _, future in window if not future.done()])
                 continue
             task, future = window.popleft()
             try:
@@ -86,9 +93,22 @@ def _again(
     rescue: _Crew, function: Callable[[Task], Result], task: Task, crashed: Callable[[Task], Result]
 ) -> Result:
     try:
-        return rescue.submit(function, task).result()
-    except BrokenProcessPool:
-        return crashed(task)
+        return rescue.result(function, task)
+    except BrokenProcessPool as error:
+        if KILLED in str(error):
+            raise MachineFault(
+                f"{task}: its process was killed twice, as the system does where memory is short; "
+                "give it more memory, or let fewer processes run at once, and run the same command "
+                "again"
+            ) from error
+    try:
+        rescue.result(os.getpid)
+    except BrokenProcessPool as error:
+        raise MachineFault(
+            f"no process can be started to decode {task} ({error}); give it more memory, or let "
+            "fewer processes run at once, and run the same command again"
+        ) from error
+    return crashed(task)
 
 
 class _Crew:
@@ -98,20 +118,41 @@ class _Crew:
         self.jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
 
-    def submit(self, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+    def submit(self, function: Callable[..., Result], *task: Any) -> Future[Result]:
         try:
             if self._pool is not None:
-                return self._pool.submit(function, task)
+                return self._pool.submit(function, *task)
         except BrokenProcessPool:
             self.end()
         with _without_interrupts():
             self._pool = ProcessPoolExecutor(self.jobs, initializer=_begin, initargs=(os.getpid(),))
-            return self._pool.submit(function, task)
+            return self._pool.submit(function, *task)
+
+    def wait(self, futures: list[Future[Result]]) -> None:
+        """Until one of them is done, or soon after."""
+        if not wait(futures, WATCH_S, FIRST_COMPLETED).done and not self._is_managed():
+            raise MachineFault(
+                "the thread that hands work to processes ended, probably for want of memory; give "
+                "this command more of it, or let fewer processes run at once, and run it again"
+            )
+
+    def result(self, function: Callable[..., Result], *task: Any) -> Result:
+        """function(*task), by one of the processes."""
+        future = self.submit(function, *task)
+        while not future.done():
+            self.wait([future])
+        return future.result()
+
+    def _is_managed(self) -> bool:
+        """Whether loky's own thread lives: without it no future is ever done."""
+        manager = getattr(self._pool, "_executor_manager_thread", None)
+        return manager is None or manager.is_alive()
 
     def end(self) -> None:
-        if self._pool is not None:
+        # Without their manager, processes end when they see this one gone (`_end_with`).
+        if self._pool is not None and self._is_managed():
             self._pool.shutdown(kill_workers=True)
-            self._pool = None
+        self._pool = None
 
 
 @contextlib.contextmanager

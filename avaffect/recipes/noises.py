@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from avaffect.core import seeds
+from avaffect.core import faults, seeds
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id, file_content_id
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
-from avaffect.data.decoding import SILENT_PEAK, Unusable, decode_sound
+from avaffect.data.decoding import SILENT_PEAK, decode_sound
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
+from avaffect.data.unusable import Unusable
 from avaffect.recipes import common
 from avaffect.recipes.common import Input
 from avaffect.signal import noise
@@ -58,7 +59,11 @@ class Sources:
 
 def _files_in(folder: Path) -> list[tuple[Path, str]]:
     """All files beneath a folder, in the order of their names, but hidden ones."""
-    found = [(path.relative_to(folder).as_posix(), path) for path in folder.rglob("*")]
+    found = [
+        (path.relative_to(folder).as_posix(), path)
+        for parent, folders, names in faults.walk(folder, followlinks=False)
+        for path in (Path(parent, name) for name in (*folders, *names))
+    ]
     files = [
         (path, name)
         for name, path in sorted(found)

@@ -27,6 +27,7 @@ from avaffect.data.writer import StoreWriter, store_writer
 from avaffect.recipes.preprocess_summary import (
     APART_S,
     Found,
+    lacks_crashed,
     list_losses,
     losses_path,
     summarise,
@@ -55,7 +56,8 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     items = shard.of(corpus.items)
     options, streams = _options(settings)
     record = _provenance(settings, corpus, items)
-    if artifacts.is_current(settings.output, record, settings.force, progress):
+    force = settings.force or lacks_crashed(settings.output, record, progress)
+    if artifacts.is_current(settings.output, record, force, progress):
         _check_strict(settings)
         if settings.preview:
             progress.warn("the preview is drawn while decoding: --force decodes again")
@@ -72,6 +74,7 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
             f"{absent} recordings are missing"
         )
         return settings.output
+    media.check_access(corpus.folder, (n for item in items for n in _sources(settings, item)))
     columns = {name: shard.of(values) for name, values in meta_fields(corpus.items).items()}
     with store_writer(settings.output, record, streams=streams, labels=specs) as writer:
         work = _Work(settings, options, corpus, writer, Preview.into(settings.preview), progress)

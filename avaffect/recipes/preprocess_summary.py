@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.errors import DataError
+from avaffect.core.faults import CRASHED
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance
-from avaffect.data import manifest, media
+from avaffect.core.provenance import Provenance, identity
+from avaffect.data import artifacts, manifest, media
 from avaffect.data.faces.preview import Preview
 from avaffect.data.faces.spool import Sums
 from avaffect.data.manifest import Item, Manifest
@@ -114,3 +116,17 @@ def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Prog
         progress.say(f"pixels of the crops / 255: mean {mean}, std {std}")
     if preview and preview.pages:
         progress.say(f"contact sheets: {preview.pages[0]} ({len(preview.pages)} in all)")
+
+
+def lacks_crashed(output: Path, made: Provenance, progress: Progress) -> bool:
+    """Whether the output is current but for recordings whose decoder ended its process: that may
+    have been for want of memory, and they are to be decoded again."""
+    try:
+        there = artifacts.describe(output).provenance if output.is_file() else {}
+    except DataError:
+        return False
+    crashed = there.get("losses", {}).get("lost", {}).get(CRASHED, 0)
+    if not crashed or identity(there) != identity(made):
+        return False
+    progress.say(f"{output} lacks {crashed} recordings whose decoder crashed: decoded again")
+    return True

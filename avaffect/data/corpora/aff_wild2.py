@@ -112,11 +112,11 @@ def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFil
 
 def _frame_rate(path: Path) -> float | None:
     """Pictures a second, as the film's header has them."""
-    import av
+    from avaffect.data.unusable import Unusable, opened
 
     try:
-        with av.open(str(path)) as container:
+        with opened(path) as container:
             rate = next((s.average_rate for s in container.streams.video), None)
-    except (av.FFmpegError, OSError):
+    except Unusable:
         return None
     return float(rate) if rate else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from avaffect.core import faults
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.data.labels import EMOTIONS
@@ -173,7 +174,7 @@ def _walk(folder: Path) -> Iterator[PurePosixPath]:
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}; name the folder that the corpus was unpacked into")
     seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in faults.walk(folder):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()

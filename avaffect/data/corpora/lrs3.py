@@ -47,7 +47,7 @@ def _text(corpus: Corpus, path: PurePosixPath) -> str | None:
     try:
         with (corpus.root / beside).open(encoding="utf-8", errors="replace") as stream:
             first = stream.readline()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         corpus.lost["no text beside the film (kept without it)"].append(str(path))
         return None
     if not first.startswith(TEXT):
