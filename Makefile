@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 0 1 2
 
-.PHONY: install demo test cases check bench clean
+.PHONY: install demo test test-avx2 cases check bench clean
 
 install: $(STAMP)
 
@@ -20,6 +20,12 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Backward passes of small faces on the kernels of a laptop's processor, glibc watching the heap.
+AVX2_TESTS := convolution bootstrap distillation augmented_training freezing predicted_faces visual
+test-avx2: $(STAMP)
+	ONEDNN_MAX_CPU_ISA=AVX2 LD_PRELOAD=libc_malloc_debug.so.0 MALLOC_CHECK_=3 \
+		$(BIN)/python -m pytest -n auto --dist loadfile $(AVX2_TESTS:%=tests/test_%.py)
 
 cases: $(STAMP)
 	$(BIN)/python tests/show_cases.py
