@@ -27,9 +27,9 @@ LATE: Parts = ((76, END_S),)
 
 def write_flashes(
     path: Path, pictures: Parts = WHOLE, sound: Parts = WHOLE, codecs: Sequence[str] = ("", ""),
-    pace: float = 1.0, moments: Sequence[float] = MOMENTS, end_s: float = END_S,
+    pace: float = 1.0, moments: Sequence[float] = MOMENTS,
 ) -> Path:  # fmt: skip
-    """A film of `end_s` seconds whose tracks hold `pictures` and `sound` in some parts alone.
+    """A film whose tracks hold `pictures` and `sound` in some parts, in seconds.
 
     codecs: of pictures and sound; pace: samples that sound holds over those that its time stamps
     span. Sound and pictures are interleaved by time, as recorders do.

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import av
 
@@ -22,8 +23,10 @@ from avaffect.data.timeline import LARGEST_GAP_S
 GAP_S = 0.04
 # Lateness that adds up slowly to this is drift; a packet that is lost makes less.
 DRIFT_S = 0.03
+# Frames that have to agree that there is a gap.
+LATER = 8
 # The median lateness of frames that together last this long is free of jitter.
-LEVEL_S = 0.4
+LEVEL_S = 0.6
 LEAST_FRAMES = 5
 # Of the loop, critically damped: pace = 1 + rate + GAIN lateness, rate' = GAIN^2 / 4 lateness.
 GAIN = 0.25
@@ -62,11 +65,14 @@ class SoundClock:
         """Where the sound ends, also by the time stamps as they are, which containers count by."""
         return (self.position_s or 0.0) - min(self._shift_s, 0.0)
 
-    def place(self, frame: av.AudioFrame) -> tuple[bool | None, float]:
+    def place(
+        self, frame: av.AudioFrame, later: Sequence[av.AudioFrame] = ()
+    ) -> tuple[bool | None, float]:
         """Whether a gap comes before this frame, and the frame's time; advances the clock and sets
         `pace` for the frame.
 
-        None in place of the first where this is the first frame ever placed.
+        None in place of the first where this is the first frame ever placed. later: the frames that
+        follow it, some at least: a step of the time stamps that they take back is jitter.
         """
         stamp = None if frame.time is None else frame.time - self.zero_s + self._shift_s
         first = self.position_s is None
@@ -75,9 +81,7 @@ class SoundClock:
         gap = False
         if stamp is not None:
             late = stamp - here
-            # Both: what was late before is drift.
-            step = min(late, late - self._level) if late > 0 else max(late, late - self._level)
-            if abs(step) > GAP_S:
+            if self._steps(here, [frame, *later] if abs(late) > GAP_S else [frame]):
                 late = self._jump(here, late)
                 gap = late > GAP_S
                 here += late if gap else 0.0
@@ -86,6 +90,18 @@ class SoundClock:
                 self._follow(late, seconds)
         self.position_s = here + seconds * self.pace
         return (None if first else gap), here
+
+    def _steps(self, here: float, frames: Sequence[av.AudioFrame]) -> bool:
+        """Whether the first of some frames, and all that follow, lie elsewhere than at `here`."""
+        late = []
+        for frame in frames:
+            if frame.time is not None:
+                late.append(frame.time - self.zero_s + self._shift_s - here)
+            here += frame.samples / frame.sample_rate
+        # Both: what was late before is drift.
+        return (min(late) > GAP_S and min(late) - self._level > GAP_S) or (
+            max(late) < -GAP_S and max(late) - self._level < -GAP_S
+        )
 
     def _jump(self, here: float, late: float) -> float:
         """How late a frame is once time that is none is left out."""
@@ -108,18 +124,34 @@ class SoundClock:
         self._since_s += seconds
         while len(self._late) > LEAST_FRAMES and self._span_s - self._late[0][1] >= LEVEL_S:
             self._span_s -= self._late.popleft()[1]
+        self._level = statistics.median(value for value, _ in self._late)
         if len(self._late) < LEAST_FRAMES or self._span_s < LEVEL_S:
             return
-        self._level = statistics.median(value for value, _ in self._late)
         if self._base is None:
             self._base, self._since_s = self._level, 0.0
-        moved = self._level - self._base
-        if not self._drifts and max(abs(moved), abs(self._level) - GAP_S) > DRIFT_S:
-            self._drifts = True
-            self._rate = _within(moved / max(self._since_s, LEVEL_S))
+        if not self._drifts and abs(self._level - self._base) > DRIFT_S:
+            self._drifts = self._is_drift()
         if self._drifts:
             self._rate = _within(self._rate + GAIN**2 / 4 * self._level * seconds)
             self.pace = 1 + _within(self._rate + GAIN * self._level)
+
+    def _is_drift(self) -> bool:
+        """Whether lateness moved by more than jitter makes its median move; if so, its rate."""
+        moved = self._level - self._base
+        jitter = statistics.median(abs(value - self._level) for value, _ in self._late)
+        self._rate = _within(moved / max(self._since_s, LEVEL_S))
+        return abs(moved) > DRIFT_S + jitter
+
+
+def with_later(frames: Iterable[Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """Each frame with the LATER that follow it, fewer at the end."""
+    waiting: deque[Any] = deque()
+    for frame in frames:
+        waiting.append(frame)
+        if len(waiting) > LATER:
+            yield waiting.popleft(), list(waiting)
+    while waiting:
+        yield waiting.popleft(), list(waiting)
 
 
 def _within(rate: float) -> float:

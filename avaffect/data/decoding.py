@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
-from avaffect.data.clock import SoundClock
+from avaffect.data.clock import SoundClock, with_later
 from avaffect.data.declared import declared_end
 from avaffect.data.ogg import ends_within_page
 from avaffect.data.stretching import Stretcher
@@ -151,17 +151,15 @@ def _decode(
     zero_s = (container.start_time or 0) / av.time_base
     begin = start_s or 0.0
     sought = begin > SEEK_FROM_S and container.format.name not in UNSEEKABLE
-    if sought:
-        target = round((zero_s + begin - PREROLL_S) / stream.time_base)
-        container.seek(max(target, 0), stream=stream)
+    sought = sought and sought_to(container, stream, zero_s + begin - PREROLL_S)
     sink = _Sink(file, begin, end_s)
     no_time = partial(Timeline(path).no_time, stream.index)
     clock = SoundClock(zero_s, None if sought else 0.0, no_time)
     packets = Packets(container, stream)
     stretcher = Stretcher(sink)
     resampler = _Resampler(stretcher)
-    for frame in packets:
-        gap, here = clock.place(frame)
+    for frame, later in with_later(packets):
+        gap, here = clock.place(frame, later)
         if gap is None:
             # After a seek: before the part, or where sound begins within it.
             sink.next = min(sink.index(here), 0)
@@ -180,6 +178,16 @@ def _decode(
         _check_end(sink, clock.reached_s, declared, end_s, packets.damaged_last or is_cut)
     check_damage(packets)
     return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
+
+
+def sought_to(container: Any, stream: Any, time_s: float) -> bool:
+    """Go on from the last place before a time from which a track can be decoded, if there is one: a
+    track that begins late has none, and is read from the start."""
+    try:
+        container.seek(max(round(time_s / stream.time_base), 0), stream=stream)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def check_damage(packets: Packets) -> None:

@@ -26,6 +26,7 @@ from avaffect.data.decoding import (
     UNSEEKABLE,
     Packets,
     check_damage,
+    sought_to,
 )
 from avaffect.data.display import Display, Displays
 from avaffect.data.timeline import Timeline
@@ -149,9 +150,8 @@ def _read(
     start_s: float, end_s: float | None,
 ) -> Iterator[Picture | None]:  # fmt: skip
     zero_s = (container.start_time or 0) / av.time_base
-    sought = start_s > SEEK_FROM_S and container.format.name not in UNSEEKABLE
-    if sought:
-        container.seek(max(round((zero_s + start_s) / stream.time_base), 0), stream=stream)
+    if start_s > SEEK_FROM_S and container.format.name not in UNSEEKABLE:
+        sought_to(container, stream, zero_s + start_s)
     rate = stream.average_rate or stream.guessed_rate
     no_time = functools.partial(Timeline(path).no_time, stream.index)
     clock = PictureClock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S, no_time)
