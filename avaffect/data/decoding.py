@@ -185,7 +185,8 @@ def sought_to(container: Any, stream: Any, time_s: float) -> bool:
     track that begins late has none, and is read from the start."""
     try:
         container.seek(max(round(time_s / stream.time_base), 0), stream=stream)
-    except av.FFmpegError:
+    except av.FFmpegError as error:
+        check_machine(container.name, error)
         return False
     return True
 
