@@ -203,14 +203,14 @@ def test_published_names_translate_both_ways(style, parametrized):
     theirs = [names.to_transformers(name, parametrized) for name in ours]
     assert len(set(theirs)) == len(ours)
     assert ("encoder.pos_conv_embed.conv.weight_g" in theirs) is not parametrized
-    assert names.recognise(theirs) == Layout("transformers")
+    assert names.encoders(theirs) == [Layout("transformers")]
     assert names.to_ours(theirs, Layout("transformers")) == dict(zip(theirs, ours))
 
 
 def test_unknown_published_names_are_refused():
     with pytest.raises(KeyError):
         names.to_transformers("lm_head.weight")
-    assert names.recognise(["lm_head.weight"]) is None
+    assert names.encoders(["lm_head.weight"]) == []
     assert names.to_ours(["lm_head.weight"], Layout("transformers")) == {"lm_head.weight": None}
 
 

@@ -5,6 +5,7 @@ The head of the pre-training (`final_proj`, `label_embs_concat`) belongs to the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from avaffect.models.waveform import (
     WaveformConvolutions,
     normalise_waveform,
 )
+from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
 
 
@@ -97,9 +99,10 @@ PRESETS: dict[str, HubertConfiguration] = {
 
 
 class Hubert(ContextEncoder):
-    """Frames at 50 Hz from 16 kHz waveforms.
+    """Frames at 50 Hz from 16 kHz waveforms; at 25 Hz where the convolutions take steps of 640.
 
-    A waveform of S samples gives 1 + (S - 400) // 320 frames, none when it is shorter than 400.
+    With the published convolutions a waveform of S samples gives 1 + (S - 400) // 320 frames, none
+    when it is shorter than 400.
     """
 
     streams = ("waveform",)
@@ -117,6 +120,8 @@ class Hubert(ContextEncoder):
         super().__init__(front_end.dim, c.transformer, c.input_dropout, c.transformer.dim)
         self.configuration = c
         self.feature_extractor = front_end
+        if c.front_end == "waveform":
+            self.rate_hz = SAMPLE_RATE / math.prod(stride for _, _, stride in c.conv_layers)
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""

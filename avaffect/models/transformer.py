@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from avaffect.core.errors import UsageError
 from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout, dropout
+from avaffect.models.valid_norm import ValidBatchNorm
 
 # On the CPU, with dropout or in half precision, attention written out takes less time than
 # the fused kernel (`python -m benchmarks.encoder`); for longer utterances its memory counts.
@@ -25,7 +26,11 @@ _EXPLICIT_FRAMES = 512
 
 @dataclass(frozen=True)
 class TransformerConfiguration:
-    """Sizes and regularisation; the defaults are those of the published base models."""
+    """Sizes and regularisation; the defaults are those of the published base models.
+
+    position_norm: "weight", the kernel of the positional convolution is normalised; "batch", its
+    input is (mHuBERT).
+    """
 
     layers: int = 12
     dim: int = 768
@@ -34,6 +39,7 @@ class TransformerConfiguration:
     pre_norm: bool = False
     position_kernel: int = 128
     position_groups: int = 16
+    position_norm: str = "weight"
     dropout: float = 0.1
     attention_dropout: float = 0.1
     activation_dropout: float = 0.0
@@ -60,9 +66,30 @@ class PositionalConvolution(nn.Module):
         # Tensor.norm over two dimensions takes five times as long.
         norm = self.weight_v.square().sum(dim=(0, 1), keepdim=True).sqrt()
         weight = self.weight_v * (self.weight_g / norm)
-        padding = weight.shape[-1] // 2
-        y = convolve(x.transpose(1, 2), weight, self.bias, padding=padding, groups=self.groups)
-        return F.gelu(y[..., : x.shape[1]]).transpose(1, 2)
+        return _positions(x.transpose(1, 2), weight, self.bias, self.groups)
+
+
+class BatchNormalisedConvolution(nn.Sequential):
+    """Batch norm, then a grouped convolution over time; published in this order, as 0 and 1."""
+
+    def __init__(self, dim: int, kernel: int, groups: int) -> None:
+        convolution = nn.Conv1d(dim, dim, kernel, groups=groups)
+        nn.init.normal_(convolution.weight, std=math.sqrt(4.0 / (kernel * dim)))
+        nn.init.zeros_(convolution.bias)
+        super().__init__(ValidBatchNorm(dim), convolution)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """x (B, T, dim), valid (B, T) bool -> (B, T, dim)"""
+        norm, convolution = self
+        # The norm shifts padding, which is zero for the convolution, as beyond an utterance alone.
+        y = norm(x.transpose(1, 2), valid.sum(1)).to(x.dtype) * valid[:, None]
+        return _positions(y, convolution.weight, convolution.bias, convolution.groups)
+
+
+def _positions(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+    """(B, dim, T) -> (B, T, dim)"""
+    y = convolve(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+    return F.gelu(y[..., : x.shape[2]]).transpose(1, 2)
 
 
 def _explicit_attention(
@@ -137,9 +164,13 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         c = configuration
         self.configuration = c
-        self.pos_conv = nn.Sequential(
-            PositionalConvolution(c.dim, c.position_kernel, c.position_groups)
-        )
+        sizes = (c.dim, c.position_kernel, c.position_groups)
+        if c.position_norm == "batch":
+            self.pos_conv: nn.Sequential = BatchNormalisedConvolution(*sizes)
+        elif c.position_norm == "weight":
+            self.pos_conv = nn.Sequential(PositionalConvolution(*sizes))
+        else:
+            raise ValueError(f"position_norm {c.position_norm!r}: expected 'weight' or 'batch'")
         self.layers = nn.ModuleList(TransformerLayer(c) for _ in range(c.layers))
         self.layer_norm = nn.LayerNorm(c.dim)
         self.dropout = Dropout(c.dropout)
@@ -162,7 +193,8 @@ class TransformerEncoder(nn.Module):
             raise UsageError(f"layer {layer}: this encoder has layers 1 to {count}")
         keep = valid[..., None].to(x.dtype)
         x = x * keep
-        x = x + self.pos_conv(x)
+        by_batch = self.configuration.position_norm == "batch"
+        x = x + (self.pos_conv(x, valid) if by_batch else self.pos_conv(x))
         if not self.configuration.pre_norm:
             x = self.layer_norm(x)
         x = self.dropout(x)

@@ -121,13 +121,16 @@ class _Read:
 
 
 def _read(settings: ImportSettings, found: Foreign, progress: Progress) -> _Read:
-    layout = names.recognise(found.tensors)
-    if layout is None:
+    layouts = names.encoders(found.tensors)
+    if not layouts:
         raise DataError(
             f"it holds no AV-HuBERT, HuBERT or wav2vec 2.0: none of its {len(found.tensors)} "
             "weights is named as fairseq, transformers or torchaudio name them (the first is "
             f"{next(iter(found.tensors))})"
         )
+    layout = layouts[0]
+    if len(layouts) > 1:
+        found = _without(found, layouts, progress)
     if layout.writer != "fairseq":
         configuration.check_model_type(found.settings)
     kind = _kind(settings, found, layout)
@@ -138,6 +141,18 @@ def _read(settings: ImportSettings, found: Foreign, progress: Progress) -> _Read
     _try(encoder)
     pretext = _pretext(encoder, found.settings)
     return _Read(kind, layout, encoder, head, units, pretext, weights.left)
+
+
+def _without(found: Foreign, layouts: Sequence[Layout], progress: Progress) -> Foreign:
+    """What a file holds, but for the weights of all encoders after the first."""
+    first, *others = (layout.prefix for layout in layouts)
+    progress.warn(
+        f"it holds {len(layouts)} encoders, named {', '.join(f'{p}*' for p in (first, *others))}: "
+        f"{first}* is imported; for another, save its state dict alone"
+    )
+    dropped = tuple(prefix for prefix in others if prefix and not first.startswith(prefix))
+    kept = {name: value for name, value in found.tensors.items() if not name.startswith(dropped)}
+    return replace(found, tensors=kept)
 
 
 def _kind(settings: ImportSettings, found: Foreign, layout: Layout) -> str:

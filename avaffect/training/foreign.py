@@ -21,6 +21,13 @@ from avaffect.training.unpickling import StandIn, unpickle
 _MOST_SETTINGS = 100_000
 _DEEPEST = 50
 _SAMPLE_RATE = 16000
+# What programs put weights under, outermost first: fairseq and many others, torch's own examples,
+# Lightning, s3prl (converted, and as it trains on).
+_WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "model_weight", "weights",
+             "Upstream", "module")  # fmt: skip
+# s3prl keeps the parts of fairseq's cfg apart, and symbols alone of its dictionaries.
+_S3PRL = {"model": "model_cfg", "task": "task_cfg"}
+_S3PRL_SYMBOLS = "dictionaries_symbols"
 
 
 @dataclass
@@ -81,13 +88,35 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _state_dict(held: Any, path: Path) -> dict[str, Tensor]:
-    """The weights of a file: itself, or what stands under `model` or `state_dict`."""
-    for inner in ("model", "state_dict"):
+    """The weights of a file: itself, or what stands under a name that programs put them under.
+
+    Where there is no such name, all tensors of nested dictionaries, with the path as their name.
+    """
+    if isinstance(held, StandIn):
+        raise DataError(
+            f"{path} holds an object of the class {type(held).__name__}, which only its program "
+            "can build; save its state dict alone: torch.save(model.state_dict(), FILE)"
+        )
+    for inner in _WRAPPERS:
         if isinstance(held, dict) and isinstance(held.get(inner), dict):
             held = held[inner]
-    if not isinstance(held, dict):
-        raise DataError(f"{path} holds no named weights")
-    return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
+    found: dict[str, Tensor] = {}
+    _gather(held, "", found, set())
+    return found
+
+
+def _gather(held: Any, name: str, found: dict[str, Tensor], seen: set[int]) -> None:
+    """Tensors of dictionaries within dictionaries, under `outer.inner`; none under numbers, as the
+    states of optimisers have them."""
+    if not isinstance(held, dict) or id(held) in seen or len(seen) > _MOST_SETTINGS:
+        return
+    # A hostile file may go round in circles.
+    seen.add(id(held))
+    for key, value in held.items():
+        if isinstance(value, Tensor):
+            found[f"{name}{key}"] = value
+        elif isinstance(key, str) and name.count(".") < _DEEPEST:
+            _gather(value, f"{name}{key}.", found, seen)
 
 
 def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -107,23 +136,35 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _settings(held: Any, path: Path) -> dict[str, Any]:
-    """fairseq's `cfg`, or `args` of older files: plain dictionaries, whatever they were."""
-    for key in ("cfg", "args"):
-        value = _Plain(path).of(held.get(key)) if isinstance(held, dict) else None
-        if isinstance(value, dict) and value:
-            return value
+    """fairseq's `cfg`, or `args` of older files, s3prl's parts of it, or a configuration beside the
+    weights: plain dictionaries, whatever they were."""
+    if not isinstance(held, dict):
+        return {}
+    parts = {part: held[key] for part, key in _S3PRL.items() if key in held}
+    beside = [held.get(key) for key in ("cfg", "args", "config")]
+    within = [_attributes(held.get(key)) for key in ("hyper_parameters", "hparams")]
+    for value in (parts, *beside, *(inner.get(k) for inner in within for k in ("cfg", "config"))):
+        plain = _Plain(path).of(value)
+        if isinstance(plain, dict) and plain:
+            return plain
     return {}
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    inner = value.state if isinstance(value, StandIn) else value
+    return inner if isinstance(inner, dict) else {}
 
 
 def _dictionaries(held: Any, path: Path) -> list[list[str]]:
     """The symbols of fairseq's dictionaries of targets, in their order."""
-    state = held.get("task_state") if isinstance(held, dict) else None
-    found = state.get("dictionaries") if isinstance(state, dict) else None
-    if not isinstance(found, (list, tuple)):
+    if not isinstance(held, dict):
         return []
-    plain = [_Plain(path).of(dictionary) for dictionary in found]
-    symbols = [entry.get("symbols") for entry in plain if isinstance(entry, dict)]
-    return [[str(s) for s in entry] for entry in symbols if isinstance(entry, list)]
+    plain = _Plain(path).of(held.get(_S3PRL_SYMBOLS))
+    if not isinstance(plain, list):
+        found = _attributes(held.get("task_state")).get("dictionaries")
+        objects = _Plain(path).of(found if isinstance(found, (list, tuple)) else [])
+        plain = [entry.get("symbols") for entry in objects if isinstance(entry, dict)]
+    return [[str(s) for s in entry] for entry in plain if isinstance(entry, list)]
 
 
 class _Plain:

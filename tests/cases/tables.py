@@ -6,10 +6,16 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from corpus_folders import made, touch
 
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder
+from avaffect.recipes.encoders import load_encoder
 from avaffect.recipes.eval_class import eval_class
+from avaffect.recipes.import_ import import_
 from avaffect.settings.eval_class import EvalClassSettings
+from avaffect.settings.import_ import ImportSettings
 from cases import SHARED, Case, Seen
 
 SPELLED = "table-spellings"
@@ -87,6 +93,45 @@ def _named(
         return Seen(f"{found.items[0]['id']}, {'' if there else 'not '}there", there)
 
     return Case("file-names", f"{change(disk)!a} for {table!a}", right, measure)
+
+
+CHECKPOINTS = "s3prl-checkpoint"
+
+
+def _imported(folder: Path, name: str) -> Encoder:
+    output = folder / f"{name}.safetensors"
+    import_(ImportSettings(weights=SHARED / "cases" / CHECKPOINTS / name, output=output))
+    return load_encoder(output, torch.device("cpu"))[0].eval()
+
+
+def _same_encoder(folder: Path) -> Seen:
+    wave = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
+    batch = Batch(["a"], {"waveform": wave}, {"waveform": torch.tensor([16000])})
+    with torch.no_grad():
+        ours, theirs = (_imported(folder, n)(batch).values for n in ("s3prl.pt", "fairseq.pt"))
+    apart = float((ours - theirs).abs().max())
+    return Seen(f"frames differ by {apart:g}", apart == 0.0 and ours.shape[1] == 49)
+
+
+def _batch_norm(folder: Path) -> Seen:
+    """The positions of random frames, by torch's own layers with the weights of the file."""
+    name = "mhubert_25hz_batchnorm.pt"
+    path = SHARED / "cases" / CHECKPOINTS / name
+    theirs = torch.load(path, weights_only=True)["model"]
+    part = {n.removeprefix("encoder.pos_conv."): v for n, v in theirs.items() if "pos_conv" in n}
+    dim, within, kernel = part["1.weight"].shape
+    layers = torch.nn.Sequential(
+        torch.nn.BatchNorm1d(dim),
+        torch.nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim // within),
+    ).eval()
+    layers.load_state_dict(part)
+    x = torch.randn(1, 40, dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # An even kernel gives one frame too many.
+        right = torch.nn.functional.gelu(layers(x.transpose(1, 2))[..., :40]).transpose(1, 2)
+        ours = _imported(folder, name).encoder.pos_conv(x, torch.ones(1, 40, dtype=torch.bool))
+    apart = float((ours - right).abs().max())
+    return Seen(f"positions differ by {apart:.0e}", apart < 1e-5)
 
 
 TIMES = {"start": "start", "end": "end"}
@@ -184,4 +229,8 @@ CASES: list[Case] = [
     _named("wav/Müller.wav", "wav/Müller.wav", "found", lambda t: unicodedata.normalize("NFD", t)),
     _named("wav/Müller.wav", unicodedata.normalize("NFD", "wav/Müller.wav"), "found"),
     _named("Wav/A.WAV", "wav/a.wav", "found"),
+    Case(CHECKPOINTS, "s3prl.pt", "the encoder of fairseq.pt: no difference", _same_encoder,
+         needs=f"cases/{CHECKPOINTS}/s3prl.pt"),
+    Case(CHECKPOINTS, "mhubert_25hz_batchnorm.pt", "batch norm, then convolution, as torch's",
+         _batch_norm, needs=f"cases/{CHECKPOINTS}/mhubert_25hz_batchnorm.pt"),
 ]  # fmt: skip

@@ -62,11 +62,11 @@ _TRANSFORMERS = {
 # What a model of ours always does: another value is another model.
 _FAIRSEQ_FIXED = {
     "activation_fn": "gelu", "modality_fuse": "concat", "sim_type": "cosine",
-    "layer_type": "transformer", "conv_pos_batch_norm": False,
+    "layer_type": "transformer",
 }  # fmt: skip
 _TRANSFORMERS_FIXED = {
     "hidden_act": "gelu", "feat_extract_activation": "gelu", "feat_proj_layer_norm": True,
-    "conv_pos_batch_norm": False, "add_adapter": False, "adapter_attn_dim": None,
+    "add_adapter": False, "adapter_attn_dim": None,
     "layer_norm_eps": 1e-5,
 }  # fmt: skip
 # Of numbers whose names contain this.
@@ -74,10 +74,11 @@ _LIMITS = (
     ("dropout", (0.0, 1.0)), ("layerdrop", (0.0, 1.0)), ("epsilon", (1e-12, 1.0)),
     ("face_std", (1e-6, 1e6)), ("heads", (1, 1024)), ("_size", (8, 4096)),
     ("final_dim", (1, 1 << 20)), ("ffn_dim", (1, 1 << 20)), ("transformer.dim", (1, 1 << 16)),
-    ("transformer.layers", (1, 200)), ("position_", (1, 4096)), ("width", (1, 4096)),
+    ("transformer.layers", (1, 200)), ("position_kernel", (1, 4096)),
+    ("position_groups", (1, 4096)), ("width", (1, 4096)),
     ("feature_grad_mult", (0.0, 1e6)),
 )  # fmt: skip
-SAMPLES_PER_FRAME = 320
+SAMPLES_PER_FRAME = (320, 640)
 _MOST_CONVOLUTIONS = 100
 TRANSFORMERS_MODELS = ("hubert", "wav2vec2")
 
@@ -133,10 +134,10 @@ def check(flat: Flat) -> None:
         raise DataError(f"crop_size {flat['crop_size']} is larger than face_size")
     if "face_mean" not in flat:
         samples = math.prod(stride for _, _, stride in flat["conv_layers"])
-        if samples != SAMPLES_PER_FRAME:
+        if samples not in SAMPLES_PER_FRAME:
             raise DataError(
-                f"its convolutions give a frame every {samples} samples; only "
-                f"{SAMPLES_PER_FRAME} (50 frames a second) are known here"
+                f"its convolutions give a frame every {samples} samples; only 320 and 640 (50 and "
+                "25 frames a second) are known here"
             )
 
 
@@ -148,7 +149,9 @@ def flatten(configuration: Configuration) -> Flat:
 
 
 def _transformer(shapes: Shapes, pre_norm: bool) -> Flat:
-    dim, per_group, kernel = shapes["encoder.pos_conv.0.weight_v"]
+    by_batch = "encoder.pos_conv.1.weight" in shapes
+    positions = "encoder.pos_conv.1.weight" if by_batch else "encoder.pos_conv.0.weight_v"
+    dim, per_group, kernel = shapes[positions]
     found = (re.match(r"encoder\.layers\.(\d+)\.", name) for name in shapes)
     numbers = {int(match.group(1)) for match in found if match}
     if numbers != set(range(len(numbers))):
@@ -162,6 +165,7 @@ def _transformer(shapes: Shapes, pre_norm: bool) -> Flat:
         "transformer.pre_norm": pre_norm,
         "transformer.position_kernel": kernel,
         "transformer.position_groups": dim // per_group,
+        "transformer.position_norm": "batch" if by_batch else "weight",
     }
 
 
@@ -219,7 +223,7 @@ def from_fairseq(settings: Mapping[str, Any], audiovisual: bool) -> Flat:
     settings = _pretrained(settings)
     model, task = _part(settings, "model"), _part(settings, "task")
     _refuse_others(model, _FAIRSEQ_FIXED)
-    found = _chosen(model, _FAIRSEQ)
+    found = _chosen(model, _FAIRSEQ) | _position_norm(model)
     if audiovisual:
         found |= _chosen(task, _FAIRSEQ_PICTURES)
         for name in ("face_mean", "face_std"):
@@ -250,7 +254,7 @@ def check_model_type(settings: Mapping[str, Any]) -> None:
 def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Flat:
     """What config.json and preprocessor_config.json add. Raises DataError as `from_fairseq`."""
     _refuse_others(settings, _TRANSFORMERS_FIXED)
-    found = _chosen(settings, _TRANSFORMERS)
+    found = _chosen(settings, _TRANSFORMERS) | _position_norm(settings)
     if settings or preprocessor:
         found["normalise_epsilon"] = 1e-7
     found |= _chosen(preprocessor, {"normalise": "do_normalize"})
@@ -295,6 +299,12 @@ def _part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _chosen(settings: Mapping[str, Any], table: Mapping[str, str]) -> Flat:
     """{ours: value} of the settings that are there."""
     return {ours: settings[name] for ours, name in table.items() if settings.get(name) is not None}
+
+
+def _position_norm(settings: Mapping[str, Any]) -> Flat:
+    by_batch = settings.get("conv_pos_batch_norm")
+    norm = "batch" if by_batch else "weight"
+    return {} if by_batch is None else {"transformer.position_norm": norm}
 
 
 def _refuse_others(settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:

@@ -16,7 +16,6 @@ _MODULES = (
     ("feature_extractor.conv_layers.N.0", "feature_extractor.conv_layers.N.conv"),
     ("layer_norm", "feature_projection.layer_norm"),
     ("post_extract_proj", "feature_projection.projection"),
-    ("encoder.pos_conv.0", "encoder.pos_conv_embed.conv"),
     ("encoder.layer_norm", "encoder.layer_norm"),
     ("encoder.layers.N.self_attn_layer_norm", "encoder.layers.N.layer_norm"),
     ("encoder.layers.N.final_layer_norm", "encoder.layers.N.final_layer_norm"),
@@ -30,6 +29,12 @@ _MODULES = (
 # The norm inside a convolution layer sits one level deeper where it is a layer norm.
 _GROUP_NORM = ("feature_extractor.conv_layers.N.2", "feature_extractor.conv_layers.N.layer_norm")
 _LAYER_NORM = ("feature_extractor.conv_layers.N.2.1", _GROUP_NORM[1])
+# Where batch norm stands before the convolution of positions, in place of the kernel's weight norm.
+_WEIGHT_NORMED = (("encoder.pos_conv.0", "encoder.pos_conv_embed.conv"),)
+_BATCH_NORMED = (
+    ("encoder.pos_conv.0", "encoder.pos_conv_embed.batch_norm"),
+    ("encoder.pos_conv.1", "encoder.pos_conv_embed.conv"),
+)
 # (torchaudio's, transformers') beginnings; the head, which transformers lacks, bears our name.
 _TORCHAUDIO = (
     ("encoder.transformer.", "encoder."),
@@ -45,6 +50,12 @@ _WEIGHT_NORM = {
     "weight_g": "parametrizations.weight.original0",
     "weight_v": "parametrizations.weight.original1",
 }
+
+# Of the batch norm before the convolution of positions: torch's names and ours.
+_STATISTICS = {
+    "running_mean": "mean", "running_var": "variance", "num_batches_tracked": "batches",
+}  # fmt: skip
+_BATCH_NORMS = ("encoder.pos_conv.0.", "encoder.pos_conv_embed.batch_norm.")
 
 # A parameter that every model has, by whose name its layout is known.
 _MARKERS = (
@@ -63,14 +74,15 @@ class Layout:
     prefix: str = ""
 
 
-def recognise(names: Iterable[str]) -> Layout | None:
-    """The layout of a model's names; None where no encoder that we know is among them."""
+def encoders(names: Iterable[str]) -> list[Layout]:
+    """The layouts of the encoders among a model's names, in their order: none where no encoder is
+    known, several where a teacher, say, stands beside its student."""
     names = list(names)
     for writer, marker in _MARKERS:
-        for name in names:
-            if name == marker or name.endswith(f".{marker}"):
-                return Layout(writer, name.removesuffix(marker))
-    return None
+        found = [n for n in names if n == marker or n.endswith(f".{marker}")]
+        if found:
+            return [Layout(writer, name.removesuffix(marker)) for name in found]
+    return []
 
 
 def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
@@ -82,7 +94,10 @@ def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
             name: inner if name.startswith(layout.prefix) else None for name, inner in plain.items()
         }
     deeper = "feature_extractor.conv_layers.1.layer_norm.weight" in plain.values()
-    pairs = [(b, a) for a, b in (_LAYER_NORM if deeper else _GROUP_NORM, *_MODULES)]
+    by_batch = any(name.startswith(_BATCH_NORMS[1]) for name in plain.values())
+    positions = _BATCH_NORMED if by_batch else _WEIGHT_NORMED
+    norm = _LAYER_NORM if deeper else _GROUP_NORM
+    pairs = [(b, a) for a, b in (norm, *positions, *_MODULES)]
     return {name: _known(inner, pairs) for name, inner in plain.items()}
 
 
@@ -92,7 +107,7 @@ def to_transformers(name: str, parametrized: bool = False) -> str:
     parametrized: the spelling of weight norm since torch 2 (`parametrizations.weight.original0`)
     in place of `weight_g` and `weight_v`. Raises KeyError for a name that HuBERT does not have.
     """
-    theirs = _translate(name, (_LAYER_NORM, _GROUP_NORM, *_MODULES))
+    theirs = _translate(name, (_LAYER_NORM, _GROUP_NORM, *_WEIGHT_NORMED, *_MODULES))
     module, _, leaf = theirs.rpartition(".")
     return f"{module}.{_WEIGHT_NORM[leaf]}" if parametrized and leaf in _WEIGHT_NORM else theirs
 
@@ -109,6 +124,9 @@ def _inner(name: str, layout: Layout) -> str:
 def _without_spelling(name: str) -> str:
     for leaf, parametrization in _WEIGHT_NORM.items():
         name = name.replace(parametrization, leaf)
+    module, _, leaf = name.rpartition(".")
+    if f"{module}." in _BATCH_NORMS:
+        return f"{module}.{_STATISTICS.get(leaf, leaf)}"
     return name
 
 
