@@ -22,13 +22,15 @@ def encode(
     path: Path, codec: str, rate: int = 44100, options: dict | None = None,
     stamps: dict[int, float] | None = None, samples: np.ndarray | None = None,
 ) -> Path:  # fmt: skip
-    """A file of a container and codec; stamps: frame number -> seconds that its time is moved."""
-    samples = tone(rate) if samples is None else samples
+    """A file of a container and codec; stamps: frame number -> seconds that its time is moved;
+    samples: (S,), or (2, S) for stereo."""
+    samples = np.atleast_2d(tone(rate) if samples is None else samples)
+    layout = "stereo" if len(samples) == 2 else "mono"
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
+        stream = container.add_stream(codec, rate=rate, layout=layout)
         size, shift = 1152, 0.0
-        sampler = av.AudioResampler(stream.format.name, "mono", rate, stream.frame_size or size)
-        source = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        sampler = av.AudioResampler(stream.format.name, layout, rate, stream.frame_size or size)
+        source = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
         source.sample_rate = rate
         done = 0
         for number, frame in enumerate(sampler.resample(source) + sampler.resample(None)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from cases.sound import ogg_checksum
+from cases.lengths import ogg_checksum
 
 from avaffect.data.declared import is_placeholder
 from avaffect.data.ogg import _checksum

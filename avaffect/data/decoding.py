@@ -11,8 +11,8 @@ see `clock` for what is a gap, and what a fault of the time stamps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,8 @@ import numpy as np
 
 from avaffect.data.clock import SoundClock, with_later
 from avaffect.data.declared import declared_end
+from avaffect.data.levels import full_scale
+from avaffect.data.mixing import FACTS, Facts, Kind, Mix, Mixer
 from avaffect.data.ogg import ends_within_page
 from avaffect.data.stretching import Stretcher
 from avaffect.data.timeline import Timeline
@@ -37,6 +39,8 @@ TOLERANCE_S = 0.1
 DAMAGED_SHARE = 0.01
 # A peak at or below this (about -80 dBFS) is digital silence, dither included.
 SILENT_PEAK = 3
+# How names of sample formats begin that are floats.
+FLOATS = ("flt", "dbl")
 # Their time stamps after a seek are estimated from the bit rate: decode from the start.
 UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
 
@@ -45,13 +49,14 @@ UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
 class Sound:
     """What was written. samples at 16 kHz; peak of the absolute samples; damaged packets that were
     left out; seconds of silence that fill gaps; notes: what a user should know of how it was
-    read."""
+    read; facts: of its channels and levels, see `mixing.FACTS`."""
 
     samples: int
     peak: int
     damaged: int
     filled_s: float
     notes: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=lambda: dict(FACTS))
 
 
 class _Sink:
@@ -123,30 +128,63 @@ class _Resampler:
 
 
 def decode_sound(
-    path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None
-) -> Sound:
+    path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None,
+    channels: tuple[int, ...] = (),
+) -> Sound:  # fmt: skip
     """Write the sound of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
 
     start_s, end_s: the part to take, in seconds of the recording; the whole without.
-    Channels are mixed with FFmpeg's weights (stereo: the mean).
+    channels: those to mix, from 0; all without. `mixing` says how; where they cancel each other,
+    the recording is decoded again.
 
     Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
-    container declares) or outside (the part is not in the recording). MachineFault: memory, the
-    disk or the network failed, and the recording is none the worse.
+    container declares) or outside (the part, or a channel, is not in the recording).
+    MachineFault: memory, the disk or the network failed, and the recording is none the worse.
     """
     check_file(path)
+    begin, settled = file.tell(), {}
+    while True:
+        sound, again = _decode_once(path, file, start_s, end_s, channels, settled)
+        if not again:
+            return sound
+        file.seek(begin)
+        file.truncate()
+
+
+def _decode_once(
+    path: Path, file: BinaryIO, start_s: float | None, end_s: float | None,
+    channels: tuple[int, ...], settled: dict[Kind, Mix],
+) -> tuple[Sound, bool]:  # fmt: skip
+    """What was written, and whether `settled` now says to mix it otherwise."""
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
     with opened(path) as container:
         stream = container.streams.best("audio")
         if stream is None or stream.codec_context is None:
             raise Unusable("no sound", "it has no audio track that can be decoded")
-        return _decode(path, container, stream, file, start_s, end_s)
+        lossless, scale = stream.codec_context.codec.lossless, 1.0
+        if lossless and stream.codec_context.format.name.startswith(FLOATS):
+            scale = _full_scale(path, stream.index, path.stat().st_mtime_ns)
+        mixer = Mixer(channels, scale, lossless, start_s or 0.0, end_s, settled)
+        sound = _decode(path, container, stream, file, start_s, end_s, mixer)
+        again = mixer.finish()
+        return replace(sound, facts=mixer.facts), again
+
+
+@lru_cache(maxsize=64)
+def _full_scale(path: Path, track: int, changed: int) -> float:
+    """What full scale is in a track of floats: in all of it, for its parts have one scale.
+
+    changed: when the file was, so that another one under its name is read anew.
+    """
+    with opened(path) as container:
+        packets = Packets(container, container.streams[track])
+        return full_scale(frame.to_ndarray() for frame in packets)
 
 
 def _decode(
     path: Path, container: Any, stream: Any, file: BinaryIO,
-    start_s: float | None, end_s: float | None,
+    start_s: float | None, end_s: float | None, mixer: Mixer,
 ) -> Sound:  # fmt: skip
     zero_s = (container.start_time or 0) / av.time_base
     begin = start_s or 0.0
@@ -168,7 +206,7 @@ def _decode(
             resampler.flush()
             sink.fill(sink.index(here))
         stretcher.pace = clock.pace
-        resampler.feed(frame)
+        resampler.feed(mixer.take(frame, here))
         if sink.full:
             break
     resampler.flush()

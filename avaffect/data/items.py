@@ -153,6 +153,34 @@ def _named(item: Item, *roles: str) -> str:
     return media if isinstance(media, str) else ""
 
 
+def channels_of(item: Item) -> tuple[int, ...]:
+    """The channels of its sound that an item means, from 0; () where it does not say.
+
+    Raises ValueError where they are none.
+    """
+    value = item.get("audio_channels")
+    if value is None or value == "":
+        return ()
+    return parse_channels(value)
+
+
+def parse_channels(value: Any) -> tuple[int, ...]:
+    """Channels from 0: a number, a list of them, or a text with commas between.
+
+    Raises ValueError where they are none, or one comes twice.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    parts = parts if isinstance(parts, list) else [parts]
+    try:
+        found = tuple(int(part) for part in parts)
+        right = found and all(number == float(part) for number, part in zip(found, parts))
+    except (TypeError, ValueError, OverflowError):
+        right = False
+    if not right or min(found) < 0 or len(set(found)) < len(found):
+        raise ValueError(f"{value!r}: numbers of channels are needed, from 0, such as 0 or 0,2")
+    return found
+
+
 def meta_fields(items: Sequence[Item]) -> dict[str, list[Any]]:
     """The plain fields of all items, each a list of texts, of ints or of floats.
 

@@ -20,8 +20,9 @@ from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import Sums
-from avaffect.data.items import pictures_of, sound_of
+from avaffect.data.items import channels_of, pictures_of, sound_of
 from avaffect.data.manifest import Item, Manifest
+from avaffect.data.mixing import FACTS, Facts
 from avaffect.data.schema import StreamSpec
 from avaffect.data.unusable import Unusable
 from avaffect.data.workers import ordered_map
@@ -40,17 +41,20 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """sound: whether it is wanted; faces: how, None where they are not."""
+    """sound: whether it is wanted; channels: of it, from 0, where an item names none; faces: how,
+    None where they are not."""
 
     sound: bool = True
     keep_silent: bool = False
+    channels: tuple[int, ...] = ()
     faces: FaceOptions | None = None
 
 
 @dataclass(frozen=True)
 class Task:
     """One utterance to decode. sound, pictures: its recordings, None where it names none; spool:
-    where its streams are written, one raw file for each; samples: frames to keep for a preview."""
+    where its streams are written, one raw file for each; channels: of the sound, from 0, () for
+    all; samples: frames to keep for a preview."""
 
     sound: Path | None
     pictures: Path | None
@@ -58,6 +62,7 @@ class Task:
     end_s: float | None
     spool: Path
     options: DecodingOptions
+    channels: tuple[int, ...]
     samples: int
 
     def __str__(self) -> str:
@@ -80,7 +85,7 @@ class Lost:
 class Decoded:
     """streams: name -> raw file of steps; counts: of FACE_COUNTS; without_sound, without_face: why
     a modality that was wanted is missing; sums, samples: of the faces; notes: what a user should
-    know of how the recording was read."""
+    know of how the recording was read; facts: see `mixing.FACTS`."""
 
     streams: dict[str, Path]
     duration_s: float
@@ -93,6 +98,7 @@ class Decoded:
     sums: Sums | None = None
     samples: Samples | None = None
     notes: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=lambda: dict(FACTS))
 
 
 def seconds_of(item: Item, key: str) -> float | None:
@@ -158,12 +164,16 @@ def _task(
         start_s, end_s = seconds_of(item, "start"), seconds_of(item, "end")
     except Unusable as error:
         return Lost(error.reason, error.detail)
+    try:
+        channels = channels_of(item) or options.channels
+    except ValueError as error:
+        return Lost("outside", f"its audio_channels are {error}")
     sound, pictures = (
         folder / source if source else None for source in (sound_of(item), pictures_of(item))
     )
     if sound is None and pictures is None:
         return Lost("missing", "the item names no recording")
-    return Task(sound, pictures, start_s, end_s, spool, options, samples)
+    return Task(sound, pictures, start_s, end_s, spool, options, channels, samples)
 
 
 def _decode(task: Task | Lost) -> Decoded | Lost:
@@ -220,7 +230,7 @@ def _decode_sound(task: Task) -> Sound:
     if task.sound is None:
         raise Unusable("no sound", "the item names no recording of it")
     with _waveform(task).open("wb") as file:
-        sound = decode_sound(task.sound, file, task.start_s, task.end_s)
+        sound = decode_sound(task.sound, file, task.start_s, task.end_s, task.channels)
     if sound.peak <= SILENT_PEAK and not task.options.keep_silent:
         raise Unusable("silent", f"its largest sample is {sound.peak} of 32768")
     return sound
@@ -251,6 +261,7 @@ def _joined(
         faces.sums if faces else None,
         faces.samples if faces else None,
         (*(sound.notes if sound else ()), *(faces.notes if faces else ())),
+        sound.facts if sound else dict(FACTS),
     )
 
 

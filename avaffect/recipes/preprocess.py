@@ -18,7 +18,13 @@ from avaffect.data import artifacts, manifest, media
 from avaffect.data.faces.detection import WHERE, check_model
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.preview import Preview, shown_rows
-from avaffect.data.items import label_specs, labels_of, lasts_otherwise, meta_fields
+from avaffect.data.items import (
+    label_specs,
+    labels_of,
+    lasts_otherwise,
+    meta_fields,
+    parse_channels,
+)
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.media import Decoded, DecodingOptions, Lost
 from avaffect.data.schema import LabelSpec, StreamSpec
@@ -32,6 +38,7 @@ from avaffect.recipes.preprocess_summary import (
     losses_path,
     summarise,
     summarise_faces,
+    summarise_sound,
 )
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
@@ -88,6 +95,7 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         hours = sum(writer.column("duration_s")) / 3600
         missing = {name: writer.missing(name) for name in specs}
     summarise(settings.output, counts, hours, missing, found, progress)
+    summarise_sound(writer, progress)
     summarise_faces(writer, work.preview, progress)
     return settings.output
 
@@ -131,8 +139,9 @@ def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, S
     """How to decode, and the streams that come of it."""
     sound = settings.without != "audio"
     streams = {"waveform": media.WAVEFORM} if sound else {}
+    channels = _channels(settings)
     if settings.without == "video":
-        return DecodingOptions(sound, settings.keep_silent), streams
+        return DecodingOptions(sound, settings.keep_silent, channels), streams
     faces = FaceOptions(
         detector=settings.faces,
         model=settings.face_model,
@@ -146,7 +155,18 @@ def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, S
     if faces.detector == "yunet":
         check_model(faces.model)
     streams |= faces.streams(_model_id(settings))
-    return DecodingOptions(sound, settings.keep_silent, faces), streams
+    return DecodingOptions(sound, settings.keep_silent, channels, faces), streams
+
+
+def _channels(settings: PreprocessSettings) -> tuple[int, ...]:
+    if settings.channels is None:
+        return ()
+    if settings.without == "audio":
+        raise UsageError("--channels are of the sound, which --without audio leaves out")
+    try:
+        return parse_channels(settings.channels)
+    except ValueError as error:
+        raise UsageError(f"--channels {error}") from error
 
 
 def _model_id(settings: PreprocessSettings) -> str | None:
@@ -249,6 +269,7 @@ class _Work:
                 "duration_s": result.duration_s,
                 "damaged_packets": result.damaged_packets,
                 "filled_s": result.filled_s,
+                **result.facts,
                 "without_sound": self._without(item, "sound", result.without_sound),
                 "without_face": self._without(item, "face", result.without_face),
                 **pictures,

@@ -16,6 +16,7 @@ from avaffect.data.faces.preview import Preview
 from avaffect.data.faces.spool import Sums
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.media import Lost
+from avaffect.data.mixing import CANCEL, LOW_SPEECH
 from avaffect.data.writer import StoreWriter
 from avaffect.recipes import common
 
@@ -95,6 +96,32 @@ def summarise(
     for name, count in missing.items():
         if count:
             progress.say(f"label {name} is missing in {count} of {kept} utterances")
+
+
+def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
+    """Utterances whose channels were not mixed as they are, whose floats were on another scale, and
+    that are clipped."""
+    mixing = writer.column("mixing")
+    for why, taken in (
+        (CANCEL, "their difference or the loudest was taken"),
+        (LOW_SPEECH, "the mean of all was taken"),
+    ):
+        found = [name for name, words in zip(writer.ids, mixing) if why in words]
+        if found:
+            progress.warn(f"{len(found)} utterances with {why}: {taken} (field mixing; --channels "
+                          f"chooses): {common.some_of(found)}")  # fmt: skip
+    scales = writer.column("full_scale")
+    scaled = [name for name, scale in zip(writer.ids, scales) if scale != 1]
+    if scaled:
+        progress.warn(f"{len(scaled)} utterances with float samples whose full scale is not 1: "
+                      f"they were scaled (field full_scale): {common.some_of(scaled)}")  # fmt: skip
+    counts = writer.column("clipped_samples")
+    clipped = [name for _, name in sorted((-n, name) for name, n in zip(writer.ids, counts) if n)]
+    if clipped:
+        progress.say(
+            f"{len(clipped)} utterances with clipped samples ({sum(counts)} in all; field "
+            f"clipped_samples): {common.some_of(clipped)}"
+        )
 
 
 def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:

@@ -48,6 +48,13 @@ class PreprocessSettings(Sharded):
         "--face",
         choices=("speaking", "largest"),
     )
+    channels: str | None = option(
+        None,
+        "Channels of the sound to mix, from 0: 0, or 0,2; by default all. An item's audio_channels "
+        "override it.",
+        "--channels",
+        metavar="LIST",
+    )
     without: str | None = option(
         None, "Leave out the sound or the pictures.", "--without", choices=("audio", "video")
     )

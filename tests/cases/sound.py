@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -12,174 +10,295 @@ import numpy as np
 import soundfile
 
 from avaffect.data.decoding import SAMPLE_RATE, Unusable, decode_sound
-from cases import SHARED, Case, Seen
-
-LENGTH_S = 1.9
-
-
-def speech(seconds: float = LENGTH_S, rate: int = SAMPLE_RATE, seed: int = 0) -> np.ndarray:
-    """(S,) float32, peak 0.5: bursts of noise with the spectrum of a voice, pauses between."""
-    samples = round(seconds * rate)
-    noise = np.random.default_rng(seed).standard_normal(samples)
-    spectrum = np.fft.rfft(noise)
-    hertz = np.fft.rfftfreq(samples, 1 / rate)
-    spectrum *= (hertz > 100) / (1 + (hertz / 500) ** 2)
-    voice = np.fft.irfft(spectrum, samples)
-    voice *= np.clip(np.sin(2 * np.pi * 2 * np.arange(samples) / rate), 0, 1)
-    return (0.5 * voice / np.abs(voice).max()).astype("float32")
+from cases import Case, Seen, lengths
+from cases.voices import LENGTH_S, decoded, shared, speech
 
 
-def decoded(path: Path) -> tuple[np.ndarray | None, str]:
-    """(S,) int16 and its length in words, or None and why the recording is lost."""
-    raw = io.BytesIO()
-    try:
-        decode_sound(path, raw)
-    except Unusable as error:
-        return None, str(error)
-    samples = np.frombuffer(raw.getvalue(), "<i2")
-    return samples, f"{len(samples) / SAMPLE_RATE:.2f} s"
-
-
-def _kept(path: Path) -> Seen:
-    """The whole of 1.9 s, codecs' edges aside."""
-    samples, words = decoded(path)
-    return Seen(words, samples is not None and abs(len(samples) / SAMPLE_RATE - LENGTH_S) < 0.1)
-
-
-def _truncated(path: Path) -> Seen:
-    samples, words = decoded(path)
-    return Seen(words, samples is None and words.startswith("truncated"))
-
-
-def _shared(situation: str, name: str, right: str, measure: Callable[[Path], Seen]) -> Case:
-    source = f"cases/{situation}/{name}"
-    return Case(situation, name, right, lambda folder: measure(SHARED / source), source)
-
-
-def _sized(
-    folder: Path, size: int, there_s: float = LENGTH_S, rate: int = SAMPLE_RATE, kind: str = "WAV"
-) -> Path:
-    """A wav or au of 16 bits whose header declares `size` bytes of sound."""
-    path = folder / f"sized.{kind.lower()}"
-    soundfile.write(path, speech(there_s, rate), rate, "PCM_16", format=kind)
-    raw = bytearray(path.read_bytes())
-    at = raw.index(b"data") + 4 if kind == "WAV" else 8
-    raw[at : at + 4] = struct.pack("<I" if kind == "WAV" else ">I", size)
-    path.write_bytes(raw)
+def _written(folder: Path, channels: list[np.ndarray], name: str = "a.wav", **kind) -> Path:
+    """Channels of 16 kHz in a file, 16 bits unless `kind` says otherwise."""
+    path = folder / name
+    soundfile.write(path, np.stack(channels, axis=1), SAMPLE_RATE, **{"subtype": "PCM_16", **kind})
     return path
 
 
-class _Pipe(io.RawIOBase):
-    """Somewhere to write that one cannot go back in."""
-
-    def __init__(self) -> None:
-        self.bytes = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:
-        self.bytes += bytes(data)
-        return len(data)
+def _noise(snr_db: float, seed: int) -> np.ndarray:
+    voice = speech()
+    noise = np.random.default_rng(seed).standard_normal(len(voice)).astype("float32")
+    return noise * voice.std() * np.float32(10 ** (-snr_db / 20))
 
 
-def _piped(folder: Path, kind: str, codec: str, rate: int = SAMPLE_RATE) -> Path:
-    """What FFmpeg writes into a pipe."""
-    pipe, path = _Pipe(), folder / f"piped.{kind}"
-    options = {"movflags": "frag_keyframe+empty_moov"} if kind == "mp4" else {}
-    with av.open(pipe, "w", format=kind, options=options) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        sampler = av.AudioResampler(stream.format.name, "mono", rate, stream.frame_size or 1024)
-        frame = av.AudioFrame.from_ndarray(speech(rate=rate)[None], "flt", "mono")
+def _bands(below: bool) -> np.ndarray:
+    """Speech that is inverted below or above 1 kHz."""
+    voice = speech()
+    spectrum = np.fft.rfft(voice)
+    hertz = np.fft.rfftfreq(len(voice), 1 / SAMPLE_RATE)
+    spectrum[hertz < 1000 if below else hertz >= 1000] *= -1
+    return np.fft.irfft(spectrum, len(voice)).astype("float32")
+
+
+def facts_of(path: Path, *part: float | None, channels: tuple[int, ...] = ()) -> dict:
+    return decode_sound(path, io.BytesIO(), *part, channels=channels).facts
+
+
+def _speech_and_named(path: Path, least: float = 0.85) -> Seen:
+    """The speech, at its level, and the word that the channels cancel."""
+    samples, words = decoded(path)
+    if samples is None:
+        return Seen(words, False)
+    voice, heard = speech()[:30000].astype(float), samples[:30000] / 32768
+    match = np.corrcoef(voice, heard)[0, 1]
+    level = heard @ voice / (voice @ voice)
+    named = facts_of(path)["mixing"]
+    right = abs(match) > least and 0.7 < abs(level) < 1.3 and "cancel" in named
+    return Seen(f"correlation {abs(match):.2f}, {named or 'not named'}", right)
+
+
+def _mean(path: Path, expected: np.ndarray) -> Seen:
+    """Exactly the mean of the channels, and nothing named."""
+    samples, words = decoded(path)
+    if samples is None:
+        return Seen(words, False)
+    most = int(np.abs(samples[: len(expected)].astype(int) - expected).max())
+    named = facts_of(path)["mixing"]
+    return Seen(f"mean within {most} of 32768{named and ', '}{named}", most <= 1 and not named)
+
+
+def _inverted() -> list[Case]:
+    kind, right = "phase-inverted-stereo", "the speech, and named"
+
+    def soldered(path: Path) -> Seen:
+        samples, _ = decoded(path)
+        named = facts_of(path)["mixing"]
+        peak = 0 if samples is None else int(np.abs(samples.astype(int)).max())
+        return Seen(f"peak {peak}, {named}", peak > 15000 and "cancel" in named)
+
+    cases = [shared(kind, "inverted.wav", "peak 16384, and named", soldered)]
+    s = speech()
+    half = np.where(np.arange(len(s)) < len(s) / 2, s, -s)
+    for name, channels, least in (
+        ("exactly", (s, -s), 0.99),
+        ("noise of its own, 20 dB", (s + _noise(20, 1), -s + _noise(20, 2)), 0.99),
+        ("noise of its own, 5 dB", (s + _noise(5, 1), -s + _noise(5, 2)), 0.9),
+        ("noise in common, 10 dB", (s + _noise(10, 1), -s + _noise(10, 1)), 0.9),
+        ("half as loud", (s, -0.5 * s), 0.99),
+        ("above 1 kHz", (s, _bands(False)), 0.99),
+        ("below 1 kHz", (s, 0.9 * _bands(True)), 0.99),
+        ("half of the time", (s, 0.9 * half), 0.99),
+        ("two of four channels", (s, -s, s, -s), 0.99),
+    ):
+        measure = lambda f, c=channels, m=least: _speech_and_named(_written(f, list(c)), m)  # noqa: E731
+        cases.append(Case(kind, name, right, measure))
+    for codec, file in (("FLAC", "a.flac"), ("VORBIS", "a.ogg")):
+        measure = lambda f, n=file, c=codec: _speech_and_named(  # noqa: E731
+            _written(f, [s, -s], n, subtype="PCM_16" if c == "FLAC" else c)
+        )
+        cases.append(Case(kind, f"in {file[2:]}", right, measure))
+    other = speech(seed=1)
+    late = np.concatenate([np.zeros(320, "float32"), s[:-320]])
+    for name, channels in (
+        ("ordinary: alike", (s, s)), ("ordinary: left alone", (s, 0 * s)),
+        ("ordinary: a person on each side", (s, other)),
+        ("ordinary: 20 ms apart", (s, late)),
+        ("ordinary: noise of its own", (s + _noise(0, 1), s + _noise(0, 2))),
+        ("ordinary: noise alone", (_noise(0, 1), _noise(0, 2))),
+    ):  # fmt: skip
+
+        def measure(folder: Path, channels=channels) -> Seen:
+            path = _written(folder, list(channels))
+            return _mean(path, soundfile.read(path, dtype="int16")[0].astype(int).mean(1))
+
+        cases.append(Case(kind, name, "the mean", measure))
+    return cases
+
+
+def _level(path: Path, channels: int, peak: int, chosen: tuple[int, ...] = ()) -> Seen:
+    raw = io.BytesIO()
+    try:
+        sound = decode_sound(path, raw, channels=chosen)
+    except Unusable as error:
+        return Seen(str(error), False)
+    return Seen(f"1/{peak / max(sound.peak, 1):.2f}", abs(sound.peak - peak / channels) <= 1.5)
+
+
+def _array(folder: Path, channels: int, which: int, file: str = "a.wav", **kind) -> Path:
+    """Speech in one microphone of several."""
+    s = speech()
+    return _written(folder, [s if n == which else 0 * s for n in range(channels)], file, **kind)
+
+
+def surround(folder: Path, codec: str, kind: str, voice: int = 2, low: float = 0.0) -> Path:
+    """A declared 5.1: speech in one channel, noise below 100 Hz in the low-frequency one."""
+    rate, path = 48000, folder / f"surround.{kind}"
+    sound = np.zeros((6, round(LENGTH_S * rate)), "float32")
+    rumble = np.sin(2 * np.pi * 40 * np.arange(sound.shape[1]) / rate)
+    sound[3] += np.float32(low) * rumble.astype("float32")
+    sound[voice] += speech(rate=rate)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout="5.1")
+        sampler = av.AudioResampler(stream.format.name, "5.1", rate, stream.frame_size or 1024)
+        frame = av.AudioFrame.from_ndarray(sound, "fltp", "5.1")
         frame.sample_rate = rate
         for part in sampler.resample(frame) + sampler.resample(None):
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
-    path.write_bytes(pipe.bytes)
     return path
 
 
-def _cut(path: Path, share: float) -> Path:
-    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
-    return path
+def _dialogue(path: Path, least: float, named: str = "") -> Seen:
+    samples, words = decoded(path)
+    if samples is None:
+        return Seen(words, False)
+    facts, peak = facts_of(path), np.abs(samples.astype(int)).max() / 16384
+    right = peak > least and named in facts["mixing"] and bool(named) == bool(facts["mixing"])
+    return Seen(f"level {peak:.2f} {facts['mixing']}", right)
 
 
-def _ogg(folder: Path, codec: str = "libopus", marked: bool = True, pages: int = 2) -> Path:
-    """An Ogg of some pages, with the mark of its last page or without."""
-    path = folder / "a.ogg"
-    subtype = {"libopus": "OPUS", "vorbis": "VORBIS"}[codec]
-    rate = 48000 if codec == "libopus" else SAMPLE_RATE
-    soundfile.write(path, speech(LENGTH_S * pages, rate), rate, format="OGG", subtype=subtype)
-    raw = bytearray(path.read_bytes())
-    if not marked:
-        start = raw.rindex(b"OggS")
-        raw[start + 5] &= ~4
-        raw[start + 22 : start + 26] = bytes(4)
-        raw[start + 22 : start + 26] = ogg_checksum(bytes(raw[start:])).to_bytes(4, "little")
-        path.write_bytes(raw)
-    return path
+MICROPHONES = ("3ch_speech_in_2.wav", "4ch_speech_in_3.wav", "6ch_speech_in_3.wav",
+               "8ch_speech_in_3.wav", "9ch_speech_in_0.wav")  # fmt: skip
 
 
-def ogg_checksum(page: bytes) -> int:
-    """As the specification has it, bit by bit."""
-    crc = 0
-    for byte in page:
-        crc ^= byte << 24
-        for _ in range(8):
-            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
-    return crc
-
-
-def _ogg_cut(folder: Path, end: int, **kind) -> Path:
-    """Without the last bytes (end < 0), or up to this many bytes after the last page's start."""
-    path = _ogg(folder, **kind)
-    raw = path.read_bytes()
-    path.write_bytes(raw[:end] if end < 0 else raw[: raw.rindex(b"OggS") + end])
-    return path
-
-
-PLACEHOLDERS = "arecord.wav", "intmax.wav", "intmax_less_36.wav", "pipe_ffmpeg.avi", \
-    "pipe_sox.aifc", "pipe_sox.aiff", "tts.wav", "uintmax_less_36.wav"  # fmt: skip
-SIZES = {"0x7FFFFF00": 0x7FFFFF00, "2^32 - 44": 2**32 - 44, "2^30": 1 << 30, "10^9": 10**9,
-         "0xFFFFFF00": 0xFFFFFF00, "1234567890": 1234567890, "0": 0}  # fmt: skip
-KEPT, CUT = "kept: 1.9 s", "truncated"
-
-
-def _sizes() -> list[Case]:
-    kind = "wav-placeholder-size"
-    cases = [_shared(kind, name, KEPT, _kept) for name in PLACEHOLDERS]
-    for name, size in SIZES.items():
-        cases.append(Case(kind, f"wav of {name}", KEPT, lambda f, s=size: _kept(_sized(f, s))))
-    for name, size in {"0x7FFFFFFF": 2**31 - 1, "2 * 10^9": 2 * 10**9}.items():
-        measure = lambda f, s=size: _kept(_sized(f, s, kind="AU"))  # noqa: E731
-        cases.append(Case(kind, f"au of {name}", KEPT, measure))
-    for name, codec in {"wav": "pcm_s16le", "avi": "pcm_s16le", "au": "pcm_s16be",
-                        "caf": "pcm_s16be", "matroska": "pcm_s16le", "flac": "flac",
-                        "mp4": "aac"}.items():  # fmt: skip
-        measure = lambda f, n=name, c=codec: _kept(_piped(f, n, c))  # noqa: E731
-        cases.append(Case(kind, f"{name} through a pipe", KEPT, measure))
-    whole = round(LENGTH_S * SAMPLE_RATE) * 2
-    for name, size, rate in (("twice what is there", 2 * whole, SAMPLE_RATE),
-                             ("one second more", whole + 32000, SAMPLE_RATE),
-                             ("an hour", 115_200_000, SAMPLE_RATE),
-                             ("an hour at 44.1 kHz", 317_520_000, 44100),
-                             ("eight hours", 921_600_000, SAMPLE_RATE)):  # fmt: skip
-        measure = lambda f, s=size, r=rate: _truncated(_sized(f, s, rate=r))  # noqa: E731
-        cases.append(Case(kind, f"wav of {name}", CUT, measure))
+def _channels() -> list[Case]:
+    kind = "many-channels"
+    cases = [
+        shared(kind, n, f"1/{n[0]}.00", lambda p, c=int(n[0]): _level(p, c, 26213))
+        for n in MICROPHONES
+    ]
+    for channels, which in ((3, 0), (5, 4), (6, 5), (7, 3), (9, 8), (11, 10), (32, 31)):
+        measure = lambda f, n=channels, w=which: _level(_array(f, n, w), n, 16384)  # noqa: E731
+        cases.append(Case(kind, f"channel {which} of {channels}", f"1/{channels}.00", measure))
+    for channels, which, chosen in ((4, 3, (3,)), (9, 8, (8,)), (2, 1, (1,)), (6, 3, (3, 0))):
+        measure = lambda f, n=channels, w=which, c=chosen: _level(  # noqa: E731
+            _array(f, n, w), len(c), 16384, c
+        )
+        name = f"--channels {','.join(map(str, chosen))} of {channels}"
+        cases.append(Case(kind, name, f"1/{len(chosen)}.00", measure))
+    aiff = lambda f: _level(_array(f, 4, 3, "a.aiff", format="AIFF"), 4, 16384)  # noqa: E731
+    cases.append(Case(kind, "aiff, channel 3 of 4", "1/4.00", aiff))
+    # FLAC's specification says that the fourth of six is for low frequencies.
+    flac = lambda f: _dialogue(_array(f, 6, 3, "a.flac"), 0.15, "low-frequency")  # noqa: E731
+    cases.append(Case(kind, "flac, channel 3 of 6", "level 1/6, and named", flac))
+    for codec, ending in (("flac", "flac"), ("pcm_s16le", "wav"), ("aac", "m4a"), ("ac3", "mkv")):
+        measure = lambda f, c=codec, e=ending: _dialogue(surround(f, c, e, low=0.8), 0.2)  # noqa: E731
+        cases.append(Case(kind, f"5.1 declared, {codec}", "dialogue without rumble", measure))
     return cases
 
 
-def _oggs() -> list[Case]:
-    kind = "ogg-without-eos"
-    cases = [_shared(kind, name, KEPT, _kept) for name in ("opus.ogg", "opus_unmarked.ogg")]
-    for codec in ("libopus", "vorbis"):
-        unmarked = lambda f, c=codec: _kept(_ogg(f, c, False, 1))  # noqa: E731
-        cases.append(Case(kind, f"{codec}, no mark", KEPT, unmarked))
-        for name, end in (("last byte", -1), ("half of the last page", 40), ("in its head", 10),
-                          ("one letter of the next page", 1)):  # fmt: skip
-            measure = lambda f, e=end, c=codec: _truncated(_ogg_cut(f, e, codec=c))  # noqa: E731
-            cases.append(Case(kind, f"{codec}, cut: {name}", CUT, measure))
-    return cases
+def _floats(folder: Path, factor: float, kind: str = "WAV", subtype: str = "FLOAT") -> Path:
+    return _written(folder, [factor * speech()], f"a.{kind.lower()}", format=kind, subtype=subtype)
 
 
-CASES: list[Case] = [*_sizes(), *_oggs()]
+def _encoded(folder: Path, samples: np.ndarray, codec: str, kind: str) -> Path:
+    path = folder / f"encoded.{kind}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=SAMPLE_RATE, layout="mono")
+        if codec == "wavpack":
+            stream.format = "fltp"
+        size = stream.frame_size or 1024
+        sampler = av.AudioResampler(stream.format.name, "mono", SAMPLE_RATE, size)
+        frame = av.AudioFrame.from_ndarray(samples[None].astype("float32"), "flt", "mono")
+        frame.sample_rate = SAMPLE_RATE
+        for part in sampler.resample(frame) + sampler.resample(None):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _scaled(path: Path, scale: float, tolerance: float = 1e-6) -> Seen:
+    """The speech in its shape, nothing clipped, and what full scale was."""
+    samples, words = decoded(path)
+    if samples is None:
+        return Seen(words, False)
+    facts = facts_of(path)
+    match = np.corrcoef(samples, speech()[: len(samples)])[0, 1]
+    right = match > 0.999 and abs(facts["full_scale"] / scale - 1) < tolerance
+    words = f"full scale {facts['full_scale']:.6g}, clipped {facts['clipped_samples']}"
+    return Seen(words, right and not facts["clipped_samples"])
+
+
+def _shared_floats(path: Path) -> Seen:
+    samples, words = decoded(path)
+    facts = facts_of(path)
+    clipped = samples is None or int((np.abs(samples.astype(int)) >= 32767).sum())
+    words = f"full scale {facts['full_scale']:.6g}, {clipped} at full scale"
+    return Seen(words, facts["full_scale"] > 1 and clipped <= 1)
+
+
+def _clipped(path: Path, count: int, scale: float = 1.0) -> Seen:
+    facts = facts_of(path)
+    right = facts["clipped_samples"] == count and facts["full_scale"] == scale
+    return Seen(f"{facts['clipped_samples']} clipped, full scale {facts['full_scale']:g}", right)
+
+
+def _levels() -> list[Case]:
+    kind = "float-beyond-full-scale"
+    cases = [
+        shared(kind, f"{name}.wav", "scaled", _shared_floats)
+        for name in ("int16_scale", "unit_variance")
+    ]
+    s = speech()
+    whole = np.rint(s * 32768).astype("float32")
+    for name, make, scale in (
+        ("int16 values", lambda f: _written(f, [whole], subtype="FLOAT"), 32768),
+        ("int16 values, double", lambda f: _written(f, [whole], subtype="DOUBLE"), 32768),
+        ("int16 values, filtered", lambda f: _floats(f, 32768), 32768),
+        ("int24 values", lambda f: _written(f, [np.rint(s * 2**23)], subtype="FLOAT"), 2**23),
+        ("int16 values, aiff", lambda f: _floats(f, 32768, "AIFF"), 32768),
+        ("int16 values, caf", lambda f: _floats(f, 32768, "CAF"), 32768),
+        ("int16 values, stereo", lambda f: _written(f, [whole] * 2, subtype="FLOAT"), 32768),
+        ("int16 values, mkv", lambda f: _encoded(f, whole, "pcm_f32le", "mkv"), 32768),
+        ("int16 values, wavpack", lambda f: _encoded(f, whole, "wavpack", "wv"), 32768),
+        ("unit variance", lambda f: _floats(f, 1 / s.std()), 0.5 / s.std()),
+        ("ordinary", lambda f: _floats(f, 1), 1),
+        ("ordinary, peak 1", lambda f: _floats(f, 2), 1),
+    ):
+        measure = lambda f, m=make, t=scale: _scaled(m(f), t)  # noqa: E731
+        cases.append(Case(kind, name, f"full scale {scale:.6g}, clipped 0", measure))
+    slight = 2.05 * s
+    beyond = int((np.abs(slight) > 1).sum())
+    for name, make, count in (
+        ("float, slightly beyond", lambda f: _written(f, [slight], subtype="FLOAT"), beyond),
+        (
+            "int16 of it, at full scale",
+            lambda f: _written(f, [np.clip(3 * s, -1, 1)]),
+            int((np.abs(3 * s) >= 1).sum()),
+        ),
+        (
+            "24 bits",
+            lambda f: _written(f, [np.clip(3 * s, -1, 1)], subtype="PCM_24"),
+            int((np.abs(3 * s) >= 1).sum()),
+        ),
+        (
+            "flat ceiling at 0.3",
+            lambda f: _written(f, [np.clip(s, -0.3, 0.3)]),
+            int((np.abs(s) >= 0.3).sum()),
+        ),
+        (
+            "one channel of two",
+            lambda f: _written(f, [s, np.clip(s, -0.3, 0.3)]),
+            int((np.abs(s) >= 0.3).sum()),
+        ),
+        ("not clipped", lambda f: _written(f, [s]), 0),
+        ("not clipped, peak at full scale", lambda f: _written(f, [2 * s]), 0),
+        ("not clipped, 8 bits", lambda f: _written(f, [s], subtype="PCM_U8"), 0),
+        ("not clipped, mu-law", lambda f: _written(f, [s], subtype="ULAW"), 0),
+        ("not clipped, 50 Hz", lambda f: _written(f, [_hum()]), 0),
+        ("silence", lambda f: _written(f, [0 * s]), 0),
+    ):
+        measure = lambda f, m=make, c=count: _clipped(m(f), c)  # noqa: E731
+        cases.append(Case(kind, name, f"{count} clipped, full scale 1", measure))
+    return [*cases, Case(kind, "mp3, loud", "some clipped, full scale 1", _loud_mp3)]
+
+
+def _hum() -> np.ndarray:
+    return 0.4 * np.sin(2 * np.pi * 50 * np.arange(30400) / SAMPLE_RATE)
+
+
+def _loud_mp3(folder: Path) -> Seen:
+    """A lossy codec overshoots: clipped, counted, not scaled."""
+    loud = np.clip(6 * speech(), -1, 1)
+    facts = facts_of(_encoded(folder, loud, "libmp3lame", "mp3"))
+    right = facts["full_scale"] == 1 and facts["clipped_samples"] > 0
+    return Seen(f"{facts['clipped_samples']} clipped, full scale {facts['full_scale']:g}", right)
+
+
+CASES: list[Case] = [*_inverted(), *_levels(), *_channels(), *lengths.CASES]

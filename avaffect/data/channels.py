@@ -1,0 +1,150 @@
+"""Whether channels that are mixed cancel each other, and which of them holds the sound then.
+
+Where one of two channels is inverted (a cable soldered the wrong way round), their mean loses the
+speech and keeps the noise that each has of its own. What a mix keeps is compared with what it would
+keep of independent channels, in cells of a quarter of a second and an octave:
+
+    kept = |sum w x|^2 / sum |w x|^2        of two channels: 2 alike, 1 independent, 0 inverted
+
+Ordinary stereo lies above 1, and around it where people sit far to the side. Channels are said to
+cancel where one of these holds, by energy or by energy with high frequencies raised (pre-emphasis):
+
+- the whole, each cell by its energy, keeps less than LEAST_KEPT;
+- quarters of a second with a share of LEAST_PARTS of the energy keep less than PART_KEPT;
+- cells with a share of LEAST_CELLS keep less than CELL_KEPT, in adjacent octaves: so channels are
+  that are inverted in bands. One octave alone cancels where microphones are some 0.2 m apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FRAME_S = 0.064
+# Nothing above half of this is looked at.
+ENOUGH_HZ = 16000
+FRAMES = 4
+# Below is hum, which channels share whatever becomes of the speech.
+EDGES_HZ = (150, 300, 600, 1200, 2400, 4800)
+EMPHASIS = 0.97
+LEAST_KEPT = 0.5
+PART_KEPT = 0.25
+CELL_KEPT = 0.15
+LEAST_PARTS = 0.05
+LEAST_CELLS = 0.15
+# Cells that keep more speak against an inversion of the whole.
+ALIKE = 1.25
+LEAST_ALIKE = 0.05
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """cancel: whether the channels do; throughout: whether nowhere are they alike; energies: of
+    each channel above 300 Hz, numbers to compare."""
+
+    cancel: bool
+    throughout: bool
+    energies: tuple[float, ...]
+
+
+class Coherence:
+    """Looks at channels block by block; memory does not grow with them.
+
+    weights: (C,) what each channel is mixed with.
+    """
+
+    def __init__(self, weights: np.ndarray, rate: int) -> None:
+        self.weights = weights
+        self._step = max(rate // ENOUGH_HZ, 1)
+        rate /= self._step
+        self.length = 1 << max(round(np.log2(rate * FRAME_S)), 4)
+        self._window = np.hanning(self.length).astype(np.float32)
+        hertz = np.fft.rfftfreq(self.length, 1 / rate)
+        edges = [edge for edge in EDGES_HZ if edge < 0.45 * rate] or [0]
+        self._edges = np.searchsorted(hertz, edges)
+        raised = np.abs(1 - EMPHASIS * np.exp(-2j * np.pi * hertz / rate)) ** 2
+        self._raised = raised.astype(np.float32)
+        # With many channels only some of the time is looked at.
+        self._every = max(len(weights) // 2, 1)
+        self._groups = 0
+        self._waiting: list[np.ndarray] = []
+        self._count = 0
+        self._energies = np.zeros(len(weights))
+        # Sums over cells, by energy and with high frequencies raised; see `_analyse`.
+        self._totals = np.zeros((6, 2))
+
+    def look(self, block: np.ndarray) -> None:
+        """block: (C, n) float32."""
+        block = self._thinned(block)
+        self._waiting.append(block)
+        self._count += block.shape[1]
+        group = self.length * FRAMES
+        if self._count < 4 * group:
+            return
+        whole = np.concatenate(self._waiting, axis=1)
+        ready = self._count // group * group
+        self._analyse(whole[:, :ready])
+        self._waiting, self._count = [whole[:, ready:]], self._count - ready
+
+    def verdict(self) -> Verdict:
+        """Of all blocks; the last, incomplete one is looked at too."""
+        if self._count:
+            whole = np.concatenate(self._waiting, axis=1)
+            self._analyse(np.pad(whole, ((0, 0), (0, -self._count % (self.length * FRAMES)))))
+            self._waiting, self._count = [], 0
+        kept, squares, parts, cells, alike, whole = self._totals
+        if not whole.all():
+            return Verdict(False, False, tuple(self._energies))
+        cancel = (
+            (kept < LEAST_KEPT * squares)
+            | (parts > LEAST_PARTS * whole)
+            | (cells > LEAST_CELLS * whole)
+        )
+        throughout = alike < LEAST_ALIKE * whole
+        return Verdict(bool(cancel.any()), bool(throughout.all()), tuple(self._energies))
+
+    def _analyse(self, samples: np.ndarray) -> None:
+        """samples: (C, G * FRAMES * length)."""
+        groups = samples.reshape(len(samples), -1, FRAMES, self.length)
+        first = -self._groups % self._every
+        self._groups += groups.shape[1]
+        groups = groups[:, first :: self._every]
+        if not groups.size:
+            return
+        spectra = np.fft.rfft(groups * self._window)
+        mixed = sum(weight * spectrum for weight, spectrum in zip(self.weights, spectra))
+        channels = [self._cells(spectrum) for spectrum in spectra]
+        kept = self._cells(mixed)
+        independent = sum(w**2 * cells for w, cells in zip(self.weights, channels))
+        self._energies += [cells[0, :, self._edges[:2].size - 1 :].sum() for cells in channels]
+        part, part_kept = independent.sum(2), kept.sum(2)
+        low = kept < CELL_KEPT * independent
+        low = np.pad(low, ((0, 0), (0, 0), (1, 1)))
+        bands = low[..., 1:-1] & (low[..., 2:] | low[..., :-2])
+        self._totals += (
+            (kept * independent).sum((1, 2)),
+            (independent**2).sum((1, 2)),
+            np.where((part_kept < PART_KEPT * part).all(0), part, 0).sum(1),
+            np.where(bands, independent, 0).sum((1, 2)),
+            np.where(kept > ALIKE * independent, independent, 0).sum((1, 2)),
+            part.sum(1),
+        )
+
+    def _cells(self, spectra: np.ndarray) -> np.ndarray:
+        """Energy (2, G, octaves) of (G, FRAMES, K): plain, and with high frequencies raised."""
+        power = (spectra.real**2 + spectra.imag**2).sum(1)
+        return np.stack(
+            [
+                np.add.reduceat(p, self._edges, 1).astype(float)
+                for p in (power, power * self._raised)
+            ]
+        )
+
+    def _thinned(self, block: np.ndarray) -> np.ndarray:
+        """At a lower rate, by sums of neighbours: what is aliased is so in all channels alike."""
+        step = self._step
+        if step == 1:
+            return block
+        whole = block[:, : block.shape[1] // step * step]
+        return sum(whole[:, first::step] for first in range(step))
