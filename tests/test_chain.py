@@ -198,7 +198,7 @@ class TestFilters:
 
     def test_a_failure_before_the_pipe(self, chain: Path, shell) -> None:
         found = shell(LINE.replace("vox.h5", "nowhere.h5"), chain, status=65)
-        assert "nowhere.h5" in found.stderr and "standard input is empty" in found.stderr
+        assert "nowhere.h5" in found.stderr and "the pipe is empty" in found.stderr
 
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -225,4 +225,4 @@ class TestFilters:
 
     def test_a_manifest_of_something_else(self, chain: Path) -> None:
         found = invoke(chain, "adapt", "a.jsonl", status=65).stderr
-        assert "holds corpus" in found and "retrieval" in found
+        assert "a manifest of a corpus, and a manifest of a retrieval is needed" in found

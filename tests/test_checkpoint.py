@@ -15,6 +15,7 @@ from torch import nn
 from avaffect.core import checkpoint_header
 from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
+from avaffect.core.filekind import WORDS
 from avaffect.models import registry
 from avaffect.models.heads import Head, HeadConfiguration
 from avaffect.training import checkpoint
@@ -98,7 +99,7 @@ def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:
 def test_a_file_cut_short(saved: Path, keep: int) -> None:
     content = saved.read_bytes()
     saved.write_bytes(content[:keep])
-    with pytest.raises(DataError, match=r"cut short|not a safetensors"):
+    with pytest.raises(DataError, match=r"empty|cut short|not a safetensors"):
         checkpoint.load(saved)
     assert str(saved) in invoke(saved.parent, "check", saved, status=65).stderr
 
@@ -194,7 +195,7 @@ def test_kinds_are_not_mixed_up(chain: Path) -> None:
     ):
         path = f"{given}.safetensors"
         found = invoke(chain, *command, path, "-o", "new.safetensors", status=65)
-        assert f"{path} is a checkpoint of kind {kind}; one of kind {wanted}" in found.stderr
+        assert f"{path} is {WORDS[kind]}, and {WORDS[wanted]} is needed" in found.stderr
         assert not (chain / "new.safetensors").exists()
 
 

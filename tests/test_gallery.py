@@ -202,7 +202,7 @@ def test_counts_and_what_is_there_already(folder):
         ({"queries": 1000, "retrieved": 9}, UsageError, "none to look at"),
         ({"tile": 8}, UsageError, "32 to 512"),
         ({"output": Path("g.jpg")}, UsageError, r"name it \.png"),
-        ({"retrieval": Path("nothing.jsonl")}, DataError, "nothing.jsonl: No such file"),
+        ({"retrieval": Path("nothing.jsonl")}, DataError, "nothing.jsonl: no such file"),
     ],
 )
 def test_what_cannot_be_drawn(folder, options, error, said):
@@ -222,7 +222,9 @@ def test_manifests_and_stores_that_do_not_fit(folder):
         with pytest.raises(DataError, match=said):
             drawn(folder)
     manifest.write(folder / "r.jsonl", manifest.new_header("corpus"), [])
-    with pytest.raises(DataError, match="holds corpus, but a manifest of retrieval is needed"):
+    with pytest.raises(
+        DataError, match="and a manifest of a retrieval is needed"
+    ):
         drawn(folder)
     retrieval(folder)
     (folder / "pm.h5").unlink()

@@ -83,8 +83,8 @@ def test_every_truncation_is_refused(tmp_path):
         (lines_of({**HEADER, "version": "2.0"}, ITEM, END), "version 2.0"),
         (lines_of({**HEADER, "content": "poems"}, ITEM, END), "unknown content 'poems'"),
         (lines_of(ITEM, END), "is not a manifest"),
-        (b"RIFF....WAVE\n", "not JSON"),
-        (b"\xff\xfe\n", "not JSON"),
+        (b"RIFF....WAVE\n", "is a recording, and a manifest"),
+        (b"\xff\xfe\n", "is a table or other text, and a manifest"),
         (lines_of(HEADER, [1, 2], END), "not a JSON object"),
         (lines_of(HEADER, {"kind": "verse"}, END), "unknown kind of record 'verse'"),
         (lines_of(HEADER, ITEM, ITEM, {**END, "count": 2}), "the id a is there twice"),
@@ -108,7 +108,9 @@ def test_missing_file_folder_and_other_content(tmp_path):
         with pytest.raises(DataError, match=path.name):
             manifest.read(path)
     (tmp_path / "m.jsonl").write_bytes(WHOLE)
-    with pytest.raises(DataError, match="holds corpus, but a manifest of predictions is needed"):
+    with pytest.raises(
+        DataError, match="and a manifest of predictions is needed"
+    ):
         manifest.read(tmp_path / "m.jsonl", expect="predictions")
 
 

@@ -228,22 +228,22 @@ def test_other_files_are_refused_with_a_clear_word(tmp_path: Path) -> None:
             with pytest.raises(DataError, match=word):
                 opening(path)
 
-    refused(tmp_path / "nowhere.h5", "no such store")
+    refused(tmp_path / "nowhere.h5", "no such file")
     refused(edited(make(tmp_path / "a.h5"), format_version="2.0"), "version 2.0")
     Store(edited(make(tmp_path / "b.h5"), format_version="1.7"))
     refused(edited(make(tmp_path / "c.h5"), complete=False), "never finished")
     refused(edited(make(tmp_path / "d.h5"), format="other"), "not an avaffect-store")
     (tmp_path / "e.h5").write_bytes(b"")
-    refused(tmp_path / "e.h5", "cut short")
+    refused(tmp_path / "e.h5", "is empty")
     # Files of other kinds say what they are, whatever their names.
     others = {
-        b'{"kind":"header"}\n': "no store but a manifest",
-        b"\xef\xbb\xbf{}": "no store but a manifest",
-        b"\x40\0\0\0\0\0\0\0{}": "no store but a checkpoint",
-        b"RIFF\x24\0\0\0WAVE": "no store but a recording",
-        b"\0\0\0\x20ftypisom": "no store but a recording",
-        b"\x1aE\xdf\xa3\x93B\x82\x88": "no store but a recording",
-        b"time,arousal\n0,1\n": "is no store, nor",
+        b'{"format":"avaffect-manifest","content":"corpus"}\n': "is a manifest of a corpus, and a",
+        b"\xef\xbb\xbf{}": "is JSON, but no manifest, and a store",
+        b"\x40\0\0\0\0\0\0\0{}": "is a checkpoint, and a store",
+        b"RIFF\x24\0\0\0WAVE": "is a recording, and a store",
+        b"\0\0\0\x20ftypisom": "is a recording, and a store",
+        b"\x1aE\xdf\xa3\x93B\x82\x88": "is a recording, and a store",
+        b"time,arousal\n0,1\n": "is a table or other text, and a store",
         b"\x89HDF": "is cut short or damaged; make it again",
         make(tmp_path / "h.h5").read_bytes()[:-100]: "is cut short; make it again",
     }

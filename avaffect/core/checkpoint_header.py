@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
 
@@ -30,18 +31,20 @@ SEMANTIC_KEYS = (
 Header = dict[str, Any]
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *expected: str) -> Header:
     """The `avaffect` header of a checkpoint.
 
-    Raises DataError when the file is missing, cut short, no checkpoint of avaffect, or of another
-    major version.
+    expected: kinds of checkpoint, of which it is one; any where none is named. Raises DataError
+    when the file is missing, cut short, no checkpoint of avaffect, of another major version or of
+    another kind.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such checkpoint")
-    structure = _structure(path)
-    text = structure.get("__metadata__", {}).get(METADATA_KEY)
+    needed = " or ".join(expected) or "checkpoint"
+    # What is of no known kind may be the stump of a checkpoint.
+    if filekind.kind_of(path) not in (filekind.CHECKPOINT, filekind.UNKNOWN):
+        raise filekind.other_kind(path, needed)
+    text = file_metadata(path).get(METADATA_KEY)
     if text is None:
-        raise DataError(f"{path} holds weights, but was not written by avaffect; import it first")
+        raise filekind.as_other_kind(filekind.WEIGHTS, str(path), needed)
     try:
         header = json.loads(text)
     except ValueError:
@@ -54,7 +57,15 @@ def read_header(path: Path) -> Header:
             f"{path} is a checkpoint of version {version}; this program reads version "
             f"{VERSION.split('.')[0]}.x"
         )
+    if expected and header.get("kind") not in expected:
+        found = filekind.WORDS.get(str(header.get("kind")), filekind.CHECKPOINT)
+        raise filekind.as_other_kind(found, str(path), needed)
     return header
+
+
+def file_metadata(path: Path) -> dict[str, Any]:
+    """What a safetensors file says of itself beside its tensors; DataError where it is none."""
+    return _structure(path).get("__metadata__", {})
 
 
 def tensor_table(path: Path) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import checkpoint_header
+from avaffect.core import checkpoint_header, filekind
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
@@ -30,48 +30,50 @@ class Artifact:
 
 def is_store(path: Path) -> bool:
     """Whether this file begins as a store does."""
-    with path.open("rb") as stream:
-        return stream.read(8) == store.HDF5_SIGNATURE
+    return filekind.kind_of(path) == filekind.STORE
 
 
 def is_table(path: Path) -> bool:
-    """Whether this file is called as a table, and does not begin as an artifact does."""
+    """Whether this file is called as a table, and does not begin as something else does."""
     if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
         return False
-    with path.open("rb") as stream:
-        start = stream.read(9)
-    return start[:8] != store.HDF5_SIGNATURE and start.removeprefix(b"\xef\xbb\xbf")[:1] != b"{"
+    return filekind.kind_of(path) in (filekind.TABLE, filekind.EMPTY, filekind.UNKNOWN)
 
 
-def kind_of(path: Path) -> str:
-    """store, checkpoint or manifest, by the file's first bytes, not its name."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(9)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if start[:8] == store.HDF5_SIGNATURE:
+def kind_of(path: Path, needed: str = "artifact") -> str:
+    """store, checkpoint or manifest, by the file's first bytes, not its name.
+
+    needed: what it should be, in the words of `filekind.other_kind`, for the error. Raises
+    DataError where the file is not there, or is none of the three.
+    """
+    found = filekind.kind_of(path)
+    if found == filekind.STORE:
         return "store"
-    if start.removeprefix(b"\xef\xbb\xbf")[:1] == b"{":
+    if found in (*filekind.MANIFESTS.values(), filekind.JSON):
         return "manifest"
-    if start[8:9] == b"{":
+    if found == filekind.CHECKPOINT:
         return "checkpoint"
-    raise DataError(f"{path} is neither a store, a checkpoint nor a manifest, or is cut short")
+    raise filekind.other_kind(path, needed)
 
 
-def describe(path: Path) -> Artifact:
-    """What an artifact says of itself, from its header alone (`check` verifies the rest)."""
-    kind = kind_of(path)
+def describe(path: Path, *expected: str) -> Artifact:
+    """What an artifact says of itself, from its header alone (`check` verifies the rest).
+
+    expected: what it may be: store; encoder, quantiser, projector, classifier; corpus, retrieval,
+    predictions. Without, it may be anything. Raises DataError where it is something else.
+    """
+    needed = " or ".join(expected) or "artifact"
+    kind = kind_of(path, needed)
     if kind == "store":
+        if expected and kind not in expected:
+            raise filekind.other_kind(path, needed)
         header = store.read_header(path)
         return Artifact(path, kind, header["content_id"], header["provenance"], header)
     if kind == "checkpoint":
-        header = checkpoint_header.read_header(path)
+        header = checkpoint_header.read_header(path, *expected)
         return Artifact(path, kind, header["content_id"], header.get("provenance", {}), header)
     # Nothing but the whole tells a manifest's identity, and whether it is whole.
-    whole = manifest.read(path)
+    whole = manifest.read(path, expected or None)
     return Artifact(path, kind, whole.content_id, whole.header.get("provenance", {}), whole.header)
 
 

@@ -11,13 +11,16 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from avaffect.core import filekind
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
@@ -105,17 +108,20 @@ def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
     is_stream = source == STANDARD_STREAM
     path = None if is_stream else source
     name = "standard input" if is_stream else str(source)
+    needed = " or ".join((expect,) if isinstance(expect, str) else expect or ("manifest",))
     try:
         with _open_source(source) as stream:
+            check_start(stream, source, needed)
             header, items = _parse(stream, name)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise DataError(f"{name}: {error.strerror}") from error
+    except IsADirectoryError as error:
+        raise filekind.other_kind(source, needed) from error
+    except FileNotFoundError as error:
+        raise DataError(f"{name}: no such file") from error
+    except PermissionError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror})") from error
     manifest = Manifest(header, items, path)
-    expected = (expect,) if isinstance(expect, str) else expect
-    if expected and manifest.content not in expected:
-        raise DataError(
-            f"{name} holds {manifest.content}, but a manifest of {' or '.join(expected)} is needed"
-        )
+    if needed != "manifest" and manifest.content not in needed.split(" or "):
+        raise filekind.as_other_kind(filekind.MANIFESTS[manifest.content], name, needed)
     check_items(manifest)
     return manifest
 
@@ -175,12 +181,39 @@ class ManifestWriter:
 
 
 @contextlib.contextmanager
-def _open_source(source: Path) -> Iterator[BinaryIO]:
+def _open_source(source: Path) -> Iterator[BufferedReader]:
     if source == STANDARD_STREAM:
         yield sys.stdin.buffer
     else:
         with source.open("rb") as stream:
             yield stream
+
+
+def check_start(stream: BufferedReader, source: Path, needed: str = "manifest") -> None:
+    """Raises DataError, with what to type, where something else than JSON begins.
+
+    source: what is read there, `-` for standard input; needed: as `filekind.other_kind` has it.
+    """
+    start = stream.peek(filekind.START_BYTES)[: filekind.START_BYTES]
+    if not start and _is_pipe(stream):
+        # That one said why: a second explanation would only hide it.
+        raise DataError("the pipe is empty: the command before it wrote nothing (see its message)")
+    found = filekind.kind_of_bytes(start)
+    if found in (*filekind.MANIFESTS.values(), filekind.JSON):
+        return
+    if source.is_file():
+        # Its name may say more.
+        raise filekind.other_kind(source, needed)
+    name = "standard input" if source == STANDARD_STREAM else str(source)
+    raise filekind.as_other_kind(found, name, needed)
+
+
+def _is_pipe(stream: BinaryIO) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except OSError:
+        # A stream in memory.
+        return False
 
 
 def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:

@@ -11,15 +11,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError
+from avaffect.core.filekind import HDF5_SIGNATURE
 from avaffect.core.provenance import Provenance
 from avaffect.data import schema
 from avaffect.data.mapping import map_file, view_dataset
 from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# How WAV and AVI, FLAC, Ogg, and Matroska and WebM begin.
-RECORDINGS = (b"RIFF", b"fLaC", b"OggS", b"\x1aE\xdf\xa3")
 BLOCK_BYTES = 1 << 24
 # What h5py and parsing raise on a file whose structure was damaged.
 DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
@@ -223,37 +222,21 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
-        what = "a folder, not a store" if path.is_dir() else "no such store"
-        raise DataError(f"{path}: {what}")
+        raise filekind.other_kind(path, "store")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise DataError(f"{path} {_why_not_a_store(path, str(error))}") from error
+        raise _not_a_store(path, str(error)) from error
 
 
-def _why_not_a_store(path: Path, said: str) -> str:
-    """What a file is that does not open as HDF5, by its first bytes."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(12)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if HDF5_SIGNATURE.startswith(start[:8]):
+def _not_a_store(path: Path, said: str) -> DataError:
+    """Why a file does not open as HDF5."""
+    with path.open("rb") as stream:
+        start = stream.read(len(HDF5_SIGNATURE))
+    if start and HDF5_SIGNATURE.startswith(start):
         reason = "cut short" if "truncated" in said else "cut short or damaged"
-        return f"is {reason}; make it again"
-    if start.removeprefix(b"\xef\xbb\xbf")[:1] == b"{":
-        return (
-            "is no store but a manifest, or other JSON; `avaffect preprocess` makes a store of a "
-            "corpus manifest"
-        )
-    if start[8:9] == b"{":
-        return "is no store but a checkpoint"
-    if start[:4] in RECORDINGS or start[4:8] == b"ftyp":
-        return (
-            "is no store but a recording; list recordings with `avaffect manifest`, and make a "
-            "store of the list with `avaffect preprocess`"
-        )
-    return "is no store, nor another HDF5 file"
+        return DataError(f"{path} is {reason}; make it again")
+    return filekind.other_kind(path, "store")
 
 
 def _check_header(path: Path, file: h5py.File) -> None:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import Provenance
-from avaffect.data.batches import Paired
-from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.manifest import STANDARD_STREAM
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
-from avaffect.models.encoder import Encoder
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.objectives.adaptation import SAAML
-from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
-from avaffect.recipes import common, encoders, extraction, training
-from avaffect.recipes.lineage import Lineage, trace_lineage
-from avaffect.recipes.modality import chosen_streams
-from avaffect.recipes.retrieval_manifest import Drawn, read_drawn, save_manifest
+from avaffect.recipes import common, training
+from avaffect.recipes.lineage import trace_lineage
+from avaffect.recipes.retrieval_manifest import read_drawn
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
-from avaffect.training.device import make_fabric, resolve_device
-from avaffect.training.loop import Outcome, train
 
 DEFAULT_EPOCHS = 50
-# SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
-HIDDEN = 100
 
 
 def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
@@ -65,165 +46,20 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         [
             *common.store_inputs("query", lineage.query),
             *common.store_inputs("pool", lineage.pool),
-            *common.file_inputs("projector", [lineage.projector]),
-            *common.file_inputs("encoder", [lineage.encoder]),
-            *common.file_inputs("quantiser", [lineage.quantiser]),
-            *common.file_inputs("units", settings.units),
+            *common.file_inputs("projector", [lineage.projector], "projector"),
+            *common.file_inputs("encoder", [lineage.encoder], "encoder"),
+            *common.file_inputs("quantiser", [lineage.quantiser], "quantiser"),
+            *common.file_inputs("units", settings.units, "store"),
         ],
     )
     made["inputs"].append(common.manifest_input("retrieval", manifest, settings.output))
     if training.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
         return settings.output
-    fabric = make_fabric(settings.device, settings.precision)
-    run = training.open_run(settings, made, fabric)
-    if fabric.global_rank == 0:
-        save_manifest(manifest, folder)
-        if lineage.quantiser is not None:
-            _write_units(folder, lineage, drawn, settings, progress)
-    fabric.barrier()
-    encoder, header = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
-    masking = encoders.masking_of(header, encoder)
-    batches = _batches(settings, lineage, drawn, encoder, folder)
-    objective = _objective(settings, lineage, drawn, encoder, masking, batches)
-    progress.say(
-        f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
-        f"{drawn.pairs.shape[1]} draws, {len(batches.plan(0))} batches an epoch"
-    )
-    outcome = train(objective, batches, settings, run, fabric, progress)
-    if fabric.global_rank == 0:
-        _save(settings, objective, outcome, lineage, drawn, made, masking)
-        training.discard_state(settings.output)
-        progress.say(_summary(settings.output, outcome.first, outcome.last))
+    from avaffect.recipes import adaptation
+
+    adaptation.run(settings, manifest, drawn, lineage, made, progress)
     return settings.output
-
-
-def _save(
-    settings: AdaptSettings,
-    objective: SAAML,
-    outcome: Outcome,
-    lineage: Lineage,
-    drawn: Drawn,
-    made: Provenance,
-    masking: Masking,
-) -> None:
-    pretraining = objective.pretraining
-    encoders.save_encoder(
-        settings.output,
-        objective.encoder,
-        pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
-        {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
-        provenance=made,
-        pretext=asdict(masking),
-        labels={drawn.label: list(drawn.classes)},
-        metrics={"first": outcome.first, "last": outcome.last},
-        labelled_speakers=sorted({*lineage.labelled_speakers, *drawn.speakers}),
-    )
 
 
 def _computes_units(settings: AdaptSettings) -> bool:
     return "pt" not in settings.without and not settings.units
-
-
-def _write_units(
-    folder: Path,
-    lineage: Lineage,
-    drawn: Drawn,
-    settings: AdaptSettings,
-    progress: Progress,
-) -> None:
-    """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
-    device = resolve_device(settings.device)
-    media = [*lineage.query_media, *lineage.pool_media]
-    extractor = extraction.quantiser_extractor(lineage.quantiser, device, media)
-    spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
-    for role, media, ids in (
-        ("query", lineage.query_media, drawn.queries),
-        ("pool", lineage.pool_media, drawn.pool),
-    ):
-        output = _units_path(folder, role)
-        if output.exists():
-            continue
-        dataset = dataset_of(media, ids, held_streams(media, extractor.streams))
-        progress.start(f"units of the {role}", len(dataset))
-        with store_writer(output, {}, streams={"units": spec}) as writer:
-            for index, values in extraction.compute(
-                extractor, dataset, device, progress, batch_seconds=settings.batch_seconds
-            ):
-                units = values[:, 0].astype(np.int32)
-                writer.add(dataset.ids[index], streams={"units": units})
-        progress.finish()
-
-
-def _units_path(folder: Path, role: str) -> Path:
-    return folder / f"units-{role}.h5"
-
-
-def _batches(
-    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder, folder: Path
-) -> Paired:
-    # Checked over both roles: their pictures share batches.
-    chosen_streams(encoder, None, [*lineage.query_media, *lineage.pool_media])
-    units: dict[str, list[Store]] = {"query": [], "pool": []}
-    if "pt" not in settings.without:
-        for role in units:
-            paths = settings.units or (_units_path(folder, role),)
-            units[role] = common.open_stores(paths)
-
-    def dataset(role: str, media: list[Store], ids: list[str]) -> Dataset:
-        streams = held_streams(media, encoder.streams)
-        if "pt" not in settings.without:
-            streams += ("units",)
-        return dataset_of(
-            media, ids, streams, others=units[role],
-            crop_s=settings.crop_seconds, seed=settings.seed,
-        )  # fmt: skip
-
-    queries = dataset("query", lineage.query_media, drawn.queries)
-    queries.labels[drawn.label] = drawn.targets
-    return Paired(
-        queries,
-        dataset("pool", lineage.pool_media, drawn.pool),
-        drawn.pairs,
-        settings.batch_seconds,
-        settings.batch_utterances,
-        settings.seed,
-    )
-
-
-def _objective(
-    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder, masking: Masking,
-    batches: Paired,
-) -> SAAML:  # fmt: skip
-    torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-    emotion = Head(HeadConfiguration(encoder.dim, len(drawn.classes), HIDDEN))
-    domain = Head(HeadConfiguration(encoder.dim, 2, HIDDEN))
-    pretraining = None
-    if "pt" not in settings.without:
-        made = batches.queries.columns["units"].stores[0].streams["units"].made
-        head = encoders.load_head(lineage.encoder, encoder, made)
-        pretraining = MaskedPrediction(encoder, head, masking)
-    return SAAML(
-        encoder,
-        drawn.label,
-        emotion=None if "ec" in settings.without else emotion,
-        domain=None if "dc" in settings.without else domain,
-        pretraining=pretraining,
-        weights={
-            "emotion": settings.emotion_weight,
-            "domain": settings.domain_weight,
-            "pretraining": settings.pretraining_weight,
-        },
-        learning_rates={
-            "encoder": settings.learning_rate,
-            "heads": settings.head_learning_rate,
-        },
-    )
-
-
-def _summary(output: Path, first: dict[str, float], last: dict[str, float]) -> str:
-    words = [
-        f"{word} {first[name]:.3f} to {last[name]:.3f}"
-        for name, word in (("emotion", "L_EC"), ("domain", "L_DC"), ("masked", "L_PT"))
-        if name in first and name in last
-    ]
-    return f"{output}: " + ", ".join(words)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import Dataset, dataset_of
-from avaffect.data.decoding import SILENT_PEAK
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
-from avaffect.recipes import common, noises
+from avaffect.recipes import common
 from avaffect.recipes.carrying import Carried
-from avaffect.recipes.noises import Noises
+from avaffect.recipes.noise_sources import Sources
 from avaffect.settings.augment_noise import AugmentNoiseSettings
 from avaffect.signal import noise
+
+if TYPE_CHECKING:
+    from avaffect.recipes.noises import Noises
 
 WAVEFORM = "waveform"
 
@@ -30,11 +32,14 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     """
     store = Store(settings.media)
     sound = dataset_of([store], store.ids, (WAVEFORM,))
-    sources = noises.Sources.find(settings.noise)
+    sources = Sources.find(settings.noise)
     inputs = [*common.store_inputs("media", [store]), *sources.inputs]
     made = common.record("augment-noise", settings, inputs)
     if common.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
         return
+    # Decoding comes with the work.
+    from avaffect.recipes import noises
+
     streams = {
         name: spec
         for name, spec in store.streams.items()
@@ -73,9 +78,11 @@ class _Mixing:
 
     def noisy(self, row: int) -> tuple[np.ndarray, dict[str, Any]]:
         """The waveform of an utterance with its noise, and what the store says of it."""
+        from avaffect.recipes.noises import QUIET
+
         identifier, values = self.sound.ids[row], self.sound.read(WAVEFORM, row)
         speech = noise.unit_scale(values)
-        if float(np.abs(speech).max(initial=0.0)) <= noises.QUIET:
+        if float(np.abs(speech).max(initial=0.0)) <= QUIET:
             (self.silent if len(values) else self.soundless).append(identifier)
             return values, {"noise": "", "snr_db": np.nan}
         disturbance, names = self.recordings.piece(
@@ -96,6 +103,8 @@ class _Mixing:
 
     def tell(self, progress: Progress) -> None:
         """The last words: what was done, and to whom it was not."""
+        from avaffect.data.decoding import SILENT_PEAK
+
         if self.silent:
             progress.warn(
                 f"{len(self.silent)} utterances are silent (no sample above {SILENT_PEAK} of "

@@ -48,7 +48,7 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         settings,
         [
             *common.store_inputs("media", stores),
-            *common.file_inputs("model", [settings.model]),
+            *common.file_inputs("model", [settings.model], "encoder"),
         ],
     )
     if common.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):

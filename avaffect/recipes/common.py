@@ -28,9 +28,10 @@ def store_inputs(role: str, stores: Iterable[Store]) -> list[Input]:
     return [(role, store.path, store.content_id) for store in stores]
 
 
-def file_inputs(role: str, paths: Iterable[Path | None]) -> list[Input]:
-    """Checkpoints or manifest files as inputs; None is skipped."""
-    return [(role, path, artifacts.describe(path).content_id) for path in paths if path is not None]
+def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list[Input]:
+    """Files as inputs, of one of the kinds that `artifacts.describe` knows; None is skipped."""
+    there = [path for path in paths if path is not None]
+    return [(role, path, artifacts.describe(path, *expected).content_id) for path in there]
 
 
 def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[str, Any]:

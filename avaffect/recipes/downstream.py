@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
@@ -19,11 +18,6 @@ from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.evaluation import classification
-from avaffect.models.encoder import Encoder
-from avaffect.objectives.classification import Classification
-from avaffect.objectives.downstream import Downstream
-from avaffect.recipes import classifiers
-from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.labelled import (
     LabelledUtterances,
     Utterances,
@@ -34,6 +28,15 @@ from avaffect.recipes.trace_task import TraceTask
 from avaffect.settings.base import RATERS
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.trace_losses import parse_losses
+
+# What a task is of is asked before there is work: torch comes with the work.
+if TYPE_CHECKING:
+    import torch
+
+    from avaffect.models.encoder import Encoder
+    from avaffect.objectives.classification import Classification
+    from avaffect.objectives.downstream import Downstream
+    from avaffect.recipes.classifiers import AnyHead
 
 
 class Task(Protocol):
@@ -108,17 +111,23 @@ class ClassTask:
         return replace(dataset, labels={self.name: self.utterances.targets})
 
     def head(self, settings: FinetuneSettings, dim: int, train: np.ndarray) -> AnyHead:
-        return classifiers.new_head(settings, dim, len(self.utterances.classes))
+        from avaffect.recipes.classifiers import new_head
+
+        return new_head(settings, dim, len(self.utterances.classes))
 
     def objective(
         self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
     ) -> Classification:
+        from avaffect.objectives.classification import Classification
+
         return Classification(head, self.name, encoder, frozen, rates)
 
     def score(
         self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
         batch_seconds: float,
     ) -> dict[str, float]:  # fmt: skip
+        from avaffect.recipes import classifiers
+
         found = classifiers.utterance_scores(encoder, [head], dataset, device, batch_seconds)
         return self.scored(dataset.labels[self.name], found[:, 0])
 

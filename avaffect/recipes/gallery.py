@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.data import manifest, pictures
+from avaffect.data import manifest
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.pictures import Colour, Tile
 from avaffect.data.store import Store
 from avaffect.recipes import gold_labels
 from avaffect.recipes.lineage import embedding_stores, media_of
 from avaffect.settings.gallery import GallerySettings
+
+# OpenCV is imported once the inputs are known to be right.
+if TYPE_CHECKING:
+    from avaffect.data.pictures import Colour, Tile
 
 AGREES: Colour = (30, 150, 70)
 DIFFERS: Colour = (205, 50, 45)
@@ -55,6 +59,8 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
         found.header.get("provenance", {}).get("settings", {}).get("classes"), keep_others=True
     )
     items = choose_queries(found.items, settings.queries, settings.seed)
+    from avaffect.data import pictures
+
     rows = []
     compared: list[bool] = []
     for item in items:
@@ -162,6 +168,8 @@ def _caption(utterance: Shown) -> str:
 def _tile(
     found: Manifest, media: list[Store], identifier: str, caption: str, colour: Colour | None
 ) -> Tile:
+    from avaffect.data.pictures import Tile, sound_tile
+
     store = next((store for store in media if identifier in store.rows), None)
     if store is None:
         names = ", ".join(str(store.path) for store in media)
@@ -173,7 +181,7 @@ def _tile(
         if frame is not None:
             return Tile(frame, caption, colour)
     if "waveform" in store.streams and store.lengths("waveform")[row]:
-        return pictures.sound_tile(store.read("waveform", row), caption, colour)
+        return sound_tile(store.read("waveform", row), caption, colour)
     return Tile(None, caption, colour)
 
 
@@ -187,6 +195,8 @@ def _heading(found: Manifest, compared: bool) -> str:
 def _write(
     settings: GallerySettings, picture: np.ndarray, summary: str, progress: Progress
 ) -> None:
+    from avaffect.data import pictures
+
     output: Path = settings.output
     if output.exists() and not settings.force:
         if pictures.is_picture(output, picture):

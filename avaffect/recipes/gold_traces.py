@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id, file_content_id
 from avaffect.data import artifacts, items, manifest
@@ -127,9 +128,9 @@ def _reader(path: Path) -> tuple[str, Callable[[Path], TraceSource]]:
         return "folder", _of_folder
     if artifacts.is_table(path):
         return "file", _of_file
-    kind = artifacts.kind_of(path)
+    kind = artifacts.kind_of(path, "traces")
     if kind == "checkpoint":
-        raise DataError(f"{path} is a checkpoint; traces are in stores, manifests, CSV or ARFF")
+        raise filekind.other_kind(path, "traces")
     return kind, _of_store if kind == "store" else _of_manifest
 
 

@@ -16,6 +16,7 @@ def import_(settings: ImportSettings, progress: Progress = SILENT) -> None:
     weights are not those of that model; they are named.
     """
     files = foreign_files.files_of(settings.weights)
+    foreign_files.check(files)
     inputs = [("weights", file, file_content_id(file)) for file in files]
     made = common.record("import", settings, inputs)
     plan = f"import {settings.weights}"

@@ -32,11 +32,12 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     output = settings.output
     if any(output.exists() and path.exists() and path.samefile(output) for path in settings.stores):
         raise UsageError(f"{output} is one of the files to merge; name another output")
-    kinds = {artifacts.kind_of(path) for path in settings.stores}
-    if kinds == {"manifest"}:
+    kinds = {artifacts.kind_of(path, "store or manifest"): path for path in settings.stores}
+    if list(kinds) == ["manifest"]:
         return _merge_manifests(settings, progress)
-    if kinds != {"store"}:
-        raise UsageError("merge joins stores with stores, or manifests with manifests")
+    if list(kinds) != ["store"]:
+        said = " and ".join(f"{path} is a {kind}" for kind, path in kinds.items())
+        raise UsageError(f"{said}: merge joins stores with stores, or manifests with manifests")
     stores = [Store(path) for path in settings.stores]
     inputs = [reference("store", store.path, store.content_id, output) for store in stores]
     inputs += _parents(stores, output)

@@ -3,75 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from avaffect.core import faults, seeds
+from avaffect.core import seeds
 from avaffect.core.errors import DataError
-from avaffect.core.hashing import content_id, file_content_id
 from avaffect.core.progress import Progress
-from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.decoding import SILENT_PEAK, decode_sound
 from avaffect.data.labels import Annotations
 from avaffect.data.store import Store
 from avaffect.data.unusable import Unusable
 from avaffect.recipes import common
-from avaffect.recipes.common import Input
+from avaffect.recipes.noise_sources import Sources
 from avaffect.signal import noise
 
 QUIET = SILENT_PEAK / 32768
-ROLE = "noise"
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What --noise names: stores of sound; files, and how each is called; whether one that is no
-    sound may be left out, as in a folder."""
-
-    stores: list[Store] = field(default_factory=list)
-    files: list[tuple[Path, str, bool]] = field(default_factory=list)
-    inputs: list[Input] = field(default_factory=list)
-
-    @classmethod
-    def find(cls, paths: Sequence[Path]) -> Sources:
-        """Raises DataError where one of the paths is not there, or a folder is empty."""
-        found = cls()
-        for path in paths:
-            if path.is_dir():
-                files = _files_in(path)
-                identity = content_id([[name, file_content_id(file)] for file, name in files])
-                found.inputs.append((ROLE, path, identity))
-                found.files.extend((file, name, True) for file, name in files)
-            elif not path.exists():
-                raise DataError(f"--noise {path}: no such file or folder")
-            elif artifacts.is_store(path):
-                store = Store(path)
-                found.inputs.extend(common.store_inputs(ROLE, [store]))
-                found.stores.append(store)
-            else:
-                found.inputs.append((ROLE, path, file_content_id(path)))
-                found.files.append((path, path.name, False))
-        return found
-
-
-def _files_in(folder: Path) -> list[tuple[Path, str]]:
-    """All files beneath a folder, in the order of their names, but hidden ones."""
-    found = [
-        (path.relative_to(folder).as_posix(), path)
-        for parent, folders, names in faults.walk(folder, followlinks=False)
-        for path in (Path(parent, name) for name in (*folders, *names))
-    ]
-    files = [
-        (path, name)
-        for name, path in sorted(found)
-        if path.is_file() and not any(part.startswith(".") for part in Path(name).parts)
-    ]
-    if not files:
-        raise DataError(f"--noise {folder}: this folder holds no file")
-    return files
 
 
 class Noises:

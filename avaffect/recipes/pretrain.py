@@ -39,8 +39,8 @@ def pretrain(
         settings,
         [
             *common.store_inputs("media", stores),
-            *common.file_inputs("init", [settings.init]),
-            *common.file_inputs("only", [settings.only]),
+            *common.file_inputs("init", [settings.init], "encoder"),
+            *common.file_inputs("only", [settings.only], "corpus"),
         ],
     )
     done = training.is_done(settings, made, progress, "pre-train an encoder")

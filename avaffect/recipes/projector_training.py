@@ -22,7 +22,7 @@ from avaffect.objectives.losses.metric import MetricLoss, metric_loss
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.projector import ProjectorTraining
 from avaffect.recipes import encoders, extraction, training
-from avaffect.recipes.extract import standardise_by
+from avaffect.recipes.extracting import standardise_by
 from avaffect.recipes.labelled import LabelledUtterances
 from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.settings.train_projector import TrainProjectorSettings

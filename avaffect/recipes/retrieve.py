@@ -37,8 +37,8 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
         [
             *common.store_inputs("query", query.stores),
             *common.store_inputs("pool", pool.stores),
-            *common.file_inputs("similarity", [settings.similarity]),
-            *common.file_inputs("annotations", [settings.annotations]),
+            *common.file_inputs("similarity", [settings.similarity], "store"),
+            *common.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
     annotations = Annotations.read(settings.annotations, query.stores)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
-from avaffect.data import artifacts
 from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.evaluation import classification, concordance
 from avaffect.recipes.eval_class import eval_class
@@ -24,6 +24,8 @@ from avaffect.recipes.reports import Report
 from avaffect.settings.eval_class import EvalClassSettings
 
 CONTENTS = ("predictions", "traces")
+# What a report, or what it is made of, looks like.
+READ = (filekind.JSON, filekind.MANIFESTS["predictions"], filekind.EMPTY)
 A_REPORT = "a report is what eval-class and eval-ccc write with -o"
 # What must agree for scores to compare; gold: content ids; gold_labels: of each label.
 CLASS_FACTS = ("target", "split", "count")
@@ -111,13 +113,12 @@ def _named(source: Path) -> tuple[str | None, Path]:
 def _reports(path: Path, progress: Progress) -> Iterator[Report]:
     """The JSON objects of a file, one after the other; predictions are scored."""
     name = "standard input" if path == STANDARD_STREAM else str(path)
+    if path != STANDARD_STREAM and filekind.kind_of(path) not in READ:
+        raise filekind.other_kind(path, "report")
     try:
         text = sys.stdin.read() if path == STANDARD_STREAM else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        if path.is_file() and artifacts.is_store(path):
-            reason = "a store: score the traces in it with eval-ccc"
-        raise DataError(f"{name}: {reason}; {A_REPORT}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: not UTF-8 text; {A_REPORT}") from error
     if not text.strip():
         raise DataError(f"{name} is empty: {A_REPORT}")
     place = 0

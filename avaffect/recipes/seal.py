@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import filtering, manifest
@@ -46,14 +48,24 @@ def _path(settings: SealSettings) -> Path | None:
 def _read(settings: SealSettings) -> Filtered:
     path = _path(settings)
     if path is None:
+        _check_start(sys.stdin.buffer, settings)
         return filtering.read_filtered(sys.stdin.buffer, "standard input", settings.allow_cut)
     with _opened(path) as stream:
+        _check_start(stream, settings)
         return filtering.read_filtered(stream, str(path), settings.allow_cut)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _check_start(stream: BufferedReader, settings: SealSettings) -> None:
+    """A cut line may begin with anything, and a filter may let nothing through."""
+    if not settings.allow_cut and stream.peek(1):
+        manifest.check_start(stream, settings.source)
+
+
+def _opened(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
+    except IsADirectoryError as error:
+        raise filekind.other_kind(path, "manifest") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
 

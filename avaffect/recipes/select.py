@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id
 from avaffect.core.progress import SILENT, Progress
@@ -88,10 +89,12 @@ def _looking_ahead(
 
 
 def _listed(path: Path) -> set[str]:
+    if filekind.kind_of(path) not in (filekind.TABLE, filekind.EMPTY):
+        raise filekind.other_kind(path, "ids")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of ids ({error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: a list of ids is UTF-8 text; convert it with iconv") from error
     return {line.strip() for line in lines if line.strip()}
 
 

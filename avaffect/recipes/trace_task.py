@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from avaffect.core.errors import DataError
 from avaffect.data.dataset import Dataset
 from avaffect.data.traces import Traces, delayed, resample
 from avaffect.evaluation import concordance
-from avaffect.models import registry
-from avaffect.models.encoder import Encoder
-from avaffect.models.trace_head import TraceHead, TraceHeadConfiguration
-from avaffect.objectives.trace_regression import TraceRegression
-from avaffect.recipes import classifiers
-from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.labelled import TracedUtterances
 from avaffect.recipes.trace_bins import clusters, equal_width
-from avaffect.recipes.windows import windows_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.trace_losses import BINS, OF_BINS, OF_VALUES, Weights
+
+# As in `downstream`.
+if TYPE_CHECKING:
+    import torch
+
+    from avaffect.models.encoder import Encoder
+    from avaffect.models.trace_head import TraceHead
+    from avaffect.objectives.trace_regression import TraceRegression
+    from avaffect.recipes.classifiers import AnyHead
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class TraceTask:
 
     def head(self, settings: FinetuneSettings, dim: int, train: np.ndarray) -> TraceHead:
         """With the bins of the training part's labels, which travel with the weights."""
+        import torch
+
+        from avaffect.models import registry
+        from avaffect.models.trace_head import TraceHead, TraceHeadConfiguration
+        from avaffect.recipes import classifiers
+
         utterances = self.utterances.chosen(train)
         where = str(settings.media[0])
         centres = [
@@ -97,6 +104,8 @@ class TraceTask:
     def objective(
         self, head: TraceHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
     ) -> TraceRegression:
+        from avaffect.objectives.trace_regression import TraceRegression
+
         return TraceRegression(head, self.losses, encoder, frozen, rates)
 
     def score(
@@ -105,6 +114,9 @@ class TraceTask:
     ) -> dict[str, float]:  # fmt: skip
         """CCC over all utterances joined: "ccc_NAME" of each label where it is defined, "ccc" their
         mean. As `predict` writes them, predictions stand late by the delay."""
+        from avaffect.recipes import classifiers
+        from avaffect.recipes.windows import windows_of
+
         windows = windows_of(self.window_s)
         found = classifiers.traces(encoder, [head], dataset, device, batch_seconds, windows=windows)
         rows = {identifier: row for row, identifier in enumerate(self.utterances.ids)}

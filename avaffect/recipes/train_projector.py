@@ -28,8 +28,8 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         settings,
         [
             *common.store_inputs("media", stores),
-            *common.file_inputs("encoder", [settings.encoder]),
-            *common.file_inputs("annotations", [settings.annotations]),
+            *common.file_inputs("encoder", [settings.encoder], "encoder"),
+            *common.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
     if training.is_done(settings, made, progress, "train a projector"):

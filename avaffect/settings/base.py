@@ -110,6 +110,12 @@ def check_above_zero(settings: Any, *names: str) -> None:
             raise UsageError(f"--{flag} {getattr(settings, name)}: it is above 0")
 
 
+def check_layer(layer: int | None) -> None:
+    """Raises UsageError for a layer that no encoder has."""
+    if layer is not None and layer < 1:
+        raise UsageError(f"--layer {layer}: layers are counted from 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
     """Commands that read labels."""

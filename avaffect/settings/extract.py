@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Batched, Modal, Sharded, argument, check_above_zero, option
+from avaffect.settings.base import (
+    Batched,
+    Modal,
+    Sharded,
+    argument,
+    check_above_zero,
+    check_layer,
+    option,
+)
 from avaffect.settings.training import PRECISIONS
+
+FRONT_ENDS = (
+    "mfcc", "logmel", "compare-lld", "egemaps", "compare-functionals", "egemaps-functionals",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +49,4 @@ class ExtractSettings(Modal, Sharded, Batched):
         Batched.__post_init__(self)
         Sharded.__post_init__(self)
         check_above_zero(self, "batch_utterances")
+        check_layer(self.layer)

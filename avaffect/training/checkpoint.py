@@ -55,13 +55,8 @@ def load(
     path: Path, expect: str | tuple[str, ...] | None = None
 ) -> tuple[Header, dict[str, Tensor]]:
     """Header and tensors of a checkpoint; DataError where its kind is not the expected one."""
-    header = checkpoint_header.read_header(path)
-    expected = (expect,) if isinstance(expect, str) else expect
-    if expected and header["kind"] not in expected:
-        raise DataError(
-            f"{path} is a checkpoint of kind {header['kind']}; one of kind "
-            f"{' or '.join(expected)} is needed"
-        )
+    expected = (expect,) if isinstance(expect, str) else expect or ()
+    header = checkpoint_header.read_header(path, *expected)
     try:
         return header, load_file(path)
     except SafetensorError as error:

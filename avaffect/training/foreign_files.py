@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from avaffect.core import filekind
+from avaffect.core.checkpoint_header import METADATA_KEY, file_metadata
 from avaffect.core.errors import DataError
 
 _WEIGHTS = (
@@ -14,6 +17,9 @@ _WEIGHTS = (
 )  # fmt: skip
 CONFIGURATION = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+
+# Of safetensors, and of torch.save, old and new.
+_READ = (filekind.CHECKPOINT, filekind.WEIGHTS, filekind.ZIP, filekind.UNKNOWN)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -37,6 +43,17 @@ def files_of(path: Path) -> list[Path]:
         return weights
     beside = [folder / name for name in (CONFIGURATION, *PREPROCESSORS)]
     return [*weights, *(file for file in beside if file.is_file())]
+
+
+def check(files: Sequence[Path]) -> None:
+    """Raises DataError where a file of `files_of` begins as no file of weights does, or is a
+    checkpoint of avaffect."""
+    for file in files:
+        found = filekind.kind_of(file)
+        if file.suffix != ".json" and found not in _READ:
+            raise filekind.other_kind(file, "weights")
+        if found == filekind.CHECKPOINT and METADATA_KEY in file_metadata(file):
+            raise DataError(f"{file} is a checkpoint of avaffect: there is nothing to import")
 
 
 def read_json(path: Path) -> dict[str, Any]:
