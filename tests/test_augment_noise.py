@@ -328,7 +328,7 @@ def test_what_cannot_be_done_is_said(folder):
     bad = {
         "absent.wav": "no such file",
         "silent.wav": "silent",
-        "text.wav": "unreadable",
+        "text.wav": "is a table or other text",
         "nothing": "holds no file",
         "faces.h5": "'waveform'",
     }

@@ -324,7 +324,7 @@ def test_bad_reports_end_with_65(folder: Path) -> None:
     assert "no report" in refused('{"content": "retrieval"}\n')
     assert "no report" in refused("[1, 2]\n")
     assert "lacks" in refused('{"content": "predictions", "runs": []}\n')
-    assert "No such file" in run(folder, "nothing.json", status=65).stderr
+    assert "no such file" in run(folder, "nothing.json", status=65).stderr
     cut = (folder / "base.jsonl").read_text().splitlines()[:3]
     assert "cut short" in refused("\n".join(cut) + "\n", "cut.jsonl")
     words = run(folder, status=65, stdin=(folder / "base.jsonl").read_text()).stderr
@@ -383,6 +383,7 @@ def test_no_test_between_scores_by_other_gold(tmp_path: Path) -> None:
 
 def test_stores_are_told_where_they_are_scored(tmp_path: Path) -> None:
     store = write_traces(tmp_path / "p.h5", {"a": {"arousal": wave(1, 10)}})
-    assert "a store: score the traces in it with eval-ccc" in run(tmp_path, store, status=65).stderr
+    found = run(tmp_path, store, status=65).stderr
+    assert "is an HDF5 store" in found and f"avaffect eval-ccc {store} --gold GOLD" in found
     words = invoke(tmp_path, "eval-class", store, status=65).stderr
     assert "p.h5 is a store" in words and "eval-ccc" in words

@@ -17,6 +17,7 @@ import click
 from avaffect import __version__
 from avaffect.cli import interruption
 from avaffect.core import descriptors, errors
+from avaffect.core.writing import OF_WRITING, said
 
 # In the order of the work; the texts are all that `avaffect --help` needs.
 COMMANDS = {
@@ -148,6 +149,8 @@ def run(arguments: list[str] | None = None) -> int:
         return errors.BROKEN_PIPE
     except errors.AvaffectError as error:
         print(f"avaffect: {error}", file=sys.stderr)
+        if isinstance(error, errors.WriteError):
+            _abandon_stdout()
         return error.status
     except MemoryError as error:
         if _wants_traceback():
@@ -161,7 +164,9 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if _wants_traceback():
             raise
-        print(f"avaffect: {error}", file=sys.stderr)
+        print(f"avaffect: {_words(error)}", file=sys.stderr)
+        if error.errno in OF_WRITING:
+            _abandon_stdout()
         return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
         if _wants_traceback():
@@ -173,10 +178,17 @@ def run(arguments: list[str] | None = None) -> int:
         return errors.FAILURE
 
 
+def _words(error: OSError) -> str:
+    """Files are named where they are opened; what is left without a name is standard output."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return said(None, error.errno) if error.errno in OF_WRITING else str(error)
+
+
 def _wants_traceback() -> bool:
     return "-v" in sys.argv or "--verbose" in sys.argv
 
 
 def _abandon_stdout() -> None:
-    """The reader is gone: keep the interpreter from flushing into the broken pipe at exit."""
+    """Nobody reads, or the disk is full: keep the interpreter from flushing again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

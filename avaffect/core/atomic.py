@@ -15,7 +15,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, WriteError
+from avaffect.core.writing import said, writing
 
 
 @contextlib.contextmanager
@@ -29,16 +30,21 @@ def workspace(output: Path) -> Iterator[Path]:
     folder = parent / f".{output.name}.{secrets.token_hex(8)}.partial"
     lock = None
     try:
-        try:
-            folder.mkdir(mode=0o700)
-        except PermissionError as error:
-            raise DataError(f"{parent}: cannot be written ({error.strerror})") from error
-        lock = _lock(folder)
-        yield folder
+        with writing(output):
+            _make(folder, output)
+            lock = _lock(folder)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _make(folder: Path, output: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise WriteError(said(output, error.errno or 0)) from error
 
 
 @contextlib.contextmanager
@@ -52,15 +58,16 @@ def atomic_path(output: Path) -> Iterator[Path]:
 
 def publish(temporary: Path, output: Path) -> None:
     """Flush a finished file to the disk and give it its final name."""
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.chmod(temporary, 0o666 & ~_umask())
-    os.replace(temporary, output)
-    # The rename itself is durable only once the directory is.
-    descriptor = os.open(output.parent, os.O_RDONLY)
+    with writing(output):
+        _flush(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, output)
+        # The rename itself is durable only once the directory is.
+        _flush(output.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -40,6 +40,10 @@ class OutputExistsError(AvaffectError):
     status = OUTPUT_EXISTS
 
 
+class WriteError(AvaffectError):
+    """The output cannot be written: a full disk, a folder that can only be read, a limit."""
+
+
 class Preempted(AvaffectError):
     """A signal asked training to stop; the state is saved and the same command resumes."""
 

@@ -18,6 +18,7 @@ JSON = "JSON, but no manifest"
 FOLDER = "a folder"
 DEVICE = "a device or a pipe, not a file"
 EMPTY = "empty (0 bytes)"
+BLANK = "empty (blanks alone)"
 RECORDING = "a recording"
 WEIGHTS = "a file of weights that was not written by avaffect"
 ARRAY = "a NumPy array"
@@ -85,13 +86,13 @@ def kind_of(path: Path) -> str:
 
 def kind_of_bytes(start: bytes) -> str:
     """The kind of a file that begins so; of some kinds only a name says more."""
-    if not start:
-        return EMPTY
+    if not start.strip():
+        return EMPTY if not start else BLANK
     if HDF5_SIGNATURE.startswith(start[:8]):
         return STORE
     if start[8:9] == b"{" and start[4:8] == bytes(4):
         return CHECKPOINT
-    if start.removeprefix(BOM).lstrip()[:1] == b"{":
+    if start.removeprefix(BOM).lstrip()[:1] in (b"{", b"["):
         return _kind_of_json(start.split(b"\n", 1)[0])
     for magic, (words, _) in COMPRESSED.items():
         if start.startswith(magic):
@@ -134,9 +135,9 @@ def other_kind(path: Path, needed: str) -> DataError:
 
 def as_other_kind(found: str, name: str, needed: str) -> DataError:
     """`other_kind` of something that was found to be of a kind, such as a stream."""
-    if found == EMPTY:
+    if found in (EMPTY, BLANK):
         return DataError(
-            f"{name} is {EMPTY}, and {_words(needed)} is needed: the command that wrote it failed, "
+            f"{name} is {found}, and {_words(needed)} is needed: the command that wrote it failed, "
             "or was stopped; make it again"
         )
     advice = _advice(found, name, needed)
@@ -166,6 +167,8 @@ def _advice(found: str, name: str, needed: str) -> str:
         return f"apply it to a store: avaffect extract MEDIA.h5 --model {quoted} -o F.h5"
     if found == WEIGHTS and needed in ("encoder", "checkpoint", "artifact"):
         return f"import it first: avaffect import {quoted} -o X.safetensors"
+    if found == STORE and needed == "report":
+        return f"score the traces in it first: avaffect eval-ccc {quoted} --gold GOLD -o R.json"
     first = "corpus" if needed == "manifest" else needed.split(" or ")[0]
     return f"make one with: {MADE_BY[first]}" if first in MADE_BY else ""
 

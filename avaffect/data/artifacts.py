@@ -37,7 +37,8 @@ def is_table(path: Path) -> bool:
     """Whether this file is called as a table, and does not begin as something else does."""
     if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
         return False
-    return filekind.kind_of(path) in (filekind.TABLE, filekind.EMPTY, filekind.UNKNOWN)
+    of_text = (filekind.TABLE, filekind.EMPTY, filekind.BLANK, filekind.UNKNOWN)
+    return filekind.kind_of(path) in of_text
 
 
 def kind_of(path: Path, needed: str = "artifact") -> str:

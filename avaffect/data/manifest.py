@@ -24,6 +24,7 @@ from avaffect.core import filekind
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
+from avaffect.core.writing import writing
 
 FORMAT = "avaffect-manifest"
 VERSION = "1.0"
@@ -140,9 +141,10 @@ def writer(output: Path | None, header: dict[str, Any]) -> Iterator[ManifestWrit
     end of a pipe refuses what a failed writer left.
     """
     if output is None:
-        sink = ManifestWriter(sys.stdout.buffer, header)
-        yield sink
-        sink.end()
+        with writing(None):
+            sink = ManifestWriter(sys.stdout.buffer, header)
+            yield sink
+            sink.end()
         return
     with atomic_path(output) as temporary, temporary.open("wb") as stream:
         sink = ManifestWriter(stream, header)

@@ -25,7 +25,7 @@ from avaffect.settings.eval_class import EvalClassSettings
 
 CONTENTS = ("predictions", "traces")
 # What a report, or what it is made of, looks like.
-READ = (filekind.JSON, filekind.MANIFESTS["predictions"], filekind.EMPTY)
+READ = (filekind.JSON, filekind.MANIFESTS["predictions"])
 A_REPORT = "a report is what eval-class and eval-ccc write with -o"
 # What must agree for scores to compare; gold: content ids; gold_labels: of each label.
 CLASS_FACTS = ("target", "split", "count")

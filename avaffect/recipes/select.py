@@ -89,7 +89,7 @@ def _looking_ahead(
 
 
 def _listed(path: Path) -> set[str]:
-    if filekind.kind_of(path) not in (filekind.TABLE, filekind.EMPTY):
+    if filekind.kind_of(path) not in (filekind.TABLE, filekind.EMPTY, filekind.BLANK):
         raise filekind.other_kind(path, "ids")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

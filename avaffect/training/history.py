@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.writing import writing
+
 
 class History:
     """Writes to `path` (None: nowhere); every line begins with `tags`.
@@ -37,7 +39,7 @@ class History:
             whole["times_real_time"] = round(self.heard / max(now - self.since, 1e-9), 2)
             self.heard, self.since = 0.0, now
         text = json.dumps(whole)
-        with self.path.open("ab") as stream:
+        with writing(self.path), self.path.open("ab") as stream:
             stream.write(text.encode() + b"\n")
             self.length = stream.tell()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json
+from avaffect.core.writing import writing
 
 # Whether there is a state is asked before there is work: torch comes with the work.
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
                 "it, the former options resume it"
             )
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with writing(folder):
+        folder.mkdir(parents=True)
     with atomic_path(folder / MARKER) as temporary:
         temporary.write_text(canonical_json({"identity": identity}), encoding="utf-8")
     return False
