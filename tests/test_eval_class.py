@@ -199,7 +199,7 @@ def test_bad_manifests_end_with_65(avaffect, base: Path, tmp_path: Path) -> None
     assert "is empty" in refused("empty.jsonl", b"")
     header = json.dumps(manifest.new_header("corpus")).encode()
     words = refused("corpus.jsonl", header + b'\n{"kind":"end","count":0}\n')
-    assert "holds corpus" in words
+    assert "is a manifest of a corpus" in words
     twice = write(tmp_path / "x.jsonl", items([*BASE, BASE[0]])).read_bytes()
     assert "u0 is predicted twice in run 0" in refused("twice.jsonl", twice)
     strange = write(tmp_path / "x.jsonl", items([*BASE, ("u9", "awe", "anger")])).read_bytes()
