@@ -222,9 +222,7 @@ def test_manifests_and_stores_that_do_not_fit(folder):
         with pytest.raises(DataError, match=said):
             drawn(folder)
     manifest.write(folder / "r.jsonl", manifest.new_header("corpus"), [])
-    with pytest.raises(
-        DataError, match="and a manifest of a retrieval is needed"
-    ):
+    with pytest.raises(DataError, match="and a manifest of a retrieval is needed"):
         drawn(folder)
     retrieval(folder)
     (folder / "pm.h5").unlink()

@@ -108,9 +108,7 @@ def test_missing_file_folder_and_other_content(tmp_path):
         with pytest.raises(DataError, match=path.name):
             manifest.read(path)
     (tmp_path / "m.jsonl").write_bytes(WHOLE)
-    with pytest.raises(
-        DataError, match="and a manifest of predictions is needed"
-    ):
+    with pytest.raises(DataError, match="and a manifest of predictions is needed"):
         manifest.read(tmp_path / "m.jsonl", expect="predictions")
 
 
