@@ -118,7 +118,7 @@ def test_splits_runs_and_missing_gold(tmp_path):
     )  # fmt: skip
     report, _ = scored(path)
     assert (report["split"], report["count"], report["missing_gold"]) == ("test", 2, 1)
-    assert [run["accuracy"] for run in report["runs"]] == [0.5, 1.0]
+    assert [(run["run"], run["accuracy"]) for run in report["runs"]] == [(1, 0.5), (2, 1.0)]
     report, _ = scored(path, split="train")
     assert report["count"] == 1
 
@@ -153,7 +153,7 @@ def test_doubts_are_said(tmp_path):
     path = table(tmp_path / "p.csv", "id,pred,gold", "a,angry,Angry", "b,joy,happiness")
     report, said = scored(path)
     assert report["accuracy"] == 0.0
-    assert "--classes angry=angry+Angry (and the others) makes them one" in said
+    assert "--classes happiness,angry=Angry+angry,joy makes them one" in said
     assert "no predicted class (angry, joy) is a true one (happiness, Angry)" in said
     report, said = scored(path, classes="angry=angry+Angry,joy=joy+happiness")
     assert report["accuracy"] == 1.0 and "no predicted" not in said and "alike" not in said

@@ -10,12 +10,19 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from corpus_folders import made, touch
+from corpus_folders import Spoken, made, touch
 
 from avaffect.core.errors import DataError
 from avaffect.data import spellings
+from avaffect.data.labels import Annotations
 from avaffect.data.numerals import Numbers
+from avaffect.data.schema import LabelSpec
+from avaffect.data.store import Store
 from avaffect.data.tables import read_rows, read_table, told_apart
+from avaffect.data.writer import store_writer
+from avaffect.recipes.labelled import labelled_utterances
+from avaffect.recipes.merge import merge
+from avaffect.settings.merge import MergeSettings
 
 NAN = math.nan
 
@@ -30,6 +37,7 @@ def written(texts: list[str], delimiter: str = ",", others: list[str] | None = N
         (["0.5", "-1e-3", ".5", "3"], ",", None, [0.5, -0.001, 0.5, 3.0]),
         (["0,5", "1,25", "-,5"], ",", None, [0.5, 1.25, -0.5]),
         (["\u22120,5"], ";", None, [-0.5]),
+        (["1\u202f234,5", "0,5"], ";", None, [1234.5, 0.5]),
         (["", "NaN", "?", "None", "NaT", "<NA>"], ",", None, [NAN] * 6),
         (["1,234", "0,5"], ",", None, [1.234, 0.5]),
         (["1,234", "0.5"], ";", None, [1234.0, 0.5]),
@@ -133,6 +141,10 @@ def test_more_fields_than_columns_are_an_error_unless_empty(tmp_path):
         rows(tmp_path, "a;b\n1;2;3\n", "a")
 
 
+def test_blanks_separate_where_nothing_else_does(tmp_path):
+    assert rows(tmp_path, "file emotion\na.wav  joy\n", "file", "emotion") == [["a.wav", "joy"]]
+
+
 def test_numpy_writes_names_behind_a_sign(tmp_path):
     (tmp_path / "t.txt").write_text("# time arousal\n0.0 0.1\n0.1 0.2\n")
     found = read_table(tmp_path / "t.txt", blanks=True)
@@ -163,6 +175,8 @@ def test_parts_of_a_recording_need_times_or_ids(tmp_path):
     assert [item["id"] for item in found.items] == ["x_a_0-end", "x_a_1-end"]
     with pytest.raises(DataError, match="lines 2 and 3 have the same id a_0-end"):
         manifest_of(tmp_path, text.replace("joy,1", "joy,0"), start="start", force=True)
+    with pytest.raises(DataError, match="without --id, parts of one recording"):
+        manifest_of(tmp_path, text, start="start", id_column="file", force=True)
 
 
 def test_unknown_splits_are_refused_with_the_option_that_helps(tmp_path):
@@ -191,6 +205,7 @@ def test_classes_that_look_alike_are_named_with_the_option_that_helps(tmp_path):
     found, said = manifest_of(tmp_path, text)
     assert found.header["labels"]["emotion"]["classes"] == ["ANGRY", "Angry", "angry"]
     hint = "--map ANGRY=anger --map Angry=anger --map angry=anger"
+    assert "emotion: ANGRY, Angry, angry are 3 classes" in said
     assert f"{hint} makes them one" in said
     found, said = manifest_of(
         tmp_path, text, map=("ANGRY=anger", "Angry=anger", "angry=anger"), force=True
@@ -198,6 +213,34 @@ def test_classes_that_look_alike_are_named_with_the_option_that_helps(tmp_path):
     assert found.header["labels"]["emotion"]["classes"] == ["anger"] and "alike" not in said
     _, said = manifest_of(tmp_path, text, label=("mood=emotion",), force=True)
     assert "mood: ANGRY, Angry, angry are 3 classes" in said
+
+
+def test_classes_that_look_alike_are_named_where_corpora_meet(tmp_path):
+    paths = []
+    for name, text in (("a", "Very Good"), ("b", "very-good")):
+        touch(tmp_path, f"wav/{name}.wav")
+        (tmp_path / f"{name}.csv").write_text(f"file,m\nwav/{name}.wav,{text}\n")
+        paths.append(tmp_path / f"{name}.jsonl")
+        made(paths[-1], "table", tmp_path / f"{name}.csv", media_column="file", label=("m",))
+    said = Spoken()
+    merge(MergeSettings(stores=tuple(paths), output=tmp_path / "all.jsonl"), said)
+    assert "m: Very Good, very-good are 2 classes" in said.text
+    assert "--classes 'very-good=Very Good+very-good' makes them one" in said.text
+
+
+def test_classes_that_look_alike_are_named_before_training(tmp_path):
+    classes = ("Angry", "angry", "joy")
+    with store_writer(tmp_path / "s.h5", {}, labels={"m": LabelSpec("class", classes)}) as writer:
+        for name in classes:
+            writer.add(f"id_{name}", labels={"m": name})
+    store = Store(tmp_path / "s.h5")
+    said = Spoken()
+    labelled_utterances([store], "m", None, Annotations({}), said)
+    assert "m: Angry, angry are 2 classes" in said.text
+    assert "--classes angry=Angry+angry,joy makes them one" in said.text
+    said = Spoken()
+    labelled_utterances([store], "m", "angry=Angry+angry,joy", Annotations({}), said)
+    assert said.text == ""
 
 
 def test_an_emotion_in_another_case_is_that_emotion(tmp_path):

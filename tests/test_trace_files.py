@@ -64,6 +64,10 @@ SPELLINGS = {
     "an index without a name": ",time,arousal,valence\n0,0,0.5,1\n1,0.04,,-0.1\n",
     "a separator at the end": "time;arousal;valence;\n0;0.5;1;\n0.04;;-0.1;\n",
     "text first": "clip,time,arousal,valence\nx,0,0.5,1\nx,0.04,,-0.1\n",
+    "sep= and a bar": "sep=|\ntime|arousal|valence\n0|0,5|1\n0,04||-0,1\n",
+    "pandas' times": "time,arousal,valence\n0 days,0.5,1\n0 days 00:00:00.04,,-0.1\n",
+    "decimal commas in quotes": 'time,arousal,valence\n0,"0,5",1\n"0,04",NA,"-0,1"\n',
+    "comments and blank lines": "\n# by hand\n\ntime,arousal,valence\n0,.5,1\n# x\n.04,,-.1\n",
     "a byte order mark": "\ufefftime,arousal,valence\n0,0.5,1\n0.04,,-0.1\n",
 }  # fmt: skip
 
@@ -75,6 +79,12 @@ def test_spellings_of_one_table(text: str, tmp_path: Path) -> None:
     assert list(found.columns) == ["arousal", "valence"]
     np.testing.assert_array_equal(found.columns["arousal"], [0.5, np.nan])
     np.testing.assert_array_equal(found.columns["valence"], [1, -0.1])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_encodings_of_one_table(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(SPELLINGS["decimal commas"].encode(encoding))
+    np.testing.assert_array_equal(read_trace_file(tmp_path / "a.csv").times, [0, 0.04])
 
 
 def test_files_without_names_or_times(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+from collections import defaultdict
+from pathlib import Path
 
 from avaffect.data.texts import nfc
+
+_Names = dict[str, list[str]]
 
 
 def with_slashes(text: str) -> str:
@@ -16,8 +20,9 @@ class Files:
     """Looks up files below a folder; what a folder holds is listed once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self._listed: dict[Path, list[str]] = {}
+        self._root = str(root)
+        self._found: dict[str, str | None] = {}
+        self._listed: dict[str, tuple[_Names, _Names]] = {}
 
     def find(self, text: str) -> str | None:
         """The path of an existing file that a text means, as it is spelled on the disk; None where
@@ -26,29 +31,37 @@ class Files:
         Tried in this order: the text as it is; with slashes in place of backslashes; in another
         Unicode form (macOS takes accents apart); in another case, where one file alone fits.
         """
-        for path in dict.fromkeys((text, with_slashes(text))):
-            if (self.root / path).is_file():
-                return path
-        return self._alike(PurePosixPath(with_slashes(text)))
+        if text not in self._found:
+            self._found[text] = self._find(text)
+        return self._found[text]
 
-    def _alike(self, path: PurePosixPath) -> str | None:
-        found = PurePosixPath("/" if path.is_absolute() else ".")
-        for part in path.parts[path.is_absolute() :]:
-            if part != "..":
-                names = self._names(self.root / found)
-                same = [name for name in names if nfc(name) == nfc(part)] or [
-                    name for name in names if nfc(name).casefold() == nfc(part).casefold()
-                ]
-                if len(same) != 1:
+    def _find(self, text: str) -> str | None:
+        path = with_slashes(text)
+        for spelled in (text, path):
+            if os.path.isfile(os.path.join(self._root, spelled)):
+                return spelled
+        found = "/" if path.startswith("/") else ""
+        for part in filter(None, path.split("/")):
+            known = part
+            if part not in (".", ".."):
+                alike, in_any_case = self._names(os.path.join(self._root, found))
+                names = alike.get(nfc(part)) or in_any_case.get(nfc(part).casefold(), [])
+                if len(names) != 1:
                     return None
-                part = same[0]
-            found /= part
-        return str(found) if (self.root / found).is_file() else None
+                known = names[0]
+            found = os.path.join(found, known)
+        return found if os.path.isfile(os.path.join(self._root, found)) else None
 
-    def _names(self, folder: Path) -> list[str]:
+    def _names(self, folder: str) -> tuple[_Names, _Names]:
+        """NFC -> names in a folder, and NFC without case -> names."""
         if folder not in self._listed:
             try:
-                self._listed[folder] = [entry.name for entry in folder.iterdir()]
+                names = os.listdir(folder)
             except OSError:
-                self._listed[folder] = []
+                names = []
+            exact, folded = defaultdict(list), defaultdict(list)
+            for name in names:
+                exact[nfc(name)].append(name)
+                folded[nfc(name).casefold()].append(name)
+            self._listed[folder] = dict(exact), dict(folded)
         return self._listed[folder]

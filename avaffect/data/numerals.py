@@ -22,6 +22,8 @@ _GROUPS_AND_DECIMAL = {
     mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\{other}\d{{3}})+\{mark}\d+")
     for mark, other in (",.", ".,")
 }
+# Spreadsheets write a true minus, and no-break spaces between thousands.
+_SIGNS = {0x2212: "-", 0x00A0: None, 0x202F: None}
 # -1 days +23:59:59, 0 days, 0 days 00:00:01.9, 1:02:03,5 and, with a fraction or not, 2:03.
 _CLOCK = re.compile(
     r"(?:(?P<days>[+-]?\d+) days?,?)?\s*"
@@ -103,8 +105,7 @@ def _number(text: str, comma: str | None, decimal_comma: bool) -> float | None:
     thousand."""
     if text.lower() in _NO_NUMBER:
         return math.nan
-    # Spreadsheets write a true minus.
-    text = text.replace("\u2212", "-")
+    text = text.translate(_SIGNS)
     if "," in text:
         plain = _without_commas(text, comma)
     else:

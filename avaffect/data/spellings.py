@@ -85,12 +85,18 @@ def map_hint(group: Iterable[str], counts: Mapping[str, int] | None = None) -> s
     return " ".join(f"--map {_quoted(name)}={target}" for name in sorted(names) if name != target)
 
 
-def classes_hint(group: Iterable[str]) -> str:
-    """What --classes takes to make one class of a group."""
-    names = sorted(group, key=lambda name: (name != name.lower(), name))
-    return f"{names[0]}={'+'.join(names)}"
+def classes_hint(names: Collection[str]) -> str:
+    """The --classes option that keeps these classes and makes one of those that look alike."""
+    groups = {group[0]: group for group in alike(names)}
+    merged = {name for group in groups.values() for name in group[1:]}
+    parts = []
+    for name in (name for name in names if name not in merged):
+        group = sorted(groups.get(name, [name]))
+        small = next((n for n in group if n == n.lower()), group[0])
+        parts.append(name if name not in groups else f"{small}={'+'.join(group)}")
+    return f"--classes {_quoted(','.join(parts))}"
 
 
 def _quoted(text: str) -> str:
     """As a shell takes it."""
-    return text if re.fullmatch(r"[\w.+-]+", text) else "'" + text.replace("'", "'\\''") + "'"
+    return text if re.fullmatch(r"[\w.+,=-]+", text) else "'" + text.replace("'", "'\\''") + "'"

@@ -111,16 +111,17 @@ def read_table(
     """A table of text: ARFF by its suffix, CSV otherwise.
 
     columns: those that must be there; names: those of a CSV without a row of names. Fields are
-    separated by what a first line `sep=;` says, else by commas, tabs, semicolons or bars: by that
-    which finds most of the columns, or without columns by the first of them that the row of names
-    holds, with `blanks` also by blanks. Rows without a text, and lines that begin with #, are
+    separated by what a first line `sep=;` says, else by commas, tabs, semicolons, bars or blanks:
+    by that which finds most of the columns, or without columns by the first of them that the row of
+    names holds, with `blanks` also by blanks. Rows without a text, and lines that begin with #, are
     skipped.
 
     Raises DataError naming the file and the line where it is no text or no table, or the column
     that is not there or is there twice.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; a table was expected")
+        what = "a folder, not a table" if path.is_dir() else "no such file; a table was expected"
+        raise DataError(f"{path}: {what}")
     # Old ends of lines count as well.
     lines = list(io.StringIO(read_text(path), newline=None))
     try:
@@ -203,13 +204,16 @@ def _delimiter(line: str, columns: Sequence[str], blanks: bool) -> str:
     readings = {mark: _split(line, mark) for mark in DELIMITERS}
     found = {mark: len(wanted & set(names)) for mark, names in readings.items()}
     if not any(found.values()):
+        if wanted <= {_unquoted(name) for name in line.split()}:
+            return " "
         # For the message that tells which columns are there.
         return max(DELIMITERS, key=lambda mark: len(readings[mark]))
     return max(DELIMITERS, key=found.__getitem__)
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+    fields = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    return [_unquoted(field.strip()) for field in fields]
 
 
 def _unquoted(text: str) -> str:

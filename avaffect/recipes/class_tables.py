@@ -85,9 +85,11 @@ def predictions(
             item["gold"] = _class(row[true])
         if splits and row[splits[0]] in splits[1]:
             item["split"] = splits[1][row[splits[0]]]
-        item |= {key: row[column] for key, column in (("run", runs), ("fold", folds)) if column}
+        for key, column in (("run", runs), ("fold", folds)):
+            if column:
+                item[key] = int(row[column]) if row[column].isdecimal() else row[column]
         items.append(item)
-    namings = list(_namings(table, ids, [item.get("run", "") for item in items]))
+    namings = list(_namings(table, ids, [str(item.get("run", "")) for item in items]))
     if has_gold and not namings:
         raise _nothing(table, "ids, called id, utt, file or the like; name it with --id")
     # Rows of one table that holds both sides need no names.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.data import artifacts
+from avaffect.data import artifacts, spellings
 from avaffect.data.labels import Annotations
 from avaffect.data.manifest import Manifest
 from avaffect.data.store import Store
@@ -32,6 +32,20 @@ def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list
     """Files as inputs, of one of the kinds that `artifacts.describe` knows; None is skipped."""
     there = [path for path in paths if path is not None]
     return [(role, path, artifacts.describe(path, *expected).content_id) for path in there]
+
+
+def warn_of_alike(
+    what: str, classes: Collection[str], progress: Progress, hint: str | None = None
+) -> None:
+    """Warn of classes that are spelled alike; hint: the option that makes them one, --classes
+    unless said otherwise."""
+    groups = spellings.alike(classes)
+    if groups:
+        words = "; ".join(f"{', '.join(group)} are {len(group)} classes" for group in groups)
+        progress.warn(
+            f"{what}: {words}, though they are spelled alike but for case or signs; "
+            f"{hint or spellings.classes_hint(classes)} makes them one"
+        )
 
 
 def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[str, Any]:

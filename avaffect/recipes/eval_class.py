@@ -83,10 +83,8 @@ def _score_predictions(
     items, split = _of_split(found, settings.split)
     pairs, missing = _pairs(found, items, settings.classes, gold)
     classes = _classes(found, settings.classes, pairs)
-    for doubt in gold_labels.doubts(
-        found.name, [p for run in pairs.values() for p in run.values()]
-    ):
-        progress.warn(doubt)
+    every = [pair for run in pairs.values() for pair in run.values()]
+    gold_labels.warn_of_doubts(found.name, every, progress)
     runs = [
         {"run": run, **_score_run(found, pairs[run], classes)}
         for run in sorted(pairs, key=lambda run: (str(type(run)), run))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
-from avaffect.data import artifacts, manifest, spellings
+from avaffect.core.progress import Progress
+from avaffect.data import artifacts, manifest
 from avaffect.data.labels import EMOTIONS, Annotations, ClassMap
 from avaffect.data.store import Store
 from avaffect.recipes import class_tables, common
@@ -92,22 +93,16 @@ def class_names(classes: str) -> list[str]:
     return list(ClassMap.parse(classes).names)
 
 
-def doubts(name: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """What is odd about pairs of a true and a predicted class, each in words."""
+def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progress) -> None:
+    """Warn where true and predicted classes are hardly those that were meant."""
     true, predicted = (set(side) for side in zip(*pairs, strict=True))
-    found = [
-        f"{name}: {', '.join(group)} are {len(group)} classes, though they are spelled alike but "
-        f"for case or signs; --classes {spellings.classes_hint(group)} (and the others) makes them "
-        "one"
-        for group in spellings.alike(sorted(true | predicted))
-    ]
+    common.warn_of_alike(name, in_order(true | predicted), progress)
     if true.isdisjoint(predicted):
-        found.append(
+        progress.warn(
             f"{name}: no predicted class ({common.some_of(in_order(predicted), 3)}) is a true one "
             f"({common.some_of(in_order(true), 3)}): --label names the columns of a table, "
             "--classes renames classes"
         )
-    return found
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id, file_content_id
 from avaffect.data import artifacts, items, manifest
 from avaffect.data.store import Store
+from avaffect.data.texts import nfc
 from avaffect.data.trace_files import SUFFIXES, TraceFile, find_trace_files, read_trace_file
 from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.recipes import common
@@ -171,7 +172,7 @@ def _even(values: dict[str, np.ndarray | None], rate_hz: float) -> dict[str, Tra
 
 def _of_file(path: Path) -> TraceSource:
     found = read_trace_file(path)
-    labels = _by_column({path.stem: found})
+    labels = _by_column({nfc(path.stem): found})
     return TraceSource(str(path), path, "file", file_content_id(path), labels)
 
 

@@ -16,6 +16,7 @@ from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.store import Store
 from avaffect.data.traces import Traces, resample
 from avaffect.evaluation.gold_standard import gold_standard
+from avaffect.recipes.common import warn_of_alike
 from avaffect.recipes.fractions import chosen_share
 from avaffect.recipes.trace_scale import beyond_scale
 
@@ -124,6 +125,7 @@ def labelled_utterances(
     else:
         in_use = _classes_in_use(stores, label, names)
         index_of = {name: index for index, name in enumerate(in_use)}
+        warn_of_alike(f"{stores[0].path}: {label}", in_use, progress)
     targets = np.array([index_of.get(name, -1) for name in names], dtype=np.int64)
     everyone = LabelledUtterances(*_columns(stores, annotations), targets, in_use)
     left_out = Counter("missing" if n is None else n for n, t in zip(names, targets) if t < 0)

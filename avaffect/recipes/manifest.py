@@ -87,11 +87,9 @@ def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
         if facts["kind"] != "class":
             continue
         counts = Counter(item["labels"].get(label) for item in corpus.items)
-        for group in spellings.alike(facts["classes"]):
-            progress.warn(
-                f"{label}: {', '.join(group)} are {len(group)} classes, though they are spelled "
-                f"alike but for case or signs; {spellings.map_hint(group, counts)} makes them one"
-            )
+        groups = spellings.alike(facts["classes"])
+        hint = " ".join(spellings.map_hint(group, counts) for group in groups)
+        common.warn_of_alike(label, facts["classes"], progress, hint)
     classes = corpus.labels.get("emotion", {}).get("classes", [])
     others = [name for name in classes if name not in EMOTIONS]
     if others:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
         return output
     _check_shards(stores, progress)
     contents = merged(stores)
+    _warn_of_alike({name: spec.classes for name, (spec, _) in contents.labels.items()}, progress)
     losses = _losses(stores)
     if losses:
         record["losses"] = losses
@@ -65,6 +66,8 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     inputs = [common.manifest_input("manifest", source, output) for source in manifests]
     record = provenance("merge", semantic(settings), inputs)
     facts, items = joined(manifests)
+    labels = facts.get("labels", {})
+    _warn_of_alike({name: spec.get("classes", ()) for name, spec in labels.items()}, progress)
     plan = f"write {len(items)} items of {len(manifests)} manifests"
     if common.is_done(settings, record, progress, plan):
         return output
@@ -73,6 +76,11 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     manifest.write(output, header, items)
     progress.say(f"{output}: {len(items)} items of {len(manifests)} manifests")
     return output
+
+
+def _warn_of_alike(labels: Mapping[str, Sequence[str]], progress: Progress) -> None:
+    for name, classes in labels.items():
+        common.warn_of_alike(name, classes, progress)
 
 
 def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:

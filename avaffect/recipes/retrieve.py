@@ -77,6 +77,8 @@ def _labelled_queries(
     if settings.classes is not None:
         members = ClassMap.parse(settings.classes).members
         sources = {source: name for name, merged in members for source in merged}
+    else:
+        common.warn_of_alike(f"{settings.query[0]}: {settings.label}", sorted(sources), progress)
     rows = [row for row in np.flatnonzero(chosen).tolist() if names[row] in sources]
     if not rows:
         raise DataError(

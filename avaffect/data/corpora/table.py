@@ -160,14 +160,14 @@ def _media(reading: _Reading, row: Row) -> Media:
     for column in (settings.media_column, settings.video_column):
         if column is None or not row[column]:
             continue
-        given = PurePosixPath(with_slashes(row[column]))
         found = reading.files.find(row[column])
         if found is None and not settings.no_check_media:
             reading.missing.append(row[column])
             raise _Unusable(NOT_THERE)
-        if found is not None and nfc(with_slashes(found)) != str(given):
+        given = with_slashes(row[column])
+        if found is not None and nfc(found) != given:
             reading.corpus.noted["spelled in another case than the recordings"].append(found)
-        name = str(given) if found is None else found
+        name = found or given
         # Paths in the manifest are relative, so that it can be moved together with the media.
         name = os.path.relpath(name, root) if os.path.isabs(name) else name
         names.append(PurePosixPath(name).as_posix())
@@ -224,14 +224,14 @@ def _name(settings: ManifestSettings, kept: list[tuple[int, Item, Row]]) -> None
     for identifier, (line, item, _) in zip(ids, kept, strict=True):
         item["id"] = identifier
         if identifier in lines:
-            times = "" if settings.start or settings.id_column else (
-                ", or columns of start and end, where the rows are parts of one recording, with "
-                "--start and --end"
-            )  # fmt: skip
+            hint = "name a column of ids with --id, or remove one of the rows"
+            if settings.id_column and settings.start:
+                hint = "without --id, parts of one recording are told apart by their times"
+            elif not settings.id_column and not settings.start:
+                hint = "where rows are parts of one recording, name --start and --end; else " + hint
             raise DataError(
                 f"{settings.source}: lines {lines[identifier]} and {line} have the same id "
-                f"{identifier}; ids are unique: name a column of ids with --id{times}, or remove "
-                "one of the rows"
+                f"{identifier}; ids are unique: {hint}"
             )
         lines[identifier] = line
 
