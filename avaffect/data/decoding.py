@@ -162,8 +162,9 @@ def _decode_once(
         stream = container.streams.best("audio")
         if stream is None or stream.codec_context is None:
             raise Unusable("no sound", "it has no audio track that can be decoded")
-        lossless, scale = stream.codec_context.codec.lossless, 1.0
-        if lossless and stream.codec_context.format.name.startswith(FLOATS):
+        codec, scale = stream.codec_context, 1.0
+        lossless = codec.codec.lossless
+        if lossless and codec.format is not None and codec.format.name.startswith(FLOATS):
             scale = _full_scale(path, stream.index, path.stat().st_mtime_ns)
         mixer = Mixer(channels, scale, lossless, start_s or 0.0, end_s, settled)
         sound = _decode(path, container, stream, file, start_s, end_s, mixer)

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from avaffect.core import faults
+from avaffect.data.headers import readable
 
 # What a disk that fails half-way would look like: FFmpeg takes such an error for the file's end.
 OF_BYTES = ("unreadable", "damaged", "truncated", "empty", "no sound", "no picture")
@@ -51,7 +52,7 @@ def opened(path: Path) -> Iterator[Any]:
     machine is at fault."""
     try:
         # Tags are often in other encodings than they say; nobody reads them here.
-        with av.open(str(path.absolute()), metadata_errors="replace") as container:
+        with av.open(readable(path), metadata_errors="replace") as container:
             try:
                 yield container
             except av.FFmpegError as error:

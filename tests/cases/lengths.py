@@ -25,17 +25,33 @@ def _truncated(path: Path) -> Seen:
     return Seen(words, samples is None and words.startswith("truncated"))
 
 
+# Where each header has the size of the sound, after which word, and how it is packed.
+FIELDS = {
+    "WAV": (b"data", 4, "<I"), "WAVEX": (b"data", 4, "<I"), "AU": (b".snd", 8, ">I"),
+    "W64": (b"data", 16, "<Q"), "CAF": (b"data", 4, ">Q"), "RF64": (b"ds64", 16, "<Q"),
+    "AIFF": (b"SSND", 4, ">I"),
+}  # fmt: skip
+
+
 def _sized(
     folder: Path, size: int, there_s: float = LENGTH_S, rate: int = SAMPLE_RATE, kind: str = "WAV"
 ) -> Path:
-    """A wav or au of 16 bits whose header declares `size` bytes of sound."""
+    """A file of 16 bits whose header declares `size` bytes of sound."""
     path = folder / f"sized.{kind.lower()}"
     soundfile.write(path, speech(there_s, rate), rate, "PCM_16", format=kind)
     raw = bytearray(path.read_bytes())
-    at = raw.index(b"data") + 4 if kind == "WAV" else 8
-    raw[at : at + 4] = struct.pack("<I" if kind == "WAV" else ">I", size)
+    word, after, packing = FIELDS[kind]
+    struct.pack_into(packing, raw, raw.index(word) + after, size)
+    if kind == "AIFF":
+        struct.pack_into(">I", raw, raw.index(b"COMM") + 10, size // 2)
     path.write_bytes(raw)
     return path
+
+
+def _halved(folder: Path, kind: str) -> Path:
+    path = folder / f"halved.{kind.lower()}"
+    soundfile.write(path, speech(2 * LENGTH_S), SAMPLE_RATE, "PCM_16", format=kind)
+    return _cut(path, 0.5)
 
 
 class _Pipe(io.RawIOBase):
@@ -119,12 +135,22 @@ def _sizes() -> list[Case]:
     cases = [shared(kind, name, KEPT, _kept) for name in PLACEHOLDERS]
     for name, size in SIZES.items():
         cases.append(Case(kind, f"wav of {name}", KEPT, lambda f, s=size: _kept(_sized(f, s))))
-    for name, size in {"0x7FFFFFFF": 2**31 - 1, "2 * 10^9": 2 * 10**9}.items():
-        measure = lambda f, s=size: _kept(_sized(f, s, kind="AU"))  # noqa: E731
-        cases.append(Case(kind, f"au of {name}", KEPT, measure))
+    for name in ("AU", "W64", "CAF", "RF64", "AIFF", "WAVEX"):
+        wide = FIELDS[name][2].endswith("Q")
+        for size in (
+            0,
+            2**31 - 1,
+            2**32 - 37,
+            2 * 10**9,
+            *([2**63 - 1, 2**64 - 1] if wide else ()),
+        ):
+            measure = lambda f, s=size, n=name: _kept(_sized(f, s, kind=n))  # noqa: E731
+            cases.append(Case(kind, f"{name.lower()} of {size}", KEPT, measure))
+        measure = lambda f, n=name: _truncated(_halved(f, n))  # noqa: E731
+        cases.append(Case(kind, f"half of a {name.lower()}", CUT, measure))
     for name, codec in {"wav": "pcm_s16le", "avi": "pcm_s16le", "au": "pcm_s16be",
-                        "caf": "pcm_s16be", "matroska": "pcm_s16le", "flac": "flac",
-                        "mp4": "aac"}.items():  # fmt: skip
+                        "caf": "pcm_s16be", "w64": "pcm_s16le", "aiff": "pcm_s24be",
+                        "matroska": "pcm_s16le", "flac": "flac", "mp4": "aac"}.items():  # fmt: skip
         measure = lambda f, n=name, c=codec: _kept(_piped(f, n, c))  # noqa: E731
         cases.append(Case(kind, f"{name} through a pipe", KEPT, measure))
     whole = round(LENGTH_S * SAMPLE_RATE) * 2
@@ -138,6 +164,23 @@ def _sizes() -> list[Case]:
     return cases
 
 
+def _chained(folder: Path) -> Seen:
+    """Two streams one after the other in a file, neither with a mark."""
+    parts = b"".join(_ogg(folder, "vorbis", False, 1).read_bytes() for _ in range(2))
+    path = folder / "chained.ogg"
+    path.write_bytes(parts)
+    samples, words = decoded(path)
+    right = samples is not None and abs(len(samples) / SAMPLE_RATE - 2 * LENGTH_S) < 0.1
+    return Seen(words, right)
+
+
+def _tagged(folder: Path) -> Seen:
+    """Something that is no page follows the last one."""
+    path = _ogg(folder, marked=False, pages=1)
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    return _kept(path)
+
+
 def _oggs() -> list[Case]:
     kind = "ogg-without-eos"
     cases = [shared(kind, name, KEPT, _kept) for name in ("opus.ogg", "opus_unmarked.ogg")]
@@ -148,7 +191,11 @@ def _oggs() -> list[Case]:
                           ("one letter of the next page", 1)):  # fmt: skip
             measure = lambda f, e=end, c=codec: _truncated(_ogg_cut(f, e, codec=c))  # noqa: E731
             cases.append(Case(kind, f"{codec}, cut: {name}", CUT, measure))
-    return cases
+    return [
+        *cases,
+        Case(kind, "two streams, no mark", "kept: 3.8 s", _chained),
+        Case(kind, "a tag after the end", KEPT, _tagged),
+    ]
 
 
 CASES: list[Case] = [*_sizes(), *_oggs()]

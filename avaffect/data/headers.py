@@ -1,0 +1,209 @@
+"""Headers that declare the bytes of sound: RIFF and RF64, W64, AIFF, AU and CAF.
+
+A writer that cannot go back (a pipe, a killed process) leaves the size that it wrote in advance: 0,
+the largest that it can count, or another round number. Programs differ in the number, and so the
+question is whether a size can have been counted. It cannot where it lies within ROUND_BYTES of a
+multiple of 16 MiB or of 100 million (a counted size of 16 MiB or more does once in 900), nor where
+it is a GiB or more of which less than a hundredth is there. Such a recording is as long as it is;
+any other that is shorter than its header says was cut.
+
+FFmpeg refuses some of these placeholders; `readable` puts what is there in their place.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+# A placeholder is such a number, less or more what the header takes.
+ROUND_NUMBERS = (1 << 24, 100_000_000)
+ROUND_BYTES = 1 << 13
+# Of so many bytes this share is there at least, unless they were never written.
+LARGE_BYTES = 1 << 30
+LEAST_SHARE = 0.01
+# The first 16 bytes of a W64, and the ends of its chunks' names.
+W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+# Bytes of a sample by the encodings of AU.
+AU_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
+
+
+def is_placeholder(size: int, there: int | None) -> bool:
+    """Whether a declared size cannot have been counted; see the head of this file.
+
+    size: in bytes or samples; there: how many of them the file holds at most, None where that is
+    not known.
+    """
+    if not size:
+        return there != 0
+    if there is not None and size <= there:
+        return False
+    near = (min(size % number, -size % number) for number in ROUND_NUMBERS)
+    if size >= min(ROUND_NUMBERS) - ROUND_BYTES and min(near) <= ROUND_BYTES:
+        return True
+    return there is not None and size >= LARGE_BYTES and there < LEAST_SHARE * size
+
+
+@dataclass(frozen=True)
+class Header:
+    """size: bytes of sound that are declared; there: that follow in the file; byte_rate: a second,
+    0 where it is not known; patches: what to read at an offset where the size is a placeholder that
+    FFmpeg may refuse."""
+
+    size: int
+    there: int
+    byte_rate: float = 0.0
+    patches: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def is_counted(self) -> bool:
+        return not is_placeholder(self.size, self.there)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the sound is, None where that is not known."""
+        return self.size / self.byte_rate if self.byte_rate and self.is_counted else None
+
+
+def read_header(path: Path) -> Header | None:
+    """None where a file has no such header, or none that is whole."""
+    with path.open("rb") as stream:
+        start = stream.read(16)
+        try:
+            if start[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX") and start[8:12] == b"WAVE":
+                return _riff(stream, path, "big" if start[:4] == b"RIFX" else "little")
+            if start == W64:
+                return _w64(stream, path)
+            if start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC"):
+                return _aiff(stream, path)
+            if start[:4] == b".snd":
+                return _au(stream, path)
+            if start[:4] == b"caff":
+                return _caf(stream, path)
+        except struct.error:
+            # It ends within its header.
+            return None
+    return None
+
+
+def readable(path: Path) -> str | BinaryIO:
+    """What FFmpeg can open: the path, or a file whose header declares what is there.
+
+    Whoever opens the file closes it.
+    """
+    header = read_header(path)
+    if header is None or header.is_counted or not header.patches:
+        return str(path.absolute())
+    return _Patched(path, header.patches)
+
+
+class _Patched:
+    """A file, read with other bytes at some offsets."""
+
+    def __init__(self, path: Path, patches: dict[int, bytes]) -> None:
+        self.name = str(path)
+        self._file, self._patches = path.open("rb"), patches
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+        data = self._file.read(size)
+        for at, patch in self._patches.items():
+            first, last = max(at - start, 0), min(at + len(patch) - start, len(data))
+            if first < last:
+                put = patch[first + start - at : last + start - at]
+                data = data[:first] + put + data[last:]
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _chunks(
+    stream: BinaryIO, at: int, name: int, size: int, order: str, inclusive: bool, align: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Name, bytes and offset of each chunk. name, size: how long these fields are; inclusive:
+    whether they are counted; align: what chunks are padded to."""
+    while True:
+        stream.seek(at)
+        head = stream.read(name + size)
+        if len(head) < name + size:
+            return
+        length = int.from_bytes(head[name:], order) - inclusive * len(head)
+        at += len(head)
+        yield head[:name], length, at
+        at += max(length, 0) + -length % align
+
+
+def _after(path: Path, at: int) -> int:
+    return max(path.stat().st_size - at, 0)
+
+
+def _riff(stream: BinaryIO, path: Path, order: str) -> Header | None:
+    """RF64 has a size of 64 bits in a chunk of its own."""
+    byte_rate, long_size, patches = 0, 0, {}
+    for name, size, at in _chunks(stream, 12, 4, 4, order, False, 2):
+        if name == b"ds64":
+            (long_size,) = struct.unpack("<8xQ", stream.read(16))
+            patches = {at + 8: struct.pack("<Q", _after(path, at))}
+        elif name == b"fmt ":
+            (byte_rate,) = struct.unpack((">" if order == "big" else "<") + "8xI", stream.read(12))
+        elif name == b"data":
+            there = _after(path, at)
+            patches = {at: struct.pack("<Q", there) for at in patches}
+            return Header(long_size if size == 0xFFFFFFFF else size, there, byte_rate, patches)
+    return None
+
+
+def _w64(stream: BinaryIO, path: Path) -> Header | None:
+    byte_rate = 0
+    for name, size, at in _chunks(stream, 40, 16, 8, "little", True, 8):
+        if name == b"fmt " + W64_TAIL:
+            (byte_rate,) = struct.unpack("<8xI", stream.read(12))
+        elif name == b"data" + W64_TAIL:
+            there = _after(path, at)
+            return Header(max(size, 0), there, byte_rate, {at - 8: struct.pack("<Q", there + 24)})
+    return None
+
+
+def _aiff(stream: BinaryIO, path: Path) -> Header | None:
+    frames_at = width = 0
+    for name, size, at in _chunks(stream, 12, 4, 4, "big", False, 2):
+        if name == b"COMM":
+            channels, bits = struct.unpack(">H4xH", stream.read(8))
+            frames_at, width = at + 2, channels * -(-bits // 8)
+        elif name == b"SSND":
+            there = _after(path, at + 8)
+            sizes = {4: there + at, at - 4: there + 8}
+            if width:
+                sizes[frames_at] = there // width
+            patches = {at: struct.pack(">I", min(n, 0xFFFFFFFF)) for at, n in sizes.items()}
+            return Header(max(size - 8, 0), there, patches=patches)
+    return None
+
+
+def _au(stream: BinaryIO, path: Path) -> Header:
+    stream.seek(4)
+    start, size, encoding, rate, channels = struct.unpack(">5I", stream.read(20))
+    byte_rate = AU_WIDTHS.get(encoding, 0) * rate * channels
+    return Header(size, _after(path, start), byte_rate, {8: b"\xff" * 4})
+
+
+def _caf(stream: BinaryIO, path: Path) -> Header | None:
+    byte_rate = 0.0
+    for name, size, at in _chunks(stream, 8, 4, 8, "big", False, 1):
+        if name == b"desc":
+            rate, packet_bytes, packet_frames = struct.unpack(">d8xII", stream.read(24))
+            byte_rate = rate * packet_bytes / packet_frames if packet_frames else 0.0
+        elif name == b"data":
+            patches = {at - 8: b"\xff" * 8}
+            return Header(max(size - 4, 0), _after(path, at + 4), byte_rate, patches)
+    return None
