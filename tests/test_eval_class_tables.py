@@ -41,6 +41,8 @@ def both(header: str, line: str = "wav/{0}.wav,{2},{1}") -> list[str]:
         (both("File Name;y_pred;y_true", "{0};{2};{1}"), {}),
         (both("sep=|\nwav|Predicted Label|label", "{0}|{2}|{1}"), {}),
         (both("pred\ttruth", "{2}\t{1}"), {}),
+        (both(",targets,predictions", "0,{1},{2}"), {}),
+        (both("file,emotion_pred,emotion_true"), {}),
         (both("utt,model_b,emo"), {"label": "model_b=emo"}),
         (both("utt,pred,emo"), {"label": "emo"}),
         (both("utt,pred,emotion,mood", "{0},{2},x,{1}"), {"label": "pred=mood"}),
@@ -68,6 +70,7 @@ PREDICTED = ["id,emotion", *(f"{i},{predicted}" for i, _, predicted in ROWS)]
         # Windows' paths with suffix, and a corpus's name before the names of files.
         (["path,pred", *(f"C:\\x\\{i}.WAV,{p}" for i, _, p in ROWS)], GOLD, {}),
         (["id,pred", *(f"mine_{i},{p}" for i, _, p in ROWS)], GOLD, {}),
+        (["clip no,pred", *PREDICTED[1:]], GOLD, {"id_column": "clip no"}),
         # Numbers of rows that are no ids.
         (["id,file,pred", *(f"{k},{i}.wav,{p}" for k, (i, _, p) in enumerate(ROWS))], GOLD, {}),
         # The same names in two folders.

@@ -145,6 +145,11 @@ def test_blanks_separate_where_nothing_else_does(tmp_path):
     assert rows(tmp_path, "file emotion\na.wav  joy\n", "file", "emotion") == [["a.wav", "joy"]]
 
 
+def test_a_mark_within_quotes_separates_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text('a,"b;c",d\n1,2,3\n')
+    assert read_table(tmp_path / "t.csv").names == ["a", "b;c", "d"]
+
+
 def test_numpy_writes_names_behind_a_sign(tmp_path):
     (tmp_path / "t.txt").write_text("# time arousal\n0.0 0.1\n0.1 0.2\n")
     found = read_table(tmp_path / "t.txt", blanks=True)
@@ -183,7 +188,7 @@ def test_unknown_splits_are_refused_with_the_option_that_helps(tmp_path):
     text = "file,emotion,s\nwav/a.wav,joy,Test1\nwav/b.wav,joy,Test2\nwav/c.wav,joy,pool B\n"
     with pytest.raises(DataError) as found:
         manifest_of(tmp_path, text, split="s")
-    said = "--map Test1=test --map Test2=test --map 'pool B'=train|development|test"
+    said = "--map Test1=test --map Test2=test --map 'pool B'=SPLIT"
     assert said in str(found.value)
     maps = ("Test1=test", "Test2=dev", "pool B=")
     made_so, _ = manifest_of(tmp_path, text, split="s", map=maps)
@@ -268,10 +273,14 @@ def test_recordings_elsewhere_and_in_another_case(tmp_path, monkeypatch):
     path = tmp_path / "lists" / "t.csv"
     path.write_text("file,emotion\nwav/a.wav,joy\n")
     options = {"media_column": "file", "label": ("emotion",)}
-    with pytest.raises(DataError, match=r"lists, but these are in the current folder: --root \."):
+    with pytest.raises(DataError, match=r"in the current folder there is wav/a\.wav: --root \."):
         made(tmp_path / "m.jsonl", "table", path, **options)
     found, _ = made(tmp_path / "m.jsonl", "table", path, **options, root=Path("."))
     assert found.items[0]["media"] == "wav/a.wav"
+
+    path.write_text("file,emotion\nC:\\data\\wav\\a.wav,joy\n")
+    with pytest.raises(DataError, match=r"there is wav/a.wav: take C:\\data\\ off the paths"):
+        made(tmp_path / "n.jsonl", "table", path, **options, root=Path("."))
 
     path.write_text("file,emotion\nWAV/A.wav,joy\n")
     _, said = made(tmp_path / "m.jsonl", "table", path, **options, root=Path("."), force=True)
@@ -279,6 +288,16 @@ def test_recordings_elsewhere_and_in_another_case(tmp_path, monkeypatch):
     touch(tmp_path / "here", "wav/A.WAV")
     with pytest.raises(DataError, match="the recording is not there"):
         made(tmp_path / "n.jsonl", "table", path, **options, root=Path("."))
+
+
+def test_what_is_lost_is_named_with_its_text(tmp_path):
+    text = "file,emotion,start,v\nwav/a.wav,joy,soon,1\nwav/b.wav,joy,1,high\nwav/c.wav,joy,2,3\n"
+    found, said = manifest_of(tmp_path, text, start="start", scalar=("v",))
+    assert [item["id"] for item in found.items] == ["b", "c"]
+    assert "start or end is no time in seconds: 1: line 2 (soon)" in said
+    assert "v is not a number (kept without it): 1: line 3 (high)" in said
+    with pytest.raises(DataError, match=r"no row has a number for v, from line 2 \(1,898\) on"):
+        manifest_of(tmp_path, 'file,emotion,v\nwav/a.wav,joy,"1,898"\n', scalar=("v",), force=True)
 
 
 def test_comments_are_counted(tmp_path):

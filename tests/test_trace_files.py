@@ -92,6 +92,9 @@ def test_files_without_names_or_times(tmp_path: Path) -> None:
     found = read_trace_file(path, names=("time", "arousal"))
     np.testing.assert_array_equal(found.columns["arousal"], [0.1, 0.2])
     assert found.rate_hz == 50
+    path = write(tmp_path, "0,00;0,1\n0,02;0,2\n", "B.txt")
+    found = read_trace_file(path, names=("time", "arousal"))
+    np.testing.assert_array_equal(found.columns["arousal"], [0.1, 0.2])
     path = write(tmp_path, "valence,arousal\n0.1,0.5\n-0.2,0.6\n", "frames.txt")
     found = read_trace_file(path, rate_hz=30)
     np.testing.assert_allclose(found.times, [0, 1 / 30])

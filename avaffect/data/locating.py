@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from avaffect.data.texts import nfc
+
+# Missing files that are looked for elsewhere.
+_TRIED = 100
 
 _Names = dict[str, list[str]]
 
@@ -34,6 +38,19 @@ class Files:
         if text not in self._found:
             self._found[text] = self._find(text)
         return self._found[text]
+
+    def elsewhere(self, missing: Sequence[str]) -> str | None:
+        """Where files that are not below the folder are, and what makes them be found."""
+        here = [path for path in missing if os.path.isfile(with_slashes(path))]
+        if here:
+            return f"in the current folder there is {here[0]}: --root . starts from there"
+        for path in missing[:_TRIED]:
+            parts = with_slashes(path).split("/")
+            for count in range(1, len(parts)):
+                end = "/".join(parts[count:])
+                if end and self.find(end):
+                    return f"there is {end}: take {path[: len(path) - len(end)]} off the paths"
+        return None
 
     def _find(self, text: str) -> str | None:
         path = with_slashes(text)

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from avaffect.data.labels import EMOTIONS, SPLITS
+from avaffect.data.labels import EMOTIONS
 from avaffect.data.tables import plain_name
 
 _SPLITS = {
@@ -18,7 +18,7 @@ _SPLITS = {
 _SPLIT_OF = {spelling: split for split, known in _SPLITS.items() for spelling in known}
 _NUMBERED_TEST = re.compile(r"test(set)?\d+")
 # Parts of names by which a split is suggested, never assumed.
-_HINTS = (("train", "train"), ("dev", "development"), ("val", "development"), ("test", "test"))
+_HINTS = (("train", "train"), ("dev", "development"), ("valid", "development"), ("test", "test"))
 _EMOTIONS = {
     "anger": ("angry", "ang"),
     "boredom": ("bored",),
@@ -52,7 +52,7 @@ def split_hint(unknown: Iterable[str]) -> str:
     words = []
     for text in unknown:
         plain = text.lower()
-        guess = next((split for part, split in _HINTS if part in plain), "|".join(SPLITS))
+        guess = next((split for part, split in _HINTS if part in plain), "SPLIT")
         words.append(f"--map {_quoted(text)}={guess}")
     return " ".join(words)
 

@@ -21,8 +21,8 @@ from avaffect.data.texts import nfc, read_text
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".arff")
 DELIMITERS = (",", "\t", ";", "|")
-# A line with one of these is split by it: a decimal comma may stand between semicolons.
-_ORDER = (";", "\t", "|", ",", " ")
+# Of two that divide names alike the earlier one: a decimal comma may stand between semicolons.
+_ORDER = (";", "\t", "|", ",")
 _QUOTES = "'\""
 _NUMBER_TYPES = ("numeric", "real", "integer")
 # What Excel takes as the separator.
@@ -112,9 +112,9 @@ def read_table(
 
     columns: those that must be there; names: those of a CSV without a row of names. Fields are
     separated by what a first line `sep=;` says, else by commas, tabs, semicolons, bars or blanks:
-    by that which finds most of the columns, or without columns by the first of them that the row of
-    names holds, with `blanks` also by blanks. Rows without a text, and lines that begin with #, are
-    skipped.
+    by that which finds most of the columns, or without columns by that which finds most names, with
+    `blanks` also by blanks where there is no other. Rows without a text, and lines that begin with
+    #, are skipped.
 
     Raises DataError naming the file and the line where it is no text or no table, or the column
     that is not there or is there twice.
@@ -154,7 +154,7 @@ def _csv(
         start, lines = _names_line(lines, start, delimiter, columns)
     if start == len(lines):
         raise DataError(f"{path} is empty: its first line must name the columns")
-    delimiter = delimiter or _delimiter(lines[start], columns, blanks)
+    delimiter = delimiter or _delimiter(lines[start], columns, blanks, names)
     rows, comments = _rows(lines, start, delimiter)
     known = rows.pop(0)[1] if names is None and rows else list(names or ())
     return _table(path, known, rows, delimiter, comments=tuple(comments))
@@ -195,11 +195,15 @@ def _names_line(
     return place, lines
 
 
-def _delimiter(line: str, columns: Sequence[str], blanks: bool) -> str:
+def _delimiter(
+    line: str, columns: Sequence[str], blanks: bool, names: Sequence[str] | None = None
+) -> str:
     """What separates the names of columns."""
     if not columns:
-        marks = _ORDER if blanks else _ORDER[:-1]
-        return next((mark for mark in marks if mark in line.strip()), ",")
+        # The first row of a table without names may hold decimal commas.
+        counts = {mark: len(_split(line, mark)) for mark in _ORDER}
+        found = max(_ORDER, key=lambda mark: (counts[mark] == len(names or ()), counts[mark]))
+        return " " if blanks and found not in line.strip() and " " in line.strip() else found
     wanted = {nfc(name) for name in columns}
     readings = {mark: _split(line, mark) for mark in DELIMITERS}
     found = {mark: len(wanted & set(names)) for mark, names in readings.items()}

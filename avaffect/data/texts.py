@@ -42,7 +42,8 @@ def read_text(path: Path) -> str:
             "`iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE) converts that"
         )
     try:
-        return nfc(data[begins:].decode(encoding))
+        # Joined files hold more marks.
+        return nfc(data[begins:].decode(encoding).replace("\ufeff", ""))
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             raise DataError(

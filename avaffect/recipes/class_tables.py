@@ -27,8 +27,8 @@ ID_NAMES = (
     "recording", "clip", "video", "media", "name", "instance", "instancename",
 )  # fmt: skip
 PREDICTED_NAMES = (
-    "prediction", "predictions", "predicted", "pred", "preds", "predictedlabel", "predictedclass",
-    "predictedemotion", "predlabel", "predclass", "ypred", "hypothesis", "hyp", "output",
+    "prediction", "predicted", "pred", "predictedlabel", "predictedclass", "predictedemotion",
+    "predlabel", "predclass", "ypred", "hypothesis", "hyp", "output",
 )  # fmt: skip
 TRUE_NAMES = (
     "gold", "true", "truth", "groundtruth", "gt", "truelabel", "trueclass", "ytrue", "actual",
@@ -65,30 +65,13 @@ def predictions(
     if label is not None and other is not None:
         predicted = _named(table, label)
     else:
-        names = (
-            *PREDICTED_NAMES,
-            *(f"{part}{plain_name(wanted)}" for part in ("pred", "predicted")),
-        )
+        names = [*PREDICTED_NAMES, *_with_label(("pred", "predicted", "prediction"), wanted)]
         also = wanted if has_gold and wanted in table.names else None
         predicted = _known(table, names) or also
         if predicted is None:
             raise _nothing(table, "predictions, called prediction, predicted or pred")
     true = None if has_gold else _true(table, other or label, default, predicted)
-    splits = _splits(table)
-    runs, folds = (_known(table, (name,)) for name in ("run", "fold"))
-    items: list[Item] = []
-    for line, row in table.dictionaries(table.names):
-        if is_missing(row[predicted]):
-            raise DataError(f"{path}, line {line}: {predicted} is missing: no class is predicted")
-        item: Item = {"prediction": _class(row[predicted])}
-        if true is not None and not is_missing(row[true]):
-            item["gold"] = _class(row[true])
-        if splits and row[splits[0]] in splits[1]:
-            item["split"] = splits[1][row[splits[0]]]
-        for key, column in (("run", runs), ("fold", folds)):
-            if column:
-                item[key] = int(row[column]) if row[column].isdecimal() else row[column]
-        items.append(item)
+    items = _items(table, predicted, true)
     namings = list(_namings(table, ids, [str(item.get("run", "")) for item in items]))
     if has_gold and not namings:
         raise _nothing(table, "ids, called id, utt, file or the like; name it with --id")
@@ -99,12 +82,35 @@ def predictions(
     return TablePredictions(header, made, path, namings)
 
 
+def _items(table: Table, predicted: str, true: str | None) -> list[Item]:
+    """What rows say, but for their ids."""
+    splits = _splits(table)
+    runs, folds = (_known(table, (name,)) for name in ("run", "fold"))
+    items: list[Item] = []
+    for line, row in table.dictionaries(table.names):
+        if is_missing(row[predicted]):
+            raise DataError(
+                f"{table.path}, line {line}: {predicted} is missing: no class is predicted"
+            )
+        item: Item = {"prediction": _class(row[predicted])}
+        if true is not None and not is_missing(row[true]):
+            item["gold"] = _class(row[true])
+        if splits and row[splits[0]] in splits[1]:
+            item["split"] = splits[1][row[splits[0]]]
+        for key, column in (("run", runs), ("fold", folds)):
+            if column:
+                item[key] = int(row[column]) if row[column].isdecimal() else row[column]
+        items.append(item)
+    return items
+
+
 def gold(path: Path, label: str | None, default: str, ids: str | None) -> Gold:
     """Id -> true class, None where it is missing, under every id that a row may mean.
 
     label: its column; None: one called as `default`, or by a usual name of true classes.
     """
-    table = read_table(path, [name for name in (ids,) if name])
+    table = read_table(path)
+    ids = ids if ids in table.names else None
     column = _true(table, label, default)
     classes = [None if is_missing(text) else _class(text) for text in table.column(column)]
     found: Gold = {}
@@ -150,9 +156,15 @@ def matched(found: Manifest, known: Gold, progress: Progress) -> Manifest:
 
 
 def _known(table: Table, names: Sequence[str]) -> str | None:
-    """The column with the first of these names."""
+    """The column with the first of these names, or of their plurals."""
     plain = {plain_name(name): name for name in reversed(table.names)}
-    return next((plain[name] for name in names if name in plain), None)
+    return next((plain[n] for name in names for n in (name, f"{name}s") if n in plain), None)
+
+
+def _with_label(words: Sequence[str], label: str) -> list[str]:
+    """predemotion, emotionpred and the like."""
+    plain = plain_name(label)
+    return [name for word in words for name in (word + plain, plain + word)]
 
 
 def _named(table: Table, name: str) -> str:
@@ -167,7 +179,8 @@ def _true(table: Table, label: str | None, default: str, predicted: str | None =
     that of predictions."""
     if label not in (None, predicted):
         return _named(table, label)
-    found = _known(table, [n for n in (plain_name(default), *TRUE_NAMES) if n != predicted])
+    own = _with_label(("true", "gold"), default)
+    found = _known(table, [plain_name(default), *TRUE_NAMES, *own])
     if found in (None, predicted):
         raise _nothing(table, f"true classes, called {default}, gold or true")
     return found

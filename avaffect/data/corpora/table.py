@@ -40,6 +40,7 @@ OPTIONS = (
 NOMINAL_HZ = 25.0
 # Keys of an item that have options or a meaning of their own.
 RESERVED = ("kind", "id", "media", "labels", "speaker", "session", "split", "start", "end")
+NO_SPLIT = ("none", "None", "-", "?")
 NOT_THERE = "the recording is not there"
 
 Row = dict[str, str]
@@ -48,7 +49,11 @@ TraceFiles = dict[str, dict[str, TraceFile]]
 
 
 class _Unusable(Exception):
-    """Why a row cannot become an item."""
+    """Why a row cannot become an item, and the text of it that says so."""
+
+    def __init__(self, reason: str, text: str = "") -> None:
+        super().__init__(reason)
+        self.text = text
 
 
 @dataclass
@@ -123,17 +128,24 @@ def _items(
     for place, (line, row) in enumerate(table.dictionaries(table.names)):
         try:
             item = _item(reading, row)
-            item |= _times({name: values[place] for name, values in times.items()})
+            texts = " to ".join(row[column] for column in given.values())
+            item |= _times({name: values[place] for name, values in times.items()}, texts)
         except _Unusable as reason:
-            path = row[settings.media_column or ""]
-            corpus.lost[str(reason)].append(f"line {line}" + (f" ({path})" if path else ""))
+            corpus.lost[str(reason)].append(_line(line, reason.text))
             continue
-        item["labels"] = {
-            **_classes(row, labels, reading),
-            **_scalars({name: values[place] for name, values in numbers.items()}, line, corpus),
-        }
+        item["labels"] = _classes(row, labels, reading)
+        for name, values in numbers.items():
+            if values[place] is None:
+                reason = f"{name} is not a number (kept without it)"
+                corpus.lost[reason].append(_line(line, row[scalars[name]]))
+            elif not math.isnan(values[place]):
+                item["labels"][name] = values[place]
         kept.append((line, item, row))
     return kept
+
+
+def _line(line: int, text: str) -> str:
+    return f"line {line}" + (f" ({text})" if text else "")
 
 
 def _item(reading: _Reading, row: Row) -> Item:
@@ -163,7 +175,7 @@ def _media(reading: _Reading, row: Row) -> Media:
         found = reading.files.find(row[column])
         if found is None and not settings.no_check_media:
             reading.missing.append(row[column])
-            raise _Unusable(NOT_THERE)
+            raise _Unusable(NOT_THERE, row[column])
         given = with_slashes(row[column])
         if found is not None and nfc(found) != given:
             reading.corpus.noted["spelled in another case than the recordings"].append(found)
@@ -184,14 +196,14 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     settings, mapping = reading.settings, reading.mapping
     if settings.split is None:
         return {}
-    found = sorted({text for text in table.column(settings.split) if _given(text)})
+    found = sorted({t for t in table.column(settings.split) if _given(t) and t not in NO_SPLIT})
     reading.spelled |= set(found)
     said = {text: mapping.get(text, text) for text in found}
     known = spellings.splits_of([text for text in said.values() if text])
     unknown = [text for text, meant in said.items() if meant and meant not in known]
     if unknown:
         raise DataError(
-            f"{settings.source}: a split is {', '.join(SPLITS)}, and column {settings.split!r} "
+            f"{settings.source}: splits are {', '.join(SPLITS)}, and column {settings.split!r} "
             f"holds {', '.join(unknown)}: say which they are with "
             f"{spellings.split_hint(unknown)} (--map {unknown[0]}= for none)"
         )
@@ -202,16 +214,16 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     return splits
 
 
-def _times(given: dict[str, float | None]) -> dict[str, float]:
-    """Start and end in seconds, of those that are known. None: no time."""
+def _times(given: dict[str, float | None], texts: str) -> dict[str, float]:
+    """Start and end in seconds, of those that are known. None: no time. texts: as spelled."""
     found: dict[str, float] = {}
     for name, value in given.items():
         if value is None or value < 0:
-            raise _Unusable("start or end is no time in seconds")
+            raise _Unusable("start or end is no time in seconds", texts)
         if not math.isnan(value):
             found[name] = value
     if "end" in found and found["end"] <= found.get("start", 0.0):
-        raise _Unusable("the end is not after the start")
+        raise _Unusable("the end is not after the start", texts)
     return found
 
 
@@ -244,16 +256,6 @@ def _classes(row: Row, labels: dict[str, str], reading: _Reading) -> dict[str, s
         text = reading.mapping.get(text, text) if _given(text) else ""
         if text:
             found[name] = text
-    return found
-
-
-def _scalars(given: dict[str, float | None], line: int, corpus: Corpus) -> dict[str, float]:
-    found = {}
-    for name, value in given.items():
-        if value is None:
-            corpus.lost[f"{name} is not a number (kept without it)"].append(f"line {line}")
-        elif not math.isnan(value):
-            found[name] = value
     return found
 
 
@@ -321,19 +323,22 @@ def _given(text: str) -> bool:
 
 def _check_found(reading: _Reading, scalars: Iterable[str]) -> None:
     settings, corpus = reading.settings, reading.corpus
-    elsewhere = [p for p in reading.missing if Path(with_slashes(p)).is_file()]
-    where = f"paths start from {corpus.root}"
+    elsewhere = reading.files.elsewhere(reading.missing)
     if elsewhere:
-        where += ", but these are in the current folder: --root . starts from there"
-        corpus.noted[where] = elsewhere
+        corpus.noted[elsewhere] = reading.missing
     if not corpus.items:
-        reasons = "; ".join(f"{reason} ({len(n)} rows)" for reason, n in corpus.lost.items())
-        hint = f": {reasons}; {where} (--root)" if reasons else ""
+        reasons = [f"{reason} ({len(n)} rows: {n[0]})" for reason, n in corpus.lost.items()]
+        if NOT_THERE in corpus.lost:
+            reasons.append(elsewhere or f"paths start from {corpus.root} (--root)")
+        hint = f": {'; '.join(reasons)}" if reasons else ""
         raise DataError(f"{settings.source} has no usable row{hint}")
     for name in scalars:
-        named = any(reason.startswith(f"{name} is not a number") for reason in corpus.lost)
-        if named and not any(name in item["labels"] for item in corpus.items):
-            raise DataError(f"{settings.source}: no row has a number for {name}; wrong column?")
+        no_number = corpus.lost.get(f"{name} is not a number (kept without it)")
+        if no_number and not any(name in item["labels"] for item in corpus.items):
+            raise DataError(
+                f"{settings.source}: no row has a number for {name}, from {no_number[0]} on; wrong "
+                "column? A comma before three digits is read where other numbers tell what it is"
+            )
     unused = sorted(reading.mapping.keys() - reading.spelled)
     if unused:
         found = ", ".join(sorted(reading.spelled)) or "none"
