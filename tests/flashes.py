@@ -27,7 +27,7 @@ LATE: Parts = ((76, END_S),)
 
 def write_flashes(
     path: Path, pictures: Parts = WHOLE, sound: Parts = WHOLE, codecs: Sequence[str] = ("", ""),
-    pace: float = 1.0, moments: Sequence[float] = MOMENTS,
+    pace: float = 1.0, moments: Sequence[float] = MOMENTS, fps: int = FPS,
 ) -> Path:  # fmt: skip
     """A film whose tracks hold `pictures` and `sound` in some parts, in seconds.
 
@@ -35,7 +35,7 @@ def write_flashes(
     span. Sound and pictures are interleaved by time, as recorders do.
     """
     with av.open(str(path), "w") as container:
-        film = container.add_stream(codecs[0] or "mpeg4", rate=FPS)
+        film = container.add_stream(codecs[0] or "mpeg4", rate=fps)
         film.width = film.height = 32
         film.pix_fmt = "yuv420p"
         film.codec_context.gop_size = 20
@@ -44,28 +44,28 @@ def write_flashes(
         voice.codec_context.time_base = Fraction(1, rate)
         voice.codec_context.open()
         size = voice.codec_context.frame_size or 1024
-        frames = [(n / FPS, n, False) for start, end in pictures
-                  for n in range(round(start * FPS), round(end * FPS))]  # fmt: skip
+        frames = [(n / fps, n, False) for start, end in pictures
+                  for n in range(round(start * fps), round(end * fps))]  # fmt: skip
         blocks = [(n * size / rate / pace, n, True) for start, end in sound
                   for n in range(*(int(t * pace * rate / size) for t in (start, end)))]  # fmt: skip
         for time_s, number, heard in sorted(frames + blocks):
             if heard:
                 container.mux(voice.encode(_beep(voice, number * size, size, pace, moments)))
             else:
-                container.mux(film.encode(_flash(time_s, number, moments)))
+                container.mux(film.encode(_flash(time_s, number, fps, moments)))
         container.mux(film.encode(None))
         container.mux(voice.encode(None))
     return path
 
 
-def _flash(time_s: float, number: int, moments: Sequence[float]) -> av.VideoFrame:
+def _flash(time_s: float, number: int, fps: int, moments: Sequence[float]) -> av.VideoFrame:
     bright = any(m - 1e-6 <= time_s < m + LASTS_S - 1e-6 for m in moments)
     frame = av.VideoFrame.from_ndarray(
         np.full((48, 32), 235 if bright else 16, np.uint8), "yuv420p"
     )
     for plane in (1, 2):
         frame.planes[plane].update(bytes([128]) * frame.planes[plane].buffer_size)
-    frame.pts, frame.time_base = number, Fraction(1, FPS)
+    frame.pts, frame.time_base = number, Fraction(1, fps)
     return frame
 
 

@@ -176,10 +176,10 @@ class PictureClock:
         wrong where its clock jumps."""
         return statistics.median_low(self._intervals) if self._intervals else self._declared_s
 
-    def place(self, frame: av.VideoFrame) -> float:
-        """The time of a picture; advances the clock."""
+    def place(self, time_s: float | None) -> float:
+        """The time of a picture whose time stamp is `time_s`; advances the clock."""
         last = self._last_s
-        stamp = self.end_s if frame.time is None else frame.time - self.zero_s + self._shift_s
+        stamp = self.end_s if time_s is None else time_s - self.zero_s + self._shift_s
         if last is not None and not -GAP_S <= stamp - last <= LARGEST_GAP_S:
             stamp -= self._broken(stamp)
         elif last is not None and stamp > last:

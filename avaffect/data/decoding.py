@@ -10,7 +10,8 @@ see `clock` for what is a gap, and what a fault of the time stamps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from avaffect.data.mixing import FACTS, Facts, Kind, Mix, Mixer
 from avaffect.data.ogg import ends_within_page
 from avaffect.data.stretching import Stretcher
 from avaffect.data.timeline import Timeline
+from avaffect.data.tracks import opened_for, sound_tracks
 from avaffect.data.unusable import Unusable, check_file, check_machine, opened
 
 SAMPLE_RATE = 16_000
@@ -41,6 +43,8 @@ DAMAGED_SHARE = 0.01
 SILENT_PEAK = 3
 # How names of sample formats begin that are floats.
 FLOATS = ("flt", "dbl")
+# What makes one track useless, and says nothing of the others.
+OF_ONE_TRACK = ("empty", "damaged", "unreadable")
 # Their time stamps after a seek are estimated from the bit rate: decode from the start.
 UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
 
@@ -49,7 +53,8 @@ UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
 class Sound:
     """What was written. samples at 16 kHz; peak of the absolute samples; damaged packets that were
     left out; seconds of silence that fill gaps; notes: what a user should know of how it was
-    read; facts: of its channels and levels, see `mixing.FACTS`."""
+    read; facts: of its channels and levels, see `mixing.FACTS`; track: the sound track that was
+    taken, from 0, of how many tracks."""
 
     samples: int
     peak: int
@@ -57,6 +62,8 @@ class Sound:
     filled_s: float
     notes: tuple[str, ...] = ()
     facts: Facts = field(default_factory=lambda: dict(FACTS))
+    track: int = 0
+    tracks: int = 1
 
 
 class _Sink:
@@ -129,39 +136,78 @@ class _Resampler:
 
 def decode_sound(
     path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None,
-    channels: tuple[int, ...] = (),
+    channels: tuple[int, ...] = (), track: int | None = None,
 ) -> Sound:  # fmt: skip
     """Write the sound of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
 
     start_s, end_s: the part to take, in seconds of the recording; the whole without.
     channels: those to mix, from 0; all without. `mixing` says how; where they cancel each other,
     the recording is decoded again.
+    track: of the sound tracks, from 0; without, the one that players take, or where that is silent
+    or useless the first that is not, which is decoded after it.
 
     Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
     container declares) or outside (the part, or a channel, is not in the recording).
     MachineFault: memory, the disk or the network failed, and the recording is none the worse.
     """
     check_file(path)
-    begin, settled = file.tell(), {}
-    while True:
-        sound, again = _decode_once(path, file, start_s, end_s, channels, settled)
-        if not again:
-            return sound
-        file.seek(begin)
-        file.truncate()
+    begin = file.tell()
+
+    def decode(number: int | None) -> Sound:
+        settled: dict[Kind, Mix] = {}
+        while True:
+            file.seek(begin)
+            file.truncate()
+            sound, again = _decode_once(path, file, start_s, end_s, channels, number, settled)
+            if not again:
+                return sound
+
+    try:
+        sound = decode(track)
+    except Unusable as error:
+        if track is not None or error.reason not in OF_ONE_TRACK:
+            raise
+        return _of_another_track(path, decode, error)
+    if track is not None or sound.tracks == 1:
+        return sound
+    if sound.peak <= SILENT_PEAK:
+        return _of_another_track(path, decode, sound)
+    return _noted(sound, f"it has {sound.tracks} sound tracks")
+
+
+def _of_another_track(
+    path: Path, decode: Callable[[int], Sound], found: Sound | Unusable
+) -> Sound:  # fmt: skip
+    """The first of the other tracks that is not silent; what was found where none is."""
+    with opened_for("audio", path) as container:
+        first, *others = sound_tracks(container)
+    for number in others:
+        with contextlib.suppress(Unusable):
+            sound = decode(number)
+            if sound.peak > SILENT_PEAK:
+                what = "silent" if isinstance(found, Sound) else f"of no use ({found})"
+                return _noted(sound, f"its sound track {first} is {what}")
+    if isinstance(found, Unusable):
+        raise found
+    return decode(first) if others else found
+
+
+def _noted(sound: Sound, why: str) -> Sound:
+    note = f"{why}: track {sound.track} of 0 to {sound.tracks - 1} is taken; see --audio-track"
+    return replace(sound, notes=(*sound.notes, note))
 
 
 def _decode_once(
     path: Path, file: BinaryIO, start_s: float | None, end_s: float | None,
-    channels: tuple[int, ...], settled: dict[Kind, Mix],
+    channels: tuple[int, ...], track: int | None, settled: dict[Kind, Mix],
 ) -> tuple[Sound, bool]:  # fmt: skip
     """What was written, and whether `settled` now says to mix it otherwise."""
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
-    with opened(path) as container:
-        stream = container.streams.best("audio")
-        if stream is None or stream.codec_context is None:
-            raise Unusable("no sound", "it has no audio track that can be decoded")
+    with opened_for("audio", path) as container:
+        tracks = container.streams.audio
+        number = sound_tracks(container, track)[0]
+        stream = tracks[number]
         codec, scale = stream.codec_context, 1.0
         lossless = codec.codec.lossless
         if lossless and codec.format is not None and codec.format.name.startswith(FLOATS):
@@ -169,7 +215,7 @@ def _decode_once(
         mixer = Mixer(channels, scale, lossless, start_s or 0.0, end_s, settled)
         sound = _decode(path, container, stream, file, start_s, end_s, mixer)
         again = mixer.finish()
-        return replace(sound, facts=mixer.facts), again
+        return replace(sound, facts=mixer.facts, track=number, tracks=len(tracks)), again
 
 
 @lru_cache(maxsize=64)
@@ -273,6 +319,10 @@ class Packets:
         # Floats in a file may be no numbers; lossy codecs make none such.
         plain_float = self.stream.codec_context.codec.name.startswith(("pcm_f", "wavpack"))
         for packet in self.container.demux(self.stream):
+            if not packet.size and packet.pts is not None:
+                # A decoder would take it for the end.
+                self._sent(packet)
+                continue
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -286,7 +336,11 @@ class Packets:
             if packet.size:
                 self.count += 1
                 self.damaged_last = False
+                self._sent(packet)
             for frame in frames:
                 if plain_float and not np.isfinite(frame.to_ndarray()).all():
                     raise Unusable("damaged", "it holds samples that are no numbers (NaN)")
                 yield frame
+
+    def _sent(self, packet: av.Packet) -> None:
+        """A packet that is not damaged."""

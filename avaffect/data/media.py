@@ -41,12 +41,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """sound: whether it is wanted; channels: of it, from 0, where an item names none; faces: how,
-    None where they are not."""
+    """sound: whether it is wanted; channels: of it, from 0, where an item names none; audio_track:
+    from 0, None where that is to be found out; faces: how, None where they are not."""
 
     sound: bool = True
     keep_silent: bool = False
     channels: tuple[int, ...] = ()
+    audio_track: int | None = None
     faces: FaceOptions | None = None
 
 
@@ -54,7 +55,7 @@ class DecodingOptions:
 class Task:
     """One utterance to decode. sound, pictures: its recordings, None where it names none; spool:
     where its streams are written, one raw file for each; channels: of the sound, from 0, () for
-    all; samples: frames to keep for a preview."""
+    all; samples: frames to keep for a preview; audio_track: what the item says of it."""
 
     sound: Path | None
     pictures: Path | None
@@ -64,6 +65,7 @@ class Task:
     options: DecodingOptions
     channels: tuple[int, ...]
     samples: int
+    audio_track: Any = None
 
     def __str__(self) -> str:
         return str(self.sound or self.pictures)
@@ -173,7 +175,8 @@ def _task(
     )
     if sound is None and pictures is None:
         return Lost("missing", "the item names no recording")
-    return Task(sound, pictures, start_s, end_s, spool, options, channels, samples)
+    track = item.get("audio_track")
+    return Task(sound, pictures, start_s, end_s, spool, options, channels, samples, track)
 
 
 def _decode(task: Task | Lost) -> Decoded | Lost:
@@ -229,11 +232,28 @@ def _waveform(task: Task) -> Path:
 def _decode_sound(task: Task) -> Sound:
     if task.sound is None:
         raise Unusable("no sound", "the item names no recording of it")
+    track = _audio_track(task)
     with _waveform(task).open("wb") as file:
-        sound = decode_sound(task.sound, file, task.start_s, task.end_s, task.channels)
+        sound = decode_sound(task.sound, file, task.start_s, task.end_s, task.channels, track)
     if sound.peak <= SILENT_PEAK and not task.options.keep_silent:
-        raise Unusable("silent", f"its largest sample is {sound.peak} of 32768")
+        which = ""
+        if sound.tracks > 1:
+            last = sound.tracks - 1
+            which = f", in all of its sound tracks, 0 to {last}"
+            if track is not None:
+                which = f", in sound track {track} of 0 to {last}"
+        raise Unusable("silent", f"its largest sample is {sound.peak} of 32768{which}")
     return sound
+
+
+def _audio_track(task: Task) -> int | None:
+    """The track that an item names, or else the options. Raises Unusable where it is no number."""
+    named = task.audio_track
+    if named is None:
+        return task.options.audio_track
+    if isinstance(named, bool) or not isinstance(named, int) or named < 0:
+        raise Unusable("no sound", f"its audio_track is {named!r}; the first track is 0")
+    return named
 
 
 def _decode_faces(task: Task) -> Faces:

@@ -47,12 +47,14 @@ def check_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A recording in PyAV. Within, errors of FFmpeg become Unusable, or MachineFault where the
-    machine is at fault."""
+def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
+    """A recording in PyAV; options: of its format, as FFmpeg calls them.
+
+    Within, errors of FFmpeg become Unusable, or MachineFault where the machine is at fault.
+    """
     try:
         # Tags are often in other encodings than they say; nobody reads them here.
-        with av.open(readable(path), metadata_errors="replace") as container:
+        with av.open(readable(path), metadata_errors="replace", options=options or {}) as container:
             try:
                 yield container
             except av.FFmpegError as error:

@@ -17,20 +17,20 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.stream import Disposition
 
 from avaffect.data.clock import PictureClock
 from avaffect.data.declared import declared_end
 from avaffect.data.decoding import (
     TOLERANCE_S,
     UNSEEKABLE,
-    Packets,
     check_damage,
     sought_to,
 )
 from avaffect.data.display import Display, Displays
+from avaffect.data.repeats import PicturePackets
 from avaffect.data.timeline import Timeline
-from avaffect.data.unusable import Unusable, check_file, opened
+from avaffect.data.tracks import opened_for, picture_track
+from avaffect.data.unusable import Unusable, check_file
 
 # A picture stands for this long before and after its time.
 HOLD_S = 0.5
@@ -127,22 +127,9 @@ def read_pictures(
     check_file(path)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
-    with opened(path) as container:
-        stream = _picture_track(container)
+    with opened_for("video", path) as container:
+        stream = picture_track(container)
         yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s)
-
-
-def _picture_track(container: Any) -> Any:
-    """The best track of moving pictures: the cover of a song is none."""
-    best = container.streams.best("video")
-    for stream in (best, *container.streams.video):
-        if stream is None or stream.codec_context is None:
-            continue
-        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
-            # Processes work on a recording each: threads in the decoder would only cost.
-            stream.codec_context.thread_count = 1
-            return stream
-    raise Unusable("no picture", "it has no video track that can be decoded")
 
 
 def _read(
@@ -155,13 +142,17 @@ def _read(
     rate = stream.average_rate or stream.guessed_rate
     no_time = functools.partial(Timeline(path).no_time, stream.index)
     clock = PictureClock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S, no_time)
-    packets = Packets(container, stream)
+    packets = PicturePackets(container, stream)
     displays = Displays(stream)
     sampler = _Sampler(fps, start_s, end_s, film)
     for frame in packets:
-        yield from sampler.feed(frame, clock.place(frame), displays.of(frame))
+        for again_s in packets.repeats(frame, clock.interval_s):
+            yield from sampler.stand(clock.place(again_s))
+        yield from sampler.feed(frame, clock.place(frame.time), displays.of(frame))
         if sampler.full:
             break
+    for again_s in packets.repeats(None, clock.interval_s) if not sampler.full else ():
+        yield from sampler.stand(clock.place(again_s))
     if not sampler.full:
         yield from sampler.finish(clock.end_s)
     film.damaged = packets.damaged
@@ -201,6 +192,14 @@ class _Sampler:
             yield from self._blank(time_s - HOLD_S)
             self._leave(last[1])
         self._last, self._picture = (frame, time_s, display), None
+
+    def stand(self, time_s: float) -> Iterator[Picture | None]:
+        """The last picture again, at another time."""
+        if self._last is not None:
+            frame, last_s, display = self._last
+            yield from self._show(min((last_s + time_s) / 2, last_s + HOLD_S))
+            yield from self._blank(time_s - HOLD_S)
+            self._last = (frame, time_s, display)
 
     def finish(self, end_s: float) -> Iterator[Picture | None]:
         """The last frame stands until `end_s`."""

@@ -48,6 +48,9 @@ LARGEST_SIZE = 1024
 HIGHEST_FPS = 240.0
 # Options that say how faces are found and cut out.
 OF_FACES = ("faces", "face_model", "align", "size", "color", "fps", "margin", "face")
+# Settings that stores of version 1.0 do not know: left out where they are not set, so that those
+# stay up to date.
+NEWER = ("audio_track", "channels")
 # That a recording of sound has no pictures is no news: counted, not named.
 USUAL = "no picture"
 
@@ -122,6 +125,10 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
         raise UsageError("--preview shows pictures: leave out --without video")
     if settings.preview and settings.preview.exists() and not settings.preview.is_dir():
         raise UsageError(f"--preview {settings.preview}: this is a file; name a folder")
+    if settings.audio_track is not None and settings.audio_track < 0:
+        raise UsageError("--audio-track must be at least 0, which is the first track")
+    if settings.audio_track is not None and settings.without == "audio":
+        raise UsageError("--audio-track is for sound, which --without audio leaves out")
     if settings.without == "video":
         _check_without_video(settings)
     align = settings.faces == "yunet" if settings.align is None else settings.align
@@ -141,7 +148,7 @@ def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, S
     streams = {"waveform": media.WAVEFORM} if sound else {}
     channels = _channels(settings)
     if settings.without == "video":
-        return DecodingOptions(sound, settings.keep_silent, channels), streams
+        return DecodingOptions(sound, settings.keep_silent, channels, settings.audio_track), streams
     faces = FaceOptions(
         detector=settings.faces,
         model=settings.face_model,
@@ -155,7 +162,8 @@ def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, S
     if faces.detector == "yunet":
         check_model(faces.model)
     streams |= faces.streams(_model_id(settings))
-    return DecodingOptions(sound, settings.keep_silent, channels, faces), streams
+    options = DecodingOptions(sound, settings.keep_silent, channels, settings.audio_track, faces)
+    return options, streams
 
 
 def _channels(settings: PreprocessSettings) -> tuple[int, ...]:
@@ -198,7 +206,9 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
     model = _model_id(settings)
     if model:
         inputs.append(reference("face model", settings.face_model, model, settings.output))
-    return provenance("preprocess", semantic(settings), inputs)
+    made = semantic(settings)
+    made = {name: made[name] for name in made if name not in NEWER or made[name] is not None}
+    return provenance("preprocess", made, inputs)
 
 
 def _sources(settings: PreprocessSettings, item: Item) -> list[str]:

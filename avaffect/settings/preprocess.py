@@ -58,6 +58,13 @@ class PreprocessSettings(Sharded):
     without: str | None = option(
         None, "Leave out the sound or the pictures.", "--without", choices=("audio", "video")
     )
+    audio_track: int | None = option(
+        None,
+        "Number of the sound track, from 0; by default the one that players take, or where that is "
+        "silent the first that is not.",
+        "--audio-track",
+        metavar="N",
+    )
     preview: Path | None = option(
         None,
         "Write contact sheets here: source pictures with the box that was found, and crops.",

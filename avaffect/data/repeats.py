@@ -1,0 +1,50 @@
+"""Pictures that are shown again without being stored again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+
+from avaffect.data.decoding import Packets
+
+# What lies nearer to a picture, in intervals between pictures, is a part of that one: a field, or
+# what later ones are predicted from and nobody sees.
+APART = 0.6
+
+
+class PicturePackets(Packets):
+    """Packets of pictures, some of which say that the picture before stands on: they hold no bytes
+    (Theora), or say that nothing is coded (MPEG-4), and the decoder gives no picture for them."""
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        super().__init__(container, stream)
+        # Time stamps of packets whose picture has not come yet, and of the picture that came last.
+        self._open: set[int] = set()
+        self._last: int | None = None
+
+    def _sent(self, packet: av.Packet) -> None:
+        if packet.pts is not None and not packet.is_discard:
+            self._open.add(packet.pts)
+
+    def repeats(self, frame: av.VideoFrame | None, interval_s: float) -> list[float]:
+        """Time stamps, in seconds, at which the picture before `frame` stands again; without one,
+        those after the last. interval_s: between pictures."""
+        base = float(self.stream.time_base)
+        last = self._last
+        stamp = None if frame is None else frame.pts
+        known = stamp is None or stamp in self._open
+        # Decoders give pictures in their order: what has not come by now will not come.
+        gone = sorted(pts for pts in self._open if stamp is None or pts <= stamp)
+        self._open.difference_update(gone)
+        if frame is not None:
+            self._last = stamp
+        if last is None or not known or (frame is not None and stamp is None):
+            return []
+        found: list[float] = []
+        before, apart = last, APART * interval_s / base
+        for pts in gone:
+            if pts - before > apart and (stamp is None or stamp - pts > apart):
+                found.append(pts * base)
+                before = pts
+        return found
