@@ -13,14 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import av
-from av.stream import Disposition
+from avaffect.data.tracks import STILLS
+from avaffect.data.unusable import opened
 
 # Longer jumps of a time stamp have to agree with the other tracks.
 LARGEST_GAP_S = 60.0
 # A packet stands for no longer: before a pause some containers declare the pause as its duration.
 LONGEST_PACKET_S = 1.0
-PICTURES_OF_OTHERS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 Span = tuple[float, float]
 
@@ -88,11 +87,11 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _read(path: Path) -> dict[int, list[Span]]:
     tracks: dict[int, list[Span]] = {}
-    with av.open(str(path.absolute()), metadata_errors="replace") as container:
+    with opened(path) as container:
         streams = [
             stream
             for stream in (*container.streams.audio, *container.streams.video)
-            if not stream.disposition & PICTURES_OF_OTHERS
+            if not stream.disposition & STILLS
         ]
         for packet in container.demux(streams):
             stamp = packet.dts if packet.pts is None else packet.pts
