@@ -126,7 +126,8 @@ def test_select_by_a_table(corpus, tmp_path):
     table.write_text("id,yaw,pitch,roll\nc_two, 1,2,3\nc_one,-30,0,0\nc_four,,0,0\n")
     ids, said = kept(tmp_path, "--poses", "p.csv")
     assert ids == ["c_two"] and "2 of which p.csv gives no pose: c_three, c_four" in said
-    table.write_text("roll;yaw;pitch;file\n0;0;1;/data/a/one.avi\n0;0;20;b/three.mp4\n0;0;0;four\n")
+    text = "roll;yaw;pitch;file\n0;0;1,5;/data/a/one.avi\n0;0;20,5;b\\three.mp4\n0;0;0;four\n"
+    table.write_bytes(text.encode("utf-16"))
     assert kept(tmp_path, "--poses", "p.csv")[0] == ["c_one", "c_four"]
 
 

@@ -92,14 +92,9 @@ def _seconds(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def read_rows(
-    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, {column: text}) of a table; see `read_table`.
-
-    optional: columns that are given where the table has them.
-    """
-    return read_table(path, columns).dictionaries([*columns, *optional])
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line number, {column: text}) of a table; see `read_table`."""
+    return read_table(path, columns).dictionaries(columns)
 
 
 def read_table(

@@ -19,8 +19,9 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.data.artifacts import is_store
 from avaffect.data.faces.options import COLUMNS
+from avaffect.data.locating import with_slashes
 from avaffect.data.store import Store
-from avaffect.data.tables import read_rows
+from avaffect.data.tables import read_table
 
 # Near-frontal, as Shukla and others restrict LRW.
 WITHIN = 10.0
@@ -124,7 +125,7 @@ class Poses:
 
 
 def _parts(film: str) -> tuple[str, ...]:
-    return PurePosixPath(film.replace("\\", "/")).with_suffix("").parts if film else ("",)
+    return PurePosixPath(with_slashes(film)).with_suffix("").parts if film else ("",)
 
 
 def _fit(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
@@ -159,12 +160,19 @@ def _of_store(store: Store) -> Poses:
 
 
 def _of_table(path: Path) -> Poses:
-    rows = list(read_rows(path, ANGLES, optional=("id", "file")))
+    table = read_table(path, ANGLES)
     poses = Poses(path, content_id(path.read_bytes().hex()))
-    for line, row in rows:
+    written = table.numbers(ANGLES)
+    angles = zip(*(written.of(table.column(name)) for name in ANGLES), strict=True)
+    rows = table.dictionaries(("id", "file", *ANGLES))
+    for (line, row), values in zip(rows, angles, strict=True):
         if "id" not in row and "file" not in row:
             raise DataError(f"{path} has neither a column 'id' nor 'file'")
-        pose = _pose(path, line, row)
+        if None in values:
+            given = ", ".join(row[name] for name in ANGLES)
+            raise DataError(f"{path}, line {line}: {given}: an angle is no number")
+        # None where an angle is not given.
+        pose = Pose(*values) if np.isfinite(values).all() else None
         if row.get("id"):
             if row["id"] in poses.by_id:
                 raise DataError(f"{path}, line {line}: the id {row['id']} is there twice")
@@ -174,13 +182,3 @@ def _of_table(path: Path) -> Poses:
             parts = _parts(row["file"])
             poses.by_name[parts[-1]].append((parts, pose))
     return poses
-
-
-def _pose(path: Path, line: int, row: dict[str, str]) -> Pose | None:
-    """None where an angle is not given."""
-    try:
-        pose = Pose(*(float(row[name] or "nan") for name in ANGLES))
-    except ValueError as error:
-        given = ", ".join(row[name] for name in ANGLES)
-        raise DataError(f"{path}, line {line}: {given}: an angle is no number") from error
-    return pose if np.isfinite(pose).all() else None
