@@ -135,6 +135,20 @@ def test_lines_between_rows_are_no_rows_and_within_a_field_they_are(tmp_path):
     assert [line for line, _ in found.rows] == [4, 9] and found.comments == (3,)
 
 
+def test_a_separator_is_named_after_comments_and_before_them(tmp_path):
+    for text in ("# x, y\nsep=;\n\na;b\n1;2\n", "sep=;\n# x, y\na;b\n1;2\n"):
+        assert rows(tmp_path, text, "a", "b") == [["1", "2"]]
+
+
+def test_columns_in_another_form_of_unicode(tmp_path):
+    name = "gefühl"
+    text = f"file,{name}\nwav/a.wav,joy\n"
+    for column in (name, unicodedata.normalize("NFD", name)):
+        found, _ = manifest_of(tmp_path, text, label=(f"emotion={column}",), speaker=column,
+                               force=True)  # fmt: skip
+        assert found.items[0]["speaker"] == found.items[0]["labels"]["emotion"] == "joy"
+
+
 def test_more_fields_than_columns_are_an_error_unless_empty(tmp_path):
     assert rows(tmp_path, "a;b\n1;2;;\n", "a", "b") == [["1", "2"]]
     with pytest.raises(DataError, match=r"line 2: more fields \(3\) than .* \(2\)"):
@@ -190,7 +204,10 @@ def test_unknown_splits_are_refused_with_the_option_that_helps(tmp_path):
         manifest_of(tmp_path, text, split="s")
     said = "--map Test1=test --map Test2=test --map 'pool B'=SPLIT"
     assert said in str(found.value)
-    maps = ("Test1=test", "Test2=dev", "pool B=")
+    text = text.replace("pool B", "-")
+    with pytest.raises(DataError, match="holds Test1, Test2: "):
+        manifest_of(tmp_path, text, split="s")
+    maps = ("Test1=test", "Test2=dev", "-=")
     made_so, _ = manifest_of(tmp_path, text, split="s", map=maps)
     assert [item.get("split") for item in made_so.items] == ["test", "development", None]
 

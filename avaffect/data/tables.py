@@ -157,15 +157,17 @@ def _csv(
 
 def _start(lines: list[str]) -> tuple[int, str | None]:
     """The place of the first line with a text, and the separator that a line before it names."""
-    delimiter = None
+    first, delimiter = None, None
     for place, line in enumerate(lines):
         named = None if delimiter else _SEPARATOR.fullmatch(line.strip("\n"))
         if named:
-            delimiter = named[1]
+            first, delimiter = None, named[1]
         # A spreadsheet's empty rows hold separators.
         elif line.strip("".join((*DELIMITERS, delimiter or "", ' \n"'))):
-            return place, delimiter
-    return len(lines), delimiter
+            first = place if first is None else first
+            if not line.startswith("#"):
+                break
+    return len(lines) if first is None else first, delimiter
 
 
 def _names_line(

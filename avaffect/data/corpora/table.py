@@ -60,8 +60,8 @@ class _Unusable(Exception):
 class _Reading:
     """What the options make of a table, and what was found on the way.
 
-    mapping: FROM -> TO of --map; spelled: the table's classes and splits; splits: spelling
-    -> split; missing: paths of recordings that are not there.
+    mapping: FROM -> TO of --map; spelled: the table's classes and splits; splits: spelling ->
+    split; missing: paths of recordings that are not there.
     """
 
     settings: ManifestSettings
@@ -93,11 +93,12 @@ def read(settings: ManifestSettings) -> Corpus:
 
     corpus = Corpus(settings.prefix or path.stem, settings.root or path.parent, {}, tables=[path])
     reading = _Reading(settings, corpus, Files(corpus.root), mapping)
-    table = read_table(path, columns(settings, labels, scalars, traces, fields))
+    wanted = columns(settings, labels, scalars, traces, fields)
+    table = read_table(path, wanted)
     if table.comments:
         corpus.left_out["commented out with #"] = [f"line {line}" for line in table.comments]
     reading.splits = _splits(reading, table)
-    kept = _items(reading, table, labels, scalars)
+    kept = _items(reading, table, wanted, labels, scalars)
     _name(settings, kept)
     files: TraceFiles = {name: {} for name in traces}
     # A file may hold several labels.
@@ -115,7 +116,11 @@ def read(settings: ManifestSettings) -> Corpus:
 
 
 def _items(
-    reading: _Reading, table: Table, labels: dict[str, str], scalars: dict[str, str]
+    reading: _Reading,
+    table: Table,
+    wanted: list[str],
+    labels: dict[str, str],
+    scalars: dict[str, str],
 ) -> list[tuple[int, Item, Row]]:
     """(line, item, row) of the rows that can be used. Ids are names yet, which several may have."""
     settings, corpus = reading.settings, reading.corpus
@@ -125,7 +130,7 @@ def _items(
     times = {name: read_as[name](table.column(column)) for name, column in given.items()}
     numbers = {name: written.of(table.column(column)) for name, column in scalars.items()}
     kept = []
-    for place, (line, row) in enumerate(table.dictionaries(table.names)):
+    for place, (line, row) in enumerate(table.dictionaries(wanted)):
         try:
             item = _item(reading, row)
             texts = " to ".join(row[column] for column in given.values())
@@ -196,7 +201,8 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     settings, mapping = reading.settings, reading.mapping
     if settings.split is None:
         return {}
-    found = sorted({t for t in table.column(settings.split) if _given(t) and t not in NO_SPLIT})
+    texts = set(table.column(settings.split))
+    found = sorted(t for t in texts if t in mapping or (_given(t) and t not in NO_SPLIT))
     reading.spelled |= set(found)
     said = {text: mapping.get(text, text) for text in found}
     known = spellings.splits_of([text for text in said.values() if text])
