@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -131,3 +133,11 @@ def invoke_stopped(
         for _ in range(stops):
             invoke(cwd, *arguments, status=75)
     return invoke(cwd, *arguments)
+
+
+def closed(text: str) -> str:
+    """A manifest that was changed, with an end record that fits it again."""
+    lines = [line for line in text.splitlines() if json.loads(line)["kind"] != "end"]
+    before = "".join(f"{line}\n" for line in lines)
+    digest = "sha256:" + hashlib.sha256(before.encode()).hexdigest()
+    return before + json.dumps({"kind": "end", "count": len(lines) - 1, "digest": digest}) + "\n"

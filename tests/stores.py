@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 
+from avaffect.data import schema, store
 from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
@@ -57,3 +59,12 @@ def make(path: Path, count: int = 5) -> Path:
                 pooled={"mean": random.random(4)},
             )
     return path
+
+
+def redigested(file: h5py.File) -> None:
+    """After what a store says of itself was changed: a digest that fits it again."""
+    specs = store._read_specs(file)
+    file.attrs["header_digest"] = schema.header_digest(
+        file.attrs["format_version"], file.attrs["content_id"], int(file.attrs["count"]),
+        file["provenance"][()].decode(), specs,
+    )  # fmt: skip

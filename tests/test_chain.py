@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from chain import LINE, invoke, litter
+from chain import LINE, closed, invoke, litter
 from tiny_training import history
 
 from avaffect.core.checkpoint_header import read_header
@@ -175,7 +175,7 @@ def test_embeddings_of_different_projectors(chain: Path) -> None:
     invoke(chain, "retrieve", "--query", "msp.h5", "--pool", "vox.h5", "-o", "r.jsonl")
     content_id = Store(chain / "vox.h5").content_id
     text = (chain / "r.jsonl").read_text().replace(content_id, Store(chain / "other.h5").content_id)
-    (chain / "r.jsonl").write_text(text.replace('"vox.h5"', '"other.h5"'))
+    (chain / "r.jsonl").write_text(closed(text.replace('"vox.h5"', '"other.h5"')))
     found = invoke(chain, "adapt", "r.jsonl", *SHORT, status=65).stderr
     assert "different projectors" in found
 
@@ -206,14 +206,14 @@ class TestFilters:
             (lambda text: "", "is empty"),
             (lambda text: text[:700], "cut short"),
             (lambda text: text.replace("avaffect-manifest", "other"), "is not a manifest"),
-            (lambda text: text.replace('"version":"1.0","content"', '"version":"2.0","content"'),
+            (lambda text: text.replace('"version":"1.1","content"', '"version":"2.0","content"'),
              "version 2.0"),
             (lambda text: "\n".join(li for li in text.splitlines() if "anger" not in li),
              "avaffect seal"),
-            (lambda text: text.splitlines()[0] + '\n{"kind":"end","count":0}\n',
-             "names no query"),
+            (lambda text: closed(text.splitlines()[0]), "names no query"),
             (lambda text: text + text.splitlines()[1] + "\n", "follows its end record"),
-            (lambda text: text.replace('"label":"anger"', '"label":null'), "has no label"),
+            (lambda text: text.replace('"label":"anger"', '"label":null'), "avaffect seal"),
+            (lambda text: closed(text.replace('"label":"anger"', '"label":null')), "has no label"),
         ],
     )  # fmt: skip
     def test_what_adapt_refuses(self, chain: Path, change, words: str) -> None:

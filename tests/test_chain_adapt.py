@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chain import invoke, litter
+from chain import closed, invoke, litter
 from safetensors.torch import load_file
 from tiny_training import history
 
@@ -219,7 +219,7 @@ class TestBadInput:
                 del item["labels"]["emotion"]
                 lines[number] = json.dumps(item)
                 left -= 1
-        (chain / "partly.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (chain / "partly.jsonl").write_text(closed("\n".join(lines)), encoding="utf-8")
         invoke(chain, "preprocess", "partly.jsonl", "-o", "partly.h5", "-j", 1)
         return chain
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chain import invoke, litter
+from chain import closed, invoke, litter
 from tiny_training import history
 
 from avaffect.data.store import Store
@@ -117,7 +117,7 @@ class TestSpeakers:
                 item["split"] = swap.get(item["split"], item["split"])
                 assert (item["speaker"] in seen) == (item["split"] == "test")
             rewritten.append(json.dumps(item))
-        (adapted / "other.jsonl").write_text("\n".join(rewritten) + "\n", encoding="utf-8")
+        (adapted / "other.jsonl").write_text(closed("\n".join(rewritten)), encoding="utf-8")
         return adapted
 
     def test_one_that_was_seen_before(self, other_split: Path) -> None:
@@ -152,7 +152,7 @@ class TestSpeakers:
         for part in ("train", "development"):
             moved = [*lines]
             moved[number] = lines[number].replace('"split":"test"', f'"split":"{part}"')
-            (chain / "leak.jsonl").write_text("\n".join(moved) + "\n", encoding="utf-8")
+            (chain / "leak.jsonl").write_text(closed("\n".join(moved)), encoding="utf-8")
             tune = (*FINETUNE, "--encoder", "fav.safetensors", "--annotations", "leak.jsonl")
             found = invoke(chain, *tune, status=65).stderr
             assert f"the test speaker {speaker} is also in" in found

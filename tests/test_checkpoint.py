@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from avaffect.core import checkpoint_header
-from avaffect.core.checkpoint_header import METADATA_KEY
+from avaffect.core.checkpoint_header import DIGEST_KEY, METADATA_KEY
 from avaffect.core.errors import DataError
 from avaffect.core.filekind import WORDS
 from avaffect.models import registry
@@ -120,7 +120,11 @@ def test_one_changed_bit_of_a_tensor(saved: Path) -> None:
 def _rewritten(path: Path, **changes) -> Path:
     """The file with other words in its header and the weights as they are."""
     header = checkpoint_header.read_header(path)
-    save_file(load_file(path), path, {METADATA_KEY: json.dumps({**header, **changes})})
+    weights = load_file(path)
+    table = [[n, checkpoint.SAFETENSORS_DTYPE[t.dtype], list(t.shape)] for n, t in weights.items()]
+    header |= changes
+    header[DIGEST_KEY] = checkpoint_header.header_digest(header, table)
+    save_file(weights, path, {METADATA_KEY: json.dumps(header)})
     return path
 
 
@@ -128,6 +132,40 @@ def _rewritten(path: Path, **changes) -> Path:
 def test_a_changed_header(saved: Path, changes: dict) -> None:
     found = invoke(saved.parent, "check", _rewritten(saved, **changes), status=65).stderr
     assert "content id" in found
+
+
+def test_a_header_of_another_digest(saved: Path) -> None:
+    """What guards results, such as the speakers whose labels were seen, is no part of the content
+    id."""
+    header = checkpoint_header.read_header(saved)
+    save_file(load_file(saved), saved, {METADATA_KEY: json.dumps({**header, "metrics": {"a": 1}})})
+    with pytest.raises(DataError, match="digest differs"):
+        checkpoint.load(saved)
+    assert "digest differs" in invoke(saved.parent, "info", saved, status=65).stderr
+
+
+def test_a_header_without_a_digest_is_read_with_a_word(saved: Path) -> None:
+    header = checkpoint_header.read_header(saved)
+    old = {key: header[key] for key in header if key != DIGEST_KEY} | {"version": "1.0"}
+    save_file(load_file(saved), saved, {METADATA_KEY: json.dumps(old)})
+    assert checkpoint.load(saved)[0] == old
+    found = invoke(saved.parent, "check", saved)
+    assert found.stdout == f"{saved}: ok\n" and "version 1.0" in found.stderr
+    save_file(load_file(saved), saved, {METADATA_KEY: json.dumps({**old, "version": "1.1"})})
+    with pytest.raises(DataError, match="digest differs"):
+        checkpoint.load(saved)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read(saved: Path, monkeypatch) -> None:
+    def replaced(path: Path):
+        other = path.with_name("other")
+        other.write_bytes(path.read_bytes())
+        other.replace(path)
+        return load_file(path)
+
+    monkeypatch.setattr(checkpoint, "load_file", replaced)
+    with pytest.raises(DataError, match="replaced while it was read"):
+        checkpoint.load(saved)
 
 
 def test_another_major_version(saved: Path) -> None:

@@ -380,4 +380,4 @@ def test_command_line(avaffect, shell, tmp_path):
     avaffect(*arguments, "--label", "emotion=emo", status=73)
     avaffect(*arguments, "--strict", "-f", status=65)
     avaffect("manifest", "ravdess", tmp_path, "--media", "x", status=2)
-    assert json.loads(output.read_text().splitlines()[-1]) == {"kind": "end", "count": 3}
+    assert json.loads(output.read_text().splitlines()[-1])["count"] == 3

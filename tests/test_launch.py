@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 from chain import invoke
+from stores import redigested
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import Launch, Shard, launch, parse_shard
@@ -135,6 +136,7 @@ def test_shards_that_name_no_place_are_merged_with_a_word(chain: Path, recorded:
         assert '"shard":"1/2"' in text
         del file["provenance"]
         file["provenance"] = text.replace('"shard":"1/2"', f'"shard":"{recorded}"')
+        redigested(file)
     assert f"the shard {recorded!r}, which is not" in _merge(chain, "part0.h5", "old-part1.h5")
 
 

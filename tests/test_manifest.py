@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -32,10 +33,19 @@ def lines_of(*records: object) -> bytes:
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
+def closed(*records: object) -> bytes:
+    """With an end record that counts the items and holds the digest of the lines before."""
+    before = lines_of(*records)
+    digest = "sha256:" + hashlib.sha256(before).hexdigest()
+    return before + lines_of({"kind": "end", "count": len(records) - 1, "digest": digest})
+
+
 HEADER = manifest.new_header("corpus", base=".")
+# As other programs, and version 1.0, write it: without a digest.
+PLAIN = {**HEADER, "version": "1.0"}
 ITEM = {"kind": "item", "id": "a"}
 END = {"kind": "end", "count": 1}
-WHOLE = lines_of(HEADER, ITEM, END)
+WHOLE = closed(HEADER, ITEM)
 
 
 def read_bytes(folder: Path, content: bytes) -> manifest.Manifest:
@@ -59,7 +69,7 @@ def test_round_trip_keeps_everything(tmp_path_factory, items, extra):
 
 
 def test_empty_manifest_is_valid(tmp_path):
-    found = read_bytes(tmp_path, lines_of(HEADER, {"kind": "end", "count": 0}))
+    found = read_bytes(tmp_path, closed(HEADER))
     assert len(found) == 0
 
 
@@ -87,9 +97,13 @@ def test_every_truncation_is_refused(tmp_path):
         (b"\xff\xfe\n", "is a table or other text, and a manifest"),
         (lines_of(HEADER, [1, 2], END), "not a JSON object"),
         (lines_of(HEADER, {"kind": "verse"}, END), "unknown kind of record 'verse'"),
-        (lines_of(HEADER, ITEM, ITEM, {**END, "count": 2}), "the id a is there twice"),
-        (lines_of(HEADER, {"kind": "item"}, END), "an item has no id"),
-        (lines_of(HEADER, {"kind": "item", "id": 7}, END), "an item has no id"),
+        (lines_of(PLAIN, ITEM, ITEM, {**END, "count": 2}), "the id a is there twice"),
+        (closed(HEADER, ITEM, ITEM), "the id a is there twice"),
+        (closed(HEADER, {"kind": "item"}), "an item has no id"),
+        (closed(HEADER, {"kind": "item", "id": 7}), "an item has no id"),
+        (lines_of(HEADER, ITEM, END), "digest differs.* `avaffect seal`"),
+        (WHOLE.replace(b'"a"', b'"b"'), "digest differs.* `avaffect seal`"),
+        (WHOLE.replace(b'"base": "."', b'"base": "/"'), "digest differs"),
     ],
 )
 def test_broken_manifests_say_what_is_wrong(tmp_path, content, said):
@@ -99,8 +113,29 @@ def test_broken_manifests_say_what_is_wrong(tmp_path, content, said):
 
 
 def test_higher_minor_version_and_unknown_keys_are_read(tmp_path):
-    found = read_bytes(tmp_path, lines_of({**HEADER, "version": "1.9", "new": 1}, ITEM, END))
+    later = closed({**HEADER, "version": "1.9", "new": 1}, ITEM)
+    found = read_bytes(tmp_path, later)
     assert found.header["new"] == 1
+    with pytest.raises(DataError, match="digest differs"):
+        read_bytes(tmp_path, later.replace(b'"new": 1', b'"new": 2'))
+
+
+def test_a_manifest_without_a_digest_is_read_and_gets_one(tmp_path):
+    found = read_bytes(tmp_path, lines_of(PLAIN, ITEM, END))
+    again = tmp_path / "again.jsonl"
+    manifest.write(again, found.header, found.items)
+    assert manifest.read(again).header["version"] == manifest.VERSION
+    assert manifest.read(again).content_id == found.content_id
+    assert "digest" in json.loads(again.read_bytes().splitlines()[-1])
+
+
+def test_an_edited_manifest_is_refused_until_it_is_sealed(tmp_path, shell):
+    (tmp_path / "m.jsonl").write_bytes(WHOLE)
+    edited = 'sed \'s/"a"/"b"/\' m.jsonl'
+    refused = shell(f"{edited} | avaffect select - --where id=b", tmp_path, status=65)
+    assert "avaffect seal" in refused.stderr
+    found = shell(f"{edited} | avaffect seal | avaffect select - --where id=b", tmp_path)
+    assert len(found.stdout.splitlines()) == 3
 
 
 def test_missing_file_folder_and_other_content(tmp_path):

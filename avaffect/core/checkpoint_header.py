@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError
-from avaffect.core.hashing import canonical_json
+from avaffect.core.hashing import canonical_json, content_id, has_digest
 
 FORMAT = "avaffect-checkpoint"
-VERSION = "1.0"
+VERSION = "1.1"
 METADATA_KEY = "avaffect"
+DIGEST_KEY = "header_digest"
 # safetensors itself refuses headers over 100 MB.
 LARGEST_HEADER = 100_000_000
 
@@ -36,13 +38,25 @@ def read_header(path: Path, *expected: str) -> Header:
 
     expected: kinds of checkpoint, of which it is one; any where none is named. Raises DataError
     when the file is missing, cut short, no checkpoint of avaffect, of another major version or of
-    another kind.
+    another kind, or when its header is not what was written.
     """
-    needed = " or ".join(expected) or "checkpoint"
+    check_kind(path, *expected)
+    with path.open("rb") as stream:
+        return header_in(path, stream, *expected)
+
+
+def check_kind(path: Path, *expected: str) -> None:
+    """Raises DataError, saying what the file is, where it does not begin as a checkpoint does."""
     # What is of no known kind may be the stump of a checkpoint.
     if filekind.kind_of(path) not in (filekind.CHECKPOINT, filekind.UNKNOWN):
-        raise filekind.other_kind(path, needed)
-    text = file_metadata(path).get(METADATA_KEY)
+        raise filekind.other_kind(path, " or ".join(expected) or "checkpoint")
+
+
+def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
+    """`read_header` of a file that is open. path: what to call it."""
+    needed = " or ".join(expected) or "checkpoint"
+    structure = _structure(path, stream)
+    text = structure.get("__metadata__", {}).get(METADATA_KEY)
     if text is None:
         raise filekind.as_other_kind(filekind.WEIGHTS, str(path), needed)
     try:
@@ -57,6 +71,13 @@ def read_header(path: Path, *expected: str) -> Header:
             f"{path} is a checkpoint of version {version}; this program reads version "
             f"{VERSION.split('.')[0]}.x"
         )
+    if has_digest(version) or DIGEST_KEY in header:
+        table = [[n, e.get("dtype"), e.get("shape")] for n, e in _tensors(structure).items()]
+        if header_digest(header, table) != header.get(DIGEST_KEY):
+            raise DataError(
+                f"{path} is damaged: its header is not what was written (its digest differs); make "
+                "it again"
+            )
     if expected and header.get("kind") not in expected:
         found = filekind.WORDS.get(str(header.get("kind")), filekind.CHECKPOINT)
         raise filekind.as_other_kind(found, str(path), needed)
@@ -65,12 +86,26 @@ def read_header(path: Path, *expected: str) -> Header:
 
 def file_metadata(path: Path) -> dict[str, Any]:
     """What a safetensors file says of itself beside its tensors; DataError where it is none."""
-    return _structure(path).get("__metadata__", {})
+    with path.open("rb") as stream:
+        return _structure(path, stream).get("__metadata__", {})
+
+
+def header_digest(header: Header, tensors: Iterable[list[Any]]) -> str:
+    """The digest of a whole header, and of the names, types and shapes of the weights.
+
+    tensors: [name, safetensors dtype, shape] of each, in any order.
+    """
+    rest = {key: value for key, value in header.items() if key != DIGEST_KEY}
+    return content_id([rest, sorted(tensors)])
 
 
 def tensor_table(path: Path) -> dict[str, dict[str, Any]]:
     """name -> {dtype, shape, data_offsets} of every tensor in the file."""
-    structure = _structure(path)
+    with path.open("rb") as stream:
+        return _tensors(_structure(path, stream))
+
+
+def _tensors(structure: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: entry for name, entry in structure.items() if name != "__metadata__"}
 
 
@@ -96,39 +131,41 @@ def checkpoint_content_id(
 
 def verify(path: Path) -> Header:
     """Recompute the content id from the bytes in the file; DataError where it differs."""
-    header = read_header(path)
-    table = tensor_table(path)
-    start = _data_start(path)
+    check_kind(path)
+    with path.open("rb") as stream:
+        header = header_in(path, stream)
+        start = stream.tell()
+        stream.seek(0)
+        table = _tensors(_structure(path, stream))
 
-    def tensors() -> Iterable[tuple[str, str, list[int], bytes]]:
-        with path.open("rb") as stream:
+        def tensors() -> Iterable[tuple[str, str, list[int], bytes]]:
             for name in sorted(table):
                 entry = table[name]
                 first, last = entry["data_offsets"]
                 stream.seek(start + first)
                 yield name, entry["dtype"], entry["shape"], stream.read(last - first)
 
-    if checkpoint_content_id(header, tensors()) != header.get("content_id"):
-        raise DataError(f"{path} is damaged: its content does not match its content id")
+        if checkpoint_content_id(header, tensors()) != header.get("content_id"):
+            raise DataError(f"{path} is damaged: its content does not match its content id")
     return header
 
 
-def _data_start(path: Path) -> int:
-    with path.open("rb") as stream:
-        return 8 + int.from_bytes(stream.read(8), "little")
-
-
-def _structure(path: Path) -> dict[str, Any]:
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(size - 8, LARGEST_HEADER):
-            raise DataError(f"{path} is not a safetensors file, or is cut short")
-        try:
-            structure = json.loads(stream.read(length))
-        except ValueError as error:
-            raise DataError(f"{path} is not a safetensors file") from error
-    ends = [e["data_offsets"][1] for n, e in structure.items() if n != "__metadata__"]
+def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
+    size = os.fstat(stream.fileno()).st_size
+    length = int.from_bytes(stream.read(8), "little")
+    if size < 8 or length > min(size - 8, LARGEST_HEADER):
+        raise DataError(f"{path} is not a safetensors file, or is cut short")
+    try:
+        structure = json.loads(stream.read(length))
+    except ValueError as error:
+        raise DataError(f"{path} is not a safetensors file") from error
+    try:
+        ends = [e["data_offsets"][1] for n, e in structure.items() if n != "__metadata__"]
+        structure.get("__metadata__", {}).get(METADATA_KEY)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged: its table of weights is none; make it again"
+        ) from error
     if 8 + length + max(ends, default=0) != size:
         raise DataError(f"{path} is cut short: its weights are not all there; make it again")
     return structure

@@ -34,6 +34,10 @@ class DataError(AvaffectError):
     status = BAD_DATA
 
 
+class ForeignError(DataError):
+    """The file is none of avaffect's, whether or not it is whole."""
+
+
 class OutputExistsError(AvaffectError):
     """The output is there already, made from other inputs or settings."""
 

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, ForeignError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 BOM = b"\xef\xbb\xbf"
@@ -141,7 +141,7 @@ def as_other_kind(found: str, name: str, needed: str) -> DataError:
             "or was stopped; make it again"
         )
     advice = _advice(found, name, needed)
-    return DataError(
+    return ForeignError(
         f"{name} is {found}, and {_words(needed)} is needed" + (advice and f": {advice}")
     )
 

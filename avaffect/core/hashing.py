@@ -46,3 +46,9 @@ def file_content_id(path: Path) -> str:
 def content_id(value: Any) -> str:
     """`sha256:…` of a JSON-able description of some content."""
     return "sha256:" + hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+
+
+def has_digest(version: str) -> bool:
+    """Whether an artifact of this version holds a digest of its header: since 1.1."""
+    minor = version.partition(".")[2]
+    return minor.isdecimal() and int(minor) >= 1

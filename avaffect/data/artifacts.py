@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core import checkpoint_header, filekind
-from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
 from avaffect.data import manifest, store
@@ -83,21 +83,24 @@ def is_current(
 ) -> bool:
     """True where `output` was made from the same inputs and settings: it is touched and kept.
 
-    Raises OutputExistsError where it was made otherwise, unless forced.
+    Raises OutputExistsError where it was made otherwise, DataError where it is damaged as far as
+    its size and its header tell; unless forced.
     """
     if output is None or not output.exists():
         return False
     check_output(output, provenance)
+    if force:
+        return False
     try:
         existing = describe(output).provenance
-    except DataError:
+    except ForeignError:
         existing = {}
-    if existing and identity(existing) == identity(provenance) and not force:
+    except DataError as error:
+        raise DataError(f"{error}: delete it, or overwrite it with --force") from error
+    if existing and identity(existing) == identity(provenance):
         os.utime(output)
         progress.say(f"{output} is up to date")
         return True
-    if force:
-        return False
     raise OutputExistsError(
         f"{output} exists and was made from other inputs or settings; name another output, or "
         "overwrite it with --force"

@@ -96,15 +96,27 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
             for name, (spec, blocks) in sorted(contents.pooled.items())
         }
         content = _content_id(contents, pooled_digests)
-        file["provenance"] = canonical_json(provenance)
+        record = canonical_json(provenance)
+        file["provenance"] = record
         file.attrs.update(
             format=schema.FORMAT,
             format_version=schema.VERSION,
             count=len(contents.ids),
             content_id=content,
+            header_digest=schema.header_digest(
+                schema.VERSION, content, len(contents.ids), record, _specs(contents)
+            ),
             complete=True,
         )
     return content
+
+
+def _specs(contents: Contents) -> schema.Specs:
+    return schema.Specs(
+        {name: spec for name, (spec, _) in contents.streams.items()},
+        {name: spec for name, (spec, _) in contents.labels.items()},
+        {name: spec for name, (spec, _) in contents.pooled.items()},
+    )
 
 
 def _content_id(contents: Contents, pooled_digests: dict[str, str]) -> str:

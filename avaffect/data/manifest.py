@@ -22,12 +22,12 @@ from typing import Any, BinaryIO
 
 from avaffect.core import filekind
 from avaffect.core.atomic import atomic_path
-from avaffect.core.errors import DataError
-from avaffect.core.hashing import canonical_json
+from avaffect.core.errors import DataError, ForeignError
+from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.writing import writing
 
 FORMAT = "avaffect-manifest"
-VERSION = "1.0"
+VERSION = "1.1"
 SPLITS = ("train", "development", "test")
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
@@ -74,6 +74,8 @@ class Manifest:
             for key, value in self.header.items()
             if key not in ("base", "stores", "provenance", "filtered")
         }
+        # What is said is the same in every minor version.
+        semantic["version"] = f"{VERSION.split('.')[0]}.0"
         state.update(canonical_json([semantic, stores]).encode())
         for item in self.items:
             state.update(b"\n")
@@ -161,25 +163,37 @@ def write(output: Path | None, header: dict[str, Any], items: Iterable[Item]) ->
 
 
 class ManifestWriter:
-    """Writes one record a line to an open binary stream; `end` closes the manifest."""
+    """Writes one record a line to an open binary stream; `end` closes the manifest.
+
+    Its end record holds the digest of all lines before: a header of version 1.0, as others write
+    them, becomes one of this version.
+    """
 
     def __init__(self, stream: BinaryIO, header: dict[str, Any]) -> None:
         self.stream = stream
         self.count = 0
-        self._record(header)
+        self._digest = hashlib.sha256()
+        fresh = header if has_digest(str(header.get("version"))) else {**header, "version": VERSION}
+        self._record(fresh)
 
     def item(self, item: Item) -> None:
         self._record({"kind": "item", **item})
         self.count += 1
 
     def end(self) -> None:
-        self._record({"kind": "end", "count": self.count})
+        self._record({"kind": "end", "count": self.count, "digest": _named(self._digest)})
         self.stream.flush()
 
     def _record(self, record: dict[str, Any]) -> None:
         # Written as it comes: a header first, kind first, so that people can read the file.
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        self.stream.write(text.encode("utf-8") + b"\n")
+        line = text.encode("utf-8") + b"\n"
+        self._digest.update(line)
+        self.stream.write(line)
+
+
+def _named(state: hashlib._Hash) -> str:
+    return "sha256:" + state.hexdigest()
 
 
 @contextlib.contextmanager
@@ -219,12 +233,15 @@ def _is_pipe(stream: BinaryIO) -> bool:
 
 
 def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
-    header = parse_header(stream.readline(), name)
+    first = stream.readline()
+    header = parse_header(first, name)
+    state = hashlib.sha256(first)
     items: list[Item] = []
     for number, line in enumerate(stream, start=2):
         record = parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":
+            state.update(line)
             items.append(record)
         elif kind == "end":
             if record.get("count") != len(items):
@@ -234,6 +251,12 @@ def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
                 )
             if stream.read(1):
                 raise DataError(f"{name}: something follows its end record (line {number})")
+            told = has_digest(str(header["version"])) or "digest" in record
+            if told and record.get("digest") != _named(state):
+                raise DataError(
+                    f"{name} is not what was written (its digest differs): after a filter or an "
+                    "edit, close it with `avaffect seal`; otherwise it is damaged: make it again"
+                )
             return header, items
         else:
             raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")
@@ -249,7 +272,7 @@ def parse_header(line: bytes, name: str) -> dict[str, Any]:
         raise DataError(f"{name} is empty: a manifest has at least a header and an end record")
     header = parse_record(line, name, 1)
     if header.get("kind") != "header" or header.get("format") != FORMAT:
-        raise DataError(f"{name} is not a manifest: its first line is no {FORMAT} header")
+        raise ForeignError(f"{name} is not a manifest: its first line is no {FORMAT} header")
     version = str(header.get("version", ""))
     if version.split(".")[0] != VERSION.split(".")[0]:
         raise DataError(

@@ -7,7 +7,9 @@ nothing per read. Anything else is read through h5py, more slowly but just as ri
 from __future__ import annotations
 
 import mmap
+import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -30,14 +32,29 @@ def is_mappable(dataset: h5py.Dataset) -> bool:
     )
 
 
-def map_file(path: Path) -> mmap.mmap:
-    """A whole file, mapped read-only. (A mapping must start on a page, a dataset need not.)"""
-    with path.open("rb") as stream:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+@dataclass(frozen=True)
+class Pages:
+    """A whole file, mapped read-only. (A mapping must start on a page, a dataset need not.)
+
+    identity: which file it is, whatever its path names by now.
+    """
+
+    identity: tuple[int, int, int]
+    content: mmap.mmap
+
+    @classmethod
+    def of(cls, descriptor: int, before: Pages | None) -> Pages:
+        """The pages of an open file; those of `before`, where they are of the same one."""
+        status = os.fstat(descriptor)
+        identity = status.st_dev, status.st_ino, status.st_size
+        if before is not None and before.identity == identity:
+            return before
+        return cls(identity, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
 
-def view_dataset(pages: mmap.mmap, dataset: h5py.Dataset) -> np.ndarray | None:
-    """The dataset as a read-only array over its mapped file; None where it cannot be mapped.
+def view_dataset(path: Path, pages: Pages, dataset: h5py.Dataset) -> np.ndarray | None:
+    """A dataset of the store at `path` as a read-only array over its mapped file; None where it
+    cannot be mapped.
 
     A plain ndarray, not np.memmap: slicing the subclass costs several times more. Raises DataError
     when the dataset ends beyond the file.
@@ -47,10 +64,7 @@ def view_dataset(pages: mmap.mmap, dataset: h5py.Dataset) -> np.ndarray | None:
     if not is_mappable(dataset):
         return None
     offset = dataset.id.get_offset()
-    if offset + dataset.nbytes > len(pages):
-        raise DataError(
-            f"{dataset.file.filename} is cut short: {dataset.name} ends beyond the file; make it "
-            "again"
-        )
-    flat = np.frombuffer(pages, dtype=dataset.dtype, count=dataset.size, offset=offset)
+    if offset + dataset.nbytes > len(pages.content):
+        raise DataError(f"{path} is cut short: {dataset.name} ends beyond the file; make it again")
+    flat = np.frombuffer(pages.content, dtype=dataset.dtype, count=dataset.size, offset=offset)
     return flat.reshape(dataset.shape)

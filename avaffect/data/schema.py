@@ -17,7 +17,7 @@ import numpy as np
 from avaffect.core.hashing import canonical_json, content_id, text_digest
 
 FORMAT = "avaffect-store"
-VERSION = "1.0"
+VERSION = "1.1"
 
 INT64 = 2**63
 EMPTY_DIGEST = hashlib.sha256(b"").digest()
@@ -124,6 +124,15 @@ class PooledSpec:
         return cls(dim=dim, made=json.loads(attributes.get("made", "{}")))
 
 
+@dataclass(frozen=True)
+class Specs:
+    """What a store holds, by name."""
+
+    streams: dict[str, StreamSpec]
+    labels: dict[str, LabelSpec]
+    pooled: dict[str, PooledSpec]
+
+
 def array_digest(values: np.ndarray) -> str:
     """Hex SHA-256 of an array's dtype, shape and bytes (little-endian, C order)."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
@@ -197,5 +206,21 @@ def store_content_id(
                 name: [spec.dim, spec.attributes(), values]
                 for name, (spec, values) in pooled.items()
             },
+        }
+    )
+
+
+def header_digest(version: str, content: str, count: int, provenance: str, specs: Specs) -> str:
+    """The digest of what a store says of itself, beside its content id: what its values mean, their
+    statistics, and its provenance (the text as it stands in the file)."""
+    return content_id(
+        {
+            "format": f"{FORMAT}/{version}",
+            "content_id": content,
+            "count": count,
+            "provenance": provenance,
+            "streams": {n: [s.describe(), s.statistics] for n, s in specs.streams.items()},
+            "labels": {name: spec.attributes() for name, spec in specs.labels.items()},
+            "pooled": {n: [spec.dim, spec.attributes()] for n, spec in specs.pooled.items()},
         }
     )

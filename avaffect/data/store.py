@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from avaffect.core import filekind
 from avaffect.core.errors import DataError
-from avaffect.core.filekind import HDF5_SIGNATURE
+from avaffect.core.hashing import has_digest
 from avaffect.core.provenance import Provenance
 from avaffect.data import schema
-from avaffect.data.mapping import map_file, view_dataset
-from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
+from avaffect.data.mapping import Pages, view_dataset
+from avaffect.data.opening import DAMAGE, check_header, damaged, open_hdf5
+from avaffect.data.schema import LabelSpec, PooledSpec, Specs, StreamSpec
 
 BLOCK_BYTES = 1 << 24
-# What h5py and parsing raise on a file whose structure was damaged.
-DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
 
 
 class Store:
@@ -29,48 +28,43 @@ class Store:
 
     It can be pickled: only the path travels, and each process maps the file for itself.
 
-    path, count, content_id, provenance; ids: list of N texts; streams, labels, pooled: name ->
-    specification; meta: name -> list of texts or array of numbers.
+    path, version, count, content_id, provenance; ids: list of N texts; streams, labels, pooled:
+    name -> specification; meta: name -> list of texts or array of numbers.
 
-    Raises DataError when the file is missing, cut short, incomplete, no store, or of another major
-    version.
+    Raises DataError when the file is missing, cut short, incomplete, no store, of another major
+    version, or when what it says of itself is not what was written (see `schema.header_digest`).
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        with _open(self.path) as file:
-            _check_header(self.path, file)
+        with open_hdf5(self.path) as (file, _):
+            head = _read_head(self.path, file)
             try:
-                self._read_structure(file)
+                self._read_structure(file, head)
             except DAMAGE as error:
-                raise DataError(f"{self.path} is damaged: {error}; make it again") from error
-        self._pages: Any = None
+                raise damaged(self.path, error) from error
+        self._pages: Pages | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._streams: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def _read_structure(self, file: h5py.File) -> None:
-        self.count = int(file.attrs["count"])
-        self.content_id = str(file.attrs["content_id"])
-        self.provenance: Provenance = json.loads(file["provenance"][()])
+    def _read_structure(self, file: h5py.File, head: _Head) -> None:
+        self.version, self.count, self.content_id = head.version, head.count, head.content_id
+        self.provenance: Provenance = head.provenance
+        self.streams, self.labels = head.specs.streams, head.specs.labels
+        self.pooled = head.specs.pooled
         _check_shape(file["id"], (self.count,))
         self.ids: list[str] = _column(file["id"])
         self.meta: dict[str, Any] = {}
         for name in file.get("meta", ()):
             _check_shape(file["meta"][name], (self.count,))
             self.meta[name] = _column(file["meta"][name])
-        self.streams: dict[str, StreamSpec] = {}
         self._offsets: dict[str, np.ndarray] = {}
-        for name in file.get("streams", ()):
-            group = file["streams"][name]
-            values = group["values"]
-            self.streams[name] = StreamSpec.parse(group.attrs, values.dtype, values.shape[1:])
-            self._offsets[name] = _checked_offsets(group, self.count)
+        for name in self.streams:
+            self._offsets[name] = _checked_offsets(file["streams"][name], self.count)
             _check_shape(file["digest"][name], (self.count, 32))
-        self.labels: dict[str, LabelSpec] = {}
         self._trace_offsets: dict[str, np.ndarray] = {}
-        for name in file.get("labels", ()):
+        for name, spec in self.labels.items():
             item = file["labels"][name]
-            spec = self.labels[name] = LabelSpec.parse(item.attrs)
             if spec.kind == "trace":
                 self._trace_offsets[name] = _checked_offsets(item, self.count)
                 _check_shape(item["values"], (len(item["values"]), *spec.step_shape))
@@ -79,11 +73,8 @@ class Store:
                 _check_shape(item, (self.count, len(spec.classes)))
             else:
                 _check_shape(item, (self.count,))
-        self.pooled: dict[str, PooledSpec] = {}
-        for name in file.get("pooled", ()):
-            item = file["pooled"][name]
-            spec = self.pooled[name] = PooledSpec.parse(item.attrs, int(item.shape[1]))
-            _check_shape(item, (self.count, spec.dim))
+        for name, vectors in self.pooled.items():
+            _check_shape(file["pooled"][name], (self.count, vectors.dim))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "content_id": self.content_id}
@@ -177,21 +168,20 @@ class Store:
     def _array(self, name: str) -> np.ndarray:
         """A dataset as an array, mapped on first use; copied where it cannot be mapped."""
         if name not in self._arrays:
-            with _open(self.path) as file:
+            with open_hdf5(self.path) as (file, descriptor):
                 self._check_unchanged(str(file.attrs.get("content_id")))
-                if self._pages is None:
-                    self._pages = map_file(self.path)
-                mapped = view_dataset(self._pages, file[name])
+                self._pages = Pages.of(descriptor, self._pages)
+                mapped = view_dataset(self.path, self._pages, file[name])
                 self._arrays[name] = _native(file[name][()]) if mapped is None else mapped
         return self._arrays[name]
 
     def _copied(self, name: str) -> np.ndarray:
-        with _open(self.path) as file:
+        with open_hdf5(self.path) as (file, _):
             self._check_unchanged(str(file.attrs.get("content_id")))
             return _native(file[name][()])
 
     def _blocks(self, name: str) -> Iterator[np.ndarray]:
-        with _open(self.path) as file:
+        with open_hdf5(self.path) as (file, _):
             self._check_unchanged(str(file.attrs.get("content_id")))
             dataset = file[name]
             step_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
@@ -205,55 +195,57 @@ class Store:
             raise DataError(f"{self.path} was replaced while it was read; start again")
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What a store says of itself, without ids and values."""
+
+    version: str
+    count: int
+    content_id: str
+    provenance: Provenance
+    specs: Specs
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Count, content id and provenance of a store, without its structure."""
-    with _open(path) as file:
-        _check_header(path, file)
-        try:
-            return {
-                "version": str(file.attrs["format_version"]),
-                "count": int(file.attrs["count"]),
-                "content_id": str(file.attrs["content_id"]),
-                "provenance": json.loads(file["provenance"][()]),
-            }
-        except DAMAGE as error:
-            raise DataError(f"{path} is damaged: {error}; make it again") from error
+    with open_hdf5(path) as (file, _):
+        head = _read_head(path, file)
+    return {
+        "version": head.version,
+        "count": head.count,
+        "content_id": head.content_id,
+        "provenance": head.provenance,
+    }
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
-        raise filekind.other_kind(path, "store")
+def _read_head(path: Path, file: h5py.File) -> _Head:
+    """Raises DataError where it is not what was written, as far as the version has a digest."""
+    version = check_header(path, file)
     try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise _not_a_store(path, str(error)) from error
-
-
-def _not_a_store(path: Path, said: str) -> DataError:
-    """Why a file does not open as HDF5."""
-    with path.open("rb") as stream:
-        start = stream.read(len(HDF5_SIGNATURE))
-    if start and HDF5_SIGNATURE.startswith(start):
-        reason = "cut short" if "truncated" in said else "cut short or damaged"
-        return DataError(f"{path} is {reason}; make it again")
-    return filekind.other_kind(path, "store")
-
-
-def _check_header(path: Path, file: h5py.File) -> None:
-    try:
-        found = {name: file.attrs.get(name) for name in ("format", "format_version", "complete")}
+        record = file["provenance"][()]
+        count, content = int(file.attrs["count"]), str(file.attrs["content_id"])
+        specs = _read_specs(file)
+        found = schema.header_digest(version, content, count, record.decode("utf-8"), specs)
+        told = has_digest(version) or "header_digest" in file.attrs
+        if told and found != file.attrs["header_digest"]:
+            raise ValueError("its header (attributes, statistics, provenance) was changed")
+        return _Head(version, count, content, json.loads(record), specs)
     except DAMAGE as error:
-        raise DataError(f"{path} is damaged: {error}; make it again") from error
-    if found["format"] != schema.FORMAT:
-        raise DataError(f"{path} is an HDF5 file, but not an {schema.FORMAT}")
-    version = str(found["format_version"])
-    if version.split(".")[0] != schema.VERSION.split(".")[0]:
-        raise DataError(
-            f"{path} is a store of version {version}; this program reads version "
-            f"{schema.VERSION.split('.')[0]}.x"
-        )
-    if not found["complete"]:
-        raise DataError(f"{path} was never finished; make it again")
+        raise damaged(path, error) from error
+
+
+def _read_specs(file: h5py.File) -> Specs:
+    streams, labels, pooled = {}, {}, {}
+    for name in file.get("streams", ()):
+        values = file["streams"][name]["values"]
+        attributes = dict(file["streams"][name].attrs)
+        streams[name] = StreamSpec.parse(attributes, values.dtype, values.shape[1:])
+    for name in file.get("labels", ()):
+        labels[name] = LabelSpec.parse(dict(file["labels"][name].attrs))
+    for name in file.get("pooled", ()):
+        item = file["pooled"][name]
+        pooled[name] = PooledSpec.parse(dict(item.attrs), int(item.shape[1]))
+    return Specs(streams, labels, pooled)
 
 
 def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:

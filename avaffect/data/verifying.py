@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import AvaffectError, DataError
 from avaffect.data import schema
 from avaffect.data.layout import ragged_digests
-from avaffect.data.store import DAMAGE, Store
+from avaffect.data.opening import DAMAGE, damaged
+from avaffect.data.store import Store
 
 
 def verify_store(path: Path) -> Store:
@@ -22,10 +23,10 @@ def verify_store(path: Path) -> Store:
     store = Store(path)
     try:
         _verify(store)
-    except DataError:
+    except AvaffectError:
         raise
     except DAMAGE as error:
-        raise DataError(f"{path} is damaged: {error}; make it again") from error
+        raise damaged(path, error) from error
     return store
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from avaffect.core import checkpoint_header
 from avaffect.core.atomic import atomic_path
-from avaffect.core.checkpoint_header import FORMAT, METADATA_KEY, VERSION, Header
+from avaffect.core.checkpoint_header import DIGEST_KEY, FORMAT, METADATA_KEY, VERSION, Header
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
 from avaffect.models import registry
@@ -33,7 +35,10 @@ def save(path: Path, kind: str, tensors: dict[str, Tensor], **facts: Any) -> str
     whole = {
         name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()
     }
-    header: Header = {"format": FORMAT, "version": VERSION, "kind": kind, **facts}
+    # As it will be read: JSON knows no tuples.
+    header: Header = json.loads(
+        canonical_json({"format": FORMAT, "version": VERSION, "kind": kind, **facts})
+    )
     header["content_id"] = checkpoint_header.checkpoint_content_id(
         header,
         (
@@ -46,6 +51,8 @@ def save(path: Path, kind: str, tensors: dict[str, Tensor], **facts: Any) -> str
             for name in sorted(whole)
         ),
     )
+    table = [[n, SAFETENSORS_DTYPE[t.dtype], list(t.shape)] for n, t in whole.items()]
+    header[DIGEST_KEY] = checkpoint_header.header_digest(header, table)
     with atomic_path(path) as temporary:
         save_file(whole, temporary, metadata={METADATA_KEY: canonical_json(header)})
     return header["content_id"]
@@ -56,11 +63,17 @@ def load(
 ) -> tuple[Header, dict[str, Tensor]]:
     """Header and tensors of a checkpoint; DataError where its kind is not the expected one."""
     expected = (expect,) if isinstance(expect, str) else expect or ()
-    header = checkpoint_header.read_header(path, *expected)
-    try:
-        return header, load_file(path)
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+    checkpoint_header.check_kind(path, *expected)
+    with path.open("rb") as stream:
+        header = checkpoint_header.header_in(path, stream, *expected)
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+        # The library opens the path once more: by then it may name another file.
+        if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            raise DataError(f"{path} was replaced while it was read; start again")
+    return header, tensors
 
 
 def build(

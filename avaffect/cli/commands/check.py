@@ -14,12 +14,14 @@ def _call(settings: CheckSettings, progress: Progress) -> None:
     bad = 0
     for path in settings.files:
         try:
-            check(path, settings.parents)
+            unverified = check(path, settings.parents)
         except DataError as error:
             bad += 1
             progress.warn(str(error))
         else:
             print(f"{path}: ok", flush=True)
+            if unverified:
+                progress.warn(unverified)
     if bad:
         raise DataError(f"{bad} of {len(settings.files)} files are bad")
 
