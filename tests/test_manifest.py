@@ -205,5 +205,5 @@ def test_a_failing_first_command_fails_the_pipe(shell, tmp_path):
         "avaffect manifest emodb missing | avaffect split - -o out.jsonl", tmp_path, status=65
     )
     assert "missing: no such folder" in found.stderr
-    assert "standard input is empty" in found.stderr
+    assert "the pipe is empty" in found.stderr
     assert list(tmp_path.iterdir()) == []
