@@ -9,10 +9,12 @@ keep of independent channels, in cells of a quarter of a second and an octave:
 Ordinary stereo lies above 1, and around it where people sit far to the side. Channels are said to
 cancel where one of these holds, by energy or by energy with high frequencies raised (pre-emphasis):
 
-- the whole, each cell by its energy, keeps less than LEAST_KEPT;
-- quarters of a second with a share of LEAST_PARTS of the energy keep less than PART_KEPT;
-- cells with a share of LEAST_CELLS keep less than CELL_KEPT, in adjacent octaves: so channels are
-  that are inverted in bands. One octave alone cancels where microphones are some 0.2 m apart.
+- octaves with a share of LEAST_OCTAVES of the energy keep less than LEAST_KEPT, each cell counted
+  by its energy: noise that each channel has of its own is in the weaker cells;
+- quarters of a second with a share of LEAST_PARTS keep less than PART_KEPT;
+- cells with a share of LEAST_CELLS keep less than CELL_KEPT: channels inverted in bands.
+
+One octave alone cancels where microphones are some 0.2 m apart, and so adjacent ones have to.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ FRAME_S = 0.064
 # Nothing above half of this is looked at.
 ENOUGH_HZ = 16000
 FRAMES = 4
+# So many quarters of a second are looked at whatever the number of channels.
+ALL_GROUPS = 60
 # Below is hum, which channels share whatever becomes of the speech.
 EDGES_HZ = (150, 300, 600, 1200, 2400, 4800)
 EMPHASIS = 0.97
 LEAST_KEPT = 0.5
+LEAST_OCTAVES = 0.25
 PART_KEPT = 0.25
 CELL_KEPT = 0.15
-LEAST_PARTS = 0.05
+LEAST_PARTS = 0.03
 LEAST_CELLS = 0.15
 # Cells that keep more speak against an inversion of the whole.
 ALIKE = 1.25
@@ -65,14 +70,15 @@ class Coherence:
         self._edges = np.searchsorted(hertz, edges)
         raised = np.abs(1 - EMPHASIS * np.exp(-2j * np.pi * hertz / rate)) ** 2
         self._raised = raised.astype(np.float32)
-        # With many channels only some of the time is looked at.
+        # Of many channels only some of the time is looked at, from here on.
         self._every = max(len(weights) // 2, 1)
         self._groups = 0
         self._waiting: list[np.ndarray] = []
         self._count = 0
         self._energies = np.zeros(len(weights))
         # Sums over cells, by energy and with high frequencies raised; see `_analyse`.
-        self._totals = np.zeros((6, 2))
+        self._totals = np.zeros((3, 2))
+        self._octaves = np.zeros((4, len(edges)))
 
     def look(self, block: np.ndarray) -> None:
         """block: (C, n) float32."""
@@ -93,11 +99,14 @@ class Coherence:
             whole = np.concatenate(self._waiting, axis=1)
             self._analyse(np.pad(whole, ((0, 0), (0, -self._count % (self.length * FRAMES)))))
             self._waiting, self._count = [], 0
-        kept, squares, parts, cells, alike, whole = self._totals
+        parts, cells, alike = self._totals
+        kept, squares, *energies = self._octaves
+        whole = np.sum(energies, 1)
         if not whole.all():
             return Verdict(False, False, tuple(self._energies))
+        octaves = _adjacent(kept < LEAST_KEPT * squares)
         cancel = (
-            (kept < LEAST_KEPT * squares)
+            (np.sum(energies, 1, where=octaves) > LEAST_OCTAVES * whole)
             | (parts > LEAST_PARTS * whole)
             | (cells > LEAST_CELLS * whole)
         )
@@ -107,9 +116,9 @@ class Coherence:
     def _analyse(self, samples: np.ndarray) -> None:
         """samples: (C, G * FRAMES * length)."""
         groups = samples.reshape(len(samples), -1, FRAMES, self.length)
-        first = -self._groups % self._every
-        self._groups += groups.shape[1]
-        groups = groups[:, first :: self._every]
+        number = self._groups + np.arange(groups.shape[1])
+        self._groups += len(number)
+        groups = groups[:, (number < ALL_GROUPS) | (number % self._every == 0)]
         if not groups.size:
             return
         spectra = np.fft.rfft(groups * self._window)
@@ -119,17 +128,15 @@ class Coherence:
         independent = sum(w**2 * cells for w, cells in zip(self.weights, channels))
         self._energies += [cells[0, :, self._edges[:2].size - 1 :].sum() for cells in channels]
         part, part_kept = independent.sum(2), kept.sum(2)
-        low = kept < CELL_KEPT * independent
-        low = np.pad(low, ((0, 0), (0, 0), (1, 1)))
-        bands = low[..., 1:-1] & (low[..., 2:] | low[..., :-2])
+        low = _adjacent(kept < CELL_KEPT * independent)
         self._totals += (
-            (kept * independent).sum((1, 2)),
-            (independent**2).sum((1, 2)),
             np.where((part_kept < PART_KEPT * part).all(0), part, 0).sum(1),
-            np.where(bands, independent, 0).sum((1, 2)),
+            np.where(low, independent, 0).sum((1, 2)),
             np.where(kept > ALIKE * independent, independent, 0).sum((1, 2)),
-            part.sum(1),
         )
+        self._octaves += (
+            (kept[0] * independent[0]).sum(0), (independent[0] ** 2).sum(0), *independent.sum(1)
+        )  # fmt: skip
 
     def _cells(self, spectra: np.ndarray) -> np.ndarray:
         """Energy (2, G, octaves) of (G, FRAMES, K): plain, and with high frequencies raised."""
@@ -148,3 +155,9 @@ class Coherence:
             return block
         whole = block[:, : block.shape[1] // step * step]
         return sum(whole[:, first::step] for first in range(step))
+
+
+def _adjacent(octaves: np.ndarray) -> np.ndarray:
+    """Those that hold and have a neighbour that holds, on the last axis."""
+    padded = np.pad(octaves, [(0, 0)] * (octaves.ndim - 1) + [(1, 1)])
+    return octaves & (padded[..., 2:] | padded[..., :-2])
