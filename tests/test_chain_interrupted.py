@@ -65,15 +65,15 @@ def test_training(chain: Path, name: str) -> None:
         statuses.append(status)
         if status == 0:
             break
-        # Between two runs of finetune nothing is trained, and there is nothing to save.
-        assert status in {KILL: (-9,), TERMINATE: (75, 143)}[number], words
+        assert status == {KILL: -9, TERMINATE: 75}[number], words
         assert not output.exists()
         if status == 75:
-            assert "stopped by SIGTERM at step" in words and "the same command resumes" in words
+            assert "stopped by SIGTERM" in words and "the same command resumes" in words
     assert statuses[0] == -9
     if statuses[-1] != 0:
+        # Between two runs of finetune nothing is trained: the next begins at its first step.
         found = invoke(chain, *command)
-        assert "resumed at step" in found.stderr or statuses[-1] == 143
+        assert "resumed at step" in found.stderr or name == "finetune"
     assert litter(chain) == []
     resumed, lines = output.read_bytes(), history(metrics)
     check(output)

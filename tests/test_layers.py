@@ -29,7 +29,6 @@ BELOW = {
 LIBRARIES = {
     "click": {"cli"},
     "rich": {"cli"},
-    "tqdm": {"cli"},
     "h5py": {"data"},
     "av": {"data"},
     "cv2": {"data"},

@@ -20,7 +20,8 @@ from avaffect.core.progress import SILENT
 from avaffect.objectives.base import ParameterGroup, Step
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import device
-from avaffect.training.loop import Run, train
+from avaffect.training.loop import train
+from avaffect.training.run import Run
 from avaffect.training.schedules import learning_rate_factor
 
 TESTS = Path(__file__).resolve().parent
@@ -287,7 +288,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     scores = iter([0.1, 0.7, 0.7, 0.2])
     kept = []
 
-    def evaluate(objective: Tiny) -> dict[str, float]:
+    def evaluate(objective: Tiny, rows: object) -> dict[str, float]:
         assert not objective.training and not torch.is_grad_enabled()
         kept.append(weights(objective))
         return {"ua": next(scores), "other": 1.0}
@@ -311,7 +312,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
 def test_without_a_selection_the_last_epoch_is_kept() -> None:
     kept = []
 
-    def evaluate(objective: Tiny) -> dict[str, float]:
+    def evaluate(objective: Tiny, rows: object) -> dict[str, float]:
         kept.append(weights(objective))
         return {"ua": -float(len(kept))}
 

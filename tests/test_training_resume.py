@@ -44,7 +44,7 @@ def _terminate() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _score(objective: Tiny) -> dict[str, float]:
+def _score(objective: Tiny, kept: object) -> dict[str, float]:
     """Goes up and down, so that the best epoch is not the last."""
     return {"score": -abs(float(objective.first.weight.detach().abs().sum()) - 1.0)}
 
@@ -113,7 +113,7 @@ def test_killed_again_and_again(undisturbed, tmp_path: Path) -> None:
 
 def test_killed_in_an_evaluation(undisturbed, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    kept = {**OPTIONS, "evaluate": lambda objective: _kill()}
+    kept = {**OPTIONS, "evaluate": lambda objective, kept: _kill()}
     with pytest.raises(Killed):
         run(_objective(), Rows(), folder, run_options=kept, save_every=1, **SETTINGS)
     objective = _objective()

@@ -18,7 +18,8 @@ from avaffect.core.seeds import derive, generator
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import make_fabric
-from avaffect.training.loop import Outcome, Run, train
+from avaffect.training.loop import train
+from avaffect.training.run import Outcome, Run
 
 ROWS, INPUTS = 22, 5
 

@@ -45,7 +45,7 @@ def command(
         try:
             call(settings, progress)
         finally:
-            progress.finish()
+            progress.close()
 
     shared = [
         click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but warnings and errors."),

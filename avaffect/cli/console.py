@@ -5,67 +5,65 @@ A bar on a terminal; elsewhere (a log file of a cluster job) one line per interv
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from typing import Any
 
 from avaffect.cli import interruption
+from avaffect.cli.bar import Task, bar_line, log_line
 from avaffect.core.progress import Progress
 
 LOG_INTERVAL_S = 30.0
+REDRAW_S = 0.1
+ERASE_TO_END = "\x1b[K"
 
 
 class ConsoleProgress(Progress):
-    """Progress on standard error; quiet (-q) keeps warnings alone, verbose (-v) adds details."""
+    """Progress on standard error; quiet (-q) keeps warnings alone, verbose (-v) adds details.
+
+    Tasks nest: the one begun last has the bar, and when it is over the one around it comes back.
+    """
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
         self.verbose = verbose
-        self._bar: Any = None
-        self._what = ""
-        self._total: int | None = None
-        self._unit = ""
-        self._done = 0
-        self._started = self._logged = 0.0
+        self._tasks: list[Task] = []
+        self._draws = not quiet and _has_cursor(sys.stderr)
+        self._drawn = -math.inf
+        self._logged = time.monotonic()
 
-    def start(self, what: str, total: int | None = None, unit: str = "utterances") -> None:
-        self.finish()
-        self._what, self._total, self._unit, self._done = what, total, unit, 0
-        self._started = self._logged = time.monotonic()
-        if not self.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total, desc=what, unit=" " + unit, file=sys.stderr, leave=False,
-                dynamic_ncols=True, ascii=not _utf8(),
-            )  # fmt: skip
+    def start(
+        self, what: str, total: float | None = None, unit: str = "utterances", done: float = 0
+    ) -> None:
+        if not self._tasks:
+            self._logged = time.monotonic()
+        self._tasks.append(Task(what, total, unit, done, done))
+        self._show(at_once=True)
 
     def check(self) -> None:
         interruption.check()
 
-    def advance(self, count: int = 1, **facts: object) -> None:
+    def advance(self, count: float = 1, **facts: object) -> None:
         self.check()
-        self._done += count
-        if self._bar is not None:
-            if facts:
-                self._bar.set_postfix({k: _short(v) for k, v in facts.items()}, refresh=False)
-            self._bar.update(count)
-        elif not self.quiet and time.monotonic() - self._logged >= LOG_INTERVAL_S:
-            self._logged = time.monotonic()
-            words = " ".join(f"{key}={_short(value)}" for key, value in facts.items())
-            total = "" if self._total is None else f"/{self._total}"
-            rate = self._done / max(self._logged - self._started, 1e-9)
-            print(
-                f"{self._what}: {self._done}{total} {self._unit}, {rate:.1f}/s {words}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+        if self._tasks:
+            self._tasks[-1].advance(count, facts)
+            self._show()
 
     def finish(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if not self._tasks:
+            return
+        self._tasks.pop()
+        if self._tasks:
+            self._show(at_once=True)
+        else:
+            self._erase()
+
+    def close(self) -> None:
+        """The command is over, and so are all tasks."""
+        self._tasks.clear()
+        self._erase()
 
     def say(self, message: str) -> None:
         if not self.quiet:
@@ -79,14 +77,41 @@ class ConsoleProgress(Progress):
         self._line(f"avaffect: warning: {message}")
 
     def _line(self, message: str) -> None:
-        if self._bar is not None:
-            self._bar.write(message, file=sys.stderr)
-        else:
-            print(message, file=sys.stderr, flush=True)
+        self._erase()
+        print(message, file=sys.stderr, flush=True)
+        if self._tasks:
+            self._show(at_once=True)
+
+    def _show(self, at_once: bool = False) -> None:
+        """Draw the bar, or write a line of the log, where it is time."""
+        now = time.monotonic()
+        if self._draws:
+            if at_once or now - self._drawn >= REDRAW_S:
+                self._drawn = now
+                line = bar_line(self._tasks[-1], now, _columns() - 1, _utf8())
+                sys.stderr.write(f"\r{line}{ERASE_TO_END}")
+                sys.stderr.flush()
+        elif not self.quiet and now - self._logged >= LOG_INTERVAL_S:
+            self._logged = now
+            print(log_line(self._tasks, now), file=sys.stderr, flush=True)
+
+    def _erase(self) -> None:
+        if self._draws and self._drawn > -math.inf:
+            self._drawn = -math.inf
+            sys.stderr.write(f"\r{ERASE_TO_END}")
+            sys.stderr.flush()
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _has_cursor(stream: Any) -> bool:
+    """Whether a line can be drawn over: a terminal that is more than a typewriter."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _utf8() -> bool:

@@ -48,6 +48,10 @@ class WriteError(AvaffectError):
     """The output cannot be written: a full disk, a folder that can only be read, a limit."""
 
 
+class LockedError(OutputExistsError):
+    """Another process is making the output."""
+
+
 class Preempted(AvaffectError):
     """A signal asked training to stop; the state is saved and the same command resumes."""
 
@@ -59,3 +63,9 @@ class MachineFault(AvaffectError):
 
     The same command may do when the fault has passed: nothing of it may be written down.
     """
+
+
+class Interrupted(Preempted):
+    """Ctrl-C, otherwise the same."""
+
+    status = INTERRUPTED

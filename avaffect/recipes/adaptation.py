@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from avaffect.core import seeds
+from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Paired
@@ -22,13 +24,17 @@ from avaffect.models.heads import Head, HeadConfiguration
 from avaffect.objectives.adaptation import SAAML
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
 from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes.check import check
 from avaffect.recipes.lineage import Lineage
 from avaffect.recipes.modality import chosen_streams
 from avaffect.recipes.retrieval_manifest import Drawn, save_manifest
 from avaffect.settings.adapt import AdaptSettings
-from avaffect.training import state
 from avaffect.training.device import make_fabric, resolve_device
-from avaffect.training.loop import Outcome, train
+from avaffect.training.loop import train
+from avaffect.training.run import Outcome, Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 # SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
 HIDDEN = 100
@@ -39,17 +45,25 @@ def run(
     progress: Progress,
 ) -> None:  # fmt: skip
     """Adapt the encoder behind a retrieval manifest and write it."""
-    folder = state.state_folder(settings.output)
     fabric = make_fabric(settings.device, settings.precision)
-    opened = training.open_run(settings, made, fabric)
-    if fabric.global_rank == 0:
-        save_manifest(manifest, folder)
-        if lineage.quantiser is not None:
-            _write_units(folder, lineage, drawn, settings, progress)
+    with training.running(settings, made, fabric, progress, settings.seed) as opened:
+        if opened is None:
+            return
+        if fabric.global_rank == 0:
+            save_manifest(manifest, opened.folder)
+        _adapt(settings, drawn, lineage, made, opened, fabric, progress)
+
+
+def _adapt(
+    settings: AdaptSettings, drawn: Drawn, lineage: Lineage, made: Provenance, opened: Run,
+    fabric: Fabric, progress: Progress,
+) -> None:  # fmt: skip
+    if fabric.global_rank == 0 and lineage.quantiser is not None:
+        _write_units(opened, lineage, drawn, settings, progress)
     fabric.barrier()
     encoder, header = encoders.load_encoder(lineage.encoder, torch.device("cpu"))
     masking = encoders.masking_of(header, encoder)
-    batches = _batches(settings, lineage, drawn, encoder, folder)
+    batches = _batches(settings, lineage, drawn, encoder, opened.folder)
     objective = _objective(settings, lineage, drawn, encoder, masking, batches)
     progress.say(
         f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
@@ -57,8 +71,8 @@ def run(
     )
     outcome = train(objective, batches, settings, opened, fabric, progress)
     if fabric.global_rank == 0:
+        opened.check()
         _save(settings, objective, outcome, lineage, drawn, made, masking)
-        training.discard_state(settings.output)
         progress.say(_summary(settings.output, outcome.first, outcome.last))
 
 
@@ -86,7 +100,7 @@ def _save(
 
 
 def _write_units(
-    folder: Path,
+    run: Run,
     lineage: Lineage,
     drawn: Drawn,
     settings: AdaptSettings,
@@ -101,18 +115,35 @@ def _write_units(
         ("query", lineage.query_media, drawn.queries),
         ("pool", lineage.pool_media, drawn.pool),
     ):
-        output = _units_path(folder, role)
-        if output.exists():
+        output = _units_path(run.folder, role)
+        if _is_whole(output, progress):
             continue
         dataset = dataset_of(media, ids, held_streams(media, extractor.streams))
-        progress.start(f"units of the {role}", len(dataset))
-        with store_writer(output, {}, streams={"units": spec}) as writer:
+        kept = run.spool(f"units-{role}", progress.warn)
+        with (
+            progress.task(f"units of the {role}", len(dataset)),
+            store_writer(output, {}, streams={"units": spec}) as writer,
+        ):
             for index, values in extraction.compute(
-                extractor, dataset, device, progress, batch_seconds=settings.batch_seconds
-            ):
+                extractor, dataset, device, progress, batch_seconds=settings.batch_seconds,
+                kept=kept,
+            ):  # fmt: skip
                 units = values[:, 0].astype(np.int32)
                 writer.add(dataset.ids[index], streams={"units": units})
-        progress.finish()
+        kept.remove()
+
+
+def _is_whole(output: Path, progress: Progress) -> bool:
+    """Whether units are there that an earlier process has computed, undamaged."""
+    if not output.exists():
+        return False
+    try:
+        check(output)
+    except DataError as error:
+        progress.warn(f"{error}; units are computed again")
+        output.unlink()
+        return False
+    return True
 
 
 def _units_path(folder: Path, role: str) -> Path:

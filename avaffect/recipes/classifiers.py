@@ -18,7 +18,9 @@ from avaffect.recipes import extraction
 from avaffect.recipes.extraction import Extractor
 from avaffect.recipes.windows import Windows, windowed
 from avaffect.settings.finetune import FinetuneSettings
+from avaffect.training.spool import Spool
 
+LONG = -1
 AnyHead = Head | RecurrentHead | TraceHead
 
 
@@ -41,6 +43,7 @@ def utterance_scores(
     device: torch.device,
     batch_seconds: float,
     progress: Progress = SILENT,
+    kept: Spool | None = None,
 ) -> np.ndarray:
     """(N, heads, outputs) of whole, uncropped utterances, in one pass of the encoder."""
     extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
@@ -49,8 +52,8 @@ def utterance_scores(
         return torch.stack([head.utterance(frames) for head in heads], dim=1)
 
     rows = extraction.compute(
-        extractor, dataset, device, progress, batch_seconds=batch_seconds, reduce=scores
-    )
+        extractor, dataset, device, progress, batch_seconds=batch_seconds, reduce=scores, kept=kept,
+    )  # fmt: skip
     return np.stack([row for _, row in rows])
 
 
@@ -62,6 +65,7 @@ def traces(
     batch_seconds: float,
     progress: Progress = SILENT,
     windows: Windows | None = None,
+    kept: Spool | None = None,
 ) -> list[np.ndarray]:
     """N arrays (T, heads, labels) of uncropped utterances, in one pass of the encoder; of long ones
     in windows, the default ones where they are None."""
@@ -76,16 +80,25 @@ def traces(
 
     extractor = Extractor(whole, tuple(dataset.columns), encoder.rate_hz, len(heads))
     is_long = dataset.durations() > windows.whole_s
+
+    def windowed_rows(numbers: np.ndarray) -> list[np.ndarray]:
+        recording = dataset.subset(LONG - numbers)
+        row = windowed(
+            encoder, over_time, frames_per_step(heads[0]), recording, windows, device,
+            batch_seconds, progress,
+        )  # fmt: skip
+        return [row]
+
     short = dataset.subset(np.flatnonzero(~is_long))
-    rows = extraction.compute(extractor, short, device, progress, batch_seconds=batch_seconds)
+    rows = extraction.compute(
+        extractor, short, device, progress, batch_seconds=batch_seconds, kept=kept
+    )
     found = []
     for index, long in enumerate(is_long.tolist()):
         if long:
-            recording = dataset.subset(np.array([index]))
-            row = windowed(
-                encoder, over_time, frames_per_step(heads[0]), recording, windows, device,
-                batch_seconds, progress,
-            )  # fmt: skip
+            # Beside those of short ones, which count from 0.
+            number = np.array([LONG - index])
+            (row,) = windowed_rows(number) if kept is None else kept.of(number, windowed_rows)
             progress.advance(1)
         else:
             row = next(rows)[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,16 +15,14 @@ from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store import Store
-from avaffect.recipes import common
+from avaffect.recipes import common, training
 from avaffect.settings.cluster import ClusterSettings
 
 if TYPE_CHECKING:
     import torch
 
     from avaffect.recipes.extraction import Extractor
-
-# HuBERT and AV-HuBERT: mini-batches of 10,000 frames.
-BATCH_FRAMES = 10_000
+    from avaffect.training.run import Run
 
 
 def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
@@ -41,6 +38,8 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         settings = replace(settings, features="mfcc")
     if settings.clusters < 2:
         raise UsageError("-k is at least 2")
+    if settings.initialisations < 1:
+        raise UsageError(f"--initialisations {settings.initialisations}: it is 1 at least")
     stores = common.open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
@@ -51,15 +50,17 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
             *common.file_inputs("model", [settings.model], "encoder"),
         ],
     )
-    if common.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
+    if training.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
         return
     ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
-    _run(settings, stores, ids, made, progress)
+    with training.running(settings, made, None, progress, settings.seed) as run:
+        if run is not None:
+            _cluster(settings, stores, ids, made, run, progress)
 
 
-def _run(
+def _cluster(
     settings: ClusterSettings, stores: Sequence[Store], ids: Sequence[str], made: Provenance,
-    progress: Progress,
+    run: Run, progress: Progress,
 ) -> None:  # fmt: skip
     import torch
 
@@ -77,15 +78,16 @@ def _run(
         extractor = extraction.encoder_extractor(settings.model, settings.layer, device, stores)
         preprocessing = {"layer": settings.layer}
     dataset = dataset_of(stores, ids, extractor.streams)
-    frames = _sample(extractor, dataset, settings, device, progress)
+    frames = _sample(extractor, dataset, settings, device, run, progress)
     if len(frames) < settings.clusters:
         raise DataError(
             f"{settings.media[0]}: {len(frames)} frames are too few for {settings.clusters} "
             "clusters; give more recordings or a smaller -k"
         )
-    centroids, metrics = _fit(frames, settings, progress)
+    centroids, metrics = _fit(frames, settings, run, progress)
     quantiser = Quantiser(QuantiserConfiguration(settings.clusters, extractor.dim))
     quantiser.centroids.copy_(torch.from_numpy(centroids))
+    run.check()
     checkpoint.save(
         settings.output,
         "quantiser",
@@ -111,7 +113,7 @@ def _labelled_speakers(settings: ClusterSettings) -> list[str]:
 
 def _sample(
     extractor: Extractor, dataset: Dataset, settings: ClusterSettings, device: torch.device,
-    progress: Progress,
+    run: Run, progress: Progress,
 ) -> np.ndarray:  # fmt: skip
     """(frames, dim) of utterances in random order, up to the limit."""
     from avaffect.recipes import extraction
@@ -121,45 +123,30 @@ def _sample(
     expected = np.cumsum(durations[order]) * extractor.rate_hz
     chosen = order[: int(np.searchsorted(expected, settings.frames)) + 1]
     part = dataset.subset(np.sort(chosen))
-    progress.start("features", len(part))
-    found = [
-        values
-        for _, values in extraction.compute(
-            extractor, part, device, progress, batch_seconds=settings.batch_seconds
-        )
-    ]
-    progress.finish()
+    kept = run.spool("features", progress.warn)
+    with progress.task("features", len(part)):
+        found = [
+            values
+            for _, values in extraction.compute(
+                extractor, part, device, progress, batch_seconds=settings.batch_seconds, kept=kept
+            )
+        ]
     if not found:
         return np.zeros((0, extractor.dim), dtype=np.float32)
     return np.concatenate(found)[: settings.frames].astype(np.float32)
 
 
 def _fit(
-    frames: np.ndarray, settings: ClusterSettings, progress: Progress
+    frames: np.ndarray, settings: ClusterSettings, run: Run, progress: Progress
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """(clusters, dim) centroids by scikit-learn's mini-batch k-means, and how good they are."""
-    from sklearn.cluster import MiniBatchKMeans
-    from sklearn.exceptions import ConvergenceWarning
+    """(clusters, dim) centroids, and how good they are."""
+    from avaffect.recipes import kmeans
 
-    kmeans = MiniBatchKMeans(
-        n_clusters=settings.clusters,
-        init="k-means++",
-        n_init=settings.initialisations,
-        batch_size=BATCH_FRAMES,
-        max_iter=100,
-        max_no_improvement=100,
-        tol=0.0,
-        reassignment_ratio=0.0,
-        random_state=seeds.derive(settings.seed, "k-means") % 2**32,
+    starts, steps = (run.spool(name, progress.warn) for name in ("initialisations", "mini-batches"))
+    found = kmeans.fit(
+        frames, settings.clusters, settings.initialisations, settings.seed, starts, steps, progress
     )
-    progress.start("k-means")
-    with warnings.catch_warnings():
-        # Fewer distinct frames than clusters: said below, in words that fit.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(frames)
-    progress.finish()
-    counts = np.bincount(kmeans.predict(frames), minlength=settings.clusters)
-    used = counts[counts > 0] / counts.sum()
+    used = found.counts[found.counts > 0] / found.counts.sum()
     perplexity = float(np.exp(-(used * np.log(used)).sum()))
     if len(used) < settings.clusters:
         progress.warn(
@@ -168,7 +155,7 @@ def _fit(
         )
     metrics = {
         "frames": len(frames),
-        "distortion": float(kmeans.inertia_) / len(frames),
+        "distortion": found.inertia / len(frames),
         "perplexity": perplexity,
     }
-    return kmeans.cluster_centers_.astype(np.float32), metrics
+    return found.centroids, metrics

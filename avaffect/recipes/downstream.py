@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from avaffect.objectives.classification import Classification
     from avaffect.objectives.downstream import Downstream
     from avaffect.recipes.classifiers import AnyHead
+    from avaffect.training.spool import Spool
 
 
 class Task(Protocol):
@@ -69,7 +70,7 @@ class Task(Protocol):
 
     def score(
         self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
-        batch_seconds: float,
+        batch_seconds: float, progress: Progress, kept: Spool | None,
     ) -> dict[str, float]: ...  # fmt: skip
 
     def header(self, rate_hz: float) -> dict[str, Any]:
@@ -124,11 +125,13 @@ class ClassTask:
 
     def score(
         self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
-        batch_seconds: float,
+        batch_seconds: float, progress: Progress, kept: Spool | None,
     ) -> dict[str, float]:  # fmt: skip
         from avaffect.recipes import classifiers
 
-        found = classifiers.utterance_scores(encoder, [head], dataset, device, batch_seconds)
+        found = classifiers.utterance_scores(
+            encoder, [head], dataset, device, batch_seconds, progress, kept
+        )
         return self.scored(dataset.labels[self.name], found[:, 0])
 
     def scored(self, targets: np.ndarray, logits: np.ndarray) -> dict[str, float]:

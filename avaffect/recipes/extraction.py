@@ -26,6 +26,7 @@ from avaffect.recipes.modality import chosen_streams
 from avaffect.signal import features
 from avaffect.training import checkpoint
 from avaffect.training.device import mixed_precision, to_device
+from avaffect.training.spool import Spool
 
 # Batches that are computed together before their utterances are passed on in order.
 WINDOW_BATCHES = 16
@@ -125,31 +126,37 @@ def compute(
     batch_utterances: int = 64,
     precision: str = "32",
     reduce: Callable[[Frames], Tensor] | None = None,
+    of: Callable[[np.ndarray], np.ndarray] | None = None,
+    kept: Spool | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, values) of every utterance of `dataset`, in order.
 
-    values is (T, dim) without padding, or a row of `reduce(frames)` (B, ...). Utterances are
-    batched by length within a window of some batches, so that memory stays bounded; one that is
-    empty gives (0, dim), or its row of zeros.
+    values is (T, dim) without padding, or a row of `reduce(frames)` (B, ...), or `of` either.
+    Utterances are batched by length within a window of some batches, so that memory stays bounded;
+    one that is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again.
     """
+
+    def rows_of(indices: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode(), mixed_precision(device, precision):
+            frames = extractor.frames(to_device(dataset.batch(indices), device))
+            values = (frames.values if reduce is None else reduce(frames).float()).cpu().numpy()
+        rows = list(values)
+        if reduce is None:
+            rows = [row[:length] for row, length in zip(values, frames.lengths.tolist())]
+        return rows if of is None else [of(row) for row in rows]
+
     durations = dataset.batch_durations()
     for window in _windows(durations, batch_seconds * WINDOW_BATCHES):
         found: dict[int, np.ndarray] = {}
         for part in sequential_batches(durations[window], batch_seconds, batch_utterances):
             indices = window[part]
-            with torch.inference_mode(), mixed_precision(device, precision):
-                frames = extractor.frames(to_device(dataset.batch(indices), device))
-                if reduce is not None:
-                    rows = reduce(frames).float().cpu().numpy()
-                    found |= dict(zip(indices.tolist(), rows))
-                else:
-                    values = frames.values.cpu().numpy()
-                    lengths = frames.lengths.tolist()
-                    for index, row, length in zip(indices.tolist(), values, lengths):
-                        found[index] = row[:length]
+            rows = rows_of(indices) if kept is None else kept.of(indices, rows_of)
+            found |= dict(zip(indices.tolist(), rows))
             progress.advance(len(indices))
         for index in window.tolist():
             yield index, found[index]
+    if kept is not None:
+        kept.close()
 
 
 def _windows(durations: np.ndarray, seconds: float) -> Iterator[np.ndarray]:
@@ -166,27 +173,40 @@ def pooled_means(
     progress: Progress,
     batch_seconds: float = 80.0,
     precision: str = "32",
+    kept: Spool | None = None,
 ) -> np.ndarray:
     """(N, dim) float32 means over time, padding excluded."""
     found = np.zeros((len(dataset), extractor.dim), dtype=np.float32)
     for index, row in compute(
         extractor, dataset, device, progress,
-        batch_seconds=batch_seconds, precision=precision, reduce=Frames.mean,
+        batch_seconds=batch_seconds, precision=precision, reduce=Frames.mean, kept=kept,
     ):  # fmt: skip
         found[index] = row
     return found
 
 
 def statistics(
-    extractor: Extractor, dataset: Dataset, device: torch.device, batch_seconds: float = 80.0
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    batch_seconds: float = 80.0,
+    progress: Progress = SILENT,
+    kept: Spool | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (dim,) float32 over all frames of the dataset."""
-    count, total = 0, np.zeros(extractor.dim)
-    squares = np.zeros(extractor.dim)
-    for _, values in compute(extractor, dataset, device, SILENT, batch_seconds=batch_seconds):
-        count += len(values)
-        total += values.sum(axis=0, dtype=np.float64)
-        squares += np.square(values, dtype=np.float64).sum(axis=0)
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        counts = np.full(extractor.dim, len(values), dtype=np.float64)
+        squares = np.square(values, dtype=np.float64).sum(axis=0)
+        return np.stack([counts, values.sum(axis=0, dtype=np.float64), squares])
+
+    found = np.zeros((3, extractor.dim))
+    with progress.task("statistics of the features", len(dataset)):
+        for _, row in compute(
+            extractor, dataset, device, progress, batch_seconds=batch_seconds, of=sums, kept=kept
+        ):
+            found += row
+    count, total, squares = found[0].max(initial=0), found[1], found[2]
     mean = total / max(count, 1)
     variance = np.maximum(squares / max(count, 1) - np.square(mean), 0.0)
     return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)

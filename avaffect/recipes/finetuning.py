@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,9 @@ from avaffect.recipes.treatment import Treatment, treatment_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
-from avaffect.training.loop import Batches, Run, train
+from avaffect.training.loop import train
+from avaffect.training.run import Batches, Run
+from avaffect.training.spool import Spool
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -79,36 +82,48 @@ def run(
         _check(settings, division, material)
     tell_parts(settings, divisions, task, progress)
     _tell_doubts(settings, divisions, task, progress)
-    if settings.mode == "frozen":
-        material.encoder = encoder
-        if settings.head == "linear" and isinstance(task, ClassTask):
-            material.pooled = _pooled(settings, encoder, dataset, fabric, progress)
-    opened = training.open_run(settings, made, fabric)
-    finished = []
-    for number, division in enumerate(divisions):
-        path = opened.folder / f"run-{number}.safetensors"
-        if not path.exists():
-            tags = {k: v for k, v in division.describe().items() if v is not None}
-            _run(settings, division, material, replace(opened, tags=tags), path, fabric, progress)
-        finished.append(path)
-    if fabric.global_rank == 0:
-        _save(settings, divisions, finished, material, made, progress)
+    with training.running(settings, made, fabric, progress) as opened:
+        if opened is None:
+            return
+        if settings.mode == "frozen":
+            material.encoder = encoder
+            if settings.head == "linear" and isinstance(task, ClassTask):
+                material.pooled = _pooled(settings, encoder, dataset, opened, fabric, progress)
+        finished = [
+            _finished(settings, number, division, material, opened, fabric, progress)
+            for number, division in enumerate(divisions)
+        ]
+        if fabric.global_rank == 0:
+            opened.check()
+            _save(settings, divisions, finished, material, made, progress)
+
+
+def _finished(
+    settings: FinetuneSettings, number: int, division: Division, material: _Material, run: Run,
+    fabric: Fabric, progress: Progress,
+) -> Path:  # fmt: skip
+    """The weights of a run, in the state folder; it is trained unless that was done before."""
+    path = run.folder / f"run-{number}.safetensors"
+    if not path.exists():
+        tags = {k: v for k, v in division.describe().items() if v is not None}
+        _run(settings, division, material, replace(run, tags=tags), path, fabric, progress)
+    return path
 
 
 def _pooled(
     settings: FinetuneSettings,
     encoder: Encoder,
     dataset: Dataset,
+    run: Run,
     fabric: Fabric,
     progress: Progress,
 ) -> np.ndarray:
     extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
-    progress.start("features", len(dataset))
-    pooled = extraction.pooled_means(
-        extractor, dataset, fabric.device, progress, settings.batch_seconds
-    )
-    progress.finish()
-    return pooled
+    kept = run.spool("features", progress.warn, fabric.global_rank == 0)
+    with progress.task("features", len(dataset)):
+        return extraction.pooled_means(
+            extractor, dataset, fabric.device, progress, settings.batch_seconds, kept=kept
+        )
 
 
 def _check(settings: FinetuneSettings, division: Division, material: _Material) -> None:
@@ -160,18 +175,18 @@ def _run(
     frozen = settings.mode == "frozen"
     encoder = material.encoder if frozen else _encoder(settings)
     head = material.task.head(settings, encoder.dim, division.train)
+    run = replace(run, seed=division.seed, folder=run.folder / path.stem)
+    run.folder.mkdir(exist_ok=True)
     if frozen:
-        _standardise(head, settings, division, material, fabric)
+        _standardise(head, settings, division, material, run, fabric, progress)
     rates = {"encoder": settings.learning_rate, "heads": settings.head_learning_rate}
     read = None if material.of_vectors else encoder
     objective = material.task.objective(head, read, frozen, rates)
     material.treatment.apply(objective)
     has_development = bool(division.development.any()) and settings.select != "none"
-    folder = run.folder / path.stem
-    folder.mkdir(exist_ok=True)
 
-    def evaluate(trained: Downstream) -> dict[str, float]:
-        return _score(trained.head, encoder, material, division, settings, fabric)
+    def evaluate(trained: Downstream, kept: Spool | None) -> dict[str, float]:
+        return _score(trained.head, encoder, material, division, settings, fabric, progress, kept)
 
     outcome = train(
         objective,
@@ -179,8 +194,6 @@ def _run(
         settings,
         replace(
             run,
-            seed=division.seed,
-            folder=folder,
             evaluate=evaluate if has_development else None,
             select=settings.select if has_development else None,
         ),
@@ -192,7 +205,10 @@ def _run(
         weights |= {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     metrics = {"development": outcome.best, "first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
+        run.check()
         checkpoint.save(path, "run", weights, model=registry.describe(head), metrics=metrics)
+        # What the finished run would have been resumed from.
+        shutil.rmtree(run.folder, ignore_errors=True)
     fabric.barrier()
 
 
@@ -206,7 +222,9 @@ def _standardise(
     settings: FinetuneSettings,
     division: Division,
     material: _Material,
+    run: Run,
     fabric: Fabric,
+    progress: Progress,
 ) -> None:
     """Give a head the statistics of the training part: of the means, or of all frames."""
     rows = np.flatnonzero(division.train)
@@ -217,8 +235,9 @@ def _standardise(
         material.encoder.to(fabric.device), None, {}, tuple(material.dataset.columns)
     )
     mean, std = extraction.statistics(
-        extractor, material.dataset.subset(rows), fabric.device, settings.batch_seconds
-    )
+        extractor, material.dataset.subset(rows), fabric.device, settings.batch_seconds, progress,
+        run.spool("statistics", progress.warn, fabric.global_rank == 0),
+    )  # fmt: skip
     head.standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
 
 
@@ -242,6 +261,8 @@ def _score(
     division: Division,
     settings: FinetuneSettings,
     fabric: Fabric,
+    progress: Progress,
+    kept: Spool | None,
 ) -> dict[str, float]:
     """Scores on development."""
     rows = np.flatnonzero(division.development)
@@ -249,9 +270,11 @@ def _score(
         vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
         targets = material.task.utterances.targets[rows]
         return material.task.scored(targets, head(vectors).cpu().numpy())
-    return material.task.score(
-        head, encoder, material.dataset.subset(rows), fabric.device, settings.batch_seconds
-    )
+    with progress.task("development", len(rows)):
+        return material.task.score(
+            head, encoder, material.dataset.subset(rows), fabric.device, settings.batch_seconds,
+            progress, kept,
+        )  # fmt: skip
 
 
 def _save(
@@ -292,7 +315,6 @@ def _save(
         ),
         **task.header(rate_hz),
     )
-    training.discard_state(settings.output)
     values = [run["metrics"]["development"].get(settings.select) for run in runs]
     known = [value for value in values if value is not None]
     word = ""

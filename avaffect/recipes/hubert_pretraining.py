@@ -42,27 +42,29 @@ def run(
     lineage = pretraining.labelled_speakers(settings.init, quantiser)
     fabric = make_fabric(settings.device, settings.precision)
     metrics: dict[str, dict[str, float]] = {}
-    if settings.steps != 0:
-        streams = chosen_streams(objective.encoder, None, stores)
-        dataset = _dataset(settings, stores, unit_stores, streams, objective.encoder, progress)
-        batches = pretraining.bucketed(dataset, settings, progress)
-        opened = training.open_run(settings, made, fabric)
-        outcome = train(objective, batches, settings, opened, fabric, progress)
-        metrics = {"first": outcome.first, "last": outcome.last}
-        found = pretraining.rank(objective.encoder, dataset, settings, progress)
-        metrics["features"] = {"effective_rank": found}
-    if fabric.global_rank == 0:
-        encoders.save_encoder(
-            settings.output,
-            objective.encoder,
-            objective.head,
-            provenance=made,
-            metrics=metrics,
-            labelled_speakers=lineage,
-            pretext=asdict(objective.masking),
-        )
-        training.discard_state(settings.output)
-        progress.say(pretraining.told(settings.output, settings.init, metrics, "masked"))
+    with training.running(settings, made, fabric, progress, settings.seed) as opened:
+        if opened is None:
+            return
+        if settings.steps != 0:
+            streams = chosen_streams(objective.encoder, None, stores)
+            dataset = _dataset(settings, stores, unit_stores, streams, objective.encoder, progress)
+            batches = pretraining.bucketed(dataset, settings, progress)
+            outcome = train(objective, batches, settings, opened, fabric, progress)
+            metrics = {"first": outcome.first, "last": outcome.last}
+            found = pretraining.rank(objective.encoder, dataset, settings, opened, progress, fabric)
+            metrics["features"] = {"effective_rank": found}
+        if fabric.global_rank == 0:
+            opened.check()
+            encoders.save_encoder(
+                settings.output,
+                objective.encoder,
+                objective.head,
+                provenance=made,
+                metrics=metrics,
+                labelled_speakers=lineage,
+                pretext=asdict(objective.masking),
+            )
+            progress.say(pretraining.told(settings.output, settings.init, metrics, "masked"))
 
 
 def _objective(

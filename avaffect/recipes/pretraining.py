@@ -36,8 +36,10 @@ from avaffect.settings.training import TrainingSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
-from avaffect.training.loop import Outcome, check_coupled, train
+from avaffect.training.loop import check_coupled, train
 from avaffect.training.meter import Metrics
+from avaffect.training.run import Outcome, Run
+from avaffect.training.spool import Spool
 from avaffect.training.state import metrics_path
 
 if TYPE_CHECKING:
@@ -100,30 +102,33 @@ def run(
     fabric = make_fabric(settings.device, settings.precision)
     metrics: AllMetrics = {}
     shown: Dataset | None = None
-    if settings.steps != 0:
-        metrics, shown = _train(
-            settings, made, method, stores, objective, encoder, fabric, progress
-        )
-    if fabric.global_rank == 0:
-        encoders.save_encoder(
-            settings.output,
-            encoder,
-            None,
-            {method.loss: method.head(objective)},
-            provenance=made,
-            metrics=metrics,
-            labelled_speakers=labelled_speakers(settings.init),
-            pretext=method.pretext,
-        )
-        training.discard_state(settings.output)
-        progress.say(told(settings.output, settings.init, metrics, method.loss))
-        if method.finish is not None and shown is not None:
-            method.finish(objective.eval(), shown)
+    with training.running(settings, made, fabric, progress, settings.seed) as opened:
+        if opened is None:
+            return
+        if settings.steps != 0:
+            metrics, shown = _train(
+                settings, method, stores, objective, encoder, opened, fabric, progress
+            )
+        if fabric.global_rank == 0:
+            opened.check()
+            encoders.save_encoder(
+                settings.output,
+                encoder,
+                None,
+                {method.loss: method.head(objective)},
+                provenance=made,
+                metrics=metrics,
+                labelled_speakers=labelled_speakers(settings.init),
+                pretext=method.pretext,
+            )
+            progress.say(told(settings.output, settings.init, metrics, method.loss))
+    if fabric.global_rank == 0 and method.finish is not None and shown is not None:
+        method.finish(objective.eval(), shown)
 
 
 def _train(
-    settings: PretrainingSettings, made: Provenance, method: Method, stores: Sequence[Store],
-    objective: Objective, encoder: Encoder, fabric: Fabric, progress: Progress,
+    settings: PretrainingSettings, method: Method, stores: Sequence[Store],
+    objective: Objective, encoder: Encoder, run: Run, fabric: Fabric, progress: Progress,
 ) -> tuple[AllMetrics, Dataset]:  # fmt: skip
     """Train the objective in place; its metrics, and the data to show what it does: unseen ones
     where there are such."""
@@ -133,12 +138,11 @@ def _train(
     _check_together(batches, method.fewest_together)
     check_coupled(objective, settings, fabric)
     unseen = _development(settings, stores, encoder, method)
-    run = training.open_run(settings, made, fabric)
     if unseen is not None:
-        run = replace(run, evaluate=partial(_score, unseen, settings.seed))
+        run = replace(run, evaluate=partial(_score, unseen, settings.seed, progress))
     outcome = train(objective, batches, settings, run, fabric, progress)
     if fabric.global_rank == 0 and not _learned(outcome, settings.output, method.loss):
-        training.discard_state(settings.output)
+        training.discard_state(run.folder)
         raise DataError(
             f"{settings.media[0]}: nothing was learned, for no {method.loss} loss was counted "
             f"in {outcome.steps} steps; use larger batches or longer utterances"
@@ -146,13 +150,16 @@ def _train(
     metrics = {"first": outcome.first, "last": outcome.last}
     scored: Metrics = {}
     if unseen is not None:
-        metrics["development"] = evaluate(objective, unseen, settings.seed)
+        kept = run.spool("development", progress.warn, fabric.global_rank == 0)
+        metrics["development"] = evaluate(objective, unseen, settings.seed, kept, progress)
         scored = _of_development(metrics["development"])
     if method.watch is not None:
         wrong = method.watch(objective, {**outcome.last, **scored})
         if wrong is not None:
             progress.warn(wrong)
-    metrics["features"] = {"effective_rank": rank(encoder, dataset, settings, progress)}
+    metrics["features"] = {
+        "effective_rank": rank(encoder, dataset, settings, run, progress, fabric)
+    }
     return metrics, dataset if unseen is None else unseen.dataset
 
 
@@ -216,19 +223,22 @@ def labelled_speakers(*parents: Path | None) -> list[str]:
 
 
 def rank(
-    encoder: Encoder, dataset: Dataset, settings: TrainingSettings, progress: Progress
-) -> float:
+    encoder: Encoder, dataset: Dataset, settings: TrainingSettings, run: Run, progress: Progress,
+    fabric: Fabric,
+) -> float:  # fmt: skip
     """Effective rank of the pooled features of some utterances: a collapse shows here, not in the
     loss, and is a warning."""
     some = seeds.generator(settings.seed, "rank").permutation(len(dataset))[:RANK_UTTERANCES]
     streams = tuple(name for name in dataset.columns if name in encoder.streams)
-    pooled = extraction.pooled_means(
-        extraction.wrap_encoder(encoder.eval(), None, {}, streams),
-        dataset.subset(np.sort(some)),
-        next(encoder.parameters()).device,
-        progress,
-        settings.batch_seconds,
-    )
+    with progress.task("rank of the features", len(some)):
+        pooled = extraction.pooled_means(
+            extraction.wrap_encoder(encoder.eval(), None, {}, streams),
+            dataset.subset(np.sort(some)),
+            next(encoder.parameters()).device,
+            progress,
+            settings.batch_seconds,
+            kept=run.spool("rank", progress.warn, fabric.global_rank == 0),
+        )
     found = effective_rank(pooled)
     # So many directions at most: what is left of few utterances without their mean has few.
     if found < COLLAPSED_RANK and min(pooled.shape[1], len(pooled) - 1) > FEWEST_DIRECTIONS:
@@ -325,8 +335,10 @@ def _development(
     return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
 
 
-def _score(unseen: Bucketed, seed: int, objective: Objective) -> dict[str, float]:
-    return _of_development(evaluate(objective, unseen, seed))
+def _score(
+    unseen: Bucketed, seed: int, progress: Progress, objective: Objective, kept: Spool | None
+) -> dict[str, float]:
+    return _of_development(evaluate(objective, unseen, seed, kept, progress))
 
 
 def _of_development(found: Metrics) -> Metrics:

@@ -28,7 +28,9 @@ from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
-from avaffect.training.loop import Batches, check_coupled, train
+from avaffect.training.loop import check_coupled, train
+from avaffect.training.run import Batches
+from avaffect.training.spool import Spool
 
 
 def run(
@@ -48,25 +50,34 @@ def run(
     projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))
     labels = {settings.label: utterances.targets}
     dataset = dataset_of(stores, utterances.ids, streams, labels=labels, seed=settings.seed)
-    batches, pooled = _batches(settings, stores, dataset, encoder, projector, progress)
-    objective = ProjectorTraining(
+    with training.running(settings, made, fabric, progress, settings.seed) as opened:
+        if opened is None:
+            return
+        kept = opened.spool("features", progress.warn, fabric.global_rank == 0)
+        batches, pooled = _batches(settings, stores, dataset, encoder, projector, kept, progress)
+        objective = _objective(settings, projector, encoder)
+        check_coupled(objective, settings, fabric)
+        outcome = train(objective, batches, settings, opened, fabric, progress)
+        metrics = {"first": outcome.first, "last": outcome.last}
+        if pooled is not None:
+            metrics["embeddings"] = _quality(projector, pooled, utterances)
+        if fabric.global_rank == 0:
+            opened.check()
+            _save(settings, objective, encoder, utterances, metrics, header, made)
+            progress.say(_summary(settings, utterances, metrics))
+
+
+def _objective(
+    settings: TrainProjectorSettings, projector: Projector, encoder: Encoder
+) -> ProjectorTraining:
+    return ProjectorTraining(
         projector,
         settings.label,
         encoder=encoder if settings.train_encoder else None,
         metric_loss=_metric_loss(settings),
         weights=_weights(settings),
         learning_rates={"encoder": settings.encoder_learning_rate},
-    )  # fmt: skip
-    check_coupled(objective, settings, fabric)
-    opened = training.open_run(settings, made, fabric)
-    outcome = train(objective, batches, settings, opened, fabric, progress)
-    metrics = {"first": outcome.first, "last": outcome.last}
-    if pooled is not None:
-        metrics["embeddings"] = _quality(projector, pooled, utterances)
-    if fabric.global_rank == 0:
-        _save(settings, objective, encoder, utterances, metrics, header, made)
-        training.discard_state(settings.output)
-        progress.say(_summary(settings, utterances, metrics))
+    )
 
 
 def _save(
@@ -136,6 +147,7 @@ def _batches(
     dataset: Dataset,
     encoder: Encoder,
     projector: Projector,
+    kept: Spool | None,
     progress: Progress,
 ) -> tuple[Batches, np.ndarray | None]:
     """Batches, and with a frozen encoder the pooled features that they are made of."""
@@ -145,7 +157,7 @@ def _batches(
             Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed),
             None,
         )
-    pooled = _pooled(settings, dataset, encoder, progress)
+    pooled = _pooled(settings, dataset, encoder, kept, progress)
     if settings.statistics == "source":
         standardise_by(projector, pooled, np.ones(len(pooled), dtype=bool))
     elif settings.statistics == "corpus":
@@ -172,14 +184,15 @@ def _standardised_by_corpus(
 
 
 def _pooled(
-    settings: TrainProjectorSettings, dataset: Dataset, encoder: Encoder, progress: Progress
-) -> np.ndarray:
+    settings: TrainProjectorSettings, dataset: Dataset, encoder: Encoder, kept: Spool | None,
+    progress: Progress,
+) -> np.ndarray:  # fmt: skip
     extractor = extraction.wrap_encoder(encoder, settings.layer, {}, tuple(dataset.columns))
     device = next(encoder.parameters()).device
-    progress.start("features", len(dataset))
-    pooled = extraction.pooled_means(extractor, dataset, device, progress, settings.batch_seconds)
-    progress.finish()
-    return pooled
+    with progress.task("features", len(dataset)):
+        return extraction.pooled_means(
+            extractor, dataset, device, progress, settings.batch_seconds, kept=kept
+        )
 
 
 def _quality(

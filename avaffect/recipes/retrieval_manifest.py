@@ -11,8 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.data import manifest
 from avaffect.data.manifest import STANDARD_STREAM, Manifest
-
-SAVED = "manifest.jsonl"
+from avaffect.training.state import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
     An empty standard input means the manifest that the run interrupted in `folder` had read.
     Raises DataError where it names no query, a query twice, or other than one draw count.
     """
-    saved = folder / SAVED
+    saved = folder / MANIFEST
     if source == STANDARD_STREAM and saved.exists() and _stdin_is_empty():
         source = saved
     found = manifest.read(source, expect="retrieval")
@@ -71,11 +70,11 @@ def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
 
 def save_manifest(found: Manifest, folder: Path) -> None:
     """Keep a manifest with the run's state, so that the run resumes without the pipe."""
-    if (folder / SAVED).exists():
+    if (folder / MANIFEST).exists():
         return
     header = {**found.header, "base": str(found.folder.resolve())}
     items = [{k: v for k, v in item.items() if k != "kind"} for item in found.items]
-    manifest.write(folder / SAVED, header, items)
+    manifest.write(folder / MANIFEST, header, items)
 
 
 def _stdin_is_empty() -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.traces import Traces, delayed, resample
 from avaffect.evaluation import concordance
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from avaffect.models.trace_head import TraceHead
     from avaffect.objectives.trace_regression import TraceRegression
     from avaffect.recipes.classifiers import AnyHead
+    from avaffect.training.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class TraceTask:
 
     def score(
         self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
-        batch_seconds: float,
+        batch_seconds: float, progress: Progress, kept: Spool | None,
     ) -> dict[str, float]:  # fmt: skip
         """CCC over all utterances joined: "ccc_NAME" of each label where it is defined, "ccc" their
         mean. As `predict` writes them, predictions stand late by the delay."""
@@ -118,7 +120,9 @@ class TraceTask:
         from avaffect.recipes.windows import windows_of
 
         windows = windows_of(self.window_s)
-        found = classifiers.traces(encoder, [head], dataset, device, batch_seconds, windows=windows)
+        found = classifiers.traces(
+            encoder, [head], dataset, device, batch_seconds, progress, windows, kept
+        )
         rows = {identifier: row for row, identifier in enumerate(self.utterances.ids)}
         scores: dict[str, float] = {}
         for index, name in enumerate(self.losses):

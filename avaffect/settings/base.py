@@ -93,6 +93,15 @@ class Computing(Seeded):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumable(Common):
+    """Commands whose work is saved while it goes on."""
+
+    fresh: bool = option(
+        False, "Discard the saved state of an earlier run.", "--fresh", role="runtime"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batched(Computing):
     """Commands that apply a model to batches. Raises UsageError for batches of no length."""
 

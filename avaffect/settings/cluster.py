@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Batched, argument, option
+from avaffect.settings.base import Batched, Resumable, argument, option
 
 FRONT_ENDS = ("mfcc", "logmel")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterSettings(Batched):
+class ClusterSettings(Resumable, Batched):
     """Mini-batch k-means of frames. HuBERT's first iteration clusters MFCC; later ones cluster a
     layer of the model before. `extract` with the checkpoint then gives units.
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Computing, check_above_zero, option
+from avaffect.settings.base import Computing, Resumable, check_above_zero, option
 
 SCHEDULES = ("linear", "cosine", "constant")
 PRECISIONS = ("32", "bf16", "16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(Computing):
+class TrainingSettings(Resumable, Computing):
     """Length of training, batches, optimiser, saving.
 
     Raises UsageError for values that make no sense, before anything is begun.
@@ -52,8 +52,6 @@ class TrainingSettings(Computing):
     log_every: int = option(
         10, "Steps between lines of the metrics file.", "--log-every", role="runtime"
     )
-    fresh: bool = option(False, "Discard the saved state of an earlier run.", "--fresh",
-                         role="runtime")  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.steps is not None:

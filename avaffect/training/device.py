@@ -5,19 +5,21 @@ from __future__ import annotations
 import atexit
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 
 from avaffect.core.allocation import keep_freed_memory
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import AvaffectError, UsageError
 from avaffect.core.launch import launch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+T = TypeVar("T")
 PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -85,6 +87,22 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
         # Left to the interpreter's end, the group's threads may outlive what they use (SIGABRT).
         atexit.register(_leave_group)
     return fabric
+
+
+def on_first_rank(fabric: Fabric | None, work: Callable[[], T]) -> T:
+    """What `work()` gives on rank 0, on all ranks; an AvaffectError there is raised on all."""
+    if fabric is None or fabric.world_size == 1:
+        return work()
+    found: tuple[T | None, AvaffectError | None] = None, None
+    if fabric.global_rank == 0:
+        try:
+            found = work(), None
+        except AvaffectError as error:
+            found = None, error
+    result, failure = fabric.broadcast(found)
+    if failure is not None:
+        raise failure
+    return result  # type: ignore[return-value]
 
 
 def _leave_group() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -16,13 +17,14 @@ class History:
     Where it is told what was heard, a line says how many times real time that was since the last
     one.
 
-    length is what the file holds of this run and of those before it. A resumed run cuts off what
-    was logged after its state was saved: it will be logged again.
+    length is what the file holds of this run and of those before it, `digest()` a hash of that. A
+    resumed run cuts off what was logged after its state was saved: it will be logged again.
     """
 
     def __init__(self, path: Path | None, tags: dict[str, Any]) -> None:
         self.path, self.tags = path, tags
         self.length = path.stat().st_size if path is not None and path.exists() else 0
+        self._hash = hashlib.sha256(self._held(self.length))
         self.started = self.since = time.monotonic()
         self.heard = 0.0
 
@@ -42,9 +44,25 @@ class History:
         with writing(self.path), self.path.open("ab") as stream:
             stream.write(text.encode() + b"\n")
             self.length = stream.tell()
+        self._hash.update(text.encode() + b"\n")
 
-    def cut(self, length: int) -> None:
+    def digest(self) -> str:
+        """A hash of the lines so far."""
+        return "sha256:" + self._hash.hexdigest()
+
+    def cut(self, length: int, digest: str | None = None) -> bool:
+        """Cut the file to what it held; False where that is not the same any more. A state of
+        version 1.0 has no digest."""
+        whole = length <= self.length
         self.length = min(length, self.length)
+        self._hash = hashlib.sha256(self._held(self.length))
         if self.path is not None and self.path.exists():
             with self.path.open("ab") as stream:
                 stream.truncate(self.length)
+        return self.path is None or (whole and digest in (None, self.digest()))
+
+    def _held(self, length: int) -> bytes:
+        if self.path is None or not self.path.exists():
+            return b""
+        with self.path.open("rb") as stream:
+            return stream.read(length)

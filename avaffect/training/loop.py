@@ -7,10 +7,12 @@ at equal thread counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,58 +20,21 @@ from torch import Tensor
 
 from avaffect.core import seeds
 from avaffect.core.batch import Batch
-from avaffect.core.errors import AvaffectError, Preempted, UsageError
+from avaffect.core.errors import AvaffectError, UsageError
 from avaffect.core.progress import Progress
-from avaffect.core.signals import PreemptionFlag, preemption_flag
+from avaffect.core.signals import StopFlag, stop_flag
 from avaffect.objectives.base import Context, Objective
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import state as states
 from avaffect.training.device import to_device
 from avaffect.training.history import History
 from avaffect.training.meter import Meter, Metrics
+from avaffect.training.run import Batches, Outcome, Run
+from avaffect.training.saving import Pace
 from avaffect.training.schedules import decay_factor, learning_rate_factor
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-
-class Batches(Protocol):
-    """What the loop asks of the data (avaffect.data.batches fulfils it)."""
-
-    def plan(self, epoch: int) -> Sequence[np.ndarray]:
-        """The indices of every batch of an epoch, in order; a pure function of the epoch."""
-
-    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
-        """The batch of these indices, padded, as NumPy arrays."""
-
-
-@dataclass
-class Run:
-    """One run of training: where its state and history live, and what to keep.
-
-    folder    for the state (None: nothing is saved, for short runs inside another command)
-    history   metrics file, appended to as training goes (None: none)
-    tags      written into every line of the history (run, fold)
-    evaluate  called after each epoch; its metrics go to the history
-    select    metric of `evaluate` whose best epoch's weights are kept at the end
-    """
-
-    seed: int
-    folder: Path | None = None
-    history: Path | None = None
-    tags: dict[str, Any] = field(default_factory=dict)
-    evaluate: Callable[[Objective], Metrics] | None = None
-    select: str | None = None
-
-
-@dataclass
-class Outcome:
-    """first, last: losses and metrics of the first and last logged step; best: the kept epoch's."""
-
-    steps: int
-    first: Metrics
-    last: Metrics
-    best: Metrics
 
 
 def train(
@@ -82,11 +47,15 @@ def train(
 ) -> Outcome:
     """Train `objective` in place.
 
-    Raises Preempted when a signal asked to stop (state saved), UsageError for settings that the
-    objective cannot honour, AvaffectError when a loss is no number.
+    Raises Preempted or Interrupted when a signal asked to stop (state saved), UsageError for
+    settings that the objective cannot honour, AvaffectError when a loss is no number.
     """
     check_coupled(objective, settings, fabric)
-    with preemption_flag() as flag:
+    with contextlib.ExitStack() as stack:
+        flag = stack.enter_context(stop_flag(progress.say)) if run.flag is None else run.flag
+        if fabric.world_size > 1:
+            # Ranks stop together, between two steps.
+            stack.enter_context(flag.steps())
         trainer = _Trainer(objective, batches, settings, run, fabric, progress, flag)
         return trainer.run_all()
 
@@ -109,7 +78,7 @@ class _Trainer:
         run: Run,
         fabric: Fabric,
         progress: Progress,
-        flag: PreemptionFlag,
+        flag: StopFlag,
     ) -> None:
         self.objective, self.batches, self.settings = objective, batches, settings
         self.run, self.fabric, self.progress, self.flag = run, fabric, progress, flag
@@ -122,6 +91,9 @@ class _Trainer:
         path = None if fabric.global_rank else run.history
         self.history = History(path, run.tags)
         self.meter = Meter()
+        self.pace = Pace()
+        # How long the last evaluation took; unknown before the first.
+        self.evaluation_s = math.inf
         self._prepare()
 
     def _prepare(self) -> None:
@@ -156,24 +128,32 @@ class _Trainer:
     def run_all(self) -> Outcome:
         epochs, steps = self._length()
         what = " ".join(["training", *(f"{k} {v}" for k, v in self.run.tags.items())])
-        self.progress.start(what, steps or epochs, "steps" if steps else "epochs")
-        self.progress.advance(self.step if steps else self.epoch)
+        unit = "steps" if steps else "epochs"
+        self.progress.start(what, steps or epochs, unit, self.step if steps else self._epochs())
         while not self._finished(epochs, steps):
             plan = self.batches.plan(self.epoch)
             if not plan:
                 raise AvaffectError("there is no utterance to train on")
-            self._train_epoch(plan, epochs, steps)
+            with self.flag.steps():
+                self._train_epoch(plan, epochs, steps)
             if not self._finished_epoch(plan):
                 break
+            self._save_before(self.evaluation_s if self.run.evaluate else 0.0)
             self.epoch, self.position = self.epoch + 1, 0
             self._evaluate()
-            if not steps:
-                self.progress.advance(1, **self.last)
         self._flush()
         self.progress.finish()
+        # Whatever is done with the weights may take long.
+        self._save_before(math.inf)
         if self.best:
             self._restore_best()
         return Outcome(self.step, self.first, self.last, self.best_metrics)
+
+    def _epochs(self) -> float:
+        """How many epochs are done, in part too."""
+        if not self.position:
+            return float(self.epoch)
+        return self.epoch + self.position / len(self.batches.plan(self.epoch))
 
     def _length(self) -> tuple[int | None, int | None]:
         settings = self.settings
@@ -206,8 +186,7 @@ class _Trainer:
             self.position += len(group)
             if self.step % self.settings.log_every == 0 or self.step == 1:
                 self._flush()
-            if steps:
-                self.progress.advance(1, **self.last)
+            self.progress.advance(1 if steps else len(group) / len(plan), **self.last)
             self._save_if_due()
 
     def _optimise(self, group: Sequence[np.ndarray], phase: str, done: float) -> None:
@@ -309,8 +288,16 @@ class _Trainer:
         if self.run.evaluate is None:
             return
         self.objective.eval()
+        begun = time.monotonic()
+        run = replace(self.run, flag=self.flag)
+        kept = run.spool(
+            f"evaluation-{self.step}", self.progress.warn, self.fabric.global_rank == 0
+        )
         with torch.no_grad():
-            metrics = self.run.evaluate(self.objective)
+            metrics = self.run.evaluate(self.objective, kept)
+        if kept is not None:
+            kept.remove()
+        self.evaluation_s = time.monotonic() - begun
         self.history.write({"epoch": self.epoch, **metrics})
         name = self.run.select
         if name is None or name not in metrics:
@@ -339,41 +326,53 @@ class _Trainer:
         self.history.write({"step": self.step, "epoch": self.epoch, **metrics})
 
     def _save_if_due(self) -> None:
-        raised = bool(self.flag)
-        if self.fabric.world_size > 1:
-            # Ranks stop together: the signal may have reached one of them alone.
-            raised = bool(self._reduce({"raised": float(raised)})["raised"])
-        if self.run.folder is None:
-            return
-        if raised or self.step % self.settings.save_every == 0:
+        asked = {
+            "stop": float(bool(self.flag)),
+            "interrupted": float(self.flag.interrupted),
+            # Clocks differ: one rank decides.
+            "due": float(self.fabric.global_rank == 0 and self.pace.due()),
+        }
+        # Ranks stop together: the signal may have reached one of them alone.
+        asked = self._reduce(asked)
+        if asked["stop"] or asked["due"] or self.step % self.settings.save_every == 0:
             self._save()
-        if raised:
-            raise Preempted(
-                f"stopped by {self.flag.raised or 'another rank'} at step {self.step}; the same "
-                "command resumes"
-            )
+        if asked["stop"]:
+            self.flag.stop(f"at step {self.step}", interrupted=bool(asked["interrupted"]))
+
+    def _save_before(self, seconds: float) -> None:
+        """Save where a kill within the next so many seconds would lose more than it should."""
+        due = float(self.fabric.global_rank == 0 and self.pace.due(seconds))
+        if self._reduce({"due": due})["due"]:
+            self._save()
 
     def _save(self) -> None:
-        if self.fabric.global_rank == 0 and self.run.folder is not None:
-            position = {
-                "step": self.step,
-                "epoch": self.epoch,
-                "position": self.position,
-                "first": self.first,
-                "last": self.last,
-                "best": self.best_metrics,
-                "history_bytes": self.history.length,
-                "meter": self.meter.state(),
-            }
-            states.save_state(self.run.folder, self.objective, self.optimisers, position, self.best)
-        self.fabric.barrier()
+        if self.run.folder is None:
+            return
+        self.run.check()
+        with self.flag.steps(), self.pace.saving():
+            if self.fabric.global_rank == 0:
+                states.save_state(
+                    self.run.folder, self.objective, self.optimisers, self._position(), self.best
+                )
+            self.fabric.barrier()
+
+    def _position(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "first": self.first,
+            "last": self.last,
+            "best": self.best_metrics,
+            "history_bytes": self.history.length,
+            "history_digest": self.history.digest(),
+            "meter": self.meter.state(),
+        }
 
     def _resume(self, optimisers: dict[str, torch.optim.Optimizer]) -> bool:
-        found = (
-            states.load_state(self.run.folder, self.objective, optimisers)
-            if (self.run.folder)
-            else None
-        )
+        if self.run.folder is None:
+            return False
+        found = states.load_state(self.run.folder, self.objective, optimisers, self.progress.say)
         if found is None:
             return False
         position, self.best = found
@@ -383,7 +382,11 @@ class _Trainer:
         self.first, self.last = position["first"], position["last"]
         self.best_metrics = position["best"]
         self.meter.restore(position["meter"])
-        self.history.cut(position["history_bytes"])
+        if not self.history.cut(position["history_bytes"], position.get("history_digest")):
+            self.progress.warn(
+                f"{self.run.history} is not what it was when the state was saved: it was changed, "
+                "cut or damaged, and lines may be missing; the training itself goes on as before"
+            )
         self.progress.say(f"resumed at step {self.step}, epoch {self.epoch}")
         return True
 

@@ -1,20 +1,23 @@
 """The state of an unfinished run, from which the same command resumes exactly.
 
 One safetensors file, replaced atomically: trained weights, buffers, optimiser, best weights so far,
-and as JSON where training stands. There is no random state in it: every draw is a function of
-the seed and the step (avaffect.core.seeds).
+and as JSON where training stands, with a digest over all of them. There is no random state in it:
+every draw is a function of the seed and the step (avaffect.core.seeds).
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, OutputExistsError
-from avaffect.core.hashing import canonical_json
+from avaffect.core.hashing import canonical_json, content_id
 from avaffect.core.writing import writing
 
 # Whether there is a state is asked before there is work: torch comes with the work.
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 STATE_FILE = "state.safetensors"
 MARKER = "run.json"
+LOCK = "lock"
+# Of adapt: the manifest that it read, beside the state.
+MANIFEST = "manifest.jsonl"
 
 
 def state_folder(output: Path) -> Path:
@@ -39,35 +45,77 @@ def metrics_path(output: Path) -> Path:
 def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
     """Make ready the state folder of a run; True where an earlier one left something to resume.
 
-    Raises OutputExistsError where the folder belongs to a run with other inputs or settings.
+    Raises OutputExistsError where the folder holds the work of a run with other inputs or settings,
+    DataError where it is not known whose work it holds.
     """
     if folder.is_dir() and not fresh:
         found = owner(folder)
         if found == identity:
             return True
-        if found is not None and _holds_work(folder):
-            raise OutputExistsError(
-                f"{folder} holds an unfinished run with other inputs or settings; --fresh discards "
-                "it, the former options resume it"
+        work = work_in(folder)
+        if work is not None and found is None:
+            raise DataError(
+                f"{folder / MARKER} is missing or damaged: which run saved {work} there is not "
+                "known; --fresh discards it"
             )
-    shutil.rmtree(folder, ignore_errors=True)
+        if work is not None:
+            raise OutputExistsError(
+                f"{folder} holds an unfinished run with other inputs or settings ({work}); --fresh "
+                "discards it, the former options resume it"
+            )
+    clear(folder)
     with writing(folder):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    marker = {"identity": identity, "digest": content_id(identity)}
     with atomic_path(folder / MARKER) as temporary:
-        temporary.write_text(canonical_json({"identity": identity}), encoding="utf-8")
+        temporary.write_text(canonical_json(marker), encoding="utf-8")
     return False
 
 
-def _holds_work(folder: Path) -> bool:
-    """Whether anything was saved: a run that was refused before its first step left nothing."""
-    return any(path.is_file() and path.name != MARKER for path in folder.rglob("*"))
+def clear(folder: Path) -> None:
+    """Empty a state folder, but for its lock; an empty one is removed."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def work_in(folder: Path) -> str | None:
+    """What was saved that would be lost; None where a run was stopped before its first step."""
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        partial = any(part.endswith(".partial") for part in place.parts)
+        if partial or not path.is_file() or path.name in (MARKER, LOCK, MANIFEST):
+            continue
+        if path.name != STATE_FILE:
+            return str(place)
+        step = _saved_step(path)
+        if step != 0:
+            return f"{place}, step {'unknown' if step is None else step}"
+    return None
+
+
+def _saved_step(path: Path) -> int | None:
+    """The step of a saved state, from its header alone; None where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        return int(json.loads(header["__metadata__"]["position"])["step"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        return None
 
 
 def owner(folder: Path) -> str | None:
-    """The identity of the run that a state folder belongs to, where it says so."""
+    """The identity of the run that a state folder belongs to, where it says so undamaged."""
     try:
-        return json.loads((folder / MARKER).read_text(encoding="utf-8"))["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        identity = marker["identity"]
+        # Folders of version 1.0 have no digest.
+        return identity if marker.get("digest") in (None, content_id(identity)) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -97,14 +145,33 @@ def save_state(
     # Copies: safetensors refuses tensors that share memory.
     whole = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     with atomic_path(folder / STATE_FILE) as temporary:
-        save_file(whole, temporary, metadata={"position": canonical_json(position)})
+        text = canonical_json(position)
+        save_file(whole, temporary, metadata={"position": text, "digest": _digest(text, whole)})
+
+
+def _digest(position: str, tensors: dict[str, Tensor]) -> str:
+    """Over where training stands, and the names, types, shapes and bytes of all tensors."""
+    import torch
+
+    found = hashlib.sha256(position.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return "sha256:" + found.hexdigest()
 
 
 def load_state(
-    folder: Path, module: nn.Module, optimisers: dict[str, torch.optim.Optimizer]
+    folder: Path,
+    module: nn.Module,
+    optimisers: dict[str, torch.optim.Optimizer],
+    say: Callable[[str], None],
 ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Restore module and optimisers; returns (position, best weights), None without a state."""
-    import torch
+    """Restore module and optimisers; returns (position, best weights), None without a state.
+
+    Raises DataError where the file is not as it was saved; `say` is told of a state of version 1.0,
+    which has no digest to tell by.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = folder / STATE_FILE
@@ -112,13 +179,27 @@ def load_state(
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            position = json.loads(file.metadata()["position"])
+            facts = file.metadata() or {}
+            position = json.loads(facts["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
+        if set(facts) == {"position"}:
+            say(f"{path} was saved by version 1.0, without a digest: damage would not show")
+        elif facts.get("digest") != _digest(facts["position"], tensors):
+            raise ValueError("its digest does not match")
+        _restore(tensors, module, optimisers)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is damaged ({error}); --fresh starts again") from error
-    own = trained_tensors(module)
+    best = {n.removeprefix("best/"): t for n, t in tensors.items() if n.startswith("best/")}
+    return position, best
+
+
+def _restore(
+    tensors: dict[str, Tensor], module: nn.Module, optimisers: dict[str, torch.optim.Optimizer]
+) -> None:
+    import torch
+
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in trained_tensors(module).items():
             tensor.copy_(tensors[f"model/{name}"])
     for phase, optimiser in optimisers.items():
         state: dict[int, dict[str, Tensor]] = {}
@@ -130,5 +211,3 @@ def load_state(
         whole = optimiser.state_dict()
         whole["state"] = state
         optimiser.load_state_dict(whole)
-    best = {n.removeprefix("best/"): t for n, t in tensors.items() if n.startswith("best/")}
-    return position, best

@@ -1,0 +1,67 @@
+"""What the training loop is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from avaffect.core.batch import Batch
+from avaffect.core.signals import StopFlag
+from avaffect.objectives.base import Objective
+from avaffect.training.meter import Metrics
+from avaffect.training.spool import Spool
+
+
+class Batches(Protocol):
+    """What the loop asks of the data (avaffect.data.batches fulfils it)."""
+
+    def plan(self, epoch: int) -> Sequence[np.ndarray]:
+        """The indices of every batch of an epoch, in order; a pure function of the epoch."""
+
+    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
+        """The batch of these indices, padded, as NumPy arrays."""
+
+
+@dataclass
+class Run:
+    """One run of training: where its state and history live, and what to keep.
+
+    folder    for the state (None: nothing is saved, for short runs inside another command)
+    history   metrics file, appended to as training goes (None: none)
+    tags      written into every line of the history (run, fold)
+    evaluate  called after each epoch with the objective and a place for rows that it computes; its
+              metrics go to the history
+    select    metric of `evaluate` whose best epoch's weights are kept at the end
+    flag      of the signals that ask to stop (None: looked at within `train` alone)
+    check     called before anything is written: raises where the run lost its lock
+    """
+
+    seed: int
+    folder: Path | None = None
+    history: Path | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+    evaluate: Callable[[Objective, Spool | None], Metrics] | None = None
+    select: str | None = None
+    flag: StopFlag | None = None
+    check: Callable[[], None] = lambda: None
+
+    def spool(self, name: str, warn: Callable[[str], None], writes: bool = True) -> Spool | None:
+        """Where rows are kept that are computed for this run; None where it has no folder."""
+        if self.folder is None:
+            return None
+        flag = StopFlag() if self.flag is None else self.flag
+        return Spool(self.folder / name, flag, warn, writes, self.check)
+
+
+@dataclass
+class Outcome:
+    """first, last: losses and metrics of the first and last logged step; best: the kept epoch's."""
+
+    steps: int
+    first: Metrics
+    last: Metrics
+    best: Metrics

@@ -1,0 +1,263 @@
+"""One writer for an output: who is refused, whose lock is taken over."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from chain import ROOT, interrupt, invoke, litter, start
+from tiny_training import history
+
+from avaffect.core import lock
+from avaffect.core.errors import LockedError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from avaffect.core.lock import acquire
+acquire(Path(sys.argv[1]), Path("x.safetensors"), print)
+print("held", flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.safetensors.state" / "lock"
+
+
+@pytest.fixture
+def words() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def acquire(path: Path, words: list[str]):
+    """Takes the lock at `path`, and releases it at the end."""
+    held: list[lock.Lock] = []
+
+    def take() -> lock.Lock:
+        held.append(lock.acquire(path, Path("x.safetensors"), words.append))
+        return held[-1]
+
+    yield take
+    for one in held:
+        one.release()
+
+
+@pytest.fixture
+def holder(path: Path):
+    """A process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_living_owner_is_named(holder, acquire) -> None:
+    with pytest.raises(LockedError, match=f"process {holder.pid} on {lock.host()}") as raised:
+        acquire()
+    assert raised.value.status == 73 and "x.safetensors" in str(raised.value)
+
+
+def test_the_lock_of_a_killed_owner_is_taken_over_at_once(holder, acquire, words) -> None:
+    holder.kill()
+    holder.wait()
+    begun = time.monotonic()
+    held = acquire()
+    assert time.monotonic() - begun < lock.SILENT_S / 2
+    assert "is dead" in words[0] and str(holder.pid) in words[0]
+    held.check()
+
+
+def test_a_stopped_owner_lives(holder, acquire) -> None:
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(LockedError):
+        acquire()
+
+
+def test_released_locks_leave_nothing(path: Path) -> None:
+    lock.acquire(path, Path("x"), print).release()
+    assert not path.exists()
+    held = lock.try_acquire(path)
+    assert held is not None and lock.try_acquire(path) is None
+    held.release()
+    assert not path.exists()
+
+
+def _written(path: Path, **changes) -> lock.Owner:
+    """A lock file of another process, which nobody holds."""
+    owner = replace(lock._myself(), pid=2**22 + 1, token="other", **changes)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(asdict(owner)))
+    return owner
+
+
+def test_another_machine_lives_while_its_time_stamp_changes(
+    path: Path, acquire, words, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _written(path, host="node17", kernel="another")
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        os.utime(path, ns=(len(slept), len(slept)))
+
+    monkeypatch.setattr(lock.time, "sleep", sleep)
+    with pytest.raises(LockedError, match="on node17"):
+        acquire()
+    assert "waiting up to" in words[0] and len(slept) == 1
+    assert lock.try_acquire(path) is None
+
+
+def test_a_silent_machine_is_dead(path: Path, acquire, words, monkeypatch) -> None:
+    owner = _written(path, host="node17", kernel="another")
+    monkeypatch.setattr(lock, "SILENT_S", 0.1)
+    acquire().check()
+    assert f"the lock of {owner}, which is dead" in words[-1]
+
+
+def test_a_server_that_keeps_the_lock_of_a_machine_that_is_gone(
+    path: Path, holder, acquire, words, monkeypatch
+) -> None:
+    owner = json.loads(path.read_text())
+    path.write_text(json.dumps({**owner, "kernel": "another", "host": "node17"}))
+    monkeypatch.setattr(lock, "SILENT_S", 0.1)
+    acquire().check()
+    assert lock._owner(path.read_bytes()).pid == os.getpid()
+
+
+def test_an_owner_that_was_taken_for_dead_stops(path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_S", 0.01)
+    held = lock.acquire(path, Path("x"), print)
+    held.check()
+    _written(path)
+    deadline = time.monotonic() + 60
+    with pytest.raises(LockedError, match="took this one"):
+        while time.monotonic() < deadline:
+            held.check()
+            time.sleep(0.01)
+    held.release()
+    # It is the other's: it stays.
+    assert path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"host": "x"}', "[]", "\x00" * 9])
+def test_a_damaged_lock_that_nobody_holds(path: Path, acquire, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    acquire().check()
+
+
+class TestWithoutLocks:
+    """A file system that has none: the process table tells, and across machines the time stamp."""
+
+    @pytest.fixture(autouse=True)
+    def no_locks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def flock(descriptor: int, operation: int) -> None:
+            raise OSError(38, "Function not implemented")
+
+        monkeypatch.setattr(lock.fcntl, "flock", flock)
+
+    def test_a_process_that_lives(self, acquire, holder) -> None:
+        with pytest.raises(LockedError, match=str(holder.pid)):
+            acquire()
+        holder.kill()
+        holder.wait()
+        acquire().check()
+
+    def test_a_later_process_of_the_same_id(self, path: Path, acquire) -> None:
+        path.parent.mkdir()
+        path.write_text(json.dumps({**asdict(lock._myself()), "started": "1"}))
+        acquire().check()
+
+    def test_a_container_beside_this_one(self, path: Path, acquire, words, monkeypatch) -> None:
+        _written(path, processes="pid:[1]")
+        monkeypatch.setattr(lock, "SILENT_S", 0.1)
+        acquire().check()
+        assert "waiting up to" in words[0]
+
+
+COMMANDS = {
+    "pretrain": ("pretrain-hubert", "a.h5", "b.h5", "--units", "units_a.h5", "--units",
+                 "units_b.h5", "--preset", "nano", "--steps", 12, "--batch-seconds", 4),
+    "finetune": ("finetune", "a.h5", "--encoder", "fav.safetensors", "--runs", 2, "--epochs", 4,
+                 "--batch-utterances", 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_two_writers(chain: Path, name: str) -> None:
+    """One is refused, and names the other, whose result is as if it had been alone."""
+    command = (*COMMANDS[name], "-o", "out.safetensors")
+    first = start(chain, *command)
+    held = chain / "out.safetensors.state" / "lock"
+    deadline = time.monotonic() + 100
+    while not held.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    first.send_signal(signal.SIGSTOP)
+    if held.exists():
+        refused = invoke(chain, *command, status=73)
+        assert f"process {first.pid} on " in refused.stderr
+        # Another output of the same inputs is not in the way.
+        invoke(chain, *command[:-1], "other.safetensors", "--dry-run")
+    first.send_signal(signal.SIGCONT)
+    told = first.communicate(timeout=100)[1]
+    assert first.returncode == 0, told
+    assert litter(chain) == []
+    found = (chain / "out.safetensors").read_bytes()
+    lines = history(chain / "out.safetensors.metrics.jsonl")
+    shutil.move(chain / "out.safetensors", chain / "kept.safetensors")
+    invoke(chain, *command)
+    assert (chain / "out.safetensors").read_bytes() == found
+    assert history(chain / "out.safetensors.metrics.jsonl") == lines
+
+
+def test_up_to_date_leaves_a_living_run_its_state(chain: Path, monkeypatch) -> None:
+    """A run that is forced, beside a command that finds the output there."""
+    command = (*COMMANDS["pretrain"], "-o", "out.safetensors")
+    invoke(chain, *command)
+    folder = chain / "out.safetensors.state"
+    forced = start(chain, *command, "--force", "--save-every", 1)
+    deadline = time.monotonic() + 100
+    while not (folder / "state.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    forced.send_signal(signal.SIGSTOP)
+    try:
+        assert "up to date" in invoke(chain, *command).stderr
+        assert (folder / "lock").exists() and (folder / "run.json").exists()
+    finally:
+        forced.send_signal(signal.SIGCONT)
+        told = forced.communicate(timeout=100)[1]
+    assert forced.returncode == 0, told
+    assert litter(chain) == []
+
+
+def test_a_command_that_is_refused_leaves_nothing(chain: Path) -> None:
+    words = invoke(chain, "pretrain-apc", "a.h5", "--preset", "nano", "--split", "none",
+                   "-o", "x.safetensors", status=65)  # fmt: skip
+    assert "split" in words.stderr and litter(chain) == []
+
+
+def test_interrupted_from_the_keyboard(chain: Path) -> None:
+    """Ctrl-C saves and ends with 130; a changed option is refused once there is work to lose."""
+    command = (*COMMANDS["pretrain"][:-3], 4000, "--batch-seconds", 4, "-o", "out.safetensors")
+    saved = chain / "out.safetensors.state" / "state.safetensors"
+    process = start(chain, *command)
+    status, words = interrupt(process, signal.SIGINT, saved.exists, 0.3)
+    assert status == 130 and "stopped by SIGINT" in words and "again stops at once" in words
+    assert "Traceback" not in words
+    found = invoke(chain, *command, "--seed", 1, status=73)
+    assert "unfinished run" in found.stderr and ", step " in found.stderr
