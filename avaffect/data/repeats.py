@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import av
 
 from avaffect.data.decoding import Packets
+from avaffect.data.timeline import LARGEST_GAP_S
 
 # What lies nearer to a picture, in intervals between pictures, is a part of that one: a field, or
 # what later ones are predicted from and nobody sees.
@@ -15,12 +17,17 @@ APART = 0.6
 
 class PicturePackets(Packets):
     """Packets of pictures, some of which say that the picture before stands on: they hold no bytes
-    (Theora), or say that nothing is coded (MPEG-4), and the decoder gives no picture for them."""
+    (Theora), or say that nothing is coded (MPEG-4), and the decoder gives no picture for them.
+
+    In AVI time goes on by packets alone: where it jumps there are empty ones, which FFmpeg passes
+    over. Those of more than LARGEST_GAP_S are taken for a camera that was off.
+    """
 
     def __init__(self, container: Any, stream: Any) -> None:
         super().__init__(container, stream)
         # Time stamps of packets whose picture has not come yet, and of the picture that came last.
         self._open: set[int] = set()
+        self._counts = container.format.name == "avi"
         self._last: int | None = None
 
     def _sent(self, packet: av.Packet) -> None:
@@ -35,12 +42,14 @@ class PicturePackets(Packets):
         stamp = None if frame is None else frame.pts
         known = stamp is None or stamp in self._open
         # Decoders give pictures in their order: what has not come by now will not come.
-        gone = sorted(pts for pts in self._open if stamp is None or pts <= stamp)
+        gone: Iterable[int] = sorted(pts for pts in self._open if stamp is None or pts <= stamp)
         self._open.difference_update(gone)
         if frame is not None:
             self._last = stamp
         if last is None or not known or (frame is not None and stamp is None):
             return []
+        if self._counts and stamp is not None and (stamp - last) * base <= LARGEST_GAP_S:
+            gone = range(last + 1, stamp)
         found: list[float] = []
         before, apart = last, APART * interval_s / base
         for pts in gone:

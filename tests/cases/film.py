@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 from films import MATRICES, set_matrix, write_film
 from flashes import LATE, MOMENTS, PAUSED, WHOLE, Parts, beeps, flashes, furthest, write_flashes
+from theora import write_theora
 from tracks import write_tracks
 
 from avaffect.data.decoding import decode_sound
 from avaffect.data.faces.film import decode_faces
 from avaffect.data.faces.options import FaceOptions
+from avaffect.data.video import Film, read_pictures
 from cases import SHARED, Case, Seen
 
 GRID = "data/video_grid/bbaf2n.mpg"
@@ -178,4 +180,22 @@ TRACKS = [
     )
 ]  # fmt: skip
 
-CASES: list[Case] = [*MIRRORED, *SQUEEZED, *GAPS, *DRIFTS, *TRACKS]
+
+def repeated(times: int, folder: Path) -> Seen:
+    """Each picture is stored once, and shown again by packets of no bytes."""
+    stored = [level for level in (20, 220, 20, 220) for level in (level, *[None] * times)]
+    film = Film()
+    path = write_theora(folder / "a.ogv", stored)
+    shown = [p is not None and p.luma.mean() > 120 for p in read_pictures(path, 25.0, film)]
+    right = [level == 220 for level in (20, 220, 20, 220) for _ in range(times + 1)]
+    words = f"{sum(a == b for a, b in zip(shown, right))} of {len(shown)} pictures"
+    return Seen(f"{words}, {film.damaged} damaged", shown == right and not film.damaged)
+
+
+REPEATED = [
+    Case("Theora that repeats pictures", f"{times} times", f"{4 * times + 4} pictures, 0 damaged",
+         partial(repeated, times))
+    for times in (1, 3, 75)
+]  # fmt: skip
+
+CASES: list[Case] = [*MIRRORED, *SQUEEZED, *GAPS, *DRIFTS, *TRACKS, *REPEATED]
