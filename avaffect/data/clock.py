@@ -23,6 +23,8 @@ from avaffect.data.timeline import LARGEST_GAP_S
 GAP_S = 0.04
 # Lateness that adds up slowly to this is drift; a packet that is lost makes less.
 DRIFT_S = 0.03
+# Less lateness is none: it is neither looked at nor followed.
+QUIET_S = 0.01
 # Frames that have to agree that there is a gap.
 LATER = 8
 # The median lateness of frames that together last this long is free of jitter.
@@ -124,7 +126,9 @@ class SoundClock:
         self._since_s += seconds
         while len(self._late) > LEAST_FRAMES and self._span_s - self._late[0][1] >= LEVEL_S:
             self._span_s -= self._late.popleft()[1]
-        self._level = statistics.median(value for value, _ in self._late)
+        # A median for each frame would cost more than to decode it.
+        quiet = abs(late) <= QUIET_S and not self._drifts
+        self._level = 0.0 if quiet else statistics.median([value for value, _ in self._late])
         if len(self._late) < LEAST_FRAMES or self._span_s < LEVEL_S:
             return
         if self._base is None:

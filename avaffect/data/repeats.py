@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import av
 
+from avaffect.data.clock import PictureClock
 from avaffect.data.decoding import Packets
 from avaffect.data.timeline import LARGEST_GAP_S
 
@@ -34,25 +35,28 @@ class PicturePackets(Packets):
         if packet.pts is not None and not packet.is_discard:
             self._open.add(packet.pts)
 
-    def repeats(self, frame: av.VideoFrame | None, interval_s: float) -> list[float]:
+    def repeats(self, frame: av.VideoFrame | None, clock: PictureClock) -> Sequence[float]:
         """Time stamps, in seconds, at which the picture before `frame` stands again; without one,
-        those after the last. interval_s: between pictures."""
-        base = float(self.stream.time_base)
-        last = self._last
-        stamp = None if frame is None else frame.pts
-        known = stamp is None or stamp in self._open
-        # Decoders give pictures in their order: what has not come by now will not come.
-        gone: Iterable[int] = sorted(pts for pts in self._open if stamp is None or pts <= stamp)
-        self._open.difference_update(gone)
+        those after the last. clock: of the pictures before."""
+        last, stamp = self._last, None if frame is None else frame.pts
         if frame is not None:
             self._last = stamp
+        # Nearly always: it is the first that was waited for.
+        if stamp in self._open and min(self._open) == stamp and not self._counts:
+            self._open.discard(stamp)
+            return ()
+        known = stamp is None or stamp in self._open
+        # Decoders give pictures in their order: what has not come by now will not come.
+        gone = [pts for pts in self._open if stamp is None or pts <= stamp]
+        self._open.difference_update(gone)
         if last is None or not known or (frame is not None and stamp is None):
-            return []
+            return ()
+        base = float(self.stream.time_base)
         if self._counts and stamp is not None and (stamp - last) * base <= LARGEST_GAP_S:
-            gone = range(last + 1, stamp)
+            gone = list(range(last + 1, stamp))
         found: list[float] = []
-        before, apart = last, APART * interval_s / base
-        for pts in gone:
+        before, apart = last, APART * clock.interval_s / base
+        for pts in sorted(gone):
             if pts - before > apart and (stamp is None or stamp - pts > apart):
                 found.append(pts * base)
                 before = pts

@@ -44,7 +44,8 @@ class Stretcher:
     def write(self, samples: np.ndarray) -> None:
         if not self._active and self.pace == 1.0:
             self.sink.write(samples)
-            self._held = np.concatenate([self._held, samples[-REACH:]])[-REACH:]
+            short = len(samples) < REACH
+            self._held = (np.concatenate([self._held, samples]) if short else samples)[-REACH:]
             return
         self._active = True
         self._held = np.concatenate([self._held, samples])

@@ -146,12 +146,12 @@ def _read(
     displays = Displays(stream)
     sampler = _Sampler(fps, start_s, end_s, film)
     for frame in packets:
-        for again_s in packets.repeats(frame, clock.interval_s):
+        for again_s in packets.repeats(frame, clock):
             yield from sampler.stand(clock.place(again_s))
         yield from sampler.feed(frame, clock.place(frame.time), displays.of(frame))
         if sampler.full:
             break
-    for again_s in packets.repeats(None, clock.interval_s) if not sampler.full else ():
+    for again_s in () if sampler.full else packets.repeats(None, clock):
         yield from sampler.stand(clock.place(again_s))
     if not sampler.full:
         yield from sampler.finish(clock.end_s)
