@@ -20,9 +20,9 @@ import pytest
 import soundfile
 
 from avaffect.core import faults
-from avaffect.core.errors import MachineFault
+from avaffect.core.errors import MachineFault, OutputExistsError
 from avaffect.core.progress import Progress
-from avaffect.data import decoding, manifest, media, unusable
+from avaffect.data import artifacts, decoding, manifest, media, unusable
 from avaffect.data.decoding import decode_sound
 from avaffect.data.faces import film
 from avaffect.data.faces.options import FaceOptions
@@ -73,7 +73,10 @@ def test_no_descriptor_left_stops_the_run(corpus: Path, monkeypatch) -> None:
         decode_sound(corpus / "u0.wav", sink)
     # FFmpeg meets it too.
     monkeypatch.setattr(decoding, "check_file", lambda path: None)
-    with _open_files(0), pytest.raises(MachineFault, match="EMFILE"):
+    with (
+        _open_files(0),
+        pytest.raises((MachineFault, OSError), match=r"EMFILE|Too many open files"),
+    ):
         decode_sound(corpus / "u0.wav", sink)
 
 
@@ -90,12 +93,13 @@ def test_too_little_memory_stops_the_run(tmp_path: Path) -> None:
     code = f"""
 import resource
 from pathlib import Path
-from avaffect.core.errors import MachineFault
+from avaffect.core.errors import MachineFault, OutputExistsError
 from avaffect.data import media
 from avaffect.data.faces.options import FaceOptions
 options = media.DecodingOptions(False, faces=FaceOptions('none', colour=True))
-task = media.Task(None, Path({str(tmp_path / "large.mp4")!r}), None, None,
-                  Path({str(tmp_path / "spool")!r}), options, 0)
+task = media.Task(sound=None, pictures=Path({str(tmp_path / "large.mp4")!r}), start_s=None,
+                  end_s=None, spool=Path({str(tmp_path / "spool")!r}), options=options,
+                  channels=(), samples=0)
 seen = []
 def attempt():
     try:
@@ -168,8 +172,10 @@ def test_memory_that_opencv_lacks_is_no_loss(corpus: Path, monkeypatch) -> None:
         raise cv2.error("OpenCV(4.13.0) (-4:Insufficient memory) Failed to allocate 99 bytes")
 
     monkeypatch.setattr(media, "decode_faces", fails)
-    task = media.Task(None, corpus / "u0.wav", None, None, corpus / "spool",
-                      media.DecodingOptions(False, faces=FaceOptions("none")), 0)  # fmt: skip
+    task = media.Task(
+        sound=None, pictures=corpus / "u0.wav", start_s=None, end_s=None, spool=corpus / "spool",
+        options=media.DecodingOptions(False, faces=FaceOptions("none")), channels=(), samples=0,
+    )  # fmt: skip
     with pytest.raises(MachineFault, match=r"u0\.wav"):
         media._decode(task)
     assert film.decode_faces is not fails
@@ -259,3 +265,47 @@ def test_a_recording_whose_state_is_unknown_has_no_identity(corpus: Path, monkey
         media.media_content_id(corpus_manifest, corpus_manifest.items)
     with pytest.raises(MachineFault, match="ESTALE"):
         unusable.check_file(corpus / "u0.wav")
+
+
+def test_recordings_that_come_back_are_named(corpus: Path) -> None:
+    words: list[str] = []
+
+    class Words(Progress):
+        def say(self, message: str) -> None:
+            words.append(message)
+
+    (corpus / "u1.wav").rename(corpus / "away")
+    preprocess(_settings(corpus))
+    (corpus / "away").rename(corpus / "u1.wav")
+    with pytest.raises(OutputExistsError):
+        preprocess(_settings(corpus), Words())
+    assert "lacks 1 recordings that were missing" in words[0] and "--force" in words[0]
+
+
+def test_faults_are_not_taken_for_damage(corpus: Path, monkeypatch) -> None:
+    """Who is told that a store is damaged, or that an output is, would delete it."""
+    preprocess(_settings(corpus))
+    plain = os.preadv
+
+    def fails(descriptor: int, *rest):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    for replaced in (fails, plain):
+        monkeypatch.setattr(os, "preadv", replaced)
+        for opening in (Store, artifacts.describe):
+            if replaced is plain:
+                opening(corpus / "s.h5")
+                continue
+            with pytest.raises(MachineFault, match="ESTALE"):
+                opening(corpus / "s.h5")
+    with _open_files(0), pytest.raises(MachineFault, match="EMFILE"):
+        artifacts.describe(corpus / "s.h5")
+
+
+def test_a_library_that_says_the_error_in_words() -> None:
+    error = RuntimeError("I/O error: Input/output error (os error 5)")
+    with pytest.raises(MachineFault, match="EIO"):
+        faults.check_machine("x.safetensors", error)
+    faults.check_machine("x.safetensors", ValueError("invalid header"))
+    # More than any file needs: its header is damaged.
+    faults.check_machine("x.pt", MemoryError())

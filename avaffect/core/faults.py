@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from avaffect.core import writing
 from avaffect.core.errors import MachineFault
 
 # Of the machine, whoever reports them.
@@ -61,11 +62,22 @@ def code_of(error: BaseException) -> int | None:
     """The errno of a fault of the machine that Python or a library reports; None for any other."""
     if isinstance(error, MemoryError):
         return errno.ENOMEM
-    if isinstance(error, OSError) and error.errno in FROM_SYSTEM:
-        return error.errno
+    code = writing.code_of(error)
+    if code in FROM_SYSTEM:
+        return code
     if any(word in str(error).lower() for word in REFUSALS):
         return errno.ENOMEM
     return None
+
+
+def check_machine(path: Path | str, error: BaseException) -> None:
+    """Raises MachineFault where an error that was met while reading `path` is no fault of it.
+
+    A file that is damaged may ask for more memory than there is anywhere.
+    """
+    code = code_of(error)
+    if code is not None and (code != errno.ENOMEM or memory_lacks(LARGEST_BYTES)):
+        raise of_file(path, code) from error
 
 
 def memory_lacks(size: int = LITTLE_BYTES) -> bool:

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from avaffect.core import faults
 from avaffect.core.errors import DataError, ForeignError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -79,6 +80,7 @@ def kind_of(path: Path) -> str:
         with path.open("rb") as stream:
             start = stream.read(START_BYTES)
     except OSError as error:
+        faults.check_machine(path, error)
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     found = kind_of_bytes(start)
     return WEIGHTS if found in (ZIP, UNKNOWN) and path.suffix.lower() in _WEIGHTS else found

@@ -74,7 +74,7 @@ class Files:
         if folder not in self._listed:
             try:
                 names = os.listdir(folder)
-            except OSError:
+            except (FileNotFoundError, NotADirectoryError):
                 names = []
             exact, folded = defaultdict(list), defaultdict(list)
             for name in names:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avaffect.core import seeds
+from avaffect.core import faults, seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
@@ -76,6 +76,7 @@ def run(
     except DataError as error:
         raise DataError(f"{settings.weights}: {error}") from error
     except _MISREADINGS as error:
+        faults.check_machine(settings.weights, error)
         # A file that others wrote may say anything anywhere.
         raise DataError(
             f"{settings.weights} is of no model that is known ({type(error).__name__}: {error})"

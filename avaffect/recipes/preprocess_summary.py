@@ -147,13 +147,23 @@ def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Prog
 
 def lacks_crashed(output: Path, made: Provenance, progress: Progress) -> bool:
     """Whether the output is current but for recordings whose decoder ended its process: that may
-    have been for want of memory, and they are to be decoded again."""
+    have been for want of memory, and they are to be decoded again.
+
+    Recordings that were missing, and may be there by now, are other inputs: it is said why."""
     try:
         there = artifacts.describe(output).provenance if output.is_file() else {}
     except DataError:
         return False
-    crashed = there.get("losses", {}).get("lost", {}).get(CRASHED, 0)
-    if not crashed or identity(there) != identity(made):
+    lost = there.get("losses", {}).get("lost", {})
+    crashed = lost.get(CRASHED, 0)
+    if identity(there) != identity(made):
+        if lost.get("missing"):
+            progress.say(
+                f"{output} lacks {lost['missing']} recordings that were missing when it was made; "
+                "--force decodes again with those that are there now"
+            )
+        return False
+    if not crashed:
         return False
     progress.say(f"{output} lacks {crashed} recordings whose decoder crashed: decoded again")
     return True

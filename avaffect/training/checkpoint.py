@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from avaffect.core import checkpoint_header
+from avaffect.core import checkpoint_header, faults
 from avaffect.core.atomic import atomic_path
 from avaffect.core.checkpoint_header import DIGEST_KEY, FORMAT, METADATA_KEY, VERSION, Header
 from avaffect.core.errors import DataError
@@ -69,6 +69,7 @@ def load(
         try:
             tensors = load_file(path)
         except SafetensorError as error:
+            faults.check_machine(path, error)
             raise DataError(f"{path} is damaged: {error}") from error
         # The library opens the path once more: by then it may name another file.
         if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from avaffect.core import faults
 from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
 from avaffect.training.foreign_files import CONFIGURATION, PREPROCESSORS, read_json
@@ -84,6 +85,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
             raise DataError(f"{path} is a checkpoint of avaffect: there is nothing to import")
         return load_file(path)
     except SafetensorError as error:
+        faults.check_machine(path, error)
         raise DataError(f"{path} is no safetensors file, or is cut short ({error})") from error
 
 

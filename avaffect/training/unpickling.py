@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch.serialization import safe_globals
 
+from avaffect.core import faults
 from avaffect.core.errors import DataError
 
 # Outside torch, what torch's unpickler builds itself.
@@ -86,6 +87,7 @@ def unpickle(path: Path) -> Any:
     except DataError:
         raise
     except Exception as error:
+        faults.check_machine(path, error)
         raise _explained(path, error) from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avaffect.core import faults
 from avaffect.core.errors import DataError
 from avaffect.data.faces.options import FaceOptions
 
@@ -162,6 +163,7 @@ def check_model(model: Path | None) -> None:
     try:
         _, found = _load_yunet(model, NEAR_SIDE).detect(blank)
     except cv2.error as error:
+        faults.check_machine(model, error)
         raise DataError(f"{model} is no YuNet model that OpenCV can read; {WHERE}") from error
     if found is not None and found.shape[1] != 15:
         raise DataError(f"{model} is no YuNet model: it gives no landmarks; {WHERE}")
