@@ -10,6 +10,8 @@ from corpus_folders import Spoken, made, touch
 
 from avaffect.core.errors import DataError
 from avaffect.data import manifest
+from avaffect.data.schema import LabelSpec
+from avaffect.data.writer import store_writer
 from avaffect.recipes.eval_class import eval_class
 from avaffect.settings.eval_class import EvalClassSettings
 
@@ -89,13 +91,40 @@ def test_gold_in_a_manifest_and_predictions_in_a_manifest(tmp_path):
     gold = table(tmp_path / "g.csv", *GOLD)
     made(tmp_path / "m.jsonl", "table", gold, media_column="file", label=("emotion",), prefix="m")
     path = table(tmp_path / "p.csv", *PREDICTED)
-    report, said = scored(path, tmp_path / "m.jsonl")
-    assert report["accuracy"] == 0.75 and "a is m_a" in said
+    report, _ = scored(path, tmp_path / "m.jsonl")
+    assert report["accuracy"] == 0.75
     header = manifest.new_header("predictions", target="emotion")
     items = [{"id": f"m_{i}", "prediction": p} for i, _, p in ROWS]
     manifest.write(tmp_path / "p.jsonl", header, items)
     report, said = scored(tmp_path / "p.jsonl", gold)
     assert report["accuracy"] == 0.75 and "m_a is a" in said
+
+
+def test_gold_whose_ids_are_others_is_found_by_its_recordings(tmp_path):
+    touch(tmp_path, *(f"audio/{i}.wav" for i, _, _ in ROWS))
+    lines = [f"u{k},audio/{i}.wav,{true}" for k, (i, true, _) in enumerate(ROWS)]
+    made(
+        tmp_path / "m.jsonl", "table", table(tmp_path / "g.csv", "utt,file,emotion", *lines),
+        media_column="file", id_column="utt", label=("emotion",),
+    )  # fmt: skip
+    for names in (["file,pred", *(f"/x/audio/{i}.wav,{p}" for i, _, p in ROWS)], PREDICTED):
+        report, said = scored(table(tmp_path / "p.csv", *names), tmp_path / "m.jsonl")
+        assert (report["accuracy"], report["count"]) == (0.75, 4) and "prefix" not in said
+    with store_writer(tmp_path / "s.h5", {}, labels={"emotion": LabelSpec("class", ("anger", "fear",
+                      "joy"))}) as writer:  # fmt: skip
+        for k, (i, true, _) in enumerate(ROWS):
+            writer.add(f"u{k}", labels={"emotion": true}, meta={"source": f"audio/{i}.wav"})
+    report, _ = scored(tmp_path / "p.csv", tmp_path / "s.h5")
+    assert (report["accuracy"], report["count"]) == (0.75, 4)
+
+
+def test_numbers_of_rows_in_two_tables_of_gold_are_no_ids(tmp_path):
+    files = [
+        table(tmp_path / f"g{k}.csv", "file,name,emotion", f"{i}.wav,0,{true}")
+        for k, (i, true, _) in enumerate(ROWS)
+    ]
+    report, _ = scored(table(tmp_path / "p.csv", *PREDICTED), *files)
+    assert (report["accuracy"], report["count"]) == (0.75, 4)
 
 
 def test_parts_of_recordings_are_told_apart_by_their_times(tmp_path):

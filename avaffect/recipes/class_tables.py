@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
@@ -37,6 +38,9 @@ TRUE_NAMES = (
 SPLIT_NAMES = ("split", "set", "partition", "subset")
 
 Gold = dict[str, str | None]
+# Start and end of a part of a recording in seconds, None where it is that of the recording.
+Part = tuple[float | None, float | None]
+Names = list[tuple[str, str | None]]
 
 
 @dataclass
@@ -104,22 +108,33 @@ def _items(table: Table, predicted: str, true: str | None) -> list[Item]:
     return items
 
 
-def gold(path: Path, label: str | None, default: str, ids: str | None) -> Gold:
-    """Id -> true class, None where it is missing, under every id that a row may mean.
+def gold(path: Path, label: str | None, default: str, ids: str | None) -> tuple[Gold, Names]:
+    """Id -> true class, None where it is missing; and further names of the same rows.
 
-    label: its column; None: one called as `default`, or by a usual name of true classes.
+    label: its column; None: one called as `default`, or by a usual name of true classes; ids: the
+    column of ids, where the table has it.
     """
     table = read_table(path)
     ids = ids if ids in table.names else None
     column = _true(table, label, default)
     classes = [None if is_missing(text) else _class(text) for text in table.column(column)]
-    found: Gold = {}
-    for naming in _namings(table, ids, [""] * len(classes)):
-        for name, known in zip(naming, classes, strict=True):
-            found.setdefault(name, known)
-    if not found:
+    namings = list(_namings(table, ids, [""] * len(classes)))
+    if not namings:
         raise _nothing(table, "ids, called id, utt, file or the like; name it with --id")
-    return found
+    own, *others = ([*zip(names, classes, strict=True)] for names in namings)
+    return dict(own), [pair for naming in others for pair in naming]
+
+
+def names_of(recordings: Sequence[str], parts: Sequence[Part], classes: Sequence[Any]) -> Names:
+    """Names of utterances by their recordings, as other programs' tables name them, each with its
+    class: without folder and suffix and with, the whole where it is one utterance, else a part."""
+    texts = [with_slashes(text) for text in recordings]
+    return [
+        (name, known)
+        for spelled in ([_stem(text) for text in texts], texts)
+        for names in (told_apart(spelled, parts), map(of_part, spelled, parts))
+        for name, known in zip(names, classes, strict=True)
+    ]
 
 
 def matched(found: Manifest, known: Gold, progress: Progress) -> Manifest:

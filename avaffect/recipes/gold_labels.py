@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
+from avaffect.data.items import sound_of
 from avaffect.data.labels import EMOTIONS, Annotations, ClassMap
 from avaffect.data.store import Store
 from avaffect.recipes import class_tables, common
@@ -34,17 +36,24 @@ def read(
     label: as it was asked for; default: that of the predictions, in whose place a table may have a
     column of a usual name; ids: a table's column of ids, None for a usual name.
 
-    Raises DataError where a file knows no such label, or an id is in two of the files.
+    What other programs call the utterances, by their recordings, is there too where it means one
+    class. Raises DataError where a file knows no such label, or an id is in two of the files.
     """
     found: Gold = {}
+    also: dict[str, set[str | None]] = defaultdict(set)
     home: dict[str, Path] = {}
     for path in paths:
-        labels = _labels(path, label, default, ids)
+        labels, names = _labels(path, label, default, ids)
         for identifier in labels:
             if identifier in home:
                 raise DataError(f"the id {identifier} is in {home[identifier]} and in {path}")
             home[identifier] = path
         found |= labels
+        for name, known in names:
+            also[name].add(known)
+    for name, known in also.items():
+        if len(known) == 1:
+            found.setdefault(name, *known)
     return found
 
 
@@ -57,13 +66,21 @@ def inputs(paths: Iterable[Path]) -> list[common.Input]:
     ]  # fmt: skip
 
 
-def _labels(path: Path, label: str | None, default: str, ids: str | None) -> Gold:
+def _labels(
+    path: Path, label: str | None, default: str, ids: str | None
+) -> tuple[Gold, class_tables.Names]:
     if artifacts.is_table(path):
         return class_tables.gold(path, label, default, ids)
     label = label or default
     if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
         store = Store(path)
-        return dict(zip(store.ids, Annotations({}).names(store, label)))
+        labels = Annotations({}).names(store, label)
+        sources = [str(source) for source in store.meta.get("source", ())]
+        once = Counter(sources)
+        whole = [(n, known) for n, known in zip(sources, labels) if n and once[n] == 1]
+        recordings, known = [n for n, _ in whole], [known for _, known in whole]
+        parts = [(None, None)] * len(whole)
+        return dict(zip(store.ids, labels)), class_tables.names_of(recordings, parts, known)
     items = manifest.read(path, expect="corpus").items
     if items and not any(label in item.get("labels", {}) for item in items):
         have = ", ".join(sorted({name for item in items for name in item.get("labels", {})}))
@@ -74,7 +91,9 @@ def _labels(path: Path, label: str | None, default: str, ids: str | None) -> Gol
     )
     if other is not None:
         raise DataError(f"{path}: label {label!r} of {other} is no class")
-    return found
+    recordings = [sound_of(item) for item in items]
+    parts = [(item.get("start"), item.get("end")) for item in items]
+    return found, class_tables.names_of(recordings, parts, list(found.values()))
 
 
 def renaming(classes: str | None, keep_others: bool = False) -> Callable[[str | None], str | None]:
