@@ -27,7 +27,7 @@ FRAME_S = 0.064
 # Nothing above half of this is looked at.
 ENOUGH_HZ = 16000
 FRAMES = 4
-# So many quarters of a second are looked at whatever the number of channels.
+# All of the first so many quarters of a second is looked at.
 ALL_GROUPS = 60
 # Below is hum, which channels share whatever becomes of the speech.
 EDGES_HZ = (150, 300, 600, 1200, 2400, 4800)
@@ -46,11 +46,12 @@ LEAST_ALIKE = 0.05
 @dataclass(frozen=True)
 class Verdict:
     """cancel: whether the channels do; throughout: whether nowhere are they alike; energies: of
-    each channel above 300 Hz, numbers to compare."""
+    each channel above 300 Hz, numbers to compare; shares: of all that it has, about."""
 
     cancel: bool
     throughout: bool
     energies: tuple[float, ...]
+    shares: tuple[float, ...]
 
 
 class Coherence:
@@ -70,12 +71,13 @@ class Coherence:
         self._edges = np.searchsorted(hertz, edges)
         raised = np.abs(1 - EMPHASIS * np.exp(-2j * np.pi * hertz / rate)) ** 2
         self._raised = raised.astype(np.float32)
-        # Of many channels only some of the time is looked at, from here on.
-        self._every = max(len(weights) // 2, 1)
+        # Of a long recording only some of the time is looked at, the less the more channels.
+        self._every = len(weights)
         self._groups = 0
         self._waiting: list[np.ndarray] = []
         self._count = 0
-        self._energies = np.zeros(len(weights))
+        # Of each channel, above 300 Hz and in all.
+        self._energies = np.zeros((2, len(weights)))
         # Sums over cells, by energy and with high frequencies raised; see `_analyse`.
         self._totals = np.zeros((3, 2))
         self._octaves = np.zeros((4, len(edges)))
@@ -102,8 +104,10 @@ class Coherence:
         parts, cells, alike = self._totals
         kept, squares, *energies = self._octaves
         whole = np.sum(energies, 1)
+        above, all_ = self._energies
+        energies_of = tuple(above), tuple(above / np.maximum(all_, 1e-30))
         if not whole.all():
-            return Verdict(False, False, tuple(self._energies))
+            return Verdict(False, False, *energies_of)
         octaves = _adjacent(kept < LEAST_KEPT * squares)
         cancel = (
             (np.sum(energies, 1, where=octaves) > LEAST_OCTAVES * whole)
@@ -111,7 +115,7 @@ class Coherence:
             | (cells > LEAST_CELLS * whole)
         )
         throughout = alike < LEAST_ALIKE * whole
-        return Verdict(bool(cancel.any()), bool(throughout.all()), tuple(self._energies))
+        return Verdict(bool(cancel.any()), bool(throughout.all()), *energies_of)
 
     def _analyse(self, samples: np.ndarray) -> None:
         """samples: (C, G * FRAMES * length)."""
@@ -126,7 +130,11 @@ class Coherence:
         channels = [self._cells(spectrum) for spectrum in spectra]
         kept = self._cells(mixed)
         independent = sum(w**2 * cells for w, cells in zip(self.weights, channels))
-        self._energies += [cells[0, :, self._edges[:2].size - 1 :].sum() for cells in channels]
+        self._energies += (
+            [cells[0, :, self._edges[:2].size - 1 :].sum() for cells in channels],
+            # Parseval: half of the spectrum, and what the window leaves.
+            (groups**2).sum((1, 2, 3), dtype=float) * (self.length * 3 / 16),
+        )
         part, part_kept = independent.sum(2), kept.sum(2)
         low = _adjacent(kept < CELL_KEPT * independent)
         self._totals += (

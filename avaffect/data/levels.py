@@ -25,15 +25,17 @@ INTEGERS = 128.0
 INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 # At full scale, so many equal samples in a row were clipped. The steps of 8 bits are so large there
 # that a smooth crest has some.
-AT_FULL_SCALE = 0.98
+AT_FULL_SCALE = 1 - 2**-14
 LEAST_RUN = 3
+AT_COARSE_FULL_SCALE = 0.98
 LEAST_COARSE_RUN = 6
-# A ceiling below was made by clipping where samples meet it often, twice in a row, and steeply: the
-# samples before and after are lower by so much in all, as a share or in steps of 16 bits.
+# A ceiling below was made by clipping where so many runs meet it steeply: the samples before and
+# after are lower by so much in all, as a share and in steps of 16 bits, which a smooth crest of
+# three equal samples cannot be. One of two can, but in a tone it is always the same one.
 LEAST_CEILING = 0.01
 LEAST_STEEP = 4
 STEEP_SHARE = 0.004
-STEEP_STEPS = 4 / 2**15
+STEEP_STEPS = 8 / 2**15
 
 
 def full_scale(blocks: Iterable[np.ndarray]) -> float:
@@ -60,17 +62,18 @@ def full_scale(blocks: Iterable[np.ndarray]) -> float:
 @dataclass
 class _Ceiling:
     """The largest value of a channel on one side of zero, as a share of full scale; samples there;
-    long runs of them; runs of two or more that are met steeply."""
+    long runs of them; long runs that are met steeply; what lies around shorter ones that are."""
 
     value: float = 0.0
     samples: int = 0
     long: int = 0
     steep: int = 0
+    around: set[float] = field(default_factory=set)
 
-    @property
-    def clipped(self) -> int:
-        at_full_scale = self.value >= AT_FULL_SCALE and self.long
-        return self.samples if at_full_scale or self.steep >= LEAST_STEEP else 0
+    def clipped(self, coarse: bool) -> int:
+        if self.long and self.value >= (AT_COARSE_FULL_SCALE if coarse else AT_FULL_SCALE):
+            return self.samples
+        return self.samples if max(self.steep, len(self.around)) >= LEAST_STEEP else 0
 
 
 @dataclass
@@ -82,12 +85,13 @@ class Clipping:
     """
 
     lossless: bool
+    _coarse: bool = False
     _ceilings: dict[tuple[int, int], _Ceiling] = field(default_factory=dict)
     _beyond: dict[int, int] = field(default_factory=dict)
 
     def look(self, block: np.ndarray, scale: float) -> None:
         """block: (C, n) as decoded: uint8, int16, int32 or float; scale: where full scale is."""
-        coarse = block.dtype == np.uint8 or not self.lossless
+        self._coarse = coarse = block.dtype == np.uint8 or not self.lossless
         if block.dtype == np.uint8:
             block = block.astype(np.int16) - 128
         is_float = block.dtype.kind == "f"
@@ -111,7 +115,7 @@ class Clipping:
         counts = dict(self._beyond)
         runs: dict[int, int] = {}
         for (number, _), ceiling in self._ceilings.items():
-            runs[number] = runs.get(number, 0) + ceiling.clipped
+            runs[number] = runs.get(number, 0) + ceiling.clipped(self._coarse)
         return max((max(counts.get(n, 0), runs.get(n, 0)) for n in {*counts, *runs}), default=0)
 
 
@@ -128,5 +132,7 @@ def _count_runs(
         return
     inside = (lengths > 1) & (starts > 0) & (ends < len(channel))
     around = channel[starts[inside] - 1].astype(float) + channel[ends[inside]]
-    drop = 2 * ceiling.value - factor * around
-    ceiling.steep += int((drop >= max(STEEP_STEPS, STEEP_SHARE * ceiling.value)).sum())
+    steep = 2 * ceiling.value - factor * around >= max(STEEP_STEPS, STEEP_SHARE * ceiling.value)
+    ceiling.steep += int((steep & (lengths[inside] >= LEAST_RUN)).sum())
+    if len(ceiling.around) < LEAST_STEEP:
+        ceiling.around.update(around[steep].tolist())

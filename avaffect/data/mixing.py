@@ -27,8 +27,9 @@ PLAIN = ("FC",), ("FL", "FR")
 # About those weights; only whether channels cancel is told by them.
 WEIGHTS = {"FC": 1.0, "FL": 0.7, "FR": 0.7, LOW: 0.0}
 OTHER_WEIGHT = 0.5
-# Above 300 Hz, effects are that much weaker than the loudest channel, or they are none.
+# Effects have less above 300 Hz, as a share of the loudest channel's energy there or of their own.
 LOW_SHARE = 0.03
+LOW_OWN_SHARE = 0.02
 BLOCK = 1 << 15
 CANCEL = "channels that cancel"
 LOW_SPEECH = "a low-frequency channel that holds speech"
@@ -193,8 +194,9 @@ def _remedy(mix: Mix, layout: Layout, used: tuple[int, ...], found: Verdict) -> 
     """What to mix instead; the same where nothing is wrong. used: the channels looked at."""
     loudest = max(found.energies)
     if mix.weights is None and LOW in layout:
-        low = found.energies[layout.index(LOW)]
-        mix = mean(len(layout), LOW_SPEECH) if low > LOW_SHARE * loudest else mix
+        low = layout.index(LOW)
+        if found.energies[low] > LOW_SHARE * loudest and found.shares[low] > LOW_OWN_SHARE:
+            mix = mean(len(layout), LOW_SPEECH)
     if not found.cancel:
         return mix
     if len(used) == 2 and found.throughout:
