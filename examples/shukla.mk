@@ -32,7 +32,8 @@ RUNS ?= 10
 PRESET ?= base
 TRAIN ?= --preset $(PRESET)
 FACES ?=
-HEAD ?= --head bgru --epochs 100 --schedule constant --warmup 0 --decay 0.1 --decay-every 40
+HEAD ?= --head bgru --epochs 100 --schedule constant --warmup 0 --decay 0.1 --decay-every 40 \
+	--head-learning-rate 1e-4 --frames-per-step 1
 TUNE ?= --learning-rate 1e-4
 else
 # Small encoders on minutes of speech learn at higher rates. Options that come later stand over those

@@ -304,7 +304,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
 # -- on the command line --------------------------------------------------------------------------
 
 LEARNED = ("--head", "bgru", "--hidden", 8, "--layers", 1, "--head-learning-rate", 0.02,
-           "--batch-utterances", 8, "--epochs", 2)  # fmt: skip
+           "--batch-utterances", 8, "--epochs", 2, "--frames-per-step", 1)  # fmt: skip
 
 
 def predicted(folder: Path, *options: object) -> Store:

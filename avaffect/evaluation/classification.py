@@ -78,6 +78,17 @@ def unweighted_accuracy(matrix: np.ndarray) -> float:
     return float(np.nanmean(recall(matrix)))
 
 
+def unweighted_accuracy_error(matrix: np.ndarray) -> float:
+    """The standard error of UA over utterances, sqrt(sum_c r_c (1 - r_c) / n_c) / C for the C
+    classes that occur: each recall r_c is a share of n_c utterances, estimated as (n_cc + 1) /
+    (n_c + 2), so that one of a few utterances, 0 or 1, is not taken for certain (Laplace)."""
+    validate(matrix)
+    there = matrix.sum(axis=1) > 0
+    support = matrix.sum(axis=1)[there]
+    share = (np.diag(matrix)[there] + 1) / (support + 2)
+    return float(np.sqrt((share * (1 - share) / support).sum()) / there.sum())
+
+
 def precision(matrix: np.ndarray) -> np.ndarray:
     """(C,) float64; NaN for a class that is never predicted."""
     return _ratio(np.diagonal(matrix), matrix.sum(axis=0))

@@ -28,9 +28,11 @@ class Classification(Downstream):
         encoder: Encoder | None = None,
         frozen: bool = False,
         learning_rates: dict[str, float] | None = None,
+        penalty: float = 0.0,
     ) -> None:
         super().__init__(head, encoder, frozen, learning_rates)
         self.label = label
+        self.penalty = penalty
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, classes) scores before the softmax"""
@@ -46,7 +48,13 @@ class Classification(Downstream):
         logits = self.logits(self.seen(batch, context))
         with torch.no_grad():
             right = accuracy(logits, labels)
-        return Step({"classification": cross_entropy(logits, labels)}, {"accuracy": right})
+        losses = {"classification": cross_entropy(logits, labels)}
+        if self.penalty:
+            count = losses["classification"][1]
+            squares = sum(p.square().sum() for p in self.head.parameters() if p.ndim > 1)
+            losses["penalty"] = (self.penalty / 2 * squares * count, count)
+        return Step(losses, {"accuracy": right})
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
-        return {"classification": float((self._labels(batch) >= 0).sum())}
+        count = float((self._labels(batch) >= 0).sum())
+        return dict.fromkeys(["classification", *(["penalty"] if self.penalty else [])], count)

@@ -28,6 +28,11 @@ from avaffect.recipes.trace_task import TraceTask
 from avaffect.settings.base import RATERS
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.trace_losses import parse_losses
+from avaffect.training.ending import ending
+
+# Of the training part: where this much is right, a loss may well go on falling.
+LEARNED = 0.9
+NEARLY_CHANCE = 0.97
 
 # What a task is of is asked before there is work: torch comes with the work.
 if TYPE_CHECKING:
@@ -65,13 +70,18 @@ class Task(Protocol):
         """A fresh head on frames of `dim`, for a training part (N,) bool."""
 
     def objective(
-        self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
-    ) -> Downstream: ...
+        self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float],
+        penalty: float = 0.0,
+    ) -> Downstream: ...  # fmt: skip
 
     def score(
         self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
         batch_seconds: float, progress: Progress, kept: Spool | None,
     ) -> dict[str, float]: ...  # fmt: skip
+
+    def ended(self, lines: Sequence[dict[str, Any]], train: Utterances) -> tuple[bool, bool]:
+        """By the history of a run on a training part: whether it ended while still learning, and
+        whether it never learned more than one does without looking."""
 
     def header(self, rate_hz: float) -> dict[str, Any]:
         """What the classifier's header says of its labels."""
@@ -117,11 +127,12 @@ class ClassTask:
         return new_head(settings, dim, len(self.utterances.classes))
 
     def objective(
-        self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
-    ) -> Classification:
+        self, head: AnyHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float],
+        penalty: float = 0.0,
+    ) -> Classification:  # fmt: skip
         from avaffect.objectives.classification import Classification
 
-        return Classification(head, self.name, encoder, frozen, rates)
+        return Classification(head, self.name, encoder, frozen, rates, penalty)
 
     def score(
         self, head: AnyHead, encoder: Encoder, dataset: Dataset, device: torch.device,
@@ -145,8 +156,24 @@ class ClassTask:
         return {
             "accuracy": classification.accuracy(matrix),
             "ua": classification.unweighted_accuracy(matrix),
+            "ua_error": classification.unweighted_accuracy_error(matrix),
             "f1_macro": classification.f1_macro(matrix),
         }
+
+    def ended(
+        self, lines: Sequence[dict[str, Any]], train: LabelledUtterances
+    ) -> tuple[bool, bool]:
+        """Chance: the cross-entropy of one who knows how frequent the classes are, and the share of
+        the largest."""
+        shares = np.bincount(train.targets) / len(train.targets)
+        shares = shares[shares > 0]
+        entropy, largest = -float((shares * np.log(shares)).sum()), float(shares.max())
+        loss, right = ending(lines, "classification"), ending(lines, "accuracy")
+        if loss is None or right is None:
+            return False, False
+        error = np.sqrt(largest * (1 - largest) / len(train.targets))
+        chance = loss.late > NEARLY_CHANCE * entropy and right.late < largest + 2 * error
+        return not chance and right.late < LEARNED and loss.falling(entropy), chance
 
     def header(self, rate_hz: float) -> dict[str, Any]:
         return {"labels": {self.name: list(self.utterances.classes)}}

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes import common, training
 from avaffect.recipes.downstream import scores_of, task_of
+from avaffect.recipes.finetune_defaults import completed, tell_folds
 from avaffect.recipes.fractions import check_fraction
-from avaffect.settings.finetune import RECURRENT, FinetuneSettings
-
-# Of the linear head, and of recurrent ones.
-DEFAULT_EPOCHS = {"fine-tuned": (5, 5), "scratch": (50, 100), "frozen": (50, 100)}
-DEFAULT_RATES = (1e-3, 1e-4)
-RECURRENT_SIZE = {"hidden": 256, "layers": 2}
+from avaffect.settings.finetune import FinetuneSettings
 
 
 def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
@@ -22,9 +15,10 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
 
     Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
     """
-    settings = _completed(settings)
+    check_fraction(settings.fraction)
     stores = common.open_stores(settings.media)
-    settings = _with_selection(settings, scores_of(stores, settings))
+    asked = settings.folds
+    settings = completed(settings, stores, scores_of(stores, settings))
     made = common.record(
         "finetune",
         settings,
@@ -36,38 +30,8 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     )
     if training.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
+    tell_folds(settings, asked, stores, progress)
     task = task_of(stores, settings, progress)
     from avaffect.recipes import finetuning
 
     finetuning.run(settings, stores, task, made, progress)
-
-
-def _completed(settings: FinetuneSettings) -> FinetuneSettings:
-    """The settings with those defaults that depend on others.
-
-    Raises UsageError where the linear head is given the size of a recurrent one.
-    """
-    check_fraction(settings.fraction)
-    given = {name: getattr(settings, name) for name in RECURRENT_SIZE}
-    for name, value in given.items():
-        if value is not None and settings.head not in RECURRENT:
-            raise UsageError(f"--{name} goes with --head {' or '.join(RECURRENT)}")
-    size = {name: given[name] or default for name, default in RECURRENT_SIZE.items()}
-    mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
-    recurrent = settings.head in RECURRENT
-    rate = settings.head_learning_rate or DEFAULT_RATES[recurrent]
-    settings = replace(settings, mode=mode, head_learning_rate=rate, **size)
-    if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=DEFAULT_EPOCHS[mode][recurrent])
-    return settings
-
-
-def _with_selection(settings: FinetuneSettings, scores: tuple[str, ...]) -> FinetuneSettings:
-    if settings.select is None:
-        return replace(settings, select=scores[0])
-    if settings.select not in (*scores, "none"):
-        known = ", ".join(scores)
-        raise UsageError(
-            f"--select {settings.select}: {settings.label[0]} is scored by {known}; or none"
-        )
-    return settings

@@ -23,13 +23,13 @@ from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.pooling import POOLED
-from avaffect.recipes import encoders, extraction, seen, training
+from avaffect.recipes import encoders, extraction, seen, training, undertraining
 from avaffect.recipes.classifiers import AnyHead
 from avaffect.recipes.divisions import Division, divisions_of, tell_parts
 from avaffect.recipes.downstream import ClassTask, Task
 from avaffect.recipes.modality import chosen_streams, those_with_frames
 from avaffect.recipes.treatment import Treatment, treatment_of
-from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.finetune import AUTO, FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
@@ -181,21 +181,25 @@ def _run(
         _standardise(head, settings, division, material, run, fabric, progress)
     rates = {"encoder": settings.learning_rate, "heads": settings.head_learning_rate}
     read = None if material.of_vectors else encoder
-    objective = material.task.objective(head, read, frozen, rates)
+    penalty = settings.head_penalty / division.train.sum()
+    objective = material.task.objective(head, read, frozen, rates, penalty)
     material.treatment.apply(objective)
     has_development = bool(division.development.any()) and settings.select != "none"
 
     def evaluate(trained: Downstream, kept: Spool | None) -> dict[str, float]:
         return _score(trained.head, encoder, material, division, settings, fabric, progress, kept)
 
+    selected = _selected(settings, material.task)
+    batches = _batches(settings, division, material)
     outcome = train(
         objective,
-        _batches(settings, division, material),
-        settings,
+        batches,
+        _long_enough(settings, batches),
         replace(
             run,
             evaluate=evaluate if has_development else None,
-            select=settings.select if has_development else None,
+            select=selected if has_development else None,
+            steady=settings.select == AUTO,
         ),
         fabric,
         progress,
@@ -206,10 +210,27 @@ def _run(
     metrics = {"development": outcome.best, "first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
         run.check()
+        metrics["training"] = undertraining.ended(
+            run.history, run.tags, material.task,
+            material.task.utterances.chosen(division.train), outcome.kept_last,
+        )  # fmt: skip
         checkpoint.save(path, "run", weights, model=registry.describe(head), metrics=metrics)
         # What the finished run would have been resumed from.
         shutil.rmtree(run.folder, ignore_errors=True)
     fabric.barrier()
+
+
+def _selected(settings: FinetuneSettings, task: Task) -> str:
+    """The score that epochs are chosen by."""
+    return task.scores[0] if settings.select == AUTO else settings.select
+
+
+def _long_enough(settings: FinetuneSettings, batches: Batches) -> FinetuneSettings:
+    """The settings with as many epochs as make the fewest steps that were asked for."""
+    if settings.epochs is None:
+        return settings
+    steps = -(-max(1, len(batches.plan(0))) // settings.accumulate)
+    return replace(settings, epochs=max(settings.epochs, -(-settings.least_steps // steps)))
 
 
 def _encoder(settings: FinetuneSettings) -> Encoder:
@@ -315,13 +336,15 @@ def _save(
         ),
         **task.header(rate_hz),
     )
-    values = [run["metrics"]["development"].get(settings.select) for run in runs]
+    undertraining.tell(settings, [run["metrics"] for run in runs], progress)
+    selected = _selected(settings, task)
+    values = [run["metrics"]["development"].get(selected) for run in runs]
     known = [value for value in values if value is not None]
     word = ""
     if known:
         mean, std = mean_and_std(known)
         spread = f" +- {std:.3f}" if len(known) > 1 else ""
-        word = f", development {settings.select} {mean:.3f}{spread}"
+        word = f", development {selected} {mean:.3f}{spread}"
     of_folds = f" of {settings.folds} folds" if settings.folds else ""
     plural = "s" if settings.runs > 1 else ""
     progress.say(f"{settings.output}: {settings.runs} run{plural}{of_folds}{word}")

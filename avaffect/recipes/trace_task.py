@@ -17,6 +17,10 @@ from avaffect.recipes.labelled import TracedUtterances
 from avaffect.recipes.trace_bins import clusters, equal_width
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.trace_losses import BINS, OF_BINS, OF_VALUES, Weights
+from avaffect.training.ending import ending
+
+# CCC on the training part: below this nothing was learned, and above that enough.
+CHANCE, LEARNED = 0.05, 0.9
 
 # As in `downstream`.
 if TYPE_CHECKING:
@@ -104,8 +108,9 @@ class TraceTask:
         return head
 
     def objective(
-        self, head: TraceHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float]
-    ) -> TraceRegression:
+        self, head: TraceHead, encoder: Encoder | None, frozen: bool, rates: dict[str, float],
+        penalty: float = 0.0,
+    ) -> TraceRegression:  # fmt: skip
         from avaffect.objectives.trace_regression import TraceRegression
 
         return TraceRegression(head, self.losses, encoder, frozen, rates)
@@ -136,6 +141,16 @@ class TraceTask:
             if not np.isnan(score):
                 scores[f"ccc_{name}"] = score
         return {"ccc": float(np.mean(list(scores.values()))), **scores} if scores else {}
+
+    def ended(self, lines: Sequence[dict[str, Any]], train: TracedUtterances) -> tuple[bool, bool]:
+        """Chance: no concordance of any label."""
+        found = [ending(lines, f"concordance_{name}") for name in self.losses]
+        known = [one for one in found if one is not None]
+        if not known:
+            return False, False
+        chance = all(one.late < CHANCE for one in known)
+        rising = any(one.late < LEARNED and one.falling(-1.0) for one in known)
+        return rising and not chance, chance
 
     def header(self, rate_hz: float) -> dict[str, Any]:
         facts = {"names": list(self.losses), "rate_hz": rate_hz, "delay_s": self.delay_s}

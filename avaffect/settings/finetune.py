@@ -14,7 +14,9 @@ from avaffect.settings.windows import check_windows
 MODES = ("fine-tuned", "frozen", "scratch")
 RECURRENT = ("bgru", "gru")
 HEADS = ("linear", *RECURRENT)
-SELECTIONS = ("ua", "accuracy", "f1_macro", "ccc", "none")
+# The last epoch, unless an earlier one was clearly better by ua.
+AUTO = "auto"
+SELECTIONS = (AUTO, "ua", "accuracy", "f1_macro", "ccc", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,28 +78,45 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     hidden: int | None = option(None, "Units of each direction of the GRU (256).", "--hidden")
     layers: int | None = option(None, "Layers of the GRU (2).", "--layers")
     dropout: float = option(0.0, "Dropout in the head.", "--dropout")
-    frames_per_step: int = option(
-        1, "The GRU reads means of so many frames: 4 make 25 of 100 a second.",
-        "--frames-per-step",
+    frames_per_step: int | None = option(
+        None, "The GRU reads means of so many frames; by default as many as make 25 steps a "
+        "second, or the rate of the traces where that is higher.", "--frames-per-step",
     )  # fmt: skip
     runs: int = option(1, "Runs, with seeds from --seed on.", "--runs")
     folds: int | None = option(
-        None, "Runs for each of K folds: fold k tests, k + 1 is development.", "--folds"
+        None,
+        "Runs for each of K folds: fold k tests, k + 1 is development. By default the folds "
+        "that the utterances have, where they have no splits; 0: none.",
+        "--folds",
+        metavar="K",
     )
     fraction: float = option(
         1.0, "Train on this share of the training part, drawn from each class.", "--fraction"
     )
     select: str | None = option(
-        None, "What the kept epoch is best at on development: ua of classes, ccc of traces by "
+        None, "What the kept epoch is best at on development; auto, the default of classes: the "
+        "last, unless an earlier one is better in ua by more than chance; ccc of traces by "
         "default; none: the last.", "--select", choices=SELECTIONS,
     )  # fmt: skip
     epochs: int | None = option(
-        None, "Passes (5; frozen or scratch 50, with bgru 100; unless --steps).", "--epochs"
+        None, "Passes (5; scratch 50; frozen 50, with bgru 20; unless --steps).", "--epochs"
     )
-    learning_rate: float = option(1e-5, "Peak learning rate of the encoder.", "--learning-rate")
+    least_steps: int | None = option(
+        None, "More epochs where these make fewer steps than this (1000; with bgru, or an encoder "
+        "that is trained, 300; none with --epochs).", "--least-steps",
+    )  # fmt: skip
+    learning_rate: float | None = option(
+        None, "Peak learning rate of the encoder (1e-5 of base ones, more of smaller ones).",
+        "--learning-rate",
+    )  # fmt: skip
     head_learning_rate: float | None = option(
-        None, "Peak learning rate of the head (1e-3, bgru 1e-4).", "--head-learning-rate"
+        None, "Peak learning rate of the head (1e-3; frozen linear 1e-2).", "--head-learning-rate"
     )
+    head_penalty: float | None = option(
+        None, "Penalty of a linear head's weights: as of so many utterances, P / 2 |w|^2 beside "
+        "the sum of their losses (1 where it is frozen, as scikit-learn's C = 1; otherwise 0).",
+        "--head-penalty", metavar="P",
+    )  # fmt: skip
     batch_utterances: int = option(32, "Most utterances per step.", "--batch-utterances")
 
     def __post_init__(self) -> None:
@@ -107,8 +126,12 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
             if value is not None and value < 1:
                 name = flag.replace("_", "-")
                 raise UsageError(f"--{name} {value}: it is 1 at least")
-        if self.folds is not None and self.folds < 3:
-            raise UsageError(f"--folds {self.folds}: 3 at least: test, development, train")
+        if self.folds is not None and self.folds < 3 and self.folds != 0:
+            raise UsageError(f"--folds {self.folds}: 3 at least: test, development, train; or 0")
+        if (self.least_steps or 0) < 0:
+            raise UsageError(f"--least-steps {self.least_steps}: 0 or more")
+        if self.least_steps and self.steps is not None:
+            raise UsageError("--steps and --least-steps exclude each other")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"--dropout {self.dropout:g}: 0 or more and below 1")
         if self.encoder is None and self.mode not in (None, "frozen"):
@@ -120,8 +143,12 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
                 "--freeze keeps a part of an --encoder that is trained: without one, or with "
                 "--mode frozen, nothing of it changes anyway"
             )
-        if self.head not in RECURRENT and self.frames_per_step > 1:
+        if self.head not in RECURRENT and (self.frames_per_step or 1) > 1:
             raise UsageError("--frames-per-step goes with --head bgru or gru")
+        if self.head_penalty is not None and not self.head_penalty >= 0:
+            raise UsageError(f"--head-penalty {self.head_penalty:g}: 0 or more")
+        if self.head_penalty and self.head in RECURRENT:
+            raise UsageError("--head-penalty goes with --head linear")
         if self.delay < 0:
             raise UsageError(f"--delay {self.delay:g}: 0 or more: annotators are late, not early")
         for name in self.label:

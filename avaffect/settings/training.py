@@ -65,7 +65,9 @@ class TrainingSettings(Resumable, Computing):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
-        check_above_zero(self, "learning_rate", "batch_seconds")
+        # None: it is not known yet.
+        known = ["learning_rate"] if self.learning_rate is not None else []
+        check_above_zero(self, *known, "batch_seconds")
         if not 0 < self.decay <= 1:
             raise UsageError(f"--decay {self.decay:g}: a factor above 0, 1 at most")
         if self.warmup > 1:

@@ -28,7 +28,7 @@ from avaffect.settings.training import TrainingSettings
 from avaffect.training import state as states
 from avaffect.training.device import to_device
 from avaffect.training.history import History
-from avaffect.training.meter import Meter, Metrics
+from avaffect.training.meter import Meter, Metrics, as_good, scaled, sum_counts
 from avaffect.training.run import Batches, Outcome, Run
 from avaffect.training.saving import Pace
 from avaffect.training.schedules import decay_factor, learning_rate_factor
@@ -83,9 +83,8 @@ class _Trainer:
         self.objective, self.batches, self.settings = objective, batches, settings
         self.run, self.fabric, self.progress, self.flag = run, fabric, progress, flag
         self.step = self.epoch = self.position = 0
-        self.first: Metrics = {}
-        self.last: Metrics = {}
-        self.best_metrics: Metrics = {}
+        self.first, self.last = Metrics(), Metrics()
+        self.best_metrics, self.newest = Metrics(), Metrics()
         self.best: dict[str, Tensor] = {}
         # One rank writes for all.
         path = None if fabric.global_rank else run.history
@@ -137,6 +136,9 @@ class _Trainer:
             with self.flag.steps():
                 self._train_epoch(plan, epochs, steps)
             if not self._finished_epoch(plan):
+                if self.run.steady:
+                    # What is kept has to have been looked at.
+                    self._evaluate()
                 break
             self._save_before(self.evaluation_s if self.run.evaluate else 0.0)
             self.epoch, self.position = self.epoch + 1, 0
@@ -145,9 +147,12 @@ class _Trainer:
         self.progress.finish()
         # Whatever is done with the weights may take long.
         self._save_before(math.inf)
-        if self.best:
+        if self.run.steady and as_good(self.run.select, self.newest, self.best_metrics):
+            self.best_metrics = self.newest
+        elif self.best:
             self._restore_best()
-        return Outcome(self.step, self.first, self.last, self.best_metrics)
+        kept_last = self.best_metrics.get("epoch") == self.newest.get("epoch")
+        return Outcome(self.step, self.first, self.last, self.best_metrics, kept_last)
 
     def _epochs(self) -> float:
         """How many epochs are done, in part too."""
@@ -201,9 +206,9 @@ class _Trainer:
         counts = None
         if len(parts) > 1:
             counts = self._reduce(
-                _sum_counts(
+                sum_counts(
                     [
-                        _scaled(
+                        scaled(
                             self.objective.counts(batch, self._context(micro, done), phase), share
                         )
                         for micro, (batch, share) in enumerate(parts)
@@ -302,9 +307,10 @@ class _Trainer:
         name = self.run.select
         if name is None or name not in metrics:
             return
+        self.newest = {**metrics, "epoch": float(self.epoch)}
         # The first of equally good epochs is kept.
         if not self.best_metrics or metrics[name] > self.best_metrics[name]:
-            self.best_metrics = {**metrics, "epoch": float(self.epoch)}
+            self.best_metrics = self.newest
             self.best = {
                 key: tensor.detach().clone()
                 for key, tensor in states.trained_tensors(self.objective).items()
@@ -364,6 +370,7 @@ class _Trainer:
             "first": self.first,
             "last": self.last,
             "best": self.best_metrics,
+            "newest": self.newest,
             "history_bytes": self.history.length,
             "history_digest": self.history.digest(),
             "meter": self.meter.state(),
@@ -380,7 +387,7 @@ class _Trainer:
         self.step, self.epoch = position["step"], position["epoch"]
         self.position = position["position"]
         self.first, self.last = position["first"], position["last"]
-        self.best_metrics = position["best"]
+        self.best_metrics, self.newest = position["best"], position.get("newest", {})
         self.meter.restore(position["meter"])
         if not self.history.cut(position["history_bytes"], position.get("history_digest")):
             self.progress.warn(
@@ -389,12 +396,3 @@ class _Trainer:
             )
         self.progress.say(f"resumed at step {self.step}, epoch {self.epoch}")
         return True
-
-
-def _scaled(counts: dict[str, float], share: float) -> dict[str, float]:
-    return {name: float(count) * share for name, count in counts.items()}
-
-
-def _sum_counts(parts: list[dict[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}

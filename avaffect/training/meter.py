@@ -48,3 +48,27 @@ class Meter:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.sums, self.counts, self.notes = state["sums"], state["counts"], state["notes"]
+
+
+def scaled(counts: dict[str, float], share: float) -> dict[str, float]:
+    """Counts of which a share is meant."""
+    return {name: float(count) * share for name, count in counts.items()}
+
+
+def sum_counts(parts: list[dict[str, float]]) -> dict[str, float]:
+    """Counts of micro-batches together, by name."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+
+
+def as_good(name: str | None, last: Metrics, best: Metrics) -> bool:
+    """Whether chance alone may have made an earlier epoch better than the last.
+
+    The best of n epochs that differ by chance is better by some sqrt(2 ln n) standard errors
+    (NAME_error, the larger of both); n is the last one's `epoch`.
+    """
+    if name is None or name not in last or name not in best:
+        return False
+    error = max(found.get(f"{name}_error", 0.0) for found in (last, best))
+    likely = math.sqrt(2 * math.log(max(last["epoch"], 2)))
+    return best[name] - last[name] <= likely * error

@@ -36,6 +36,8 @@ class Run:
     evaluate  called after each epoch with the objective and a place for rows that it computes; its
               metrics go to the history
     select    metric of `evaluate` whose best epoch's weights are kept at the end
+    steady    keep the last epoch's instead, unless the best is better by more than chance makes
+              it, by the standard error that `evaluate` gives as SELECT_error
     flag      of the signals that ask to stop (None: looked at within `train` alone)
     check     called before anything is written: raises where the run lost its lock
     """
@@ -46,6 +48,7 @@ class Run:
     tags: dict[str, Any] = field(default_factory=dict)
     evaluate: Callable[[Objective, Spool | None], Metrics] | None = None
     select: str | None = None
+    steady: bool = False
     flag: StopFlag | None = None
     check: Callable[[], None] = lambda: None
 
@@ -59,9 +62,11 @@ class Run:
 
 @dataclass
 class Outcome:
-    """first, last: losses and metrics of the first and last logged step; best: the kept epoch's."""
+    """first, last: losses and metrics of the first and last logged step; best: the kept epoch's,
+    which may be the last."""
 
     steps: int
     first: Metrics
     last: Metrics
     best: Metrics
+    kept_last: bool = True
