@@ -84,21 +84,25 @@ def _beep(
     return frame
 
 
-def beeps(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[float]:
+def beeps(
+    path: Path, start_s: float | None = None, end_s: float | None = None, beside: Path | None = None
+) -> list[float]:
     """Seconds at which beeps begin, once decoded."""
     sink = io.BytesIO()
-    decode_sound(path, sink, start_s, end_s)
+    decode_sound(path, sink, start_s, end_s, beside=beside)
     samples = np.abs(np.frombuffer(sink.getvalue(), "<i2").astype(int))
     block = SAMPLE_RATE // 200
     loud = samples[: len(samples) // block * block].reshape(-1, block).max(axis=1) > 4000
     return _begins(loud, 200)
 
 
-def flashes(path: Path, start_s: float | None = None, end_s: float | None = None) -> list[float]:
+def flashes(
+    path: Path, start_s: float | None = None, end_s: float | None = None, beside: Path | None = None
+) -> list[float]:
     """Seconds at which flashes begin, once decoded."""
     levels = {None: 0.0}
     seen = []
-    for picture in read_pictures(path, 25.0, Film(), start_s, end_s):
+    for picture in read_pictures(path, 25.0, Film(), start_s, end_s, beside):
         if picture not in levels:
             levels = {None: 0.0, picture: float(picture.luma.mean())}
         seen.append(levels[picture] > 120)

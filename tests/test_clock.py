@@ -178,3 +178,32 @@ def test_clocks_of_all_tracks_that_jump_are_joined(tmp_path: Path) -> None:
     assert furthest(beeps(path), [6.0]) < 0.03 and furthest(flashes(path), [6.0]) < 0.05
     sink = io.BytesIO()
     assert decode_sound(path, sink).samples == pytest.approx(10 * SAMPLE_RATE, abs=50)
+
+
+def only(path: Path, kind: str) -> Path:
+    """A copy of a film with its track of one kind alone."""
+    alone = path.with_name(f"{kind}{path.suffix}")
+    with av.open(str(path)) as source, av.open(str(alone), "w") as container:
+        stream = getattr(source.streams, kind)[0]
+        copy = container.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                container.mux(packet)
+    return alone
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sound_and_pictures_in_files_of_their_own_decide_for_each_other(
+    tmp_path: Path, name: str
+) -> None:
+    """As services record calls, a file for each track."""
+    camera_off = write_flashes(tmp_path / name, PAUSED, WHOLE)
+    film, voice = only(camera_off, "video"), only(camera_off, "audio")
+    assert furthest(flashes(film, beside=voice), MOMENTS) <= 0.1
+    assert furthest(flashes(film), MOMENTS) > 60 and furthest(beeps(voice), MOMENTS) <= 0.1
+    muted = write_flashes(tmp_path / name, WHOLE, PAUSED)
+    film, voice = only(muted, "video"), only(muted, "audio")
+    assert furthest(beeps(voice, beside=film), MOMENTS) <= 0.1
+    # One that cannot be read says nothing.
+    assert furthest(beeps(voice, beside=tmp_path / "none.mp4"), MOMENTS) > 60

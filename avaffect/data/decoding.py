@@ -136,7 +136,7 @@ class _Resampler:
 
 def decode_sound(
     path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None,
-    channels: tuple[int, ...] = (), track: int | None = None,
+    channels: tuple[int, ...] = (), track: int | None = None, beside: Path | None = None,
 ) -> Sound:  # fmt: skip
     """Write the sound of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
 
@@ -144,7 +144,8 @@ def decode_sound(
     channels: those to mix, from 0; all without. `mixing` says how; where they cancel each other,
     the recording is decoded again.
     track: of the sound tracks, from 0; without, the one that players take, or where that is silent
-    or useless the first that is not, which is decoded after it.
+    or useless the first that is not, which is decoded after it. beside: a recording of the pictures
+    that shares second 0; see `Timeline`.
 
     Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
     container declares) or outside (the part, or a channel, is not in the recording).
@@ -158,7 +159,9 @@ def decode_sound(
         while True:
             file.seek(begin)
             file.truncate()
-            sound, again = _decode_once(path, file, start_s, end_s, channels, number, settled)
+            sound, again = _decode_once(
+                path, file, start_s, end_s, channels, number, settled, beside
+            )
             if not again:
                 return sound
 
@@ -199,7 +202,7 @@ def _noted(sound: Sound, why: str) -> Sound:
 
 def _decode_once(
     path: Path, file: BinaryIO, start_s: float | None, end_s: float | None,
-    channels: tuple[int, ...], track: int | None, settled: dict[Kind, Mix],
+    channels: tuple[int, ...], track: int | None, settled: dict[Kind, Mix], beside: Path | None,
 ) -> tuple[Sound, bool]:  # fmt: skip
     """What was written, and whether `settled` now says to mix it otherwise."""
     if start_s is not None and end_s is not None and end_s <= start_s:
@@ -213,7 +216,7 @@ def _decode_once(
         if lossless and codec.format is not None and codec.format.name.startswith(FLOATS):
             scale = _full_scale(path, stream.index, path.stat().st_mtime_ns)
         mixer = Mixer(channels, scale, lossless, start_s or 0.0, end_s, settled)
-        sound = _decode(path, container, stream, file, start_s, end_s, mixer)
+        sound = _decode(path, container, stream, file, start_s, end_s, mixer, beside)
         again = mixer.finish()
         return replace(sound, facts=mixer.facts, track=number, tracks=len(tracks)), again
 
@@ -231,14 +234,14 @@ def _full_scale(path: Path, track: int, changed: int) -> float:
 
 def _decode(
     path: Path, container: Any, stream: Any, file: BinaryIO,
-    start_s: float | None, end_s: float | None, mixer: Mixer,
+    start_s: float | None, end_s: float | None, mixer: Mixer, beside: Path | None,
 ) -> Sound:  # fmt: skip
     zero_s = (container.start_time or 0) / av.time_base
     begin = start_s or 0.0
     sought = begin > SEEK_FROM_S and container.format.name not in UNSEEKABLE
     sought = sought and sought_to(container, stream, zero_s + begin - PREROLL_S)
     sink = _Sink(file, begin, end_s)
-    no_time = partial(Timeline(path).no_time, stream.index)
+    no_time = partial(Timeline(path, beside).no_time, stream.index)
     clock = SoundClock(zero_s, None if sought else 0.0, no_time)
     packets = Packets(container, stream)
     stretcher = Stretcher(sink)

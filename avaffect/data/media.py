@@ -234,7 +234,9 @@ def _decode_sound(task: Task) -> Sound:
         raise Unusable("no sound", "the item names no recording of it")
     track = _audio_track(task)
     with _waveform(task).open("wb") as file:
-        sound = decode_sound(task.sound, file, task.start_s, task.end_s, task.channels, track)
+        sound = decode_sound(
+            task.sound, file, task.start_s, task.end_s, task.channels, track, task.pictures
+        )
     if sound.peak <= SILENT_PEAK and not task.options.keep_silent:
         which = ""
         if sound.tracks > 1:
@@ -261,8 +263,9 @@ def _decode_faces(task: Task) -> Faces:
         raise Unusable("no picture", "the item names no recording of it")
     assert task.options.faces is not None
     return decode_faces(
-        task.pictures, task.spool, task.options.faces, task.start_s, task.end_s, task.samples
-    )
+        task.pictures, task.spool, task.options.faces, task.start_s, task.end_s, task.samples,
+        task.sound,
+    )  # fmt: skip
 
 
 def _joined(

@@ -8,13 +8,16 @@ away from where the other tracks end, the stamps of this track are wrong.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
+
 from avaffect.data.tracks import STILLS
-from avaffect.data.unusable import opened
+from avaffect.data.unusable import Unusable, check_file, opened
 
 # Longer jumps of a time stamp have to agree with the other tracks.
 LARGEST_GAP_S = 60.0
@@ -26,10 +29,13 @@ Span = tuple[float, float]
 
 class Timeline:
     """The spans of time that each track of a recording covers, by its time stamps; read from the
-    packets, which are not decoded, when a jump is first asked about."""
+    packets, which are not decoded, when a jump is first asked about.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    beside: another recording that shares second 0 with it, whose tracks count too.
+    """
+
+    def __init__(self, path: Path, beside: Path | None = None) -> None:
+        self._path, self._beside = path, beside
         self._tracks: dict[int, list[Span]] | None = None
 
     def no_time(self, index: int, from_s: float, to_s: float) -> float:
@@ -38,7 +44,8 @@ class Timeline:
         from_s, to_s: where the time stamps jump from and to, as the container has them.
         """
         if self._tracks is None:
-            self._tracks = _read(self._path)
+            self._tracks, zero_s = _read(self._path)
+            self._add_beside(zero_s)
         jump = to_s - from_s
         everything = _merged(span for spans in self._tracks.values() for span in spans)
         holes = sum(
@@ -48,6 +55,17 @@ class Timeline:
         if jump - holes > LARGEST_GAP_S and not self._agrees(index, everything):
             return jump
         return min(holes, jump)
+
+    def _add_beside(self, zero_s: float) -> None:
+        if self._beside is None or self._beside == self._path:
+            return
+        # It is decoded on its own: what is wrong with it is said there.
+        with contextlib.suppress(Unusable):
+            check_file(self._beside)
+            others, start_s = _read(self._beside)
+            for index, spans in others.items():
+                moved = [(start + zero_s - start_s, end + zero_s - start_s) for start, end in spans]
+                self._tracks[-1 - index] = moved
 
     def _agrees(self, index: int, everything: list[Span]) -> bool:
         """Whether a track ends nearer to the others with its jumps than without."""
@@ -85,7 +103,8 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def _read(path: Path) -> dict[int, list[Span]]:
+def _read(path: Path) -> tuple[dict[int, list[Span]], float]:
+    """The spans of each track by its number, and second 0, by the container's stamps."""
     tracks: dict[int, list[Span]] = {}
     with opened(path) as container:
         streams = [
@@ -98,7 +117,8 @@ def _read(path: Path) -> dict[int, list[Span]]:
             if stamp is not None:
                 start = float(stamp * packet.time_base)
                 _extend(tracks.setdefault(packet.stream_index, []), start, _duration(packet))
-    return {index: _merged(spans) for index, spans in tracks.items()}
+        zero_s = (container.start_time or 0) / av.time_base
+    return {index: _merged(spans) for index, spans in tracks.items()}, zero_s
 
 
 def _duration(packet: Any) -> float:

@@ -115,11 +115,13 @@ class Film:
 
 
 def read_pictures(
-    path: Path, fps: float, film: Film, start_s: float | None = None, end_s: float | None = None
-) -> Iterator[Picture | None]:
+    path: Path, fps: float, film: Film, start_s: float | None = None, end_s: float | None = None,
+    beside: Path | None = None,
+) -> Iterator[Picture | None]:  # fmt: skip
     """The pictures of a recording at `fps`, in order; None where there is none. Fills `film`.
 
-    start_s, end_s: the part to take, in seconds of the recording; the whole without.
+    start_s, end_s: the part to take, in seconds of the recording; the whole without. beside: a
+    recording of the sound that shares second 0; see `Timeline`.
 
     Raises Unusable, before the first picture or after the last: missing, unreadable, no picture,
     empty, damaged, truncated or outside, and MachineFault, as `decode_sound` does.
@@ -129,18 +131,18 @@ def read_pictures(
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
     with opened_for("video", path) as container:
         stream = picture_track(container)
-        yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s)
+        yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s, beside)
 
 
 def _read(
     path: Path, container: Any, stream: Any, fps: float, film: Film,
-    start_s: float, end_s: float | None,
+    start_s: float, end_s: float | None, beside: Path | None,
 ) -> Iterator[Picture | None]:  # fmt: skip
     zero_s = (container.start_time or 0) / av.time_base
     if start_s > SEEK_FROM_S and container.format.name not in UNSEEKABLE:
         sought_to(container, stream, zero_s + start_s)
     rate = stream.average_rate or stream.guessed_rate
-    no_time = functools.partial(Timeline(path).no_time, stream.index)
+    no_time = functools.partial(Timeline(path, beside).no_time, stream.index)
     clock = PictureClock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S, no_time)
     packets = PicturePackets(container, stream)
     displays = Displays(stream)

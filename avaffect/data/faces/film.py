@@ -44,18 +44,18 @@ class Faces:
 
 def decode_faces(
     path: Path, stem: Path, options: FaceOptions, start_s: float | None = None,
-    end_s: float | None = None, samples: int = 0,
+    end_s: float | None = None, samples: int = 0, beside: Path | None = None,
 ) -> Faces:  # fmt: skip
     """Find the face in a recording, follow it and write its crops and boxes to raw files STEM.face
     and STEM.face_track.
 
     start_s, end_s: the part to take, in seconds of the recording. samples: about how many frames
-    to keep for a preview.
+    to keep for a preview. beside: a recording of the sound that shares second 0.
 
     Raises Unusable as `read_pictures` does, and "no face". DataError: the detector's model.
     """
     film = Film()
-    pictures = read_pictures(path, options.fps, film, start_s, end_s)
+    pictures = read_pictures(path, options.fps, film, start_s, end_s, beside)
     crew = _Whole(stem, options) if options.detector == "none" else _Crew(stem, options)
     kept = Samples(samples) if samples else None
     try:
