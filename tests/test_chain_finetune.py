@@ -55,7 +55,9 @@ def test_modes(chain: Path, mode: str) -> None:
     assert Counter((item["id"], item["run"]) for item in items) == Counter(
         (identifier, run) for identifier in tested for run in (0, 1)
     )
+    base = json.loads((chain / "p.jsonl").read_text().splitlines()[0])["base"]
     for item in items:
+        assert (chain / base / item["media"]).stem == item["id"]
         assert item["gold"] == store.labels["emotion"].classes[gold[item["id"]]]
         assert item["prediction"] == max(item["scores"], key=item["scores"].get)
         assert sum(item["scores"].values()) == pytest.approx(1.0, abs=1e-5)

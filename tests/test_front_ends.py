@@ -179,7 +179,7 @@ def test_without_its_package_it_is_asked_for(folder, tmp_path, monkeypatch):
     for name in descriptors.SETS:
         found = invoke(folder, "extract", "media.h5", "--model", name, "-o", tmp_path / "x.h5",
                        status=2)  # fmt: skip
-        assert "pip install 'avaffect[opensmile]'" in found.stderr
+        assert "pip install -c constraints.txt -e '.[opensmile]'" in found.stderr
     assert list(tmp_path.iterdir()) == []
     # Nobody else needs it.
     invoke(folder, "extract", "media.h5", "--model", "mfcc", "-o", tmp_path / "mfcc.h5")

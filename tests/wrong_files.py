@@ -17,7 +17,7 @@ from chain import invoke
 from stores import make
 
 from avaffect.core import filekind
-from avaffect.core.checkpoint_header import FORMAT, METADATA_KEY, VERSION
+from avaffect.core.checkpoint_header import FORMAT, METADATA_KEY
 from avaffect.data import manifest
 
 CHECKPOINTS = ("encoder", "quantiser", "projector", "classifier")
@@ -83,7 +83,7 @@ def prepare(folder: Path) -> list[str]:
     _safetensors(folder / "foreign.safetensors", {})
     for kind in CHECKPOINTS:
         header = {
-            "format": FORMAT, "version": VERSION, "kind": kind, "content_id": "sha256:" + "0" * 64,
+            "format": FORMAT, "version": "1.0", "kind": kind, "content_id": "sha256:" + "0" * 64,
             "model": {"name": "hubert", "configuration": {}}, "provenance": {"inputs": []},
         }  # fmt: skip
         _safetensors(folder / f"{kind}.safetensors", {METADATA_KEY: json.dumps(header)})

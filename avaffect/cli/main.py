@@ -150,7 +150,7 @@ def run(arguments: list[str] | None = None) -> int:
     except errors.AvaffectError as error:
         print(f"avaffect: {error}", file=sys.stderr)
         if isinstance(error, errors.WriteError):
-            _abandon_stdout()
+            _abandon_full_stdout()
         return error.status
     except MemoryError as error:
         if _wants_traceback():
@@ -166,7 +166,7 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         print(f"avaffect: {_words(error)}", file=sys.stderr)
         if error.errno in OF_WRITING:
-            _abandon_stdout()
+            _abandon_full_stdout()
         return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
         if _wants_traceback():
@@ -190,5 +190,13 @@ def _wants_traceback() -> bool:
 
 
 def _abandon_stdout() -> None:
-    """Nobody reads, or the disk is full: keep the interpreter from flushing again at exit."""
+    """The reader is gone: keep the interpreter from flushing into the broken pipe at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _abandon_full_stdout() -> None:
+    """Likewise where it goes to a disk that takes no more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_stdout()

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,15 @@ def writing(output: Path | None) -> Iterator[None]:
         if code is None or not (code in OF_WRITING or _is_beside(error, output)):
             raise
         raise WriteError(said(output, code)) from error
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raises OSError where no file of so many bytes can be written into a folder."""
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if largest != resource.RLIM_INFINITY and size > largest:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    if size > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def code_of(error: BaseException) -> int | None:
@@ -82,6 +92,7 @@ def _is_beside(error: Exception, output: Path | None) -> bool:
     if not isinstance(error, PermissionError) or output is None or error.filename is None:
         return False
     folder, named = output.absolute().parent, Path(os.fsdecode(error.filename)).absolute()
-    return named == output.absolute() or (
-        folder in named.parents and named.relative_to(folder).parts[0].startswith(".")
-    )
+    if named == output.absolute():
+        return True
+    first = named.relative_to(folder).parts[0] if folder in named.parents else ""
+    return first.startswith(f".{output.name}.") and first.endswith(".partial")

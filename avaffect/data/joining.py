@@ -81,6 +81,7 @@ def _predictions(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[It
             raise DataError(
                 f"{manifests[0].name} and {manifest.name} predict different labels or classes"
             )
-        items += [{**item, "run": runs + item.get("run", 0)} for item in manifest.items]
+        moved = (_rebased(item, manifest, manifests[0]) for item in manifest.items)
+        items += [{**item, "run": runs + item.get("run", 0)} for item in moved]
         runs += manifest.header.get("runs", 1)
     return {"target": first.get("target"), "classes": first.get("classes"), "runs": runs}, items

@@ -18,6 +18,7 @@ from avaffect.core.atomic import publish, workspace
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.provenance import Provenance
+from avaffect.core.writing import check_room
 from avaffect.data import schema
 from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
 
@@ -25,6 +26,9 @@ from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
 LIBRARY_VERSIONS = ("v108", "v108")
 # Mapped arrays start on a cache line, whatever their element.
 ALIGNMENT = 64
+
+# Of a dataset's header and attributes.
+STRUCTURE_BYTES = 1 << 10
 
 Blocks = Callable[[], Iterable[np.ndarray]]
 
@@ -70,6 +74,8 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
     for group in (contents.meta, contents.streams, contents.labels, contents.pooled):
         for name in group:
             _check_name(name)
+    # HDF5 fails on a full disk again and again, for every object that it lets go: asked before.
+    check_room(path.parent, _size(contents))
     with h5py.File(
         path,
         "w",
@@ -117,6 +123,31 @@ def _specs(contents: Contents) -> schema.Specs:
         {name: spec for name, (spec, _) in contents.labels.items()},
         {name: spec for name, (spec, _) in contents.pooled.items()},
     )
+
+
+def _size(contents: Contents) -> int:
+    """Bytes that a store needs, rounded up: its arrays, texts of four bytes a character, and what
+    HDF5 says of each."""
+    arrays = [(spec.dtype, spec.shape, steps) for spec, steps in contents.streams.values()]
+    arrays += [
+        ("float32", spec.step_shape, values)
+        for spec, values in contents.labels.values()
+        if isinstance(values, Ragged)
+    ]
+    size = sum(
+        int(steps.lengths.sum()) * int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        + steps.digests.nbytes
+        + steps.lengths.nbytes
+        for dtype, shape, steps in arrays
+    )
+    count = len(contents.ids)
+    size += sum(4 * count * spec.dim for spec, _ in contents.pooled.values())
+    for column in (contents.ids, *contents.meta.values()):
+        texts = isinstance(column, list)
+        size += 4 * count * max(map(len, column), default=1) if texts else column.nbytes
+    size += sum(v.nbytes for _, v in contents.labels.values() if isinstance(v, np.ndarray))
+    groups = (contents.streams, contents.labels, contents.pooled, contents.meta)
+    return size + STRUCTURE_BYTES * (4 + sum(map(len, groups)))
 
 
 def _content_id(contents: Contents, pooled_digests: dict[str, str]) -> str:

@@ -217,7 +217,9 @@ class StoreWriter:
 
     def close(self) -> None:
         for spool in self._spools.values():
-            spool.file.close()
+            # On a full disk this fails, too; what was read from the spool was flushed before.
+            with contextlib.suppress(OSError):
+                spool.file.close()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import artifacts, spellings
+from avaffect.data.embeddings import Embeddings
 from avaffect.data.labels import Annotations
 from avaffect.data.manifest import Manifest
 from avaffect.data.store import Store
@@ -81,6 +82,18 @@ def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -
     if settings.dry_run:
         progress.say(f"would {plan}" + (f" into {settings.output}" if settings.output else ""))
     return settings.dry_run
+
+
+def warn_of_itself(query: Embeddings, pool: Embeddings, progress: Progress) -> None:
+    """Warn where a store, by its content, is among the queries and in the pool."""
+    of_pool = dict(zip(pool.content_ids, pool.stores))
+    for store in query.stores:
+        if store.content_id in of_pool:
+            progress.warn(
+                f"{store.path} is a query store, and {of_pool[store.content_id].path} of the pool "
+                "holds the same: each of its utterances is most similar to itself and retrieves "
+                "itself; name another pool"
+            )
 
 
 def in_split(

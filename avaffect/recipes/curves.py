@@ -30,7 +30,8 @@ def check(path: Path) -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            "--plot needs matplotlib: pip install -c constraints.txt 'avaffect[plots]'"
+            "--plot needs matplotlib: in the checkout of avaffect, python -m pip install -c "
+            "constraints.txt -e '.[plots]'"
         ) from error
     if path.suffix.lower() not in METADATA:
         raise UsageError(f"--plot {path}: the picture's name ends in {', '.join(METADATA)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from avaffect.core.errors import DataError, UsageError
@@ -9,7 +10,12 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.data.store import Store
 from avaffect.recipes import common
-from avaffect.settings.extract import FRONT_ENDS, ExtractSettings
+from avaffect.settings.extract import (
+    FRONT_ENDS,
+    OF_OPENSMILE,
+    WITHOUT_OPENSMILE,
+    ExtractSettings,
+)
 
 # Kinds of checkpoints that are applied to a store.
 APPLIED = ("encoder", "quantiser", "projector")
@@ -45,6 +51,8 @@ def _check_options(settings: ExtractSettings, path: Path | None) -> None:
     if path is None:
         if settings.layer is not None:
             raise UsageError(f"--layer goes with an encoder; {settings.model} is a front-end")
+        if settings.model in OF_OPENSMILE and find_spec("opensmile") is None:
+            raise UsageError(WITHOUT_OPENSMILE)
         if settings.modality not in (None, "audio"):
             raise UsageError(f"--modality {settings.modality}: {settings.model} describes sound")
         return

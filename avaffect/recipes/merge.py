@@ -19,6 +19,7 @@ from avaffect.data.store import Store
 from avaffect.recipes import common
 from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
+from avaffect.settings.outputs import check_suffix
 
 # What adapt, and whoever asks for a lineage, looks for behind a store.
 PARENT_ROLES = ("media", "model")
@@ -34,10 +35,12 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
         raise UsageError(f"{output} is one of the files to merge; name another output")
     kinds = {artifacts.kind_of(path, "store or manifest"): path for path in settings.stores}
     if list(kinds) == ["manifest"]:
+        check_suffix(output, "manifest")
         return _merge_manifests(settings, progress)
     if list(kinds) != ["store"]:
         said = " and ".join(f"{path} is a {kind}" for kind, path in kinds.items())
         raise UsageError(f"{said}: merge joins stores with stores, or manifests with manifests")
+    check_suffix(output, "store")
     stores = [Store(path) for path in settings.stores]
     inputs = [reference("store", store.path, store.content_id, output) for store in stores]
     inputs += _parents(stores, output)

@@ -7,12 +7,9 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.recipes import common
+from avaffect.settings.outputs import AS_TABLE, TABLES, check_suffix
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.windows import check_windows
-
-# Names of the files that classes are written to, and of those that traces are.
-MANIFEST_SUFFIXES = (".jsonl", ".json")
-STORE_SUFFIXES = (".h5", ".hdf5")
 
 
 def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
@@ -61,16 +58,14 @@ def _check_windows(settings: PredictSettings, header: Header) -> None:
 
 def _check_output(settings: PredictSettings, header: Header) -> None:
     """Traces go to a store, classes to a manifest, and their names end so."""
-    if "traces" not in header:
-        if settings.output is not None and settings.output.suffix in STORE_SUFFIXES:
-            raise UsageError(
-                f"-o {settings.output}: classes are written to a manifest, not a store: name it "
-                "P.jsonl"
-            )
-        return
-    if settings.output is None:
-        raise UsageError("traces are written to a store: name it with -o P.h5")
-    if settings.output.suffix in MANIFEST_SUFFIXES:
+    if "traces" in header:
+        if settings.output is None:
+            raise UsageError("traces are written to a store: name it with -o P.h5")
+        check_suffix(settings.output, "store", "a store of traces")
+    elif settings.output is not None and settings.output.suffix.lower() in TABLES:
         raise UsageError(
-            f"-o {settings.output}: traces are written to a store, not a manifest: name it P.h5"
+            f"-o {settings.output}: classes are written to a manifest, not a table; for a table: "
+            f"avaffect predict ... | {AS_TABLE} > {settings.output}"
         )
+    else:
+        check_suffix(settings.output, "manifest", "a manifest of classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from avaffect.data.store import Store
 from avaffect.data.traces import delayed
 from avaffect.data.writer import store_writer
 from avaffect.models import registry
-from avaffect.recipes import classifiers, common, face_presence, seen
+from avaffect.recipes import classifiers, common, face_presence, recordings, seen
 from avaffect.recipes.face_presence import FacePresence, presence_of
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
 from avaffect.recipes.prediction_passes import Pass, passes_of
@@ -39,6 +40,8 @@ class _Utterances:
     folds: list[str]
     speakers: list[str]
     gold: list[str | None]
+    media: list[str | None]
+    folder: Path | None
     asked: int
     faces: FacePresence | None
     seen: Seen
@@ -99,8 +102,10 @@ def _utterances(
     if not shown.all():
         progress.warn(leave_out_words(shown, ids, streams))
     rows = np.flatnonzero(shown).tolist()
+    folder, media = recordings.paths_of(stores)
     columns = [
-        ids, field("split"), field("fold"), field("speaker"), common.concatenate(golds, masks)
+        ids, field("split"), field("fold"), field("speaker"), common.concatenate(golds, masks),
+        common.concatenate(media, masks),
     ]  # fmt: skip
     ids, *others = [[column[row] for row in rows] for column in columns]
     dataset = dataset_of(stores, ids, streams)
@@ -110,7 +115,7 @@ def _utterances(
             f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, and nobody knows "
             "where a face is absent: predict from stores that `avaffect preprocess` made of films"
         )
-    return _Utterances(dataset, *others, len(shown), faces, Seen.of(header))
+    return _Utterances(dataset, *others, folder, len(shown), faces, Seen.of(header))
 
 
 def _check_features(settings: PredictSettings, stores: list[Store], header: Header) -> None:
@@ -150,6 +155,8 @@ def _write_classes(
     runs = header["runs"]
     facts = {"target": target, "classes": classes, "runs": len({run["run"] for run in runs})}
     facts["seen"] = True
+    if utterances.folder is not None:
+        facts["base"] = manifest.base_for(settings.output, utterances.folder)
     statuses = {}
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for part in passes:
@@ -187,6 +194,7 @@ def _items(
         gold = utterances.gold[index]
         item: manifest.Item = {
             "id": utterances.dataset.ids[index],
+            "media": utterances.media[index],
             "split": utterances.splits[index] or None,
             "speaker": utterances.speakers[index] or None,
             "target": target,
@@ -239,6 +247,7 @@ def _write_traces(
                 # Of folds, as eval-ccc takes it: each is a test set.
                 "fold": fold if header["runs"][0]["fold"] is not None else "",
                 "seen": statuses[-1] or "",
+                "source": utterances.media[index] or "",
             }
             given = {}
             if shown is not None:

@@ -31,6 +31,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     check_same_model([*query.stores, *pool.stores])
     if not len(pool.ids):
         raise DataError(f"{settings.pool[0]}: the pool is empty")
+    common.warn_of_itself(query, pool, progress)
     made = common.record(
         "retrieve",
         settings,

@@ -25,6 +25,7 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
     queries = open_embeddings(settings.query, "query")
     pool = open_embeddings(settings.pool, "pool")
     check_same_model([*queries.stores, *pool.stores])
+    common.warn_of_itself(queries, pool, progress)
     made = common.record(
         "similarity",
         settings,

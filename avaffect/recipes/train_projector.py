@@ -11,7 +11,9 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.labels import Annotations
 from avaffect.recipes import common, training
 from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
+from avaffect.settings.base import check_layer
 from avaffect.settings.train_projector import TrainProjectorSettings
+from avaffect.settings.training import check_whole_batches
 
 DEFAULT_EPOCHS = 50
 
@@ -46,6 +48,8 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
 
 def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
     """The settings with those defaults that depend on others."""
+    check_whole_batches(settings)
+    check_layer(settings.layer)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     if settings.batch_utterances < 2:

@@ -12,12 +12,15 @@ provenance records the fields that affect the result. A field's role says which 
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import shard_text
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def argument(help: str, *, default: Any = MISSING, metavar: str | None = None) -> Any:
@@ -85,11 +88,17 @@ class Seeded(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class Computing(Seeded):
-    """Commands that run a model."""
+    """Commands that run a model. Raises UsageError for what is no device."""
 
     device: str = option(
         "auto", "auto, cpu, cuda or cuda:N.", "--device", role="runtime", metavar="DEVICE"
     )
+
+    def __post_init__(self) -> None:
+        if not DEVICE.fullmatch(self.device):
+            raise UsageError(f"--device {self.device}: expected auto, cpu, cuda or cuda:N")
+        if self.device == "cpu" and getattr(self, "precision", None) == "16":
+            raise UsageError("--precision 16 is for GPUs; on a CPU use --precision bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +117,7 @@ class Batched(Computing):
     batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_above_zero(self, "batch_seconds")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Batched, Resumable, argument, option
+from avaffect.settings.base import Batched, Resumable, argument, check_layer, option
 
 FRONT_ENDS = ("mfcc", "logmel")
 
@@ -38,3 +38,7 @@ class ClusterSettings(Resumable, Batched):
     split: str = option(
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layer(self.layer)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import argument, option
-from avaffect.settings.training import SCHEDULES, TrainingSettings
+from avaffect.settings.training import SCHEDULES, TrainingSettings, check_whole_batches
 
 DEFAULT_PRESET = "base"
 PRESETS = ("nano", "tiny", "base", "large")
@@ -98,6 +98,7 @@ class ViewPretrainingSettings(VisualPretrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_whole_batches(self)
         if self.crop_seconds < SHORTEST_CLIP_S:
             raise UsageError(
                 f"--crop-seconds {self.crop_seconds:g}: {SHORTEST_CLIP_S} at least, five pictures"

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
+from avaffect.core.launch import launch
 from avaffect.settings.base import Computing, Resumable, check_above_zero, option
 
 SCHEDULES = ("linear", "cosine", "constant")
 PRECISIONS = ("32", "bf16", "16")
+TIED_TOGETHER = (
+    "the task ties the utterances of a batch together: it takes neither --accumulate nor several "
+    "processes; use a larger --batch-utterances"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,7 @@ class TrainingSettings(Resumable, Computing):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.epochs is not None and self.steps is not None:
             raise UsageError("--epochs and --steps exclude each other")
         lowest = {
@@ -72,3 +78,9 @@ class TrainingSettings(Resumable, Computing):
             raise UsageError(f"--decay {self.decay:g}: a factor above 0, 1 at most")
         if self.warmup > 1:
             raise UsageError(f"--warmup {self.warmup}: it is a share of training, 1 at most")
+
+
+def check_whole_batches(settings: TrainingSettings) -> None:
+    """Raises UsageError where batches are to be divided that a task needs whole."""
+    if settings.accumulate > 1 or launch().processes > 1:
+        raise UsageError(TIED_TOGETHER)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.errors import UsageError
+from avaffect.settings.extract import WITHOUT_OPENSMILE
 from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
 
@@ -75,10 +76,7 @@ def _package() -> Any:
     try:
         import opensmile
     except ImportError as error:
-        raise UsageError(
-            "this front-end needs openSMILE: pip install 'avaffect[opensmile]' (for research; "
-            "commercial use needs a licence from audEERING)"
-        ) from error
+        raise UsageError(WITHOUT_OPENSMILE) from error
     return opensmile
 
 

@@ -24,7 +24,7 @@ from avaffect.core.errors import AvaffectError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.signals import StopFlag, stop_flag
 from avaffect.objectives.base import Context, Objective
-from avaffect.settings.training import TrainingSettings
+from avaffect.settings.training import TIED_TOGETHER, TrainingSettings
 from avaffect.training import state as states
 from avaffect.training.device import to_device
 from avaffect.training.history import History
@@ -63,10 +63,7 @@ def train(
 def check_coupled(objective: Objective, settings: TrainingSettings, fabric: Fabric) -> None:
     """Raises UsageError where batches are to be divided that the objective needs whole."""
     if objective.coupled and (settings.accumulate > 1 or fabric.world_size > 1):
-        raise UsageError(
-            "the task ties the utterances of a batch together: it takes neither --accumulate nor "
-            "several processes; use a larger --batch-utterances"
-        )
+        raise UsageError(TIED_TOGETHER)
 
 
 class _Trainer:

@@ -24,6 +24,7 @@ regression, 96 clips of 8 speakers in A: held-out speakers / trained on A, teste
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ import soundfile
 
 from avaffect.core.errors import UsageError
 from avaffect.core.seeds import generator
+from avaffect.core.writing import writing
 from avaffect.data.synthetic import channel, emotion, score, voice
 from avaffect.data.synthetic.emotion import Prosody
 from avaffect.data.synthetic.language import LANGUAGES
@@ -134,8 +136,11 @@ def write(utterance: Utterance, folder: Path) -> Path:
     """Render into `folder`/wav/ID.wav (PCM, 16 bits, mono); the path relative to `folder`."""
     recording, rate = render(utterance)
     samples = np.rint(recording * 32767).astype(np.int16)
+    # In memory first: the library does not say why a file cannot be written.
+    whole = io.BytesIO()
+    soundfile.write(whole, samples, rate, subtype="PCM_16", format="WAV")
     with whole_file(folder / path_of(utterance)) as temporary:
-        soundfile.write(temporary, samples, rate, subtype="PCM_16")
+        temporary.write_bytes(whole.getvalue())
     return path_of(utterance)
 
 
@@ -185,8 +190,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
