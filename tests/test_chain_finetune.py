@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from chain import closed, invoke, litter
+from safetensors.torch import load_file, save_file
 from tiny_training import history
 
+from avaffect.core import checkpoint_header
 from avaffect.data.store import Store
 from avaffect.training import checkpoint
 
@@ -136,6 +138,16 @@ class TestSpeakers:
         invoke(
             other_split, *FINETUNE, "--steps", 1, *encoder, *annotated, "--mode", "scratch", "-f"
         )
+
+    def test_an_encoder_whose_header_has_no_digest(self, chain: Path) -> None:
+        """Of version 1.0: what it says of the speakers it has seen is taken as it stands."""
+        path = chain / "fav.safetensors"
+        tune = (*FINETUNE, "--steps", 1, "--mode", "frozen", "--encoder", "fav.safetensors")
+        assert "no digest" not in invoke(chain, *tune).stderr
+        header = checkpoint_header.read_header(path) | {"version": "1.0"}
+        del header["header_digest"]
+        save_file(load_file(path), path, {"avaffect": json.dumps(header)})
+        assert "of version 1.0, which has no digest" in invoke(chain, *tune, "-f").stderr
 
     def test_what_was_seen_is_handed_on(self, other_split: Path) -> None:
         """Pre-training goes on from the adapted encoder, and the next one knows it still."""

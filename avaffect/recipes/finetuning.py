@@ -13,6 +13,7 @@ import torch
 from avaffect.core import seeds
 from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import has_digest
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
@@ -80,6 +81,11 @@ def run(
     material = _Material(task, dataset, header, treatment)
     for division in divisions:
         _check(settings, division, material)
+    if settings.encoder is not None and not has_digest(str(header["version"])):
+        progress.warn(
+            f"{settings.encoder} is of version {header['version']}, which has no digest of the "
+            "header: that it has seen no labels of test speakers is taken as it stands there"
+        )
     tell_parts(settings, divisions, task, progress)
     _tell_doubts(settings, divisions, task, progress)
     with training.running(settings, made, fabric, progress) as opened:
