@@ -30,6 +30,7 @@ ERRORS = {
 FROM_SYSTEM = ERRORS | {errno.EACCES, errno.EPERM, errno.EIO}
 ADVICE = {
     errno.ENOMEM: "give it more memory, or let fewer processes run at once",
+    errno.EAGAIN: "give it more memory, or more processes and threads (`ulimit -u`)",
     errno.EACCES: "make it readable",
     errno.EPERM: "make it readable",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
