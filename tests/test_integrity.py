@@ -204,6 +204,10 @@ def test_a_damaged_output_is_not_up_to_date(kind: str, tmp_path: Path) -> None:
             current()
         assert "delete it, or overwrite it with --force" in str(caught.value)
         assert not current(force=True)
+    for _, changed in _flipped(content, range(9)):
+        path.write_bytes(changed)
+        with pytest.raises((DataError, OutputExistsError)):
+            current()
     path.write_text("notes of somebody\n")
     with pytest.raises(OutputExistsError):
         current()

@@ -93,8 +93,11 @@ def is_current(
         return False
     try:
         existing = describe(output).provenance
-    except ForeignError:
-        existing = {}
+    except ForeignError as error:
+        raise OutputExistsError(
+            f"{output} exists and is no artifact of avaffect, or is damaged at its start; name "
+            "another output, or overwrite it with --force"
+        ) from error
     except DataError as error:
         raise DataError(f"{error}: delete it, or overwrite it with --force") from error
     if existing and identity(existing) == identity(provenance):
