@@ -65,6 +65,12 @@ def test_lossy_codecs(tmp_path: Path, file: str, codec: str) -> None:
     _same_tone(found[4000:-4000], 1.0, tolerance=0.05)
 
 
+def test_integers_of_64_bits(tmp_path: Path) -> None:
+    """PyAV has no arrays of them."""
+    path = encode(tmp_path / "a.nut", "pcm_s64le", 16000)
+    _same_tone(decoded(path), 1.0)
+
+
 def _same_tone(found: np.ndarray, level: float, tolerance: float = 0.02) -> None:
     """Right pitch, no other, and the right level."""
     middle = found[1000:-1000].astype(float) / 32768

@@ -31,6 +31,8 @@ OTHER_WEIGHT = 0.5
 LOW_SHARE = 0.03
 LOW_OWN_SHARE = 0.02
 BLOCK = 1 << 15
+# What PyAV gives as arrays: all but 64-bit integers, which FFmpeg mixes.
+ARRAYS = ("u8", "s16", "s32", "flt", "dbl")
 CANCEL = "channels that cancel"
 LOW_SPEECH = "a low-frequency channel that holds speech"
 
@@ -102,6 +104,8 @@ class Mixer:
 
         Raises Unusable where a channel that was asked for is not there.
         """
+        if not frame.format.name.startswith(ARRAYS):
+            return frame
         kind = frame.layout.name, frame.format.name, frame.sample_rate
         watched = self._watched.get(kind)
         if watched is None:
@@ -208,7 +212,7 @@ def _remedy(mix: Mix, layout: Layout, used: tuple[int, ...], found: Verdict) -> 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
     """(C, n), of the frame's own type."""
     samples = frame.to_ndarray()
-    return samples if frame.format.is_planar else samples.reshape(frame.samples, -1).T
+    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
 
 
 def _most(block: np.ndarray) -> float:
