@@ -130,7 +130,7 @@ $(O)$(1)-$(2)-frozen.safetensors: $(O)$(1)-$(2).safetensors
 	avaffect finetune $(O)$(1)-A.h5 --encoder $$< $(LABEL) --mode frozen $(FROZEN) --seed $(1) -o $$@
 $(O)$(1)-$(2)-tuned.safetensors: $(O)$(1)-$(2).safetensors
 	avaffect finetune $(O)$(1)-A.h5 --encoder $$< $(LABEL) --epochs $(FINETUNE_EPOCHS) $(BATCHES) \
-		--learning-rate $(RATE) --seed $(1) -o $$@
+		--learning-rate $(RATE) --select ua --seed $(1) -o $$@
 $(O)$(1)-$(2)-frozen.jsonl $(O)$(1)-$(2)-tuned.jsonl: %.jsonl: %.safetensors
 	avaffect predict $(O)$(1)-A.h5 --model $$< --split test -o $$@
 endef

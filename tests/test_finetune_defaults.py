@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from chain import invoke
 from sklearn.linear_model import LogisticRegression
+from tiny_training import Rows, Tiny, run
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
@@ -25,6 +27,7 @@ from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.ending import ending, own_lines
 from avaffect.training.meter import as_good
+from avaffect.training.saving import Pace
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 DIM = 12
@@ -300,3 +303,24 @@ def test_a_kept_earlier_epoch_is_no_reason_to_train_on() -> None:
     undertraining.tell(settings, [calm, lost], Heard())
     assert "in 1 of 2 runs" in told[0] and "--learning-rate 0.0001 (now 1e-05)" in told[0]
     assert "--mode frozen" in told[0] and "--head-learning-rate" not in told[0]
+
+
+@pytest.mark.parametrize(("error", "kept"), [(0.05, 3.0), (0.001, 1.0)])
+def test_a_run_that_is_resumed_at_its_end_keeps_the_same_epoch(
+    tmp_path: Path, monkeypatch, error: float, kept: float
+) -> None:
+    monkeypatch.setattr(Pace, "due", lambda self, ahead_s=0.0: True)
+    scores = iter([0.80, 0.70, 0.75])
+    options = {
+        "evaluate": lambda objective, spool: {"ua": next(scores), "ua_error": error},
+        "select": "ua",
+        "steady": True,
+    }
+    first, again = Tiny(), Tiny()
+    outcomes = [
+        run(objective, Rows(), tmp_path / "run", run_options=options, epochs=3)
+        for objective in (first, again)
+    ]
+    assert [outcome.best["epoch"] for outcome in outcomes] == [kept, kept]
+    assert [outcome.kept_last for outcome in outcomes] == [kept == 3.0] * 2
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
