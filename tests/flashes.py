@@ -28,13 +28,14 @@ LATE: Parts = ((76, END_S),)
 def write_flashes(
     path: Path, pictures: Parts = WHOLE, sound: Parts = WHOLE, codecs: Sequence[str] = ("", ""),
     pace: float = 1.0, moments: Sequence[float] = MOMENTS, fps: int = FPS,
+    options: dict[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """A film whose tracks hold `pictures` and `sound` in some parts, in seconds.
 
     codecs: of pictures and sound; pace: samples that sound holds over those that its time stamps
     span. Sound and pictures are interleaved by time, as recorders do.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         film = container.add_stream(codecs[0] or "mpeg4", rate=fps)
         film.width = film.height = 32
         film.pix_fmt = "yuv420p"

@@ -112,7 +112,7 @@ def shared_in_time(name: str, folder: Path) -> Seen:
 
 def paused(name: str, codecs: tuple[str, str], pictures: Parts, sound: Parts, folder: Path) -> Seen:
     """A track that pauses for 70 s, or begins 76 s late, while the other runs on."""
-    path = write_flashes(folder / name, pictures, sound, codecs)
+    path = write_flashes(folder / name, pictures, sound, codecs, fps=25 if name == "a.mpg" else 5)
     seen, heard = (MOMENTS[2:] if parts is LATE else MOMENTS for parts in (pictures, sound))
     return in_time(path, seen, heard)
 
@@ -131,7 +131,8 @@ def shared_drift(name: str, folder: Path) -> Seen:
 
 # AVI has no stamps: its sound cannot pause.
 CONTAINERS = {"a.mp4": ("", ""), "a.mov": ("", ""), "a.mkv": ("", ""), "a.flv": ("flv", ""),
-              "a.webm": ("libvpx", "libopus"), "a.ts": ("", ""), "a.avi": ("", "mp2")}  # fmt: skip
+              "a.webm": ("libvpx", "libopus"), "a.ts": ("", ""), "a.avi": ("", "mp2"),
+              "a.ogg": ("libvpx", "libopus"), "a.mpg": ("mpeg2video", "mp2")}  # fmt: skip
 WAYS: dict[str, tuple[Parts, Parts]] = {
     "pictures pause": (PAUSED, WHOLE), "pictures late": (LATE, WHOLE),
     "sound pauses": (WHOLE, PAUSED), "sound late": (WHOLE, LATE),
