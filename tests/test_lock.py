@@ -18,6 +18,9 @@ from tiny_training import history
 
 from avaffect.core import lock
 from avaffect.core.errors import LockedError
+from avaffect.core.provenance import identity
+from avaffect.data.artifacts import describe
+from avaffect.training.state import open_folder
 
 HOLD = """
 import sys, time
@@ -198,8 +201,7 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_two_writers(chain: Path, name: str) -> None:
+def test_two_writers(chain: Path, name: str = "finetune") -> None:
     """One is refused, and names the other, whose result is as if it had been alone."""
     command = (*COMMANDS[name], "-o", "out.safetensors")
     first = start(chain, *command)
@@ -225,23 +227,21 @@ def test_two_writers(chain: Path, name: str) -> None:
     assert history(chain / "out.safetensors.metrics.jsonl") == lines
 
 
-def test_up_to_date_leaves_a_living_run_its_state(chain: Path, monkeypatch) -> None:
+def test_up_to_date_leaves_a_living_run_its_state(chain: Path) -> None:
     """A run that is forced, beside a command that finds the output there."""
     command = (*COMMANDS["pretrain"], "-o", "out.safetensors")
     invoke(chain, *command)
     folder = chain / "out.safetensors.state"
-    forced = start(chain, *command, "--force", "--save-every", 1)
-    deadline = time.monotonic() + 100
-    while not (folder / "state.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    forced.send_signal(signal.SIGSTOP)
+    forced = lock.acquire(folder / "lock", Path("out.safetensors"), print)
+    record = describe(chain / "out.safetensors").provenance
+    open_folder(folder, identity(record), fresh=False)
     try:
         assert "up to date" in invoke(chain, *command).stderr
         assert (folder / "lock").exists() and (folder / "run.json").exists()
+        assert str(os.getpid()) in invoke(chain, *command, "--force", status=73).stderr
     finally:
-        forced.send_signal(signal.SIGCONT)
-        told = forced.communicate(timeout=100)[1]
-    assert forced.returncode == 0, told
+        forced.release()
+    assert "up to date" in invoke(chain, *command).stderr
     assert litter(chain) == []
 
 

@@ -95,6 +95,24 @@ class Rows:
         )
 
 
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+class Killing(Rows):
+    """Gives so many batches, then raises Killed."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+
+    def batch(self, indices: np.ndarray, epoch: int):
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+        return super().batch(indices, epoch)
+
+
 def run(
     objective: Objective, batches: Any, folder: Path | None = None, *,
     run_options: dict[str, Any] | None = None, **settings: Any,

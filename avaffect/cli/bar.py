@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-SHORTEST_BAR, LONGEST_BAR = 8, 30
+SHORTEST_BAR, LONGEST_BAR = 6, 30
 BLOCKS = " ▏▎▍▌▋▊▉█"
 
 

@@ -142,9 +142,10 @@ def _fit(
     """(clusters, dim) centroids, and how good they are."""
     from avaffect.recipes import kmeans
 
-    starts, steps = (run.spool(name, progress.warn) for name in ("initialisations", "mini-batches"))
+    names = ("initialisations", "mini-batches", "assignments")
+    places = [run.spool(name, progress.warn) for name in names]
     found = kmeans.fit(
-        frames, settings.clusters, settings.initialisations, settings.seed, starts, steps, progress
+        frames, settings.clusters, settings.initialisations, settings.seed, *places, progress
     )
     used = found.counts[found.counts > 0] / found.counts.sum()
     perplexity = float(np.exp(-(used * np.log(used)).sum()))

@@ -37,24 +37,29 @@ class KMeans:
 
 def fit(
     frames: np.ndarray, clusters: int, initialisations: int, seed: int, starts: Spool, steps: Spool,
-    progress: Progress,
+    blocks: Spool, progress: Progress,
 ) -> KMeans:  # fmt: skip
     """Clusters of frames (N, D) float32, N >= clusters: the best of some k-means++ initialisations
     by the distances of some frames, improved by mini-batches.
 
-    starts, steps: where initialisations, and the last step, are kept.
+    starts, steps, blocks: where initialisations, the last step, and counts of frames are kept.
     """
     centroids = _initial(frames, clusters, initialisations, seed, starts, progress)
     centroids = _improve(frames, centroids, seed, steps, progress)
-    counts, inertia = np.zeros(clusters, dtype=np.int64), 0.0
-    with progress.task("assignments", len(frames), "frames"):
-        for first in range(0, len(frames), BLOCK_FRAMES):
-            block = frames[first : first + BLOCK_FRAMES]
-            labels, distances = _nearest(block, centroids)
-            counts += np.bincount(labels, minlength=clusters)
-            inertia += float(distances.sum(dtype=np.float64))
-            progress.advance(len(block))
-    return KMeans(centroids, counts, inertia)
+
+    def assign(numbers: np.ndarray) -> list[np.ndarray]:
+        first = int(numbers[0]) * BLOCK_FRAMES
+        labels, distances = _nearest(frames[first : first + BLOCK_FRAMES], centroids)
+        counts = np.bincount(labels, minlength=clusters)
+        return [np.append(counts, distances.sum(dtype=np.float64))]
+
+    found = np.zeros(clusters + 1)
+    count = -(-len(frames) // BLOCK_FRAMES)
+    with progress.task("k-means: assignments", count, "blocks"):
+        for number in range(count):
+            found += blocks.of(np.array([number]), assign)[0]
+            progress.advance()
+    return KMeans(centroids, found[:-1].astype(np.int64), float(found[-1]))
 
 
 def _nearest(frames: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

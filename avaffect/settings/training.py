@@ -52,7 +52,10 @@ class TrainingSettings(Resumable, Computing):
         "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
     )
     save_every: int = option(
-        500, "Steps between saved states, from which a run resumes.", "--save-every", role="runtime"
+        500,
+        "Steps between saved states, from which a run resumes; one is saved every minute too.",
+        "--save-every",
+        role="runtime",
     )
     log_every: int = option(
         10, "Steps between lines of the metrics file.", "--log-every", role="runtime"

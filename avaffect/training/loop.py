@@ -153,9 +153,8 @@ class _Trainer:
 
     def _epochs(self) -> float:
         """How many epochs are done, in part too."""
-        if not self.position:
-            return float(self.epoch)
-        return self.epoch + self.position / len(self.batches.plan(self.epoch))
+        within = self.position and self.position / len(self.batches.plan(self.epoch))
+        return float(self.epoch + within)
 
     def _length(self) -> tuple[int | None, int | None]:
         settings = self.settings
