@@ -54,6 +54,39 @@ class TestPace:
         assert 0.008 < spent / clock[0] < 0.0105
 
 
+class TestWriter:
+    def test_one_thing_after_another(self) -> None:
+        pace, done = Pace(), []
+        writer = saving.Writer(pace)
+        gate = threading.Event()
+        writer.start(lambda: (gate.wait(60), done.append(1)))
+        assert done == []
+        gate.set()
+        writer.start(lambda: done.append(2))
+        writer.wait()
+        assert done == [1, 2]
+
+    def test_what_fails_is_raised(self) -> None:
+        writer = saving.Writer(Pace())
+
+        def fails() -> None:
+            raise OSError(28, "No space left on device")
+
+        writer.start(fails)
+        with pytest.raises(OSError, match="No space"):
+            writer.wait()
+        writer.wait()
+
+
+def test_a_full_disk_ends_training(tmp_path: Path, monkeypatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state, "save_state", full)
+    with pytest.raises(OSError, match="No space"):
+        run(Tiny(), Rows(), tmp_path, steps=3, save_every=1)
+
+
 def test_states_are_saved_by_time(tmp_path: Path, always: None) -> None:
     """Runs that are shorter than --save-every resume where they were."""
     whole = Tiny(dropout=0.3)
@@ -205,7 +238,7 @@ def test_another_option_is_refused_only_where_work_would_be_lost(tmp_path: Path)
     folder = tmp_path / "x.state"
     for step in (0, 5):
         state.open_folder(folder, "sha256:1", fresh=True)
-        state.save_state(folder, Tiny(), {}, {"step": step}, {})
+        state.save_state(folder, state.snapshot(Tiny(), {}, {}), {"step": step})
         (folder / state.MANIFEST).write_text("what adapt read")
         (folder / ".state.safetensors.0.partial").mkdir()
         (folder / ".state.safetensors.0.partial" / "state.safetensors").write_text("cut")

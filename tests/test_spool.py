@@ -1,4 +1,4 @@
-"""Features, evaluations and clusters that are kept while they are computed: none is computed twice."""
+"""Features, evaluations and clusters are kept while they are computed, and not computed twice."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from avaffect.training.device import to_device
 from avaffect.training.history import History
 from avaffect.training.meter import Meter, Metrics, as_good, scaled, sum_counts
 from avaffect.training.run import Batches, Outcome, Run
-from avaffect.training.saving import Pace
+from avaffect.training.saving import Pace, Writer
 from avaffect.training.schedules import decay_factor, learning_rate_factor
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def train(
         if fabric.world_size > 1:
             # Ranks stop together, between two steps.
             stack.enter_context(flag.steps())
-        trainer = _Trainer(objective, batches, settings, run, fabric, progress, flag)
+        writer = Writer(Pace())
+        stack.callback(writer.wait)
+        trainer = _Trainer(objective, batches, settings, run, fabric, progress, flag, writer)
         return trainer.run_all()
 
 
@@ -76,6 +79,7 @@ class _Trainer:
         fabric: Fabric,
         progress: Progress,
         flag: StopFlag,
+        writer: Writer,
     ) -> None:
         self.objective, self.batches, self.settings = objective, batches, settings
         self.run, self.fabric, self.progress, self.flag = run, fabric, progress, flag
@@ -87,7 +91,7 @@ class _Trainer:
         path = None if fabric.global_rank else run.history
         self.history = History(path, run.tags)
         self.meter = Meter()
-        self.pace = Pace()
+        self.writer, self.pace = writer, writer.pace
         # How long the last evaluation took; unknown before the first.
         self.evaluation_s = math.inf
         self._prepare()
@@ -353,9 +357,10 @@ class _Trainer:
         self.run.check()
         with self.flag.steps(), self.pace.saving():
             if self.fabric.global_rank == 0:
-                states.save_state(
-                    self.run.folder, self.objective, self.optimisers, self._position(), self.best
-                )
+                self.writer.wait()
+                tensors = states.snapshot(self.objective, self.optimisers, self.best)
+                save = partial(states.save_state, self.run.folder, tensors, self._position())
+                self.writer.start(save)
             self.fabric.barrier()
 
     def _position(self) -> dict[str, Any]:

@@ -125,16 +125,11 @@ def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**parameters, **dict(module.named_buffers())}
 
 
-def save_state(
-    folder: Path,
-    module: nn.Module,
-    optimisers: dict[str, torch.optim.Optimizer],
-    position: dict[str, Any],
-    best: dict[str, Tensor],
-) -> None:
-    """Replace the saved state. `position` is JSON-able: step, epoch, batch, history length, …"""
+def snapshot(
+    module: nn.Module, optimisers: dict[str, torch.optim.Optimizer], best: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Copies, in memory, of all tensors of a state."""
     import torch
-    from safetensors.torch import save_file
 
     tensors = {f"model/{name}": tensor for name, tensor in trained_tensors(module).items()}
     tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
@@ -143,10 +138,16 @@ def save_state(
             for key, value in entries.items():
                 tensors[f"optimiser/{phase}/{index}/{key}"] = torch.as_tensor(value)
     # Copies: safetensors refuses tensors that share memory.
-    whole = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def save_state(folder: Path, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
+    """Replace the saved state. `position` is JSON-able: step, epoch, batch, history length, …"""
+    from safetensors.torch import save_file
+
+    text = canonical_json(position)
     with atomic_path(folder / STATE_FILE) as temporary:
-        text = canonical_json(position)
-        save_file(whole, temporary, metadata={"position": text, "digest": _digest(text, whole)})
+        save_file(tensors, temporary, metadata={"position": text, "digest": _digest(text, tensors)})
 
 
 def _digest(position: str, tensors: dict[str, Tensor]) -> str:
