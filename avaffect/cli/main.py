@@ -155,9 +155,9 @@ def run(arguments: list[str] | None = None) -> int:
     except MemoryError as error:
         if _wants_traceback():
             raise
+        said = f" ({error})" if str(error) else ""
         print(
-            f"avaffect: out of memory ({error or 'malloc'}); give this command more of it, and run "
-            "it again",
+            f"avaffect: out of memory{said}; give this command more of it, and run it again",
             file=sys.stderr,
         )
         return errors.FAILURE
