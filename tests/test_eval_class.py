@@ -197,7 +197,7 @@ def test_bad_manifests_end_with_65(avaffect, base: Path, tmp_path: Path) -> None
     whole = base.read_bytes()
     assert "cut short" in refused("cut.jsonl", whole[: len(whole) // 2])
     assert "is empty" in refused("empty.jsonl", b"")
-    header = json.dumps(manifest.new_header("corpus")).encode()
+    header = json.dumps({**manifest.new_header("corpus"), "version": "1.0"}).encode()
     words = refused("corpus.jsonl", header + b'\n{"kind":"end","count":0}\n')
     assert "is a manifest of a corpus" in words
     twice = write(tmp_path / "x.jsonl", items([*BASE, BASE[0]])).read_bytes()

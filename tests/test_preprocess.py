@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from chain import closed
 from sounds import SECONDS, encode, tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
@@ -208,7 +209,7 @@ def test_it_reads_a_pipe_and_names_losses_on_standard_error(corpus: Path, avaffe
     header = json.dumps({**json.loads(header), "base": str(corpus.parent / "recordings")})
     output = corpus.with_name("piped.h5")
     found = avaffect(
-        "preprocess", "-", "-o", output, "-q", stdin=None, input=f"{header}\n{rest}"
+        "preprocess", "-", "-o", output, "-q", stdin=None, input=closed(f"{header}\n{rest}")
     )  # fmt: skip
     assert found.stdout == ""
     named = [line for line in found.stderr.splitlines() if "lost" in line]
