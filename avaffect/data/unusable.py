@@ -53,8 +53,10 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
     Within, errors of FFmpeg become Unusable, or MachineFault where the machine is at fault.
     """
     try:
+        source = readable(path)
+        held = contextlib.nullcontext() if isinstance(source, str) else contextlib.closing(source)
         # Tags are often in other encodings than they say; nobody reads them here.
-        with av.open(readable(path), metadata_errors="replace", options=options or {}) as container:
+        with held, av.open(source, metadata_errors="replace", options=options or {}) as container:
             try:
                 yield container
             except av.FFmpegError as error:
