@@ -22,7 +22,7 @@ import soundfile
 from avaffect.core import faults
 from avaffect.core.errors import MachineFault, OutputExistsError
 from avaffect.core.progress import Progress
-from avaffect.data import artifacts, decoding, manifest, media, unusable
+from avaffect.data import artifacts, decoding, manifest, media, recordings, unusable
 from avaffect.data.decoding import decode_sound
 from avaffect.data.faces import film
 from avaffect.data.faces.options import FaceOptions
@@ -262,7 +262,7 @@ def test_a_recording_whose_state_is_unknown_has_no_identity(corpus: Path, monkey
 
     monkeypatch.setattr(Path, "stat", fails)
     with pytest.raises(MachineFault, match="ESTALE"):
-        media.media_content_id(corpus_manifest, corpus_manifest.items)
+        recordings.media_content_id(corpus_manifest, corpus_manifest.items)
     with pytest.raises(MachineFault, match="ESTALE"):
         unusable.check_file(corpus / "u0.wav")
 

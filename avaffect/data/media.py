@@ -14,14 +14,13 @@ import av
 
 from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
-from avaffect.core.hashing import content_id
 from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, decode_sound
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import Sums
 from avaffect.data.items import channels_of, pictures_of, sound_of
-from avaffect.data.manifest import Item, Manifest
+from avaffect.data.manifest import Item
 from avaffect.data.mixing import FACTS, Facts
 from avaffect.data.schema import StreamSpec
 from avaffect.data.unusable import Unusable
@@ -111,21 +110,6 @@ def seconds_of(item: Item, key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
         raise Unusable("outside", f"its {key} is {value!r}, which is no time in seconds")
     return float(value)
-
-
-def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
-    """Identity of the recordings that items name, by path and size: a changed one is noticed."""
-    sources = sorted({source for item in items for source in (sound_of(item), pictures_of(item))})
-    return content_id([[source, _size(manifest.folder / source)] for source in sources if source])
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        if error.errno in faults.FROM_SYSTEM:
-            raise faults.of_file(path, error.errno) from error
-        return None
 
 
 def check_access(folder: Path, sources: Iterable[str]) -> None:

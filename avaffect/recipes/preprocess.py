@@ -6,27 +6,25 @@ import contextlib
 import hashlib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
-
-import joblib
+from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.launch import Shard, parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.data import artifacts, manifest, media
-from avaffect.data.faces.detection import WHERE, check_model
+from avaffect.data import artifacts, manifest
 from avaffect.data.faces.options import FaceOptions
-from avaffect.data.faces.preview import Preview, shown_rows
 from avaffect.data.items import (
     label_specs,
     labels_of,
     lasts_otherwise,
     meta_fields,
     parse_channels,
+    pictures_of,
+    sound_of,
 )
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.media import Decoded, DecodingOptions, Lost
+from avaffect.data.recordings import media_content_id
 from avaffect.data.schema import LabelSpec, StreamSpec
 from avaffect.data.statistics import pixel_statistics
 from avaffect.data.writer import StoreWriter, store_writer
@@ -42,6 +40,11 @@ from avaffect.recipes.preprocess_summary import (
 )
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
+
+# What decodes, and finds faces, comes with the work.
+if TYPE_CHECKING:
+    from avaffect.data.faces.preview import Preview
+    from avaffect.data.media import Decoded, DecodingOptions, Lost
 
 NAMED = 20
 LARGEST_SIZE = 1024
@@ -64,7 +67,7 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     shard = parse_shard(settings.shard) or Shard(0, 1)
     corpus = manifest.read(settings.manifest, expect="corpus")
     items = shard.of(corpus.items)
-    options, streams = _options(settings)
+    _channels(settings)
     record = _provenance(settings, corpus, items)
     force = settings.force or lacks_crashed(settings.output, record, progress)
     if artifacts.is_current(settings.output, record, force, progress):
@@ -72,6 +75,10 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         if settings.preview:
             progress.warn("the preview is drawn while decoding: --force decodes again")
         return settings.output
+    from avaffect.data import media
+    from avaffect.data.faces.preview import Preview
+
+    options, streams = _options(settings)
     specs = label_specs(corpus)
     # Decoding takes hours: what is wrong with a label is said before.
     for item in items:
@@ -116,6 +123,8 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
     if not 0 <= settings.margin <= 2:
         raise UsageError("--margin must be between 0 and 2")
     if settings.faces == "yunet" and settings.face_model is None:
+        from avaffect.data.faces.detection import WHERE
+
         raise UsageError(f"--faces yunet needs --face-model FILE; {WHERE}")
     if settings.faces != "yunet" and settings.align:
         raise UsageError("--align needs landmarks: --faces yunet")
@@ -144,8 +153,11 @@ def _check_without_video(settings: PreprocessSettings) -> None:
 
 def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, StreamSpec]]:
     """How to decode, and the streams that come of it."""
+    from avaffect.data.faces.detection import check_model
+    from avaffect.data.media import WAVEFORM, DecodingOptions
+
     sound = settings.without != "audio"
-    streams = {"waveform": media.WAVEFORM} if sound else {}
+    streams = {"waveform": WAVEFORM} if sound else {}
     channels = _channels(settings)
     if settings.without == "video":
         return DecodingOptions(sound, settings.keep_silent, channels, settings.audio_track), streams
@@ -200,7 +212,7 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
     else:
         listed = reference("manifest", corpus.path, corpus.content_id, settings.output)
     recordings = reference(
-        "recordings", corpus.folder, media.media_content_id(corpus, items), settings.output
+        "recordings", corpus.folder, media_content_id(corpus, items), settings.output
     )
     inputs = [listed, recordings]
     model = _model_id(settings)
@@ -213,14 +225,14 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
 
 def _sources(settings: PreprocessSettings, item: Item) -> list[str]:
     """The recordings that an utterance is decoded from."""
-    sound = "" if settings.without == "audio" else media.sound_of(item)
-    pictures = "" if settings.without == "video" else media.pictures_of(item)
+    sound = "" if settings.without == "audio" else sound_of(item)
+    pictures = "" if settings.without == "video" else pictures_of(item)
     return [name for name in (sound, pictures) if name]
 
 
 def _source(settings: PreprocessSettings, item: Item) -> str:
     """The recording that an utterance is named by."""
-    sound, pictures = media.sound_of(item), media.pictures_of(item)
+    sound, pictures = sound_of(item), pictures_of(item)
     return pictures or sound if settings.without == "audio" else sound or pictures
 
 
@@ -239,6 +251,11 @@ class _Work:
     def decode_all(
         self, items: list[Item], columns: dict[str, list[Any]], specs: dict[str, LabelSpec]
     ) -> Found:
+        import joblib
+
+        from avaffect.data import media
+        from avaffect.data.faces.preview import shown_rows
+
         jobs = min(self.settings.jobs or joblib.cpu_count(), len(items) or 1)
         previewed = shown_rows(len(items)) if self.preview else set()
         self.progress.start("preprocess", len(items))
@@ -247,7 +264,7 @@ class _Work:
         )
         with contextlib.closing(results):
             for row, (item, result) in enumerate(zip(items, results)):
-                if isinstance(result, Lost):
+                if isinstance(result, media.Lost):
                     self._lose(item, result)
                 else:
                     meta = {name: values[row] for name, values in columns.items()}
@@ -264,10 +281,12 @@ class _Work:
     def _add(
         self, item: Item, result: Decoded, labels: dict[str, Any], meta: dict[str, Any]
     ) -> None:
+        from avaffect.data.media import FACE_COUNTS
+
         pictures = {}
         if self.options.faces:
-            counts = {name: result.counts.get(name, 0) for name in media.FACE_COUNTS}
-            pictures = {"video_source": media.pictures_of(item), **counts}
+            counts = {name: result.counts.get(name, 0) for name in FACE_COUNTS}
+            pictures = {"video_source": pictures_of(item), **counts}
         self.writer.add(
             item["id"],
             streams=dict(result.streams),
@@ -344,6 +363,8 @@ class _Work:
 
 def _shown(item: Item, result: Decoded | Lost) -> tuple[str, Any]:
     """Title and frames of an utterance on a contact sheet."""
+    from avaffect.data.media import Lost
+
     if isinstance(result, Lost):
         return f"{item['id']}\nlost: {result.reason}", None
     if result.without_face:

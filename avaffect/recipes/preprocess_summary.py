@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.faults import CRASHED
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
-from avaffect.data import artifacts, manifest, media
-from avaffect.data.faces.preview import Preview
-from avaffect.data.faces.spool import Sums
+from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.media import Lost
-from avaffect.data.mixing import CANCEL, LOW_SPEECH
 from avaffect.data.writer import StoreWriter
 from avaffect.recipes import common
 
+# As in `preprocess`.
+if TYPE_CHECKING:
+    from avaffect.data.faces.preview import Preview
+    from avaffect.data.faces.spool import Sums
+    from avaffect.data.media import Lost
+
 # Sound and pictures whose lengths differ by more hardly belong together.
 APART_S = 1.0
+
+
+def _no_sums() -> Sums:
+    from avaffect.data.faces.spool import Sums
+
+    return Sums()
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Found:
     noted: int = 0
     apart: list[str] = field(default_factory=list)
     mislabelled: list[str] = field(default_factory=list)
-    sums: Sums = field(default_factory=Sums)
+    sums: Sums = field(default_factory=_no_sums)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -101,6 +109,8 @@ def summarise(
 def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
     """Utterances whose channels were not mixed as they are, whose floats were on another scale, and
     that are clipped."""
+    from avaffect.data.mixing import CANCEL, LOW_SPEECH
+
     mixing = writer.column("mixing")
     for why, taken in (
         (CANCEL, "their difference or the loudest was taken"),
@@ -125,7 +135,9 @@ def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
 
 
 def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
-    totals = {name: sum(writer.column(name)) for name in media.FACE_COUNTS}
+    from avaffect.data.media import FACE_COUNTS
+
+    totals = {name: sum(writer.column(name)) for name in FACE_COUNTS}
     with_cuts = sum(map(bool, writer.column("cuts")))
     if with_cuts:
         progress.say(

@@ -1,0 +1,26 @@
+"""The recordings that the items of a manifest name, as they lie on the disk: nothing is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from avaffect.core import faults
+from avaffect.core.hashing import content_id
+from avaffect.data.items import pictures_of, sound_of
+from avaffect.data.manifest import Item, Manifest
+
+
+def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
+    """Identity of the recordings that items name, by path and size: a changed one is noticed."""
+    sources = sorted({source for item in items for source in (sound_of(item), pictures_of(item))})
+    return content_id([[source, _size(manifest.folder / source)] for source in sources if source])
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        if error.errno in faults.FROM_SYSTEM:
+            raise faults.of_file(path, error.errno) from error
+        return None
