@@ -75,7 +75,7 @@ def test_the_kept_epoch_is_what_predict_applies(chain: Path) -> None:
     """Predictions of development score as the epoch did that was best there."""
     for mode in ("frozen", "fine-tuned"):
         options = ("--encoder", "fav.safetensors", "--mode", mode, *MODES[mode], "-f")
-        invoke(chain, *FINETUNE, *options, "--head-learning-rate", 0.02)
+        invoke(chain, *FINETUNE, *options, "--head-learning-rate", 0.02, "--select", "ua")
         lines = history(chain / "er.safetensors.metrics.jsonl")
         best = max(line["ua"] for line in lines if "ua" in line)
         kept = checkpoint.load(chain / "er.safetensors")[0]["runs"][0]["metrics"]["development"]
