@@ -21,13 +21,13 @@ import av
 import numpy as np
 
 from avaffect.data.clock import SoundClock, with_later
-from avaffect.data.declared import declared_end
+from avaffect.data.declared import declared_end, is_whole
 from avaffect.data.levels import full_scale
 from avaffect.data.mixing import FACTS, Facts, Kind, Mix, Mixer
-from avaffect.data.ogg import ends_within_page
+from avaffect.data.ogg import broken_pages, ends_within_page
 from avaffect.data.stretching import Stretcher
 from avaffect.data.timeline import Timeline
-from avaffect.data.tracks import opened_for, sound_tracks
+from avaffect.data.tracks import demuxed, opened_for, sound_tracks
 from avaffect.data.unusable import Unusable, check_file, check_machine, opened
 
 SAMPLE_RATE = 16_000
@@ -262,8 +262,9 @@ def _decode(
     resampler.flush()
     if not sink.full:
         declared = declared_end(path, container, stream, zero_s)
-        is_cut = container.format.name == "ogg" and ends_within_page(path)
-        _check_end(sink, clock.reached_s, declared, end_s, packets.damaged_last or is_cut)
+        is_cut = packets.damaged_last and not is_whole(path, container)
+        is_cut |= container.format.name == "ogg" and ends_within_page(path)
+        _check_end(sink, clock.reached_s, declared, end_s, is_cut)
     check_damage(packets)
     return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
 
@@ -286,12 +287,20 @@ def check_damage(packets: Packets) -> None:
             "damaged",
             f"{packets.damaged} of {packets.count} packets cannot be decoded ({packets.word})",
         )
+    if packets.container.format.name == "ogg":
+        path = Path(packets.container.name)
+        broken, count = broken_pages(path, path.stat().st_mtime_ns)
+        if broken > DAMAGED_SHARE * count:
+            raise Unusable("damaged", f"{broken} of {count} pages do not have their checksum")
 
 
 def _check_end(
     sink: _Sink, reached: float, declared: float | None, end_s: float | None, cut_off: bool
 ) -> None:
     """The sound ended before the part did: was it cut short, or was more asked than there is?"""
+    if declared == 0:
+        # What was decoded is what follows: text.
+        raise Unusable("empty", "it holds no samples")
     wanted = declared if end_s is None else end_s
     if sink.written and wanted is not None and reached >= wanted - TOLERANCE_S:
         return
@@ -321,7 +330,7 @@ class Packets:
     def __iter__(self) -> Iterator[Any]:
         # Floats in a file may be no numbers; lossy codecs make none such.
         plain_float = self.stream.codec_context.codec.name.startswith(("pcm_f", "wavpack"))
-        for packet in self.container.demux(self.stream):
+        for packet in demuxed(self.container, self.stream):
             if not packet.size and packet.pts is not None:
                 # A decoder would take it for the end.
                 self._sent(packet)

@@ -12,6 +12,7 @@ FFmpeg refuses some of these placeholders; `readable` puts what is there in thei
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,12 @@ LEAST_SHARE = 0.01
 # The first 16 bytes of a W64, and the ends of its chunks' names.
 W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+# Formats of WAVE: PCM, floats and companded, of so many bytes a sample; and ADPCM in blocks, which
+# say how many samples each holds. The bytes a second that a header gives are often wrong for them.
+PCM_FORMATS = (1, 3, 6, 7)
+BLOCK_FORMATS = (0x02, 0x11, 0x31)
+EXTENSIBLE = 0xFFFE
+FORMAT_BYTES = 40
 # Bytes of a sample by the encodings of AU.
 AU_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 
@@ -132,7 +139,8 @@ def _chunks(
 ) -> Iterator[tuple[bytes, int, int]]:
     """Name, bytes and offset of each chunk. name, size: how long these fields are; inclusive:
     whether they are counted; align: what chunks are padded to."""
-    while True:
+    end = stream.seek(0, os.SEEK_END)
+    while at < end:
         stream.seek(at)
         head = stream.read(name + size)
         if len(head) < name + size:
@@ -147,41 +155,76 @@ def _after(path: Path, at: int) -> int:
     return max(path.stat().st_size - at, 0)
 
 
+def _only(chunks: Iterator[tuple[bytes, int, int]], path: Path) -> bool:
+    """Whether nothing but chunks follows, up to the end of the file: text beside no sound at all,
+    rather than sound whose size was never filled in."""
+    end = 0
+    for name, size, at in chunks:
+        if not (name[:4].isascii() and name[:4].decode().isprintable()):
+            return False
+        end = at + size
+    return end > 0 and abs(path.stat().st_size - end) <= 8
+
+
+def _byte_rate(format_: bytes, order: str, is_short: bool) -> float:
+    """Bytes of sound a second, by a WAVE's format chunk; 0 where that is not known.
+
+    is_short: whether bytes are missing. Only then the mean that the header gives will do.
+    """
+    mark = ">" if order == "big" else "<"
+    kind, channels, rate, mean, block, bits = struct.unpack_from(mark + "HHIIHH", format_)
+    if kind == EXTENSIBLE and len(format_) >= 26:
+        (kind,) = struct.unpack_from(mark + "H", format_, 24)
+    if kind in PCM_FORMATS and channels and rate and bits:
+        return channels * rate * -(-bits // 8)
+    if kind in BLOCK_FORMATS and len(format_) >= 20:
+        (samples,) = struct.unpack_from(mark + "H", format_, 18)
+        if samples and block and rate:
+            return rate * block / samples
+    return mean if is_short else 0
+
+
 def _riff(stream: BinaryIO, path: Path, order: str) -> Header | None:
     """RF64 has a size of 64 bits in a chunk of its own."""
-    byte_rate, long_size, patches = 0, 0, {}
-    for name, size, at in _chunks(stream, 12, 4, 4, order, False, 2):
+    format_, long_size, patches = b"", 0, {}
+    chunks = _chunks(stream, 12, 4, 4, order, False, 2)
+    for name, size, at in chunks:
         if name == b"ds64":
             (long_size,) = struct.unpack("<8xQ", stream.read(16))
             patches = {at + 8: struct.pack("<Q", _after(path, at))}
         elif name == b"fmt ":
-            (byte_rate,) = struct.unpack((">" if order == "big" else "<") + "8xI", stream.read(12))
+            format_ = stream.read(min(size, FORMAT_BYTES))
         elif name == b"data":
-            there = _after(path, at)
+            size = long_size if size == 0xFFFFFFFF else size
+            there = _after(path, at) if size or not _only(chunks, path) else 0
             patches = {at: struct.pack("<Q", there) for at in patches}
-            return Header(long_size if size == 0xFFFFFFFF else size, there, byte_rate, patches)
+            return Header(size, there, _byte_rate(format_, order, there < size), patches)
     return None
 
 
 def _w64(stream: BinaryIO, path: Path) -> Header | None:
-    byte_rate = 0
-    for name, size, at in _chunks(stream, 40, 16, 8, "little", True, 8):
+    format_ = b""
+    chunks = _chunks(stream, 40, 16, 8, "little", True, 8)
+    for name, size, at in chunks:
         if name == b"fmt " + W64_TAIL:
-            (byte_rate,) = struct.unpack("<8xI", stream.read(12))
+            format_ = stream.read(min(max(size, 0), FORMAT_BYTES))
         elif name == b"data" + W64_TAIL:
-            there = _after(path, at)
-            return Header(max(size, 0), there, byte_rate, {at - 8: struct.pack("<Q", there + 24)})
+            size = max(size, 0)
+            there = _after(path, at) if size or not _only(chunks, path) else 0
+            byte_rate = _byte_rate(format_, "little", there < size)
+            return Header(size, there, byte_rate, {at - 8: struct.pack("<Q", there + 24)})
     return None
 
 
 def _aiff(stream: BinaryIO, path: Path) -> Header | None:
     frames_at = width = 0
-    for name, size, at in _chunks(stream, 12, 4, 4, "big", False, 2):
+    chunks = _chunks(stream, 12, 4, 4, "big", False, 2)
+    for name, size, at in chunks:
         if name == b"COMM":
             channels, bits = struct.unpack(">H4xH", stream.read(8))
             frames_at, width = at + 2, channels * -(-bits // 8)
         elif name == b"SSND":
-            there = _after(path, at + 8)
+            there = _after(path, at + 8) if size != 8 or not _only(chunks, path) else 0
             sizes = {4: there + at, at - 4: there + 8}
             if width:
                 sizes[frames_at] = there // width

@@ -16,7 +16,7 @@ from typing import Any
 
 import av
 
-from avaffect.data.tracks import STILLS
+from avaffect.data.tracks import STILLS, demuxed
 from avaffect.data.unusable import Unusable, check_file, opened
 
 # Longer jumps of a time stamp have to agree with the other tracks.
@@ -112,7 +112,7 @@ def _read(path: Path) -> tuple[dict[int, list[Span]], float]:
             for stream in (*container.streams.audio, *container.streams.video)
             if not stream.disposition & STILLS
         ]
-        for packet in container.demux(streams):
+        for packet in demuxed(container, *streams):
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is not None:
                 start = float(stamp * packet.time_base)

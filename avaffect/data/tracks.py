@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 from av.stream import Disposition
 
 from avaffect.data.unusable import Unusable, opened
@@ -14,6 +15,9 @@ from avaffect.data.unusable import Unusable, opened
 # Formats whose tracks show by their packets alone: one that begins late is found by looking longer.
 LATE_TRACKS = ("mpeg", "mpegts", "flv", "live_flv")
 PATIENT = {"analyzeduration": str(10**12), "probesize": str(1 << 26)}
+# So many bytes FFmpeg looks at for the next packet before it asks to be called again.
+RESYNC_BYTES = 1 << 16
+TRIES = 100
 # The cover of a song, and previews of chapters, are no film.
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -28,6 +32,18 @@ def opened_for(kind: str, path: Path) -> Iterator[Any]:
             return
     with opened(path, PATIENT) as container:
         yield container
+
+
+def demuxed(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of some tracks. Where FFmpeg finds bytes that belong to no packet, as behind the
+    last one of a transport stream, it asks to be called again."""
+    for _ in range(max(container.size, 0) // RESYNC_BYTES + TRIES):
+        try:
+            yield from container.demux(*streams)
+            return
+        except av.error.BlockingIOError:
+            pass
+    raise Unusable("damaged", "it holds bytes that belong to no packet")
 
 
 def sound_tracks(container: Any, number: int | None = None) -> list[int]:
