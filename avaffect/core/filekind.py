@@ -33,6 +33,8 @@ COMPRESSED = {
     b"\xfd7zXZ": ("compressed by xz", "unxz -k"),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unzstd"),
 }
+# Of tables of text that other programs write.
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff")
 # How AVI and WAV, AIFF, FLAC, Ogg, Matroska and WebM, and MP3 begin.
 _RECORDINGS = (b"RIFF", b"FORM", b"fLaC", b"OggS", b"\x1aE\xdf\xa3", b"ID3", b"\xff\xfb")
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt")

@@ -12,7 +12,6 @@ from avaffect.core.errors import DataError, ForeignError, OutputExistsError, Usa
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
 from avaffect.data import manifest, store
-from avaffect.data.tables import SUFFIXES as TABLE_SUFFIXES
 
 SEARCH_PATH = "AVAFFECT_PATH"
 
@@ -35,7 +34,7 @@ def is_store(path: Path) -> bool:
 
 def is_table(path: Path) -> bool:
     """Whether this file is called as a table, and does not begin as something else does."""
-    if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file():
+    if path.suffix.lower() not in filekind.TABLE_SUFFIXES or not path.is_file():
         return False
     of_text = (filekind.TABLE, filekind.EMPTY, filekind.BLANK, filekind.UNKNOWN)
     return filekind.kind_of(path) in of_text
@@ -120,7 +119,7 @@ def check_output(output: Path, provenance: Provenance) -> None:
         read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
         if read == there:
             raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
-        if read in there.parents and there.suffix.lower() in TABLE_SUFFIXES:
+        if read in there.parents and there.suffix.lower() in filekind.TABLE_SUFFIXES:
             raise UsageError(f"{output} would be one of the {entry['role']} that are read from "
                              f"their folder; name another output")  # fmt: skip
 

@@ -19,7 +19,6 @@ from avaffect.core.errors import DataError
 from avaffect.data.numerals import Numbers
 from avaffect.data.texts import nfc, read_text
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".arff")
 DELIMITERS = (",", "\t", ";", "|")
 # Of two that divide names alike the earlier one: a decimal comma may stand between semicolons.
 _ORDER = (";", "\t", "|", ",")

@@ -14,7 +14,8 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.data.numerals import LARGEST, Numbers
-from avaffect.data.tables import SUFFIXES, Table, plain_name, read_table
+from avaffect.core.filekind import TABLE_SUFFIXES as SUFFIXES
+from avaffect.data.tables import Table, plain_name, read_table
 from avaffect.data.texts import nfc
 
 # As they read without capitals, blanks and signs: Time (s), frame_time, timeStamp.

@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.data import artifacts, spellings
+from avaffect.data import artifacts
 from avaffect.data.embeddings import Embeddings
 from avaffect.data.labels import Annotations
 from avaffect.data.manifest import Manifest
@@ -40,6 +40,9 @@ def warn_of_alike(
 ) -> None:
     """Warn of classes that are spelled alike; hint: the option that makes them one, --classes
     unless said otherwise."""
+    # Here: commands that have nothing to do answer without the readers of tables.
+    from avaffect.data import spellings
+
     groups = spellings.alike(classes)
     if groups:
         words = "; ".join(f"{', '.join(group)} are {len(group)} classes" for group in groups)
