@@ -171,7 +171,8 @@ def test_modalities_differ_and_are_those_of_the_stream(made: Path, tmp_path: Pat
 def test_what_makes_no_sense_is_said(
     made: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
 ) -> None:
-    output = ("-o", tmp_path / "x.safetensors")
+    suffix = "h5" if arguments[0] == "extract" else "safetensors"
+    output = ("-o", tmp_path / f"x.{suffix}")
     assert words in invoke(made, *arguments, *output, status=2).stderr
 
 

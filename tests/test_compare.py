@@ -249,7 +249,7 @@ def test_pictures_that_cannot_be_drawn(
     words = run(folder, "base.json", "--plot", "a.png", status=2).stderr
     assert "NAME@NUMBER" in words
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert "avaffect[plots]" in run(folder, *points, "--plot", "a.png", status=2).stderr
+    assert "'.[plots]'" in run(folder, *points, "--plot", "a.png", status=2).stderr
 
 
 def test_reports_of_traces(tmp_path: Path) -> None:

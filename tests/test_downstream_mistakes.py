@@ -63,9 +63,9 @@ def test_the_output_has_the_name_of_what_is_written(folder: Path) -> None:
     invoke(folder, "finetune", "f.h5", *QUICK, "--label", "arousal", "-o", "va.safetensors")
     predict = ("predict", "f.h5", "--model")
     found = invoke(folder, *predict, "er.safetensors", "-o", "x.h5", status=2).stderr
-    assert "name it P.jsonl" in found and not (folder / "x.h5").exists()
+    assert "name it x.jsonl" in found and not (folder / "x.h5").exists()
     found = invoke(folder, *predict, "va.safetensors", "-o", "x.jsonl", status=2).stderr
-    assert "name it P.h5" in found and not (folder / "x.jsonl").exists()
+    assert "name it x.h5" in found and not (folder / "x.jsonl").exists()
     invoke(folder, *predict, "er.safetensors", "-o", "x.predictions")
     invoke(folder, *predict, "va.safetensors", "-o", "x.traces")
 

@@ -101,9 +101,8 @@ def test_an_input_is_never_overwritten(both, tmp_path: Path) -> None:
         assert not before or output.read_bytes() == before
         return words
 
-    assert "one of the predictions" in refused(predicted / "a.csv", predicted)
-    assert "one of the gold" in refused(gold / "new.csv", predicted)
-    store = write_traces(tmp_path / "p.h5", {"a": {"arousal": wave(20, 10)}})
+    assert "a report (JSON) is written" in refused(predicted / "a.csv", predicted)
+    store = write_traces(tmp_path / "traces", {"a": {"arousal": wave(20, 10)}})
     assert "is the predictions that is read" in refused(store, store)
     (tmp_path / "folder").mkdir()
     assert "is a folder" in refused(tmp_path / "folder", predicted)

@@ -88,9 +88,12 @@ def test_layers_that_are_not_there_are_missed(tmp_path, sound_model):
 def test_what_is_read_is_never_overwritten(tmp_path, sound_model):
     save_transformers(tmp_path / "m", sound_model, HUBERT_CONFIG)
     before = sorted((path.name, path.stat().st_size) for path in (tmp_path / "m").iterdir())
-    for name in ("model.safetensors", "config.json"):
+    for name, expected in {
+        "model.safetensors": "is the weights that is read",
+        "config.json": "name it m/config.safetensors",
+    }.items():
         words = invoke(tmp_path, "import", "m", "-f", "-o", f"m/{name}", status=2).stderr
-        assert "is the weights that is read" in words
+        assert expected in words
     assert before == sorted((path.name, path.stat().st_size) for path in (tmp_path / "m").iterdir())
 
 

@@ -344,7 +344,7 @@ def test_mistakes_with_windows(tmp_path: Path) -> None:
     labelled_features.write(tmp_path / "f.h5")
 
     def refused(command: str, *options: object) -> str:
-        return invoke(tmp_path, command, "f.h5", *options, "-o", "x.h5", status=2).stderr
+        return invoke(tmp_path, command, "f.h5", *options, "-o", "x", status=2).stderr
 
     assert "--window 0: seconds above 0" in refused("finetune", *TRACES, "--window", 0)
     assert "--window goes with traces" in refused("finetune", "--window", 8)

@@ -110,8 +110,7 @@ def is_current(
 
 
 def check_output(output: Path, provenance: Provenance) -> None:
-    """Raises UsageError where a file cannot be written, or is an input, or one of a folder's that
-    is an input."""
+    """Raises UsageError where a file cannot be written, or is an input."""
     if output.exists() and not output.is_file():
         raise UsageError(f"{output} is a folder or a device; name a file to write")
     there = output.resolve()
@@ -119,9 +118,6 @@ def check_output(output: Path, provenance: Provenance) -> None:
         read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
         if read == there:
             raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
-        if read in there.parents and there.suffix.lower() in filekind.TABLE_SUFFIXES:
-            raise UsageError(f"{output} would be one of the {entry['role']} that are read from "
-                             f"their folder; name another output")  # fmt: skip
 
 
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:

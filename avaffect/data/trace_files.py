@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError
-from avaffect.data.numerals import LARGEST, Numbers
 from avaffect.core.filekind import TABLE_SUFFIXES as SUFFIXES
+from avaffect.data.numerals import LARGEST, Numbers
 from avaffect.data.tables import Table, plain_name, read_table
 from avaffect.data.texts import nfc
 
