@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,6 +16,12 @@ SHARED = ROOT.parent / "shared"
 
 # Tests run side by side: one thread each, and the same sums whatever the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A loaded machine is slow; that is no failure.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from chain import invoke
 
-from avaffect.cli.main import COMMANDS
+from avaffect.cli.main import COMMANDS, run
+from avaffect.core import filekind
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "h5py", "sklearn", "rich", "scipy", "numpy")
@@ -74,6 +76,40 @@ def test_broken_pipe_exits_141(shell, tmp_path: Path) -> None:
         "--label emotion=emo -q --no-check-media | head -1 > /dev/null; echo ${PIPESTATUS[0]}"
     )
     assert shell(line, tmp_path).stdout.strip() == "141"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
+def test_a_signal_before_training_begins_means_what_it_does_later(
+    number: signal.Signals, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """A job script starts the job anew after status 75, also where torch was just being loaded."""
+    source = tmp_path / "m.jsonl"
+    source.write_text("")
+    heard = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    before = {each: signal.getsignal(each) for each in heard}
+    monkeypatch.setattr(filekind, "kind_of", lambda _: signal.raise_signal(number))
+    try:
+        trained = run(["cluster", str(source), "-o", str(tmp_path / "k.safetensors")])
+        said = capsys.readouterr().err
+        read = run(["merge", str(source), "-o", str(tmp_path / "all.h5")])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if number == signal.SIGINT:
+        assert (trained, read) == (130, 130)
+    else:
+        assert (trained, read) == (75, 128 + number)
+        assert f"stopped by {number.name}; the same command resumes" in said
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_too_few_files_may_be_open_is_said_with_advice(monkeypatch, capsys) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(filekind, "kind_of", refused)
+    assert run(["info", "a.h5"]) == 1
+    assert "ulimit -n" in capsys.readouterr().err
 
 
 def test_termination_exits_143_and_leaves_nothing(recordings: Path, tmp_path: Path) -> None:

@@ -232,6 +232,8 @@ class TestDamage:
         # Of version 1.0: without a digest.
         marker.write_text('{"identity":"sha256:1"}')
         assert state.open_folder(other, "sha256:1", fresh=False)
+        with pytest.raises(OutputExistsError, match=r"begun by version 1\.0"):
+            state.open_folder(other, "sha256:2", fresh=False)
 
 
 def test_another_option_is_refused_only_where_work_would_be_lost(tmp_path: Path) -> None:

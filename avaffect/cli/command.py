@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 
 import click
 
-from avaffect.cli import options
+from avaffect.cli import interruption, options
 from avaffect.cli.console import ConsoleProgress
 from avaffect.cli.main import COMMANDS
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import Preempted, UsageError
 from avaffect.core.launch import launch
 from avaffect.core.progress import Progress
+from avaffect.core.signals import PREEMPTION_SIGNALS
+from avaffect.settings.base import Resumable
 from avaffect.settings.outputs import check_suffix
 
 STANDARD_STREAM = Path("-")
@@ -72,6 +75,12 @@ def command(
         progress = ConsoleProgress(quiet or launch().follows, verbose)
         try:
             call(settings, progress)
+        except interruption.Terminated as stop:
+            if stop.number not in PREEMPTION_SIGNALS or not isinstance(settings, Resumable):
+                raise
+            # Before the first step or after the last, a scheduler's signal means the same.
+            heard = signal.Signals(stop.number).name
+            raise Preempted(f"stopped by {heard}; the same command resumes") from stop
         finally:
             progress.close()
 

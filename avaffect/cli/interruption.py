@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and the terminal's end: they unwind, so that temporary files are removed.
+"""Ctrl-C, the terminal's end and a scheduler's signals: they unwind, so that temporary files are
+removed.
 
 A signal's handler raises where Python happens to be. Libraries that call back into Python (PyAV's
 resampler) swallow what is raised there: it is therefore raised again at the next tick of progress.
@@ -9,17 +10,19 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+from avaffect.core.signals import PREEMPTION_SIGNALS
+
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP, outside training."""
+    """A signal, by its number, outside training."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-RAISED: dict[int, type[BaseException]] = {
-    signal.SIGINT: KeyboardInterrupt,
-    signal.SIGTERM: Terminated,
-    signal.SIGHUP: Terminated,
-}
-_pending: list[type[BaseException]] = []
+RAISED = (signal.SIGINT, signal.SIGHUP, *PREEMPTION_SIGNALS)
+_pending: list[int] = []
 
 
 def install() -> None:
@@ -32,9 +35,13 @@ def install() -> None:
 def check() -> None:
     """Raise what a signal has raised before and a library has swallowed."""
     if _pending:
-        raise _pending[0]
+        raise _ending(_pending[0])
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    _pending.append(RAISED[number])
-    raise RAISED[number]
+    _pending.append(number)
+    raise _ending(number)
+
+
+def _ending(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)

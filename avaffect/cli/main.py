@@ -10,6 +10,7 @@ import gc
 import importlib
 import keyword
 import os
+import signal
 import sys
 from typing import Any
 
@@ -17,7 +18,7 @@ import click
 
 from avaffect import __version__
 from avaffect.cli import interruption
-from avaffect.core import descriptors, errors
+from avaffect.core import descriptors, errors, faults
 from avaffect.core.writing import OF_WRITING, said
 
 # In the order of the work; the texts are all that `avaffect --help` needs.
@@ -145,8 +146,9 @@ def run(arguments: list[str] | None = None) -> int:
         return errors.USAGE if isinstance(error, click.UsageError) else error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return errors.INTERRUPTED
-    except interruption.Terminated:
-        return errors.TERMINATED
+    except interruption.Terminated as stop:
+        # As a shell says that a signal ended a command; of the terminal's end as of SIGTERM.
+        return errors.TERMINATED if stop.number == signal.SIGHUP else 128 + stop.number
     except (BrokenPipeError, _ReaderGone):
         _abandon_stdout()
         return errors.BROKEN_PIPE
@@ -185,7 +187,10 @@ def _words(error: OSError) -> str:
     """Files are named where they are opened; what is left without a name is standard output."""
     if error.filename:
         return f"{error.filename}: {error.strerror}"
-    return said(None, error.errno) if error.errno in OF_WRITING else str(error)
+    if error.errno in OF_WRITING:
+        return said(None, error.errno)
+    advice = faults.ADVICE.get(error.errno or 0)
+    return f"{error.strerror}: {advice}, and run the same command again" if advice else str(error)
 
 
 def _wants_traceback() -> bool:

@@ -11,9 +11,11 @@ from avaffect.core import checkpoint_header, filekind
 from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
-from avaffect.data import manifest, store
+from avaffect.data import manifest, opening, store, verifying
 
 SEARCH_PATH = "AVAFFECT_PATH"
+# Hashed in some hundredths of a second: no longer than the program takes to start.
+SMALL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def is_current(
     """True where `output` was made from the same inputs and settings: it is touched and kept.
 
     Raises OutputExistsError where it was made otherwise, DataError where it is damaged as far as
-    its size and its header tell; unless forced.
+    its size, its header and, where it is small, its bytes tell; unless forced.
     """
     if output is None or not output.exists():
         return False
@@ -91,7 +93,9 @@ def is_current(
     if force:
         return False
     try:
-        existing = describe(output).provenance
+        found = describe(output)
+        existing = found.provenance
+        _check_whole(found)
     except ForeignError as error:
         raise OutputExistsError(
             f"{output} exists and is no artifact of avaffect, or is damaged at its start; name "
@@ -107,6 +111,20 @@ def is_current(
         f"{output} exists and was made from other inputs or settings; name another output, or "
         "overwrite it with --force"
     )
+
+
+def _check_whole(artifact: Artifact) -> None:
+    """Raises DataError where a file is damaged, as far as that is cheap to tell: every byte of a
+    small one, the size of a large one. Headers and manifests are verified whenever read."""
+    path, small = artifact.path, artifact.path.stat().st_size <= SMALL_BYTES
+    if artifact.kind == "manifest":
+        manifest.check_end(path, str(artifact.header["version"]))
+    elif artifact.kind == "store" and small:
+        verifying.verify_store(path)
+    elif artifact.kind == "store":
+        opening.check_size(path)
+    elif small:
+        checkpoint_header.verify(path)
 
 
 def check_output(output: Path, provenance: Provenance) -> None:

@@ -224,6 +224,15 @@ def check_start(stream: BufferedReader, source: Path, needed: str = "manifest") 
     raise filekind.as_other_kind(found, name, needed)
 
 
+def check_end(path: Path, version: str) -> None:
+    """Raises DataError where a manifest of this version lacks its last line feed: it is read
+    without, for nothing that it says is missing, but it is not what was written."""
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if has_digest(version) and stream.read(1) != b"\n":
+            raise DataError(f"{path} is cut short: its last line feed is missing; make it again")
+
+
 def _is_pipe(stream: BinaryIO) -> bool:
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)

@@ -71,6 +71,23 @@ def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
         os.close(descriptor)
 
 
+def check_size(path: Path) -> None:
+    """Raises DataError where something follows the end that HDF5 wrote into the file's superblock;
+    where something is missing, the file does not open."""
+    with path.open("rb") as stream:
+        start = stream.read(48)
+        there = os.fstat(stream.fileno()).st_size
+    # See "Disk Format: Level 0A" in HDF5's File Format Specification; addresses of 8 bytes.
+    version = start[len(HDF5_SIGNATURE)]
+    at = 40 if version < 2 else 28
+    end = int.from_bytes(start[at : at + 8], "little")
+    if there > end:
+        raise DataError(
+            f"{path} is damaged: {there - end} bytes follow the end that it was written with; make "
+            "it again"
+        )
+
+
 def damaged(path: Path, error: BaseException) -> AvaffectError:
     """What an error of DAMAGE means: the machine is at fault, or the file is."""
     if isinstance(error, OSError) and error.errno in faults.FROM_SYSTEM:

@@ -10,7 +10,7 @@ import numpy as np
 from avaffect.core.errors import AvaffectError, DataError
 from avaffect.data import schema
 from avaffect.data.layout import ragged_digests
-from avaffect.data.opening import DAMAGE, damaged
+from avaffect.data.opening import DAMAGE, check_size, damaged
 from avaffect.data.store import Store
 
 
@@ -21,6 +21,7 @@ def verify_store(path: Path) -> Store:
     first damaged utterance.
     """
     store = Store(path)
+    check_size(path)
     try:
         _verify(store)
     except AvaffectError:

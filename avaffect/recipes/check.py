@@ -51,4 +51,6 @@ def check(path: Path, parents: bool = False) -> str:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    return manifest.read(path).header
+    header = manifest.read(path).header
+    manifest.check_end(path, str(header["version"]))
+    return header

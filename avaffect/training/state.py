@@ -59,9 +59,14 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
                 "known; --fresh discards it"
             )
         if work is not None:
+            resumed = (
+                "the former options resume it"
+                if "digest" in _marker(folder)
+                else "it was begun by version 1.0, which resumes it: its settings were others"
+            )
             raise OutputExistsError(
                 f"{folder} holds an unfinished run with other inputs or settings ({work}); --fresh "
-                "discards it, the former options resume it"
+                f"discards it, {resumed}"
             )
     clear(folder)
     with writing(folder):
@@ -110,13 +115,20 @@ def _saved_step(path: Path) -> int | None:
 
 def owner(folder: Path) -> str | None:
     """The identity of the run that a state folder belongs to, where it says so undamaged."""
+    marker = _marker(folder)
+    identity = marker.get("identity")
+    # Folders of version 1.0 have no digest.
+    whole = marker.get("digest") in (None, content_id(identity))
+    return identity if isinstance(identity, str) and whole else None
+
+
+def _marker(folder: Path) -> dict[str, Any]:
+    """What a state folder says of its run; empty where that cannot be read."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        identity = marker["identity"]
-        # Folders of version 1.0 have no digest.
-        return identity if marker.get("digest") in (None, content_id(identity)) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) else {}
 
 
 def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
