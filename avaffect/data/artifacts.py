@@ -11,11 +11,11 @@ from avaffect.core import checkpoint_header, filekind
 from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
-from avaffect.data import manifest, opening, store, verifying
+from avaffect.data import manifest, opening, store
 
 SEARCH_PATH = "AVAFFECT_PATH"
-# Hashed in some hundredths of a second: no longer than the program takes to start.
-SMALL_BYTES = 16 << 20
+# Weights that are hashed in a hundredth of a second; the program starts in a few tenths.
+SMALL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def is_current(
     """True where `output` was made from the same inputs and settings: it is touched and kept.
 
     Raises OutputExistsError where it was made otherwise, DataError where it is damaged as far as
-    its size, its header and, where it is small, its bytes tell; unless forced.
+    its size and its header tell, and small weights; unless forced.
     """
     if output is None or not output.exists():
         return False
@@ -114,16 +114,14 @@ def is_current(
 
 
 def _check_whole(artifact: Artifact) -> None:
-    """Raises DataError where a file is damaged, as far as that is cheap to tell: every byte of a
-    small one, the size of a large one. Headers and manifests are verified whenever read."""
-    path, small = artifact.path, artifact.path.stat().st_size <= SMALL_BYTES
+    """Raises DataError where a file is damaged, as far as that is cheap to tell beside what reading
+    its header has verified: the end of a manifest, the size of a store, small weights."""
+    path = artifact.path
     if artifact.kind == "manifest":
         manifest.check_end(path, str(artifact.header["version"]))
-    elif artifact.kind == "store" and small:
-        verifying.verify_store(path)
     elif artifact.kind == "store":
         opening.check_size(path)
-    elif small:
+    elif path.stat().st_size <= SMALL_BYTES:
         checkpoint_header.verify(path)
 
 
