@@ -4,6 +4,7 @@ follows the end, and pages that were broken on the way."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import soundfile
 from avaffect.data.decoding import Sound, decode_sound
 from avaffect.data.headers import read_header
 from avaffect.data.ogg import LARGEST_PAGE, broken_pages
+from avaffect.data.tracks import demuxed
 from avaffect.data.unusable import Unusable
 
 RATE = 16_000
@@ -121,6 +123,20 @@ def test_padding_behind_a_transport_stream(tmp_path: Path, padding: bytes) -> No
     samples = _sound(path).samples
     path.write_bytes(whole + padding)
     assert _sound(path).samples == samples
+
+
+def test_tracks_that_begin_on_the_way_are_named() -> None:
+    class Changing:
+        size = 188
+
+        def demux(self, *streams: object) -> Iterator[str]:
+            yield "packet"
+            raise IndexError("list index out of range")
+
+    packets = demuxed(Changing())
+    assert next(packets) == "packet"
+    with pytest.raises(Unusable, match="other tracks begin on the way"):
+        next(packets)
 
 
 def test_what_follows_an_mp3_does_not_make_it_longer(tmp_path: Path) -> None:

@@ -36,13 +36,19 @@ def opened_for(kind: str, path: Path) -> Iterator[Any]:
 
 def demuxed(container: Any, *streams: Any) -> Iterator[Any]:
     """The packets of some tracks. Where FFmpeg finds bytes that belong to no packet, as behind the
-    last one of a transport stream, it asks to be called again."""
+    last one of a transport stream, it asks to be called again.
+
+    Raises Unusable where other tracks begin on the way, which PyAV may stumble over at the end.
+    """
     for _ in range(max(container.size, 0) // RESYNC_BYTES + TRIES):
         try:
             yield from container.demux(*streams)
             return
         except av.error.BlockingIOError:
             pass
+        except IndexError as error:
+            what = "other tracks begin on the way (its programme changes): divide it there"
+            raise Unusable("damaged", what) from error
     raise Unusable("damaged", "it holds bytes that belong to no packet")
 
 
