@@ -125,6 +125,38 @@ def test_padding_behind_a_transport_stream(tmp_path: Path, padding: bytes) -> No
     assert _sound(path).samples == samples
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "layout", "channels", "level"),
+    [
+        ("a.m4a", "aac", "7.1", 8, None),
+        ("a.wv", "wavpack", "7.1", 8, None),
+        ("a.wv", "wavpack", "12 channels", 12, 1 / 12),
+        ("a.m4a", "aac", "hexadecagonal", 16, 1 / 16),
+    ],
+)
+def test_channels_in_planes_of_their_own(
+    tmp_path: Path, name: str, codec: str, layout: str, channels: int, level: float | None
+) -> None:
+    """Of eight planes or more PyAV reads beyond the last, and the process ended."""
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, layout=layout)
+        sound = np.zeros((len(TONE), channels), np.float32)
+        sound[:, 0] = TONE
+        frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        resampler = av.AudioResampler(stream.format.name, layout, RATE, stream.frame_size or 1024)
+        for source in (frame, None):
+            for part in resampler.resample(source):
+                container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    found = _sound(path)
+    assert abs(found.samples / RATE - SECONDS) < 0.1
+    if level is not None:
+        assert found.peak / 32768 == pytest.approx(0.3 * level, rel=0.1)
+    assert found.peak > 300
+
+
 def test_tracks_that_begin_on_the_way_are_named() -> None:
     class Changing:
         size = 188

@@ -23,7 +23,7 @@ import numpy as np
 from avaffect.data.clock import SoundClock, with_later
 from avaffect.data.declared import declared_end, is_whole
 from avaffect.data.levels import full_scale
-from avaffect.data.mixing import FACTS, Facts, Kind, Mix, Mixer
+from avaffect.data.mixing import FACTS, Facts, Kind, Mix, Mixer, samples_of
 from avaffect.data.ogg import broken_pages, ends_within_page
 from avaffect.data.stretching import Stretcher
 from avaffect.data.timeline import Timeline
@@ -229,7 +229,7 @@ def _full_scale(path: Path, track: int, changed: int) -> float:
     """
     with opened(path) as container:
         packets = Packets(container, container.streams[track])
-        return full_scale(frame.to_ndarray() for frame in packets)
+        return full_scale(samples_of(frame) for frame in packets)
 
 
 def _decode(
@@ -350,7 +350,7 @@ class Packets:
                 self.damaged_last = False
                 self._sent(packet)
             for frame in frames:
-                if plain_float and not np.isfinite(frame.to_ndarray()).all():
+                if plain_float and not np.isfinite(samples_of(frame)).all():
                     raise Unusable("damaged", "it holds samples that are no numbers (NaN)")
                 yield frame
 

@@ -33,6 +33,8 @@ LOW_OWN_SHARE = 0.02
 BLOCK = 1 << 15
 # What PyAV gives as arrays: all but 64-bit integers, which FFmpeg mixes.
 ARRAYS = ("u8", "s16", "s32", "flt", "dbl")
+# Of a frame with as many planes, a channel each, or more, PyAV reads more than there are.
+SAFE_PLANES = 8
 CANCEL = "channels that cancel"
 LOW_SPEECH = "a low-frequency channel that holds speech"
 
@@ -111,7 +113,7 @@ class Mixer:
         if watched is None:
             layout = tuple(channel.name for channel in frame.layout.channels)
             watched = self._watched[kind] = self._watch(kind, layout)
-        samples = _samples(frame)
+        samples = samples_of(frame)
         first, last = ((time - here_s) * frame.sample_rate for time in (self.start_s, self.end_s))
         looked_at = samples[:, max(round(first), 0) : round(max(min(last, frame.samples), 0))]
         if looked_at.size:
@@ -185,7 +187,7 @@ class Mixer:
         floats = _floats(samples, self.scale)
         if mix.weights is None:
             made = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(floats), "fltp", frame.layout.name
+                np.ascontiguousarray(floats.T).reshape(1, -1), "flt", frame.layout.name
             )
         else:
             sound = np.asarray(mix.weights, np.float32) @ floats
@@ -209,10 +211,16 @@ def _remedy(mix: Mix, layout: Layout, used: tuple[int, ...], found: Verdict) -> 
     return only(used[found.energies.index(loudest)], len(layout), CANCEL)
 
 
-def _samples(frame: av.AudioFrame) -> np.ndarray:
+def samples_of(frame: av.AudioFrame) -> np.ndarray:
     """(C, n), of the frame's own type."""
-    samples = frame.to_ndarray()
-    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar:
+        return frame.to_ndarray().reshape(-1, channels).T
+    if channels < SAFE_PLANES:
+        return frame.to_ndarray()
+    packed = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+    parts = [part.to_ndarray() for one in (frame, None) for part in packed.resample(one)]
+    return np.concatenate(parts, axis=1).reshape(-1, channels).T
 
 
 def _most(block: np.ndarray) -> float:
