@@ -25,13 +25,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from avaffect.core.errors import LockedError
+from avaffect.core.errors import LockedError, WriteError
 from avaffect.core.launch import host
 
 BEAT_S = 10.0
 SILENT_S = 60.0
 # How long a lock file may be empty, or locked by somebody who only looks at it.
 SETTLE_S = 1.0
+# So many looks in a row that find no file, though they make one, are no accident.
+GONE = 200
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,23 @@ class Lock:
 def acquire(path: Path, output: Path, say: Callable[[str], None]) -> Lock:
     """The lock at `path` on the work that makes `output`; its folder is made where it is missing.
 
-    Raises LockedError, naming the owner, where another living process holds it.
+    Raises LockedError, naming the owner, where another living process holds it, WriteError where
+    the folder takes no file.
     """
     mine = _myself()
     settled = time.monotonic() + SETTLE_S
     silent: Owner | None = None
+    gone = 0
     while True:
         seen = _look(path)
         if seen is None:
+            # Removed by another process between two looks: that does not happen for ever.
+            gone += 1
+            if gone > GONE:
+                raise WriteError(f"{path} cannot be made: name another output with -o")
+            time.sleep(SETTLE_S / GONE)
             continue
-        unsettled = time.monotonic() < settled
+        gone, unsettled = 0, time.monotonic() < settled
         if seen.owner is None and (seen.created or not unsettled) and not seen.taken:
             return seen.take(path, mine)
         if unsettled and (seen.owner is None or seen.taken):

@@ -145,9 +145,7 @@ def read_filtered(stream: BinaryIO, name: str, allow_cut: bool) -> Filtered:
 def _lines(stream: BinaryIO, name: str, allow_cut: bool) -> Iterable[bytes]:
     for line in stream:
         if line.strip() in (b"{", b"["):
-            raise DataError(
-                f"{name}: a record goes over several lines; jq writes one a line with -c"
-            )
+            raise DataError(f"{name}: {manifest.SEVERAL_LINES}")
         if line.strip() and not (allow_cut and _is_rest(line)):
             yield line
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from avaffect.core import filekind
 from avaffect.core.atomic import atomic_path
@@ -31,6 +31,9 @@ VERSION = "1.1"
 SPLITS = ("train", "development", "test")
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
+SEVERAL_LINES = "a record goes over several lines; jq writes one a line with -c"
+# That command said why: a second explanation would only hide it.
+EMPTY_PIPE = "the pipe is empty: the command before it wrote nothing (see its message)"
 
 Item = dict[str, Any]
 
@@ -211,9 +214,8 @@ def check_start(stream: BufferedReader, source: Path, needed: str = "manifest") 
     source: what is read there, `-` for standard input; needed: as `filekind.other_kind` has it.
     """
     start = stream.peek(filekind.START_BYTES)[: filekind.START_BYTES]
-    if not start and _is_pipe(stream):
-        # That one said why: a second explanation would only hide it.
-        raise DataError("the pipe is empty: the command before it wrote nothing (see its message)")
+    if not start and is_pipe(stream):
+        raise DataError(EMPTY_PIPE)
     found = filekind.kind_of_bytes(start)
     if found in (*filekind.MANIFESTS.values(), filekind.JSON):
         return
@@ -233,7 +235,8 @@ def check_end(path: Path, version: str) -> None:
             raise DataError(f"{path} is cut short: its last line feed is missing; make it again")
 
 
-def _is_pipe(stream: BinaryIO) -> bool:
+def is_pipe(stream: BinaryIO | TextIO) -> bool:
+    """Whether a stream is the end of a pipe; one in memory is none."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except OSError:
@@ -281,7 +284,11 @@ def parse_header(line: bytes, name: str) -> dict[str, Any]:
         raise DataError(f"{name} is empty: a manifest has at least a header and an end record")
     header = parse_record(line, name, 1)
     if header.get("kind") != "header" or header.get("format") != FORMAT:
-        raise ForeignError(f"{name} is not a manifest: its first line is no {FORMAT} header")
+        filtered = header.get("kind") in ("item", "end")
+        raise ForeignError(
+            f"{name} is not a manifest: its first line is no {FORMAT} header"
+            + "; if a filter dropped it: avaffect seal --like ORIGINAL.jsonl" * filtered
+        )
     version = str(header.get("version", ""))
     if version.split(".")[0] != VERSION.split(".")[0]:
         raise DataError(
@@ -304,6 +311,8 @@ def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if not line.endswith(b"\n"):
             raise DataError(f"{name} is cut short in line {number}; make it again") from error
+        if line.strip() in (b"{", b"["):
+            raise DataError(f"{name}: {SEVERAL_LINES}") from error
         raise DataError(f"{name}, line {number}: not JSON ({error})") from error
     if not isinstance(record, dict):
         raise DataError(f"{name}, line {number}: not a JSON object")

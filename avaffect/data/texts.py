@@ -7,6 +7,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from avaffect.core import filekind
 from avaffect.core.errors import DataError
 
 # UTF-32 before UTF-16, whose mark it begins with.
@@ -37,6 +38,9 @@ def read_text(path: Path) -> str:
             raise DataError(f"{path} is {kind}")
     encoding, begins = _encoding(data)
     if encoding == "utf-8" and b"\0" in data:
+        kind = filekind.kind_of_bytes(data[: filekind.START_BYTES])
+        if kind != filekind.UNKNOWN:
+            raise DataError(f"{path} is {kind}, and a table or other text is needed")
         raise DataError(
             f"{path} holds bytes of 0, so that it is no text, or UTF-16 without a byte order mark: "
             "`iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE) converts that"

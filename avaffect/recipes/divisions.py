@@ -60,6 +60,18 @@ def tell_parts(
         f"{fold}training on {train}{of} utterances{classes}, "
         f"development {first.development.sum()}, test {first.test.sum()}"
     )
+    unused = len(utterances.splits) - sum(map(bool, utterances.splits))
+    if first.fold is None and 0 < unused < len(utterances.splits):
+        progress.warn(
+            f"{unused} of {len(utterances.splits)} labelled utterances have no split and are not "
+            "used: give them one with `avaffect split`"
+        )
+    unknown = sum(not speaker for speaker in utterances.speakers)
+    if unknown and (first.test.any() or first.development.any()):
+        progress.say(
+            f"{unknown} utterances have no speaker: whether those of test or development are also "
+            "trained on cannot be checked"
+        )
     missing = [name for d in divisions for name in utterances.chosen(d.train).missing_classes()]
     if missing:
         some = "" if first.fold is None else " of some folds"

@@ -172,7 +172,9 @@ class ClassTask:
         if loss is None or right is None:
             return False, False
         error = np.sqrt(largest * (1 - largest) / len(train.targets))
-        chance = loss.late > NEARLY_CHANCE * entropy and right.late < largest + 2 * error
+        # Of a class that nearly all have, two errors above its share may be more than all.
+        better = min(largest + 2 * error, (1 + largest) / 2)
+        chance = loss.late > NEARLY_CHANCE * entropy and right.late < better
         return not chance and right.late < LEARNED and loss.falling(entropy), chance
 
     def header(self, rate_hz: float) -> dict[str, Any]:

@@ -134,7 +134,8 @@ def _of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | No
     if wanted is None:
         wanted = "test" if len(splits) > 1 and not folds else "all"
     if wanted == "all":
-        return found.items, splits[0] if len(splits) == 1 else None
+        whole = len(splits) == 1 and all(item.get("split") for item in found.items)
+        return found.items, splits[0] if whole else None
     chosen = [item for item in found.items if item.get("split") == wanted]
     if not chosen:
         have = ", ".join(splits) or "none"

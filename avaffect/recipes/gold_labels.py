@@ -122,6 +122,14 @@ def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progre
             f"({common.some_of(in_order(true), 3)}): --label names the columns of a table, "
             "--classes renames classes"
         )
+        return
+    strange, missed = in_order(predicted - true), in_order(true - predicted)
+    if strange and missed:
+        progress.warn(
+            f"{name}: {', '.join(strange)} predicted but never true, {', '.join(missed)} true but "
+            f"never predicted: if these are one class, --classes lists all classes with "
+            f"{missed[0]}={strange[0]}+{missed[0]}"
+        )
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -118,6 +118,7 @@ def labelled_utterances(
 
     Raises DataError where a store has no such label, or no utterance is labelled.
     """
+    _tell_annotated(stores, annotations, progress)
     names = [name for store in stores for name in annotations.names(store, label)]
     if classes is not None:
         chosen = ClassMap.parse(classes)
@@ -150,6 +151,7 @@ def traced_utterances(
     raters: mean, median, ewe or ewe-loo. Raises DataError where a store has no such trace, or none
     of its values is known.
     """
+    _tell_annotated(stores, annotations, progress)
     ids = unique_ids(stores)
     traces = {}
     for name in names:
@@ -178,6 +180,19 @@ def traced_utterances(
     if not known.all():
         progress.say(f"{int((~known).sum())} utterances have no known value of {words}")
     return everyone.chosen(known)
+
+
+def _tell_annotated(
+    stores: Sequence[Store], annotations: Annotations, progress: Progress
+) -> None:
+    """Say where a manifest is silent about some utterances: it chooses none of them."""
+    ids = [identifier for store in stores for identifier in store.ids]
+    count = sum(identifier in annotations.items for identifier in ids)
+    if annotations.items and count < len(ids):
+        progress.say(
+            f"--annotations names {count} of {len(ids)} utterances; the others stay as the store "
+            "has them, and are used too"
+        )
 
 
 def _gold(name: str, identifier: str, values: np.ndarray, raters: str) -> np.ndarray:

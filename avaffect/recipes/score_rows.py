@@ -17,7 +17,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
-from avaffect.data.manifest import STANDARD_STREAM
+from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance
 from avaffect.recipes.eval_class import eval_class
 from avaffect.recipes.reports import Report
@@ -120,7 +120,8 @@ def _reports(path: Path, progress: Progress) -> Iterator[Report]:
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 text; {A_REPORT}") from error
     if not text.strip():
-        raise DataError(f"{name} is empty: {A_REPORT}")
+        piped = path == STANDARD_STREAM and is_pipe(sys.stdin)
+        raise DataError(EMPTY_PIPE if piped else f"{name} is empty: {A_REPORT}")
     place = 0
     while rest := text[place:].lstrip():
         place = len(text) - len(rest)

@@ -12,6 +12,7 @@ from avaffect.core.lock import Lock, acquire, try_acquire
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.core.signals import stop_flag
+from avaffect.core.writing import writing
 from avaffect.recipes import common
 from avaffect.settings.base import Resumable
 from avaffect.training import state
@@ -53,7 +54,8 @@ def running(
     locks: list[Lock] = []
 
     def begin() -> bool:
-        locks.append(acquire(folder / state.LOCK, settings.output, progress.say))
+        with writing(settings.output):
+            locks.append(acquire(folder / state.LOCK, settings.output, progress.say))
         if common.is_done(settings, made, progress, ""):
             return False
         if not state.open_folder(folder, identity(made), settings.fresh):

@@ -37,7 +37,9 @@ def check_suffix(output: Path | None, kind: str, what: str | None = None) -> Non
     """
     if output is None or output.suffix.lower() not in PROMISES - {*SUFFIXES[kind]}:
         return
-    right = output.with_suffix(SUFFIXES[kind][0])
+    right = output.with_suffix("")
+    if right.suffix.lower() not in SUFFIXES[kind]:
+        right = output.with_suffix(SUFFIXES[kind][0])
     message = f"-o {output}: {what or WORDS[kind]} is written; name it {right}"
     if kind == "report" and output.suffix.lower() in TABLES:
         message += f", or redirect the table that is printed: > {output}"
