@@ -126,6 +126,12 @@ def test_pipes_predictions_and_several_reports_in_one_file(shell, folder: Path) 
     assert "called base" in run(folder, "base.json", "both.json", status=2).stderr
 
 
+def test_an_empty_pipe_is_explained_by_the_command_before_it(shell, folder: Path) -> None:
+    found = shell("avaffect eval-class nosuch.jsonl --json | avaffect compare", folder, status=65)
+    assert "nosuch.jsonl: no such file" in found.stderr
+    assert "the pipe is empty: the command before it wrote nothing" in found.stderr
+
+
 def test_runs_that_do_not_pair(folder: Path) -> None:
     predictions(folder / "five.jsonl", (1, 2, 1, 0, 3))
     result = run(folder, "base.json", "five.jsonl", "--json")

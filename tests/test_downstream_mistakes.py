@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import labelled_features
@@ -13,7 +15,7 @@ from avaffect.data import manifest
 from avaffect.data.schema import LabelSpec, PooledSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
-from avaffect.recipes import common
+from avaffect.recipes import common, training
 from avaffect.training import checkpoint
 
 QUICK = ("--epochs", 1, "--batch-utterances", 8)
@@ -131,6 +133,37 @@ def test_options_that_would_do_nothing(folder: Path) -> None:
     said = refused("extract", "f.h5", "--model", "mfcc", "--layer", 2)
     assert "--layer goes with an encoder; mfcc is a front-end" in said
     assert "given twice" in refused(*tune, *QUICK, "--label", "emotion", "--label", "emotion")
+
+
+def _annotated(folder: Path, count: int, **facts: object) -> Path:
+    path = folder / "annotations.jsonl"
+    found = [{"id": f"u{number:02}", **facts} for number in range(count)]
+    manifest.write(path, manifest.new_header("corpus"), found)
+    return path
+
+
+def test_what_is_not_trained_on_or_not_known_is_said(folder: Path) -> None:
+    """Utterances without a split among others, or without a speaker; manifests that name a part."""
+    labelled_features.write(folder / "bare.h5", fields=())
+    tune = ("finetune", "bare.h5", *QUICK, "-f", "--annotations")
+    said = invoke(folder, *tune, _annotated(folder, 20, split="train")).stderr
+    assert "warning: 28 of 48 labelled utterances have no split and are not used" in said
+    assert "--annotations names 20 of 48 utterances" in said and "no speaker" not in said
+    said = invoke(folder, *tune, _annotated(folder, 48, split="train", speaker="a")).stderr
+    assert "no split" not in said and "--annotations names" not in said
+    labelled_features.write(folder / "split.h5", fields=("split",))
+    said = invoke(folder, "finetune", "split.h5", *QUICK, "-f").stderr
+    assert "48 utterances have no speaker: whether those of test or development" in said
+    assert "no speaker" not in invoke(folder, "finetune", "f.h5", *QUICK, "-f").stderr
+
+
+def test_a_disk_that_can_only_be_read_is_named(folder: Path, monkeypatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "x.safetensors.state")
+
+    monkeypatch.setattr(training, "acquire", refuse)
+    said = invoke(folder, "finetune", "f.h5", *QUICK, "-o", "x.safetensors", status=1).stderr
+    assert "x.safetensors cannot be written: . is on a disk that can only be read" in said
 
 
 def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:

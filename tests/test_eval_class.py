@@ -318,3 +318,13 @@ def test_retrieval_merges_as_it_was_drawn(avaffect, retrieval: Path, tmp_path: P
 def test_predictions_and_retrieval_do_not_mix(avaffect, base: Path, retrieval: Path) -> None:
     assert "one by one" in avaffect("eval-class", base, retrieval, status=2).stderr
     assert "no runs" in avaffect("eval-class", retrieval, "--runs", status=2).stderr
+
+
+def test_some_utterances_without_a_split(avaffect, tmp_path: Path) -> None:
+    found = items(BASE)
+    for item in found[:2]:
+        item["split"] = None
+    whole = write(tmp_path / "some.jsonl", found)
+    assert "6 utterances\n" in avaffect("eval-class", whole).stderr
+    tests = write(tmp_path / "all.jsonl", items(BASE))
+    assert "6 utterances of the split test\n" in avaffect("eval-class", tests).stderr

@@ -191,6 +191,16 @@ def test_doubts_are_said(tmp_path):
     assert report["accuracy"] == 1.0 and "no predicted" not in said and "alike" not in said
 
 
+def test_one_class_under_two_names_among_others_that_agree(tmp_path):
+    lines = ("id,pred,gold", "a,anger,anger", "b,joy,happiness", "c,fear,fear")
+    said = scored(table(tmp_path / "p.csv", *lines))[1]
+    assert "joy predicted but never true, happiness true but never predicted" in said
+    assert "--classes lists all classes with happiness=joy+happiness" in said
+    # A class that is never predicted, or never true, is no doubt by itself.
+    for rest in ("d,happiness,happiness", "d,joy,joy"):
+        assert "never" not in scored(table(tmp_path / "p.csv", *lines, rest))[1]
+
+
 def test_the_command_line_compares_a_table_with_a_manifest(avaffect, tmp_path):
     header = manifest.new_header("predictions", target="emotion", classes=["anger", "fear", "joy"])
     items = [{"id": i, "prediction": p, "gold": t} for i, t, p in ROWS]

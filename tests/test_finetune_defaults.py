@@ -22,7 +22,9 @@ from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
 from avaffect.evaluation.classification import unweighted_accuracy_error
 from avaffect.recipes import finetune_defaults, undertraining
+from avaffect.recipes.downstream import ClassTask
 from avaffect.recipes.finetune_defaults import completed
+from avaffect.recipes.labelled import LabelledUtterances
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.ending import ending, own_lines
@@ -265,6 +267,23 @@ def test_short_runs_are_named_with_what_to_try(tmp_path: Path) -> None:
     found = invoke(tmp_path, "finetune", "f.h5", "--least-steps", 300, "-f", "-o",
                    "er.safetensors").stderr  # fmt: skip
     assert "warning" not in found
+
+
+def test_a_class_that_nearly_all_have_can_be_learned() -> None:
+    """Two errors above its share would be more than all."""
+    targets = np.array([0] * 60 + [1] * 2)
+    names = [str(number) for number in range(62)]
+    train = LabelledUtterances(names, names, names, names, targets, ("anger", "joy"))
+
+    def ended(accuracy: float) -> tuple[bool, bool]:
+        lines = [
+            {**line, "classification": line["loss"], "accuracy": accuracy}
+            for line in _lines(np.full(10, 0.35))
+        ]
+        return ClassTask(train, "emotion").ended(lines, train)
+
+    assert ended(1.0) == (False, False)
+    assert ended(60 / 62) == (False, True)
 
 
 def test_traces_that_were_not_learned_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from chain import ROOT, interrupt, invoke, litter, start
 from tiny_training import history
 
 from avaffect.core import lock
-from avaffect.core.errors import LockedError
+from avaffect.core.errors import LockedError, WriteError
 from avaffect.core.provenance import identity
 from avaffect.data.artifacts import describe
 from avaffect.training.state import open_folder
@@ -106,6 +106,15 @@ def _written(path: Path, **changes) -> lock.Owner:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(asdict(owner)))
     return owner
+
+
+def test_a_place_that_takes_no_file_is_named(path: Path, acquire, monkeypatch) -> None:
+    """As folders of /proc: it is there, and no file can be made in it."""
+    monkeypatch.setattr(lock, "SETTLE_S", 0.01)
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("missing/lock")
+    with pytest.raises(WriteError, match="cannot be made: name another output"):
+        acquire()
 
 
 def test_another_machine_lives_while_its_time_stamp_changes(

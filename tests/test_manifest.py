@@ -207,3 +207,16 @@ def test_a_failing_first_command_fails_the_pipe(shell, tmp_path):
     assert "missing: no such folder" in found.stderr
     assert "the pipe is empty" in found.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_filters_that_left_no_manifest(tmp_path: Path) -> None:
+    """jq without -c, and grep without the header: what to do is said."""
+    path = tmp_path / "m.jsonl"
+    manifest.write(path, manifest.new_header("corpus"), [{"id": "a"}])
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(json.dumps(record, indent=2) for record in records))
+    with pytest.raises(DataError, match="over several lines; jq writes one a line with -c"):
+        manifest.read(path)
+    path.write_text("\n".join(json.dumps(record) for record in records[1:]) + "\n")
+    with pytest.raises(DataError, match="if a filter dropped it: avaffect seal --like"):
+        manifest.read(path)

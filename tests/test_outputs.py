@@ -44,12 +44,15 @@ def test_every_command_knows_what_it_writes() -> None:
         ("pretrain-apc a.h5 -o apc.h5", "apc.safetensors"),
         ("finetune a.h5 -o er.PKL", "er.safetensors"),
         ("eval-class p.jsonl -o scores.csv", "scores.json, or redirect the table"),
+        ("manifest table t.csv --media path -o m.jsonl.gz", "m.jsonl"),
+        ("preprocess m.jsonl -o media.2.zip", "media.2.h5"),
     ],
 )
 def test_a_name_that_promises_another_format(line: str, name: str, tmp_path: Path) -> None:
     said = invoke(tmp_path, *line.split(), status=2).stderr
     output = line.split()[-1]
-    assert said.startswith(f"avaffect: -o {output}: ") and f"is written; name it {name}" in said
+    assert said.startswith(f"avaffect: -o {output}: ")
+    assert f"is written; name it {name}" in said and f"name it {name}." not in said
     assert list(tmp_path.iterdir()) == []
 
 

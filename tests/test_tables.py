@@ -320,3 +320,11 @@ def test_what_is_lost_is_named_with_its_text(tmp_path):
 def test_comments_are_counted(tmp_path):
     _, said = manifest_of(tmp_path, "file,emotion\n#wav/b.wav,joy\nwav/a.wav,joy\n")
     assert "left out, commented out with #: 1: line 2" in said
+
+
+def test_recordings_and_folders_are_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0")
+    with pytest.raises(DataError, match=r"a\.csv is a recording, and a table or other text is"):
+        read_table(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="a folder; name a table in it"):
+        read_table(tmp_path)

@@ -114,7 +114,11 @@ def read_table(
     that is not there or is there twice.
     """
     if not path.is_file():
-        what = "a folder; name a table in it" if path.is_dir() else "no such file; a table was expected"
+        what = (
+            "a folder; name a table in it"
+            if path.is_dir()
+            else "no such file; a table was expected"
+        )
         raise DataError(f"{path}: {what}")
     # Old ends of lines count as well.
     lines = list(io.StringIO(read_text(path), newline=None))

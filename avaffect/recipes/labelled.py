@@ -182,9 +182,7 @@ def traced_utterances(
     return everyone.chosen(known)
 
 
-def _tell_annotated(
-    stores: Sequence[Store], annotations: Annotations, progress: Progress
-) -> None:
+def _tell_annotated(stores: Sequence[Store], annotations: Annotations, progress: Progress) -> None:
     """Say where a manifest is silent about some utterances: it chooses none of them."""
     ids = [identifier for store in stores for identifier in store.ids]
     count = sum(identifier in annotations.items for identifier in ids)
