@@ -23,7 +23,7 @@ SELECTIONS = (AUTO, "ua", "accuracy", "f1_macro", "ccc", "none")
 class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     """Trains a head on an encoder, with the encoder (fine-tuned), without (frozen), or both from
     random weights (scratch); without --encoder, on the features that the stores hold. Trains on the
-    split train, keeps the epoch that does best on development, and leaves test alone; with folds,
+    split train, chooses the epoch by development (--select), and leaves test alone; with folds,
     each in turn.
 
     Several runs differ in their seed; all are in the checkpoint, and `predict` gives the
