@@ -16,7 +16,7 @@ from cases import Case, Seen, all_cases
 
 def main(situations: list[str]) -> int:
     wrong = 0
-    print(f"{'situation':26} {'input':34} {'':5} {'seen':40} right")
+    print(f"{'situation':26} {'input':48} {'':5} {'seen':52} right")
     for case in all_cases():
         if situations and case.situation not in situations:
             continue
@@ -24,7 +24,7 @@ def main(situations: list[str]) -> int:
         mark = "-" if seen is None else "ok" if seen.right else "WRONG"
         words = "input is not here" if seen is None else seen.words
         wrong += mark == "WRONG"
-        print(f"{case.situation:26} {case.name:34} {mark:5} {words:40} {case.right}", flush=True)
+        print(f"{case.situation:26} {case.name:48} {mark:5} {words:52} {case.right}", flush=True)
     print(f"{wrong} wrong")
     return 1 if wrong else 0
 
