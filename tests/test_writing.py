@@ -50,7 +50,7 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def _state(folder: Path) -> Path:
-    state.save_state(folder, nn.Linear(90, 90), {}, {}, {})
+    state.save_state(folder, state.snapshot(nn.Linear(90, 90), {}, {}), {})
     return folder / state.STATE_FILE
 
 
