@@ -99,6 +99,21 @@ def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     return _embeddings(settings, path, store, device, progress)
 
 
+def _computed(
+    settings: ExtractSettings,
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Index and values (T, dim) of each utterance."""
+    return extraction.compute(
+        extractor, dataset, device, progress,
+        batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
+        precision=settings.precision,
+    )  # fmt: skip
+
+
 def _features(
     settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
 ) -> _Plan:
@@ -111,11 +126,7 @@ def _features(
     )
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index, values in extraction.compute(
-            extractor, dataset, device, progress,
-            batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
-            precision=settings.precision,
-        ):  # fmt: skip
+        for index, values in _computed(settings, extractor, dataset, device, progress):
             if not len(values):
                 empty.append(dataset.ids[index])
             if not np.isfinite(values).all():
@@ -144,11 +155,7 @@ def _units(
     spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
-        for index, values in extraction.compute(
-            extractor, dataset, device, progress,
-            batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
-            precision=settings.precision,
-        ):  # fmt: skip
+        for index, values in _computed(settings, extractor, dataset, device, progress):
             if not len(values):
                 empty.append(dataset.ids[index])
             yield index, {"streams": {"units": values[:, 0].astype(np.int32)}}
