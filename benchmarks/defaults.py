@@ -1,6 +1,6 @@
 """Defaults of finetune beside those before, and beside logistic regression on the same means.
 
-    python -m benchmarks.defaults [--quick] [--rows TEXT] [--data ../shared/data] [--work FOLDER]
+    python -m benchmarks.defaults [--quick] [--rows TEXT] [--now-only] [--data FOLDER] [--work FOLDER]
 
 UA, mean and standard deviation of three seeds, on speakers that are not trained on: EmoDB (leave
 one speaker out; whole, and with a tenth of the labels), ten samples of CREMA-D, synthetic faces.
@@ -190,6 +190,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="that all of it runs: no result")
     parser.add_argument("--rows", default="", help="those whose name has this text")
+    parser.add_argument("--now-only", action="store_true", help="leave out the defaults of before")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of recordings")
     parser.add_argument("--work", type=Path, help="where stores and encoders are made and kept")
     options = parser.parse_args()
@@ -205,19 +206,19 @@ def main() -> int:
         print(f"{'UA on unseen speakers':42}  {'before':>13}  {'now':>13}  logistic  CPU s a run")
         for row in rows(descriptors):
             if options.rows in row.name:
-                print(_line(bench, row), flush=True)
+                print(_line(bench, row, options.now_only), flush=True)
     return 0
 
 
-def _line(bench: Bench, row: Row) -> str:
-    before, now = bench.ua(row, before=True), bench.ua(row, before=False)
-    cells = [f"{mean:.3f} +- {std:.3f}" for mean, std, _ in (before, now)]
+def _line(bench: Bench, row: Row, now_only: bool) -> str:
+    measured = [None if now_only else bench.ua(row, before=True), bench.ua(row, before=False)]
+    cells = [f"{found[0]:.3f} +- {found[1]:.3f}" if found else "-" for found in measured]
+    spent = [f"{found[2]:.0f}" if found else "-" for found in measured]
     logistic = ""
     if row.what == "linear" and row.fraction == 1:
         logistic = "{:.3f} ({:.3f})".format(*bench.logistic(row))
     return (
-        f"{row.name:42}  {cells[0]:>13}  {cells[1]:>13}  {logistic:13}  "
-        f"{before[2]:.0f}, now {now[2]:.0f}"
+        f"{row.name:42}  {cells[0]:>13}  {cells[1]:>13}  {logistic:13}  {spent[0]}, now {spent[1]}"
     )
 
 

@@ -12,7 +12,7 @@ from corpus_folders import by_id, made, touch
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.data.corpora import cremad, emodb, ravdess
-from avaffect.data.labels import EMOTIONS
+from avaffect.data.vocabulary import EMOTIONS
 
 
 def test_emodb_agrees_with_the_list_of_recordings(recordings, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from corpus_folders import by_id, made, touch
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
-from avaffect.data.corpora import ADAPTERS, grid, msp_improv
+from avaffect.data.corpora import MODULES, adapter, grid, msp_improv
 
 EMPTY = {"labels": {}}
 
@@ -294,10 +294,11 @@ def test_wrong_folders_say_what_was_looked_for_and_found(tmp_path, corpus):
         made(tmp_path / "m.jsonl", corpus, tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("corpus", ADAPTERS)
+@pytest.mark.parametrize("corpus", MODULES)
 def test_options_of_other_corpora_are_refused(tmp_path, corpus):
+    assert corpus == adapter(corpus).NAME
     others = {"language": "English", "tables": Path("t"), "modality": "av", "speaker": "spk"}
     for option, value in others.items():
-        if option not in ADAPTERS[corpus].OPTIONS:
+        if option not in adapter(corpus).OPTIONS:
             with pytest.raises(UsageError, match=f"--{option} means nothing for {corpus}"):
                 made(tmp_path / "m.jsonl", corpus, tmp_path, **{option: value})

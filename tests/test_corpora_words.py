@@ -10,7 +10,7 @@ from corpus_folders import by_id, made, touch
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.corpora import iemocap
-from avaffect.data.labels import EMOTIONS
+from avaffect.data.vocabulary import EMOTIONS
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 

@@ -15,7 +15,8 @@ from avaffect.data import manifest
 from avaffect.data.schema import LabelSpec, PooledSpec
 from avaffect.data.store import Store
 from avaffect.data.writer import store_writer
-from avaffect.recipes import common, training
+from avaffect.recipes import training
+from avaffect.recipes.stores import in_split
 from avaffect.training import checkpoint
 
 QUICK = ("--epochs", 1, "--batch-utterances", 8)
@@ -48,8 +49,8 @@ def test_a_split_that_was_asked_for_is_not_everything(folder: Path) -> None:
     assert invoke(folder, *predict, "f.h5", "--split", "test").stdout.count('"kind":"item"') == 8
     # A default takes a store without splits whole.
     bare, whole = Store(folder / "bare.h5"), Store(folder / "f.h5")
-    assert [mask.sum() for mask in common.in_split([bare, whole], "train")] == [48, 32]
-    assert [mask.sum() for mask in common.in_split([bare, whole], "train", asked=True)] == [0, 32]
+    assert [mask.sum() for mask in in_split([bare, whole], "train")] == [48, 32]
+    assert [mask.sum() for mask in in_split([bare, whole], "train", asked=True)] == [0, 32]
 
 
 def test_folds_have_no_split(folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from chain import invoke
 
+from avaffect.core import png
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance, reference
@@ -270,3 +271,24 @@ def test_behind_retrieve_in_a_pipe(chain: Path, shell) -> None:
     assert (chain / "g.png").read_bytes() == first
     invoke(chain, "gallery", "a.jsonl", "-o", "x.png", status=65)
     invoke(chain, "gallery", "r.jsonl", status=2)
+
+
+def test_what_a_picture_was_made_from_is_kept_within_it(tmp_path):
+    path = tmp_path / "p.png"
+    picture = np.zeros((4, 6, 3), np.uint8)
+    pictures.write_png(path, picture, made='{"command":"gallery","name":"Söhne"}')
+    assert png.read_text(path, png.MADE) == '{"command":"gallery","name":"Söhne"}'
+    assert pictures.is_picture(path, picture)
+    pictures.write_png(path, picture)
+    assert png.read_text(path, png.MADE) is None
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_damaged_picture_is_said_to_be_damaged(tmp_path, damage):
+    path = tmp_path / "p.png"
+    pictures.write_png(path, np.zeros((40, 60, 3), np.uint8), made="{}")
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content if damage == "flip" else path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="damaged"):
+        png.read_text(path, png.MADE)

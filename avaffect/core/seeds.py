@@ -8,8 +8,10 @@ the step, an utterance's id). A resumed run therefore draws what the undisturbed
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -20,4 +22,7 @@ def derive(seed: int, *names: str | int) -> int:
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """A NumPy generator for the stream called `names` under `seed`."""
+    # Here: commands that draw nothing start without NumPy.
+    import numpy as np
+
     return np.random.default_rng(derive(seed, *names))

@@ -11,7 +11,7 @@ from avaffect.core import checkpoint_header, filekind
 from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, Reference, identity
-from avaffect.data import manifest, opening, store
+from avaffect.data import manifest
 
 SEARCH_PATH = "AVAFFECT_PATH"
 # Weights that are hashed in a hundredth of a second; the program starts in a few tenths.
@@ -69,6 +69,9 @@ def describe(path: Path, *expected: str) -> Artifact:
     if kind == "store":
         if expected and kind not in expected:
             raise filekind.other_kind(path, needed)
+        # Here and below: commands on manifests start without NumPy and h5py.
+        from avaffect.data import store
+
         header = store.read_header(path)
         return Artifact(path, kind, header["content_id"], header["provenance"], header)
     if kind == "checkpoint":
@@ -120,6 +123,8 @@ def _check_whole(artifact: Artifact) -> None:
     if artifact.kind == "manifest":
         manifest.check_end(path, str(artifact.header["version"]))
     elif artifact.kind == "store":
+        from avaffect.data import opening
+
         opening.check_size(path)
     elif path.stat().st_size <= SMALL_BYTES:
         checkpoint_header.verify(path)

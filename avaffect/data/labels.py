@@ -15,13 +15,6 @@ from avaffect.data.schema import LabelSpec
 from avaffect.data.store import Store
 from avaffect.data.traces import Traces, resample
 
-# One spelling in every corpus adapter.
-EMOTIONS = (
-    "anger", "boredom", "calm", "contempt", "disgust", "excitement", "fear", "frustration",
-    "happiness", "neutral", "sadness", "surprise", "other",
-)  # fmt: skip
-SPLITS = manifest.SPLITS
-
 
 @dataclass(frozen=True)
 class ClassMap:

@@ -25,10 +25,10 @@ from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.writing import writing
+from avaffect.data.vocabulary import SPLITS
 
 FORMAT = "avaffect-manifest"
 VERSION = "1.1"
-SPLITS = ("train", "development", "test")
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
 SEVERAL_LINES = "a record goes over several lines; jq writes one a line with -c"

@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 MISSING = ("", "na", "n/a", "nan", "null", "<na>")
 """How a value that is not known is spelled, in any case."""
 _NO_NUMBER = (*MISSING, "?", "none", "nat")
 # As Kaldi spells an end that is the recording's.
 TO_THE_END = -1.0
-LARGEST = float(np.finfo(np.float32).max)
+# Of float32, in which numbers are stored.
+LARGEST = (2 - 2**-23) * 2.0**127
 
 # Within digits: 1,234,567 or 12.345. A single group may be a decimal fraction as well.
 _GROUPS = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\{mark}\d{{3}})+") for mark in ",."}

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avaffect.core import png
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError
 
@@ -94,8 +95,10 @@ def sound_tile(waveform: np.ndarray, caption: str = "", colour: Colour | None = 
     return Tile(picture, caption, colour)
 
 
-def write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(path: Path, picture: np.ndarray, made: str | None = None) -> None:
     """Write (H, W) grey or (H, W, 3) RGB uint8, atomically and whatever the name ends in.
+
+    made: what it was made from, kept within the file under `png.MADE`.
 
     Raises DataError where the folder is not there or cannot be written.
     """
@@ -103,8 +106,11 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     done, encoded = cv2.imencode(".png", stored)
     if not done:
         raise DataError(f"{path}: a picture of {picture.shape} could not be written as PNG")
+    content = encoded.tobytes()
+    if made is not None:
+        content = png.with_text(content, png.MADE, made)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        temporary.write_bytes(content)
 
 
 def is_picture(path: Path, picture: np.ndarray) -> bool:

@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from avaffect.data.labels import EMOTIONS
 from avaffect.data.tables import plain_name
+from avaffect.data.vocabulary import EMOTIONS
 
 _SPLITS = {
     "train": ("train", "training", "trainset", "trainingset", "trn"),

@@ -23,11 +23,12 @@ from avaffect.models.encoder import Encoder
 from avaffect.models.heads import Head, HeadConfiguration
 from avaffect.objectives.adaptation import SAAML
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
-from avaffect.recipes import common, encoders, extraction, training
+from avaffect.recipes import encoders, extraction, training
 from avaffect.recipes.check import check
 from avaffect.recipes.lineage import Lineage
 from avaffect.recipes.modality import chosen_streams
 from avaffect.recipes.retrieval_manifest import Drawn, save_manifest
+from avaffect.recipes.stores import open_stores
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training.device import make_fabric, resolve_device
 from avaffect.training.loop import train
@@ -159,7 +160,7 @@ def _batches(
     if "pt" not in settings.without:
         for role in units:
             paths = settings.units or (_units_path(folder, role),)
-            units[role] = common.open_stores(paths)
+            units[role] = open_stores(paths)
 
     def dataset(role: str, media: list[Store], ids: list[str]) -> Dataset:
         streams = held_streams(media, encoder.streams)

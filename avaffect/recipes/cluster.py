@@ -16,6 +16,7 @@ from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store import Store
 from avaffect.recipes import common, training
+from avaffect.recipes.stores import chosen_ids, in_split, open_stores
 from avaffect.settings.cluster import ClusterSettings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         raise UsageError("-k is at least 2")
     if settings.initialisations < 1:
         raise UsageError(f"--initialisations {settings.initialisations}: it is 1 at least")
-    stores = common.open_stores(settings.media)
+    stores = open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
         "cluster",
@@ -52,7 +53,7 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
     )
     if training.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
         return
-    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    ids = chosen_ids(stores, in_split(stores, settings.split))
     with training.running(settings, made, None, progress, settings.seed) as run:
         if run is not None:
             _cluster(settings, stores, ids, made, run, progress)

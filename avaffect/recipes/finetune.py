@@ -7,6 +7,7 @@ from avaffect.recipes import common, training
 from avaffect.recipes.downstream import scores_of, task_of
 from avaffect.recipes.finetune_defaults import completed, tell_folds
 from avaffect.recipes.fractions import check_fraction
+from avaffect.recipes.stores import open_stores
 from avaffect.settings.finetune import FinetuneSettings
 
 
@@ -16,7 +17,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
     """
     check_fraction(settings.fraction)
-    stores = common.open_stores(settings.media)
+    stores = open_stores(settings.media)
     asked = settings.folds
     settings = completed(settings, stores, scores_of(stores, settings))
     made = common.record(

@@ -23,7 +23,7 @@ RECURRENT_SIZE = {"hidden": 256, "layers": 2}
 RECURRENT_HZ = 25.0
 # Passes, and the fewest steps that these must be: small corpora are passed over more often.
 LENGTHS = {
-    ("frozen", False): (50, 1000),
+    ("frozen", False): (50, 4000),
     ("frozen", True): (20, 300),
     ("fine-tuned", False): (5, 300),
     ("fine-tuned", True): (5, 300),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avaffect.core import seeds
+from avaffect.core import png, seeds
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance, identity, provenance, reference
 from avaffect.data import manifest
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store import Store
-from avaffect.recipes import gold_labels
+from avaffect.recipes import common, gold_labels
 from avaffect.recipes.lineage import embedding_stores, media_of
+from avaffect.settings.base import semantic
 from avaffect.settings.gallery import GallerySettings
 
 # OpenCV is imported once the inputs are known to be right.
@@ -58,6 +63,9 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
     rename = gold_labels.renaming(
         found.header.get("provenance", {}).get("settings", {}).get("classes"), keep_others=True
     )
+    made = _provenance(settings, found)
+    if _is_current(settings, made, progress):
+        return
     items = choose_queries(found.items, settings.queries, settings.seed)
     from avaffect.data import pictures
 
@@ -82,7 +90,7 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
     )
     agreeing = f"; {sum(compared)} of {len(compared)} bear their query's label" if compared else ""
     summary = f"{len(items)} queries, {sum(map(len, rows)) - len(rows)} retrieved{agreeing}"
-    _write(settings, picture, summary, progress)
+    _write(settings, picture, summary, made, progress)
 
 
 def choose_queries(items: list[Item], count: int, seed: int) -> list[Item]:
@@ -192,8 +200,33 @@ def _heading(found: Manifest, compared: bool) -> str:
     return f"Queries (blue) and what was retrieved for them{drawn}{frames}"
 
 
+def _provenance(settings: GallerySettings, found: Manifest) -> Provenance:
+    retrieval = common.manifest_input("retrieval", found, settings.output)
+    gold = [
+        reference(*given, settings.output) for given in common.file_inputs("gold", settings.gold)
+    ]
+    return provenance("gallery", semantic(settings), [retrieval, *gold])
+
+
+def _is_current(settings: GallerySettings, made: Provenance, progress: Progress) -> bool:
+    """Whether the picture says that it was made from the same; those of version 0.1 say nothing."""
+    output = settings.output
+    if settings.force or not output.exists():
+        return False
+    words = png.read_text(output, png.MADE)
+    if words is None or identity(json.loads(words)) != identity(made):
+        return False
+    os.utime(output)
+    progress.say(f"{output} is up to date")
+    return True
+
+
 def _write(
-    settings: GallerySettings, picture: np.ndarray, summary: str, progress: Progress
+    settings: GallerySettings,
+    picture: np.ndarray,
+    summary: str,
+    made: Provenance,
+    progress: Progress,
 ) -> None:
     from avaffect.data import pictures
 
@@ -209,5 +242,5 @@ def _write(
     if settings.dry_run:
         progress.say(f"would draw {summary} into {output}")
         return
-    pictures.write_png(output, picture)
+    pictures.write_png(output, picture, canonical_json(made))
     progress.say(f"{output}: {summary}")

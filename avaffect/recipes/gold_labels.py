@@ -11,8 +11,9 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.items import sound_of
-from avaffect.data.labels import EMOTIONS, Annotations, ClassMap
+from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.store import Store
+from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes import class_tables, common
 from avaffect.recipes.class_tables import Gold
 from avaffect.recipes.matching import asked_labels

@@ -11,7 +11,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import corpora, manifest, spellings
 from avaffect.data.corpora.common import Corpus
-from avaffect.data.labels import EMOTIONS
+from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes import common
 from avaffect.settings.base import semantic
 from avaffect.settings.manifest import ManifestSettings

@@ -7,6 +7,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.recipes import common
+from avaffect.recipes.stores import open_stores
 from avaffect.settings.outputs import AS_TABLE, TABLES, check_suffix
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.windows import check_windows
@@ -27,7 +28,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
             f"--split {settings.split}: {settings.model} is of folds, and each tests itself by the "
             "weights that have not seen it, whatever its split; leave --split out"
         )
-    stores = common.open_stores(settings.media)
+    stores = open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
         "predict",

@@ -21,11 +21,12 @@ from avaffect.data.store import Store
 from avaffect.data.traces import delayed
 from avaffect.data.writer import store_writer
 from avaffect.models import registry
-from avaffect.recipes import classifiers, common, face_presence, recordings, seen
+from avaffect.recipes import classifiers, face_presence, recordings, seen
 from avaffect.recipes.face_presence import FacePresence, presence_of
 from avaffect.recipes.modality import check_faces, gives_frames, leave_out_words
 from avaffect.recipes.prediction_passes import Pass, passes_of
 from avaffect.recipes.seen import Seen, worst
+from avaffect.recipes.stores import chosen_ids, concatenate, in_split
 from avaffect.recipes.windows import Windows, windows_of
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.scores import seen_words
@@ -82,11 +83,11 @@ def _utterances(
 ) -> _Utterances:
     annotations = Annotations.read(settings.annotations, stores)
     split = settings.split or "all"
-    masks = common.in_split(stores, split, annotations, asked=True)
-    ids = common.chosen_ids(stores, masks)
+    masks = in_split(stores, split, annotations, asked=True)
+    ids = chosen_ids(stores, masks)
 
     def field(name: str) -> list[str]:
-        return common.concatenate([annotations.field(store, name) for store in stores], masks)
+        return concatenate([annotations.field(store, name) for store in stores], masks)
 
     target = next(iter(header.get("labels", {})), None)
     golds = [_gold(store, target, header.get("classes"), annotations) for store in stores]
@@ -104,8 +105,8 @@ def _utterances(
     rows = np.flatnonzero(shown).tolist()
     folder, media = recordings.paths_of(stores)
     columns = [
-        ids, field("split"), field("fold"), field("speaker"), common.concatenate(golds, masks),
-        common.concatenate(media, masks),
+        ids, field("split"), field("fold"), field("speaker"), concatenate(golds, masks),
+        concatenate(media, masks),
     ]  # fmt: skip
     ids, *others = [[column[row] for row in rows] for column in columns]
     dataset = dataset_of(stores, ids, streams)

@@ -10,6 +10,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.recipes import common, training
 from avaffect.recipes.fractions import check_fraction
+from avaffect.recipes.stores import open_stores
 from avaffect.settings.pretraining import PretrainingSettings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def pretrain(
     check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
-    stores = common.open_stores(settings.media)
+    stores = open_stores(settings.media)
     unique_ids(stores)
     made = common.record(
         command,

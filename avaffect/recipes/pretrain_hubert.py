@@ -14,6 +14,7 @@ from avaffect.data.store import Store
 from avaffect.recipes import common, training
 from avaffect.recipes.fractions import check_fraction
 from avaffect.recipes.pretrain import DEFAULT_EPOCHS
+from avaffect.recipes.stores import open_stores
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 
 
@@ -25,8 +26,8 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
-    stores = common.open_stores(settings.media)
-    unit_stores = common.open_stores(settings.units)
+    stores = open_stores(settings.media)
+    unit_stores = open_stores(settings.units)
     unique_ids(stores)
     quantiser = _quantiser_of(unit_stores)
     settings = _with_dropout(_checked(settings), quantiser)

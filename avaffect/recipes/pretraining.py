@@ -31,6 +31,7 @@ from avaffect.objectives.base import Objective
 from avaffect.recipes import common, encoders, extraction, training
 from avaffect.recipes.fractions import chosen_share
 from avaffect.recipes.modality import chosen_streams, frame_counts
+from avaffect.recipes.stores import chosen_ids, in_split
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import checkpoint
@@ -257,7 +258,7 @@ def training_ids(
     Which ones does not depend on the task: encoders of different tasks learn from the same.
     Raises DataError where --only names no utterance of the stores, or none of the split.
     """
-    ids = common.chosen_ids(stores, common.in_split(stores, settings.split))
+    ids = chosen_ids(stores, in_split(stores, settings.split))
     if settings.only is not None:
         wanted = _listed(settings.only, stores, progress)
         inside = [identifier for identifier in ids if identifier in wanted]
@@ -330,7 +331,7 @@ def _development(
     split = [store for store in stores if "development" in Annotations({}).field(store, "split")]
     if settings.split != "train" or not split:
         return None
-    ids = common.chosen_ids(split, common.in_split(split, "development"))
+    ids = chosen_ids(split, in_split(split, "development"))
     dataset = _dataset(settings, split, ids, encoder, method)
     return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
 

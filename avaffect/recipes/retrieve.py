@@ -14,6 +14,7 @@ from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddin
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.similarity import open_similarity
 from avaffect.recipes import common
+from avaffect.recipes.stores import in_split, warn_of_itself
 from avaffect.settings.retrieve import RetrieveSettings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     check_same_model([*query.stores, *pool.stores])
     if not len(pool.ids):
         raise DataError(f"{settings.pool[0]}: the pool is empty")
-    common.warn_of_itself(query, pool, progress)
+    warn_of_itself(query, pool, progress)
     made = common.record(
         "retrieve",
         settings,
@@ -72,7 +73,7 @@ def _labelled_queries(
     settings: RetrieveSettings, query: Embeddings, annotations: Annotations, progress: Progress
 ) -> tuple[list[int], list[str]]:
     """Rows of the queries to use, and their classes."""
-    chosen = np.concatenate(common.in_split(query.stores, settings.query_split, annotations))
+    chosen = np.concatenate(in_split(query.stores, settings.query_split, annotations))
     names = [n for store in query.stores for n in annotations.names(store, settings.label)]
     sources: dict[str, str] = {name: name for name in names if name is not None}
     if settings.classes is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
@@ -11,12 +12,13 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
 from avaffect.data import filtering, manifest
-from avaffect.data.faces.pose import WITHIN, Poses, read_poses
-from avaffect.data.items import pictures_of
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes import common, derived
 from avaffect.settings.base import semantic
 from avaffect.settings.select import SelectSettings
+
+if TYPE_CHECKING:
+    from avaffect.data.faces.pose import Poses
 
 
 def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
@@ -40,6 +42,9 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
         _warn_unknown(source, settings.ids, wanted, progress)
         items = [item for item in items if filtering.identifier_of(item) in wanted]
     if settings.poses is not None:
+        # Here: other conditions need neither NumPy nor h5py.
+        from avaffect.data.faces.pose import WITHIN, read_poses
+
         poses = read_poses(settings.poses)
         facts["within"] = WITHIN if settings.within is None else settings.within
         inputs.append(reference("poses", poses.path, poses.content_id, settings.output))
@@ -71,6 +76,8 @@ def _looking_ahead(
     items: list[Item], poses: Poses, within: float, progress: Progress
 ) -> list[Item]:
     """The items whose faces are turned by no more than so many degrees, in any direction."""
+    from avaffect.data.items import pictures_of
+
     found = [poses.of(filtering.identifier_of(item), pictures_of(item)) for item in items]
     unknown = [filtering.identifier_of(i) for i, pose in zip(items, found) if pose is None]
     if items and len(unknown) == len(items):

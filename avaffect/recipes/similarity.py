@@ -11,6 +11,7 @@ from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddin
 from avaffect.data.similarity import INDEX, SIMILARITY, stream_specs
 from avaffect.data.writer import store_writer
 from avaffect.recipes import common
+from avaffect.recipes.stores import warn_of_itself
 from avaffect.settings.similarity import SimilaritySettings
 
 TOP_VALUES = 1 << 22
@@ -25,7 +26,7 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
     queries = open_embeddings(settings.query, "query")
     pool = open_embeddings(settings.pool, "pool")
     check_same_model([*queries.stores, *pool.stores])
-    common.warn_of_itself(queries, pool, progress)
+    warn_of_itself(queries, pool, progress)
     made = common.record(
         "similarity",
         settings,

@@ -8,8 +8,8 @@ from collections import Counter
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest, splitting
-from avaffect.data.labels import SPLITS
 from avaffect.data.manifest import Item, Manifest
+from avaffect.data.vocabulary import SPLITS
 from avaffect.recipes import derived
 from avaffect.settings.base import semantic
 from avaffect.settings.split import DEFAULT_RATIOS, SplitSettings

@@ -11,6 +11,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.labels import Annotations
 from avaffect.recipes import common, training
 from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
+from avaffect.recipes.stores import open_stores
 from avaffect.settings.base import check_layer
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.settings.training import check_whole_batches
@@ -24,7 +25,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     Raises DataError where no utterance is labelled, or all bear one class.
     """
     settings = _completed(settings)
-    stores = common.open_stores(settings.media)
+    stores = open_stores(settings.media)
     made = common.record(
         "train-projector",
         settings,

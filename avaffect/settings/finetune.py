@@ -102,7 +102,7 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         None, "Passes (5; scratch 50; frozen 50, with bgru 20; unless --steps).", "--epochs"
     )
     least_steps: int | None = option(
-        None, "More epochs where these make fewer steps than this (1000; with bgru, or an encoder "
+        None, "More epochs where these make fewer steps than this (4000; with bgru, or an encoder "
         "that is trained, 300; none with --epochs).", "--least-steps",
     )  # fmt: skip
     learning_rate: float | None = option(

@@ -13,8 +13,8 @@ from typing import Any
 from avaffect.core import faults
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
-from avaffect.data.labels import EMOTIONS
 from avaffect.data.manifest import Item
+from avaffect.data.vocabulary import EMOTIONS
 
 # In order of preference: where a clip is there in several formats, what was not compressed wins.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3")

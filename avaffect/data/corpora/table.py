@@ -22,13 +22,13 @@ from avaffect.data.corpora.table_options import (
     pairs,
     refuse_two_kinds,
 )
-from avaffect.data.labels import SPLITS
 from avaffect.data.locating import Files, with_slashes
 from avaffect.data.manifest import Item
 from avaffect.data.numerals import is_missing
 from avaffect.data.tables import Table, read_table, told_apart
 from avaffect.data.texts import nfc
 from avaffect.data.trace_files import TraceFile, read_trace_file
+from avaffect.data.vocabulary import SPLITS
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "table"
