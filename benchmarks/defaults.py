@@ -1,11 +1,11 @@
 """Defaults of finetune beside those before, and beside logistic regression on the same means.
 
-    python -m benchmarks.defaults [--quick] [--rows TEXT] [--now-only] [--data FOLDER] [--work FOLDER]
+    python -m benchmarks.defaults [--quick] [--rows TEXT] [--now-only] [--data DIR] [--work DIR]
 
 UA, mean and standard deviation of three seeds, on speakers that are not trained on: EmoDB (leave
 one speaker out; whole, and with a tenth of the labels), ten samples of CREMA-D, synthetic faces.
 Descriptors are those of eGeMAPS where openSMILE is there, else MFCC. Encoders are of size nano, as
-they were initialised (random) and pre-trained on the corpus itself. Everything is made in FOLDER (a
+they were initialised (random) and pre-trained on the corpus itself. Everything is made in --work (a
 temporary one), and what is there is not made again. Rows are printed as they are done: all of them
 take hours of one core, `--rows "linear"` minutes.
 """

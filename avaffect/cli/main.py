@@ -132,6 +132,9 @@ def run(arguments: list[str] | None = None) -> int:
     interruption.install()
     # OpenMP threads that spin while they wait slow everything down where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # OpenBLAS's, of NumPy, spin for 2^26 cycles from their start on, which is as long as it takes
+    # to import NumPy.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     # torch's own remarks on how it is used (DDP's on unused parameters) are not the user's affair.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:

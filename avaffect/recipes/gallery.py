@@ -57,15 +57,15 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
     found = manifest.read(settings.retrieval, expect="retrieval")
     if not found.items:
         raise DataError(f"{found.name} names no query: there is nothing to draw")
+    made = _provenance(settings, found)
+    if _is_current(settings, made, progress):
+        return
     stores = {role: embedding_stores(found, role) for role in ("query", "pool")}
     media = {role: media_of(stores[role]) for role in stores}
     gold = _gold(found, settings, stores["pool"])
     rename = gold_labels.renaming(
         found.header.get("provenance", {}).get("settings", {}).get("classes"), keep_others=True
     )
-    made = _provenance(settings, found)
-    if _is_current(settings, made, progress):
-        return
     items = choose_queries(found.items, settings.queries, settings.seed)
     from avaffect.data import pictures
 
