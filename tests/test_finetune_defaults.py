@@ -117,7 +117,7 @@ def test_penalties_are_of_the_linear_head_and_can_be_left_out(tmp_path: Path) ->
 def test_lengths_are_epochs_and_steps(tmp_path: Path) -> None:
     path = _store(tmp_path / "f.h5", 24)
     found = _completed(path)
-    assert (found.epochs, found.least_steps, found.head_learning_rate) == (50, 1000, 1e-2)
+    assert (found.epochs, found.least_steps, found.head_learning_rate) == (50, 4000, 1e-2)
     assert _completed(path, epochs=3).least_steps == 0
     assert _completed(path, epochs=3, least_steps=7).least_steps == 7
     assert _completed(path, steps=3).epochs is None
