@@ -27,7 +27,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from avaffect.cli.main import run
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.evaluation.classification import confusion_matrix, unweighted_accuracy
 from avaffect.recipes.eval_class import eval_class
 from avaffect.recipes.finetune import finetune

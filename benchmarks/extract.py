@@ -23,14 +23,14 @@ import torch
 from avaffect.core.progress import SILENT
 from avaffect.core.seeds import generator
 from avaffect.data.dataset import Dataset, dataset_of
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.models import avhubert, hubert
 from avaffect.models.avhubert import AVHubert
 from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import Hubert
-from avaffect.recipes import extraction
+from avaffect.recipes.encoding import extraction
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
 SAMPLE_RATE, FACE_RATE, FACE = 16_000, 25, 48

@@ -17,9 +17,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
+from avaffect.data.store.writer import store_writer
 from benchmarks.timing import Row, interleaved, median_ratio, print_rows
 
 STREAMS = {

@@ -20,17 +20,17 @@ import torch
 
 from avaffect.core.seeds import generator
 from avaffect.data.dataset import Dataset, dataset_of
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
 from avaffect.models.visual import PRESETS, VisualEncoder
-from avaffect.recipes import classifiers
-from avaffect.recipes.classifiers import AnyHead
-from avaffect.recipes.windows import Windows, windows_of
+from avaffect.recipes.downstream import heads
+from avaffect.recipes.downstream.heads import AnyHead
+from avaffect.recipes.downstream.windows import Windows, windows_of
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def write_recording(path: Path, seconds: float, **shapes: tuple[int, ...]) -> Da
 
 
 def predict(encoder: Encoder, head: AnyHead, recording: Dataset, windows: Windows) -> np.ndarray:
-    return classifiers.traces(encoder, [head], recording, CPU, 80.0, windows=windows)[0]
+    return heads.traces(encoder, [head], recording, CPU, 80.0, windows=windows)[0]
 
 
 def difference(encoder: Encoder, recording: Dataset) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import av
 import numpy as np
 
-from avaffect.data.decoding import SAMPLE_RATE, decode_sound
-from avaffect.data.video import Film, read_pictures
+from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.data.decoding.video import Film, read_pictures
 
 # Seconds at which a flash and a beep of a fifth of a second begin.
 MOMENTS = (2, 4, 78, 80, 82)

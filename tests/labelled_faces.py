@@ -9,9 +9,9 @@ from clips import tiny_encoder
 
 from avaffect.core.seeds import generator
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, FaceOptions
-from avaffect.data.schema import LabelSpec
-from avaffect.data.writer import store_writer
-from avaffect.recipes import encoders
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.recipes.encoding import checkpoints
 
 CLASSES = ("dark", "light")
 UTTERANCES, RATE, LABEL_RATE = 10, 25.0, 5.0
@@ -61,4 +61,6 @@ def write(
 
 def write_encoder(path: Path) -> None:
     """The encoder of `tiny_encoder`, as it was initialised."""
-    encoders.save_encoder(path, tiny_encoder(), None, provenance={"command": "test", "inputs": []})
+    checkpoints.save_encoder(
+        path, tiny_encoder(), None, provenance={"command": "test", "inputs": []}
+    )

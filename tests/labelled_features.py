@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.seeds import generator
-from avaffect.data.schema import LabelSpec, StreamSpec
-from avaffect.data.writer import store_writer
+from avaffect.data.store.schema import LabelSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 
 CLASSES = ("rising", "falling")
 SPEAKERS, EACH, DIM, RATE, LABEL_RATE = 6, 8, 6, 50.0, 10.0

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from chain import invoke
 
-from avaffect.data.schema import LabelSpec, StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.signal import noise
 
 RATIOS = (-5.0, 0.0, 5.0, 20.0)

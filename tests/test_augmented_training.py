@@ -14,14 +14,14 @@ from clips import check_resuming, faces, generator, tiny_encoder
 from labelled_features import write as write_features
 
 from avaffect.core.batch import Batch
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.data.traces import resample
 from avaffect.evaluation.concordance import ccc
 from avaffect.models.avhubert import PRESETS, AVHubert
-from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.downstream import Downstream, augmented
-from avaffect.recipes import encoders
+from avaffect.objectives.supervised import Downstream, augmented
+from avaffect.recipes.encoding import checkpoints
 from avaffect.signal.augmentations import augmentation
 from avaffect.training import checkpoint
 
@@ -192,7 +192,7 @@ def test_mistakes(folder: Path) -> None:
 
 def test_crops_of_what_avhubert_sees(folder: Path) -> None:
     torch.manual_seed(0)
-    encoders.save_encoder(folder / "av.safetensors", AVHubert(PRESETS["nano"]), None,
+    checkpoints.save_encoder(folder / "av.safetensors", AVHubert(PRESETS["nano"]), None,
                           provenance={"command": "test", "inputs": []})  # fmt: skip
     found = invoke(folder, "finetune", "f.h5", "--encoder", "av.safetensors", *TRACE,
                    "--modality", "video", "--augment", "crop", "--crop-pixels", 45,

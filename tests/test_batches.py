@@ -14,9 +14,9 @@ from avaffect.core.seeds import generator
 from avaffect.data import batches
 from avaffect.data.batches import Bucketed, Paired, Vectors, plan_batches, useful_share
 from avaffect.data.dataset import CROP_GRID_S, Dataset, dataset_of, unique_ids
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
+from avaffect.data.store.writer import store_writer
 
 MEDIA = {
     "waveform": StreamSpec("waveform", "int16", 16000.0),

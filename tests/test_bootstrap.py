@@ -15,7 +15,7 @@ from tiny_training import history, run
 from torch import nn
 
 from avaffect.core.errors import UsageError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models.view_heads import Perceptron
 from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.objectives import teacher
@@ -27,7 +27,8 @@ from avaffect.objectives.teacher import (
     momentum_at,
     teacher_of,
 )
-from avaffect.recipes import encoders, pretraining
+from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.pretraining import methods
 from avaffect.training import checkpoint
 
 
@@ -285,7 +286,7 @@ def test_features_of_one_direction_are_a_warning(folder: Path, tmp_path: Path, m
     words = "(effective rank"
     line = (*LINE, "--steps", 1, "-o", tmp_path / "byol.safetensors")
     assert words not in invoke(folder, *line).stderr
-    monkeypatch.setattr(pretraining, "COLLAPSED_RANK", 64.0)
+    monkeypatch.setattr(methods, "COLLAPSED_RANK", 64.0)
     found = invoke(folder, *line, "-f", "--seed", 1).stderr
     assert words in found and "of 64): the encoder has collapsed" in found
     # Of a few utterances there are few directions.
@@ -298,7 +299,7 @@ def test_the_encoder_knows_the_pixels_of_its_corpus(folder: Path, tmp_path: Path
     """Stores without statistics are said; those of preprocess are taken over."""
     line = ("--steps", 0, "-o", tmp_path / "byol.safetensors")
     assert "no store knows the mean" in invoke(folder, *LINE, *line).stderr
-    encoder, _ = encoders.load_encoder(tmp_path / "byol.safetensors", torch.device("cpu"))
+    encoder, _ = checkpoints.load_encoder(tmp_path / "byol.safetensors", torch.device("cpu"))
     assert encoder.configuration == PRESETS["nano"]
 
 

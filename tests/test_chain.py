@@ -13,7 +13,7 @@ from chain import LINE, closed, invoke, litter
 from tiny_training import history
 
 from avaffect.core.checkpoint_header import read_header
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.training import checkpoint
 
 SHORT = ("--steps", 2, "--batch-seconds", 8)

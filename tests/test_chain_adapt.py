@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from tiny_training import history
 
 from avaffect.core.checkpoint_header import read_header
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.training import checkpoint
 
 RETRIEVE = ("retrieve", "--query", "msp.h5", "--pool", "vox.h5")

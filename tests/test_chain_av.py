@@ -11,8 +11,8 @@ import torch
 from chain import invoke
 
 from avaffect.data import manifest
-from avaffect.data.store import Store
-from avaffect.recipes import encoders
+from avaffect.data.store.reader import Store
+from avaffect.recipes.encoding import checkpoints
 from avaffect.training import checkpoint
 
 SPEAKERS, SECONDS = ("--speakers", 6), ("--shortest", 0.8, "--longest", 1.0)
@@ -87,7 +87,7 @@ def test_each_iteration_has_its_units(made: Path) -> None:
 
 
 def test_the_encoder_knows_the_pixels_of_its_corpora(made: Path) -> None:
-    encoder, header = encoders.load_encoder(made / "fav2.safetensors", CPU)
+    encoder, header = checkpoints.load_encoder(made / "fav2.safetensors", CPU)
     stores = [Store(made / name) for name in ("a.h5", "b.h5")]
     pixels = np.concatenate(
         [s.read("face", row)[s.read("face_track", row)[:, 15] > 0].ravel()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_training import history
 
 from avaffect.core import checkpoint_header
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.training import checkpoint
 
 FINETUNE = ("finetune", "a.h5", "-o", "er.safetensors", "--batch-utterances", 8)

@@ -9,7 +9,7 @@ import pytest
 from cases.sound import facts_of, surround
 from cases.voices import speech
 
-from avaffect.data.channels import Coherence, Verdict
+from avaffect.data.decoding.channels import Coherence, Verdict
 
 RATE = 16000
 S = speech(3.0)

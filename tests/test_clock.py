@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from flashes import LATE, MOMENTS, PAUSED, WHOLE, beeps, flashes, furthest, write_flashes
 
-from avaffect.data.clock import SoundClock, with_later
-from avaffect.data.decoding import SAMPLE_RATE, decode_sound
-from avaffect.data.stretching import Stretcher
-from avaffect.data.timeline import Timeline
+from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.data.decoding.clock import SoundClock, with_later
+from avaffect.data.decoding.stretching import Stretcher
+from avaffect.data.decoding.timeline import Timeline
 
 RATE = 16_000
 

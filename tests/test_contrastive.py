@@ -16,7 +16,7 @@ from torch import nn
 from waves import generator, noise_batch, one
 
 from avaffect.core.errors import UsageError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.contrastive import (
     CELLS,

@@ -13,7 +13,7 @@ from films import write_film
 from trace_sources import write_table
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 
 NAN = float("nan")
 

@@ -12,7 +12,7 @@ from chain import invoke
 from corpus_folders import by_id, made, touch
 
 from avaffect.core.errors import DataError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.data.traces import on_grid
 
 NAN = float("nan")

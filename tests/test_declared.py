@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cases.lengths import ogg_checksum
 
-from avaffect.data.headers import is_placeholder
-from avaffect.data.ogg import _checksum, ends_within_page
+from avaffect.data.decoding.headers import is_placeholder
+from avaffect.data.decoding.ogg import _checksum, ends_within_page
 
 MIB = 1 << 20
 

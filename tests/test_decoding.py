@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from sounds import HERTZ, SECONDS, encode, tone
 
-from avaffect.data import decoding
-from avaffect.data.clock import SoundClock
-from avaffect.data.decoding import SAMPLE_RATE, decode_sound
+from avaffect.data.decoding import audio
+from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.data.decoding.clock import SoundClock
 
 
 def decoded(path: Path, *part: float | None) -> np.ndarray:
@@ -95,7 +95,7 @@ def test_parts_are_cut_where_they_are(tmp_path: Path, file: str, monkeypatch) ->
         encode(tmp_path / file, codec, rate, samples=noise)
     whole = decoded(tmp_path / file)
     for seek_from in (30.0, 0.5):
-        monkeypatch.setattr(decoding, "SEEK_FROM_S", seek_from)
+        monkeypatch.setattr(audio, "SEEK_FROM_S", seek_from)
         for start, end in ((0.0, 1.0), (0.7, 1.3), (2.25, 5.75), (4.5, None)):
             found = decoded(tmp_path / file, start, end)
             last = len(whole) if end is None else round(end * SAMPLE_RATE)
@@ -159,7 +159,7 @@ def test_jitter_gaps_and_broken_clocks_are_told_apart() -> None:
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from avaffect.data.decoding import decode_sound\n"
+        "from avaffect.data.decoding.audio import decode_sound\n"
         "with open(sys.argv[2], 'wb') as file: decode_sound(Path(sys.argv[1]), file)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from films import MATRICES, set_matrix, write_film
 
-from avaffect.data.display import Display, Displays, nearest_turn, plausible_aspect
-from avaffect.data.video import Film, Picture, read_pictures
+from avaffect.data.decoding.display import Display, Displays, nearest_turn, plausible_aspect
+from avaffect.data.decoding.video import Film, Picture, read_pictures
 
 # Four tones that tell the eight ways apart.
 PICTURE = np.zeros((32, 48), np.uint8)

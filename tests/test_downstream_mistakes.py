@@ -12,11 +12,11 @@ import pytest
 from chain import invoke
 
 from avaffect.data import manifest
-from avaffect.data.schema import LabelSpec, PooledSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
-from avaffect.recipes import training
-from avaffect.recipes.stores import in_split
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.recipes.common import training_run
+from avaffect.recipes.common.stores import in_split
 from avaffect.training import checkpoint
 
 QUICK = ("--epochs", 1, "--batch-utterances", 8)
@@ -162,7 +162,7 @@ def test_a_disk_that_can_only_be_read_is_named(folder: Path, monkeypatch) -> Non
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), "x.safetensors.state")
 
-    monkeypatch.setattr(training, "acquire", refuse)
+    monkeypatch.setattr(training_run, "acquire", refuse)
     said = invoke(folder, "finetune", "f.h5", *QUICK, "-o", "x.safetensors", status=1).stderr
     assert "x.safetensors cannot be written: . is on a disk that can only be read" in said
 

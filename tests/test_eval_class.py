@@ -15,9 +15,9 @@ from printed import on_terminal, table
 
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
-from avaffect.data.schema import LabelSpec, PooledSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec
+from avaffect.data.store.writer import store_writer
 
 CLASSES = ["anger", "happiness", "neutral"]
 # (id, true class, prediction): accuracy 4/6; recalls 1/2, 1, 2/3.

@@ -10,8 +10,8 @@ from corpus_folders import Spoken, made, touch
 
 from avaffect.core.errors import DataError
 from avaffect.data import manifest
-from avaffect.data.schema import LabelSpec
-from avaffect.data.writer import store_writer
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.recipes.eval_class import eval_class
 from avaffect.settings.eval_class import EvalClassSettings
 

@@ -11,7 +11,7 @@ from makefiles import make
 
 from avaffect.core.checkpoint_header import read_header
 from avaffect.data import manifest
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 
 
 @pytest.mark.slow

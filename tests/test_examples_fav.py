@@ -11,7 +11,7 @@ from makefiles import make
 
 from avaffect.core.checkpoint_header import read_header
 from avaffect.core.provenance import of_role
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 
 QUICK = (
     "CLUSTERS_1=8", "CLUSTERS_2=9", "CLUSTERS_3=10", "LAYER_2=2", "LAYER_3=3",

@@ -11,11 +11,11 @@ from chain import invoke
 from stores import write_store
 
 from avaffect.core.provenance import provenance
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models import avhubert, hubert
 from avaffect.models.avhubert import AVHubert
 from avaffect.models.hubert import Hubert
-from avaffect.recipes import encoders
+from avaffect.recipes.encoding import checkpoints
 
 SAMPLES = (9000, 32000, 3217, 16000, 400, 0, 8000)
 FACES = (14, 50, 5, 0, 1, 12, 12)
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_store(found / "media.h5", {"waveform": (16000.0, sound), "face": (25.0, faces)})
     for name, make in ENCODERS.items():
         torch.manual_seed(0)
-        encoders.save_encoder(
+        checkpoints.save_encoder(
             found / f"{name}.safetensors", make(), None, provenance=provenance("test", {}, [])
         )
     return found

@@ -14,7 +14,7 @@ from stores import write_store
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Frames
-from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration, at_rate
 from avaffect.objectives.base import Context

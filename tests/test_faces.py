@@ -14,14 +14,14 @@ import pytest
 from films import FACE, SIZE, face, scene, talking, write_film
 
 from avaffect.core.errors import DataError
+from avaffect.data.decoding.unusable import Unusable
+from avaffect.data.decoding.video import Film, read_pictures
 from avaffect.data.faces.cropping import MEAN_FACE, transform, warp
 from avaffect.data.faces.cuts import Cuts
 from avaffect.data.faces.detection import check_model
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import ABSENT, COLUMNS, INTERPOLATED, SOURCES, FaceOptions
 from avaffect.data.faces.path import Path as FacePath
-from avaffect.data.unusable import Unusable
-from avaffect.data.video import Film, read_pictures
 
 HAAR = FaceOptions()
 TIGHT = FaceOptions(margin=0)

@@ -17,14 +17,14 @@ from tiny_training import Rows, Tiny, run
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.seeds import generator
-from avaffect.data.schema import LabelSpec, StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.evaluation.classification import unweighted_accuracy_error
-from avaffect.recipes import finetune_defaults, undertraining
-from avaffect.recipes.downstream import ClassTask
-from avaffect.recipes.finetune_defaults import completed
-from avaffect.recipes.labelled import LabelledUtterances
+from avaffect.recipes.downstream import defaults, undertraining
+from avaffect.recipes.downstream.defaults import completed
+from avaffect.recipes.downstream.labelled_data import LabelledUtterances
+from avaffect.recipes.downstream.tasks import ClassTask
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.ending import ending, own_lines
@@ -136,7 +136,7 @@ def test_lengths_are_epochs_and_steps(tmp_path: Path) -> None:
 def test_encoders_learn_at_a_rate_of_their_size(tmp_path: Path, monkeypatch) -> None:
     path = _store(tmp_path / "f.h5", 24)
     monkeypatch.setattr(
-        finetune_defaults.artifacts,
+        defaults.artifacts,
         "describe",
         lambda _: SimpleNamespace(kind="checkpoint", header={}),
     )
@@ -145,7 +145,7 @@ def test_encoders_learn_at_a_rate_of_their_size(tmp_path: Path, monkeypatch) -> 
     for side in (100, 4000, 20_000):
         table = {"w": {"shape": [side, side]}}
         monkeypatch.setattr(
-            finetune_defaults.checkpoint_header, "tensor_table", lambda _, table=table: table
+            defaults.checkpoint_header, "tensor_table", lambda _, table=table: table
         )
         found = [_completed(path, encoder=name, mode=mode).learning_rate
                  for mode in ("fine-tuned", "scratch")]  # fmt: skip

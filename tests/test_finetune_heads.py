@@ -11,8 +11,8 @@ import pytest
 from chain import invoke
 
 from avaffect.core.progress import SILENT
-from avaffect.data.store import Store
-from avaffect.recipes.downstream import task_of
+from avaffect.data.store.reader import Store
+from avaffect.recipes.downstream.tasks import task_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 

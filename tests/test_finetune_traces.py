@@ -13,13 +13,13 @@ from chain import invoke
 from trace_sources import write_traces
 
 from avaffect.core.progress import SILENT
-from avaffect.data.schema import LabelSpec, StreamSpec
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.data.traces import delayed, resample
-from avaffect.data.writer import store_writer
+from avaffect.evaluation.binning import clusters, equal_width
 from avaffect.evaluation.concordance import ccc
-from avaffect.recipes.downstream import task_of
-from avaffect.recipes.trace_bins import clusters, equal_width
+from avaffect.recipes.downstream.tasks import task_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.models.avhubert import PRESETS, AVHubert
-from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.models.recurrent import PRESETS as RECURRENT
 from avaffect.models.recurrent import RecurrentEncoder
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.downstream import Downstream
-from avaffect.recipes.treatment import treatment_of
+from avaffect.objectives.supervised import Downstream
+from avaffect.recipes.downstream.freezing import treatment_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 

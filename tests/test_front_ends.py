@@ -14,9 +14,9 @@ from stores import write_store
 from avaffect.cli.main import run
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
-from avaffect.data.store import Store
-from avaffect.recipes import front_ends
-from avaffect.recipes.front_ends import FRONT_ENDS, FrontEnd
+from avaffect.data.store.reader import Store
+from avaffect.recipes.encoding import front_ends
+from avaffect.recipes.encoding.front_ends import FRONT_ENDS, FrontEnd
 from avaffect.signal import descriptors
 
 OVER_TIME = {"compare-lld": 130, "egemaps": 25}

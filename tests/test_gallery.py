@@ -14,9 +14,9 @@ from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance, reference
 from avaffect.data import manifest, pictures
-from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.recipes.gallery import (
     AGREES,
     DIFFERS,

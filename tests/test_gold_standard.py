@@ -13,9 +13,9 @@ from trace_sources import write_traces
 
 from avaffect.core.progress import SILENT
 from avaffect.data.labels import Annotations
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.evaluation.gold_standard import WAYS, gold_standard, rater_weights
-from avaffect.recipes.labelled import traced_utterances
+from avaffect.recipes.downstream.labelled_data import traced_utterances
 from avaffect.settings.base import RATERS
 
 NAN = np.nan

@@ -26,12 +26,12 @@ from stores import write_store
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models import avhubert, hubert
-from avaffect.models.heads import PredictionHead
+from avaffect.models.heads.attentive import PredictionHead
 from avaffect.models.hubert import Hubert
 from avaffect.models.published import configuration, names
-from avaffect.recipes import encoders
+from avaffect.recipes.encoding import checkpoints
 from avaffect.training import checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,7 +68,7 @@ def speech_batch(seconds: float = 0.5) -> Batch:
 
 def frames_of(path: Path, batch: Batch) -> torch.Tensor:
     with torch.no_grad():
-        return encoders.load_encoder(path, CPU)[0](batch).values
+        return checkpoints.load_encoder(path, CPU)[0](batch).values
 
 
 # -- AV-HuBERT in fairseq's layout --------------------------------------------------------------
@@ -113,8 +113,8 @@ def test_the_dictionary_puts_each_unit_in_its_place(av_imported):
 def test_an_imported_head_gives_the_golden_logits(av_imported):
     from test_avhubert_golden import LENGTHS, masked_frames
 
-    encoder = encoders.load_encoder(av_imported, CPU)[0]
-    head: PredictionHead = encoders.load_head(av_imported, encoder, {"clusters": 20})
+    encoder = checkpoints.load_encoder(av_imported, CPU)[0]
+    head: PredictionHead = checkpoints.load_head(av_imported, encoder, {"clusters": 20})
     frames, mask, _ = masked_frames(encoder, "input")
     valid = torch.arange(12)[None] < LENGTHS[:, None]
     order = [*(SYMBOLS.index(str(unit)) for unit in range(20)),
@@ -131,7 +131,7 @@ def test_imported_weights_give_the_golden_frames(av_imported, modalities, name):
     """The golden sound is no waveform: it enters behind the filterbanks."""
     from test_avhubert_golden import features
 
-    encoder = encoders.load_encoder(av_imported, CPU)[0]
+    encoder = checkpoints.load_encoder(av_imported, CPU)[0]
     found = encoder.contextualise(features(encoder, modalities)).values
     torch.testing.assert_close(found, torch.from_numpy(AVHUBERT[name]), atol=1e-4, rtol=0)
 
@@ -153,7 +153,7 @@ def test_extract_gives_the_golden_features_of_faces(av_imported, tmp_path):
             store.pooled_vectors("mean")[row], AVHUBERT["video_only"][row].mean(0), atol=1e-4
         )
     raw = torch.from_numpy(Store(tmp_path / "layer2.h5").read("features", 0).copy())
-    encoder = encoders.load_encoder(av_imported, CPU)[0]
+    encoder = checkpoints.load_encoder(av_imported, CPU)[0]
     normed = encoder.encoder.layer_norm(raw).detach().numpy()
     np.testing.assert_allclose(normed, AVHUBERT["video_only"][0], atol=1e-4, rtol=0)
 
@@ -342,7 +342,7 @@ def test_training_goes_on_with_fresh_clusters_and_a_reset_head(av_imported, tmp_
     assert "prediction" not in header
     assert len(tensors["label_embs_concat"]) == 20
     assert header["pretext"]["kind"] == "input"
-    encoder = encoders.load_encoder(tmp_path / "on.safetensors", CPU)[0]
-    encoders.load_head(tmp_path / "on.safetensors", encoder, {"clusters": 20, "model": {}})
+    encoder = checkpoints.load_encoder(tmp_path / "on.safetensors", CPU)[0]
+    checkpoints.load_head(tmp_path / "on.safetensors", encoder, {"clusters": 20, "model": {}})
     with pytest.raises(DataError, match="predicts 20 units"):
-        encoders.load_head(tmp_path / "on.safetensors", encoder, {"clusters": 24})
+        checkpoints.load_head(tmp_path / "on.safetensors", encoder, {"clusters": 24})

@@ -11,7 +11,7 @@ from chain import invoke
 
 # Beside a torch for the CPU alone, torchaudio loads through this, and transformers then finds it.
 import avaffect.signal.audio  # noqa: F401
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 
 transformers = pytest.importorskip("transformers", reason="the extra huggingface is not installed")
 

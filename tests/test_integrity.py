@@ -22,9 +22,10 @@ from avaffect.core import checkpoint_header
 from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.progress import SILENT
 from avaffect.core.provenance import provenance
-from avaffect.data import artifacts, manifest, mapping, schema
-from avaffect.data.store import Store, read_header
-from avaffect.data.writer import store_writer
+from avaffect.data import artifacts, manifest
+from avaffect.data.store import mapping, schema
+from avaffect.data.store.reader import Store, read_header
+from avaffect.data.store.writer import store_writer
 from avaffect.recipes.check import check
 from avaffect.training import checkpoint
 

@@ -16,13 +16,23 @@ BELOW = {
     "settings": {"core"},
     "signal": EVERYWHERE,
     "data": EVERYWHERE | {"signal"},
+    "synthetic": EVERYWHERE | {"data"},
     "models": EVERYWHERE | {"signal"},
     "objectives": EVERYWHERE | {"signal", "models"},
     "training": EVERYWHERE | {"signal", "models", "objectives"},
     "retrieval": EVERYWHERE,
     "evaluation": EVERYWHERE,
     "recipes": EVERYWHERE
-    | {"signal", "data", "models", "objectives", "training", "retrieval", "evaluation"},
+    | {
+        "signal",
+        "data",
+        "synthetic",
+        "models",
+        "objectives",
+        "training",
+        "retrieval",
+        "evaluation",
+    },
     "cli": EVERYWHERE | {"recipes"},
 }
 # Who may import a library at all; a layer that is not named may not.
@@ -31,7 +41,7 @@ LIBRARIES = {
     "rich": {"cli"},
     "h5py": {"data"},
     "av": {"data"},
-    "cv2": {"data"},
+    "cv2": {"data", "synthetic"},
     "torchaudio": {"signal"},
     "opensmile": {"signal"},
     "matplotlib": {"recipes"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cases.voices import speech
 
-from avaffect.data.levels import Clipping, full_scale
+from avaffect.data.decoding.levels import Clipping, full_scale
 
 S = speech(2.0).astype(float)
 

@@ -15,12 +15,12 @@ from stores import write_store
 from tiny_training import run, weights
 
 from avaffect.core.batch import Batch
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models.conformer import Conformer, ConformerConfiguration
 from avaffect.models.encoder import Frames
 from avaffect.objectives.base import Context
 from avaffect.objectives.lira import AcousticPrediction, by_descriptor, mean_of
-from avaffect.recipes import encoders
+from avaffect.recipes.encoding import checkpoints
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
 from avaffect.signal.audio import torchaudio
 from avaffect.training import checkpoint
@@ -313,7 +313,7 @@ def test_the_chain_of_films(folder: Path, tmp_path: Path, task: str):
                    *options, "-o", output)  # fmt: skip
     assert f"{loss} loss" in found.stderr and "on development" in found.stderr
     assert "no store knows" not in found.stderr
-    encoder, header = encoders.load_encoder(output, torch.device("cpu"))
+    encoder, header = checkpoints.load_encoder(output, torch.device("cpu"))
     store = Store(folder / "a.h5")
     shown = np.concatenate(
         [store.read("face", row)[store.read("face_track", row)[:, 15] > 0].ravel()

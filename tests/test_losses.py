@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from avaffect.models.heads import (
+from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
     PredictionHead,

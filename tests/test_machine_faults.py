@@ -22,12 +22,13 @@ import soundfile
 from avaffect.core import faults
 from avaffect.core.errors import MachineFault, OutputExistsError
 from avaffect.core.progress import Progress
-from avaffect.data import artifacts, decoding, manifest, media, recordings, unusable
-from avaffect.data.decoding import decode_sound
+from avaffect.data import artifacts, manifest, media, recordings
+from avaffect.data.decoding import audio, unusable
+from avaffect.data.decoding.audio import decode_sound
+from avaffect.data.decoding.unusable import Unusable, check_machine
 from avaffect.data.faces import film
 from avaffect.data.faces.options import FaceOptions
-from avaffect.data.store import Store
-from avaffect.data.unusable import Unusable, check_machine
+from avaffect.data.store.reader import Store
 from avaffect.data.workers import ordered_map
 from avaffect.recipes.preprocess import preprocess
 from avaffect.settings.preprocess import PreprocessSettings
@@ -72,7 +73,7 @@ def test_no_descriptor_left_stops_the_run(corpus: Path, monkeypatch) -> None:
     with _open_files(0), pytest.raises(MachineFault, match=r"u0\.wav.*EMFILE.*ulimit -n"):
         decode_sound(corpus / "u0.wav", sink)
     # FFmpeg meets it too.
-    monkeypatch.setattr(decoding, "check_file", lambda path: None)
+    monkeypatch.setattr(audio, "check_file", lambda path: None)
     with (
         _open_files(0),
         pytest.raises((MachineFault, OSError), match=r"EMFILE|Too many open files"),

@@ -15,10 +15,10 @@ from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.provenance import provenance, reference
 from avaffect.data import manifest
-from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.verifying import verify_store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
+from avaffect.data.store.verifying import verify_store
+from avaffect.data.store.writer import store_writer
 from avaffect.recipes.check import check
 from avaffect.recipes.merge import merge
 from avaffect.settings.merge import MergeSettings

@@ -9,7 +9,7 @@ import torch
 from avaffect.core.errors import DataError
 from avaffect.models import registry
 from avaffect.models.gradient_reversal import reversal_strength, reverse_gradient
-from avaffect.models.heads import (
+from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
     PredictionHead,

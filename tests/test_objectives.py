@@ -5,7 +5,7 @@ import torch
 
 from avaffect.core.batch import Batch
 from avaffect.models.gradient_reversal import reversal_strength
-from avaffect.models.heads import (
+from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
     PredictionHead,

@@ -9,7 +9,7 @@ import torch
 
 from avaffect.core.batch import Batch
 from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
-from avaffect.models.heads import (
+from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
     PredictionHead,

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from avaffect.data.decoding import Sound, decode_sound
-from avaffect.data.headers import read_header
-from avaffect.data.ogg import LARGEST_PAGE, broken_pages
-from avaffect.data.tracks import demuxed
-from avaffect.data.unusable import Unusable
+from avaffect.data.decoding.audio import Sound, decode_sound
+from avaffect.data.decoding.headers import read_header
+from avaffect.data.decoding.ogg import LARGEST_PAGE, broken_pages
+from avaffect.data.decoding.tracks import demuxed
+from avaffect.data.decoding.unusable import Unusable
 
 RATE = 16_000
 SECONDS = 3.0
@@ -212,5 +212,5 @@ def test_pages_are_counted_over_reads(tmp_path: Path, monkeypatch: pytest.Monkey
         many[number * len(one) + len(one) // 2] ^= 1
     path.write_bytes(many)
     for size in (LARGEST_PAGE, LARGEST_PAGE + 1, 1 << 20):
-        monkeypatch.setattr("avaffect.data.ogg.READ_BYTES", size)
+        monkeypatch.setattr("avaffect.data.decoding.ogg.READ_BYTES", size)
         assert broken_pages(path, size) == (3, 30 * pages)

@@ -18,10 +18,10 @@ from avaffect.cli.main import COMMANDS, group
 from avaffect.core.errors import UsageError
 from avaffect.core.provenance import reference
 from avaffect.data import manifest
-from avaffect.data.schema import PooledSpec, StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
-from avaffect.recipes import recordings
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import PooledSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.recipes.common import source_recordings
 from avaffect.settings.outputs import check_suffix
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,16 +149,16 @@ def test_where_recordings_lie(tmp_path: Path) -> None:
     first = _media(tmp_path / "first.h5", one, ["a.wav", "sub/b.wav"])
     second = _media(tmp_path / "second.h5", other, ["c.wav", ""])
     features = _derived(tmp_path / "deep" / "f.h5", "media", first)
-    base, paths = recordings.paths_of([features, second])
+    base, paths = source_recordings.paths_of([features, second])
     assert base == one
     assert paths == [["a.wav", "sub/b.wav"], ["../other/c.wav", None]]
     shards = _derived(tmp_path / "shards.h5", "store", first)
-    assert recordings.folder_of(_derived(tmp_path / "e.h5", "media", shards)) == one
+    assert source_recordings.folder_of(_derived(tmp_path / "e.h5", "media", shards)) == one
     # Of two folders nobody knows which one an utterance is from.
     both = _derived(tmp_path / "both.h5", "store", first, second)
-    assert recordings.paths_of([both]) == (None, [["a.wav", "sub/b.wav", "c.wav", None]])
+    assert source_recordings.paths_of([both]) == (None, [["a.wav", "sub/b.wav", "c.wav", None]])
     first.path.unlink()
-    assert recordings.folder_of(features) is None
+    assert source_recordings.folder_of(features) is None
 
 
 def test_hints_to_install_work_from_a_checkout() -> None:

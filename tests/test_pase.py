@@ -13,7 +13,7 @@ from stores import write_store
 from torch import nn
 from waves import TINY_PASE, generator, noise_batch
 
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.encoder import Frames
 from avaffect.models.pase import PRESETS, PaseEncoder

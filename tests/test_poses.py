@@ -15,7 +15,7 @@ from avaffect.core.errors import DataError
 from avaffect.data import manifest
 from avaffect.data.faces.options import COLUMNS, FaceOptions
 from avaffect.data.faces.pose import FACE_MM, Pose, estimate, pose_of_track, read_poses
-from avaffect.data.writer import store_writer
+from avaffect.data.store.writer import store_writer
 
 WIDTH = 120.0
 

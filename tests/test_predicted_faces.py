@@ -15,10 +15,10 @@ from stores import write_store
 
 from avaffect.data.dataset import dataset_of
 from avaffect.data.faces.options import ABSENT, COLUMNS, INTERPOLATED
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models.avhubert import PRESETS, AVHubert
-from avaffect.recipes import encoders
-from avaffect.recipes.face_presence import presence_of
+from avaffect.recipes.downstream.face_presence import presence_of
+from avaffect.recipes.encoding import checkpoints
 
 GAPS = {"u1": slice(5, 12), "u8": slice(0, 3), "u9": slice(0, 99)}
 FRAMES = (30, 41)
@@ -132,7 +132,7 @@ def test_recordings_of_sound_alone_show_no_face(tmp_path: Path) -> None:
     """Under an encoder that does with either: they are predicted, and marked."""
     labelled_faces.write(tmp_path / "f.h5", gaps=GAPS)
     torch.manual_seed(0)
-    encoders.save_encoder(tmp_path / "x.safetensors", AVHubert(PRESETS["nano"]), None,
+    checkpoints.save_encoder(tmp_path / "x.safetensors", AVHubert(PRESETS["nano"]), None,
                           provenance={"command": "test", "inputs": []})  # fmt: skip
     track = np.zeros((50, len(COLUMNS)), dtype=np.float32)
     track[:, -1] = INTERPOLATED

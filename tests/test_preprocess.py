@@ -14,9 +14,9 @@ from sounds import SECONDS, encode, tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.data import manifest
-from avaffect.data.decoding import SAMPLE_RATE
-from avaffect.data.store import Store
-from avaffect.data.verifying import verify_store
+from avaffect.data.decoding.audio import SAMPLE_RATE
+from avaffect.data.store.reader import Store
+from avaffect.data.store.verifying import verify_store
 from avaffect.recipes.merge import merge
 from avaffect.recipes.preprocess import preprocess
 from avaffect.settings.merge import MergeSettings

@@ -15,10 +15,10 @@ from sounds import tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.data import manifest, media
-from avaffect.data.decoding import SAMPLE_RATE
+from avaffect.data.decoding.audio import SAMPLE_RATE
 from avaffect.data.faces.options import ABSENT, COLUMNS
-from avaffect.data.store import Store
-from avaffect.data.verifying import verify_store
+from avaffect.data.store.reader import Store
+from avaffect.data.store.verifying import verify_store
 from avaffect.recipes.merge import merge
 from avaffect.recipes.preprocess import preprocess
 from avaffect.settings.merge import MergeSettings

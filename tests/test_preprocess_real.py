@@ -15,9 +15,9 @@ import pytest
 import soundfile
 
 from avaffect.data import manifest
-from avaffect.data.decoding import SAMPLE_RATE
+from avaffect.data.decoding.audio import SAMPLE_RATE
 from avaffect.data.media import FACE_COUNTS
-from avaffect.data.verifying import verify_store
+from avaffect.data.store.verifying import verify_store
 from avaffect.data.workers import ordered_map
 
 

@@ -13,9 +13,9 @@ from sounds import encode
 
 from avaffect.core.errors import UsageError
 from avaffect.data import manifest
-from avaffect.data.decoding import SAMPLE_RATE, Unusable, decode_sound
+from avaffect.data.decoding.audio import SAMPLE_RATE, Unusable, decode_sound
 from avaffect.data.items import parse_channels
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.recipes.preprocess import preprocess
 from avaffect.settings.preprocess import PreprocessSettings
 

@@ -11,8 +11,8 @@ from chain import invoke
 from stores import write_store
 
 from avaffect.core.errors import UsageError
-from avaffect.data.store import Store
-from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.data.store.reader import Store
+from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.jumbling import FEWEST_STEPS, fits, swap_order, window_length
 from avaffect.objectives.odd_one_out import Jumbling, OddOneOut

@@ -12,9 +12,9 @@ from chain import invoke
 from avaffect.cli.main import COMMANDS, group
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
-from avaffect.recipes import pretraining
+from avaffect.recipes.pretraining import methods
 from avaffect.settings.pretrain_apc import PretrainApcSettings
 from avaffect.settings.pretrain_odd import PretrainOddSettings
 from avaffect.training import checkpoint
@@ -78,7 +78,7 @@ def test_a_share_is_nested_and_the_same_for_every_task(folder):
 
     def chosen(fraction: float, kind: type = PretrainApcSettings, **options: object) -> list[str]:
         settings = kind(media=(folder / "s.h5",), fraction=fraction, **options)
-        return pretraining.training_ids(settings, stores, Heard())
+        return methods.training_ids(settings, stores, Heard())
 
     assert chosen(1.0) == train and len(train) == 24
     quarter, half = chosen(0.25), chosen(0.5)
@@ -104,7 +104,7 @@ def test_development_stays_whole(folder):
     settings = PretrainApcSettings(media=(folder / "s.h5",), fraction=0.1)
     encoder = RecurrentEncoder(RecurrentConfiguration(bands=80, layers=1, hidden=4, dim=4))
     method = SimpleNamespace(beside={}, fewest_frames=1)
-    unseen = pretraining._development(settings, stores, encoder, method)
+    unseen = methods._development(settings, stores, encoder, method)
     assert unseen.dataset.ids == development and len(development) == 8
 
 

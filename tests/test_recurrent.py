@@ -14,17 +14,17 @@ from stores import write_store
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.core.provenance import provenance
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models import hubert, registry
 from avaffect.models.encoder import Frames
-from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.models.hubert import Hubert
 from avaffect.models.recurrent import PRESETS, RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.autoregressive import AutoregressivePrediction
 from avaffect.objectives.base import Context
 from avaffect.objectives.jumbling import fits, reorder, swap_order, window_length
 from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
-from avaffect.recipes import encoders
+from avaffect.recipes.encoding import checkpoints
 from avaffect.training import checkpoint
 
 TINY = RecurrentConfiguration(bands=80, layers=2, hidden=12, dim=10)
@@ -346,7 +346,7 @@ def test_nonsense_is_refused(folder, tmp_path):
     invoke(folder, "pretrain-apc", "a.h5", "--init", "y", "--preset", "nano",
            "-o", tmp_path / "x", status=2)  # fmt: skip
     other = tmp_path / "hubert.safetensors"
-    encoders.save_encoder(
+    checkpoints.save_encoder(
         other, Hubert(hubert.PRESETS["nano"]), None, provenance=provenance("test", {}, [])
     )
     words = invoke(folder, "pretrain-apc", "a.h5", "--init", other, "-o", tmp_path / "x",

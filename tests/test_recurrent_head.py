@@ -11,8 +11,8 @@ from avaffect.core.errors import UsageError
 from avaffect.models import registry
 from avaffect.models.encoder import Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.recurrent_head import (
+from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.recurrent import (
     RecurrentHead,
     RecurrentHeadConfiguration,
     mean_steps,

@@ -12,8 +12,8 @@ import pytest
 from films import write_film
 from theora import write_theora
 
-from avaffect.data.unusable import Unusable
-from avaffect.data.video import Film, read_pictures
+from avaffect.data.decoding.unusable import Unusable
+from avaffect.data.decoding.video import Film, read_pictures
 
 CLOCK = Fraction(1, 25)
 AGAIN: list[int | None] = [None]

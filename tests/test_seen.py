@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from chain import invoke
 
-from avaffect.recipes.divisions import Division
-from avaffect.recipes.labelled import Utterances
-from avaffect.recipes.seen import Seen, counted, described, worst
+from avaffect.recipes.downstream.labelled_data import Utterances
+from avaffect.recipes.downstream.partitions import Division
+from avaffect.recipes.downstream.training_speakers import Seen, counted, described, worst
 from avaffect.settings.scores import seen_words
 from avaffect.training import checkpoint
 

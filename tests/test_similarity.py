@@ -10,10 +10,10 @@ import pytest
 from avaffect.core.errors import DataError
 from avaffect.core.provenance import provenance
 from avaffect.data.embeddings import open_embeddings
-from avaffect.data.schema import LabelSpec, PooledSpec
 from avaffect.data.similarity import open_similarity
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.recipes import similarity as recipe
 from avaffect.settings.similarity import SimilaritySettings
 

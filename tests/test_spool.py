@@ -16,8 +16,8 @@ from tiny_training import Killed, Killing, Rows, Tiny
 from avaffect.core.errors import Preempted
 from avaffect.core.progress import SILENT
 from avaffect.core.signals import StopFlag
-from avaffect.recipes import extraction, kmeans
-from avaffect.recipes.extraction import Extractor
+from avaffect.recipes.encoding import extraction, kmeans
+from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.training import saving
 from avaffect.training.evaluation import evaluate
 from avaffect.training.spool import Spool

@@ -16,11 +16,11 @@ from hypothesis.extra import numpy as npst
 from stores import LABELS, POOLED, PROVENANCE, STREAMS, make
 
 from avaffect.core.errors import DataError
-from avaffect.data import schema
-from avaffect.data.schema import LabelSpec
-from avaffect.data.store import Store, read_header
-from avaffect.data.verifying import verify_store
-from avaffect.data.writer import store_writer
+from avaffect.data.store import schema
+from avaffect.data.store.reader import Store, read_header
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.verifying import verify_store
+from avaffect.data.store.writer import store_writer
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 REAL = st.floats(width=32, allow_nan=False)

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores import PROVENANCE, make
 
-from avaffect.data.layout import ragged_digests
-from avaffect.data.schema import LabelSpec, PooledSpec, StreamSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
+from avaffect.data.store.layout import ragged_digests
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 
 
 @given(st.lists(st.integers(0, 5), max_size=8), st.integers(1, 4))

@@ -14,11 +14,11 @@ from scipy.signal import correlate, resample_poly
 
 from avaffect.core.errors import UsageError
 from avaffect.data import manifest
-from avaffect.data.decoding import SAMPLE_RATE, decode_sound
-from avaffect.data.synthetic import camera, clip, corpus, features, head, identity
-from avaffect.data.synthetic.expression import LOOKS, Expression, acting
+from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
 from avaffect.recipes.synth import synth
 from avaffect.settings.synth import SynthSettings
+from avaffect.synthetic import camera, clip, corpus, features, head, identity
+from avaffect.synthetic.expression import LOOKS, Expression, acting
 
 HAAR = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
 ONE_SECOND = (1.0, 1.0)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avaffect.core.errors import UsageError
-from avaffect.data.synthetic import corpus, voice
-from avaffect.data.synthetic.emotion import SHIFTS, Prosody
-from avaffect.data.synthetic.score import Syllable
+from avaffect.synthetic import corpus, voice
+from avaffect.synthetic.emotion import SHIFTS, Prosody
+from avaffect.synthetic.score import Syllable
 
 TWO_SECONDS = (2.0, 2.0)
 

@@ -13,14 +13,14 @@ import pytest
 from corpus_folders import Spoken, made, touch
 
 from avaffect.core.errors import DataError
-from avaffect.data import spellings
 from avaffect.data.labels import Annotations
-from avaffect.data.numerals import Numbers
-from avaffect.data.schema import LabelSpec
-from avaffect.data.store import Store
-from avaffect.data.tables import read_rows, read_table, told_apart
-from avaffect.data.writer import store_writer
-from avaffect.recipes.labelled import labelled_utterances
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.data.tables import spellings
+from avaffect.data.tables.numerals import Numbers
+from avaffect.data.tables.reader import read_rows, read_table, told_apart
+from avaffect.recipes.downstream.labelled_data import labelled_utterances
 from avaffect.recipes.merge import merge
 from avaffect.settings.merge import MergeSettings
 

@@ -12,16 +12,16 @@ from test_trace_losses import LOSSES as NAIVE_LOSSES
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
+from avaffect.evaluation.binning import clusters, equal_width
 from avaffect.evaluation.concordance import ccc
 from avaffect.models import registry
 from avaffect.models.encoder import Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads import Head, HeadConfiguration
-from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
-from avaffect.models.trace_head import TraceHead, TraceHeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.heads.trace import TraceHead, TraceHeadConfiguration
 from avaffect.objectives.base import Context
 from avaffect.objectives.trace_regression import OF_BINS, OF_VALUES, TraceRegression
-from avaffect.recipes.trace_bins import clusters, equal_width
 from avaffect.settings import trace_losses
 from avaffect.settings.trace_losses import parse_losses
 

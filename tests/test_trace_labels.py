@@ -13,10 +13,10 @@ from chain import invoke
 from avaffect.core.errors import DataError
 from avaffect.data import manifest
 from avaffect.data.labels import Annotations
-from avaffect.data.schema import LabelSpec
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
-from avaffect.recipes import gold_labels
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.recipes.scoring import gold_labels
 
 LABELS = {
     "arousal": {"kind": "trace", "rate_hz": 10.0},

@@ -7,7 +7,7 @@ import pytest
 
 from avaffect.core.errors import UsageError
 from avaffect.data.traces import at_times, resample
-from avaffect.recipes.fractions import check_fraction, chosen_share
+from avaffect.recipes.common.subset import check_fraction, chosen_share
 
 
 def test_a_straight_line_stays_one():

@@ -12,9 +12,9 @@ from flashes import LATE, MOMENTS, beeps, flashes, furthest, write_flashes
 from tracks import SECONDS, write_tracks
 
 from avaffect.data import manifest
-from avaffect.data.decoding import SAMPLE_RATE, Sound, decode_sound
-from avaffect.data.store import Store
-from avaffect.data.unusable import Unusable
+from avaffect.data.decoding.audio import SAMPLE_RATE, Sound, decode_sound
+from avaffect.data.decoding.unusable import Unusable
+from avaffect.data.store.reader import Store
 
 
 def heard(path: Path, track: int | None = None) -> tuple[int, Sound]:

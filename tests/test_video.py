@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from films import write_film
 
-from avaffect.data.clock import PictureClock
-from avaffect.data.unusable import Unusable
-from avaffect.data.video import Film, read_pictures
+from avaffect.data.decoding.clock import PictureClock
+from avaffect.data.decoding.unusable import Unusable
+from avaffect.data.decoding.video import Film, read_pictures
 
 LEVEL = 5
 

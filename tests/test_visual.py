@@ -14,10 +14,10 @@ from torch import nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.models import registry, visual
 from avaffect.models.visual import PRESETS, VisualEncoder
-from avaffect.recipes import encoders
+from avaffect.recipes.encoding import checkpoints
 from avaffect.signal.images import resize
 from avaffect.training import checkpoint
 
@@ -150,7 +150,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     invoke(found, "preprocess", "a.jsonl", "--size", 48, "-o", "a.h5")
     torch.manual_seed(0)
     encoder = VisualEncoder(replace(PRESETS["nano"], face_mean=0.5, face_std=0.2))
-    encoders.save_encoder(
+    checkpoints.save_encoder(
         found / "visual.safetensors", encoder, None, provenance={"command": "test", "inputs": []}
     )
     return found
@@ -162,7 +162,7 @@ def test_features_are_extracted(folder, tmp_path):
     spec = found.streams["features"]
     assert (spec.rate_hz, spec.shape) == (25.0, (64,))
     np.testing.assert_array_equal(found.lengths("features"), media.lengths("face"))
-    encoder = encoders.load_encoder(folder / "visual.safetensors", torch.device("cpu"))[0]
+    encoder = checkpoints.load_encoder(folder / "visual.safetensors", torch.device("cpu"))[0]
     pictures = torch.from_numpy(np.array(media.read("face", 3)))[None]
     lengths = {"face": torch.tensor([pictures.shape[1]])}
     with torch.no_grad():

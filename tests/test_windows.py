@@ -17,7 +17,7 @@ from stores import write_store
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.data.dataset import Dataset, dataset_of
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.data.traces import resample
 from avaffect.evaluation.concordance import ccc
 from avaffect.evaluation.overlap import OverlapMean, window_starts
@@ -26,14 +26,14 @@ from avaffect.models.avhubert import PRESETS, AVHubert
 from avaffect.models.contrastive import ContrastiveConfiguration, ContrastiveEncoder
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads import Head, HeadConfiguration
+from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration, mean_steps
 from avaffect.models.hubert import PRESETS as HUBERT
 from avaffect.models.hubert import Hubert
 from avaffect.models.pase import PRESETS as PASE
 from avaffect.models.pase import PaseEncoder
-from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration, mean_steps
-from avaffect.recipes import classifiers, windows
-from avaffect.recipes.windows import Windows, windows_of
+from avaffect.recipes.downstream import heads, windows
+from avaffect.recipes.downstream.windows import Windows, windows_of
 from avaffect.training import checkpoint
 
 CPU = torch.device("cpu")
@@ -69,7 +69,7 @@ def features(path: Path, lengths=LENGTHS, dim: int = 3) -> tuple[Encoder, Datase
 
 def traces(encoder: Encoder, head, dataset: Dataset, how: Windows, batch_seconds=80.0):
     """(T, outputs) of each recording"""
-    found = classifiers.traces(encoder, [head], dataset, CPU, batch_seconds, windows=how)
+    found = heads.traces(encoder, [head], dataset, CPU, batch_seconds, windows=how)
     return [row[:, 0] for row in found]
 
 
@@ -179,7 +179,7 @@ def test_long_recordings_alone_are_cut(tmp_path: Path) -> None:
     found = traces(encoder, head, dataset, windows_of(2.0))
     same = [np.allclose(a, b, atol=1e-6) for a, b in zip(found, whole, strict=True)]
     assert same == [True, False, True, False]
-    two = classifiers.traces(encoder, [head, head], dataset, CPU, 80.0, windows=windows_of(2.0))
+    two = heads.traces(encoder, [head, head], dataset, CPU, 80.0, windows=windows_of(2.0))
     assert [row.shape for row in two] == [(n, 2, 2) for n in (19, 50, 20, 21)]
     np.testing.assert_allclose(two[1][:, 1], found[1], atol=1e-6)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
-from avaffect.data.schema import LabelSpec
-from avaffect.data.writer import store_writer
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.writer import store_writer
 
 Traces = dict[str, np.ndarray]
 

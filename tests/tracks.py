@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avaffect.data.decoding import SAMPLE_RATE
+from avaffect.data.decoding.audio import SAMPLE_RATE
 
 SECONDS = 1.0
 

@@ -70,9 +70,9 @@ def describe(path: Path, *expected: str) -> Artifact:
         if expected and kind not in expected:
             raise filekind.other_kind(path, needed)
         # Here and below: commands on manifests start without NumPy and h5py.
-        from avaffect.data import store
+        from avaffect.data.store import reader
 
-        header = store.read_header(path)
+        header = reader.read_header(path)
         return Artifact(path, kind, header["content_id"], header["provenance"], header)
     if kind == "checkpoint":
         header = checkpoint_header.read_header(path, *expected)
@@ -123,7 +123,7 @@ def _check_whole(artifact: Artifact) -> None:
     if artifact.kind == "manifest":
         manifest.check_end(path, str(artifact.header["version"]))
     elif artifact.kind == "store":
-        from avaffect.data import opening
+        from avaffect.data.store import opening
 
         opening.check_size(path)
     elif path.stat().st_size <= SMALL_BYTES:

@@ -13,7 +13,7 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces
 
 # Crops start on this grid, on which steps of 16 kHz, 100, 50 and 25 Hz all fall.

@@ -11,7 +11,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.data.dataset import unique_ids
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 
 EMBEDDING = "embedding"
 BLOCK_ROWS = 1 << 16

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
-from avaffect.data import schema
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.numerals import LARGEST
-from avaffect.data.schema import LabelSpec
+from avaffect.data.store import schema
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.tables.numerals import LARGEST
 
 # Said elsewhere in a store, or not of the utterance.
 RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")

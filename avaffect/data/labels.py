@@ -11,8 +11,8 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data import manifest
 from avaffect.data.items import described_labels, labels_of
-from avaffect.data.schema import LabelSpec
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec
 from avaffect.data.traces import Traces, resample
 
 

@@ -14,16 +14,16 @@ import av
 
 from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
-from avaffect.data.decoding import SAMPLE_RATE, SILENT_PEAK, Sound, decode_sound
+from avaffect.data.decoding.audio import SAMPLE_RATE, SILENT_PEAK, Sound, decode_sound
+from avaffect.data.decoding.mixing import FACTS, Facts
+from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.faces.film import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import Sums
 from avaffect.data.items import channels_of, pictures_of, sound_of
 from avaffect.data.manifest import Item
-from avaffect.data.mixing import FACTS, Facts
-from avaffect.data.schema import StreamSpec
-from avaffect.data.unusable import Unusable
+from avaffect.data.store.schema import StreamSpec
 from avaffect.data.workers import ordered_map
 
 WAVEFORM = StreamSpec("waveform", "int16", float(SAMPLE_RATE))

@@ -13,8 +13,8 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.data.embeddings import Embeddings
-from avaffect.data.schema import StreamSpec
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
 
 SIMILARITY = "similarity"
 INDEX = "index"

@@ -14,9 +14,9 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.filekind import TABLE_SUFFIXES as SUFFIXES
-from avaffect.data.numerals import LARGEST, Numbers
-from avaffect.data.tables import Table, plain_name, read_table
-from avaffect.data.texts import nfc
+from avaffect.data.tables.numerals import LARGEST, Numbers
+from avaffect.data.tables.reader import Table, plain_name, read_table
+from avaffect.data.tables.texts import nfc
 
 # As they read without capitals, blanks and signs: Time (s), frame_time, timeStamp.
 TIME_NAMES = ("time", "times", "timesec", "timeseconds", "timestamp", "frametime", "seconds", "t")

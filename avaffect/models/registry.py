@@ -12,7 +12,7 @@ from avaffect.core.errors import DataError
 from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
 from avaffect.models.contrastive import ContrastiveConfiguration, ContrastiveEncoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads import (
+from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
     PredictionHead,
@@ -20,12 +20,12 @@ from avaffect.models.heads import (
     Projector,
     ProjectorConfiguration,
 )
+from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.heads.trace import TraceHead, TraceHeadConfiguration
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.pase import PaseConfiguration, PaseEncoder
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
-from avaffect.models.recurrent_head import RecurrentHead, RecurrentHeadConfiguration
-from avaffect.models.trace_head import TraceHead, TraceHeadConfiguration
 from avaffect.models.visual import VisualConfiguration, VisualEncoder
 
 Description = dict[str, Any]

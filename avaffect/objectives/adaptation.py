@@ -8,7 +8,7 @@ from torch import Tensor
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.gradient_reversal import reversal_strength
-from avaffect.models.heads import Head
+from avaffect.models.heads.attentive import Head
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.losses.cross_entropy import MISSING, accuracy, cross_entropy

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads import Head
-from avaffect.models.recurrent_head import RecurrentHead
+from avaffect.models.heads.attentive import Head
+from avaffect.models.heads.recurrent import RecurrentHead
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy
 from avaffect.objectives.pooling import POOLED, usable_labels
+from avaffect.objectives.supervised import Downstream
 
 
 class Classification(Downstream):

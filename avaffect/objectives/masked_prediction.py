@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Corruption, Encoder, Frames
-from avaffect.models.heads import PredictionHead
+from avaffect.models.heads.attentive import PredictionHead
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.heads import Head
+from avaffect.models.heads.attentive import Head
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.jumbling import WINDOW_SHARE, fits, reorder, swap_order
 from avaffect.objectives.losses.cross_entropy import cross_entropy

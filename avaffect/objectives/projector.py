@@ -6,7 +6,7 @@ import torch
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads import Projector
+from avaffect.models.heads.attentive import Projector
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy

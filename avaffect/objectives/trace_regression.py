@@ -8,13 +8,13 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
-from avaffect.models.trace_head import TraceHead
+from avaffect.models.heads.trace import TraceHead
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.downstream import Downstream
 from avaffect.objectives.losses.binned_cross_entropy import binned_cross_entropy
 from avaffect.objectives.losses.concordance import concordance, concordance_loss
 from avaffect.objectives.losses.cost_sensitive_cross_entropy import cost_sensitive_cross_entropy
 from avaffect.objectives.losses.mean_squared_error import mean_squared_error
+from avaffect.objectives.supervised import Downstream
 
 OF_VALUES = {"ccc": concordance_loss, "mse": mean_squared_error}
 OF_BINS = {"ce": binned_cross_entropy, "ncce": cost_sensitive_cross_entropy}

@@ -9,9 +9,9 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.manifest import STANDARD_STREAM
-from avaffect.recipes import common, training
-from avaffect.recipes.lineage import trace_lineage
-from avaffect.recipes.retrieval_manifest import read_drawn
+from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common.lineage import trace_lineage
+from avaffect.recipes.pretraining.retrieval_manifest import read_drawn
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
 
@@ -40,22 +40,22 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
             "learn, or leave L_EC out with --without ec"
         )
     lineage = trace_lineage(manifest, settings.encoder, _computes_units(settings))
-    made = common.record(
+    made = work.record(
         "adapt",
         settings,
         [
-            *common.store_inputs("query", lineage.query),
-            *common.store_inputs("pool", lineage.pool),
-            *common.file_inputs("projector", [lineage.projector], "projector"),
-            *common.file_inputs("encoder", [lineage.encoder], "encoder"),
-            *common.file_inputs("quantiser", [lineage.quantiser], "quantiser"),
-            *common.file_inputs("units", settings.units, "store"),
+            *work.store_inputs("query", lineage.query),
+            *work.store_inputs("pool", lineage.pool),
+            *work.file_inputs("projector", [lineage.projector], "projector"),
+            *work.file_inputs("encoder", [lineage.encoder], "encoder"),
+            *work.file_inputs("quantiser", [lineage.quantiser], "quantiser"),
+            *work.file_inputs("units", settings.units, "store"),
         ],
     )
-    made["inputs"].append(common.manifest_input("retrieval", manifest, settings.output))
-    if training.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
+    made["inputs"].append(work.manifest_input("retrieval", manifest, settings.output))
+    if training_run.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
         return settings.output
-    from avaffect.recipes import adaptation
+    from avaffect.recipes.pretraining import adaptation
 
     adaptation.run(settings, manifest, drawn, lineage, made, progress)
     return settings.output

@@ -11,16 +11,16 @@ from avaffect.core import seeds
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.labels import Annotations
-from avaffect.data.store import Store
-from avaffect.data.writer import store_writer
-from avaffect.recipes import common
-from avaffect.recipes.carrying import Carried
-from avaffect.recipes.noise_sources import Sources
+from avaffect.data.store.reader import Store
+from avaffect.data.store.writer import store_writer
+from avaffect.recipes.common import work
+from avaffect.recipes.common.copied_metadata import Carried
+from avaffect.recipes.media.noise_sources import Sources
 from avaffect.settings.augment_noise import AugmentNoiseSettings
 from avaffect.signal import noise
 
 if TYPE_CHECKING:
-    from avaffect.recipes.noises import Noises
+    from avaffect.recipes.media.noises import Noises
 
 WAVEFORM = "waveform"
 
@@ -33,12 +33,12 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     store = Store(settings.media)
     sound = dataset_of([store], store.ids, (WAVEFORM,))
     sources = Sources.find(settings.noise)
-    inputs = [*common.store_inputs("media", [store]), *sources.inputs]
-    made = common.record("augment-noise", settings, inputs)
-    if common.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
+    inputs = [*work.store_inputs("media", [store]), *sources.inputs]
+    made = work.record("augment-noise", settings, inputs)
+    if work.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
         return
     # Decoding comes with the work.
-    from avaffect.recipes import noises
+    from avaffect.recipes.media import noises
 
     streams = {
         name: spec
@@ -78,7 +78,7 @@ class _Mixing:
 
     def noisy(self, row: int) -> tuple[np.ndarray, dict[str, Any]]:
         """The waveform of an utterance with its noise, and what the store says of it."""
-        from avaffect.recipes.noises import QUIET
+        from avaffect.recipes.media.noises import QUIET
 
         identifier, values = self.sound.ids[row], self.sound.read(WAVEFORM, row)
         speech = noise.unit_scale(values)
@@ -103,17 +103,17 @@ class _Mixing:
 
     def tell(self, progress: Progress) -> None:
         """The last words: what was done, and to whom it was not."""
-        from avaffect.data.decoding import SILENT_PEAK
+        from avaffect.data.decoding.audio import SILENT_PEAK
 
         if self.silent:
             progress.warn(
                 f"{len(self.silent)} utterances are silent (no sample above {SILENT_PEAK} of "
-                f"32768) and stay as they are: {common.some_of(self.silent)}"
+                f"32768) and stay as they are: {work.some_of(self.silent)}"
             )
         if self.lowered:
             progress.warn(
                 f"{len(self.lowered)} utterances were made quieter, speech and noise alike, so "
-                f"that the sum does not clip: {common.some_of(self.lowered)}"
+                f"that the sum does not clip: {work.some_of(self.lowered)}"
             )
         if self.soundless:
             progress.say(f"{len(self.soundless)} utterances have no sound and stay as they are")

@@ -10,7 +10,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
 from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts, manifest
-from avaffect.data.verifying import verify_store
+from avaffect.data.store.verifying import verify_store
 
 # Folders of recordings: listed by path and size, no artifacts.
 FOLDER_ROLES = ("recordings", "corpus")

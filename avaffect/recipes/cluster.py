@@ -14,15 +14,15 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
-from avaffect.data.store import Store
-from avaffect.recipes import common, training
-from avaffect.recipes.stores import chosen_ids, in_split, open_stores
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common.stores import chosen_ids, in_split, open_stores
 from avaffect.settings.cluster import ClusterSettings
 
 if TYPE_CHECKING:
     import torch
 
-    from avaffect.recipes.extraction import Extractor
+    from avaffect.recipes.encoding.extraction import Extractor
     from avaffect.training.run import Run
 
 
@@ -43,18 +43,18 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         raise UsageError(f"--initialisations {settings.initialisations}: it is 1 at least")
     stores = open_stores(settings.media)
     unique_ids(stores)
-    made = common.record(
+    made = work.record(
         "cluster",
         settings,
         [
-            *common.store_inputs("media", stores),
-            *common.file_inputs("model", [settings.model], "encoder"),
+            *work.store_inputs("media", stores),
+            *work.file_inputs("model", [settings.model], "encoder"),
         ],
     )
-    if training.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
+    if training_run.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
         return
     ids = chosen_ids(stores, in_split(stores, settings.split))
-    with training.running(settings, made, None, progress, settings.seed) as run:
+    with training_run.running(settings, made, None, progress, settings.seed) as run:
         if run is not None:
             _cluster(settings, stores, ids, made, run, progress)
 
@@ -67,7 +67,7 @@ def _cluster(
 
     from avaffect.models import registry
     from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
-    from avaffect.recipes import extraction
+    from avaffect.recipes.encoding import extraction
     from avaffect.training import checkpoint
     from avaffect.training.device import resolve_device
 
@@ -117,7 +117,7 @@ def _sample(
     run: Run, progress: Progress,
 ) -> np.ndarray:  # fmt: skip
     """(frames, dim) of utterances in random order, up to the limit."""
-    from avaffect.recipes import extraction
+    from avaffect.recipes.encoding import extraction
 
     durations = dataset.durations()
     order = seeds.generator(settings.seed, "cluster").permutation(len(dataset))
@@ -141,7 +141,7 @@ def _fit(
     frames: np.ndarray, settings: ClusterSettings, run: Run, progress: Progress
 ) -> tuple[np.ndarray, dict[str, float]]:
     """(clusters, dim) centroids, and how good they are."""
-    from avaffect.recipes import kmeans
+    from avaffect.recipes.encoding import kmeans
 
     names = ("initialisations", "mini-batches", "assignments")
     places = [run.spool(name, progress.warn) for name in names]

@@ -11,9 +11,11 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
-from avaffect.recipes import common, curves, score_rows, seen
-from avaffect.recipes.reports import Report, write_reports
-from avaffect.recipes.score_rows import Row
+from avaffect.recipes.common import work
+from avaffect.recipes.common.reports import Report, write_reports
+from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring import curves, run_tables
+from avaffect.recipes.scoring.run_tables import Row
 from avaffect.settings.compare import CompareSettings
 
 DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc"}
@@ -29,18 +31,18 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
         raise UsageError("--per-class and --json exclude each other")
     if settings.plot is not None:
         curves.check(settings.plot)
-    rows = score_rows.read_rows(settings.reports, progress)
+    rows = run_tables.read_rows(settings.reports, progress)
     baseline, against = _baselines(rows, settings.baseline)
     scores = _chosen(rows, settings.score)
     for row, other in zip(rows, against):
-        warning = seen.warning(row.seen, row.facts["count"])
+        warning = training_speakers.warning(row.seen, row.facts["count"])
         if warning is not None:
             progress.warn(f"{row.name}: {warning}")
         _warn(row, other, settings, progress)
     if settings.per_class and not rows[0].classes:
         raise UsageError("--per-class goes with reports of classes")
     test = "unpaired" if settings.unpaired else "paired"
-    inputs = [score_rows.identity_of(source) for source in settings.reports]
+    inputs = [run_tables.identity_of(source) for source in settings.reports]
     report = {
         "content": "comparison",
         "of": rows[0].content,
@@ -48,7 +50,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
         "baseline": baseline,
         "test": test,
         "rows": [_described(row, other, scores, test) for row, other in zip(rows, against)],
-        "provenance": common.record("compare", settings, [i for i in inputs if i is not None]),
+        "provenance": work.record("compare", settings, [i for i in inputs if i is not None]),
     }
     if settings.plot is not None:
         curves.draw(report, settings, progress)
@@ -108,7 +110,7 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
     elif set(row.runs) != set(other.runs) and not settings.unpaired:
         progress.warn(
             f"{row.name}: no paired t-test: it has {len(row.runs)} runs "
-            f"({common.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
+            f"({work.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
             f"{other.name}; see --unpaired"
         )
 

@@ -11,10 +11,13 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation import concordance
-from avaffect.recipes import common, gold_traces, seen
-from avaffect.recipes.gold_traces import Trace, TraceSource
-from avaffect.recipes.reports import Report, write_reports
-from avaffect.recipes.trace_alignment import (
+from avaffect.evaluation.trace_scale import beyond_scale
+from avaffect.recipes.common import work
+from avaffect.recipes.common.reports import Report, write_reports
+from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring import gold_traces
+from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
+from avaffect.recipes.scoring.trace_alignment import (
     Overhangs,
     aligned,
     as_one_recording,
@@ -22,8 +25,7 @@ from avaffect.recipes.trace_alignment import (
     under_common_ids,
     with_common_labels,
 )
-from avaffect.recipes.trace_scale import beyond_scale
-from avaffect.recipes.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
+from avaffect.recipes.scoring.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
 from avaffect.settings.eval_ccc import EvalCccSettings
 
 # Nobody rates so fast; more would fill the memory.
@@ -52,7 +54,7 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
     for path in settings.predictions:
         predicted = gold_traces.read(path)
         inputs = [("predictions", predicted), *(("gold", source) for source in sources)]
-        made = common.record(
+        made = work.record(
             "eval-ccc",
             settings,
             [(role, found.path, found.content_id) for role, found in inputs if found.path],
@@ -119,7 +121,7 @@ def _score(
     biased = not settings.unbiased
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
     learned = _seen(predicted, recordings.common)
-    warning = seen.warning(learned, len(recordings.common))
+    warning = training_speakers.warning(learned, len(recordings.common))
     if warning is not None:
         progress.warn(f"{name}: {warning}")
     values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
@@ -152,7 +154,9 @@ def _seen(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
     """How many recordings the classifier has learned from; None where predictions do not say."""
     if not predicted.seen:
         return None
-    return seen.counted(predicted.seen.get(i, seen.UNKNOWN) or None for i in ids)
+    return training_speakers.counted(
+        predicted.seen.get(i, training_speakers.UNKNOWN) or None for i in ids
+    )
 
 
 def _count_words(scores: dict[str, Any]) -> str:
@@ -202,13 +206,13 @@ def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None
         if of.constant:
             progress.warn(
                 f"{name}: {label} is constant, predicted or true, in {len(of.constant)} recordings "
-                f"({common.some_of(of.constant)}): their CCC is 0, undefined where both are "
+                f"({work.some_of(of.constant)}): their CCC is 0, undefined where both are "
                 "constant and equal"
             )
         if of.empty:
             progress.warn(
                 f"{name}: {label} is unknown on one side at all times of {len(of.empty)} "
-                f"recordings, which are left out: {common.some_of(of.empty)}"
+                f"recordings, which are left out: {work.some_of(of.empty)}"
             )
         if of.unpredicted:
             progress.warn(

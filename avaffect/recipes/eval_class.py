@@ -15,11 +15,13 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import classification
 from avaffect.evaluation.classification import SCORES
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
-from avaffect.recipes import class_tables, common, gold_labels, seen
-from avaffect.recipes.class_tables import TablePredictions
-from avaffect.recipes.eval_retrieval import score_retrieval
-from avaffect.recipes.gold_labels import Gold
-from avaffect.recipes.reports import Report, write_reports
+from avaffect.recipes.common import work
+from avaffect.recipes.common.reports import Report, write_reports
+from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring import class_tables, gold_labels
+from avaffect.recipes.scoring.class_tables import TablePredictions
+from avaffect.recipes.scoring.gold_labels import Gold
+from avaffect.recipes.scoring.retrieval_scores import score_retrieval
 from avaffect.settings.eval_class import EvalClassSettings
 
 ONE_TABLE = ("runs", "per_class", "confusion")
@@ -43,7 +45,7 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
         found = _read(path, settings)
         score = _score_predictions if found.content == "predictions" else score_retrieval
         scores = score(found, settings, progress)
-        made = common.record("eval-class", settings, _inputs(found, settings))
+        made = work.record("eval-class", settings, _inputs(found, settings))
         reports.append({"file": str(path), "content": found.content, **scores, "provenance": made})
     kinds = {report["content"] for report in reports}
     if len(kinds) > 1:
@@ -54,7 +56,7 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
     return reports
 
 
-def _inputs(found: Manifest, settings: EvalClassSettings) -> list[common.Input]:
+def _inputs(found: Manifest, settings: EvalClassSettings) -> list[work.Input]:
     given = [] if found.path is None else [(found.content, found.path, found.content_id)]
     return [*given, *gold_labels.inputs(settings.gold)]
 
@@ -95,7 +97,7 @@ def _score_predictions(
     utterances = frozenset().union(*scored)
     of_split = "" if split is None else f" of the split {split}"
     learned = _seen(found, items, utterances)
-    warning = seen.warning(learned, len(utterances))
+    warning = training_speakers.warning(learned, len(utterances))
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
     left_out = f"; {len(missing)} left out, without a true label" if missing else ""
@@ -119,9 +121,9 @@ def _seen(found: Manifest, items: list[Item], scored: frozenset[str]) -> dict[st
     statuses: dict[str, str | None] = {}
     for item in items:
         if item["id"] in scored:
-            status = item.get("seen", seen.UNKNOWN)
-            statuses[item["id"]] = seen.worst([status, statuses.get(item["id"])])
-    return seen.counted(statuses.values())
+            status = item.get("seen", training_speakers.UNKNOWN)
+            statuses[item["id"]] = training_speakers.worst([status, statuses.get(item["id"])])
+    return training_speakers.counted(statuses.values())
 
 
 def _of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
-from avaffect.data.store import Store
-from avaffect.recipes import common
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common import work
 from avaffect.settings.extract import (
     FRONT_ENDS,
     OF_OPENSMILE,
@@ -32,15 +32,15 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     path = None if named else _checkpoint_path(settings.model)
     _check_options(settings, path)
     inputs = [
-        *common.store_inputs("media", [store]),
-        *common.file_inputs("model", [path], *APPLIED),
+        *work.store_inputs("media", [store]),
+        *work.file_inputs("model", [path], *APPLIED),
     ]
-    made = common.record("extract", settings, inputs)
+    made = work.record("extract", settings, inputs)
     if named:
         made["settings"]["front_end"] = settings.model
-    if common.is_done(settings, made, progress, f"extract {store.count} utterances"):
+    if work.is_done(settings, made, progress, f"extract {store.count} utterances"):
         return
-    from avaffect.recipes import extracting
+    from avaffect.recipes.encoding import extracting
 
     extracting.run(settings, store, made, progress)
 

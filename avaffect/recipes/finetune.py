@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes import common, training
-from avaffect.recipes.downstream import scores_of, task_of
-from avaffect.recipes.finetune_defaults import completed, tell_folds
-from avaffect.recipes.fractions import check_fraction
-from avaffect.recipes.stores import open_stores
+from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.common.subset import check_fraction
+from avaffect.recipes.downstream.defaults import completed, tell_folds
+from avaffect.recipes.downstream.tasks import scores_of, task_of
 from avaffect.settings.finetune import FinetuneSettings
 
 
@@ -20,19 +20,19 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     stores = open_stores(settings.media)
     asked = settings.folds
     settings = completed(settings, stores, scores_of(stores, settings))
-    made = common.record(
+    made = work.record(
         "finetune",
         settings,
         [
-            *common.store_inputs("media", stores),
-            *common.file_inputs("encoder", [settings.encoder], "encoder"),
-            *common.file_inputs("annotations", [settings.annotations], "corpus"),
+            *work.store_inputs("media", stores),
+            *work.file_inputs("encoder", [settings.encoder], "encoder"),
+            *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
-    if training.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
+    if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
     tell_folds(settings, asked, stores, progress)
     task = task_of(stores, settings, progress)
-    from avaffect.recipes import finetuning
+    from avaffect.recipes.downstream import finetuning
 
     finetuning.run(settings, stores, task, made, progress)

@@ -19,9 +19,10 @@ from avaffect.core.provenance import Provenance, identity, provenance, reference
 from avaffect.data import manifest
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.store import Store
-from avaffect.recipes import common, gold_labels
-from avaffect.recipes.lineage import embedding_stores, media_of
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common import work
+from avaffect.recipes.common.lineage import embedding_stores, media_of
+from avaffect.recipes.scoring import gold_labels
 from avaffect.settings.base import semantic
 from avaffect.settings.gallery import GallerySettings
 
@@ -201,10 +202,8 @@ def _heading(found: Manifest, compared: bool) -> str:
 
 
 def _provenance(settings: GallerySettings, found: Manifest) -> Provenance:
-    retrieval = common.manifest_input("retrieval", found, settings.output)
-    gold = [
-        reference(*given, settings.output) for given in common.file_inputs("gold", settings.gold)
-    ]
+    retrieval = work.manifest_input("retrieval", found, settings.output)
+    gold = [reference(*given, settings.output) for given in work.file_inputs("gold", settings.gold)]
     return provenance("gallery", semantic(settings), [retrieval, *gold])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes import common
+from avaffect.recipes.common import work
 from avaffect.settings.import_ import ImportSettings
 from avaffect.training import foreign_files
 
@@ -18,10 +18,10 @@ def import_(settings: ImportSettings, progress: Progress = SILENT) -> None:
     files = foreign_files.files_of(settings.weights)
     foreign_files.check(files)
     inputs = [("weights", file, file_content_id(file)) for file in files]
-    made = common.record("import", settings, inputs)
+    made = work.record("import", settings, inputs)
     plan = f"import {settings.weights}"
-    if not settings.dry_run and common.is_done(settings, made, progress, plan):
+    if not settings.dry_run and work.is_done(settings, made, progress, plan):
         return
-    from avaffect.recipes import importing
+    from avaffect.recipes.encoding import importing
 
     importing.run(settings, files, made, progress)

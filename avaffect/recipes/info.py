@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.data import artifacts, manifest
 from avaffect.data.artifacts import Artifact
-from avaffect.data.store import Store
+from avaffect.data.store.reader import Store
 
 
 def info(path: Path, lineage: bool = False) -> dict[str, Any]:

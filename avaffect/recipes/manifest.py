@@ -9,10 +9,11 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
-from avaffect.data import corpora, manifest, spellings
+from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
+from avaffect.data.tables import spellings
 from avaffect.data.vocabulary import EMOTIONS
-from avaffect.recipes import common
+from avaffect.recipes.common import work
 from avaffect.settings.base import semantic
 from avaffect.settings.manifest import ManifestSettings
 
@@ -28,7 +29,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     corpus = corpora.read(settings)
     _report(corpus, settings.strict, progress)
     record = _provenance(settings, corpus)
-    if common.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
+    if work.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
         return len(corpus.items)
     header = manifest.new_header(
         "corpus",
@@ -89,7 +90,7 @@ def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
         counts = Counter(item["labels"].get(label) for item in corpus.items)
         groups = spellings.alike(facts["classes"])
         hint = " ".join(spellings.map_hint(group, counts) for group in groups)
-        common.warn_of_alike(label, facts["classes"], progress, hint)
+        work.warn_of_alike(label, facts["classes"], progress, hint)
     classes = corpus.labels.get("emotion", {}).get("classes", [])
     others = [name for name in classes if name not in EMOTIONS]
     if others:

@@ -13,10 +13,10 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
 from avaffect.data.joining import joined
-from avaffect.data.layout import write_store
-from avaffect.data.merging import merged
-from avaffect.data.store import Store
-from avaffect.recipes import common
+from avaffect.data.store.layout import write_store
+from avaffect.data.store.merging import merged
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common import work
 from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
 from avaffect.settings.outputs import check_suffix
@@ -66,13 +66,13 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     """Corpora side by side; predictions as further runs."""
     output = settings.output
     manifests = [manifest.read(path) for path in settings.stores]
-    inputs = [common.manifest_input("manifest", source, output) for source in manifests]
+    inputs = [work.manifest_input("manifest", source, output) for source in manifests]
     record = provenance("merge", semantic(settings), inputs)
     facts, items = joined(manifests)
     labels = facts.get("labels", {})
     _warn_of_alike({name: spec.get("classes", ()) for name, spec in labels.items()}, progress)
     plan = f"write {len(items)} items of {len(manifests)} manifests"
-    if common.is_done(settings, record, progress, plan):
+    if work.is_done(settings, record, progress, plan):
         return output
     base = manifest.base_for(output, manifests[0].folder)
     header = manifest.new_header(manifests[0].content, base=base, **facts, provenance=record)
@@ -83,7 +83,7 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
 
 def _warn_of_alike(labels: Mapping[str, Sequence[str]], progress: Progress) -> None:
     for name, classes in labels.items():
-        common.warn_of_alike(name, classes, progress)
+        work.warn_of_alike(name, classes, progress)
 
 
 def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:

@@ -6,8 +6,8 @@ from avaffect.core.checkpoint_header import Header, read_header
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
-from avaffect.recipes import common
-from avaffect.recipes.stores import open_stores
+from avaffect.recipes.common import work
+from avaffect.recipes.common.stores import open_stores
 from avaffect.settings.outputs import AS_TABLE, TABLES, check_suffix
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.windows import check_windows
@@ -30,18 +30,18 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
         )
     stores = open_stores(settings.media)
     unique_ids(stores)
-    made = common.record(
+    made = work.record(
         "predict",
         settings,
         [
-            *common.store_inputs("media", stores),
-            *common.file_inputs("model", [settings.model], "classifier"),
-            *common.file_inputs("annotations", [settings.annotations], "corpus"),
+            *work.store_inputs("media", stores),
+            *work.file_inputs("model", [settings.model], "classifier"),
+            *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
-    if common.is_done(settings, made, progress, f"predict with {settings.model}"):
+    if work.is_done(settings, made, progress, f"predict with {settings.model}"):
         return
-    from avaffect.recipes import predicting
+    from avaffect.recipes.downstream import predicting
 
     predicting.run(settings, stores, made, progress)
 

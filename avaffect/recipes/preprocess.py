@@ -25,10 +25,10 @@ from avaffect.data.items import (
 )
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.recordings import media_content_id
-from avaffect.data.schema import LabelSpec, StreamSpec
-from avaffect.data.statistics import pixel_statistics
-from avaffect.data.writer import StoreWriter, store_writer
-from avaffect.recipes.preprocess_summary import (
+from avaffect.data.store.schema import LabelSpec, StreamSpec
+from avaffect.data.store.statistics import pixel_statistics
+from avaffect.data.store.writer import StoreWriter, store_writer
+from avaffect.recipes.media.preprocess_summary import (
     APART_S,
     Found,
     lacks_crashed,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_apc import PretrainApcSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_apc(settings: PretrainApcSettings, progress: Progress = SILENT) -> None:
@@ -25,7 +25,7 @@ def _method(settings: PretrainApcSettings) -> Method:
 
     from avaffect.models.recurrent import PRESETS, RecurrentEncoder
     from avaffect.objectives.autoregressive import AutoregressivePrediction
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
     return Method(
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),

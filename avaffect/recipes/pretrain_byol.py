@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_byol import PretrainByolSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -> None:
@@ -25,8 +25,8 @@ def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
 
     from avaffect.objectives.bootstrap import Bootstrap
     from avaffect.objectives.teacher import FEWEST_FRAMES
-    from avaffect.recipes.pretraining import Method
-    from avaffect.recipes.visual_encoders import new_visual_encoder
+    from avaffect.recipes.pretraining.methods import Method
+    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
 
     return Method(
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),

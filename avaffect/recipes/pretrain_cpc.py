@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_cpc import TIED, PretrainCpcSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> None:
@@ -31,7 +31,7 @@ def _method(settings: PretrainCpcSettings) -> Method:
 
     from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
     from avaffect.objectives.contrastive_prediction import ContrastivePrediction
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
     preset = PRESETS[settings.preset or "base"]
     ahead = settings.ahead

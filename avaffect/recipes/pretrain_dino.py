@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_dino import PretrainDinoSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -> None:
@@ -24,8 +24,8 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
 def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
     from avaffect.objectives.distillation import Distillation, Distilling
     from avaffect.objectives.teacher import FEWEST_FRAMES
-    from avaffect.recipes.pretraining import Method
-    from avaffect.recipes.visual_encoders import new_visual_encoder
+    from avaffect.recipes.pretraining.methods import Method
+    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
 
     distilling = Distilling(
         settings.outputs, settings.local_views, settings.momentum, settings.centre_momentum,

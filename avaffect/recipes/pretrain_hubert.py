@@ -10,11 +10,11 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.dataset import unique_ids
-from avaffect.data.store import Store
-from avaffect.recipes import common, training
-from avaffect.recipes.fractions import check_fraction
-from avaffect.recipes.pretrain import DEFAULT_EPOCHS
-from avaffect.recipes.stores import open_stores
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.common.subset import check_fraction
+from avaffect.recipes.pretraining.start import DEFAULT_EPOCHS
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 
 
@@ -31,24 +31,24 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     unique_ids(stores)
     quantiser = _quantiser_of(unit_stores)
     settings = _with_dropout(_checked(settings), quantiser)
-    made = common.record(
+    made = work.record(
         "pretrain-hubert",
         settings,
         [
-            *common.store_inputs("media", stores),
-            *common.store_inputs("units", unit_stores),
-            *common.file_inputs("quantiser", [quantiser], "quantiser"),
-            *common.file_inputs("init", [settings.init], "encoder"),
-            *common.file_inputs("only", [settings.only], "corpus"),
+            *work.store_inputs("media", stores),
+            *work.store_inputs("units", unit_stores),
+            *work.file_inputs("quantiser", [quantiser], "quantiser"),
+            *work.file_inputs("init", [settings.init], "encoder"),
+            *work.file_inputs("only", [settings.only], "corpus"),
         ],
     )
-    if training.is_done(settings, made, progress, "pre-train an encoder"):
+    if training_run.is_done(settings, made, progress, "pre-train an encoder"):
         return
     if settings.init is not None and not settings.reset_head:
         _check_same_units(settings.init, quantiser)
-    from avaffect.recipes import hubert_pretraining
+    from avaffect.recipes.pretraining import hubert
 
-    hubert_pretraining.run(settings, stores, unit_stores, quantiser, made, progress)
+    hubert.run(settings, stores, unit_stores, quantiser, made, progress)
 
 
 def _quantiser_of(unit_stores: list[Store]) -> Path | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_l1 import PretrainL1Settings
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from avaffect.models.encoder import Encoder
     from avaffect.models.talking_face import TalkingFaceConfiguration
     from avaffect.objectives.face_reconstruction import FaceReconstruction
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> None:
@@ -55,13 +55,13 @@ def _generator(preset: str) -> TalkingFaceConfiguration:
 def _method(settings: PretrainL1Settings, progress: Progress) -> Method:
     from torch import nn
 
-    from avaffect.models.heads import Head, HeadConfiguration
+    from avaffect.models.heads.attentive import Head, HeadConfiguration
     from avaffect.models.recurrent import PRESETS, RecurrentEncoder
     from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration
     from avaffect.objectives.face_reconstruction import FEWEST_PICTURES, FaceReconstruction
     from avaffect.objectives.odd_one_out import OddOneOut
-    from avaffect.recipes.face_preview import write_preview
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.face_preview import write_preview
+    from avaffect.recipes.pretraining.methods import Method
 
     alpha = settings.alpha
     configuration = _generator(settings.preset or "base")

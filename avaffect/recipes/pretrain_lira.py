@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_lira import PretrainLiraSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -> None:
@@ -26,8 +26,8 @@ def _method(settings: PretrainLiraSettings, progress: Progress) -> Method:
     from avaffect.models.conformer import ConformerConfiguration
     from avaffect.models.visual import VisualEncoder
     from avaffect.objectives.lira import FEWEST_SAMPLES, AcousticPrediction
-    from avaffect.recipes.pretraining import Method
-    from avaffect.recipes.visual_encoders import new_visual_encoder
+    from avaffect.recipes.pretraining.methods import Method
+    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
 
     def configuration(encoder: VisualEncoder) -> ConformerConfiguration:
         """Half as wide as the frames: 256 for ResNet-18."""

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS, GROUP, SHARE, PretrainOddSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> None:
@@ -22,11 +22,11 @@ def pretrain_odd(settings: PretrainOddSettings, progress: Progress = SILENT) -> 
 
 
 def _method(settings: PretrainOddSettings) -> Method:
-    from avaffect.models.heads import Head, HeadConfiguration
+    from avaffect.models.heads.attentive import Head, HeadConfiguration
     from avaffect.models.recurrent import PRESETS, RecurrentEncoder
     from avaffect.objectives.jumbling import FEWEST_STEPS
     from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
     by_clip = settings.variant == "clip"
     jumbling = Jumbling(

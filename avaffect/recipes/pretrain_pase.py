@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.pretrain import pretrain
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_pase import PretrainPaseSettings
 
 if TYPE_CHECKING:
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -> None:
@@ -23,7 +23,7 @@ def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -
 def _method(settings: PretrainPaseSettings) -> Method:
     from avaffect.models.pase import PRESETS, PaseEncoder
     from avaffect.objectives.problem_agnostic import FEWEST_FRAMES, ProblemAgnostic
-    from avaffect.recipes.pretraining import Method
+    from avaffect.recipes.pretraining.methods import Method
 
     return Method(
         new_encoder=lambda stores: PaseEncoder(PRESETS[settings.preset or "base"]),

@@ -13,8 +13,8 @@ from avaffect.data import manifest
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.similarity import open_similarity
-from avaffect.recipes import common
-from avaffect.recipes.stores import in_split, warn_of_itself
+from avaffect.recipes.common import work
+from avaffect.recipes.common.stores import in_split, warn_of_itself
 from avaffect.settings.retrieve import RetrieveSettings
 
 if TYPE_CHECKING:
@@ -33,21 +33,21 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     if not len(pool.ids):
         raise DataError(f"{settings.pool[0]}: the pool is empty")
     warn_of_itself(query, pool, progress)
-    made = common.record(
+    made = work.record(
         "retrieve",
         settings,
         [
-            *common.store_inputs("query", query.stores),
-            *common.store_inputs("pool", pool.stores),
-            *common.file_inputs("similarity", [settings.similarity], "store"),
-            *common.file_inputs("annotations", [settings.annotations], "corpus"),
+            *work.store_inputs("query", query.stores),
+            *work.store_inputs("pool", pool.stores),
+            *work.file_inputs("similarity", [settings.similarity], "store"),
+            *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
     annotations = Annotations.read(settings.annotations, query.stores)
     rows, labels = _labelled_queries(settings, query, annotations, progress)
     speakers = [s for store in query.stores for s in annotations.field(store, "speaker")]
     plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"
-    if common.is_done(settings, made, progress, plan):
+    if work.is_done(settings, made, progress, plan):
         return
     drawn = _draw(settings, query, pool, rows, progress)
     header = _header(settings, made, query, pool, drawn)
@@ -80,7 +80,7 @@ def _labelled_queries(
         members = ClassMap.parse(settings.classes).members
         sources = {source: name for name, merged in members for source in merged}
     else:
-        common.warn_of_alike(f"{settings.query[0]}: {settings.label}", sorted(sources), progress)
+        work.warn_of_alike(f"{settings.query[0]}: {settings.label}", sorted(sources), progress)
     rows = [row for row in np.flatnonzero(chosen).tolist() if names[row] in sources]
     if not rows:
         raise DataError(

@@ -14,7 +14,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data import filtering, manifest
 from avaffect.data.filtering import Filtered
 from avaffect.data.manifest import Manifest
-from avaffect.recipes import derived
+from avaffect.recipes.common import derived
 from avaffect.settings.seal import SealSettings
 
 

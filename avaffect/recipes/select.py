@@ -13,7 +13,7 @@ from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
 from avaffect.data import filtering, manifest
 from avaffect.data.manifest import Item, Manifest
-from avaffect.recipes import common, derived
+from avaffect.recipes.common import derived, work
 from avaffect.settings.base import semantic
 from avaffect.settings.select import SelectSettings
 
@@ -89,8 +89,7 @@ def _looking_ahead(
         progress.say(f"left out: {turned} turned by more than {within:g} degrees")
     if unknown:
         progress.warn(
-            f"left out: {len(unknown)} of which {poses.path} gives no pose: "
-            f"{common.some_of(unknown)}"
+            f"left out: {len(unknown)} of which {poses.path} gives no pose: {work.some_of(unknown)}"
         )
     return kept
 

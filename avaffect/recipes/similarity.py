@@ -9,9 +9,9 @@ import numpy as np
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.similarity import INDEX, SIMILARITY, stream_specs
-from avaffect.data.writer import store_writer
-from avaffect.recipes import common
-from avaffect.recipes.stores import warn_of_itself
+from avaffect.data.store.writer import store_writer
+from avaffect.recipes.common import work
+from avaffect.recipes.common.stores import warn_of_itself
 from avaffect.settings.similarity import SimilaritySettings
 
 TOP_VALUES = 1 << 22
@@ -27,19 +27,19 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
     pool = open_embeddings(settings.pool, "pool")
     check_same_model([*queries.stores, *pool.stores])
     warn_of_itself(queries, pool, progress)
-    made = common.record(
+    made = work.record(
         "similarity",
         settings,
         [
-            *common.store_inputs("query", queries.stores),
-            *common.store_inputs("pool", pool.stores),
+            *work.store_inputs("query", queries.stores),
+            *work.store_inputs("pool", pool.stores),
         ],
     )
     width = len(pool) if settings.top is None else min(settings.top, len(pool))
     value_bytes = 4 if settings.top is None else 12
     size = f"{len(queries) * width * value_bytes / 2**20:.1f} MiB"
     plan = f"compare {len(queries)} queries with {len(pool)} utterances of the pool ({size})"
-    if common.is_done(settings, made, progress, plan):
+    if work.is_done(settings, made, progress, plan):
         return
     progress.detail(plan)
     progress.start("similarity", len(queries), "queries")

@@ -10,7 +10,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest, splitting
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.vocabulary import SPLITS
-from avaffect.recipes import derived
+from avaffect.recipes.common import derived
 from avaffect.settings.base import semantic
 from avaffect.settings.split import DEFAULT_RATIOS, SplitSettings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
-from avaffect.recipes import common
+from avaffect.recipes.common import work
 from avaffect.settings.synth import SynthSettings
 
 POOL_DOMAIN = "B"
@@ -34,10 +34,10 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
     if settings.neutral_fraction is None and is_pool and "neutral" in emotions:
         settings = replace(settings, neutral_fraction=POOL_NEUTRAL)
     if not settings.dry_run and _is_whole(settings):
-        made = common.record("synth", settings, [])
-        if common.is_done(settings, made, progress, ""):
+        made = work.record("synth", settings, [])
+        if work.is_done(settings, made, progress, ""):
             return
-    from avaffect.recipes import rendering
+    from avaffect.recipes.media import rendering
 
     rendering.run(settings, progress)
 

@@ -9,9 +9,9 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.labels import Annotations
-from avaffect.recipes import common, training
-from avaffect.recipes.labelled import LabelledUtterances, labelled_utterances
-from avaffect.recipes.stores import open_stores
+from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.downstream.labelled_data import LabelledUtterances, labelled_utterances
 from avaffect.settings.base import check_layer
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.settings.training import check_whole_batches
@@ -26,25 +26,25 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     """
     settings = _completed(settings)
     stores = open_stores(settings.media)
-    made = common.record(
+    made = work.record(
         "train-projector",
         settings,
         [
-            *common.store_inputs("media", stores),
-            *common.file_inputs("encoder", [settings.encoder], "encoder"),
-            *common.file_inputs("annotations", [settings.annotations], "corpus"),
+            *work.store_inputs("media", stores),
+            *work.file_inputs("encoder", [settings.encoder], "encoder"),
+            *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
-    if training.is_done(settings, made, progress, "train a projector"):
+    if training_run.is_done(settings, made, progress, "train a projector"):
         return
     annotations = Annotations.read(settings.annotations, stores)
     utterances = labelled_utterances(
         stores, settings.label, settings.classes, annotations, progress
     )
     utterances = _in_split(utterances, settings)
-    from avaffect.recipes import projector_training
+    from avaffect.recipes.pretraining import projector
 
-    projector_training.run(settings, stores, utterances, made, progress)
+    projector.run(settings, stores, utterances, made, progress)
 
 
 def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:

@@ -16,10 +16,10 @@ from flashes import LATE, MOMENTS, PAUSED, WHOLE, Parts, beeps, flashes, furthes
 from theora import write_theora
 from tracks import write_tracks
 
-from avaffect.data.decoding import decode_sound
+from avaffect.data.decoding.audio import decode_sound
+from avaffect.data.decoding.video import Film, read_pictures
 from avaffect.data.faces.film import decode_faces
 from avaffect.data.faces.options import FaceOptions
-from avaffect.data.video import Film, read_pictures
 from cases import SHARED, Case, Seen
 
 GRID = "data/video_grid/bbaf2n.mpg"

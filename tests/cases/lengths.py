@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import soundfile
 
-from avaffect.data.decoding import SAMPLE_RATE
+from avaffect.data.decoding.audio import SAMPLE_RATE
 from cases import Case, Seen
 from cases.voices import LENGTH_S, decoded, shared, speech
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import soundfile
 
-from avaffect.data.decoding import SAMPLE_RATE, Unusable, decode_sound
+from avaffect.data.decoding.audio import SAMPLE_RATE, Unusable, decode_sound
 from cases import Case, Seen, lengths
 from cases.voices import LENGTH_S, decoded, shared, speech
 

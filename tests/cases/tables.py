@@ -11,7 +11,7 @@ from corpus_folders import made, touch
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
-from avaffect.recipes.encoders import load_encoder
+from avaffect.recipes.encoding.checkpoints import load_encoder
 from avaffect.recipes.eval_class import eval_class
 from avaffect.recipes.import_ import import_
 from avaffect.settings.eval_class import EvalClassSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avaffect.data.decoding import SAMPLE_RATE, Unusable, decode_sound
+from avaffect.data.decoding.audio import SAMPLE_RATE, Unusable, decode_sound
 from cases import SHARED, Case, Seen
 
 LENGTH_S = 1.9

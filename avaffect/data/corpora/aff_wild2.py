@@ -112,7 +112,7 @@ def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFil
 
 def _frame_rate(path: Path) -> float | None:
     """Pictures a second, as the film's header has them."""
-    from avaffect.data.unusable import Unusable, opened
+    from avaffect.data.decoding.unusable import Unusable, opened
 
     try:
         with opened(path) as container:

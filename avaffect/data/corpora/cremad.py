@@ -22,7 +22,7 @@ from avaffect.data.corpora.common import (
     find_table,
     role_of,
 )
-from avaffect.data.tables import read_rows
+from avaffect.data.tables.reader import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "cremad"

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data import spellings
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes
 from avaffect.data.corpora.over_time import add_traces
 from avaffect.data.corpora.table_options import (
@@ -22,11 +21,12 @@ from avaffect.data.corpora.table_options import (
     pairs,
     refuse_two_kinds,
 )
-from avaffect.data.locating import Files, with_slashes
 from avaffect.data.manifest import Item
-from avaffect.data.numerals import is_missing
-from avaffect.data.tables import Table, read_table, told_apart
-from avaffect.data.texts import nfc
+from avaffect.data.tables import spellings
+from avaffect.data.tables.locating import Files, with_slashes
+from avaffect.data.tables.numerals import is_missing
+from avaffect.data.tables.reader import Table, read_table, told_apart
+from avaffect.data.tables.texts import nfc
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.data.vocabulary import SPLITS
 from avaffect.settings.manifest import ManifestSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.texts import nfc
+from avaffect.data.tables.texts import nfc
 from avaffect.settings.manifest import ManifestSettings
 
 

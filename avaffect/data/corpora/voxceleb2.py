@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.corpora.common import Clip, Corpus, by_names, find_table, role_of
 from avaffect.data.manifest import Item
-from avaffect.data.tables import read_rows
+from avaffect.data.tables.reader import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "voxceleb2"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from avaffect.data.decoding.video import Picture
 from avaffect.data.faces.options import FaceOptions
-from avaffect.data.video import Picture
 
 # Eyes, nose and mouth corners of the mean face in a square of side 1, in YuNet's order:
 # InsightFace's reference points for 112 x 112 (Deng et al., ArcFace, CVPR 2019).

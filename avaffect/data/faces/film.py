@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from avaffect.data.decoding.unusable import Unusable
+from avaffect.data.decoding.video import Film, Picture, read_pictures
 from avaffect.data.faces.cropping import cut, transform
 from avaffect.data.faces.cuts import Cuts
 from avaffect.data.faces.detection import load_detector
@@ -18,8 +20,6 @@ from avaffect.data.faces.path import HALF
 from avaffect.data.faces.people import People
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import FaceSpool, Sums
-from avaffect.data.unusable import Unusable
-from avaffect.data.video import Film, Picture, read_pictures
 
 # Pictures are decoded, looked at and cut in runs: what is done once in a run costs little, and
 # decoding is quicker while nothing else takes the processor's cache.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avaffect.data.schema import StreamSpec
+from avaffect.data.store.schema import StreamSpec
 
 COLUMNS = (
     "x", "y", "width", "height",

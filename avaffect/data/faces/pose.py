@@ -19,9 +19,9 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.data.artifacts import is_store
 from avaffect.data.faces.options import COLUMNS
-from avaffect.data.locating import with_slashes
-from avaffect.data.store import Store
-from avaffect.data.tables import read_table
+from avaffect.data.store.reader import Store
+from avaffect.data.tables.locating import with_slashes
+from avaffect.data.tables.reader import read_table
 
 # Near-frontal, as Shukla and others restrict LRW.
 WITHIN = 10.0

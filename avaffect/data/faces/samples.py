@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avaffect.data.decoding.video import Picture
 from avaffect.data.faces.options import COLUMNS, FaceOptions
-from avaffect.data.video import Picture
 
 # Pixels of the longer side.
 THUMB = 192

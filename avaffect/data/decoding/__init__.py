@@ -1,0 +1,1 @@
+"""From recordings to sound and pictures, in time, in level, in shape."""

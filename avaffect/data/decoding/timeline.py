@@ -1,0 +1,132 @@
+"""Whether a jump of a track's time stamps is a pause of the track, or a fault of the clock.
+
+A track may pause for minutes while others run on: a camera that is switched off in a call, a
+microphone that is muted or joins late. Time in which no track holds anything is no time: a clock
+was set, or a recording was paused, and what lies around it belongs together. Where a jump leads
+away from where the other tracks end, the stamps of this track are wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+
+from avaffect.data.decoding.tracks import STILLS, demuxed
+from avaffect.data.decoding.unusable import Unusable, check_file, opened
+
+# Longer jumps of a time stamp have to agree with the other tracks.
+LARGEST_GAP_S = 60.0
+# A packet stands for no longer: before a pause some containers declare the pause as its duration.
+LONGEST_PACKET_S = 1.0
+
+Span = tuple[float, float]
+
+
+class Timeline:
+    """The spans of time that each track of a recording covers, by its time stamps; read from the
+    packets, which are not decoded, when a jump is first asked about.
+
+    beside: another recording that shares second 0 with it, whose tracks count too.
+    """
+
+    def __init__(self, path: Path, beside: Path | None = None) -> None:
+        self._path, self._beside = path, beside
+        self._tracks: dict[int, list[Span]] | None = None
+
+    def no_time(self, index: int, from_s: float, to_s: float) -> float:
+        """How many seconds of a jump of track `index` are no time: all, a part, or 0.0.
+
+        from_s, to_s: where the time stamps jump from and to, as the container has them.
+        """
+        if self._tracks is None:
+            self._tracks, zero_s = _read(self._path)
+            self._add_beside(zero_s)
+        jump = to_s - from_s
+        everything = _merged(span for spans in self._tracks.values() for span in spans)
+        holes = sum(
+            max(min(after[0], to_s) - max(before[1], from_s), 0.0)
+            for before, after in pairwise(everything)
+        )
+        if jump - holes > LARGEST_GAP_S and not self._agrees(index, everything):
+            return jump
+        return min(holes, jump)
+
+    def _add_beside(self, zero_s: float) -> None:
+        if self._beside is None or self._beside == self._path:
+            return
+        # It is decoded on its own: what is wrong with it is said there.
+        with contextlib.suppress(Unusable):
+            check_file(self._beside)
+            others, start_s = _read(self._beside)
+            for index, spans in others.items():
+                moved = [(start + zero_s - start_s, end + zero_s - start_s) for start, end in spans]
+                self._tracks[-1 - index] = moved
+
+    def _agrees(self, index: int, everything: list[Span]) -> bool:
+        """Whether a track ends nearer to the others with its jumps than without."""
+        own = self._tracks.get(index, [])
+        others = [spans for other, spans in self._tracks.items() if other != index and spans]
+        if not own or not others:
+            return False
+        ends = max(_without_holes(spans[-1][1], everything) for spans in others)
+        spans = _merged(own)
+        starts = [everything[0][0], *(end for _, end in spans)]
+        jumps = [
+            _without_holes(start, everything) - _without_holes(before, everything)
+            for before, (start, _) in zip(starts, spans)
+        ]
+        end = _without_holes(spans[-1][1], everything)
+        joined = end - sum(jump for jump in jumps if jump > LARGEST_GAP_S)
+        return abs(end - ends) <= abs(joined - ends)
+
+
+def _without_holes(time_s: float, everything: list[Span]) -> float:
+    """A time once the time that no track covers is left out."""
+    return time_s - sum(
+        max(min(after[0], time_s) - before[1], 0.0) for before, after in pairwise(everything)
+    )
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Spans in order, with those made one that lie within LARGEST_GAP_S of each other."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start - merged[-1][1] <= LARGEST_GAP_S:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _read(path: Path) -> tuple[dict[int, list[Span]], float]:
+    """The spans of each track by its number, and second 0, by the container's stamps."""
+    tracks: dict[int, list[Span]] = {}
+    with opened(path) as container:
+        streams = [
+            stream
+            for stream in (*container.streams.audio, *container.streams.video)
+            if not stream.disposition & STILLS
+        ]
+        for packet in demuxed(container, *streams):
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if stamp is not None:
+                start = float(stamp * packet.time_base)
+                _extend(tracks.setdefault(packet.stream_index, []), start, _duration(packet))
+        zero_s = (container.start_time or 0) / av.time_base
+    return {index: _merged(spans) for index, spans in tracks.items()}, zero_s
+
+
+def _duration(packet: Any) -> float:
+    return min(float((packet.duration or 0) * packet.time_base), LONGEST_PACKET_S)
+
+
+def _extend(spans: list[Span], start: float, duration: float) -> None:
+    if spans and spans[-1][0] - LARGEST_GAP_S <= start <= spans[-1][1] + LARGEST_GAP_S:
+        spans[-1] = (min(spans[-1][0], start), max(spans[-1][1], start + duration))
+    else:
+        spans.append((start, start + duration))

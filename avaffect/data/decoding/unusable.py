@@ -1,0 +1,85 @@
+"""Recordings that cannot be used, told from faults of the machine that reads them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+from avaffect.core import faults
+from avaffect.data.decoding.headers import readable
+
+# What a disk that fails half-way would look like: FFmpeg takes such an error for the file's end.
+OF_BYTES = ("unreadable", "damaged", "truncated", "empty", "no sound", "no picture")
+
+
+class Unusable(Exception):
+    """A recording that gives no utterance. reason: one of a few words; detail: what was seen."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def check_file(path: Path) -> None:
+    """Raises Unusable where there is no file with bytes, MachineFault where the system refuses to
+    show it."""
+    try:
+        size = path.stat().st_size
+        is_file = path.is_file()
+        if is_file and size:
+            with path.open("rb", buffering=0) as stream:
+                stream.read(1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Unusable("missing", f"no such file: {path}") from error
+    except OSError as error:
+        if error.errno in faults.FROM_SYSTEM:
+            raise faults.of_file(path, error.errno) from error
+        raise Unusable("unreadable", str(error.strerror)) from error
+    if not is_file:
+        raise Unusable("unreadable", "not a file")
+    if size == 0:
+        raise Unusable("empty", "the file has no bytes")
+
+
+@contextlib.contextmanager
+def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
+    """A recording in PyAV; options: of its format, as FFmpeg calls them.
+
+    Within, errors of FFmpeg become Unusable, or MachineFault where the machine is at fault.
+    """
+    try:
+        source = readable(path)
+        held = contextlib.nullcontext() if isinstance(source, str) else contextlib.closing(source)
+        # Tags are often in other encodings than they say; nobody reads them here.
+        with held, av.open(source, metadata_errors="replace", options=options or {}) as container:
+            try:
+                yield container
+            except av.FFmpegError as error:
+                check_machine(path, error)
+                raise
+    except av.FFmpegError as error:
+        check_machine(path, error)
+        faults.check_reading(path)
+        raise Unusable("unreadable", error.strerror or str(error)) from error
+    except Unusable as error:
+        if error.reason in OF_BYTES:
+            faults.check_reading(path)
+        raise
+
+
+def check_machine(path: Path | str, error: av.FFmpegError) -> None:
+    """Raises MachineFault where an error of FFmpeg cannot come from the file.
+
+    To be called while what the decoder holds is still held: memory that it lacked is free after.
+    A header that is damaged can ask for more memory than there is anywhere.
+    """
+    if error.errno in faults.ERRORS and error.errno != errno.ENOMEM:
+        raise faults.of_file(path, error.errno) from error
+    asked = faults.LARGEST_BYTES if error.errno == errno.ENOMEM else faults.LITTLE_BYTES
+    if faults.memory_lacks(asked):
+        raise faults.of_file(path, errno.ENOMEM) from error

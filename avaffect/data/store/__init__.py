@@ -1,0 +1,1 @@
+"""Stores: their layout, reading, writing, merging and verifying."""

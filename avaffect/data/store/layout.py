@@ -1,0 +1,258 @@
+"""Laying a store out in one HDF5 file, from parts that need not fit in memory.
+
+Both the writer (parts spooled on disk) and `merge` (parts in other stores) end here, so that equal
+content gives equal bytes however it came about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from avaffect.core.atomic import publish, workspace
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import canonical_json
+from avaffect.core.provenance import Provenance
+from avaffect.core.writing import check_room
+from avaffect.data.store import schema
+from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
+
+# One version of the file format whatever the library: equal bytes, and attributes over 64 kB.
+LIBRARY_VERSIONS = ("v108", "v108")
+# Mapped arrays start on a cache line, whatever their element.
+ALIGNMENT = 64
+
+# Of a dataset's header and attributes.
+STRUCTURE_BYTES = 1 << 10
+
+Blocks = Callable[[], Iterable[np.ndarray]]
+
+
+@dataclass
+class Ragged:
+    """Steps of N utterances. `blocks` gives them in order, cut anywhere, as (steps, ...) arrays.
+
+    lengths (N,) int64, digests (N, 32) uint8.
+    """
+
+    lengths: np.ndarray
+    digests: np.ndarray
+    blocks: Blocks
+
+    @property
+    def offsets(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]).astype("<i8")
+
+
+@dataclass
+class Contents:
+    """Everything in a store but its provenance. A column is a list of texts or an array."""
+
+    ids: list[str]
+    meta: dict[str, list[str] | np.ndarray] = field(default_factory=dict)
+    streams: dict[str, tuple[StreamSpec, Ragged]] = field(default_factory=dict)
+    labels: dict[str, tuple[LabelSpec, np.ndarray | Ragged]] = field(default_factory=dict)
+    pooled: dict[str, tuple[PooledSpec, Blocks]] = field(default_factory=dict)
+
+
+def write_store(output: Path, contents: Contents, provenance: Provenance) -> str:
+    """Lay a store out; it appears at `output` when it is whole. Returns its content id."""
+    with workspace(output) as folder:
+        temporary = folder / output.name
+        content = lay_out(temporary, contents, provenance)
+        publish(temporary, output)
+    return content
+
+
+def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
+    """Write a store's file at `path`; returns its content id."""
+    for group in (contents.meta, contents.streams, contents.labels, contents.pooled):
+        for name in group:
+            _check_name(name)
+    # HDF5 fails on a full disk again and again, for every object that it lets go: asked before.
+    check_room(path.parent, _size(contents))
+    with h5py.File(
+        path,
+        "w",
+        locking=False,
+        libver=LIBRARY_VERSIONS,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT,
+    ) as file:
+        file.create_dataset("id", data=_texts(contents.ids))
+        for name, column in sorted(contents.meta.items()):
+            data = _texts(column) if isinstance(column, list) else column
+            file.create_dataset(f"meta/{name}", data=data)
+        for name, (label, values) in sorted(contents.labels.items()):
+            _lay_label(file, name, label, values)
+        for name, (stream, ragged) in sorted(contents.streams.items()):
+            _lay_ragged(file, f"streams/{name}", ragged, stream.dtype, stream.shape)
+            attributes = stream.attributes()
+            if stream.statistics:
+                attributes["statistics"] = canonical_json(stream.statistics)
+            file[f"streams/{name}"].attrs.update(attributes)
+            file.create_dataset(f"digest/{name}", data=ragged.digests)
+        pooled_digests = {
+            name: _lay_pooled(file, name, spec, blocks, len(contents.ids))
+            for name, (spec, blocks) in sorted(contents.pooled.items())
+        }
+        content = _content_id(contents, pooled_digests)
+        record = canonical_json(provenance)
+        file["provenance"] = record
+        file.attrs.update(
+            format=schema.FORMAT,
+            format_version=schema.VERSION,
+            count=len(contents.ids),
+            content_id=content,
+            header_digest=schema.header_digest(
+                schema.VERSION, content, len(contents.ids), record, _specs(contents)
+            ),
+            complete=True,
+        )
+    return content
+
+
+def _specs(contents: Contents) -> schema.Specs:
+    return schema.Specs(
+        {name: spec for name, (spec, _) in contents.streams.items()},
+        {name: spec for name, (spec, _) in contents.labels.items()},
+        {name: spec for name, (spec, _) in contents.pooled.items()},
+    )
+
+
+def _size(contents: Contents) -> int:
+    """Bytes that a store needs, rounded up: its arrays, texts of four bytes a character, and what
+    HDF5 says of each."""
+    arrays = [(spec.dtype, spec.shape, steps) for spec, steps in contents.streams.values()]
+    arrays += [
+        ("float32", spec.step_shape, values)
+        for spec, values in contents.labels.values()
+        if isinstance(values, Ragged)
+    ]
+    size = sum(
+        int(steps.lengths.sum()) * int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        + steps.digests.nbytes
+        + steps.lengths.nbytes
+        for dtype, shape, steps in arrays
+    )
+    count = len(contents.ids)
+    size += sum(4 * count * spec.dim for spec, _ in contents.pooled.values())
+    for column in (contents.ids, *contents.meta.values()):
+        texts = isinstance(column, list)
+        size += 4 * count * max(map(len, column), default=1) if texts else column.nbytes
+    size += sum(v.nbytes for _, v in contents.labels.values() if isinstance(v, np.ndarray))
+    groups = (contents.streams, contents.labels, contents.pooled, contents.meta)
+    return size + STRUCTURE_BYTES * (4 + sum(map(len, groups)))
+
+
+def _content_id(contents: Contents, pooled_digests: dict[str, str]) -> str:
+    return schema.store_content_id(
+        contents.ids,
+        contents.meta,
+        {
+            name: (spec, ragged.offsets, ragged.digests)
+            for name, (spec, ragged) in contents.streams.items()
+        },
+        {
+            name: (spec, values.digests if isinstance(values, Ragged) else values)
+            for name, (spec, values) in contents.labels.items()
+        },
+        {name: (spec, pooled_digests[name]) for name, (spec, _) in contents.pooled.items()},
+    )
+
+
+def _lay_label(file: h5py.File, name: str, spec: LabelSpec, values: np.ndarray | Ragged) -> None:
+    if isinstance(values, Ragged):
+        _lay_ragged(file, f"labels/{name}", values, "float32", spec.step_shape)
+        file.create_dataset(f"labels/{name}/digest", data=values.digests)
+    else:
+        file.create_dataset(f"labels/{name}", data=values)
+    file[f"labels/{name}"].attrs.update(spec.attributes())
+
+
+def _lay_ragged(
+    file: h5py.File, name: str, ragged: Ragged, dtype: str, shape: tuple[int, ...]
+) -> None:
+    steps = int(ragged.lengths.sum())
+    _lay(file, f"{name}/values", ragged.blocks(), dtype, (steps, *shape))
+    file.create_dataset(f"{name}/offsets", data=ragged.offsets)
+
+
+def _lay_pooled(file: h5py.File, name: str, spec: PooledSpec, blocks: Blocks, count: int) -> str:
+    """Lay pooled vectors; returns their array digest, taken on the way."""
+    state = schema.array_digest_start("<f4", (count, spec.dim))
+
+    def hashed() -> Iterator[np.ndarray]:
+        for block in blocks():
+            state.update(memoryview(block).cast("B"))
+            yield block
+
+    dataset = _lay(file, f"pooled/{name}", hashed(), "float32", (count, spec.dim))
+    dataset.attrs.update(spec.attributes())
+    return state.hexdigest()
+
+
+def _lay(
+    file: h5py.File, name: str, blocks: Iterable[np.ndarray], dtype: str, shape: tuple[int, ...]
+) -> h5py.Dataset:
+    dataset = file.create_dataset(name, shape=shape, dtype=np.dtype(dtype).newbyteorder("<"))
+    start = 0
+    for block in blocks:
+        dataset[start : start + len(block)] = block
+        start += len(block)
+    if start != shape[0]:
+        raise ValueError(f"{name}: {start} steps came where {shape[0]} were promised")
+    return dataset
+
+
+def _texts(values: list[str]) -> np.ndarray:
+    """Fixed-length UTF-8: contiguous, and read a hundred times faster than variable length."""
+    try:
+        encoded = [value.encode("utf-8") for value in values]
+    except UnicodeEncodeError as error:
+        raise DataError(f"the text {error.object!r} is not valid Unicode; correct it") from error
+    for value in encoded:
+        # HDF5 pads such texts with NUL: one inside would be lost silently.
+        if b"\0" in value:
+            raise DataError(f"the text {value.decode()!r} holds a NUL character; remove it")
+    width = max((len(value) for value in encoded), default=1) or 1
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
+
+
+def _check_name(name: str) -> None:
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise DataError(f"{name!r} cannot name a field, a label or a stream of a store; rename it")
+
+
+def digest_rows(digests: list[bytes]) -> np.ndarray:
+    """(N, 32) uint8 from N digests."""
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), 32)
+
+
+def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """(N, 32) SHA-256 of each utterance, recomputed from blocks cut anywhere."""
+    rows: list[bytes] = []
+    state = hashlib.sha256()
+    ends = np.cumsum(lengths).tolist()
+    position = 0
+    for block in blocks:
+        little = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
+        stop = position + len(little)
+        done = 0
+        while len(rows) < len(ends) and ends[len(rows)] <= stop:
+            part = little[done : ends[len(rows)] - position]
+            state.update(memoryview(part).cast("B") if part.size else b"")
+            done = ends[len(rows)] - position
+            rows.append(state.digest())
+            state = hashlib.sha256()
+        rest = little[done:]
+        state.update(memoryview(rest).cast("B") if rest.size else b"")
+        position = stop
+    # What is left has no steps at all: an empty stream gives no block.
+    rows += [schema.EMPTY_DIGEST] * (len(ends) - len(rows))
+    return digest_rows(rows)

@@ -1,0 +1,124 @@
+"""Opening stores: one descriptor, by which the header is read and the values are mapped.
+
+A path may name another file at any moment, where a store is made again while it is read. What was
+opened stays the same file: offsets that were read from it belong to the bytes that are mapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from avaffect.core import faults, filekind
+from avaffect.core.errors import AvaffectError, DataError, ForeignError
+from avaffect.core.filekind import HDF5_SIGNATURE
+from avaffect.data.store import schema
+
+# What h5py and parsing raise on a file whose structure was damaged.
+DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
+
+
+class _Positioned(io.RawIOBase):
+    """A descriptor as HDF5 reads it: by position, for forked processes share a descriptor's own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._position = descriptor, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            offset += os.fstat(self._descriptor).st_size
+        elif whence == os.SEEK_CUR:
+            offset += self._position
+        self._position = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = os.preadv(self._descriptor, [buffer], self._position)
+        self._position += count
+        return count
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
+    """An HDF5 file, read-only, and its descriptor, both until the block ends.
+
+    Raises DataError where there is none, saying what the file is; MachineFault.
+    """
+    if not path.is_file():
+        raise filekind.other_kind(path, "store")
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise damaged(path, error) from error
+    try:
+        try:
+            file = h5py.File(_Positioned(descriptor), "r", locking=False)
+        except OSError as error:
+            if error.errno in faults.FROM_SYSTEM:
+                raise faults.of_file(path, error.errno) from error
+            raise _not_a_store(path, descriptor, str(error)) from error
+        with file:
+            yield file, descriptor
+    finally:
+        os.close(descriptor)
+
+
+def check_size(path: Path) -> None:
+    """Raises DataError where something follows the end that HDF5 wrote into the file's superblock;
+    where something is missing, the file does not open."""
+    with path.open("rb") as stream:
+        start = stream.read(48)
+        there = os.fstat(stream.fileno()).st_size
+    # See "Disk Format: Level 0A" in HDF5's File Format Specification; addresses of 8 bytes.
+    version = start[len(HDF5_SIGNATURE)]
+    at = 40 if version < 2 else 28
+    end = int.from_bytes(start[at : at + 8], "little")
+    if there > end:
+        raise DataError(
+            f"{path} is damaged: {there - end} bytes follow the end that it was written with; make "
+            "it again"
+        )
+
+
+def damaged(path: Path, error: BaseException) -> AvaffectError:
+    """What an error of DAMAGE means: the machine is at fault, or the file is."""
+    if isinstance(error, OSError) and error.errno in faults.FROM_SYSTEM:
+        return faults.of_file(path, error.errno)
+    return DataError(f"{path} is damaged: {error}; make it again")
+
+
+def _not_a_store(path: Path, descriptor: int, said: str) -> DataError:
+    """Why a file does not open as HDF5."""
+    start = os.pread(descriptor, len(HDF5_SIGNATURE), 0)
+    if start and HDF5_SIGNATURE.startswith(start):
+        reason = "cut short" if "truncated" in said else "cut short or damaged"
+        return DataError(f"{path} is {reason}; make it again")
+    return filekind.other_kind(path, "store")
+
+
+def check_header(path: Path, file: h5py.File) -> str:
+    """The version of a store. Raises DataError where it is none, of another major version, or was
+    never finished."""
+    try:
+        found = {name: file.attrs.get(name) for name in ("format", "format_version", "complete")}
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    if found["format"] != schema.FORMAT:
+        raise ForeignError(f"{path} is an HDF5 file, but not an {schema.FORMAT}")
+    version = str(found["format_version"])
+    if version.split(".")[0] != schema.VERSION.split(".")[0]:
+        raise DataError(
+            f"{path} is a store of version {version}; this program reads version "
+            f"{schema.VERSION.split('.')[0]}.x"
+        )
+    if not found["complete"]:
+        raise DataError(f"{path} was never finished; make it again")
+    return version

@@ -1,0 +1,278 @@
+"""Reading stores; see avaffect-store(5) for the layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import has_digest
+from avaffect.core.provenance import Provenance
+from avaffect.data.store import schema
+from avaffect.data.store.mapping import Pages, view_dataset
+from avaffect.data.store.opening import DAMAGE, check_header, damaged, open_hdf5
+from avaffect.data.store.schema import LabelSpec, PooledSpec, Specs, StreamSpec
+
+BLOCK_BYTES = 1 << 24
+
+
+class Store:
+    """A finished store, read-only. Opening reads the structure; values are mapped when asked for.
+
+    It can be pickled: only the path travels, and each process maps the file for itself.
+
+    path, version, count, content_id, provenance; ids: list of N texts; streams, labels, pooled:
+    name -> specification; meta: name -> list of texts or array of numbers.
+
+    Raises DataError when the file is missing, cut short, incomplete, no store, of another major
+    version, or when what it says of itself is not what was written (see `schema.header_digest`).
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        with open_hdf5(self.path) as (file, _):
+            head = _read_head(self.path, file)
+            try:
+                self._read_structure(file, head)
+            except DAMAGE as error:
+                raise damaged(self.path, error) from error
+        self._pages: Pages | None = None
+        self._arrays: dict[str, np.ndarray] = {}
+        self._streams: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _read_structure(self, file: h5py.File, head: _Head) -> None:
+        self.version, self.count, self.content_id = head.version, head.count, head.content_id
+        self.provenance: Provenance = head.provenance
+        self.streams, self.labels = head.specs.streams, head.specs.labels
+        self.pooled = head.specs.pooled
+        _check_shape(file["id"], (self.count,))
+        self.ids: list[str] = _column(file["id"])
+        self.meta: dict[str, Any] = {}
+        for name in file.get("meta", ()):
+            _check_shape(file["meta"][name], (self.count,))
+            self.meta[name] = _column(file["meta"][name])
+        self._offsets: dict[str, np.ndarray] = {}
+        for name in self.streams:
+            self._offsets[name] = _checked_offsets(file["streams"][name], self.count)
+            _check_shape(file["digest"][name], (self.count, 32))
+        self._trace_offsets: dict[str, np.ndarray] = {}
+        for name, spec in self.labels.items():
+            item = file["labels"][name]
+            if spec.kind == "trace":
+                self._trace_offsets[name] = _checked_offsets(item, self.count)
+                _check_shape(item["values"], (len(item["values"]), *spec.step_shape))
+                _check_shape(item["digest"], (self.count, 32))
+            elif spec.kind == "distribution":
+                _check_shape(item, (self.count, len(spec.classes)))
+            else:
+                _check_shape(item, (self.count,))
+        for name, vectors in self.pooled.items():
+            _check_shape(file["pooled"][name], (self.count, vectors.dim))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "content_id": self.content_id}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])
+        self._check_unchanged(state["content_id"])
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}, {self.count} utterances)"
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """id -> row."""
+        return {identifier: row for row, identifier in enumerate(self.ids)}
+
+    def offsets(self, stream: str) -> np.ndarray:
+        """(N + 1,) int64: utterance i is values[offsets[i]:offsets[i + 1]]."""
+        return self._offsets[self._known(stream, self.streams, "stream")]
+
+    def lengths(self, stream: str) -> np.ndarray:
+        """(N,) int64 steps of each utterance; 0 where the modality is missing."""
+        return np.diff(self.offsets(stream))
+
+    def values(self, stream: str) -> np.ndarray:
+        """All steps of a stream, (sum T, ...), mapped and read-only."""
+        return self._array(f"streams/{self._known(stream, self.streams, 'stream')}/values")
+
+    def read(self, stream: str, row: int) -> np.ndarray:
+        """One utterance of a stream, (T, ...): a read-only view of the mapped file."""
+        try:
+            values, offsets = self._streams[stream]
+        except KeyError:
+            values, offsets = self.values(stream), self.offsets(stream)
+            self._streams[stream] = values, offsets
+        return values[offsets[row] : offsets[row + 1]]
+
+    def blocks(self, stream: str) -> Iterator[np.ndarray]:
+        """All steps of a stream in order, some megabytes at a time, copied.
+
+        For one pass over a store of any size: unlike `values`, no page of it stays in the process.
+        """
+        return self._blocks(f"streams/{self._known(stream, self.streams, 'stream')}/values")
+
+    def pooled_vectors(self, name: str) -> np.ndarray:
+        """(N, D) float32, mapped and read-only."""
+        return self._array(f"pooled/{self._known(name, self.pooled, 'pooled vector')}")
+
+    def pooled_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """`pooled_vectors` some megabytes at a time, copied."""
+        return self._blocks(f"pooled/{self._known(name, self.pooled, 'pooled vector')}")
+
+    def label(self, name: str) -> np.ndarray:
+        """(N,) int32 classes, (N,) float32 scalars or (N, C) float32 votes."""
+        values = self._copied(f"labels/{self._known(name, self.labels, 'label')}")
+        spec = self.labels[name]
+        if spec.kind == "class" and np.any((values < -1) | (values >= len(spec.classes))):
+            raise DataError(f"{self.path} is damaged: label {name!r} has no such class")
+        return values
+
+    def trace(self, name: str, row: int) -> np.ndarray:
+        """One utterance of a trace label, (T,) or (T, raters)."""
+        offsets = self.trace_offsets(name)
+        return self._array(f"labels/{name}/values")[offsets[row] : offsets[row + 1]]
+
+    def trace_offsets(self, name: str) -> np.ndarray:
+        """(N + 1,) int64, as `offsets` of a stream."""
+        return self._trace_offsets[self._known(name, self._trace_offsets, "trace label")]
+
+    def trace_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """All steps of a trace in order, as `blocks` of a stream."""
+        return self._blocks(f"labels/{self._known(name, self.labels, 'label')}/values")
+
+    def trace_digests(self, name: str) -> np.ndarray:
+        """(N, 32) uint8, as `digests` of a stream."""
+        return self._copied(f"labels/{self._known(name, self.labels, 'label')}/digest")
+
+    def digests(self, stream: str) -> np.ndarray:
+        """(N, 32) uint8 SHA-256 of each utterance as it was written."""
+        return self._copied(f"digest/{self._known(stream, self.streams, 'stream')}")
+
+    def _known(self, name: str, found: Iterable[str], what: str) -> str:
+        if name not in found:
+            have = ", ".join(found) or "none"
+            raise DataError(f"{self.path} has no {what} {name!r} (it has: {have})")
+        return name
+
+    def _array(self, name: str) -> np.ndarray:
+        """A dataset as an array, mapped on first use; copied where it cannot be mapped."""
+        if name not in self._arrays:
+            with open_hdf5(self.path) as (file, descriptor):
+                self._check_unchanged(str(file.attrs.get("content_id")))
+                self._pages = Pages.of(descriptor, self._pages)
+                mapped = view_dataset(self.path, self._pages, file[name])
+                self._arrays[name] = _native(file[name][()]) if mapped is None else mapped
+        return self._arrays[name]
+
+    def _copied(self, name: str) -> np.ndarray:
+        with open_hdf5(self.path) as (file, _):
+            self._check_unchanged(str(file.attrs.get("content_id")))
+            return _native(file[name][()])
+
+    def _blocks(self, name: str) -> Iterator[np.ndarray]:
+        with open_hdf5(self.path) as (file, _):
+            self._check_unchanged(str(file.attrs.get("content_id")))
+            dataset = file[name]
+            step_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
+            rows = max(1, BLOCK_BYTES // max(step_bytes, 1))
+            for start in range(0, len(dataset), rows):
+                yield _native(dataset[start : start + rows])
+
+    def _check_unchanged(self, found: str) -> None:
+        """Offsets of one file over the values of another would give noise without a word."""
+        if found != self.content_id:
+            raise DataError(f"{self.path} was replaced while it was read; start again")
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a store says of itself, without ids and values."""
+
+    version: str
+    count: int
+    content_id: str
+    provenance: Provenance
+    specs: Specs
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Count, content id and provenance of a store, without its structure."""
+    with open_hdf5(path) as (file, _):
+        head = _read_head(path, file)
+    return {
+        "version": head.version,
+        "count": head.count,
+        "content_id": head.content_id,
+        "provenance": head.provenance,
+    }
+
+
+def _read_head(path: Path, file: h5py.File) -> _Head:
+    """Raises DataError where it is not what was written, as far as the version has a digest."""
+    version = check_header(path, file)
+    try:
+        record = file["provenance"][()]
+        count, content = int(file.attrs["count"]), str(file.attrs["content_id"])
+        specs = _read_specs(file)
+        found = schema.header_digest(version, content, count, record.decode("utf-8"), specs)
+        told = has_digest(version) or "header_digest" in file.attrs
+        if told and found != file.attrs["header_digest"]:
+            raise ValueError("its header (attributes, statistics, provenance) was changed")
+        return _Head(version, count, content, json.loads(record), specs)
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def _read_specs(file: h5py.File) -> Specs:
+    streams, labels, pooled = {}, {}, {}
+    for name in file.get("streams", ()):
+        values = file["streams"][name]["values"]
+        attributes = dict(file["streams"][name].attrs)
+        streams[name] = StreamSpec.parse(attributes, values.dtype, values.shape[1:])
+    for name in file.get("labels", ()):
+        labels[name] = LabelSpec.parse(dict(file["labels"][name].attrs))
+    for name in file.get("pooled", ()):
+        item = file["pooled"][name]
+        pooled[name] = PooledSpec.parse(dict(item.attrs), int(item.shape[1]))
+    return Specs(streams, labels, pooled)
+
+
+def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
+    if dataset.shape != shape:
+        raise ValueError(f"{dataset.name} has shape {dataset.shape}, not {shape}")
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _checked_offsets(group: h5py.Group, count: int) -> np.ndarray:
+    offsets = _native(group["offsets"][()])
+    whole = (
+        offsets.shape == (count + 1,)
+        and offsets[0] == 0
+        and offsets[-1] == len(group["values"])
+        and bool(np.all(np.diff(offsets) >= 0))
+    )
+    if not whole:
+        raise ValueError(f"the offsets of {group.name} do not fit its values")
+    return offsets
+
+
+def _column(dataset: h5py.Dataset) -> Any:
+    """Texts as a list, numbers as an array."""
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return [value.decode("utf-8") for value in dataset[()].tolist()]
+    return _native(dataset[()])

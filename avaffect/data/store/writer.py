@@ -1,0 +1,243 @@
+"""Writing stores: utterances are spooled beside the output, then laid out once.
+
+HDF5 fixes a dataset's layout when it is made, and only a contiguous one can be mapped into memory.
+The total length of a stream is known at the end alone, so each stream grows in a plain spool file
+and is copied into its final place when the last utterance is in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from avaffect.core.atomic import publish, workspace
+from avaffect.core.errors import DataError
+from avaffect.core.provenance import Provenance
+from avaffect.data.store import layout, schema
+from avaffect.data.store.layout import Contents, Ragged
+from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
+
+COPY_BYTES = 1 << 24
+
+
+@dataclass
+class _Spool:
+    """One growing array on disk: a stream, a trace or pooled vectors."""
+
+    file: BinaryIO
+    dtype: str
+    shape: tuple[int, ...]
+    lengths: list[int] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+
+    @property
+    def step_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def append(self, values: np.ndarray) -> None:
+        if tuple(values.shape[1:]) != self.shape:
+            raise ValueError(f"steps of shape {values.shape[1:]}, expected {self.shape}")
+        little = np.ascontiguousarray(values, dtype=np.dtype(self.dtype).newbyteorder("<"))
+        content = memoryview(little).cast("B") if little.size else b""
+        self.file.write(content)
+        self.lengths.append(len(values))
+        self.digests.append(hashlib.sha256(content).digest())
+
+    def append_file(self, source: Path) -> None:
+        state = hashlib.sha256()
+        copied = 0
+        with source.open("rb") as stream:
+            while block := stream.read(COPY_BYTES):
+                state.update(block)
+                self.file.write(block)
+                copied += len(block)
+        if copied % self.step_bytes:
+            raise ValueError(f"{source} holds {copied} bytes, no multiple of {self.step_bytes}")
+        self.lengths.append(copied // self.step_bytes)
+        self.digests.append(state.digest())
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        dtype = np.dtype(self.dtype).newbyteorder("<")
+        rows = max(1, COPY_BYTES // max(self.step_bytes, 1))
+        self.file.flush()
+        self.file.seek(0)
+        while content := self.file.read(rows * self.step_bytes):
+            yield np.frombuffer(content, dtype=dtype).reshape(-1, *self.shape)
+
+    def ragged(self) -> Ragged:
+        lengths = np.asarray(self.lengths, dtype=np.int64)
+        return Ragged(lengths, layout.digest_rows(self.digests), self.blocks)
+
+
+class StoreWriter:
+    """Collects utterances for one store; use `store_writer`, which publishes it when whole.
+
+    folder       a place beside the output for temporary files; it goes when the block ends
+    provenance   may gain facts (what was lost) until the block ends
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        provenance: Provenance,
+        streams: dict[str, StreamSpec],
+        labels: dict[str, LabelSpec],
+        pooled: dict[str, PooledSpec],
+    ) -> None:
+        self.folder = folder
+        self.provenance = provenance
+        self.streams, self.labels, self.pooled = dict(streams), labels, pooled
+        self.ids: list[str] = []
+        self._seen: set[str] = set()
+        self._meta: dict[str, list[Any]] = {}
+        self._label_values: dict[str, list[Any]] = {
+            name: [] for name, spec in labels.items() if spec.kind != "trace"
+        }
+        parts = [("streams", name, spec.dtype, spec.shape) for name, spec in streams.items()]
+        parts += [
+            ("labels", name, "float32", spec.step_shape)
+            for name, spec in labels.items()
+            if spec.kind == "trace"
+        ]
+        parts += [("pooled", name, "float32", (spec.dim,)) for name, spec in pooled.items()]
+        # Names come from users: they make no file names.
+        self._spools = {
+            (group, name): _Spool((folder / f"{number}.spool").open("w+b"), dtype, shape)
+            for number, (group, name, dtype, shape) in enumerate(parts)
+        }
+
+    def add(
+        self,
+        identifier: str,
+        *,
+        streams: dict[str, np.ndarray | Path] | None = None,
+        labels: dict[str, Any] | None = None,
+        meta: dict[str, str | float | int] | None = None,
+        pooled: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        """Add one utterance.
+
+        A stream is an array (T, ...) or the path of a raw file of such steps; one that is not
+        named is missing (zero length). A class label is its name or None, a scalar a number, a
+        distribution (C,), a trace (T,) or (T, raters). Meta fields are texts or numbers; one that
+        some utterances lack is empty text or NaN there.
+        """
+        if not identifier:
+            raise DataError("an utterance has no id; give each its own")
+        if identifier in self._seen:
+            raise DataError(f"the id {identifier} is there twice; ids are unique in a store")
+        self._seen.add(identifier)
+        given = streams or {}
+        for group, names, known in (
+            ("stream", given, self.streams),
+            ("label", labels or {}, self.labels),
+            ("pooled vector", pooled or {}, self.pooled),
+        ):
+            if not names.keys() <= known.keys():
+                raise ValueError(f"{group} {sorted(names.keys() - known.keys())} was not announced")
+        for name, spec in self.streams.items():
+            self._add_stream(self._spools["streams", name], spec, given.get(name))
+        for name, spec in self.labels.items():
+            self._add_label(identifier, name, spec, (labels or {}).get(name))
+        for name, spec in self.pooled.items():
+            vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(1, spec.dim)
+            self._spools["pooled", name].append(vector)
+        # Fields that only some utterances bear are filled for those before and after.
+        for name in (meta or {}).keys() - self._meta.keys():
+            self._meta[name] = [None] * len(self.ids)
+        for name, values in self._meta.items():
+            values.append((meta or {}).get(name))
+        self.ids.append(identifier)
+
+    def _add_stream(self, spool: _Spool, spec: StreamSpec, given: np.ndarray | Path | None) -> None:
+        if isinstance(given, Path):
+            spool.append_file(given)
+        else:
+            spool.append(np.empty((0, *spec.shape)) if given is None else given)
+
+    def _add_label(self, identifier: str, name: str, spec: LabelSpec, given: Any) -> None:
+        if spec.kind == "trace":
+            missing = np.empty((0, *spec.step_shape))
+            self._spools["labels", name].append(missing if given is None else np.asarray(given))
+            return
+        if spec.kind == "class":
+            if given is not None and given not in spec.classes:
+                raise DataError(
+                    f"{identifier}: label {name} is {given!r}, which is none of its classes "
+                    f"({', '.join(spec.classes)})"
+                )
+            value: Any = -1 if given is None else spec.classes.index(given)
+        elif spec.kind == "scalar":
+            value = np.nan if given is None else float(given)
+        else:
+            size = len(spec.classes)
+            value = np.full(size, np.nan) if given is None else np.asarray(given).reshape(size)
+        self._label_values[name].append(value)
+
+    def _label(self, name: str, spec: LabelSpec) -> np.ndarray | Ragged:
+        if spec.kind == "trace":
+            return self._spools["labels", name].ragged()
+        dtype = "<i4" if spec.kind == "class" else "<f4"
+        shape = (len(self.ids), len(spec.classes)) if spec.kind == "distribution" else (-1,)
+        return np.asarray(self._label_values[name], dtype=dtype).reshape(shape)
+
+    def set_statistics(self, stream: str, statistics: dict[str, Any]) -> None:
+        """What is said of all values of a stream; see `StreamSpec`."""
+        self.streams[stream] = replace(self.streams[stream], statistics=statistics)
+
+    def column(self, name: str) -> list[Any]:
+        """A meta field of the utterances so far, None where it is missing."""
+        return self._meta.get(name, [])
+
+    def missing(self, label: str) -> int:
+        """How many utterances so far lack a label."""
+        spec = self.labels[label]
+        if spec.kind == "trace":
+            return self._spools["labels", label].lengths.count(0)
+        values = self._label_values[label]
+        if spec.kind == "class":
+            return values.count(-1)
+        return sum(bool(np.isnan(value).all()) for value in values)
+
+    def contents(self) -> Contents:
+        """All that was added, ready to be laid out."""
+        return Contents(
+            self.ids,
+            {name: schema.column(values) for name, values in self._meta.items()},
+            {n: (spec, self._spools["streams", n].ragged()) for n, spec in self.streams.items()},
+            {n: (spec, self._label(n, spec)) for n, spec in self.labels.items()},
+            {n: (spec, self._spools["pooled", n].blocks) for n, spec in self.pooled.items()},
+        )
+
+    def close(self) -> None:
+        for spool in self._spools.values():
+            # On a full disk this fails, too; what was read from the spool was flushed before.
+            with contextlib.suppress(OSError):
+                spool.file.close()
+
+
+@contextlib.contextmanager
+def store_writer(
+    output: Path,
+    provenance: Provenance,
+    *,
+    streams: dict[str, StreamSpec] | None = None,
+    labels: dict[str, LabelSpec] | None = None,
+    pooled: dict[str, PooledSpec] | None = None,
+) -> Iterator[StoreWriter]:
+    """A writer whose store appears at `output`, whole, when the block ends without an exception."""
+    with workspace(output) as folder:
+        writer = StoreWriter(folder, provenance, streams or {}, labels or {}, pooled or {})
+        try:
+            yield writer
+            temporary = folder / output.name
+            layout.lay_out(temporary, writer.contents(), writer.provenance)
+        finally:
+            writer.close()
+        publish(temporary, output)

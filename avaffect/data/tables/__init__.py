@@ -1,0 +1,1 @@
+"""Tables of text as other programs write them."""

@@ -1,0 +1,84 @@
+"""Files that a table names, whatever separates folders and however letters are encoded."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from avaffect.data.tables.texts import nfc
+
+# Missing files that are looked for elsewhere.
+_TRIED = 100
+
+_Names = dict[str, list[str]]
+
+
+def with_slashes(text: str) -> str:
+    """A path as Windows writes it, with slashes between its folders."""
+    return text.replace("\\", "/")
+
+
+class Files:
+    """Looks up files below a folder; what a folder holds is listed once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._found: dict[str, str | None] = {}
+        self._listed: dict[str, tuple[_Names, _Names]] = {}
+
+    def find(self, text: str) -> str | None:
+        """The path of an existing file that a text means, as it is spelled on the disk; None where
+        there is none.
+
+        Tried in this order: the text as it is; with slashes in place of backslashes; in another
+        Unicode form (macOS takes accents apart); in another case, where one file alone fits.
+        """
+        if text not in self._found:
+            self._found[text] = self._find(text)
+        return self._found[text]
+
+    def elsewhere(self, missing: Sequence[str]) -> str | None:
+        """Where files that are not below the folder are, and what makes them be found."""
+        here = [path for path in missing if os.path.isfile(with_slashes(path))]
+        if here:
+            return f"in the current folder there is {here[0]}: --root . starts from there"
+        for path in missing[:_TRIED]:
+            parts = with_slashes(path).split("/")
+            for count in range(1, len(parts)):
+                end = "/".join(parts[count:])
+                if end and self.find(end):
+                    return f"there is {end}: take {path[: len(path) - len(end)]} off the paths"
+        return None
+
+    def _find(self, text: str) -> str | None:
+        path = with_slashes(text)
+        for spelled in (text, path):
+            if os.path.isfile(os.path.join(self._root, spelled)):
+                return spelled
+        found = "/" if path.startswith("/") else ""
+        for part in filter(None, path.split("/")):
+            known = part
+            if part not in (".", ".."):
+                alike, in_any_case = self._names(os.path.join(self._root, found))
+                names = alike.get(nfc(part)) or in_any_case.get(nfc(part).casefold(), [])
+                if len(names) != 1:
+                    return None
+                known = names[0]
+            found = os.path.join(found, known)
+        return found if os.path.isfile(os.path.join(self._root, found)) else None
+
+    def _names(self, folder: str) -> tuple[_Names, _Names]:
+        """NFC -> names in a folder, and NFC without case -> names."""
+        if folder not in self._listed:
+            try:
+                names = os.listdir(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                names = []
+            exact, folded = defaultdict(list), defaultdict(list)
+            for name in names:
+                exact[nfc(name)].append(name)
+                folded[nfc(name).casefold()].append(name)
+            self._listed[folder] = dict(exact), dict(folded)
+        return self._listed[folder]

@@ -1,0 +1,102 @@
+"""How tables spell what has one spelling here: splits, emotions, and classes that look alike."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from avaffect.data.tables.reader import plain_name
+from avaffect.data.vocabulary import EMOTIONS
+
+_SPLITS = {
+    "train": ("train", "training", "trainset", "trainingset", "trn"),
+    "development": ("development", "dev", "devel", "devset", "val", "valid", "validation",
+                    "validationset", "developmentset"),
+    "test": ("test", "testing", "testset", "tst"),
+}  # fmt: skip
+_SPLIT_OF = {spelling: split for split, known in _SPLITS.items() for spelling in known}
+_NUMBERED_TEST = re.compile(r"test(set)?\d+")
+# Parts of names by which a split is suggested, never assumed.
+_HINTS = (("train", "train"), ("dev", "development"), ("valid", "development"), ("test", "test"))
+_EMOTIONS = {
+    "anger": ("angry", "ang"),
+    "boredom": ("bored",),
+    "calm": ("calmness",),
+    "contempt": ("contemptuous", "con"),
+    "disgust": ("disgusted", "dis"),
+    "excitement": ("excited", "exc"),
+    "fear": ("fearful", "afraid", "scared", "anxiety", "anxious", "fea"),
+    "frustration": ("frustrated", "fru"),
+    "happiness": ("happy", "joy", "joyful", "hap"),
+    "neutral": ("neutrality", "neu"),
+    "sadness": ("sad",),
+    "surprise": ("surprised", "sur"),
+    "other": ("others", "oth"),
+}
+_EMOTION_OF = {spelling: name for name, known in _EMOTIONS.items() for spelling in known}
+
+
+def splits_of(found: Collection[str]) -> dict[str, str]:
+    """Spelling -> train, development or test, of the spellings that leave no doubt: in any case,
+    Training, dev, valid and the like. A numbered test set, Test1, where there is one test alone."""
+    known = {text: _SPLIT_OF[plain_name(text)] for text in found if plain_name(text) in _SPLIT_OF}
+    numbered = [text for text in found if _NUMBERED_TEST.fullmatch(plain_name(text))]
+    if len(numbered) == 1 and "test" not in known.values():
+        known[numbered[0]] = "test"
+    return known
+
+
+def split_hint(unknown: Iterable[str]) -> str:
+    """The --map options that say which splits these spellings are."""
+    words = []
+    for text in unknown:
+        plain = text.lower()
+        guess = next((split for part, split in _HINTS if part in plain), "SPLIT")
+        words.append(f"--map {_quoted(text)}={guess}")
+    return " ".join(words)
+
+
+def canonical(name: str) -> str:
+    """An emotion in its one spelling where it differs in case alone, else the name itself."""
+    return name.lower() if name.lower() in EMOTIONS else name
+
+
+def emotion_hint(others: Iterable[str]) -> str:
+    """The --map options for classes that are no emotion's name here."""
+    return " ".join(
+        f"--map {_quoted(name)}={_EMOTION_OF.get(plain_name(name), 'NAME')}" for name in others
+    )
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Classes that differ in case, blanks, hyphens or underscores alone, in groups."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        groups[re.sub(r"[\s_-]+", " ", name.casefold()).strip()].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def map_hint(group: Iterable[str], counts: Mapping[str, int] | None = None) -> str:
+    """The --map options that make one class of a group: an emotion's, else its most frequent."""
+    names = sorted(group, key=lambda name: (-(counts or {}).get(name, 0), name))
+    plain = plain_name(names[0])
+    target = _EMOTION_OF.get(plain, plain if plain in EMOTIONS else names[0])
+    return " ".join(f"--map {_quoted(name)}={target}" for name in sorted(names) if name != target)
+
+
+def classes_hint(names: Collection[str]) -> str:
+    """The --classes option that keeps these classes and makes one of those that look alike."""
+    groups = {group[0]: group for group in alike(names)}
+    merged = {name for group in groups.values() for name in group[1:]}
+    parts = []
+    for name in (name for name in names if name not in merged):
+        group = sorted(groups.get(name, [name]))
+        small = next((n for n in group if n == n.lower()), group[0])
+        parts.append(name if name not in groups else f"{small}={'+'.join(group)}")
+    return f"--classes {_quoted(','.join(parts))}"
+
+
+def _quoted(text: str) -> str:
+    """As a shell takes it."""
+    return text if re.fullmatch(r"[\w.+,=-]+", text) else "'" + text.replace("'", "'\\''") + "'"

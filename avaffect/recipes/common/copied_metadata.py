@@ -1,0 +1,49 @@
+"""What a store says of its utterances, said again in a store that is made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from avaffect.data.store.reader import Store
+from avaffect.data.store.writer import StoreWriter
+
+
+class Carried:
+    """Ids, labels and fields of a store, row by row."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.labels = {n: store.label(n) for n, s in store.labels.items() if s.kind != "trace"}
+
+    def add(
+        self,
+        writer: StoreWriter,
+        row: int,
+        values: dict[str, Any],
+        meta: dict[str, str | float | int] | None = None,
+    ) -> None:
+        """Add an utterance of the store to `writer`: `values` are its streams and pooled vectors,
+        `meta` fields that stand over those of the store."""
+        store = self.store
+        fields = {name: _plain(column[row]) for name, column in store.meta.items()}
+        writer.add(
+            store.ids[row],
+            labels={name: self._label(name, row) for name in store.labels},
+            meta={**fields, **(meta or {})},
+            **values,
+        )
+
+    def _label(self, name: str, row: int) -> Any:
+        spec = self.store.labels[name]
+        if spec.kind == "trace":
+            return self.store.trace(name, row)
+        value = self.labels[name][row]
+        if spec.kind == "class":
+            return spec.classes[value] if value >= 0 else None
+        return value
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

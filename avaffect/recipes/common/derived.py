@@ -1,0 +1,38 @@
+"""Manifests made from another manifest: split, select and seal write theirs here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import provenance
+from avaffect.data import manifest
+from avaffect.data.manifest import Item, Manifest
+from avaffect.recipes.common import work
+from avaffect.settings.base import Common
+
+
+def write(
+    command: str,
+    settings: Common,
+    facts: dict[str, Any],
+    source: Manifest,
+    items: list[Item],
+    progress: Progress,
+    *,
+    further_inputs: tuple[dict[str, Any], ...] = (),
+    header: dict[str, Any] | None = None,
+) -> int:
+    """Write `items` under `source`'s header, with the provenance of `command`; returns their count.
+
+    facts are the settings that affect the result; header holds keys to set anew. Unknown keys of
+    header and items go through. Paths stay as they are: `base` is set anew for the new place.
+    Raises OutputExistsError where the output was made otherwise.
+    """
+    inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
+    record = provenance(command, facts, inputs)
+    if work.is_done(settings, record, progress, f"write {len(items)} items"):
+        return len(items)
+    base = manifest.base_for(settings.output, source.folder)
+    fresh = {**source.header, **(header or {}), "base": base, "provenance": record}
+    return manifest.write(settings.output, fresh, items)

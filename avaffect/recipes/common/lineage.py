@@ -1,0 +1,134 @@
+"""From a retrieval manifest to everything behind it, by references alone.
+
+manifest -> embedding stores -> the media stores and the projector behind them -> the encoder as
+it was before the projector's training -> its quantiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.core.checkpoint_header import Header
+from avaffect.core.errors import DataError
+from avaffect.core.provenance import Reference, of_role
+from avaffect.data import artifacts
+from avaffect.data.manifest import Manifest
+from avaffect.data.store.reader import Store
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """query, pool: embedding stores; *_media: the recordings behind them; the models' paths.
+
+    quantiser: None where it was not asked for. labelled_speakers: whose labels any of the
+    models has seen.
+    """
+
+    query: list[Store]
+    pool: list[Store]
+    query_media: list[Store]
+    pool_media: list[Store]
+    projector: Path
+    encoder: Path
+    quantiser: Path | None
+    labelled_speakers: list[str]
+
+
+def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool) -> Lineage:
+    """Find what a retrieval manifest was made of; `encoder` replaces the one under the projector.
+
+    Raises DataError naming the file that is missing, has changed, or does not fit the others; for a
+    quantiser it names the commands that make units.
+    """
+    stores = {role: embedding_stores(manifest, role) for role in ("query", "pool")}
+    projector = _projector([*stores["query"], *stores["pool"]])
+    header = artifacts.describe(projector).header
+    if encoder is None:
+        parents = of_role(header["provenance"], "encoder")
+        if not parents:
+            raise DataError(f"{projector} does not say which encoder it was trained on")
+        encoder = artifacts.locate_parent(parents[0], projector)
+    encoder_header = artifacts.describe(encoder).header
+    if encoder_header.get("kind") != "encoder":
+        raise DataError(f"{encoder} is not an encoder")
+    return Lineage(
+        stores["query"],
+        stores["pool"],
+        *(media_of(stores[role]) for role in ("query", "pool")),
+        projector,
+        encoder,
+        _quantiser(encoder, encoder_header) if with_quantiser else None,
+        sorted(
+            {
+                *header.get("labelled_speakers", []),
+                *encoder_header.get("labelled_speakers", []),
+            }
+        ),
+    )
+
+
+def embedding_stores(manifest: Manifest, role: str) -> list[Store]:
+    """The stores that a retrieval manifest names as `role`: query or pool.
+
+    Raises DataError where it names none, or one is missing or has changed.
+    """
+    references = manifest.header.get("stores", {}).get(role, [])
+    if not references:
+        raise DataError(f"{manifest.name} names no {role} store; make it with `avaffect retrieve`")
+    return [
+        Store(artifacts.locate({"role": role, **entry}, manifest.folder, manifest.path))
+        for entry in references
+    ]
+
+
+def _projector(stores: list[Store]) -> Path:
+    found = [(store, parent) for store in stores for parent in _parents(store, "model")]
+    for store, parent in found:
+        if parent["content_id"] != found[0][1]["content_id"]:
+            raise DataError(
+                f"{stores[0].path} and {store.path} hold embeddings of different projectors; "
+                "extract both with one"
+            )
+    return artifacts.locate_parent(found[0][1], stores[0].path)
+
+
+def _quantiser(encoder: Path, header: Header) -> Path:
+    found = of_role(header["provenance"], "quantiser")
+    try:
+        if not found:
+            raise DataError(
+                f"{encoder} does not say which quantiser made the units it was trained on"
+            )
+        return artifacts.locate_parent(found[0], encoder)
+    except DataError as error:
+        raise DataError(
+            f"{error}. Or make units with `avaffect cluster MEDIA.h5 --features mfcc -o "
+            "kmeans.safetensors` and `avaffect extract MEDIA.h5 --model kmeans.safetensors -o "
+            "units.h5` for both corpora and give them with --units, or leave L_PT out with "
+            "--without pt"
+        ) from error
+
+
+def media_of(stores: list[Store]) -> list[Store]:
+    """The recordings behind embeddings, each store once.
+
+    Raises DataError where a store does not say what it was made of, or that is missing.
+    """
+    found: dict[str, Store] = {}
+    for store in stores:
+        for parent in _parents(store, "media"):
+            if parent["content_id"] not in found:
+                path = artifacts.locate_parent(parent, store.path)
+                found[parent["content_id"]] = Store(path)
+    return list(found.values())
+
+
+def _parents(store: Store, role: str) -> list[Reference]:
+    found = of_role(store.provenance, role)
+    if not found:
+        raise DataError(
+            f"{store.path} does not say which {role} it was made of; make it with "
+            "`avaffect extract MEDIA.h5 --model PROJECTOR`"
+        )
+    return found

@@ -1,0 +1,86 @@
+"""What most recipes begin with: open inputs, record provenance, see whether there is work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, provenance, reference
+from avaffect.data import artifacts
+from avaffect.data.manifest import Manifest
+from avaffect.settings.base import Common, semantic
+
+# Commands on manifests start without NumPy and h5py.
+if TYPE_CHECKING:
+    from avaffect.data.store.reader import Store
+
+Input = tuple[str, Path, str]
+
+
+def store_inputs(role: str, stores: Iterable[Store]) -> list[Input]:
+    return [(role, store.path, store.content_id) for store in stores]
+
+
+def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list[Input]:
+    """Files as inputs, of one of the kinds that `artifacts.describe` knows; None is skipped."""
+    there = [path for path in paths if path is not None]
+    return [(role, path, artifacts.describe(path, *expected).content_id) for path in there]
+
+
+def warn_of_alike(
+    what: str, classes: Collection[str], progress: Progress, hint: str | None = None
+) -> None:
+    """Warn of classes that are spelled alike; hint: the option that makes them one, --classes
+    unless said otherwise."""
+    # Here: commands that have nothing to do answer without the readers of tables.
+    from avaffect.data.tables import spellings
+
+    groups = spellings.alike(classes)
+    if groups:
+        words = "; ".join(f"{', '.join(group)} are {len(group)} classes" for group in groups)
+        progress.warn(
+            f"{what}: {words}, though they are spelled alike but for case or signs; "
+            f"{hint or spellings.classes_hint(classes)} makes them one"
+        )
+
+
+def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[str, Any]:
+    """A manifest as an input of `output`.
+
+    A stream has no file to go back to: its own provenance stands in the reference.
+    """
+    if manifest.path is not None:
+        return dict(reference(role, manifest.path, manifest.content_id, output))
+    return {
+        "role": role,
+        "path": "",
+        "content_id": manifest.content_id,
+        "provenance": manifest.header.get("provenance", {}),
+    }
+
+
+def record(command: str, settings: Common, inputs: Iterable[Input]) -> Provenance:
+    """The provenance of the output of `settings`."""
+    references = [reference(role, path, content, settings.output) for role, path, content in inputs]
+    return provenance(command, semantic(settings), references)
+
+
+def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -> bool:
+    """True where nothing is to be done: the output is current, or this is a dry run.
+
+    Raises OutputExistsError where the output was made from other inputs or settings.
+    """
+    # Loading torch, just before, swallows signals.
+    progress.check()
+    if artifacts.is_current(settings.output, made, settings.force, progress):
+        return True
+    if settings.dry_run:
+        progress.say(f"would {plan}" + (f" into {settings.output}" if settings.output else ""))
+    return settings.dry_run
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and whether there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

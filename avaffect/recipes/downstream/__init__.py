@@ -1,0 +1,1 @@
+"""Heads on encoders and features: tasks, training, prediction."""

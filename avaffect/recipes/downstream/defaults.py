@@ -1,0 +1,186 @@
+"""Defaults of `finetune` that depend on the head, on what is trained, and on the stores.
+
+They were measured, beside others: `python -m benchmarks.defaults`. All are known before torch is
+imported, and provenance records what they became.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from avaffect.core import checkpoint_header
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.data import artifacts
+from avaffect.data.labels import Annotations
+from avaffect.data.store.reader import Store
+from avaffect.settings.finetune import AUTO, RECURRENT, FinetuneSettings
+
+RECURRENT_SIZE = {"hidden": 256, "layers": 2}
+# Steps a second that a recurrent head reads, unless labels have more.
+RECURRENT_HZ = 25.0
+# Passes, and the fewest steps that these must be: small corpora are passed over more often.
+LENGTHS = {
+    ("frozen", False): (50, 4000),
+    ("frozen", True): (20, 300),
+    ("fine-tuned", False): (5, 300),
+    ("fine-tuned", True): (5, 300),
+    ("scratch", False): (50, 300),
+    ("scratch", True): (50, 300),
+}
+# Of the head: a linear one on frozen features, which are standardised; any other.
+FROZEN_LINEAR_RATE, HEAD_RATE = 1e-2, 1e-3
+# Of an encoder that is trained: at 95 million weights (base), and the highest, of small ones.
+LARGE_WEIGHTS = 95e6
+ENCODER_RATES = {"fine-tuned": (1e-5, 5e-4), "scratch": (1e-4, 1e-3), "frozen": (1e-5, 1e-5)}
+
+
+def completed(
+    settings: FinetuneSettings, stores: Sequence[Store], scores: tuple[str, ...]
+) -> FinetuneSettings:
+    """The settings with every default in its place. scores: what `--select` may name.
+
+    Raises UsageError for options that do not go with the head or with the labels.
+    """
+    recurrent = settings.head in RECURRENT
+    mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
+    epochs, least = LENGTHS[mode, recurrent]
+    if settings.epochs is not None or settings.steps is not None:
+        # What was asked for is what is done.
+        epochs, least = settings.epochs, 0
+    head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and not recurrent else HEAD_RATE
+    return replace(
+        settings,
+        mode=mode,
+        **_size(settings),
+        epochs=epochs,
+        least_steps=least if settings.least_steps is None else settings.least_steps,
+        head_learning_rate=settings.head_learning_rate or head_rate,
+        learning_rate=settings.learning_rate or _encoder_rate(settings, mode),
+        head_penalty=_penalty(settings, mode, scores),
+        frames_per_step=settings.frames_per_step or _frames_per_step(settings, stores),
+        select=_selection(settings, scores),
+        folds=_folds(settings, stores),
+    )
+
+
+def _size(settings: FinetuneSettings) -> dict[str, int]:
+    for name in RECURRENT_SIZE:
+        if getattr(settings, name) is not None and settings.head not in RECURRENT:
+            raise UsageError(f"--{name} goes with --head {' or '.join(RECURRENT)}")
+    return {name: getattr(settings, name) or size for name, size in RECURRENT_SIZE.items()}
+
+
+def _penalty(settings: FinetuneSettings, mode: str, scores: tuple[str, ...]) -> float:
+    """With it, a linear head on frozen features is logistic regression: what it learns does not
+    depend on how long it is trained, once that is long enough."""
+    if "ua" not in scores and settings.head_penalty:
+        raise UsageError(f"--head-penalty goes with classes; {settings.label[0]} is a trace")
+    convex = mode == "frozen" and settings.head not in RECURRENT and "ua" in scores
+    return float(convex) if settings.head_penalty is None else settings.head_penalty
+
+
+def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
+    """The smaller an encoder, the higher the rate that it bears."""
+    lowest, highest = ENCODER_RATES[mode]
+    if settings.encoder is None or mode == "frozen":
+        return lowest
+    if artifacts.describe(settings.encoder).kind != "checkpoint":
+        # Refused later, with better words.
+        return lowest
+    table = checkpoint_header.tensor_table(settings.encoder)
+    weights = sum(math.prod(entry["shape"]) for entry in table.values())
+    rate = lowest * LARGE_WEIGHTS / max(weights, 1)
+    return float(f"{min(max(rate, lowest), highest):.1g}")
+
+
+def _frames_per_step(settings: FinetuneSettings, stores: Sequence[Store]) -> int:
+    """As many as make RECURRENT_HZ steps a second, or as many as traces have."""
+    if settings.head not in RECURRENT:
+        return 1
+    if settings.encoder is not None:
+        header = artifacts.describe(settings.encoder).header
+        rate = header.get("preprocessing", {}).get("rate_hz", 0.0)
+    else:
+        streams = [store.streams.get("features") for store in stores]
+        rate = max((spec.rate_hz or 0.0 for spec in streams if spec is not None), default=0.0)
+    annotations = Annotations.read(settings.annotations, stores)
+    specs = [annotations.specs.get(name) for name in settings.label]
+    specs += [store.labels.get(name) for store in stores for name in settings.label]
+    traced = [s.rate_hz or 0.0 for s in specs if s is not None and s.kind == "trace"]
+    return max(1, int(rate / max(RECURRENT_HZ, *traced, 0.0)))
+
+
+def _selection(settings: FinetuneSettings, scores: tuple[str, ...]) -> str:
+    """A standard error is known of ua alone: traces keep the best epoch."""
+    if settings.select is None:
+        return AUTO if "ua" in scores else scores[0]
+    known = (*scores, "none", *([AUTO] if "ua" in scores else []))
+    if settings.select not in known:
+        raise UsageError(
+            f"--select {settings.select}: {settings.label[0]} is scored by {', '.join(known)}"
+        )
+    return settings.select
+
+
+# -- folds ----------------------------------------------------------------------------------------
+
+
+def _folds(settings: FinetuneSettings, stores: Sequence[Store]) -> int | None:
+    """As asked; 0 asks for none. Without a word, those of the utterances, where no split stands."""
+    if settings.folds is not None:
+        return settings.folds or None
+    splits, folds = _divided(settings, stores)
+    if any(splits) or not _are_folds(folds):
+        return None
+    return len(set(folds))
+
+
+def tell_folds(
+    settings: FinetuneSettings, asked: int | None, stores: Sequence[Store], progress: Progress
+) -> None:
+    """Say that folds are used though nobody named them, or are not though they are there, and that
+    all is trained on where nothing divides the utterances. asked: --folds as it was given."""
+    splits, folds = _divided(settings, stores)
+    there = sorted(set(folds) - {""})
+    if settings.folds is not None and asked is None:
+        progress.say(
+            f"each of the {settings.folds} folds is tested in turn, as `avaffect split --folds` "
+            "made them; --folds 0 trains one classifier on all"
+        )
+    elif settings.folds is None and there:
+        why = "--folds 0" if asked == 0 else "there are splits" if any(splits) else None
+        why = why or ("some utterances are in none" if "" in folds else "fewer than 3")
+        more = "" if asked == 0 or why[0] in "sf" else f"; --folds {len(there)} uses them"
+        progress.say(f"the folds of the utterances are not used ({why}){more}")
+    if settings.folds is None and not any(splits):
+        progress.say(
+            "no splits: all utterances are trained on, and scores of them are no result; divide "
+            "the corpus with `avaffect split`"
+        )
+
+
+def _are_folds(folds: Sequence[str]) -> bool:
+    """Whether these are 0 to K - 1, of K folds that can be tested in turn."""
+    there = set(folds)
+    return len(there) >= 3 and there == {str(number) for number in range(len(there))}
+
+
+def _divided(settings: FinetuneSettings, stores: Sequence[Store]) -> tuple[list[str], list[str]]:
+    """Splits and folds of the utterances that have the label; a label that nobody knows is an error
+    of its own, later."""
+    annotations = Annotations.read(settings.annotations, stores)
+    splits, folds = [], []
+    for store in stores:
+        try:
+            names = annotations.names(store, settings.label[0])
+        except DataError:
+            names = [""] * store.count
+        columns = annotations.field(store, "split"), annotations.field(store, "fold")
+        for name, split, fold in zip(names, *columns):
+            if name is not None:
+                splits.append(split)
+                folds.append(fold)
+    return splits, folds

@@ -1,0 +1,53 @@
+"""Which steps of a prediction stand on a face that was there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.faces.options import ABSENT, COLUMNS
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import StreamSpec
+from avaffect.data.traces import delayed
+
+STREAM, FIELD = "face_seen", "steps_without_face"
+TRACK = "face_track"
+_SOURCE = COLUMNS.index("source")
+
+
+@dataclass(frozen=True)
+class FacePresence:
+    """tracks: where each utterance's face_track lies; faces (N,): how many pictures it has."""
+
+    tracks: Dataset
+    faces: np.ndarray
+
+    def steps(
+        self, index: int, count: int, rate_hz: float, delay_s: float = 0.0
+    ) -> np.ndarray | None:
+        """(count,) bool: whether any picture of a step shows a face; steps at rate_hz, put late by
+        delay_s as predictions are. None where nobody knows: pictures without a track."""
+        track = self.tracks.read(TRACK, index)
+        if self.faces[index] and not len(track):
+            return None
+        pictures = max(1, round(self.tracks.columns[TRACK].rate_hz / rate_hz))
+        there = np.zeros(count * pictures, dtype=bool)
+        known = track[: len(there), _SOURCE] != ABSENT
+        there[: len(known)] = known
+        seen = there.reshape(count, pictures).any(axis=1)
+        return delayed(seen.astype(np.float32), rate_hz, delay_s) >= 0.5
+
+
+def presence_of(stores: Sequence[Store], dataset: Dataset) -> FacePresence | None:
+    """Of a dataset's utterances; None where no faces are read, or no store has their tracks."""
+    if "face" not in dataset.columns or not any(TRACK in store.streams for store in stores):
+        return None
+    return FacePresence(dataset_of(stores, dataset.ids, [TRACK]), dataset.steps("face"))
+
+
+def stream(rate_hz: float) -> StreamSpec:
+    """Of a prediction's store: 1 where a face was there, else 0."""
+    return StreamSpec("presence", "uint8", rate_hz)

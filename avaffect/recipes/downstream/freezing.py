@@ -1,0 +1,71 @@
+"""What `finetune` does with an encoder beside training it: random views of the faces it sees, parts
+of it that stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
+from avaffect.data.store.reader import Store
+from avaffect.models.encoder import Encoder
+from avaffect.objectives.supervised import Downstream, augmented
+from avaffect.settings.finetune import FinetuneSettings
+from avaffect.signal.augmentations import Augmentation, augmentation
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """augmentation: of the faces that are trained on; kept: parts of the encoder that stay as they
+    are."""
+
+    augmentation: Augmentation | None = None
+    kept: tuple[str, ...] = ()
+
+    def apply(self, objective: Downstream) -> None:
+        objective.augmentation = self.augmentation
+        objective.keep(self.kept)
+
+
+def treatment_of(
+    settings: FinetuneSettings, encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]
+) -> Treatment:
+    """What the settings ask for, tried before anything is trained.
+
+    streams: those that the encoder is to read. Raises UsageError where it sees no faces to augment,
+    or they are too small for it, an augmentation is unknown, or the encoder has no such part.
+    """
+    _check_parts(settings, encoder)
+    return Treatment(_augmentation(settings, encoder, stores, streams), settings.freeze)
+
+
+def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
+    have = encoder.parts()
+    for name in settings.freeze:
+        if name not in have:
+            words = f"its parts are {' and '.join(have)}" if have else "it is one whole"
+            raise UsageError(
+                f"--freeze {name}: the encoder has no such part, {words}; --mode frozen keeps all "
+                "of it"
+            )
+
+
+def _augmentation(
+    settings: FinetuneSettings, encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]
+) -> Augmentation | None:
+    if settings.augment is None:
+        return None
+    found = augmentation(settings.augment, settings.crop_pixels)
+    if "face" not in streams:
+        raise UsageError(
+            f"--augment {settings.augment} changes faces, and what is trained on is "
+            f"{' and '.join(streams)} alone"
+        )
+    shape = next(store.streams["face"].shape for store in stores if "face" in store.streams)
+    black = torch.zeros(1, 1, *shape, dtype=torch.uint8)
+    one = Batch(["black"], {"face": black}, {"face": torch.ones(1, dtype=torch.long)})
+    augmented(encoder.view(one, torch.Generator()), found, torch.Generator())
+    return found

@@ -1,0 +1,108 @@
+"""Which utterances train, choose and test, run by run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.recipes.downstream.labelled_data import Utterances
+from avaffect.recipes.downstream.tasks import Task
+from avaffect.settings.finetune import FinetuneSettings
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which run, its seed, the fold that it tests, and (N,) masks of its parts.
+
+    All folds of one seed are one run: together they predict every utterance once.
+    """
+
+    run: int
+    seed: int
+    fold: int | None
+    train: np.ndarray
+    development: np.ndarray
+    test: np.ndarray
+
+    def describe(self) -> dict[str, Any]:
+        return {"run": self.run, "seed": self.seed, "fold": self.fold}
+
+
+def divisions_of(settings: FinetuneSettings, task: Task) -> list[Division]:
+    """Every run's division of the utterances: by their split, or by fold; of the training part
+    the share that was asked for.
+
+    Raises DataError where the utterances are not in these folds.
+    """
+    return [
+        replace(division, train=task.share(division.train, settings.fraction, division.seed))
+        for division in _whole(settings, task.utterances)
+    ]
+
+
+def tell_parts(
+    settings: FinetuneSettings, divisions: list[Division], task: Task, progress: Progress
+) -> None:
+    """Say what the first division trains on, chooses by and tests; warn of classes that occur, but
+    not to train on."""
+    first, utterances = divisions[0], task.utterances
+    train = int(first.train.sum())
+    whole = int(_whole(settings, utterances)[0].train.sum())
+    counted = utterances.chosen(first.train).counted_classes()
+    fold = "" if first.fold is None else f"fold {first.fold}: "
+    of = f" of {whole}" if settings.fraction < 1 else ""
+    classes = f" ({counted})" if counted else ""
+    progress.say(
+        f"{fold}training on {train}{of} utterances{classes}, "
+        f"development {first.development.sum()}, test {first.test.sum()}"
+    )
+    unused = len(utterances.splits) - sum(map(bool, utterances.splits))
+    if first.fold is None and 0 < unused < len(utterances.splits):
+        progress.warn(
+            f"{unused} of {len(utterances.splits)} labelled utterances have no split and are not "
+            "used: give them one with `avaffect split`"
+        )
+    unknown = sum(not speaker for speaker in utterances.speakers)
+    if unknown and (first.test.any() or first.development.any()):
+        progress.say(
+            f"{unknown} utterances have no speaker: whether those of test or development are also "
+            "trained on cannot be checked"
+        )
+    missing = [name for d in divisions for name in utterances.chosen(d.train).missing_classes()]
+    if missing:
+        some = "" if first.fold is None else " of some folds"
+        progress.warn(
+            f"no utterance of the training part{some} is of {', '.join(dict.fromkeys(missing))}: "
+            "it occurs in development or test alone, and is never predicted; choose classes with "
+            "--classes"
+        )
+
+
+def _whole(settings: FinetuneSettings, utterances: Utterances) -> list[Division]:
+    found = []
+    for index in range(settings.runs):
+        seed = settings.seed + index
+        if settings.folds is None:
+            splits = np.array(utterances.splits, dtype=object)
+            if not any(utterances.splits):
+                everyone = np.ones(len(splits), dtype=bool)
+                found.append(Division(index, seed, None, everyone, ~everyone, ~everyone))
+                continue
+            parts = [splits == name for name in ("train", "development", "test")]
+            found.append(Division(index, seed, None, *parts))
+            continue
+        folds = np.array([int(fold) if fold else -1 for fold in utterances.folds])
+        count = settings.folds
+        if set(np.unique(folds)) != set(range(count)):
+            raise DataError(
+                f"{settings.media[0]}: the labelled utterances are not in folds 0 to {count - 1}; "
+                f"make them with `avaffect split --folds {count}` and give them as --annotations"
+            )
+        for fold in range(count):
+            test, development = folds == fold, folds == (fold + 1) % count
+            found.append(Division(index, seed, fold, ~test & ~development, development, test))
+    return found

@@ -1,0 +1,132 @@
+"""Which utterances and speakers a classifier learned from: kept by finetune, carried by
+predictions, said with every score of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avaffect.core.checkpoint_header import Header
+from avaffect.settings.scores import DEVELOPMENT, STATUSES, TRAINING, UNKNOWN, seen_words
+
+if TYPE_CHECKING:
+    # The commands that score import no torch.
+    from avaffect.recipes.downstream.labelled_data import Utterances
+    from avaffect.recipes.downstream.partitions import Division
+
+
+def described(
+    divisions: Sequence[Division], utterances: Utterances, lineage: Iterable[str]
+) -> dict[str, Any]:
+    """What a classifier's header says of it; see avaffect-checkpoint(5).
+
+    lineage: speakers whose labels the encoder has seen. Utterances stand once, and parts are masks
+    over them (np.packbits, hexadecimal), shared by runs that have the same.
+    """
+    known = np.any([d.train | d.development for d in divisions], axis=0)
+    parts: dict[tuple[str, str], list[int]] = {}
+    for number, division in enumerate(divisions):
+        masks = (division.train[known], division.development[known])
+        training, development = (np.packbits(mask).tobytes().hex() for mask in masks)
+        parts.setdefault((training, development), []).append(number)
+    chosen = utterances.chosen(known)
+    return {
+        "utterances": chosen.ids,
+        "speakers": chosen.speakers,
+        "lineage": sorted(lineage),
+        "parts": [
+            {"runs": runs, TRAINING: training, DEVELOPMENT: development}
+            for (training, development), runs in parts.items()
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Ids and speakers, both as names of what was seen."""
+
+    ids: frozenset[str]
+    speakers: frozenset[str]
+
+    def has(self, identifier: str, speaker: str) -> bool:
+        return speaker in self.speakers or identifier in self.ids
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of each run what it trained on, and what its epoch was chosen by.
+
+    earlier: a classifier of an earlier version, which knows speakers alone, and of folds not which.
+    """
+
+    training: dict[int, _Part]
+    development: dict[int, _Part]
+    earlier: bool = False
+    of_folds: bool = False
+
+    @classmethod
+    def of(cls, header: Header) -> Seen:
+        """As a classifier's header says."""
+        numbers = range(len(header["runs"]))
+        if "seen" not in header:
+            part = _Part(frozenset(), frozenset(header.get("labelled_speakers", [])))
+            folds = any(run["fold"] is not None for run in header["runs"])
+            nothing = _Part(frozenset(), frozenset())
+            return cls(dict.fromkeys(numbers, part), dict.fromkeys(numbers, nothing), True, folds)
+        found = header["seen"]
+        lineage = found["lineage"]
+        training, development = {}, {}
+        for part in found["parts"]:
+            parts = _part(found, part[TRAINING], lineage), _part(found, part[DEVELOPMENT], [])
+            for number in part["runs"]:
+                training[number], development[number] = parts
+        return cls(training, development)
+
+    def status(self, number: int, identifier: str, speaker: str) -> str | None:
+        """What run `number` knows of an utterance; speaker: "" where nobody knows."""
+        if self.training[number].has(identifier, speaker):
+            return UNKNOWN if self.earlier and self.of_folds else TRAINING
+        if self.development[number].has(identifier, speaker):
+            return DEVELOPMENT
+        return UNKNOWN if self.earlier and not speaker else None
+
+
+def _part(found: Mapping[str, Any], mask: str, others: Sequence[str]) -> _Part:
+    ids, speakers = found["utterances"], found["speakers"]
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(mask), dtype=np.uint8), count=len(ids))
+    rows = np.flatnonzero(bits).tolist()
+    names = {speakers[row] for row in rows} | set(others)
+    return _Part(frozenset(ids[row] for row in rows), frozenset(names - {""}))
+
+
+def worst(statuses: Iterable[str | None]) -> str | None:
+    """Of several runs' on one utterance what weighs most: training first."""
+    there = set(statuses)
+    return next((status for status in STATUSES if status in there), None)
+
+
+def counted(statuses: Iterable[str | None]) -> dict[str, int]:
+    """How many utterances of a score are of each status, for its report."""
+    counts = Counter(statuses)
+    return {status: counts[status] for status in STATUSES}
+
+
+def warning(seen: Mapping[str, int] | None, count: int) -> str | None:
+    """A sentence about a score that says too much; None where there is nothing to say."""
+    on = seen_words(seen, count)
+    if not on:
+        return None
+    if seen and seen.get(TRAINING):
+        why = "the classifier has learned their labels"
+    elif seen and seen.get(DEVELOPMENT):
+        why = "its epoch was chosen by their labels"
+    else:
+        why = "the predictions do not say whether the classifier has learned their labels"
+    return (
+        f"on {on}: {why}; for a result, score speakers that it has not seen (divide the corpus "
+        "with `avaffect split` before finetune)"
+    )

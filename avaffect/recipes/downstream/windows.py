@@ -1,0 +1,183 @@
+"""Traces of long recordings, window by window (SS-VAERR trains on segments, and predicts so).
+
+Memory holds some windows and the result, however long a recording is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset
+from avaffect.evaluation.overlap import OverlapMean, window_starts
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.recipes.encoding.input_streams import frame_counts
+from avaffect.settings.windows import check_windows
+from avaffect.training.device import to_device
+
+# Frames that a head reads at once, in as many windows: a recurrent one takes hardly longer for some
+# windows than for one.
+_FRAMES = 1 << 14
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Recordings of more than `whole_s` seconds are seen in windows of `window_s`, `step_s` apart.
+
+    Shorter ones are seen whole.
+    """
+
+    window_s: float = 60.0
+    step_s: float = 30.0
+    whole_s: float = 120.0
+
+
+def windows_of(window_s: float | None, step_s: float | None = None) -> Windows:
+    """Windows as asked for: half a window apart unless said otherwise; the default ones, which
+    leave recordings of up to two minutes whole, without a length.
+
+    Raises UsageError where they are further apart than they are long.
+    """
+    default = Windows()
+    length = default.window_s if window_s is None else window_s
+    apart = length / 2 if step_s is None else step_s
+    check_windows(length, apart)
+    return Windows(length, apart, default.whole_s if window_s is None else length)
+
+
+@torch.inference_mode()
+def windowed(
+    encoder: Encoder,
+    head: Callable[[Frames], Frames],
+    frames_per_step: int,
+    recording: Dataset,
+    windows: Windows,
+    device: torch.device,
+    batch_seconds: float,
+    progress: Progress,
+) -> np.ndarray:
+    """(T, outputs) float32 of a dataset of one recording: the mean of what `head` says of each step
+    in all windows that it is in.
+
+    head: frames (B, T, dim) -> (B, T / frames_per_step, outputs). An encoder with a reach sees each
+    frame once; for others each window is a recording of its own. An encoder sees about
+    `batch_seconds` at once.
+    """
+    rate_hz = encoder.rate_hz / frames_per_step
+    window = max(1, round(windows.window_s * rate_hz))
+    step = min(max(1, round(windows.step_s * rate_hz)), window)
+    steps = -(-int(frame_counts(encoder, recording)[0]) // frames_per_step)
+    starts = window_starts(steps, window, step)
+    kind = _Anew if encoder.reach is None else _Once
+    source = kind(encoder, recording, window * frames_per_step, batch_seconds, device)
+    said = None
+    for first in range(0, len(starts), source.together):
+        progress.check()
+        group = starts[first : first + source.together]
+        found = head(source.frames(group * frames_per_step))
+        if said is None:
+            said = OverlapMean(steps, found.values.shape[2])
+        values, lengths = found.values.float().cpu().numpy(), found.lengths.tolist()
+        for start, row, length in zip(group.tolist(), values, lengths):
+            said.add(start, row[:length])
+    return said.mean()
+
+
+class _Source:
+    """Frames of windows of `length` frames of a recording, `together` windows at a time.
+
+    An encoder sees `at_once` frames' time at once, or a window where that is more.
+    """
+
+    together: int
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        recording: Dataset,
+        length: int,
+        batch_seconds: float,
+        device: torch.device,
+    ) -> None:
+        self.encoder, self.recording = encoder, recording
+        self.length, self.device = length, device
+        self.at_once = max(1, int(batch_seconds * encoder.rate_hz))
+        self.total = int(frame_counts(encoder, recording)[0])
+
+    def frames(self, starts: np.ndarray) -> Frames:
+        """(W, length, dim) of the windows from these frames on, which rise; the last may be
+        shorter."""
+        raise NotImplementedError
+
+    def _encoded(self, starts: np.ndarray, length: int) -> Frames:
+        """The encoder's frames of pieces of so many frames' time."""
+        rate_hz = self.encoder.rate_hz
+        pieces = replace(self.recording, crop_s=length / rate_hz)
+        batch = pieces.batch_from(np.zeros(len(starts), dtype=np.int64), starts / rate_hz)
+        return self.encoder(to_device(batch, self.device))
+
+    def _lengths(self, starts: np.ndarray) -> Tensor:
+        """(W,) frames of the windows, which end where the recording does."""
+        left = torch.from_numpy(np.minimum(self.total - starts, self.length))
+        return left.to(self.device)
+
+
+class _Once(_Source):
+    """Each frame is computed once, by an encoder whose frames know of `reach` others on each side;
+    those that the next windows need are kept."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)
+        self.together = max(1, _FRAMES // self.length)
+        self.first = 0
+        self.kept = torch.zeros(0, self.encoder.dim, device=self.device)
+
+    def frames(self, starts: np.ndarray) -> Frames:
+        first, last = int(starts[0]), min(int(starts[-1]) + self.length, self.total)
+        self._reach_to(first, last)
+        lengths = self._lengths(starts)
+        values = self.kept.new_zeros(len(starts), self.length, self.encoder.dim)
+        for row, start, length in zip(values, (starts - first).tolist(), lengths.tolist()):
+            row[:length] = self.kept[start : start + length]
+        return Frames(values, lengths)
+
+    def _reach_to(self, first: int, last: int) -> None:
+        """Keep frames `first` to `last`: drop what is before, compute what is missing."""
+        parts, reach = [self.kept[first - self.first :]], self.encoder.reach
+        for begin in range(self.first + len(self.kept), last, self.at_once):
+            end = min(begin + self.at_once, last)
+            seen = max(0, begin - reach), min(self.total, end + reach)
+            found = self._encoded(np.array(seen[:1]), seen[1] - seen[0]).values[0]
+            parts.append(found[begin - seen[0] : end - seen[0]])
+        self.first, self.kept = first, torch.cat(parts)
+
+
+class _Anew(_Source):
+    """Each window is seen by itself, with as much after it as its last frame needs to begin."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)
+        self.together = max(1, self.at_once // self.length)
+        self.seen = next(n for n in itertools.count(self.length) if self._count(n) >= self.length)
+
+    def frames(self, starts: np.ndarray) -> Frames:
+        found = self._encoded(starts, self.seen)
+        lengths = torch.minimum(found.lengths, self._lengths(starts))
+        cut = Frames(found.values[:, : self.length], lengths)
+        return Frames(cut.values * cut.valid[..., None], lengths)
+
+    def _count(self, frames: int) -> int:
+        """Frames of the encoder in a piece of so many frames' time."""
+        seconds = frames / self.encoder.rate_hz
+        steps = {
+            name: torch.tensor([round(seconds * column.rate_hz)])
+            for name, column in self.recording.columns.items()
+            if name in self.encoder.streams and self.recording.steps(name)[0]
+        }
+        return int(self.encoder.frame_count(steps)[0])

@@ -1,0 +1,1 @@
+"""Encoders and other models, applied to stores."""

@@ -1,0 +1,166 @@
+"""Encoder checkpoints: the encoder under its published names, its prediction head beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from avaffect.core.checkpoint_header import Header
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import of_role
+from avaffect.data import artifacts
+from avaffect.data.dataset import held_streams
+from avaffect.data.store.reader import Store
+from avaffect.models import registry
+from avaffect.models.encoder import Encoder
+from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
+from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
+from avaffect.objectives.masked_prediction import Masking
+from avaffect.training import checkpoint
+
+
+def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
+    """An encoder in evaluation mode, and its header.
+
+    Raises DataError when the file is no encoder or its weights do not fit.
+    """
+    header, tensors = checkpoint.load(path, expect="encoder")
+    encoder = checkpoint.build(header["model"], tensors, path)
+    return encoder.to(device).eval(), header
+
+
+def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder, Header]:
+    """The features that stores hold, in the place of an encoder, and what a header says of them.
+
+    Raises DataError where there are none, or two stores hold those of different models.
+    """
+    _check_frames(stores)
+    held_streams(stores, GivenFeatures.streams)
+    holders = [store for store in stores if "features" in store.streams]
+    made = [store.streams["features"].made for store in holders]
+    for store, words in zip(holders, made):
+        if words != made[0]:
+            raise DataError(f"{holders[0].path} and {store.path} hold features of different models")
+    spec = holders[0].streams["features"]
+    encoder = GivenFeatures(GivenFeaturesConfiguration(int(np.prod(spec.shape)), spec.rate_hz))
+    return encoder.eval(), {
+        "model": registry.describe(encoder),
+        "preprocessing": {"rate_hz": spec.rate_hz, "features": made[0]},
+        "labelled_speakers": _speakers_behind(holders, progress),
+    }
+
+
+def _check_frames(stores: Sequence[Store]) -> None:
+    """Raises DataError where there are vectors of whole utterances and nothing over time."""
+    if any(store.streams for store in stores):
+        return
+    for store in stores:
+        for name in store.pooled:
+            raise DataError(
+                f"{store.path} holds one vector for each utterance (/pooled/{name}), and a head "
+                "reads features over time: extract them without --pooled-only, and with a "
+                "front-end that gives frames (egemaps, not egemaps-functionals)"
+            )
+
+
+def _speakers_behind(stores: Sequence[Store], progress: Progress) -> list[str]:
+    """Whose labels the models that made these stores have seen."""
+    found: set[str] = set()
+    for store in stores:
+        for parent in of_role(store.provenance, "model"):
+            try:
+                path = artifacts.locate_parent(parent, store.path)
+            except DataError as error:
+                progress.warn(f"whose labels the model behind {store.path} has seen: {error}")
+                continue
+            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
+    return sorted(found)
+
+
+def new_head(encoder: Encoder, units: int) -> PredictionHead:
+    """A prediction head for so many units, with fresh weights.
+
+    Raises DataError for an encoder that masked prediction cannot train.
+    """
+    final_dim = getattr(encoder.configuration, "final_dim", None)
+    if final_dim is None:
+        raise DataError(
+            f"masked prediction does not train a {type(encoder).__name__}: pre-train it with the "
+            "task that it was made for, or adapt --without pt"
+        )
+    return PredictionHead(PredictionHeadConfiguration(encoder.dim, units, final_dim))
+
+
+def load_head(path: Path, encoder: Encoder, made: Mapping[str, Any]) -> PredictionHead:
+    """The prediction head in an encoder's checkpoint, for units that were `made` so.
+
+    Raises DataError where there is none, or it predicts other units.
+    """
+    units = int(made["clusters"])
+    header, tensors = checkpoint.load(path, expect="encoder")
+    rows = tensors.get("label_embs_concat")
+    if rows is None:
+        raise DataError(f"{path} has no prediction head: pre-train with --reset-head")
+    if header["provenance"].get("command") == "import" and "model" in made:
+        raise DataError(
+            f"{path} was imported, and the clusters that its head predicts were not published with "
+            "it; these units are others: pre-train with --reset-head"
+        )
+    # An imported head also has rows for what its dictionary held beside the units.
+    known = header.get("prediction", {}).get("units", len(rows))
+    if known != units:
+        raise DataError(
+            f"{path} predicts {known} units, but these are {units}: give the units that it was "
+            "trained on, or pre-train with --reset-head"
+        )
+    head = new_head(encoder, len(rows))
+    checkpoint.load_into(head, {name: tensors[name] for name in head.state_dict()}, path)
+    return head
+
+
+def masking_kind(encoder: Encoder) -> str:
+    """ "feature" or "input": what of an encoder masked prediction can hide."""
+    return getattr(encoder.configuration, "masking", "feature")
+
+
+def masking_of(header: Header, encoder: Encoder) -> Masking:
+    """What the pre-training that made an encoder hid; the published figures where it is silent."""
+    pretext = header.get("pretext", {})
+    # Another task than masked prediction says nothing of what to hide.
+    known = pretext if pretext and "objective" not in pretext else {"kind": masking_kind(encoder)}
+    return Masking(**known)
+
+
+def save_encoder(
+    output: Path,
+    encoder: Encoder,
+    head: PredictionHead | None,
+    others: dict[str, nn.Module | None] | None = None,
+    **facts: object,
+) -> str:
+    """Write an encoder checkpoint; returns its content id.
+
+    others: what was trained with it and is kept beside it, under its name (emotion_classifier).
+    """
+    head_weights = {} if head is None else head.state_dict()
+    for prefix, module in (others or {}).items():
+        if module is not None:
+            head_weights |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
+    return checkpoint.save(
+        output,
+        "encoder",
+        {**encoder.state_dict(), **head_weights},
+        model=registry.describe(encoder),
+        preprocessing={
+            "streams": list(encoder.streams),
+            "rate_hz": encoder.rate_hz,
+            "sample_rate": 16000,
+        },
+        **facts,
+    )

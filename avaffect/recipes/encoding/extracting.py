@@ -1,0 +1,231 @@
+"""How `extract` applies a model, once it is known that there is work to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avaffect.core.launch import parse_shard
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, of_role
+from avaffect.data import artifacts
+from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.embeddings import EMBEDDING
+from avaffect.data.labels import Annotations
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import PooledSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.models.heads.attentive import Projector
+from avaffect.recipes.common import work
+from avaffect.recipes.common.copied_metadata import Carried
+from avaffect.recipes.encoding import extraction
+from avaffect.recipes.encoding.extraction import Extractor
+from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_words
+from avaffect.settings.extract import FRONT_ENDS, ExtractSettings
+from avaffect.training import checkpoint
+from avaffect.training.device import resolve_device
+
+POOLED = "mean"
+# Of a front-end that describes an utterance as a whole.
+FUNCTIONALS = "functionals"
+
+
+@dataclass
+class _Plan:
+    """What is written for each utterance: `rows(dataset)` yields its index and arrays, and notes in
+    `empty` the ids of those that give no frame, in `not_finite` of those that gave no numbers."""
+
+    rows: Callable[[Dataset], Iterator[tuple[int, dict[str, Any]]]]
+    reads: tuple[str, ...]
+    empty: list[str]
+    streams: dict[str, StreamSpec] = field(default_factory=dict)
+    pooled: dict[str, PooledSpec] = field(default_factory=dict)
+    not_finite: list[str] = field(default_factory=list)
+
+
+def run(settings: ExtractSettings, store: Store, made: Provenance, progress: Progress) -> None:
+    """Apply `settings.model` to a store and write the result."""
+    shard = parse_shard(settings.shard)
+    rows = range(store.count) if shard is None else shard.of(range(store.count))
+    plan = _plan(settings, store, progress)
+    dataset = dataset_of([store], [store.ids[row] for row in rows], plan.reads)
+    progress.start("extract", len(dataset))
+    with store_writer(
+        settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
+    ) as writer:
+        carried = Carried(store)
+        for index, values in plan.rows(dataset):
+            carried.add(writer, rows[index], values)
+    progress.finish()
+    _warn(plan, progress)
+    of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
+    progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
+
+
+def _warn(plan: _Plan, progress: Progress) -> None:
+    if plan.empty:
+        zeros = "".join(f", and nothing but zeros as their {name}" for name in plan.pooled)
+        progress.warn(
+            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}{zeros}: "
+            f"{work.some_of(plan.empty)}"
+        )
+    if plan.not_finite:
+        progress.warn(
+            f"the model gave values that are no numbers (NaN or infinite) for "
+            f"{len(plan.not_finite)} utterances; 0 stands in their place: "
+            f"{work.some_of(plan.not_finite)}"
+        )
+
+
+def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
+    device = resolve_device(settings.device)
+    if settings.model in FRONT_ENDS:
+        return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
+    path = Path(settings.model)
+    kind = artifacts.describe(path).header.get("kind")
+    if kind == "encoder":
+        extractor = extraction.encoder_extractor(
+            path, settings.layer, device, [store], settings.modality
+        )
+        return _features(settings, extractor, device, progress)
+    if kind == "quantiser":
+        return _units(
+            settings, extraction.quantiser_extractor(path, device, [store]), device, progress
+        )
+    return _embeddings(settings, path, store, device, progress)
+
+
+def _computed(
+    settings: ExtractSettings,
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Index and values (T, dim) of each utterance."""
+    return extraction.compute(
+        extractor, dataset, device, progress,
+        batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
+        precision=settings.precision,
+    )  # fmt: skip
+
+
+def _features(
+    settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
+) -> _Plan:
+    empty: list[str] = []
+    not_finite: list[str] = []
+    pooled = POOLED if extractor.over_time else FUNCTIONALS
+    with_frames = extractor.over_time and not settings.pooled_only
+    spec = StreamSpec(
+        "features", "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made
+    )
+
+    def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index, values in _computed(settings, extractor, dataset, device, progress):
+            if not len(values):
+                empty.append(dataset.ids[index])
+            if not np.isfinite(values).all():
+                not_finite.append(dataset.ids[index])
+                values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+            mean = values.mean(axis=0) if len(values) else np.zeros(extractor.dim)
+            found: dict[str, Any] = {"pooled": {pooled: mean}}
+            if with_frames:
+                found["streams"] = {"features": values}
+            yield index, found
+
+    return _Plan(
+        rows,
+        extractor.streams,
+        empty,
+        {"features": spec} if with_frames else {},
+        {pooled: PooledSpec(extractor.dim, extractor.made)},
+        not_finite,
+    )
+
+
+def _units(
+    settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
+) -> _Plan:
+    empty: list[str] = []
+    spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
+
+    def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index, values in _computed(settings, extractor, dataset, device, progress):
+            if not len(values):
+                empty.append(dataset.ids[index])
+            yield index, {"streams": {"units": values[:, 0].astype(np.int32)}}
+
+    return _Plan(rows, extractor.streams, empty, {"units": spec})
+
+
+def _embeddings(
+    settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress
+) -> _Plan:
+    """Embeddings need the whole store's statistics first, where each corpus has its own."""
+    projector, extractor, statistics = load_projector(path, device, store, settings.modality)
+    header = checkpoint.load(path)[0]
+    made = {"model": {"content_id": header["content_id"]}, "statistics": statistics}
+    if settings.modality is not None:
+        made["modality"] = settings.modality
+
+    def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        pooled = extraction.pooled_means(
+            extractor, dataset, device, progress, settings.batch_seconds, settings.precision
+        )
+        if statistics == "corpus":
+            standardise_by(projector, pooled, _training_part(store))
+        with torch.inference_mode():
+            embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
+        # The mean of no frames is exactly zero; its embedding would be a point like any other.
+        empty = ~pooled.any(axis=1)
+        if empty.any():
+            progress.warn(leave_out_words(~empty, dataset.ids, extractor.streams))
+        for index in np.flatnonzero(~empty):
+            yield int(index), {"pooled": {EMBEDDING: embeddings[index]}}
+
+    dim = projector.configuration.embedding
+    return _Plan(rows, extractor.streams, [], pooled={EMBEDDING: PooledSpec(dim, made)})
+
+
+def _training_part(store: Store) -> np.ndarray:
+    """(N,) bool: the split train; none of a store that is all of other splits."""
+    splits = Annotations({}).field(store, "split")
+    return np.array([split in ("train", "") for split in splits], dtype=bool)
+
+
+def standardise_by(projector: Projector, pooled: np.ndarray, chosen: np.ndarray) -> None:
+    """Give a projector the statistics of the chosen rows of pooled (N, D), of all if none is."""
+    rows = pooled[chosen] if chosen.any() else pooled
+    if len(rows):
+        projector.standardisation.fit(torch.from_numpy(rows))
+
+
+def load_projector(
+    path: Path, device: torch.device, store: Store, modality: str | None
+) -> tuple[Projector, Extractor, str]:
+    """A projector, the frames that it reads, and whose statistics standardise them.
+
+    It reads the modality that it was trained with, unless another is given.
+
+    The encoder is in the checkpoint where it was trained with the projector; otherwise it is
+    the parent, found by reference.
+    """
+    header, tensors = checkpoint.load(path, expect="projector")
+    projector = checkpoint.build(header["model"], tensors, path, "projector.")
+    layer = header["preprocessing"]["layer"]
+    modality = modality or header["preprocessing"].get("modality")
+    if "encoder" in header:
+        encoder = checkpoint.build(header["encoder"], tensors, path, "encoder.")
+        streams = chosen_streams(encoder, modality, [store])
+        extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {}, streams)
+    else:
+        parent = of_role(header["provenance"], "encoder")[0]
+        encoder_path = artifacts.locate_parent(parent, path)
+        extractor = extraction.encoder_extractor(encoder_path, layer, device, [store], modality)
+    return projector.to(device).eval(), extractor, header["normalisation"]["statistics"]

@@ -1,0 +1,212 @@
+"""Frames of utterances by any model: shared by cluster, extract, adapt, predict and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.core.checkpoint_header import Header
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import of_role
+from avaffect.data import artifacts
+from avaffect.data.batches import sequential_batches
+from avaffect.data.dataset import Dataset
+from avaffect.data.store.reader import Store
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.recipes.encoding import checkpoints, front_ends
+from avaffect.recipes.encoding.input_streams import chosen_streams
+from avaffect.signal import features
+from avaffect.training import checkpoint
+from avaffect.training.device import mixed_precision, to_device
+from avaffect.training.spool import Spool
+
+# Batches that are computed together before their utterances are passed on in order.
+WINDOW_BATCHES = 16
+
+
+@dataclass
+class Extractor:
+    """Frames of a batch by one model: `frames(batch) -> Frames` (B, T, dim).
+
+    made: JSON-able words on the model, for the stream's attributes. over_time: False where the one
+    frame of an utterance describes the whole of it.
+    """
+
+    frames: Callable[[Batch], Frames]
+    streams: tuple[str, ...]
+    rate_hz: float
+    dim: int
+    made: dict[str, Any] = field(default_factory=dict)
+    over_time: bool = True
+
+
+def encoder_extractor(
+    path: Path,
+    layer: int | None,
+    device: torch.device,
+    stores: Sequence[Store],
+    modality: str | None = None,
+) -> Extractor:
+    """Frames of an encoder's layer (1-based), or of its output, from what `stores` hold."""
+    encoder, header = checkpoints.load_encoder(path, device)
+    made = {"model": {"content_id": header["content_id"]}, "layer": layer}
+    if modality is not None:
+        made["modality"] = modality
+    return wrap_encoder(encoder, layer, made, chosen_streams(encoder, modality, stores))
+
+
+def wrap_encoder(
+    encoder: Encoder, layer: int | None, made: dict[str, Any], streams: tuple[str, ...]
+) -> Extractor:
+    if layer is not None and layer < 1:
+        raise UsageError(f"--layer {layer}: layers are counted from 1")
+
+    def frames(batch: Batch) -> Frames:
+        return encoder(batch, layer=layer)
+
+    return Extractor(frames, streams, encoder.rate_hz, encoder.dim, made)
+
+
+def front_end_extractor(name: str) -> Extractor:
+    """A named front-end (see `front_ends`), at 100 Hz where it has frames."""
+    chosen = front_ends.named(name)
+    made = {"front_end": name, **chosen.origin()}
+    rate_hz = features.FEATURE_RATE_HZ
+    return Extractor(chosen.frames, ("waveform",), rate_hz, chosen.dim, made, chosen.over_time)
+
+
+def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store]) -> Extractor:
+    """Units (B, T, 1) of a quantiser, from the front-end or encoder that it was fitted on."""
+    header, tensors = checkpoint.load(path, expect="quantiser")
+    quantiser = checkpoint.build(header["model"], tensors, path)
+    quantiser.to(device).eval()
+    source = quantised_source(path, header, device, stores)
+
+    def frames(batch: Batch) -> Frames:
+        found = source.frames(batch)
+        return Frames(quantiser(found.values)[..., None], found.lengths)
+
+    made = {
+        "clusters": header["model"]["configuration"]["clusters"],
+        "model": {"content_id": header["content_id"]},
+    }
+    return Extractor(frames, source.streams, source.rate_hz, 1, made)
+
+
+def quantised_source(
+    path: Path, header: Header, device: torch.device, stores: Sequence[Store]
+) -> Extractor:
+    """The front-end or the encoder's layer whose frames a quantiser was fitted on."""
+    preprocessing = header["preprocessing"]
+    if "front_end" in preprocessing:
+        return front_end_extractor(preprocessing["front_end"])
+    parents = of_role(header["provenance"], "model")
+    if not parents:
+        raise DataError(f"{path} does not say which encoder its clusters are made of")
+    return encoder_extractor(
+        artifacts.locate_parent(parents[0], path), preprocessing["layer"], device, stores
+    )
+
+
+def compute(
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+    *,
+    batch_seconds: float = 80.0,
+    batch_utterances: int = 64,
+    precision: str = "32",
+    reduce: Callable[[Frames], Tensor] | None = None,
+    of: Callable[[np.ndarray], np.ndarray] | None = None,
+    kept: Spool | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, values) of every utterance of `dataset`, in order.
+
+    values is (T, dim) without padding, or a row of `reduce(frames)` (B, ...), or `of` either.
+    Utterances are batched by length within a window of some batches, so that memory stays bounded;
+    one that is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again.
+    """
+
+    def rows_of(indices: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode(), mixed_precision(device, precision):
+            frames = extractor.frames(to_device(dataset.batch(indices), device))
+            values = (frames.values if reduce is None else reduce(frames).float()).cpu().numpy()
+        rows = list(values)
+        if reduce is None:
+            rows = [row[:length] for row, length in zip(values, frames.lengths.tolist())]
+        return rows if of is None else [of(row) for row in rows]
+
+    durations = dataset.batch_durations()
+    for window in _windows(durations, batch_seconds * WINDOW_BATCHES):
+        found: dict[int, np.ndarray] = {}
+        for part in sequential_batches(durations[window], batch_seconds, batch_utterances):
+            indices = window[part]
+            rows = rows_of(indices) if kept is None else kept.of(indices, rows_of)
+            found |= dict(zip(indices.tolist(), rows))
+            progress.advance(len(indices))
+        for index in window.tolist():
+            yield index, found[index]
+    if kept is not None:
+        kept.close()
+
+
+def _windows(durations: np.ndarray, seconds: float) -> Iterator[np.ndarray]:
+    """Consecutive indices whose utterances last about `seconds` together."""
+    boundaries = np.floor(np.cumsum(durations) / seconds).astype(np.int64)
+    for value in np.unique(boundaries):
+        yield np.flatnonzero(boundaries == value)
+
+
+def pooled_means(
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+    batch_seconds: float = 80.0,
+    precision: str = "32",
+    kept: Spool | None = None,
+) -> np.ndarray:
+    """(N, dim) float32 means over time, padding excluded."""
+    found = np.zeros((len(dataset), extractor.dim), dtype=np.float32)
+    for index, row in compute(
+        extractor, dataset, device, progress,
+        batch_seconds=batch_seconds, precision=precision, reduce=Frames.mean, kept=kept,
+    ):  # fmt: skip
+        found[index] = row
+    return found
+
+
+def statistics(
+    extractor: Extractor,
+    dataset: Dataset,
+    device: torch.device,
+    batch_seconds: float = 80.0,
+    progress: Progress = SILENT,
+    kept: Spool | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (dim,) float32 over all frames of the dataset."""
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        counts = np.full(extractor.dim, len(values), dtype=np.float64)
+        squares = np.square(values, dtype=np.float64).sum(axis=0)
+        return np.stack([counts, values.sum(axis=0, dtype=np.float64), squares])
+
+    found = np.zeros((3, extractor.dim))
+    with progress.task("statistics of the features", len(dataset)):
+        for _, row in compute(
+            extractor, dataset, device, progress, batch_seconds=batch_seconds, of=sums, kept=kept
+        ):
+            found += row
+    count, total, squares = found[0].max(initial=0), found[1], found[2]
+    mean = total / max(count, 1)
+    variance = np.maximum(squares / max(count, 1) - np.square(mean), 0.0)
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32)

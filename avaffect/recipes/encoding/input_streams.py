@@ -1,0 +1,100 @@
+"""Which of the modalities that an encoder reads a command uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset, dataset_of, held_streams
+from avaffect.data.store.reader import Store
+from avaffect.models.encoder import Encoder
+from avaffect.recipes.common import work
+from avaffect.recipes.downstream.labelled_data import Some
+
+STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
+
+
+def chosen_streams(
+    encoder: Encoder, modality: str | None, stores: Sequence[Store]
+) -> tuple[str, ...]:
+    """The streams of `stores` that `encoder` is to read; all that it knows without a modality.
+
+    Raises UsageError for a modality that the encoder does not read, DataError where no store has
+    any of them, or faces come at another rate than the encoder's frames or in several sizes.
+    """
+    wanted = encoder.streams
+    if modality is not None:
+        if not set(STREAMS[modality]) <= set(encoder.streams):
+            raise UsageError(
+                f"--modality {modality}: this encoder reads {' and '.join(encoder.streams)} alone"
+            )
+        wanted = STREAMS[modality]
+    held = held_streams(stores, wanted)
+    check_faces(encoder, stores, held)
+    return held
+
+
+def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]) -> None:
+    """Raises DataError where faces come at another rate than the encoder's frames or in several
+    sizes."""
+    if "face" not in streams:
+        return
+    shown = [s for s in stores if "face" in s.streams and s.lengths("face").any()]
+    for store in shown:
+        spec, first = store.streams["face"], shown[0].streams["face"]
+        if spec.rate_hz != encoder.rate_hz:
+            raise DataError(
+                f"{store.path} holds {spec.rate_hz:g} pictures a second, and this encoder sees "
+                f"{encoder.rate_hz:g}: preprocess with --fps {encoder.rate_hz:g}"
+            )
+        if spec.shape != first.shape:
+            sizes = " and ".join("x".join(map(str, s.shape)) for s in (first, spec))
+            raise DataError(
+                f"{shown[0].path} and {store.path} hold pictures of different sizes ({sizes}): "
+                "preprocess both with one --size and --color"
+            )
+
+
+def gives_frames(
+    encoder: Encoder, stores: Sequence[Store], ids: Sequence[str], streams: Sequence[str]
+) -> np.ndarray:
+    """(N,) bool: utterances of which the encoder makes at least one frame from these streams."""
+    return frame_counts(encoder, dataset_of(stores, ids, streams)) > 0
+
+
+def frame_counts(encoder: Encoder, dataset: Dataset) -> np.ndarray:
+    """(N,) frames that the encoder makes of each utterance, uncropped."""
+    lengths = {
+        name: torch.from_numpy(dataset.steps(name))
+        for name in encoder.streams
+        if name in dataset.columns
+    }
+    return encoder.frame_count(lengths).numpy()
+
+
+def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]) -> str:
+    """A sentence on the utterances that give no frame, naming some of them."""
+    names = [ids[row] for row in np.flatnonzero(~mask)]
+    return (
+        f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: "
+        f"{work.some_of(names)}"
+    )
+
+
+def those_with_frames(
+    encoder: Encoder,
+    stores: Sequence[Store],
+    utterances: Some,
+    streams: Sequence[str],
+    progress: Progress,
+) -> Some:
+    """The utterances of which the encoder makes a frame; the others are named in a warning."""
+    shown = gives_frames(encoder, stores, utterances.ids, streams)
+    if shown.all():
+        return utterances
+    progress.warn(leave_out_words(shown, utterances.ids, streams))
+    return utterances.chosen(shown)

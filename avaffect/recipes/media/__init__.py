@@ -1,0 +1,1 @@
+"""How recordings are made, mixed with noise, and what is said of those that were lost."""

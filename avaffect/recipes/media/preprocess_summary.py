@@ -1,0 +1,181 @@
+"""What `preprocess` says of a corpus at its end: what was lost, what was kept, and how."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avaffect.core.errors import DataError
+from avaffect.core.faults import CRASHED
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, identity
+from avaffect.data import artifacts, manifest
+from avaffect.data.manifest import Item, Manifest
+from avaffect.data.store.writer import StoreWriter
+from avaffect.recipes.common import work
+
+# As in `preprocess`.
+if TYPE_CHECKING:
+    from avaffect.data.faces.preview import Preview
+    from avaffect.data.faces.spool import Sums
+    from avaffect.data.media import Lost
+
+# Sound and pictures whose lengths differ by more hardly belong together.
+APART_S = 1.0
+
+
+def _no_sums() -> Sums:
+    from avaffect.data.faces.spool import Sums
+
+    return Sums()
+
+
+@dataclass
+class Found:
+    """What became of the items: those that gave no utterance, or one without sound or without a
+    face, and why; how many lacks and notes there were; ids whose sound and pictures, or labels over
+    time, are of different length; sums of the pixels of all crops."""
+
+    lost: list[tuple[Item, Lost]] = field(default_factory=list)
+    without: dict[str, Counter[str]] = field(
+        default_factory=lambda: {"sound": Counter(), "face": Counter()}
+    )
+    named: int = 0
+    noted: int = 0
+    apart: list[str] = field(default_factory=list)
+    mislabelled: list[str] = field(default_factory=list)
+    sums: Sums = field(default_factory=_no_sums)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return _sorted(Counter(lost.reason for _, lost in self.lost))
+
+    @property
+    def words(self) -> str:
+        return _words(self.counts)
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
+
+
+def losses_path(output: Path) -> Path:
+    return output.with_name(output.name + ".lost.jsonl")
+
+
+def list_losses(output: Path, corpus: Manifest, found: Found, record: Provenance) -> None:
+    """A corpus manifest of what was lost: once repaired, it can be preprocessed by itself."""
+    path = losses_path(output)
+    if not found.lost:
+        path.unlink(missing_ok=True)
+        return
+    base = manifest.base_for(path, corpus.folder)
+    header = {**corpus.header, "base": base, "provenance": record}
+    manifest.write(path, header, ({**item, "lost": str(lost)} for item, lost in found.lost))
+
+
+def summarise(
+    output: Path, counts: dict[str, Any], hours: float, missing: dict[str, int], found: Found,
+    progress: Progress,
+) -> None:  # fmt: skip
+    kept = counts["kept"]
+    progress.say(f"{output}: {kept} of {counts['found']} utterances, {hours:.3f} hours")
+    if found.lost:
+        progress.say(f"lost {len(found.lost)}: {found.words} (see {losses_path(output)})")
+    for what, reasons in found.without.items():
+        if reasons:
+            progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
+    if found.apart:
+        progress.warn(
+            f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
+            f"{APART_S:g} s; do they belong together? {work.some_of(found.apart)}"
+        )
+    if found.mislabelled:
+        progress.warn(
+            f"labels over time of {len(found.mislabelled)} utterances are longer or shorter than "
+            f"they are by more than a second and a tenth: {work.some_of(found.mislabelled)}"
+        )
+    for name, count in missing.items():
+        if count:
+            progress.say(f"label {name} is missing in {count} of {kept} utterances")
+
+
+def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
+    """Utterances whose channels were not mixed as they are, whose floats were on another scale, and
+    that are clipped."""
+    from avaffect.data.decoding.mixing import CANCEL, LOW_SPEECH
+
+    mixing = writer.column("mixing")
+    for why, taken in (
+        (CANCEL, "their difference or the loudest was taken"),
+        (LOW_SPEECH, "the mean of all was taken"),
+    ):
+        found = [name for name, words in zip(writer.ids, mixing) if why in words]
+        if found:
+            progress.warn(f"{len(found)} utterances with {why}: {taken} (field mixing; --channels "
+                          f"chooses): {work.some_of(found)}")  # fmt: skip
+    scales = writer.column("full_scale")
+    scaled = [name for name, scale in zip(writer.ids, scales) if scale != 1]
+    if scaled:
+        progress.warn(f"{len(scaled)} utterances with float samples whose full scale is not 1: "
+                      f"they were scaled (field full_scale): {work.some_of(scaled)}")  # fmt: skip
+    counts = writer.column("clipped_samples")
+    clipped = [name for _, name in sorted((-n, name) for name, n in zip(writer.ids, counts) if n)]
+    if clipped:
+        progress.say(
+            f"{len(clipped)} utterances with clipped samples ({sum(counts)} in all; field "
+            f"clipped_samples): {work.some_of(clipped)}"
+        )
+
+
+def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
+    from avaffect.data.media import FACE_COUNTS
+
+    totals = {name: sum(writer.column(name)) for name in FACE_COUNTS}
+    with_cuts = sum(map(bool, writer.column("cuts")))
+    if with_cuts:
+        progress.say(
+            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): of each one person is "
+            "kept; see the field cuts"
+        )
+    if totals["face_frames"]:
+        progress.say(
+            f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
+            f"tracked in {totals['faces_tracked']}, interpolated in "
+            f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
+        )
+        statistics = writer.streams["face"].statistics
+        mean, std = (", ".join(f"{v:.4f}" for v in statistics[name]) for name in ("mean", "std"))
+        progress.say(f"pixels of the crops / 255: mean {mean}, std {std}")
+    if preview and preview.pages:
+        progress.say(f"contact sheets: {preview.pages[0]} ({len(preview.pages)} in all)")
+
+
+def lacks_crashed(output: Path, made: Provenance, progress: Progress) -> bool:
+    """Whether the output is current but for recordings whose decoder ended its process: that may
+    have been for want of memory, and they are to be decoded again.
+
+    Recordings that were missing, and may be there by now, are other inputs: it is said why."""
+    try:
+        there = artifacts.describe(output).provenance if output.is_file() else {}
+    except DataError:
+        return False
+    lost = there.get("losses", {}).get("lost", {})
+    crashed = lost.get(CRASHED, 0)
+    if identity(there) != identity(made):
+        if lost.get("missing"):
+            progress.say(
+                f"{output} lacks {lost['missing']} recordings that were missing when it was made; "
+                "--force decodes again with those that are there now"
+            )
+        return False
+    if not crashed:
+        return False
+    progress.say(f"{output} lacks {crashed} recordings whose decoder crashed: decoded again")
+    return True

@@ -1,0 +1,151 @@
+"""How `synth` renders, once it is known that there is work to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from avaffect.core.atomic import write_text
+from avaffect.core.errors import DataError, OutputExistsError
+from avaffect.core.hashing import canonical_json
+from avaffect.core.progress import Progress
+from avaffect.data import manifest
+from avaffect.data.manifest import Item
+from avaffect.recipes.common import work
+from avaffect.recipes.synth import POOL_DOMAIN, holds_anything
+from avaffect.settings.base import semantic
+from avaffect.settings.synth import SynthSettings
+from avaffect.synthetic import clip, corpus
+from avaffect.synthetic.corpus import Utterance
+
+MARKER = "synth.json"
+DIMENSIONS = ("arousal", "valence")
+DIGITS = 4
+
+
+def run(settings: SynthSettings, progress: Progress) -> None:
+    """Render the utterances and write their manifest.
+
+    Raises UsageError for what cannot be made.
+    """
+    emotions = tuple(name.strip() for name in settings.emotions.split(","))
+    is_pool = settings.domain == POOL_DOMAIN
+    neutral = settings.neutral_fraction
+    planned = corpus.plan(
+        settings.domain,
+        settings.utterances,
+        settings.seed,
+        speakers=settings.speakers,
+        emotions=emotions,
+        duration_s=(settings.shortest, settings.longest),
+        neutral_fraction=neutral,
+    )
+    made = work.record("synth", settings, [])
+    files = [f for u in planned for f in (_media(settings, u), _traces(settings, u)) if f]
+    whole = all(holds_anything(settings.folder / file) for file in files)
+    plan = f"render {len(planned)} utterances into {settings.folder}"
+    _check_folder(settings)
+    if work.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
+        return
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    write_text(settings.folder / MARKER, _people(settings) + "\n")
+    progress.start("synth", len(planned))
+    # Processes that were begun before may stand in another folder.
+    placed = replace(settings, folder=settings.folder.absolute())
+    written = Parallel(settings.jobs, return_as="generator")(
+        # Speaker by speaker: a face is drawn once for all its neighbours.
+        delayed(_write)(utterance, placed)
+        for utterance in sorted(planned, key=_speaker)
+    )
+    for _ in written:
+        progress.advance()
+    progress.finish()
+    label = "hidden_emotion" if is_pool else "emotion"
+    header = manifest.new_header(
+        "corpus",
+        base=manifest.base_for(settings.output, settings.folder),
+        corpus=f"synth{settings.domain}",
+        labels={label: {"kind": "class", "classes": list(emotions)}, **_dimensions(settings)},
+        provenance=made,
+    )
+    manifest.write(settings.output, header, [_item(settings, u, label) for u in planned])
+    hours = sum(utterance.duration_s for utterance in planned) / 3600
+    progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
+
+
+def _write(utterance: Utterance, settings: SynthSettings) -> None:
+    write = clip.write if settings.modality == "av" else corpus.write
+    write(utterance, settings.folder)
+    if _has_traces(settings):
+        corpus.write_traces(utterance, settings.folder, settings.trace_rate)
+
+
+def _speaker(utterance: Utterance) -> str:
+    return utterance.speaker
+
+
+def _people(settings: SynthSettings) -> str:
+    """All that an utterance's recording depends on, besides its number."""
+    facts = {k: v for k, v in semantic(settings).items() if k != "utterances"}
+    return canonical_json(facts)
+
+
+def _check_folder(settings: SynthSettings) -> None:
+    """Files of another seed bear the same names: they are not mixed, and not replaced unasked."""
+    marker = settings.folder / MARKER
+    if settings.folder.exists() and not settings.folder.is_dir():
+        raise DataError(f"{settings.folder} is a file; name a folder for the recordings")
+    known = marker.read_text(encoding="utf-8").strip() if marker.exists() else None
+    if known not in (None, _people(settings)) and not settings.force:
+        raise OutputExistsError(
+            f"{settings.folder} holds the recordings of another corpus; name another folder, or "
+            "replace them with --force"
+        )
+
+
+def _media(settings: SynthSettings, utterance: Utterance) -> Path:
+    return (clip if settings.modality == "av" else corpus).path_of(utterance)
+
+
+def _has_traces(settings: SynthSettings) -> bool:
+    """A pool's truth is kept from those who read its manifest."""
+    return settings.domain != POOL_DOMAIN
+
+
+def _traces(settings: SynthSettings, utterance: Utterance) -> Path | None:
+    return corpus.traces_path(utterance) if _has_traces(settings) else None
+
+
+def _dimensions(settings: SynthSettings) -> dict[str, dict[str, Any]]:
+    """How the manifest describes arousal and valence, over time and their means."""
+    if not _has_traces(settings):
+        return {}
+    trace = {"kind": "trace", "rate_hz": settings.trace_rate}
+    means = {f"{name}_mean": {"kind": "scalar"} for name in DIMENSIONS}
+    return {**dict.fromkeys(DIMENSIONS, trace), **means}
+
+
+def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
+    labels: dict[str, Any] = {label: utterance.emotion}
+    if _has_traces(settings):
+        trajectory = corpus.trajectory(utterance, settings.trace_rate)
+        for name, values in zip(DIMENSIONS, trajectory.T.tolist(), strict=True):
+            labels[name] = [round(value, DIGITS) for value in values]
+            labels[f"{name}_mean"] = round(getattr(utterance, name), DIGITS)
+    item = {
+        "id": utterance.id,
+        "media": _media(settings, utterance).as_posix(),
+        "speaker": utterance.speaker,
+        "session": utterance.session,
+        "labels": labels,
+    }
+    traces = _traces(settings, utterance)
+    if traces is not None:
+        item["traces"] = traces.as_posix()
+    mishap = clip.mishap(utterance) if settings.modality == "av" else ""
+    if mishap:
+        item["mishap"] = mishap
+    return item

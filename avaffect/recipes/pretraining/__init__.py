@@ -1,0 +1,1 @@
+"""What the commands that train encoders and projectors share."""

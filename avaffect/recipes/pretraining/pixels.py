@@ -1,0 +1,28 @@
+"""What a new encoder that sees is told of the pixels of its corpora."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avaffect.core.progress import Progress
+from avaffect.data.store.reader import Store
+from avaffect.data.store.statistics import combined, in_channels
+
+
+def face_statistics(
+    stores: Sequence[Store], channels: int, progress: Progress
+) -> tuple[tuple[float, ...], ...] | None:
+    """(mean, std) of pixel / 255, by channel, of the faces of all stores together.
+
+    None, and a warning, where no store that has faces knows them.
+    """
+    if not any("face" in store.streams for store in stores):
+        return None
+    found = combined(s.streams["face"].statistics for s in stores if "face" in s.streams)
+    if found is None:
+        progress.warn(
+            "no store knows the mean and deviation of its pictures: those of AV-HuBERT's mouths "
+            "are used"
+        )
+        return None
+    return in_channels(found, channels)

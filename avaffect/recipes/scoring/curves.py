@@ -1,0 +1,100 @@
+"""Curves of a comparison as a picture: scores against the number that rows were called by."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.atomic import atomic_path
+from avaffect.core.errors import OutputExistsError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.recipes.common.reports import Report
+from avaffect.settings.compare import CompareSettings
+from avaffect.settings.scores import score_words
+
+# Without what would differ from one day, or one installation, to the next.
+METADATA = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+PANEL_INCHES = (4.8, 3.6)
+PNG_DOTS = 150
+
+
+def check(path: Path) -> None:
+    """Raise UsageError where matplotlib is missing, or the suffix is of no kind of picture."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "--plot needs matplotlib: in the checkout of avaffect, python -m pip install -c "
+            "constraints.txt -e '.[plots]'"
+        ) from error
+    if path.suffix.lower() not in METADATA:
+        raise UsageError(f"--plot {path}: the picture's name ends in {', '.join(METADATA)}")
+
+
+def draw(report: Report, settings: CompareSettings, progress: Progress) -> None:
+    """Write the picture of a comparison: means over runs, bars of one standard deviation.
+
+    A row that is on no curve is a broken line over the whole width. Raises UsageError where there
+    is no curve, OutputExistsError where another file is there, unless forced.
+    """
+    path = settings.plot
+    if all(row["at"] is None for row in report["rows"]):
+        raise UsageError("--plot draws curves, and no row is a point of one: call rows NAME@NUMBER")
+    if settings.dry_run:
+        progress.say(f"would draw {path}")
+        return
+    content = _picture(report, settings.axis, path.suffix.lower())
+    if path.is_file() and path.read_bytes() == content:
+        os.utime(path)
+        return
+    if path.exists() and not settings.force:
+        raise OutputExistsError(
+            f"{path} exists and shows something else; name another file, or overwrite it with "
+            "--force"
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _picture(report: Report, axis: str, suffix: str) -> bytes:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    width, height = PANEL_INCHES
+    scores = report["scores"]
+    # Names of elements of an SVG are random numbers otherwise.
+    with matplotlib.rc_context({"svg.hashsalt": "avaffect"}):
+        figure = Figure(figsize=(width * len(scores), height), dpi=PNG_DOTS, layout="constrained")
+        for panel, score in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores):
+            _panel(panel, report["rows"], score)
+            panel.set_xlabel(axis)
+            panel.set_ylabel(score_words(score))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix[1:], metadata=METADATA[suffix])
+    return buffer.getvalue()
+
+
+def _panel(panel: Any, rows: list[dict[str, Any]], score: str) -> None:
+    names = list(dict.fromkeys(row["curve"] or row["name"] for row in rows))
+    for number, name in enumerate(names):
+        style = {"color": f"C{number}", "label": name}
+        mine = [row for row in rows if name == (row["curve"] or row["name"])]
+        points = sorted(
+            (row["at"], row["scores"][score]["mean"], row["scores"][score]["std"] or 0.0)
+            for row in mine
+            if row["scores"][score]["mean"] is not None
+        )
+        if points and mine[0]["curve"]:
+            x, mean, std = zip(*points)
+            panel.errorbar(x, mean, yerr=std, marker="o", markersize=4, capsize=3, **style)
+        elif points:
+            panel.axhline(points[0][1], linestyle="--", **style)
+    panel.set_xticks(sorted({row["at"] for row in rows if row["at"] is not None}))
+    panel.grid(alpha=0.3)
+    panel.legend()

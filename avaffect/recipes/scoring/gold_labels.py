@@ -1,0 +1,140 @@
+"""True labels by id, from stores and corpus manifests, and classes as eval commands name them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
+from avaffect.core.progress import Progress
+from avaffect.data import artifacts, manifest
+from avaffect.data.items import sound_of
+from avaffect.data.labels import Annotations, ClassMap
+from avaffect.data.store.reader import Store
+from avaffect.data.vocabulary import EMOTIONS
+from avaffect.recipes.common import work
+from avaffect.recipes.scoring import class_tables
+from avaffect.recipes.scoring.class_tables import Gold
+from avaffect.recipes.scoring.matching import asked_labels
+
+DEFAULT_LABEL = "emotion"
+
+
+def asked(label: str | None) -> tuple[str | None, str | None]:
+    """What --label NAME or NAME=OTHER says: NAME, and OTHER where it is there."""
+    if label is None:
+        return None, None
+    ((name, other),) = asked_labels([label]).items()
+    return name, other if "=" in label else None
+
+
+def read(
+    paths: Iterable[Path], label: str | None, default: str = DEFAULT_LABEL, ids: str | None = None
+) -> Gold:
+    """id -> class, None where it is missing, over several files.
+
+    label: as it was asked for; default: that of the predictions, in whose place a table may have a
+    column of a usual name; ids: a table's column of ids, None for a usual name.
+
+    What other programs call the utterances, by their recordings, is there too where it means one
+    class. Raises DataError where a file knows no such label, or an id is in two of the files.
+    """
+    found: Gold = {}
+    also: dict[str, set[str | None]] = defaultdict(set)
+    home: dict[str, Path] = {}
+    for path in paths:
+        labels, names = _labels(path, label, default, ids)
+        for identifier in labels:
+            if identifier in home:
+                raise DataError(f"the id {identifier} is in {home[identifier]} and in {path}")
+            home[identifier] = path
+        found |= labels
+        for name, known in names:
+            also[name].add(known)
+    for name, known in also.items():
+        if len(known) == 1:
+            found.setdefault(name, *known)
+    return found
+
+
+def inputs(paths: Iterable[Path]) -> list[work.Input]:
+    """The files of --gold as inputs of a report."""
+    return [
+        ("gold", path, file_content_id(path)) if artifacts.is_table(path)
+        else work.file_inputs("gold", [path])[0]
+        for path in paths
+    ]  # fmt: skip
+
+
+def _labels(
+    path: Path, label: str | None, default: str, ids: str | None
+) -> tuple[Gold, class_tables.Names]:
+    if artifacts.is_table(path):
+        return class_tables.gold(path, label, default, ids)
+    label = label or default
+    if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
+        store = Store(path)
+        labels = Annotations({}).names(store, label)
+        sources = [str(source) for source in store.meta.get("source", ())]
+        once = Counter(sources)
+        whole = [(n, known) for n, known in zip(sources, labels) if n and once[n] == 1]
+        recordings, known = [n for n, _ in whole], [known for _, known in whole]
+        parts = [(None, None)] * len(whole)
+        return dict(zip(store.ids, labels)), class_tables.names_of(recordings, parts, known)
+    items = manifest.read(path, expect="corpus").items
+    if items and not any(label in item.get("labels", {}) for item in items):
+        have = ", ".join(sorted({name for item in items for name in item.get("labels", {})}))
+        raise DataError(f"{path} has no label {label!r} (it has: {have or 'none'})")
+    found = {item["id"]: item.get("labels", {}).get(label) for item in items}
+    other = next(
+        (i for i, value in found.items() if not isinstance(value, (str, type(None)))), None
+    )
+    if other is not None:
+        raise DataError(f"{path}: label {label!r} of {other} is no class")
+    recordings = [sound_of(item) for item in items]
+    parts = [(item.get("start"), item.get("end")) for item in items]
+    return found, class_tables.names_of(recordings, parts, list(found.values()))
+
+
+def renaming(classes: str | None, keep_others: bool = False) -> Callable[[str | None], str | None]:
+    """What --classes makes of a class; None where it is left out. Without it, every class stays."""
+    if classes is None:
+        return lambda name: name
+    members = ClassMap.parse(classes).members
+    names = {source: name for name, merged in members for source in merged}
+    # Labels that were merged before, by the command that wrote them, have their new names already.
+    names = {name: name for name, _ in members if name not in names} | names
+    return lambda name: names.get(name, name if keep_others else None) if name else None
+
+
+def class_names(classes: str) -> list[str]:
+    """The names that --classes lists, in order."""
+    return list(ClassMap.parse(classes).names)
+
+
+def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progress) -> None:
+    """Warn where true and predicted classes are hardly those that were meant."""
+    true, predicted = (set(side) for side in zip(*pairs, strict=True))
+    work.warn_of_alike(name, in_order(true | predicted), progress)
+    if true.isdisjoint(predicted):
+        progress.warn(
+            f"{name}: no predicted class ({work.some_of(in_order(predicted), 3)}) is a true one "
+            f"({work.some_of(in_order(true), 3)}): --label names the columns of a table, "
+            "--classes renames classes"
+        )
+        return
+    strange, missed = in_order(predicted - true), in_order(true - predicted)
+    if strange and missed:
+        progress.warn(
+            f"{name}: {', '.join(strange)} predicted but never true, {', '.join(missed)} true but "
+            f"never predicted: if these are one class, --classes lists all classes with "
+            f"{missed[0]}={strange[0]}+{missed[0]}"
+        )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Emotions in their usual order, then other classes by name."""
+    place = {name: index for index, name in enumerate(EMOTIONS)}
+    return sorted(names, key=lambda name: (place.get(name, len(place)), name))

@@ -1,0 +1,96 @@
+"""How often retrieved utterances bear their query's label: `eval-class` of a retrieval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.data import artifacts
+from avaffect.data.manifest import Manifest
+from avaffect.evaluation import retrieval_quality
+from avaffect.recipes.scoring import gold_labels
+from avaffect.recipes.scoring.gold_labels import Gold
+from avaffect.settings.eval_class import EvalClassSettings
+
+
+def score_retrieval(
+    found: Manifest, settings: EvalClassSettings, progress: Progress
+) -> dict[str, Any]:
+    """The pseudo-label accuracy of a retrieval; see avaffect-eval-class(1) for the keys.
+
+    Raises DataError where no drawn utterance has a true label.
+    """
+    made = found.header.get("settings", {})
+    name, other = gold_labels.asked(settings.label)
+    label = name or made.get("label") or gold_labels.DEFAULT_LABEL
+    gold = _pool_gold(found, settings, other or name, label)
+    # Queries were merged when they were drawn for; the pool's own labels were not.
+    merged = found.header.get("provenance", {}).get("settings", {}).get("classes")
+    rename = gold_labels.renaming(settings.classes or merged, keep_others=not settings.classes)
+    owners, drawn, true = _draws(found, gold, rename)
+    scored = [place for place, (q, t) in enumerate(zip(owners, true)) if q and t]
+    if not scored:
+        raise DataError(
+            f"{found.name}: none of its {len(drawn)} draws has a true label {label!r}; name a "
+            "store or a corpus manifest that labels the pool with --gold"
+        )
+    queried = {owners[place] for place in scored}
+    only_pool = {true[place] for place in scored} - queried
+    classes = [*gold_labels.in_order(queried), *gold_labels.in_order(only_pool)]
+    if settings.classes is not None:
+        classes = gold_labels.class_names(settings.classes)
+    index_of = {name: index for index, name in enumerate(classes)}
+    matrix = retrieval_quality.drawn(
+        np.array([index_of[owners[place]] for place in scored]),
+        np.array([[index_of[true[place]]] for place in scored]),
+        len(classes),
+    )
+    missing = len(drawn) - len(scored)
+    left_out = f"; {missing} left out, without a label" if missing else ""
+    progress.say(f"{found.name}: {len(drawn)} draws for {len(found)} queries{left_out}")
+    sizes = [item["effective_size"] for item in found.items if "effective_size" in item]
+    return {
+        "target": label,
+        "temperature": made.get("temperature"),
+        "queries": len(found),
+        "distinct": len(set(drawn)),
+        "effective_size": float(np.median(sizes)) if sizes else None,
+        **retrieval_quality.evaluate(matrix, classes),
+        "missing_gold": missing,
+    }
+
+
+def _draws(
+    found: Manifest, gold: Gold, rename: Any
+) -> tuple[list[str | None], list[str], list[str | None]]:
+    """For every draw: its query's class, the drawn id, and that utterance's true class."""
+    renamed = {identifier: rename(name) for identifier, name in gold.items()}
+    owners: list[str | None] = []
+    drawn: list[str] = []
+    for item in found.items:
+        pool = item.get("pool")
+        if not isinstance(pool, list):
+            raise DataError(f"{found.name}: the query {item.get('query')} has no list of draws")
+        owners += [rename(item.get("label"))] * len(pool)
+        drawn += pool
+    return owners, drawn, [renamed.get(identifier) for identifier in drawn]
+
+
+def _pool_gold(found: Manifest, settings: EvalClassSettings, asked: str | None, label: str) -> Gold:
+    """The pool's labels: those given, else those that came along into its embeddings."""
+    if settings.gold:
+        return gold_labels.read(settings.gold, asked, label, settings.id_column)
+    references = found.header.get("stores", {}).get("pool", [])
+    paths = [
+        artifacts.locate({"role": "pool", **reference}, found.folder, beside=found.path)
+        for reference in references
+    ]
+    try:
+        return gold_labels.read(paths, asked, label)
+    except DataError as error:
+        raise DataError(
+            f"{error}; name a store or a corpus manifest that labels the pool with --gold"
+        ) from error
