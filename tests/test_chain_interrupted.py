@@ -12,7 +12,7 @@ import pytest
 from chain import interrupt, invoke, litter, start
 from tiny_training import history
 
-from avaffect.recipes.check import check
+from avaffect.recipes.common.verification import verify
 
 KILL, TERMINATE = signal.SIGKILL, signal.SIGTERM
 
@@ -76,7 +76,7 @@ def test_training(chain: Path, name: str) -> None:
         assert "resumed at step" in found.stderr or name == "finetune"
     assert litter(chain) == []
     resumed, lines = output.read_bytes(), history(metrics)
-    check(output)
+    verify(output)
     output.unlink()
     invoke(chain, *command, stdin=manifest.read_text(encoding="utf-8"))
     assert output.read_bytes() == resumed
@@ -126,7 +126,7 @@ def test_extract(chain: Path) -> None:
     assert statuses[0] == -9 and (litter(chain) or statuses[-1] == 0)
     invoke(chain, *EXTRACT, "-o", output)
     assert litter(chain) == []
-    check(output)
+    verify(output)
     invoke(chain, *EXTRACT, "-o", "whole.h5")
     assert output.read_bytes() == (chain / "whole.h5").read_bytes()
 

@@ -26,7 +26,7 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.store import mapping, schema
 from avaffect.data.store.reader import Store, read_header
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.check import check
+from avaffect.recipes.common.verification import verify
 from avaffect.training import checkpoint
 
 RECORD = provenance("test", {"rate": 1e-5, "name": "Müller"}, [])
@@ -124,14 +124,14 @@ def _passes(call: Callable[[Path], Any], path: Path) -> bool:
 def test_check_notices_every_bit_that_means_something(kind: str, tmp_path: Path) -> None:
     make_one, read = KINDS[kind]
     path = make_one(tmp_path / "artifact")
-    assert check(path) == ""
+    assert verify(path) == ""
     content, right = path.read_bytes(), read(path)
     count = min(FLIPS[kind], len(content))
     chosen = random.Random(1).sample(range(len(content)), count)
     unnoticed = []
     for position, changed in _flipped(content, chosen):
         path.write_bytes(changed)
-        if _passes(check, path):
+        if _passes(verify, path):
             unnoticed.append(position)
             # Slack of HDF5, or another spelling of the same number.
             assert read(path) == right, position
@@ -175,7 +175,7 @@ def test_files_of_version_one_are_read_and_check_says_what_has_no_digest(
         patch.setattr(schema, "VERSION", "1.0")
         path = _store(tmp_path / "old.h5")
     assert Store(path).version == "1.0"
-    assert "version 1.0" in check(path) and "statistics" in check(path)
+    assert "version 1.0" in verify(path) and "statistics" in verify(path)
     fresh = _store(tmp_path / "new.h5")
     assert Store(fresh).content_id == Store(path).content_id
     lines = _manifest(tmp_path / "m.jsonl").read_text(encoding="utf-8").splitlines()
@@ -183,7 +183,7 @@ def test_files_of_version_one_are_read_and_check_says_what_has_no_digest(
     lines[0] = lines[0].replace('"version":"1.1"', '"version":"1.0"')
     old.write_text("\n".join([*lines[:-1], '{"kind":"end","count":3}', ""]), encoding="utf-8")
     assert manifest.read(old).content_id == manifest.read(tmp_path / "m.jsonl").content_id
-    assert "version 1.0" in check(old)
+    assert "version 1.0" in verify(old)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -230,7 +230,7 @@ def test_bytes_behind_a_store_are_damage_and_do_not_keep_it_from_being_read(tmp_
     path = _store(tmp_path / "a.h5")
     path.write_bytes(path.read_bytes() + b"12")
     with pytest.raises(DataError, match="2 bytes follow the end"):
-        check(path)
+        verify(path)
     assert Store(path).count == 3
 
 

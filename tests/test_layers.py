@@ -35,6 +35,15 @@ BELOW = {
     },
     "cli": EVERYWHERE | {"recipes"},
 }
+# Rooms of recipes: what commands share. Commands import from all rooms, and no room from a command.
+ROOMS = {
+    "common": set(),
+    "media": {"common"},
+    "encoding": {"common"},
+    "downstream": {"common", "encoding"},
+    "pretraining": {"common", "encoding", "downstream"},
+    "scoring": {"common", "downstream"},
+}
 # Who may import a library at all; a layer that is not named may not.
 LIBRARIES = {
     "click": {"cli"},
@@ -82,10 +91,21 @@ def test_imports_point_downwards(path: Path) -> None:
             assert layer in LIBRARIES[top], f"{layer} imports {name}"
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_recipes_import_downwards(room: str) -> None:
+    for path in sorted((PACKAGE / "recipes" / room).glob("*.py")):
+        for name in imported(path):
+            if name.startswith("avaffect.recipes."):
+                there = name.split(".")[2]
+                assert there == room or there in ROOMS[room], f"{path} imports {name}"
+
+
 def test_every_layer_is_known() -> None:
     assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} == set(
         BELOW
     )
+    rooms = {path.name for path in (PACKAGE / "recipes").iterdir() if path.is_dir()}
+    assert rooms - {"__pycache__"} == set(ROOMS)
 
 
 def test_only_cli_prints_or_exits() -> None:

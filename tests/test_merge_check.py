@@ -19,7 +19,7 @@ from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 from avaffect.data.store.verifying import verify_store
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.check import check
+from avaffect.recipes.common.verification import verify
 from avaffect.recipes.merge import merge
 from avaffect.settings.merge import MergeSettings
 
@@ -259,15 +259,15 @@ def test_check_finds_parents_or_says_what_is_missing(tmp_path: Path, monkeypatch
         {"role": "manifest", "path": "", "content_id": "sha256:1"},
     ]
     write(child, utterances("a"), provenance("test", {}, inputs))
-    check(child, parents=True)
+    verify(child, parents=True)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     os.replace(parent, moved / "parent.h5")
-    check(child)
+    verify(child)
     with pytest.raises(DataError, match=r"parent\.h5, the store that was used, is not at"):
-        check(child, parents=True)
+        verify(child, parents=True)
     monkeypatch.setenv("AVAFFECT_PATH", str(moved))
-    check(child, parents=True)
+    verify(child, parents=True)
     write(moved / "parent.h5", utterances("abc"))
     with pytest.raises(DataError, match="no longer the store"):
-        check(child, parents=True)
+        verify(child, parents=True)

@@ -1,56 +1,36 @@
-"""`check`: is an artifact whole, uncorrupted, and are its inputs there?"""
+"""`check`: are artifacts whole, uncorrupted, and are their inputs there?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from avaffect.core import checkpoint_header
 from avaffect.core.errors import DataError
-from avaffect.core.hashing import has_digest
-from avaffect.core.provenance import Provenance
-from avaffect.data import artifacts, manifest
-from avaffect.data.store.verifying import verify_store
-
-# Folders of recordings: listed by path and size, no artifacts.
-FOLDER_ROLES = ("recordings", "corpus")
-# What the content id leaves out.
-UNGUARDED = {
-    "store": "attributes, statistics and provenance",
-    "checkpoint": "its whole header (speakers seen, metrics, provenance)",
-    "manifest": "its lines",
-}
+from avaffect.core.progress import SILENT, Progress
+from avaffect.recipes.common import verification
+from avaffect.settings.check import CheckSettings
 
 
-def check(path: Path, parents: bool = False) -> str:
-    """Verify one artifact from its bytes; with `parents`, that its inputs can be found too.
+def check(
+    settings: CheckSettings,
+    progress: Progress = SILENT,
+    sound: Callable[[Path], None] = lambda path: None,
+) -> None:
+    """Verify each file from its bytes; with `parents`, that its inputs can be found too.
 
-    Returns what could not be verified, in words: "" where all was. Raises DataError saying what is
-    wrong.
+    sound: called with each file that is whole. Raises DataError where any is not, after a warning
+    for each.
     """
-    kind = artifacts.kind_of(path)
-    record: Provenance
-    try:
-        if kind == "store":
-            store = verify_store(path)
-            record, version = store.provenance, store.version
-        else:
-            whole = checkpoint_header.verify(path) if kind == "checkpoint" else _header(path)
-            record, version = whole.get("provenance", {}), str(whole["version"])
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{path} is damaged: {error!r}; make it again") from error
-    if parents:
-        for parent in record.get("inputs", []):
-            # A stream has no path.
-            if parent["role"] not in FOLDER_ROLES and parent["path"]:
-                artifacts.locate_parent(parent, path)
-    if has_digest(version):
-        return ""
-    unguarded = UNGUARDED[kind]
-    return f"{path} is of version {version}, which has no digest of {unguarded}: not verified"
-
-
-def _header(path: Path) -> dict[str, Any]:
-    header = manifest.read(path).header
-    manifest.check_end(path, str(header["version"]))
-    return header
+    bad = 0
+    for path in settings.files:
+        try:
+            unverified = verification.verify(path, settings.parents)
+        except DataError as error:
+            bad += 1
+            progress.warn(str(error))
+            continue
+        sound(path)
+        if unverified:
+            progress.warn(unverified)
+    if bad:
+        raise DataError(f"{bad} of {len(settings.files)} files are bad")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
 from avaffect.recipes.common import work
+from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.synth import SynthSettings
 
-POOL_DOMAIN = "B"
 POOL_NEUTRAL = 0.7
 MOST_TRACES = 1000
 
@@ -55,8 +54,3 @@ def _is_whole(settings: SynthSettings) -> bool:
         return False
     named = [item.get(key) for item in found.items for key in ("media", "traces")]
     return all(holds_anything(found.folder / name) for name in named if isinstance(name, str))
-
-
-def holds_anything(path: Path) -> bool:
-    """Whether a file is there, and not empty."""
-    return path.is_file() and path.stat().st_size > 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from avaffect.cli.command import command as make_command
-from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.settings.check import CheckSettings
 
@@ -11,19 +12,11 @@ from avaffect.settings.check import CheckSettings
 def _call(settings: CheckSettings, progress: Progress) -> None:
     from avaffect.recipes.check import check
 
-    bad = 0
-    for path in settings.files:
-        try:
-            unverified = check(path, settings.parents)
-        except DataError as error:
-            bad += 1
-            progress.warn(str(error))
-        else:
-            print(f"{path}: ok", flush=True)
-            if unverified:
-                progress.warn(unverified)
-    if bad:
-        raise DataError(f"{bad} of {len(settings.files)} files are bad")
+    check(settings, progress, _say_sound)
+
+
+def _say_sound(path: Path) -> None:
+    print(f"{path}: ok", flush=True)
 
 
 command = make_command("check", CheckSettings, _call)

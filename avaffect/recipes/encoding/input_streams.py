@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,17 @@ from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
 from avaffect.recipes.common import work
-from avaffect.recipes.downstream.labelled_data import Some
+
+
+class Listed(Protocol):
+    """Utterances by their ids."""
+
+    ids: list[str]
+
+    def chosen(self: Some, mask: np.ndarray) -> Some: ...
+
+
+Some = TypeVar("Some", bound=Listed)
 
 STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
 

@@ -15,7 +15,7 @@ from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item
 from avaffect.recipes.common import work
-from avaffect.recipes.synth import POOL_DOMAIN, holds_anything
+from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.base import semantic
 from avaffect.settings.synth import SynthSettings
 from avaffect.synthetic import clip, corpus

@@ -23,10 +23,10 @@ from avaffect.models.encoder import Encoder
 from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.objectives.adaptation import SAAML
 from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
-from avaffect.recipes.check import check
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.lineage import Lineage
 from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.common.verification import verify
 from avaffect.recipes.encoding import checkpoints, extraction
 from avaffect.recipes.encoding.input_streams import chosen_streams
 from avaffect.recipes.pretraining.retrieval_manifest import Drawn, save_manifest
@@ -140,7 +140,7 @@ def _is_whole(output: Path, progress: Progress) -> bool:
     if not output.exists():
         return False
     try:
-        check(output)
+        verify(output)
     except DataError as error:
         progress.warn(f"{error}; units are computed again")
         output.unlink()

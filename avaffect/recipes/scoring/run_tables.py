@@ -20,7 +20,7 @@ from avaffect.core.provenance import of_role
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance
 from avaffect.recipes.common.reports import Report
-from avaffect.recipes.eval_class import eval_class
+from avaffect.recipes.scoring.class_scores import report_of
 from avaffect.settings.eval_class import EvalClassSettings
 
 CONTENTS = ("predictions", "traces")
@@ -134,7 +134,7 @@ def _reports(path: Path, progress: Progress) -> Iterator[Report]:
         if isinstance(found, dict) and found.get("kind") == "header":
             if path == STANDARD_STREAM:
                 raise DataError("standard input is a manifest: score it with eval-class --json")
-            yield from eval_class(EvalClassSettings(predictions=(path,)), progress)
+            yield report_of(path, EvalClassSettings(predictions=(path,)), progress)
             return
         if not isinstance(found, dict) or found.get("content") not in CONTENTS:
             raise DataError(
