@@ -92,7 +92,7 @@ def test_killed_when_all_was_done(chain: Path, name: str, monkeypatch: pytest.Mo
     text = (chain / "r.jsonl").read_text(encoding="utf-8")
     command = [1 if word in (3, 9) else word for word in TRAINING[name]]
     with monkeypatch.context() as patch:
-        patch.setattr("avaffect.recipes.common.work.training_run.discard_state", _fail)
+        patch.setattr("avaffect.recipes.common.training_run.discard_state", _fail)
         invoke(chain, *command, stdin=text, status=1)
     assert litter(chain) == ["out.safetensors.state"]
     invoke(chain, *command, "--dry-run")
