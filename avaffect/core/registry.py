@@ -1,0 +1,171 @@
+"""Parts by name: encoders, objectives, heads, front-ends, corpora; open to other packages.
+
+A name is registered with the class that it stands for and the class of its configuration, each as
+an object or as the place where it is defined ("module:attribute"), which is imported when the part
+is used: names cost no import. Another package adds a part through an entry point of the registry's
+group, named as the part (https://packaging.python.org/en/latest/specifications/entry-points/):
+
+    [project.entry-points."avaffect.encoders"]
+    toy = "toy_package:TOY"        # TOY = Part(ToyConfiguration, ToyEncoder)
+
+Where a part has no configuration (a front-end, a corpus), the entry point names the part itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from avaffect.core.errors import AvaffectError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Description = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a name stands for.
+
+    configuration  class of its configuration, a dataclass, which may have from_dict(dict); or None
+    value          the class; whatever it is where it has no configuration
+    needs          name of an optional package without which it cannot be used
+
+    configuration and value may be places, "module" or "module:attribute".
+    """
+
+    configuration: Any
+    value: Any
+    needs: str | None = None
+
+    def load(self) -> Any:
+        """The class, or whatever the name stands for."""
+        return _at(self.value)
+
+    def make(self, configuration: Description) -> Any:
+        """An instance from its configuration as JSON has it.
+
+        A class that is not made of its configuration alone has a class method from_configuration.
+        Raises KeyError, TypeError or ValueError where the configuration does not fit.
+        """
+        kind, made = _at(self.configuration), self.load()
+        read = getattr(kind, "from_dict", None)
+        known = kind(**configuration) if read is None else read(configuration)
+        return getattr(made, "from_configuration", made)(known)
+
+    def is_of(self, value: Any) -> bool:
+        """Whether `value` is the class of this part; imports nothing of a part named by place."""
+        if isinstance(self.value, str):
+            return self.value == f"{value.__module__}:{value.__qualname__}"
+        return self.value is value
+
+
+class Registry:
+    """Parts of one kind by name, avaffect's own before those of other packages.
+
+    noun   what a part is called in messages
+    group  of the entry points that add parts; None where no other package may
+    error  raised for an unknown name: DataError where names come from files
+    """
+
+    def __init__(
+        self, noun: str, group: str | None, error: type[AvaffectError] = UsageError
+    ) -> None:
+        self.noun, self.group, self.error = noun, group, error
+        self._own: dict[str, Part] = {}
+        self._loaded: dict[str, Part] = {}
+
+    def register(
+        self, name: str, configuration: Any, value: Any, *, needs: str | None = None
+    ) -> None:
+        """Add a part; see `Part`. Raises ValueError where the name is taken."""
+        if name in self._own:
+            raise ValueError(f"{self.noun} {name!r} is registered already")
+        self._own[name] = Part(configuration, value, needs)
+
+    def __contains__(self, name: object) -> bool:
+        # Packages are looked through only for names that are none of avaffect's own.
+        return name in self._own or name in self._points
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from (name for name in sorted(self._points) if name not in self._own)
+
+    def __getitem__(self, name: str) -> Part:
+        """The part of a name. Raises the registry's error, which lists the names, where there is
+        none, and AvaffectError where the package that adds it cannot be imported."""
+        if name in self._own:
+            return self._own[name]
+        if name not in self._points:
+            raise self.error(f"unknown {self.noun} {name!r}; known: {', '.join(self)}")
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._points[name])
+        return self._loaded[name]
+
+    def describe(self, instance: Any) -> Description:
+        """{"name": ..., "configuration": {...}}, JSON-able, from which `build` makes its like.
+
+        Raises KeyError where its class is not registered.
+        """
+        return {
+            "name": self.name_of(type(instance)),
+            "configuration": asdict(instance.configuration),
+        }
+
+    def name_of(self, value: Any) -> str:
+        """The name of a class. Raises KeyError where it is not registered."""
+        for name, part in self._own.items():
+            if part.is_of(value):
+                return name
+        for name in self._points:
+            # A package that cannot be imported has made no instance.
+            with suppress(AvaffectError):
+                if self[name].is_of(value):
+                    return name
+        raise KeyError(value)
+
+    def build(self, description: Description) -> Any:
+        """A new instance from what `describe` gave.
+
+        Raises the registry's error for an unknown name, DataError where the configuration does not
+        fit.
+        """
+        name = description.get("name")
+        part = self[str(name)]
+        try:
+            return part.make(description["configuration"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"the configuration of this {name} does not fit: {error}") from error
+
+    @cached_property
+    def _points(self) -> dict[str, EntryPoint]:
+        if self.group is None:
+            return {}
+        # 30 ms that most commands need not spend.
+        from importlib.metadata import entry_points
+
+        return {point.name: point for point in entry_points(group=self.group)}
+
+    def _load(self, point: EntryPoint) -> Part:
+        try:
+            found = point.load()
+        except (ImportError, AttributeError) as error:
+            raise AvaffectError(
+                f"{self.noun} {point.name!r}: {point.value} cannot be imported ({error}); mend or "
+                "uninstall the package that adds it"
+            ) from error
+        return found if isinstance(found, Part) else Part(None, found)
+
+
+def _at(place: Any) -> Any:
+    """What stands at "module:attribute" or is the module; whatever is no text, itself."""
+    if not isinstance(place, str):
+        return place
+    module, _, attribute = place.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
