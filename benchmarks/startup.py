@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from avaffect.cli.main import COMMANDS
+from avaffect.cli.catalogue import COMMANDS
 from benchmarks.nothing_to_do import CHAIN, build
 from benchmarks.timing import Row, print_rows
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from chain import invoke
 
-from avaffect.cli.main import COMMANDS, run
+from avaffect.cli.catalogue import COMMANDS
+from avaffect.cli.main import run
 from avaffect.core import filekind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +50,62 @@ def test_every_command_has_a_manual(name: str) -> None:
 
 
 SHARED_OPTIONS = {"quiet", "verbose", "output", "force", "dry_run", "seed", "device", "help"}
+
+
+TOY = """
+import dataclasses
+from avaffect.cli.catalogue import Command
+from avaffect.settings.base import Common, option
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToySettings(Common):
+    times: int = option(1, "Number of lines.", "--times")
+
+def toy(settings, progress):
+    print("toy\\n" * settings.times, end="")
+
+COMMAND = Command("toy", "Toys", "Print toys.", "toys:ToySettings", "toys:toy")
+"""
+
+
+def test_another_distribution_adds_a_command(tmp_path: Path) -> None:
+    """Through its entry points; it cannot replace one of ours."""
+    (tmp_path / "toys.py").write_text(TOY)
+    metadata = tmp_path / "toys-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[avaffect.commands]\ntoy = toys:COMMAND\ninfo = toys:COMMAND\n"
+    )
+
+    def avaffect(*arguments: str, status: int = 0) -> str:
+        path = os.pathsep.join(map(str, (ROOT, tmp_path)))
+        found = subprocess.run(
+            [sys.executable, "-m", "avaffect", *arguments], capture_output=True, text=True,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+        assert found.returncode == status, found.stderr
+        return found.stdout + found.stderr
+
+    assert avaffect("toy", "--times", "2") == "toy\ntoy\n"
+    listed = avaffect("--help")
+    assert listed.index("Artifacts:") < listed.index("Toys:\n  toy ")
+    assert COMMANDS["info"].help in listed
+    assert "--times" in avaffect("toy", "--help")
+    assert "--lineage" in avaffect("info", "--help")
+    assert "Did you mean toy?" in avaffect("tony", status=2)
+
+
+def test_help_lists_every_command_under_its_group(avaffect) -> None:
+    """On a line of 80 columns each."""
+    lines = avaffect("--help").stdout.splitlines()
+    group, listed = "", {}
+    for line in lines[lines.index("Corpora:") :]:
+        group = line[:-1] if line.endswith(":") and line[0] != " " else group
+        name, _, text = line.strip().partition(" ")
+        if line.startswith("  ") and name in COMMANDS:
+            listed[name] = (group, text.strip())
+    assert listed == {name: (each.group, each.help) for name, each in COMMANDS.items()}
 
 
 @pytest.mark.parametrize("page", ["store", "manifest", "checkpoint"])

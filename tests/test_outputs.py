@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from chain import invoke
 
-from avaffect.cli.command import READS, WRITES
-from avaffect.cli.main import COMMANDS, group
+from avaffect.cli.catalogue import COMMANDS
+from avaffect.cli.main import group
 from avaffect.core.errors import UsageError
 from avaffect.core.provenance import reference
 from avaffect.data import manifest
@@ -30,7 +30,7 @@ OWN_CHECK = ("predict", "merge", "gallery", "info", "check")
 
 
 def test_every_command_knows_what_it_writes() -> None:
-    assert sorted([*WRITES, *OWN_CHECK]) == sorted(COMMANDS)
+    assert sorted(name for name in COMMANDS if COMMANDS[name].writes is None) == sorted(OWN_CHECK)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,15 @@ def _reading_commands() -> list[str]:
 
 
 def test_all_that_read_standard_input_say_what() -> None:
-    assert {*_reading_commands()} <= {*READS} <= {*COMMANDS}
+    for name in _reading_commands():
+        assert COMMANDS[name].reads is not None, name
 
 
 @pytest.mark.parametrize("name", ["adapt", "eval-ccc"])
 def test_alone_on_a_terminal(name: str, tmp_path: Path) -> None:
     """One sentence, then help, instead of waiting for somebody to type a manifest."""
+    reads = COMMANDS[name].reads
+    assert reads is not None
     ours, theirs = pty.openpty()
     options = ["-", "--gold", "g.h5"] if name == "eval-ccc" else []
     run = subprocess.run(
@@ -97,8 +100,8 @@ def test_alone_on_a_terminal(name: str, tmp_path: Path) -> None:
     os.close(theirs)
     assert run.returncode == 2 and run.stdout == ""
     first, blank, usage = run.stderr.splitlines()[:3]
-    assert first.startswith(f"avaffect {name} reads {READS[name][0]} from standard input")
-    assert READS[name][1].format(name) in first
+    assert first.startswith(f"avaffect {name} reads {reads.content} from standard input")
+    assert reads.line.format(name) in first
     assert blank == "" and usage.startswith(f"Usage: avaffect {name}")
 
 

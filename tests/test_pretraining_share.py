@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from chain import invoke
 
-from avaffect.cli.main import COMMANDS, group
+from avaffect.cli.catalogue import COMMANDS
+from avaffect.cli.main import group
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avaffect.cli.main import COMMANDS
+from avaffect.cli.catalogue import COMMANDS
 from benchmarks.nothing_to_do import CHAIN, ELSEWHERE, build
 
 ROOT = Path(__file__).resolve().parent.parent

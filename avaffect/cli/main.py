@@ -7,8 +7,6 @@ starts: help is as quick as a bare click program's.
 from __future__ import annotations
 
 import gc
-import importlib
-import keyword
 import os
 import signal
 import sys
@@ -17,45 +15,9 @@ from typing import Any
 import click
 
 from avaffect import __version__
-from avaffect.cli import interruption
+from avaffect.cli import catalogue, interruption
 from avaffect.core import descriptors, errors, faults
 from avaffect.core.writing import OF_WRITING, said
-
-# In the order of the work; the texts are all that `avaffect --help` needs.
-COMMANDS = {
-    "manifest": "List a corpus: media, labels, speakers (from EmoDB to VoxCeleb2, any table).",
-    "synth": "Make a synthetic corpus of talking faces.",
-    "split": "Split a manifest by speaker or session, without leakage.",
-    "select": "Keep the items of a manifest that match.",
-    "seal": "Close a manifest that went through a filter.",
-    "preprocess": "Decode recordings, sound and faces, into a store.",
-    "augment-noise": "Mix noise beneath the speech of a store, at a signal-to-noise ratio.",
-    "merge": "Join stores, such as the shards of a job array, or manifests.",
-    "info": "Describe any artifact.",
-    "check": "Verify that artifacts are whole and uncorrupted.",
-    "cluster": "Fit a k-means quantiser of MFCC or of a model's layer.",
-    "pretrain-hubert": "Pre-train HuBERT or AV-HuBERT by masked prediction of units.",
-    "pretrain-l1": "Pre-train on talking faces: sound moves a still face (L1, L1 + Odd).",
-    "pretrain-odd": "Pre-train on sound: which clips are jumbled (Odd-One-Out).",
-    "pretrain-apc": "Pre-train on sound: the spectrum some frames ahead (APC).",
-    "pretrain-cpc": "Pre-train on sound: tell the frames to come from others (CPC).",
-    "pretrain-pase": "Pre-train on sound: spectra, prosody and more from one frame (PASE).",
-    "pretrain-lira": "Pre-train on talking faces: tell the sound from the face (LiRA).",
-    "pretrain-byol": "Pre-train on faces: one view foretells another (BYOL).",
-    "pretrain-dino": "Pre-train on faces: small crops say what large ones say (DINO).",
-    "import": "Turn published weights (AV-HuBERT, HuBERT, wav2vec 2.0) into a checkpoint.",
-    "extract": "Apply any model to a store: features, units or embeddings.",
-    "train-projector": "Train the emotion-aware embedding projector.",
-    "similarity": "Write the cosine similarities of two stores.",
-    "retrieve": "Draw pool utterances for each query, by softmax similarity.",
-    "adapt": "Adapt an encoder to affect on labelled and retrieved utterances.",
-    "finetune": "Train a classifier on an encoder.",
-    "predict": "Apply a classifier to a store.",
-    "eval-class": "Score class predictions: accuracy, UA, F1, confusion.",
-    "eval-ccc": "Score predicted traces: CCC, Pearson, RMSE, pooled and per recording.",
-    "compare": "Scores of several runs side by side: mean, std, t-tests.",
-    "gallery": "Draw queries beside what was retrieved for them.",
-}
 
 
 class _ReaderGone(Exception):
@@ -63,17 +25,18 @@ class _ReaderGone(Exception):
 
 
 class Group(click.Group):
-    """Imports `avaffect.cli.commands.NAME` when NAME is called."""
+    """The commands of the catalogue, each made when it is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(catalogue.every())
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
+        found = catalogue.find(name)
+        if found is None:
             return None
-        module_name = name.replace("-", "_") + "_" * keyword.iskeyword(name)
-        module = importlib.import_module(f"avaffect.cli.commands.{module_name}")
-        return module.command
+        from avaffect.cli.command import make
+
+        return make(found)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -92,14 +55,18 @@ class Group(click.Group):
             raise
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        groups = catalogue.grouped()
+        # One column for all groups.
+        width = max(len(command.name) for group in groups.values() for command in group)
+        for title, commands in groups.items():
+            with formatter.section(title):
+                formatter.write_dl([(each.name.ljust(width), each.help) for each in commands])
 
 
 def _nearest(name: str) -> str | None:
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, COMMANDS, n=1)), None)
+    return next(iter(difflib.get_close_matches(name, catalogue.every(), n=1)), None)
 
 
 @click.group(
@@ -107,7 +74,8 @@ def _nearest(name: str) -> str | None:
     name="avaffect",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Turn recordings of people into affect-aware representations.",
-    epilog="Data goes to standard output, words to standard error. Manuals: man/ in the project.",
+    epilog="Data goes to standard output, messages to standard error. Manuals: man/ in the "
+    "project.",
 )
 @click.version_option(__version__, prog_name="avaffect")
 def group() -> None:

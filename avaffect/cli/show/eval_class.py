@@ -1,4 +1,4 @@
-"""`avaffect eval-class`."""
+"""Prints the scores of classes: tables, or JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from typing import Any
 
-from avaffect.cli.command import command as make_command
 from avaffect.cli.console import headings, print_by_file, print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_class import EvalClassSettings
@@ -24,7 +23,7 @@ HEADINGS = {"missing_gold": "unlabelled", "effective_size": "effective size", **
 CORNERS = {"predictions": "true \\ predicted", "retrieval": "query's \\ true"}
 
 
-def _call(settings: EvalClassSettings, progress: Progress) -> None:
+def show(settings: EvalClassSettings, progress: Progress) -> None:
     from avaffect.recipes.eval_class import eval_class
 
     reports = eval_class(settings, progress)
@@ -108,6 +107,3 @@ def _confusion(reports: list[dict[str, Any]]) -> None:
         rows = [[name, *map(str, counts)] for name, counts in zip(names, matrix)]
         title = "Confusion" if len(reports) == 1 else f"Confusion, {report['file']}"
         print_table(title + (f", on {on}" if on else ""), [corner, *names], rows)
-
-
-command = make_command("eval-class", EvalClassSettings, _call, reads_stdin="predictions")

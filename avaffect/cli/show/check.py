@@ -1,15 +1,14 @@
-"""`avaffect check`."""
+"""Prints `FILE: ok` for every file that is whole."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from avaffect.cli.command import command as make_command
 from avaffect.core.progress import Progress
 from avaffect.settings.check import CheckSettings
 
 
-def _call(settings: CheckSettings, progress: Progress) -> None:
+def show(settings: CheckSettings, progress: Progress) -> None:
     from avaffect.recipes.check import check
 
     check(settings, progress, _say_sound)
@@ -17,6 +16,3 @@ def _call(settings: CheckSettings, progress: Progress) -> None:
 
 def _say_sound(path: Path) -> None:
     print(f"{path}: ok", flush=True)
-
-
-command = make_command("check", CheckSettings, _call)

@@ -1,4 +1,4 @@
-"""`avaffect eval-ccc`."""
+"""Prints the scores of traces: tables, or JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from typing import Any
 
-from avaffect.cli.command import command as make_command
 from avaffect.cli.console import headings, print_by_file, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_ccc import EvalCccSettings
@@ -18,7 +17,7 @@ HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": 
             "range": "95 % of CCC", **SCORE_WORDS}  # fmt: skip
 
 
-def _call(settings: EvalCccSettings, progress: Progress) -> None:
+def show(settings: EvalCccSettings, progress: Progress) -> None:
     from avaffect.recipes.eval_ccc import eval_ccc
 
     reports = eval_ccc(settings, progress)
@@ -86,6 +85,3 @@ def _per_recording(reports: list[dict[str, Any]]) -> None:
         for label in own
     ]
     print_by_file("Recordings", headings(columns, HEADINGS), rows, len(reports))
-
-
-command = make_command("eval-ccc", EvalCccSettings, _call, reads_stdin="predictions")

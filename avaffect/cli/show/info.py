@@ -1,16 +1,15 @@
-"""`avaffect info`."""
+"""Prints what artifacts hold: lines, or JSON."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from avaffect.cli.command import command as make_command
 from avaffect.core.progress import Progress
 from avaffect.settings.info import InfoSettings
 
 
-def _call(settings: InfoSettings, progress: Progress) -> None:
+def show(settings: InfoSettings, progress: Progress) -> None:
     from avaffect.recipes.info import info
 
     for path in settings.files:
@@ -18,21 +17,18 @@ def _call(settings: InfoSettings, progress: Progress) -> None:
         if settings.json:
             print(json.dumps(found, ensure_ascii=False))
         else:
-            _show(found)
+            _lines(found)
 
 
-def _show(value: dict[str, Any], indent: str = "") -> None:
+def _lines(value: dict[str, Any], indent: str = "") -> None:
     """Key, value lines; nested ones indented: readable, and easy to grep."""
     for key, entry in value.items():
         if isinstance(entry, dict) and entry:
             print(f"{indent}{key}:")
-            _show(entry, indent + "  ")
+            _lines(entry, indent + "  ")
         elif isinstance(entry, list) and entry and isinstance(entry[0], dict):
             for part in entry:
                 print(f"{indent}{key}:")
-                _show(part, indent + "  ")
+                _lines(part, indent + "  ")
         elif entry not in (None, {}, []):
             print(f"{indent}{key}: {entry}")
-
-
-command = make_command("info", InfoSettings, _call)

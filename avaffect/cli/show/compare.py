@@ -1,4 +1,4 @@
-"""`avaffect compare`."""
+"""Prints a comparison of reports: a table, or JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from typing import Any
 
-from avaffect.cli.command import command as make_command
 from avaffect.cli.console import print_table, score_text
 from avaffect.core.progress import Progress
 from avaffect.settings.compare import CompareSettings
@@ -16,7 +15,7 @@ from avaffect.settings.scores import score_words, seen_words
 STARS = ((0.01, "**"), (0.05, "*"))
 
 
-def _call(settings: CompareSettings, progress: Progress) -> None:
+def show(settings: CompareSettings, progress: Progress) -> None:
     from avaffect.recipes.compare import compare
 
     report = compare(settings, progress)
@@ -84,6 +83,3 @@ def _columns(score: str) -> list[str]:
 def _for_programs(found: dict[str, Any]) -> list[str]:
     exact = [f"{found[k]:.6g}" if found[k] is not None else "" for k in ("t", "degrees", "p")]
     return [*(score_text(found[k]) for k in ("mean", "std", "difference")), *exact]
-
-
-command = make_command("compare", CompareSettings, _call, reads_stdin="reports")

@@ -1,0 +1,1 @@
+"""What some commands print of what their recipe returns: `show(settings, progress)`."""
