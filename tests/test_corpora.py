@@ -327,7 +327,7 @@ def test_table_ids_from_files_times_films_and_fields(tmp_path):
         (TABLE, {"label": ("emo",), "scalar": ("emo",)}, UsageError, "--label and as --scalar"),
         (TABLE, {"field": ("speaker=spk",)}, UsageError, "its own option"),
         (TABLE, {"end": "valence"}, UsageError, "--end needs --start"),
-        (TABLE, {"tables": Path(".")}, UsageError, "--tables means nothing for table"),
+        (TABLE, {"tables": Path(".")}, UsageError, "--tables does not apply to table"),
         (TABLE, {"root": Path("nowhere")}, DataError, "nowhere: no such folder"),
     ],
 )
@@ -355,7 +355,7 @@ def test_a_table_in_another_encoding_is_named(tmp_path):
 
 def test_options_of_tables_are_refused_for_corpora(tmp_path):
     folder = touch(tmp_path / "corpus", "03a01Wa.wav")
-    with pytest.raises(UsageError, match="--media means nothing for emodb"):
+    with pytest.raises(UsageError, match="--media does not apply to emodb"):
         made(tmp_path / "m.jsonl", "emodb", folder, media_column="path")
     with pytest.raises(UsageError, match="no corpus 'iemocap2': there are emodb, ravdess"):
         made(tmp_path / "m.jsonl", "iemocap2", folder)

@@ -300,5 +300,5 @@ def test_options_of_other_corpora_are_refused(tmp_path, corpus):
     others = {"language": "English", "tables": Path("t"), "modality": "av", "speaker": "spk"}
     for option, value in others.items():
         if option not in adapter(corpus).OPTIONS:
-            with pytest.raises(UsageError, match=f"--{option} means nothing for {corpus}"):
+            with pytest.raises(UsageError, match=f"--{option} does not apply to {corpus}"):
                 made(tmp_path / "m.jsonl", corpus, tmp_path, **{option: value})

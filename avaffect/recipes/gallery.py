@@ -136,7 +136,7 @@ def _check(settings: GallerySettings) -> None:
     if settings.queries < 1 or settings.retrieved < 1:
         raise UsageError("--queries and --retrieved are at least 1")
     if settings.queries * (settings.retrieved + 1) > MOST_TILES:
-        raise UsageError(f"a picture of more than {MOST_TILES} faces is none to look at; ask for "
+        raise UsageError(f"more than {MOST_TILES} faces do not fit a picture; ask for "
                          "fewer --queries or --retrieved")  # fmt: skip
     if not SMALLEST_TILE <= settings.tile <= LARGEST_TILE:
         raise UsageError(f"--tile {settings.tile}: it is {SMALLEST_TILE} to {LARGEST_TILE} pixels")

@@ -30,7 +30,7 @@ def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
     source = Manifest(_header(settings, filtered), filtered.items, _path(settings))
     manifest.check_items(source)
     if not filtered.ended:
-        progress.warn(f"{source.name} had no end record: taken as whole, since --allow-cut says so")
+        progress.warn(f"{source.name} has no end record: taken as whole because of --allow-cut")
     _warn_astray(source, settings, progress)
     nothing = ": an empty manifest" if not source.items else ""
     progress.say(f"sealed {len(source)} items{nothing}")

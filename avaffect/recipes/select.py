@@ -67,7 +67,7 @@ def _check(settings: SelectSettings) -> None:
     if settings.within is None:
         return
     if settings.poses is None:
-        raise UsageError("--within needs --poses, a store or a table that says where faces look")
+        raise UsageError("--within needs --poses, a store or a table of head poses")
     if not settings.within >= 0:
         raise UsageError(f"--within {settings.within:g}: an angle is not negative")
 

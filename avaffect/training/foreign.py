@@ -210,5 +210,7 @@ def _preprocessor(path: Path) -> dict[str, Any]:
         return {}
     rate = found.get("sampling_rate", _SAMPLE_RATE)
     if rate != _SAMPLE_RATE:
-        raise DataError(f"{path}: this model hears {rate} Hz; only {_SAMPLE_RATE} Hz is known here")
+        raise DataError(
+            f"{path}: this model reads audio at {rate} Hz; avaffect reads {_SAMPLE_RATE} Hz alone"
+        )
     return found

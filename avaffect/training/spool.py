@@ -50,7 +50,7 @@ class Spool:
         for path in sorted(folder.glob("*" + SUFFIX), key=lambda path: int(path.stem)):
             rows = _load(path)
             if rows is None:
-                warn(f"{path} is damaged: what it held is computed again")
+                warn(f"{path} is damaged: its content is computed again")
             else:
                 self._place |= dict.fromkeys(rows, path)
         self._next = 1 + max((int(p.stem) for p in self._place.values()), default=-1)

@@ -51,7 +51,7 @@ def read(settings: ManifestSettings) -> Corpus:
     for option in _particular():
         if option not in found.OPTIONS and getattr(settings, option) not in (None, (), False):
             flag = "--" + option.removesuffix("_column").replace("_", "-")
-            raise UsageError(f"{flag} means nothing for {settings.corpus}; leave it out")
+            raise UsageError(f"{flag} does not apply to {settings.corpus}; leave it out")
     return found.read(settings)
 
 

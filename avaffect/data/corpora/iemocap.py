@@ -84,7 +84,7 @@ def read(settings: ManifestSettings) -> Corpus:
     if not rated:
         raise DataError(
             f"{folder} holds no evaluation of IEMOCAP: looked for files named like "
-            "dialog/EmoEvaluation/Ses01F_impro01.txt; --tables DIR says where they lie"
+            "dialog/EmoEvaluation/Ses01F_impro01.txt; name their folder with --tables DIR"
         )
     by_names(corpus, partial(_parse, rated, texts), "Ses01F_impro01_F000.wav", "IEMOCAP")
     there = {item["id"].removeprefix(f"{NAME}_") for item in corpus.items}

@@ -30,7 +30,7 @@ def read(settings: ManifestSettings) -> Corpus:
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
     within = WITHIN if settings.within is None else settings.within
     if settings.poses is None and settings.within is not None:
-        raise UsageError("--within needs --poses TABLE.csv, that says where the faces look")
+        raise UsageError("--within needs --poses TABLE.csv, the head poses")
     poses = None
     if settings.poses is not None:
         poses = read_poses(settings.poses)

@@ -114,7 +114,7 @@ def _languages(path: Path | None, chosen: str | None) -> Languages | None:
     if path is None:
         if chosen is not None:
             raise UsageError(
-                "--language needs --languages FILE, that says what is spoken in which clip; "
+                "--language needs --languages FILE, the language of each clip; "
                 "avaffect-manifest(1) names two that were published"
             )
         return None

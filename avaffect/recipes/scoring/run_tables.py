@@ -160,7 +160,7 @@ def _row(name: str, path: Path, report: Report) -> Row:
         facts = {key: report[key] for key in (CLASS_FACTS if of_class else TRACE_FACTS)}
         numbers = tuple(run["run"] for run in runs)
     except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: this report lacks {error}; make it again with eval-class or "
+        raise DataError(f"{path}: this report has no {error}; make it again with eval-class or "
                         "eval-ccc") from error  # fmt: skip
     # Reports of earlier versions do not know.
     seen = report.get("seen")
