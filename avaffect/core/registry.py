@@ -18,14 +18,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from avaffect.core.errors import AvaffectError, DataError, UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Description = dict[str, Any]
+
+class Description(TypedDict):
+    """A part in JSON: its name, and the fields of its configuration."""
+
+    name: str
+    configuration: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Part:
         """The class, or whatever the name stands for."""
         return _at(self.value)
 
-    def make(self, configuration: Description) -> Any:
+    def make(self, configuration: dict[str, Any]) -> Any:
         """An instance from its configuration as JSON has it.
 
         A class that is not made of its configuration alone has a class method from_configuration.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
@@ -76,14 +78,14 @@ def _checked(settings: PretrainHubertSettings) -> PretrainHubertSettings:
     """
     sees = settings.modality == "av"
     if settings.init is not None:
-        header = artifacts.describe(settings.init, "encoder").header
-        sees = "face" in header.get("preprocessing", {}).get("streams", ())
+        header = headers.read(settings.init, EncoderHeader)
+        sees = "face" in header.streams
         modality = "av" if sees else "audio"
         if settings.modality not in (None, modality):
             raise UsageError(
                 f"--modality {settings.modality}: {settings.init} reads {modality}; leave one out"
             )
-        masking = header["model"].get("configuration", {}).get("masking", "feature")
+        masking = header.model["configuration"].get("masking", "feature")
         if settings.masking not in (None, masking):
             raise UsageError(
                 f"--masking {settings.masking}: {settings.init} was made for {masking} masking, "
@@ -102,7 +104,7 @@ def _with_dropout(
     if settings.init is None:
         sees = settings.modality == "av"
     else:
-        sees = artifacts.describe(settings.init).header.get("model", {}).get("name") == "avhubert"
+        sees = headers.read(settings.init, EncoderHeader).model["name"] == "avhubert"
     if settings.modality_dropout is not None or not sees:
         return settings
     of_model = quantiser is not None and of_role(artifacts.describe(quantiser).provenance, "model")

@@ -17,6 +17,7 @@ from avaffect.core.atomic import atomic_path
 from avaffect.core.checkpoint_header import DIGEST_KEY, FORMAT, METADATA_KEY, VERSION, Header
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
+from avaffect.core.headers.checkpoint import CheckpointHeader, H, expected, typed
 from avaffect.models import registry
 
 SAFETENSORS_DTYPE = {
@@ -75,6 +76,17 @@ def load(
         if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             raise DataError(f"{path} was replaced while it was read; start again")
     return header, tensors
+
+
+def write(path: Path, header: CheckpointHeader, tensors: dict[str, Tensor]) -> str:
+    """Write a checkpoint atomically; returns its content id."""
+    return save(path, header.kind, tensors, **header.to_dict())
+
+
+def read(path: Path, kind: type[H]) -> tuple[H, dict[str, Tensor]]:
+    """Header and tensors of a checkpoint of this kind; DataError where it is none."""
+    header, tensors = load(path, expected(kind))
+    return typed(path, header, kind), tensors
 
 
 def build(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.core.checkpoint_header import Header
+from avaffect.core import headers
 from avaffect.core.errors import DataError
+from avaffect.core.headers import CheckpointHeader, EncoderHeader
 from avaffect.core.provenance import Reference, of_role
 from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
@@ -32,7 +33,7 @@ class Lineage:
     projector: Path
     encoder: Path
     quantiser: Path | None
-    labelled_speakers: list[str]
+    labelled_speakers: tuple[str, ...]
 
 
 def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool) -> Lineage:
@@ -43,15 +44,13 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
     """
     stores = {role: embedding_stores(manifest, role) for role in ("query", "pool")}
     projector = _projector([*stores["query"], *stores["pool"]])
-    header = artifacts.describe(projector).header
+    header = headers.read(projector, CheckpointHeader)
     if encoder is None:
-        parents = of_role(header["provenance"], "encoder")
+        parents = header.parents("encoder")
         if not parents:
             raise DataError(f"{projector} does not say which encoder it was trained on")
         encoder = artifacts.locate_parent(parents[0], projector)
-    encoder_header = artifacts.describe(encoder).header
-    if encoder_header.get("kind") != "encoder":
-        raise DataError(f"{encoder} is not an encoder")
+    encoder_header = headers.read(encoder, EncoderHeader)
     return Lineage(
         stores["query"],
         stores["pool"],
@@ -59,12 +58,7 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
         projector,
         encoder,
         _quantiser(encoder, encoder_header) if with_quantiser else None,
-        sorted(
-            {
-                *header.get("labelled_speakers", []),
-                *encoder_header.get("labelled_speakers", []),
-            }
-        ),
+        headers.labelled_speakers(header, encoder_header),
     )
 
 
@@ -93,8 +87,8 @@ def _projector(stores: list[Store]) -> Path:
     return artifacts.locate_parent(found[0][1], stores[0].path)
 
 
-def _quantiser(encoder: Path, header: Header) -> Path:
-    found = of_role(header["provenance"], "quantiser")
+def _quantiser(encoder: Path, header: EncoderHeader) -> Path:
+    found = header.parents("quantiser")
     try:
         if not found:
             raise DataError(

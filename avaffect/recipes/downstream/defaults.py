@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from avaffect.core import checkpoint_header
+from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
@@ -101,8 +102,7 @@ def _frames_per_step(settings: FinetuneSettings, stores: Sequence[Store]) -> int
     if settings.head not in RECURRENT:
         return 1
     if settings.encoder is not None:
-        header = artifacts.describe(settings.encoder).header
-        rate = header.get("preprocessing", {}).get("rate_hz", 0.0)
+        rate = headers.read(settings.encoder, EncoderHeader).rate_hz
     else:
         streams = [store.streams.get("features") for store in stores]
         rate = max((spec.rate_hz or 0.0 for spec in streams if spec is not None), default=0.0)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from avaffect.core import seeds
-from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
+from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
@@ -50,7 +50,7 @@ class _Material:
 
     task: Task
     dataset: Dataset
-    header: Header
+    header: EncoderHeader
     treatment: Treatment
     encoder: Encoder | None = None
     pooled: np.ndarray | None = None
@@ -83,9 +83,9 @@ def run(
     material = _Material(task, dataset, header, treatment)
     for division in divisions:
         _check(settings, division, material)
-    if settings.encoder is not None and not has_digest(str(header["version"])):
+    if settings.encoder is not None and not has_digest(header.version):
         progress.warn(
-            f"{settings.encoder} is of version {header['version']}, which has no digest of the "
+            f"{settings.encoder} is of version {header.version}, which has no digest of the "
             "header: that it has seen no labels of test speakers is taken as it stands there"
         )
     tell_parts(settings, divisions, task, progress)
@@ -149,7 +149,7 @@ def _check(settings: FinetuneSettings, division: Division, material: _Material) 
             f"{where}: the test speaker {min(tested & seen)} is also in train or development; "
             "split by speaker with `avaffect split --by speaker`"
         )
-    before = tested & set(material.header.get("labelled_speakers", []))
+    before = tested & set(material.header.labelled_speakers)
     if before and settings.mode != "scratch":
         source = settings.encoder or "the model behind the features"
         raise DataError(
@@ -243,7 +243,7 @@ def _long_enough(settings: FinetuneSettings, batches: Batches) -> FinetuneSettin
 
 def _encoder(settings: FinetuneSettings) -> Encoder:
     encoder, header = checkpoints.load_encoder(settings.encoder, torch.device("cpu"))
-    return registry.build(header["model"]) if settings.mode == "scratch" else encoder
+    return registry.build(header.model) if settings.mode == "scratch" else encoder
 
 
 def _standardise(
@@ -322,18 +322,18 @@ def _save(
     trained = np.any([division.train | division.development for division in divisions], axis=0)
     task = material.task
     speakers = task.utterances.chosen(trained).speakers
-    before = material.header.get("labelled_speakers", [])
-    rate_hz = material.header["preprocessing"]["rate_hz"] / settings.frames_per_step
+    before = material.header.labelled_speakers
+    rate_hz = material.header.rate_hz / settings.frames_per_step
     checkpoint.save(
         settings.output,
         "classifier",
         weights,
         model=header["model"],
-        encoder=material.header["model"],
+        encoder=material.header.model,
         mode=settings.mode,
         classes=settings.classes,
         preprocessing={
-            **material.header["preprocessing"],
+            **material.header.preprocessing.to_dict(),
             "streams": list(material.dataset.columns),
         },
         runs=runs,

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from avaffect.core.checkpoint_header import Header
+from avaffect.core import headers
 from avaffect.core.errors import DataError
+from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
@@ -25,17 +26,17 @@ from avaffect.objectives.masked_prediction import Masking
 from avaffect.training import checkpoint
 
 
-def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, Header]:
+def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, EncoderHeader]:
     """An encoder in evaluation mode, and its header.
 
     Raises DataError when the file is no encoder or its weights do not fit.
     """
-    header, tensors = checkpoint.load(path, expect="encoder")
-    encoder = checkpoint.build(header["model"], tensors, path)
+    header, tensors = checkpoint.read(path, EncoderHeader)
+    encoder = checkpoint.build(header.model, tensors, path)
     return encoder.to(device).eval(), header
 
 
-def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder, Header]:
+def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder, EncoderHeader]:
     """The features that stores hold, in the place of an encoder, and what a header says of them.
 
     Raises DataError where there are none, or two stores hold those of different models.
@@ -49,11 +50,12 @@ def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder
             raise DataError(f"{holders[0].path} and {store.path} hold features of different models")
     spec = holders[0].streams["features"]
     encoder = GivenFeatures(GivenFeaturesConfiguration(int(np.prod(spec.shape)), spec.rate_hz))
-    return encoder.eval(), {
-        "model": registry.describe(encoder),
-        "preprocessing": {"rate_hz": spec.rate_hz, "features": made[0]},
-        "labelled_speakers": _speakers_behind(holders, progress),
-    }
+    header = EncoderHeader(
+        model=registry.describe(encoder),
+        preprocessing=Input(rate_hz=spec.rate_hz, features=made[0]),
+        labelled_speakers=_speakers_behind(holders, progress),
+    )
+    return encoder.eval(), header
 
 
 def _check_frames(stores: Sequence[Store]) -> None:
@@ -69,9 +71,9 @@ def _check_frames(stores: Sequence[Store]) -> None:
             )
 
 
-def _speakers_behind(stores: Sequence[Store], progress: Progress) -> list[str]:
+def _speakers_behind(stores: Sequence[Store], progress: Progress) -> tuple[str, ...]:
     """Whose labels the models that made these stores have seen."""
-    found: set[str] = set()
+    found: list[CheckpointHeader] = []
     for store in stores:
         for parent in of_role(store.provenance, "model"):
             try:
@@ -79,8 +81,8 @@ def _speakers_behind(stores: Sequence[Store], progress: Progress) -> list[str]:
             except DataError as error:
                 progress.warn(f"whose labels the model behind {store.path} has seen: {error}")
                 continue
-            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
-    return sorted(found)
+            found.append(headers.read(path, CheckpointHeader))
+    return headers.labelled_speakers(*found)
 
 
 def new_head(encoder: Encoder, units: int) -> PredictionHead:
@@ -103,17 +105,17 @@ def load_head(path: Path, encoder: Encoder, made: Mapping[str, Any]) -> Predicti
     Raises DataError where there is none, or it predicts other units.
     """
     units = int(made["clusters"])
-    header, tensors = checkpoint.load(path, expect="encoder")
+    header, tensors = checkpoint.read(path, EncoderHeader)
     rows = tensors.get("label_embs_concat")
     if rows is None:
         raise DataError(f"{path} has no prediction head: pre-train with --reset-head")
-    if header["provenance"].get("command") == "import" and "model" in made:
+    if header.command == "import" and "model" in made:
         raise DataError(
             f"{path} was imported, and the clusters that its head predicts were not published with "
             "it; these units are others: pre-train with --reset-head"
         )
     # An imported head also has rows for what its dictionary held beside the units.
-    known = header.get("prediction", {}).get("units", len(rows))
+    known = len(rows) if header.prediction is None else header.prediction.units
     if known != units:
         raise DataError(
             f"{path} predicts {known} units, but these are {units}: give the units that it was "
@@ -129,9 +131,9 @@ def masking_kind(encoder: Encoder) -> str:
     return getattr(encoder.configuration, "masking", "feature")
 
 
-def masking_of(header: Header, encoder: Encoder) -> Masking:
+def masking_of(header: EncoderHeader, encoder: Encoder) -> Masking:
     """What the pre-training that made an encoder hid; the published figures where it is silent."""
-    pretext = header.get("pretext", {})
+    pretext = header.pretext or {}
     # Another task than masked prediction says nothing of what to hide.
     known = pretext if pretext and "objective" not in pretext else {"kind": masking_kind(encoder)}
     return Masking(**known)
@@ -142,25 +144,17 @@ def save_encoder(
     encoder: Encoder,
     head: PredictionHead | None,
     others: dict[str, nn.Module | None] | None = None,
-    **facts: object,
+    **facts: Any,
 ) -> str:
     """Write an encoder checkpoint; returns its content id.
 
     others: what was trained with it and is kept beside it, under its name (emotion_classifier).
+    facts: fields of the header.
     """
     head_weights = {} if head is None else head.state_dict()
     for prefix, module in (others or {}).items():
         if module is not None:
             head_weights |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
-    return checkpoint.save(
-        output,
-        "encoder",
-        {**encoder.state_dict(), **head_weights},
-        model=registry.describe(encoder),
-        preprocessing={
-            "streams": list(encoder.streams),
-            "rate_hz": encoder.rate_hz,
-            "sample_rate": 16000,
-        },
-        **facts,
-    )
+    read = Input(streams=encoder.streams, rate_hz=encoder.rate_hz, sample_rate=16000)
+    header = EncoderHeader(model=registry.describe(encoder), preprocessing=read, **facts)
+    return checkpoint.write(output, header, {**encoder.state_dict(), **head_weights})

@@ -14,6 +14,7 @@ from torch import Tensor
 from avaffect.core import faults, seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.headers import Prediction, Published
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.models.avhubert import AVHubert
@@ -88,7 +89,7 @@ def run(
     encoder, head, kind, layout = read.encoder, read.head, read.kind, read.layout
     facts: dict[str, Any] = {}
     if head is not None:
-        facts["prediction"] = {"units": read.units, "rows": len(head.label_embs_concat)}
+        facts["prediction"] = Prediction(units=read.units, rows=len(head.label_embs_concat))
     checkpoints.save_encoder(
         settings.output,
         encoder,
@@ -96,7 +97,7 @@ def run(
         provenance=made,
         metrics={},
         pretext=read.pretext,
-        published={"kind": kind, "names": layout.writer},
+        published=Published(kind=kind, names=layout.writer),
         **facts,
     )
     parameters = sum(p.numel() for m in (encoder, head) if m is not None for p in m.parameters())

@@ -95,9 +95,9 @@ def _save(
         {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
         provenance=made,
         pretext=asdict(masking),
-        labels={drawn.label: list(drawn.classes)},
+        labels={drawn.label: tuple(drawn.classes)},
         metrics={"first": outcome.first, "last": outcome.last},
-        labelled_speakers=sorted({*lineage.labelled_speakers, *drawn.speakers}),
+        labelled_speakers=tuple(sorted({*lineage.labelled_speakers, *drawn.speakers})),
     )
 
 

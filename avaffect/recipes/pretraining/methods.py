@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from avaffect.core import seeds
+from avaffect.core import headers, seeds
 from avaffect.core.errors import DataError
+from avaffect.core.headers import CheckpointHeader, EncoderHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
-from avaffect.data import artifacts, manifest
+from avaffect.data import manifest
 from avaffect.data.batches import Bucketed, useful_share
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.labels import Annotations
@@ -170,8 +171,8 @@ def finish_again(
 ) -> None:
     """What `finish` does, with an encoder and a head that are there already."""
     assert method.finish is not None
-    header, tensors = checkpoint.load(settings.output, expect="encoder")
-    encoder = checkpoint.build(header["model"], tensors, settings.output)
+    header, tensors = checkpoint.read(settings.output, EncoderHeader)
+    encoder = checkpoint.build(header.model, tensors, settings.output)
     objective = method.objective(encoder)
     checkpoint.load_into(method.head(objective), tensors, settings.output, f"{method.loss}.")
     fabric = make_fabric(settings.device, settings.precision)
@@ -215,13 +216,10 @@ def told(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str
     return words + (f"; effective rank of its features {found:.1f}" if found is not None else "")
 
 
-def labelled_speakers(*parents: Path | None) -> list[str]:
+def labelled_speakers(*parents: Path | None) -> tuple[str, ...]:
     """Whose labels the models behind this one have seen."""
-    found: set[str] = set()
-    for path in parents:
-        if path is not None:
-            found |= set(artifacts.describe(path).header.get("labelled_speakers", []))
-    return sorted(found)
+    known = [headers.read(path, CheckpointHeader) for path in parents if path is not None]
+    return headers.labelled_speakers(*known)
 
 
 def rank(
@@ -313,10 +311,10 @@ def _encoder(
         return fresh
     found, header = checkpoints.load_encoder(settings.init, torch.device("cpu"))
     if type(found) is not type(fresh):
-        maker = header.get("provenance", {}).get("command", "another program")
+        maker = header.command or "another program"
         raise DataError(
             f"--init {settings.init} was made by {maker} and is of the kind "
-            f"{header['model']['name']}; {command} trains the kind "
+            f"{header.model['name']}; {command} trains the kind "
             f"{registry.describe(fresh)['name']}: give such an encoder, or leave --init out"
         )
     return found

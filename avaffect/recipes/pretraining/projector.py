@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from avaffect.core import seeds
-from avaffect.core.checkpoint_header import Header
+from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
@@ -87,7 +87,7 @@ def _save(
     encoder: Encoder,
     utterances: LabelledUtterances,
     metrics: dict[str, dict[str, float]],
-    header: Header,
+    header: EncoderHeader,
     made: Provenance,
 ) -> None:
     """A trained encoder goes along; a frozen one is found by reference."""
@@ -107,9 +107,7 @@ def _save(
         normalisation={"statistics": settings.statistics},
         provenance=made,
         metrics=metrics,
-        labelled_speakers=sorted(
-            {*header.get("labelled_speakers", []), *utterances.speakers} - {""}
-        ),
+        labelled_speakers=sorted({*header.labelled_speakers, *utterances.speakers} - {""}),
         **facts,
     )
 

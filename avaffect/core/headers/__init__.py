@@ -1,0 +1,15 @@
+"""Headers of checkpoints as dataclasses, one file a kind; see avaffect-checkpoint(5)."""
+
+from avaffect.core.headers.checkpoint import CheckpointHeader, labelled_speakers, read, typed
+from avaffect.core.headers.encoder import EncoderHeader, Input, Prediction, Published
+
+__all__ = [
+    "CheckpointHeader",
+    "EncoderHeader",
+    "Input",
+    "Prediction",
+    "Published",
+    "labelled_speakers",
+    "read",
+    "typed",
+]

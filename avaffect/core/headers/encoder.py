@@ -1,0 +1,67 @@
+"""Headers of encoders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from avaffect.core.headers.checkpoint import CheckpointHeader
+from avaffect.core.headers.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(Record):
+    """What an encoder reads, and how often it gives a frame.
+
+    streams      names of the streams; none of a file of version 1.0 that does not say
+    rate_hz      frames a second
+    sample_rate  of the waveform, Hz
+    features     how features that are read in the place of recordings were made
+    """
+
+    streams: tuple[str, ...] | None = None
+    rate_hz: float = 0.0
+    sample_rate: int | None = None
+    features: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Record):
+    """A prediction head that was imported: its first `units` of `rows` rows stand for units."""
+
+    units: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published(Record):
+    """An imported encoder: avhubert, hubert or wav2vec2, and whose names its weights had."""
+
+    kind: str
+    names: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderHeader(CheckpointHeader):
+    """preprocessing  what it reads
+    pretext        settings of the task that trained it; None where there was none
+    labels         label -> classes that it was adapted on
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+    preprocessing: Input = Input()
+    pretext: dict[str, Any] | None = None
+    labels: dict[str, tuple[str, ...]] | None = None
+    prediction: Prediction | None = None
+    published: Published | None = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams that it reads."""
+        return self.preprocessing.streams or ()
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second."""
+        return self.preprocessing.rate_hz
