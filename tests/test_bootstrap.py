@@ -306,10 +306,10 @@ def test_the_encoder_knows_the_pixels_of_its_corpus(folder: Path, tmp_path: Path
 def test_what_makes_no_sense_is_said(folder: Path, tmp_path: Path):
     output = ("-o", tmp_path / "x.safetensors")
     for wrong, words in (
-        (("--crop-seconds", 0.1), "0.2 at least, five pictures"),
-        (("--smallest-crop", 0), "--smallest-crop 0: above 0"),
-        (("--momentum", 1.5), "--momentum 1.5: between 0 and 1"),
-        (("--batch-utterances", 1), "2 at least"),
+        (("--crop-seconds", 0.1), "--crop-seconds 0.1: at least 0.2"),
+        (("--smallest-crop", 0), "--smallest-crop 0: above 0, at most 1"),
+        (("--momentum", 1.5), "--momentum 1.5: at least 0, at most 1"),
+        (("--batch-utterances", 1), "--batch-utterances 1: at least 2"),
     ):
         assert words in invoke(folder, *LINE, *wrong, *output, status=2).stderr
     refused = ("--accumulate", 2, "-o", tmp_path / "y.safetensors")

@@ -187,7 +187,7 @@ def test_folds_are_used_unless_there_are_splits(tmp_path: Path) -> None:
     _store(tmp_path / "none.h5", 24, ("speaker",))
     found = invoke(tmp_path, "finetune", "none.h5", *quick).stderr
     assert "fold" not in found and "no splits" in found
-    assert "3 at least" in invoke(tmp_path, "finetune", "f.h5", "--folds", 2, status=2).stderr
+    assert "at least 3" in invoke(tmp_path, "finetune", "f.h5", "--folds", 2, status=2).stderr
 
 
 # -- the epoch that is kept -----------------------------------------------------------------------

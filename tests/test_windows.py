@@ -346,14 +346,14 @@ def test_mistakes_with_windows(tmp_path: Path) -> None:
     def refused(command: str, *options: object) -> str:
         return invoke(tmp_path, command, "f.h5", *options, "-o", "x", status=2).stderr
 
-    assert "--window 0: seconds above 0" in refused("finetune", *TRACES, "--window", 0)
+    assert "--window 0: above 0" in refused("finetune", *TRACES, "--window", 0)
     assert "--window goes with traces" in refused("finetune", "--window", 8)
     invoke(tmp_path, "finetune", "f.h5", "--epochs", 1)
     model = ("--model", "classifier.safetensors")
     for option in ("--window", "--step"):
         assert f"{option} goes with traces" in refused("predict", *model, option, 8)
     invoke(tmp_path, "finetune", "f.h5", *TRACES, *LEARNED, "-f")
-    assert "--step -1: seconds above 0" in refused("predict", *model, "--step", -1)
+    assert "--step -1: above 0" in refused("predict", *model, "--step", -1)
     found = refused("predict", *model, "--window", 4, "--step", 5)
-    assert "--step 5: windows of 4 s leave out what is between them; choose 4 at most" in found
+    assert "--step 5: windows of 4 s would leave gaps; at most 4" in found
     assert "--step 70: windows of 60 s" in refused("predict", *model, "--step", 70)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import types
 import typing
 from pathlib import Path
@@ -12,15 +11,19 @@ from typing import Any
 
 import click
 
-from avaffect.core.errors import UsageError
+from avaffect.settings.base import flags_of
 
 
 def parameters(settings_class: type) -> list[click.Parameter]:
     """click parameters for every field, positional ones first."""
     hints = typing.get_type_hints(settings_class)
-    # Inherited fields come first in a dataclass; in help the command's own options do.
-    own = set(inspect.get_annotations(settings_class))
-    fields = sorted(dataclasses.fields(settings_class), key=lambda item: item.name not in own)
+    # Inherited fields come first in a dataclass; in help the command's own options do, and those
+    # that all commands have come last.
+    classes = [set(inspect.get_annotations(each)) for each in settings_class.__mro__]
+    fields = sorted(
+        dataclasses.fields(settings_class),
+        key=lambda item: next(n for n, names in enumerate(classes) if item.name in names),
+    )
     arguments = [_argument(f, hints[f.name]) for f in fields if f.metadata["positional"]]
     return arguments + [_option(f, hints[f.name]) for f in fields if not f.metadata["positional"]]
 
@@ -28,9 +31,6 @@ def parameters(settings_class: type) -> list[click.Parameter]:
 def build(settings_class: type, values: dict[str, Any]) -> Any:
     """The settings object from click's values, which know no tuples of paths."""
     names = {item.name for item in dataclasses.fields(settings_class)}
-    for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"--{name.replace('_', '-')} {value}: a number is needed")
     return settings_class(**{name: value for name, value in values.items() if name in names})
 
 
@@ -51,22 +51,34 @@ def _argument(item: dataclasses.Field, hint: Any) -> click.Argument:
     )
 
 
+class _Option(click.Option):
+    """An option whose help shows its range: [default: 1; at least 1]."""
+
+    def __init__(self, *arguments: Any, range: str, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._range = range
+
+    def get_help_extra(self, context: click.Context) -> Any:
+        extra = super().get_help_extra(context)
+        if self._range:
+            extra["range"] = self._range
+        return extra
+
+
 def _option(item: dataclasses.Field, hint: Any) -> click.Option:
     kind, many = _kind(hint)
     meta = item.metadata
-    flags = list(meta["flags"]) or ["--" + item.name.replace("_", "-")]
-    if not any(flag.startswith("--") for flag in flags):
-        flags.append("--" + item.name.replace("_", "-"))
-    shared: dict[str, Any] = {"help": meta["help"]}
+    flags = flags_of(item)
+    shared: dict[str, Any] = {"help": meta["help"], "range": str(meta["range"])}
     if kind is bool:
-        return click.Option([*flags, item.name], is_flag=True, default=item.default, **shared)
+        return _Option([*flags, item.name], is_flag=True, default=item.default, **shared)
     if meta["choices"]:
         kind = click.Choice(meta["choices"])
     shared |= {"type": kind, "multiple": many, "metavar": meta["metavar"]}
     if item.default is dataclasses.MISSING:
-        return click.Option([*flags, item.name], required=True, **shared)
+        return _Option([*flags, item.name], required=True, **shared)
     shown = item.default not in (None, (), "")
-    return click.Option([*flags, item.name], default=item.default, show_default=shown, **shared)
+    return _Option([*flags, item.name], default=item.default, show_default=shown, **shared)
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.common.subset import check_fraction
 from avaffect.recipes.downstream.defaults import completed, tell_folds
 from avaffect.recipes.downstream.tasks import scores_of, task_of
 from avaffect.settings.finetune import FinetuneSettings
@@ -16,7 +15,6 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
 
     Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
     """
-    check_fraction(settings.fraction)
     stores = open_stores(settings.media)
     asked = settings.folds
     settings = completed(settings, stores, scores_of(stores, settings))

@@ -15,7 +15,6 @@ from avaffect.data.dataset import unique_ids
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.common.subset import check_fraction
 from avaffect.recipes.pretraining.start import DEFAULT_EPOCHS
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 
@@ -25,7 +24,6 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
 
     Raises DataError where the units do not belong to the recordings or to --init's head.
     """
-    check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     stores = open_stores(settings.media)

@@ -12,7 +12,6 @@ from avaffect.data.labels import Annotations
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances, labelled_utterances
-from avaffect.settings.base import check_layer
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.settings.training import check_whole_batches
 
@@ -50,11 +49,8 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
 def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
     """The settings with those defaults that depend on others."""
     check_whole_batches(settings)
-    check_layer(settings.layer)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
-    if settings.batch_utterances < 2:
-        raise UsageError("--batch-utterances is 2 at least: the loss compares utterances")
     if settings.statistics is None:
         settings = replace(settings, statistics="none" if settings.train_encoder else "corpus")
     if settings.train_encoder and settings.statistics != "none":

@@ -7,11 +7,15 @@ provenance records the fields that affect the result. A field's role says which 
     input     a path: recorded as a reference with a content id, not as a setting
     output    a path: not recorded
     runtime   jobs, device, saving interval: changes nothing in the result, not recorded
+
+The range of a number is declared with it (`at_least`, `above`, `at_most`, `below`), shown in help
+and manual, and checked when the settings are made.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
@@ -23,9 +27,34 @@ from avaffect.core.launch import shard_text
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option accepts; None: no limit on that side."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        # NaN is in no range: each comparison with it is false.
+        return (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """`above 0, at most 1`; empty for any number."""
+        limits = {"at least": self.at_least, "above": self.above, "at most": self.at_most,
+                  "below": self.below}  # fmt: skip
+        return ", ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+
+
 def argument(help: str, *, default: Any = MISSING, metavar: str | None = None) -> Any:
     """A positional input path. With a default it may be left out; a tuple takes several."""
-    return _field(default, help, (), "input", None, metavar, positional=True)
+    return _field(default, help, (), "input", None, metavar, Range(), positional=True)
 
 
 def option(
@@ -35,12 +64,19 @@ def option(
     role: str = "setting",
     choices: tuple[str, ...] | None = None,
     metavar: str | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
 ) -> Any:
     """An option; its long flag is the field's name unless `flags` are given.
 
-    MISSING as the default makes it required. A tuple field may be repeated.
+    help: a noun phrase with the unit; the default and the range are shown behind it. MISSING as the
+    default makes the option required. A tuple field may be repeated. at_least, above, at_most,
+    below: the range of a number, or of each number of a tuple; None as a value is in every range.
     """
-    return _field(default, help, flags, role, choices, metavar)
+    limits = Range(at_least, above, at_most, below)
+    return _field(default, help, flags, role, choices, metavar, limits)
 
 
 def _field(
@@ -50,6 +86,7 @@ def _field(
     role: str,
     choices: tuple[str, ...] | None,
     metavar: str | None,
+    limits: Range,
     positional: bool = False,
 ) -> Any:
     metadata = {
@@ -58,32 +95,62 @@ def _field(
         "role": role,
         "choices": choices,
         "metavar": metavar,
+        "range": limits,
         "positional": positional,
     }
     return field(default=default, metadata=metadata)
 
 
+def flags_of(item: dataclasses.Field) -> list[str]:
+    """The spellings of an option, the long one last: -T, --temperature."""
+    flags = list(item.metadata["flags"])
+    if not any(flag.startswith("--") for flag in flags):
+        flags.append("--" + item.name.replace("_", "-"))
+    return flags
+
+
+def check_ranges(settings: Any) -> None:
+    """Raises UsageError naming the first option whose number is not finite or out of its range."""
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                continue
+            if not math.isfinite(number):
+                raise UsageError(f"{flags_of(item)[-1]} {number}: expected a finite number")
+            if number not in item.metadata["range"]:
+                shown = f"{number:g}" if isinstance(number, float) else number
+                raise UsageError(f"{flags_of(item)[-1]} {shown}: {item.metadata['range']}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What every command takes."""
+    """What every command takes. Raises UsageError for a number out of its range."""
 
     output: Path | None = option(
-        None, "Write here instead of to standard output.", "-o", "--output", role="output"
+        None, "Output file instead of standard output.", "-o", "--output", role="output"
     )
     force: bool = option(
-        False, "Overwrite an output made from other inputs.", "-f", "--force", role="runtime"
+        False,
+        "Overwrite an output made from other inputs or settings.",
+        "-f",
+        "--force",
+        role="runtime",
     )
     dry_run: bool = option(
-        False, "Check the inputs, say what would be done, do nothing.", "-n", "--dry-run",
+        False, "Check the inputs, print what would be done, write nothing.", "-n", "--dry-run",
         role="runtime",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seeded(Common):
     """Commands that draw random numbers."""
 
-    seed: int = option(0, "Seed of every random draw.", "--seed")
+    seed: int = option(0, "Seed of every random draw.", "--seed", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +158,11 @@ class Computing(Seeded):
     """Commands that run a model. Raises UsageError for what is no device."""
 
     device: str = option(
-        "auto", "auto, cpu, cuda or cuda:N.", "--device", role="runtime", metavar="DEVICE"
+        "auto", "Device: auto, cpu, cuda or cuda:N.", "--device", role="runtime", metavar="DEVICE"
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not DEVICE.fullmatch(self.device):
             raise UsageError(f"--device {self.device}: expected auto, cpu, cuda or cuda:N")
         if self.device == "cpu" and getattr(self, "precision", None) == "16":
@@ -112,44 +180,29 @@ class Resumable(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class Batched(Computing):
-    """Commands that apply a model to batches. Raises UsageError for batches of no length."""
+    """Commands that apply a model to batches."""
 
-    batch_seconds: float = option(80.0, "Padded seconds per batch.", "--batch-seconds")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_above_zero(self, "batch_seconds")
-
-
-def check_above_zero(settings: Any, *names: str) -> None:
-    """Raises UsageError naming the first of these options that is not above 0."""
-    for name in names:
-        if not getattr(settings, name) > 0:
-            flag = name.replace("_", "-")
-            raise UsageError(f"--{flag} {getattr(settings, name)}: it is above 0")
-
-
-def check_layer(layer: int | None) -> None:
-    """Raises UsageError for a layer that no encoder has."""
-    if layer is not None and layer < 1:
-        raise UsageError(f"--layer {layer}: layers are counted from 1")
+    batch_seconds: float = option(
+        80.0, "Seconds per batch at most, padding included.", "--batch-seconds", above=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
     """Commands that read labels."""
 
-    label: str = option("emotion", "The label to read.", "--label", metavar="NAME")
+    label: str = option("emotion", "Name of the label.", "--label", metavar="NAME")
     classes: str | None = option(
         None,
-        "Which classes, in which order: anger,happiness,neutral. happiness=excitement+happiness "
-        "merges classes under one name. Others are left out.",
+        "Classes and their order: anger,happiness,neutral. happiness=excitement+happiness merges "
+        "two classes under one name. Utterances of other classes are skipped. Default: all classes "
+        "that occur.",
         "--classes",
         metavar="LIST",
     )
     annotations: Path | None = option(
         None,
-        "Manifest whose labels, splits and folds stand over those in the store, by id.",
+        "Manifest whose labels, speakers, splits and folds override those in the store, by id.",
         "--annotations",
         role="input",
         metavar="M.jsonl",
@@ -166,13 +219,14 @@ class Sharded(Common):
 
     shard: str | None = option(
         None,
-        "Do the I-th (from 0) of N parts, or `slurm`: this task's part in a job array. "
-        "Merging all parts in order gives what one run would.",
+        "Part of the work: the I-th (from 0) of N, or `slurm`, this task's part in a job array. "
+        "`merge` of all parts in order gives the result of a single run.",
         "--shard",
         metavar="I/N",
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "shard", shard_text(self.shard))
 
 
@@ -185,8 +239,9 @@ class Rated:
 
     raters: str = option(
         "mean",
-        "The gold standard of traces with several raters: their mean, median, or evaluator "
-        "weighted estimator, by the correlation with all raters or with the others (loo).",
+        "Gold standard of traces with several raters: mean, median, or evaluator weighted "
+        "estimator, weighted by the correlation with all raters (ewe) or with the others "
+        "(ewe-loo).",
         "--raters",
         choices=RATERS,
     )
@@ -201,8 +256,8 @@ class Modal:
 
     modality: str | None = option(
         None,
-        "Use sound, pictures or both (av) of the recordings, where the encoder reads them; by "
-        "default all that is there.",
+        "Modality of the input: audio, video or both (av), of those that the encoder reads. "
+        "Default: all that the store has.",
         "--modality",
         choices=MODALITIES,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.settings.base import Batched, Resumable, argument, check_layer, option
+from avaffect.settings.base import Batched, Resumable, argument, option
 
 FRONT_ENDS = ("mfcc", "logmel")
 
@@ -27,7 +27,7 @@ class ClusterSettings(Resumable, Batched):
     model: Path | None = option(
         None, "Encoder whose frames to cluster.", "--model", role="input", metavar="X.safetensors"
     )
-    layer: int | None = option(None, "Layer of --model, from 1; its last by default.", "--layer")
+    layer: int | None = option(None, "Layer of --model. Default: the last.", "--layer", at_least=1)
     clusters: int = option(100, "Number of clusters.", "-k", "--clusters")
     frames: int = option(
         5_000_000, "Most frames to fit on, of utterances drawn at random.", "--frames"
@@ -38,7 +38,3 @@ class ClusterSettings(Resumable, Batched):
     split: str = option(
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_layer(self.layer)

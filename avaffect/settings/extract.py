@@ -10,8 +10,6 @@ from avaffect.settings.base import (
     Modal,
     Sharded,
     argument,
-    check_above_zero,
-    check_layer,
     option,
 )
 from avaffect.settings.training import PRECISIONS
@@ -41,18 +39,17 @@ class ExtractSettings(Modal, Sharded, Batched):
         metavar="MODEL",
     )  # fmt: skip
     layer: int | None = option(
-        None, "Layer of an encoder, from 1, without its final normalisation.", "--layer"
+        None,
+        "Layer of an encoder, without its final normalisation. Default: the encoder's output.",
+        "--layer",
+        at_least=1,
     )
     pooled_only: bool = option(
         False, "Of an encoder or front-end, keep the mean over time alone.", "--pooled-only"
     )
-    batch_utterances: int = option(64, "Most utterances per batch.", "--batch-utterances")
+    batch_utterances: int = option(
+        64, "Utterances per batch at most.", "--batch-utterances", at_least=1
+    )
     precision: str = option(
         "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
     )
-
-    def __post_init__(self) -> None:
-        Batched.__post_init__(self)
-        Sharded.__post_init__(self)
-        check_above_zero(self, "batch_utterances")
-        check_layer(self.layer)

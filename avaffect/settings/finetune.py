@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Modal, Rated, argument, option
 from avaffect.settings.trace_losses import parse_losses
 from avaffect.settings.training import TrainingSettings
-from avaffect.settings.windows import check_windows
 
 MODES = ("fine-tuned", "frozen", "scratch")
 RECURRENT = ("bgru", "gru")
@@ -21,119 +21,130 @@ SELECTIONS = (AUTO, "ua", "accuracy", "f1_macro", "ccc", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
-    """Trains a head on an encoder, with the encoder (fine-tuned), without (frozen), or both from
-    random weights (scratch); without --encoder, on the features that the stores hold. Trains on the
-    split train, chooses the epoch by development (--select), and leaves test alone; with folds,
-    each in turn.
+    """Trains a head and the encoder under it (--mode fine-tuned), the head alone (frozen), or both
+    from random weights (scratch); without --encoder, a head on the features in the stores. Trains
+    on the split train, selects the epoch on the split development (--select) and does not read the
+    split test; with folds, each fold in turn.
 
-    Several runs differ in their seed; all are in the checkpoint, and `predict` gives the
+    Several runs differ in their seed. The checkpoint holds all of them, and `predict` writes the
     predictions of each."""
+
+    examples: ClassVar[str] = """
+    # A linear head on a frozen encoder, five seeds
+    avaffect finetune media.h5 --encoder adapted.safetensors --mode frozen --runs 5 \\
+      -o er.safetensors
+    # Traces: GRU layers, windows of 20 s, an annotation delay of 2.4 s
+    avaffect finetune sewa.h5 --encoder lira.safetensors --head bgru \\
+      --label arousal --label valence --delay 2.4 --window 20 -o va.safetensors
+    # A baseline on openSMILE features
+    avaffect extract media.h5 --model egemaps-functionals -o egemaps.h5
+    avaffect finetune egemaps.h5 -o baseline.safetensors
+    """
 
     media: tuple[Path, ...] = argument("Labelled stores.", metavar="MEDIA.h5")
     output: Path = option(
-        Path("classifier.safetensors"), "The classifier.", "-o", "--output", role="output"
+        Path("classifier.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
     )
     encoder: Path | None = option(
-        None, "The encoder under the head; without, the stores' own features.", "--encoder",
+        None, "Encoder under the head. Default: none, the features in the stores.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
     label: tuple[str, ...] = option(
-        ("emotion",), "The label: a class, or a trace over time. Several traces are learned "
-        "together. Repeatable.", "--label", metavar="NAME",
+        ("emotion",), "Name of the label: a class or a trace. Several traces are trained together. "
+        "Repeatable.", "--label", metavar="NAME",
     )  # fmt: skip
     loss: tuple[str, ...] = option(
-        (), "Losses of traces and their weights: ccc (1 - CCC), mse, ce (of 20 bins), ncce (of 20 "
-        "clusters, cost-sensitive); ccc=1 unless said. With LABEL: before, of one label. "
-        "Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
+        (), "Losses of traces and their weights: ccc (1 - CCC), mse, ce (cross-entropy over 20 "
+        "bins), ncce (cost-sensitive cross-entropy over 20 clusters). LABEL: limits them to one "
+        "label. Default: ccc=1. Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
     )  # fmt: skip
     delay: float = option(
-        0.0, "Traces were annotated so many seconds late: learned earlier, predicted later.",
-        "--delay", metavar="SECONDS",
+        0.0, "Annotation delay of traces in seconds, compensated in training and prediction.",
+        "--delay", metavar="SECONDS", at_least=0,
     )  # fmt: skip
     window: float | None = option(
-        None, "Traces of recordings longer than this are predicted, here on development and by "
-        "predict, in windows of so many seconds, half a window apart.", "--window",
-        metavar="SECONDS",
+        None, "Window in seconds for the prediction of traces of longer recordings, with a hop of "
+        "half a window. Default: whole recordings.", "--window", metavar="SECONDS", above=0,
     )  # fmt: skip
     mode: str | None = option(
-        None, "What happens to the encoder; fine-tuned where there is one.", "--mode",
+        None, "Training of the encoder. Default: fine-tuned with --encoder.", "--mode",
         choices=MODES,
     )  # fmt: skip
     freeze: tuple[str, ...] = option(
-        (), "A part of the encoder that stays as it is while the others are trained: stem, the "
-        "first convolution of encoders that see. Repeatable.", "--freeze", metavar="PART",
+        (), "Part of the encoder to freeze: stem, the first convolution of a visual or audiovisual "
+        "encoder. Repeatable.", "--freeze", metavar="PART",
     )  # fmt: skip
     head: str = option(
-        "linear", "The head: one dense layer on the mean over time, or layers of GRU, in both "
-        "directions (bgru) or forward alone.", "--head", choices=HEADS,
+        "linear", "Head: one linear layer on the mean over time, or GRU layers, bidirectional "
+        "(bgru) or forward (gru).", "--head", choices=HEADS,
     )  # fmt: skip
     augment: str | None = option(
-        None, "Random changes of the faces that are trained on: flip, crop, crop-out, missing, "
-        "solarise, salt-pepper, or several in turn.", "--augment", metavar="NAME[+NAME...]",
+        None, "Augmentations of the training faces: flip, crop, crop-out, missing, solarise, "
+        "salt-pepper; several joined by +.", "--augment", metavar="NAME[+NAME...]",
     )  # fmt: skip
     crop_pixels: int | None = option(
-        None, "Pixels of a side that --augment crop leaves; 5/6 of the faces' unless said.",
+        None, "Side of --augment crop in pixels. Default: 5/6 of the faces' side.",
         "--crop-pixels",
     )  # fmt: skip
-    hidden: int | None = option(None, "Units of each direction of the GRU (256).", "--hidden")
-    layers: int | None = option(None, "Layers of the GRU (2).", "--layers")
-    dropout: float = option(0.0, "Dropout in the head.", "--dropout")
+    hidden: int | None = option(
+        None, "Hidden units of the GRU in each direction. Default: 256.", "--hidden", at_least=1
+    )
+    layers: int | None = option(None, "Number of GRU layers. Default: 2.", "--layers", at_least=1)
+    dropout: float = option(
+        0.0, "Dropout probability in the head.", "--dropout", at_least=0, below=1
+    )
     frames_per_step: int | None = option(
-        None, "The GRU reads means of so many frames; by default as many as make 25 steps a "
-        "second, or the rate of the traces where that is higher.", "--frames-per-step",
+        None, "Frames that are averaged into one step of the GRU. Default: 25 steps per second, or "
+        "the rate of the traces if that is higher.", "--frames-per-step", at_least=1,
     )  # fmt: skip
-    runs: int = option(1, "Runs, with seeds from --seed on.", "--runs")
+    runs: int = option(1, "Number of runs, with seeds from --seed on.", "--runs", at_least=1)
     folds: int | None = option(
         None,
-        "Runs for each of K folds: fold k tests, k + 1 is development. By default the folds "
-        "that the utterances have, where they have no splits; 0: none.",
+        "Cross-validation over K folds: fold k is the test part, k + 1 the development part. 0: "
+        "none. Default: the folds in the store, if it has no splits.",
         "--folds",
         metavar="K",
+        at_least=0,
     )
     fraction: float = option(
-        1.0, "Train on this share of the training part, drawn from each class.", "--fraction"
+        1.0, "Share of the training part, drawn from each class.", "--fraction", above=0, at_most=1
     )
     select: str | None = option(
-        None, "What the kept epoch is best at on development; auto, the default of classes: the "
-        "last, unless an earlier one is better in ua by more than chance; ccc of traces by "
-        "default; none: the last.", "--select", choices=SELECTIONS,
+        None, "Metric that selects the best epoch on the development split. auto: the last epoch, "
+        "unless the UA of an earlier one is significantly higher; none: the last epoch. Default: "
+        "auto for classes, ccc for traces.", "--select", choices=SELECTIONS,
     )  # fmt: skip
     epochs: int | None = option(
-        None, "Passes (5; scratch 50; frozen 50, with bgru 20; unless --steps).", "--epochs"
-    )
+        None, "Passes over the data. Default: 5; scratch or frozen 50; frozen with bgru 20.",
+        "--epochs", at_least=1,
+    )  # fmt: skip
     least_steps: int | None = option(
-        None, "More epochs where these make fewer steps than this (4000; with bgru, or an encoder "
-        "that is trained, 300; none with --epochs).", "--least-steps",
+        None, "Minimum number of optimiser steps: more epochs if these have fewer. Default: 4000; "
+        "300 with bgru or a trained encoder; 0 with --epochs.", "--least-steps", at_least=0,
     )  # fmt: skip
     learning_rate: float | None = option(
-        None, "Peak learning rate of the encoder (1e-5 of base ones, more of smaller ones).",
-        "--learning-rate",
+        None, "Peak learning rate of the encoder. Default: 1e-5 for base encoders, higher for "
+        "smaller ones.", "--learning-rate", above=0,
     )  # fmt: skip
     head_learning_rate: float | None = option(
-        None, "Peak learning rate of the head (1e-3; frozen linear 1e-2).", "--head-learning-rate"
-    )
-    head_penalty: float | None = option(
-        None, "Penalty of a linear head's weights: as of so many utterances, P / 2 |w|^2 beside "
-        "the sum of their losses (1 where it is frozen, as scikit-learn's C = 1; otherwise 0).",
-        "--head-penalty", metavar="P",
+        None, "Peak learning rate of the head. Default: 1e-3; frozen linear 1e-2.",
+        "--head-learning-rate", above=0,
     )  # fmt: skip
-    batch_utterances: int = option(32, "Most utterances per step.", "--batch-utterances")
+    head_penalty: float | None = option(
+        None, "L2 penalty P of a linear head: P / 2 |w|^2 beside the sum of the utterances' "
+        "losses. Default: 1 if frozen, as C = 1 in scikit-learn, otherwise 0.", "--head-penalty",
+        metavar="P", at_least=0,
+    )  # fmt: skip
+    batch_utterances: int = option(
+        32, "Utterances per step at most.", "--batch-utterances", at_least=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for flag in ("runs", "hidden", "layers", "frames_per_step"):
-            value = getattr(self, flag)
-            if value is not None and value < 1:
-                name = flag.replace("_", "-")
-                raise UsageError(f"--{name} {value}: it is 1 at least")
-        if self.folds is not None and self.folds < 3 and self.folds != 0:
-            raise UsageError(f"--folds {self.folds}: 3 at least: test, development, train; or 0")
-        if (self.least_steps or 0) < 0:
-            raise UsageError(f"--least-steps {self.least_steps}: 0 or more")
+        if self.folds in (1, 2):
+            raise UsageError(f"--folds {self.folds}: at least 3 (test, development, train), or 0")
         if self.least_steps and self.steps is not None:
             raise UsageError("--steps and --least-steps exclude each other")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"--dropout {self.dropout:g}: 0 or more and below 1")
         if self.encoder is None and self.mode not in (None, "frozen"):
             raise UsageError(
                 f"--mode {self.mode} needs an --encoder: features that are given stay as they are"
@@ -145,18 +156,11 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
             )
         if self.head not in RECURRENT and (self.frames_per_step or 1) > 1:
             raise UsageError("--frames-per-step goes with --head bgru or gru")
-        if self.head_penalty is not None and not self.head_penalty >= 0:
-            raise UsageError(f"--head-penalty {self.head_penalty:g}: 0 or more")
         if self.head_penalty and self.head in RECURRENT:
             raise UsageError("--head-penalty goes with --head linear")
-        if self.delay < 0:
-            raise UsageError(f"--delay {self.delay:g}: 0 or more: annotators are late, not early")
         for name in self.label:
             if self.label.count(name) > 1:
                 raise UsageError(f"--label {name} is given twice; name each label once")
         parse_losses(self.loss, self.label)
-        check_windows(self.window)
         if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
             raise UsageError("--crop-pixels goes with --augment crop")
-        if self.head_learning_rate is not None and not self.head_learning_rate > 0:
-            raise UsageError(f"--head-learning-rate {self.head_learning_rate}: it is above 0")

@@ -16,24 +16,26 @@ class PredictSettings(Batched):
 
     media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
     model: Path = option(
-        MISSING, "The classifier.", "--model", role="input", metavar="ER.safetensors"
+        MISSING,
+        "Checkpoint written by `finetune`.",
+        "--model",
+        role="input",
+        metavar="ER.safetensors",
     )
-    split: str | None = option(None, "Predict this split alone.", "--split")
+    split: str | None = option(None, "Split to predict. Default: every utterance.", "--split")
     annotations: Path | None = option(
-        None, "Manifest whose labels, splits and folds stand over those in the store, by id.",
-        "--annotations", role="input", metavar="M.jsonl",
+        None, "Manifest whose labels, speakers, splits and folds override those in the store, by "
+        "id.", "--annotations", role="input", metavar="M.jsonl",
     )  # fmt: skip
     window: float | None = option(
-        None, "Traces of recordings longer than this are predicted in windows of so many seconds; "
-        "as in finetune unless said.", "--window", metavar="SECONDS",
+        None, "Window in seconds for the prediction of traces of longer recordings. Default: that "
+        "of finetune.", "--window", metavar="SECONDS", above=0,
     )  # fmt: skip
     step: float | None = option(
-        None, "Seconds from one window to the next; half a window unless said.", "--step",
-        metavar="SECONDS",
+        None, "Hop of the windows in seconds. Default: half a window.", "--step",
+        metavar="SECONDS", above=0,
     )  # fmt: skip
-    mask_absent: bool = option(
-        False, "Traces are NaN where there was no face to see.", "--mask-absent"
-    )
+    mask_absent: bool = option(False, "Predict NaN where no face was detected.", "--mask-absent")
 
     def __post_init__(self) -> None:
         super().__post_init__()

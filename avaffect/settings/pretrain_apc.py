@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
 from avaffect.settings.pretraining import RecurrentPretrainingSettings
+from avaffect.settings.training import learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainApcSettings(RecurrentPretrainingSettings):
-    """Autoregressive Predictive Coding (Chung et al. 2019): an encoder of sound learns to foretell
-    the log-mel spectrum some frames ahead.
+    """Autoregressive Predictive Coding (Chung et al. 2019): an audio encoder predicts the log-mel
+    spectrum some frames ahead."""
 
-    With --steps 0 the encoder is written as it was initialised: the control that every table of
-    trained encoders needs."""
+    examples: ClassVar[str] = """
+    avaffect pretrain-apc lrw.h5 -o apc.safetensors
+    # The features of its third layer
+    avaffect extract cremad.h5 --model apc.safetensors --layer 3 -o features.h5
+    # The control: an encoder that was initialised and not trained
+    avaffect pretrain-apc lrw.h5 --steps 0 -o random.safetensors
+    """
 
-    output: Path = option(Path("apc.safetensors"), "The encoder.", "-o", "--output", role="output")
-    shift: int = option(3, "Frames of 10 ms between what is heard and foretold.", "--shift")
-    learning_rate: float = option(1e-3, "Peak learning rate.", "--learning-rate")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.shift < 1:
-            raise UsageError(f"--shift {self.shift}: 1 at least")
+    output: Path = option(
+        Path("apc.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
+    )
+    shift: int = option(
+        3, "Distance to the predicted frame, in frames of 10 ms.", "--shift", at_least=1
+    )
+    learning_rate: float = learning_rate(1e-3)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
 from avaffect.settings.pretraining import ViewPretrainingSettings
+from avaffect.settings.training import weight_decay
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainByolSettings(ViewPretrainingSettings):
-    """Bootstrap your own latent (Grill et al. 2020) on faces, as in SS-VAERR: from one view of a
-    clip an encoder foretells what a moving average of itself makes of another.
+    """Bootstrap Your Own Latent (Grill et al. 2020) on videos of faces, as in SS-VAERR: the encoder
+    predicts the representation of one view of a clip, by a moving average of the encoder (the
+    teacher), from another view."""
 
-    With --steps 0 the encoder is written as it was initialised: the control that every table of
-    trained encoders needs."""
+    examples: ClassVar[str] = """
+    avaffect pretrain-byol lrs3.h5 --epochs 100 -o byol.safetensors
+    # Valence and arousal on the encoder
+    avaffect finetune sewa.h5 --encoder byol.safetensors \\
+      --label arousal --label valence -o va.safetensors
+    """
 
-    output: Path = option(Path("byol.safetensors"), "The encoder.", "-o", "--output", role="output")
-    smallest_crop: float = option(
-        0.08, "Share of the picture that the smallest crop covers.", "--smallest-crop"
+    output: Path = option(
+        Path("byol.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
     )
-    weight_decay: float = option(1e-4, "Decoupled weight decay.", "--weight-decay")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.smallest_crop <= 1:
-            raise UsageError(f"--smallest-crop {self.smallest_crop:g}: above 0 and 1 at most")
+    smallest_crop: float = option(
+        0.08,
+        "Area of the smallest crop, as a share of the frame.",
+        "--smallest-crop",
+        above=0,
+        at_most=1,
+    )
+    weight_decay: float = weight_decay(1e-4)

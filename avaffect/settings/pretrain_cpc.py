@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
 from avaffect.settings.pretraining import RecurrentPretrainingSettings
+from avaffect.settings.training import learning_rate
 
 CELLS = ("gru", "lstm")
 SOURCES = ("clip", "batch")
@@ -19,31 +21,37 @@ TIED = (
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainCpcSettings(RecurrentPretrainingSettings):
-    """Contrastive Predictive Coding (van den Oord et al. 2018): an encoder of samples learns to
-    tell the frames that will come from frames that will not.
+    """Contrastive Predictive Coding (van den Oord et al. 2018): an audio encoder of samples
+    discriminates the next frames from negatives."""
 
-    With --steps 0 the encoder is written as it was initialised: the control that every table of
-    trained encoders needs."""
+    examples: ClassVar[str] = """
+    avaffect pretrain-cpc lrw.h5 -o cpc.safetensors
+    # Negatives of the same clip: utterances are independent, batches may be accumulated
+    avaffect pretrain-cpc lrw.h5 --negatives-from clip --accumulate 4 \\
+      -o cpc-clip.safetensors
+    avaffect extract cremad.h5 --model cpc.safetensors -o features.h5
+    """
 
-    output: Path = option(Path("cpc.safetensors"), "The encoder.", "-o", "--output", role="output")
-    ahead: int = option(12, "Frames of 10 ms that are foretold, one after another.", "--ahead")
-    negatives: int = option(128, "Other frames that each is to be told from.", "--negatives")
+    output: Path = option(
+        Path("cpc.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
+    )
+    ahead: int = option(12, "Number of frames to predict, of 10 ms each.", "--ahead", at_least=1)
+    negatives: int = option(
+        128, "Number of negatives per predicted frame.", "--negatives", at_least=1
+    )
     negatives_from: str = option(
-        "batch", "Whose frames these are: of the same clip, or of the whole batch.",
+        "batch", "Source of the negatives: the same clip, or the whole batch.",
         "--negatives-from", choices=SOURCES,
     )  # fmt: skip
     cell: str | None = option(
-        None, "Recurrence of a new encoder; gru by default.", "--cell", choices=CELLS
+        None, "Recurrent cell of a new encoder. Default: gru.", "--cell", choices=CELLS
     )
-    learning_rate: float = option(2e-4, "Peak learning rate.", "--learning-rate")
+    learning_rate: float = learning_rate(2e-4)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("ahead", "negatives"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name} {getattr(self, name)}: 1 at least")
         if self.init is not None and self.cell is not None:
-            raise UsageError("--cell is for a new encoder: --init has its own")
+            raise UsageError("--cell and --init exclude each other: --init has a cell")
         if self.init is None and self.cell is None:
             object.__setattr__(self, "cell", CELLS[0])
         if self.negatives_from == "batch" and self.accumulate > 1:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
 from avaffect.settings.pretraining import PretrainingSettings
+from avaffect.settings.training import learning_rate, warmup, weight_decay
 
 MODALITIES = ("audio", "av")
 MASKINGS = ("feature", "input")
@@ -16,56 +17,84 @@ MASKINGS = ("feature", "input")
 @dataclass(frozen=True, kw_only=True)
 class PretrainHubertSettings(PretrainingSettings):
     """Masked prediction of hidden units (HuBERT, AV-HuBERT; SAAML Eq. 6). One command is one
-    iteration: the first on units of MFCC, the next on units of a layer of the model before.
+    iteration: the first on units of MFCCs, the next on units of a layer of the previous model."""
 
-    With --steps 0 the encoder is written as it was initialised: the control that every table of
-    trained encoders needs."""
+    examples: ClassVar[str] = """
+    # Quantiser, units, encoder
+    avaffect cluster A.h5 -k 50 -o kmeans.safetensors
+    avaffect extract A.h5 --model kmeans.safetensors -o units.h5
+    avaffect pretrain-hubert A.h5 --units units.h5 --modality av -o fav1.safetensors
+    # A small audio encoder
+    avaffect pretrain-hubert A.h5 --units units.h5 --preset nano --epochs 10 \\
+      -o hubert.safetensors
+    """
 
     output: Path = option(
-        Path("hubert.safetensors"), "The encoder.", "-o", "--output", role="output"
+        Path("hubert.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
     )
     units: tuple[Path, ...] = option(
-        MISSING, "Stores of units, by `extract` with a quantiser.", "--units", role="input",
+        MISSING, "Store of units, written by `extract` with a quantiser. Repeatable.", "--units",
+        role="input",
         metavar="UNITS.h5",
     )  # fmt: skip
     modality: str | None = option(
-        None, "What a new encoder reads: audio (HuBERT, the default) or av (AV-HuBERT).",
+        None, "Modality of a new encoder: audio (HuBERT) or av (AV-HuBERT). Default: audio.",
         "--modality", choices=MODALITIES,
     )  # fmt: skip
     reset_head: bool = option(
-        False, "With --init: a new prediction head, for other units.", "--reset-head"
+        False, "New prediction head on --init, for other units.", "--reset-head"
     )
     masking: str | None = option(
         None,
-        "What is hidden of an AV-HuBERT: fused features (the default; SAAML, and AV-HuBERT's first "
-        "iterations) or sound and pictures apart (input; its last).",
+        "Masking of AV-HuBERT: of the fused features (feature; SAAML, first iterations of "
+        "AV-HuBERT) or of audio and video separately (input; its last). Default: feature.",
         "--masking",
         choices=MASKINGS,
     )
-    mask_probability: float = option(0.8, "Share of frames in mask spans.", "--mask-probability")
-    mask_length: int = option(10, "Frames of a mask span.", "--mask-length")
-    video_mask_probability: float = option(
-        0.3, "Of pictures, with --masking input.", "--video-mask-probability"
+    mask_probability: float = option(
+        0.8, "Share of frames in mask spans.", "--mask-probability", above=0, at_most=1
     )
-    video_mask_length: int = option(5, "Of pictures, with --masking input.", "--video-mask-length")
+    mask_length: int = option(10, "Length of a mask span in frames.", "--mask-length", at_least=1)
+    video_mask_probability: float = option(
+        0.3,
+        "Share of video frames in mask spans, with --masking input.",
+        "--video-mask-probability",
+        above=0,
+        at_most=1,
+    )
+    video_mask_length: int = option(
+        5,
+        "Length of a mask span in video frames, with --masking input.",
+        "--video-mask-length",
+        at_least=1,
+    )
     modality_dropout: float | None = option(
         None,
-        "How often one modality of a batch is missing: by default 0 on units of MFCC, 0.5 on units "
-        "of a model, as AV-HuBERT did.",
+        "Probability that a batch lacks one modality. Default: 0 on units of MFCCs, 0.5 on units "
+        "of a model, as in AV-HuBERT.",
         "--modality-dropout",
+        at_least=0,
+        at_most=1,
     )
     audio_dropout: float = option(
-        0.5, "How often it is then the sound that is missing.", "--audio-dropout"
+        0.5,
+        "Probability that the missing modality is audio.",
+        "--audio-dropout",
+        at_least=0,
+        at_most=1,
     )
     unmasked_weight: float = option(
-        0.0, "Weight of the loss on frames that are not masked.", "--unmasked-weight"
+        0.0, "Weight of the loss on unmasked frames.", "--unmasked-weight", at_least=0
     )
     features_penalty: float = option(
-        10.0, "Weight of the mean square of the front-end's features.", "--features-penalty"
+        10.0,
+        "Weight of the mean square of the front-end's features.",
+        "--features-penalty",
+        at_least=0,
     )
-    learning_rate: float = option(5e-4, "Peak learning rate.", "--learning-rate")
-    weight_decay: float = option(0.01, "Decoupled weight decay.", "--weight-decay")
-    warmup: float = option(0.08, "Share of training spent warming up.", "--warmup")
+    learning_rate: float = learning_rate(5e-4)
+    weight_decay: float = weight_decay(0.01)
+    warmup: float = warmup(0.08)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,15 +102,3 @@ class PretrainHubertSettings(PretrainingSettings):
             object.__setattr__(self, "modality", self.modality or MODALITIES[0])
             if self.modality == "av":
                 object.__setattr__(self, "masking", self.masking or MASKINGS[0])
-        for name in ("mask_probability", "video_mask_probability"):
-            if not 0 < getattr(self, name) <= 1:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} {getattr(self, name)}: above 0, and 1 at most")
-        for name in ("modality_dropout", "audio_dropout"):
-            if not 0 <= (getattr(self, name) or 0) <= 1:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} {getattr(self, name)}: between 0 and 1")
-        for name in ("mask_length", "video_mask_length"):
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} {getattr(self, name)}: it is 1 at least")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
@@ -13,23 +14,40 @@ from avaffect.settings.pretraining import RecurrentPretrainingSettings
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainL1Settings(RecurrentPretrainingSettings):
-    """Speech-driven face reconstruction (Shukla et al. 2021): an encoder of sound learns to move a
-    still face as the film does. With --odd-weight it learns Odd-One-Out as well: L1 + Odd.
+    """Speech-driven face reconstruction (Shukla et al. 2021): from the audio, an encoder and a
+    decoder animate a still face as in the video. With --odd-weight the encoder is trained on
+    Odd-One-Out as well: L1 + Odd."""
 
-    With --steps 0 the encoder is written as it was initialised: the control that every table of
-    trained encoders needs."""
+    examples: ClassVar[str] = """
+    avaffect pretrain-l1 lrw.h5 --preview films -o l1.safetensors
+    # L1 + Odd, weighted as in the paper
+    avaffect pretrain-l1 lrw.h5 --alpha 0.67 -o l1-odd.safetensors
+    avaffect extract cremad.h5 --model l1.safetensors -o features.h5
+    """
 
-    output: Path = option(Path("l1.safetensors"), "The encoder.", "-o", "--output", role="output")
-    pictures: int = option(1, "Random frames of each clip to reconstruct.", "--pictures")
+    output: Path = option(
+        Path("l1.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
+    )
+    pictures: int = option(
+        1, "Number of random frames of each clip to reconstruct.", "--pictures", at_least=1
+    )
     alpha: float = option(
-        1.0, "Weight of the faces in the total; the paper's L1 + Odd has 0.67.", "--alpha"
+        1.0,
+        "Weight of the face reconstruction in the total loss; 0.67 in the paper's L1 + Odd.",
+        "--alpha",
+        above=0,
+        at_most=1,
     )
     odd_weight: float | None = option(
-        None, "The same from the other side: weight of Odd-One-Out, 1 - alpha.", "--odd-weight"
+        None,
+        "Weight of Odd-One-Out, 1 - alpha, instead of --alpha.",
+        "--odd-weight",
+        at_least=0,
+        below=1,
     )
     preview: Path | None = option(
         None,
-        "Afterwards, write films there: real faces beside reconstructed ones, and one still driven "
+        "Folder for videos of the result: real beside reconstructed faces, and one still animated "
         "by several utterances.",
         "--preview",
         role="runtime",
@@ -42,14 +60,12 @@ class PretrainL1Settings(RecurrentPretrainingSettings):
             # One number, whichever side it was given from: the runs are the same.
             alpha = round(1.0 - self.odd_weight, 12)
             if self.alpha not in (1.0, alpha):
-                raise UsageError("--alpha and --odd-weight say the same thing: give one")
+                raise UsageError(
+                    "--alpha and --odd-weight exclude each other: alpha is 1 - odd weight"
+                )
             object.__setattr__(self, "alpha", alpha)
             object.__setattr__(self, "odd_weight", None)
-        if not 0 < self.alpha <= 1:
-            raise UsageError("--alpha is above 0 and 1 at most, --odd-weight 0 or more and below 1")
-        if self.pictures < 1:
-            raise UsageError(f"--pictures {self.pictures}: 1 at least")
         if self.alpha < 1:
             check_pairs(self.batch_utterances)
         if self.preview is not None and self.steps == 0:
-            raise UsageError("--preview: with --steps 0 nothing is learned that could be shown")
+            raise UsageError("--preview and --steps 0 exclude each other: nothing was trained")

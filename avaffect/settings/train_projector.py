@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from avaffect.settings.base import Labelled, Modal, argument, option
-from avaffect.settings.training import TrainingSettings
+from avaffect.settings.training import TrainingSettings, epochs
 
 LOSSES = ("multi-similarity", "triplet", "angular", "circle", "cross-entropy")
 STATISTICS = ("corpus", "source", "none")
@@ -29,7 +29,9 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
         MISSING, "The encoder under the projector.", "--encoder", role="input",
         metavar="X.safetensors",
     )  # fmt: skip
-    layer: int | None = option(None, "Layer of the encoder, from 1; its output.", "--layer")
+    layer: int | None = option(
+        None, "Layer of the encoder. Default: its output.", "--layer", at_least=1
+    )
     train_encoder: bool = option(
         False, "Train the encoder too; it stays frozen otherwise.", "--train-encoder"
     )
@@ -49,7 +51,10 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
     split: str = option(
         "train", "Split to use where there are splits; all for everything.", "--split"
     )
-    epochs: int | None = option(None, "Passes over the data (50 unless --steps).", "--epochs")
+    epochs: int | None = epochs(50)
+    batch_utterances: int = option(
+        64, "Utterances per step at most; the loss compares them.", "--batch-utterances", at_least=2
+    )
     encoder_learning_rate: float = option(
-        1e-5, "Peak learning rate of a trained encoder.", "--encoder-learning-rate"
+        1e-5, "Peak learning rate of a trained encoder.", "--encoder-learning-rate", above=0
     )

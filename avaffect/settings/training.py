@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import launch
-from avaffect.settings.base import Computing, Resumable, check_above_zero, option
+from avaffect.settings.base import Computing, Resumable, option
 
 SCHEDULES = ("linear", "cosine", "constant")
 PRECISIONS = ("32", "bf16", "16")
@@ -17,70 +17,85 @@ TIED_TOGETHER = (
 )
 
 
+def learning_rate(default: float) -> Any:
+    """Options that most training commands have, each with a default of its own."""
+    return option(default, "Peak learning rate.", "--learning-rate", above=0)
+
+
+def epochs(default: int) -> Any:
+    return option(
+        None, f"Passes over the data. Default: {default}, without --steps.", "--epochs", at_least=1
+    )
+
+
+def warmup(default: float) -> Any:
+    return option(default, "Warm-up, as a share of training.", "--warmup", at_least=0, at_most=1)
+
+
+def decay(default: float) -> Any:
+    return option(
+        default, "Factor of the learning rate after every --decay-every epochs.", "--decay",
+        above=0, at_most=1,
+    )  # fmt: skip
+
+
+def weight_decay(default: float) -> Any:
+    return option(default, "Decoupled weight decay.", "--weight-decay", at_least=0)
+
+
+def clip(default: float) -> Any:
+    return option(default, "Maximum gradient norm; 0: no clipping.", "--clip", at_least=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Resumable, Computing):
-    """Length of training, batches, optimiser, saving.
+    """Length of training, batches, optimiser, saving."""
 
-    Raises UsageError for values that make no sense, before anything is begun.
-    """
-
-    fewest_steps: ClassVar[int] = 1
-    epochs: int | None = option(None, "Passes over the data.", "--epochs")
-    steps: int | None = option(None, "Optimiser steps, instead of --epochs.", "--steps")
+    epochs: int | None = option(None, "Passes over the data.", "--epochs", at_least=1)
+    steps: int | None = option(None, "Optimiser steps, instead of --epochs.", "--steps", at_least=1)
     batch_seconds: float = option(
         80.0,
-        "Padded seconds of recordings per batch, over all ranks together.",
+        "Seconds per batch at most, padding included, over all processes.",
         "--batch-seconds",
+        above=0,
     )
-    batch_utterances: int = option(64, "Most utterances per step.", "--batch-utterances")
+    batch_utterances: int = option(
+        64, "Utterances per step at most.", "--batch-utterances", at_least=1
+    )
     crop_seconds: float = option(
-        16.0, "Longer utterances are cropped, at a random place, to this.", "--crop-seconds"
-    )
-    accumulate: int = option(1, "Micro-batches per optimiser step.", "--accumulate")
-    learning_rate: float = option(1e-3, "Peak learning rate.", "--learning-rate")
+        16.0, "Length in seconds of the random crop of longer utterances.", "--crop-seconds",
+        at_least=0.1,
+    )  # fmt: skip
+    accumulate: int = option(1, "Micro-batches per optimiser step.", "--accumulate", at_least=1)
+    learning_rate: float | None = learning_rate(1e-3)
     schedule: str = option(
-        "linear", "How the learning rate decays after warm-up.", "--schedule", choices=SCHEDULES
+        "linear", "Decay of the learning rate after warm-up.", "--schedule", choices=SCHEDULES
     )
-    warmup: float = option(0.1, "Share of training spent warming up.", "--warmup")
-    decay: float = option(
-        1.0, "Factor of the learning rate after every --decay-every epochs.", "--decay"
+    warmup: float = warmup(0.1)
+    decay: float = decay(1.0)
+    decay_every: int = option(
+        10, "Epochs between two --decay factors.", "--decay-every", at_least=1
     )
-    decay_every: int = option(10, "Epochs between two such steps.", "--decay-every")
-    weight_decay: float = option(0.0, "Decoupled weight decay.", "--weight-decay")
-    clip: float = option(10.0, "Largest gradient norm; 0 for no clipping.", "--clip")
+    weight_decay: float = weight_decay(0.0)
+    clip: float = clip(10.0)
     precision: str = option(
-        "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
+        "32", "Precision: 32 bits, or mixed with bf16 or 16.", "--precision", choices=PRECISIONS
     )
     save_every: int = option(
         500,
-        "Steps between saved states, from which a run resumes; one is saved every minute too.",
+        "Steps between saved states, from which a run resumes; a state is also saved every minute.",
         "--save-every",
         role="runtime",
+        at_least=1,
     )
     log_every: int = option(
-        10, "Steps between lines of the metrics file.", "--log-every", role="runtime"
+        10, "Steps between lines of the metrics file.", "--log-every", role="runtime", at_least=1
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.epochs is not None and self.steps is not None:
             raise UsageError("--epochs and --steps exclude each other")
-        lowest = {
-            "epochs": 1, "steps": self.fewest_steps, "batch_utterances": 1, "accumulate": 1,
-            "save_every": 1, "log_every": 1, "seed": 0, "weight_decay": 0, "clip": 0, "warmup": 0,
-            "crop_seconds": 0.1, "decay_every": 1,
-        }  # fmt: skip
-        for name, least in lowest.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: it is {least} at least")
-        # None: it is not known yet.
-        known = ["learning_rate"] if self.learning_rate is not None else []
-        check_above_zero(self, *known, "batch_seconds")
-        if not 0 < self.decay <= 1:
-            raise UsageError(f"--decay {self.decay:g}: a factor above 0, 1 at most")
-        if self.warmup > 1:
-            raise UsageError(f"--warmup {self.warmup}: it is a share of training, 1 at most")
 
 
 def check_whole_batches(settings: TrainingSettings) -> None:

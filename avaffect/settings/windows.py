@@ -6,13 +6,8 @@ from avaffect.core.errors import UsageError
 
 
 def check_windows(window_s: float | None, step_s: float | None = None) -> None:
-    """Raises UsageError unless both are above 0 where they are given, and windows are not further
-    apart than they are long."""
-    for flag, value in (("window", window_s), ("step", step_s)):
-        if value is not None and not value > 0:
-            raise UsageError(f"--{flag} {value:g}: seconds above 0")
+    """Raises UsageError where windows are further apart than they are long."""
     if window_s is not None and step_s is not None and step_s > window_s:
         raise UsageError(
-            f"--step {step_s:g}: windows of {window_s:g} s leave out what is between them; choose "
-            f"{window_s:g} at most"
+            f"--step {step_s:g}: windows of {window_s:g} s would leave gaps; at most {window_s:g}"
         )

@@ -7,13 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from avaffect.core import seeds
-from avaffect.core.errors import UsageError
-
-
-def check_fraction(fraction: float) -> None:
-    """Raises UsageError unless 0 < fraction <= 1."""
-    if not 0 < fraction <= 1:
-        raise UsageError(f"--fraction {fraction:g}: a share of the data, above 0 and 1 at most")
 
 
 def chosen_share(

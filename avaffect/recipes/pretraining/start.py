@@ -10,7 +10,6 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.common.subset import check_fraction
 from avaffect.settings.pretraining import PretrainingSettings
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ def pretrain(
     `method` says how; it is called, and torch imported, where there is work to do. Raises DataError
     where the recordings give nothing to learn from, or --init is no such encoder.
     """
-    check_fraction(settings.fraction)
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     stores = open_stores(settings.media)
