@@ -283,4 +283,4 @@ def test_the_task_of_traces_shares_and_labels(folder: Path) -> None:
     train = np.array([split == "train" for split in task.utterances.splits])
     share = task.share(train, 0.25, 3)
     assert share.sum() == 8 and not (share & ~train).any()
-    assert task.header(50.0)["traces"]["losses"] == {"arousal": CCC}
+    assert task.header(50.0)["traces"].losses == {"arousal": CCC}

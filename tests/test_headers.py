@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from avaffect.core import headers
+from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError
-from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input
+from avaffect.core.headers import (
+    CheckpointHeader,
+    ClassifierHeader,
+    EncoderHeader,
+    Input,
+    TraceOutputs,
+)
 from avaffect.training import checkpoint
 
+WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
+KINDS = {kind.kind: kind for kind in (EncoderHeader, ClassifierHeader)}
+OF_THE_FILE = {"format", "kind", "version", "content_id", "header_digest"}
 MODEL = {"name": "hubert", "configuration": {"final_dim": 8}}
 ENCODER = {
     "model": MODEL,
@@ -26,6 +35,28 @@ ENCODER = {
     "pretext": {"probability": 0.8},
     "later": [1, 2],
 }
+CLASSIFIER = {
+    "model": {"name": "head", "configuration": {}},
+    "encoder": MODEL,
+    "mode": "frozen",
+    "classes": None,
+    "preprocessing": {"streams": ["features"], "rate_hz": 10, "features": {"front_end": "mfcc"}},
+    "runs": [
+        {"run": 0, "seed": 3, "fold": None, "metrics": {"development": {"ua": 0.5}}},
+        {"run": 0, "seed": 3, "fold": 1, "metrics": {}, "later": True},
+    ],
+    "provenance": {},
+    "metrics": {},
+    "labelled_speakers": [],
+    "seen": {
+        "utterances": ["u"], "speakers": [""], "lineage": ["z"],
+        "parts": [{"runs": [0], "training": "80", "development": "00"}],
+    },
+    "labels": {"emotion": ["anger", "neutral"]},
+    "traces": {
+        "names": ["arousal"], "rate_hz": 25.0, "delay_s": 0.0, "losses": {"arousal": {"ccc": 1.0}},
+    },
+}  # fmt: skip
 TENSORS = {"weight": torch.zeros(2)}
 
 
@@ -36,6 +67,29 @@ def test_an_encoder_header_is_written_as_it_was_read() -> None:
     assert header.labels == {"emotion": ("anger", "neutral")}
     assert header.rest == {"later": [1, 2]}
     assert header.parents("media") == [{"role": "media", "content_id": "x"}]
+
+
+def test_a_classifier_header_is_written_as_it_was_read() -> None:
+    header = ClassifierHeader.from_dict(CLASSIFIER)
+    assert header.to_dict() == CLASSIFIER
+    assert header.runs[1].rest == {"later": True}
+    assert header.of_folds and header.run_count == 1
+    assert header.traces == TraceOutputs(
+        names=("arousal",), rate_hz=25.0, losses={"arousal": {"ccc": 1.0}}
+    )
+
+
+@pytest.mark.parametrize("path", sorted(WRITTEN.glob("*.safetensors")), ids=lambda p: p.stem)
+def test_headers_of_version_0_1_are_read_whole(path: Path) -> None:
+    """Nothing of them is lost or left to the unknown keys, but what the file says of itself."""
+    raw = checkpoint_header.read_header(path)
+    kind = KINDS.get(raw["kind"], CheckpointHeader)
+    header = headers.read(path, kind)
+    own = {k: v for k, v in raw.items() if k not in OF_THE_FILE}
+    # Empty where there is nothing to say, and always there by now.
+    assert header.to_dict() == {"metrics": {}, "labelled_speakers": [], **own}
+    if kind is not CheckpointHeader:
+        assert header.rest.keys() <= OF_THE_FILE
 
 
 def test_what_is_not_known_is_not_written() -> None:

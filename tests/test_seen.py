@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from chain import invoke
 
+from avaffect.core.headers import ClassifierHeader, Input, Run, SeenUtterances
 from avaffect.recipes.downstream.labelled_data import Utterances
 from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.downstream.training_speakers import Seen, counted, described, worst
@@ -46,17 +47,23 @@ def _division(run: int, fold: int | None, train: str, development: str) -> Divis
     return Division(run, run, fold, *masks, ~(masks[0] | masks[1]))
 
 
+def _header(seen: SeenUtterances | None, *runs: Run) -> ClassifierHeader:
+    model = {"name": "head", "configuration": {}}
+    return ClassifierHeader(
+        model=model, encoder=model, mode="frozen", preprocessing=Input(), runs=runs, seen=seen,
+        labelled_speakers=("x",),
+    )  # fmt: skip
+
+
 def test_each_run_has_its_own_record() -> None:
     utterances = Utterances(list("abcde"), ["x", "x", "", "y", "z"], [""] * 5, [""] * 5)
     divisions = [_division(0, 0, "11000", "00100"), _division(0, 1, "00010", "11000"),
                  _division(1, 0, "11000", "00100")]  # fmt: skip
-    header = {
-        "runs": [division.describe() for division in divisions],
-        "seen": json.loads(json.dumps(described(divisions, utterances, ["before"]))),
-    }
-    assert header["seen"]["utterances"] == list("abcd")
-    assert [part["runs"] for part in header["seen"]["parts"]] == [[0, 2], [1]]
-    seen = Seen.of(header)
+    record = described(divisions, utterances, ["before"])
+    kept = SeenUtterances.from_dict(json.loads(json.dumps(record.to_dict())))
+    assert kept.utterances == tuple("abcd")
+    assert [part.runs for part in kept.parts] == [(0, 2), (1,)]
+    seen = Seen.of(_header(kept, *(Run(**d.describe(), metrics={}) for d in divisions)))
     for number in (0, 2):
         assert seen.status(number, "a", "") == seen.status(number, "new", "x") == "training"
         assert seen.status(number, "new", "before") == "training"
@@ -78,11 +85,11 @@ def test_the_worst_of_several_runs_counts() -> None:
 
 
 def test_classifiers_of_earlier_versions_know_speakers_alone() -> None:
-    header = {"labelled_speakers": ["x"], "runs": [{"fold": None}]}
-    seen = Seen.of(header)
+    seen = Seen.of(_header(None, Run(run=0, metrics={})))
     assert seen.status(0, "a", "x") == "training" and seen.status(0, "a", "y") is None
     assert seen.status(0, "a", "") == "unknown"
-    seen = Seen.of({**header, "runs": [{"fold": 0}, {"fold": 1}]})
+    folds = [Run(run=0, fold=fold, metrics={}) for fold in (0, 1)]
+    seen = Seen.of(_header(None, *folds))
     assert seen.status(1, "a", "x") == "unknown" and seen.status(1, "a", "y") is None
 
 
@@ -230,4 +237,4 @@ def test_the_header_names_whom_the_encoder_has_seen(folder: Path) -> None:
     assert header["seen"]["lineage"] == [] and len(header["seen"]["utterances"]) == 40
     utterances = SimpleNamespace(chosen=lambda _: SimpleNamespace(ids=["a"], speakers=["x"]))
     found = described([_division(0, None, "1", "0")], utterances, ["z", "y"])
-    assert found["lineage"] == ["y", "z"]
+    assert found.lineage == ("y", "z")

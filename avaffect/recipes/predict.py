@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from avaffect.core.checkpoint_header import Header, read_header
+from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.recipes.common import work
@@ -20,10 +21,10 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     named, or its folds are unknown, or the stores hold other features than it was trained on;
     UsageError where the output's name is that of another kind of file.
     """
-    header = read_header(settings.model, "classifier")
+    header = headers.read(settings.model, ClassifierHeader)
     _check_windows(settings, header)
     _check_output(settings, header)
-    if settings.split not in (None, "all") and header["runs"][0]["fold"] is not None:
+    if settings.split not in (None, "all") and header.of_folds:
         raise DataError(
             f"--split {settings.split}: {settings.model} is of folds, and each tests itself by the "
             "weights that have not seen it, whatever its split; leave --split out"
@@ -46,10 +47,10 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     predicting.run(settings, stores, made, progress)
 
 
-def _check_windows(settings: PredictSettings, header: Header) -> None:
+def _check_windows(settings: PredictSettings, header: ClassifierHeader) -> None:
     """Windows are for traces, and not further apart than they are long."""
-    if "traces" in header:
-        check_windows(settings.window or header["traces"].get("window_s"), settings.step)
+    if header.traces is not None:
+        check_windows(settings.window or header.traces.window_s, settings.step)
         return
     for flag in ("window", "step", "mask_absent"):
         if getattr(settings, flag):
@@ -57,9 +58,9 @@ def _check_windows(settings: PredictSettings, header: Header) -> None:
             raise UsageError(f"--{name} goes with traces; {settings.model} predicts classes")
 
 
-def _check_output(settings: PredictSettings, header: Header) -> None:
+def _check_output(settings: PredictSettings, header: ClassifierHeader) -> None:
     """Traces go to a store, classes to a manifest, and their names end so."""
-    if "traces" in header:
+    if header.traces is not None:
         if settings.output is None:
             raise UsageError("traces are written to a store: name it with -o P.h5")
         check_suffix(settings.output, "store", "a store of traces")

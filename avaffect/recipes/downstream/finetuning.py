@@ -13,7 +13,8 @@ import torch
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
-from avaffect.core.headers import EncoderHeader
+from avaffect.core.headers import ClassifierHeader, EncoderHeader, RunHeader
+from avaffect.core.headers import Run as KeptRun
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
@@ -222,7 +223,8 @@ def _run(
             run.history, run.tags, material.task,
             material.task.utterances.chosen(division.train), outcome.kept_last,
         )  # fmt: skip
-        checkpoint.save(path, "run", weights, model=registry.describe(head), metrics=metrics)
+        kept_run = RunHeader(model=registry.describe(head), metrics=metrics)
+        checkpoint.write(path, kept_run, weights)
         # What the finished run would have been resumed from.
         shutil.rmtree(run.folder, ignore_errors=True)
     fabric.barrier()
@@ -316,37 +318,34 @@ def _save(
 ) -> None:
     weights, runs = {}, []
     for number, (division, path) in enumerate(zip(divisions, finished)):
-        header, tensors = checkpoint.load(path)
+        header, tensors = checkpoint.read(path, RunHeader)
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
-        runs.append({**division.describe(), "metrics": header["metrics"]})
+        runs.append(KeptRun(**division.describe(), metrics=header.metrics))
     trained = np.any([division.train | division.development for division in divisions], axis=0)
     task = material.task
     speakers = task.utterances.chosen(trained).speakers
     before = material.header.labelled_speakers
     rate_hz = material.header.rate_hz / settings.frames_per_step
-    checkpoint.save(
-        settings.output,
-        "classifier",
-        weights,
-        model=header["model"],
+    whole = ClassifierHeader(
+        model=header.model,
         encoder=material.header.model,
         mode=settings.mode,
         classes=settings.classes,
-        preprocessing={
-            **material.header.preprocessing.to_dict(),
-            "streams": list(material.dataset.columns),
-        },
-        runs=runs,
+        preprocessing=replace(
+            material.header.preprocessing, streams=tuple(material.dataset.columns)
+        ),
+        runs=tuple(runs),
         provenance=made,
-        labelled_speakers=sorted({*before, *speakers} - {""}),
+        labelled_speakers=tuple(sorted({*before, *speakers} - {""})),
         seen=training_speakers.described(
             divisions, task.utterances, [] if settings.mode == "scratch" else before
         ),
         **task.header(rate_hz),
     )
-    undertraining.tell(settings, [run["metrics"] for run in runs], progress)
+    checkpoint.write(settings.output, whole, weights)
+    undertraining.tell(settings, [run.metrics for run in runs], progress)
     selected = _selected(settings, task)
-    values = [run["metrics"]["development"].get(selected) for run in runs]
+    values = [run.metrics["development"].get(selected) for run in runs]
     known = [value for value in values if value is not None]
     word = ""
     if known:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
+from avaffect.core.headers import ClassifierHeader, Run
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data import manifest
@@ -61,7 +61,7 @@ def run(
     Raises DataError where no utterance is in the split, the folds of the classifier are unknown, or
     the stores hold other features than it was trained on.
     """
-    header, tensors = checkpoint.load(settings.model, expect="classifier")
+    header, tensors = checkpoint.read(settings.model, ClassifierHeader)
     windows = _windows(settings, header)
     utterances = _utterances(settings, stores, header, progress)
     device = resolve_device(settings.device)
@@ -72,15 +72,15 @@ def run(
         _write_traces(settings, header, made, utterances, passes, windows, device, progress)
 
 
-def _windows(settings: PredictSettings, header: Header) -> Windows | None:
+def _windows(settings: PredictSettings, header: ClassifierHeader) -> Windows | None:
     """Those in which long recordings are predicted; None where there is no trace to predict."""
-    if "traces" in header:
-        return windows_of(settings.window or header["traces"].get("window_s"), settings.step)
-    return None
+    if header.traces is None:
+        return None
+    return windows_of(settings.window or header.traces.window_s, settings.step)
 
 
 def _utterances(
-    settings: PredictSettings, stores: list[Store], header: Header, progress: Progress
+    settings: PredictSettings, stores: list[Store], header: ClassifierHeader, progress: Progress
 ) -> _Utterances:
     annotations = Annotations.read(settings.annotations, stores)
     split = settings.split or "all"
@@ -90,13 +90,13 @@ def _utterances(
     def field(name: str) -> list[str]:
         return concatenate([annotations.field(store, name) for store in stores], masks)
 
-    target = next(iter(header.get("labels", {})), None)
-    golds = [_gold(store, target, header.get("classes"), annotations) for store in stores]
-    streams = held_streams(stores, header["preprocessing"]["streams"])
+    target = next(iter(header.labels or {}), None)
+    golds = [_gold(store, target, header.classes, annotations) for store in stores]
+    streams = held_streams(stores, header.streams)
     _check_features(settings, stores, header)
     with torch.device("meta"):
         # Its weights are nobody's concern here.
-        encoder = registry.build(header["encoder"])
+        encoder = registry.build(header.encoder)
     check_faces(encoder, stores, streams)
     shown = gives_frames(encoder, stores, ids, streams)
     if ids and not shown.any():
@@ -111,7 +111,7 @@ def _utterances(
     ]  # fmt: skip
     ids, *others = [[column[row] for row in rows] for column in columns]
     dataset = dataset_of(stores, ids, streams)
-    faces = presence_of(stores, dataset) if "traces" in header else None
+    faces = None if header.traces is None else presence_of(stores, dataset)
     if settings.mask_absent and faces is None:
         raise DataError(
             f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, and nobody knows "
@@ -120,9 +120,11 @@ def _utterances(
     return _Utterances(dataset, *others, folder, len(shown), faces, Seen.of(header))
 
 
-def _check_features(settings: PredictSettings, stores: list[Store], header: Header) -> None:
+def _check_features(
+    settings: PredictSettings, stores: list[Store], header: ClassifierHeader
+) -> None:
     """Features of another model have the same shape, and other meanings."""
-    known = header["preprocessing"].get("features")
+    known = header.preprocessing.features
     for store in stores if known is not None else ():
         spec = store.streams.get("features")
         if spec is not None and spec.made != known:
@@ -145,7 +147,7 @@ def _gold(
 
 def _write_classes(
     settings: PredictSettings,
-    header: Header,
+    header: ClassifierHeader,
     made: Provenance,
     utterances: _Utterances,
     passes: Iterator[Pass],
@@ -153,9 +155,9 @@ def _write_classes(
     progress: Progress,
 ) -> None:
     """A manifest of items, run by run."""
-    target, classes = next(iter(header["labels"].items()))
-    runs = header["runs"]
-    facts = {"target": target, "classes": classes, "runs": len({run["run"] for run in runs})}
+    target, classes = next(iter((header.labels or {}).items()))
+    runs = header.runs
+    facts = {"target": target, "classes": list(classes), "runs": header.run_count}
     facts["seen"] = True
     if utterances.folder is not None:
         facts["base"] = manifest.base_for(settings.output, utterances.folder)
@@ -184,9 +186,9 @@ def _items(
     utterances: _Utterances,
     rows: np.ndarray,
     logits: np.ndarray,
-    classes: list[str],
+    classes: Sequence[str],
     target: str,
-    run: dict,
+    run: Run,
     number: int,
 ) -> Iterator[manifest.Item]:
     """logits (rows, classes) of the run at `number`"""
@@ -204,17 +206,17 @@ def _items(
             "gold": gold if gold in classes else None,
             "prediction": classes[int(row.argmax())],
             "scores": {c: round(float(p), 6) for c, p in zip(classes, row)},
-            "run": run["run"],
+            "run": run.run,
             "seen": utterances.status(number, index),
         }
-        if run["fold"] is not None:
-            item["fold"] = run["fold"]
+        if run.fold is not None:
+            item["fold"] = run.fold
         yield item
 
 
 def _write_traces(
     settings: PredictSettings,
-    header: Header,
+    header: ClassifierHeader,
     made: Provenance,
     utterances: _Utterances,
     passes: Iterator[Pass],
@@ -223,11 +225,12 @@ def _write_traces(
     progress: Progress,
 ) -> None:
     """A store with each label as a trace, its raters the runs, and which steps stand on a face."""
-    facts = header["traces"]
-    names, rate_hz, delay_s = facts["names"], facts["rate_hz"], facts.get("delay_s", 0.0)
+    outputs = header.traces
+    assert outputs is not None
+    names, rate_hz, delay_s = outputs.names, outputs.rate_hz, outputs.delay_s
     found = _traces(settings, header, utterances, passes, windows, device, progress)
     faces, statuses = utterances.faces, []
-    spec = LabelSpec("trace", rate_hz=rate_hz, raters=len({run["run"] for run in header["runs"]}))
+    spec = LabelSpec("trace", rate_hz=rate_hz, raters=header.run_count)
     streams = {} if faces is None else {face_presence.STREAM: face_presence.stream(rate_hz)}
     labels = dict.fromkeys(names, spec)
     steps = without = 0
@@ -239,15 +242,15 @@ def _write_traces(
             statuses.append(
                 worst(
                     utterances.status(number, index)
-                    for number, run in enumerate(header["runs"])
-                    if run["fold"] is None or str(run["fold"]) == fold
+                    for number, run in enumerate(header.runs)
+                    if run.fold is None or str(run.fold) == fold
                 )
             )
             meta: dict[str, str | int] = {
                 "speaker": utterances.speakers[index],
                 "split": utterances.splits[index],
                 # Of folds, as eval-ccc takes it: each is a test set.
-                "fold": fold if header["runs"][0]["fold"] is not None else "",
+                "fold": fold if header.of_folds else "",
                 "seen": statuses[-1] or "",
                 "source": utterances.media[index] or "",
             }
@@ -270,7 +273,7 @@ def _write_traces(
 
 def _traces(
     settings: PredictSettings,
-    header: Header,
+    header: ClassifierHeader,
     utterances: _Utterances,
     passes: Iterator[Pass],
     windows: Windows,
@@ -282,8 +285,8 @@ def _traces(
     Of folds, a run predicts an utterance by the weights that have not seen it. What was learned
     early stands late by as much, on the time line of the annotations.
     """
-    facts, runs = header["traces"], header["runs"]
-    columns = len({run["run"] for run in runs})
+    outputs = header.traces
+    assert outputs is not None
     found: dict[int, np.ndarray] = {}
     for part in passes:
         dataset = utterances.dataset.subset(part.rows)
@@ -293,10 +296,10 @@ def _traces(
         )
         progress.finish()
         for index, values in zip(part.rows.tolist(), traces):
-            values = delayed(values, facts["rate_hz"], facts.get("delay_s", 0.0))
-            shape = len(values), columns, len(facts["names"])
+            values = delayed(values, outputs.rate_hz, outputs.delay_s)
+            shape = len(values), header.run_count, len(outputs.names)
             whole = found.setdefault(index, np.full(shape, np.nan, dtype=np.float32))
-            whole[:, [runs[number]["run"] for number in part.numbers]] = values
+            whole[:, [header.runs[number].run for number in part.numbers]] = values
     return found
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError
-from avaffect.core.provenance import of_role
+from avaffect.core.headers import ClassifierHeader
 from avaffect.data import artifacts
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
@@ -34,7 +33,7 @@ class Pass:
 
 def passes_of(
     model: Path,
-    header: Header,
+    header: ClassifierHeader,
     tensors: dict[str, Tensor],
     folds: Sequence[str],
     device: torch.device,
@@ -45,14 +44,14 @@ def passes_of(
     Raises DataError where there is a run for each fold and no utterance is in one.
     """
     by_fold: dict[int | None, list[int]] = {}
-    for number, run in enumerate(header["runs"]):
-        by_fold.setdefault(run["fold"], []).append(number)
+    for number, run in enumerate(header.runs):
+        by_fold.setdefault(run.fold, []).append(number)
     if None not in by_fold and not any(folds):
         raise DataError(
             "the classifier has a run for each fold, but these utterances are in none; give the "
             "manifest of `avaffect split --folds` as --annotations"
         )
-    frozen = _frozen_encoder(model, header, device) if header["mode"] == "frozen" else None
+    frozen = _frozen_encoder(model, header, device) if header.mode == "frozen" else None
     of_utterances = np.array(folds, dtype=object)
     for fold, numbers in by_fold.items():
         everyone = np.ones(len(folds), dtype=bool)
@@ -62,22 +61,22 @@ def passes_of(
             heads = []
             for number in group:
                 prefix = f"runs.{number}."
-                head = checkpoint.build(header["model"], tensors, model, prefix + "head.")
+                head = checkpoint.build(header.model, tensors, model, prefix + "head.")
                 heads.append(head.to(device).eval())
             encoder = frozen
             if encoder is None:
                 encoder = checkpoint.build(
-                    header["encoder"], tensors, model, f"runs.{group[0]}.encoder."
+                    header.encoder, tensors, model, f"runs.{group[0]}.encoder."
                 )
                 encoder.to(device).eval()
             yield Pass(encoder, heads, group, rows)
 
 
-def _frozen_encoder(model: Path, header: Header, device: torch.device) -> Encoder:
+def _frozen_encoder(model: Path, header: ClassifierHeader, device: torch.device) -> Encoder:
     """The parent, found by reference; features that are given have none."""
-    parents = of_role(header["provenance"], "encoder")
+    parents = header.parents("encoder")
     if not parents:
-        encoder = registry.build(header["encoder"])
+        encoder = registry.build(header.encoder)
         if not isinstance(encoder, GivenFeatures):
             raise DataError(f"{model} does not say which encoder is under its head")
         return encoder.eval()

@@ -84,7 +84,7 @@ class Task(Protocol):
         whether it never learned more than one does without looking."""
 
     def header(self, rate_hz: float) -> dict[str, Any]:
-        """What the classifier's header says of its labels."""
+        """Of the classifier's header, the fields on its labels."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class ClassTask:
         return not chance and right.late < LEARNED and loss.falling(entropy), chance
 
     def header(self, rate_hz: float) -> dict[str, Any]:
-        return {"labels": {self.name: list(self.utterances.classes)}}
+        return {"labels": {self.name: tuple(self.utterances.classes)}}
 
 
 def task_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progress) -> Task:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.headers import TraceOutputs
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.traces import Traces, delayed, resample
@@ -153,10 +154,14 @@ class TraceTask:
         return rising and not chance, chance
 
     def header(self, rate_hz: float) -> dict[str, Any]:
-        facts = {"names": list(self.losses), "rate_hz": rate_hz, "delay_s": self.delay_s}
-        if self.window_s is not None:
-            facts["window_s"] = self.window_s
-        return {"traces": {**facts, "losses": self.losses}}
+        outputs = TraceOutputs(
+            names=tuple(self.losses),
+            rate_hz=rate_hz,
+            delay_s=self.delay_s,
+            window_s=self.window_s,
+            losses=self.losses,
+        )
+        return {"traces": outputs}
 
     def _learned(self, utterances: TracedUtterances, name: str) -> np.ndarray:
         """(N,) known values of a label that some frame learns: the first are nobody's when labels

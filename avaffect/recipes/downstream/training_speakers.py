@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avaffect.core.checkpoint_header import Header
+from avaffect.core.headers import ClassifierHeader, SeenPart, SeenUtterances
 from avaffect.settings.scores import DEVELOPMENT, STATUSES, TRAINING, UNKNOWN, seen_words
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def described(
     divisions: Sequence[Division], utterances: Utterances, lineage: Iterable[str]
-) -> dict[str, Any]:
+) -> SeenUtterances:
     """What a classifier's header says of it; see avaffect-checkpoint(5).
 
     lineage: speakers whose labels the encoder has seen. Utterances stand once, and parts are masks
@@ -34,15 +34,15 @@ def described(
         training, development = (np.packbits(mask).tobytes().hex() for mask in masks)
         parts.setdefault((training, development), []).append(number)
     chosen = utterances.chosen(known)
-    return {
-        "utterances": chosen.ids,
-        "speakers": chosen.speakers,
-        "lineage": sorted(lineage),
-        "parts": [
-            {"runs": runs, TRAINING: training, DEVELOPMENT: development}
+    return SeenUtterances(
+        utterances=tuple(chosen.ids),
+        speakers=tuple(chosen.speakers),
+        lineage=tuple(sorted(lineage)),
+        parts=tuple(
+            SeenPart(runs=tuple(runs), training=training, development=development)
             for (training, development), runs in parts.items()
-        ],
-    }
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,19 @@ class Seen:
     of_folds: bool = False
 
     @classmethod
-    def of(cls, header: Header) -> Seen:
+    def of(cls, header: ClassifierHeader) -> Seen:
         """As a classifier's header says."""
-        numbers = range(len(header["runs"]))
-        if "seen" not in header:
-            part = _Part(frozenset(), frozenset(header.get("labelled_speakers", [])))
-            folds = any(run["fold"] is not None for run in header["runs"])
-            nothing = _Part(frozenset(), frozenset())
-            return cls(dict.fromkeys(numbers, part), dict.fromkeys(numbers, nothing), True, folds)
-        found = header["seen"]
-        lineage = found["lineage"]
+        numbers = range(len(header.runs))
+        found = header.seen
+        if found is None:
+            part = _Part(frozenset(), frozenset(header.labelled_speakers))
+            known = dict.fromkeys(numbers, part)
+            nothing = dict.fromkeys(numbers, _Part(frozenset(), frozenset()))
+            return cls(known, nothing, True, header.of_folds)
         training, development = {}, {}
-        for part in found["parts"]:
-            parts = _part(found, part[TRAINING], lineage), _part(found, part[DEVELOPMENT], [])
-            for number in part["runs"]:
+        for part in found.parts:
+            parts = _part(found, part.training, found.lineage), _part(found, part.development, [])
+            for number in part.runs:
                 training[number], development[number] = parts
         return cls(training, development)
 
@@ -95,8 +94,8 @@ class Seen:
         return UNKNOWN if self.earlier and not speaker else None
 
 
-def _part(found: Mapping[str, Any], mask: str, others: Sequence[str]) -> _Part:
-    ids, speakers = found["utterances"], found["speakers"]
+def _part(found: SeenUtterances, mask: str, others: Sequence[str]) -> _Part:
+    ids, speakers = found.utterances, found.speakers
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(mask), dtype=np.uint8), count=len(ids))
     rows = np.flatnonzero(bits).tolist()
     names = {speakers[row] for row in rows} | set(others)
