@@ -13,14 +13,20 @@ from avaffect.core.errors import DataError
 from avaffect.core.headers import (
     CheckpointHeader,
     ClassifierHeader,
+    Clustered,
     EncoderHeader,
     Input,
+    ProjectorHeader,
+    QuantiserHeader,
     TraceOutputs,
 )
 from avaffect.training import checkpoint
 
 WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
-KINDS = {kind.kind: kind for kind in (EncoderHeader, ClassifierHeader)}
+ALL = (EncoderHeader, ClassifierHeader, ProjectorHeader, QuantiserHeader)
+KINDS = {
+    kind.kind: kind for kind in (EncoderHeader, ClassifierHeader, ProjectorHeader, QuantiserHeader)
+}
 OF_THE_FILE = {"format", "kind", "version", "content_id", "header_digest"}
 MODEL = {"name": "hubert", "configuration": {"final_dim": 8}}
 ENCODER = {
@@ -83,13 +89,24 @@ def test_a_classifier_header_is_written_as_it_was_read() -> None:
 def test_headers_of_version_0_1_are_read_whole(path: Path) -> None:
     """Nothing of them is lost or left to the unknown keys, but what the file says of itself."""
     raw = checkpoint_header.read_header(path)
-    kind = KINDS.get(raw["kind"], CheckpointHeader)
-    header = headers.read(path, kind)
+    header = headers.read(path, KINDS[raw["kind"]])
     own = {k: v for k, v in raw.items() if k not in OF_THE_FILE}
     # Empty where there is nothing to say, and always there by now.
     assert header.to_dict() == {"metrics": {}, "labelled_speakers": [], **own}
-    if kind is not CheckpointHeader:
-        assert header.rest.keys() <= OF_THE_FILE
+    assert header.rest.keys() <= OF_THE_FILE
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        (Clustered(front_end="mfcc", rate_hz=100.0), {"front_end": "mfcc", "rate_hz": 100.0}),
+        (Clustered(rate_hz=50.0), {"layer": None, "rate_hz": 50.0}),
+        (Clustered(layer=9, rate_hz=50.0), {"layer": 9, "rate_hz": 50.0}),
+    ],
+)
+def test_what_was_clustered(source: Clustered, written: dict) -> None:
+    """The keys are part of a quantiser's content id."""
+    assert source.to_dict() == written and Clustered.from_dict(written) == source
 
 
 def test_what_is_not_known_is_not_written() -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avaffect.core import seeds
+from avaffect.core import headers, seeds
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import Clustered, EncoderHeader, QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
-from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
@@ -74,10 +74,10 @@ def _cluster(
     device = resolve_device(settings.device)
     if settings.model is None:
         extractor = extraction.front_end_extractor(settings.features)
-        preprocessing = {"front_end": settings.features}
+        source = Clustered(front_end=settings.features, rate_hz=extractor.rate_hz)
     else:
         extractor = extraction.encoder_extractor(settings.model, settings.layer, device, stores)
-        preprocessing = {"layer": settings.layer}
+        source = Clustered(layer=settings.layer, rate_hz=extractor.rate_hz)
     dataset = dataset_of(stores, ids, extractor.streams)
     frames = _sample(extractor, dataset, settings, device, run, progress)
     if len(frames) < settings.clusters:
@@ -89,27 +89,25 @@ def _cluster(
     quantiser = Quantiser(QuantiserConfiguration(settings.clusters, extractor.dim))
     quantiser.centroids.copy_(torch.from_numpy(centroids))
     run.check()
-    checkpoint.save(
-        settings.output,
-        "quantiser",
-        quantiser.state_dict(),
+    header = QuantiserHeader(
         model=registry.describe(quantiser),
-        preprocessing={**preprocessing, "rate_hz": extractor.rate_hz},
+        preprocessing=source,
         provenance=made,
         labelled_speakers=_labelled_speakers(settings),
         metrics=metrics,
     )
+    checkpoint.write(settings.output, header, quantiser.state_dict())
     progress.say(
         f"{settings.output}: {settings.clusters} clusters of {metrics['frames']} frames, "
         f"perplexity {metrics['perplexity']:.1f}"
     )
 
 
-def _labelled_speakers(settings: ClusterSettings) -> list[str]:
+def _labelled_speakers(settings: ClusterSettings) -> tuple[str, ...]:
     """Whose labels the clustered model has seen: its clusters tell of them."""
     if settings.model is None:
-        return []
-    return artifacts.describe(settings.model).header.get("labelled_speakers", [])
+        return ()
+    return headers.read(settings.model, EncoderHeader).labelled_speakers
 
 
 def _sample(

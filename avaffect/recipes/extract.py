@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import EncoderHeader, ProjectorHeader, QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.data.store.reader import Store
@@ -18,7 +20,7 @@ from avaffect.settings.extract import (
 )
 
 # Kinds of checkpoints that are applied to a store.
-APPLIED = ("encoder", "quantiser", "projector")
+APPLIED = (EncoderHeader.kind, QuantiserHeader.kind, ProjectorHeader.kind)
 
 
 def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
@@ -56,20 +58,20 @@ def _check_options(settings: ExtractSettings, path: Path | None) -> None:
         if settings.modality not in (None, "audio"):
             raise UsageError(f"--modality {settings.modality}: {settings.model} describes sound")
         return
-    header = artifacts.describe(path, *APPLIED).header
-    kind = header["kind"]
-    if kind == "quantiser" and settings.modality is not None:
+    kind = artifacts.describe(path, *APPLIED).header["kind"]
+    if kind == QuantiserHeader.kind and settings.modality is not None:
         raise UsageError("--modality: a quantiser reads what it was fitted on")
-    if kind != "encoder" and settings.layer is not None:
+    if kind != EncoderHeader.kind and settings.layer is not None:
         raise UsageError(f"--layer goes with an encoder; {path} is a {kind}")
-    if kind != "encoder" and settings.pooled_only:
+    if kind != EncoderHeader.kind and settings.pooled_only:
         raise UsageError(f"--pooled-only goes with an encoder or a front-end; {path} is a {kind}")
-    statistics = header.get("normalisation", {}).get("statistics")
-    if kind == "projector" and statistics == "corpus" and settings.shard is not None:
-        raise UsageError(
-            f"{path} standardises each corpus by its own statistics, which a shard does not "
-            "have; extract without --shard"
-        )
+    if kind == ProjectorHeader.kind and settings.shard is not None:
+        normalisation = headers.read(path, ProjectorHeader).normalisation
+        if normalisation.statistics == "corpus":
+            raise UsageError(
+                f"{path} standardises each corpus by its own statistics, which a shard does not "
+                "have; extract without --shard"
+            )
 
 
 def _checkpoint_path(model: str) -> Path:

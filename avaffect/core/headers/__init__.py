@@ -10,14 +10,21 @@ from avaffect.core.headers.classifier import (
     TraceOutputs,
 )
 from avaffect.core.headers.encoder import EncoderHeader, Input, Prediction, Published
+from avaffect.core.headers.projector import Normalisation, Projected, ProjectorHeader
+from avaffect.core.headers.quantiser import Clustered, QuantiserHeader
 
 __all__ = [
     "CheckpointHeader",
     "ClassifierHeader",
+    "Clustered",
     "EncoderHeader",
     "Input",
+    "Normalisation",
     "Prediction",
+    "Projected",
+    "ProjectorHeader",
     "Published",
+    "QuantiserHeader",
     "Run",
     "RunHeader",
     "SeenPart",

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from avaffect.core.checkpoint_header import read_header
+from avaffect.core.headers import EncoderHeader, ProjectorHeader, QuantiserHeader
 from avaffect.core.launch import parse_shard
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance, of_role
+from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.embeddings import EMBEDDING
@@ -87,13 +89,13 @@ def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     if settings.model in FRONT_ENDS:
         return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
     path = Path(settings.model)
-    kind = artifacts.describe(path).header.get("kind")
-    if kind == "encoder":
+    kind = read_header(path)["kind"]
+    if kind == EncoderHeader.kind:
         extractor = extraction.encoder_extractor(
             path, settings.layer, device, [store], settings.modality
         )
         return _features(settings, extractor, device, progress)
-    if kind == "quantiser":
+    if kind == QuantiserHeader.kind:
         return _units(
             settings, extraction.quantiser_extractor(path, device, [store]), device, progress
         )
@@ -168,9 +170,9 @@ def _embeddings(
     settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress
 ) -> _Plan:
     """Embeddings need the whole store's statistics first, where each corpus has its own."""
-    projector, extractor, statistics = load_projector(path, device, store, settings.modality)
-    header = checkpoint.load(path)[0]
-    made = {"model": {"content_id": header["content_id"]}, "statistics": statistics}
+    projector, extractor, header = load_projector(path, device, store, settings.modality)
+    statistics = header.normalisation.statistics
+    made = {"model": {"content_id": header.content_id}, "statistics": statistics}
     if settings.modality is not None:
         made["modality"] = settings.modality
 
@@ -208,24 +210,24 @@ def standardise_by(projector: Projector, pooled: np.ndarray, chosen: np.ndarray)
 
 def load_projector(
     path: Path, device: torch.device, store: Store, modality: str | None
-) -> tuple[Projector, Extractor, str]:
-    """A projector, the frames that it reads, and whose statistics standardise them.
+) -> tuple[Projector, Extractor, ProjectorHeader]:
+    """A projector, the frames that it reads, and its header.
 
     It reads the modality that it was trained with, unless another is given.
 
     The encoder is in the checkpoint where it was trained with the projector; otherwise it is
     the parent, found by reference.
     """
-    header, tensors = checkpoint.load(path, expect="projector")
-    projector = checkpoint.build(header["model"], tensors, path, "projector.")
-    layer = header["preprocessing"]["layer"]
-    modality = modality or header["preprocessing"].get("modality")
-    if "encoder" in header:
-        encoder = checkpoint.build(header["encoder"], tensors, path, "encoder.")
+    header, tensors = checkpoint.read(path, ProjectorHeader)
+    projector = checkpoint.build(header.model, tensors, path, "projector.")
+    layer = header.preprocessing.layer
+    modality = modality or header.preprocessing.modality
+    if header.encoder is not None:
+        encoder = checkpoint.build(header.encoder, tensors, path, "encoder.")
         streams = chosen_streams(encoder, modality, [store])
         extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {}, streams)
     else:
-        parent = of_role(header["provenance"], "encoder")[0]
+        parent = header.parents("encoder")[0]
         encoder_path = artifacts.locate_parent(parent, path)
         extractor = extraction.encoder_extractor(encoder_path, layer, device, [store], modality)
-    return projector.to(device).eval(), extractor, header["normalisation"]["statistics"]
+    return projector.to(device).eval(), extractor, header

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.core.checkpoint_header import Header
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
@@ -85,8 +84,8 @@ def front_end_extractor(name: str) -> Extractor:
 
 def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store]) -> Extractor:
     """Units (B, T, 1) of a quantiser, from the front-end or encoder that it was fitted on."""
-    header, tensors = checkpoint.load(path, expect="quantiser")
-    quantiser = checkpoint.build(header["model"], tensors, path)
+    header, tensors = checkpoint.read(path, QuantiserHeader)
+    quantiser = checkpoint.build(header.model, tensors, path)
     quantiser.to(device).eval()
     source = quantised_source(path, header, device, stores)
 
@@ -94,25 +93,22 @@ def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store
         found = source.frames(batch)
         return Frames(quantiser(found.values)[..., None], found.lengths)
 
-    made = {
-        "clusters": header["model"]["configuration"]["clusters"],
-        "model": {"content_id": header["content_id"]},
-    }
+    made = {"clusters": header.clusters, "model": {"content_id": header.content_id}}
     return Extractor(frames, source.streams, source.rate_hz, 1, made)
 
 
 def quantised_source(
-    path: Path, header: Header, device: torch.device, stores: Sequence[Store]
+    path: Path, header: QuantiserHeader, device: torch.device, stores: Sequence[Store]
 ) -> Extractor:
     """The front-end or the encoder's layer whose frames a quantiser was fitted on."""
-    preprocessing = header["preprocessing"]
-    if "front_end" in preprocessing:
-        return front_end_extractor(preprocessing["front_end"])
-    parents = of_role(header["provenance"], "model")
+    source = header.preprocessing
+    if source.front_end is not None:
+        return front_end_extractor(source.front_end)
+    parents = header.parents("model")
     if not parents:
         raise DataError(f"{path} does not say which encoder its clusters are made of")
     return encoder_extractor(
-        artifacts.locate_parent(parents[0], path), preprocessing["layer"], device, stores
+        artifacts.locate_parent(parents[0], path), source.layer, device, stores
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from avaffect.core import seeds
-from avaffect.core.headers import EncoderHeader
+from avaffect.core.headers import EncoderHeader, Normalisation, Projected, ProjectorHeader
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
@@ -93,23 +93,19 @@ def _save(
     """A trained encoder goes along; a frozen one is found by reference."""
     projector = objective.projector
     trained = {f"projector.{name}": t for name, t in projector.state_dict().items()}
-    facts = {}
     if settings.train_encoder:
         trained |= {f"encoder.{name}": t for name, t in encoder.state_dict().items()}
-        facts["encoder"] = registry.describe(encoder)
-    checkpoint.save(
-        settings.output,
-        "projector",
-        trained,
+    whole = ProjectorHeader(
         model=registry.describe(projector),
-        labels={settings.label: list(utterances.classes)},
-        preprocessing={"layer": settings.layer, "modality": settings.modality},
-        normalisation={"statistics": settings.statistics},
+        encoder=registry.describe(encoder) if settings.train_encoder else None,
+        labels={settings.label: tuple(utterances.classes)},
+        preprocessing=Projected(layer=settings.layer, modality=settings.modality),
+        normalisation=Normalisation(statistics=settings.statistics),
         provenance=made,
         metrics=metrics,
-        labelled_speakers=sorted({*header.labelled_speakers, *utterances.speakers} - {""}),
-        **facts,
+        labelled_speakers=tuple(sorted({*header.labelled_speakers, *utterances.speakers} - {""})),
     )
+    checkpoint.write(settings.output, whole, trained)
 
 
 def _summary(
