@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 0 1 2
 
-.PHONY: install demo test test-avx2 cases check bench clean
+.PHONY: install demo test test-avx2 cases check types bench clean
 
 install: $(STAMP)
 
@@ -34,8 +34,11 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+types: $(STAMP)
+	$(BIN)/mypy
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -188,8 +188,9 @@ def _of_others(name: str | None = None) -> dict[str, Command]:
         return {}
     from importlib.metadata import entry_points
 
-    found = entry_points(group=ENTRY_POINTS, **({} if name is None else {"name": name}))
-    return {each.name: each.load() for each in found if each.name not in COMMANDS}
+    found = entry_points(group=ENTRY_POINTS)
+    named = (each for each in found if name in (None, each.name))
+    return {each.name: each.load() for each in named if each.name not in COMMANDS}
 
 
 def _declares_commands(folder: Path) -> bool:

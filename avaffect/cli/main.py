@@ -51,7 +51,7 @@ class Group(click.Group):
         except click.UsageError as error:
             near = _nearest(args[0])
             if near:
-                error.message += f" Did you mean {near}?"
+                raise click.UsageError(f"{error.message} Did you mean {near}?", error.ctx) from None
             raise
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

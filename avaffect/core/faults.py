@@ -90,8 +90,9 @@ def memory_lacks(size: int = LITTLE_BYTES) -> bool:
     return False
 
 
-def of_file(path: Path | str, code: int) -> MachineFault:
-    """The error that ends a run for a fault that was met at `path`."""
+def of_file(path: Path | str, code: int | None) -> MachineFault:
+    """The error that ends a run for a fault that was met at `path`; code 0 or None: unknown."""
+    code = code or 0
     name = errno.errorcode.get(code, str(code))
     return MachineFault(
         f"{path}: {os.strerror(code)} ({name}); this is a fault of the machine, not of the file: "

@@ -43,7 +43,7 @@ def write_film(
         for stream in (picture, voice):
             stream.codec_context.flags |= av.codec.context.Flags.bitexact
         for frame in frames:
-            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            planes = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), np.uint8)
             container.mux(picture.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(picture.encode(None))
         block = av.AudioFrame.from_ndarray(sound[None, :], format="fltp", layout="mono")

@@ -62,7 +62,7 @@ def _described(manifest: Manifest, name: str, facts: dict[str, Any]) -> LabelSpe
     if kind != "trace":
         return LabelSpec(kind, tuple(facts.get("classes", ())))
     rate, raters = facts.get("rate_hz"), facts.get("raters", [])
-    if not _is_number(rate) or rate <= 0:
+    if rate is None or not _is_number(rate) or rate <= 0:
         raise DataError(f"{manifest.name}: the trace {name} has the rate_hz {rate!r}; it must be "
                         "a number above 0")  # fmt: skip
     if not isinstance(raters, list) or not all(isinstance(rater, str) for rater in raters):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from avaffect.core import filekind
 from avaffect.core.atomic import atomic_path
@@ -202,7 +202,7 @@ def _named(state: hashlib._Hash) -> str:
 @contextlib.contextmanager
 def _open_source(source: Path) -> Iterator[BufferedReader]:
     if source == STANDARD_STREAM:
-        yield sys.stdin.buffer
+        yield cast(BufferedReader, sys.stdin.buffer)
     else:
         with source.open("rb") as stream:
             yield stream

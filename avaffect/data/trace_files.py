@@ -130,8 +130,11 @@ def _traces(path: Path, table: Table, place: int | None, rate_hz: float | None) 
         for k, (name, of) in enumerate(zip(table.names, texts, strict=True))
         if k not in aside
     }
-    times = np.arange(len(table.rows)) / rate_hz if place is None else numbers.pop(
-        table.names[place])  # fmt: skip
+    if place is None:
+        assert rate_hz is not None
+        times = np.arange(len(table.rows)) / rate_hz
+    else:
+        times = numbers.pop(table.names[place])
     if not numbers:
         raise DataError(f"{path} has times, but no column of values")
     _check_times(path, times, [line for line, _ in table.rows])

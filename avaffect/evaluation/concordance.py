@@ -173,7 +173,7 @@ def resampled(
 
 
 def _described(found: np.ndarray, biased: bool) -> dict[str, Any]:
-    values = {name: defined(value) for name, value in scores(found, biased).items()}
+    values = {name: defined(float(value)) for name, value in scores(found, biased).items()}
     return {**values, "count": int(found[_COUNT])}
 
 

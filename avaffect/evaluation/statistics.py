@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
+def mean_and_std(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Mean and sample standard deviation (n - 1 in the denominator; NaN for one value).
 
     Raises ValueError where there are no values.

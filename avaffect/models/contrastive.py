@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +18,10 @@ from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.signal.features import unit_scale
 
-CELLS = {"gru": GatedRecurrent, "lstm": partial(nn.LSTM, batch_first=True)}
+CELLS: dict[str, Callable[[int, int], nn.Module]] = {
+    "gru": GatedRecurrent,
+    "lstm": partial(nn.LSTM, batch_first=True),
+}
 STRIDES = (5, 4, 2, 2, 2)
 
 
@@ -121,6 +125,7 @@ class ContrastiveEncoder(Encoder):
             raise ValueError("this encoder has no embedding to hide its inputs behind")
         x = unit_scale(batch.streams["waveform"])[..., None]
         for convolution, norm in zip(self.convolutions, self.norms):
+            assert isinstance(convolution, HalvesConvolution)
             stride = convolution.stride
             # A batch of fragments still has a (padded) frame.
             steps = max(2 * stride, x.shape[1] // stride * stride)

@@ -41,7 +41,9 @@ class GatedRecurrent(nn.GRU):
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden, batch_first=True)
 
-    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(  # type: ignore[override]
+        self, x: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, T, inputs), (1, B, hidden) or zeros -> (B, T, hidden), the last state"""
         weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
         trained = torch.is_grad_enabled() and any(w.requires_grad for w in (x, *weights))

@@ -81,7 +81,7 @@ class VideoResNet18(nn.Module):
             _activation(activation, width),
             nn.MaxPool2d(3, 2, 1),
         )
-        layers = OrderedDict()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
         inputs = width
         for index in range(4):
             outputs = width * 2**index
@@ -106,6 +106,7 @@ class VideoResNet18(nn.Module):
         N must not be 0.
         """
         convolution, *rest = self.frontend3D
+        assert isinstance(convolution, nn.Conv3d)
         # The convolution over time as a flat one over five pictures' channels: padding costs
         # nothing, and at width 64 a CPU takes half the time of the 3-D kernel. -1 is the blank.
         blank = pictures.new_zeros(1, *pictures.shape[1:])

@@ -21,6 +21,9 @@ class SincFilters(nn.Module):
     The bands of new filters lie side by side on the mel scale; those narrower than that overlap.
     """
 
+    steps: Tensor
+    window: Tensor
+
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         if width % 2 == 0:

@@ -85,12 +85,13 @@ class CoherentNoise(nn.Module):
 
     def forward(self, clips: int, frames: int, generator: torch.Generator) -> Tensor:
         """(clips, frames, dim), drawn on the CPU; zeros in evaluation mode"""
-        weight = self.recurrent.weight_ih_l0
+        device = self.recurrent.weight_ih_l0.device
+        assert isinstance(device, torch.device)
         shape = (clips, frames, self.recurrent.input_size)
         if not self.training or self.deviation == 0.0:
-            return torch.zeros(shape, device=weight.device)
+            return torch.zeros(shape, device=device)
         drawn = torch.randn(shape, generator=generator) * self.deviation
-        return self.recurrent(drawn.to(weight.device))[0]
+        return self.recurrent(drawn.to(device))[0]
 
 
 class FrameDecoder(nn.Module):

@@ -75,18 +75,20 @@ class BatchNormalisedConvolution(nn.Sequential):
     def __init__(self, dim: int, kernel: int, groups: int) -> None:
         convolution = nn.Conv1d(dim, dim, kernel, groups=groups)
         nn.init.normal_(convolution.weight, std=math.sqrt(4.0 / (kernel * dim)))
+        assert convolution.bias is not None
         nn.init.zeros_(convolution.bias)
         super().__init__(ValidBatchNorm(dim), convolution)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:  # type: ignore[override]
         """x (B, T, dim), valid (B, T) bool -> (B, T, dim)"""
         norm, convolution = self
+        assert isinstance(convolution, nn.Conv1d)
         # The norm shifts padding, which is zero for the convolution, as beyond an utterance alone.
         y = norm(x.transpose(1, 2), valid.sum(1)).to(x.dtype) * valid[:, None]
         return _positions(y, convolution.weight, convolution.bias, convolution.groups)
 
 
-def _positions(x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+def _positions(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """(B, dim, T) -> (B, T, dim)"""
     y = convolve(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
     return F.gelu(y[..., : x.shape[2]]).transpose(1, 2)

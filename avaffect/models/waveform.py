@@ -101,12 +101,17 @@ class WaveformConvolutions(nn.Module):
         """waveform (B, S) float, lengths (B,) samples -> (B, T, dim)"""
         x = F.pad(waveform, (0, max(0, self._minimum() - waveform.shape[1])))[:, None]
         for layer, (kernel, stride) in zip(self.conv_layers, self.shapes):
-            x = convolve(x, layer["0"].weight, layer["0"].bias, stride)
+            assert isinstance(layer, nn.ModuleDict)
+            convolution = layer["0"]
+            assert isinstance(convolution, nn.Conv1d)
+            x = convolve(x, convolution.weight, convolution.bias, stride)
             lengths = self._after(lengths, kernel, stride)
             if "2" in layer and self.norm == "group":
                 x = layer["2"](x, lengths)
             elif "2" in layer:
-                x = layer["2"]["1"](x.transpose(1, 2)).transpose(1, 2)
+                norm = layer["2"]
+                assert isinstance(norm, nn.ModuleDict)
+                x = norm["1"](x.transpose(1, 2)).transpose(1, 2)
             x = F.gelu(x)
         return x.transpose(1, 2)
 

@@ -14,6 +14,10 @@ from avaffect.models.standardisation import Standardisation
 class RunningStandardisation(Standardisation):
     """Standardisation by all rows that were ever given to `gather`."""
 
+    rows: Tensor
+    centre: Tensor
+    squares: Tensor
+
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
         self.register_buffer("rows", torch.zeros((), dtype=torch.float64))

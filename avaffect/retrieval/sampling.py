@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -92,6 +93,15 @@ class Retrieved:
     pilot: Pilot | None = None
 
 
+class Options(TypedDict):
+    """What both samplers take."""
+
+    temperature: float
+    draws: int
+    seed: int
+    progress: Progress
+
+
 def sample(
     queries: np.ndarray,
     pool: np.ndarray,
@@ -130,12 +140,12 @@ def sample(
     if sampler not in SAMPLERS:
         raise ValueError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
     unit = unit_rows(queries)
-    options = {"temperature": temperature, "draws": draws, "seed": seed, "progress": progress}
+    options = Options(temperature=temperature, draws=draws, seed=seed, progress=progress)
     with _torch_threads(threads):
-        pilot = None
+        pilot: Pilot | None = None
         if sampler != "stream":
             pilot = plan(unit, pool, temperature=temperature, draws=draws, seed=seed)
-        if sampler == "stream" or (sampler == "auto" and pilot.sampler == "stream"):
+        if pilot is None or (sampler == "auto" and pilot.sampler == "stream"):
             drawn = stream_sample(unit, pool, **options)
             parts = (drawn.indices, drawn.log_normalizer, drawn.effective_size)
             exact, ran = np.ones(len(unit), dtype=bool), "stream"
@@ -178,7 +188,7 @@ def plan(unit: np.ndarray, pool: np.ndarray, *, temperature: float, draws: int, 
 
 
 def _reject_then_stream(
-    unit: np.ndarray, pool: np.ndarray, pilot: Pilot, planned: bool, options: dict
+    unit: np.ndarray, pool: np.ndarray, pilot: Pilot, planned: bool, options: Options
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """Rejection, then a stream for the draws of the queries that it gave up."""
     draws, seed = options["draws"], options["seed"]

@@ -39,12 +39,19 @@ class AugmentNoiseSettings(Seeded):
     )
 
     def __post_init__(self) -> None:
-        if (self.snr is None) == (self.snr_range is None):
-            raise UsageError("give either --snr DB or --snr-range LOW HIGH")
-        low, high = self.snr_range or (self.snr, self.snr)
+        low, high = self.range_db
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise UsageError(f"--snr-range {low:g} {high:g}: the lower number comes first")
         if abs(low) > 200 or abs(high) > 200:
             raise UsageError("--snr, --snr-range: decibels between -200 and 200")
         if self.babble < 1:
             raise UsageError(f"--babble {self.babble}: 1 at least")
+
+    @property
+    def range_db(self) -> tuple[float, float]:
+        """The lowest and the highest ratio; UsageError unless one option says it."""
+        if self.snr is not None and self.snr_range is None:
+            return self.snr, self.snr
+        if self.snr_range is not None and self.snr is None:
+            return self.snr_range
+        raise UsageError("give either --snr DB or --snr-range LOW HIGH")

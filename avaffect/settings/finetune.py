@@ -49,7 +49,7 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         None, "Encoder under the head. Default: none, the features in the stores.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
-    label: tuple[str, ...] = option(
+    label: tuple[str, ...] = option(  # type: ignore[assignment]
         ("emotion",), "Name of the label: a class or a trace. Several traces are trained together. "
         "Repeatable.", "--label", metavar="NAME",
     )  # fmt: skip

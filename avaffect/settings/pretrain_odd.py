@@ -68,10 +68,11 @@ class PretrainOddSettings(RecurrentPretrainingSettings):
     def _check_group(self) -> None:
         if self.share is not None:
             raise UsageError("--share goes with --variant clip: one clip of each group is jumbled")
-        object.__setattr__(self, "group", GROUP if self.group is None else self.group)
-        if self.group > self.batch_utterances:
+        group = GROUP if self.group is None else self.group
+        object.__setattr__(self, "group", group)
+        if group > self.batch_utterances:
             raise UsageError(
-                f"--group {self.group}: a batch of --batch-utterances {self.batch_utterances} "
+                f"--group {group}: a batch of --batch-utterances {self.batch_utterances} "
                 "is smaller"
             )
 

@@ -9,6 +9,7 @@ window with zeros, has one as soon as there is a sample). Digital silence gives 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from avaffect.signal.audio import SAMPLE_RATE, torchaudio
 WINDOW = 400
 HOP = 160
 FEATURE_RATE_HZ = SAMPLE_RATE / HOP
+
+Samples = TypeVar("Samples", int, Tensor)
 
 _FULL_SCALE = 32768.0
 _FFT = 512
@@ -36,7 +39,7 @@ def int16_scale(waveform: Tensor) -> Tensor:
     return unit_scale(waveform) * _FULL_SCALE
 
 
-def window_count(samples: Tensor | int) -> Tensor | int:
+def window_count(samples: Samples) -> Samples:
     """Whole windows in a waveform of so many samples: the frames of `mfcc` and `log_mel`."""
     if isinstance(samples, int):
         return max(0, (samples - WINDOW) // HOP + 1)

@@ -32,7 +32,8 @@ def to_channels(pictures: Tensor, channels: int) -> Tensor:
         raise ValueError(f"pictures with {found} channels do not become {channels}")
     if channels == 3:
         return pictures.expand(*pictures.shape[:-1], 3)
-    grey = sum(pictures[..., i : i + 1].float() * weight for i, weight in enumerate(_LUMA))
+    parts = [pictures[..., i : i + 1].float() * weight for i, weight in enumerate(_LUMA)]
+    grey = parts[0] + parts[1] + parts[2]
     return _as(grey, pictures.dtype)
 
 

@@ -140,7 +140,7 @@ def film(view: Scene, who: Face, acts: Acting, random: np.random.Generator) -> I
         yaw, pitch, roll = acts.turn[t].tolist()
         amounts = np.array([1.0, yaw, pitch, min(jaw, 1.3)], np.float32)
         bent = (amounts @ bends).reshape(head.HEIGHT, head.WIDTH, 2)
-        canvas = cv2.remap(canvas, bent, None, cv2.INTER_LINEAR)
+        canvas = cv2.remap(canvas, bent, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
         stage = still
         if step:
             stage = _over(view.backdrop, body, _body_place(view, step), view.light)
@@ -191,7 +191,7 @@ def _over(
         return picture
     moved = place - np.array([[0, 0, left], [0, 0, top]])
     laid = cv2.warpAffine(layer, moved, (int(right - left), int(bottom - top)))
-    part = cv2.multiply(laid[:, :, 3], 1.0, scale=1 / 255, dtype=cv2.CV_32F)
+    part = cv2.multiply(laid[:, :, 3], 1.0, scale=1 / 255, dtype=cv2.CV_32F)  # type: ignore[call-overload]
     region = picture[top:bottom, left:right]
     colour = cv2.cvtColor(laid, cv2.COLOR_RGBA2RGB)
     if light is not None:

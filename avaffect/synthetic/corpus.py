@@ -39,6 +39,7 @@ from avaffect.synthetic import channel, emotion, score, voice
 from avaffect.synthetic.emotion import Prosody
 from avaffect.synthetic.language import LANGUAGES
 from avaffect.synthetic.speaker import Speaker, speaker
+from avaffect.synthetic.voice import Parameters
 
 DOMAINS = ("A", "B", "U")
 EMOTIONS = ("anger", "happiness", "sadness", "neutral")
@@ -73,7 +74,7 @@ class Performance:
     voice: Speaker
     course: score.Course
     syllables: list[score.Syllable]
-    parameters: voice.Parameters
+    parameters: Parameters
 
 
 def plan(

@@ -168,7 +168,7 @@ def _skull(who: Face) -> np.ndarray:
     volume = {"curly": 1.17, "receding": 1.03, "short": 1.06}.get(who.style, 1.11)
     half = HALF_WIDTH * who.width * volume
     angle = np.linspace(0, 2 * np.pi, 80, endpoint=False)
-    wobble = 1.0
+    wobble: np.ndarray | float = 1.0
     if who.style == "curly":
         wobble = 1 + 0.025 * np.sin(17 * angle + who.grain % 7)
     x, y = half * np.cos(angle) * wobble, 76 * np.sin(angle) * wobble * volume**0.3

@@ -62,7 +62,7 @@ def face(seed: int, name: str, low_voice: bool) -> Face:
     lower = random.uniform(0.0, len(SKIN) - 1.001)
     first = int(lower)
     part = lower - first
-    skin = tuple((1 - part) * a + part * b for a, b in zip(SKIN[first], SKIN[first + 1]))
+    red, green, blue = ((1 - part) * a + part * b for a, b in zip(SKIN[first], SKIN[first + 1]))
     hair = HAIR[int(random.integers(len(HAIR) if lower < 2.5 else 3))]
     styles = ("short", "parted", "receding", "curly") if low_voice else STYLES[1:4] + STYLES[5:]
     iris = IRIS[int(random.integers(len(IRIS) if lower < 2.0 else 2))]
@@ -72,7 +72,7 @@ def face(seed: int, name: str, low_voice: bool) -> Face:
         eye_distance=factor(0.05), eye_size=factor(0.06) * (0.97 if low_voice else 1.05),
         nose=factor(0.1), lips=factor(0.15) * (0.9 if low_voice else 1.1), mouth=factor(0.06),
         brow=factor(0.15) * (1.2 if low_voice else 0.85), arch=factor(0.3),
-        skin=skin, hair=hair, iris=iris,
+        skin=(red, green, blue), hair=hair, iris=iris,
         clothes=CLOTHES[int(random.integers(len(CLOTHES)))],
         style=str(random.choice(styles)),
         beard=float(beard),

@@ -74,6 +74,6 @@ def ending(lines: Sequence[Mapping[str, Any]], name: str) -> Ending | None:
     if not early.any():
         early[max(0, len(there) - 2)] = True
     parts = [(values[part], weights[part]) for part in (early, late)]
-    means = [float(np.average(part, weights=weight)) for part, weight in parts]
+    before, after = (float(np.average(part, weights=weight)) for part, weight in parts)
     errors = [float(part.var(ddof=1)) / len(part) if len(part) > 1 else 0.0 for part, _ in parts]
-    return Ending(*means, float(np.sqrt(sum(errors))), len(there))
+    return Ending(before, after, float(np.sqrt(sum(errors))), len(there))

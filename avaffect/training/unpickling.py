@@ -120,7 +120,7 @@ def _names(path: Path, zipped: bool) -> Iterator[str]:
 def _names_in(stream: BinaryIO | Any) -> Iterator[str]:
     texts: list[str] = []
     for operation, argument, _ in pickletools.genops(stream):
-        if operation.name in ("GLOBAL", "INST"):
+        if operation.name in ("GLOBAL", "INST") and argument is not None:
             # Protocol 2, which torch.save writes, spells names as Python 2 did.
             module, name = argument.split(" ", 1)
             module, name = NAME_MAPPING.get(

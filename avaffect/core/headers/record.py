@@ -33,7 +33,7 @@ class Record:
     def from_dict(cls: type[R], found: Mapping[str, Any]) -> R:
         """The record that JSON holds. Raises DataError, naming the key, where one is missing or of
         another type."""
-        hints = _hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]
         values = {}
         for item in fields(cls):
             name = item.name

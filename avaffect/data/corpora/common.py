@@ -20,7 +20,7 @@ from avaffect.data.vocabulary import EMOTIONS
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".flv")
 SUFFIXES = AUDIO_SUFFIXES + VIDEO_SUFFIXES
-KINDS = {"audio": "a sound file", "video": "a film"}
+KINDS: dict[str | None, str] = {"audio": "a sound file", "video": "a film"}
 LFS_POINTER = b"version https://git-lfs"
 
 LabelFacts = dict[str, Any]

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from avaffect.data.corpora.common import Clip, Corpus, by_names, role_of
+from avaffect.data.manifest import Item
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "lrs3"
@@ -35,7 +36,7 @@ def _parse(corpus: Corpus, path: PurePosixPath) -> Clip | None:
     if match is None:
         return None
     part, talk, _ = match.groups()
-    item = {"speaker": f"{NAME}_{talk}", "split": SPLITS[part], "part": part, "labels": {}}
+    item: Item = {"speaker": f"{NAME}_{talk}", "split": SPLITS[part], "part": part, "labels": {}}
     text = _text(corpus, path)
     if text:
         item["text"] = text

@@ -27,8 +27,8 @@ def add_traces(
     is that of most tables, nominal_hz where none has one; tables of other times are put on it and
     counted, and so are those with gaps, and those without a known value, which are left out.
     """
-    rates = Counter(file.rate_hz or _rate_between_gaps(file) for file in files.values())
-    del rates[None]
+    known = (file.rate_hz or _rate_between_gaps(file) for file in files.values())
+    rates = Counter(rate for rate in known if rate is not None)
     rate_hz = rates.most_common(1)[0][0] if rates else nominal_hz
     names = list(dict.fromkeys(name for file in files.values() for name in file.columns))
     corpus.labels[label] = {"kind": "trace", "rate_hz": rate_hz}

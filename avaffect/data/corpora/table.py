@@ -140,11 +140,12 @@ def _items(
             continue
         item["labels"] = _classes(row, labels, reading)
         for name, values in numbers.items():
-            if values[place] is None:
-                reason = f"{name} is not a number (kept without it)"
-                corpus.lost[reason].append(_line(line, row[scalars[name]]))
-            elif not math.isnan(values[place]):
-                item["labels"][name] = values[place]
+            value = values[place]
+            if value is None:
+                why = f"{name} is not a number (kept without it)"
+                corpus.lost[why].append(_line(line, row[scalars[name]]))
+            elif not math.isnan(value):
+                item["labels"][name] = value
         kept.append((line, item, row))
     return kept
 

@@ -63,8 +63,7 @@ class Coherence:
     def __init__(self, weights: np.ndarray, rate: int) -> None:
         self.weights = weights
         self._step = max(rate // ENOUGH_HZ, 1)
-        rate /= self._step
-        self.length = 1 << max(round(np.log2(rate * FRAME_S)), 4)
+        self.length = 1 << max(round(np.log2(rate / self._step * FRAME_S)), 4)
         self._window = np.hanning(self.length).astype(np.float32)
         hertz = np.fft.rfftfreq(self.length, 1 / rate)
         edges = [edge for edge in EDGES_HZ if edge < 0.45 * rate] or [0]
@@ -162,7 +161,10 @@ class Coherence:
         if step == 1:
             return block
         whole = block[:, : block.shape[1] // step * step]
-        return sum(whole[:, first::step] for first in range(step))
+        total = whole[:, ::step]
+        for first in range(1, step):
+            total = total + whole[:, first::step]
+        return total
 
 
 def _adjacent(octaves: np.ndarray) -> np.ndarray:

@@ -134,14 +134,14 @@ class SoundClock:
         if self._base is None:
             self._base, self._since_s = self._level, 0.0
         if not self._drifts and abs(self._level - self._base) > DRIFT_S:
-            self._drifts = self._is_drift()
+            self._drifts = self._is_drift(self._base)
         if self._drifts:
             self._rate = _within(self._rate + GAIN**2 / 4 * self._level * seconds)
             self.pace = 1 + _within(self._rate + GAIN * self._level)
 
-    def _is_drift(self) -> bool:
+    def _is_drift(self, base: float) -> bool:
         """Whether lateness moved by more than jitter makes its median move; if so, its rate."""
-        moved = self._level - self._base
+        moved = self._level - base
         jitter = statistics.median(abs(value - self._level) for value, _ in self._late)
         self._rate = _within(moved / max(self._since_s, LEVEL_S))
         return abs(moved) > DRIFT_S + jitter

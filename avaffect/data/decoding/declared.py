@@ -41,7 +41,7 @@ def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> floa
     if formats & COUNTED_AHEAD:
         header = read_header(path)
         if header is None or not header.is_counted or header.byte_rate:
-            return header and header.seconds
+            return None if header is None else header.seconds
     if "avi" in formats:
         return _avi_seconds(path, stream.index)
     if is_whole(path, container):

@@ -92,7 +92,7 @@ def plausible_aspect(aspect: Any) -> float:
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     """The (2, 2) part of a frame's display matrix that turns: [[a, b], [c, d]]; None without."""
     try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
     except ValueError as error:
         # PyAV lists no side data at all where FFmpeg has a kind that it has no name for, as the
         # EXIF data of photographs: "31 is not a valid Type".
@@ -115,7 +115,9 @@ def _without(frame: av.VideoFrame, kind: str) -> av.VideoFrame:
     removed.link_to(sink)
     graph.configure()
     graph.push(frame)
-    return graph.pull()
+    turned = graph.pull()
+    assert isinstance(turned, av.VideoFrame)
+    return turned
 
 
 def nearest_turn(matrix: np.ndarray) -> tuple[tuple[int, int, int, int], float]:

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, cast
 
 # A placeholder is such a number, less or more what the header takes.
 ROUND_NUMBERS = (1 << 24, 100_000_000)
@@ -104,7 +104,7 @@ def readable(path: Path) -> str | BinaryIO:
     header = read_header(path)
     if header is None or header.is_counted or not header.patches:
         return str(path.absolute())
-    return _Patched(path, header.patches)
+    return cast(BinaryIO, _Patched(path, header.patches))
 
 
 class _Patched:
@@ -135,7 +135,13 @@ class _Patched:
 
 
 def _chunks(
-    stream: BinaryIO, at: int, name: int, size: int, order: str, inclusive: bool, align: int
+    stream: BinaryIO,
+    at: int,
+    name: int,
+    size: int,
+    order: Literal["little", "big"],
+    inclusive: bool,
+    align: int,
 ) -> Iterator[tuple[bytes, int, int]]:
     """Name, bytes and offset of each chunk. name, size: how long these fields are; inclusive:
     whether they are counted; align: what chunks are padded to."""
@@ -184,7 +190,7 @@ def _byte_rate(format_: bytes, order: str, is_short: bool) -> float:
     return mean if is_short else 0
 
 
-def _riff(stream: BinaryIO, path: Path, order: str) -> Header | None:
+def _riff(stream: BinaryIO, path: Path, order: Literal["little", "big"]) -> Header | None:
     """RF64 has a size of 64 bits in a chunk of its own."""
     format_, long_size, patches = b"", 0, {}
     chunks = _chunks(stream, 12, 4, 4, order, False, 2)

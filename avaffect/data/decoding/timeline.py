@@ -25,6 +25,8 @@ LARGEST_GAP_S = 60.0
 LONGEST_PACKET_S = 1.0
 
 Span = tuple[float, float]
+# Spans of each track; of those beside, -1 - index.
+Tracks = dict[int, list[Span]]
 
 
 class Timeline:
@@ -45,18 +47,18 @@ class Timeline:
         """
         if self._tracks is None:
             self._tracks, zero_s = _read(self._path)
-            self._add_beside(zero_s)
+            self._add_beside(self._tracks, zero_s)
         jump = to_s - from_s
         everything = _merged(span for spans in self._tracks.values() for span in spans)
         holes = sum(
             max(min(after[0], to_s) - max(before[1], from_s), 0.0)
             for before, after in pairwise(everything)
         )
-        if jump - holes > LARGEST_GAP_S and not self._agrees(index, everything):
+        if jump - holes > LARGEST_GAP_S and not self._agrees(self._tracks, index, everything):
             return jump
         return min(holes, jump)
 
-    def _add_beside(self, zero_s: float) -> None:
+    def _add_beside(self, tracks: Tracks, zero_s: float) -> None:
         if self._beside is None or self._beside == self._path:
             return
         # It is decoded on its own: what is wrong with it is said there.
@@ -65,12 +67,12 @@ class Timeline:
             others, start_s = _read(self._beside)
             for index, spans in others.items():
                 moved = [(start + zero_s - start_s, end + zero_s - start_s) for start, end in spans]
-                self._tracks[-1 - index] = moved
+                tracks[-1 - index] = moved
 
-    def _agrees(self, index: int, everything: list[Span]) -> bool:
+    def _agrees(self, tracks: Tracks, index: int, everything: list[Span]) -> bool:
         """Whether a track ends nearer to the others with its jumps than without."""
-        own = self._tracks.get(index, [])
-        others = [spans for other, spans in self._tracks.items() if other != index and spans]
+        own = tracks.get(index, [])
+        others = [spans for other, spans in tracks.items() if other != index and spans]
         if not own or not others:
             return False
         ends = max(_without_holes(spans[-1][1], everything) for spans in others)

@@ -76,7 +76,7 @@ class Picture:
         else:
             self.limited = int(frame.color_range) in ranges
         plane = frame.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[: frame.height, : frame.width]
 
 
@@ -218,6 +218,7 @@ class _Sampler:
         until_s += -1e-6 if before else 1e-6
         while self._next_s <= until_s and not self.full:
             if self._picture is None:
+                assert self._last is not None
                 self._picture = Picture(self._last[0], self._last[2])
             else:
                 self.film.duplicated += 1

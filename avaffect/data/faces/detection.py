@@ -62,7 +62,8 @@ class Haar:
 
     def __init__(self) -> None:
         self._cascade = cv2.CascadeClassifier(
-            cv2.data.haarcascades + "haarcascade_frontalface_default.xml"
+            cv2.data.haarcascades  # type: ignore[attr-defined]
+            + "haarcascade_frontalface_default.xml"
         )
 
     def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
@@ -150,6 +151,7 @@ def load_detector(options: FaceOptions) -> Detector:
     cv2.setNumThreads(1)
     if options.detector == "haar":
         return Haar()
+    assert options.model is not None
     return YuNet(options.model)
 
 

@@ -199,7 +199,8 @@ class _Crew:
             for start, stop in parts:
                 boxes, sources, scores = person.path.smooth(start, stop)
                 similarities = [transform(box, self.options) for box in boxes.tolist()]
-                crops = cut(pictures[start - first : stop - first], similarities, self.options)
+                shown = [p for p in pictures[start - first : stop - first] if p is not None]
+                crops = cut(shown, similarities, self.options)
                 spool.write(start, crops, boxes, sources, scores)
                 if together:
                     spool.watch_mouth(start, crops)

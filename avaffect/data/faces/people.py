@@ -207,7 +207,12 @@ class People:
         """The lost person whose face this is: the nearest one of this scene, or the one of other
         scenes that looks like it."""
         lost = [person for person in self.everybody if not person.visible]
-        here = [p for p in lost if p.scene is not None and not differ(p.scene, self.cuts.scene)]
+        scene = self.cuts.scene
+        here = [
+            person
+            for person in lost
+            if person.scene is not None and scene is not None and not differ(person.scene, scene)
+        ]
         if here:
             return min(here, key=lambda p: self._distance(p, face))
         alike = [(p.gallery.likeness(luma, face.box), n) for n, p in enumerate(lost)]
@@ -288,6 +293,7 @@ class People:
         """Follow a face through the frames up to `stop` that were left out, one by one."""
         for frame in range(person.last + 1, stop):
             luma = self._lumas[frame - self.now - 1]
+            assert luma is not None
             box = person.expected(frame)
             here_x, here_y = box[:2].tolist()
             x, y, likeness = person.template.find(luma, here_x, here_y)

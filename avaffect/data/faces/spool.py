@@ -72,7 +72,7 @@ class FaceSpool:
     ) -> None:  # fmt: skip
         """Crops (N, H, W, C) and what belongs to them, of frames from `first` on."""
         self._skip_to(first)
-        self._crops.write(crops)
+        self._crops.write(memoryview(np.ascontiguousarray(crops)))
         rows = np.full((len(crops), len(COLUMNS)), np.nan, "<f4")
         rows[:, : boxes.shape[1]] = boxes
         rows[:, :2] -= rows[:, 2:4] / 2

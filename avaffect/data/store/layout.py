@@ -143,11 +143,13 @@ def _size(contents: Contents) -> int:
     count = len(contents.ids)
     size += sum(4 * count * spec.dim for spec, _ in contents.pooled.values())
     for column in (contents.ids, *contents.meta.values()):
-        texts = isinstance(column, list)
-        size += 4 * count * max(map(len, column), default=1) if texts else column.nbytes
+        if isinstance(column, list):
+            size += 4 * count * max(map(len, column), default=1)
+        else:
+            size += column.nbytes
     size += sum(v.nbytes for _, v in contents.labels.values() if isinstance(v, np.ndarray))
     groups = (contents.streams, contents.labels, contents.pooled, contents.meta)
-    return size + STRUCTURE_BYTES * (4 + sum(map(len, groups)))
+    return size + STRUCTURE_BYTES * (4 + sum(len(group) for group in groups))
 
 
 def _content_id(contents: Contents, pooled_digests: dict[str, str]) -> str:

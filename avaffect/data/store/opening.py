@@ -40,7 +40,7 @@ class _Positioned(io.RawIOBase):
     def tell(self) -> int:
         return self._position
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         count = os.preadv(self._descriptor, [buffer], self._position)
         self._position += count
         return count

@@ -80,7 +80,7 @@ class Store:
         return {"path": self.path, "content_id": self.content_id}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])
+        self.__init__(state["path"])  # type: ignore[misc]
         self._check_unchanged(state["content_id"])
 
     def __len__(self) -> int:

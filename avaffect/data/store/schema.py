@@ -156,7 +156,9 @@ def column(values: list[Any]) -> list[str] | np.ndarray:
     """
     if any(isinstance(value, str) for value in values) or all(value is None for value in values):
         return [as_text(value) for value in values]
-    if any(isinstance(value, numbers.Integral) and not -INT64 <= value < INT64 for value in values):
+    if any(
+        isinstance(value, numbers.Integral) and not -INT64 <= int(value) < INT64 for value in values
+    ):
         return [as_text(value) for value in values]
     if all(isinstance(value, numbers.Integral) for value in values):
         return np.asarray(values, dtype="<i8")

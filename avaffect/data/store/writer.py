@@ -141,12 +141,12 @@ class StoreWriter:
         ):
             if not names.keys() <= known.keys():
                 raise ValueError(f"{group} {sorted(names.keys() - known.keys())} was not announced")
-        for name, spec in self.streams.items():
-            self._add_stream(self._spools["streams", name], spec, given.get(name))
-        for name, spec in self.labels.items():
-            self._add_label(identifier, name, spec, (labels or {}).get(name))
-        for name, spec in self.pooled.items():
-            vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(1, spec.dim)
+        for name, stream in self.streams.items():
+            self._add_stream(self._spools["streams", name], stream, given.get(name))
+        for name, label in self.labels.items():
+            self._add_label(identifier, name, label, (labels or {}).get(name))
+        for name, vectors in self.pooled.items():
+            vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(1, vectors.dim)
             self._spools["pooled", name].append(vector)
         # Fields that only some utterances bear are filled for those before and after.
         for name in (meta or {}).keys() - self._meta.keys():

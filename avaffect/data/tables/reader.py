@@ -206,13 +206,13 @@ def _delimiter(
         return " " if blanks and found not in line.strip() and " " in line.strip() else found
     wanted = {nfc(name) for name in columns}
     readings = {mark: _split(line, mark) for mark in DELIMITERS}
-    found = {mark: len(wanted & set(names)) for mark, names in readings.items()}
-    if not any(found.values()):
+    known = {mark: len(wanted & set(names)) for mark, names in readings.items()}
+    if not any(known.values()):
         if wanted <= {_unquoted(name) for name in line.split()}:
             return " "
         # For the message that tells which columns are there.
         return max(DELIMITERS, key=lambda mark: len(readings[mark]))
-    return max(DELIMITERS, key=found.__getitem__)
+    return max(DELIMITERS, key=lambda mark: known[mark])
 
 
 def _split(line: str, delimiter: str) -> list[str]:

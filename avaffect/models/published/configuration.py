@@ -170,7 +170,7 @@ def _transformer(shapes: Shapes, pre_norm: bool) -> Flat:
 
 
 def _hubert(shapes: Shapes) -> Flat:
-    convolutions = []
+    convolutions: list[tuple[int, int, int]] = []
     while f"feature_extractor.conv_layers.{len(convolutions)}.0.weight" in shapes:
         width, _, kernel = shapes[f"feature_extractor.conv_layers.{len(convolutions)}.0.weight"]
         convolutions.append((width, kernel, _STRIDES.get(kernel, 1)))
