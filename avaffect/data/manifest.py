@@ -46,6 +46,10 @@ class Manifest:
     items: list[Item] = field(default_factory=list)
     path: Path | None = None
 
+    def __iter__(self) -> Iterator[Item]:
+        """The items in their order."""
+        return iter(self.items)
+
     @property
     def name(self) -> str:
         """What to call it in a message."""

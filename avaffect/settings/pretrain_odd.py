@@ -72,8 +72,7 @@ class PretrainOddSettings(RecurrentPretrainingSettings):
         object.__setattr__(self, "group", group)
         if group > self.batch_utterances:
             raise UsageError(
-                f"--group {group}: a batch of --batch-utterances {self.batch_utterances} "
-                "is smaller"
+                f"--group {group}: a batch of --batch-utterances {self.batch_utterances} is smaller"
             )
 
 

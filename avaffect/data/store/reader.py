@@ -19,6 +19,7 @@ from avaffect.data.store import schema
 from avaffect.data.store.mapping import Pages, view_dataset
 from avaffect.data.store.opening import DAMAGE, check_header, damaged, open_hdf5
 from avaffect.data.store.schema import LabelSpec, PooledSpec, Specs, StreamSpec
+from avaffect.data.store.utterance import Utterance
 
 BLOCK_BYTES = 1 << 24
 
@@ -85,6 +86,14 @@ class Store:
 
     def __len__(self) -> int:
         return self.count
+
+    def __iter__(self) -> Iterator[Utterance]:
+        """The utterances in their order."""
+        return (Utterance(self, row) for row in range(self.count))
+
+    def __getitem__(self, identifier: str) -> Utterance:
+        """The utterance of an id. Raises KeyError where there is none."""
+        return Utterance(self, self.rows[identifier])
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {self.count} utterances)"
