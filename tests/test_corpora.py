@@ -357,7 +357,7 @@ def test_options_of_tables_are_refused_for_corpora(tmp_path):
     folder = touch(tmp_path / "corpus", "03a01Wa.wav")
     with pytest.raises(UsageError, match="--media does not apply to emodb"):
         made(tmp_path / "m.jsonl", "emodb", folder, media_column="path")
-    with pytest.raises(UsageError, match="no corpus 'iemocap2': there are emodb, ravdess"):
+    with pytest.raises(UsageError, match="unknown corpus 'iemocap2'; known: emodb, ravdess"):
         made(tmp_path / "m.jsonl", "iemocap2", folder)
 
 

@@ -8,7 +8,7 @@ import pytest
 from corpus_folders import by_id, made, touch
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
-from avaffect.data.corpora import MODULES, adapter, grid, msp_improv
+from avaffect.data.corpora import CORPORA, adapter, grid, msp_improv
 
 EMPTY = {"labels": {}}
 
@@ -294,7 +294,7 @@ def test_wrong_folders_say_what_was_looked_for_and_found(tmp_path, corpus):
         made(tmp_path / "m.jsonl", corpus, tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("corpus", MODULES)
+@pytest.mark.parametrize("corpus", list(CORPORA))
 def test_options_of_other_corpora_are_refused(tmp_path, corpus):
     assert corpus == adapter(corpus).NAME
     others = {"language": "English", "tables": Path("t"), "modality": "av", "speaker": "spk"}

@@ -15,8 +15,9 @@ from avaffect.cli.main import run
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.data.store.reader import Store
-from avaffect.recipes.encoding import front_ends
-from avaffect.recipes.encoding.front_ends import FRONT_ENDS, FrontEnd
+from avaffect.models import front_ends
+from avaffect.models.front_ends import FrontEnd
+from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 from avaffect.signal import descriptors
 
 OVER_TIME = {"compare-lld": 130, "egemaps": 25}
@@ -192,7 +193,7 @@ def test_what_is_no_number_becomes_zero_and_is_said(folder, tmp_path, monkeypatc
             values[0] = torch.tensor([torch.nan, -torch.inf])
         return values
 
-    monkeypatch.setitem(FRONT_ENDS, "logmel", FrontEnd(2, broken))
+    monkeypatch.setattr(front_ends, "LOG_MEL", FrontEnd(2, broken))
     words = invoke(folder, "extract", "media.h5", "--model", "logmel", "-o", tmp_path / "x.h5")
     assert "no numbers (NaN or infinite) for 2 utterances" in words.stderr
     assert "u2, u7" in words.stderr
@@ -208,7 +209,8 @@ def test_every_front_end_keeps_its_promise(opensmile):
     for row, length in enumerate(lengths):
         waveform[row, :length] = torch.randint(-99, 99, (int(length),), generator=noise)
     batch = Batch(["a", "b", "c"], {"waveform": waveform}, {"waveform": lengths})
-    for name, front_end in FRONT_ENDS.items():
+    for name in FRONT_ENDS:
+        front_end = FRONT_ENDS[name].load()
         found = front_end.frames(batch)
         assert found.values.shape[2] == front_end.dim, name
         assert found.values.dtype == torch.float32
@@ -224,7 +226,7 @@ def test_unknown_names_are_refused(folder):
                    "-o", "x.h5", status=2)  # fmt: skip
     assert "describes sound" in words.stderr
     with pytest.raises(UsageError, match="known: mfcc, logmel"):
-        front_ends.named("egemap")
+        FRONT_ENDS["egemap"]
 
 
 def test_help_names_them_all(capsys):

@@ -39,7 +39,7 @@ class Part:
 
     configuration  class of its configuration, a dataclass, which may have from_dict(dict); or None
     value          the class; whatever it is where it has no configuration
-    needs          name of an optional package without which it cannot be used
+    needs          an optional package of avaffect's without which it cannot be used
 
     configuration and value may be places, "module" or "module:attribute".
     """
@@ -92,6 +92,10 @@ class Registry:
         if name in self._own:
             raise ValueError(f"{self.noun} {name!r} is registered already")
         self._own[name] = Part(configuration, value, needs)
+
+    def owns(self, name: str) -> bool:
+        """Whether avaffect itself has this part; other packages are not looked through."""
+        return name in self._own
 
     def __contains__(self, name: object) -> bool:
         # Packages are looked through only for names that are none of avaffect's own.

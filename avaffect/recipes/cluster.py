@@ -17,6 +17,7 @@ from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import chosen_ids, in_split, open_stores
+from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 from avaffect.settings.cluster import ClusterSettings
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         raise UsageError("--features and --model exclude each other")
     if settings.model is None and settings.features is None:
         settings = replace(settings, features="mfcc")
+    if settings.features is not None and settings.features not in FRONT_ENDS:
+        raise UsageError(f"--features {settings.features}: front-ends are {', '.join(FRONT_ENDS)}")
     if settings.clusters < 2:
         raise UsageError("-k is at least 2")
     if settings.initialisations < 1:
@@ -74,6 +77,11 @@ def _cluster(
     device = resolve_device(settings.device)
     if settings.model is None:
         extractor = extraction.front_end_extractor(settings.features)
+        if not extractor.over_time:
+            raise UsageError(
+                f"--features {settings.features}: it gives one vector for each utterance, and "
+                "frames are clustered"
+            )
         source = Clustered(front_end=settings.features, rate_hz=extractor.rate_hz)
     else:
         extractor = extraction.encoder_extractor(settings.model, settings.layer, device, stores)

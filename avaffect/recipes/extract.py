@@ -12,12 +12,8 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
-from avaffect.settings.extract import (
-    FRONT_ENDS,
-    OF_OPENSMILE,
-    WITHOUT_OPENSMILE,
-    ExtractSettings,
-)
+from avaffect.recipes.encoding.front_ends import FRONT_ENDS, is_named
+from avaffect.settings.extract import WITHOUT_OPENSMILE, ExtractSettings
 
 # Kinds of checkpoints that are applied to a store.
 APPLIED = (EncoderHeader.kind, QuantiserHeader.kind, ProjectorHeader.kind)
@@ -30,7 +26,7 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     is for models of another kind.
     """
     store = Store(settings.media)
-    named = settings.model in FRONT_ENDS
+    named = is_named(settings.model)
     path = None if named else _checkpoint_path(settings.model)
     _check_options(settings, path)
     inputs = [
@@ -53,7 +49,8 @@ def _check_options(settings: ExtractSettings, path: Path | None) -> None:
     if path is None:
         if settings.layer is not None:
             raise UsageError(f"--layer goes with an encoder; {settings.model} is a front-end")
-        if settings.model in OF_OPENSMILE and find_spec("opensmile") is None:
+        package = FRONT_ENDS[settings.model].needs
+        if package is not None and find_spec(package) is None:
             raise UsageError(WITHOUT_OPENSMILE)
         if settings.modality not in (None, "audio"):
             raise UsageError(f"--modality {settings.modality}: {settings.model} describes sound")

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from avaffect.settings.base import Batched, Resumable, argument, option
 
-FRONT_ENDS = ("mfcc", "logmel")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings(Resumable, Batched):
@@ -22,7 +20,10 @@ class ClusterSettings(Resumable, Batched):
         Path("kmeans.safetensors"), "The quantiser.", "-o", "--output", role="output"
     )
     features: str | None = option(
-        None, "What to cluster: mfcc unless --model is given.", "--features", choices=FRONT_ENDS
+        None,
+        "What to cluster: mfcc unless --model is given.",
+        "--features",
+        metavar="mfcc|logmel|NAME",
     )
     model: Path | None = option(
         None, "Encoder whose frames to cluster.", "--model", role="input", metavar="X.safetensors"

@@ -14,11 +14,6 @@ from avaffect.settings.base import (
 )
 from avaffect.settings.training import PRECISIONS
 
-FRONT_ENDS = (
-    "mfcc", "logmel", "compare-lld", "egemaps", "compare-functionals", "egemaps-functionals",
-)  # fmt: skip
-
-OF_OPENSMILE = FRONT_ENDS[2:]
 WITHOUT_OPENSMILE = (
     "this front-end needs openSMILE: in the checkout of avaffect, python -m pip install -c "
     "constraints.txt -e '.[opensmile]' (for research; commercial use needs audEERING's licence)"

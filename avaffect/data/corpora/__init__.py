@@ -1,44 +1,46 @@
 """Corpus adapters: each turns a folder or a table into items of one spelling; one file each.
 
-An adapter is a module with its NAME, the OPTIONS of `manifest` that it reads besides the folder,
-and read(settings) -> Corpus. It is imported when its corpus is named.
+Another package adds a corpus through an entry point of the group "avaffect.corpora" that names an
+`Adapter`: a module, say.
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import fields
-from types import ModuleType
+from typing import Protocol
 
 from avaffect.core.errors import UsageError
+from avaffect.core.registry import Registry
 from avaffect.data.corpora.common import Corpus
 from avaffect.settings.base import Common
 from avaffect.settings.manifest import ManifestSettings
 
-MODULES = {
-    "emodb": "emodb",
-    "ravdess": "ravdess",
-    "cremad": "cremad",
-    "msp-improv": "msp_improv",
-    "iemocap": "iemocap",
-    "recola": "recola",
-    "sewa": "sewa",
-    "semaine": "semaine",
-    "aff-wild2": "aff_wild2",
-    "voxceleb2": "voxceleb2",
-    "lrw": "lrw",
-    "lrs3": "lrs3",
-    "grid": "grid",
-    "speech-commands": "speech_commands",
-    "table": "table",
-}
+
+class Adapter(Protocol):
+    """NAME: of the corpus. OPTIONS: fields of the settings of `manifest` that it reads besides the
+    folder."""
+
+    NAME: str
+    OPTIONS: tuple[str, ...]
+
+    def read(self, settings: ManifestSettings) -> Corpus:
+        """The corpus in the folder, or the table, `settings.source`.
+
+        Raises DataError where that is not what it should be.
+        """
 
 
-def adapter(corpus: str) -> ModuleType:
-    """The adapter of a corpus. Raises UsageError where there is none."""
-    if corpus not in MODULES:
-        raise UsageError(f"no corpus {corpus!r}: there are {', '.join(MODULES)}")
-    return importlib.import_module(f"{__name__}.{MODULES[corpus]}")
+CORPORA = Registry("corpus", "avaffect.corpora")
+for _name in (
+    "emodb", "ravdess", "cremad", "msp-improv", "iemocap", "recola", "sewa", "semaine",
+    "aff-wild2", "voxceleb2", "lrw", "lrs3", "grid", "speech-commands", "table",
+):  # fmt: skip
+    CORPORA.register(_name, None, f"{__name__}.{_name.replace('-', '_')}")
+
+
+def adapter(corpus: str) -> Adapter:
+    """The adapter of a corpus, imported now. Raises UsageError where there is none."""
+    return CORPORA[corpus].load()
 
 
 def read(settings: ManifestSettings) -> Corpus:

@@ -27,8 +27,9 @@ from avaffect.recipes.common import work
 from avaffect.recipes.common.copied_metadata import Carried
 from avaffect.recipes.encoding import extraction
 from avaffect.recipes.encoding.extraction import Extractor
+from avaffect.recipes.encoding.front_ends import is_named
 from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_words
-from avaffect.settings.extract import FRONT_ENDS, ExtractSettings
+from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
 
@@ -86,7 +87,7 @@ def _warn(plan: _Plan, progress: Progress) -> None:
 
 def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
     device = resolve_device(settings.device)
-    if settings.model in FRONT_ENDS:
+    if is_named(settings.model):
         return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
     path = Path(settings.model)
     kind = read_header(path)["kind"]

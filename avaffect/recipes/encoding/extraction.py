@@ -20,7 +20,9 @@ from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.recipes.encoding import checkpoints, front_ends
+from avaffect.models.front_ends import FrontEnd
+from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 from avaffect.recipes.encoding.input_streams import chosen_streams
 from avaffect.signal import features
 from avaffect.training import checkpoint
@@ -75,8 +77,11 @@ def wrap_encoder(
 
 
 def front_end_extractor(name: str) -> Extractor:
-    """A named front-end (see `front_ends`), at 100 Hz where it has frames."""
-    chosen = front_ends.named(name)
+    """A named front-end, at 100 Hz where it has frames.
+
+    Raises UsageError where no front-end has this name.
+    """
+    chosen: FrontEnd = FRONT_ENDS[name].load()
     made = {"front_end": name, **chosen.origin()}
     rate_hz = features.FEATURE_RATE_HZ
     return Extractor(chosen.frames, ("waveform",), rate_hz, chosen.dim, made, chosen.over_time)

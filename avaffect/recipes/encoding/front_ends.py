@@ -1,68 +1,30 @@
-"""Named front-ends: descriptors of sound that nobody has trained."""
+"""Front-ends by name, known without torch; open to other packages.
+
+A package adds one through an entry point of the group "avaffect.front_ends" that names a
+`models.front_ends.FrontEnd`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from avaffect.core.registry import Registry
 
-from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
-from avaffect.models.encoder import Frames
-from avaffect.signal import descriptors, features
+FRONT_ENDS = Registry("front-end", "avaffect.front_ends")
+for _name, _attribute, _package in (
+    ("mfcc", "MFCC", None),
+    ("logmel", "LOG_MEL", None),
+    ("compare-lld", "COMPARE_LLD", "opensmile"),
+    ("egemaps", "EGEMAPS", "opensmile"),
+    ("compare-functionals", "COMPARE_FUNCTIONALS", "opensmile"),
+    ("egemaps-functionals", "EGEMAPS_FUNCTIONALS", "opensmile"),
+):
+    FRONT_ENDS.register(_name, None, f"avaffect.models.front_ends:{_attribute}", needs=_package)
 
 
-@dataclass(frozen=True)
-class FrontEnd:
-    """describe: (S,) samples -> (T, dim); T is 1 where one vector stands for the utterance.
+def is_named(model: str) -> bool:
+    """Whether `model`, a front-end or the path of a checkpoint, is a front-end.
 
-    origin: JSON-able words on what the numbers are, where its name does not say it.
+    A checkpoint is no reason to look through other packages.
     """
-
-    dim: int
-    describe: Callable[[Tensor], Tensor]
-    over_time: bool = True
-    origin: Callable[[], dict[str, Any]] = field(default=dict)
-
-    def frames(self, batch: Batch) -> Frames:
-        """(B, T, dim). One by one: edges belong to an utterance, not to its padding."""
-        # In single precision whatever was asked for: it is no model whose speed counts.
-        with torch.autocast(batch.waveform.device.type, enabled=False):
-            found = [
-                self.describe(wave[:length])
-                for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
-            ]
-        lengths = torch.tensor([len(values) for values in found], device=batch.waveform.device)
-        return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)
-
-
-def named(name: str) -> FrontEnd:
-    """Raises UsageError where no front-end has this name."""
-    if name not in FRONT_ENDS:
-        raise UsageError(f"unknown front-end {name!r}; known: {', '.join(FRONT_ENDS)}")
-    return FRONT_ENDS[name]
-
-
-def _of_opensmile(name: str) -> FrontEnd:
-    chosen = descriptors.SETS[name]
-
-    def origin() -> dict[str, Any]:
-        return {
-            "feature_set": chosen.feature_set,
-            "opensmile": descriptors.package_version(),
-            "columns": descriptors.column_names(name),
-        }
-
-    describe = partial(descriptors.descriptors, name=name)
-    return FrontEnd(chosen.columns, describe, chosen.over_time, origin)
-
-
-FRONT_ENDS = {
-    "mfcc": FrontEnd(39, features.mfcc),
-    "logmel": FrontEnd(80, features.log_mel),
-    **{name: _of_opensmile(name) for name in descriptors.SETS},
-}
+    return FRONT_ENDS.owns(model) or (not Path(model).exists() and model in FRONT_ENDS)

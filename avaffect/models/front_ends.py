@@ -1,0 +1,61 @@
+"""Front-ends: descriptors of sound that nobody has trained; their names are in `registry`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Frames
+from avaffect.signal import descriptors, features
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """describe: (S,) samples -> (T, dim); T is 1 where one vector stands for the utterance.
+
+    origin: JSON-able words on what the numbers are, where its name does not say it.
+    """
+
+    dim: int
+    describe: Callable[[Tensor], Tensor]
+    over_time: bool = True
+    origin: Callable[[], dict[str, Any]] = field(default=dict)
+
+    def frames(self, batch: Batch) -> Frames:
+        """(B, T, dim). One by one: edges belong to an utterance, not to its padding."""
+        # In single precision whatever was asked for: it is no model whose speed counts.
+        with torch.autocast(batch.waveform.device.type, enabled=False):
+            found = [
+                self.describe(wave[:length])
+                for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
+            ]
+        lengths = torch.tensor([len(values) for values in found], device=batch.waveform.device)
+        return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)
+
+
+def _of_opensmile(name: str) -> FrontEnd:
+    chosen = descriptors.SETS[name]
+
+    def origin() -> dict[str, Any]:
+        return {
+            "feature_set": chosen.feature_set,
+            "opensmile": descriptors.package_version(),
+            "columns": descriptors.column_names(name),
+        }
+
+    describe = partial(descriptors.descriptors, name=name)
+    return FrontEnd(chosen.columns, describe, chosen.over_time, origin)
+
+
+MFCC = FrontEnd(39, features.mfcc)
+LOG_MEL = FrontEnd(80, features.log_mel)
+COMPARE_LLD = _of_opensmile("compare-lld")
+EGEMAPS = _of_opensmile("egemaps")
+COMPARE_FUNCTIONALS = _of_opensmile("compare-functionals")
+EGEMAPS_FUNCTIONALS = _of_opensmile("egemaps-functionals")

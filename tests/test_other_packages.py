@@ -1,0 +1,88 @@
+"""Another package, found by its entry points, adds a front-end and a corpus to the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chain import invoke
+from stores import write_store
+
+from avaffect.core.registry import Registry
+from avaffect.data import manifest
+from avaffect.data.corpora import CORPORA
+from avaffect.data.store.reader import Store
+from avaffect.recipes.encoding.front_ends import FRONT_ENDS
+
+REGISTRIES: tuple[Registry, ...] = (FRONT_ENDS, CORPORA)
+ENTRY_POINTS = """
+[avaffect.front_ends]
+peaks = other_package:PEAKS
+loudest = other_package:LOUDEST
+[avaffect.corpora]
+twins = other_package:TWINS
+"""
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = tmp_path / "site" / "other_package-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: other_package\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    _forget()
+    yield
+    _forget()
+
+
+def _forget() -> None:
+    """As in a new process: which packages there are is looked up once."""
+    for registry in REGISTRIES:
+        registry.__dict__.pop("_points", None)
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    sound = [random.normal(0, 3000, count).astype(np.int16) for count in (1600, 4000, 3200)]
+    write_store(tmp_path / "media.h5", {"waveform": (16000.0, sound)})
+    return sound
+
+
+def test_a_front_end(tmp_path: Path, media: list[np.ndarray]) -> None:
+    invoke(tmp_path, "extract", "media.h5", "--model", "peaks", "-o", "peaks.h5")
+    store = Store(tmp_path / "peaks.h5")
+    assert store.streams["features"].made == {"front_end": "peaks"}
+    for row, wave in enumerate(media):
+        expected = np.abs(wave[: len(wave) // 160 * 160].astype(float)).reshape(-1, 160).max(axis=1)
+        np.testing.assert_allclose(store.read("features", row)[:, 0], expected)
+    invoke(tmp_path, "extract", "media.h5", "--model", "peaks", "-o", "peaks.h5")
+
+
+def test_a_front_end_is_clustered(tmp_path: Path, media: list[np.ndarray]) -> None:
+    cluster = ("cluster", "media.h5", "-k", 2, "--initialisations", 1, "--features")
+    invoke(tmp_path, *cluster, "peaks", "-o", "k.safetensors")
+    invoke(tmp_path, "extract", "media.h5", "--model", "k.safetensors", "-o", "units.h5")
+    store = Store(tmp_path / "units.h5")
+    assert [store.lengths("units")[row] for row in range(3)] == [10, 25, 20]
+    # One vector an utterance is not frames; and what nobody has is named.
+    invoke(tmp_path, *cluster, "loudest", "-o", "l.safetensors", status=2)
+    words = invoke(tmp_path, *cluster, "whispers", "-o", "l.safetensors", status=2).stderr
+    assert "mfcc" in words and "peaks" in words
+
+
+def test_a_corpus(tmp_path: Path) -> None:
+    for name in ("anger-ann-1", "neutral-bea-1"):
+        path = tmp_path / "twins" / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"RIFF")
+    invoke(tmp_path, "manifest", "twins", "twins", "-o", "m.jsonl")
+    made = manifest.read(tmp_path / "m.jsonl")
+    assert made.header["corpus"] == "twins"
+    assert [item["speaker"] for item in made.items] == ["ann", "bea"]
+    assert made.items[0]["labels"] == {"emotion": "anger"}
+    words = invoke(tmp_path, "manifest", "triplets", "twins", "-o", "t.jsonl", status=2).stderr
+    assert "emodb" in words and "twins" in words
