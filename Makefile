@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 0 1 2
 
-.PHONY: install demo test test-avx2 cases check types bench clean
+.PHONY: install demo test test-avx2 cases check types man bench clean
 
 install: $(STAMP)
 
@@ -36,6 +36,9 @@ check: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+man: $(STAMP)
+	$(BIN)/python -m avaffect.cli.manual
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

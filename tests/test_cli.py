@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import pytest
 from chain import invoke
 
-from avaffect.cli.catalogue import COMMANDS
+from avaffect.cli import manual, options
+from avaffect.cli.catalogue import COMMANDS, imported
+from avaffect.cli.command import make
 from avaffect.cli.main import run
 from avaffect.core import filekind
+from avaffect.core.errors import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "h5py", "sklearn", "rich", "scipy", "numpy")
@@ -35,21 +42,58 @@ def test_help_is_there_and_light(arguments: list[str]) -> None:
     assert found.stderr == ""
 
 
+def test_the_manual_says_what_the_settings_say() -> None:
+    """`make man` writes the pages."""
+    stale = [path.name for path, text in manual.pages().items() if path.read_text("utf-8") != text]
+    assert stale == []
+    assert {path.name for path in (ROOT / "man").glob("*.1")} == {
+        "avaffect.1", *(f"avaffect-{name}.1" for name in COMMANDS)
+    }  # fmt: skip
+
+
+def test_remarks_on_an_option_are_kept_and_never_lost() -> None:
+    entry = "\\fB\\-\\-draws\\fR \\fIN\\fR\n"
+    written = manual.page(COMMANDS["retrieve"])
+    help = "Number of draws per query. Default: 50; at least 1.\n"
+    assert entry + help in written
+    remark = f"{manual.REMARKS}\nOne for each epoch.\n"
+    stale = written.replace(entry + help, f"{entry}An old help.\n{remark}")
+    again = manual.page(COMMANDS["retrieve"], stale + ".SH NOTES\nBy hand.\n")
+    assert entry + help + remark + ".TP\n" in again
+    assert again.endswith(".SH NOTES\nBy hand.\n")
+    assert manual.page(COMMANDS["retrieve"], again) == again
+    with pytest.raises(DataError, match="--strange"):
+        manual.page(COMMANDS["retrieve"], again.replace("\\-\\-draws", "\\-\\-strange"))
+
+
+def _calls(script: str) -> list[list[str]]:
+    """The arguments of every `avaffect` in a shell script."""
+    script = re.sub(r"^#.*$", "", script, flags=re.M).replace("\\\n", "")
+    found = re.findall(r"\bavaffect ((?:'[^']*'|[^|>&;)\n'])*)", script)
+    return [shlex.split(arguments) for arguments in found]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_a_manual(name: str) -> None:
-    page = ROOT / "man" / f"avaffect-{name}.1"
-    assert page.is_file(), f"{page.name} is missing"
-    text = page.read_text(encoding="utf-8").replace("\\-", "-").replace("\\", "")
-    from avaffect.cli.main import group
+def test_examples_can_be_typed(name: str, monkeypatch) -> None:
+    """Two at least, in lines of at most 90 columns with the indentation; all options exist, and
+    their values make sense."""
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "1")
+    examples = inspect.cleandoc(imported(COMMANDS[name].settings).examples)
+    calls = _calls(examples)
+    assert len(calls) >= 2 and name in [called for called, *_ in calls]
+    assert [line for line in examples.splitlines() if len(line) > 88] == []
+    for called, *arguments in calls:
+        command = make(COMMANDS[called])
+        values = command.make_context(called, arguments).params
+        options.build(imported(COMMANDS[called].settings), values)
 
-    command = group.get_command(None, name)  # type: ignore[arg-type]
-    for parameter in command.params:
-        if parameter.param_type_name == "option" and parameter.name not in SHARED_OPTIONS:
-            flag = max(parameter.opts, key=len)
-            assert flag in text, f"{page.name} does not mention {flag}"
 
-
-SHARED_OPTIONS = {"quiet", "verbose", "output", "force", "dry_run", "seed", "device", "help"}
+def test_help_ends_with_the_examples(avaffect) -> None:
+    help = avaffect("retrieve", "--help").stdout
+    script = inspect.cleandoc(imported(COMMANDS["retrieve"].settings).examples)
+    last = help.rpartition("Examples:\n")[2]
+    assert textwrap.indent(script, "  ") in last and last.count("\n\n") == 1
 
 
 TOY = """

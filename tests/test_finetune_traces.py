@@ -231,7 +231,7 @@ def test_mistakes_with_traces(folder: Path) -> None:
     assert "this encoder reads features alone" in refused("--modality", "video", status=2)
     assert "--loss goes with traces" in refused("--loss", "ccc=1", status=2)
     assert "--delay goes with traces" in refused("--delay", 1, status=2)
-    assert "annotators are late, not early" in refused(*TRACES, "--delay", -1, status=2)
+    assert "--delay -1: at least 0" in refused(*TRACES, "--delay", -1, status=2)
     assert "choose one" in refused(*TRACES, "--loss", "ce=1,ncce=1", status=2)
     # All utterances are shorter than that.
     assert "arousal never changes in what is trained on after the first 5 s (--delay)" in refused(

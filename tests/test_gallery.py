@@ -200,8 +200,8 @@ def test_counts_and_what_is_there_already(folder):
     [
         ({"queries": 0}, UsageError, "at least 1"),
         ({"retrieved": 0}, UsageError, "at least 1"),
-        ({"queries": 1000, "retrieved": 9}, UsageError, "none to look at"),
-        ({"tile": 8}, UsageError, "32 to 512"),
+        ({"queries": 1000, "retrieved": 9}, UsageError, "--queries or --retrieved"),
+        ({"tile": 8}, UsageError, "at least 32, at most 512"),
         ({"output": Path("g.jpg")}, UsageError, r"name it \.png"),
         ({"retrieval": Path("nothing.jsonl")}, DataError, "nothing.jsonl: no such file"),
     ],

@@ -159,7 +159,7 @@ def test_stores_without_landmarks_and_options_that_make_no_sense(corpus, tmp_pat
     assert "--within needs --poses" in kept(tmp_path, "--within", 5, status=2)[1]
     (tmp_path / "p.csv").write_text("id,yaw,pitch,roll\nc_one,0,0,0\n")
     wrong = ("--poses", "p.csv", "--within", -1)
-    assert "not negative" in kept(tmp_path, *wrong, status=2)[1]
+    assert "--within -1: at least 0" in kept(tmp_path, *wrong, status=2)[1]
 
 
 def test_people_who_look_at_the_camera_are_kept(recordings, tmp_path):

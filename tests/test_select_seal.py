@@ -93,7 +93,7 @@ def test_limit_sample_and_ids(corpus, tmp_path):
         ({"where": ("recognised>high",)}, UsageError, "compares with a number"),
         ({"where": ("emotoin=anger",)}, DataError, "no item has 'emotoin' .they have: age"),
         ({"limit": 1, "sample": 1}, UsageError, "exclude each other"),
-        ({"sample": -1}, UsageError, "not negative"),
+        ({"sample": -1}, UsageError, "--sample -1: at least 0"),
         ({"ids": Path("nowhere.txt")}, DataError, "nowhere.txt"),
     ],
 )

@@ -170,11 +170,11 @@ def test_sessions_that_share_a_speaker_are_refused(tmp_path):
         (utterances({"a": 2}, split="test"), {}, DataError, "a_0 has a split already .test"),
         (utterances({"a": 2}, fold=0), {"folds": 3}, DataError, "a_0 has a fold already .0"),
         (utterances({"a": 2}), {"stratify": "mood"}, DataError, "no label 'mood' .it has: emotion"),
-        ([], {"folds": 2}, UsageError, "3 or more"),
+        ([], {"folds": 2}, UsageError, "--folds 2: at least 3"),
         ([], {"folds": 5, "ratios": (70, 10, 20)}, UsageError, "exclude each other"),
-        ([], {"ratios": (70, -10, 20)}, UsageError, "negative"),
+        ([], {"ratios": (70, -10, 20)}, UsageError, "--ratios"),
         ([], {"ratios": (0, 10, 20)}, UsageError, "above 0"),
-        ([], {"ratios": (float("nan"), 1, 1)}, UsageError, "negative"),
+        ([], {"ratios": (float("nan"), 1, 1)}, UsageError, "--ratios"),
     ],
 )
 def test_refusals(tmp_path, items, options, error, said):

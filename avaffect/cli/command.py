@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,9 @@ def make(command: Command) -> click.Command:
         finally:
             progress.close()
 
-    return click.Command(
+    return _Subcommand(
         command.name,
+        inspect.cleandoc(getattr(settings_class, "examples", "")),
         params=[*options.parameters(settings_class), *_verbosity()],
         callback=callback,
         short_help=command.help,
@@ -63,6 +65,20 @@ def make(command: Command) -> click.Command:
         epilog=f"Manual: avaffect-{command.name}(1).",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+
+
+class _Subcommand(click.Command):
+    """Help ends with examples, which are not wrapped."""
+
+    def __init__(self, name: str, examples: str, **keywords: Any) -> None:
+        super().__init__(name, **keywords)
+        self._examples = examples
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        if self._examples:
+            with formatter.section("Examples"):
+                formatter.write(textwrap.indent(self._examples + "\n", "  "))
+        super().format_epilog(context, formatter)
 
 
 def _verbosity() -> list[click.Option]:

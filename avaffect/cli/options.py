@@ -13,17 +13,19 @@ import click
 
 from avaffect.settings.base import flags_of
 
+METAVARS = {int: "N", float: "X", Path: "FILE"}
+
 
 def parameters(settings_class: type) -> list[click.Parameter]:
     """click parameters for every field, positional ones first."""
     hints = typing.get_type_hints(settings_class)
     # Inherited fields come first in a dataclass; in help the command's own options do, and those
     # that all commands have come last.
-    classes = [set(inspect.get_annotations(each)) for each in settings_class.__mro__]
-    fields = sorted(
-        dataclasses.fields(settings_class),
-        key=lambda item: next(n for n, names in enumerate(classes) if item.name in names),
-    )
+    order: dict[str, int] = {}
+    for each in settings_class.__mro__:
+        for name in inspect.get_annotations(each):
+            order.setdefault(name, len(order))
+    fields = sorted(dataclasses.fields(settings_class), key=lambda item: order[item.name])
     arguments = [_argument(f, hints[f.name]) for f in fields if f.metadata["positional"]]
     return arguments + [_option(f, hints[f.name]) for f in fields if not f.metadata["positional"]]
 
@@ -37,18 +39,19 @@ def build(settings_class: type, values: dict[str, Any]) -> Any:
 def _argument(item: dataclasses.Field, hint: Any) -> click.Argument:
     kind, many = _kind(hint)
     required = item.default is dataclasses.MISSING
-    metavar = item.metadata["metavar"] or item.name.upper()
+    metavar, help = item.metadata["metavar"] or item.name.upper(), item.metadata["help"]
     if many:
         shown = f"{metavar}..." if required else f"[{metavar}]..."
         return click.Argument(
-            [item.name], type=kind, nargs=-1, required=required, metavar=shown
+            [item.name], help=help, type=kind, nargs=-1, required=required, metavar=shown
         )  # fmt: skip
     if required:
         # No default at all: click takes None for a value.
-        return click.Argument([item.name], type=kind, required=True, metavar=metavar)
+        return click.Argument([item.name], help=help, type=kind, required=True, metavar=metavar)
     return click.Argument(
-        [item.name], type=kind, required=False, default=item.default, metavar=f"[{metavar}]"
-    )
+        [item.name], help=help, type=kind, required=False, default=item.default,
+        metavar=f"[{metavar}]",
+    )  # fmt: skip
 
 
 class _Option(click.Option):
@@ -60,6 +63,8 @@ class _Option(click.Option):
 
     def get_help_extra(self, context: click.Context) -> Any:
         extra = super().get_help_extra(context)
+        if isinstance(self.default, float) and "default" in extra:
+            extra["default"] = f"{self.default:g}"
         if self._range:
             extra["range"] = self._range
         return extra
@@ -74,7 +79,8 @@ def _option(item: dataclasses.Field, hint: Any) -> click.Option:
         return _Option([*flags, item.name], is_flag=True, default=item.default, **shared)
     if meta["choices"]:
         kind = click.Choice(meta["choices"])
-    shared |= {"type": kind, "multiple": many, "metavar": meta["metavar"]}
+    metavar = meta["metavar"] or (None if meta["choices"] else METAVARS.get(_plain_type(hint)))
+    shared |= {"type": kind, "multiple": many, "metavar": metavar}
     if item.default is dataclasses.MISSING:
         return _Option([*flags, item.name], required=True, **shared)
     shown = item.default not in (None, (), "")
@@ -83,15 +89,21 @@ def _option(item: dataclasses.Field, hint: Any) -> click.Option:
 
 def _kind(hint: Any) -> tuple[Any, bool]:
     """click's type for a field, and whether it may be repeated: tuple[X, ...]."""
-    parts = typing.get_args(hint)
-    if typing.get_origin(hint) is tuple and parts[-1] is Ellipsis:
-        return _scalar(parts[0]), True
-    return _scalar(hint), False
+    many = typing.get_origin(hint) is tuple and typing.get_args(hint)[-1] is Ellipsis
+    return _scalar(hint), many
+
+
+def _plain_type(hint: Any) -> Any:
+    """X of X | None and of tuple[X, ...]."""
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[-1] is Ellipsis:
+        hint = typing.get_args(hint)[0]
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
 
 
 def _scalar(hint: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    hint = _plain_type(hint)
     if typing.get_origin(hint) is tuple:
         # One option of so many values; click takes a tuple of types.
         return typing.get_args(hint)

@@ -40,10 +40,6 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         settings = replace(settings, features="mfcc")
     if settings.features is not None and settings.features not in FRONT_ENDS:
         raise UsageError(f"--features {settings.features}: front-ends are {', '.join(FRONT_ENDS)}")
-    if settings.clusters < 2:
-        raise UsageError("-k is at least 2")
-    if settings.initialisations < 1:
-        raise UsageError(f"--initialisations {settings.initialisations}: it is 1 at least")
     stores = open_stores(settings.media)
     unique_ids(stores)
     made = work.record(

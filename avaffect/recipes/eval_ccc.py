@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ from avaffect.recipes.scoring.trace_alignment import (
 from avaffect.recipes.scoring.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
 from avaffect.settings.eval_ccc import EvalCccSettings
 
-# Nobody rates so fast; more would fill the memory.
-FASTEST_HZ = 1000.0
 # One draw lies beyond each end of the interval.
 FEWEST_DRAWS = 40
 
@@ -76,12 +73,6 @@ def _check(settings: EvalCccSettings) -> None:
         raise UsageError(
             "--per-recording shows no intervals: leave --bootstrap out, or take --json"
         )
-    if settings.rate is not None and not 0 < settings.rate <= FASTEST_HZ:
-        raise UsageError(
-            f"--rate {settings.rate:g}: a rate above 0 is needed, and of {FASTEST_HZ:g} at most"
-        )
-    if not math.isfinite(settings.delay):
-        raise UsageError(f"--delay {settings.delay:g}: a number of seconds is needed")
     if settings.bootstrap and settings.bootstrap < FEWEST_DRAWS:
         raise UsageError(
             f"--bootstrap {settings.bootstrap}: the ends of an interval of 95 % need {FEWEST_DRAWS}"

@@ -35,7 +35,7 @@ DIFFERS: Colour = (205, 50, 45)
 QUERY: Colour = (70, 100, 200)
 # Of a face_track's columns, the one that says where a frame's face came from.
 SOURCE_COLUMN = COLUMNS.index("source")
-SMALLEST_TILE, LARGEST_TILE, MOST_TILES = 32, 512, 4096
+MOST_TILES = 4096
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,9 @@ def middle_frame(faces: np.ndarray, track: np.ndarray | None) -> np.ndarray | No
 
 
 def _check(settings: GallerySettings) -> None:
-    if settings.queries < 1 or settings.retrieved < 1:
-        raise UsageError("--queries and --retrieved are at least 1")
     if settings.queries * (settings.retrieved + 1) > MOST_TILES:
         raise UsageError(f"more than {MOST_TILES} faces do not fit a picture; ask for "
                          "fewer --queries or --retrieved")  # fmt: skip
-    if not SMALLEST_TILE <= settings.tile <= LARGEST_TILE:
-        raise UsageError(f"--tile {settings.tile}: it is {SMALLEST_TILE} to {LARGEST_TILE} pixels")
     if settings.output.is_dir():
         raise UsageError(f"{settings.output} is a folder; name a file to write")
     if settings.output.suffix.lower() != ".png":

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from avaffect.data.media import Decoded, DecodingOptions, Lost
 
 NAMED = 20
-LARGEST_SIZE = 1024
-HIGHEST_FPS = 240.0
 # Options that say how faces are found and cut out.
 OF_FACES = ("faces", "face_model", "align", "size", "color", "fps", "margin", "face")
 # Settings that stores of version 1.0 do not know: left out where they are not set, so that those
@@ -114,14 +112,6 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
     """Raises UsageError where options make no sense, alone or together."""
     if str(settings.output) == "-":
         raise UsageError("a store cannot go to standard output; name a file with --output")
-    if settings.jobs is not None and settings.jobs < 1:
-        raise UsageError("--jobs must be at least 1")
-    if not 8 <= settings.size <= LARGEST_SIZE:
-        raise UsageError(f"--size must be between 8 and {LARGEST_SIZE} pixels")
-    if not 1 <= settings.fps <= HIGHEST_FPS:
-        raise UsageError(f"--fps must be between 1 and {HIGHEST_FPS:g}")
-    if not 0 <= settings.margin <= 2:
-        raise UsageError("--margin must be between 0 and 2")
     if settings.faces == "yunet" and settings.face_model is None:
         from avaffect.data.faces.detection import WHERE
 
@@ -134,8 +124,6 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
         raise UsageError("--preview shows pictures: leave out --without video")
     if settings.preview and settings.preview.exists() and not settings.preview.is_dir():
         raise UsageError(f"--preview {settings.preview}: this is a file; name a folder")
-    if settings.audio_track is not None and settings.audio_track < 0:
-        raise UsageError("--audio-track must be at least 0, which is the first track")
     if settings.audio_track is not None and settings.without == "audio":
         raise UsageError("--audio-track is for sound, which --without audio leaves out")
     if settings.without == "video":

@@ -59,17 +59,12 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
 
 
 def _check(settings: SelectSettings) -> None:
-    for flag, number in (("--limit", settings.limit), ("--sample", settings.sample)):
-        if number is not None and number < 0:
-            raise UsageError(f"{flag} {number}: a number of items is not negative")
     if settings.limit is not None and settings.sample is not None:
         raise UsageError("--limit and --sample exclude each other")
     if settings.within is None:
         return
     if settings.poses is None:
         raise UsageError("--within needs --poses, a store or a table of head poses")
-    if not settings.within >= 0:
-        raise UsageError(f"--within {settings.within:g}: an angle is not negative")
 
 
 def _looking_ahead(

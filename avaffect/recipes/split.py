@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from avaffect.core.errors import DataError, UsageError
@@ -38,14 +37,12 @@ def _ratios(settings: SplitSettings) -> tuple[float, ...]:
     if settings.folds is not None:
         if settings.ratios:
             raise UsageError("--ratios and --folds exclude each other")
-        if settings.folds < 3:
-            raise UsageError("--folds needs 3 or more: one tests, one validates, the rest train")
         return (1.0,) * settings.folds
     ratios = settings.ratios or DEFAULT_RATIOS
     if len(ratios) != len(SPLITS):
         raise UsageError("--ratios takes three numbers: train, development and test")
-    if any(ratio < 0 or not math.isfinite(ratio) for ratio in ratios) or ratios[0] == 0:
-        raise UsageError("--ratios must not be negative, and train's must be above 0")
+    if ratios[0] == 0:
+        raise UsageError("--ratios 0: the share of train is above 0")
     return ratios
 
 

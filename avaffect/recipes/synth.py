@@ -12,7 +12,6 @@ from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.synth import SynthSettings
 
 POOL_NEUTRAL = 0.7
-MOST_TRACES = 1000
 
 
 def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
@@ -20,14 +19,8 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
 
     Raises UsageError for what cannot be made.
     """
-    if settings.utterances < 1:
-        raise UsageError(f"--utterances {settings.utterances}: 1 at least")
     if settings.jobs == 0:
         raise UsageError("--jobs 0: 1 at least, or -1 for every core")
-    if not 0 < settings.trace_rate <= MOST_TRACES:
-        raise UsageError(
-            f"--trace-rate {settings.trace_rate:g}: more than 0, at most {MOST_TRACES} Hz"
-        )
     emotions = [name.strip() for name in settings.emotions.split(",")]
     is_pool = settings.domain == POOL_DOMAIN
     if settings.neutral_fraction is None and is_pool and "neutral" in emotions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import argument, option
 from avaffect.settings.training import TrainingSettings
@@ -14,35 +15,58 @@ TERMS = ("ec", "dc", "pt")
 @dataclass(frozen=True, kw_only=True)
 class AdaptSettings(TrainingSettings):
     """SAAML's affective adaptation (Eq. 7): emotion classification on labelled and retrieved
-    utterances, domain-adversarial training through gradient reversal, and masked prediction of
-    units. Reads the manifest of `retrieve` and finds embeddings, recordings, projector, encoder
-    and quantiser from it. Epoch e uses draw e of each query.
+    utterances, domain-adversarial training through gradient reversal, and the pre-training task of
+    the encoder. Reads the manifest of `retrieve` and finds embeddings, recordings, projector,
+    encoder and quantiser from it. Epoch e uses draw e of each query.
 
     Prints the path of the checkpoint."""
 
-    manifest: Path = argument("The manifest of `retrieve`.", default=Path("-"))
+    examples: ClassVar[str] = """
+    avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 | avaffect adapt
+    # An ablation: without the domain classifier
+    avaffect adapt retrieval.jsonl --without dc --epochs 5 -o no-dc.safetensors
+    # The printed path, for the next command
+    encoder=$(avaffect adapt retrieval.jsonl -o adapted.safetensors) &&
+      avaffect finetune U.h5 --encoder "$encoder" -o er.safetensors
+    """
+
+    manifest: Path = argument("Manifest written by `retrieve`.", default=Path("-"))
     output: Path = option(
-        Path("adapted.safetensors"), "The adapted encoder.", "-o", "--output", role="output"
+        Path("adapted.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
     )
     encoder: Path | None = option(
-        None, "Adapt this encoder instead of the one under the projector.", "--encoder",
+        None, "Encoder to adapt. Default: the one under the projector.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
     without: tuple[str, ...] = option(
-        (), "Leave out a term: ec, dc or pt. May be repeated.", "--without", choices=TERMS
+        (), "Term of the loss to leave out. Repeatable.", "--without", choices=TERMS
     )
-    emotion_weight: float = option(1.0, "Weight of L_EC.", "--emotion-weight")
-    domain_weight: float = option(1.0, "Weight of L_DC.", "--domain-weight")
-    pretraining_weight: float = option(1.0, "Weight of L_PT.", "--pretraining-weight")
+    emotion_weight: float = option(
+        1.0, "Weight of L_EC, emotion classification.", "--emotion-weight", at_least=0
+    )
+    domain_weight: float = option(
+        1.0, "Weight of L_DC, domain classification.", "--domain-weight", at_least=0
+    )
+    pretraining_weight: float = option(
+        1.0, "Weight of L_PT, the pre-training task.", "--pretraining-weight", at_least=0
+    )
     units: tuple[Path, ...] = option(
-        (), "Units made already, by `extract`; computed otherwise.", "--units", role="input",
+        (), "Store of units, written by `extract`. Default: computed. Repeatable.", "--units",
+        role="input",
         metavar="UNITS.h5",
     )  # fmt: skip
-    epochs: int | None = option(None, "Passes over the queries (50 unless --steps).", "--epochs")
-    batch_utterances: int = option(
-        64, "Most utterances per step, retrieved ones counted.", "--batch-utterances"
+    epochs: int | None = option(
+        None, "Passes over the queries. Default: 50, without --steps.", "--epochs", at_least=1
     )
-    learning_rate: float = option(1e-5, "Peak learning rate of the encoder.", "--learning-rate")
+    batch_utterances: int = option(
+        64,
+        "Utterances per step at most, retrieved ones included.",
+        "--batch-utterances",
+        at_least=1,
+    )
+    learning_rate: float = option(
+        1e-5, "Peak learning rate of the encoder.", "--learning-rate", above=0
+    )
     head_learning_rate: float = option(
-        1e-3, "Peak learning rate of the classifiers.", "--head-learning-rate"
+        1e-3, "Peak learning rate of the classifiers.", "--head-learning-rate", above=0
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, option
@@ -12,40 +12,55 @@ from avaffect.settings.base import Seeded, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentNoiseSettings(Seeded):
-    """Each utterance gets a piece of a noise recording at a signal-to-noise ratio: which piece is
-    drawn by seed and id alone, so that it is the same at every ratio. Pictures, labels and all that
-    is known of the utterances go along."""
+    """Adds a segment of a noise recording to each utterance at a signal-to-noise ratio (SNR). The
+    segment depends on the seed and the utterance's id alone: it is the same at every ratio. Faces,
+    labels and metadata are copied."""
+
+    examples: ClassVar[str] = """
+    # Babble of 6 speakers at 5 dB
+    avaffect augment-noise cremad.h5 --noise cremad.h5 --babble 6 --snr 5 \\
+      --audio-only -o noisy5.h5
+    # Noise of several kinds, for training
+    avaffect augment-noise media.h5 --noise musan/noise --noise pink.wav \\
+      --snr-range 0 20 -o noisy.h5
+    """
 
     media: Path = argument("A media store.", metavar="MEDIA.h5")
-    output: Path = option(MISSING, "The store to write.", "-o", "--output", role="output")
+    output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
     noise: tuple[Path, ...] = option(
         MISSING,
-        "Noise: a recording, a folder of recordings, or a store of sound.",
+        "Noise: a recording, a folder of recordings, or a media store. Repeatable.",
         "--noise",
         role="input",
         metavar="FILE|DIR|NOISE.h5",
     )
     snr: float | None = option(
-        None, "Signal-to-noise ratio of every utterance, in dB.", "--snr", metavar="DB"
+        None, "SNR of every utterance in dB.", "--snr", metavar="DB", at_least=-200, at_most=200
     )
     snr_range: tuple[float, float] | None = option(
-        None, "Draw it between two, for each utterance.", "--snr-range", metavar="LOW HIGH"
+        None,
+        "Range in dB from which the SNR of each utterance is drawn.",
+        "--snr-range",
+        metavar="LOW HIGH",
+        at_least=-200,
+        at_most=200,
     )
     babble: int = option(
-        1, "The noise is the sum of so many recordings, all equally loud.", "--babble", metavar="N"
+        1,
+        "Number of noise recordings that are summed at equal power.",
+        "--babble",
+        metavar="N",
+        at_least=1,
     )
     audio_only: bool = option(
-        False, "Write the sound alone, without faces and other streams.", "--audio-only"
+        False, "Write the audio alone, without faces and other streams.", "--audio-only"
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         low, high = self.range_db
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        if low > high:
             raise UsageError(f"--snr-range {low:g} {high:g}: the lower number comes first")
-        if abs(low) > 200 or abs(high) > 200:
-            raise UsageError("--snr, --snr-range: decibels between -200 and 200")
-        if self.babble < 1:
-            raise UsageError(f"--babble {self.babble}: 1 at least")
 
     @property
     def range_db(self) -> tuple[float, float]:

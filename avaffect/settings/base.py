@@ -19,7 +19,7 @@ import math
 import re
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import shard_text
@@ -125,7 +125,13 @@ def check_ranges(settings: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What every command takes. Raises UsageError for a number out of its range."""
+    """What every command takes. Raises UsageError for a number out of its range.
+
+    examples: a shell script of two or three examples, each below a comment that says what it is
+    for, or below none; help and manual end with it.
+    """
+
+    examples: ClassVar[str] = ""
 
     output: Path | None = option(
         None, "Output file instead of standard output.", "-o", "--output", role="output"

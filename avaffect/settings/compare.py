@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Common, argument, option
 
@@ -12,42 +13,54 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(Common):
-    """Mean and standard deviation over runs of each report, its difference from a baseline, and
-    whether that is more than chance: a t-test, paired by run.
+    """Mean and standard deviation over the runs of each report, and the difference from a baseline
+    with a t-test, paired by run.
 
-    Reports are what eval-class and eval-ccc write with -o or --json; predictions of classes are
-    scored on the way. A table on a terminal, tab-separated in a pipe, JSON with --json or -o.
+    Reports are the output of eval-class and eval-ccc with -o or --json; predictions of classes are
+    scored first. The output is a table on a terminal, tab-separated in a pipe, JSON with --json or
+    -o.
 
-    Rows called NAME@NUMBER are points of a curve: each is compared with the baseline's point at the
-    same number, and --plot draws them."""
+    Rows named NAME@NUMBER are points of a curve: each is compared with the baseline's point at the
+    same number, and --plot draws the curves."""
+
+    examples: ClassVar[str] = """
+    avaffect eval-class scratch.jsonl frozen.jsonl --json | avaffect compare
+    # Named rows, two scores
+    avaffect compare scratch.json APC=apc.json --score f1_macro --score ua
+    # Curves over the noise level
+    avaffect compare scratch@0=s0.json scratch@10=s10.json L1@0=l0.json L1@10=l10.json \\
+      --plot noise.png --axis 'SNR in dB'
+    """
 
     reports: tuple[Path, ...] = argument(
-        "Reports, or predictions of classes; NAME=FILE gives a row its name.",
+        "Reports, or predictions of classes; NAME=FILE names the row.",
         default=(STANDARD_INPUT,), metavar="[NAME=]FILE",
     )  # fmt: skip
     score: tuple[str, ...] = option(
-        (), "Compare by this score: accuracy, ua, f1_macro; ccc, ccc_mean, arousal.ccc. By default "
-        "f1_macro, or ccc of each label.", "--score", metavar="NAME",
+        (), "Score to compare: accuracy, ua, f1_macro; ccc, ccc_mean, arousal.ccc. Default: "
+        "f1_macro, or ccc of each label. Repeatable.", "--score", metavar="NAME",
     )  # fmt: skip
     baseline: str | None = option(
-        None, "The row, by name or file, or the curve that others are compared with; by default "
-        "the first.", "--baseline", metavar="NAME",
+        None, "Baseline: a row, by name or file, or a curve. Default: the first.", "--baseline",
+        metavar="NAME",
     )  # fmt: skip
     unpaired: bool = option(
-        False, "Runs have nothing to do with each other: Welch's t-test instead of the paired one.",
-        "--unpaired",
+        False, "Welch's t-test for independent runs, instead of the paired test.", "--unpaired",
     )  # fmt: skip
-    per_class: bool = option(False, "The F1 of each class instead.", "--per-class", role="runtime")
+    per_class: bool = option(
+        False, "F1 of each class instead of the scores.", "--per-class", role="runtime"
+    )
     plot: Path | None = option(
-        None, "Draw the curves into a picture: .png, .svg or .pdf.", "--plot", role="runtime",
+        None, "Picture of the curves to write: .png, .svg or .pdf.", "--plot", role="runtime",
         metavar="FILE",
     )  # fmt: skip
     axis: str = option(
-        "", "What the numbers of a curve are, beneath the picture: 'SNR in dB'.", "--axis",
+        "", "Label of the picture's horizontal axis, such as 'SNR in dB'.", "--axis",
         role="runtime", metavar="TEXT",
     )  # fmt: skip
-    json: bool = option(False, "One JSON object.", "--json", role="runtime")
+    json: bool = option(False, "Print one JSON object.", "--json", role="runtime")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # The command line hands over no files at all as an empty tuple.
         object.__setattr__(self, "reports", self.reports or (STANDARD_INPUT,))

@@ -4,51 +4,59 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Rated, Seeded, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalCccSettings(Rated, Seeded):
-    """Of predicted traces: CCC, Pearson, RMSE and MAE, pooled over all recordings and as the mean
-    of the recordings' own; of several runs, mean and standard deviation.
+    """CCC, Pearson, RMSE and MAE of predicted traces, pooled over all recordings and as the mean
+    over recordings; of several runs, mean and standard deviation.
 
-    Both sides are a store, a corpus manifest, a CSV or ARFF file, or a folder of such files.
-    Recordings are matched by id or file name, values by time. Several files make one table. Scores
-    are drawn on a terminal, tab-separated in a pipe, JSON with --json or -o."""
+    Predictions and gold standard are stores, corpus manifests, CSV or ARFF files, or folders of
+    such files. Recordings are matched by id or file name, values by time. Several files make one
+    table. The output is a table on a terminal, tab-separated in a pipe, JSON with --json or -o."""
 
-    predictions: tuple[Path, ...] = argument("What was predicted.", metavar="PREDICTIONS")
+    examples: ClassVar[str] = """
+    avaffect eval-ccc predictions/ --gold gold/ --label arousal --label valence
+    # With confidence intervals
+    avaffect eval-ccc frozen.h5 tuned.h5 --gold sewa.jsonl --bootstrap 1000
+    # Predictions that were trained with an annotation delay
+    avaffect eval-ccc predictions/ --gold recola.jsonl --delay 2.4 --json
+    """
+
+    predictions: tuple[Path, ...] = argument("Predicted traces.", metavar="PREDICTIONS")
     gold: tuple[Path, ...] = option(
-        MISSING, "True traces; of several raters, see --raters.", "--gold", role="input",
+        MISSING, "Gold standard. Repeatable.", "--gold", role="input",
         metavar="GOLD",
     )  # fmt: skip
     label: tuple[str, ...] = option(
-        (), "Score this label; NAME=OTHER where GOLD calls it OTHER. By default all that both "
-        "sides have.", "--label", metavar="NAME",
+        (), "Label to score; NAME=OTHER if GOLD calls it OTHER. Default: all that both sides have. "
+        "Repeatable.", "--label", metavar="NAME",
     )  # fmt: skip
     delay: float = option(
-        0.0, "Seconds by which annotations were shifted back in training: predictions are shifted "
-        "forth by as much, and scored against the gold that comes so much later.", "--delay",
-        metavar="SECONDS",
+        0.0, "Annotation delay in seconds by which annotations were shifted back in training: "
+        "predictions are shifted forth.", "--delay", metavar="SECONDS",
     )  # fmt: skip
     rate: float | None = option(
-        None, "Compare so many values a second; by default those that GOLD has.", "--rate",
-        metavar="HZ",
+        None, "Sampling rate of the comparison in Hz. Default: that of GOLD.", "--rate",
+        metavar="HZ", above=0, at_most=1000,
     )  # fmt: skip
     unbiased: bool = option(
-        False, "Variances and covariance of CCC over N - 1 instead of N.", "--unbiased"
+        False, "Variances and covariance of CCC with N - 1 instead of N.", "--unbiased"
     )
     split: str | None = option(
-        None, "Score this split; all for everything. By default test, where predictions are of "
-        "several splits.", "--split",
+        None, "Split to score; all: every recording. Default: test, for predictions of several "
+        "splits.", "--split",
     )  # fmt: skip
     bootstrap: int = option(
-        0, "Draw the recordings so many times again for confidence intervals of 95 %.",
-        "--bootstrap", metavar="N",
+        0, "Number of bootstrap resamples of the recordings, for 95 % confidence intervals; 0: "
+        "none.", "--bootstrap", metavar="N", at_least=0,
     )  # fmt: skip
     per_recording: bool = option(
-        False, "The scores of each recording.", "--per-recording", role="runtime"
+        False, "Print the scores of each recording.", "--per-recording", role="runtime"
     )
     json: bool = option(
-        False, "One JSON object per file, on a line each.", "--json", role="runtime"
+        False, "Print one JSON object per file, on a line each.", "--json", role="runtime"
     )

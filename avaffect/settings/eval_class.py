@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Common, argument, option
 
@@ -12,49 +13,64 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, kw_only=True)
 class EvalClassSettings(Common):
-    """Of predictions: accuracy, UA (mean recall of the classes that occur), F1 micro and macro,
-    per class, confusion; of several runs, mean and standard deviation; folds of a run are pooled.
-    Of a retrieval manifest: how often the retrieved utterances bear their query's label.
+    """Accuracy, UA (mean recall of the classes that occur), F1 micro and macro, scores per class
+    and confusion matrix of predictions; of several runs, mean and standard deviation. The folds of
+    a run are pooled. Of a retrieval manifest: how often the retrieved utterances have the label of
+    their query.
 
-    Several files make one table, a row each. Scores are drawn on a terminal, tab-separated in a
-    pipe, JSON with --json or -o."""
+    Several files make one table, a row each. The output is a table on a terminal, tab-separated in
+    a pipe, JSON with --json or -o."""
+
+    examples: ClassVar[str] = """
+    avaffect predict media.h5 --model er.safetensors | avaffect eval-class
+    # Predictions of another program, a CSV table
+    avaffect eval-class theirs.csv --gold labels.csv --label predicted=emo --id filename
+    # A retrieval
+    avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 |
+      avaffect eval-class --gold vox.jsonl
+    """
 
     predictions: tuple[Path, ...] = argument(
         "Manifests of predictions or of retrieval, or tables (CSV) of predictions.",
         default=(STANDARD_INPUT,), metavar="PREDICTIONS",
     )  # fmt: skip
     gold: tuple[Path, ...] = option(
-        (), "True labels, by id: a store, a corpus manifest or a table (CSV). They stand over "
-        "those in the predictions; of a retrieval they are the pool's, by default those in the "
-        "pool's stores.",
+        (), "True labels by id: a store, a corpus manifest or a table (CSV); they override those "
+        "in the predictions. Of a retrieval, those of the pool. Default: those in the pool's "
+        "stores. Repeatable.",
         "--gold", role="input", metavar="GOLD",
     )  # fmt: skip
     label: str | None = option(
-        None, "The label in GOLD, by default the one that was predicted or queried with; "
-        "NAME=OTHER where GOLD calls it OTHER. Of a table NAME is the column of predictions.",
+        None, "Name of the label; NAME=OTHER if GOLD calls it OTHER. In a table, NAME is the "
+        "column of predictions. Default: the label that was predicted or queried.",
         "--label", metavar="NAME",
     )  # fmt: skip
     id_column: str | None = option(
-        None, "Column of ids, in tables; by default one called id, utt, file or the like.", "--id",
+        None, "Column of ids in tables. Default: id, utt, file or the like.", "--id",
         metavar="COLUMN",
     )  # fmt: skip
     classes: str | None = option(
         None,
-        "Which classes, in which order: anger,happiness,neutral. happiness=excitement+happiness "
-        "merges classes under one name. Gold labels of others are left out.",
+        "Classes and their order: anger,happiness,neutral. happiness=excitement+happiness merges "
+        "two classes under one name. Utterances of other gold classes are skipped. Default: all "
+        "classes that occur.",
         "--classes",
         metavar="LIST",
     )
     split: str | None = option(
-        None, "Score this split; all for everything. By default test, where predictions are of "
-        "several splits.", "--split",
+        None, "Split to score; all: every utterance. Default: test, for predictions of several "
+        "splits.", "--split",
     )  # fmt: skip
-    runs: bool = option(False, "A row for each run.", "--runs", role="runtime")
-    per_class: bool = option(False, "The scores of each class.", "--per-class", role="runtime")
-    confusion: bool = option(False, "The confusion matrix.", "--confusion", role="runtime")
-    json: bool = option(False, "One JSON object per file, on a line each.", "--json",
-                        role="runtime")  # fmt: skip
+    runs: bool = option(False, "Print a row for each run.", "--runs", role="runtime")
+    per_class: bool = option(
+        False, "Print the scores of each class.", "--per-class", role="runtime"
+    )
+    confusion: bool = option(False, "Print the confusion matrix.", "--confusion", role="runtime")
+    json: bool = option(
+        False, "Print one JSON object per file, on a line each.", "--json", role="runtime"
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # The command line hands over no files at all as an empty tuple.
         object.__setattr__(self, "predictions", self.predictions or (STANDARD_INPUT,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import (
     Batched,
@@ -22,15 +23,24 @@ WITHOUT_OPENSMILE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings(Modal, Sharded, Batched):
-    """An encoder gives features and their mean over time, a quantiser units, a projector
-    embeddings, a named front-end its descriptors: mfcc, logmel; and of openSMILE, an optional
-    extra, compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (a vector).
-    Labels and all that is known of the utterances go along."""
+    """An encoder computes features and their mean over time, a quantiser units, a projector
+    embeddings, a front-end its descriptors: mfcc, logmel; with openSMILE, an optional extra,
+    compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (one vector).
+    Labels and metadata are copied."""
+
+    examples: ClassVar[str] = """
+    # Units, features of a layer, embeddings
+    avaffect extract A.h5 --model kmeans.safetensors -o units.h5
+    avaffect extract A.h5 --model hubert.safetensors --layer 3 --pooled-only -o layer3.h5
+    avaffect extract A.h5 --model projector.safetensors -o msp.h5
+    # A front-end, a quarter of the work
+    avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5
+    """
 
     media: Path = argument("A media store.", metavar="MEDIA.h5")
-    output: Path = option(MISSING, "The store to write.", "-o", "--output", role="output")
+    output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
     model: str = option(
-        MISSING, "A checkpoint, or the name of a front-end.", "--model", role="input",
+        MISSING, "Model: a checkpoint, or the name of a front-end.", "--model", role="input",
         metavar="MODEL",
     )  # fmt: skip
     layer: int | None = option(
@@ -40,11 +50,11 @@ class ExtractSettings(Modal, Sharded, Batched):
         at_least=1,
     )
     pooled_only: bool = option(
-        False, "Of an encoder or front-end, keep the mean over time alone.", "--pooled-only"
+        False, "Write the mean over time alone, of an encoder or a front-end.", "--pooled-only"
     )
     batch_utterances: int = option(
         64, "Utterances per batch at most.", "--batch-utterances", at_least=1
     )
     precision: str = option(
-        "32", "32, or mixed precision with bf16 or 16.", "--precision", choices=PRECISIONS
+        "32", "Precision: 32 bits, or mixed with bf16 or 16.", "--precision", choices=PRECISIONS
     )

@@ -64,7 +64,8 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     )  # fmt: skip
     window: float | None = option(
         None, "Window in seconds for the prediction of traces of longer recordings, with a hop of "
-        "half a window. Default: whole recordings.", "--window", metavar="SECONDS", above=0,
+        "half a window. Default: 60, for recordings above two minutes.", "--window",
+        metavar="SECONDS", above=0,
     )  # fmt: skip
     mode: str | None = option(
         None, "Training of the encoder. Default: fine-tuned with --encoder.", "--mode",

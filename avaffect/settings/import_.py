@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Seeded, argument, option
 
@@ -12,24 +13,33 @@ KINDS = ("avhubert", "hubert", "wav2vec2")
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings(Seeded):
-    """Published weights become an encoder that every other command reads: AV-HuBERT and HuBERT of
-    fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned.
+    """Converts published weights to an encoder that all other commands read: AV-HuBERT and HuBERT
+    of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned.
 
-    A file is read without running anything that is in it."""
+    The file is read without executing code in it."""
+
+    examples: ClassVar[str] = """
+    avaffect import base_vox_iter5.pt -o avhubert.safetensors
+    avaffect import facebook/hubert-base-ls960/ -o hubert.safetensors
+    avaffect import hubert_fairseq_base_ls960.pth --as hubert -o hubert.safetensors
+    """
 
     weights: Path = argument(
-        "A .pt, .bin or .safetensors file, or a folder with config.json.", metavar="FILE"
+        "Weights: a .pt, .bin or .safetensors file, or a folder with config.json.", metavar="FILE"
     )
     output: Path = option(
-        Path("imported.safetensors"), "The encoder.", "-o", "--output", role="output"
+        Path("imported.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
     )
     kind: str | None = option(
-        None, "What the weights are, where their names do not say.", "--as", choices=KINDS
+        None,
+        "Model family. Default: recognised by the names of the weights.",
+        "--as",
+        choices=KINDS,
     )
     assignments: tuple[str, ...] = option(
         (),
-        "A setting of the model that the file does not hold, or holds wrongly: "
-        "transformer.heads=12, normalise=true.",
+        "Setting of the model that the file lacks or has wrong: transformer.heads=12, "
+        "normalise=true. Repeatable.",
         "--set",
         metavar="NAME=VALUE",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import argument, option
 
@@ -12,6 +13,12 @@ from avaffect.settings.base import argument, option
 class InfoSettings:
     """Reads headers and structure, not the values: `check` verifies those."""
 
+    examples: ClassVar[str] = """
+    avaffect info --json media.h5 | jq .labels.emotion.classes
+    # How a checkpoint was made
+    avaffect info --lineage adapted.safetensors
+    """
+
     files: tuple[Path, ...] = argument("Stores, checkpoints or manifests.", metavar="FILE")
-    json: bool = option(False, "One JSON object per file.", "--json")
-    lineage: bool = option(False, "Show the inputs of the inputs too.", "--lineage")
+    json: bool = option(False, "Print one JSON object per file.", "--json")
+    lineage: bool = option(False, "Print the inputs of the inputs too.", "--lineage")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import MODALITIES, Common, argument, option
 
@@ -11,22 +12,27 @@ from avaffect.settings.base import MODALITIES, Common, argument, option
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
     """CORPUS is emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, semaine, aff-wild2,
-    voxceleb2, lrw, lrs3, grid or speech-commands with the folder that it was unpacked into, or
-    `table` with anybody's CSV or TSV file. Labels, speakers and sessions come from file names and
-    the corpora's own tables. A file that does not fit is left out, counted and named; --strict
-    stops instead.
+    voxceleb2, lrw, lrs3, grid or speech-commands, with its unpacked folder, or `table`, with a CSV
+    or TSV file of your own. Labels, speakers and sessions come from file names and the corpus's own
+    tables. Unusable files are skipped, counted and listed; --strict stops instead.
 
-    The options that name columns are for `table` alone.
+    The options that name columns are for `table` alone."""
+
+    examples: ClassVar[str] = """
+    avaffect manifest emodb corpora/emodb -o emodb.jsonl
+    # Clips of one language
+    avaffect manifest voxceleb2 VoxCeleb2 --languages lang_vox2_final.csv \\
+      --language English -o vox.jsonl
+    # A table of your own
+    avaffect manifest table clips.csv --id utt --media path --speaker spk \\
+      --label emotion=emo --map angry=anger --scalar valence=val -o mine.jsonl
     """
 
-    corpus: str = argument(
-        "emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, semaine, aff-wild2, voxceleb2, "
-        "lrw, lrs3, grid, speech-commands or table."
-    )
+    corpus: str = argument("Name of the corpus, or table.")
     source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
     tables: Path | None = option(
         None,
-        "Where the corpus's own tables lie, if not in DIR (emodb, cremad, msp-improv, iemocap, "
+        "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, iemocap, "
         "recola, sewa, semaine, aff-wild2, voxceleb2, speech-commands).",
         "--tables",
         role="input",
@@ -34,55 +40,53 @@ class ManifestSettings(Common):
     )
     modality: str | None = option(
         None,
-        "Name the sound files, the films or both (av) of the clips; by default all that is there "
+        "Modality of the media files: audio, video or both (av). Default: all that exist "
         "(ravdess, cremad, msp-improv, recola, sewa, semaine, aff-wild2, voxceleb2, grid).",
         "--modality",
         choices=MODALITIES,
     )
     poses: Path | None = option(
         None,
-        "Keep the films whose faces this table says look ahead: columns id or file, yaw, pitch and "
+        "Table of head poses that selects near-frontal videos: columns id or file, yaw, pitch and "
         "roll in degrees (lrw).",
         "--poses",
         role="input",
         metavar="TABLE.csv",
     )
     within: float | None = option(
-        None, "The largest angle of --poses that is kept, 10 unless said.", "--within",
-        metavar="DEGREES",
+        None, "Largest angle of --poses in degrees. Default: 10.", "--within", metavar="DEGREES",
+        at_least=0,
     )  # fmt: skip
     languages: Path | None = option(
         None,
-        "Which language is spoken in which clip, or the clips to keep (voxceleb2).",
+        "Table of the language of each clip, or a list of clips (voxceleb2).",
         "--languages",
         role="input",
         metavar="FILE",
     )
     language: str | None = option(
-        None, "Keep the clips of one language, as --languages spells it.", "--language",
+        None, "Language to keep, as spelled in --languages.", "--language",
         metavar="NAME",
     )  # fmt: skip
-    strict: bool = option(
-        False, "Stop at anything that would be left out.", "--strict", role="runtime"
-    )
+    strict: bool = option(False, "Stop at the first unusable file.", "--strict", role="runtime")
     media_column: str | None = option(
-        None, "Column of the recording's path.", "--media", metavar="COLUMN"
+        None, "Column of the media file's path.", "--media", metavar="COLUMN"
     )
     video_column: str | None = option(
         None,
-        "Column of the film's path, where sound and film are separate files.",
+        "Column of the video file's path, if audio and video are separate files.",
         "--video",
         metavar="COLUMN",
     )
     id_column: str | None = option(
-        None, "Column of the id; else the media file's name without suffix.", "--id",
+        None, "Column of the id. Default: the media file's name without suffix.", "--id",
         metavar="COLUMN",
     )  # fmt: skip
     speaker: str | None = option(None, "Column of the speaker.", "--speaker", metavar="COLUMN")
     session: str | None = option(None, "Column of the session.", "--session", metavar="COLUMN")
     split: str | None = option(
         None,
-        "Column of the split: train, development or test, or as --map says.",
+        "Column of the split: train, development or test, or values of --map.",
         "--split",
         metavar="COLUMN",
     )
@@ -91,36 +95,39 @@ class ManifestSettings(Common):
         "--start", metavar="COLUMN",
     )  # fmt: skip
     end: str | None = option(
-        None, "Column of its end; -1 is the file's.", "--end", metavar="COLUMN"
+        None, "Column of the utterance's end; -1: the end of the file.", "--end", metavar="COLUMN"
     )
     label: tuple[str, ...] = option(
-        (), "A class label: its name and its column. Repeatable.", "--label",
+        (), "Class label: name and column. Repeatable.", "--label",
         metavar="NAME=COLUMN",
     )  # fmt: skip
     scalar: tuple[str, ...] = option(
-        (), "A numeric label. Repeatable.", "--scalar", metavar="NAME=COLUMN"
+        (), "Numeric label: name and column. Repeatable.", "--scalar", metavar="NAME=COLUMN"
     )
     trace: tuple[str, ...] = option(
-        (), "A label over time: its name, and the column of paths to CSV or ARFF files that have a "
-        "column of that name. Repeatable.", "--trace", metavar="NAME=COLUMN",
+        (), "Label over time: name, and the column of paths to CSV or ARFF files with a column of "
+        "that name. Repeatable.", "--trace", metavar="NAME=COLUMN",
     )  # fmt: skip
     field: tuple[str, ...] = option(
-        (), "Anything else worth keeping, as text. Repeatable.", "--field", metavar="NAME=COLUMN"
+        (),
+        "Metadata to keep as text: name and column. Repeatable.",
+        "--field",
+        metavar="NAME=COLUMN",
     )
     map: tuple[str, ...] = option(
         (),
-        "Class or split FROM of the table is TO in the manifest: angry=anger, Test1=test; FROM= is "
-        "missing there. Repeatable.",
+        "Renaming of a class or split of the table: angry=anger, Test1=test; FROM= marks a missing "
+        "label. Repeatable.",
         "--map",
         metavar="FROM=TO",
     )
     prefix: str | None = option(
-        None, "Put NAME_ before ids, speakers and sessions.", "--prefix", metavar="NAME"
+        None, "Prefix NAME_ of ids, speakers and sessions.", "--prefix", metavar="NAME"
     )
     no_check_media: bool = option(
-        False, "Keep rows whose recording is not there.", "--no-check-media"
+        False, "Keep rows whose media file does not exist.", "--no-check-media"
     )
     root: Path | None = option(
-        None, "Folder that the paths start from; else the table's.", "--root", role="input",
-        metavar="DIR",
+        None, "Folder that paths are relative to. Default: the table's folder.", "--root",
+        role="input", metavar="DIR",
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Batched, argument, option
 from avaffect.settings.windows import check_windows
@@ -11,8 +12,17 @@ from avaffect.settings.windows import check_windows
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings(Batched):
-    """Applies a classifier of `finetune` to a store. A classifier of several runs gives one item
-    per run and utterance; one of folds predicts each fold by the run that did not see it."""
+    """Applies a model of `finetune` to a store. A model of several runs writes one item per run and
+    utterance; in cross-validation each fold is predicted by the run that was not trained on it."""
+
+    examples: ClassVar[str] = """
+    avaffect predict U.h5 --model er.safetensors --split test | avaffect eval-class
+    # A table for other programs
+    avaffect predict U.h5 --model er.safetensors |
+      jq -r 'select(.kind == "item") | [.id, .prediction] | @tsv'
+    # Traces go to a store
+    avaffect predict sewa.h5 --model va.safetensors -o traces.h5
+    """
 
     media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
     model: Path = option(

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Sharded, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessSettings(Sharded):
-    """Any container and codec becomes 16 kHz mono and crops of one face at a steady rate. A
-    recording that gives neither is skipped, counted and named; all that were lost are listed, as a
-    manifest, in OUTPUT.lost.jsonl."""
+    """Decodes any container and codec to 16 kHz mono audio and crops of one face at a constant
+    frame rate. A recording that yields neither is skipped, counted and listed in OUTPUT.lost.jsonl,
+    a manifest."""
+
+    examples: ClassVar[str] = """
+    avaffect manifest emodb emodb/ | avaffect preprocess -o emodb.h5
+    # Landmarks, alignment, contact sheets to look at
+    avaffect preprocess vox.jsonl --faces yunet --face-model yunet.onnx \\
+      --preview sheets -o vox.h5
+    # A Slurm job array
+    sbatch --array=0-15 --wrap \\
+      'avaffect preprocess vox.jsonl --shard slurm -o vox.$SLURM_ARRAY_TASK_ID.h5'
+    """
 
     manifest: Path = argument(
-        "Corpus manifest; - (the default) is standard input.",
+        "Corpus manifest; - (the default): standard input.",
         default=Path("-"),
         metavar="MANIFEST",
     )
     output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
     faces: str = option(
         "haar",
-        "How faces are found: haar (inside OpenCV), yunet (better, and with landmarks; needs "
-        "--face-model), none (the pictures are cropped already).",
+        "Face detector: haar (part of OpenCV), yunet (more accurate, with landmarks; needs "
+        "--face-model), none (videos are cropped already).",
         "--faces",
         choices=("haar", "yunet", "none"),
     )
@@ -32,50 +43,59 @@ class PreprocessSettings(Sharded):
     )
     align: bool | None = option(
         None,
-        "Turn and scale each face so that its landmarks lie where those of the mean face do; by "
-        "default with yunet.",
+        "Alignment of each face's landmarks to those of the mean face. Default: with yunet.",
         "--align/--no-align",
     )
-    size: int = option(96, "Pixels of a crop's side.", "--size")
+    size: int = option(96, "Side of a crop in pixels.", "--size", at_least=8, at_most=1024)
     color: str = option("grey", "Colour of the crops.", "--color", choices=("grey", "rgb"))
-    fps: float = option(25.0, "Pictures a second.", "--fps")
+    fps: float = option(25.0, "Frame rate in Hz.", "--fps", at_least=1, at_most=240)
     margin: float = option(
-        0.1, "Show more around the face: this share of its box, on each side.", "--margin"
+        0.1,
+        "Margin around the face on each side, as a share of its box.",
+        "--margin",
+        at_least=0,
+        at_most=2,
     )
     face: str = option(
         "speaking",
-        "Which of several people: speaking (whose mouth moves) or largest.",
+        "Choice among several people: speaking (by mouth movement) or largest.",
         "--face",
         choices=("speaking", "largest"),
     )
     channels: str | None = option(
         None,
-        "Channels of the sound to mix, from 0: 0, or 0,2; by default all. An item's audio_channels "
+        "Audio channels to mix, counted from 0: 0, or 0,2. Default: all. An item's audio_channels "
         "override it.",
         "--channels",
         metavar="LIST",
     )
     without: str | None = option(
-        None, "Leave out the sound or the pictures.", "--without", choices=("audio", "video")
+        None, "Modality to leave out.", "--without", choices=("audio", "video")
     )
     audio_track: int | None = option(
         None,
-        "Number of the sound track, from 0; by default the one that players take, or where that is "
-        "silent the first that is not.",
+        "Audio track, counted from 0. Default: the default track, or if that is silent the first "
+        "that is not.",
         "--audio-track",
         metavar="N",
+        at_least=0,
     )
     preview: Path | None = option(
         None,
-        "Write contact sheets here: source pictures with the box that was found, and crops.",
+        "Folder for contact sheets: source frames with the detected box, and crops.",
         "--preview",
         role="runtime",
         metavar="DIR",
     )
     jobs: int | None = option(
-        None, "Processes; by default one for each core.", "-j", "--jobs", role="runtime"
+        None,
+        "Number of processes. Default: one per core.",
+        "-j",
+        "--jobs",
+        role="runtime",
+        at_least=1,
     )
     strict: bool = option(
-        False, "Stop at the first recording that would be lost.", "--strict", role="runtime"
+        False, "Stop at the first unusable recording.", "--strict", role="runtime"
     )
-    keep_silent: bool = option(False, "Keep sound that is digitally silent.", "--keep-silent")
+    keep_silent: bool = option(False, "Keep digitally silent audio.", "--keep-silent")

@@ -42,11 +42,13 @@ class PretrainingSettings(TrainingSettings):
         "train", "Split to train on, in stores with splits; all: every utterance.", "--split"
     )
     fraction: float = option(
-        1.0, "Share of these utterances to train on, drawn by seed and id.", "--fraction",
+        1.0, "Share of these utterances to train on, drawn by seed and id: a smaller share is part "
+        "of a larger one. The split development stays whole.", "--fraction",
         metavar="SHARE", above=0, at_most=1,
     )  # fmt: skip
     only: Path | None = option(
-        None, "Manifest of the utterances to train on.", "--only", role="input",
+        None, "Manifest of the utterances to train on; --fraction is a share of these.", "--only",
+        role="input",
         metavar="M.jsonl",
     )  # fmt: skip
     epochs: int | None = epochs(50)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Seeded, option
 
 SAMPLERS = ("auto", "stream", "reject")
@@ -18,33 +17,43 @@ SMALLEST_TEMPERATURE = 1e-4
 @dataclass(frozen=True, kw_only=True)
 class RetrieveSettings(Labelled, Seeded):
     """Draws utterances of the pool for each query with probability softmax(similarity / T)
-    (SAAML Eq. 5), exactly, at any size of the pool. The manifest on standard output is what
-    `adapt` reads.
+    (SAAML Eq. 5), exactly, for a pool of any size. The manifest on standard output is what `adapt`
+    reads.
 
-    Where the queries have splits, those of the training split are used."""
+    In stores with splits, the queries of the training split are used."""
+
+    examples: ClassVar[str] = """
+    avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 | avaffect adapt
+    # How selective is a temperature? The last line on standard error says
+    avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.05 --draws 1 > /dev/null
+    # A manifest to keep
+    avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 -o retrieval.jsonl
+    """
 
     query: tuple[Path, ...] = option(
-        MISSING, "Embeddings of labelled utterances.", "--query", role="input", metavar="A.h5"
+        MISSING,
+        "Store of embeddings of labelled utterances. Repeatable.",
+        "--query",
+        role="input",
+        metavar="A.h5",
     )
     pool: tuple[Path, ...] = option(
-        MISSING, "Embeddings of the pool.", "--pool", role="input", metavar="B.h5"
+        MISSING,
+        "Store of embeddings of the pool. Repeatable.",
+        "--pool",
+        role="input",
+        metavar="B.h5",
     )
-    temperature: float = option(0.1, "Temperature of the softmax.", "-T", "--temperature")
-    draws: int = option(50, "Draws per query.", "--draws")
-    sampler: str = option("auto", "How to draw; both are exact.", "--sampler", choices=SAMPLERS)
+    temperature: float = option(
+        0.1, "Temperature of the softmax.", "-T", "--temperature", at_least=SMALLEST_TEMPERATURE
+    )
+    draws: int = option(50, "Number of draws per query.", "--draws", at_least=1)
+    sampler: str = option("auto", "Sampler; both are exact.", "--sampler", choices=SAMPLERS)
     similarity: Path | None = option(
-        None, "Use these similarities, by `similarity`.", "--similarity", role="input",
+        None, "Store of similarities, written by `similarity`.", "--similarity", role="input",
         metavar="S.h5",
     )  # fmt: skip
     query_split: str = option(
-        "train", "Split of the queries where there are splits; all for everything.",
+        "train", "Split of the queries, in stores with splits; all: every utterance.",
         "--query-split",
     )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        if not SMALLEST_TEMPERATURE <= self.temperature < math.inf:
-            raise UsageError(
-                f"-T {self.temperature}: the temperature is {SMALLEST_TEMPERATURE:g} or more"
-            )
-        if self.draws < 1:
-            raise UsageError(f"--draws {self.draws}: 1 draw per query or more")

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimilaritySettings(Common):
-    """The cosine of every query with every utterance of the pool, or with the K most like it: a
-    store with a row for each query, for inspection and for `retrieve --similarity`.
+    """The cosine similarity of every query with every utterance of the pool, or with its K nearest:
+    a store with a row for each query, for inspection and for `retrieve --similarity`.
 
-    `retrieve` does not need it: it draws without ever holding the matrix."""
+    `retrieve` does not need it: it draws without the whole matrix."""
+
+    examples: ClassVar[str] = """
+    avaffect similarity --query msp.h5 --pool vox.h5 --top 20 -o nearest.h5
+    # All similarities, then draws from them
+    avaffect similarity --query msp.h5 --pool vox.h5 -o similarity.h5
+    avaffect retrieve --query msp.h5 --pool vox.h5 --similarity similarity.h5 \\
+      -T 0.05 -o drawn.jsonl
+    """
 
     query: tuple[Path, ...] = option(
-        MISSING, "Embeddings of the queries.", "--query", role="input", metavar="A.h5"
+        MISSING,
+        "Store of embeddings of the queries. Repeatable.",
+        "--query",
+        role="input",
+        metavar="A.h5",
     )
     pool: tuple[Path, ...] = option(
-        MISSING, "Embeddings of the pool.", "--pool", role="input", metavar="B.h5"
+        MISSING,
+        "Store of embeddings of the pool. Repeatable.",
+        "--pool",
+        role="input",
+        metavar="B.h5",
     )
-    output: Path = option(MISSING, "The store to write.", "-o", "--output", role="output")
-    top: int | None = option(None, "Keep the K most similar alone, best first.", "--top",
-                             metavar="K")  # fmt: skip
-
-    def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
-            raise UsageError(f"--top {self.top}: at least 1 is kept")
+    output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
+    top: int | None = option(
+        None, "Number of nearest utterances per query, best first. Default: all.", "--top",
+        metavar="K", at_least=1,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from avaffect.settings.base import Seeded, argument, option
 
@@ -13,32 +14,53 @@ MODALITIES = ("av", "audio")
 
 @dataclass(frozen=True, kw_only=True)
 class SynthSettings(Seeded):
-    """Talking faces made from a seed, as real video files, for a machine that has no recordings.
-    A: a labelled source (a quiet studio, acted emotions). B: a pool (any room, camera and
-    microphone, weaker emotions, mostly neutral), whose truth is a label of another name,
+    """Talking faces rendered from a seed, as real video files, for a machine without recordings.
+    A: a labelled source (a quiet studio, acted emotions). B: a pool (various rooms, cameras and
+    microphones, weaker emotions, mostly neutral), with its true label under another name,
     hidden_emotion. U: a third corpus (another language, room, camera and microphone). Speakers
     differ between domains.
 
-    Writes FOLDER/video/*.mp4 (with --modality audio FOLDER/wav/*.wav), in A and U arousal and
-    valence over time as FOLDER/traces/*.csv, then the manifest, which bears them too, on standard
-    output or to --output."""
+    Writes FOLDER/video/*.mp4 (with --modality audio FOLDER/wav/*.wav), in A and U traces of arousal
+    and valence as FOLDER/traces/*.csv, then the manifest."""
+
+    examples: ClassVar[str] = """
+    avaffect synth A --domain A --utterances 160 -o A.jsonl
+    # A pool of voices without faces, straight into a store
+    avaffect synth B --domain B --utterances 320 --speakers 16 --modality audio |
+      avaffect preprocess - -o B.h5
+    """
 
     folder: Path = argument("Folder for the recordings.", metavar="FOLDER")
-    domain: str = option("A", "Which corpus.", "--domain", choices=DOMAINS)
+    domain: str = option("A", "Domain of the corpus.", "--domain", choices=DOMAINS)
     modality: str = option(
-        "av", "Talking faces, or voices alone.", "--modality", choices=MODALITIES
+        "av", "Modality: talking faces (av) or voices alone.", "--modality", choices=MODALITIES
     )
-    utterances: int = option(96, "How many.", "--utterances")
-    speakers: int = option(8, "How many.", "--speakers")
+    utterances: int = option(96, "Number of utterances.", "--utterances", at_least=1)
+    speakers: int = option(8, "Number of speakers.", "--speakers", at_least=1)
     emotions: str = option(
-        "anger,happiness,neutral,sadness", "Classes.", "--emotions", metavar="LIST"
+        "anger,happiness,neutral,sadness", "Emotion classes.", "--emotions", metavar="LIST"
     )
     neutral_fraction: float | None = option(
-        None, "Share of neutral utterances; 0.7 in B, balanced otherwise.", "--neutral-fraction"
+        None,
+        "Share of neutral utterances. Default: 0.7 in B, otherwise balanced classes.",
+        "--neutral-fraction",
+        at_least=0,
+        at_most=1,
     )
-    shortest: float = option(1.5, "Seconds of the shortest utterance.", "--shortest")
-    longest: float = option(3.0, "Seconds of the longest.", "--longest")
+    shortest: float = option(
+        1.5, "Minimum duration in seconds.", "--shortest", at_least=0.3, at_most=60
+    )
+    longest: float = option(
+        3.0, "Maximum duration in seconds.", "--longest", at_least=0.3, at_most=60
+    )
     trace_rate: float = option(
-        25.0, "Values a second of arousal and valence over time.", "--trace-rate", metavar="HZ"
+        25.0,
+        "Sampling rate of the arousal and valence traces in Hz.",
+        "--trace-rate",
+        metavar="HZ",
+        above=0,
+        at_most=1000,
     )
-    jobs: int = option(-1, "Processes; -1 for every core.", "-j", "--jobs", role="runtime")
+    jobs: int = option(
+        -1, "Number of processes; -1: one per core.", "-j", "--jobs", role="runtime", at_least=-1
+    )

@@ -1,0 +1,200 @@
+"""Rewrites what manual pages say twice: `python -m avaffect.cli.manual [FOLDER]`, or `make man`.
+
+In avaffect-COMMAND(1) the sections NAME, SYNOPSIS, ARGUMENTS, OPTIONS and EXAMPLES come from the
+catalogue and the settings; in avaffect(1) the list of commands does. All else is written by hand,
+and so are remarks on an option: what stands below its generated lines and the line
+`.\\" Remarks:` is kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from avaffect.cli import catalogue
+from avaffect.cli.catalogue import Command, imported
+from avaffect.cli.command import make
+from avaffect.core.errors import DataError
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "man"
+REMARKS = '.\\" Remarks:'
+# Where a section goes that a page has not got yet: behind the last of these that it has.
+ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "ARGUMENTS", "OPTIONS", "FILES", "EXIT STATUS",
+         "EXAMPLES", "SEE ALSO")  # fmt: skip
+SECTION = re.compile(r"^\.SH ", re.M)
+
+
+def page(command: Command, text: str = "") -> str:
+    """The page of a command, from the page as it is; without one, a new page.
+
+    Raises DataError where a remark is on an option that the command has not got.
+    """
+    made = make(command)
+    context = click.Context(made, info_name=command.name)
+    if not text:
+        described = inspect.getdoc(imported(command.settings)) or ""
+        text = f'.TH {_escaped(f"avaffect-{command.name}").upper()} 1 "" "avaffect" '
+        text += f'"avaffect manual"\n.SH DESCRIPTION\n{_text(described)}\n'
+    title, sections = _sections(text)
+    arguments = [each for each in made.params if isinstance(each, click.Argument)]
+    options = [each for each in made.params if isinstance(each, click.Option)]
+    remarks = _remarks(sections.get("OPTIONS", ""))
+    lost = remarks.keys() - {_long(option) for option in options}
+    if lost:
+        raise DataError(f"avaffect-{command.name}(1) has remarks on no option: {sorted(lost)}")
+    new = {
+        "NAME": f"avaffect\\-{_escaped(command.name)} \\- {_line(command.help)}\n",
+        "SYNOPSIS": _synopsis(command.name, arguments, options, context),
+        "ARGUMENTS": "".join(
+            f".TP\n\\fI{_escaped(each.make_metavar(context))}\\fR\n{_text(each.help or '')}\n"
+            for each in arguments
+        ),
+        "OPTIONS": "".join(_entry(each, context, remarks) for each in options),
+        "EXAMPLES": _examples(inspect.cleandoc(imported(command.settings).examples)),
+    }
+    for name, body in new.items():
+        _put(sections, name, body)
+    return title + "".join(f".SH {name}\n{body}" for name, body in sections.items())
+
+
+def overview(text: str) -> str:
+    """avaffect(1), with the list of commands of this package."""
+    start = text.index(".SS Commands\n") + len(".SS Commands\n")
+    end = text.index(".SS ", start)
+    listed = ""
+    for group, commands in catalogue.grouped().items():
+        ours = [each for each in commands if each.name in catalogue.COMMANDS]
+        listed += f".PP\n{_escaped(group)}\n" if ours else ""
+        for each in ours:
+            listed += f".TP\n.BR avaffect\\-{_escaped(each.name)} (1)\n{_text(each.help)}\n"
+    return text[:start] + listed + text[end:]
+
+
+def pages(folder: Path = FOLDER) -> dict[Path, str]:
+    """Every page that is generated in part, as it should be."""
+    found = {folder / "avaffect.1": overview((folder / "avaffect.1").read_text("utf-8"))}
+    for name, command in catalogue.COMMANDS.items():
+        path = folder / f"avaffect-{name}.1"
+        found[path] = page(command, path.read_text("utf-8") if path.exists() else "")
+    return found
+
+
+def main() -> None:
+    """Write the pages that have changed, and print their names."""
+    for path, text in pages(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER).items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(path)
+
+
+def _sections(text: str) -> tuple[str, dict[str, str]]:
+    title, *parts = SECTION.split(text)
+    return title, {name: body for name, _, body in (part.partition("\n") for part in parts)}
+
+
+def _put(sections: dict[str, str], name: str, body: str) -> None:
+    """Replace a section, add it in its place, or, if there is nothing to say, remove it."""
+    if not body:
+        sections.pop(name, None)
+        return
+    if name in sections:
+        sections[name] = body
+        return
+    names, before = list(sections), ORDER[: ORDER.index(name)]
+    place = max((index + 1 for index, each in enumerate(names) if each in before), default=0)
+    behind = {each: sections.pop(each) for each in names[place:]}
+    sections[name] = body
+    sections.update(behind)
+
+
+def _synopsis(
+    name: str, arguments: list[click.Argument], options: list[click.Option], context: click.Context
+) -> str:
+    """Arguments and what is required; all else is [OPTION]..."""
+    lines = [f".B avaffect {_escaped(name)}"]
+    lines += [f".I {_escaped(each.make_metavar(context))}" for each in arguments]
+    for each in options:
+        if each.required:
+            more = " ..." if each.multiple else ""
+            lines += [f".B {_escaped(_long(each))}"]
+            lines += [f".IR {_value(each, context)}{more}"]
+    return "\n".join([*lines, ".RI [ OPTION ]...", ""])
+
+
+def _value(option: click.Option, context: click.Context) -> str:
+    shown = option.make_metavar(context)
+    return _escaped(shown.strip("[]") if isinstance(option.type, click.Choice) else shown)
+
+
+def _long(option: click.Option) -> str:
+    return max(option.opts, key=len)
+
+
+def _entry(option: click.Option, context: click.Context, remarks: dict[str, str]) -> str:
+    """An option: its spellings and value, its help with default and range, the remarks on it."""
+    flags = ", ".join(f"\\fB{_escaped(flag)}\\fR" for flag in option.opts + option.secondary_opts)
+    value = "" if option.is_flag else f" \\fI{_value(option, context)}\\fR"
+    extra = option.get_help_extra(context)
+    facts = [f"Default: {extra['default']}"] if "default" in extra else []
+    facts += [str(extra["range"])] if "range" in extra else []
+    facts += ["Required"] if option.required else []
+    told = "; ".join(facts)
+    text = f"{option.help} {told[:1].upper()}{told[1:]}." if told else option.help or ""
+    flag = _long(option)
+    kept = f"{REMARKS}\n{remarks[flag]}" if flag in remarks else ""
+    return f".TP\n{flags}{value}\n{_text(text)}\n{kept}"
+
+
+def _remarks(options: str) -> dict[str, str]:
+    """The remarks in a section OPTIONS by the flag that they are on."""
+    found: dict[str, str] = {}
+    for entry in re.split(r"^\.TP\n", options, flags=re.M):
+        head, marker, remark = entry.partition(f"{REMARKS}\n")
+        if marker:
+            flags = re.findall(r"\\fB([\w\\-]+)\\fR", head.partition("\n")[0])
+            found[max((flag.replace("\\-", "-") for flag in flags), key=len)] = remark
+    return found
+
+
+def _examples(script: str) -> str:
+    """Comments are text, commands are set as they are typed."""
+    out: list[str] = []
+    typed = False
+    for line in script.splitlines():
+        is_text = line.startswith("# ")
+        if is_text or not typed:
+            out += [".EE"] * typed + [".PP"] * bool(out) + [".EX"] * (not is_text)
+        out.append(_line(line[2:], lower=False) + ":" if is_text else _escaped(line))
+        typed = not is_text
+    return "\n".join([*out, ".EE", ""]) if out else ""
+
+
+def _text(prose: str) -> str:
+    """Prose as roff: words in `...` and options bold, paragraphs kept apart."""
+    paragraphs = [" ".join(each.split()) for each in prose.split("\n\n")]
+    return "\n.PP\n".join(map(_marked, paragraphs))
+
+
+def _marked(text: str) -> str:
+    text = _escaped(text)
+    text = re.sub(r"`([^`]+)`", r"\\fB\1\\fR", text)
+    return re.sub(r"(?<![\w\\])(\\-\\-[a-z][a-z0-9\\-]*)", r"\\fB\1\\fR", text)
+
+
+def _line(text: str, lower: bool = True) -> str:
+    """A line of help without its full stop, as it stands behind a name."""
+    first = text[0].lower() if lower else text[0]
+    return _escaped(first + text[1:].removesuffix("."))
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return re.sub(r"^(?=[.'])", r"\\&", text, flags=re.M)
+
+
+if __name__ == "__main__":
+    main()
