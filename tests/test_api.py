@@ -161,3 +161,15 @@ def test_a_batch_knows_what_is_missing() -> None:
     for wrong in ({"waveform": [[0.0]], "face": []}, {"units": [[1]]}, {"face": [None]}):
         with pytest.raises(ValueError):
             avaffect.make_batch(**wrong)
+
+
+@pytest.mark.filterwarnings("ignore:.*chance:UserWarning")
+def test_the_example_of_the_readme_runs(files: Path, capsys) -> None:
+    for made in ("features.h5", "predictions.jsonl"):
+        (files / made).unlink()
+    (files / "labelled.h5").rename("emodb.h5")
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    exec(text.split("```python\n")[1].split("```")[0], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 9 + 1
+    assert lines[5].startswith("synthA_000004 anger 0.3") and lines[-1].endswith(", 16]) 50.0")

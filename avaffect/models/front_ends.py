@@ -30,12 +30,13 @@ class FrontEnd:
     def frames(self, batch: Batch) -> Frames:
         """(B, T, dim). One by one: edges belong to an utterance, not to its padding."""
         # In single precision whatever was asked for: it is no model whose speed counts.
-        with torch.autocast(batch.waveform.device.type, enabled=False):
+        waveform = batch.streams["waveform"]
+        with torch.autocast(waveform.device.type, enabled=False):
             found = [
                 self.describe(wave[:length])
-                for wave, length in zip(batch.waveform, batch.lengths["waveform"].tolist())
+                for wave, length in zip(waveform, batch.lengths["waveform"].tolist())
             ]
-        lengths = torch.tensor([len(values) for values in found], device=batch.waveform.device)
+        lengths = torch.tensor([len(values) for values in found], device=waveform.device)
         return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)
 
 
