@@ -20,7 +20,7 @@ from avaffect.models.view_heads import Perceptron
 from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.objectives import teacher
 from avaffect.objectives.base import Context
-from avaffect.objectives.bootstrap import Bootstrap, distance
+from avaffect.objectives.bootstrap import Bootstrap, BootstrapConfiguration, distance
 from avaffect.objectives.teacher import (
     embedding_std,
     follow,
@@ -33,7 +33,7 @@ from avaffect.training import checkpoint
 
 
 def bootstrap(momentum: float = 0.9, seed: int = 0) -> Bootstrap:
-    return Bootstrap(tiny_encoder(seed), momentum, hidden=24, outputs=12)
+    return Bootstrap(tiny_encoder(seed), BootstrapConfiguration(momentum, hidden=24, outputs=12))
 
 
 # -- the loss -------------------------------------------------------------------------------------
@@ -255,12 +255,18 @@ def test_the_chain(folder: Path, tmp_path: Path):
     assert "byol loss" in found.stderr and "effective rank" in found.stderr
     header, tensors = checkpoint.load(tmp_path / "byol.safetensors", expect="encoder")
     assert header["model"]["name"] == "visual"
-    assert header["pretext"] == {
-        "objective": "bootstrap", "momentum": 0.996, "smallest_crop": 0.08,
+    assert header["objective"] == {
+        "name": "bootstrap",
+        "configuration": {
+            "momentum": 0.996, "smallest_crop": 0.08, "hidden": None, "outputs": None,
+            "crop_seconds": 0.2,
+        },
+        "streams": [],
     }  # fmt: skip
     assert header["metrics"]["last"].keys() >= {"byol", "embedding_std", "learning_rate"}
-    assert "byol.predictor.3.weight" in tensors and "resnet.trunk.layer4.1.bn2.weight" in tensors
-    assert not any("teacher" in name for name in tensors)
+    assert "objective.predictor.3.weight" in tensors
+    assert "resnet.trunk.layer4.1.bn2.weight" in tensors
+    assert "objective.teacher.encoder.resnet.trunk.layer4.1.bn2.weight" in tensors
     lines = history(tmp_path / "byol.safetensors.metrics.jsonl")
     assert len(lines) == 6 and all("embedding_std" in line for line in lines)
     assert not (tmp_path / "byol.safetensors.state").exists()

@@ -28,7 +28,10 @@ from avaffect.models.contrastive import (
 )
 from avaffect.models.encoder import Frames
 from avaffect.objectives.base import Context
-from avaffect.objectives.contrastive_prediction import ContrastivePrediction
+from avaffect.objectives.contrastive_prediction import (
+    ContrastivePrediction,
+    ContrastivePredictionConfiguration,
+)
 from avaffect.objectives.losses.info_nce import draw_distinct, info_nce
 from avaffect.settings import pretrain_cpc
 from avaffect.training import checkpoint
@@ -50,8 +53,9 @@ def objective_of(
     encoder: ContrastiveEncoder, steps: int = 3, negatives: int = 5, source: str = "clip"
 ) -> ContrastivePrediction:
     torch.manual_seed(1)
-    head = nn.Linear(encoder.dim, steps * encoder.feature_dim, bias=False)
-    return ContrastivePrediction(encoder, head, negatives, source)
+    return ContrastivePrediction(
+        encoder, ContrastivePredictionConfiguration(steps, negatives, source)
+    )
 
 
 # -- the encoder ----------------------------------------------------------------------------------
@@ -309,8 +313,8 @@ def test_pre_training_and_what_becomes_of_it(folder, tmp_path):
     assert "effective rank" in found.stderr
     header, tensors = checkpoint.load(output, expect="encoder")
     assert header["model"] == {"name": "contrastive", "configuration": asdict(PRESETS["nano"])}
-    assert header["pretext"]["negatives_from"] == "batch"
-    assert tensors["contrastive.weight"].shape == (12 * 96, 96)
+    assert header["objective"]["configuration"]["negatives_from"] == "batch"
+    assert tensors["objective.head.weight"].shape == (12 * 96, 96)
     for layer in ((), ("--layer", 1)):
         name = tmp_path / f"f{len(layer)}.h5"
         invoke(folder, "extract", "a.h5", "--model", output, *layer, "-o", name)

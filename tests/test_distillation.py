@@ -19,13 +19,17 @@ from avaffect.core.errors import UsageError
 from avaffect.models.view_heads import DistillationHead
 from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.objectives.base import Context
-from avaffect.objectives.distillation import Distillation, Distilling, cross_entropies
+from avaffect.objectives.distillation import (
+    Distillation,
+    DistillationConfiguration,
+    cross_entropies,
+)
 from avaffect.training import checkpoint
 
-QUICK = Distilling(outputs=40, small_views=2, momentum=0.9)
+QUICK = DistillationConfiguration(outputs=40, small_views=2, momentum=0.9)
 
 
-def distillation(seed: int = 0, settings: Distilling = QUICK) -> Distillation:
+def distillation(seed: int = 0, settings: DistillationConfiguration = QUICK) -> Distillation:
     return Distillation(tiny_encoder(seed), settings)
 
 
@@ -57,7 +61,7 @@ def test_the_published_sizes():
     head = 512 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 256 + 256 + 256 * 4096
     count = sum(p.numel() for p in objective.parameters())
     assert count == sum(p.numel() for p in encoder.parameters()) + head
-    assert Distillation(encoder, Distilling(outputs=65536)).centre.shape == (65536,)
+    assert Distillation(encoder, DistillationConfiguration(outputs=65536)).centre.shape == (65536,)
     assert objective.coupled
     clips = torch.rand(1, 2, 96, 96)
     sizes = [
@@ -154,7 +158,7 @@ def test_the_centre_is_a_running_mean_of_the_teachers_scores():
 
 
 def test_large_crops_alone_are_enough():
-    step = distillation(settings=Distilling(outputs=9, small_views=0))(
+    step = distillation(settings=DistillationConfiguration(outputs=9, small_views=0))(
         faces((5, 5)), Context(generator=generator())
     )
     assert torch.isfinite(step.losses["dino"][0])
@@ -226,7 +230,7 @@ def test_a_batch_of_one_clip_weighs_nothing():
 @torch.no_grad()
 def test_a_teacher_that_says_nothing_gives_the_flat_loss():
     """A very warm softmax is uniform, and so is what the student learns to say."""
-    settings = Distilling(40, 2, student_temperature=1e4, teacher_temperature=1e4)
+    settings = DistillationConfiguration(40, 2, student_temperature=1e4, teacher_temperature=1e4)
     objective = distillation(settings=settings).train()
     step = objective(faces((5,) * 4), Context(generator=generator()))
     metrics = {
@@ -256,10 +260,11 @@ def test_the_chain(folder: Path, tmp_path: Path):
     assert "dino loss" in found.stderr and "effective rank" in found.stderr
     header, tensors = checkpoint.load(output, expect="encoder")
     assert header["model"]["name"] == "visual"
-    assert header["pretext"]["objective"] == "self_distillation"
-    assert header["pretext"]["small_views"] == 2
-    assert tensors["dino.directions.weight"].shape == (512, 32)
-    assert not any("teacher" in name or "centre" in name for name in tensors)
+    assert header["objective"]["name"] == "self_distillation"
+    assert header["objective"]["configuration"]["small_views"] == 2
+    assert tensors["objective.student.head.directions.weight"].shape == (512, 32)
+    assert tensors["objective.teacher.head.directions.weight"].shape == (512, 32)
+    assert tensors["objective.centre"].shape == (512,)
     lines = history(tmp_path / "dino.safetensors.metrics.jsonl")
     assert len(lines) == 6
     assert all(line.keys() >= {"dino", "teacher_entropy", "embedding_std"} for line in lines)

@@ -28,10 +28,10 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.data.store.reader import Store
 from avaffect.models import avhubert, hubert
-from avaffect.models.heads.attentive import PredictionHead
 from avaffect.models.hubert import Hubert
 from avaffect.models.published import configuration, names
 from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.pretraining.kept_objective import load_objective
 from avaffect.training import checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,8 +94,12 @@ def test_every_weight_of_an_avhubert_arrives(av_imported):
         torch.testing.assert_close(tensors[name], expected[name], atol=0, rtol=0)
     configuration_ = header["model"]["configuration"]
     assert configuration_["transformer"]["heads"] == 4
-    assert configuration_["masking"] == header["pretext"]["kind"] == "input"
-    assert header["pretext"]["modality_dropout"] == 0.5
+    assert (
+        configuration_["masking"]
+        == header["objective"]["configuration"]["masking"]["kind"]
+        == "input"
+    )
+    assert header["objective"]["configuration"]["masking"]["modality_dropout"] == 0.5
     assert header["prediction"] == {"units": 20, "rows": 24}
     assert header["published"] == {"kind": "avhubert", "names": "fairseq"}
 
@@ -113,8 +117,8 @@ def test_the_dictionary_puts_each_unit_in_its_place(av_imported):
 def test_an_imported_head_gives_the_golden_logits(av_imported):
     from test_avhubert_golden import LENGTHS, masked_frames
 
-    encoder = checkpoints.load_encoder(av_imported, CPU)[0]
-    head: PredictionHead = checkpoints.load_head(av_imported, encoder, {"clusters": 20})
+    objective = load_objective(av_imported, "", {"clusters": 20})
+    encoder, head = objective.encoder.eval(), objective.head
     frames, mask, _ = masked_frames(encoder, "input")
     valid = torch.arange(12)[None] < LENGTHS[:, None]
     order = [*(SYMBOLS.index(str(unit)) for unit in range(20)),
@@ -229,9 +233,10 @@ def test_hubert_of_fairseq(tmp_path, prefix):
     imported = tmp_path / "imported.safetensors"
     torch.testing.assert_close(frames_of(imported, speech_batch()), model(speech_batch()).values)
     header = checkpoint.load(imported)[0]
-    assert header["pretext"]["probability"] == 0.65
-    assert header["pretext"]["span"] == 8
-    assert ("prediction" in header) == (not prefix)
+    assert ("prediction" in header) == ("objective" in header) == (not prefix)
+    if not prefix:
+        masking = header["objective"]["configuration"]["masking"]
+        assert (masking["probability"], masking["span"]) == (0.65, 8)
 
 
 def test_wav2vec_of_fairseq_in_half_precision(tmp_path):
@@ -341,8 +346,7 @@ def test_training_goes_on_with_fresh_clusters_and_a_reset_head(av_imported, tmp_
     header, tensors = checkpoint.load(tmp_path / "on.safetensors")
     assert "prediction" not in header
     assert len(tensors["label_embs_concat"]) == 20
-    assert header["pretext"]["kind"] == "input"
-    encoder = checkpoints.load_encoder(tmp_path / "on.safetensors", CPU)[0]
-    checkpoints.load_head(tmp_path / "on.safetensors", encoder, {"clusters": 20, "model": {}})
+    assert header["objective"]["configuration"]["masking"]["kind"] == "input"
+    load_objective(tmp_path / "on.safetensors", "", {"clusters": 20, "model": {}})
     with pytest.raises(DataError, match="predicts 20 units"):
-        checkpoints.load_head(tmp_path / "on.safetensors", encoder, {"clusters": 24})
+        load_objective(tmp_path / "on.safetensors", "", {"clusters": 24})

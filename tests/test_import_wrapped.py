@@ -64,7 +64,10 @@ def test_what_s3prl_converts_is_what_fairseq_saved(tmp_path, weights):
         checkpoint.load(tmp_path / name) for name in ("imported.safetensors", "f.safetensors")
     )
     assert header["model"] == of_fairseq["model"] and header["model"]["configuration"]["normalise"]
-    assert header["prediction"] == of_fairseq["prediction"] and header["pretext"]["span"] == 8
+    assert (
+        header["prediction"] == of_fairseq["prediction"]
+        and header["objective"]["configuration"]["masking"]["span"] == 8
+    )
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], atol=0, rtol=0)

@@ -19,7 +19,12 @@ from avaffect.data.store.reader import Store
 from avaffect.models.conformer import Conformer, ConformerConfiguration
 from avaffect.models.encoder import Frames
 from avaffect.objectives.base import Context
-from avaffect.objectives.lira import AcousticPrediction, by_descriptor, mean_of
+from avaffect.objectives.lira import (
+    AcousticPrediction,
+    AcousticPredictionConfiguration,
+    by_descriptor,
+    mean_of,
+)
 from avaffect.recipes.encoding import checkpoints
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
 from avaffect.signal.audio import torchaudio
@@ -127,7 +132,7 @@ def talking(lengths=(15, 9, 12), samples=(9600, 5760, 6000), seed: int = 0) -> B
 
 def lira(seed: int = 0) -> AcousticPrediction:
     encoder = tiny_encoder(seed)
-    return AcousticPrediction(encoder, SMALL)
+    return AcousticPrediction(encoder, AcousticPredictionConfiguration(SMALL))
 
 
 def test_targets_are_means_over_the_time_of_a_picture():
@@ -333,9 +338,11 @@ def test_the_conformer_is_kept_beside_the_encoder(folder: Path, tmp_path: Path):
     invoke(folder, "pretrain-lira", "a.h5", "--preset", "nano", "--steps", 1, "--blocks", 2,
            "-o", tmp_path / "lira.safetensors")  # fmt: skip
     header, tensors = checkpoint.load(tmp_path / "lira.safetensors", expect="encoder")
-    assert header["pretext"] == {"objective": "acoustic_prediction", "blocks": 2}
-    assert tensors["acoustic.conformer.blocks.1.convolution.depthwise.weight"].shape == (32, 1, 31)
-    assert tensors["acoustic.output.weight"].shape == (sum(SIZES.values()), 32)
+    assert header["objective"]["name"] == "acoustic_prediction"
+    assert header["objective"]["configuration"]["conformer"]["blocks"] == 2
+    depthwise = tensors["objective.conformer.blocks.1.convolution.depthwise.weight"]
+    assert depthwise.shape == (32, 1, 31)
+    assert tensors["objective.output.weight"].shape == (sum(SIZES.values()), 32)
     assert not any("blocks.2" in name for name in tensors)
     found = invoke(folder, "pretrain-byol", "a.h5", "--init", tmp_path / "lira.safetensors",
                    "--steps", 1, "-o", tmp_path / "byol.safetensors")  # fmt: skip

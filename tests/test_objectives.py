@@ -8,17 +8,20 @@ from avaffect.models.gradient_reversal import reversal_strength
 from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
-    PredictionHead,
-    PredictionHeadConfiguration,
     Projector,
     ProjectorConfiguration,
 )
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.transformer import TransformerConfiguration
-from avaffect.objectives.adaptation import SAAML
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.classification import Classification
-from avaffect.objectives.masked_prediction import MaskedPrediction, Masking, align_units
+from avaffect.objectives.combined import Combined
+from avaffect.objectives.masked_prediction import (
+    MaskedPrediction,
+    MaskedPredictionConfiguration,
+    Masking,
+    align_units,
+)
 from avaffect.objectives.projector import ProjectorTraining
 
 SMALL = HubertConfiguration(
@@ -68,11 +71,10 @@ def context(seed: int = 0, progress: float = 0.5) -> Context:
 def masked_prediction(encoder: Hubert | None = None, **options) -> MaskedPrediction:
     torch.manual_seed(0)
     encoder = encoder or Hubert(SMALL)
-    head = PredictionHead(PredictionHeadConfiguration(encoder.dim, CLASSES, final_dim=8))
-    return MaskedPrediction(encoder, head, **options)
+    return MaskedPrediction(encoder, MaskedPredictionConfiguration(CLASSES, **options))
 
 
-def saaml(*, terms: str = "ec dc pt", **options) -> SAAML:
+def saaml(*, terms: str = "ec dc pt", **options) -> Combined:
     torch.manual_seed(0)
     encoder = Hubert(SMALL)
     heads = {
@@ -80,7 +82,7 @@ def saaml(*, terms: str = "ec dc pt", **options) -> SAAML:
         "domain": Head(HeadConfiguration(encoder.dim, 2, hidden=10)) if "dc" in terms else None,
     }
     pretraining = masked_prediction(encoder) if "pt" in terms else None
-    return SAAML(encoder, "emotion", **heads, pretraining=pretraining, **options)
+    return Combined(encoder, "emotion", **heads, pretraining=pretraining, **options)
 
 
 def total(objective: Objective, step: Step) -> torch.Tensor:
@@ -110,7 +112,7 @@ def test_units_are_aligned_by_time():
 @pytest.mark.parametrize("unit_rate", [100.0, 50.0])
 def test_masked_prediction_equals_its_definition(unit_rate):
     """Encoder, mask, target and mean, put together by hand from the objective's own parts."""
-    objective = masked_prediction(weights={"unmasked": 1.0}).eval()
+    objective = masked_prediction(unmasked_weight=1.0).eval()
     batch = make_batch(16000, 9000, unit_rate=unit_rate)
     step = objective(batch, context())
     plan = objective.plan(batch, context().generator)
@@ -156,7 +158,7 @@ def test_utterances_without_units_take_no_part():
 
 @pytest.mark.parametrize("samples", [(0, 399), (400, 16000), (1200,)])
 def test_tiny_utterances_train_without_nan(samples):
-    objective = masked_prediction(weights={"unmasked": 1.0})
+    objective = masked_prediction(unmasked_weight=1.0)
     step = objective(make_batch(*samples), context())
     sum(value for value, _ in step.losses.values()).backward()
     assert all(value.isfinite() for value, _ in step.losses.values())
@@ -164,7 +166,7 @@ def test_tiny_utterances_train_without_nan(samples):
 
 
 OBJECTIVES = {
-    "masked": lambda: masked_prediction(weights={"unmasked": 0.5}),
+    "masked": lambda: masked_prediction(unmasked_weight=0.5),
     "saaml": saaml,
     "saaml-without-pt": lambda: saaml(terms="ec dc"),
     "classification": lambda: Classification(
@@ -293,7 +295,7 @@ def test_saaml_groups_have_their_own_learning_rates_and_all_parameters_once():
 
 def test_saaml_refuses_a_pretraining_of_another_encoder():
     with pytest.raises(ValueError, match="must own the encoder"):
-        SAAML(Hubert(SMALL), "emotion", pretraining=masked_prediction())
+        Combined(Hubert(SMALL), "emotion", pretraining=masked_prediction())
 
 
 def test_a_frozen_encoder_stays_as_it_is():

@@ -12,13 +12,15 @@ from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
 from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
-    PredictionHead,
-    PredictionHeadConfiguration,
 )
 from avaffect.models.transformer import TransformerConfiguration
-from avaffect.objectives.adaptation import SAAML
 from avaffect.objectives.base import Context
-from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
+from avaffect.objectives.combined import Combined
+from avaffect.objectives.masked_prediction import (
+    MaskedPrediction,
+    MaskedPredictionConfiguration,
+    Masking,
+)
 from avaffect.objectives.masking import span_mask, substitute_frames
 
 SMALL = AVHubertConfiguration(
@@ -59,8 +61,7 @@ def context(seed: int = 0) -> Context:
 def objective(masking: Masking, **weights: float) -> MaskedPrediction:
     torch.manual_seed(0)
     encoder = AVHubert(replace(SMALL, masking=masking.kind))
-    head = PredictionHead(PredictionHeadConfiguration(encoder.dim, CLASSES, final_dim=8))
-    return MaskedPrediction(encoder, head, masking, weights)
+    return MaskedPrediction(encoder, MaskedPredictionConfiguration(CLASSES, masking, **weights))
 
 
 def test_masks_cover_what_av_hubert_hides() -> None:
@@ -157,7 +158,7 @@ def test_an_utterance_never_loses_its_only_modality() -> None:
 @pytest.mark.parametrize("kind", ["feature", "input"])
 def test_counts_are_known_before_the_pass(kind: str) -> None:
     batch = make_batch([20, 12, 0, 0], [20, 0, 15, 0])
-    pretext = objective(Masking(kind=kind, modality_dropout=0.5), unmasked=1.0)
+    pretext = objective(Masking(kind=kind, modality_dropout=0.5), unmasked_weight=1.0)
     for seed in range(6):
         expected = pretext.counts(batch, context(seed))
         step = pretext(batch, context(seed))
@@ -183,7 +184,7 @@ def test_adaptation_classifies_what_nothing_is_hidden_of(masking: Masking) -> No
     pretraining = objective(masking)
     encoder = pretraining.encoder
     heads = [Head(HeadConfiguration(encoder.dim, n, hidden=10)) for n in (3, 2)]
-    whole = SAAML(encoder, "emotion", *heads, pretraining=pretraining).eval()
+    whole = Combined(encoder, "emotion", *heads, pretraining=pretraining).eval()
     step = whole(batch, context())
     logits = heads[0](encoder(batch).mean())
     expected = torch.nn.functional.cross_entropy(logits, batch.labels["emotion"], reduction="sum")

@@ -27,7 +27,7 @@ from avaffect.objectives.information_maximisation import (
     local_pairs,
     local_step,
 )
-from avaffect.objectives.problem_agnostic import ProblemAgnostic
+from avaffect.objectives.problem_agnostic import ProblemAgnostic, ProblemAgnosticConfiguration
 from avaffect.settings.pretrain_pase import WORKERS
 from avaffect.signal.acoustic_targets import acoustic_targets
 from avaffect.training import checkpoint
@@ -160,7 +160,7 @@ def test_the_losses_by_hand(encoder):
 
 def test_gathering_ends(encoder, monkeypatch):
     monkeypatch.setattr(problem_agnostic, "GATHERED", 4)
-    objective = ProblemAgnostic(encoder, ("mfcc", "lim"))
+    objective = ProblemAgnostic(encoder, ProblemAgnosticConfiguration(("mfcc", "lim")))
     assert objective.weights == {"mfcc": 0.5, "lim": 0.5}
     objective.eval()(noise_batch(8000), context())
     assert int(objective.gathered) == 0
@@ -170,7 +170,7 @@ def test_gathering_ends(encoder, monkeypatch):
     assert int(objective.gathered) == 6
     assert int(objective.workers["mfcc"].standardisation.rows) == 2 * (48 + 42 + 36)
     with pytest.raises(ValueError, match="known are"):
-        ProblemAgnostic(encoder, ("mfcc", "nothing"))
+        ProblemAgnostic(encoder, ProblemAgnosticConfiguration(("mfcc", "nothing")))
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
@@ -225,9 +225,9 @@ def test_pre_training_and_what_becomes_of_it(folder, tmp_path):
     header, tensors = checkpoint.load(output, expect="encoder")
     assert header["model"]["name"] == "pase"
     assert registry.build(header["model"]).configuration == PRESETS["nano"]
-    assert header["pretext"]["workers"] == list(WORKERS)
-    assert tensors["workers.mfcc.standardisation.mean"].shape == (39,)
-    assert tensors["workers.waveform.standardisation.std"].shape == (1,)
+    assert header["objective"]["configuration"]["workers"] == list(WORKERS)
+    assert tensors["objective.workers.mfcc.standardisation.mean"].shape == (39,)
+    assert tensors["objective.workers.waveform.standardisation.std"].shape == (1,)
     assert header["metrics"]["last"].keys() >= {*WORKERS, "workers", "gim_accuracy"}
     assert asdict(PRESETS["nano"])["dim"] == 100
     invoke(folder, "extract", "a.h5", "--model", output, "-o", tmp_path / "f.h5")

@@ -12,10 +12,9 @@ from stores import write_store
 
 from avaffect.core.errors import UsageError
 from avaffect.data.store.reader import Store
-from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.jumbling import FEWEST_STEPS, fits, swap_order, window_length
-from avaffect.objectives.odd_one_out import Jumbling, OddOneOut
+from avaffect.objectives.odd_one_out import OddOneOut, OddOneOutConfiguration
 from avaffect.settings.base import semantic
 from avaffect.settings.pretrain_l1 import PretrainL1Settings
 from avaffect.settings.pretrain_odd import PretrainOddSettings
@@ -101,7 +100,7 @@ def test_no_checkpoint_where_no_loss_was_counted(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("clips", "expected"), [(1, 1), (2, 1), (4, 3), (10, 9)])
 def test_one_clip_stays_intact(clips, expected):
     encoder = RecurrentEncoder(RecurrentConfiguration(bands=80, layers=1, hidden=4, dim=4))
-    objective = OddOneOut(encoder, Head(HeadConfiguration(4, 2)), Jumbling(share=0.9))
+    objective = OddOneOut(encoder, OddOneOutConfiguration(share=0.9))
     odd, _ = objective.draw(torch.tensor([50] * clips), torch.Generator().manual_seed(0))
     assert odd.sum() == expected
 

@@ -15,7 +15,8 @@ from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
-from avaffect.recipes.pretraining import methods
+from avaffect.objectives.autoregressive import AutoregressivePrediction
+from avaffect.recipes.pretraining import methods, utterances
 from avaffect.settings.pretrain_apc import PretrainApcSettings
 from avaffect.settings.pretrain_odd import PretrainOddSettings
 from avaffect.training import checkpoint
@@ -79,7 +80,7 @@ def test_a_share_is_nested_and_the_same_for_every_task(folder):
 
     def chosen(fraction: float, kind: type = PretrainApcSettings, **options: object) -> list[str]:
         settings = kind(media=(folder / "s.h5",), fraction=fraction, **options)
-        return methods.training_ids(settings, stores, Heard())
+        return utterances.training_ids(settings, stores, Heard())
 
     assert chosen(1.0) == train and len(train) == 24
     quarter, half = chosen(0.25), chosen(0.5)
@@ -104,8 +105,9 @@ def test_development_stays_whole(folder):
     ]
     settings = PretrainApcSettings(media=(folder / "s.h5",), fraction=0.1)
     encoder = RecurrentEncoder(RecurrentConfiguration(bands=80, layers=1, hidden=4, dim=4))
-    method = SimpleNamespace(beside={}, fewest_frames=1)
-    unseen = methods._development(settings, stores, encoder, method)
+    method = SimpleNamespace(others=())
+    objective = AutoregressivePrediction(encoder)
+    unseen = methods._development(settings, stores, method, objective)
     assert unseen.dataset.ids == development and len(development) == 8
 
 

@@ -27,7 +27,7 @@ LARGEST_HEADER = 100_000_000
 # What a checkpoint is; provenance, metrics and lineage say where it came from.
 SEMANTIC_KEYS = (
     "format", "kind", "model", "encoder", "mode", "labels", "traces", "classes",
-    "preprocessing", "normalisation", "pretext", "prediction",
+    "preprocessing", "normalisation", "pretext", "prediction", "objective",
 )  # fmt: skip
 
 Header = dict[str, Any]

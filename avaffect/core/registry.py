@@ -52,16 +52,16 @@ class Part:
         """The class, or whatever the name stands for."""
         return _at(self.value)
 
-    def make(self, configuration: dict[str, Any]) -> Any:
-        """An instance from its configuration as JSON has it.
+    def make(self, configuration: dict[str, Any], *given: Any) -> Any:
+        """An instance from its configuration as JSON has it, behind what else it is made of.
 
-        A class that is not made of its configuration alone has a class method from_configuration.
+        A class that is not made so has a class method from_configuration.
         Raises KeyError, TypeError or ValueError where the configuration does not fit.
         """
         kind, made = _at(self.configuration), self.load()
         read = getattr(kind, "from_dict", None)
         known = kind(**configuration) if read is None else read(configuration)
-        return getattr(made, "from_configuration", made)(known)
+        return getattr(made, "from_configuration", made)(*given, known)
 
     def is_of(self, value: Any) -> bool:
         """Whether `value` is the class of this part; imports nothing of a part named by place."""
@@ -138,8 +138,9 @@ class Registry:
                     return name
         raise KeyError(value)
 
-    def build(self, description: Description) -> Any:
-        """A new instance from what `describe` gave.
+    def build(self, description: Description, *given: Any) -> Any:
+        """A new instance from what `describe` gave; given: what its class takes before the
+        configuration (an objective its encoder).
 
         Raises the registry's error for an unknown name, DataError where the configuration does not
         fit.
@@ -147,7 +148,7 @@ class Registry:
         name = description.get("name")
         part = self[str(name)]
         try:
-            return part.make(description["configuration"])
+            return part.make(description["configuration"], *given)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the configuration of this {name} does not fit: {error}") from error
 

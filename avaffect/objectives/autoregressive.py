@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder
-from avaffect.objectives.base import Context, Objective, Step
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.objectives.base import Context, Needs, Objective, Step
+
+
+@dataclass(frozen=True)
+class AutoregressivePredictionConfiguration:
+    """shift  how many frames ahead"""
+
+    shift: int = 3
 
 
 class AutoregressivePrediction(Objective):
@@ -18,17 +27,34 @@ class AutoregressivePrediction(Objective):
     "repeated" is the loss of saying that nothing changes.
     """
 
-    def __init__(self, encoder: Encoder, head: nn.Linear, shift: int = 3) -> None:
-        super().__init__()
-        if shift < 1:
-            raise ValueError(f"shift {shift}: at least one frame ahead")
+    loss = "prediction"
+
+    def __init__(
+        self, encoder: Encoder, configuration: AutoregressivePredictionConfiguration | None = None
+    ) -> None:
+        super().__init__({"prediction": 1.0})
+        self.configuration = configuration or AutoregressivePredictionConfiguration()
+        self.shift = self.configuration.shift
+        if self.shift < 1:
+            raise ValueError(f"shift {self.shift}: at least one frame ahead")
         self.encoder = encoder
-        self.head = head
-        self.shift = shift
+        self.head = nn.Linear(encoder.dim, encoder.feature_dim)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=self.shift + 1)
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        return self.with_frames(batch, context, phase)[0]
+
+    def with_frames(
+        self, batch: Batch, context: Context, phase: str = "main"
+    ) -> tuple[Step, Frames]:
         features = self.encoder.features(batch)
-        predicted = self.head(self.encoder.contextualise(features).values)
+        frames = self.encoder.contextualise(features)
+        return self._step(features, self.head(frames.values)), frames
+
+    def _step(self, features: Frames, predicted: Tensor) -> Step:
         ahead = features.values[:, self.shift :]
         has_future = features.valid[:, self.shift :]
         count = has_future.sum()

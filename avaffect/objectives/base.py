@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
 
 
 @dataclass
@@ -44,6 +46,22 @@ class ParameterGroup:
     options: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What an objective can learn from.
+
+    frames    fewest frames that the encoder makes of an utterance
+    streams   streams that the objective reads beside the encoder's, and the fewest steps of each
+    together  fewest utterances of a batch
+    crop_s    length in seconds of the clips that it compares; None where any length will do
+    """
+
+    frames: int = 1
+    streams: Mapping[str, int] = field(default_factory=dict)
+    together: int = 1
+    crop_s: float | None = None
+
+
 class Objective(nn.Module):
     """Owns an encoder and its heads; `forward(batch, context, phase) -> Step`.
 
@@ -51,8 +69,17 @@ class Objective(nn.Module):
     phases: one by default; each names its own parameters and optimiser (VAVL has three).
     coupled: True where a loss ties the utterances of a batch together (contrastive,
         Multi-Similarity, CCC): such objectives refuse plain gradient accumulation.
+
+    One that a checkpoint can bring back is registered in objectives.registry, made of an encoder
+    and its frozen `configuration`, and takes any batch: utterances that lack what it `needs` take
+    no part. loss: its loss that a summary tells. kept_as: names of its weights -> their names in a
+    checkpoint, both as prefixes.
     """
 
+    encoder: Encoder
+    configuration: Any
+    loss: ClassVar[str] = ""
+    kept_as: ClassVar[tuple[str, str]] = ("", "objective.")
     phases: tuple[str, ...] = ("main",)
     coupled: bool = False
     # Adam's constants; those of torch unless a paper has others.
@@ -63,8 +90,25 @@ class Objective(nn.Module):
         super().__init__()
         self.weights: dict[str, float] = dict(weights or {})
 
+    @property
+    def needs(self) -> Needs:
+        """What it can learn from."""
+        return Needs()
+
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         raise NotImplementedError
+
+    def with_frames(
+        self, batch: Batch, context: Context, phase: str = "main"
+    ) -> tuple[Step, Frames]:
+        """The step, and the encoder's frames of the batch with nothing hidden or changed but the
+        random view that training takes. Overridden where one pass gives both."""
+        step = self(batch, context, phase)
+        return step, self.encoder(self.view(batch, context))
+
+    def view(self, batch: Batch, context: Context) -> Batch:
+        """The encoder's random view of the batch in training, otherwise the batch."""
+        return self.encoder.view(batch, context.generator) if self.training else batch
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         """The counts that `forward` will return for this batch, without the forward pass.
@@ -77,6 +121,11 @@ class Objective(nn.Module):
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
         """Trainable parameters of a phase; one group unless overridden."""
         return [ParameterGroup("all", [p for p in self.parameters() if p.requires_grad])]
+
+    def collapse(self, metrics: Mapping[str, float]) -> str | None:
+        """What is wrong where these are the last metrics of a training, those of the development
+        split (development_X) among them; None where nothing is."""
+        return None
 
     def before_step(self, context: Context, phase: str = "main") -> None:
         """Called before the optimiser's step, gradients in place (frozen last layers)."""

@@ -3,6 +3,8 @@ of another."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,36 +17,48 @@ from avaffect.objectives.teacher import Taught, embedding_std, nothing, pooled
 from avaffect.objectives.views import large_views
 
 
+@dataclass(frozen=True)
+class BootstrapConfiguration:
+    """momentum        of the teacher as training begins
+    smallest_crop   share of a picture that the smallest crop covers
+    hidden, outputs  of projector and predictor; by default 8 dim and dim / 2 of the encoder (4,096
+                    and 256 for ResNet-18)
+    crop_seconds    of the clips that are compared; None for whole ones
+    """
+
+    momentum: float = 0.996
+    smallest_crop: float = 0.08
+    hidden: int | None = None
+    outputs: int | None = None
+    crop_seconds: float | None = None
+
+
 class Bootstrap(Taught):
     """2 - 2 cos of the prediction from one view and the teacher's projection of the other, both
     ways round; loss "byol", 0 to 8.
 
     Each clip is seen in two views, one draw for all of its frames; the encoder's frames are
     averaged over time, projected, and predicted from.
-
-    hidden, outputs: of projector and predictor; by default 8 dim and dim / 2 (4,096 and 256 for
-    ResNet-18). smallest: share of a picture that the smallest crop covers.
     """
 
+    loss = "byol"
+
     def __init__(
-        self,
-        encoder: VisualEncoder,
-        momentum: float = 0.996,
-        smallest: float = 0.08,
-        hidden: int | None = None,
-        outputs: int | None = None,
+        self, encoder: VisualEncoder, configuration: BootstrapConfiguration | None = None
     ) -> None:
-        hidden = hidden or 8 * encoder.dim
-        outputs = outputs or encoder.dim // 2
-        super().__init__(encoder, {"projector": Perceptron(encoder.dim, hidden, outputs)}, momentum)
+        c = configuration or BootstrapConfiguration()
+        hidden = c.hidden or 8 * encoder.dim
+        outputs = c.outputs or encoder.dim // 2
+        projector = Perceptron(encoder.dim, hidden, outputs)
+        super().__init__(encoder, {"projector": projector}, c.momentum, c.crop_seconds)
+        self.configuration = c
         self.predictor = Perceptron(outputs, hidden, outputs)
-        self.views = large_views(encoder, (smallest, 1.0))
+        self.views = large_views(encoder, (c.smallest_crop, 1.0))
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        if self.training and len(batch) < 2:
-            return nothing(batch, "byol")
-        lengths = batch.lengths["face"]
-        clips = self.encoder.clips(batch.streams["face"])
+        clips, lengths = self.clips(batch)
+        if len(clips) < (2 if self.training else 1):
+            return nothing(clips, self.loss)
         views = [view(clips, lengths, context.generator) for view in self.views]
         projected = [self.student["projector"](pooled(self.student, v, lengths)) for v in views]
         with torch.no_grad():

@@ -2,53 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.objectives.base import Context, Objective, Step
+from avaffect.objectives.base import Context, Needs, Objective, Step
 from avaffect.objectives.losses.info_nce import draw_distinct, info_nce
 from avaffect.settings.pretrain_cpc import SOURCES
 
 
+@dataclass(frozen=True)
+class ContrastivePredictionConfiguration:
+    """ahead           frames that are predicted, one after another
+    negatives       of each
+    negatives_from  "clip" or "batch": where they are drawn
+    """
+
+    ahead: int = 12
+    negatives: int = 128
+    negatives_from: str = "clip"
+
+
 class ContrastivePrediction(Objective):
-    """InfoNCE of the next `steps` local features, each among `negatives` others; loss
+    """InfoNCE of the next `ahead` local features, each among `negatives` others; loss
     "contrastive".
 
-    The head maps a frame to a prediction for each step, (dim -> steps * feature_dim) without a
+    The head maps a frame to a prediction for each step, (dim -> ahead * feature_dim) without a
     bias. Negatives are valid local features other than the positive, without repetition, drawn
     anew for each clip and step and shared by the frames of the clip, so that they cost a product
-    of matrices and no copies. source "clip": of the same clip, and all that it has where these are
+    of matrices and no copies. From "clip": of the same clip, and all that it has where these are
     fewer. "batch": of all clips, which ties them together. Sums run over steps and frames whose
     future lies within the utterance. Metrics: the share of them whose positive wins, "accuracy",
     and that of the first and the last step.
     """
 
+    loss = "contrastive"
+
     def __init__(
-        self,
-        encoder: Encoder,
-        head: nn.Linear,
-        negatives: int = 128,
-        source: str = "clip",
+        self, encoder: Encoder, configuration: ContrastivePredictionConfiguration | None = None
     ) -> None:
-        super().__init__()
-        steps, rest = divmod(head.out_features, encoder.feature_dim)
-        if rest or not steps:
-            raise ValueError(f"{head.out_features} outputs are no predictions of features")
-        if negatives < 1 or source not in SOURCES:
-            raise ValueError(f"{negatives} negatives from a {source!r}")
+        super().__init__({"contrastive": 1.0})
+        c = configuration or ContrastivePredictionConfiguration()
+        if c.ahead < 1 or c.negatives < 1 or c.negatives_from not in SOURCES:
+            raise ValueError(
+                f"{c.ahead} frames, each with {c.negatives} negatives from a {c.negatives_from!r}"
+            )
+        self.configuration = c
         self.encoder = encoder
-        self.head = head
-        self.steps = steps
-        self.negatives = negatives
-        self.source = source
-        self.coupled = source == "batch"
+        self.head = nn.Linear(encoder.dim, c.ahead * encoder.feature_dim, bias=False)
+        self.steps = c.ahead
+        self.negatives = c.negatives
+        self.source = c.negatives_from
+        self.coupled = self.source == "batch"
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=self.steps + 1)
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        return self.with_frames(batch, context, phase)[0]
+
+    def with_frames(
+        self, batch: Batch, context: Context, phase: str = "main"
+    ) -> tuple[Step, Frames]:
         local = self.encoder.features(batch)
-        predicted = self.head(self.encoder.contextualise(local).values)
+        frames = self.encoder.contextualise(local)
+        return self._step(local, self.head(frames.values), context), frames
+
+    def _step(self, local: Frames, predicted: Tensor, context: Context) -> Step:
         # One tensor a step: the backward pass of a slice would fill all of them with zeros.
         predictions = predicted.unflatten(2, (self.steps, -1)).unbind(dim=2)
         device = local.values.device

@@ -26,13 +26,14 @@ FLAT = 0.99
 
 
 @dataclass(frozen=True)
-class Distilling:
+class DistillationConfiguration:
     """outputs             that the softmax is over; by default 8 dim (4,096 for ResNet-18)
     small_views         beside the two large ones
     momentum            of the teacher as training begins; centre_momentum: of its centre
     student_temperature, teacher_temperature
     frozen_epochs       in which the last layer stays as it was initialised
     head_norm           batch norm in the head
+    crop_seconds        of the clips that are compared; None for whole ones
     """
 
     outputs: int | None = None
@@ -43,6 +44,7 @@ class Distilling:
     teacher_temperature: float = 0.04
     frozen_epochs: int = 1
     head_norm: bool = False
+    crop_seconds: float | None = None
 
 
 class Distillation(Taught):
@@ -54,15 +56,18 @@ class Distillation(Taught):
     "teacher_entropy" is that of its softmax: ln(outputs) and 0 are the two ways to collapse.
     """
 
+    loss = "dino"
     centre: Tensor
     centred: Tensor
 
-    def __init__(self, encoder: VisualEncoder, settings: Distilling | None = None) -> None:
-        s = settings or Distilling()
+    def __init__(
+        self, encoder: VisualEncoder, configuration: DistillationConfiguration | None = None
+    ) -> None:
+        s = configuration or DistillationConfiguration()
         dim = encoder.dim
         head = DistillationHead(dim, 4 * dim, dim // 2, s.outputs or 8 * dim, s.head_norm)
-        super().__init__(encoder, {"head": head}, s.momentum)
-        self.settings = s
+        super().__init__(encoder, {"head": head}, s.momentum, s.crop_seconds)
+        self.configuration = s
         self.outputs = head.directions.out_features
         self.large = large_views(encoder, LARGE)
         self.small = small_views(encoder, SMALL, s.small_views)
@@ -70,10 +75,9 @@ class Distillation(Taught):
         self.register_buffer("centred", torch.zeros((), dtype=torch.bool))
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        if self.training and len(batch) < 2:
-            return nothing(batch, "dino")
-        lengths = batch.lengths["face"]
-        clips = self.encoder.clips(batch.streams["face"])
+        clips, lengths = self.clips(batch)
+        if len(clips) < (2 if self.training else 1):
+            return nothing(clips, self.loss)
         sizes = [
             torch.cat([view(clips, lengths, context.generator) for view in views])
             for views in (self.large, self.small)
@@ -94,10 +98,10 @@ class Distillation(Taught):
                 self.centre.copy_(told.mean((0, 1)))
             targets = self.sharpened(told)
             if self.training:
-                self.centre.lerp_(told.mean((0, 1)), 1.0 - self.settings.centre_momentum)
+                self.centre.lerp_(told.mean((0, 1)), 1.0 - self.configuration.centre_momentum)
                 self.centred.fill_(True)
             entropy = -torch.special.xlogy(targets, targets).sum(2)
-        losses = cross_entropies(targets, scores / self.settings.student_temperature)
+        losses = cross_entropies(targets, scores / self.configuration.student_temperature)
         return Step(
             {"dino": (losses.sum(), float(len(clips)))},
             {
@@ -108,11 +112,11 @@ class Distillation(Taught):
 
     def sharpened(self, told: Tensor) -> Tensor:
         """The teacher's scores (R, B, K) -> its softmax, centred and sharpened"""
-        return F.softmax((told - self.centre) / self.settings.teacher_temperature, dim=2)
+        return F.softmax((told - self.centre) / self.configuration.teacher_temperature, dim=2)
 
     def before_step(self, context: Context, phase: str = "main") -> None:
         """The last layer rests while what is below it finds its way."""
-        if context.epoch < self.settings.frozen_epochs:
+        if context.epoch < self.configuration.frozen_epochs:
             self.student["head"].directions.weight.grad = None
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.talking_face import TalkingFace, at_rate, count_at_rate
-from avaffect.objectives.base import Context, Objective, Step
+from avaffect.models.talking_face import (
+    TalkingFace,
+    TalkingFaceConfiguration,
+    at_rate,
+    count_at_rate,
+)
+from avaffect.objectives.base import Context, Needs, Objective, Step
 from avaffect.objectives.odd_one_out import OddOneOut
 from avaffect.signal.images import resize, to_channels
 
@@ -23,6 +30,22 @@ HEARD = 0.995
 """Share of the loss with swapped sounds above which nothing was learned from them."""
 
 
+@dataclass(frozen=True)
+class FaceReconstructionConfiguration:
+    """alpha     weight of the faces; below 1 Odd-One-Out has the rest
+    pictures  random frames of each clip to reconstruct
+    face      of the generator; its speech_dim is that of the encoder's frames
+    """
+
+    alpha: float = 1.0
+    pictures: int = 1
+    face: TalkingFaceConfiguration = field(default_factory=TalkingFaceConfiguration)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FaceReconstructionConfiguration:
+        return cls(**{**values, "face": TalkingFaceConfiguration(**values["face"])})
+
+
 class FaceReconstruction(Objective):
     """Mean absolute error of `pictures` random frames of each clip, made from its first frame and
     its sound; loss "video".
@@ -30,26 +53,36 @@ class FaceReconstruction(Objective):
     Frames without a face, which are black, are neither shown nor asked for. In evaluation frames
     are not random but SCORED_PICTURES of each clip.
 
-    With `odd`, a task on sound for the same encoder, the same clips go through it as well and the
-    total is equation 1, alpha L_video + (1 - alpha) L_audio, as weights of "video" and "odd".
+    With alpha below 1 the same clips go through Odd-One-Out as well, a task on sound for the same
+    encoder, and the total is equation 1, alpha L_video + (1 - alpha) L_audio, as weights of
+    "video" and "odd".
     Clips without sound, or with fewer than two pictures, take no part in "video". The metric
     "still" is the loss of a face that does not move, "swapped" (in evaluation) that of each clip
     with the sound of the one before it in the batch: what is gained by hearing.
     """
 
+    loss = "video"
+
     def __init__(
-        self,
-        encoder: Encoder,
-        face: TalkingFace,
-        odd: OddOneOut | None = None,
-        alpha: float = 0.67,
-        pictures: int = 1,
+        self, encoder: Encoder, configuration: FaceReconstructionConfiguration | None = None
     ) -> None:
-        super().__init__({"video": 1.0} if odd is None else {"video": alpha, "odd": 1 - alpha})
+        c = configuration or FaceReconstructionConfiguration()
+        alone = c.alpha == 1
+        super().__init__({"video": 1.0} if alone else {"video": c.alpha, "odd": 1 - c.alpha})
+        self.configuration = replace(c, face=replace(c.face, speech_dim=encoder.dim))
         self.encoder = encoder
-        self.face = face
-        self.odd = odd
-        self.pictures = pictures
+        self.face = TalkingFace(self.configuration.face)
+        self.odd = None if alone else OddOneOut(encoder)
+        self.pictures = c.pictures
+
+    @property
+    def needs(self) -> Needs:
+        # A picture's time of sound for each.
+        return Needs(
+            4 * FEWEST_PICTURES,
+            {"face": FEWEST_PICTURES},
+            1 if self.odd is None else self.odd.needs.together,
+        )
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         step = self._video(batch, context)

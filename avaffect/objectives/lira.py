@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.conformer import Conformer, ConformerConfiguration
-from avaffect.models.encoder import Frames
+from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.talking_face import at_rate, count_at_rate
 from avaffect.models.visual import VisualEncoder
 from avaffect.models.workers import RunningStandardisation
-from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.base import Context, Needs, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import decayed_groups
 from avaffect.objectives.problem_agnostic import GATHERED
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
@@ -33,6 +35,23 @@ NOT_LOOKING = {
 """Metrics of models that do not look, and what a loss is that is no better."""
 
 
+@dataclass(frozen=True)
+class AcousticPredictionConfiguration:
+    """conformer  between the encoder's frames and the descriptors"""
+
+    conformer: ConformerConfiguration = field(default_factory=ConformerConfiguration)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AcousticPredictionConfiguration:
+        return cls(ConformerConfiguration(**values["conformer"]))
+
+    @classmethod
+    def on(cls, encoder: Encoder, blocks: int) -> AcousticPredictionConfiguration:
+        """As many blocks, half as wide as the encoder's frames: 256 for ResNet-18."""
+        dim = encoder.dim // 2
+        return cls(ConformerConfiguration(blocks, dim, 8 * dim))
+
+
 class AcousticPrediction(Objective):
     """Mean absolute error of descriptors of the sound that goes with each picture, told by a
     conformer and a linear layer from the encoder's frames; loss "acoustic".
@@ -47,15 +66,26 @@ class AcousticPrediction(Objective):
     place (80 pixels of 96). Pictures whose time is not filled with sound take no part.
     """
 
-    def __init__(self, encoder: VisualEncoder, configuration: ConformerConfiguration) -> None:
-        super().__init__()
+    loss = "acoustic"
+    encoder: VisualEncoder
+
+    def __init__(
+        self, encoder: VisualEncoder, configuration: AcousticPredictionConfiguration
+    ) -> None:
+        super().__init__({"acoustic": 1.0})
+        c = configuration.conformer
+        self.configuration = configuration
         self.encoder = encoder
-        self.input = nn.Linear(encoder.dim, configuration.dim)
-        self.conformer = Conformer(configuration)
-        self.output = nn.Linear(configuration.dim, sum(SIZES.values()))
+        self.input = nn.Linear(encoder.dim, c.dim)
+        self.conformer = Conformer(c)
+        self.output = nn.Linear(c.dim, sum(SIZES.values()))
         self.standardisation = RunningStandardisation(sum(SIZES.values()))
         self.register_buffer("gathered", torch.zeros((), dtype=torch.long))
         self.seen = in_turn(flip, random_crop)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(streams={"waveform": FEWEST_SAMPLES})
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         lengths = self._lengths(batch)

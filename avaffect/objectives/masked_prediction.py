@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Corruption, Encoder, Frames
-from avaffect.models.heads.attentive import PredictionHead
-from avaffect.objectives.base import Context, Objective, Step
+from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
+from avaffect.objectives.base import Context, Needs, Objective, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames
 
-WEIGHTS = {"masked": 1.0, "unmasked": 0.0, "features_penalty": 10.0}
-"""HuBERT base; the large AV-HuBERT weighs unmasked frames 1."""
-
-AUDIO, VIDEO = "waveform", "face"
+AUDIO, VIDEO, UNITS = "waveform", "face", "units"
+FEWEST_FRAMES = 2
+"""Of an utterance: of fewer none can be masked."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,24 @@ class Masking:
     video_span: int = 5
     modality_dropout: float = 0.0
     audio_dropout: float = 0.5
+
+
+@dataclass(frozen=True)
+class MaskedPredictionConfiguration:
+    """units             that the head tells apart
+    masking           what is hidden
+    unmasked_weight   of the loss on frames that are shown, 0 in HuBERT base; AV-HuBERT large has 1
+    features_penalty  weight of the mean square of the local features
+    """
+
+    units: int
+    masking: Masking = field(default_factory=Masking)
+    unmasked_weight: float = 0.0
+    features_penalty: float = 10.0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MaskedPredictionConfiguration:
+        return cls(**{**values, "masking": Masking(**values["masking"])})
 
 
 @dataclass
@@ -84,24 +103,35 @@ class MaskedPrediction(Objective):
     Reads batch.streams["units"] at batch.rates["units"], and what `encoder` reads: any that has
     `features` and `contextualise`. Losses, each a sum and a count:
     masked            over masked frames that have a unit, weight 1
-    unmasked          over the others, weight 0 (then it is only measured)
-    features_penalty  mean square of the features before normalisation over valid frames, weight 10
+    unmasked          over the others; with weight 0 it is only measured
+    features_penalty  mean square of the features before normalisation over valid frames
     Utterances without units take no part. Masks are drawn on the CPU from context.generator.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        head: PredictionHead,
-        masking: Masking | None = None,
-        weights: dict[str, float] | None = None,
-        units: str = "units",
-    ) -> None:
-        super().__init__({**WEIGHTS, **(weights or {})})
+    loss = "masked"
+    # The head bears its published names.
+    kept_as = ("head.", "")
+
+    def __init__(self, encoder: Encoder, configuration: MaskedPredictionConfiguration) -> None:
+        c = configuration
+        super().__init__(
+            {
+                "masked": 1.0,
+                "unmasked": c.unmasked_weight,
+                "features_penalty": c.features_penalty,
+            }
+        )
+        final_dim = getattr(encoder.configuration, "final_dim", None)
+        if final_dim is None:
+            raise ValueError(f"masked prediction does not train a {type(encoder).__name__}")
+        self.configuration = c
         self.encoder = encoder
-        self.head = head
-        self.masking = masking or Masking()
-        self.units = units
+        self.head = PredictionHead(PredictionHeadConfiguration(encoder.dim, c.units, final_dim))
+        self.masking = c.masking
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(FEWEST_FRAMES, {UNITS: 1})
 
     @property
     def hides_features_alone(self) -> bool:
@@ -112,14 +142,14 @@ class MaskedPrediction(Objective):
         """Draw what the pass over this batch hides."""
         dropped, rows = self._drop_modality(batch, generator)
         seen = batch if dropped is None else batch.without(dropped, rows)
-        unit_lengths = batch.lengths[self.units]
+        unit_lengths = batch.lengths[UNITS]
         lengths = self.encoder.frame_count(seen.lengths) * (unit_lengths > 0)
         steps = max(1, int(lengths.max()))
         mask, corruption = self._mask(seen, lengths, steps, generator)
         targets = align_units(
-            batch.streams[self.units],
+            batch.streams[UNITS],
             unit_lengths,
-            batch.rates[self.units],
+            batch.rates[UNITS],
             self.encoder.rate_hz,
             steps,
         )
@@ -162,9 +192,19 @@ class MaskedPrediction(Objective):
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         plan = self.plan(batch, context.generator)
-        if self.training:
-            batch = self.encoder.view(batch, context.generator)
-        return self.from_plan(plan, self.encoder.features(plan.apply(batch), plan.corruption))
+        shown = plan.apply(self.view(batch, context))
+        return self.from_plan(plan, self.encoder.features(shown, plan.corruption))
+
+    def with_frames(
+        self, batch: Batch, context: Context, phase: str = "main"
+    ) -> tuple[Step, Frames]:
+        if not self.hides_features_alone:
+            return super().with_frames(batch, context, phase)
+        # Both passes start from the same local features: they are computed once.
+        plan = self.plan(batch, context.generator)
+        features = self.encoder.features(self.view(batch, context))
+        step = self.from_plan(plan, features)
+        return step, self.encoder.contextualise(features)
 
     def from_plan(self, plan: Plan, features: Frames) -> Step:
         """The same from a plan and the local features (B, T, C) of its batch."""

@@ -9,14 +9,15 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.heads.attentive import Head
-from avaffect.objectives.base import Context, Objective, Step
-from avaffect.objectives.jumbling import WINDOW_SHARE, fits, reorder, swap_order
+from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.objectives.jumbling import FEWEST_STEPS, WINDOW_SHARE, fits, reorder, swap_order
 from avaffect.objectives.losses.cross_entropy import cross_entropy
+from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
 
 @dataclass(frozen=True)
-class Jumbling:
+class OddOneOutConfiguration:
     """variant  "clip": exactly `share` of a batch are jumbled, at least one, and where there are
              two clips one at least stays intact; "group": exactly one of every `group` clips
     window   length of the two windows that change places, as a share of the clip
@@ -36,16 +37,26 @@ class OddOneOut(Objective):
     and `contextualise`. Clips without room for two windows take no part.
     """
 
-    def __init__(self, encoder: Encoder, head: Head, jumbling: Jumbling | None = None) -> None:
-        super().__init__()
+    loss = "odd"
+
+    def __init__(
+        self, encoder: Encoder, configuration: OddOneOutConfiguration | None = None
+    ) -> None:
+        super().__init__({"odd": 1.0})
+        self.configuration = configuration or OddOneOutConfiguration()
         self.encoder = encoder
-        self.head = head
-        self.jumbling = jumbling or Jumbling()
+        outputs = 2 if self.configuration.variant == "clip" else 1
+        self.head = Head(HeadConfiguration(encoder.dim, outputs))
+
+    @property
+    def needs(self) -> Needs:
+        c = self.configuration
+        return Needs(FEWEST_STEPS, together=FEWEST_CLIPS if c.variant == "clip" else c.group)
 
     def draw(self, lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """lengths (B,) on the CPU -> which clips are jumbled (B,) bool, and the clips that take
         part: (B',) in variant "clip", (groups, group) in variant "group"."""
-        j = self.jumbling
+        j = self.configuration
         room = [row for row, length in enumerate(lengths.tolist()) if fits(length)]
         usable = torch.tensor(room, dtype=torch.long)
         usable = usable[torch.randperm(len(usable), generator=generator)]
@@ -63,12 +74,12 @@ class OddOneOut(Objective):
         lengths = features.lengths.cpu()
         odd, clips = self.draw(lengths, context.generator)
         order = swap_order(
-            lengths, odd, features.values.shape[1], context.generator, self.jumbling.window
+            lengths, odd, features.values.shape[1], context.generator, self.configuration.window
         )
         jumbled = Frames(reorder(features.values, order), features.lengths)
         scores = self.head(self.encoder.contextualise(jumbled).mean())
         clips, odd = clips.to(scores.device), odd.to(scores.device)
-        if self.jumbling.variant == "clip":
+        if self.configuration.variant == "clip":
             return self._by_clip(scores[clips], odd[clips])
         return self._by_group(scores[:, 0][clips], odd[clips])
 
@@ -98,6 +109,8 @@ class OddOneOut(Objective):
         usable = sum(fits(length) for length in room)
         return {
             "odd": float(
-                usable if self.jumbling.variant == "clip" else usable // self.jumbling.group
+                usable
+                if self.configuration.variant == "clip"
+                else usable // self.configuration.group
             )
         }

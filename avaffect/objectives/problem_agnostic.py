@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.workers import Regressor, Worker, WorkerConfiguration
-from avaffect.objectives.base import Context, Objective, Step
+from avaffect.objectives.base import Context, Needs, Objective, Step
 from avaffect.objectives.information_maximisation import (
     SHORTEST_CHUNK,
     global_step,
@@ -30,6 +32,17 @@ GATHERED = 1000
 _DISCRIMINATORS = {"lim": (local_step, local_usable), "gim": (global_step, global_usable)}
 
 
+@dataclass(frozen=True)
+class ProblemAgnosticConfiguration:
+    """workers  their names"""
+
+    workers: tuple[str, ...] = WORKERS
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ProblemAgnosticConfiguration:
+        return cls(tuple(values["workers"]))
+
+
 class ProblemAgnostic(Objective):
     """The mean of the workers' losses, each under its own name.
 
@@ -44,16 +57,35 @@ class ProblemAgnostic(Objective):
     take no part in it, nor does a batch of one utterance in lim and gim.
     """
 
-    def __init__(self, encoder: Encoder, names: Sequence[str] = WORKERS) -> None:
+    loss = "workers"
+
+    def __init__(
+        self, encoder: Encoder, configuration: ProblemAgnosticConfiguration | None = None
+    ) -> None:
+        configuration = configuration or ProblemAgnosticConfiguration()
+        names = configuration.workers
         if not names or set(names) - set(WORKERS):
             raise ValueError(f"workers {', '.join(names)}: known are {', '.join(WORKERS)}")
         super().__init__(dict.fromkeys(names, 1.0 / len(names)))
+        self.configuration = configuration
         self.encoder = encoder
         self.workers = nn.ModuleDict({name: _worker(name, encoder.dim) for name in names})
         self.register_buffer("gathered", torch.zeros((), dtype=torch.long))
 
+    @property
+    def needs(self) -> Needs:
+        return Needs(frames=FEWEST_FRAMES)
+
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        return self.with_frames(batch, context, phase)[0]
+
+    def with_frames(
+        self, batch: Batch, context: Context, phase: str = "main"
+    ) -> tuple[Step, Frames]:
         frames = self.encoder(batch)
+        return self._step(frames, batch, context), frames
+
+    def _step(self, frames: Frames, batch: Batch, context: Context) -> Step:
         targets = self.targets(batch, frames)
         if self.training and int(self.gathered) < GATHERED:
             for name, rows in targets.items():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.visual import VisualEncoder
-from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.base import Context, Needs, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import decayed_groups
 
 FEWEST_FRAMES = 5
@@ -29,20 +29,41 @@ class Taught(Objective):
     a cosine over training; the buffers of batch norm are the student's. Its parameters are
     buffers: no optimiser sees them, and a saved state has them.
 
-    A batch of one clip, which may be left over, takes no part in training: batch norm would have
-    nothing to compare it with.
+    Clips of fewer than FEWEST_FRAMES pictures take no part. Nor does, in training, a batch of one
+    clip, which may be left over: batch norm would have nothing to compare it with.
+
+    crop_s: length in seconds of the clips that are compared.
     """
 
     # Batch norm and DINO's centre are of the batch; what teaches one clip depends on the others.
     coupled = True
 
     def __init__(
-        self, encoder: VisualEncoder, heads: Mapping[str, nn.Module], momentum: float
+        self,
+        encoder: VisualEncoder,
+        heads: Mapping[str, nn.Module],
+        momentum: float,
+        crop_s: float | None,
     ) -> None:
-        super().__init__()
+        super().__init__({self.loss: 1.0})
         self.student = nn.ModuleDict({"encoder": encoder, **heads})
         self.teacher = teacher_of(self.student)
         self.momentum = momentum
+        self.crop_s = crop_s
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(FEWEST_FRAMES, crop_s=self.crop_s)
+
+    def clips(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Those of the batch that take part: (B', T, H, W) as `embed` takes them, and their lengths
+        (B',)"""
+        lengths = batch.lengths["face"]
+        shown = lengths >= FEWEST_FRAMES
+        faces = batch.streams["face"]
+        if not bool(shown.all()):
+            faces, lengths = faces[shown], lengths[shown]
+        return self.encoder.clips(faces), lengths
 
     @property
     def encoder(self) -> VisualEncoder:
@@ -70,9 +91,9 @@ def pooled(network: nn.ModuleDict, views: Tensor, lengths: Tensor) -> Tensor:
     return network["encoder"].embed(views, lengths).mean()
 
 
-def nothing(batch: Batch, loss: str) -> Step:
-    """The step of a batch that takes no part."""
-    return Step({loss: (torch.zeros((), device=batch.streams["face"].device), 0.0)})
+def nothing(clips: Tensor, loss: str) -> Step:
+    """The step of clips that take no part."""
+    return Step({loss: (torch.zeros((), device=clips.device), 0.0)})
 
 
 def teacher_of(student: nn.Module) -> nn.Module:

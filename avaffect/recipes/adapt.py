@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import EncoderHeader
 from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.lineage import trace_lineage
+from avaffect.recipes.pretraining.kept_objective import WITHOUT_PT, check_kept, reads_units
 from avaffect.recipes.pretraining.retrieval_manifest import read_drawn
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
@@ -22,7 +25,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
     """Adapt the encoder behind a retrieval manifest; returns the checkpoint's path.
 
     Raises DataError where a store, projector, encoder or quantiser behind the manifest is missing
-    or changed, or where the encoder has no units to be trained on.
+    or changed, or where the encoder keeps no pre-training objective.
     """
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
@@ -39,7 +42,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
             f"{manifest.name}: one class only ({drawn.classes[0]}); at least two are needed to "
             "learn, or leave L_EC out with --without ec"
         )
-    lineage = trace_lineage(manifest, settings.encoder, _computes_units(settings))
+    lineage = trace_lineage(manifest, settings.encoder, partial(_computes_units, settings))
     made = work.record(
         "adapt",
         settings,
@@ -61,5 +64,17 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
     return settings.output
 
 
-def _computes_units(settings: AdaptSettings) -> bool:
-    return "pt" not in settings.without and not settings.units
+def _computes_units(settings: AdaptSettings, encoder: Path, header: EncoderHeader) -> bool:
+    """Whether L_PT reads units of a quantiser that has to be found.
+
+    Raises DataError where there is no objective for L_PT, UsageError for units that it does not
+    read.
+    """
+    if "pt" in settings.without:
+        return False
+    check_kept(encoder, header, WITHOUT_PT)
+    if not reads_units(header):
+        if settings.units:
+            raise UsageError(f"--units: the pre-training of {encoder} reads no units")
+        return False
+    return not settings.units

@@ -90,8 +90,13 @@ def _column(values: list[str] | np.ndarray) -> Any:
 def _checkpoint(path: Path, artifact: Artifact) -> dict[str, Any]:
     header = artifact.header
     keys = ("kind", "model", "mode", "labels", "preprocessing", "normalisation", "pretext",
-            "prediction", "published", "metrics", "runs", "labelled_speakers")  # fmt: skip
-    return {"holds" if key == "kind" else key: header[key] for key in keys if key in header}
+            "objective", "prediction", "published", "metrics", "runs",
+            "labelled_speakers")  # fmt: skip
+    return {
+        "holds" if key == "kind" else key: header[key]
+        for key in keys
+        if header.get(key) is not None
+    }
 
 
 def _manifest(path: Path, artifact: Artifact) -> dict[str, Any]:

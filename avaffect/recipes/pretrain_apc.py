@@ -21,19 +21,16 @@ def pretrain_apc(settings: PretrainApcSettings, progress: Progress = SILENT) -> 
 
 
 def _method(settings: PretrainApcSettings) -> Method:
-    from torch import nn
-
     from avaffect.models.recurrent import PRESETS, RecurrentEncoder
-    from avaffect.objectives.autoregressive import AutoregressivePrediction
+    from avaffect.objectives.autoregressive import (
+        AutoregressivePrediction,
+        AutoregressivePredictionConfiguration,
+    )
     from avaffect.recipes.pretraining.methods import Method
 
+    configuration = AutoregressivePredictionConfiguration(settings.shift)
     return Method(
+        kinds=("recurrent",),
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
-        objective=lambda encoder: AutoregressivePrediction(
-            encoder, nn.Linear(encoder.dim, encoder.feature_dim), settings.shift
-        ),
-        head=lambda objective: objective.head,
-        loss="prediction",
-        fewest_frames=settings.shift + 1,
-        pretext={"objective": "autoregressive_prediction", "shift": settings.shift},
+        objective=lambda encoder: AutoregressivePrediction(encoder, configuration),
     )

@@ -21,24 +21,15 @@ def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -
 
 
 def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
-    from torch import nn
-
-    from avaffect.objectives.bootstrap import Bootstrap
-    from avaffect.objectives.teacher import FEWEST_FRAMES
+    from avaffect.objectives.bootstrap import Bootstrap, BootstrapConfiguration
     from avaffect.recipes.pretraining.methods import Method
     from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
 
+    configuration = BootstrapConfiguration(
+        settings.momentum, settings.smallest_crop, crop_seconds=settings.crop_seconds
+    )
     return Method(
+        kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: Bootstrap(encoder, settings.momentum, settings.smallest_crop),
-        head=lambda trained: nn.ModuleDict(
-            {"projector": trained.student["projector"], "predictor": trained.predictor}
-        ),
-        loss="byol",
-        fewest_frames=FEWEST_FRAMES,
-        pretext={
-            "objective": "bootstrap", "momentum": settings.momentum,
-            "smallest_crop": settings.smallest_crop,
-        },
-        watch=Bootstrap.collapse,
-    )  # fmt: skip
+        objective=lambda encoder: Bootstrap(encoder, configuration),
+    )

@@ -27,27 +27,19 @@ def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> 
 
 
 def _method(settings: PretrainCpcSettings) -> Method:
-    from torch import nn
-
     from avaffect.models.contrastive import PRESETS, ContrastiveEncoder
-    from avaffect.objectives.contrastive_prediction import ContrastivePrediction
+    from avaffect.objectives.contrastive_prediction import (
+        ContrastivePrediction,
+        ContrastivePredictionConfiguration,
+    )
     from avaffect.recipes.pretraining.methods import Method
 
     preset = PRESETS[settings.preset or "base"]
-    ahead = settings.ahead
+    configuration = ContrastivePredictionConfiguration(
+        settings.ahead, settings.negatives, settings.negatives_from
+    )
     return Method(
+        kinds=("contrastive",),
         new_encoder=lambda stores: ContrastiveEncoder(replace(preset, cell=settings.cell or "gru")),
-        objective=lambda encoder: ContrastivePrediction(
-            encoder,
-            nn.Linear(encoder.dim, ahead * encoder.feature_dim, bias=False),
-            settings.negatives,
-            settings.negatives_from,
-        ),
-        head=lambda objective: objective.head,
-        loss="contrastive",
-        fewest_frames=ahead + 1,
-        pretext={
-            "objective": "contrastive_prediction", "ahead": ahead,
-            "negatives": settings.negatives, "negatives_from": settings.negatives_from,
-        },
-    )  # fmt: skip
+        objective=lambda encoder: ContrastivePrediction(encoder, configuration),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import SILENT, Progress
@@ -22,22 +21,17 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
 
 
 def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
-    from avaffect.objectives.distillation import Distillation, Distilling
-    from avaffect.objectives.teacher import FEWEST_FRAMES
+    from avaffect.objectives.distillation import Distillation, DistillationConfiguration
     from avaffect.recipes.pretraining.methods import Method
     from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
 
-    distilling = Distilling(
+    configuration = DistillationConfiguration(
         settings.outputs, settings.local_views, settings.momentum, settings.centre_momentum,
         settings.student_temperature, settings.teacher_temperature, settings.frozen_epochs,
-        settings.head_norm,
+        settings.head_norm, settings.crop_seconds,
     )  # fmt: skip
     return Method(
+        kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: Distillation(encoder, distilling),
-        head=lambda trained: trained.student["head"],
-        loss="dino",
-        fewest_frames=FEWEST_FRAMES,
-        pretext={"objective": "self_distillation", **asdict(distilling)},
-        watch=Distillation.collapse,
+        objective=lambda encoder: Distillation(encoder, configuration),
     )

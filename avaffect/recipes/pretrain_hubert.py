@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
@@ -11,12 +12,14 @@ from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
-from avaffect.data.dataset import unique_ids
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common import work
 from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.pretraining.start import DEFAULT_EPOCHS
+from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
+
+if TYPE_CHECKING:
+    from avaffect.recipes.pretraining.methods import Method
 
 
 def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILENT) -> None:
@@ -24,31 +27,32 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
 
     Raises DataError where the units do not belong to the recordings or to --init's head.
     """
-    if settings.epochs is None and settings.steps is None:
-        settings = replace(settings, epochs=DEFAULT_EPOCHS)
-    stores = open_stores(settings.media)
     unit_stores = open_stores(settings.units)
-    unique_ids(stores)
     quantiser = _quantiser_of(unit_stores)
     settings = _with_dropout(_checked(settings), quantiser)
-    made = work.record(
+    pretrain(
         "pretrain-hubert",
         settings,
+        lambda: _method(settings, unit_stores, quantiser, progress),
+        progress,
         [
-            *work.store_inputs("media", stores),
             *work.store_inputs("units", unit_stores),
             *work.file_inputs("quantiser", [quantiser], "quantiser"),
-            *work.file_inputs("init", [settings.init], "encoder"),
-            *work.file_inputs("only", [settings.only], "corpus"),
         ],
     )
-    if training_run.is_done(settings, made, progress, "pre-train an encoder"):
-        return
+
+
+def _method(
+    settings: PretrainHubertSettings,
+    unit_stores: list[Store],
+    quantiser: Path | None,
+    progress: Progress,
+) -> Method:
     if settings.init is not None and not settings.reset_head:
         _check_same_units(settings.init, quantiser)
     from avaffect.recipes.pretraining import hubert
 
-    hubert.run(settings, stores, unit_stores, quantiser, made, progress)
+    return hubert.method(settings, unit_stores, quantiser, progress)
 
 
 def _quantiser_of(unit_stores: list[Store]) -> Path | None:

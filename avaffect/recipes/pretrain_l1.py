@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,9 @@ from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_l1 import PretrainL1Settings
-from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
 if TYPE_CHECKING:
     from avaffect.data.dataset import Dataset
-    from avaffect.models.encoder import Encoder
     from avaffect.models.talking_face import TalkingFaceConfiguration
     from avaffect.objectives.face_reconstruction import FaceReconstruction
     from avaffect.recipes.pretraining.methods import Method
@@ -53,45 +50,25 @@ def _generator(preset: str) -> TalkingFaceConfiguration:
 
 
 def _method(settings: PretrainL1Settings, progress: Progress) -> Method:
-    from torch import nn
-
-    from avaffect.models.heads.attentive import Head, HeadConfiguration
     from avaffect.models.recurrent import PRESETS, RecurrentEncoder
-    from avaffect.models.talking_face import TalkingFace, TalkingFaceConfiguration
-    from avaffect.objectives.face_reconstruction import FEWEST_PICTURES, FaceReconstruction
-    from avaffect.objectives.odd_one_out import OddOneOut
+    from avaffect.objectives.face_reconstruction import (
+        FaceReconstruction,
+        FaceReconstructionConfiguration,
+    )
     from avaffect.recipes.pretraining.face_preview import write_preview
     from avaffect.recipes.pretraining.methods import Method
 
-    alpha = settings.alpha
-    configuration = _generator(settings.preset or "base")
-
-    def objective(encoder: Encoder) -> FaceReconstruction:
-        face = TalkingFace(
-            TalkingFaceConfiguration(**{**asdict(configuration), "speech_dim": encoder.dim})
-        )
-        odd = OddOneOut(encoder, Head(HeadConfiguration(encoder.dim, 2))) if alpha < 1 else None
-        return FaceReconstruction(encoder, face, odd, alpha, settings.pictures)
+    configuration = FaceReconstructionConfiguration(
+        settings.alpha, settings.pictures, _generator(settings.preset or "base")
+    )
 
     def preview(trained: FaceReconstruction, dataset: Dataset) -> None:
         assert settings.preview is not None
         write_preview(settings.preview, trained, dataset, progress)
 
     return Method(
+        kinds=("recurrent",),
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
-        objective=objective,
-        head=lambda trained: nn.ModuleDict(
-            {"face": trained.face, **({} if trained.odd is None else {"odd": trained.odd.head})}
-        ),
-        loss="video",
-        # A picture's time of sound for each.
-        fewest_frames=4 * FEWEST_PICTURES,
-        pretext={
-            "objective": "face_reconstruction", "alpha": alpha, "pictures": settings.pictures,
-            "face": asdict(configuration),
-        },
-        fewest_together=FEWEST_CLIPS if alpha < 1 else 1,
-        beside={"face": FEWEST_PICTURES},
-        watch=FaceReconstruction.collapse,
+        objective=lambda encoder: FaceReconstruction(encoder, configuration),
         finish=None if settings.preview is None else preview,
-    )  # fmt: skip
+    )

@@ -22,14 +22,12 @@ def pretrain_pase(settings: PretrainPaseSettings, progress: Progress = SILENT) -
 
 def _method(settings: PretrainPaseSettings) -> Method:
     from avaffect.models.pase import PRESETS, PaseEncoder
-    from avaffect.objectives.problem_agnostic import FEWEST_FRAMES, ProblemAgnostic
+    from avaffect.objectives.problem_agnostic import ProblemAgnostic, ProblemAgnosticConfiguration
     from avaffect.recipes.pretraining.methods import Method
 
+    configuration = ProblemAgnosticConfiguration(settings.workers)
     return Method(
+        kinds=("pase",),
         new_encoder=lambda stores: PaseEncoder(PRESETS[settings.preset or "base"]),
-        objective=lambda encoder: ProblemAgnostic(encoder, settings.workers),
-        head=lambda objective: objective.workers,
-        loss="workers",
-        fewest_frames=FEWEST_FRAMES,
-        pretext={"objective": "problem_agnostic", "workers": list(settings.workers)},
+        objective=lambda encoder: ProblemAgnostic(encoder, configuration),
     )

@@ -9,7 +9,13 @@ from avaffect.core.headers.classifier import (
     SeenUtterances,
     TraceOutputs,
 )
-from avaffect.core.headers.encoder import EncoderHeader, Input, Prediction, Published
+from avaffect.core.headers.encoder import (
+    EncoderHeader,
+    Input,
+    KeptObjective,
+    Prediction,
+    Published,
+)
 from avaffect.core.headers.projector import Normalisation, Projected, ProjectorHeader
 from avaffect.core.headers.quantiser import Clustered, QuantiserHeader
 
@@ -19,6 +25,7 @@ __all__ = [
     "Clustered",
     "EncoderHeader",
     "Input",
+    "KeptObjective",
     "Normalisation",
     "Prediction",
     "Projected",

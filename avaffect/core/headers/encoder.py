@@ -42,15 +42,28 @@ class Published(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptObjective(Record):
+    """What trained an encoder and can train it further: its name and configuration, and the streams
+    that it reads beside the encoder's (units)."""
+
+    name: str
+    configuration: dict[str, Any]
+    streams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class EncoderHeader(CheckpointHeader):
     """preprocessing  what it reads
-    pretext        settings of the task that trained it; None where there was none
+    objective      what trained it, with its weights beside the encoder's; None where nothing can
+                   train it further
+    pretext        of a file of version 0.1, which has no objective: settings of its task
     labels         label -> classes that it was adapted on
     """
 
     kind: ClassVar[str] = "encoder"
 
     preprocessing: Input = Input()
+    objective: KeptObjective | None = None
     pretext: dict[str, Any] | None = None
     labels: dict[str, tuple[str, ...]] | None = None
     prediction: Prediction | None = None

@@ -6,6 +6,7 @@ it was before the projector's training -> its quantiser.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,13 @@ class Lineage:
     labelled_speakers: tuple[str, ...]
 
 
-def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool) -> Lineage:
+def trace_lineage(
+    manifest: Manifest, encoder: Path | None, with_quantiser: Callable[[Path, EncoderHeader], bool]
+) -> Lineage:
     """Find what a retrieval manifest was made of; `encoder` replaces the one under the projector.
 
-    Raises DataError naming the file that is missing, has changed, or does not fit the others; for a
+    with_quantiser: whether the quantiser of an encoder (path, header) is looked for. Raises
+    DataError naming the file that is missing, has changed, or does not fit the others; for a
     quantiser it names the commands that make units.
     """
     stores = {role: embedding_stores(manifest, role) for role in ("query", "pool")}
@@ -57,7 +61,7 @@ def trace_lineage(manifest: Manifest, encoder: Path | None, with_quantiser: bool
         *(media_of(stores[role]) for role in ("query", "pool")),
         projector,
         encoder,
-        _quantiser(encoder, encoder_header) if with_quantiser else None,
+        _quantiser(encoder, encoder_header) if with_quantiser(encoder, encoder_header) else None,
         headers.labelled_speakers(header, encoder_header),
     )
 

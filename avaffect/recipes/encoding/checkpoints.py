@@ -1,8 +1,9 @@
-"""Encoder checkpoints: the encoder under its published names, its prediction head beside it."""
+"""Encoder checkpoints: the encoder under its published names, beside it the objective that trained
+it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from avaffect.core import headers
 from avaffect.core.errors import DataError
-from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input
+from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input, KeptObjective
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
@@ -21,8 +22,8 @@ from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
-from avaffect.objectives.masked_prediction import Masking
+from avaffect.objectives.base import Objective
+from avaffect.objectives.registry import describe, kept_weights
 from avaffect.training import checkpoint
 
 
@@ -85,76 +86,32 @@ def _speakers_behind(stores: Sequence[Store], progress: Progress) -> tuple[str, 
     return headers.labelled_speakers(*found)
 
 
-def new_head(encoder: Encoder, units: int) -> PredictionHead:
-    """A prediction head for so many units, with fresh weights.
-
-    Raises DataError for an encoder that masked prediction cannot train.
-    """
-    final_dim = getattr(encoder.configuration, "final_dim", None)
-    if final_dim is None:
-        raise DataError(
-            f"masked prediction does not train a {type(encoder).__name__}: pre-train it with the "
-            "task that it was made for, or adapt --without pt"
-        )
-    return PredictionHead(PredictionHeadConfiguration(encoder.dim, units, final_dim))
-
-
-def load_head(path: Path, encoder: Encoder, made: Mapping[str, Any]) -> PredictionHead:
-    """The prediction head in an encoder's checkpoint, for units that were `made` so.
-
-    Raises DataError where there is none, or it predicts other units.
-    """
-    units = int(made["clusters"])
-    header, tensors = checkpoint.read(path, EncoderHeader)
-    rows = tensors.get("label_embs_concat")
-    if rows is None:
-        raise DataError(f"{path} has no prediction head: pre-train with --reset-head")
-    if header.command == "import" and "model" in made:
-        raise DataError(
-            f"{path} was imported, and the clusters that its head predicts were not published with "
-            "it; these units are others: pre-train with --reset-head"
-        )
-    # An imported head also has rows for what its dictionary held beside the units.
-    known = len(rows) if header.prediction is None else header.prediction.units
-    if known != units:
-        raise DataError(
-            f"{path} predicts {known} units, but these are {units}: give the units that it was "
-            "trained on, or pre-train with --reset-head"
-        )
-    head = new_head(encoder, len(rows))
-    checkpoint.load_into(head, {name: tensors[name] for name in head.state_dict()}, path)
-    return head
-
-
 def masking_kind(encoder: Encoder) -> str:
     """ "feature" or "input": what of an encoder masked prediction can hide."""
     return getattr(encoder.configuration, "masking", "feature")
 
 
-def masking_of(header: EncoderHeader, encoder: Encoder) -> Masking:
-    """What the pre-training that made an encoder hid; the published figures where it is silent."""
-    pretext = header.pretext or {}
-    # Another task than masked prediction says nothing of what to hide.
-    known = pretext if pretext and "objective" not in pretext else {"kind": masking_kind(encoder)}
-    return Masking(**known)
-
-
 def save_encoder(
     output: Path,
     encoder: Encoder,
-    head: PredictionHead | None,
+    objective: Objective | None,
     others: dict[str, nn.Module | None] | None = None,
     **facts: Any,
 ) -> str:
     """Write an encoder checkpoint; returns its content id.
 
-    others: what was trained with it and is kept beside it, under its name (emotion_classifier).
-    facts: fields of the header.
+    objective: what trained it and can train it further, kept with all that it has learned; None
+    where nothing can. others: what was trained with it and is kept beside it, under its name
+    (emotion_classifier). facts: further fields of the header.
     """
-    head_weights = {} if head is None else head.state_dict()
+    beside = {} if objective is None else kept_weights(objective)
     for prefix, module in (others or {}).items():
         if module is not None:
-            head_weights |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
-    read = Input(streams=encoder.streams, rate_hz=encoder.rate_hz, sample_rate=16000)
-    header = EncoderHeader(model=registry.describe(encoder), preprocessing=read, **facts)
-    return checkpoint.write(output, header, {**encoder.state_dict(), **head_weights})
+            beside |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
+    header = EncoderHeader(
+        model=registry.describe(encoder),
+        objective=None if objective is None else KeptObjective(**describe(objective)),
+        preprocessing=Input(streams=encoder.streams, rate_hz=encoder.rate_hz, sample_rate=16000),
+        **facts,
+    )
+    return checkpoint.write(output, header, {**encoder.state_dict(), **beside})

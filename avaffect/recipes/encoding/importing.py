@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,11 @@ from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfig
 from avaffect.models.hubert import Hubert
 from avaffect.models.published import configuration, names
 from avaffect.models.published.names import Layout
-from avaffect.objectives.masked_prediction import Masking
+from avaffect.objectives.masked_prediction import (
+    MaskedPrediction,
+    MaskedPredictionConfiguration,
+    Masking,
+)
 from avaffect.recipes.common import work
 from avaffect.recipes.encoding import checkpoints
 from avaffect.settings.import_ import ImportSettings
@@ -88,15 +92,18 @@ def run(
         return
     encoder, head, kind, layout = read.encoder, read.head, read.kind, read.layout
     facts: dict[str, Any] = {}
+    objective = None
     if head is not None:
+        known = MaskedPredictionConfiguration(len(head.label_embs_concat), read.masking)
+        objective = MaskedPrediction(encoder, known)
+        objective.head = head
         facts["prediction"] = Prediction(units=read.units, rows=len(head.label_embs_concat))
     checkpoints.save_encoder(
         settings.output,
         encoder,
-        head,
+        objective,
         provenance=made,
         metrics={},
-        pretext=read.pretext,
         published=Published(kind=kind, names=layout.writer),
         **facts,
     )
@@ -112,14 +119,15 @@ def run(
 
 @dataclass
 class _Read:
-    """What a file turned out to hold. units: how many the head tells apart, 0 without one."""
+    """What a file turned out to hold. units: how many the head tells apart, 0 without one;
+    masking: what its pre-training hid."""
 
     kind: str
     layout: Layout
     encoder: Encoder
     head: PredictionHead | None
     units: int
-    pretext: dict[str, Any]
+    masking: Masking
     left: list[str]
 
 
@@ -142,8 +150,8 @@ def _read(settings: ImportSettings, found: Foreign, progress: Progress) -> _Read
     _load(encoder, weights, progress)
     head, units = _head(encoder, weights, found.dictionaries, layout, progress)
     _try(encoder)
-    pretext = _pretext(encoder, found.settings)
-    return _Read(kind, layout, encoder, head, units, pretext, weights.left)
+    masking = _masking(encoder, found.settings)
+    return _Read(kind, layout, encoder, head, units, masking, weights.left)
 
 
 def _without(found: Foreign, layouts: Sequence[Layout], progress: Progress) -> Foreign:
@@ -351,14 +359,14 @@ def _try(encoder: Encoder) -> None:
         raise DataError("a model of these weights and settings gives no numbers")
 
 
-def _pretext(encoder: Encoder, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _masking(encoder: Encoder, settings: Mapping[str, Any]) -> Masking:
     masking = Masking(kind=checkpoints.masking_kind(encoder))
     said = configuration.masking_of_fairseq(settings, "face" in encoder.streams)
     for name, value in said.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise DataError(f"what its pre-training hid is no number ({name}: {value!r})")
     known = {name: type(getattr(masking, name))(value) for name, value in said.items()}
-    return asdict(replace(masking, **known))
+    return replace(masking, **known)
 
 
 def _name_what_is_left(left: Sequence[str], layout: Layout, progress: Progress) -> None:

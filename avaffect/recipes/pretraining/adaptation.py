@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,22 +13,24 @@ from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Paired
-from avaffect.data.dataset import Dataset, dataset_of, held_streams
+from avaffect.data.dataset import Dataset, column_of, dataset_of, held_streams
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.objectives.adaptation import SAAML
-from avaffect.objectives.masked_prediction import MaskedPrediction, Masking
+from avaffect.objectives.base import Needs, Objective
+from avaffect.objectives.combined import ENCODER, HEADS, Combined
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.lineage import Lineage
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.common.verification import verify
 from avaffect.recipes.encoding import checkpoints, extraction
 from avaffect.recipes.encoding.input_streams import chosen_streams
+from avaffect.recipes.pretraining.kept_objective import WITHOUT_PT, load_objective
 from avaffect.recipes.pretraining.retrieval_manifest import Drawn, save_manifest
+from avaffect.recipes.pretraining.utterances import check_together, usable
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training.device import make_fabric, resolve_device
 from avaffect.training.loop import train
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 # SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
 HIDDEN = 100
+ROLES = ("query", "pool")
 
 
 def run(
@@ -63,38 +65,39 @@ def _adapt(
     if fabric.global_rank == 0 and lineage.quantiser is not None:
         _write_units(opened, lineage, drawn, settings, progress)
     fabric.barrier()
-    encoder, header = checkpoints.load_encoder(lineage.encoder, torch.device("cpu"))
-    masking = checkpoints.masking_of(header, encoder)
-    batches = _batches(settings, lineage, drawn, encoder, opened.folder)
-    objective = _objective(settings, lineage, drawn, encoder, masking, batches)
+    units = _unit_stores(settings, lineage, opened.folder)
+    pretraining, encoder = _pretrained(settings, lineage, units)
+    batches = _batches(settings, lineage, drawn, encoder, pretraining, units)
+    objective = _objective(settings, drawn, encoder, pretraining)
     progress.say(
         f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
         f"{drawn.pairs.shape[1]} draws, {len(batches.plan(0))} batches an epoch"
     )
     outcome = train(objective, batches, settings, opened, fabric, progress)
+    wrong = objective.collapse(outcome.last)
+    if wrong is not None:
+        progress.warn(wrong)
     if fabric.global_rank == 0:
         opened.check()
-        _save(settings, objective, outcome, lineage, drawn, made, masking)
-        progress.say(_summary(settings.output, outcome.first, outcome.last))
+        _save(settings, objective, outcome, lineage, drawn, made)
+        loss = None if pretraining is None else pretraining.loss
+        progress.say(_summary(settings.output, outcome.first, outcome.last, loss))
 
 
 def _save(
     settings: AdaptSettings,
-    objective: SAAML,
+    objective: Combined,
     outcome: Outcome,
     lineage: Lineage,
     drawn: Drawn,
     made: Provenance,
-    masking: Masking,
 ) -> None:
-    pretraining = objective.pretraining
     checkpoints.save_encoder(
         settings.output,
         objective.encoder,
-        pretraining.head if isinstance(pretraining, MaskedPrediction) else None,
+        objective.pretraining,
         {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
         provenance=made,
-        pretext=asdict(masking),
         labels={drawn.label: tuple(drawn.classes)},
         metrics={"first": outcome.first, "last": outcome.last},
         labelled_speakers=tuple(sorted({*lineage.labelled_speakers, *drawn.speakers})),
@@ -152,29 +155,56 @@ def _units_path(folder: Path, role: str) -> Path:
     return folder / f"units-{role}.h5"
 
 
+def _unit_stores(settings: AdaptSettings, lineage: Lineage, folder: Path) -> dict[str, list[Store]]:
+    """Stores of the units of each role; none where no units are read."""
+    if settings.units:
+        return dict.fromkeys(ROLES, open_stores(settings.units))
+    if lineage.quantiser is None:
+        return {role: [] for role in ROLES}
+    return {role: open_stores([_units_path(folder, role)]) for role in ROLES}
+
+
+def _pretrained(
+    settings: AdaptSettings, lineage: Lineage, units: dict[str, list[Store]]
+) -> tuple[Objective | None, Encoder]:
+    """The objective that made the encoder, None where L_PT is left out, and the encoder."""
+    if "pt" in settings.without:
+        return None, checkpoints.load_encoder(lineage.encoder, torch.device("cpu"))[0]
+    made = units["query"][0].streams["units"].made if units["query"] else None
+    objective = load_objective(lineage.encoder, WITHOUT_PT, made)
+    return objective, objective.encoder
+
+
 def _batches(
-    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder, folder: Path
-) -> Paired:
-    # Checked over both roles: their pictures share batches.
-    chosen_streams(encoder, None, [*lineage.query_media, *lineage.pool_media])
-    units: dict[str, list[Store]] = {"query": [], "pool": []}
-    if "pt" not in settings.without:
-        for role in units:
-            paths = settings.units or (_units_path(folder, role),)
-            units[role] = open_stores(paths)
+    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder,
+    pretraining: Objective | None, units: dict[str, list[Store]],
+) -> Paired:  # fmt: skip
+    # Checked over both roles: their streams share batches.
+    both = [*lineage.query_media, *lineage.pool_media]
+    chosen_streams(encoder, None, both)
+    needs = Needs() if pretraining is None else pretraining.needs
+    beside = tuple(name for name in needs.streams if name not in encoder.streams)
 
     def dataset(role: str, media: list[Store], ids: list[str]) -> Dataset:
-        streams = held_streams(media, encoder.streams)
-        if "pt" not in settings.without:
-            streams += ("units",)
-        return dataset_of(
-            media, ids, streams, others=units[role],
+        stores = [*media, *units[role]]
+        for name in beside:
+            _check_there(name, stores, lineage.encoder)
+            column_of([*both, *units[role]], [], name)
+        found = dataset_of(
+            media, ids, (*held_streams(media, encoder.streams), *beside), others=units[role],
             crop_s=settings.crop_seconds, seed=settings.seed,
         )  # fmt: skip
+        if pretraining is not None and not usable(encoder, found, needs).any():
+            raise DataError(
+                f"no utterance of the {role} in {_names(stores)} is long enough for the "
+                f"pre-training of {lineage.encoder}, or has all that it reads: use others, or "
+                f"{WITHOUT_PT}"
+            )
+        return found
 
     queries = dataset("query", lineage.query_media, drawn.queries)
     queries.labels[drawn.label] = drawn.targets
-    return Paired(
+    batches = Paired(
         queries,
         dataset("pool", lineage.pool_media, drawn.pool),
         drawn.pairs,
@@ -182,21 +212,30 @@ def _batches(
         settings.batch_utterances,
         settings.seed,
     )
+    check_together(batches.plan(0), needs.together, of_each=2)
+    return batches
+
+
+def _check_there(stream: str, stores: list[Store], encoder: Path) -> None:
+    """Raises DataError where no store has a stream that the pre-training reads."""
+    if not any(stream in store.streams for store in stores):
+        raise DataError(
+            f"{_names(stores)}: no stream {stream!r}, which the pre-training of {encoder} reads; "
+            f"preprocess these recordings so that it is there, or {WITHOUT_PT}"
+        )
+
+
+def _names(stores: list[Store]) -> str:
+    return " and ".join(str(store.path) for store in stores)
 
 
 def _objective(
-    settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder, masking: Masking,
-    batches: Paired,
-) -> SAAML:  # fmt: skip
+    settings: AdaptSettings, drawn: Drawn, encoder: Encoder, pretraining: Objective | None
+) -> Combined:
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     emotion = Head(HeadConfiguration(encoder.dim, len(drawn.classes), HIDDEN))
     domain = Head(HeadConfiguration(encoder.dim, 2, HIDDEN))
-    pretraining = None
-    if "pt" not in settings.without:
-        made = batches.queries.columns["units"].stores[0].streams["units"].made
-        head = checkpoints.load_head(lineage.encoder, encoder, made)
-        pretraining = MaskedPrediction(encoder, head, masking)
-    return SAAML(
+    return Combined(
         encoder,
         drawn.label,
         emotion=None if "ec" in settings.without else emotion,
@@ -208,16 +247,18 @@ def _objective(
             "pretraining": settings.pretraining_weight,
         },
         learning_rates={
-            "encoder": settings.learning_rate,
-            "heads": settings.head_learning_rate,
+            ENCODER: settings.learning_rate,
+            HEADS: settings.head_learning_rate,
         },
     )
 
 
-def _summary(output: Path, first: dict[str, float], last: dict[str, float]) -> str:
+def _summary(
+    output: Path, first: dict[str, float], last: dict[str, float], pretraining: str | None
+) -> str:
     words = [
         f"{word} {first[name]:.3f} to {last[name]:.3f}"
-        for name, word in (("emotion", "L_EC"), ("domain", "L_DC"), ("masked", "L_PT"))
+        for name, word in (("emotion", "L_EC"), ("domain", "L_DC"), (pretraining, "L_PT"))
         if name in first and name in last
     ]
     return f"{output}: " + ", ".join(words)

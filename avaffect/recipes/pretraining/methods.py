@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import json
-import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from avaffect.core import headers, seeds
 from avaffect.core.errors import DataError
-from avaffect.core.headers import CheckpointHeader, EncoderHeader
+from avaffect.core.headers import CheckpointHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
-from avaffect.data import manifest
 from avaffect.data.batches import Bucketed, useful_share
-from avaffect.data.dataset import Dataset, dataset_of, held_streams
+from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.clustering import effective_rank
-from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.base import Objective
-from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common import training_run
 from avaffect.recipes.common.stores import chosen_ids, in_split
-from avaffect.recipes.common.subset import chosen_share
 from avaffect.recipes.encoding import checkpoints, extraction
-from avaffect.recipes.encoding.input_streams import chosen_streams, frame_counts
+from avaffect.recipes.pretraining.kept_objective import load_objective
+from avaffect.recipes.pretraining.utterances import check_together, learnable, training_ids
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
-from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
 from avaffect.training.loop import check_coupled, train
@@ -59,33 +53,23 @@ LONGEST_STEPS = 2**40
 
 @dataclass
 class Method:
-    """One way of pre-training, for `pretrain.pretrain`.
+    """One way of pre-training, for `start.pretrain`.
 
-    new_encoder    makes a fresh encoder for recordings that these stores hold
-    objective      makes the objective around an encoder
-    head           what of the objective is saved beside the encoder, under the name of `loss`
-    loss           the loss whose start and end are told
-    fewest_frames  of an utterance that can take part
-    fewest_together  utterances of a batch that can teach anything
-    pretext        what the task was, for the checkpoint's header
-    beside         streams that the objective reads besides the encoder's, and the fewest steps of
-                   each that an utterance needs
-    finish         called with the trained objective and the data, unseen where there is such; also
-                   where the encoder was there already (a preview)
-    watch          what is wrong with the objective, by its last metrics, those of the split
-                   development among them (development_X): said as a warning
+    kinds        names of the encoders that it trains
+    new_encoder  makes a fresh encoder for recordings that these stores hold
+    objective    makes the objective around an encoder
+    others       stores of further streams that the objective reads (units)
+    parents      models behind these, whose labelled speakers the encoder inherits
+    finish       called with the trained objective and the data, unseen where there is such; also
+                 where the encoder was there already (a preview)
     """
 
+    kinds: tuple[str, ...]
     new_encoder: Callable[[Sequence[Store]], Encoder]
     objective: Callable[[Encoder], Objective]
-    head: Callable[[Objective], nn.Module]
-    loss: str
-    fewest_frames: int
-    pretext: dict[str, Any]
-    fewest_together: int = 1
-    beside: dict[str, int] = field(default_factory=dict)
-    finish: Callable[[Objective, Dataset], None] | None = None
-    watch: Callable[[Objective, Metrics], str | None] | None = None
+    others: Sequence[Store] = ()
+    parents: Sequence[Path] = ()
+    finish: Callable[[Any, Dataset], None] | None = None
 
 
 def run(
@@ -109,45 +93,40 @@ def run(
         if opened is None:
             return
         if settings.steps != 0:
-            metrics, shown = _train(
-                settings, method, stores, objective, encoder, opened, fabric, progress
-            )
+            metrics, shown = _train(settings, method, stores, objective, opened, fabric, progress)
         if fabric.global_rank == 0:
             opened.check()
             checkpoints.save_encoder(
                 settings.output,
                 encoder,
-                None,
-                {method.loss: method.head(objective)},
+                objective,
                 provenance=made,
                 metrics=metrics,
-                labelled_speakers=labelled_speakers(settings.init),
-                pretext=method.pretext,
+                labelled_speakers=labelled_speakers(settings.init, *method.parents),
             )
-            progress.say(told(settings.output, settings.init, metrics, method.loss))
+            progress.say(told(settings.output, settings.init, metrics, objective.loss))
     if fabric.global_rank == 0 and method.finish is not None and shown is not None:
         method.finish(objective.eval(), shown)
 
 
 def _train(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store],
-    objective: Objective, encoder: Encoder, run: Run, fabric: Fabric, progress: Progress,
+    objective: Objective, run: Run, fabric: Fabric, progress: Progress,
 ) -> tuple[AllMetrics, Dataset]:  # fmt: skip
     """Train the objective in place; its metrics, and the data to show what it does: unseen ones
     where there are such."""
-    ids = training_ids(settings, stores, progress)
-    dataset = _dataset(settings, stores, ids, encoder, method, progress)
+    dataset = _training_data(settings, method, stores, objective, progress)
     batches = bucketed(dataset, settings, progress)
-    _check_together(batches, method.fewest_together)
+    check_together(batches.plan(0), objective.needs.together)
     check_coupled(objective, settings, fabric)
-    unseen = _development(settings, stores, encoder, method)
+    unseen = _development(settings, stores, method, objective)
     if unseen is not None:
         run = replace(run, evaluate=partial(_score, unseen, settings.seed, progress))
     outcome = train(objective, batches, settings, run, fabric, progress)
-    if fabric.global_rank == 0 and not _learned(outcome, settings.output, method.loss):
+    if fabric.global_rank == 0 and not _learned(outcome, settings.output, objective.loss):
         training_run.discard_state(run.folder)
         raise DataError(
-            f"{settings.media[0]}: nothing was learned, for no {method.loss} loss was counted "
+            f"{settings.media[0]}: nothing was learned, for no {objective.loss} loss was counted "
             f"in {outcome.steps} steps; use larger batches or longer utterances"
         )
     metrics = {"first": outcome.first, "last": outcome.last}
@@ -156,44 +135,45 @@ def _train(
         kept = run.spool("development", progress.warn, fabric.global_rank == 0)
         metrics["development"] = evaluate(objective, unseen, settings.seed, kept, progress)
         scored = _of_development(metrics["development"])
-    if method.watch is not None:
-        wrong = method.watch(objective, {**outcome.last, **scored})
-        if wrong is not None:
-            progress.warn(wrong)
-    metrics["features"] = {
-        "effective_rank": rank(encoder, dataset, settings, run, progress, fabric)
-    }
+    wrong = objective.collapse({**outcome.last, **scored})
+    if wrong is not None:
+        progress.warn(wrong)
+    found = rank(objective.encoder, dataset, settings, run, progress, fabric)
+    metrics["features"] = {"effective_rank": found}
     return metrics, dataset if unseen is None else unseen.dataset
 
 
 def finish_again(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store], progress: Progress
 ) -> None:
-    """What `finish` does, with an encoder and a head that are there already."""
+    """What `finish` does, with an encoder and an objective that are there already."""
     assert method.finish is not None
-    header, tensors = checkpoint.read(settings.output, EncoderHeader)
-    encoder = checkpoint.build(header.model, tensors, settings.output)
-    objective = method.objective(encoder)
-    checkpoint.load_into(method.head(objective), tensors, settings.output, f"{method.loss}.")
+    objective = load_objective(settings.output, "make it again with --force")
     fabric = make_fabric(settings.device, settings.precision)
-    unseen = _development(settings, stores, encoder, method)
+    unseen = _development(settings, stores, method, objective)
     if unseen is None:
-        ids = training_ids(settings, stores, SILENT)
-        dataset = _dataset(settings, stores, ids, encoder, method)
+        dataset = _training_data(settings, method, stores, objective, SILENT)
     else:
         dataset = unseen.dataset
     if fabric.global_rank == 0:
         method.finish(objective.to(fabric.device).eval(), dataset)
 
 
-def _check_together(batches: Bucketed, fewest: int) -> None:
-    """Raises DataError where every batch of the first epoch has fewer utterances than that."""
-    largest = max(len(indices) for indices in batches.plan(0))
-    if largest < fewest:
+def _training_data(
+    settings: PretrainingSettings, method: Method, stores: Sequence[Store], objective: Objective,
+    progress: Progress,
+) -> Dataset:  # fmt: skip
+    ids = training_ids(settings, stores, progress)
+    if method.others and not _held(ids, method.others):
         raise DataError(
-            f"the largest batch has {largest} utterances, and this task compares {fewest}: use "
-            "more utterances, or a larger --batch-seconds"
+            f"{method.others[0].path} holds nothing of the utterances in {settings.media[0]}; "
+            "extract it from this store"
         )
+    return learnable(settings, stores, method.others, ids, objective, progress)
+
+
+def _held(ids: Sequence[str], stores: Sequence[Store]) -> bool:
+    return any(identifier in store.rows for store in stores for identifier in ids)
 
 
 def _learned(outcome: Outcome, output: Path, loss: str) -> bool:
@@ -249,48 +229,6 @@ def rank(
     return found
 
 
-def training_ids(
-    settings: PretrainingSettings, stores: Sequence[Store], progress: Progress
-) -> list[str]:
-    """The utterances to train on: of the split, of the manifest --only, and a share of these.
-
-    Which ones does not depend on the task: encoders of different tasks learn from the same.
-    Raises DataError where --only names no utterance of the stores, or none of the split.
-    """
-    ids = chosen_ids(stores, in_split(stores, settings.split))
-    if settings.only is not None:
-        wanted = _listed(settings.only, stores, progress)
-        inside = [identifier for identifier in ids if identifier in wanted]
-        if not inside:
-            raise DataError(
-                f"{settings.only}: none of its utterances is in the split {settings.split!r}; use "
-                "others, or --split all"
-            )
-        progress.say(f"{len(inside)} of {len(ids)} utterances are in {settings.only}")
-        ids = inside
-    chosen = chosen_share(ids, settings.fraction, settings.seed)
-    if settings.fraction < 1:
-        progress.say(f"--fraction {settings.fraction:g}: {chosen.sum()} of {len(ids)} utterances")
-    return [ids[row] for row in np.flatnonzero(chosen)]
-
-
-def _listed(path: Path, stores: Sequence[Store], progress: Progress) -> set[str]:
-    """The ids of a manifest that are in the stores; others are counted in a warning."""
-    wanted = [item["id"] for item in manifest.read(path, expect="corpus").items]
-    absent = [i for i in wanted if not any(i in store.rows for store in stores)]
-    if len(absent) == len(wanted):
-        raise DataError(
-            f"{path}: none of its {len(wanted)} utterances is in "
-            f"{', '.join(str(store.path) for store in stores)}"
-        )
-    if absent:
-        progress.warn(
-            f"{len(absent)} of the {len(wanted)} utterances of {path} are not in the stores: "
-            f"{work.some_of(absent)}"
-        )
-    return set(wanted)
-
-
 def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -> Bucketed:
     """The batches of a run, and a word on them."""
     durations = dataset.batch_durations()
@@ -306,32 +244,33 @@ def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -
 def _encoder(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store], command: str
 ) -> Encoder:
-    fresh = method.new_encoder(stores)
     if settings.init is None:
-        return fresh
+        return method.new_encoder(stores)
     found, header = checkpoints.load_encoder(settings.init, torch.device("cpu"))
-    if type(found) is not type(fresh):
-        maker = header.command or "another program"
+    if header.model["name"] not in method.kinds:
         raise DataError(
-            f"--init {settings.init} was made by {maker} and is of the kind "
-            f"{header.model['name']}; {command} trains the kind "
-            f"{registry.describe(fresh)['name']}: give such an encoder, or leave --init out"
+            f"--init {settings.init} was made by {header.command or 'another program'} and is of "
+            f"the kind {header.model['name']}; {command} trains the kind "
+            f"{' or '.join(method.kinds)}: give such an encoder, or leave --init out"
         )
     return found
 
 
 def _development(
-    settings: PretrainingSettings, stores: Sequence[Store], encoder: Encoder, method: Method
+    settings: PretrainingSettings, stores: Sequence[Store], method: Method, objective: Objective
 ) -> Bucketed | None:
     """Batches of the split development, cropped alike each time; None where none is to be used.
 
-    Without splits, all is for training; and who chose the split knows what is left.
+    Without splits, all is for training; and who chose the split knows what is left. Nor is there
+    one where other streams (units) were made of the training split alone.
     """
     split = [store for store in stores if "development" in Annotations({}).field(store, "split")]
     if settings.split != "train" or not split:
         return None
     ids = chosen_ids(split, in_split(split, "development"))
-    dataset = _dataset(settings, split, ids, encoder, method)
+    if method.others and not _held(ids, method.others):
+        return None
+    dataset = learnable(settings, split, method.others, ids, objective)
     return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
 
 
@@ -343,48 +282,3 @@ def _score(
 
 def _of_development(found: Metrics) -> Metrics:
     return {f"development_{name}": value for name, value in found.items()}
-
-
-def shortest_s(encoder: Encoder, stream: str, frames: int, rate_hz: float) -> float:
-    """Seconds of a stream of so many steps a second from which an encoder makes so many frames,
-    rounded up to milliseconds."""
-    steps = bisect_left(
-        range(LONGEST_STEPS),
-        frames,
-        key=lambda count: int(encoder.frame_count({stream: torch.tensor([count])})[0]),
-    )
-    return math.ceil(1000 * steps / rate_hz) / 1000
-
-
-def _dataset(
-    settings: PretrainingSettings,
-    stores: Sequence[Store],
-    ids: Sequence[str],
-    encoder: Encoder,
-    method: Method,
-    progress: Progress = SILENT,
-) -> Dataset:
-    """Those of the utterances that can be learned from: others are counted in a warning."""
-    streams = chosen_streams(encoder, None, stores)
-    if method.beside:
-        streams += held_streams(stores, tuple(method.beside))
-    dataset = dataset_of(stores, ids, streams, crop_s=settings.crop_seconds, seed=settings.seed)
-    usable = frame_counts(encoder, dataset) >= method.fewest_frames
-    for stream, fewest in method.beside.items():
-        usable &= dataset.steps(stream) >= fewest
-    needed = " and ".join(
-        f"{shortest_s(encoder, stream, method.fewest_frames, dataset.columns[stream].rate_hz):g} s "
-        f"of {stream}"
-        for stream in streams
-        if stream in encoder.streams
-    )
-    needed += "".join(f" and {fewest} steps of {s}" for s, fewest in method.beside.items())
-    if not usable.any():
-        raise DataError(f"{settings.media[0]}: no utterance has {needed}, which this task needs")
-    if not usable.all():
-        lost = [ids[row] for row in np.flatnonzero(~usable)]
-        progress.warn(
-            f"{len(lost)} of {len(ids)} utterances are left out, without {needed}: "
-            f"{work.some_of(lost)}"
-        )
-    return dataset.subset(np.flatnonzero(usable))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,11 +23,13 @@ def pretrain(
     settings: PretrainingSettings,
     method: Callable[[], Method],
     progress: Progress = SILENT,
+    inputs: Sequence[work.Input] = (),
 ) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    `method` says how; it is called, and torch imported, where there is work to do. Raises DataError
-    where the recordings give nothing to learn from, or --init is no such encoder.
+    inputs: those beside the media, as provenance records them. `method` says how to train; it is
+    called, and torch imported, where there is work to do. Raises DataError where the recordings
+    give nothing to learn from, or --init is no such encoder.
     """
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
@@ -38,6 +40,7 @@ def pretrain(
         settings,
         [
             *work.store_inputs("media", stores),
+            *inputs,
             *work.file_inputs("init", [settings.init], "encoder"),
             *work.file_inputs("only", [settings.only], "corpus"),
         ],

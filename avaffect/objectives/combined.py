@@ -1,0 +1,176 @@
+"""Affective adaptation: SAAML's L = L_EC + L_DC + L_PT (equation 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.gradient_reversal import reversal_strength
+from avaffect.models.heads.attentive import Head
+from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.cropping import crop
+from avaffect.objectives.groups import module_groups
+from avaffect.objectives.losses.cross_entropy import MISSING, accuracy, cross_entropy
+from avaffect.objectives.losses.domain import domain_adversarial
+from avaffect.objectives.pooling import usable_labels
+
+ENCODER, HEADS = "encoder", "heads"
+
+
+class Combined(Objective):
+    """Emotion classification, domain confusion and continued pre-training of one encoder.
+
+    A term is absent where its module is None: emotion (L_EC), domain (L_DC), pretraining (L_PT, any
+    objective that owns `encoder`). batch.labels[label] holds the source's labels and the pool's
+    pseudo-labels; batch.domain tells them apart (0 source, 1 pool).
+
+    L_EC and L_DC read the mean of the valid frames of a pass that hides nothing, in the first
+    phase. The strength of the gradient reversal follows context.progress (Ganin and Lempitsky
+    2015). The pre-training keeps its phases, coupling, optimiser constants, parameter groups and
+    hooks, and the length of the clips that it needs.
+
+    Losses "emotion" and "domain" (weight 1) and those of the pre-training, whose own weights are
+    multiplied by weights["pretraining"] (1). Groups: "encoder", with the pre-training's head, which
+    was trained together with it, and "heads".
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        label: str,
+        emotion: Head | None = None,
+        domain: Head | None = None,
+        pretraining: Objective | None = None,
+        weights: Mapping[str, float] | None = None,
+        learning_rates: Mapping[str, float] | None = None,
+    ) -> None:
+        terms = {"emotion": 1.0, "domain": 1.0, "pretraining": 1.0, **(weights or {})}
+        self.factor = terms.pop("pretraining")
+        inner = {} if pretraining is None else pretraining.weights
+        super().__init__({**terms, **{name: self.factor * w for name, w in inner.items()}})
+        if pretraining is not None and pretraining.encoder is not encoder:
+            raise ValueError("the pre-training must own the encoder that is adapted")
+        if inner.keys() & terms.keys():
+            raise ValueError(f"{' and '.join(inner.keys() & terms.keys())}: a loss of two terms")
+        # Registered once, through the pre-training where there is one: a state dict with the
+        # same tensor under two names cannot be saved.
+        self.pretraining = pretraining
+        self.alone = encoder if pretraining is None else None
+        self.label = label
+        self.emotion = emotion
+        self.domain = domain
+        self.learning_rates = dict(learning_rates or {})
+        if pretraining is not None:
+            self.phases, self.coupled = pretraining.phases, pretraining.coupled
+            self.betas, self.epsilon = pretraining.betas, pretraining.epsilon
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.alone if self.pretraining is None else self.pretraining.encoder
+
+    def _classifies(self, phase: str) -> bool:
+        some = self.emotion is not None or self.domain is not None
+        return some and phase == self.phases[0]
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        step, frames = self._pretrain(batch, context, phase)
+        if frames is not None:
+            self._classify(frames.mean(), batch, context, step)
+        return step
+
+    def _pretrain(self, batch: Batch, context: Context, phase: str) -> tuple[Step, Frames | None]:
+        """The pre-training's step, and the frames for the classifiers (None: there are none)."""
+        inner, frames = self.pretraining, None
+        if inner is None:
+            step = Step({})
+        elif inner.needs.crop_s is None and self._classifies(phase):
+            step, frames = inner.with_frames(batch, context, phase)
+        else:
+            step = inner(self._own(inner, batch, context), context, phase)
+        for name in step.losses:
+            # Those that the pre-training does not name weigh 1 in it.
+            self.weights.setdefault(name, self.factor)
+        if frames is None and self._classifies(phase):
+            frames = self.encoder(self.view(batch, context))
+        return step, frames
+
+    @staticmethod
+    def _own(inner: Objective, batch: Batch, context: Context) -> Batch:
+        """The clips of a batch that the pre-training reads."""
+        seconds = inner.needs.crop_s
+        return batch if seconds is None else crop(batch, seconds, context.generator)
+
+    def _classify(self, pooled: Tensor, batch: Batch, context: Context, step: Step) -> None:
+        if self.emotion is not None:
+            labels = usable_labels(self.encoder, batch, batch.labels[self.label])
+            logits = self.emotion(pooled)
+            step.losses["emotion"] = cross_entropy(logits, labels)
+            with torch.no_grad():
+                step.metrics["emotion_accuracy"] = accuracy(logits, labels)
+                if batch.domain is not None:
+                    source = torch.where(batch.domain == 0, labels, MISSING)
+                    step.metrics["emotion_accuracy_source"] = accuracy(logits, source)
+        if self.domain is not None:
+            strength = reversal_strength(context.progress)
+            step.losses["domain"], step.metrics["domain_accuracy"] = domain_adversarial(
+                self.domain, pooled, usable_labels(self.encoder, batch, batch.domain), strength
+            )
+            step.metrics["reversal_strength"] = (strength, 1.0)
+
+    def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
+        inner = self.pretraining
+        counts = {}
+        if inner is not None:
+            # A copy of the generator: `forward` will draw the same clips from the original.
+            generator = torch.Generator()
+            generator.set_state(context.generator.get_state())
+            there = Context(context.step, context.epoch, context.progress, generator)
+            counts = inner.counts(self._own(inner, batch, there), there, phase)
+        if not self._classifies(phase):
+            return counts
+        for name, module, labels in (
+            ("emotion", self.emotion, batch.labels.get(self.label)),
+            ("domain", self.domain, batch.domain),
+        ):
+            if module is not None:
+                usable = usable_labels(self.encoder, batch, labels)
+                counts[name] = float((usable != MISSING).sum())
+        return counts
+
+    def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
+        inner = self.pretraining
+        if inner is None:
+            trunk = module_groups({ENCODER: [self.alone]}, {})
+        else:
+            trunk = inner.parameter_groups(phase)
+        trunk = [self._as_encoder(group) for group in trunk]
+        if not self._classifies(phase):
+            return trunk
+        there = {id(p) for group in trunk for p in group.parameters}
+        left = [p for p in self.encoder.parameters() if p.requires_grad and id(p) not in there]
+        if left:
+            # L_EC and L_DC train all of the encoder, whatever the pre-training does in this phase.
+            trunk.append(self._as_encoder(ParameterGroup("left", left)))
+        heads = module_groups({HEADS: [self.emotion, self.domain]}, self.learning_rates)
+        return [*trunk, *heads]
+
+    def _as_encoder(self, group: ParameterGroup) -> ParameterGroup:
+        """A group of the pre-training, at the learning rate of the encoder."""
+        name = ENCODER if group.name in ("all", ENCODER) else f"{ENCODER}_{group.name}"
+        rate = {"lr": self.learning_rates[ENCODER]} if ENCODER in self.learning_rates else {}
+        return ParameterGroup(name, group.parameters, {**group.options, **rate})
+
+    def before_step(self, context: Context, phase: str = "main") -> None:
+        if self.pretraining is not None:
+            self.pretraining.before_step(context, phase)
+
+    def after_step(self, context: Context, phase: str = "main") -> None:
+        if self.pretraining is not None:
+            self.pretraining.after_step(context, phase)
+
+    def collapse(self, metrics: Mapping[str, float]) -> str | None:
+        return None if self.pretraining is None else self.pretraining.collapse(metrics)

@@ -1,0 +1,71 @@
+"""Objectives that a checkpoint can bring back: from a name and a configuration to the objective
+around an encoder, and from its weights to their names in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from avaffect.core.errors import DataError
+from avaffect.core.registry import Registry
+from avaffect.models.encoder import Encoder
+from avaffect.objectives.base import Objective
+
+OBJECTIVES = Registry("objective", "avaffect.objectives", DataError)
+"""Classes made of (encoder, configuration)."""
+
+for _name, _module, _class in (
+    ("masked_prediction", "masked_prediction", "MaskedPrediction"),
+    ("odd_one_out", "odd_one_out", "OddOneOut"),
+    ("autoregressive_prediction", "autoregressive", "AutoregressivePrediction"),
+    ("contrastive_prediction", "contrastive_prediction", "ContrastivePrediction"),
+    ("problem_agnostic", "problem_agnostic", "ProblemAgnostic"),
+    ("face_reconstruction", "face_reconstruction", "FaceReconstruction"),
+    ("acoustic_prediction", "lira", "AcousticPrediction"),
+    ("bootstrap", "bootstrap", "Bootstrap"),
+    ("self_distillation", "distillation", "Distillation"),
+):
+    _place = f"avaffect.objectives.{_module}:{_class}"
+    OBJECTIVES.register(_name, f"{_place}Configuration", _place)
+
+
+def describe(objective: Objective) -> dict[str, Any]:
+    """{"name", "configuration", "streams"}, from the first two of which `build` makes its like.
+
+    streams: what it reads beside the encoder's, for readers that do not build it. Raises KeyError
+    for an objective that is not registered.
+    """
+    return {**OBJECTIVES.describe(objective), "streams": tuple(sorted(objective.needs.streams))}
+
+
+def build(name: str, configuration: Mapping[str, Any], encoder: Encoder) -> Objective:
+    """The objective of that name around an encoder, its heads with fresh weights.
+
+    Raises DataError where the name is unknown, or the configuration does not fit the objective or
+    the encoder.
+    """
+    return OBJECTIVES.build({"name": name, "configuration": dict(configuration)}, encoder)
+
+
+def kept_names(objective: Objective) -> dict[str, str]:
+    """Names in its state dict, the encoder's left out -> their names in a checkpoint."""
+    # An encoder may stand there under several names: a task within a task shares it.
+    inside = tuple(
+        f"{name}."
+        for name, module in objective.named_modules(remove_duplicate=False)
+        if module is objective.encoder
+    )
+    own, kept = objective.kept_as
+    return {
+        name: kept + name.removeprefix(own)
+        for name in objective.state_dict()
+        if not name.startswith(inside)
+    }
+
+
+def kept_weights(objective: Objective) -> dict[str, Tensor]:
+    """All that the objective has learned beside the encoder, under its names in a checkpoint."""
+    state = objective.state_dict()
+    return {kept: state[own] for own, kept in kept_names(objective).items()}

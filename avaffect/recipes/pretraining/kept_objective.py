@@ -1,0 +1,164 @@
+"""The objective that an encoder's checkpoint keeps, brought back to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avaffect.core.errors import DataError
+from avaffect.core.headers import EncoderHeader, KeptObjective
+
+# `adapt` asks what it needs before it imports torch.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avaffect.models.encoder import Encoder
+    from avaffect.objectives.base import Objective
+
+UNITS = "units"
+WITHOUT_PT = "leave L_PT out with --without pt"
+# Tasks of version 0.1 -> the prefixes of their weights there, and now.
+_KEPT = {
+    "odd_one_out": {"odd.": "objective.head."},
+    "autoregressive_prediction": {"prediction.": "objective.head."},
+    "contrastive_prediction": {"contrastive.": "objective.head."},
+    "problem_agnostic": {"workers.": "objective.workers."},
+    "face_reconstruction": {"video.face.": "objective.face.", "video.odd.": "objective.odd.head."},
+    "acoustic_prediction": {"acoustic.": "objective."},
+}
+# Version 0.1 kept no teacher.
+_NOT_KEPT = {"bootstrap": "pretrain-byol", "self_distillation": "pretrain-dino"}
+
+
+def reads_units(header: EncoderHeader) -> bool:
+    """Whether the task that made an encoder reads units."""
+    if header.objective is not None:
+        return UNITS in header.objective.streams
+    # Version 0.1 named its tasks, but for masked prediction.
+    return "objective" not in (header.pretext or {})
+
+
+def check_kept(path: Path, header: EncoderHeader, otherwise: str) -> None:
+    """Raises DataError where a checkpoint keeps no objective; otherwise: what to do then."""
+    if header.objective is not None:
+        return
+    if header.pretext is None:
+        raise DataError(
+            f"{path} keeps no pre-training objective (it was adapted without one, or imported "
+            f"without its head): {otherwise}"
+        )
+    command = _NOT_KEPT.get(str(header.pretext.get("objective")))
+    if command is not None:
+        raise DataError(
+            f"{path} was written by version 0.1, which did not keep the teacher of its task: "
+            f"pre-train it further with `avaffect {command} MEDIA.h5 --init {path}` first, or "
+            f"{otherwise}"
+        )
+
+
+def load_objective(path: Path, otherwise: str, units: Mapping[str, Any] | None = None) -> Objective:
+    """The objective of an encoder's checkpoint, around its encoder, with all that it has learned.
+
+    units: how those units were made that it is to be trained on, where it reads units; otherwise:
+    what to do where there is no such objective, for messages. Raises DataError there, and where
+    the objective knows other units or its weights do not fit.
+    """
+    from avaffect.objectives import registry
+    from avaffect.training import checkpoint
+
+    header, tensors = checkpoint.read(path, EncoderHeader)
+    check_kept(path, header, otherwise)
+    encoder = checkpoint.build(header.model, tensors, path)
+    kept = header.objective
+    if kept is None:
+        kept, tensors = _of_version_0_1(path, header, tensors, encoder, otherwise)
+    if units is not None:
+        _check_units(path, header, kept, units, otherwise)
+    try:
+        objective = registry.build(kept.name, kept.configuration, encoder)
+    except DataError as error:
+        raise DataError(f"{path}: {error}; {otherwise}") from error
+    names = registry.kept_names(objective)
+    known = {own: tensors[kept] for own, kept in names.items() if kept in tensors}
+    own = {name: value for name, value in objective.state_dict().items() if name not in names}
+    checkpoint.load_into(objective, {**own, **known}, path)
+    return objective
+
+
+def _check_units(
+    path: Path,
+    header: EncoderHeader,
+    kept: KeptObjective,
+    units: Mapping[str, Any],
+    otherwise: str,
+) -> None:
+    """Raises DataError where the units are not those that the objective predicts."""
+    if header.command == "import" and "model" in units:
+        raise DataError(
+            f"{path} was imported, and the clusters that its head predicts were not published with "
+            f"it; these units are others: {otherwise}"
+        )
+    # An imported head also has rows for what its dictionary held beside the units.
+    rows = kept.configuration.get("units")
+    known = rows if header.prediction is None else header.prediction.units
+    if known is not None and known != int(units["clusters"]):
+        raise DataError(
+            f"{path} predicts {known} units, but these are {units['clusters']}: give the units "
+            f"that it was trained on, or {otherwise}"
+        )
+
+
+def _of_version_0_1(
+    path: Path, header: EncoderHeader, tensors: Mapping[str, Tensor], encoder: Encoder,
+    otherwise: str,
+) -> tuple[KeptObjective, dict[str, Tensor]]:  # fmt: skip
+    """Objective and weights as they would be written now."""
+    settings = dict(header.pretext or {})
+    task = settings.pop("objective", None)
+    if task is None:
+        return _masked_prediction(path, settings, tensors, encoder, otherwise)
+    if task not in _KEPT:
+        raise DataError(f"{path}: its task {task!r} is unknown to this version; {otherwise}")
+    weights = {
+        now + name.removeprefix(before): value
+        for before, now in _KEPT[task].items()
+        for name, value in tensors.items()
+        if name.startswith(before)
+    }
+    weights |= _settled(task)
+    if task == "acoustic_prediction":
+        from dataclasses import asdict
+
+        from avaffect.objectives.lira import AcousticPredictionConfiguration
+
+        settings = asdict(AcousticPredictionConfiguration.on(encoder, settings["blocks"]))
+    return KeptObjective(name=task, configuration=settings), weights
+
+
+def _masked_prediction(
+    path: Path,
+    settings: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    encoder: Encoder,
+    otherwise: str,
+) -> tuple[KeptObjective, dict[str, Tensor]]:
+    """Masked prediction with the published weights of its losses: version 0.1 adapted so."""
+    rows = tensors.get("label_embs_concat")
+    if rows is None:
+        raise DataError(f"{path} has no prediction head: {otherwise}")
+    masking = settings or {"kind": getattr(encoder.configuration, "masking", "feature")}
+    configuration = {"units": len(rows), "masking": masking}
+    return KeptObjective(name="masked_prediction", configuration=configuration), dict(tensors)
+
+
+def _settled(task: str) -> dict[str, Tensor]:
+    """Version 0.1 did not keep how many utterances its targets are standardised by: all of them,
+    so that the targets stay as they are."""
+    import torch
+
+    from avaffect.objectives.problem_agnostic import GATHERED
+
+    if task not in ("problem_agnostic", "acoustic_prediction"):
+        return {}
+    return {"objective.gathered": torch.tensor(GATHERED)}
