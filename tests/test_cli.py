@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import inspect
+import math
 import os
 import re
 import shlex
@@ -12,7 +14,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import typing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chain import invoke
@@ -22,7 +26,8 @@ from avaffect.cli.catalogue import COMMANDS, imported
 from avaffect.cli.command import make
 from avaffect.cli.main import run
 from avaffect.core import filekind
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
+from avaffect.settings.base import Range, flags_of
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "h5py", "sklearn", "rich", "scipy", "numpy")
@@ -45,7 +50,7 @@ def test_help_is_there_and_light(arguments: list[str]) -> None:
 def test_the_manual_says_what_the_settings_say() -> None:
     """`make man` writes the pages."""
     stale = [path.name for path, text in manual.pages().items() if path.read_text("utf-8") != text]
-    assert stale == []
+    assert stale == [], "run: make man"
     assert {path.name for path in (ROOT / "man").glob("*.1")} == {
         "avaffect.1", *(f"avaffect-{name}.1" for name in COMMANDS)
     }  # fmt: skip
@@ -89,6 +94,55 @@ def test_examples_can_be_typed(name: str, monkeypatch) -> None:
         options.build(imported(COMMANDS[called].settings), values)
 
 
+def _example(name: str) -> Any:
+    """Settings that make sense: of the first example of a command."""
+    settings_class = imported(COMMANDS[name].settings)
+    for called, *arguments in _calls(inspect.cleandoc(settings_class.examples)):
+        if called == name:
+            values = make(COMMANDS[name]).make_context(name, arguments).params
+            return options.build(settings_class, values)
+    raise AssertionError(f"no example of {name}")
+
+
+def _outside(limits: Range) -> list[float]:
+    """Numbers just out of a range."""
+    found = [float("nan"), float("inf")]
+    found += [] if limits.at_least is None else [limits.at_least - 1]
+    found += [] if limits.above is None else [limits.above]
+    found += [] if limits.at_most is None else [limits.at_most + 1]
+    found += [] if limits.below is None else [limits.below]
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_numbers_out_of_range_are_refused(name: str, monkeypatch) -> None:
+    """By the settings themselves, whoever makes them; the option, value and range are named."""
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "1")
+    settings = _example(name)
+    for item in dataclasses.fields(settings):
+        limits = item.metadata["range"]
+        for wrong in _outside(limits) if str(limits) else ():
+            value = (wrong, 1.0, 1.0) if item.name == "ratios" else wrong
+            with pytest.raises(UsageError) as refused:
+                dataclasses.replace(settings, **{item.name: value})
+            said = str(refused.value)
+            assert said.startswith(f"{flags_of(item)[-1]} {wrong:g}: "), said
+            assert said.endswith(str(limits) if math.isfinite(wrong) else "a finite number")
+
+
+def test_every_number_has_a_range() -> None:
+    """Those that may be any number are listed here."""
+    free = {"base", "epsilon", "crop_pixels", "delay"}
+    for name, command in COMMANDS.items():
+        settings_class = imported(command.settings)
+        hints = typing.get_type_hints(settings_class)
+        for item in dataclasses.fields(settings_class):
+            kinds = {hints[item.name], *typing.get_args(hints[item.name])}
+            if {int, float} & kinds and item.name not in free:
+                assert str(item.metadata["range"]), f"{name} --{item.name}"
+
+
 def test_help_ends_with_the_examples(avaffect) -> None:
     help = avaffect("retrieve", "--help").stdout
     script = inspect.cleandoc(imported(COMMANDS["retrieve"].settings).examples)
@@ -119,7 +173,7 @@ def test_another_distribution_adds_a_command(tmp_path: Path) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[avaffect.commands]\ntoy = toys:COMMAND\ninfo = toys:COMMAND\n"
+        "[avaffect.commands]\ntoy = toys:COMMAND\ninfo = toys:COMMAND\nbroken = nowhere:COMMAND\n"
     )
 
     def avaffect(*arguments: str, status: int = 0) -> str:
@@ -138,6 +192,8 @@ def test_another_distribution_adds_a_command(tmp_path: Path) -> None:
     assert "--times" in avaffect("toy", "--help")
     assert "--lineage" in avaffect("info", "--help")
     assert "Did you mean toy?" in avaffect("tony", status=2)
+    assert "broken" not in listed
+    assert "nowhere:COMMAND cannot be imported" in avaffect("broken", status=1)
 
 
 def test_help_lists_every_command_under_its_group(avaffect) -> None:

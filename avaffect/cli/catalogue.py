@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.errors import AvaffectError
+
 ENTRY_POINTS = "avaffect.commands"
 
 CORPORA = "Corpora"
@@ -183,21 +185,35 @@ def grouped() -> dict[str, list[Command]]:
 
 
 def _of_others(name: str | None = None) -> dict[str, Command]:
-    """Commands of other distributions; `name`: of that one alone. Ours cannot be replaced."""
+    """Commands of other distributions; `name`: of that one alone. Ours cannot be replaced.
+
+    Raises AvaffectError where the command `name` cannot be imported; it is not listed either.
+    """
     if not any(map(_declares_commands, map(Path, sys.path))):
         return {}
     from importlib.metadata import entry_points
 
     found = entry_points(group=ENTRY_POINTS)
-    named = (each for each in found if name in (None, each.name))
-    return {each.name: each.load() for each in named if each.name not in COMMANDS}
+    commands: dict[str, Command] = {}
+    for each in found:
+        if each.name in COMMANDS or name not in (None, each.name):
+            continue
+        try:
+            commands[each.name] = each.load()
+        except (ImportError, AttributeError) as error:
+            if name is not None:
+                raise AvaffectError(
+                    f"command {name}: {each.value} cannot be imported ({error}); repair or "
+                    "uninstall the package that adds it"
+                ) from error
+    return commands
 
 
 def _declares_commands(folder: Path) -> bool:
     """Whether a distribution that lies there has our group. importlib.metadata parses them all,
     which takes a third of the time of `avaffect --help`."""
     try:
-        names = [name for name in os.listdir(folder) if name.endswith(("-info", ".egg-info"))]
+        names = [name for name in os.listdir(folder) if name.endswith("-info")]
     except OSError:
         return False
     group = f"[{ENTRY_POINTS}]".encode()

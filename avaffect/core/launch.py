@@ -8,7 +8,6 @@ or run: a name such as `slurm` means something else in every task, and stands in
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -54,6 +53,8 @@ def launch(environment: Mapping[str, str] = os.environ) -> Launch:
 
 def host() -> str:
     """The name of this machine, for messages."""
+    import socket
+
     return socket.gethostname()
 
 

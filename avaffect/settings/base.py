@@ -117,7 +117,7 @@ def check_ranges(settings: Any) -> None:
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 continue
             if not math.isfinite(number):
-                raise UsageError(f"{flags_of(item)[-1]} {number}: expected a finite number")
+                raise UsageError(f"{flags_of(item)[-1]} {number:g}: expected a finite number")
             if number not in item.metadata["range"]:
                 shown = f"{number:g}" if isinstance(number, float) else number
                 raise UsageError(f"{flags_of(item)[-1]} {shown}: {item.metadata['range']}")
