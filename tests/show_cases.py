@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parent / "helpers"))
+
 from cases import Case, Seen, all_cases
 
 

@@ -93,7 +93,7 @@ for accumulate in (1, 3):
 
 def _torchrun(arguments: list[str], cwd: Path, **options) -> subprocess.CompletedProcess[str]:
     """A command on two ranks of this machine."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS / "helpers")])
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
          *arguments],

@@ -15,6 +15,7 @@ from wrong_files import SLOTS
 from avaffect.core import filekind
 
 TESTS = Path(__file__).resolve().parent
+HELPERS = TESTS / "helpers"
 # What libraries say of a file that they do not understand.
 RAW = ("Errno", "codec", "unexpected", "Expecting", "Traceback", "not JSON", "Invalid data")
 
@@ -22,9 +23,9 @@ RAW = ("Errno", "codec", "unexpected", "Expecting", "Traceback", "not JSON", "In
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run = subprocess.run(
-        [sys.executable, str(TESTS / "wrong_files.py"), str(tmp_path_factory.mktemp("wrong"))],
+        [sys.executable, str(HELPERS / "wrong_files.py"), str(tmp_path_factory.mktemp("wrong"))],
         capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HELPERS), str(TESTS.parent)])},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from avaffect.models.published import names
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 AV_KEYS = json.loads((GOLDEN / "avhubert_keys.json").read_text())
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 

@@ -22,7 +22,7 @@ from avaffect.cli.main import run
 from avaffect.core.batch import Batch
 from avaffect.data.batches import Bucketed
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VOICES = ("--modality", "audio", "--speakers", 6, "--shortest", 0.5, "--longest", 0.8, "-j", 1)
 
 # A is split by speaker; the projector, the queries and what follows see its training part.
