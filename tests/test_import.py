@@ -28,7 +28,9 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.data.store.reader import Store
 from avaffect.models import avhubert, hubert
+from avaffect.models.avhubert import AVHubertConfiguration
 from avaffect.models.hubert import Hubert
+from avaffect.models.published import avhubert as published_avhubert
 from avaffect.models.published import configuration, names
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.pretraining.kept_objective import load_objective
@@ -189,7 +191,7 @@ def test_published_shapes_are_recognised_as_the_presets(preset, millions):
     count = sum(int(np.prod(shape)) for name, shape in shapes.items() if not name.endswith(buffers))
     assert count == pytest.approx(millions * 1e6, abs=5e4)
     assert shapes["label_embs_concat"][0] == 2004
-    found = configuration.build(configuration.from_shapes(shapes))
+    found = configuration.build(published_avhubert.from_shapes(shapes), AVHubertConfiguration)
     assert found == avhubert.PRESETS[preset]
 
 

@@ -13,7 +13,8 @@ from published import SPECIAL, golden_weights, hubert_settings, save_fairseq, sa
 from test_import import HUBERT_CONFIG, TINY, hubert_names, random_hubert
 
 from avaffect.models.hubert import Hubert
-from avaffect.models.published import names
+from avaffect.models.published import FAMILIES, names
+from avaffect.settings.import_ import KINDS
 from avaffect.training import checkpoint
 
 
@@ -151,7 +152,7 @@ def test_an_encoder_within_another_model(tmp_path, sound_model):
 
 def test_the_kind_must_be_possible(tmp_path, sound_model):
     save_transformers(tmp_path / "m", sound_model, HUBERT_CONFIG)
-    assert "has no front-end for video" in refused(tmp_path, "m", "--as", "avhubert")
+    assert "HuBERT or wav2vec 2.0" in refused(tmp_path, "m", "--as", "avhubert")
     invoke(tmp_path, "import", "m", "--as", "wav2vec2", "-o", "x.safetensors")
     assert checkpoint.load(tmp_path / "x.safetensors")[0]["published"]["kind"] == "wav2vec2"
 
@@ -169,3 +170,8 @@ def test_settings_that_would_run_are_not_run(tmp_path):
     save_fairseq(tmp_path / "x.pt", model.state_dict(), cfg)
     assert "no list of convolutions" in refused(tmp_path, "x.pt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_every_family_can_be_named() -> None:
+    assert tuple(FAMILIES) == KINDS
+    assert all(FAMILIES[name].load().TITLE for name in FAMILIES)

@@ -56,13 +56,15 @@ class WaveformConvolutions(nn.Module):
     """Strided convolutions over samples, each with a GELU.
 
     norm "group": group norm after the first layer (base models); "layer": layer norm over the
-    channels after every layer (large models).
+    channels after every layer (large models). Raises ValueError for another.
     """
 
     def __init__(
         self, layers: tuple[tuple[int, int, int], ...], norm: str, bias: bool = False
     ) -> None:
         super().__init__()
+        if norm not in ("group", "layer"):
+            raise ValueError(f"conv_norm {norm!r}: expected 'group' or 'layer'")
         self.norm = norm
         self.shapes = [(kernel, stride) for _, kernel, stride in layers]
         self.conv_layers = nn.ModuleList()

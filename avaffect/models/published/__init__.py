@@ -1,4 +1,12 @@
-"""Published HuBERT, wav2vec 2.0 and AV-HuBERT: from others' names and settings to ours.
+"""Published encoders, one file a family: each recognises its weights and converts them to ours.
 
-Pure functions of names, shapes and plain settings; tensors never come here.
+Another package adds a family through an entry point of the group "avaffect.published" that names a
+`source.Family`: a module, say.
 """
+
+from avaffect.core.registry import Registry
+
+FAMILIES = Registry("published model", "avaffect.published")
+# Where nothing in a file tells which of several it is, the last of these is meant.
+for _name in ("avhubert", "hubert", "wav2vec2"):
+    FAMILIES.register(_name, None, f"{__name__}.{_name}")
