@@ -103,7 +103,7 @@ def test_the_encoder_knows_the_pixels_of_its_corpora(made: Path) -> None:
     c = encoder.configuration
     assert c.face_mean[0] == pytest.approx(pixels.mean(), abs=1e-4)
     assert c.face_std[0] == pytest.approx(pixels.std(), abs=1e-4)
-    assert header["preprocessing"]["streams"] == ["waveform", "face"]
+    assert header.streams == ("waveform", "face")
 
 
 def test_the_literal_line(made: Path, shell) -> None:
@@ -167,9 +167,9 @@ def test_modalities_differ_and_are_those_of_the_stream(made: Path, tmp_path: Pat
         (("pretrain-hubert", "a.h5", "--units", "a-units1.h5", "--modality-dropout", 0.5),
          "are for --modality av"),
         (("pretrain-hubert", "a.h5", "--units", "a-units1.h5", "--modality", "av",
-          "--audio-dropout", 1.5), "--audio-dropout 1.5: between 0 and 1"),
+          "--audio-dropout", 1.5), "--audio-dropout 1.5: "),
         (("pretrain-hubert", "a.h5", "--units", "a-units1.h5", "--init", "fav1.safetensors",
-          "--preset", "tiny"), "--init has its size"),
+          "--preset", "tiny"), "--init has a size"),
         (("extract", "a.h5", "--model", "mfcc", "--modality", "video"), "mfcc describes sound"),
         (("extract", "a.h5", "--model", "kmeans1.safetensors", "--modality", "audio"),
          "a quantiser reads what it was fitted on"),
