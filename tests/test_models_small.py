@@ -123,7 +123,7 @@ def test_a_description_rebuilds_its_module(name):
 
 
 def test_descriptions_from_elsewhere_are_refused_in_words():
-    with pytest.raises(DataError, match="'perceptron' is unknown"):
+    with pytest.raises(DataError, match="unknown encoder 'perceptron'"):
         registry.build({"name": "perceptron", "configuration": {}})
     with pytest.raises(DataError, match="this head does not fit"):
         registry.build({"name": "head", "configuration": {"width": 3}})

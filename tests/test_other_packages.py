@@ -1,4 +1,4 @@
-"""Another package, found by its entry points, adds a front-end and a corpus to the commands."""
+"""Another package adds an encoder, a front-end and a corpus through its entry points."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chain import invoke
+from other_package import EnergyConfiguration, EnergyEncoder
 from stores import write_store
 
+from avaffect.core import headers
+from avaffect.core.headers import EncoderHeader
+from avaffect.core.provenance import provenance
 from avaffect.core.registry import Registry
 from avaffect.data import manifest
 from avaffect.data.corpora import CORPORA
 from avaffect.data.store.reader import Store
+from avaffect.models.registry import ENCODERS
+from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 
-REGISTRIES: tuple[Registry, ...] = (FRONT_ENDS, CORPORA)
+REGISTRIES: tuple[Registry, ...] = (ENCODERS, FRONT_ENDS, CORPORA)
 ENTRY_POINTS = """
+[avaffect.encoders]
+energy = other_package:ENERGY
 [avaffect.front_ends]
 peaks = other_package:PEAKS
 loudest = other_package:LOUDEST
@@ -50,6 +58,26 @@ def media(tmp_path: Path) -> list[np.ndarray]:
     sound = [random.normal(0, 3000, count).astype(np.int16) for count in (1600, 4000, 3200)]
     write_store(tmp_path / "media.h5", {"waveform": (16000.0, sound)})
     return sound
+
+
+def test_an_encoder(tmp_path: Path, media: list[np.ndarray]) -> None:
+    """Its checkpoint names it; without its package the file is refused in words."""
+    path = tmp_path / "energy.safetensors"
+    encoder = EnergyEncoder(EnergyConfiguration(2.0))
+    checkpoints.save_encoder(path, encoder, None, provenance=provenance("test", {}, []))
+    header = headers.read(path, EncoderHeader)
+    assert header.model == {"name": "energy", "configuration": {"scale": 2.0}}
+    extract = ("extract", "media.h5", "--model", "energy.safetensors", "-o")
+    invoke(tmp_path, *extract, "features.h5")
+    store = Store(tmp_path / "features.h5")
+    for row, wave in enumerate(media):
+        expected = 2 * np.square(wave[: len(wave) // 320 * 320].astype(float)).reshape(-1, 320)
+        found = store.read("features", row)[:, 0]
+        np.testing.assert_allclose(found, expected.mean(axis=1), rtol=1e-5)
+    (tmp_path / "site" / "other_package-1.0.dist-info" / "entry_points.txt").write_text("")
+    _forget()
+    words = invoke(tmp_path, *extract, "again.h5", status=65).stderr
+    assert "'energy'" in words and "avhubert" in words
 
 
 def test_a_front_end(tmp_path: Path, media: list[np.ndarray]) -> None:

@@ -1,66 +1,44 @@
-"""From the name and configuration in a checkpoint's header to an (untrained) module."""
+"""From the name and configuration in a checkpoint's header to an (untrained) module.
+
+A package adds an encoder through an entry point of the group "avaffect.encoders" that names a
+`core.registry.Part`: the dataclass of its configuration, and an `encoder.Encoder` that is made of
+it and keeps it as `configuration`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from avaffect.core.errors import DataError
-from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
-from avaffect.models.contrastive import ContrastiveConfiguration, ContrastiveEncoder
-from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads.attentive import (
-    Head,
-    HeadConfiguration,
-    PredictionHead,
-    PredictionHeadConfiguration,
-    Projector,
-    ProjectorConfiguration,
-)
-from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
-from avaffect.models.heads.trace import TraceHead, TraceHeadConfiguration
-from avaffect.models.hubert import Hubert, HubertConfiguration
-from avaffect.models.pase import PaseConfiguration, PaseEncoder
-from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
-from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
-from avaffect.models.visual import VisualConfiguration, VisualEncoder
+from avaffect.core.registry import Description, Registry
 
-Description = dict[str, Any]
+if TYPE_CHECKING:
+    from torch import nn
 
-_BUILDERS: dict[str, Callable[[Description], nn.Module]] = {
-    "hubert": lambda c: Hubert(HubertConfiguration.from_dict(c)),
-    "avhubert": lambda c: AVHubert(AVHubertConfiguration.from_dict(c)),
-    "recurrent": lambda c: RecurrentEncoder(RecurrentConfiguration.from_dict(c)),
-    "contrastive": lambda c: ContrastiveEncoder(ContrastiveConfiguration(**c)),
-    "pase": lambda c: PaseEncoder(PaseConfiguration.from_dict(c)),
-    "visual": lambda c: VisualEncoder(VisualConfiguration(**c)),
-    "features": lambda c: GivenFeatures(GivenFeaturesConfiguration(**c)),
-    "quantiser": lambda c: Quantiser(QuantiserConfiguration(**c)),
-    "projector": lambda c: Projector(ProjectorConfiguration(**c)),
-    "head": lambda c: Head(HeadConfiguration(**c)),
-    "recurrent_head": lambda c: RecurrentHead(RecurrentHeadConfiguration(**c)),
-    "trace_head": lambda c: TraceHead(TraceHeadConfiguration.from_dict(c), build(c["head"])),
-    "prediction_head": lambda c: PredictionHead(PredictionHeadConfiguration(**c)),
-}
+ENCODERS = Registry("encoder", "avaffect.encoders", DataError)
+for _name, _module, _class, _configuration in (
+    ("hubert", "hubert", "Hubert", "HubertConfiguration"),
+    ("avhubert", "avhubert", "AVHubert", "AVHubertConfiguration"),
+    ("recurrent", "recurrent", "RecurrentEncoder", "RecurrentConfiguration"),
+    ("contrastive", "contrastive", "ContrastiveEncoder", "ContrastiveConfiguration"),
+    ("pase", "pase", "PaseEncoder", "PaseConfiguration"),
+    ("visual", "visual", "VisualEncoder", "VisualConfiguration"),
+    ("features", "given", "GivenFeatures", "GivenFeaturesConfiguration"),
+):
+    _place = f"avaffect.models.{_module}"
+    ENCODERS.register(_name, f"{_place}:{_configuration}", f"{_place}:{_class}")
 
-_NAMES = {
-    Hubert: "hubert",
-    AVHubert: "avhubert",
-    RecurrentEncoder: "recurrent",
-    ContrastiveEncoder: "contrastive",
-    PaseEncoder: "pase",
-    VisualEncoder: "visual",
-    GivenFeatures: "features",
-    Quantiser: "quantiser",
-    Projector: "projector",
-    Head: "head",
-    RecurrentHead: "recurrent_head",
-    TraceHead: "trace_head",
-    PredictionHead: "prediction_head",
-}
+# What stands on an encoder, beside the heads that `finetune` may choose of.
+PARTS = Registry("model", None, DataError)
+for _name, _place in (
+    ("quantiser", "quantiser:Quantiser"),
+    ("projector", "heads.attentive:Projector"),
+    ("head", "heads.attentive:Head"),
+    ("prediction_head", "heads.attentive:PredictionHead"),
+    ("recurrent_head", "heads.recurrent:RecurrentHead"),
+    ("trace_head", "heads.trace:TraceHead"),
+):
+    PARTS.register(_name, f"avaffect.models.{_place}Configuration", f"avaffect.models.{_place}")
 
 
 def describe(module: nn.Module) -> Description:
@@ -68,7 +46,10 @@ def describe(module: nn.Module) -> Description:
 
     Raises KeyError for a module that no checkpoint can hold.
     """
-    return {"name": _NAMES[type(module)], "configuration": asdict(module.configuration)}
+    try:
+        return PARTS.describe(module)
+    except KeyError:
+        return ENCODERS.describe(module)
 
 
 def build(description: Description) -> nn.Module:
@@ -76,12 +57,5 @@ def build(description: Description) -> nn.Module:
 
     Raises DataError where the name or a setting is unknown to this version.
     """
-    name = description.get("name")
-    if name not in _BUILDERS:
-        raise DataError(
-            f"model {name!r} is unknown to this version (it knows {', '.join(_BUILDERS)})"
-        )
-    try:
-        return _BUILDERS[name](description["configuration"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"the configuration of this {name} does not fit: {error}") from error
+    owned = PARTS.owns(str(description.get("name")))
+    return (PARTS if owned else ENCODERS).build(description)

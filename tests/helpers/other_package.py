@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import SimpleNamespace
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from avaffect.core.batch import Batch
+from avaffect.core.registry import Part
 from avaffect.data.corpora.common import Clip, Corpus, by_names
+from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.front_ends import FrontEnd
 from avaffect.settings.manifest import ManifestSettings
 
@@ -20,6 +25,36 @@ def peaks(wave: Tensor) -> Tensor:
 
 PEAKS = FrontEnd(1, peaks)
 LOUDEST = FrontEnd(1, lambda wave: peaks(wave).amax(dim=0, keepdim=True), over_time=False)
+
+
+@dataclass(frozen=True)
+class EnergyConfiguration:
+    scale: float = 1.0
+
+
+class EnergyEncoder(Encoder):
+    """The mean square of every 20 ms of sound, times a scale that is learned."""
+
+    streams, rate_hz, dim, reach = ("waveform",), 50.0, 1, 0
+
+    def __init__(self, configuration: EnergyConfiguration) -> None:
+        super().__init__()
+        self.configuration = configuration
+        self.scale = nn.Parameter(torch.tensor(configuration.scale))
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Frames:
+        lengths = self.frame_count(batch.lengths)
+        wave = batch.streams["waveform"].float()
+        frames = wave[:, : wave.shape[1] // 320 * 320].unflatten(1, (-1, 320))
+        values = self.scale * frames.square().mean(dim=2, keepdim=True)
+        found = Frames(values, lengths)
+        return Frames(values * found.valid[..., None], lengths)
+
+    def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
+        return lengths["waveform"] // 320
+
+
+ENERGY = Part(EnergyConfiguration, EnergyEncoder)
 
 
 def read(settings: ManifestSettings) -> Corpus:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avaffect.models import registry
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.attentive import Head
 from avaffect.models.heads.recurrent import RecurrentHead
@@ -54,6 +55,11 @@ class TraceHead(nn.Module):
         for label, count in enumerate(c.bins):
             if count:
                 self.register_buffer(f"centres_{label}", torch.zeros(count))
+
+    @classmethod
+    def from_configuration(cls, configuration: TraceHeadConfiguration) -> TraceHead:
+        """With the head that the configuration describes beneath."""
+        return cls(configuration, registry.build(configuration.head))
 
     @property
     def standardisation(self) -> Standardisation | None:
