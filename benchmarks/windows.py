@@ -25,11 +25,13 @@ from avaffect.data.store.schema import StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.base import FrameHead, HeadInput
+from avaffect.models.heads.labels import LabelHead, Readout
+from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
 from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
+from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.recipes.downstream import heads
-from avaffect.recipes.downstream.heads import AnyHead
 from avaffect.recipes.downstream.windows import Windows, windows_of
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
@@ -57,13 +59,23 @@ def write_recording(path: Path, seconds: float, **shapes: tuple[int, ...]) -> Da
     return dataset_of([Store(path)], ["noise"], list(shapes))
 
 
-def predict(encoder: Encoder, head: AnyHead, recording: Dataset, windows: Windows) -> np.ndarray:
-    return heads.traces(encoder, [head], recording, CPU, 80.0, windows=windows)[0]
+TRACES = tuple(Readout(name, "trace", value=True) for name in ("arousal", "valence"))
+
+
+def reads(encoder: Encoder) -> tuple[HeadInput, ...]:
+    return Inputs({ENCODER: encoder}).described
+
+
+def predict(
+    encoder: Encoder, beneath: FrameHead, recording: Dataset, windows: Windows
+) -> np.ndarray:
+    inputs, head = Inputs({ENCODER: encoder}), LabelHead.of(beneath, TRACES)
+    return heads.traces(inputs, [head], recording, CPU, 80.0, windows=windows)[0]
 
 
 def difference(encoder: Encoder, recording: Dataset) -> float:
     """The largest one between both ways, under a head that sees one frame."""
-    head = Head(HeadConfiguration(encoder.dim, 2)).eval()
+    head = LinearHead(LinearHeadConfiguration(reads(encoder), 2)).eval()
     whole, cut = (predict(encoder, head, recording, w) for w in (WHOLE, windows_of(WINDOW_S)))
     return float(np.abs(whole - cut).max())
 
@@ -71,7 +83,7 @@ def difference(encoder: Encoder, recording: Dataset) -> float:
 def row(
     name: str, encoder: Encoder, recording: Dataset, repetitions: int, target: float | None
 ) -> Row:
-    head = RecurrentHead(RecurrentHeadConfiguration(encoder.dim, 2)).eval()
+    head = RecurrentHead(RecurrentHeadConfiguration(reads(encoder), 2)).eval()
     ways = {
         "whole": partial(predict, encoder, head, recording, WHOLE),
         "windows": partial(predict, encoder, head, recording, windows_of(WINDOW_S)),

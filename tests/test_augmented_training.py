@@ -11,6 +11,7 @@ import pytest
 import torch
 from chain import invoke
 from clips import check_resuming, faces, generator, tiny_encoder
+from label_heads import linear, named, of_class
 from labelled_features import write as write_features
 
 from avaffect.core.batch import Batch
@@ -18,9 +19,9 @@ from avaffect.data.store.reader import Store
 from avaffect.data.traces import resample
 from avaffect.evaluation.concordance import ccc
 from avaffect.models.avhubert import PRESETS, AVHubert
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.supervised import Downstream, augmented
+from avaffect.objectives.supervised import Supervised, augmented
 from avaffect.recipes.encoding import checkpoints
 from avaffect.signal.augmentations import augmentation
 from avaffect.training import checkpoint
@@ -28,17 +29,17 @@ from avaffect.training import checkpoint
 TRACE = ("--label", "arousal", "--epochs", 2, "--batch-utterances", 4)
 
 
-class Lightness(Downstream):
+class Lightness(Supervised):
     """Outputs of zero: nobody's task, but one that needs no labels."""
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        found = self.head.utterance(self.encoder(self.seen(batch, context)))
+        found = self.head(named(self.encoder(self.seen(batch, context)))).utterance
         return Step({"lightness": (found.square().sum(), float(len(found)))})
 
 
 def lightness(name: str | None, frozen: bool = False, seed: int = 0) -> Lightness:
     encoder = tiny_encoder(seed)
-    objective = Lightness(Head(HeadConfiguration(encoder.dim, 1)), encoder, frozen, None)
+    objective = Lightness(of_class(linear(encoder.dim, 1)), (), Inputs({ENCODER: encoder}), frozen)
     objective.augmentation = None if name is None else augmentation(name)
     return objective
 
@@ -113,7 +114,7 @@ def test_faces_are_augmented_at_the_size_that_is_seen() -> None:
 def test_avhubert_crops_and_flips_before_it() -> None:
     torch.manual_seed(0)
     encoder = AVHubert(PRESETS["nano"])
-    objective = Lightness(Head(HeadConfiguration(encoder.dim, 1)), encoder, False, None)
+    objective = Lightness(of_class(linear(encoder.dim, 1)), (), Inputs({ENCODER: encoder}), False)
     objective.augmentation = augmentation("missing")
     objective.train()
     found = objective.seen(faces((10, 5), size=48), Context()).face
@@ -156,10 +157,10 @@ def test_a_frozen_encoder_sees_augmented_faces_in_each_epoch(folder: Path) -> No
     plain, changed = (
         trained(folder, *options, *more)[1] for more in ((), ("--augment", "crop-out"))
     )
-    name = "runs.0.head.standardisation.mean"
+    name = "runs.0.head.head.standardisation.mean"
     assert torch.equal(plain[name], changed[name])
-    assert not torch.equal(plain["runs.0.head.layers.1.weight"],
-                           changed["runs.0.head.layers.1.weight"])  # fmt: skip
+    assert not torch.equal(plain["runs.0.head.head.layers.1.weight"],
+                           changed["runs.0.head.head.layers.1.weight"])  # fmt: skip
 
 
 def test_crops_of_so_many_pixels(folder: Path) -> None:

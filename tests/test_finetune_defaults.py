@@ -23,8 +23,7 @@ from avaffect.data.store.writer import store_writer
 from avaffect.evaluation.classification import unweighted_accuracy_error
 from avaffect.recipes.downstream import defaults, undertraining
 from avaffect.recipes.downstream.defaults import completed
-from avaffect.recipes.downstream.labelled_data import LabelledUtterances
-from avaffect.recipes.downstream.tasks import ClassTask
+from avaffect.recipes.downstream.tasks.class_task import ClassTask
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.ending import ending, own_lines
@@ -33,7 +32,7 @@ from avaffect.training.saving import Pace
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 DIM = 12
-SCORES = ("ua", "accuracy", "f1_macro")
+KINDS = {"emotion": "class"}
 
 
 def _store(
@@ -73,7 +72,7 @@ def _settings(*media: Path, **options: object) -> FinetuneSettings:
 
 
 def _completed(path: Path, **options: object) -> FinetuneSettings:
-    return completed(_settings(path, **options), [Store(path)], SCORES)
+    return completed(_settings(path, **options), [Store(path)], KINDS)
 
 
 # -- the linear head is logistic regression -------------------------------------------------------
@@ -100,14 +99,14 @@ def test_penalties_are_of_the_linear_head_and_can_be_left_out(tmp_path: Path) ->
     assert _completed(path, head_penalty=0.0).head_penalty == 0
     with pytest.raises(UsageError, match="head-penalty goes with --head linear"):
         _settings(path, head="bgru", head_penalty=1.0)
-    with pytest.raises(UsageError, match="goes with classes"):
-        completed(_settings(path, head_penalty=1.0), [Store(path)], ("ccc",))
+    with pytest.raises(UsageError, match="goes with labels of utterances"):
+        completed(_settings(path, head_penalty=1.0), [Store(path)], {"arousal": "trace"})
     norms = []
     for penalty in (0, 1, 1000):
         invoke(tmp_path, "finetune", "f.h5", "--folds", 0, "--epochs", 30, "--head-penalty",
                penalty, "-f", "-o", "er.safetensors")  # fmt: skip
         _, tensors = checkpoint.load(tmp_path / "er.safetensors")
-        norms.append(float(tensors["runs.0.head.layers.1.weight"].norm()))
+        norms.append(float(tensors["runs.0.head.head.layers.1.weight"].norm()))
     assert norms[0] > norms[1] > 2 * norms[2]
 
 
@@ -161,7 +160,9 @@ def test_recurrent_heads_read_25_steps_a_second(tmp_path: Path) -> None:
         assert _completed(path).frames_per_step == 1
     assert _completed(path, head="bgru", frames_per_step=3).frames_per_step == 3
     path = _store(tmp_path / "traced.h5", 12, trace_hz=50.0)
-    found = completed(_settings(path, head="bgru", label=("arousal",)), [Store(path)], ("ccc",))
+    found = completed(
+        _settings(path, head="bgru", label=("arousal",)), [Store(path)], {"arousal": "trace"}
+    )
     assert found.frames_per_step == 2 and found.select == "ccc"
 
 
@@ -272,15 +273,14 @@ def test_short_runs_are_named_with_what_to_try(tmp_path: Path) -> None:
 def test_a_class_that_nearly_all_have_can_be_learned() -> None:
     """Two errors above its share would be more than all."""
     targets = np.array([0] * 60 + [1] * 2)
-    names = [str(number) for number in range(62)]
-    train = LabelledUtterances(names, names, names, names, targets, ("anger", "joy"))
+    train = ClassTask("emotion", targets, ("anger", "joy"))
 
     def ended(accuracy: float) -> tuple[bool, bool]:
         lines = [
             {**line, "classification": line["loss"], "accuracy": accuracy}
             for line in _lines(np.full(10, 0.35))
         ]
-        return ClassTask(train, "emotion").ended(lines, train)
+        return train.ended(lines, alone=True)
 
     assert ended(1.0) == (False, False)
     assert ended(60 / 62) == (False, True)

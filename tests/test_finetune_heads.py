@@ -12,7 +12,7 @@ from chain import invoke
 
 from avaffect.core.progress import SILENT
 from avaffect.data.store.reader import Store
-from avaffect.recipes.downstream.tasks import task_of
+from avaffect.recipes.downstream.tasks.labels import labels_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 
@@ -43,10 +43,10 @@ def test_order_in_time_is_learned_by_the_recurrent_head_alone(folder: Path):
              if split == "train"]  # fmt: skip
     frames = np.concatenate([Store(folder / "f.h5").read("features", row) for row in train])
     np.testing.assert_allclose(
-        tensors["runs.1.head.standardisation.mean"], frames.mean(axis=0), rtol=1e-4, atol=1e-4
+        tensors["runs.1.head.head.standardisation.mean"], frames.mean(axis=0), rtol=1e-4, atol=1e-4
     )
     np.testing.assert_allclose(
-        tensors["runs.1.head.standardisation.std"], frames.std(axis=0), rtol=1e-4
+        tensors["runs.1.head.head.standardisation.std"], frames.std(axis=0), rtol=1e-4
     )
     invoke(folder, "finetune", "f.h5", "--epochs", 12, "-o", "linear.safetensors")
     accuracy = {}
@@ -108,20 +108,21 @@ def test_labels_that_the_model_behind_features_has_seen(adapted: Path):
 
 
 def test_a_share_of_the_labels(folder: Path):
-    task = task_of([Store(folder / "f.h5")], FinetuneSettings(media=(folder / "f.h5",)), SILENT)
-    train = np.array([split == "train" for split in task.utterances.splits])
-    share = task.share(train, 0.25, 7)
+    settings = FinetuneSettings(media=(folder / "f.h5",))
+    labels = labels_of([Store(folder / "f.h5")], settings, SILENT)
+    train = np.array([split == "train" for split in labels.utterances.splits])
+    share = labels.share(train, 0.25, 7)
     assert share.sum() == 8 and not (share & ~train).any()
-    assert np.bincount(task.utterances.targets[share]).tolist() == [4, 4]
+    assert np.bincount(labels.tasks[0].targets[share]).tolist() == [4, 4]
     # Trained on those alone: the standardisation is theirs.
     invoke(folder, "finetune", "f.h5", *BGRU, "--epochs", 1, "--fraction", 0.25, "--seed", 7)
     tensors = checkpoint.load(folder / "classifier.safetensors")[1]
     store = Store(folder / "f.h5")
     frames = [
-        store.read("features", store.rows[task.utterances.ids[r]]) for r in np.flatnonzero(share)
+        store.read("features", store.rows[labels.utterances.ids[r]]) for r in np.flatnonzero(share)
     ]
     np.testing.assert_allclose(
-        tensors["runs.0.head.standardisation.mean"], np.concatenate(frames).mean(axis=0),
+        tensors["runs.0.head.head.standardisation.mean"], np.concatenate(frames).mean(axis=0),
         rtol=1e-4, atol=1e-4,
     )  # fmt: skip
     for wrong in (0, 1.5):

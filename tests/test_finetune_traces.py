@@ -19,7 +19,7 @@ from avaffect.data.store.writer import store_writer
 from avaffect.data.traces import delayed, resample
 from avaffect.evaluation.binning import clusters, equal_width
 from avaffect.evaluation.concordance import ccc
-from avaffect.recipes.downstream.tasks import task_of
+from avaffect.recipes.downstream.tasks.labels import header_of, labels_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 
@@ -107,7 +107,9 @@ def test_classifiers_of_before(folder: Path) -> None:
     header, tensors = checkpoint.load(folder / "classifier.safetensors")
     now = predicted(folder)
     facts = {k: v for k, v in header.items() if k not in ("format", "version", "kind")}
-    facts["model"] = header["model"]["configuration"]["head"]
+    head = header["model"]["configuration"]["head"]["configuration"]
+    (read,) = head.pop("inputs")
+    facts["model"] = {"name": "head", "configuration": {**head, "dim": read["dim"]}}
     facts["traces"] = {name: header["traces"][name] for name in ("names", "rate_hz")}
     own = {name.replace(".head.head.", ".head."): tensor for name, tensor in tensors.items()}
     checkpoint.save(folder / "classifier.safetensors", "classifier", own, **facts)
@@ -126,9 +128,9 @@ def test_losses_weighted_by_label(folder: Path) -> None:
     assert header["traces"]["losses"] == {
         "arousal": {"ccc": 0.5, "ce": 0.25, "mse": 0.25}, "valence": {"ncce": 1.0},
     }  # fmt: skip
-    assert header["model"]["name"] == "trace_head"
-    assert header["model"]["configuration"]["values"] == [True, False]
-    assert header["model"]["configuration"]["bins"] == [20, 20]
+    assert header["model"]["name"] == "label_head"
+    labels = header["model"]["configuration"]["labels"]
+    assert [(label["value"], label["bins"]) for label in labels] == [(True, 20), (False, 20)]
     # The bins are those of the training labels.
     store = Store(folder / "f.h5")
     train = [row for row, split in enumerate(store.meta["split"]) if split == "train"]
@@ -218,9 +220,8 @@ def test_mistakes_with_traces(folder: Path) -> None:
     def refused(*options: object, status: int = 65) -> str:
         return invoke(folder, "finetune", "f.h5", *options, "-o", "x", status=status).stderr
 
-    assert "where all are traces" in refused(*TRACES, "--label", "emotion", status=2)
     assert "--classes goes with class labels" in refused(*TRACES, "--classes", "a,b", status=2)
-    assert "is scored by ccc" in refused(*TRACES, "--select", "ua", status=2)
+    assert "are scored by ccc" in refused(*TRACES, "--select", "ua", status=2)
     assert "is scored by ua" in refused("--select", "ccc", status=2)
     assert "ties the utterances" in refused(*TRACES, "--accumulate", 2, status=2)
     assert "has no label 'dominance'" in refused("--label", "dominance")
@@ -229,7 +230,7 @@ def test_mistakes_with_traces(folder: Path) -> None:
     assert "goes with --head bgru or gru" in refused("--frames-per-step", 2, status=2)
     assert "--folds 2" in refused("--folds", 2, status=2)
     assert "this encoder reads features alone" in refused("--modality", "video", status=2)
-    assert "--loss goes with traces" in refused("--loss", "ccc=1", status=2)
+    assert "its losses are ce" in refused("--loss", "ccc=1", status=2)
     assert "--delay goes with traces" in refused("--delay", 1, status=2)
     assert "--delay -1: at least 0" in refused(*TRACES, "--delay", -1, status=2)
     assert "choose one" in refused(*TRACES, "--loss", "ce=1,ncce=1", status=2)
@@ -279,8 +280,8 @@ def test_traces_that_cannot_be_learned_or_scored(tmp_path: Path) -> None:
 
 def test_the_task_of_traces_shares_and_labels(folder: Path) -> None:
     settings = FinetuneSettings(media=(folder / "f.h5",), label=("arousal",), delay=0.1)
-    task = task_of([Store(folder / "f.h5")], settings, SILENT)
-    train = np.array([split == "train" for split in task.utterances.splits])
-    share = task.share(train, 0.25, 3)
+    labels = labels_of([Store(folder / "f.h5")], settings, SILENT)
+    train = np.array([split == "train" for split in labels.utterances.splits])
+    share = labels.share(train, 0.25, 3)
     assert share.sum() == 8 and not (share & ~train).any()
-    assert task.header(50.0)["traces"].losses == {"arousal": CCC}
+    assert header_of(labels, 50.0, settings)["traces"].losses == {"arousal": CCC}

@@ -9,17 +9,18 @@ import pytest
 import torch
 from chain import invoke
 from clips import FaceBatches, check_resuming, tiny_encoder
+from label_heads import linear, named, of_class
 from tiny_training import run, weights
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.models.avhubert import PRESETS, AVHubert
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.recurrent import PRESETS as RECURRENT
 from avaffect.models.recurrent import RecurrentEncoder
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.supervised import Downstream
+from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.downstream.freezing import treatment_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
@@ -28,18 +29,18 @@ TRACE = ("--label", "arousal", "--epochs", 2, "--batch-utterances", 4, "--learni
 STEM, TRUNK = "resnet.frontend3D.", "resnet.trunk."
 
 
-class Outputs(Downstream):
+class Outputs(Supervised):
     """Outputs of one: nobody's task, but one that needs no labels."""
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        found = self.head.utterance(self.encoder(self.seen(batch, context)))
+        found = self.head(named(self.encoder(self.seen(batch, context)))).utterance
         return Step({"outputs": ((found - 1).square().sum(), float(len(found)))})
 
 
 def outputs(kept: tuple[str, ...], seed: int = 0) -> Outputs:
     encoder = tiny_encoder(0)
     torch.manual_seed(seed)
-    objective = Outputs(Head(HeadConfiguration(encoder.dim, 1)), encoder, False, None)
+    objective = Outputs(of_class(linear(encoder.dim, 1)), (), Inputs({ENCODER: encoder}), False)
     for module in encoder.resnet.trunk.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=0.1)

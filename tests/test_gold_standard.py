@@ -15,7 +15,7 @@ from avaffect.core.progress import SILENT
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.gold_standard import WAYS, gold_standard, rater_weights
-from avaffect.recipes.downstream.labelled_data import traced_utterances
+from avaffect.recipes.downstream.labelled_data import trace_values
 from avaffect.settings.base import RATERS
 
 NAN = np.nan
@@ -112,8 +112,8 @@ def test_finetune_and_eval_ccc_take_the_same(tmp_path: Path) -> None:
     """Of a store with raters, what is learned and what is scored is the golden trace."""
     path = write_traces(tmp_path / "g.h5", {"a": {"arousal": RATED}}, raters=3)
     for way, golden in GOLDEN.items():
-        found = traced_utterances([Store(path)], ["arousal"], Annotations({}), way, SILENT)
-        np.testing.assert_allclose(found.traces["arousal"].values[0], golden, atol=1e-6)
+        found = trace_values([Store(path)], "arousal", Annotations({}), way, SILENT)
+        np.testing.assert_allclose(found.values[0], golden, atol=1e-6)
         predicted = write_traces(tmp_path / f"{way}.h5", {"a": {"arousal": np.array(golden)}})
         result = invoke(tmp_path, "eval-ccc", predicted, "--gold", path, "--raters", way, "--json")
         report = json.loads(result.stdout)

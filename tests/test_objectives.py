@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from label_heads import inputs_of, linear, of_class
 
 from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder
 from avaffect.models.gradient_reversal import reversal_strength
 from avaffect.models.heads.attentive import (
     Head,
@@ -11,11 +13,12 @@ from avaffect.models.heads.attentive import (
     Projector,
     ProjectorConfiguration,
 )
+from avaffect.models.heads.linear import LinearHead
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.transformer import TransformerConfiguration
 from avaffect.objectives.base import Context, Objective, Step
-from avaffect.objectives.classification import Classification
 from avaffect.objectives.combined import Combined
+from avaffect.objectives.criteria import ClassCriterion
 from avaffect.objectives.masked_prediction import (
     MaskedPrediction,
     MaskedPredictionConfiguration,
@@ -23,6 +26,7 @@ from avaffect.objectives.masked_prediction import (
     align_units,
 )
 from avaffect.objectives.projector import ProjectorTraining
+from avaffect.objectives.supervised import Supervised
 
 SMALL = HubertConfiguration(
     TransformerConfiguration(
@@ -165,13 +169,20 @@ def test_tiny_utterances_train_without_nan(samples):
     assert all(p.grad.isfinite().all() for p in objective.parameters() if p.grad is not None)
 
 
+def classification(
+    head: LinearHead, encoder: Encoder | None = None, frozen: bool = False, penalty: float = 0.0
+) -> Supervised:
+    inputs = None if encoder is None else inputs_of(encoder)
+    criteria = [ClassCriterion("emotion", 0)]
+    return Supervised(of_class(head), criteria, inputs, frozen, penalty=penalty)
+
+
 OBJECTIVES = {
     "masked": lambda: masked_prediction(unmasked_weight=0.5),
     "saaml": saaml,
     "saaml-without-pt": lambda: saaml(terms="ec dc"),
-    "classification": lambda: Classification(
-        Head(HeadConfiguration(16, 3)), "emotion", Hubert(SMALL)
-    ),
+    "classification": lambda: classification(linear(16, 3), Hubert(SMALL)),
+    "penalty": lambda: classification(linear(16, 3), Hubert(SMALL), penalty=0.1),
 }
 
 
@@ -300,7 +311,7 @@ def test_saaml_refuses_a_pretraining_of_another_encoder():
 
 def test_a_frozen_encoder_stays_as_it_is():
     encoder = Hubert(SMALL)
-    objective = Classification(Head(HeadConfiguration(16, 3)), "emotion", encoder, frozen=True)
+    objective = classification(linear(16, 3), encoder, frozen=True)
     objective.train()
     assert not encoder.training and objective.head.training
     objective(make_batch(9000, 16000), context()).losses["classification"][0].backward()
@@ -310,12 +321,12 @@ def test_a_frozen_encoder_stays_as_it_is():
 
 def test_pooled_vectors_give_what_the_encoder_would():
     encoder = Hubert(SMALL).eval()
-    head = Head(HeadConfiguration(16, 3))
+    head = linear(16, 3)
     batch = make_batch(9000, 16000)
     with torch.no_grad():
         batch.streams["pooled"] = encoder(batch).mean()
-    live = as_floats(Classification(head, "emotion", encoder)(batch, context()))
-    pooled = as_floats(Classification(head, "emotion")(batch, context()))
+    live = as_floats(classification(head, encoder)(batch, context()))
+    pooled = as_floats(classification(head)(batch, context()))
     assert live["classification"] == pytest.approx(pooled["classification"])
 
 

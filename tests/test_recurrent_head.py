@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from label_heads import linear, named, recurrent
 from torch import nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
-from avaffect.models import registry
 from avaffect.models.encoder import Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.models.heads.recurrent import (
-    RecurrentHead,
-    RecurrentHeadConfiguration,
-    mean_steps,
-    reverse,
-)
+from avaffect.models.heads.recurrent import RecurrentHead, mean_steps, reverse
+from avaffect.models.heads.registry import HEADS
 
 
 def frames(*lengths: int, dim: int = 5) -> Frames:
@@ -29,21 +24,20 @@ def frames(*lengths: int, dim: int = 5) -> Frames:
 @pytest.fixture(params=[True, False], ids=["bgru", "gru"])
 def head(request: pytest.FixtureRequest) -> RecurrentHead:
     torch.manual_seed(0)
-    configuration = RecurrentHeadConfiguration(5, 3, hidden=4, bidirectional=request.param)
-    return RecurrentHead(configuration).eval()
+    return recurrent(5, 3, hidden=4, bidirectional=request.param).eval()
 
 
 def test_the_published_size():
     """Two layers of BGRU 256 on 512: 3 (in + out + 2) out for each direction, and a dense layer."""
     with torch.device("meta"):
-        model = RecurrentHead(RecurrentHeadConfiguration(512, 6))
+        model = recurrent(512, 6)
     layers = 2 * 3 * 256 * (512 + 256 + 2) + 2 * 3 * 256 * (512 + 256 + 2)
     assert sum(p.numel() for p in model.parameters()) == layers + 6 * 512 + 6
-    description = registry.describe(model)
-    assert registry.build(description).configuration == model.configuration
+    description = HEADS.describe(model)
+    assert HEADS.build(description).configuration == model.configuration
     # Those of before knew one kind.
     del description["configuration"]["bidirectional"]
-    assert registry.build(description).configuration == model.configuration
+    assert HEADS.build(description).configuration == model.configuration
 
 
 @torch.no_grad()
@@ -63,8 +57,8 @@ def test_it_is_torchs_recurrence(head):
     outputs, final = whole(packed)
     outputs = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)[0]
     expected = head.dense(torch.cat([*final[-2 if both else -1 :]], dim=1))
-    torch.testing.assert_close(head.utterance(given), expected)
-    over_time = head.over_time(given)
+    torch.testing.assert_close(head(named(given)).utterance, expected)
+    over_time = head(named(given)).over_time
     torch.testing.assert_close(
         over_time.values, head.dense(outputs) * given.valid[..., None], atol=1e-6, rtol=1e-5
     )
@@ -75,12 +69,12 @@ def test_padding_and_batch_mates_never_change_outputs(head):
     head.standardisation.set(torch.arange(5.0), torch.arange(5.0) + 1)
     given = frames(9, 4, 1, 0)
     given.values[1:, 4:] = 7.0
-    together, steps = head.utterance(given), head.over_time(given)
+    together, steps = head(named(given)).utterance, head(named(given)).over_time
     for row, length in enumerate([9, 4, 1, 0]):
         alone = Frames(given.values[row : row + 1, :length], torch.tensor([length]))
-        torch.testing.assert_close(together[row], head.utterance(alone)[0])
+        torch.testing.assert_close(together[row], head(named(alone)).utterance[0])
         torch.testing.assert_close(
-            steps.values[row, :length], head.over_time(alone).values[0, :length]
+            steps.values[row, :length], head(named(alone)).over_time.values[0, :length]
         )
         assert not steps.values[row, length:].any()
 
@@ -89,8 +83,8 @@ def test_padding_and_batch_mates_never_change_outputs(head):
 def test_one_direction_knows_nothing_of_what_comes(head):
     """What is predicted online is what is predicted of the whole recording."""
     given = frames(9)
-    whole = head.over_time(given).values
-    cut = head.over_time(Frames(given.values[:, :5], torch.tensor([5]))).values
+    whole = head(named(given)).over_time.values
+    cut = head(named(Frames(given.values[:, :5], torch.tensor([5])))).over_time.values
     if head.configuration.bidirectional:
         assert (whole[:, :5] - cut).abs().max() > 1e-3
     else:
@@ -103,8 +97,8 @@ def test_means_of_neighbouring_frames():
     steps = mean_steps(given, 2)
     assert steps.lengths.tolist() == [3, 2]
     assert steps.values[..., 0].tolist() == [[2, 6, 9], [3, 6, 0]]
-    head = RecurrentHead(RecurrentHeadConfiguration(1, 2, 4, frames_per_step=2))
-    assert head.over_time(given).values.shape == (2, 3, 2)
+    head = recurrent(1, 2, 4, frames_per_step=2)
+    assert head(named(given)).over_time.values.shape == (2, 3, 2)
 
 
 def test_reversing_leaves_padding_in_place():
@@ -115,14 +109,17 @@ def test_reversing_leaves_padding_in_place():
 
 
 def test_a_dense_head_may_standardise():
-    head = Head(HeadConfiguration(2, 1, standardise=True))
+    head = linear(2, 1, standardise=True)
     head.standardisation.set(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0]))
     x = torch.tensor([[3.0, 6.0]])
-    torch.testing.assert_close(head(x), head.layers(torch.ones(1, 2)))
+    one = Frames(x[:, None], torch.tensor([1]))
+    torch.testing.assert_close(head(named(one)).utterance, head.layers(torch.ones(1, 2)))
     given = frames(3, 2, dim=2)
-    torch.testing.assert_close(head.utterance(given), head(given.mean()))
-    found = head.over_time(given).values
-    torch.testing.assert_close(found[0, 1], head(given.values[0, 1]))
+    torch.testing.assert_close(
+        head(named(given)).utterance, head.layers(head.standardisation(given.mean()))
+    )
+    found = head(named(given)).over_time.values
+    torch.testing.assert_close(found[0, 1], head.layers(head.standardisation(given.values[0, 1])))
     assert not found[1, 2:].any()
 
 

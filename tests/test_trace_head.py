@@ -7,6 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from label_heads import inputs_of, linear, named
+from label_heads import recurrent as recurrent_head
 from sklearn.cluster import KMeans
 from test_trace_losses import LOSSES as NAIVE_LOSSES
 
@@ -17,28 +19,32 @@ from avaffect.evaluation.concordance import ccc
 from avaffect.models import registry
 from avaffect.models.encoder import Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
-from avaffect.models.heads.trace import TraceHead, TraceHeadConfiguration
+from avaffect.models.heads.labels import LabelHead, Readout
 from avaffect.objectives.base import Context
-from avaffect.objectives.trace_regression import OF_BINS, OF_VALUES, TraceRegression
-from avaffect.settings import trace_losses
-from avaffect.settings.trace_losses import parse_losses
+from avaffect.objectives.criteria import OF_BINS, OF_SHARES, OF_VALUES, TraceCriterion
+from avaffect.objectives.supervised import Supervised
+from avaffect.settings import label_losses
+from avaffect.settings.label_losses import parse_losses
 
 AROUSAL_VALENCE = ("arousal", "valence")
 
 
 def trace_head(
     values: tuple[bool, ...], bins: tuple[int, ...], dim: int = 1, recurrent: bool = False
-) -> TraceHead:
+) -> LabelHead:
     torch.manual_seed(0)
     outputs = sum(values) + sum(bins)
-    beneath = (
-        RecurrentHead(RecurrentHeadConfiguration(dim, outputs, 4, 1))
-        if recurrent
-        else Head(HeadConfiguration(dim, outputs))
+    beneath = recurrent_head(dim, outputs, 4, 1) if recurrent else linear(dim, outputs)
+    labels = (
+        Readout(name, "trace", value=value, bins=count)
+        for name, value, count in zip((*AROUSAL_VALENCE, "dominance"), values, bins)
     )
-    return TraceHead(TraceHeadConfiguration(registry.describe(beneath), values, bins), beneath)
+    return LabelHead.of(beneath, tuple(labels))
+
+
+def predicted(head: LabelHead, outputs: torch.Tensor) -> torch.Tensor:
+    """(..., outputs) -> (..., labels)"""
+    return torch.stack([head.trace(outputs, n) for n in range(len(head.labels))], dim=-1)
 
 
 # -- what outputs mean ----------------------------------------------------------------------------
@@ -55,8 +61,8 @@ def test_values_and_bins_stand_label_by_label() -> None:
     assert head.scores(outputs, 1).tolist() == pytest.approx(probabilities.log().tolist())
     # Where there is no value, what the bins make one expect: 0.5 - 0.2.
     expected = torch.tensor([0.7, 0.3, -0.4])
-    torch.testing.assert_close(head.predicted(outputs), expected)
-    torch.testing.assert_close(head.predicted(outputs.expand(2, 5, -1))[1, 4], expected)
+    torch.testing.assert_close(predicted(head, outputs), expected)
+    torch.testing.assert_close(predicted(head, outputs.expand(2, 5, -1))[1, 4], expected)
 
 
 @torch.no_grad()
@@ -65,21 +71,21 @@ def test_predictions_over_time(recurrent: bool) -> None:
     head = trace_head((False, True), (3, 0), dim=5, recurrent=recurrent)
     head.centres(0).copy_(torch.tensor([3.0, 4.0, 5.0]))
     given = Frames(torch.randn(2, 6, 5), torch.tensor([6, 2]))
-    found, outputs = head.over_time(given), head.outputs(given)
-    torch.testing.assert_close(found.values[0], head.predicted(outputs.values)[0])
+    said = head(named(given))
+    found, outputs = head.traces(said), said.over_time
+    torch.testing.assert_close(found.values[0], predicted(head, outputs.values)[0])
     assert (found.values[0, :, 0] > 3).all() and found.lengths.tolist() == [6, 2]
     # The centres' mean is not that of what is not there.
     assert not found.values[1, 2:].any()
     # The description builds its like.
     again = registry.build(registry.describe(head))
     again.load_state_dict(head.state_dict())
-    torch.testing.assert_close(again.over_time(given).values, found.values)
+    torch.testing.assert_close(again.traces(again(named(given))).values, found.values)
 
 
 def test_a_head_of_other_outputs_is_refused() -> None:
-    beneath = Head(HeadConfiguration(1, 4))
     with pytest.raises(ValueError, match="4 outputs, but 3 are used"):
-        TraceHead(TraceHeadConfiguration({}, (True,), (2,)), beneath)
+        LabelHead.of(linear(1, 4), (Readout("arousal", "trace", value=True, bins=2),))
 
 
 # -- bins -----------------------------------------------------------------------------------------
@@ -134,13 +140,15 @@ def test_clusters_are_the_best_there_are() -> None:
 
 
 def test_every_loss_has_its_name_everywhere() -> None:
-    assert tuple(OF_VALUES) == trace_losses.OF_VALUES and tuple(OF_BINS) == trace_losses.OF_BINS
-    assert tuple(NAIVE_LOSSES) == trace_losses.LOSSES
+    assert tuple(OF_VALUES) == label_losses.OF_VALUES and tuple(OF_BINS) == label_losses.OF_BINS
+    assert tuple(NAIVE_LOSSES) == label_losses.OF_KIND["trace"]
+    assert tuple(OF_SHARES) == label_losses.OF_KIND["distribution"]
 
 
-def objective_of(losses: dict[str, dict[str, float]], head: TraceHead) -> TraceRegression:
+def objective_of(losses: dict[str, dict[str, float]], head: LabelHead) -> Supervised:
     encoder = GivenFeatures(GivenFeaturesConfiguration(1, 10.0))
-    return TraceRegression(head, losses, encoder)
+    criteria = [TraceCriterion(n, d, weights) for d, (n, weights) in enumerate(losses.items())]
+    return Supervised(head, criteria, inputs_of(encoder))
 
 
 def batch_of(values: torch.Tensor, lengths: list[int], **labels: torch.Tensor) -> Batch:
@@ -186,8 +194,8 @@ def test_losses_of_each_label_are_its_own() -> None:
     # The metric is of what would be predicted, here the mean of bins.
     known = torch.ones(2, 4, dtype=torch.bool)
     known[1, 3] = False
-    predicted = head.over_time(objective.encoder(batch)).values[..., 1]
-    expected = ccc(predicted[known].detach().numpy(), -gold[known].numpy())
+    said = head.traces(head(objective.inputs(batch))).values[..., 1]
+    expected = ccc(said[known].detach().numpy(), -gold[known].numpy())
     assert step.metrics["concordance_valence"][0].item() == pytest.approx(expected, abs=1e-5)
     total = sum(objective.weights[n] * s / c for n, (s, c) in step.losses.items())
     total.backward()
@@ -197,22 +205,41 @@ def test_losses_of_each_label_are_its_own() -> None:
 # -- how losses are spelled -----------------------------------------------------------------------
 
 
+TRACES = dict.fromkeys(AROUSAL_VALENCE, "trace")
+KINDS = {"emotion": "class", "votes": "distribution", "arousal": "scalar", "valence": "trace"}
+
+
+def test_losses_by_kind_of_label() -> None:
+    found = parse_losses((), KINDS)
+    defaults = {"emotion": "ce", "votes": "kl", "arousal": "ccc", "valence": "ccc"}
+    assert found == {name: {loss: 1.0} for name, loss in defaults.items()}
+    # For all labels that have it, and for one.
+    found = parse_losses(("mse=2", "emotion:ce=0.5", "votes:ce=1"), KINDS)
+    assert found == {"emotion": {"ce": 0.5}, "votes": {"ce": 1.0},
+                     "arousal": {"mse": 2.0}, "valence": {"mse": 2.0}}  # fmt: skip
+    for text in ("emotion:ccc=1", "arousal:ce=1", "votes:mse=1", "valence:kl=1"):
+        with pytest.raises(UsageError, match="its losses are"):
+            parse_losses((text,), KINDS)
+    with pytest.raises(UsageError, match="emotion is a class; its losses are ce"):
+        parse_losses(("ccc=1",), {"emotion": "class"})
+
+
 def test_losses_as_users_spell_them() -> None:
     alone = {"ccc": 1.0}
-    assert parse_losses((), AROUSAL_VALENCE) == {"arousal": alone, "valence": alone}
+    assert parse_losses((), TRACES) == {"arousal": alone, "valence": alone}
     both = {"ccc": 0.5, "ce": 0.25, "mse": 0.25}
-    found = parse_losses(("ccc=0.5,ce=0.25,mse=0.25",), AROUSAL_VALENCE)
+    found = parse_losses(("ccc=0.5,ce=0.25,mse=0.25",), TRACES)
     assert found == {"arousal": both, "valence": both}
-    found = parse_losses(("arousal: ccc=0.66, ce=.34", "valence:ccc=1"), AROUSAL_VALENCE)
+    found = parse_losses(("arousal: ccc=0.66, ce=.34", "valence:ccc=1"), TRACES)
     assert found == {"arousal": {"ccc": 0.66, "ce": 0.34}, "valence": alone}
-    found = parse_losses(("ncce=1", "valence:mse=2"), AROUSAL_VALENCE)
+    found = parse_losses(("ncce=1", "valence:mse=2"), TRACES)
     assert found == {"arousal": {"ncce": 1.0}, "valence": {"mse": 2.0}}
 
 
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (("l1=1",), "one or more of ccc, mse, ce, ncce"),
+        (("l1=1",), "one or more of ccc, mse, mae, ce, ncce, kl"),
         (("",), "one or more of"),
         (("ccc=1,ccc=2",), "each once"),
         (("ccc",), "needs a weight"),
@@ -228,4 +255,4 @@ def test_losses_as_users_spell_them() -> None:
 )
 def test_losses_that_are_refused(texts: tuple[str, ...], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        parse_losses(texts, AROUSAL_VALENCE)
+        parse_losses(texts, TRACES)

@@ -14,6 +14,7 @@ from avaffect.evaluation.concordance import ccc
 from avaffect.objectives.losses.binned_cross_entropy import binned_cross_entropy, bins
 from avaffect.objectives.losses.concordance import concordance, concordance_loss
 from avaffect.objectives.losses.cost_sensitive_cross_entropy import cost_sensitive_cross_entropy
+from avaffect.objectives.losses.mean_absolute_error import mean_absolute_error
 from avaffect.objectives.losses.mean_squared_error import mean_squared_error
 
 CENTRES = torch.tensor([-0.75, -0.1, 0.2, 0.9], dtype=torch.float64)
@@ -22,6 +23,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 LOSSES: dict[str, tuple[Loss, tuple[int, ...]]] = {
     "ccc": (concordance_loss, ()),
     "mse": (mean_squared_error, ()),
+    "mae": (mean_absolute_error, ()),
     "ce": (lambda x, y, known: binned_cross_entropy(x, y, known, CENTRES), (4,)),
     "ncce": (lambda x, y, known: cost_sensitive_cross_entropy(x, y, known, CENTRES), (4,)),
 }
@@ -49,8 +51,8 @@ def naive(name: str, found: list[tuple[np.ndarray, float]]) -> float:
         return 1 - ccc(*(np.array(side) for side in zip(*found)))
     total = 0.0
     for x, y in found:
-        if name == "mse":
-            total += (x - y) ** 2
+        if name in ("mse", "mae"):
+            total += abs(x - y) ** (2 if name == "mse" else 1)
             continue
         probabilities = np.exp(x) / np.exp(x).sum()
         right = int(np.abs(CENTRES.numpy() - y).argmin())

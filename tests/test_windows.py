@@ -12,6 +12,8 @@ import pytest
 import torch
 from chain import invoke
 from clips import tiny_encoder
+from label_heads import NAME, inputs_of, linear, named, of_traces
+from label_heads import recurrent as gru
 from stores import write_store
 
 from avaffect.core.batch import Batch
@@ -26,8 +28,9 @@ from avaffect.models.avhubert import PRESETS, AVHubert
 from avaffect.models.contrastive import ContrastiveConfiguration, ContrastiveEncoder
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration, mean_steps
+from avaffect.models.heads.base import FrameHead, Outputs
+from avaffect.models.heads.linear import LinearHead
+from avaffect.models.heads.recurrent import mean_steps
 from avaffect.models.hubert import PRESETS as HUBERT
 from avaffect.models.hubert import Hubert
 from avaffect.models.pase import PRESETS as PASE
@@ -42,16 +45,20 @@ LENGTHS = (1, 7, 15, 16, 17, 31, 40, 101)
 TRACES = ("--label", "arousal", "--label", "valence")
 
 
-class Means(RecurrentHead):
+def means(dim: int, frames_per_step: int) -> FrameHead:
     """A head of several frames a step that says the mean of each."""
+    head = gru(dim, dim, 4, 1, frames_per_step=frames_per_step)
 
-    def over_time(self, frames: Frames) -> Frames:
-        return mean_steps(frames, self.configuration.frames_per_step)
+    def forward(frames: dict[str, Frames], present: object = None) -> Outputs:
+        return Outputs(lambda: None, lambda: mean_steps(frames[NAME], frames_per_step))
+
+    head.forward = forward
+    return head
 
 
-def identity(dim: int) -> Head:
+def identity(dim: int) -> LinearHead:
     """Says what it reads."""
-    head = Head(HeadConfiguration(dim, dim))
+    head = linear(dim, dim)
     with torch.no_grad():
         head.layers[1].weight.copy_(torch.eye(dim))
         head.layers[1].bias.zero_()
@@ -69,7 +76,8 @@ def features(path: Path, lengths=LENGTHS, dim: int = 3) -> tuple[Encoder, Datase
 
 def traces(encoder: Encoder, head, dataset: Dataset, how: Windows, batch_seconds=80.0):
     """(T, outputs) of each recording"""
-    found = heads.traces(encoder, [head], dataset, CPU, batch_seconds, windows=how)
+    inputs = inputs_of(encoder)
+    found = heads.traces(inputs, [of_traces(head)], dataset, CPU, batch_seconds, windows=how)
     return [row[:, 0] for row in found]
 
 
@@ -145,7 +153,7 @@ def test_steps_of_several_frames_lie_where_those_of_the_whole_do(
     tmp_path: Path, frames_per_step: int
 ) -> None:
     encoder, dataset = features(tmp_path / "f.h5")
-    head = Means(RecurrentHeadConfiguration(3, 3, 4, 1, frames_per_step=frames_per_step))
+    head = means(3, frames_per_step)
     found = traces(encoder, head, dataset, windows_of(1.5, 0.7))
     for values, whole in zip(found, traces(encoder, head, dataset, WHOLE), strict=True):
         assert values.shape == whole.shape
@@ -156,7 +164,7 @@ def test_recurrent_heads_say_the_mean_of_their_windows(tmp_path: Path) -> None:
     """Against a loop over windows, one at a time."""
     torch.manual_seed(0)
     encoder, dataset = features(tmp_path / "f.h5", (50, 23))
-    head = RecurrentHead(RecurrentHeadConfiguration(3, 2, 4, 2, frames_per_step=2)).eval()
+    head = gru(3, 2, 4, 2, frames_per_step=2).eval()
     found = traces(encoder, head, dataset, windows_of(2.0, 0.6))
     for index, steps in enumerate((25, 12)):
         values = torch.from_numpy(np.array(dataset.read("features", index)))
@@ -164,7 +172,8 @@ def test_recurrent_heads_say_the_mean_of_their_windows(tmp_path: Path) -> None:
         for start in [*range(0, steps - 10, 3), steps - 10]:
             piece = values[2 * start : 2 * start + 20]
             with torch.no_grad():
-                row = head.over_time(Frames(piece[None], torch.tensor([len(piece)]))).values[0]
+                seen = Frames(piece[None], torch.tensor([len(piece)]))
+                row = head(named(seen)).over_time.values[0]
             for offset, value in enumerate(row):
                 said[start + offset].append(value.numpy())
         expected = np.array([np.mean(values, axis=0) for values in said])
@@ -174,12 +183,14 @@ def test_recurrent_heads_say_the_mean_of_their_windows(tmp_path: Path) -> None:
 def test_long_recordings_alone_are_cut(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder, dataset = features(tmp_path / "f.h5", (19, 50, 20, 21))
-    head = RecurrentHead(RecurrentHeadConfiguration(3, 2, 4)).eval()
+    head = gru(3, 2, 4).eval()
     whole = traces(encoder, head, dataset, WHOLE)
     found = traces(encoder, head, dataset, windows_of(2.0))
     same = [np.allclose(a, b, atol=1e-6) for a, b in zip(found, whole, strict=True)]
     assert same == [True, False, True, False]
-    two = heads.traces(encoder, [head, head], dataset, CPU, 80.0, windows=windows_of(2.0))
+    two = heads.traces(
+        inputs_of(encoder), [of_traces(head)] * 2, dataset, CPU, 80.0, windows=windows_of(2.0)
+    )
     assert [row.shape for row in two] == [(n, 2, 2) for n in (19, 50, 20, 21)]
     np.testing.assert_allclose(two[1][:, 1], found[1], atol=1e-6)
 
@@ -279,17 +290,17 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     del values
     dataset = dataset_of([store], store.ids, ["features"])
     encoder = GivenFeatures(GivenFeaturesConfiguration(dim, 50.0)).eval()
-    head = Head(HeadConfiguration(dim, 1))
+    head = linear(dim, 1)
     with torch.no_grad():
         head.layers[1].weight.copy_(torch.eye(1, dim))
         head.layers[1].bias.zero_()
     bytes_now, bytes_read = [], []
 
-    def look(module: Head, given: tuple[torch.Tensor], said: torch.Tensor) -> None:
+    def look(module: LinearHead, given: tuple[torch.Tensor], said: torch.Tensor) -> None:
         bytes_now.append(resident())
         bytes_read.append(given[0].numel() * 4)
 
-    head.register_forward_hook(look)
+    head.layers.register_forward_hook(look)
     tracemalloc.start()
     (found,) = traces(encoder, head, dataset, windows_of(None))
     peak = tracemalloc.get_traced_memory()[1]

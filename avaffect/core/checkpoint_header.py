@@ -26,7 +26,8 @@ LARGEST_HEADER = 100_000_000
 
 # What a checkpoint is; provenance, metrics and lineage say where it came from.
 SEMANTIC_KEYS = (
-    "format", "kind", "model", "encoder", "mode", "labels", "traces", "classes",
+    "format", "kind", "model", "encoder", "mode", "inputs", "features",
+    "labels", "distributions", "scalars", "traces", "classes",
     "preprocessing", "normalisation", "pretext", "prediction", "objective",
 )  # fmt: skip
 

@@ -52,13 +52,17 @@ class Part:
         """The class, or whatever the name stands for."""
         return _at(self.value)
 
+    def load_configuration(self) -> Any:
+        """The class of its configuration."""
+        return _at(self.configuration)
+
     def make(self, configuration: dict[str, Any], *given: Any) -> Any:
         """An instance from its configuration as JSON has it, behind what else it is made of.
 
         A class that is not made so has a class method from_configuration.
         Raises KeyError, TypeError or ValueError where the configuration does not fit.
         """
-        kind, made = _at(self.configuration), self.load()
+        kind, made = self.load_configuration(), self.load()
         read = getattr(kind, "from_dict", None)
         known = kind(**configuration) if read is None else read(configuration)
         return getattr(made, "from_configuration", made)(*given, known)

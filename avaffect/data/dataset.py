@@ -22,12 +22,16 @@ CROP_GRID_S = 0.04
 
 @dataclass
 class Column:
-    """Where one stream of each utterance lies: stores[store_of[i]], row row_of[i]; -1 = missing."""
+    """Where one stream of each utterance lies: stores[store_of[i]], row row_of[i]; -1 = missing.
+
+    held_as: what the stores call it, where that is not the name of the column.
+    """
 
     stores: list[Store]
     store_of: np.ndarray
     row_of: np.ndarray
     rate_hz: float
+    held_as: str | None = None
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Dataset:
         found = np.zeros(len(self.ids), dtype=np.int64)
         for index, store in enumerate(column.stores):
             mine = column.store_of == index
-            found[mine] = store.lengths(stream)[column.row_of[mine]]
+            found[mine] = store.lengths(column.held_as or stream)[column.row_of[mine]]
         return found
 
     def durations(self) -> np.ndarray:
@@ -73,6 +77,7 @@ class Dataset:
     def read(self, stream: str, index: int, start_s: float = 0.0) -> np.ndarray:
         """One utterance's stream from `start_s` on, cropped: a view where the store is mapped."""
         column = self.columns[stream]
+        stream = column.held_as or stream
         if column.store_of[index] < 0:
             spec = column.stores[0].streams[stream]
             return np.zeros((0, *spec.shape), dtype=spec.dtype)
@@ -119,7 +124,7 @@ class Dataset:
         return Dataset(
             ids=[self.ids[index] for index in indices],
             columns={
-                name: Column(c.stores, c.store_of[indices], c.row_of[indices], c.rate_hz)
+                name: replace(c, store_of=c.store_of[indices], row_of=c.row_of[indices])
                 for name, c in self.columns.items()
             },
             labels={name: values[indices] for name, values in self.labels.items()},

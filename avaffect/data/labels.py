@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,6 +114,75 @@ class Annotations:
             raise self._no_label(store, label)
         return found
 
+    def scalars(self, store: Store, label: str) -> np.ndarray:
+        """(N,) float32 of a scalar label, NaN where missing; DataError as `distributions`."""
+        _, rows = self._numbers(store, label, "scalar")
+        missing = np.full(store.count, np.nan, np.float32)
+        found = np.array(store.label(label), np.float32) if label in store.labels else missing
+        for row, value in rows.items():
+            found[row] = np.nan if value is None else value
+        return found
+
+    def distributions(self, store: Store, label: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Classes, and (N, classes) float32 votes for each, a row of NaN where missing.
+
+        Raises DataError where neither the store nor the annotations know the label, it is of
+        another kind, or they name other classes.
+        """
+        spec, rows = self._numbers(store, label, "distribution")
+        found = np.full((store.count, len(spec.classes)), np.nan, np.float32)
+        own = store.labels.get(label)
+        if own is not None:
+            if set(own.classes) != set(spec.classes):
+                raise DataError(
+                    f"label {label!r} has the classes {', '.join(spec.classes)} in the "
+                    f"annotations, but {', '.join(own.classes)} in {store.path}"
+                )
+            found[:] = store.label(label)[:, [own.classes.index(name) for name in spec.classes]]
+        for row, value in rows.items():
+            found[row] = np.nan if value is None else value
+        return spec.classes, found
+
+    def _numbers(self, store: Store, label: str, kind: str) -> tuple[LabelSpec, dict[int, Any]]:
+        """What a label of this kind is, and what the annotations say, by row."""
+        own, over = store.labels.get(label), self.specs.get(label)
+        annotated = self._annotated(store, label)
+        if own is not None and own.kind != kind:
+            raise DataError(f"{store.path}: label {label!r} is a {own.kind}, not a {kind}")
+        if annotated and over is None and kind == "scalar":
+            over = LabelSpec(kind)
+        if annotated and (over is None or over.kind != kind):
+            raise DataError(
+                f"the annotations do not describe {label!r} as a {kind} in their header"
+            )
+        spec = over if annotated else own
+        if spec is None:
+            raise self._no_label(store, label)
+        return spec, {r: labels_of(item, {label: spec})[label] for r, item in annotated.items()}
+
+    def _annotated(self, store: Store, label: str) -> dict[int, manifest.Item]:
+        """The annotations that have a label, by row of the store."""
+        return {
+            row: self.items[identifier]
+            for row, identifier in enumerate(store.ids)
+            if label in self.items.get(identifier, {}).get("labels", {})
+        }
+
+    def kind(self, stores: Sequence[Store], label: str) -> str:
+        """Kind of a label: class, distribution, scalar or trace; class where nobody describes it.
+
+        Raises DataError where stores or annotations disagree.
+        """
+        specs = [self.specs.get(label), *(store.labels.get(label) for store in stores)]
+        kinds = dict.fromkeys(spec.kind for spec in specs if spec is not None)
+        if len(kinds) > 1:
+            raise DataError(f"label {label!r} is of several kinds: {' and '.join(kinds)}")
+        if not kinds:
+            said = (item.get("labels", {}).get(label) for item in self.items.values())
+            if any(isinstance(value, (int, float)) for value in said):
+                return "scalar"
+        return next(iter(kinds), "class")
+
     def traces(self, store: Store, label: str) -> Traces:
         """A trace label of each utterance.
 
@@ -121,11 +191,7 @@ class Annotations:
         label, or it is of another kind or of another number of raters.
         """
         own, over = store.labels.get(label), self.specs.get(label)
-        annotated = {
-            row: self.items[identifier]
-            for row, identifier in enumerate(store.ids)
-            if label in self.items.get(identifier, {}).get("labels", {})
-        }
+        annotated = self._annotated(store, label)
         if own is not None and own.kind != "trace":
             raise DataError(f"{store.path}: label {label!r} is a {own.kind}, not a trace")
         if annotated and (over is None or over.kind != "trace"):

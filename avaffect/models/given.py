@@ -10,33 +10,44 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.models.encoder import Encoder, Frames
 
+# The stream of a store, and of a batch unless features of several stores have names.
+FEATURES = "features"
+
+
+def stream_of(name: str) -> str:
+    """The stream of a batch with features that a user has named."""
+    return f"{FEATURES}:{name}"
+
 
 @dataclass(frozen=True)
 class GivenFeaturesConfiguration:
-    """dim of a frame; frames a second."""
+    """dim of a frame; frames a second; the stream of a batch that holds them."""
 
     dim: int
     rate_hz: float
+    stream: str = FEATURES
 
 
 class GivenFeatures(Encoder):
-    """Passes on the stream "features" (B, T, dim): there is nothing to train."""
+    """Passes on a stream of features (B, T, dim): there is nothing to train."""
 
-    streams = ("features",)
+    streams = (FEATURES,)
     reach = 0
 
     def __init__(self, configuration: GivenFeaturesConfiguration) -> None:
         super().__init__()
         self.configuration = configuration
+        self.streams = (configuration.stream,)
         self.dim = configuration.dim
         self.rate_hz = configuration.rate_hz
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) steps of the stream"""
-        return lengths["features"]
+        return lengths[self.configuration.stream]
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """(B, T, dim) float32; zero in padding, as the batch is."""
         if layer is not None:
             raise UsageError("features that are given have no layers")
-        return Frames(batch.streams["features"].float(), batch.lengths["features"])
+        stream = self.configuration.stream
+        return Frames(batch.streams[stream].float(), batch.lengths[stream])

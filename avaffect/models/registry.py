@@ -35,8 +35,7 @@ for _name, _place in (
     ("projector", "heads.attentive:Projector"),
     ("head", "heads.attentive:Head"),
     ("prediction_head", "heads.attentive:PredictionHead"),
-    ("recurrent_head", "heads.recurrent:RecurrentHead"),
-    ("trace_head", "heads.trace:TraceHead"),
+    ("label_head", "heads.labels:LabelHead"),
 ):
     PARTS.register(_name, f"avaffect.models.{_place}Configuration", f"avaffect.models.{_place}")
 

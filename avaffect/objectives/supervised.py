@@ -1,47 +1,63 @@
-"""A head on an encoder, whatever it learns from: what all downstream tasks share."""
+"""A head on an encoder or on given features, trained for one label or several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder
-from avaffect.models.heads.attentive import Head
-from avaffect.models.heads.recurrent import RecurrentHead
-from avaffect.objectives.base import Context, Objective, ParameterGroup
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.inputs import Inputs, as_frames
+from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.criteria import Criterion
 from avaffect.objectives.groups import module_groups
+from avaffect.objectives.pooling import POOLED
 from avaffect.signal.augmentations import Augmentation
 
+PENALTY = "penalty"
 
-class Downstream(Objective):
-    """Owns a head and an encoder. Groups "encoder" and "heads".
 
+class Supervised(Objective):
+    """The weighted sum of the losses of each label. Groups "encoder" and "heads".
+
+    inputs: what the head reads; None: its means over time, (B, D) in the stream "pooled".
     frozen: the encoder stays in evaluation mode and gets no gradient. learning_rates: of the
-    groups; the run's own where a name is missing. augmentation: of the faces that are trained on,
-    for an encoder that sees faces; None unless it is set.
+    groups; the run's own where a name is missing. penalty: P / 2 |w|^2 of the weights of the head.
+    augmentation: of the faces that are trained on; None unless it is set.
     """
 
     augmentation: Augmentation | None = None
 
     def __init__(
         self,
-        head: Head | RecurrentHead,
-        encoder: Encoder | None,
-        frozen: bool,
-        learning_rates: dict[str, float] | None,
+        head: LabelHead,
+        criteria: Sequence[Criterion],
+        inputs: Inputs | None = None,
+        frozen: bool = False,
+        learning_rates: Mapping[str, float] | None = None,
+        penalty: float = 0.0,
     ) -> None:
         super().__init__()
         self.head = head
-        self.encoder = encoder
-        self.frozen = frozen or encoder is None
+        self.criteria = tuple(criteria)
+        self.inputs = inputs
+        self.frozen = frozen or self.encoder is None
         self.learning_rates = dict(learning_rates or {})
+        self.penalty = penalty
         self.kept: tuple[str, ...] = ()
-        if self.frozen and encoder is not None:
-            encoder.requires_grad_(False)
-            encoder.eval()
+        self.weights = {n: w for criterion in criteria for n, w in criterion.weights.items()}
+        self.coupled = any(criterion.coupled for criterion in criteria)
+        if self.frozen and inputs is not None:
+            inputs.requires_grad_(False)
+            inputs.eval()
+
+    @property
+    def encoder(self) -> Encoder | None:
+        return None if self.inputs is None else self.inputs.encoder
 
     def keep(self, names: Sequence[str]) -> None:
         """These parts of the encoder stay as they are: without gradient, in evaluation mode.
@@ -50,29 +66,70 @@ class Downstream(Objective):
         """
         self.kept = tuple(names)
         for name in names:
-            self.encoder.parts()[name].requires_grad_(False)
+            self._parts()[name].requires_grad_(False)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Downstream:
+    def _parts(self) -> dict[str, torch.nn.Module]:
+        return {} if self.encoder is None else self.encoder.parts()
+
+    def train(self, mode: bool = True) -> Supervised:
         super().train(mode)
-        if self.frozen and self.encoder is not None:
-            self.encoder.eval()
+        if self.frozen and self.inputs is not None:
+            self.inputs.eval()
         for name in self.kept:
-            self.encoder.parts()[name].eval()
+            self._parts()[name].eval()
         return self
 
     def seen(self, batch: Batch, context: Context) -> Batch:
         """The view of a batch that the encoder sees: in training a random one, of an encoder that
         is trained, too, or whose faces are augmented."""
-        if not self.training or (self.frozen and self.augmentation is None):
+        if self.inputs is None or not self.training:
             return batch
-        batch = self.encoder.view(batch, context.generator)
+        if self.frozen and self.augmentation is None:
+            return batch
+        batch = self.inputs.view(batch, context.generator)
         if self.augmentation is None:
             return batch
         return augmented(batch, self.augmentation, context.generator)
 
+    def frames(self, batch: Batch) -> dict[str, Frames]:
+        """Name of an input -> (B, T, dim)"""
+        if self.inputs is None:
+            return as_frames(batch.streams[POOLED].float(), self.head.head.inputs)
+        return self.inputs(batch)
+
+    def usable(self, batch: Batch) -> Tensor:
+        """(B,) bool: utterances that are long enough to give a frame."""
+        if self.inputs is None:
+            pooled = batch.streams[POOLED]
+            return torch.ones(len(pooled), dtype=torch.bool, device=pooled.device)
+        return self.inputs.frame_count(batch.lengths) > 0
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        usable = self.usable(batch)
+        outputs = self.head(self.frames(self.seen(batch, context)))
+        step = Step({}, {})
+        for criterion in self.criteria:
+            part = criterion.step(self.head, outputs, batch.labels[criterion.name], usable)
+            step.losses |= part.losses
+            step.metrics |= part.metrics
+        if self.penalty:
+            # Counted as the first loss is, so that it weighs the same however a batch is cut.
+            count = next(iter(step.losses.values()))[1]
+            squares = sum(p.square().sum() for p in self.head.parameters() if p.ndim > 1)
+            step.losses[PENALTY] = (self.penalty / 2 * squares * count, count)
+        return step
+
+    def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
+        usable, found = self.usable(batch), {}
+        for criterion in self.criteria:
+            found |= criterion.counts(batch.labels[criterion.name], usable)
+        if self.penalty:
+            found[PENALTY] = next(iter(found.values()))
+        return found
+
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
-        return module_groups({"encoder": [self.encoder], "heads": [self.head]}, self.learning_rates)
+        return module_groups({"encoder": [self.inputs], "heads": [self.head]}, self.learning_rates)
 
 
 def augmented(batch: Batch, change: Augmentation, generator: torch.Generator) -> Batch:

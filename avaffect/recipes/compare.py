@@ -18,7 +18,7 @@ from avaffect.recipes.scoring import curves, run_tables
 from avaffect.recipes.scoring.run_tables import Row
 from avaffect.settings.compare import CompareSettings
 
-DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc"}
+DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc", "scalars": "ccc"}
 
 
 def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
@@ -65,7 +65,9 @@ def _baselines(rows: list[Row], wanted: str | None) -> tuple[str, list[Row | Non
     """
     kinds = {row.content for row in rows}
     if len(kinds) > 1:
-        raise UsageError("reports of classes and of traces do not compare: give them one by one")
+        raise UsageError(
+            f"reports of {' and of '.join(sorted(kinds))} do not compare: give them one by one"
+        )
     if wanted is None:
         wanted = rows[0].point[0]
     named = [row for row in rows if wanted == row.name] or [

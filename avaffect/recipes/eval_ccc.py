@@ -14,7 +14,7 @@ from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common import work
 from avaffect.recipes.common.reports import Report, write_reports
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import gold_traces
+from avaffect.recipes.scoring import gold_traces, scalar_scores
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
 from avaffect.recipes.scoring.trace_alignment import (
     Overhangs,
@@ -38,6 +38,19 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
     recording, or a run predicts nothing.
     """
     _check(settings)
+    of_utterances = [scalar_scores.is_of_scalars(path, settings) for path in settings.predictions]
+    if any(of_utterances):
+        if not all(of_utterances):
+            raise UsageError("traces and numbers of utterances are scored one by one")
+        if settings.per_recording or settings.rate or settings.delay:
+            raise UsageError("--per-recording, --rate and --delay go with traces")
+        reports = [
+            scalar_scores.report_of(path, settings, progress) for path in settings.predictions
+        ]
+        write_reports(settings, reports, progress)
+        return reports
+    if not settings.gold:
+        raise UsageError("--gold is needed: the true traces that predictions are scored by")
     sources = [gold_traces.read(path) for path in settings.gold]
     raters = gold_traces.joined(sources)
     gold = gold_traces.of_one_rater(raters, settings.raters)

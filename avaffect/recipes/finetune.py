@@ -6,7 +6,8 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.defaults import completed, tell_folds
-from avaffect.recipes.downstream.tasks import scores_of, task_of
+from avaffect.recipes.downstream.tasks.labels import kinds_of, labels_of
+from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.finetune import FinetuneSettings
 
 
@@ -16,13 +17,16 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
     """
     stores = open_stores(settings.media)
+    features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
     asked = settings.folds
-    settings = completed(settings, stores, scores_of(stores, settings))
+    kinds = kinds_of(stores, settings)
+    settings = completed(settings, stores, kinds, tuple(features.values()))
     made = work.record(
         "finetune",
         settings,
         [
             *work.store_inputs("media", stores),
+            *(work.store_inputs(f"features:{name}", [s])[0] for name, s in features.items()),
             *work.file_inputs("encoder", [settings.encoder], "encoder"),
             *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
@@ -30,7 +34,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
     tell_folds(settings, asked, stores, progress)
-    task = task_of(stores, settings, progress)
+    labels = labels_of(stores, settings, progress)
     from avaffect.recipes.downstream import finetuning
 
-    finetuning.run(settings, stores, task, made, progress)
+    finetuning.run(settings, stores, features, labels, made, progress)

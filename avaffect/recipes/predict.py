@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
@@ -9,33 +11,39 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.recipes.common import work
 from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.downstream.predicted_labels import PredictedLabel, predicted_labels
+from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.outputs import AS_TABLE, TABLES, check_suffix
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.windows import check_windows
 
 
 def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
-    """Write a manifest of predicted classes, or a store of predicted traces.
+    """Write a manifest of predicted labels of utterances, or a store of predicted traces.
 
     Raises DataError where no utterance is in the split, the classifier is of folds and a split is
     named, or its folds are unknown, or the stores hold other features than it was trained on;
     UsageError where the output's name is that of another kind of file.
     """
     header = headers.read(settings.model, ClassifierHeader)
-    _check_windows(settings, header)
-    _check_output(settings, header)
+    labels = predicted_labels(header, settings.label)
+    over_time = _over_time(settings, labels)
+    _check_windows(settings, header, labels, over_time)
+    _check_output(settings, over_time)
     if settings.split not in (None, "all") and header.of_folds:
         raise DataError(
             f"--split {settings.split}: {settings.model} is of folds, and each tests itself by the "
             "weights that have not seen it, whatever its split; leave --split out"
         )
     stores = open_stores(settings.media)
+    features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
     unique_ids(stores)
     made = work.record(
         "predict",
         settings,
         [
             *work.store_inputs("media", stores),
+            *(work.store_inputs(f"features:{name}", [s])[0] for name, s in features.items()),
             *work.file_inputs("model", [settings.model], "classifier"),
             *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
@@ -44,23 +52,41 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
         return
     from avaffect.recipes.downstream import predicting
 
-    predicting.run(settings, stores, made, progress)
+    predicting.run(settings, stores, features, labels, made, progress)
 
 
-def _check_windows(settings: PredictSettings, header: ClassifierHeader) -> None:
+def _over_time(settings: PredictSettings, labels: Sequence[PredictedLabel]) -> bool:
+    """Whether traces are predicted. Raises UsageError where labels of both kinds are: they go to
+    files of two kinds."""
+    kinds = {label.over_time: label for label in labels}
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{settings.model} predicts {kinds[True].name}, a trace, which goes to a store, and "
+            f"{kinds[False].name}, which goes to a manifest: choose one kind with --label"
+        )
+    return True in kinds
+
+
+def _check_windows(
+    settings: PredictSettings,
+    header: ClassifierHeader,
+    labels: Sequence[PredictedLabel],
+    over_time: bool,
+) -> None:
     """Windows are for traces, and not further apart than they are long."""
-    if header.traces is not None:
+    if over_time and header.traces is not None:
         check_windows(settings.window or header.traces.window_s, settings.step)
         return
     for flag in ("window", "step", "mask_absent"):
         if getattr(settings, flag):
             name = flag.replace("_", "-")
-            raise UsageError(f"--{name} goes with traces; {settings.model} predicts classes")
+            what = "classes" if labels[0].classes else "numbers"
+            raise UsageError(f"--{name} goes with traces; {settings.model} predicts {what}")
 
 
-def _check_output(settings: PredictSettings, header: ClassifierHeader) -> None:
-    """Traces go to a store, classes to a manifest, and their names end so."""
-    if header.traces is not None:
+def _check_output(settings: PredictSettings, over_time: bool) -> None:
+    """Traces go to a store, labels of utterances to a manifest, and their names end so."""
+    if over_time:
         if settings.output is None:
             raise UsageError("traces are written to a store: name it with -o P.h5")
         check_suffix(settings.output, "store", "a store of traces")

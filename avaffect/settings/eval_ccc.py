@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,7 +12,8 @@ from avaffect.settings.base import Rated, Seeded, argument, option
 @dataclass(frozen=True, kw_only=True)
 class EvalCccSettings(Rated, Seeded):
     """CCC, Pearson, RMSE and MAE of predicted traces, pooled over all recordings and as the mean
-    over recordings; of several runs, mean and standard deviation.
+    over recordings; of predicted scalars, over utterances; of several runs, mean and standard
+    deviation.
 
     Predictions and gold standard are stores, corpus manifests, CSV or ARFF files, or folders of
     such files. Recordings are matched by id or file name, values by time. Several files make one
@@ -20,16 +21,20 @@ class EvalCccSettings(Rated, Seeded):
 
     examples: ClassVar[str] = """
     avaffect eval-ccc predictions/ --gold gold/ --label arousal --label valence
+    # Scalars of utterances
+    avaffect predict media.h5 --model arousal.safetensors | avaffect eval-ccc -
     # With confidence intervals
     avaffect eval-ccc frozen.h5 tuned.h5 --gold sewa.jsonl --bootstrap 1000
     # Predictions that were trained with an annotation delay
     avaffect eval-ccc predictions/ --gold recola.jsonl --delay 2.4 --json
     """
 
-    predictions: tuple[Path, ...] = argument("Predicted traces.", metavar="PREDICTIONS")
+    predictions: tuple[Path, ...] = argument(
+        "Predicted traces, or manifests of predicted scalars.", metavar="PREDICTIONS"
+    )
     gold: tuple[Path, ...] = option(
-        MISSING, "Gold standard. Repeatable.", "--gold", role="input",
-        metavar="GOLD",
+        (), "Gold standard of traces, required; of scalars it overrides that in the predictions. "
+        "Repeatable.", "--gold", role="input", metavar="GOLD",
     )  # fmt: skip
     label: tuple[str, ...] = option(
         (), "Label to score; NAME=OTHER if GOLD calls it OTHER. Default: all that both sides have. "

@@ -8,15 +8,14 @@ from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Modal, Rated, argument, option
-from avaffect.settings.trace_losses import parse_losses
+from avaffect.settings.feature_stores import parse_features
+from avaffect.settings.label_losses import spelled_losses
 from avaffect.settings.training import TrainingSettings
 
 MODES = ("fine-tuned", "frozen", "scratch")
 RECURRENT = ("bgru", "gru")
-HEADS = ("linear", *RECURRENT)
 # The last epoch, unless an earlier one was clearly better by ua.
 AUTO = "auto"
-SELECTIONS = (AUTO, "ua", "accuracy", "f1_macro", "ccc", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +48,21 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         None, "Encoder under the head. Default: none, the features in the stores.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
+    features: tuple[str, ...] = option(
+        (), "Features in a store, as written by extract, under a name; joined with MEDIA by id. "
+        "Several may differ in rate and width, and may stand beside --encoder. Repeatable.",
+        "--features", role="input", metavar="NAME=STORE.h5",
+    )  # fmt: skip
     label: tuple[str, ...] = option(  # type: ignore[assignment]
-        ("emotion",), "Name of the label: a class or a trace. Several traces are trained together. "
-        "Repeatable.", "--label", metavar="NAME",
+        ("emotion",), "Name of the label: a class, a distribution (rater votes), a scalar or a "
+        "trace. Several, of any kind, are trained together. Repeatable.", "--label",
+        metavar="NAME",
     )  # fmt: skip
     loss: tuple[str, ...] = option(
-        (), "Losses of traces and their weights: ccc (1 - CCC), mse, ce (cross-entropy over 20 "
-        "bins), ncce (cost-sensitive cross-entropy over 20 clusters). LABEL: limits them to one "
-        "label. Default: ccc=1. Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
+        (), "Losses and their weights. Class: ce (cross-entropy). Distribution: kl, ce. Scalar: "
+        "ccc (1 - CCC), mse, mae. Trace: these, ce (over 20 bins), ncce (cost-sensitive, over 20 "
+        "clusters). LABEL: limits them to one label. Default: the first, with weight 1. "
+        "Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
     )  # fmt: skip
     delay: float = option(
         0.0, "Annotation delay of traces in seconds, compensated in training and prediction.",
@@ -77,7 +83,8 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     )  # fmt: skip
     head: str = option(
         "linear", "Head: one linear layer on the mean over time, or GRU layers, bidirectional "
-        "(bgru) or forward (gru).", "--head", choices=HEADS,
+        "(bgru) or forward (gru), or a head of another package.", "--head",
+        metavar="linear|bgru|gru|NAME",
     )  # fmt: skip
     augment: str | None = option(
         None, "Augmentations of the training faces: flip, crop, crop-out, missing, solarise, "
@@ -111,9 +118,11 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
         1.0, "Share of the training part, drawn from each class.", "--fraction", above=0, at_most=1
     )
     select: str | None = option(
-        None, "Metric that selects the best epoch on the development split. auto: the last epoch, "
+        None, "Metric that selects the best epoch on the development split: ua, accuracy, "
+        "f1_macro, ccc, pearson; METRIC_LABEL for one of several labels. auto: the last epoch, "
         "unless the UA of an earlier one is significantly higher; none: the last epoch. Default: "
-        "auto for classes, ccc for traces.", "--select", choices=SELECTIONS,
+        "of the first label, auto for classes and distributions, otherwise ccc.", "--select",
+        metavar="METRIC",
     )  # fmt: skip
     epochs: int | None = option(
         None, "Passes over the data. Default: 5; scratch or frozen 50; frozen with bgru 20.",
@@ -155,13 +164,18 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
                 "--freeze keeps a part of an --encoder that is trained: without one, or with "
                 "--mode frozen, nothing of it changes anyway"
             )
-        if self.head not in RECURRENT and (self.frames_per_step or 1) > 1:
-            raise UsageError("--frames-per-step goes with --head bgru or gru")
-        if self.head_penalty and self.head in RECURRENT:
+        # Completed settings have one frame a step.
+        frames = self.frames_per_step if (self.frames_per_step or 1) > 1 else None
+        of_gru = {"hidden": self.hidden, "layers": self.layers, "frames-per-step": frames}
+        for flag, value in of_gru.items():
+            if self.head == "linear" and value is not None:
+                raise UsageError(f"--{flag} goes with --head {' or '.join(RECURRENT)}")
+        if self.head_penalty and self.head != "linear":
             raise UsageError("--head-penalty goes with --head linear")
         for name in self.label:
             if self.label.count(name) > 1:
                 raise UsageError(f"--label {name} is given twice; name each label once")
-        parse_losses(self.loss, self.label)
+        spelled_losses(self.loss, self.label)
+        parse_features(self.features)
         if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
             raise UsageError("--crop-pixels goes with --augment crop")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Batched, argument, option
+from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.windows import check_windows
 
 
@@ -32,6 +33,14 @@ class PredictSettings(Batched):
         role="input",
         metavar="ER.safetensors",
     )
+    features: tuple[str, ...] = option(
+        (), "Features in a store, under the name that they had in finetune. Repeatable.",
+        "--features", role="input", metavar="NAME=STORE.h5",
+    )  # fmt: skip
+    label: tuple[str, ...] = option(
+        (), "Label to predict. Default: all that the classifier knows. Repeatable.", "--label",
+        metavar="NAME",
+    )  # fmt: skip
     split: str | None = option(None, "Split to predict. Default: every utterance.", "--split")
     annotations: Path | None = option(
         None, "Manifest whose labels, speakers, splits and folds override those in the store, by "
@@ -49,4 +58,5 @@ class PredictSettings(Batched):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        parse_features(self.features)
         check_windows(self.window, self.step)

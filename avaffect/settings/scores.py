@@ -23,6 +23,8 @@ SCORE_WORDS = {
     "pearson": "Pearson",
     "rmse": "RMSE",
     "mae": "MAE",
+    "kl": "KL",
+    "ce": "CE",
 }
 
 

@@ -12,7 +12,8 @@ from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.scores import SCORE_WORDS, seen_words
 
 SCORES = ("ccc", "pearson", "rmse", "mae")
-WAYS = ("pooled", "mean")
+# Numbers of utterances have no mean of recordings.
+WAYS = {"traces": ("pooled", "mean"), "scalars": ("pooled",)}
 HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": "values",
             "range": "95 % of CCC", **SCORE_WORDS}  # fmt: skip
 
@@ -48,7 +49,7 @@ def _scores(reports: list[dict[str, Any]]) -> None:
     rows = []
     for report, told in zip(reports, on):
         for label in report["labels"]:
-            for way in WAYS:
+            for way in WAYS[report["content"]]:
                 start = [report["file"], label, *headings([way], HEADINGS), *[told] * bool(column)]
                 rows.append(
                     start + (_for_people if for_people else _for_programs)(report, label, way)
@@ -67,7 +68,9 @@ def _for_people(report: dict[str, Any], label: str, way: str) -> list[str]:
 
 def _for_programs(report: dict[str, Any], label: str, way: str) -> list[str]:
     found, spread = report[way][label], report["std"][way][label]
-    recordings = sum(label in own for own in report["recordings"].values())
+    recordings = report["count"]
+    if "recordings" in report:
+        recordings = sum(label in own for own in report["recordings"].values())
     row = [str(len(report["runs"])), str(recordings), score_text(report["pooled"][label]["count"])]
     row += [score_text(scores[name]) for scores in (found, spread) for name in SCORES]
     if "interval" in report:

@@ -47,7 +47,9 @@ def show(settings: EvalClassSettings, progress: Progress) -> None:
 def _scores(reports: list[dict[str, Any]]) -> None:
     """A row for each file. In a pipe standard deviations are columns of their own."""
     content = reports[0]["content"]
-    scores = SCORES[content]
+    # Of votes for classes.
+    votes = [name for name in ("kl", "ce") if any(name in report for report in reports)]
+    scores = (*SCORES[content], *votes)
     with_runs = content == "predictions"
     on = [seen_words(report.get("seen"), report["count"]) for report in reports]
     # Beside scores that everybody may believe there is no such column.
@@ -62,11 +64,11 @@ def _scores(reports: list[dict[str, Any]]) -> None:
                 *([str(len(report["runs"]))] if with_runs else []),
                 *(score_text(report[name]) for name in FACTS[content]),
                 *([told] if column else []),
-                *(score_text(report[name], spread.get(name)) for name in scores),
+                *(score_text(report.get(name), spread.get(name)) for name in scores),
             ]
         )
         if with_runs and not sys.stdout.isatty():
-            rows[-1] += [score_text(spread[name]) for name in scores]
+            rows[-1] += [score_text(spread.get(name)) for name in scores]
     if with_runs and not sys.stdout.isatty():
         columns += [f"{name}_std" for name in scores]
     print_table("Scores", headings(columns, HEADINGS), rows)

@@ -59,23 +59,32 @@ class TraceOutputs(Record):
 @dataclass(frozen=True, kw_only=True)
 class ClassifierHeader(CheckpointHeader):
     """model          of the head; encoder: of the encoder beneath it
+    inputs         all that the head reads, by name; None in files of version 0.1: the encoder alone
+    features       named features among them -> how they were made; None without
     mode           frozen, fine-tuned or scratch
     classes        --classes of the training
     preprocessing  what the encoder reads, as it was trained
     seen           None in a file of version 1.0
-    labels         label -> classes in the order of the outputs; None where it gives traces
-    traces         None where it gives classes
+    labels         class label -> classes in the order of the outputs
+    distributions  label of votes -> classes, likewise
+    scalars        names of labels that are numbers
+    traces         labels over time
+    Each is None where the head gives no label of that kind.
     """
 
     kind: ClassVar[str] = "classifier"
 
     encoder: Description
+    inputs: dict[str, Description] | None = None
+    features: dict[str, dict[str, Any]] | None = None
     mode: str
     classes: str | None = nullable()
     preprocessing: Input
     runs: tuple[Run, ...]
     seen: SeenUtterances | None = None
     labels: dict[str, tuple[str, ...]] | None = None
+    distributions: dict[str, tuple[str, ...]] | None = None
+    scalars: tuple[str, ...] | None = None
     traces: TraceOutputs | None = None
 
     @property

@@ -66,6 +66,11 @@ PERCEIVED = {
     "VoiceVote": "perceived_voice",
     "FaceVote": "perceived_face",
 }
+MOST_VOTED = {
+    "MultiModalVote": "most_voted",
+    "VoiceVote": "most_voted_voice",
+    "FaceVote": "most_voted_face",
+}
 # The first digit of a row's number in the table of votes says what the raters were shown.
 VOTES = {"3": "votes", "1": "votes_voice", "2": "votes_face"}
 
@@ -76,8 +81,9 @@ def read(settings: ManifestSettings) -> Corpus:
     """CREMA-D below a folder; its tables from there or from `tables`, those that are there.
 
     Labels: emotion (intended), intensity; from the tables perceived, perceived_voice and
-    perceived_face (missing where raters tied) and the distributions votes, votes_voice, votes_face
-    (counts of raters).
+    perceived_face (missing where raters tied) and the distributions most_voted, most_voted_voice,
+    most_voted_face (1 for each emotion that most raters chose, several where they tied), votes,
+    votes_voice, votes_face (counts of raters).
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
 
@@ -97,7 +103,11 @@ def read(settings: ManifestSettings) -> Corpus:
     corpus.labels["intensity"] = {"kind": "class", "classes": list(INTENSITIES.values())}
     corpus.labels |= {label: classes for label in PERCEIVED.values() if perceived}
     corpus.labels |= {
-        label: {"kind": "distribution", "classes": CLASSES} for label in VOTES.values() if votes
+        label: {"kind": "distribution", "classes": CLASSES}
+        for label in (
+            *(MOST_VOTED.values() if perceived else ()),
+            *(VOTES.values() if votes else ()),
+        )
     }
     ratings = {
         key: {**perceived.get(key, {}), **votes.get(key, {})} for key in {*perceived, *votes}
@@ -146,10 +156,15 @@ def _perceived(path: Path) -> Facts:
     found: Facts = {}
     for _, row in read_rows(path, ["FileName", *PERCEIVED]):
         # Tied emotions stand with colons between: no class is the perceived one.
+        votes = {column: row[column].split(":") for column in PERCEIVED}
         found[row["FileName"]] = {
-            label: LETTERS[row[column]]
-            for column, label in PERCEIVED.items()
-            if row[column] in LETTERS
+            PERCEIVED[column]: LETTERS[letters[0]]
+            for column, letters in votes.items()
+            if len(letters) == 1 and letters[0] in LETTERS
+        } | {
+            MOST_VOTED[column]: {LETTERS[letter]: 1 for letter in letters}
+            for column, letters in votes.items()
+            if set(letters) <= LETTERS.keys()
         }
     return found
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.models.encoder import Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined
 from avaffect.models.standardisation import Standardisation
 
 
 @dataclass(frozen=True)
 class RecurrentHeadConfiguration:
-    """dim of the encoder's frames; outputs; GRU units of each direction and layer.
+    """inputs: what it reads; outputs; GRU units of each direction and layer.
 
     frames_per_step: the recurrence reads means of so many frames. bidirectional: False where a step
     may not know what comes after it.
     """
 
-    dim: int
+    inputs: tuple[HeadInput, ...]
     outputs: int
     hidden: int = 256
     layers: int = 2
@@ -28,23 +31,38 @@ class RecurrentHeadConfiguration:
     frames_per_step: int = 1
     bidirectional: bool = True
 
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> RecurrentHeadConfiguration:
+        return cls(**{**given, "inputs": inputs_of(given["inputs"])})
+
+    @property
+    def dim(self) -> int:
+        return sum(item.dim for item in self.inputs)
+
     @property
     def width(self) -> int:
         """Of a layer's output."""
         return self.hidden * (1 + self.bidirectional)
 
 
-class RecurrentHead(nn.Module):
+@dataclass(frozen=True)
+class ForwardHeadConfiguration(RecurrentHeadConfiguration):
+    """As `RecurrentHeadConfiguration`, forward in time alone."""
+
+    bidirectional: bool = False
+
+
+class RecurrentHead(FrameHead):
     """Layers of GRU in both directions or one, and one dense layer upon them.
 
     For an utterance the dense layer reads the final state of each direction of the last layer;
-    over time it reads each step. The standardisation of its input belongs to it.
+    over time it reads each step. The standardisation of its inputs belongs to it.
     Padding never changes an output: the backward direction begins at an utterance's own end.
     """
 
     def __init__(self, configuration: RecurrentHeadConfiguration) -> None:
-        super().__init__()
         c = configuration
+        super().__init__(c.inputs, c.outputs, c.frames_per_step)
         self.configuration = c
         self.standardisation = Standardisation(c.dim)
         inputs = [c.dim, *[c.width] * (c.layers - 1)]
@@ -54,20 +72,26 @@ class RecurrentHead(nn.Module):
         self.dropout = nn.Dropout(c.dropout)
         self.dense = nn.Linear(c.width, c.outputs)
 
-    def utterance(self, frames: Frames) -> Tensor:
-        """(B, T, dim) -> scores (B, outputs); an utterance without frames has those of zeros"""
-        steps = self._recurrent(frames)
-        hidden = self.configuration.hidden
-        last = (steps.lengths - 1).clamp(min=0)
-        rows = torch.arange(len(last), device=last.device)
-        final = torch.cat([steps.values[rows, last, :hidden], steps.values[:, 0, hidden:]], dim=1)
-        return self.dense(self.dropout(final)).float()
+    def forward(
+        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+    ) -> Outputs:
+        """Over time (B, ceil(T / frames_per_step), outputs); an utterance without frames has the
+        outputs of zeros."""
+        missing = self.standardisation.mean
+        steps = self._recurrent(joined(frames, self.inputs, present, missing))
 
-    def over_time(self, frames: Frames) -> Frames:
-        """(B, T, dim) -> (B, ceil(T / frames_per_step), outputs)"""
-        steps = self._recurrent(frames)
-        values = self.dense(self.dropout(steps.values)).float()
-        return Frames(values * steps.valid[..., None], steps.lengths)
+        def utterance() -> Tensor:
+            hidden = self.configuration.hidden
+            last = (steps.lengths - 1).clamp(min=0)
+            rows = torch.arange(len(last), device=last.device)
+            ends = steps.values[rows, last, :hidden], steps.values[:, 0, hidden:]
+            return self.dense(self.dropout(torch.cat(ends, dim=1))).float()
+
+        def over_time() -> Frames:
+            values = self.dense(self.dropout(steps.values)).float()
+            return Frames(values * steps.valid[..., None], steps.lengths)
+
+        return Outputs(utterance, over_time)
 
     def _recurrent(self, frames: Frames) -> Frames:
         """The last layer, forward direction first, (B, steps, width); one step at least."""

@@ -7,7 +7,7 @@ imported, and provenance records what they became.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from avaffect.core import checkpoint_header, headers
@@ -17,12 +17,18 @@ from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
+from avaffect.models.heads.registry import HEADS
+from avaffect.recipes.downstream.tasks.labels import score_names
 from avaffect.settings.finetune import AUTO, RECURRENT, FinetuneSettings
 
 RECURRENT_SIZE = {"hidden": 256, "layers": 2}
 # Steps a second that a recurrent head reads, unless labels have more.
 RECURRENT_HZ = 25.0
-# Passes, and the fewest steps that these must be: small corpora are passed over more often.
+LINEAR = "linear"
+# The score whose standard error is known.
+UA = "ua"
+# By what is trained, and whether the head is other than linear: passes, and the fewest steps that
+# these must be; small corpora are passed over more often.
 LENGTHS = {
     ("frozen", False): (50, 4000),
     ("frozen", True): (20, 300),
@@ -39,19 +45,25 @@ ENCODER_RATES = {"fine-tuned": (1e-5, 5e-4), "scratch": (1e-4, 1e-3), "frozen": 
 
 
 def completed(
-    settings: FinetuneSettings, stores: Sequence[Store], scores: tuple[str, ...]
+    settings: FinetuneSettings,
+    stores: Sequence[Store],
+    kinds: Mapping[str, str],
+    features: Sequence[Store] = (),
 ) -> FinetuneSettings:
-    """The settings with every default in its place. scores: what `--select` may name.
+    """The settings with every default in its place.
 
-    Raises UsageError for options that do not go with the head or with the labels.
+    kinds: label -> class, distribution, scalar or trace; features: the stores of --features. Raises
+    UsageError for options that do not go with the head or with the labels, and an unknown head.
     """
-    recurrent = settings.head in RECURRENT
+    if settings.head not in HEADS:
+        raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
+    linear = settings.head == LINEAR
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
-    epochs, least = LENGTHS[mode, recurrent]
+    epochs, least = LENGTHS[mode, not linear]
     if settings.epochs is not None or settings.steps is not None:
         # What was asked for is what is done.
         epochs, least = settings.epochs, 0
-    head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and not recurrent else HEAD_RATE
+    head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
     return replace(
         settings,
         mode=mode,
@@ -60,26 +72,28 @@ def completed(
         least_steps=least if settings.least_steps is None else settings.least_steps,
         head_learning_rate=settings.head_learning_rate or head_rate,
         learning_rate=settings.learning_rate or _encoder_rate(settings, mode),
-        head_penalty=_penalty(settings, mode, scores),
-        frames_per_step=settings.frames_per_step or _frames_per_step(settings, stores),
-        select=_selection(settings, scores),
+        head_penalty=_penalty(settings, mode, kinds),
+        frames_per_step=settings.frames_per_step or _frames_per_step(settings, stores, features),
+        select=_selection(settings, kinds),
         folds=_folds(settings, stores),
     )
 
 
 def _size(settings: FinetuneSettings) -> dict[str, int]:
-    for name in RECURRENT_SIZE:
-        if getattr(settings, name) is not None and settings.head not in RECURRENT:
-            raise UsageError(f"--{name} goes with --head {' or '.join(RECURRENT)}")
+    """Of a recurrent head; another one has its own defaults."""
+    if settings.head not in RECURRENT:
+        return {}
     return {name: getattr(settings, name) or size for name, size in RECURRENT_SIZE.items()}
 
 
-def _penalty(settings: FinetuneSettings, mode: str, scores: tuple[str, ...]) -> float:
-    """With it, a linear head on frozen features is logistic regression: what it learns does not
-    depend on how long it is trained, once that is long enough."""
-    if "ua" not in scores and settings.head_penalty:
-        raise UsageError(f"--head-penalty goes with classes; {settings.label[0]} is a trace")
-    convex = mode == "frozen" and settings.head not in RECURRENT and "ua" in scores
+def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) -> float:
+    """With it, a linear head on frozen features is logistic regression (of scalars, ridge
+    regression): what it learns does not depend on how long it is trained, once that is long
+    enough."""
+    traces = [name for name, kind in kinds.items() if kind == "trace"]
+    if traces and settings.head_penalty:
+        raise UsageError(f"--head-penalty goes with labels of utterances; {traces[0]} is a trace")
+    convex = mode == "frozen" and settings.head == LINEAR and not traces
     return float(convex) if settings.head_penalty is None else settings.head_penalty
 
 
@@ -97,15 +111,19 @@ def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
     return float(f"{min(max(rate, lowest), highest):.1g}")
 
 
-def _frames_per_step(settings: FinetuneSettings, stores: Sequence[Store]) -> int:
+def _frames_per_step(
+    settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store]
+) -> int:
     """As many as make RECURRENT_HZ steps a second, or as many as traces have."""
     if settings.head not in RECURRENT:
         return 1
+    rate = 0.0
     if settings.encoder is not None:
         rate = headers.read(settings.encoder, EncoderHeader).rate_hz
-    else:
-        streams = [store.streams.get("features") for store in stores]
-        rate = max((spec.rate_hz or 0.0 for spec in streams if spec is not None), default=0.0)
+    elif not features:
+        features = stores
+    streams = [store.streams.get("features") for store in features]
+    rate = max([rate, *(spec.rate_hz or 0.0 for spec in streams if spec is not None)])
     annotations = Annotations.read(settings.annotations, stores)
     specs = [annotations.specs.get(name) for name in settings.label]
     specs += [store.labels.get(name) for store in stores for name in settings.label]
@@ -113,14 +131,18 @@ def _frames_per_step(settings: FinetuneSettings, stores: Sequence[Store]) -> int
     return max(1, int(rate / max(RECURRENT_HZ, *traced, 0.0)))
 
 
-def _selection(settings: FinetuneSettings, scores: tuple[str, ...]) -> str:
-    """A standard error is known of ua alone: traces keep the best epoch."""
+def _selection(settings: FinetuneSettings, kinds: Mapping[str, str]) -> str:
+    """A standard error is known of ua alone: scalars and traces keep the best epoch. Of several
+    labels the first decides, unless it is said otherwise."""
+    scores = score_names(kinds)
     if settings.select is None:
-        return AUTO if "ua" in scores else scores[0]
-    known = (*scores, "none", *([AUTO] if "ua" in scores else []))
+        return AUTO if scores[0] == UA else scores[0]
+    known = (*scores, "none", *([AUTO] if scores[0] == UA else []))
     if settings.select not in known:
+        names = " and ".join(kinds)
+        plural = "is" if len(kinds) == 1 else "are"
         raise UsageError(
-            f"--select {settings.select}: {settings.label[0]} is scored by {', '.join(known)}"
+            f"--select {settings.select}: {names} {plural} scored by {', '.join(known)}"
         )
     return settings.select
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,26 +14,30 @@ import torch
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
-from avaffect.core.headers import ClassifierHeader, EncoderHeader, RunHeader
+from avaffect.core.headers import ClassifierHeader, RunHeader
 from avaffect.core.headers import Run as KeptRun
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
-from avaffect.data.dataset import Dataset, dataset_of
+from avaffect.data.dataset import Dataset
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.heads.registry import HEADS
+from avaffect.models.inputs import ENCODER, Inputs, as_frames
 from avaffect.objectives.pooling import POOLED
-from avaffect.objectives.supervised import Downstream
+from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.common import training_run
-from avaffect.recipes.downstream import training_speakers, undertraining
+from avaffect.recipes.downstream import heads, sources, training_speakers, undertraining
 from avaffect.recipes.downstream.freezing import Treatment, treatment_of
-from avaffect.recipes.downstream.heads import AnyHead
 from avaffect.recipes.downstream.partitions import Division, divisions_of, tell_parts
-from avaffect.recipes.downstream.tasks import ClassTask, Task
+from avaffect.recipes.downstream.sources import Opened
+from avaffect.recipes.downstream.tasks.labels import Labels, header_of
+from avaffect.recipes.downstream.windows import windows_of
 from avaffect.recipes.encoding import checkpoints, extraction
-from avaffect.recipes.encoding.input_streams import chosen_streams, those_with_frames
+from avaffect.recipes.encoding.input_streams import frame_counts
 from avaffect.settings.finetune import AUTO, FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -46,15 +51,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Material:
-    """What all runs share. encoder: the frozen one, or features that are given; None where each
-    run trains its own. pooled: (N, D) where a dense head reads the means of a frozen encoder."""
+    """What all runs share. pooled: (N, D) where the head reads means of frozen inputs alone; NaN in
+    inputs that an utterance lacks."""
 
-    task: Task
+    labels: Labels
     dataset: Dataset
-    header: EncoderHeader
+    opened: Opened
     treatment: Treatment
-    encoder: Encoder | None = None
     pooled: np.ndarray | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.opened.inputs
 
     @property
     def of_vectors(self) -> bool:
@@ -63,47 +71,45 @@ class _Material:
 
 
 def run(
-    settings: FinetuneSettings, stores: list[Store], task: Task, made: Provenance,
-    progress: Progress,
+    settings: FinetuneSettings, stores: list[Store], features: Mapping[str, Store], labels: Labels,
+    made: Provenance, progress: Progress,
 ) -> None:  # fmt: skip
     """Train every run and write the classifier.
 
     Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
     """
     fabric = make_fabric(settings.device, settings.precision)
-    if settings.encoder is None:
-        encoder, header = checkpoints.given_features(stores, progress)
-    else:
-        encoder, header = checkpoints.load_encoder(settings.encoder, fabric.device)
-    streams = chosen_streams(encoder, settings.modality, stores)
-    task = task.of(those_with_frames(encoder, stores, task.utterances, streams, progress))
-    divisions = divisions_of(settings, task)
-    dataset = dataset_of(stores, task.utterances.ids, streams, seed=settings.seed)
-    dataset = task.label(dataset, encoder.rate_hz / settings.frames_per_step)
-    treatment = treatment_of(settings, encoder, stores, streams)
-    material = _Material(task, dataset, header, treatment)
+    opened = sources.opened(
+        settings.encoder, settings.modality, stores, features, fabric.device, progress
+    )
+    labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
+    divisions = divisions_of(settings, labels)
+    dataset = opened.sources.dataset(labels.utterances.ids, settings.seed)
+    dataset = labels.label(dataset, opened.inputs.rate_hz / settings.frames_per_step)
+    treatment = treatment_of(settings, opened.inputs.encoder, stores, opened.sources.streams)
+    material = _Material(labels, dataset, opened, treatment)
     for division in divisions:
         _check(settings, division, material)
-    if settings.encoder is not None and not has_digest(header.version):
+    version = opened.header.version
+    if settings.encoder is not None and not has_digest(version):
         progress.warn(
-            f"{settings.encoder} is of version {header.version}, which has no digest of the "
+            f"{settings.encoder} is of version {version}, which has no digest of the "
             "header: that it has seen no labels of test speakers is taken as it stands there"
         )
-    tell_parts(settings, divisions, task, progress)
-    _tell_doubts(settings, divisions, task, progress)
-    with training_run.running(settings, made, fabric, progress) as opened:
-        if opened is None:
+    tell_parts(settings, divisions, labels, progress)
+    _tell_doubts(settings, divisions, labels, progress)
+    with training_run.running(settings, made, fabric, progress) as started:
+        if started is None:
             return
-        if settings.mode == "frozen":
-            material.encoder = encoder
-            if settings.head == "linear" and isinstance(task, ClassTask):
-                material.pooled = _pooled(settings, encoder, dataset, opened, fabric, progress)
+        means = HEADS[settings.head].load().reads_means and not labels.over_time
+        if settings.mode == "frozen" and means:
+            material.pooled = _pooled(settings, material, started, fabric, progress)
         finished = [
-            _finished(settings, number, division, material, opened, fabric, progress)
+            _finished(settings, number, division, material, started, fabric, progress)
             for number, division in enumerate(divisions)
         ]
         if fabric.global_rank == 0:
-            opened.check()
+            started.check()
             _save(settings, divisions, finished, material, made, progress)
 
 
@@ -120,29 +126,38 @@ def _finished(
 
 
 def _pooled(
-    settings: FinetuneSettings,
-    encoder: Encoder,
-    dataset: Dataset,
-    run: Run,
-    fabric: Fabric,
-    progress: Progress,
+    settings: FinetuneSettings, material: _Material, run: Run, fabric: Fabric, progress: Progress
 ) -> np.ndarray:
-    extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
-    kept = run.spool("features", progress.warn, fabric.global_rank == 0)
-    with progress.task("features", len(dataset)):
-        return extraction.pooled_means(
-            extractor, dataset, fabric.device, progress, settings.batch_seconds, kept=kept
-        )
+    """(N, D) means over time of all inputs, one after the other."""
+    parts = []
+    encoders = material.inputs.encoders
+    for name, encoder in encoders.items():
+        extractor = extraction.wrap_encoder(encoder, None, {}, encoder.streams)
+        kept = run.spool(_named("features", name, encoders), progress.warn, fabric.global_rank == 0)
+        with progress.task("features", len(material.dataset)):
+            means = extraction.pooled_means(
+                extractor, material.dataset, fabric.device, progress, settings.batch_seconds,
+                kept=kept,
+            )  # fmt: skip
+        if len(encoders) > 1:
+            means[frame_counts(encoder, material.dataset) == 0] = np.nan
+        parts.append(means)
+    return np.concatenate(parts, axis=1)
+
+
+def _named(what: str, name: str, encoders: Mapping[str, Encoder]) -> str:
+    """The name of a spool."""
+    return what if len(encoders) == 1 else f"{what}-{name}"
 
 
 def _check(settings: FinetuneSettings, division: Division, material: _Material) -> None:
     """Refuses one class, an empty part, and test speakers whose labels were seen."""
-    utterances = material.task.utterances
+    utterances = material.labels.utterances
     train_part = utterances.chosen(division.train)
     where = str(settings.media[0])
     if not train_part.ids:
         raise DataError(f"{where}: no labelled utterance to train on")
-    material.task.check(train_part, where)
+    material.labels.chosen(division.train).check(where)
     tested = set(utterances.chosen(division.test).speakers) - {""}
     seen = set(train_part.speakers) | set(utterances.chosen(division.development).speakers)
     if tested & seen:
@@ -150,7 +165,7 @@ def _check(settings: FinetuneSettings, division: Division, material: _Material) 
             f"{where}: the test speaker {min(tested & seen)} is also in train or development; "
             "split by speaker with `avaffect split --by speaker`"
         )
-    before = tested & set(material.header.labelled_speakers)
+    before = tested & set(material.opened.labelled_speakers)
     if before and settings.mode != "scratch":
         source = settings.encoder or "the model behind the features"
         raise DataError(
@@ -161,12 +176,12 @@ def _check(settings: FinetuneSettings, division: Division, material: _Material) 
 
 
 def _tell_doubts(
-    settings: FinetuneSettings, divisions: list[Division], task: Task, progress: Progress
+    settings: FinetuneSettings, divisions: list[Division], labels: Labels, progress: Progress
 ) -> None:
     if settings.select == "none":
         return
     parts = [d.development for d in divisions if d.development.any()]
-    for words in dict.fromkeys(w for p in parts for w in task.doubts(task.utterances.chosen(p))):
+    for words in dict.fromkeys(w for part in parts for w in labels.chosen(part).doubts()):
         progress.warn(words)
 
 
@@ -182,23 +197,31 @@ def _run(
     """Train one run and keep its weights in the state folder."""
     torch.manual_seed(seeds.derive(division.seed, "initialise"))
     frozen = settings.mode == "frozen"
-    encoder = material.encoder if frozen else _encoder(settings)
-    head = material.task.head(settings, encoder.dim, division.train)
+    inputs = material.inputs if frozen else _own_inputs(settings, material.inputs)
+    train_part = material.labels.chosen(division.train)
+    head = train_part.head(
+        str(settings.media[0]),
+        lambda outputs: heads.new_head(settings, inputs.described, outputs),
+    )
     run = replace(run, seed=division.seed, folder=run.folder / path.stem)
     run.folder.mkdir(exist_ok=True)
     if frozen:
         _standardise(head, settings, division, material, run, fabric, progress)
-    rates = {"encoder": settings.learning_rate, "heads": settings.head_learning_rate}
-    read = None if material.of_vectors else encoder
-    penalty = settings.head_penalty / division.train.sum()
-    objective = material.task.objective(head, read, frozen, rates, penalty)
+    objective = Supervised(
+        head,
+        train_part.criteria(),
+        None if material.of_vectors else inputs,
+        frozen,
+        {"encoder": settings.learning_rate, "heads": settings.head_learning_rate},
+        settings.head_penalty / division.train.sum(),
+    )
     material.treatment.apply(objective)
     has_development = bool(division.development.any()) and settings.select != "none"
 
-    def evaluate(trained: Downstream, kept: Spool | None) -> dict[str, float]:
-        return _score(trained.head, encoder, material, division, settings, fabric, progress, kept)
+    def evaluate(trained: Supervised, kept: Spool | None) -> dict[str, float]:
+        return _score(trained.head, inputs, material, division, settings, fabric, progress, kept)
 
-    selected = _selected(settings, material.task)
+    selected = _selected(settings, material.labels)
     batches = _batches(settings, division, material)
     outcome = train(
         objective,
@@ -215,14 +238,14 @@ def _run(
     )
     weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     if not frozen:
-        weights |= {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+        trained = inputs.encoders[ENCODER].state_dict()
+        weights |= {f"encoder.{name}": tensor for name, tensor in trained.items()}
     metrics = {"development": outcome.best, "first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
         run.check()
         metrics["training"] = undertraining.ended(
-            run.history, run.tags, material.task,
-            material.task.utterances.chosen(division.train), outcome.kept_last,
-        )  # fmt: skip
+            run.history, run.tags, train_part, outcome.kept_last
+        )
         kept_run = RunHeader(model=registry.describe(head), metrics=metrics)
         checkpoint.write(path, kept_run, weights)
         # What the finished run would have been resumed from.
@@ -230,9 +253,9 @@ def _run(
     fabric.barrier()
 
 
-def _selected(settings: FinetuneSettings, task: Task) -> str:
+def _selected(settings: FinetuneSettings, labels: Labels) -> str:
     """The score that epochs are chosen by."""
-    return task.scores[0] if settings.select == AUTO else settings.select
+    return labels.scores[0] if settings.select == AUTO else settings.select
 
 
 def _long_enough(settings: FinetuneSettings, batches: Batches) -> FinetuneSettings:
@@ -243,13 +266,16 @@ def _long_enough(settings: FinetuneSettings, batches: Batches) -> FinetuneSettin
     return replace(settings, epochs=max(settings.epochs, -(-settings.least_steps // steps)))
 
 
-def _encoder(settings: FinetuneSettings) -> Encoder:
+def _own_inputs(settings: FinetuneSettings, inputs: Inputs) -> Inputs:
+    """Inputs whose encoder a run trains itself: a fresh copy, or random weights from scratch."""
     encoder, header = checkpoints.load_encoder(settings.encoder, torch.device("cpu"))
-    return registry.build(header.model) if settings.mode == "scratch" else encoder
+    if settings.mode == "scratch":
+        encoder = registry.build(header.model)
+    return Inputs({**inputs.encoders, ENCODER: encoder})
 
 
 def _standardise(
-    head: AnyHead,
+    head: LabelHead,
     settings: FinetuneSettings,
     division: Division,
     material: _Material,
@@ -258,18 +284,30 @@ def _standardise(
     progress: Progress,
 ) -> None:
     """Give a head the statistics of the training part: of the means, or of all frames."""
+    standardisation = head.head.standardisation
+    if standardisation is None:
+        return
     rows = np.flatnonzero(division.train)
     if material.pooled is not None:
-        head.standardisation.fit(torch.from_numpy(material.pooled[rows]))
+        means = np.ma.masked_invalid(material.pooled[rows].astype(np.float64))
+        # Each input by the utterances that have it.
+        mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (means.mean, means.std))
+        standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
         return
-    extractor = extraction.wrap_encoder(
-        material.encoder.to(fabric.device), None, {}, tuple(material.dataset.columns)
-    )
-    mean, std = extraction.statistics(
-        extractor, material.dataset.subset(rows), fabric.device, settings.batch_seconds, progress,
-        run.spool("statistics", progress.warn, fabric.global_rank == 0),
-    )  # fmt: skip
-    head.standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
+    found = []
+    encoders = material.inputs.encoders
+    for name, encoder in encoders.items():
+        extractor = extraction.wrap_encoder(encoder.to(fabric.device), None, {}, encoder.streams)
+        found.append(
+            extraction.statistics(
+                extractor, material.dataset.subset(rows), fabric.device, settings.batch_seconds,
+                progress,
+                run.spool(_named("statistics", name, encoders), progress.warn,
+                          fabric.global_rank == 0),
+            )
+        )  # fmt: skip
+    mean, std = (torch.from_numpy(np.concatenate(part)) for part in zip(*found))
+    standardisation.set(mean, std)
 
 
 def _batches(settings: FinetuneSettings, division: Division, material: _Material) -> Batches:
@@ -286,8 +324,8 @@ def _batches(settings: FinetuneSettings, division: Division, material: _Material
 
 
 def _score(
-    head: AnyHead,
-    encoder: Encoder,
+    head: LabelHead,
+    inputs: Inputs,
     material: _Material,
     division: Division,
     settings: FinetuneSettings,
@@ -297,15 +335,28 @@ def _score(
 ) -> dict[str, float]:
     """Scores on development."""
     rows = np.flatnonzero(division.development)
-    if material.pooled is not None and isinstance(material.task, ClassTask):
+    labels = material.labels.chosen(division.development)
+    rate_hz = inputs.rate_hz / settings.frames_per_step
+    if material.pooled is not None:
         vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
-        targets = material.task.utterances.targets[rows]
-        return material.task.scored(targets, head(vectors).cpu().numpy())
+        said = head.utterances(head(as_frames(vectors, head.head.inputs)))
+        return labels.score(said.cpu().numpy(), None, rate_hz)
+    dataset = material.dataset.subset(rows)
+    utterances = traces = None
     with progress.task("development", len(rows)):
-        return material.task.score(
-            head, encoder, material.dataset.subset(rows), fabric.device, settings.batch_seconds,
-            progress, kept,
-        )  # fmt: skip
+        if labels.over_time:
+            found = heads.traces(
+                inputs, [head], dataset, fabric.device, settings.batch_seconds, progress,
+                windows_of(settings.window), kept,
+            )  # fmt: skip
+            traces = [row[:, 0] for row in found]
+        if len(labels.over_time) < len(labels.tasks):
+            # What is kept of an evaluation that is interrupted is of one pass.
+            kept = None if labels.over_time else kept
+            utterances = heads.utterance_scores(
+                inputs, [head], dataset, fabric.device, settings.batch_seconds, progress, kept
+            )[:, 0]
+    return labels.score(utterances, traces, rate_hz)
 
 
 def _save(
@@ -322,29 +373,30 @@ def _save(
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
         runs.append(KeptRun(**division.describe(), metrics=header.metrics))
     trained = np.any([division.train | division.development for division in divisions], axis=0)
-    task = material.task
-    speakers = task.utterances.chosen(trained).speakers
-    before = material.header.labelled_speakers
-    rate_hz = material.header.rate_hz / settings.frames_per_step
+    utterances, opened = material.labels.utterances, material.opened
+    before = opened.labelled_speakers
+    rate_hz = material.inputs.rate_hz
     whole = ClassifierHeader(
         model=header.model,
-        encoder=material.header.model,
+        encoder=opened.header.model,
+        inputs=sources.described(material.inputs),
+        features=dict(opened.made) or None,
         mode=settings.mode,
         classes=settings.classes,
         preprocessing=replace(
-            material.header.preprocessing, streams=tuple(material.dataset.columns)
+            opened.header.preprocessing, streams=opened.sources.streams, rate_hz=rate_hz
         ),
         runs=tuple(runs),
         provenance=made,
-        labelled_speakers=tuple(sorted({*before, *speakers} - {""})),
+        labelled_speakers=tuple(sorted({*before, *utterances.chosen(trained).speakers} - {""})),
         seen=training_speakers.described(
-            divisions, task.utterances, [] if settings.mode == "scratch" else before
+            divisions, utterances, [] if settings.mode == "scratch" else before
         ),
-        **task.header(rate_hz),
+        **header_of(material.labels, rate_hz / settings.frames_per_step, settings),
     )
     checkpoint.write(settings.output, whole, weights)
     undertraining.tell(settings, [run.metrics for run in runs], progress)
-    selected = _selected(settings, task)
+    selected = _selected(settings, material.labels)
     values = [run.metrics["development"].get(selected) for run in runs]
     known = [value for value in values if value is not None]
     word = ""

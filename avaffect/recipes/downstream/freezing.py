@@ -12,7 +12,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
-from avaffect.objectives.supervised import Downstream, augmented
+from avaffect.objectives.supervised import Supervised, augmented
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.signal.augmentations import Augmentation, augmentation
 
@@ -25,19 +25,29 @@ class Treatment:
     augmentation: Augmentation | None = None
     kept: tuple[str, ...] = ()
 
-    def apply(self, objective: Downstream) -> None:
+    def apply(self, objective: Supervised) -> None:
         objective.augmentation = self.augmentation
         objective.keep(self.kept)
 
 
 def treatment_of(
-    settings: FinetuneSettings, encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]
+    settings: FinetuneSettings,
+    encoder: Encoder | None,
+    stores: Sequence[Store],
+    streams: Sequence[str],
 ) -> Treatment:
     """What the settings ask for, tried before anything is trained.
 
     streams: those that the encoder is to read. Raises UsageError where it sees no faces to augment,
     or they are too small for it, an augmentation is unknown, or the encoder has no such part.
     """
+    if encoder is None:
+        if settings.augment is not None:
+            raise UsageError(
+                f"--augment {settings.augment} changes faces, and what is trained on is features "
+                "alone"
+            )
+        return Treatment()
     _check_parts(settings, encoder)
     return Treatment(_augmentation(settings, encoder, stores, streams), settings.freeze)
 
@@ -54,7 +64,10 @@ def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
 
 
 def _augmentation(
-    settings: FinetuneSettings, encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]
+    settings: FinetuneSettings,
+    encoder: Encoder | None,
+    stores: Sequence[Store],
+    streams: Sequence[str],
 ) -> Augmentation | None:
     if settings.augment is None:
         return None

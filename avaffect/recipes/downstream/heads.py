@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 from avaffect.core.batch import Batch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import Dataset
-from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfiguration
-from avaffect.models.heads.trace import TraceHead
+from avaffect.models.encoder import Frames
+from avaffect.models.heads.base import FrameHead, HeadInput
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.heads.registry import HEADS
+from avaffect.models.inputs import Inputs
 from avaffect.recipes.downstream.windows import Windows, windowed
 from avaffect.recipes.encoding import extraction
 from avaffect.recipes.encoding.extraction import Extractor
@@ -21,45 +23,53 @@ from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training.spool import Spool
 
 LONG = -1
-AnyHead = Head | RecurrentHead | TraceHead
 
 
-def new_head(settings: FinetuneSettings, dim: int, outputs: int) -> Head | RecurrentHead:
-    """A fresh head; on frozen features it standardises them first."""
-    if settings.head == "linear":
-        frozen = settings.mode == "frozen"
-        return Head(HeadConfiguration(dim, outputs, dropout=settings.dropout, standardise=frozen))
-    configuration = RecurrentHeadConfiguration(
-        dim, outputs, settings.hidden, settings.layers, settings.dropout,
-        settings.frames_per_step, bidirectional=settings.head == "bgru",
-    )  # fmt: skip
-    return RecurrentHead(configuration)
+def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: int) -> FrameHead:
+    """A fresh head; on what is frozen it standardises its inputs first.
+
+    Its configuration takes those of the settings that it has fields for.
+    """
+    part = HEADS[settings.head]
+    known = {
+        "hidden": settings.hidden,
+        "layers": settings.layers,
+        "dropout": settings.dropout,
+        "frames_per_step": settings.frames_per_step,
+        "standardise": settings.mode == "frozen",
+    }
+    fields = {field.name for field in dataclasses.fields(part.load_configuration())}
+    chosen = {n: value for n, value in known.items() if n in fields and value is not None}
+    given = [dataclasses.asdict(item) for item in inputs]
+    return part.make({"inputs": given, "outputs": outputs, **chosen})
 
 
 def utterance_scores(
-    encoder: Encoder,
-    heads: Sequence[AnyHead],
+    inputs: Inputs,
+    heads: Sequence[LabelHead],
     dataset: Dataset,
     device: torch.device,
     batch_seconds: float,
     progress: Progress = SILENT,
     kept: Spool | None = None,
 ) -> np.ndarray:
-    """(N, heads, outputs) of whole, uncropped utterances, in one pass of the encoder."""
-    extractor = extraction.wrap_encoder(encoder, None, {}, tuple(dataset.columns))
+    """(N, heads, columns) of whole, uncropped utterances, in one pass of the encoder."""
 
-    def scores(frames: Frames) -> torch.Tensor:
-        return torch.stack([head.utterance(frames) for head in heads], dim=1)
+    def scores(batch: Batch) -> Frames:
+        frames = inputs(batch)
+        found = torch.stack([head.utterances(head(frames)) for head in heads], dim=1)
+        return Frames(found.flatten(1)[:, None], found.new_ones(len(found), dtype=torch.long))
 
+    extractor = Extractor(scores, tuple(dataset.columns), inputs.rate_hz, len(heads))
     rows = extraction.compute(
-        extractor, dataset, device, progress, batch_seconds=batch_seconds, reduce=scores, kept=kept,
-    )  # fmt: skip
-    return np.stack([row for _, row in rows])
+        extractor, dataset, device, progress, batch_seconds=batch_seconds, kept=kept
+    )
+    return np.stack([row.reshape(len(heads), -1) for _, row in rows])
 
 
 def traces(
-    encoder: Encoder,
-    heads: Sequence[AnyHead],
+    inputs: Inputs,
+    heads: Sequence[LabelHead],
     dataset: Dataset,
     device: torch.device,
     batch_seconds: float,
@@ -67,24 +77,24 @@ def traces(
     windows: Windows | None = None,
     kept: Spool | None = None,
 ) -> list[np.ndarray]:
-    """N arrays (T, heads, labels) of uncropped utterances, in one pass of the encoder; of long ones
+    """N arrays (T, heads, traces) of uncropped utterances, in one pass of the encoder; of long ones
     in windows, the default ones where they are None."""
     windows = windows or Windows()
 
-    def over_time(seen: Frames) -> Frames:
-        found = [head.over_time(seen) for head in heads]
+    def over_time(seen: dict[str, Frames]) -> Frames:
+        found = [head.traces(head(seen)) for head in heads]
         return Frames(torch.cat([f.values for f in found], dim=2), found[0].lengths)
 
     def whole(batch: Batch) -> Frames:
-        return over_time(encoder(batch))
+        return over_time(inputs(batch))
 
-    extractor = Extractor(whole, tuple(dataset.columns), encoder.rate_hz, len(heads))
+    extractor = Extractor(whole, tuple(dataset.columns), inputs.rate_hz, len(heads))
     is_long = dataset.durations() > windows.whole_s
 
     def windowed_rows(numbers: np.ndarray) -> list[np.ndarray]:
         recording = dataset.subset(LONG - numbers)
         row = windowed(
-            encoder, over_time, frames_per_step(heads[0]), recording, windows, device,
+            inputs, over_time, heads[0].head.frames_per_step, recording, windows, device,
             batch_seconds, progress,
         )  # fmt: skip
         return [row]
@@ -104,9 +114,3 @@ def traces(
             row = next(rows)[1]
         found.append(row.reshape(len(row), len(heads), -1))
     return found
-
-
-def frames_per_step(head: AnyHead) -> int:
-    """Frames of the encoder for each step that a head gives over time."""
-    beneath = head.head if isinstance(head, TraceHead) else head
-    return beneath.configuration.frames_per_step if isinstance(beneath, RecurrentHead) else 1

@@ -1,11 +1,10 @@
-"""Utterances with a label, of one or more stores: what supervised training learns from."""
+"""Utterances with labels, of one or more stores: what supervised training learns from."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,12 +14,11 @@ from avaffect.data.dataset import unique_ids
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces, resample
+from avaffect.evaluation import distributions
 from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common.subset import chosen_share
 from avaffect.recipes.common.work import warn_of_alike
-
-Some = TypeVar("Some", bound="Utterances")
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,15 @@ class Utterances:
     splits: list[str]
     folds: list[str]
 
-    def chosen(self: Some, mask: np.ndarray) -> Some:
+    def chosen(self, mask: np.ndarray) -> Utterances:
         """Those of a mask (N,) bool."""
-        rows = np.flatnonzero(mask).tolist()
-        columns = {
+        return replace(self, **self._columns(np.flatnonzero(mask).tolist()))
+
+    def _columns(self, rows: list[int]) -> dict[str, list[str]]:
+        return {
             name: [getattr(self, name)[row] for row in rows]
             for name in ("ids", "speakers", "splits", "folds")
         }
-        return replace(self, **columns, **self._labels_of(rows))
 
     def share(
         self, mask: np.ndarray, fraction: float, seed: int, classes: np.ndarray | None = None
@@ -52,59 +51,28 @@ class Utterances:
         share[rows[chosen]] = True
         return share
 
-    def missing_classes(self) -> list[str]:
-        """Classes that no utterance has."""
-        return []
-
-    def counted_classes(self) -> str:
-        """How many utterances each class has, in words; "" where there are no classes."""
-        return ""
-
-    def _labels_of(self, rows: list[int]) -> dict[str, object]:
-        return {}
-
 
 @dataclass(frozen=True)
 class LabelledUtterances(Utterances):
-    """targets (N,) int64 into classes."""
+    """Utterances that all have a class: targets (N,) int64 into classes."""
 
     targets: np.ndarray
     classes: tuple[str, ...]
 
-    def _labels_of(self, rows: list[int]) -> dict[str, object]:
-        return {"targets": self.targets[rows]}
+    def chosen(self, mask: np.ndarray) -> LabelledUtterances:
+        rows = np.flatnonzero(mask).tolist()
+        return replace(self, targets=self.targets[rows], **self._columns(rows))
 
-    def missing_classes(self) -> list[str]:
-        return [name for name, count in self._counts() if not count]
-
-    def counted_classes(self) -> str:
-        return ", ".join(f"{name} {count}" for name, count in self._counts() if count)
-
-    def _counts(self) -> list[tuple[str, int]]:
-        counts = np.bincount(self.targets, minlength=len(self.classes))
-        return list(zip(self.classes, counts.tolist()))
-
-    def check_classes(self, what: str) -> None:
+    def check_classes(self, where: str) -> None:
         """Raises DataError where there is one class only, or none."""
-        present = np.unique(self.targets)
-        if len(present) < 2:
-            names = ", ".join(self.classes[index] for index in present) or "none"
-            raise DataError(f"{what}: one class only ({names}); at least two are needed to learn")
+        check_several([self.classes[index] for index in np.unique(self.targets)], where)
 
 
-@dataclass(frozen=True)
-class TracedUtterances(Utterances):
-    """traces: name -> labels over time, values (T,); no steps where an utterance has none."""
-
-    traces: dict[str, Traces]
-
-    def _labels_of(self, rows: list[int]) -> dict[str, object]:
-        return {
-            "traces": {
-                name: replace(traces, values=[traces.values[row] for row in rows])
-                for name, traces in self.traces.items()
-            }
-        }
+def check_several(classes: Sequence[str], where: str) -> None:
+    """Raises DataError unless these, of what is learned from, are two classes or more."""
+    if len(classes) < 2:
+        names = ", ".join(classes) or "none"
+        raise DataError(f"{where}: one class only ({names}); at least two are needed to learn")
 
 
 def labelled_utterances(
@@ -114,11 +82,40 @@ def labelled_utterances(
     annotations: Annotations,
     progress: Progress,
 ) -> LabelledUtterances:
-    """The utterances that have a class label in use.
+    """The utterances that have a class label in use; raises DataError as `class_targets` does."""
+    everyone = all_utterances(stores, annotations, progress)
+    in_use, targets = class_targets(stores, label, classes, annotations, progress)
+    columns = everyone.ids, everyone.speakers, everyone.splits, everyone.folds
+    return LabelledUtterances(*columns, targets, in_use).chosen(targets >= 0)
+
+
+def all_utterances(
+    stores: Sequence[Store], annotations: Annotations, progress: Progress
+) -> Utterances:
+    """Those of all stores, in order. Raises DataError where two share an id."""
+    ids = unique_ids(stores)
+    count = sum(identifier in annotations.items for identifier in ids)
+    if annotations.items and count < len(ids):
+        progress.say(
+            f"--annotations names {count} of {len(ids)} utterances; the others stay as the store "
+            "has them, and are used too"
+        )
+    fields = ("speaker", "split", "fold")
+    columns = [[v for s in stores for v in annotations.field(s, name)] for name in fields]
+    return Utterances(ids, *columns)
+
+
+def class_targets(
+    stores: Sequence[Store],
+    label: str,
+    classes: str | None,
+    annotations: Annotations,
+    progress: Progress,
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Classes in use, and (N,) int64 of them, -1 where an utterance has none.
 
     Raises DataError where a store has no such label, or no utterance is labelled.
     """
-    _tell_annotated(stores, annotations, progress)
     names = [name for store in stores for name in annotations.names(store, label)]
     if classes is not None:
         chosen = ClassMap.parse(classes)
@@ -128,69 +125,81 @@ def labelled_utterances(
         index_of = {name: index for index, name in enumerate(in_use)}
         warn_of_alike(f"{stores[0].path}: {label}", in_use, progress)
     targets = np.array([index_of.get(name, -1) for name in names], dtype=np.int64)
-    everyone = LabelledUtterances(*_columns(stores, annotations), targets, in_use)
     left_out = Counter("missing" if n is None else n for n, t in zip(names, targets) if t < 0)
     if left_out:
         words = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))
         progress.say(f"{left_out.total()} utterances have no {label} in use ({words})")
-    found = everyone.chosen(targets >= 0)
-    if not found.ids:
+    if not (targets >= 0).any():
         raise DataError(f"{stores[0].path}: no utterance has a label {label!r} in use")
-    return found
+    return in_use, targets
 
 
-def traced_utterances(
+def vote_shares(
+    stores: Sequence[Store], label: str, classes: str | None, annotations: Annotations
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Classes in use, and (N, classes) float32 shares of the votes for them, a row of NaN where an
+    utterance has none. Votes for merged classes are added up, those for others left out.
+
+    Raises DataError where a store has no such label, or stores have other classes.
+    """
+    parts = [annotations.distributions(store, label) for store in stores]
+    names = parts[0][0]
+    for store, (others, _) in zip(stores, parts):
+        if set(others) != set(names):
+            raise DataError(
+                f"{stores[0].path} and {store.path}: votes of {label!r} are for different classes"
+            )
+    votes = np.concatenate([v[:, [own.index(n) for n in names]] for own, v in parts])
+    if classes is not None:
+        chosen = ClassMap.parse(classes)
+        unknown = [name for name in chosen.index_of() if name not in names]
+        if unknown:
+            raise DataError(
+                f"{stores[0].path}: nobody could vote for the class {unknown[0]!r} of --classes "
+                f"({label}: {', '.join(names)})"
+            )
+        votes = np.stack(
+            [
+                votes[:, [names.index(n) for n in merged]].sum(axis=1)
+                for _, merged in chosen.members
+            ],
+            axis=1,
+        )
+        names = chosen.names
+    return names, distributions.shares(votes).astype(np.float32)
+
+
+def scalar_values(stores: Sequence[Store], label: str, annotations: Annotations) -> np.ndarray:
+    """(N,) float32, NaN where an utterance has none.
+
+    Raises DataError where a store has no such label.
+    """
+    return np.concatenate([annotations.scalars(store, label) for store in stores])
+
+
+def trace_values(
     stores: Sequence[Store],
-    names: Sequence[str],
+    name: str,
     annotations: Annotations,
     raters: str,
     progress: Progress,
-) -> TracedUtterances:
-    """The utterances that have any of the trace labels; of several raters their gold standard.
+) -> Traces:
+    """A trace of each utterance, of several raters their gold standard, at the highest rate.
 
-    raters: mean, median, ewe or ewe-loo. Raises DataError where a store has no such trace, or none
-    of its values is known.
+    raters: mean, median, ewe or ewe-loo. Raises DataError where a store has no such trace.
     """
-    _tell_annotated(stores, annotations, progress)
     ids = unique_ids(stores)
-    traces = {}
-    for name in names:
-        parts = [annotations.traces(store, name) for store in stores]
-        rate = max(part.rate_hz for part in parts)
-        given = [(value, part.rate_hz) for part in parts for value in part.values]
-        values = [
-            resample(_gold(name, identifier, value, raters), own_rate, rate)
-            for identifier, (value, own_rate) in zip(ids, given)
-        ]
-        traces[name] = Traces(rate, 0, values)
-        doubt = beyond_scale(name, values, [value for value, _ in given])
-        if doubt is not None:
-            progress.warn(f"{stores[0].path}: {doubt}")
-    everyone = TracedUtterances(*_columns(stores, annotations), traces)
-    known = np.array(
-        [
-            any(not np.isnan(traces[name].values[row]).all() for name in names)
-            for row in range(len(everyone.ids))
-        ],
-        dtype=bool,
-    )
-    words = " or ".join(names)
-    if not known.any():
-        raise DataError(f"{stores[0].path}: no utterance has a known value of {words}")
-    if not known.all():
-        progress.say(f"{int((~known).sum())} utterances have no known value of {words}")
-    return everyone.chosen(known)
-
-
-def _tell_annotated(stores: Sequence[Store], annotations: Annotations, progress: Progress) -> None:
-    """Say where a manifest is silent about some utterances: it chooses none of them."""
-    ids = [identifier for store in stores for identifier in store.ids]
-    count = sum(identifier in annotations.items for identifier in ids)
-    if annotations.items and count < len(ids):
-        progress.say(
-            f"--annotations names {count} of {len(ids)} utterances; the others stay as the store "
-            "has them, and are used too"
-        )
+    parts = [annotations.traces(store, name) for store in stores]
+    rate = max(part.rate_hz for part in parts)
+    given = [(value, part.rate_hz) for part in parts for value in part.values]
+    values = [
+        resample(_gold(name, identifier, value, raters), own_rate, rate)
+        for identifier, (value, own_rate) in zip(ids, given)
+    ]
+    doubt = beyond_scale(name, values, [value for value, _ in given])
+    if doubt is not None:
+        progress.warn(f"{stores[0].path}: {doubt}")
+    return Traces(rate, 0, values)
 
 
 def _gold(name: str, identifier: str, values: np.ndarray, raters: str) -> np.ndarray:
@@ -198,15 +207,6 @@ def _gold(name: str, identifier: str, values: np.ndarray, raters: str) -> np.nda
         return gold_standard(values, raters)
     except ValueError as error:
         raise DataError(f"{name} of {identifier}: {error}") from error
-
-
-def _columns(stores: Sequence[Store], annotations: Annotations) -> list[list[str]]:
-    """ids, speakers, splits, folds."""
-    fields = ("speaker", "split", "fold")
-    return [
-        unique_ids(stores),
-        *([v for store in stores for v in annotations.field(store, name)] for name in fields),
-    ]
 
 
 def _classes_in_use(

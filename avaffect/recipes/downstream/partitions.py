@@ -10,7 +10,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.recipes.downstream.labelled_data import Utterances
-from avaffect.recipes.downstream.tasks import Task
+from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
 
 
@@ -32,27 +32,27 @@ class Division:
         return {"run": self.run, "seed": self.seed, "fold": self.fold}
 
 
-def divisions_of(settings: FinetuneSettings, task: Task) -> list[Division]:
+def divisions_of(settings: FinetuneSettings, labels: Labels) -> list[Division]:
     """Every run's division of the utterances: by their split, or by fold; of the training part
     the share that was asked for.
 
     Raises DataError where the utterances are not in these folds.
     """
     return [
-        replace(division, train=task.share(division.train, settings.fraction, division.seed))
-        for division in _whole(settings, task.utterances)
+        replace(division, train=labels.share(division.train, settings.fraction, division.seed))
+        for division in _whole(settings, labels.utterances)
     ]
 
 
 def tell_parts(
-    settings: FinetuneSettings, divisions: list[Division], task: Task, progress: Progress
+    settings: FinetuneSettings, divisions: list[Division], labels: Labels, progress: Progress
 ) -> None:
     """Say what the first division trains on, chooses by and tests; warn of classes that occur, but
     not to train on."""
-    first, utterances = divisions[0], task.utterances
+    first, utterances = divisions[0], labels.utterances
     train = int(first.train.sum())
     whole = int(_whole(settings, utterances)[0].train.sum())
-    counted = utterances.chosen(first.train).counted_classes()
+    counted = labels.chosen(first.train).counted()
     fold = "" if first.fold is None else f"fold {first.fold}: "
     of = f" of {whole}" if settings.fraction < 1 else ""
     classes = f" ({counted})" if counted else ""
@@ -72,7 +72,7 @@ def tell_parts(
             f"{unknown} utterances have no speaker: whether those of test or development are also "
             "trained on cannot be checked"
         )
-    missing = [name for d in divisions for name in utterances.chosen(d.train).missing_classes()]
+    missing = [name for d in divisions for name in labels.chosen(d.train).missing_classes()]
     if missing:
         some = "" if first.fold is None else " of some folds"
         progress.warn(

@@ -12,21 +12,24 @@ from torch import Tensor
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
+from avaffect.core.provenance import of_role
 from avaffect.data import artifacts
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures
-from avaffect.recipes.downstream.heads import AnyHead
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.inputs import Inputs
+from avaffect.recipes.downstream.predicted_labels import head_of, input_models
 from avaffect.recipes.encoding import checkpoints
 from avaffect.training import checkpoint
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Heads that one encoder serves at once, and the utterances (indices) that they predict."""
+    """Heads that the same inputs serve at once, and the utterances (indices) that they predict."""
 
-    encoder: Encoder
-    heads: list[AnyHead]
+    inputs: Inputs
+    heads: list[LabelHead]
     numbers: list[int]
     rows: np.ndarray
 
@@ -38,7 +41,7 @@ def passes_of(
     folds: Sequence[str],
     device: torch.device,
 ) -> Iterator[Pass]:
-    """All runs of the classifier at `model`; those of a frozen encoder that predict the same
+    """All runs of the classifier at `model`; those of frozen inputs that predict the same
     utterances together. folds: of each utterance.
 
     Raises DataError where there is a run for each fold and no utterance is in one.
@@ -51,7 +54,8 @@ def passes_of(
             "the classifier has a run for each fold, but these utterances are in none; give the "
             "manifest of `avaffect split --folds` as --annotations"
         )
-    frozen = _frozen_encoder(model, header, device) if header.mode == "frozen" else None
+    shared = header.mode == "frozen"
+    frozen = _inputs(model, header, tensors, None, device) if shared else None
     of_utterances = np.array(folds, dtype=object)
     for fold, numbers in by_fold.items():
         everyone = np.ones(len(folds), dtype=bool)
@@ -60,24 +64,37 @@ def passes_of(
         for group in together if len(rows) else ():
             heads = []
             for number in group:
-                prefix = f"runs.{number}."
-                head = checkpoint.build(header.model, tensors, model, prefix + "head.")
+                description, prefix = head_of(header, number)
+                head = checkpoint.build(description, tensors, model, prefix)
                 heads.append(head.to(device).eval())
-            encoder = frozen
-            if encoder is None:
-                encoder = checkpoint.build(
-                    header.encoder, tensors, model, f"runs.{group[0]}.encoder."
-                )
-                encoder.to(device).eval()
-            yield Pass(encoder, heads, group, rows)
+            inputs = frozen or _inputs(model, header, tensors, group[0], device)
+            yield Pass(inputs, heads, group, rows)
+
+
+def _inputs(
+    model: Path,
+    header: ClassifierHeader,
+    tensors: dict[str, Tensor],
+    run: int | None,
+    device: torch.device,
+) -> Inputs:
+    """What the head of a run reads; of None that of all, whose encoder is frozen."""
+    encoders: dict[str, Encoder] = {}
+    for name, description in input_models(header).items():
+        encoder = registry.build(description)
+        if not isinstance(encoder, GivenFeatures):
+            if run is None:
+                encoder = _frozen_encoder(model, header, device)
+            else:
+                prefix = f"runs.{run}.encoder."
+                encoder = checkpoint.build(description, tensors, model, prefix)
+        encoders[name] = encoder.to(device).eval()
+    return Inputs(encoders)
 
 
 def _frozen_encoder(model: Path, header: ClassifierHeader, device: torch.device) -> Encoder:
-    """The parent, found by reference; features that are given have none."""
-    parents = header.parents("encoder")
+    """The parent, found by reference."""
+    parents = of_role(header.provenance, "encoder")
     if not parents:
-        encoder = registry.build(header.encoder)
-        if not isinstance(encoder, GivenFeatures):
-            raise DataError(f"{model} does not say which encoder is under its head")
-        return encoder.eval()
+        raise DataError(f"{model} does not say which encoder is under its head")
     return checkpoints.load_encoder(artifacts.locate_parent(parents[0], model), device)[0]

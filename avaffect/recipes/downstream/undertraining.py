@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.progress import Progress
-from avaffect.recipes.downstream.labelled_data import Utterances
-from avaffect.recipes.downstream.tasks import Task
+from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training.ending import own_lines
 
@@ -18,7 +17,7 @@ HIGHEST_HEAD_RATE, HIGHEST_RATE = 1e-2, 1e-3
 
 
 def ended(
-    history: Path, tags: Mapping[str, Any], task: Task, train: Utterances, kept_last: bool
+    history: Path, tags: Mapping[str, Any], train: Labels, kept_last: bool
 ) -> dict[str, float]:
     """How one run ended on its training part, for its metrics: falling, chance (1 or 0) and epochs.
 
@@ -27,7 +26,7 @@ def ended(
     lines = own_lines(history, tags)
     if not lines:
         return {}
-    falling, chance = task.ended(lines, train)
+    falling, chance = train.ended(lines)
     return {
         "falling": float(falling and kept_last),
         "chance": float(chance),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation.overlap import OverlapMean, window_starts
 from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.inputs import Inputs
 from avaffect.recipes.encoding.input_streams import frame_counts
 from avaffect.settings.windows import check_windows
 from avaffect.training.device import to_device
@@ -53,8 +55,8 @@ def windows_of(window_s: float | None, step_s: float | None = None) -> Windows:
 
 @torch.inference_mode()
 def windowed(
-    encoder: Encoder,
-    head: Callable[[Frames], Frames],
+    inputs: Inputs,
+    head: Callable[[dict[str, Frames]], Frames],
     frames_per_step: int,
     recording: Dataset,
     windows: Windows,
@@ -65,27 +67,39 @@ def windowed(
     """(T, outputs) float32 of a dataset of one recording: the mean of what `head` says of each step
     in all windows that it is in.
 
-    head: frames (B, T, dim) -> (B, T / frames_per_step, outputs). An encoder with a reach sees each
-    frame once; for others each window is a recording of its own. An encoder sees about
-    `batch_seconds` at once.
+    head: frames (B, T, dim) of each input -> (B, steps, outputs), a step for `frames_per_step`
+    frames of the fastest. An encoder with a reach sees each frame once; for others each window is a
+    recording of its own. An encoder sees about `batch_seconds` at once.
     """
-    rate_hz = encoder.rate_hz / frames_per_step
+    rate_hz = inputs.rate_hz / frames_per_step
     window = max(1, round(windows.window_s * rate_hz))
     step = min(max(1, round(windows.step_s * rate_hz)), window)
-    steps = -(-int(frame_counts(encoder, recording)[0]) // frames_per_step)
+    steps = -(-int(frame_counts(inputs, recording)[0]) // frames_per_step)
     starts = window_starts(steps, window, step)
-    kind = _Anew if encoder.reach is None else _Once
-    source = kind(encoder, recording, window * frames_per_step, batch_seconds, device)
+    sources: dict[str, _Source] = {}
+    # Frames of each input in a step.
+    frames_in = {name: e.rate_hz / rate_hz for name, e in inputs.encoders.items()}
+    for name, encoder in inputs.encoders.items():
+        kind: type[_Source] = _Anew if encoder.reach is None else _Once
+        if not frame_counts(encoder, recording)[0]:
+            kind = _Missing
+        length = max(1, round(window * frames_in[name]))
+        sources[name] = kind(encoder, recording, length, batch_seconds, device)
+    together = min(source.together for source in sources.values())
     said = None
-    for first in range(0, len(starts), source.together):
+    for first in range(0, len(starts), together):
         progress.check()
-        group = starts[first : first + source.together]
-        found = head(source.frames(group * frames_per_step))
+        group = starts[first : first + together]
+        found = head({
+            name: source.frames(np.round(group * frames_in[name]).astype(np.int64))
+            for name, source in sources.items()
+        })  # fmt: skip
         if said is None:
             said = OverlapMean(steps, found.values.shape[2])
         values, lengths = found.values.float().cpu().numpy(), found.lengths.tolist()
         for start, row, length in zip(group.tolist(), values, lengths):
-            said.add(start, row[:length])
+            said.add(start, row[: min(length, steps - start)])
+    assert said is not None
     return said.mean()
 
 
@@ -124,23 +138,34 @@ class _Source:
 
     def _lengths(self, starts: np.ndarray) -> Tensor:
         """(W,) frames of the windows, which end where the recording does."""
-        left = torch.from_numpy(np.minimum(self.total - starts, self.length))
+        left = torch.from_numpy(np.clip(self.total - starts, 0, self.length))
         return left.to(self.device)
+
+
+class _Missing(_Source):
+    """An input that the recording lacks."""
+
+    together = _FRAMES
+
+    def frames(self, starts: np.ndarray) -> Frames:
+        values = torch.zeros(len(starts), 0, self.encoder.dim, device=self.device)
+        return Frames(values, self._lengths(starts))
 
 
 class _Once(_Source):
     """Each frame is computed once, by an encoder whose frames know of `reach` others on each side;
     those that the next windows need are kept."""
 
-    def __init__(self, *given: object) -> None:
+    def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.together = max(1, _FRAMES // self.length)
         self.first = 0
         self.kept = torch.zeros(0, self.encoder.dim, device=self.device)
 
     def frames(self, starts: np.ndarray) -> Frames:
-        first, last = int(starts[0]), min(int(starts[-1]) + self.length, self.total)
-        self._reach_to(first, last)
+        # An input may end before the recording does.
+        first = min(int(starts[0]), self.total)
+        self._reach_to(first, min(int(starts[-1]) + self.length, self.total))
         lengths = self._lengths(starts)
         values = self.kept.new_zeros(len(starts), self.length, self.encoder.dim)
         for row, start, length in zip(values, (starts - first).tolist(), lengths.tolist()):
@@ -150,7 +175,8 @@ class _Once(_Source):
     def _reach_to(self, first: int, last: int) -> None:
         """Keep frames `first` to `last`: drop what is before, compute what is missing."""
         parts, reach = [self.kept[first - self.first :]], self.encoder.reach
-        for begin in range(self.first + len(self.kept), last, self.at_once):
+        # Of an input that is slower than the steps, windows side by side may leave out a frame.
+        for begin in range(max(first, self.first + len(self.kept)), last, self.at_once):
             end = min(begin + self.at_once, last)
             seen = max(0, begin - reach), min(self.total, end + reach)
             found = self._encoded(np.array(seen[:1]), seen[1] - seen[0]).values[0]
@@ -161,7 +187,7 @@ class _Once(_Source):
 class _Anew(_Source):
     """Each window is seen by itself, with as much after it as its last frame needs to begin."""
 
-    def __init__(self, *given: object) -> None:
+    def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.together = max(1, self.at_once // self.length)
         self.seen = next(n for n in itertools.count(self.length) if self._count(n) >= self.length)

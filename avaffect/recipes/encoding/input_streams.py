@@ -26,6 +26,16 @@ class Listed(Protocol):
 
 Some = TypeVar("Some", bound=Listed)
 
+
+class Framed(Protocol):
+    """Whatever makes frames of streams: an encoder, or the inputs of a head."""
+
+    @property
+    def streams(self) -> tuple[str, ...]: ...
+
+    def frame_count(self, lengths: dict[str, torch.Tensor]) -> torch.Tensor: ...
+
+
 STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
 
 
@@ -77,7 +87,7 @@ def gives_frames(
     return frame_counts(encoder, dataset_of(stores, ids, streams)) > 0
 
 
-def frame_counts(encoder: Encoder, dataset: Dataset) -> np.ndarray:
+def frame_counts(encoder: Framed, dataset: Dataset) -> np.ndarray:
     """(N,) frames that the encoder makes of each utterance, uncropped."""
     lengths = {
         name: torch.from_numpy(dataset.steps(name))

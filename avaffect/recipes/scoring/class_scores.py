@@ -18,10 +18,11 @@ from avaffect.evaluation.statistics import mean_and_std, mean_defined
 from avaffect.recipes.common import work
 from avaffect.recipes.common.reports import Report
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import class_tables, gold_labels
+from avaffect.recipes.scoring import class_tables, gold_labels, vote_scores
 from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.gold_labels import Gold
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
+from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, seen_of
 from avaffect.settings.eval_class import EvalClassSettings
 
 
@@ -62,6 +63,7 @@ def _score_predictions(
 ) -> dict[str, Any]:
     """The scores of a manifest of predictions; see avaffect-eval-class(1) for the keys."""
     name, other = gold_labels.asked(settings.label)
+    found = of_label(found, name, OF_CLASSES)
     label = name or found.header.get("target") or gold_labels.DEFAULT_LABEL
     if isinstance(found, TablePredictions):
         label = found.header["target"]
@@ -69,26 +71,27 @@ def _score_predictions(
     if settings.gold:
         gold = gold_labels.read(settings.gold, other or name, label, settings.id_column)
         found = class_tables.matched(found, gold, progress)
-    items, split = _of_split(found, settings.split)
+    items, split = of_split(found, settings.split)
     pairs, missing = _pairs(found, items, settings.classes, gold)
     classes = _classes(found, settings.classes, pairs)
     every = [pair for run in pairs.values() for pair in run.values()]
     gold_labels.warn_of_doubts(found.name, every, progress)
+    votes = {} if settings.gold or settings.classes else vote_scores.by_run(found, items)
     runs = [
-        {"run": run, **_score_run(found, pairs[run], classes)}
+        {"run": run, **_score_run(found, pairs[run], classes), **votes.get(run, {})}
         for run in sorted(pairs, key=lambda run: (str(type(run)), run))
     ]
     scored = {frozenset(run) for run in pairs.values()}
     if len(scored) > 1:
         progress.warn(f"{found.name}: its runs do not predict the same utterances")
     utterances = frozenset().union(*scored)
-    of_split = "" if split is None else f" of the split {split}"
-    learned = _seen(found, items, utterances)
+    words = "" if split is None else f" of the split {split}"
+    learned = seen_of(found, items, utterances)
     warning = training_speakers.warning(learned, len(utterances))
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
     left_out = f"; {len(missing)} left out, without a true label" if missing else ""
-    progress.say(f"{found.name}: {len(utterances)} utterances{of_split}{left_out}")
+    progress.say(f"{found.name}: {len(utterances)} utterances{words}{left_out}")
     return {
         "target": label,
         "split": split,
@@ -98,41 +101,6 @@ def _score_predictions(
         "seen": learned,
         "runs": runs,
     }
-
-
-def _seen(found: Manifest, items: list[Item], scored: frozenset[str]) -> dict[str, int] | None:
-    """How many of the utterances that are scored the classifier has learned from, in any run; None
-    where predictions never said so. A filter may have dropped it from items."""
-    if not found.header.get("seen") and not any("seen" in item for item in found.items):
-        return None
-    statuses: dict[str, str | None] = {}
-    for item in items:
-        if item["id"] in scored:
-            status = item.get("seen", training_speakers.UNKNOWN)
-            statuses[item["id"]] = training_speakers.worst([status, statuses.get(item["id"])])
-    return training_speakers.counted(statuses.values())
-
-
-def _of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:
-    """The items to score, and the split that was chosen for it (None: no choice was made).
-
-    Each fold tests what it did not train on, so that a fold's predictions are taken as they are.
-    """
-    splits = sorted({str(item["split"]) for item in found.items if item.get("split")})
-    folds = any(item.get("fold") is not None for item in found.items)
-    if wanted is None:
-        wanted = "test" if len(splits) > 1 and not folds else "all"
-    if wanted == "all":
-        whole = len(splits) == 1 and all(item.get("split") for item in found.items)
-        return found.items, splits[0] if whole else None
-    chosen = [item for item in found.items if item.get("split") == wanted]
-    if not chosen:
-        have = ", ".join(splits) or "none"
-        raise DataError(
-            f"{found.name}: no prediction is of the split {wanted!r} (there are: {have}); choose "
-            "with --split, or --split all"
-        )
-    return chosen, wanted
 
 
 Pairs = dict[Any, dict[str, tuple[str, str]]]
@@ -197,7 +165,8 @@ def _score_run(
 
 def _over_runs(runs: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
     """Means over runs and their standard deviations; counts of the confusion matrix are sums."""
-    spread = {score: mean_and_std([run[score] for run in runs]) for score in SCORES}
+    scores = [*SCORES, *(score for score in vote_scores.SCORES if all(score in r for r in runs))]
+    spread = {score: mean_and_std([run[score] for run in runs]) for score in scores}
     matrix = np.sum([run["confusion"]["matrix"] for run in runs], axis=0)
     return {
         **{score: mean for score, (mean, _) in spread.items()},

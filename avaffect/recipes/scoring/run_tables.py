@@ -18,18 +18,24 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
-from avaffect.evaluation import classification, concordance
+from avaffect.evaluation import classification, concordance, distributions
 from avaffect.recipes.common.reports import Report
+from avaffect.recipes.scoring import scalar_scores
 from avaffect.recipes.scoring.class_scores import report_of
+from avaffect.recipes.scoring.scored_items import kinds_of
+from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
 
-CONTENTS = ("predictions", "traces")
+CONTENTS = ("predictions", "traces", "scalars")
 # What a report, or what it is made of, looks like.
 READ = (filekind.JSON, filekind.MANIFESTS["predictions"])
 A_REPORT = "a report is what eval-class and eval-ccc write with -o"
 # What must agree for scores to compare; gold: content ids; gold_labels: of each label.
 CLASS_FACTS = ("target", "split", "count")
+SCALAR_FACTS = ("gold", "gold_labels", "variant", "split", "count")
 TRACE_FACTS = ("gold", "gold_labels", "raters", "rate_hz", "variant", "delay", "split", "count")
+
+FACTS = {"predictions": CLASS_FACTS, "traces": TRACE_FACTS, "scalars": SCALAR_FACTS}
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,10 @@ def _reports(path: Path, progress: Progress) -> Iterator[Report]:
         if isinstance(found, dict) and found.get("kind") == "header":
             if path == STANDARD_STREAM:
                 raise DataError("standard input is a manifest: score it with eval-class --json")
-            yield report_of(path, EvalClassSettings(predictions=(path,)), progress)
+            if set(kinds_of(found).values()) == {scalar_scores.KIND}:
+                yield scalar_scores.report_of(path, EvalCccSettings(predictions=(path,)), progress)
+            else:
+                yield report_of(path, EvalClassSettings(predictions=(path,)), progress)
             return
         if not isinstance(found, dict) or found.get("content") not in CONTENTS:
             raise DataError(
@@ -157,7 +166,7 @@ def _row(name: str, path: Path, report: Report) -> Row:
             # Earlier reports name their gold among the inputs alone.
             gold = sorted(entry["content_id"] for entry in of_role(report["provenance"], "gold"))
             report = {"gold": gold, "gold_labels": {}, **report}
-        facts = {key: report[key] for key in (CLASS_FACTS if of_class else TRACE_FACTS)}
+        facts = {key: report[key] for key in FACTS[report["content"]]}
         numbers = tuple(run["run"] for run in runs)
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: this report has no {error}; make it again with eval-class or "
@@ -168,7 +177,8 @@ def _row(name: str, path: Path, report: Report) -> Row:
 
 
 def _class_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    return {name: _values([run[name] for run in runs]) for name in classification.SCORES}
+    names = [*classification.SCORES, *(n for n in distributions.SCORES if n in runs[0])]
+    return {name: _values([run[name] for run in runs]) for name in names}
 
 
 def _trace_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -177,6 +187,7 @@ def _trace_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
         f"{label}.{name}{end}": _values([run[way][label][name] for run in runs])
         for label in runs[0]["pooled"]
         for way, end in (("pooled", ""), ("mean", "_mean"))
+        if way in runs[0]
         for name in concordance.SCORES
     }
 

@@ -1,0 +1,152 @@
+"""The contract of a head: what it reads, and what it says of utterances and over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.models.encoder import Frames
+from avaffect.models.standardisation import Standardisation
+
+
+@dataclass(frozen=True)
+class HeadInput:
+    """Frames that a head reads: their name, the size of one, and how many there are a second."""
+
+    name: str
+    dim: int
+    rate_hz: float
+
+
+def inputs_of(given: Any) -> tuple[HeadInput, ...]:
+    """Inputs as a checkpoint's configuration has them."""
+    return tuple(item if isinstance(item, HeadInput) else HeadInput(**item) for item in given)
+
+
+class Outputs:
+    """Outputs of a head, each computed when it is first asked for.
+
+    utterance (B, outputs): of whole utterances; over_time (B, steps, outputs): of each step, zero
+    in padding.
+    """
+
+    def __init__(self, utterance: Callable[[], Tensor], over_time: Callable[[], Frames]) -> None:
+        self._utterance, self._over_time = utterance, over_time
+
+    @cached_property
+    def utterance(self) -> Tensor:
+        return self._utterance()
+
+    @cached_property
+    def over_time(self) -> Frames:
+        return self._over_time()
+
+
+class FrameHead(nn.Module):
+    """A head on frames of one or more inputs.
+
+    inputs           what it reads; frames of several have rates and sizes of their own
+    outputs          how many numbers it says of an utterance, and of a step
+    frames_per_step  frames of the fastest input for each of its steps
+    standardisation  of its inputs, one after the other, (sum of dims,); None without
+    reads_means      class attribute: what it says of an utterance depends on the means over time
+                     alone, so that they can be computed once
+    """
+
+    standardisation: Standardisation | None
+    reads_means: bool = False
+
+    def __init__(
+        self, inputs: tuple[HeadInput, ...], outputs: int, frames_per_step: int = 1
+    ) -> None:
+        super().__init__()
+        self.inputs, self.outputs, self.frames_per_step = inputs, outputs, frames_per_step
+        self.standardisation = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return tuple(item.name for item in self.inputs)
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second of the fastest input."""
+        return max(item.rate_hz for item in self.inputs)
+
+    def forward(
+        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+    ) -> Outputs:
+        """frames: name of an input -> (B, T, dim), each at its own rate; present: name -> (B,)
+        bool, False where an utterance lacks this input; by default where it has no frame."""
+        raise NotImplementedError
+
+
+def means(
+    frames: Mapping[str, Frames],
+    inputs: tuple[HeadInput, ...],
+    present: Mapping[str, Tensor] | None,
+    missing: Tensor,
+) -> Tensor:
+    """(B, D) means over time of all inputs, one after the other.
+
+    missing (D,): what stands where an utterance lacks one of several inputs.
+    """
+    parts = [frames[item.name].mean() for item in inputs]
+    if len(parts) == 1:
+        return parts[0]
+    there = [
+        _present(frames, item, present)[:, None].expand_as(p) for item, p in zip(inputs, parts)
+    ]
+    return torch.where(torch.cat(there, dim=1), torch.cat(parts, dim=1), missing)
+
+
+def joined(
+    frames: Mapping[str, Frames],
+    inputs: tuple[HeadInput, ...],
+    present: Mapping[str, Tensor] | None,
+    missing: Tensor,
+) -> Frames:
+    """(B, T, D) frames of all inputs side by side, at the rate of the fastest: a slower one's frame
+    stands as long as it lasts. An utterance is as long as its longest input.
+
+    missing (D,): what stands where an utterance lacks one of several inputs.
+    """
+    if len(inputs) == 1:
+        return frames[inputs[0].name]
+    rate_hz = max(item.rate_hz for item in inputs)
+    lengths = torch.stack([_steps(frames[item.name].lengths, item, rate_hz) for item in inputs])
+    lengths = lengths.amax(dim=0)
+    time = torch.arange(int(lengths.max()), device=lengths.device)
+    parts, known = [], []
+    for item in inputs:
+        own = frames[item.name]
+        # The frame in which the middle of each step lies.
+        place = torch.floor((time + 0.5) * (item.rate_hz / rate_hz)).long()
+        there = (place < own.lengths[:, None]) & _present(frames, item, present)[:, None]
+        if own.values.shape[1]:
+            values = own.values[:, place.clamp(max=own.values.shape[1] - 1)]
+        else:
+            values = own.values.new_zeros(len(lengths), len(time), item.dim)
+        parts.append(values)
+        known.append(there[..., None].expand_as(values))
+    values = torch.where(torch.cat(known, dim=2), torch.cat(parts, dim=2), missing)
+    return Frames(values, lengths)
+
+
+def _steps(lengths: Tensor, item: HeadInput, rate_hz: float) -> Tensor:
+    """Frames at a rate that frames of an input last as long as."""
+    if item.rate_hz == rate_hz:
+        return lengths
+    return torch.round(lengths * (rate_hz / item.rate_hz)).long()
+
+
+def _present(
+    frames: Mapping[str, Frames], item: HeadInput, present: Mapping[str, Tensor] | None
+) -> Tensor:
+    there = frames[item.name].lengths > 0
+    return there if present is None else there & present[item.name]

@@ -1,0 +1,146 @@
+"""What the outputs of a head mean: labels of utterances and labels over time, one or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.core.registry import Description
+from avaffect.models.encoder import Frames
+from avaffect.models.heads.base import FrameHead, Outputs
+from avaffect.models.heads.registry import HEADS
+
+OVER_TIME = "trace"
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The outputs of one label.
+
+    kind     class, distribution, scalar or trace
+    classes  outputs that score its classes (class, distribution)
+    value    whether one output is its value (scalar, trace)
+    bins     outputs that score bins of its values (trace); 0 for none
+    They stand in this order.
+    """
+
+    name: str
+    kind: str
+    classes: int = 0
+    value: bool = False
+    bins: int = 0
+
+    @property
+    def outputs(self) -> int:
+        return self.classes + self.value + self.bins
+
+    @property
+    def over_time(self) -> bool:
+        return self.kind == OVER_TIME
+
+    @property
+    def columns(self) -> int:
+        """Numbers that are predicted."""
+        return self.classes or 1
+
+
+@dataclass(frozen=True)
+class LabelHeadConfiguration:
+    """head: name and configuration of the head beneath, whose outputs are those of one label after
+    another."""
+
+    head: Description
+    labels: tuple[Readout, ...]
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> LabelHeadConfiguration:
+        return cls(given["head"], tuple(Readout(**label) for label in given["labels"]))
+
+
+class LabelHead(nn.Module):
+    """Labels from the outputs of a head.
+
+    A class or distribution: scores before the softmax. A scalar: its output, in the unit and around
+    the level of the training labels (`scale`). A trace: its output where it has one, else the mean
+    of its bins' centres, weighted by the softmax of their scores (SS-VAERR). Scales and centres
+    (bins,) travel with the weights. Raises ValueError where the head beneath has other outputs.
+    """
+
+    def __init__(self, configuration: LabelHeadConfiguration, head: FrameHead) -> None:
+        super().__init__()
+        self.configuration, self.labels = configuration, configuration.labels
+        self.head = head
+        used = sum(label.outputs for label in self.labels)
+        if head.outputs != used:
+            raise ValueError(f"{head.outputs} outputs, but {used} are used")
+        self._starts: list[int] = []
+        for number, label in enumerate(self.labels):
+            self._starts.append(sum(before.outputs for before in self.labels[:number]))
+            if label.bins:
+                self.register_buffer(f"centres_{number}", torch.zeros(label.bins))
+            if label.kind == "scalar":
+                self.register_buffer(f"scale_{number}", torch.tensor([0.0, 1.0]))
+
+    @classmethod
+    def of(cls, head: FrameHead, labels: tuple[Readout, ...]) -> LabelHead:
+        return cls(LabelHeadConfiguration(HEADS.describe(head), labels), head)
+
+    @classmethod
+    def from_configuration(cls, configuration: LabelHeadConfiguration) -> LabelHead:
+        return cls(configuration, HEADS.build(configuration.head))
+
+    def forward(
+        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+    ) -> Outputs:
+        """The outputs of the head beneath; `utterances` and `traces` read labels from them."""
+        return self.head(frames, present)
+
+    def utterances(self, outputs: Outputs) -> Tensor:
+        """(B, columns) of the labels of utterances, in order: scores of classes, scalars."""
+        found = [
+            self.value(outputs.utterance, n)[:, None]
+            if label.value
+            else self.scores(outputs.utterance, n)
+            for n, label in enumerate(self.labels)
+            if not label.over_time
+        ]
+        return torch.cat(found, dim=1)
+
+    def traces(self, outputs: Outputs) -> Frames:
+        """(B, steps, traces), zero in padding"""
+        found = outputs.over_time
+        numbers = [n for n, label in enumerate(self.labels) if label.over_time]
+        values = torch.stack([self.trace(found.values, n) for n in numbers], dim=-1)
+        return Frames(values * found.valid[..., None], found.lengths)
+
+    def trace(self, outputs: Tensor, number: int) -> Tensor:
+        """(..., outputs) -> (...) of a trace"""
+        if self.labels[number].value:
+            return self.value(outputs, number)
+        return self.scores(outputs, number).softmax(dim=-1) @ self.centres(number)
+
+    def value(self, outputs: Tensor, number: int) -> Tensor:
+        """(..., outputs) -> (...); of a label that has a value"""
+        value = outputs[..., self._starts[number]]
+        if self.labels[number].kind != "scalar":
+            return value
+        level, spread = self.scale(number)
+        return value * spread + level
+
+    def scores(self, outputs: Tensor, number: int) -> Tensor:
+        """(..., outputs) -> (..., classes or bins) before the softmax"""
+        label, first = self.labels[number], self._starts[number]
+        first += label.value
+        return outputs[..., first : first + (label.classes or label.bins)]
+
+    def centres(self, number: int) -> Tensor:
+        """(bins,) rising"""
+        return getattr(self, f"centres_{number}")
+
+    def scale(self, number: int) -> Tensor:
+        """(2,): where the output of a scalar is 0, and the unit it is in"""
+        return getattr(self, f"scale_{number}")

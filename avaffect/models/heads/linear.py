@@ -1,0 +1,75 @@
+"""The linear head: dense layers on the means over time (SAAML's evaluation head has one)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from avaffect.models.encoder import Frames
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined, means
+from avaffect.models.standardisation import Standardisation
+
+
+@dataclass(frozen=True)
+class LinearHeadConfiguration:
+    """inputs: what it reads; hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU
+    between. standardise: the inputs are standardised first, by statistics that belong to the head.
+    """
+
+    inputs: tuple[HeadInput, ...]
+    outputs: int
+    hidden: int | None = None
+    dropout: float = 0.0
+    standardise: bool = False
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> LinearHeadConfiguration:
+        return cls(**{**given, "inputs": inputs_of(given["inputs"])})
+
+    @property
+    def dim(self) -> int:
+        return sum(item.dim for item in self.inputs)
+
+
+class LinearHead(FrameHead):
+    """Dense layers on the mean over time of each input; over time, on each frame."""
+
+    reads_means = True
+
+    def __init__(self, configuration: LinearHeadConfiguration) -> None:
+        c = configuration
+        super().__init__(c.inputs, c.outputs)
+        self.configuration = c
+        self.standardisation = Standardisation(c.dim) if c.standardise else None
+        layers: list[nn.Module] = [nn.Dropout(c.dropout)]
+        if c.hidden is not None:
+            layers += [nn.Linear(c.dim, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)]
+        layers.append(nn.Linear(c.dim if c.hidden is None else c.hidden, c.outputs))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(
+        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+    ) -> Outputs:
+        def utterance() -> Tensor:
+            return self._dense(means(frames, self.inputs, present, self._missing()))
+
+        def over_time() -> Frames:
+            found = joined(frames, self.inputs, present, self._missing())
+            values = self._dense(found.values).float() * found.valid[..., None]
+            return Frames(values, found.lengths)
+
+        return Outputs(utterance, over_time)
+
+    def _dense(self, values: Tensor) -> Tensor:
+        if self.standardisation is not None:
+            values = self.standardisation(values)
+        return self.layers(values)
+
+    def _missing(self) -> Tensor:
+        """What is 0 once it is standardised."""
+        if self.standardisation is not None:
+            return self.standardisation.mean
+        return next(self.parameters()).new_zeros(())

@@ -1,0 +1,77 @@
+"""What a head reads: an encoder, features that are given, or several of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.heads.base import HeadInput
+
+# The name of the encoder's frames.
+ENCODER = "encoder"
+
+
+class Inputs(nn.Module):
+    """Encoders by name; given features stand among them (`models.given`)."""
+
+    def __init__(self, encoders: Mapping[str, Encoder]) -> None:
+        super().__init__()
+        self.encoders: dict[str, Encoder] = dict(encoders)
+        for name, encoder in self.encoders.items():
+            self.add_module(f"input_{name}", encoder)
+
+    @property
+    def described(self) -> tuple[HeadInput, ...]:
+        return tuple(HeadInput(name, e.dim, e.rate_hz) for name, e in self.encoders.items())
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams of a batch that any of them reads."""
+        return tuple(dict.fromkeys(s for e in self.encoders.values() for s in e.streams))
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second of the fastest."""
+        return max(encoder.rate_hz for encoder in self.encoders.values())
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The one that is no given feature, where there is one."""
+        return self.encoders.get(ENCODER)
+
+    def forward(self, batch: Batch) -> dict[str, Frames]:
+        return {name: encoder(batch) for name, encoder in self.encoders.items()}
+
+    def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
+        """(B,) frames at the highest rate that utterances with these stream lengths give; none of
+        those of which an encoder makes none, whatever features they have."""
+        counts = []
+        for encoder in self.encoders.values():
+            if not any(name in lengths for name in encoder.streams):
+                continue
+            count = encoder.frame_count(lengths)
+            if encoder.rate_hz != self.rate_hz:
+                count = torch.round(count * (self.rate_hz / encoder.rate_hz)).long()
+            counts.append(count)
+        found = torch.stack(counts).amax(dim=0)
+        if self.encoder is not None and len(self.encoders) > 1:
+            found = found * (self.encoder.frame_count(lengths) > 0)
+        return found
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A random view of a batch for training; see `Encoder.view`."""
+        return batch if self.encoder is None else self.encoder.view(batch, generator)
+
+
+def as_frames(pooled: Tensor, inputs: Sequence[HeadInput]) -> dict[str, Frames]:
+    """Means (B, sum of dims) that were computed before, as one frame of each input; of an input
+    that an utterance lacks, NaN, none."""
+    found = {}
+    for item, part in zip(inputs, pooled.split([item.dim for item in inputs], dim=1)):
+        there = ~torch.isnan(part[:, 0])
+        found[item.name] = Frames(torch.nan_to_num(part)[:, None], there.long())
+    return found

@@ -1,0 +1,16 @@
+"""Mean absolute error over known values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mean_absolute_error(prediction: Tensor, gold: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Tensors (...), known bool -> (sum over the known values, their count); gold may be NaN where
+    it is not known"""
+    precise = torch.promote_types(prediction.dtype, torch.float32)
+    # The difference itself would hand NaN back to the prediction.
+    right = torch.where(known, gold.to(precise), prediction.detach().to(precise))
+    error = torch.where(known, prediction.to(precise) - right, 0.0)
+    return error.abs().sum(), known.sum()

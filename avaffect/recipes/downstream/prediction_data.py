@@ -1,0 +1,180 @@
+"""What `predict` applies a classifier to: utterances, what is known of them, and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avaffect.core.errors import DataError
+from avaffect.core.headers import ClassifierHeader
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset, held_streams
+from avaffect.data.labels import Annotations, class_labels
+from avaffect.data.store.reader import Store
+from avaffect.models import registry
+from avaffect.models.given import FEATURES
+from avaffect.models.inputs import Inputs
+from avaffect.recipes.common import source_recordings
+from avaffect.recipes.common.stores import chosen_ids, concatenate, in_split
+from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.downstream.face_presence import FacePresence, presence_of
+from avaffect.recipes.downstream.labelled_data import vote_shares
+from avaffect.recipes.downstream.predicted_labels import PredictedLabel, input_models
+from avaffect.recipes.downstream.sources import Sources, check_features, other_features
+from avaffect.recipes.downstream.training_speakers import Seen
+from avaffect.recipes.encoding.input_streams import check_faces, frame_counts, leave_out_words
+from avaffect.settings.predict import PredictSettings
+from avaffect.settings.scores import seen_words
+
+
+@dataclass(frozen=True)
+class PredictedUtterances:
+    """N utterances. gold: label of utterances -> what is true: a class, shares of votes or a
+    number, None where nobody knows; asked: how many there were before those without a frame were
+    left out."""
+
+    dataset: Dataset
+    splits: list[str]
+    folds: list[str]
+    speakers: list[str]
+    media: list[str | None]
+    gold: Mapping[str, list[Any]]
+    folder: Path | None
+    asked: int
+    faces: FacePresence | None
+    seen: Seen
+
+    def status(self, number: int, index: int) -> str | None:
+        """What run `number` has seen of an utterance."""
+        return self.seen.status(number, self.dataset.ids[index], self.speakers[index])
+
+    def tell(
+        self,
+        predictions: int,
+        statuses: Iterable[str | None],
+        progress: Progress,
+        more: str = "",
+    ) -> None:
+        count = len(self.dataset)
+        of = "" if count == self.asked else f" of {self.asked}"
+        on = seen_words(training_speakers.counted(statuses), count)
+        more += f"; on {on}" if on else ""
+        progress.say(f"{predictions} predictions of {count}{of} utterances{more}")
+
+
+def utterances_of(
+    settings: PredictSettings,
+    stores: list[Store],
+    features: Mapping[str, Store],
+    header: ClassifierHeader,
+    labels: Sequence[PredictedLabel],
+    progress: Progress,
+) -> PredictedUtterances:
+    """The utterances of the split that is asked for, and their true labels where they are known.
+
+    Raises DataError where there are none, none gives a frame, or the stores hold other features
+    than the classifier was trained on.
+    """
+    annotations = Annotations.read(settings.annotations, stores)
+    masks = in_split(stores, settings.split or "all", annotations, asked=True)
+    ids = chosen_ids(stores, masks)
+    _check_features(settings, stores, features, header)
+    sources, inputs = _sources(stores, features, header)
+    shown = frame_counts(inputs, sources.dataset(ids)) > 0
+    streams = tuple(sources.dataset([]).columns)
+    if ids and not shown.any():
+        raise DataError(f"{stores[0].path}: no utterance has a frame of {' or '.join(streams)}")
+    if not shown.all():
+        progress.warn(leave_out_words(shown, ids, streams))
+    rows = np.flatnonzero(shown).tolist()
+
+    def those(column: list[Any]) -> list[Any]:
+        return [column[row] for row in rows]
+
+    def field(name: str) -> list[str]:
+        return those(concatenate([annotations.field(store, name) for store in stores], masks))
+
+    gold = {
+        label.name: those(
+            concatenate([_gold(s, label, header.classes, annotations) for s in stores], masks)
+        )
+        for label in labels
+        if not label.over_time
+    }
+    folder, media = source_recordings.paths_of(stores)
+    dataset = sources.dataset(those(ids))
+    over_time = any(label.over_time for label in labels)
+    faces = presence_of(stores, dataset) if over_time else None
+    if settings.mask_absent and faces is None:
+        raise DataError(
+            f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, and nobody knows "
+            "where a face is absent: predict from stores that `avaffect preprocess` made of films"
+        )
+    return PredictedUtterances(
+        dataset, field("split"), field("fold"), field("speaker"),
+        those(concatenate(media, masks)), gold, folder, len(shown), faces, Seen.of(header),
+    )  # fmt: skip
+
+
+def _sources(
+    stores: list[Store], features: Mapping[str, Store], header: ClassifierHeader
+) -> tuple[Sources, Inputs]:
+    """Where the inputs lie, and the inputs without their weights, which are nobody's concern
+    here."""
+    with torch.device("meta"):
+        models = {n: registry.build(model) for n, model in input_models(header).items()}
+    streams = held_streams(stores, header.streams) if header.streams else ()
+    for name, encoder in models.items():
+        if name not in features:
+            check_faces(encoder, stores, streams)
+    return Sources(stores, streams, features), Inputs(models)
+
+
+def _check_features(
+    settings: PredictSettings,
+    stores: list[Store],
+    features: Mapping[str, Store],
+    header: ClassifierHeader,
+) -> None:
+    """Features of another model have the same shape, and other meanings."""
+    check_features(settings.model, header.features or {}, features)
+    known = header.preprocessing.features
+    if known is None or features:
+        return
+    for store in stores:
+        spec = store.streams.get(FEATURES)
+        if spec is not None and spec.made != known:
+            raise other_features(store.path, settings.model)
+
+
+def _gold(
+    store: Store,
+    label: PredictedLabel,
+    classes: str | None,
+    annotations: Annotations,
+) -> list[Any]:
+    """What is true of each utterance, as the classifier names it; None where nobody knows."""
+    labelled = any(label.name in item.get("labels", {}) for item in annotations.items.values())
+    if label.name not in store.labels and not labelled:
+        return [None] * store.count
+    if label.kind == "class":
+        found = class_labels(store, label.name, classes, annotations)
+        names = [found.classes[value] if value >= 0 else None for value in found.values]
+        # A class that the classifier does not know is no error of its own.
+        return [name if name in label.classes else None for name in names]
+    if label.kind == "scalar":
+        values = annotations.scalars(store, label.name).tolist()
+        return [None if np.isnan(value) else value for value in values]
+    names, shares = vote_shares([store], label.name, classes, annotations)
+    if set(names) != set(label.classes):
+        raise DataError(
+            f"{store.path}: votes of {label.name!r} are for other classes than the classifier's "
+            f"({', '.join(label.classes)})"
+        )
+    shares = shares[:, [names.index(name) for name in label.classes]]
+    return [None if np.isnan(row).any() else row for row in shares]

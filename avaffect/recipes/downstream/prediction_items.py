@@ -1,0 +1,127 @@
+"""Predicted labels of utterances as a manifest: an item for each label, utterance and run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from avaffect.core.headers import ClassifierHeader, Run
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance
+from avaffect.data import manifest
+from avaffect.evaluation import distributions
+from avaffect.recipes.downstream import heads
+from avaffect.recipes.downstream.predicted_labels import PredictedLabel
+from avaffect.recipes.downstream.prediction_data import PredictedUtterances
+from avaffect.recipes.downstream.prediction_passes import Pass
+from avaffect.recipes.downstream.training_speakers import worst
+from avaffect.settings.predict import PredictSettings
+
+DECIMALS = 6
+
+
+def write(
+    settings: PredictSettings,
+    header: ClassifierHeader,
+    labels: Sequence[PredictedLabel],
+    made: Provenance,
+    utterances: PredictedUtterances,
+    passes: Iterator[Pass],
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """A manifest of items, run by run."""
+    runs = header.runs
+    facts = _facts(labels)
+    facts["runs"] = header.run_count
+    facts["seen"] = True
+    if utterances.folder is not None:
+        facts["base"] = manifest.base_for(settings.output, utterances.folder)
+    statuses: dict[str, str | None] = {}
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for part in passes:
+        dataset = utterances.dataset.subset(part.rows)
+        progress.start("predict", len(dataset))
+        said = heads.utterance_scores(
+            part.inputs, part.heads, dataset, device, settings.batch_seconds, progress
+        )
+        progress.finish()
+        for place, number in enumerate(part.numbers):
+            found[number] = part.rows, said[:, place]
+    with manifest.writer(
+        settings.output, manifest.new_header("predictions", **facts, provenance=made)
+    ) as sink:
+        for number in sorted(found):
+            rows, said = found[number]
+            for label in labels:
+                for item in _items(utterances, rows, said, label, runs[number], number):
+                    statuses[item["id"]] = worst([item["seen"], statuses.get(item["id"])])
+                    sink.item(item)
+    utterances.tell(sink.count, statuses.values(), progress)
+
+
+def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:
+    """What the header says: of the first label, and of all."""
+    described = {}
+    for label in labels:
+        described[label.name] = {"kind": label.kind}
+        if label.classes:
+            described[label.name]["classes"] = list(label.classes)
+    facts: dict[str, Any] = {"target": labels[0].name, "targets": described}
+    if labels[0].classes:
+        facts["classes"] = list(labels[0].classes)
+    return facts
+
+
+def _items(
+    utterances: PredictedUtterances,
+    rows: np.ndarray,
+    said: np.ndarray,
+    label: PredictedLabel,
+    run: Run,
+    number: int,
+) -> Iterator[manifest.Item]:
+    """said (rows, columns) by the run at `number`"""
+    said = said[:, label.columns]
+    values = distributions.softmax(said) if label.classes else said
+    gold = utterances.gold[label.name]
+    for index, row in zip(rows.tolist(), values):
+        item: manifest.Item = {
+            "id": utterances.dataset.ids[index],
+            "media": utterances.media[index],
+            "split": utterances.splits[index] or None,
+            "speaker": utterances.speakers[index] or None,
+            "target": label.name,
+            **_said(label, row, gold[index]),
+            "run": run.run,
+            "seen": utterances.status(number, index),
+        }
+        if run.fold is not None:
+            item["fold"] = run.fold
+        yield item
+
+
+def _said(label: PredictedLabel, row: np.ndarray, gold: Any) -> dict[str, Any]:
+    """gold, prediction and scores: of votes both sides' most frequent class, and their shares."""
+    if label.kind == "scalar":
+        right = None if gold is None else _rounded(gold)
+        return {"gold": right, "prediction": _rounded(row[0])}
+    found: dict[str, Any] = {"gold": gold}
+    if label.kind == "distribution":
+        most = -1 if gold is None else int(distributions.majority(gold[None])[0])
+        found["gold"] = label.classes[most] if most >= 0 else None
+        found["gold_scores"] = None if gold is None else _by_class(label, gold)
+    found["prediction"] = label.classes[int(row.argmax())]
+    found["scores"] = _by_class(label, row)
+    return found
+
+
+def _by_class(label: PredictedLabel, row: np.ndarray) -> dict[str, float]:
+    return {name: _rounded(value) for name, value in zip(label.classes, row)}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), DECIMALS)

@@ -1,0 +1,111 @@
+"""Predicted traces as a store: each label, its raters the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from avaffect.core.headers import ClassifierHeader, TraceOutputs
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance
+from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.data.traces import delayed
+from avaffect.recipes.downstream import face_presence, heads
+from avaffect.recipes.downstream.predicted_labels import PredictedLabel
+from avaffect.recipes.downstream.prediction_data import PredictedUtterances
+from avaffect.recipes.downstream.prediction_passes import Pass
+from avaffect.recipes.downstream.training_speakers import worst
+from avaffect.recipes.downstream.windows import Windows
+from avaffect.settings.predict import PredictSettings
+
+
+def write(
+    settings: PredictSettings,
+    header: ClassifierHeader,
+    labels: Sequence[PredictedLabel],
+    made: Provenance,
+    utterances: PredictedUtterances,
+    passes: Iterator[Pass],
+    windows: Windows,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """A store with each label as a trace, its raters the runs, and which steps stand on a face."""
+    facts = header.traces
+    assert facts is not None
+    rate_hz, delay_s = facts.rate_hz, facts.delay_s
+    found = _traces(settings, header, facts, utterances, passes, windows, device, progress)
+    faces, statuses = utterances.faces, []
+    spec = LabelSpec("trace", rate_hz=rate_hz, raters=header.run_count)
+    streams = {} if faces is None else {face_presence.STREAM: face_presence.stream(rate_hz)}
+    specs = {label.name: spec for label in labels}
+    steps = without = 0
+    with store_writer(settings.output, made, streams=streams, labels=specs) as writer:
+        for index in sorted(found):
+            values = found[index]
+            shown = None if faces is None else faces.steps(index, len(values), rate_hz, delay_s)
+            fold = utterances.folds[index]
+            statuses.append(
+                worst(
+                    utterances.status(number, index)
+                    for number, run in enumerate(header.runs)
+                    if run.fold is None or str(run.fold) == fold
+                )
+            )
+            meta: dict[str, str | int] = {
+                "speaker": utterances.speakers[index],
+                "split": utterances.splits[index],
+                # Of folds, as eval-ccc takes it: each is a test set.
+                "fold": fold if header.of_folds else "",
+                "seen": statuses[-1] or "",
+                "source": utterances.media[index] or "",
+            }
+            given = {}
+            if shown is not None:
+                given[face_presence.STREAM] = shown.astype(np.uint8)
+                meta[face_presence.FIELD] = int((~shown).sum())
+                steps, without = steps + len(shown), without + int((~shown).sum())
+                if settings.mask_absent:
+                    values[~shown] = np.nan
+            writer.add(
+                utterances.dataset.ids[index],
+                streams=given,
+                labels={label.name: values[:, :, label.columns.start] for label in labels},
+                meta=meta,
+            )
+    words = f"; {without} of {steps} steps show no face" if steps else ""
+    utterances.tell(len(found), statuses, progress, words)
+
+
+def _traces(
+    settings: PredictSettings,
+    header: ClassifierHeader,
+    facts: TraceOutputs,
+    utterances: PredictedUtterances,
+    passes: Iterator[Pass],
+    windows: Windows,
+    device: torch.device,
+    progress: Progress,
+) -> dict[int, np.ndarray]:
+    """Index of an utterance -> (T, runs, labels).
+
+    Of folds, a run predicts an utterance by the weights that have not seen it. What was learned
+    early stands late by as much, on the time line of the annotations.
+    """
+    found: dict[int, np.ndarray] = {}
+    for part in passes:
+        dataset = utterances.dataset.subset(part.rows)
+        progress.start("predict", len(dataset))
+        traces = heads.traces(
+            part.inputs, part.heads, dataset, device, settings.batch_seconds, progress, windows
+        )
+        progress.finish()
+        for index, values in zip(part.rows.tolist(), traces):
+            values = delayed(values, facts.rate_hz, facts.delay_s)
+            shape = len(values), header.run_count, len(facts.names)
+            whole = found.setdefault(index, np.full(shape, np.nan, dtype=np.float32))
+            whole[:, [header.runs[number].run for number in part.numbers]] = values
+    return found

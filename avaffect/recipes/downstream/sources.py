@@ -1,0 +1,127 @@
+"""Where the inputs of a head come from: an encoder on media, the features of stores, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avaffect.core.errors import DataError
+from avaffect.core.headers import EncoderHeader, labelled_speakers
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset, column_of
+from avaffect.data.store.reader import Store
+from avaffect.models import registry
+from avaffect.models.encoder import Encoder
+from avaffect.models.given import FEATURES, GivenFeatures, stream_of
+from avaffect.models.inputs import ENCODER, Inputs
+from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.encoding.input_streams import (
+    chosen_streams,
+    frame_counts,
+    leave_out_words,
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """media: stores of the streams that are read under their own names; features: name -> store."""
+
+    media: Sequence[Store]
+    streams: tuple[str, ...]
+    features: Mapping[str, Store]
+
+    def dataset(self, ids: Sequence[str], seed: int = 0) -> Dataset:
+        """The utterances `ids`, joined by id: what a store does not hold of one is missing."""
+        columns = {name: column_of(self.media, ids, name) for name in self.streams}
+        for name, store in self.features.items():
+            columns[stream_of(name)] = replace(column_of([store], ids, FEATURES), held_as=FEATURES)
+        return Dataset(list(ids), columns, seed=seed)
+
+    def shown(self, inputs: Inputs, ids: Sequence[str], progress: Progress) -> np.ndarray:
+        """(N,) bool: utterances of which there is a frame; the others are named in a warning."""
+        dataset = self.dataset(ids)
+        shown = frame_counts(inputs, dataset) > 0
+        if not shown.all():
+            progress.warn(leave_out_words(shown, ids, tuple(dataset.columns)))
+        return shown
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Inputs of a head, and what a classifier's header says of them.
+
+    header: of the encoder, or in its place; labelled_speakers: whose labels the models behind have
+    seen; made: name of features -> how they were made.
+    """
+
+    inputs: Inputs
+    sources: Sources
+    header: EncoderHeader
+    labelled_speakers: tuple[str, ...]
+    made: Mapping[str, Any]
+
+
+def opened(
+    encoder_path: Path | None,
+    modality: str | None,
+    media: Sequence[Store],
+    features: Mapping[str, Store],
+    device: torch.device,
+    progress: Progress,
+) -> Opened:
+    """The encoder at a path, on `media`, and features by name; the features of `media` where
+    neither is named.
+
+    Raises DataError where there are no features, or an encoder's streams are in no store.
+    """
+    encoders: dict[str, Encoder] = {}
+    headers: list[EncoderHeader] = []
+    streams: tuple[str, ...] = ()
+    if encoder_path is not None:
+        encoders[ENCODER], header = checkpoints.load_encoder(encoder_path, device)
+        headers.append(header)
+        streams = chosen_streams(encoders[ENCODER], modality, media)
+    elif not features:
+        encoders[FEATURES], header = checkpoints.given_features(media, progress)
+        headers.append(header)
+        streams = encoders[FEATURES].streams
+    for name, store in features.items():
+        given, header = checkpoints.given_features([store], progress)
+        assert isinstance(given, GivenFeatures)
+        encoders[name] = GivenFeatures(replace(given.configuration, stream=stream_of(name))).eval()
+        headers.append(header)
+    return Opened(
+        Inputs(encoders),
+        Sources(media, streams, features),
+        headers[0],
+        labelled_speakers(*headers),
+        {name: store.streams[FEATURES].made for name, store in features.items()},
+    )
+
+
+def described(inputs: Inputs) -> dict[str, registry.Description]:
+    """Name -> model of every input, for a classifier's header."""
+    return {name: registry.describe(encoder) for name, encoder in inputs.encoders.items()}
+
+
+def check_features(model: Path, made: Mapping[str, Any], features: Mapping[str, Store]) -> None:
+    """Raises DataError unless the features are those, by name, that a classifier was trained on."""
+    if made.keys() != features.keys():
+        needed = " ".join(f"--features {name}=STORE.h5" for name in made) or "no --features"
+        raise DataError(f"{model} reads {needed}; given: {', '.join(features) or 'none'}")
+    for name, store in features.items():
+        spec = store.streams.get(FEATURES)
+        if spec is None or spec.made != made[name]:
+            raise other_features(store.path, model)
+
+
+def other_features(store: Path, model: Path) -> DataError:
+    return DataError(
+        f"{store}: its features are not those that {model} was trained on; extract them with the "
+        "same model"
+    )

@@ -1,0 +1,142 @@
+"""One class of each utterance; cross-entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.data.dataset import Dataset
+from avaffect.evaluation import classification
+from avaffect.recipes.downstream.labelled_data import check_several
+from avaffect.recipes.downstream.tasks.base import Line
+from avaffect.settings.label_losses import Weights
+from avaffect.training.ending import ending
+
+if TYPE_CHECKING:
+    from avaffect.models.heads.labels import LabelHead, Readout
+    from avaffect.objectives.criteria import ClassCriterion
+
+# Of the training part: where this much is right, a loss may well go on falling.
+LEARNED = 0.9
+NEARLY_CHANCE = 0.97
+SCORES = ("ua", "accuracy", "f1_macro")
+
+
+@dataclass(frozen=True)
+class ClassTask:
+    """targets (N,) int64 into classes, -1 missing. weight: of its loss. there: the labels that the
+    stores hold, where `--classes` chose of them; None where all are in use."""
+
+    name: str
+    targets: np.ndarray
+    classes: tuple[str, ...]
+    weight: float = 1.0
+    there: tuple[str, ...] | None = None
+    kind = "class"
+    over_time = False
+    scores = SCORES
+
+    @property
+    def losses(self) -> Weights:
+        return {"ce": self.weight}
+
+    @property
+    def columns(self) -> int:
+        return len(self.classes)
+
+    @property
+    def known(self) -> np.ndarray:
+        return self.targets >= 0
+
+    def chosen(self, mask: np.ndarray) -> ClassTask:
+        return replace(self, targets=self.targets[mask])
+
+    def check(self, where: str) -> None:
+        """Every class that was named has an utterance to train on, and there are two at least."""
+        counted = self.counted()
+        missing = [name for name, count in counted.items() if not count]
+        if self.there is not None and missing:
+            raise DataError(
+                f"{where}: no utterance to train on is of the class {missing[0]!r} of --classes; "
+                f"leave it out, or see its spelling (labels of {self.name}: "
+                f"{', '.join(self.there) or 'none'})"
+            )
+        check_several([name for name, count in counted.items() if count], where)
+
+    def doubts(self) -> list[str]:
+        return []
+
+    def strata(self) -> np.ndarray:
+        """Of each class its share, one utterance at least."""
+        return self.targets
+
+    def counted(self) -> dict[str, int]:
+        counts = np.bincount(self.targets[self.known], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist()))
+
+    def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
+        return replace(dataset, labels={**dataset.labels, self.name: self.targets})
+
+    def readout(self, where: str) -> Readout:
+        from avaffect.models.heads.labels import Readout
+
+        return Readout(self.name, self.kind, classes=len(self.classes))
+
+    def fit(self, head: LabelHead, number: int, where: str) -> None:
+        """Nothing but weights is learned."""
+
+    def criterion(self, number: int, alone: bool) -> ClassCriterion:
+        from avaffect.objectives.criteria import ClassCriterion
+
+        return ClassCriterion(self.name, number, self.weight, *self._names(alone))
+
+    def score(self, found: Sequence[np.ndarray], rate_hz: float) -> dict[str, float]:
+        predicted = [int(row.argmax()) for row in found]
+        return class_scores(self.targets, np.array(predicted, dtype=np.int64), self.classes)
+
+    def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
+        """Chance: the cross-entropy of one who knows how frequent the classes are, and the share of
+        the largest."""
+        targets = self.targets[self.known]
+        shares = np.bincount(targets) / len(targets)
+        shares = shares[shares > 0]
+        entropy, largest = -float((shares * np.log(shares)).sum()), float(shares.max())
+        loss_name, metric = self._names(alone)
+        loss, right = ending(lines, loss_name), ending(lines, metric)
+        if loss is None or right is None:
+            return False, False
+        error = np.sqrt(largest * (1 - largest) / len(targets))
+        # Of a class that nearly all have, two errors above its share may be more than all.
+        better = min(largest + 2 * error, (1 + largest) / 2)
+        chance = loss.late > NEARLY_CHANCE * entropy and right.late < better
+        return bool(not chance and right.late < LEARNED and loss.falling(entropy)), bool(chance)
+
+    def _names(self, alone: bool) -> tuple[str, str]:
+        """Of the loss and of the share of right ones, in the history."""
+        if alone:
+            return "classification", "accuracy"
+        return f"ce_{self.name}", f"accuracy_{self.name}"
+
+
+def class_scores(
+    targets: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
+) -> dict[str, float]:
+    """Scores of indices (N,) into classes; a target of -1 is left out. None where all are."""
+    known = targets >= 0
+    if not known.any():
+        return {}
+    matrix = classification.confusion_matrix(
+        [classes[index] for index in targets[known]],
+        [classes[index] for index in predicted[known]],
+        classes,
+    )
+    return {
+        "accuracy": classification.accuracy(matrix),
+        "ua": classification.unweighted_accuracy(matrix),
+        "ua_error": classification.unweighted_accuracy_error(matrix),
+        "f1_macro": classification.f1_macro(matrix),
+    }

@@ -1,0 +1,249 @@
+"""The labels that one head learns, of one kind or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers import TraceOutputs
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset
+from avaffect.data.labels import Annotations
+from avaffect.data.store.reader import Store
+from avaffect.recipes.downstream.labelled_data import (
+    Utterances,
+    all_utterances,
+    class_targets,
+    scalar_values,
+    trace_values,
+    vote_shares,
+)
+from avaffect.recipes.downstream.tasks.base import Line, Task
+from avaffect.recipes.downstream.tasks.class_task import ClassTask
+from avaffect.recipes.downstream.tasks.distribution_task import DistributionTask
+from avaffect.recipes.downstream.tasks.scalar_task import ScalarTask
+from avaffect.recipes.downstream.tasks.trace_task import TraceTask
+from avaffect.settings.base import RATERS
+from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.label_losses import Weights, parse_losses
+
+if TYPE_CHECKING:
+    from avaffect.models.heads.base import FrameHead
+    from avaffect.models.heads.labels import LabelHead
+    from avaffect.objectives.criteria import Criterion
+
+KINDS: dict[str, type[ClassTask | DistributionTask | ScalarTask | TraceTask]] = {
+    "class": ClassTask, "distribution": DistributionTask, "scalar": ScalarTask, "trace": TraceTask,
+}  # fmt: skip
+OF_VOTES = ("class", "distribution")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The utterances that have any of the labels, and a task for each label."""
+
+    utterances: Utterances
+    tasks: tuple[Task, ...]
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What --select may name, the default first."""
+        return score_names({task.name: task.kind for task in self.tasks})
+
+    @property
+    def over_time(self) -> tuple[Task, ...]:
+        return tuple(task for task in self.tasks if task.over_time)
+
+    def chosen(self, mask: np.ndarray) -> Labels:
+        """The labels of some of the utterances, mask (N,) bool."""
+        return Labels(self.utterances.chosen(mask), tuple(t.chosen(mask) for t in self.tasks))
+
+    def check(self, where: str) -> None:
+        """Raises DataError where a label cannot be learned from these utterances."""
+        for task in self.tasks:
+            task.check(where)
+
+    def doubts(self) -> list[str]:
+        """Sentences on why the epoch cannot be chosen by these utterances."""
+        return [words for task in self.tasks for words in task.doubts()]
+
+    def share(self, mask: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+        """(N,) bool: a share of the utterances in a mask (N,), of each class of the first label
+        that has classes."""
+        strata = next((s for s in (task.strata() for task in self.tasks) if s is not None), None)
+        return self.utterances.share(mask, fraction, seed, strata)
+
+    def counted(self) -> str:
+        """How many utterances each class has, in words; "" where there are no classes."""
+        counts = [pair for task in self.tasks for pair in task.counted().items()]
+        return ", ".join(f"{name} {count}" for name, count in counts if count)
+
+    def missing_classes(self) -> list[str]:
+        """Classes that no utterance has."""
+        return [n for task in self.tasks for n, count in task.counted().items() if not count]
+
+    def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
+        """The dataset of all utterances with their labels; traces at the rate of the head."""
+        for task in self.tasks:
+            dataset = task.label(dataset, rate_hz)
+        return dataset
+
+    def head(self, where: str, new: Callable[[int], FrameHead]) -> LabelHead:
+        """A fresh head for these utterances, the training part.
+
+        new: outputs -> the head beneath.
+        """
+        from avaffect.models.heads.labels import LabelHead
+
+        readouts = tuple(task.readout(where) for task in self.tasks)
+        head = LabelHead.of(new(sum(readout.outputs for readout in readouts)), readouts)
+        for number, task in enumerate(self.tasks):
+            task.fit(head, number, where)
+        return head
+
+    def criteria(self) -> list[Criterion]:
+        alone = len(self.tasks) == 1
+        return [task.criterion(number, alone) for number, task in enumerate(self.tasks)]
+
+    def score(
+        self,
+        utterances: np.ndarray | None,
+        traces: Sequence[np.ndarray] | None,
+        rate_hz: float,
+    ) -> dict[str, float]:
+        """Scores of what a head says of these utterances.
+
+        utterances: (N, columns) of the labels of utterances; traces: N arrays (T, traces). Of
+        several labels, SCORE_NAME for each, and SCORE, the mean over the labels that have it; of
+        one, SCORE, and of a trace both.
+        """
+        found: dict[str, list[float]] = {}
+        named: dict[str, float] = {}
+        column = trace = 0
+        for task in self.tasks:
+            rows: list[np.ndarray]
+            if task.over_time:
+                rows = [row[:, trace] for row in traces or ()]
+                trace += 1
+            else:
+                assert utterances is not None
+                end = column + task.columns
+                rows, column = list(utterances[:, column:end]), end
+            for score, value in task.score(rows, rate_hz).items():
+                found.setdefault(score, []).append(value)
+                if len(self.tasks) > 1 or task.over_time:
+                    named[f"{score}_{task.name}"] = value
+        return {**{score: float(np.mean(values)) for score, values in found.items()}, **named}
+
+    def ended(self, lines: Sequence[Line]) -> tuple[bool, bool]:
+        """By the history of a run on these utterances: whether any label was still being learned,
+        and whether none ever was."""
+        alone = len(self.tasks) == 1
+        endings = [task.ended(lines, alone) for task in self.tasks]
+        chance = all(one for _, one in endings)
+        return not chance and any(falling for falling, _ in endings), chance
+
+
+def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progress) -> Labels:
+    """The labels that the settings name, each by its kind, of the utterances that have any.
+
+    Raises UsageError for options that none of the labels has a use for, DataError where a label is
+    unknown or nobody has it.
+    """
+    annotations = Annotations.read(settings.annotations, stores)
+    kinds = kinds_of(stores, settings, annotations)
+    _check_options(settings, kinds)
+    losses = parse_losses(settings.loss, kinds)
+    everyone = all_utterances(stores, annotations, progress)
+    tasks = [
+        _task(stores, settings, name, kind, losses[name], annotations, progress)
+        for name, kind in kinds.items()
+    ]
+    for task in tasks:
+        if not task.known.any():
+            raise DataError(f"{stores[0].path}: no utterance has a known value of {task.name}")
+    known = np.any([task.known for task in tasks], axis=0)
+    if not known.all() and list(kinds.values()) != ["class"]:
+        words = " or ".join(kinds)
+        progress.say(f"{int((~known).sum())} utterances have no known value of {words}")
+    return Labels(everyone, tuple(tasks)).chosen(known)
+
+
+def kinds_of(
+    stores: Sequence[Store], settings: FinetuneSettings, annotations: Annotations | None = None
+) -> dict[str, str]:
+    """Label -> class, distribution, scalar or trace: known before any label is read."""
+    annotations = annotations or Annotations.read(settings.annotations, stores)
+    return {name: annotations.kind(stores, name) for name in settings.label}
+
+
+def score_names(kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """What --select may name for labels of these kinds: the scores of the first label, then of the
+    others; of several labels also SCORE_NAME of each."""
+    scores = {name: KINDS[kind].scores for name, kind in kinds.items()}
+    plain = dict.fromkeys(score for of in scores.values() for score in of)
+    named = [f"{s}_{n}" for n, of in scores.items() for s in of] if len(kinds) > 1 else []
+    return (*plain, *named)
+
+
+def _check_options(settings: FinetuneSettings, kinds: Mapping[str, str]) -> None:
+    first = next(iter(kinds.items()))
+    if settings.classes is not None and not set(kinds.values()) & set(OF_VOTES):
+        raise UsageError(f"--classes goes with class labels; {first[0]} is a {first[1]}")
+    if "trace" in kinds.values():
+        return
+    of_traces = {
+        "delay": settings.delay,
+        "window": settings.window,
+        "raters": settings.raters != RATERS[0],
+    }
+    for flag, value in of_traces.items():
+        if value:
+            raise UsageError(f"--{flag} goes with traces; {first[0]} is a {first[1]}")
+
+
+def _task(
+    stores: Sequence[Store],
+    settings: FinetuneSettings,
+    name: str,
+    kind: str,
+    losses: Weights,
+    annotations: Annotations,
+    progress: Progress,
+) -> Task:
+    if kind == "trace":
+        traces = trace_values(stores, name, annotations, settings.raters, progress)
+        return TraceTask(name, traces, losses, settings.delay)
+    if kind == "scalar":
+        return ScalarTask(name, scalar_values(stores, name, annotations), losses)
+    if kind == "distribution":
+        classes, shares = vote_shares(stores, name, settings.classes, annotations)
+        return DistributionTask(name, shares, classes, losses)
+    classes, targets = class_targets(stores, name, settings.classes, annotations, progress)
+    there = None
+    if settings.classes is not None:
+        names = {n for store in stores for n in annotations.names(store, name) if n is not None}
+        there = tuple(sorted(names))
+    return ClassTask(name, targets, classes, losses["ce"], there)
+
+
+def header_of(labels: Labels, rate_hz: float, settings: FinetuneSettings) -> dict[str, Any]:
+    """Fields of a classifier's header on its labels. rate_hz: steps a second of the head."""
+    of_kind = {kind: [task for task in labels.tasks if task.kind == kind] for kind in KINDS}
+    traces = TraceOutputs(
+        names=tuple(task.name for task in of_kind["trace"]),
+        rate_hz=rate_hz,
+        delay_s=settings.delay,
+        window_s=settings.window,
+        losses={task.name: task.losses for task in of_kind["trace"]},
+    )
+    return {
+        "labels": {task.name: task.classes for task in of_kind["class"]} or None,
+        "distributions": {task.name: task.classes for task in of_kind["distribution"]} or None,
+        "scalars": tuple(task.name for task in of_kind["scalar"]) or None,
+        "traces": traces if of_kind["trace"] else None,
+    }

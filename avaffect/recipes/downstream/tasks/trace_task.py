@@ -1,0 +1,132 @@
+"""A label over time of each utterance (Shukla et al. 2021, SS-VAERR)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.data.dataset import Dataset
+from avaffect.data.traces import Traces, delayed, resample
+from avaffect.evaluation import concordance
+from avaffect.evaluation.binning import clusters, equal_width
+from avaffect.recipes.downstream.tasks.base import Line
+from avaffect.recipes.downstream.tasks.scalar_task import concordance_ended, never_changes
+from avaffect.settings.label_losses import BINS, OF_BINS, OF_VALUES, Weights
+
+if TYPE_CHECKING:
+    from avaffect.models.heads.labels import LabelHead, Readout
+    from avaffect.objectives.criteria import TraceCriterion
+
+
+@dataclass(frozen=True)
+class TraceTask:
+    """traces: values (T,) of each utterance, no steps where it has none; losses: loss -> weight;
+    delay_s: how late annotators were: the frames of a time learn what was annotated so much later.
+    """
+
+    name: str
+    traces: Traces
+    losses: Weights
+    delay_s: float = 0.0
+    kind = "trace"
+    classes: ClassVar[tuple[str, ...]] = ()
+    over_time = True
+    scores = ("ccc",)
+
+    @property
+    def columns(self) -> int:
+        return 1
+
+    @property
+    def known(self) -> np.ndarray:
+        return np.array([not np.isnan(v).all() for v in self.traces.values], dtype=bool)
+
+    def chosen(self, mask: np.ndarray) -> TraceTask:
+        values = [self.traces.values[row] for row in np.flatnonzero(mask).tolist()]
+        return replace(self, traces=replace(self.traces, values=values))
+
+    def check(self, where: str) -> None:
+        """Every loss needs gold that varies, and nCCE as many different values as clusters."""
+        if len(np.unique(self._learned())) < 2:
+            late = f" after the first {self.delay_s:g} s (--delay)" if self.delay_s else ""
+            raise DataError(
+                f"{where}: {self.name} never changes in what is trained on{late}; there is nothing "
+                "to learn"
+            )
+        self._centres(where)
+
+    def doubts(self) -> list[str]:
+        values = _joined(self.traces.values)
+        few = len(np.unique(values[~np.isnan(values)])) < 2
+        return [never_changes(self.name)] if few else []
+
+    def strata(self) -> None:
+        return None
+
+    def counted(self) -> dict[str, int]:
+        return {}
+
+    def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
+        values = [
+            resample(value, self.traces.rate_hz, rate_hz, ahead_s=self.delay_s)
+            for value in self.traces.values
+        ]
+        traces = {**dataset.traces, self.name: Traces(rate_hz, 0, values)}
+        return replace(dataset, traces=traces)
+
+    def readout(self, where: str) -> Readout:
+        from avaffect.models.heads.labels import Readout
+
+        value = not self.losses.keys().isdisjoint(OF_VALUES)
+        return Readout(self.name, self.kind, value=value, bins=len(self._centres(where)))
+
+    def fit(self, head: LabelHead, number: int, where: str) -> None:
+        """The bins of these labels travel with the weights."""
+        import torch
+
+        centres = self._centres(where)
+        if len(centres):
+            head.centres(number).copy_(torch.from_numpy(centres))
+
+    def criterion(self, number: int, alone: bool) -> TraceCriterion:
+        from avaffect.objectives.criteria import TraceCriterion
+
+        return TraceCriterion(self.name, number, self.losses)
+
+    def score(self, found: Sequence[np.ndarray], rate_hz: float) -> dict[str, float]:
+        pairs = []
+        for values, gold in zip(found, self.traces.values, strict=True):
+            predicted = delayed(values, rate_hz, self.delay_s)
+            pairs.append((predicted, resample(gold, self.traces.rate_hz, rate_hz, len(predicted))))
+        score = concordance.ccc(*(_joined(side) for side in zip(*pairs)))
+        return {} if np.isnan(score) else {"ccc": score}
+
+    def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
+        """Chance: no concordance."""
+        return concordance_ended(lines, self.name)
+
+    def _learned(self) -> np.ndarray:
+        """(N,) known values that some frame learns: the first are nobody's when labels come
+        late."""
+        first = int(np.ceil(round(self.delay_s * self.traces.rate_hz, 6)))
+        values = _joined([value[first:] for value in self.traces.values])
+        return values[~np.isnan(values)]
+
+    def _centres(self, where: str) -> np.ndarray:
+        """(bins,) centres as the loss has them; none where it has no bins."""
+        if self.losses.keys().isdisjoint(OF_BINS):
+            return np.empty(0)
+        if "ce" in self.losses:
+            return equal_width(self._learned(), BINS)
+        try:
+            return clusters(self._learned(), BINS)
+        except DataError as error:
+            raise DataError(f"{where}: {self.name}: {error}") from error
+
+
+def _joined(values: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.empty(0, dtype=np.float32), *values])

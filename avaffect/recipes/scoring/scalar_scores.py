@@ -1,0 +1,167 @@
+"""Scores of predicted numbers, one of each utterance: a report of each file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avaffect.core import filekind
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.data import artifacts, manifest
+from avaffect.data.items import label_specs, labels_of
+from avaffect.data.labels import Annotations
+from avaffect.data.manifest import Item, Manifest
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common import work
+from avaffect.recipes.common.reports import Report
+from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring.matching import asked_labels
+from avaffect.recipes.scoring.scored_items import kinds_of, of_label, of_split, seen_of
+from avaffect.recipes.scoring.trace_scores import LEVEL, LabelMoments, intervals, over_runs
+from avaffect.settings.eval_ccc import EvalCccSettings
+
+KIND = "scalar"
+# All utterances as one sample.
+WAY = "pooled"
+Values = dict[str, float | None]
+
+
+def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
+    """Whether a source holds predictions of utterances; standard input does where no gold is named:
+    traces need theirs."""
+    if path == manifest.STANDARD_STREAM:
+        return not settings.gold
+    return not path.is_dir() and filekind.kind_of(path) == filekind.MANIFESTS["predictions"]
+
+
+def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Report:
+    """CCC, Pearson, RMSE and MAE over utterances; see avaffect-eval-ccc(1).
+
+    Raises DataError where nothing is a number, an utterance is predicted twice in a run, or nothing
+    has a true value.
+    """
+    found = manifest.read(path, expect="predictions")
+    known = [name for name, kind in kinds_of(found.header).items() if kind == KIND]
+    names = asked_labels(settings.label) or {name: name for name in known}
+    if not names:
+        # The words for what it is.
+        of_label(found, None, (KIND,))
+        raise DataError(f"{found.name}: no prediction is a number; score classes with eval-class")
+    given = [] if found.path is None else [("predictions", found.path, found.content_id)]
+    golds = work.file_inputs("gold", settings.gold)
+    scores = _scores(found, names, settings, progress)
+    return {
+        "file": str(path),
+        "content": "scalars",
+        **scores,
+        "gold": sorted(identity for _, _, identity in golds),
+        "gold_labels": names,
+        "provenance": work.record("eval-ccc", settings, [*given, *golds]),
+    }
+
+
+def _scores(
+    found: Manifest, names: dict[str, str], settings: EvalCccSettings, progress: Progress
+) -> dict[str, Any]:
+    biased = not settings.unbiased
+    scores: dict[str, Any] = {}
+    ranges: dict[str, Any] = {}
+    missing: dict[str, int] = {}
+    scored: set[str] = set()
+    numbers: list[Any] = []
+    for label, other in names.items():
+        of = of_label(found, label, (KIND,))
+        items, split = of_split(of, settings.split)
+        gold = _gold(settings.gold, other) if settings.gold else None
+        moments, numbers, without = _moments(of, items, gold)
+        scored |= set(moments.ids)
+        missing[label] = without
+        scores[label] = over_runs(f"{found.name}: {label}", moments, biased)
+        if settings.bootstrap:
+            drawn = intervals(moments, settings.bootstrap, settings.seed, biased)
+            ranges[label] = drawn[WAY]
+    learned = seen_of(found, [i for i in found.items if i.get("target") in names], scored)
+    warning = training_speakers.warning(learned, len(scored))
+    if warning is not None:
+        progress.warn(f"{found.name}: {warning}")
+    left_out = (
+        f"; {max(missing.values())} left out, without a true value" if any(missing.values()) else ""
+    )
+    progress.say(f"{found.name}: {len(scored)} utterances{left_out}")
+    report = {
+        "labels": list(scores),
+        "split": split,
+        "variant": "biased" if biased else "unbiased",
+        WAY: {label: of[WAY] for label, of in scores.items()},
+        "std": {WAY: {label: of["std"][WAY] for label, of in scores.items()}},
+        "count": len(scored),
+        "missing_gold": missing,
+        "seen": learned,
+        "runs": [
+            {"run": run, WAY: {label: of["runs"][place][WAY] for label, of in scores.items()}}
+            for place, run in enumerate(numbers)
+        ],
+    }
+    if ranges:
+        report["interval"] = {"level": LEVEL, "draws": settings.bootstrap, WAY: ranges}
+    return report
+
+
+def _moments(
+    found: Manifest, items: list[Item], gold: Values | None
+) -> tuple[LabelMoments, list[Any], int]:
+    """Moments of each utterance by itself, the numbers of the runs, and how many utterances have no
+    true value."""
+    pairs: dict[Any, dict[str, tuple[float, float]]] = {}
+    missing: set[str] = set()
+    for item in items:
+        identifier, run = item["id"], item.get("run", 0)
+        true = item.get("gold") if gold is None else gold.get(identifier)
+        predicted = item.get("prediction")
+        if not isinstance(predicted, (int, float)):
+            raise DataError(f"{found.name}: the prediction of {identifier} is no number")
+        if true is None:
+            missing.add(identifier)
+            continue
+        if identifier in pairs.setdefault(run, {}):
+            raise DataError(f"{found.name}: {identifier} is predicted twice in run {run}")
+        pairs[run][identifier] = float(predicted), float(true)
+    ids = list(dict.fromkeys(i for of in pairs.values() for i in of))
+    if not ids:
+        raise DataError(
+            f"{found.name}: none of its {len(items)} predictions has a true value to be scored by; "
+            "name a store or a corpus manifest with --gold"
+        )
+    runs = sorted(pairs)
+    moments = np.zeros((len(runs), len(ids), 8))
+    for place, run in enumerate(runs):
+        for row, identifier in enumerate(ids):
+            if identifier in pairs[run]:
+                x, y = pairs[run][identifier]
+                moments[place, row] = 1, x, y, 0, 0, 0, abs(x - y), (x - y) ** 2
+    return LabelMoments(ids, moments), runs, len(missing)
+
+
+def _gold(paths: tuple[Path, ...], label: str) -> Values:
+    """True values by id, None where one is missing. Raises DataError where an id is in two files,
+    or one is of another kind."""
+    found: Values = {}
+    for path in paths:
+        if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
+            store = Store(path)
+            values = Annotations({}).scalars(store, label).tolist()
+            own: Values = {i: None if np.isnan(v) else v for i, v in zip(store.ids, values)}
+        else:
+            whole = manifest.read(path, expect="corpus")
+            specs = label_specs(whole)
+            if label not in specs or specs[label].kind != KIND:
+                raise DataError(f"{path} has no label {label!r} that is a number")
+            own = {i["id"]: labels_of(i, {label: specs[label]})[label] for i in whole.items}
+        twice = own.keys() & found.keys()
+        if twice:
+            raise DataError(f"the id {min(twice)} is in two files of --gold")
+        found |= own
+    return found

@@ -1,0 +1,75 @@
+"""Which items of a manifest of predictions are scored, and what their classifier has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from avaffect.core.errors import DataError
+from avaffect.data.manifest import Item, Manifest
+from avaffect.recipes.downstream import training_speakers
+
+OF_CLASSES = ("class", "distribution")
+
+
+def kinds_of(header: dict[str, Any]) -> dict[str, str]:
+    """Label -> class, distribution or scalar, as a header of predictions says; empty of versions
+    that know classes alone."""
+    return {name: facts["kind"] for name, facts in header.get("targets", {}).items()}
+
+
+def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Manifest:
+    """The predictions of one label: the wanted one, else the first of these kinds.
+
+    Where a manifest holds several, the header is that of the label alone. Raises DataError where
+    it holds the wanted label in another kind, or none of these.
+    """
+    known = kinds_of(found.header)
+    fitting = [name for name, kind in known.items() if kind in kinds]
+    if not known or (wanted is not None and wanted not in known):
+        return found
+    if (wanted or next(iter(fitting), None)) not in fitting:
+        label = wanted or next(iter(known))
+        command = "eval-ccc" if known[label] == "scalar" else "eval-class"
+        raise DataError(f"{found.name}: {label} is a {known[label]}; score it with {command}")
+    label = wanted or fitting[0]
+    header = {k: v for k, v in found.header.items() if k != "classes"}
+    header |= {"target": label, **found.header["targets"][label]}
+    items = [item for item in found.items if item.get("target", label) == label]
+    return replace(found, header=header, items=items)
+
+
+def seen_of(found: Manifest, items: list[Item], scored: Collection[str]) -> dict[str, int] | None:
+    """How many of the utterances that are scored the classifier has learned from, in any run; None
+    where predictions never said so. A filter may have dropped it from items."""
+    if not found.header.get("seen") and not any("seen" in item for item in found.items):
+        return None
+    statuses: dict[str, str | None] = {}
+    for item in items:
+        if item["id"] in scored:
+            status = item.get("seen", training_speakers.UNKNOWN)
+            statuses[item["id"]] = training_speakers.worst([status, statuses.get(item["id"])])
+    return training_speakers.counted(statuses.values())
+
+
+def of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:
+    """The items to score, and the split that was chosen for it (None: no choice was made).
+
+    Each fold tests what it did not train on, so that a fold's predictions are taken as they are.
+    """
+    splits = sorted({str(item["split"]) for item in found.items if item.get("split")})
+    folds = any(item.get("fold") is not None for item in found.items)
+    if wanted is None:
+        wanted = "test" if len(splits) > 1 and not folds else "all"
+    if wanted == "all":
+        whole = len(splits) == 1 and all(item.get("split") for item in found.items)
+        return found.items, splits[0] if whole else None
+    chosen = [item for item in found.items if item.get("split") == wanted]
+    if not chosen:
+        have = ", ".join(splits) or "none"
+        raise DataError(
+            f"{found.name}: no prediction is of the split {wanted!r} (there are: {have}); choose "
+            "with --split, or --split all"
+        )
+    return chosen, wanted
