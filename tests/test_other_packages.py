@@ -1,14 +1,16 @@
-"""Another package adds an encoder, a front-end and a corpus through its entry points."""
+"""Another package adds an encoder, an objective, a front-end and a corpus by entry points."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chain import invoke
-from other_package import EnergyConfiguration, EnergyEncoder
+from other_package import EnergyConfiguration, EnergyEncoder, Level, LevelConfiguration
+from safetensors.torch import load_file
 from stores import write_store
 
 from avaffect.core import headers
@@ -19,13 +21,17 @@ from avaffect.data import manifest
 from avaffect.data.corpora import CORPORA
 from avaffect.data.store.reader import Store
 from avaffect.models.registry import ENCODERS
+from avaffect.objectives.registry import OBJECTIVES
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS
+from avaffect.recipes.pretraining.kept_objective import load_objective
 
-REGISTRIES: tuple[Registry, ...] = (ENCODERS, FRONT_ENDS, CORPORA)
+REGISTRIES: tuple[Registry, ...] = (ENCODERS, OBJECTIVES, FRONT_ENDS, CORPORA)
 ENTRY_POINTS = """
 [avaffect.encoders]
 energy = other_package:ENERGY
+[avaffect.objectives]
+level = other_package:LEVEL
 [avaffect.front_ends]
 peaks = other_package:PEAKS
 loudest = other_package:LOUDEST
@@ -78,6 +84,26 @@ def test_an_encoder(tmp_path: Path, media: list[np.ndarray]) -> None:
     _forget()
     words = invoke(tmp_path, *extract, "again.h5", status=65).stderr
     assert "'energy'" in words and "avhubert" in words
+
+
+def test_an_objective(tmp_path: Path) -> None:
+    """A checkpoint keeps it by its name, and `adapt` continues it."""
+    folder = Path(shutil.copytree(Path(__file__).parent / "fixtures" / "v0.1", tmp_path / "chain"))
+    objective = Level(EnergyEncoder(EnergyConfiguration(1e-6)), LevelConfiguration(3.0))
+    objective.offset.data.fill_(0.5)
+    made = provenance("test", {}, [])
+    checkpoints.save_encoder(
+        folder / "level.safetensors", objective.encoder, objective, provenance=made
+    )
+    back = load_objective(folder / "level.safetensors", "")
+    assert isinstance(back, Level) and back.configuration == LevelConfiguration(3.0)
+    assert back.offset.tolist() == [0.5]
+    words = invoke(folder, "adapt", "retrieved.jsonl", "--encoder", "level.safetensors", "--steps",
+                   3, "--learning-rate", 0.1, "-o", "on.safetensors").stderr  # fmt: skip
+    assert "L_PT" in words
+    header = headers.read(folder / "on.safetensors", EncoderHeader)
+    assert header.objective is not None and header.objective.name == "level"
+    assert load_file(folder / "on.safetensors")["objective.offset"][0] != 0.5
 
 
 def test_a_front_end(tmp_path: Path, media: list[np.ndarray]) -> None:

@@ -14,6 +14,7 @@ from avaffect.core.registry import Part
 from avaffect.data.corpora.common import Clip, Corpus, by_names
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.front_ends import FrontEnd
+from avaffect.objectives.base import Context, Objective, Step
 from avaffect.settings.manifest import ManifestSettings
 
 
@@ -55,6 +56,30 @@ class EnergyEncoder(Encoder):
 
 
 ENERGY = Part(EnergyConfiguration, EnergyEncoder)
+
+
+@dataclass(frozen=True)
+class LevelConfiguration:
+    target: float = 0.0
+
+
+class Level(Objective):
+    """How far the mean frame of an utterance, moved by an offset that is learned, is from a level;
+    loss "level"."""
+
+    loss = "level"
+
+    def __init__(self, encoder: Encoder, configuration: LevelConfiguration) -> None:
+        super().__init__({"level": 1.0})
+        self.encoder, self.configuration = encoder, configuration
+        self.offset = nn.Parameter(torch.zeros(encoder.dim))
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        apart = self.encoder(batch).mean() + self.offset - self.configuration.target
+        return Step({"level": (apart.abs().sum(), float(len(batch)))})
+
+
+LEVEL = Part(LevelConfiguration, Level)
 
 
 def read(settings: ManifestSettings) -> Corpus:
