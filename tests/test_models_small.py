@@ -8,6 +8,7 @@ import torch
 
 from avaffect.core.errors import DataError
 from avaffect.models import registry
+from avaffect.models.encoder import Maskable
 from avaffect.models.gradient_reversal import reversal_strength, reverse_gradient
 from avaffect.models.heads.attentive import (
     Head,
@@ -19,6 +20,7 @@ from avaffect.models.heads.attentive import (
 )
 from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
+from avaffect.models.registry import ENCODERS
 from avaffect.models.standardisation import Standardisation
 
 
@@ -127,3 +129,11 @@ def test_descriptions_from_elsewhere_are_refused_in_words():
         registry.build({"name": "perceptron", "configuration": {}})
     with pytest.raises(DataError, match="this head does not fit"):
         registry.build({"name": "head", "configuration": {"width": 3}})
+
+
+def test_which_encoders_tell_local_features_from_their_context() -> None:
+    """Masked prediction and its like need both; pictures alone and given features have neither."""
+    assert isinstance(Hubert(PRESETS["nano"]), Maskable)
+    for name in ("visual", "features"):
+        kind = ENCODERS[name].load()
+        assert not hasattr(kind, "features") and not hasattr(kind, "contextualise")

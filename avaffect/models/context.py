@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.dropout import Dropout
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
 
 
@@ -34,10 +34,14 @@ class ContextEncoder(Encoder):
         self.mask_emb = nn.Parameter(torch.rand(mask_dim))
         self.encoder = TransformerEncoder(transformer)
 
+    def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
+        """See Maskable."""
+        raise NotImplementedError
+
     def contextualise(
         self, features: Frames, mask: Tensor | None = None, layer: int | None = None
     ) -> Frames:
-        """See Encoder. ValueError for a mask where `mask_emb` is no projected frame."""
+        """See Maskable. ValueError for a mask where `mask_emb` is no projected frame."""
         x = self.input_dropout(self.post_extract_proj(self.layer_norm(features.values)))
         if mask is not None:
             if len(self.mask_emb) != self.dim:

@@ -1,8 +1,9 @@
-"""The contract of an encoder."""
+"""The contracts of encoders."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ class Encoder(nn.Module):
     the final normalisation). Padding and batch-mates never change an utterance's frames; a missing
     modality is part of the contract.
 
+    configuration: the dataclass that it is made of, as `registry` describes and builds it.
     reach: how many frames on either side a frame knows of, where its streams come one step a frame:
     a recording may then be seen in parts. None where a frame may know of the whole utterance.
     """
@@ -58,6 +60,7 @@ class Encoder(nn.Module):
     streams: tuple[str, ...] = ()
     rate_hz: float = 0.0
     dim: int = 0
+    configuration: Any
     reach: int | None = None
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
@@ -89,16 +92,23 @@ class Encoder(nn.Module):
         """
         return batch
 
-    # Masked prediction can train an encoder that also has the following.
-    feature_dim: int = 0
+
+@runtime_checkable
+class Maskable(Protocol):
+    """An encoder whose local features stand apart from their context: what a task hides, or asks
+    for, lies between the two.
+
+    feature_dim: size of a local feature. An encoder that has nothing to hide frames behind raises
+    ValueError for a mask, one that hides no inputs for a corruption.
+    """
+
+    feature_dim: int
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """Local features before any context, (B, T, feature_dim), zero in padding."""
-        raise NotImplementedError
 
     def contextualise(
         self, features: Frames, mask: Tensor | None = None, layer: int | None = None
     ) -> Frames:
         """Frames in context from what `features` gave; where mask (B, T) is True a frame is
-        hidden behind the mask embedding. `layer` as in `forward`."""
-        raise NotImplementedError
+        hidden behind the mask embedding. `layer` as in `Encoder.forward`."""

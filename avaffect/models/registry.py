@@ -7,7 +7,7 @@ it and keeps it as `configuration`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.registry import Description, Registry
@@ -51,7 +51,7 @@ def describe(module: nn.Module) -> Description:
         return ENCODERS.describe(module)
 
 
-def build(description: Description) -> nn.Module:
+def build(description: Description) -> Any:
     """The module of a description, with fresh weights.
 
     Raises DataError where the name or a setting is unknown to this version.

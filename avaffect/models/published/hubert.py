@@ -36,7 +36,7 @@ def convert(source: Source, warn: Warn) -> Converted:
 
 def from_shapes(shapes: Shapes) -> Flat:
     """What the shapes of its weights say, and the rest as it was published."""
-    convolutions = []
+    convolutions: list[tuple[int, int, int]] = []
     while f"feature_extractor.conv_layers.{len(convolutions)}.0.weight" in shapes:
         width, _, kernel = shapes[f"feature_extractor.conv_layers.{len(convolutions)}.0.weight"]
         convolutions.append((width, kernel, _STRIDES.get(kernel, 1)))
