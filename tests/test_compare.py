@@ -329,7 +329,7 @@ def test_bad_reports_end_with_65(folder: Path) -> None:
     assert "line 1" in refused(whole[: len(whole) // 2])
     assert "no report" in refused('{"content": "retrieval"}\n')
     assert "no report" in refused("[1, 2]\n")
-    assert "lacks" in refused('{"content": "predictions", "runs": []}\n')
+    assert "per_class" in refused('{"content": "predictions", "runs": []}\n')
     assert "no such file" in run(folder, "nothing.json", status=65).stderr
     cut = (folder / "base.jsonl").read_text().splitlines()[:3]
     assert "cut short" in refused("\n".join(cut) + "\n", "cut.jsonl")

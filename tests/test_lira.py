@@ -327,9 +327,9 @@ def test_the_chain_of_films(folder: Path, tmp_path: Path, task: str):
     c = encoder.configuration
     assert c.face_mean == pytest.approx(shown.mean() / 255, abs=1e-4)
     assert c.face_std == pytest.approx(shown.std() / 255, abs=1e-4)
-    assert header["metrics"]["features"]["effective_rank"] > 1
-    assert header["metrics"]["development"].keys() >= {loss}
-    assert header["preprocessing"]["streams"] == ["face"]
+    assert header.metrics["features"]["effective_rank"] > 1
+    assert header.metrics["development"].keys() >= {loss}
+    assert header.preprocessing.streams == ("face",)
     invoke(folder, "finetune", "a.h5", "--encoder", output, "--label", "arousal", "--epochs", 1,
            "--head", "gru", "-o", tmp_path / "er.safetensors")  # fmt: skip
 

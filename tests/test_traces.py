@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from avaffect.core.errors import UsageError
 from avaffect.data.traces import at_times, resample
-from avaffect.recipes.common.subset import check_fraction, chosen_share
+from avaffect.recipes.common.subset import chosen_share
+from avaffect.settings.finetune import FinetuneSettings
 
 
 def test_a_straight_line_stays_one():
@@ -71,4 +74,4 @@ def test_every_class_keeps_its_share():
     assert np.bincount(classes[chosen]).tolist() == [5, 2, 1]
     for share in (0.0, -0.5, 1.5):
         with pytest.raises(UsageError, match="--fraction"):
-            check_fraction(share)
+            FinetuneSettings(media=(Path("a.h5"),), fraction=share)

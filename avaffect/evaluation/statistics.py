@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Values = Sequence[float] | np.ndarray
 
-def mean_and_std(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+
+def mean_and_std(values: Values) -> tuple[float, float]:
     """Mean and sample standard deviation (n - 1 in the denominator; NaN for one value).
 
     Raises ValueError where there are no values.
@@ -38,7 +40,7 @@ class TTest:
     p: float
 
 
-def paired_t_test(first: Sequence[float], second: Sequence[float]) -> TTest:
+def paired_t_test(first: Values, second: Values) -> TTest:
     """Student's t-test of paired scores (run i of one way against run i of the other), two-sided.
 
     Pairs that all differ by the same amount have t = 0, p = 1 where that is zero, otherwise an
@@ -53,7 +55,7 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> TTest:
     return _t_test(mean, spread / np.sqrt(len(differences)), len(differences) - 1)
 
 
-def welch_t_test(first: Sequence[float], second: Sequence[float]) -> TTest:
+def welch_t_test(first: Values, second: Values) -> TTest:
     """Welch's t-test of scores that do not pair, whose variances may differ, two-sided.
 
     The degrees of freedom are Satterthwaite's, no whole number. Scores without any spread are

@@ -27,6 +27,8 @@ OF_SHARES = {"kl": kullback_leibler, "ce": soft_cross_entropy}
 # Ties the utterances of a batch together.
 COUPLED = "ccc"
 
+Losses = dict[str, tuple[Tensor, Tensor | float]]
+
 
 class Criterion(Protocol):
     """Of one label, the `number`-th of a head. weights: loss -> weight in the total."""
@@ -89,7 +91,9 @@ class DistributionCriterion:
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
         shares = gold.masked_fill(~usable[:, None], torch.nan)
         scores = head.scores(outputs.utterance, self.number)
-        found = {f"{loss}_{self.name}": OF_SHARES[loss](scores, shares) for loss in self.losses}
+        found: Losses = {
+            f"{loss}_{self.name}": OF_SHARES[loss](scores, shares) for loss in self.losses
+        }
         with torch.no_grad():
             divergence = kullback_leibler(scores, shares)
         return Step(found, {f"divergence_{self.name}": divergence})
@@ -117,7 +121,9 @@ class ScalarCriterion:
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
         value = head.value(outputs.utterance, self.number)
         known = usable & ~torch.isnan(gold)
-        found = {f"{loss}_{self.name}": OF_VALUES[loss](value, gold, known) for loss in self.losses}
+        found: Losses = {
+            f"{loss}_{self.name}": OF_VALUES[loss](value, gold, known) for loss in self.losses
+        }
         return Step(found, _agreement(self.name, value.detach(), gold, known))
 
     def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
@@ -145,7 +151,7 @@ class TraceCriterion:
         steps = min(found.values.shape[1], gold.shape[1])
         gold, values = gold[:, :steps], found.values[:, :steps]
         known = found.valid[:, :steps] & ~torch.isnan(gold)
-        losses = {}
+        losses: Losses = {}
         for loss in self.losses:
             if loss in OF_VALUES:
                 part = OF_VALUES[loss](head.value(values, self.number), gold, known)

@@ -104,8 +104,9 @@ class FaceReconstruction(Objective):
         stills = self.prepare(faces[rows, first])
         real = self.prepare(faces[rows[:, None], times])
         made = self.face(stills, speech.values[rows], times, context.generator)
-        count = times.numel()
-        metrics = {"still": (_errors(stills[:, None], real).sum(), count)}
+        count = float(times.numel())
+        metrics: dict[str, tuple[Tensor | float, Tensor | float]] = {}
+        metrics["still"] = (_errors(stills[:, None], real).sum(), count)
         if not self.training:
             metrics["swapped"] = self._swapped(stills, speech, rows, times, real)
         return Step({"video": (_errors(made, real).sum(), count)}, metrics)

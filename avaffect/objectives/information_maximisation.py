@@ -41,10 +41,11 @@ def local_pairs(lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Te
     positive = (frame + 1 + _below(own - 1, generator)) % own if len(own) else frame
     other = another(which, len(rows), generator)
     negative = _below(sizes[other], generator)
-    return tuple(
+    anchors, positives, negatives = (
         torch.stack([rows[clip], place], dim=1)
         for clip, place in ((which, frame), (which, positive), (other, negative))
     )
+    return anchors, positives, negatives
 
 
 def global_chunks(lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -69,6 +69,8 @@ class AcousticPrediction(Objective):
     loss = "acoustic"
     encoder: VisualEncoder
 
+    gathered: Tensor
+
     def __init__(
         self, encoder: VisualEncoder, configuration: AcousticPredictionConfiguration
     ) -> None:

@@ -98,7 +98,7 @@ class _Mixing:
     def _ratio(self, identifier: str) -> float:
         if self.settings.snr is not None:
             return self.settings.snr
-        low, high = self.settings.snr_range
+        low, high = self.settings.range_db
         return float(seeds.generator(self.settings.seed, "snr", identifier).uniform(low, high))
 
     def tell(self, progress: Progress) -> None:

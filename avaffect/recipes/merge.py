@@ -106,14 +106,16 @@ def _check_shards(stores: Sequence[Store], progress: Progress) -> None:
     named = [store.provenance.get("settings", {}).get("shard") for store in stores]
     if None in named or not named:
         return
-    shards = [_shard(name) for name in named]
-    for store, name, shard in zip(stores, named, shards):
+    shards = []
+    for store, name in zip(stores, named):
+        shard = _shard(name)
         if shard is None:
             progress.warn(
                 f"{store.path} records the shard {name!r}, which is not of the form I/N: check "
                 "that all shards are given, in order"
             )
             return
+        shards.append(shard)
     count = shards[0].count
     whole = [Shard(index, count) for index in range(count)]
     if shards != whole:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,7 +194,9 @@ def _check_strict(settings: PreprocessSettings) -> None:
         )
 
 
-def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item]) -> Provenance:
+def _provenance(
+    settings: PreprocessSettings, corpus: Manifest, items: Sequence[Item]
+) -> Provenance:
     """Recordings are inputs too: one that changed makes another store."""
     if corpus.path is None:
         listed = {"role": "manifest", "path": "", "content_id": corpus.content_id}
@@ -204,7 +207,7 @@ def _provenance(settings: PreprocessSettings, corpus: Manifest, items: list[Item
     )
     inputs = [listed, recordings]
     model = _model_id(settings)
-    if model:
+    if model and settings.face_model is not None:
         inputs.append(reference("face model", settings.face_model, model, settings.output))
     made = semantic(settings)
     made = {name: made[name] for name in made if name not in NEWER or made[name] is not None}
@@ -237,7 +240,7 @@ class _Work:
     found: Found = field(default_factory=Found)
 
     def decode_all(
-        self, items: list[Item], columns: dict[str, list[Any]], specs: dict[str, LabelSpec]
+        self, items: Sequence[Item], columns: dict[str, Sequence[Any]], specs: dict[str, LabelSpec]
     ) -> Found:
         import joblib
 
@@ -271,7 +274,7 @@ class _Work:
     ) -> None:
         from avaffect.data.media import FACE_COUNTS
 
-        pictures = {}
+        pictures: dict[str, Any] = {}
         if self.options.faces:
             counts = {name: result.counts.get(name, 0) for name in FACE_COUNTS}
             pictures = {"video_source": pictures_of(item), **counts}
@@ -344,6 +347,7 @@ class _Work:
     def _set_statistics(self) -> None:
         sums = self.found.sums
         if sums.frames:
+            assert self.options.faces is not None
             pixels = self.options.faces.size**2
             statistics = pixel_statistics(sums.frames, sums.total, sums.squares, pixels)
             self.writer.set_statistics("face", statistics)

@@ -101,14 +101,14 @@ def _draw(
     rows: list[int],
     progress: Progress,
 ) -> Retrieved:
-    from avaffect.retrieval.sampling import sample, sample_similarity
+    from avaffect.retrieval.sampling import Options, sample, sample_similarity
 
-    options = {
-        "temperature": settings.temperature,
-        "draws": settings.draws,
-        "seed": settings.seed,
-        "progress": progress,
-    }
+    options = Options(
+        temperature=settings.temperature,
+        draws=settings.draws,
+        seed=settings.seed,
+        progress=progress,
+    )
     try:
         if settings.similarity is not None:
             values, indices = open_similarity(settings.similarity, query, pool)

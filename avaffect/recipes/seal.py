@@ -6,7 +6,7 @@ import os
 import sys
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError
@@ -48,7 +48,7 @@ def _path(settings: SealSettings) -> Path | None:
 def _read(settings: SealSettings) -> Filtered:
     path = _path(settings)
     if path is None:
-        _check_start(sys.stdin.buffer, settings)
+        _check_start(cast(BufferedReader, sys.stdin.buffer), settings)
         return filtering.read_filtered(sys.stdin.buffer, "standard input", settings.allow_cut)
     with _opened(path) as stream:
         _check_start(stream, settings)

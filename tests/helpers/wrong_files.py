@@ -86,6 +86,9 @@ def prepare(folder: Path) -> list[str]:
             "format": FORMAT, "version": "1.0", "kind": kind, "content_id": "sha256:" + "0" * 64,
             "model": {"name": "hubert", "configuration": {}}, "provenance": {"inputs": []},
         }  # fmt: skip
+        if kind == "classifier":
+            header |= {"encoder": header["model"], "mode": "frozen", "classes": None, "runs": [],
+                       "preprocessing": {"rate_hz": 50.0}}  # fmt: skip
         _safetensors(folder / f"{kind}.safetensors", {METADATA_KEY: json.dumps(header)})
     for content, item in MANIFESTS.items():
         manifest.write(folder / f"{content}.jsonl", manifest.new_header(content), [item])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -116,9 +116,9 @@ class StoreWriter:
         self,
         identifier: str,
         *,
-        streams: dict[str, np.ndarray | Path] | None = None,
+        streams: Mapping[str, np.ndarray | Path] | None = None,
         labels: dict[str, Any] | None = None,
-        meta: dict[str, str | float | int] | None = None,
+        meta: Mapping[str, Any] | None = None,
         pooled: dict[str, np.ndarray] | None = None,
     ) -> None:
         """Add one utterance.

@@ -77,6 +77,7 @@ class RecurrentHead(FrameHead):
     ) -> Outputs:
         """Over time (B, ceil(T / frames_per_step), outputs); an utterance without frames has the
         outputs of zeros."""
+        assert self.standardisation is not None
         missing = self.standardisation.mean
         steps = self._recurrent(joined(frames, self.inputs, present, missing))
 
@@ -95,6 +96,7 @@ class RecurrentHead(FrameHead):
 
     def _recurrent(self, frames: Frames) -> Frames:
         """The last layer, forward direction first, (B, steps, width); one step at least."""
+        assert self.standardisation is not None
         values = self.standardisation(frames.values) * frames.valid[..., None]
         steps = mean_steps(Frames(values, frames.lengths), self.configuration.frames_per_step)
         x = steps.values

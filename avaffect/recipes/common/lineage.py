@@ -58,7 +58,8 @@ def trace_lineage(
     return Lineage(
         stores["query"],
         stores["pool"],
-        *(media_of(stores[role]) for role in ("query", "pool")),
+        media_of(stores["query"]),
+        media_of(stores["pool"]),
         projector,
         encoder,
         _quantiser(encoder, encoder_header) if with_quantiser(encoder, encoder_header) else None,

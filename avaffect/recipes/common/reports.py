@@ -26,8 +26,9 @@ def write_reports(
     OutputExistsError where it holds something else, unless forced; UsageError where it is an input.
     """
     output, what = settings.output, what or f"the scores of {len(reports)} files"
-    for report in reports if output is not None else ():
-        artifacts.check_output(output, report["provenance"])
+    if output is not None:
+        for report in reports:
+            artifacts.check_output(output, report["provenance"])
     text = "".join(
         json.dumps(report, ensure_ascii=False, allow_nan=False) + "\n" for report in reports
     )

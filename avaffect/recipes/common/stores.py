@@ -56,12 +56,18 @@ def in_split(
 
 def chosen_ids(stores: Sequence[Store], masks: Sequence[np.ndarray]) -> list[str]:
     """The ids of the utterances that the masks choose, in order."""
-    return [store.ids[row] for store, mask in zip(stores, masks) for row in np.flatnonzero(mask)]
+    return [
+        store.ids[row]
+        for store, mask in zip(stores, masks)
+        for row in np.flatnonzero(mask).tolist()
+    ]
 
 
 def concatenate(columns: Sequence[Sequence[Any]], masks: Sequence[np.ndarray]) -> list[Any]:
     """One value per chosen utterance, from one column per store."""
-    return [column[row] for column, mask in zip(columns, masks) for row in np.flatnonzero(mask)]
+    return [
+        column[row] for column, mask in zip(columns, masks) for row in np.flatnonzero(mask).tolist()
+    ]
 
 
 def warn_of_itself(query: Embeddings, pool: Embeddings, progress: Progress) -> None:

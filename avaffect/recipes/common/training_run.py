@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def is_done(settings: Resumable, made: Provenance, progress: Progress, plan: str) -> bool:
     """common.is_done; a state that outlived its run, killed at the very end, is discarded."""
+    assert settings.output is not None
     done = work.is_done(settings, made, progress, plan)
     folder = state.state_folder(settings.output)
     if done and not settings.dry_run and state.owner(folder) == identity(made):
@@ -49,13 +50,14 @@ def running(
     from avaffect.training.device import on_first_rank
     from avaffect.training.run import Run
 
-    folder = state.state_folder(settings.output)
-    history = state.metrics_path(settings.output)
+    output = settings.output
+    assert output is not None
+    folder, history = state.state_folder(output), state.metrics_path(output)
     locks: list[Lock] = []
 
     def begin() -> bool:
-        with writing(settings.output):
-            locks.append(acquire(folder / state.LOCK, settings.output, progress.say))
+        with writing(output):
+            locks.append(acquire(folder / state.LOCK, output, progress.say))
         if work.is_done(settings, made, progress, ""):
             return False
         if not state.open_folder(folder, identity(made), settings.fresh):

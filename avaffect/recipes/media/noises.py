@@ -75,8 +75,8 @@ class Noises:
         return found
 
     def _recording(self, row: int) -> np.ndarray:
-        stored = len(self._stored) if self._stored else 0
-        if row < stored:
+        stored = 0 if self._stored is None else len(self._stored)
+        if self._stored is not None and row < stored:
             return self._stored.read("waveform", row)
         return np.memmap(self._files[row - stored], dtype="<i2", mode="r")
 
