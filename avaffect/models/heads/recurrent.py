@@ -60,6 +60,8 @@ class RecurrentHead(FrameHead):
     Padding never changes an output: the backward direction begins at an utterance's own end.
     """
 
+    standardisation: Standardisation
+
     def __init__(self, configuration: RecurrentHeadConfiguration) -> None:
         c = configuration
         super().__init__(c.inputs, c.outputs, c.frames_per_step)
