@@ -17,7 +17,7 @@ class AdaptSettings(TrainingSettings):
     """SAAML's affective adaptation (Eq. 7): emotion classification on labelled and retrieved
     utterances, domain-adversarial training through gradient reversal, and the pre-training task of
     the encoder. Reads the manifest of `retrieve` and finds embeddings, recordings, projector,
-    encoder and quantiser from it. Epoch e uses draw e of each query.
+    encoder and quantiser from it. Epoch e uses the e-th draw of each query.
 
     Prints the path of the checkpoint."""
 
@@ -35,12 +35,13 @@ class AdaptSettings(TrainingSettings):
         Path("adapted.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"
     )
     encoder: Path | None = option(
-        None, "Encoder to adapt. Default: the one under the projector.", "--encoder",
+        None, "Encoder to adapt. Default: the projector's encoder.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
     without: tuple[str, ...] = option(
-        (), "Term of the loss to leave out. Repeatable.", "--without", choices=TERMS
-    )
+        (), "Term of the loss to leave out: ec (emotion), dc (domain) or pt (pre-training). "
+        "Repeatable.", "--without", choices=TERMS,
+    )  # fmt: skip
     emotion_weight: float = option(
         1.0, "Weight of L_EC, emotion classification.", "--emotion-weight", at_least=0
     )
@@ -51,9 +52,8 @@ class AdaptSettings(TrainingSettings):
         1.0, "Weight of L_PT, the pre-training task.", "--pretraining-weight", at_least=0
     )
     units: tuple[Path, ...] = option(
-        (), "Store of units, written by `extract`. Default: computed. Repeatable.", "--units",
-        role="input",
-        metavar="UNITS.h5",
+        (), "Store of units, written by `extract`. Default: computed with the encoder's quantiser. "
+        "Repeatable.", "--units", role="input", metavar="UNITS.h5",
     )  # fmt: skip
     epochs: int | None = option(
         None, "Passes over the queries. Default: 50, without --steps.", "--epochs", at_least=1

@@ -50,7 +50,7 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     )  # fmt: skip
     features: tuple[str, ...] = option(
         (), "Features in a store, as written by extract, under a name; joined with MEDIA by id. "
-        "Several may differ in rate and width, and may stand beside --encoder. Repeatable.",
+        "Several may differ in rate and dimension, and may be combined with --encoder. Repeatable.",
         "--features", role="input", metavar="NAME=STORE.h5",
     )  # fmt: skip
     label: tuple[str, ...] = option(  # type: ignore[assignment]
@@ -60,8 +60,8 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     )  # fmt: skip
     loss: tuple[str, ...] = option(
         (), "Losses and their weights. Class: ce (cross-entropy). Distribution: kl, ce. Scalar: "
-        "ccc (1 - CCC), mse, mae. Trace: these, ce (over 20 bins), ncce (cost-sensitive, over 20 "
-        "clusters). LABEL: limits them to one label. Default: the first, with weight 1. "
+        "ccc (1 - CCC), mse, mae. Trace: ccc, mse, mae, ce (over 20 bins), ncce (cost-sensitive, "
+        "over 20 clusters). LABEL: limits them to one label. Default: the first, with weight 1. "
         "Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
     )  # fmt: skip
     delay: float = option(

@@ -38,7 +38,7 @@ class PredictSettings(Batched):
         "--features", role="input", metavar="NAME=STORE.h5",
     )  # fmt: skip
     label: tuple[str, ...] = option(
-        (), "Label to predict. Default: all that the classifier knows. Repeatable.", "--label",
+        (), "Label to predict. Default: all labels of the classifier. Repeatable.", "--label",
         metavar="NAME",
     )  # fmt: skip
     split: str | None = option(None, "Split to predict. Default: every utterance.", "--split")
