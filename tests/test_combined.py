@@ -9,14 +9,14 @@ from torch import nn
 from avaffect.core.batch import Batch
 from avaffect.models.heads.attentive import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
-from avaffect.objectives.base import Context, Needs, Objective, ParameterGroup, Step
+from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.combined import Combined
 from avaffect.objectives.cropping import crop
 
 RATES = {"waveform": 16000.0, "face": 25.0}
 
 
-class TwoPhases(Objective):
+class TwoPhases(Pretraining):
     """Trains a part of the encoder in one phase, a head in the other; notes what it is told."""
 
     phases = ("first", "second")
@@ -78,7 +78,7 @@ def encoder() -> RecurrentEncoder:
     return RecurrentEncoder(RecurrentConfiguration(bands=80, layers=1, hidden=6, dim=4))
 
 
-def combined(encoder: RecurrentEncoder, inner: Objective | None, **options) -> Combined:
+def combined(encoder: RecurrentEncoder, inner: Pretraining | None, **options) -> Combined:
     heads = [Head(HeadConfiguration(encoder.dim, 2)) for _ in range(2)]
     return Combined(encoder, "emotion", *heads, pretraining=inner, **options)
 

@@ -17,7 +17,7 @@ from tiny_training import history
 from avaffect.core.checkpoint_header import read_header
 from avaffect.data.dataset import dataset_of
 from avaffect.data.store.reader import Store
-from avaffect.objectives.base import Context, Objective
+from avaffect.objectives.base import Context, Pretraining
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.pretraining.kept_objective import load_objective
 from avaffect.training.device import to_device
@@ -82,13 +82,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pretrained(folder: Path) -> Callable[[str], tuple[Path, Objective]]:
+def pretrained(folder: Path) -> Callable[[str], tuple[Path, Pretraining]]:
     """The checkpoint that a pre-training wrote, and the objective that it had trained."""
-    found: dict[str, tuple[Path, Objective]] = {}
+    found: dict[str, tuple[Path, Pretraining]] = {}
 
-    def trained(name: str) -> tuple[Path, Objective]:
+    def trained(name: str) -> tuple[Path, Pretraining]:
         if name not in found:
-            seen: list[Objective] = []
+            seen: list[Pretraining] = []
             save = checkpoints.save_encoder
 
             def keep(output, encoder, objective, *others, **facts):
@@ -106,7 +106,7 @@ def pretrained(folder: Path) -> Callable[[str], tuple[Path, Objective]]:
     return trained
 
 
-def losses(objective: Objective, folder: Path, training: bool) -> dict[str, tuple[float, float]]:
+def losses(objective: Pretraining, folder: Path, training: bool) -> dict[str, tuple[float, float]]:
     """Of the pool as one batch."""
     stores = [Store(folder / "pool.h5"), Store(folder / "pool-units.h5")]
     dataset = dataset_of(

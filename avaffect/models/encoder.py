@@ -112,3 +112,10 @@ class Maskable(Protocol):
     ) -> Frames:
         """Frames in context from what `features` gave; where mask (B, T) is True a frame is
         hidden behind the mask embedding. `layer` as in `Encoder.forward`."""
+
+
+def maskable(encoder: Encoder) -> Maskable:
+    """The same encoder. Raises ValueError where its local features do not stand apart."""
+    if not isinstance(encoder, Maskable):
+        raise ValueError(f"a {type(encoder).__name__} has no local features before its context")
+    return encoder

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames
-from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.models.encoder import Encoder, Frames, maskable
+from avaffect.objectives.base import Context, Needs, Pretraining, Step
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class AutoregressivePredictionConfiguration:
     shift: int = 3
 
 
-class AutoregressivePrediction(Objective):
+class AutoregressivePrediction(Pretraining):
     """L1 distance of predicted and true features `shift` frames ahead, loss "prediction".
 
     The encoder's frames, which know the past alone, go through one linear layer. Sums run over
@@ -28,6 +28,7 @@ class AutoregressivePrediction(Objective):
     """
 
     loss = "prediction"
+    encoder: Encoder
 
     def __init__(
         self, encoder: Encoder, configuration: AutoregressivePredictionConfiguration | None = None
@@ -38,7 +39,7 @@ class AutoregressivePrediction(Objective):
         if self.shift < 1:
             raise ValueError(f"shift {self.shift}: at least one frame ahead")
         self.encoder = encoder
-        self.head = nn.Linear(encoder.dim, encoder.feature_dim)
+        self.head = nn.Linear(encoder.dim, maskable(encoder).feature_dim)
 
     @property
     def needs(self) -> Needs:
@@ -50,8 +51,9 @@ class AutoregressivePrediction(Objective):
     def with_frames(
         self, batch: Batch, context: Context, phase: str = "main"
     ) -> tuple[Step, Frames]:
-        features = self.encoder.features(batch)
-        frames = self.encoder.contextualise(features)
+        encoder = maskable(self.encoder)
+        features = encoder.features(batch)
+        frames = encoder.contextualise(features)
         return self._step(features, self.head(frames.values)), frames
 
     def _step(self, features: Frames, predicted: Tensor) -> Step:

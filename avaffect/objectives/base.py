@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -63,23 +63,14 @@ class Needs:
 
 
 class Objective(nn.Module):
-    """Owns an encoder and its heads; `forward(batch, context, phase) -> Step`.
+    """What the loop trains; `forward(batch, context, phase) -> Step`.
 
     weights: loss name -> weight in the total, 1 by default.
     phases: one by default; each names its own parameters and optimiser (VAVL has three).
     coupled: True where a loss ties the utterances of a batch together (contrastive,
         Multi-Similarity, CCC): such objectives refuse plain gradient accumulation.
-
-    One that a checkpoint can bring back is registered in objectives.registry, made of an encoder
-    and its frozen `configuration`, and takes any batch: utterances that lack what it `needs` take
-    no part. loss: its loss that a summary tells. kept_as: names of its weights -> their names in a
-    checkpoint, both as prefixes.
     """
 
-    encoder: Encoder
-    configuration: Any
-    loss: ClassVar[str] = ""
-    kept_as: ClassVar[tuple[str, str]] = ("", "objective.")
     phases: tuple[str, ...] = ("main",)
     coupled: bool = False
     # Adam's constants; those of torch unless a paper has others.
@@ -90,25 +81,8 @@ class Objective(nn.Module):
         super().__init__()
         self.weights: dict[str, float] = dict(weights or {})
 
-    @property
-    def needs(self) -> Needs:
-        """What it can learn from."""
-        return Needs()
-
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         raise NotImplementedError
-
-    def with_frames(
-        self, batch: Batch, context: Context, phase: str = "main"
-    ) -> tuple[Step, Frames]:
-        """The step, and the encoder's frames of the batch with nothing hidden or changed but the
-        random view that training takes. Overridden where one pass gives both."""
-        step = self(batch, context, phase)
-        return step, self.encoder(self.view(batch, context))
-
-    def view(self, batch: Batch, context: Context) -> Batch:
-        """The encoder's random view of the batch in training, otherwise the batch."""
-        return self.encoder.view(batch, context.generator) if self.training else batch
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         """The counts that `forward` will return for this batch, without the forward pass.
@@ -132,3 +106,39 @@ class Objective(nn.Module):
 
     def after_step(self, context: Context, phase: str = "main") -> None:
         """Called after the optimiser's step (EMA teachers)."""
+
+
+class Pretraining(Objective):
+    """Owns an encoder and its heads, and learns from the recordings themselves.
+
+    A checkpoint can bring it back: it is registered in objectives.registry, made of an encoder and
+    its frozen `configuration`, and takes any batch: utterances that lack what it `needs` take no
+    part. loss: its loss that a summary tells. kept_as: names of its weights -> their names in a
+    checkpoint, both as prefixes.
+    """
+
+    configuration: Any
+    loss: ClassVar[str] = ""
+    kept_as: ClassVar[tuple[str, str]] = ("", "objective.")
+
+    if TYPE_CHECKING:
+        # For users to read: most have it as an attribute, some within a student.
+        @property
+        def encoder(self) -> Encoder: ...
+
+    @property
+    def needs(self) -> Needs:
+        """What it can learn from."""
+        return Needs()
+
+    def with_frames(
+        self, batch: Batch, context: Context, phase: str = "main"
+    ) -> tuple[Step, Frames]:
+        """The step, and the encoder's frames of the batch with nothing hidden or changed but the
+        random view that training takes. Overridden where one pass gives both."""
+        step = self(batch, context, phase)
+        return step, self.encoder(self.view(batch, context))
+
+    def view(self, batch: Batch, context: Context) -> Batch:
+        """The encoder's random view of the batch in training, otherwise the batch."""
+        return self.encoder.view(batch, context.generator) if self.training else batch

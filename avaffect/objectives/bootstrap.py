@@ -63,11 +63,11 @@ class Bootstrap(Taught):
         projected = [self.student["projector"](pooled(self.student, v, lengths)) for v in views]
         with torch.no_grad():
             targets = [self.teacher["projector"](pooled(self.teacher, v, lengths)) for v in views]
-        distances = sum(
+        first, second = (
             distance(self.predictor(own), other) for own, other in zip(projected, targets[::-1])
         )
         return Step(
-            {"byol": (distances.sum(), float(len(clips)))},
+            {"byol": ((first + second).sum(), float(len(clips)))},
             {"embedding_std": embedding_std(projected[0])},
         )
 

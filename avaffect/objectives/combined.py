@@ -11,7 +11,7 @@ from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.gradient_reversal import reversal_strength
 from avaffect.models.heads.attentive import Head
-from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
+from avaffect.objectives.base import Context, Objective, ParameterGroup, Pretraining, Step
 from avaffect.objectives.cropping import crop
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.losses.cross_entropy import MISSING, accuracy, cross_entropy
@@ -44,7 +44,7 @@ class Combined(Objective):
         label: str,
         emotion: Head | None = None,
         domain: Head | None = None,
-        pretraining: Objective | None = None,
+        pretraining: Pretraining | None = None,
         weights: Mapping[str, float] | None = None,
         learning_rates: Mapping[str, float] | None = None,
     ) -> None:
@@ -70,7 +70,10 @@ class Combined(Objective):
 
     @property
     def encoder(self) -> Encoder:
-        return self.alone if self.pretraining is None else self.pretraining.encoder
+        if self.pretraining is not None:
+            return self.pretraining.encoder
+        assert self.alone is not None
+        return self.alone
 
     def _classifies(self, phase: str) -> bool:
         some = self.emotion is not None or self.domain is not None
@@ -95,11 +98,12 @@ class Combined(Objective):
             # Those that the pre-training does not name weigh 1 in it.
             self.weights.setdefault(name, self.factor)
         if frames is None and self._classifies(phase):
-            frames = self.encoder(self.view(batch, context))
+            shown = self.encoder.view(batch, context.generator) if self.training else batch
+            frames = self.encoder(shown)
         return step, frames
 
     @staticmethod
-    def _own(inner: Objective, batch: Batch, context: Context) -> Batch:
+    def _own(inner: Pretraining, batch: Batch, context: Context) -> Batch:
         """The clips of a batch that the pre-training reads."""
         seconds = inner.needs.crop_s
         return batch if seconds is None else crop(batch, seconds, context.generator)
@@ -117,7 +121,7 @@ class Combined(Objective):
         if self.domain is not None:
             strength = reversal_strength(context.progress)
             step.losses["domain"], step.metrics["domain_accuracy"] = domain_adversarial(
-                self.domain, pooled, usable_labels(self.encoder, batch, batch.domain), strength
+                self.domain, pooled, usable_labels(self.encoder, batch, _domains(batch)), strength
             )
             step.metrics["reversal_strength"] = (strength, 1.0)
 
@@ -132,14 +136,15 @@ class Combined(Objective):
             counts = inner.counts(self._own(inner, batch, there), there, phase)
         if not self._classifies(phase):
             return counts
-        for name, module, labels in (
-            ("emotion", self.emotion, batch.labels.get(self.label)),
-            ("domain", self.domain, batch.domain),
-        ):
-            if module is not None:
-                usable = usable_labels(self.encoder, batch, labels)
-                counts[name] = float((usable != MISSING).sum())
+        if self.emotion is not None:
+            counts["emotion"] = self._labelled(batch, batch.labels[self.label])
+        if self.domain is not None:
+            counts["domain"] = self._labelled(batch, _domains(batch))
         return counts
+
+    def _labelled(self, batch: Batch, labels: Tensor) -> float:
+        """How many utterances have a label (B,) and a frame."""
+        return float((usable_labels(self.encoder, batch, labels) != MISSING).sum())
 
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
         inner = self.pretraining
@@ -174,3 +179,9 @@ class Combined(Objective):
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
         return None if self.pretraining is None else self.pretraining.collapse(metrics)
+
+
+def _domains(batch: Batch) -> Tensor:
+    """(B,) 0 source, 1 pool: `adapt` always tells them apart."""
+    assert batch.domain is not None
+    return batch.domain

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames
-from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.models.encoder import Encoder, Frames, maskable
+from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.info_nce import draw_distinct, info_nce
 from avaffect.settings.pretrain_cpc import SOURCES
 
@@ -27,7 +27,7 @@ class ContrastivePredictionConfiguration:
     negatives_from: str = "clip"
 
 
-class ContrastivePrediction(Objective):
+class ContrastivePrediction(Pretraining):
     """InfoNCE of the next `ahead` local features, each among `negatives` others; loss
     "contrastive".
 
@@ -41,6 +41,7 @@ class ContrastivePrediction(Objective):
     """
 
     loss = "contrastive"
+    encoder: Encoder
 
     def __init__(
         self, encoder: Encoder, configuration: ContrastivePredictionConfiguration | None = None
@@ -53,7 +54,7 @@ class ContrastivePrediction(Objective):
             )
         self.configuration = c
         self.encoder = encoder
-        self.head = nn.Linear(encoder.dim, c.ahead * encoder.feature_dim, bias=False)
+        self.head = nn.Linear(encoder.dim, c.ahead * maskable(encoder).feature_dim, bias=False)
         self.steps = c.ahead
         self.negatives = c.negatives
         self.source = c.negatives_from
@@ -69,8 +70,9 @@ class ContrastivePrediction(Objective):
     def with_frames(
         self, batch: Batch, context: Context, phase: str = "main"
     ) -> tuple[Step, Frames]:
-        local = self.encoder.features(batch)
-        frames = self.encoder.contextualise(local)
+        encoder = maskable(self.encoder)
+        local = encoder.features(batch)
+        frames = encoder.contextualise(local)
         return self._step(local, self.head(frames.values), context), frames
 
     def _step(self, local: Frames, predicted: Tensor, context: Context) -> Step:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.view_heads import DistillationHead
@@ -83,7 +83,7 @@ class Distillation(Taught):
             for views in (self.large, self.small)
             if views
         ]
-        head = self.student["head"]
+        head = head_of(self.student)
         # Views of one size go through the network together, as published.
         embedded = [
             head.embed(pooled(self.student, views, lengths.repeat(len(views) // len(clips))))
@@ -92,7 +92,7 @@ class Distillation(Taught):
         scores = head.scores(torch.cat(embedded)).view(-1, len(clips), self.outputs)
         with torch.no_grad():
             seen = pooled(self.teacher, sizes[0], lengths.repeat(len(self.large)))
-            teacher = self.teacher["head"]
+            teacher = head_of(self.teacher)
             told = teacher.scores(teacher.embed(seen)).view(-1, len(clips), self.outputs)
             if self.training and not self.centred:
                 self.centre.copy_(told.mean((0, 1)))
@@ -117,7 +117,7 @@ class Distillation(Taught):
     def before_step(self, context: Context, phase: str = "main") -> None:
         """The last layer rests while what is below it finds its way."""
         if context.epoch < self.configuration.frozen_epochs:
-            self.student["head"].directions.weight.grad = None
+            head_of(self.student).directions.weight.grad = None
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
         loss, entropy = metrics.get("dino", 0.0), metrics.get("teacher_entropy", 0.0)
@@ -135,6 +135,13 @@ class Distillation(Taught):
                 f"yet of what the teacher says (teacher_entropy {entropy:.2f})"
             )
         return found
+
+
+def head_of(network: nn.ModuleDict) -> DistillationHead:
+    """That of a student or a teacher."""
+    head = network["head"]
+    assert isinstance(head, DistillationHead)
+    return head
 
 
 def cross_entropies(targets: Tensor, scores: Tensor) -> Tensor:

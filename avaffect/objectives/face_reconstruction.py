@@ -18,7 +18,7 @@ from avaffect.models.talking_face import (
     at_rate,
     count_at_rate,
 )
-from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.odd_one_out import OddOneOut
 from avaffect.signal.images import resize, to_channels
 
@@ -46,7 +46,7 @@ class FaceReconstructionConfiguration:
         return cls(**{**values, "face": TalkingFaceConfiguration(**values["face"])})
 
 
-class FaceReconstruction(Objective):
+class FaceReconstruction(Pretraining):
     """Mean absolute error of `pictures` random frames of each clip, made from its first frame and
     its sound; loss "video".
 
@@ -62,6 +62,7 @@ class FaceReconstruction(Objective):
     """
 
     loss = "video"
+    encoder: Encoder
 
     def __init__(
         self, encoder: Encoder, configuration: FaceReconstructionConfiguration | None = None

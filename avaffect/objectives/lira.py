@@ -15,7 +15,7 @@ from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.talking_face import at_rate, count_at_rate
 from avaffect.models.visual import VisualEncoder
 from avaffect.models.workers import RunningStandardisation
-from avaffect.objectives.base import Context, Needs, Objective, ParameterGroup, Step
+from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.groups import decayed_groups
 from avaffect.objectives.problem_agnostic import GATHERED
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
@@ -52,7 +52,7 @@ class AcousticPredictionConfiguration:
         return cls(ConformerConfiguration(blocks, dim, 8 * dim))
 
 
-class AcousticPrediction(Objective):
+class AcousticPrediction(Pretraining):
     """Mean absolute error of descriptors of the sound that goes with each picture, told by a
     conformer and a linear layer from the encoder's frames; loss "acoustic".
 

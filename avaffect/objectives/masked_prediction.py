@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.encoder import Corruption, Encoder, Frames, maskable
 from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
-from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames
 
@@ -97,7 +97,7 @@ def align_units(
     return torch.where(known, aligned, -1)
 
 
-class MaskedPrediction(Objective):
+class MaskedPrediction(Pretraining):
     """Cross-entropy of units (SAAML equation 6) plus a penalty on the size of local features.
 
     Reads batch.streams["units"] at batch.rates["units"], and what `encoder` reads: any that has
@@ -109,6 +109,7 @@ class MaskedPrediction(Objective):
     """
 
     loss = "masked"
+    encoder: Encoder
     # The head bears its published names.
     kept_as = ("head.", "")
 
@@ -193,7 +194,7 @@ class MaskedPrediction(Objective):
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         plan = self.plan(batch, context.generator)
         shown = plan.apply(self.view(batch, context))
-        return self.from_plan(plan, self.encoder.features(shown, plan.corruption))
+        return self.from_plan(plan, maskable(self.encoder).features(shown, plan.corruption))
 
     def with_frames(
         self, batch: Batch, context: Context, phase: str = "main"
@@ -202,15 +203,15 @@ class MaskedPrediction(Objective):
             return super().with_frames(batch, context, phase)
         # Both passes start from the same local features: they are computed once.
         plan = self.plan(batch, context.generator)
-        features = self.encoder.features(self.view(batch, context))
+        features = maskable(self.encoder).features(self.view(batch, context))
         step = self.from_plan(plan, features)
-        return step, self.encoder.contextualise(features)
+        return step, maskable(self.encoder).contextualise(features)
 
     def from_plan(self, plan: Plan, features: Frames) -> Step:
         """The same from a plan and the local features (B, T, C) of its batch."""
         shown = Frames(features.values[:, : plan.mask.shape[1]], plan.lengths)
         hidden = plan.mask if self.masking.kind == "feature" else None
-        frames = self.encoder.contextualise(shown, hidden).values
+        frames = maskable(self.encoder).contextualise(shown, hidden).values
         step = Step({})
         for name, selected in (
             ("masked", plan.mask & plan.valid),
@@ -226,7 +227,7 @@ class MaskedPrediction(Objective):
                 step.metrics[name] = loss
         if self.weights["features_penalty"] != 0.0:
             squares = shown.values.float().square() * plan.valid[..., None]
-            count = plan.valid.sum() * self.encoder.feature_dim
+            count = plan.valid.sum() * maskable(self.encoder).feature_dim
             step.losses["features_penalty"] = (squares.sum(), count)
         return step
 
@@ -241,7 +242,7 @@ class MaskedPrediction(Objective):
             "unmasked": known & ~plan.mask,
             "features_penalty": plan.valid,
         }
-        scale = {"features_penalty": self.encoder.feature_dim}
+        scale = {"features_penalty": maskable(self.encoder).feature_dim}
         return {
             name: float(selected.sum()) * scale.get(name, 1)
             for name, selected in counts.items()

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoder, Frames, maskable
 from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.jumbling import FEWEST_STEPS, WINDOW_SHARE, fits, reorder, swap_order
 from avaffect.objectives.losses.cross_entropy import cross_entropy
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS
@@ -29,7 +29,7 @@ class OddOneOutConfiguration:
     window: float = WINDOW_SHARE
 
 
-class OddOneOut(Objective):
+class OddOneOut(Pretraining):
     """Cross-entropy on mean-pooled frames, loss "odd".
 
     variant "clip": the head gives two scores a clip, intact and jumbled. "group": it gives one, and
@@ -38,6 +38,7 @@ class OddOneOut(Objective):
     """
 
     loss = "odd"
+    encoder: Encoder
 
     def __init__(
         self, encoder: Encoder, configuration: OddOneOutConfiguration | None = None
@@ -70,14 +71,15 @@ class OddOneOut(Objective):
         return odd, groups
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        features = self.encoder.features(batch)
+        encoder = maskable(self.encoder)
+        features = encoder.features(batch)
         lengths = features.lengths.cpu()
         odd, clips = self.draw(lengths, context.generator)
         order = swap_order(
             lengths, odd, features.values.shape[1], context.generator, self.configuration.window
         )
         jumbled = Frames(reorder(features.values, order), features.lengths)
-        scores = self.head(self.encoder.contextualise(jumbled).mean())
+        scores = self.head(encoder.contextualise(jumbled).mean())
         clips, odd = clips.to(scores.device), odd.to(scores.device)
         if self.configuration.variant == "clip":
             return self._by_clip(scores[clips], odd[clips])

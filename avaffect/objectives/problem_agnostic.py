@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.workers import Regressor, Worker, WorkerConfiguration
-from avaffect.objectives.base import Context, Needs, Objective, Step
+from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.information_maximisation import (
     SHORTEST_CHUNK,
     global_step,
@@ -43,7 +43,7 @@ class ProblemAgnosticConfiguration:
         return cls(tuple(values["workers"]))
 
 
-class ProblemAgnostic(Objective):
+class ProblemAgnostic(Pretraining):
     """The mean of the workers' losses, each under its own name.
 
     lps, mfcc, fbank, prosody   mean squared error of the standardised `acoustic_targets`
@@ -58,6 +58,8 @@ class ProblemAgnostic(Objective):
     """
 
     loss = "workers"
+    encoder: Encoder
+    gathered: Tensor
 
     def __init__(
         self, encoder: Encoder, configuration: ProblemAgnosticConfiguration | None = None
@@ -89,7 +91,7 @@ class ProblemAgnostic(Objective):
         targets = self.targets(batch, frames)
         if self.training and int(self.gathered) < GATHERED:
             for name, rows in targets.items():
-                self.workers[name].gather(rows)
+                self._regressor(name).gather(rows)
             self.gathered += len(batch)
         step = Step({})
         known = frames.values[frames.valid]
@@ -107,10 +109,15 @@ class ProblemAgnostic(Objective):
 
     def _regress(self, name: str, known: Tensor, targets: Tensor) -> tuple[Tensor, float]:
         """known (N, dim), targets (N, size)"""
-        worker = self.workers[name]
+        worker = self._regressor(name)
         error = worker(known).float() - worker.standardisation(targets)
         error = error.abs() if name == "waveform" else error.square()
         return error.mean(dim=1).sum(), float(len(known))
+
+    def _regressor(self, name: str) -> Regressor:
+        worker = self.workers[name]
+        assert isinstance(worker, Regressor)
+        return worker
 
     @torch.no_grad()
     def targets(self, batch: Batch, frames: Frames) -> dict[str, Tensor]:

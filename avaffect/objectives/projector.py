@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
@@ -50,7 +51,7 @@ class ProjectorTraining(Objective):
         logits = self.projector.classifier(embeddings)
         with torch.no_grad():
             right = accuracy(logits, labels)
-        losses = {}
+        losses: dict[str, tuple[Tensor, Tensor | float]] = {}
         if self.weights["metric"] != 0.0:
             losses["metric"] = self.metric_loss(embeddings, labels)
         if self.weights["classification"] != 0.0:

@@ -11,7 +11,7 @@ from torch import Tensor
 from avaffect.core.errors import DataError
 from avaffect.core.registry import Registry
 from avaffect.models.encoder import Encoder
-from avaffect.objectives.base import Objective
+from avaffect.objectives.base import Pretraining
 
 OBJECTIVES = Registry("objective", "avaffect.objectives", DataError)
 """Classes made of (encoder, configuration)."""
@@ -31,7 +31,7 @@ for _name, _module, _class in (
     OBJECTIVES.register(_name, f"{_place}Configuration", _place)
 
 
-def describe(objective: Objective) -> dict[str, Any]:
+def describe(objective: Pretraining) -> dict[str, Any]:
     """{"name", "configuration", "streams"}, from the first two of which `build` makes its like.
 
     streams: what it reads beside the encoder's, for readers that do not build it. Raises KeyError
@@ -40,7 +40,7 @@ def describe(objective: Objective) -> dict[str, Any]:
     return {**OBJECTIVES.describe(objective), "streams": tuple(sorted(objective.needs.streams))}
 
 
-def build(name: str, configuration: Mapping[str, Any], encoder: Encoder) -> Objective:
+def build(name: str, configuration: Mapping[str, Any], encoder: Encoder) -> Pretraining:
     """The objective of that name around an encoder, its heads with fresh weights.
 
     Raises DataError where the name is unknown, or the configuration does not fit the objective or
@@ -49,7 +49,7 @@ def build(name: str, configuration: Mapping[str, Any], encoder: Encoder) -> Obje
     return OBJECTIVES.build({"name": name, "configuration": dict(configuration)}, encoder)
 
 
-def kept_names(objective: Objective) -> dict[str, str]:
+def kept_names(objective: Pretraining) -> dict[str, str]:
     """Names in its state dict, the encoder's left out -> their names in a checkpoint."""
     # An encoder may stand there under several names: a task within a task shares it.
     inside = tuple(
@@ -65,7 +65,7 @@ def kept_names(objective: Objective) -> dict[str, str]:
     }
 
 
-def kept_weights(objective: Objective) -> dict[str, Tensor]:
+def kept_weights(objective: Pretraining) -> dict[str, Tensor]:
     """All that the objective has learned beside the encoder, under its names in a checkpoint."""
     state = objective.state_dict()
     return {kept: state[own] for own, kept in kept_names(objective).items()}

@@ -116,12 +116,14 @@ class Supervised(Objective):
         if self.penalty:
             # Counted as the first loss is, so that it weighs the same however a batch is cut.
             count = next(iter(step.losses.values()))[1]
-            squares = sum(p.square().sum() for p in self.head.parameters() if p.ndim > 1)
+            weights = (p for p in self.head.parameters() if p.ndim > 1)
+            squares = sum((p.square().sum() for p in weights), torch.zeros(()))
             step.losses[PENALTY] = (self.penalty / 2 * squares * count, count)
         return step
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
-        usable, found = self.usable(batch), {}
+        usable = self.usable(batch)
+        found: dict[str, float] = {}
         for criterion in self.criteria:
             found |= criterion.counts(batch.labels[criterion.name], usable)
         if self.penalty:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.visual import VisualEncoder
-from avaffect.objectives.base import Context, Needs, Objective, ParameterGroup, Step
+from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.groups import decayed_groups
 
 FEWEST_FRAMES = 5
@@ -21,7 +22,10 @@ COLLAPSED_STD = 0.05
 """Of embeddings over a batch, below which they are called the same."""
 
 
-class Taught(Objective):
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Taught(Pretraining):
     """A student, which learns, and a teacher of the same shape, which follows it.
 
     student: the encoder and what stands on it, under their names. The teacher begins as a copy of
@@ -67,7 +71,7 @@ class Taught(Objective):
 
     @property
     def encoder(self) -> VisualEncoder:
-        return self.student["encoder"]
+        return encoder_of(self.student)
 
     def after_step(self, context: Context, phase: str = "main") -> None:
         follow(self.teacher, self.student, momentum_at(self.momentum, context.progress))
@@ -88,7 +92,14 @@ class Taught(Objective):
 
 def pooled(network: nn.ModuleDict, views: Tensor, lengths: Tensor) -> Tensor:
     """The encoder of a student or a teacher: views (B, T, H, W) -> (B, dim), means over time"""
-    return network["encoder"].embed(views, lengths).mean()
+    return encoder_of(network).embed(views, lengths).mean()
+
+
+def encoder_of(network: nn.ModuleDict) -> VisualEncoder:
+    """That of a student or a teacher."""
+    encoder = network["encoder"]
+    assert isinstance(encoder, VisualEncoder)
+    return encoder
 
 
 def nothing(clips: Tensor, loss: str) -> Step:
@@ -96,7 +107,7 @@ def nothing(clips: Tensor, loss: str) -> Step:
     return Step({loss: (torch.zeros((), device=clips.device), 0.0)})
 
 
-def teacher_of(student: nn.Module) -> nn.Module:
+def teacher_of(student: Network) -> Network:
     """A copy whose parameters are buffers of the same names."""
     teacher = copy.deepcopy(student)
     for module in teacher.modules():

@@ -14,7 +14,7 @@ from avaffect.core.registry import Part
 from avaffect.data.corpora.common import Clip, Corpus, by_names
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.front_ends import FrontEnd
-from avaffect.objectives.base import Context, Objective, Step
+from avaffect.objectives.base import Context, Pretraining, Step
 from avaffect.settings.manifest import ManifestSettings
 
 
@@ -63,7 +63,7 @@ class LevelConfiguration:
     target: float = 0.0
 
 
-class Level(Objective):
+class Level(Pretraining):
     """How far the mean frame of an utterance, moved by an offset that is learned, is from a level;
     loss "level"."""
 

@@ -22,7 +22,7 @@ from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
-from avaffect.objectives.base import Objective
+from avaffect.objectives.base import Pretraining
 from avaffect.objectives.registry import describe, kept_weights
 from avaffect.training import checkpoint
 
@@ -94,7 +94,7 @@ def masking_kind(encoder: Encoder) -> str:
 def save_encoder(
     output: Path,
     encoder: Encoder,
-    objective: Objective | None,
+    objective: Pretraining | None,
     others: dict[str, nn.Module | None] | None = None,
     **facts: Any,
 ) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avaffect.models.encoder import Encoder
-    from avaffect.objectives.base import Objective
+    from avaffect.objectives.base import Pretraining
 
 UNITS = "units"
 WITHOUT_PT = "leave L_PT out with --without pt"
@@ -57,7 +57,9 @@ def check_kept(path: Path, header: EncoderHeader, otherwise: str) -> None:
         )
 
 
-def load_objective(path: Path, otherwise: str, units: Mapping[str, Any] | None = None) -> Objective:
+def load_objective(
+    path: Path, otherwise: str, units: Mapping[str, Any] | None = None
+) -> Pretraining:
     """The objective of an encoder's checkpoint, around its encoder, with all that it has learned.
 
     units: how those units were made that it is to be trained on, where it reads units; otherwise:
