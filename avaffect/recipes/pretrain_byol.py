@@ -23,7 +23,7 @@ def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -
 def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
     from avaffect.objectives.bootstrap import Bootstrap, BootstrapConfiguration
     from avaffect.recipes.pretraining.methods import Method
-    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
+    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder, visual
 
     configuration = BootstrapConfiguration(
         settings.momentum, settings.smallest_crop, crop_seconds=settings.crop_seconds
@@ -31,5 +31,5 @@ def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
     return Method(
         kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: Bootstrap(encoder, configuration),
+        objective=lambda encoder: Bootstrap(visual(encoder), configuration),
     )

@@ -23,7 +23,7 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
 def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
     from avaffect.objectives.distillation import Distillation, DistillationConfiguration
     from avaffect.recipes.pretraining.methods import Method
-    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
+    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder, visual
 
     configuration = DistillationConfiguration(
         settings.outputs, settings.local_views, settings.momentum, settings.centre_momentum,
@@ -33,5 +33,5 @@ def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
     return Method(
         kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: Distillation(encoder, configuration),
+        objective=lambda encoder: Distillation(visual(encoder), configuration),
     )

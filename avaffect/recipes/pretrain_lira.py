@@ -23,12 +23,12 @@ def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -
 def _method(settings: PretrainLiraSettings, progress: Progress) -> Method:
     from avaffect.objectives.lira import AcousticPrediction, AcousticPredictionConfiguration
     from avaffect.recipes.pretraining.methods import Method
-    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder
+    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder, visual
 
     return Method(
         kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
         objective=lambda encoder: AcousticPrediction(
-            encoder, AcousticPredictionConfiguration.on(encoder, settings.blocks)
+            visual(encoder), AcousticPredictionConfiguration.on(encoder, settings.blocks)
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 from avaffect.core.errors import UsageError
@@ -31,6 +31,7 @@ class PretrainingSettings(TrainingSettings):
     """From media stores, and perhaps an encoder, to an encoder."""
 
     media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
+    output: Path = option(MISSING, "Checkpoint to write.", "-o", "--output", role="output")
     preset: str | None = option(
         None, "Size of a new encoder. Default: base.", "--preset", choices=PRESETS
     )

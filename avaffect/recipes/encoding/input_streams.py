@@ -19,7 +19,8 @@ from avaffect.recipes.common import work
 class Listed(Protocol):
     """Utterances by their ids."""
 
-    ids: list[str]
+    @property
+    def ids(self) -> list[str]: ...
 
     def chosen(self: Some, mask: np.ndarray) -> Some: ...
 

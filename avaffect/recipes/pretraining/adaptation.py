@@ -20,7 +20,7 @@ from avaffect.data.store.schema import StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.attentive import Head, HeadConfiguration
-from avaffect.objectives.base import Needs, Objective
+from avaffect.objectives.base import Needs, Pretraining
 from avaffect.objectives.combined import ENCODER, HEADS, Combined
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.lineage import Lineage
@@ -35,6 +35,7 @@ from avaffect.settings.adapt import AdaptSettings
 from avaffect.training.device import make_fabric, resolve_device
 from avaffect.training.loop import train
 from avaffect.training.run import Outcome, Run
+from avaffect.training.state import state_folder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -54,7 +55,7 @@ def run(
         if opened is None:
             return
         if fabric.global_rank == 0:
-            save_manifest(manifest, opened.folder)
+            save_manifest(manifest, state_folder(settings.output))
         _adapt(settings, drawn, lineage, made, opened, fabric, progress)
 
 
@@ -63,9 +64,9 @@ def _adapt(
     fabric: Fabric, progress: Progress,
 ) -> None:  # fmt: skip
     if fabric.global_rank == 0 and lineage.quantiser is not None:
-        _write_units(opened, lineage, drawn, settings, progress)
+        _write_units(opened, lineage.quantiser, lineage, drawn, settings, progress)
     fabric.barrier()
-    units = _unit_stores(settings, lineage, opened.folder)
+    units = _unit_stores(settings, lineage)
     pretraining, encoder = _pretrained(settings, lineage, units)
     batches = _batches(settings, lineage, drawn, encoder, pretraining, units)
     objective = _objective(settings, drawn, encoder, pretraining)
@@ -106,6 +107,7 @@ def _save(
 
 def _write_units(
     run: Run,
+    quantiser: Path,
     lineage: Lineage,
     drawn: Drawn,
     settings: AdaptSettings,
@@ -114,13 +116,13 @@ def _write_units(
     """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
     device = resolve_device(settings.device)
     media = [*lineage.query_media, *lineage.pool_media]
-    extractor = extraction.quantiser_extractor(lineage.quantiser, device, media)
+    extractor = extraction.quantiser_extractor(quantiser, device, media)
     spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
     for role, media, ids in (
         ("query", lineage.query_media, drawn.queries),
         ("pool", lineage.pool_media, drawn.pool),
     ):
-        output = _units_path(run.folder, role)
+        output = _units_path(settings, role)
         if _is_whole(output, progress):
             continue
         dataset = dataset_of(media, ids, held_streams(media, extractor.streams))
@@ -135,7 +137,8 @@ def _write_units(
             ):  # fmt: skip
                 units = values[:, 0].astype(np.int32)
                 writer.add(dataset.ids[index], streams={"units": units})
-        kept.remove()
+        if kept is not None:
+            kept.remove()
 
 
 def _is_whole(output: Path, progress: Progress) -> bool:
@@ -151,22 +154,22 @@ def _is_whole(output: Path, progress: Progress) -> bool:
     return True
 
 
-def _units_path(folder: Path, role: str) -> Path:
-    return folder / f"units-{role}.h5"
+def _units_path(settings: AdaptSettings, role: str) -> Path:
+    return state_folder(settings.output) / f"units-{role}.h5"
 
 
-def _unit_stores(settings: AdaptSettings, lineage: Lineage, folder: Path) -> dict[str, list[Store]]:
+def _unit_stores(settings: AdaptSettings, lineage: Lineage) -> dict[str, list[Store]]:
     """Stores of the units of each role; none where no units are read."""
     if settings.units:
         return dict.fromkeys(ROLES, open_stores(settings.units))
     if lineage.quantiser is None:
         return {role: [] for role in ROLES}
-    return {role: open_stores([_units_path(folder, role)]) for role in ROLES}
+    return {role: open_stores([_units_path(settings, role)]) for role in ROLES}
 
 
 def _pretrained(
     settings: AdaptSettings, lineage: Lineage, units: dict[str, list[Store]]
-) -> tuple[Objective | None, Encoder]:
+) -> tuple[Pretraining | None, Encoder]:
     """The objective that made the encoder, None where L_PT is left out, and the encoder."""
     if "pt" in settings.without:
         return None, checkpoints.load_encoder(lineage.encoder, torch.device("cpu"))[0]
@@ -177,7 +180,7 @@ def _pretrained(
 
 def _batches(
     settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder,
-    pretraining: Objective | None, units: dict[str, list[Store]],
+    pretraining: Pretraining | None, units: dict[str, list[Store]],
 ) -> Paired:  # fmt: skip
     # Checked over both roles: their streams share batches.
     both = [*lineage.query_media, *lineage.pool_media]
@@ -230,7 +233,7 @@ def _names(stores: list[Store]) -> str:
 
 
 def _objective(
-    settings: AdaptSettings, drawn: Drawn, encoder: Encoder, pretraining: Objective | None
+    settings: AdaptSettings, drawn: Drawn, encoder: Encoder, pretraining: Pretraining | None
 ) -> Combined:
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     emotion = Head(HeadConfiguration(encoder.dim, len(drawn.classes), HIDDEN))

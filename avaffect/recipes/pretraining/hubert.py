@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
@@ -23,6 +24,7 @@ from avaffect.recipes.pretraining.kept_objective import load_objective
 from avaffect.recipes.pretraining.methods import Method
 from avaffect.recipes.pretraining.pixels import face_statistics
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
+from avaffect.settings.pretraining import DEFAULT_PRESET
 
 NEW_HEAD = "pre-train with --reset-head"
 
@@ -37,11 +39,7 @@ def method(
     units = unit_stores[0].streams["units"].made
 
     def objective(encoder: Encoder) -> MaskedPrediction:
-        known = None
-        if settings.init is not None and not settings.reset_head:
-            known = load_objective(settings.init, NEW_HEAD, units)
-            if not isinstance(known, MaskedPrediction):
-                raise DataError(f"{settings.init} has no prediction head: {NEW_HEAD}")
+        known = None if settings.reset_head else _known(settings.init, units)
         # An imported head has more rows than units.
         rows = int(units["clusters"]) if known is None else known.configuration.units
         made = MaskedPrediction(encoder, _configuration(settings, encoder, rows))
@@ -58,6 +56,16 @@ def method(
     )
 
 
+def _known(init: Path | None, units: Mapping[str, Any]) -> MaskedPrediction | None:
+    """The objective of the encoder that is continued, whose head goes on."""
+    if init is None:
+        return None
+    known = load_objective(init, NEW_HEAD, units)
+    if not isinstance(known, MaskedPrediction):
+        raise DataError(f"{init} has no prediction head: {NEW_HEAD}")
+    return known
+
+
 def _configuration(
     settings: PretrainHubertSettings, encoder: Encoder, rows: int
 ) -> MaskedPredictionConfiguration:
@@ -70,9 +78,10 @@ def _new_encoder(
     settings: PretrainHubertSettings, stores: Sequence[Store], progress: Progress
 ) -> Encoder:
     if settings.modality != "av":
-        return Hubert(hubert.PRESETS[settings.preset])
-    configuration = avhubert.PRESETS[settings.preset]
-    configuration = replace(configuration, masking=settings.masking)
+        return Hubert(hubert.PRESETS[settings.preset or DEFAULT_PRESET])
+    configuration = avhubert.PRESETS[settings.preset or DEFAULT_PRESET]
+    if settings.masking is not None:
+        configuration = replace(configuration, masking=settings.masking)
     found = face_statistics(stores, configuration.channels, progress)
     if found is not None:
         configuration = replace(configuration, face_mean=found[0], face_std=found[1])
@@ -86,6 +95,6 @@ def _masking(settings: PretrainHubertSettings, encoder: Encoder) -> Masking:
         kind=checkpoints.masking_kind(encoder),
         video_probability=settings.video_mask_probability,
         video_span=settings.video_mask_length,
-        modality_dropout=settings.modality_dropout if "face" in encoder.streams else 0.0,
+        modality_dropout=(settings.modality_dropout or 0.0) if "face" in encoder.streams else 0.0,
         audio_dropout=settings.audio_dropout,
     )

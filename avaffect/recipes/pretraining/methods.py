@@ -23,7 +23,7 @@ from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.clustering import effective_rank
 from avaffect.models.encoder import Encoder
-from avaffect.objectives.base import Objective
+from avaffect.objectives.base import Objective, Pretraining
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.stores import chosen_ids, in_split
 from avaffect.recipes.encoding import checkpoints, extraction
@@ -37,7 +37,7 @@ from avaffect.training.loop import check_coupled, train
 from avaffect.training.meter import Metrics
 from avaffect.training.run import Outcome, Run
 from avaffect.training.spool import Spool
-from avaffect.training.state import metrics_path
+from avaffect.training.state import metrics_path, state_folder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -66,7 +66,7 @@ class Method:
 
     kinds: tuple[str, ...]
     new_encoder: Callable[[Sequence[Store]], Encoder]
-    objective: Callable[[Encoder], Objective]
+    objective: Callable[[Encoder], Pretraining]
     others: Sequence[Store] = ()
     parents: Sequence[Path] = ()
     finish: Callable[[Any, Dataset], None] | None = None
@@ -111,7 +111,7 @@ def run(
 
 def _train(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store],
-    objective: Objective, run: Run, fabric: Fabric, progress: Progress,
+    objective: Pretraining, run: Run, fabric: Fabric, progress: Progress,
 ) -> tuple[AllMetrics, Dataset]:  # fmt: skip
     """Train the objective in place; its metrics, and the data to show what it does: unseen ones
     where there are such."""
@@ -124,7 +124,7 @@ def _train(
         run = replace(run, evaluate=partial(_score, unseen, settings.seed, progress))
     outcome = train(objective, batches, settings, run, fabric, progress)
     if fabric.global_rank == 0 and not _learned(outcome, settings.output, objective.loss):
-        training_run.discard_state(run.folder)
+        training_run.discard_state(state_folder(settings.output))
         raise DataError(
             f"{settings.media[0]}: nothing was learned, for no {objective.loss} loss was counted "
             f"in {outcome.steps} steps; use larger batches or longer utterances"
@@ -160,7 +160,7 @@ def finish_again(
 
 
 def _training_data(
-    settings: PretrainingSettings, method: Method, stores: Sequence[Store], objective: Objective,
+    settings: PretrainingSettings, method: Method, stores: Sequence[Store], objective: Pretraining,
     progress: Progress,
 ) -> Dataset:  # fmt: skip
     ids = training_ids(settings, stores, progress)
@@ -257,7 +257,7 @@ def _encoder(
 
 
 def _development(
-    settings: PretrainingSettings, stores: Sequence[Store], method: Method, objective: Objective
+    settings: PretrainingSettings, stores: Sequence[Store], method: Method, objective: Pretraining
 ) -> Bucketed | None:
     """Batches of the split development, cropped alike each time; None where none is to be used.
 

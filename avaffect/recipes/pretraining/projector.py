@@ -92,6 +92,8 @@ def _save(
 ) -> None:
     """A trained encoder goes along; a frozen one is found by reference."""
     projector = objective.projector
+    # The command chooses where none was given.
+    assert settings.statistics is not None
     trained = {f"projector.{name}": t for name, t in projector.state_dict().items()}
     if settings.train_encoder:
         trained |= {f"encoder.{name}": t for name, t in encoder.state_dict().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,4 +80,6 @@ def save_manifest(found: Manifest, folder: Path) -> None:
 
 def _stdin_is_empty() -> bool:
     stream = sys.stdin.buffer
-    return not stream.isatty() and not stream.peek(1)
+    if stream.isatty() or not isinstance(stream, io.BufferedReader):
+        return False
+    return not stream.peek(1)

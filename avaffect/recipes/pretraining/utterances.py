@@ -16,7 +16,7 @@ from avaffect.data import manifest
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
-from avaffect.objectives.base import Needs, Objective
+from avaffect.objectives.base import Needs, Pretraining
 from avaffect.recipes.common import work
 from avaffect.recipes.common.stores import chosen_ids, in_split
 from avaffect.recipes.common.subset import chosen_share
@@ -82,7 +82,7 @@ def learnable(
     stores: Sequence[Store],
     others: Sequence[Store],
     ids: Sequence[str],
-    objective: Objective,
+    objective: Pretraining,
     progress: Progress = SILENT,
 ) -> Dataset:
     """Those of the utterances that can be learned from: others are counted in a warning.
@@ -102,7 +102,7 @@ def learnable(
     if not kept.any():
         raise DataError(f"{settings.media[0]}: no utterance has {needed}, which this task needs")
     if not kept.all():
-        lost = [ids[row] for row in np.flatnonzero(~kept)]
+        lost = [ids[row] for row in np.flatnonzero(~kept).tolist()]
         progress.warn(
             f"{len(lost)} of {len(ids)} utterances are left out, without {needed}: "
             f"{work.some_of(lost)}"

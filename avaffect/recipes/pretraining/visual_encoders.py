@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from avaffect.core.progress import Progress
 from avaffect.data.store.reader import Store
+from avaffect.models.encoder import Encoder
 from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.recipes.pretraining.pixels import face_statistics
 from avaffect.settings.pretraining import VisualPretrainingSettings
@@ -22,3 +23,9 @@ def new_visual_encoder(
         (mean,), (std,) = found
         configuration = replace(configuration, face_mean=mean, face_std=std)
     return VisualEncoder(configuration)
+
+
+def visual(encoder: Encoder) -> VisualEncoder:
+    """The same: `Method.kinds` lets no other kind pass."""
+    assert isinstance(encoder, VisualEncoder)
+    return encoder
