@@ -1,1 +1,1 @@
-"""The commands: options and one call each. The only layer that prints or exits."""
+"""The command line: options, and one call of a recipe each. The only layer that prints or exits."""

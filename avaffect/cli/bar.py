@@ -1,4 +1,4 @@
-"""A task's progress in a line: figures first, then a bar and facts where there is room."""
+"""A task's progress in one line: figures first, then a bar and details if there is room."""
 
 from __future__ import annotations
 

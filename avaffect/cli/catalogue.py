@@ -1,4 +1,4 @@
-"""The commands: one table, whose entries name what is imported when a command is called.
+"""The catalogue: one table of commands, whose modules are imported when a command is called.
 
 A command of another distribution is an entry point of the group `avaffect.commands`: its name is
 the command's, its value the `Command` (`package.module:COMMAND`). It costs nothing until it is

@@ -1,4 +1,4 @@
-"""Makes a click command of an entry of the catalogue."""
+"""From an entry of the catalogue to a click command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people see: words and progress on standard error, data on standard output.
+"""The console: messages and progress on standard error, data on standard output.
 
 A bar on a terminal; elsewhere (a log file of a cluster job) one line per interval.
 """

@@ -1,4 +1,4 @@
-"""Rewrites what manual pages say twice: `python -m avaffect.cli.manual [FOLDER]`, or `make man`.
+"""Generated sections of manual pages: `python -m avaffect.cli.manual [FOLDER]`, or `make man`.
 
 In avaffect-COMMAND(1) the sections NAME, SYNOPSIS, ARGUMENTS, OPTIONS and EXAMPLES come from the
 catalogue and the settings; in avaffect(1) the list of commands does. All else is written by hand,

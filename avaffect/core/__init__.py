@@ -1,1 +1,1 @@
-"""What every layer may use: errors, atomic files, provenance, seeds, the batch. No torch."""
+"""Used by every layer: errors, atomic files, provenance, seeds, the batch. No torch."""

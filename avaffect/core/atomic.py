@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all.
+"""Atomic writes: an output appears under its name only when it is complete.
 
 Work goes into a folder beside the output (`.NAME.xxxx.partial`), is flushed to the disk and then
 renamed over the final name, which is atomic within a file system. The folder is locked while its

@@ -1,4 +1,4 @@
-"""The batch: what `data` makes, what `models` and `objectives` read. Imports no torch.
+"""The batch: made by `data`, read by `models` and `objectives`. Imports no torch.
 
 Arrays are NumPy as they leave `data` and torch tensors once the training loop or `extract` has
 moved them to the device; the shapes are the same.

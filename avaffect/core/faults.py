@@ -1,4 +1,4 @@
-"""Faults of the machine, told from those of the files that were read meanwhile.
+"""Faults of the machine, distinguished from faults of the files that were read.
 
 A recording that could not be read for want of memory is as good as before. Where its loss were
 written down, it would be lost for good: the run stops instead.

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes, and what to type where another kind is needed."""
+"""The kind of a file from its first bytes, and the command that converts it to another kind."""
 
 from __future__ import annotations
 

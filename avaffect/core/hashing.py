@@ -1,4 +1,4 @@
-"""Content identities: SHA-256 over canonical bytes, so that equal content has an equal name."""
+"""Content ids: SHA-256 over canonical bytes, so that equal content has an equal id."""
 
 from __future__ import annotations
 

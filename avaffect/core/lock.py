@@ -1,4 +1,4 @@
-"""One writer for an output that takes long to make: a lock file that says who holds it.
+"""One writer at a time for an output: a lock file that names its holder.
 
 The file holds the host and the process id of its owner, is locked (flock) while the owner lives,
 and gets a new time stamp every BEAT_S seconds. Whoever finds it judges the owner:

@@ -1,4 +1,4 @@
-"""A text within a PNG picture: what it was made from, in the file itself.
+"""Provenance as a text within a PNG picture.
 
 Chunks are of the PNG specification (ISO/IEC 15948, 5.3 and 11.3.3.4): length, name, data, CRC-32.
 """

@@ -1,4 +1,4 @@
-"""How layers below the command line report: a callback object that is silent by itself.
+"""Progress of the layers below the command line: a callback object that is silent by default.
 
 The command line passes a subclass that draws a bar on a terminal and writes log lines elsewhere.
 """

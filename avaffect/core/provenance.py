@@ -1,4 +1,4 @@
-"""Where an artifact came from: the command, its settings and its inputs by content.
+"""Provenance of an artifact: the command, its settings and its inputs by content id.
 
 A reference names another artifact by the role it played, a path relative to the file that holds the
 reference, and the content id by which the file is recognised wherever it was moved to. Nothing

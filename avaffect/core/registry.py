@@ -1,4 +1,4 @@
-"""Parts by name: encoders, objectives, heads, front-ends, corpora; open to other packages.
+"""Registries by name: encoders, objectives, heads, front-ends, corpora; open to other packages.
 
 A name is registered with the class that it stands for and the class of its configuration, each as
 an object or as the place where it is defined ("module:attribute"), which is imported when the part

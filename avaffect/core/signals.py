@@ -1,4 +1,4 @@
-"""Signals that ask long work to stop: it saves what it has done, and the same command resumes.
+"""Signals that ask training to stop: it saves its state, and the same command resumes.
 
 TERM, USR1 and USR2 come from a cluster's scheduler, INT from Ctrl-C. Where work is being done that
 is saved between its steps, a signal only sets a flag, which is looked at after the step at hand;

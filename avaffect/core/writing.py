@@ -1,4 +1,4 @@
-"""Outputs that the machine does not take: which file, why, and what to do.
+"""Errors of writing an output: the file, the reason, and what to do.
 
 A full disk shows in the middle of work, in whatever library writes at the time and under a
 temporary name. What a user knows is the output's own name.

@@ -1,4 +1,4 @@
-"""Any artifact by its path: what kind it is, whether it is current, where its parents are."""
+"""Any artifact by its path: its kind, whether it is current, and the paths of its parents."""
 
 from __future__ import annotations
 

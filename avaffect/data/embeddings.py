@@ -1,4 +1,4 @@
-"""Embeddings as retrieval reads them: one matrix over the stores of a role, made by one model."""
+"""Embeddings for retrieval: one matrix over the stores of a role, made by one model."""
 
 from __future__ import annotations
 

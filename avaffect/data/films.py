@@ -1,4 +1,4 @@
-"""Writing films: H.264 and AAC in mp4."""
+"""Writing videos: H.264 and AAC in mp4."""
 
 from __future__ import annotations
 

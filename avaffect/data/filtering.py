@@ -1,4 +1,4 @@
-"""Conditions on the items of a manifest, and manifests that went through somebody's filter."""
+"""Conditions on the items of a manifest, and manifests after an external filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a corpus manifest says of utterances, in the form that a store keeps."""
+"""Items of a corpus manifest, in the form of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several manifests as one: corpora side by side, predictions as further runs."""
+"""Joining manifests: corpora side by side, predictions as further runs."""
 
 from __future__ import annotations
 

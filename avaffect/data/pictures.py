@@ -1,4 +1,4 @@
-"""Contact sheets: rows of small pictures with captions, as one picture to look at."""
+"""Contact sheets: rows of small pictures with captions, as one picture."""
 
 from __future__ import annotations
 

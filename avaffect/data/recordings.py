@@ -1,4 +1,4 @@
-"""The recordings that the items of a manifest name, as they lie on the disk: nothing is decoded."""
+"""Paths of the recordings that the items of a manifest name; nothing is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which split or fold a speaker or session goes to: whole groups, near the shares asked for."""
+"""Assigning speakers or sessions to splits or folds: whole groups, near the requested shares."""
 
 from __future__ import annotations
 

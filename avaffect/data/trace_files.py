@@ -1,4 +1,4 @@
-"""Traces as corpora publish them: tables of a time and one value or more a line, CSV or ARFF.
+"""Trace files of corpora: tables with a time and one or more values a line, CSV or ARFF.
 
 CSV: a row of column names, then numbers, between semicolons, tabs, commas or blanks. ARFF: Weka's
 format, which RECOLA and the AVEC challenges use; its sparse rows are not read.

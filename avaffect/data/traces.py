@@ -1,4 +1,4 @@
-"""Traces: a label's values over time, evenly spaced from the utterance's beginning on.
+"""Traces: a label's values at a constant rate from the start of the utterance.
 
 Value k stands at k / rate seconds. NaN is a value that is not known.
 """

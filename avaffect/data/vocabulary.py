@@ -1,4 +1,4 @@
-"""Words that have one spelling in every corpus adapter: emotions and splits."""
+"""Common names of emotions and splits for all corpus adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work by several processes: results in order, few tasks under way, nobody left behind.
+"""A pool of processes: results in order, few tasks in flight, no orphaned processes.
 
 joblib's own loop would let finished results pile up, and cancels by a race; its executor is used
 directly instead.

@@ -1,4 +1,4 @@
-"""How well labels cluster in an embedding, and how many directions its features use."""
+"""Clustering of labels in an embedding, and the effective rank of its features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well traces of continuous affect are predicted: CCC, Pearson, RMSE and MAE.
+"""Scores of predicted traces of continuous affect: CCC, Pearson, RMSE and MAE.
 
 With means m, variances v and covariance c of a prediction x and gold y:
 

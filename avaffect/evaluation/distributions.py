@@ -1,4 +1,4 @@
-"""How well distributions over classes, shares of raters' votes, are predicted.
+"""Scores of predicted distributions over classes (raters' votes).
 
     CE  -sum_c y_c log p_c, the cross-entropy of a predicted distribution p with shares y
     KL  sum_c y_c log (y_c / p_c): CE less the entropy of y, 0 where p is y

@@ -1,4 +1,4 @@
-"""Windows over a recording that overlap: where they begin, and the mean of what they say."""
+"""Overlapping windows over a recording: their starts, and the mean of their predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often retrieved utterances bear the label that their query lends them.
+"""Share of retrieved utterances whose label is that of their query.
 
 SAAML (Tran et al., 2023, section 3.2) gives each retrieved utterance the label of its query. Where
 the pool's true labels are known, that pseudo-label can be scored. Everything here is a matrix

@@ -1,4 +1,4 @@
-"""Mean and spread of a score over runs, and whether two ways differ."""
+"""Mean and deviation of a score over runs, and tests of differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What HuBERT and AV-HuBERT do with their local features, under the published parameter names."""
+"""Context network of HuBERT and AV-HuBERT on local features, under published parameter names."""
 
 from __future__ import annotations
 

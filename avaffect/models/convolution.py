@@ -1,4 +1,4 @@
-"""Convolutions that stay right where the kernels of torch's CPU library do not."""
+"""Convolutions for shapes at which the kernels of torch's CPU library give wrong results."""
 
 from __future__ import annotations
 

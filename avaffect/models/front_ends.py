@@ -1,4 +1,5 @@
-"""Front-ends: descriptors of sound that nobody has trained; their names are in `registry`."""
+"""Front-ends: descriptors of audio without trained weights; their names are in
+`recipes/encoding/front_ends.py`."""
 
 from __future__ import annotations
 

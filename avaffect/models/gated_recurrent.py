@@ -1,4 +1,4 @@
-"""A layer of GRU that trains in less time on the CPU than torch's, under the same names.
+"""A GRU layer that trains faster than torch's on the CPU, under the same parameter names.
 
     r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)      n  = tanh(W_in x + b_in + r (W_hn h + b_hn))
     z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)      h' = n + z (h - n)

@@ -1,4 +1,4 @@
-"""Features that lie in a store, in the place of an encoder."""
+"""Stored features in the place of an encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that are the identity forwards and act on the gradient backwards."""
+"""Functions that are the identity forwards and change the gradient backwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a head reads: an encoder, features that are given, or several of both."""
+"""Inputs of a head: an encoder, stored features, or several of both."""
 
 from __future__ import annotations
 

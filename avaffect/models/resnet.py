@@ -1,4 +1,4 @@
-"""ResNet-18 over video: a stem that sees five pictures at once, then each frame by itself.
+"""ResNet-18 over video: a stem with kernels over five frames, then each frame by itself.
 
 He et al. 2016 with the stem of Stafylakis and Tzimiropoulos 2017, as in AV-HuBERT, under its
 parameter names. Only pictures of utterances enter: packed one after the other, without padding.

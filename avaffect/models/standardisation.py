@@ -1,4 +1,4 @@
-"""Per-dimension standardisation whose statistics travel with the weights."""
+"""Per-dimension standardisation with statistics that are stored with the weights."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A face that talks to sound: from one still and an encoder's frames to pictures (Shukla et al.
-2021, section 3).
+"""A talking face: from one still and an audio encoder's frames to pictures (Shukla et al. 2021,
+section 3).
 
 Three parts: an identity encoder of the still, coherent noise, and a decoder with skip connections
 from the identity encoder (a U-Net). Pictures are (N, C, H, W) between -1 and 1, twice as high as

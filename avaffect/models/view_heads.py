@@ -1,5 +1,4 @@
-"""Heads that compare views of the same clip: those of BYOL and DINO. Nothing downstream needs
-them."""
+"""Heads that compare views of the same clip: those of BYOL and DINO. Not used downstream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PASE's workers: small networks that each solve a task from an encoder's frames (Pascual et al.
+"""PASE's workers: small networks, one for each task on an encoder's frames (Pascual et al.
 2019, section 2.2)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Autoregressive Predictive Coding (Chung et al. 2019): the spectrum some frames ahead."""
+"""Autoregressive Predictive Coding (Chung et al. 2019): predict the spectrum some frames ahead."""
 
 from __future__ import annotations
 

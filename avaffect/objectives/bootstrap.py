@@ -1,5 +1,5 @@
-"""Bootstrap your own latent (Grill et al. 2020): one view of a clip foretells what a teacher makes
-of another."""
+"""Bootstrap your own latent (BYOL, Grill et al. 2020): predict a teacher's representation of one
+view of a clip from another view."""
 
 from __future__ import annotations
 

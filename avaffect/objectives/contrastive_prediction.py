@@ -1,4 +1,4 @@
-"""Contrastive Predictive Coding (van den Oord et al. 2018): tell the frames to come from others."""
+"""Contrastive Predictive Coding (van den Oord et al. 2018): tell future frames from negatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each kind of label is learned by: losses and metrics of one label from a head's outputs."""
+"""Losses and metrics of each kind of label, from a head's outputs."""
 
 from __future__ import annotations
 

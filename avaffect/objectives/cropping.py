@@ -1,4 +1,4 @@
-"""Short clips of the utterances of a batch, for objectives that compare such."""
+"""Short clips of the utterances of a batch, for objectives that compare clips."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Self-distillation with no labels (DINO, Caron et al. 2021): what a teacher says of large crops is
-learned from large and small ones."""
+"""Self-distillation with no labels (DINO, Caron et al. 2021): match a teacher's output on large
+crops from large and small crops."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which of two came from the same utterance: local and global information maximisation (Hjelm et
-al. 2019; Ravanelli and Bengio 2019; Pascual et al. 2019, section 2.2)."""
+"""Local and global information maximisation: tell pairs of one utterance from pairs of two (Hjelm
+et al. 2019; Ravanelli and Bengio 2019; Pascual et al. 2019, section 2.2)."""
 
 from __future__ import annotations
 

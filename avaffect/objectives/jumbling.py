@@ -1,4 +1,4 @@
-"""Jumbled clips: two windows that changed places (Shukla et al. 2021, section 4.1)."""
+"""Jumbled clips: two windows are swapped (Shukla et al. 2021, section 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LiRA (Ma et al. 2021): what is heard is told from what is seen."""
+"""LiRA (Ma et al. 2021): predict audio features from the face."""
 
 from __future__ import annotations
 

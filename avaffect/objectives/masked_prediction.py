@@ -1,4 +1,4 @@
-"""HuBERT's pretext task: say which hidden unit stands behind each masked frame."""
+"""HuBERT's pretext task: predict the hidden unit of each masked frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which frames masked prediction hides (HuBERT, wav2vec 2.0, AV-HuBERT)."""
+"""Masks of frames for masked prediction (HuBERT, wav2vec 2.0, AV-HuBERT)."""
 
 from __future__ import annotations
 

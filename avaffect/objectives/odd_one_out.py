@@ -1,4 +1,4 @@
-"""Audio Odd-One-Out: which clips are jumbled (Shukla et al. 2021, section 4.1)."""
+"""Audio Odd-One-Out: detect the jumbled clips (Shukla et al. 2021, section 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One vector for each utterance, from an encoder or from a stream that was pooled before."""
+"""One vector an utterance, from an encoder or from a stream that is pooled already."""
 
 from __future__ import annotations
 

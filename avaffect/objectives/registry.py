@@ -1,5 +1,5 @@
-"""Objectives that a checkpoint can bring back: from a name and a configuration to the objective
-around an encoder, and from its weights to their names in a checkpoint."""
+"""Objectives by name: built from the configuration in a checkpoint around an encoder, and the names
+of their weights in a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A head on an encoder or on given features, trained for one label or several."""
+"""A head on an encoder or on stored features, trained for one label or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning from a teacher that is the moving average of the student: what BYOL and DINO share."""
+"""Training with a teacher that is a moving average of the student: shared by BYOL and DINO."""
 
 from __future__ import annotations
 

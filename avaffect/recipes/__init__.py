@@ -1,1 +1,1 @@
-"""One plain typed function per subcommand; joins the layers below."""
+"""One file a command: a function (settings, progress). Folders hold what commands share."""

@@ -1,4 +1,4 @@
-"""`augment-noise`: a store with noise beneath its speech (Shukla et al. 2021, section 7.6)."""
+"""`augment-noise`: add noise to the speech of a store (Shukla et al. 2021, section 7.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`check`: are artifacts whole, uncorrupted, and are their inputs there?"""
+"""`check`: verify that artifacts are complete and uncorrupted, and that their inputs exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`compare`: scores of several reports side by side, and whether they differ beyond chance."""
+"""`compare`: scores of several reports side by side, with tests of their differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gallery`: queries beside what was retrieved for them, as a picture."""
+"""`gallery`: queries with their retrieved clips, as a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`import`: published weights become an encoder's checkpoint."""
+"""`import`: convert published weights to an encoder's checkpoint."""
 
 from __future__ import annotations
 

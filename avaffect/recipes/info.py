@@ -1,4 +1,4 @@
-"""`info`: what an artifact holds and where it came from."""
+"""`info`: content and provenance of an artifact."""
 
 from __future__ import annotations
 

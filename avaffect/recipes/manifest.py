@@ -1,4 +1,4 @@
-"""`manifest`: a corpus's folder or table -> a manifest."""
+"""`manifest`: from a corpus's folder or table to a manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`merge`: several stores, or several manifests, become one."""
+"""`merge`: join several stores, or several manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`preprocess`: recordings become a store; what is lost on the way is counted and named."""
+"""`preprocess`: from recordings to a store; unusable files are skipped, counted and listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pretrain-l1`: speech-driven face reconstruction, with Odd-One-Out beside it or without."""
+"""`pretrain-l1`: speech-driven face reconstruction, with or without Odd-One-Out."""
 
 from __future__ import annotations
 

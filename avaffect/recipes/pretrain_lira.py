@@ -1,4 +1,4 @@
-"""`pretrain-lira`: what is heard, from what is seen."""
+"""`pretrain-lira`: predict audio features from the face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`seal`: what a filter left of a manifest -> a whole manifest."""
+"""`seal`: append the end record to a manifest after a filter."""
 
 from __future__ import annotations
 

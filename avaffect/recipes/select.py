@@ -1,4 +1,4 @@
-"""`select`: the items of a manifest that match."""
+"""`select`: keep the items of a manifest that meet conditions."""
 
 from __future__ import annotations
 

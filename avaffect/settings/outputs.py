@@ -1,4 +1,4 @@
-"""What the names of outputs say of their format, and what commands write."""
+"""Suffixes of outputs and their formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores are called where people read: tables on a terminal, axes of pictures."""
+"""Names of scores for people: in tables on a terminal and on axes of pictures."""
 
 from __future__ import annotations
 

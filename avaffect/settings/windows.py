@@ -1,4 +1,4 @@
-"""Windows over long recordings, as users ask for them."""
+"""Options for windows over long recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network may be asked to tell of sound: spectra, cepstra, prosody (Pascual et al. 2019).
+"""Acoustic targets of a network: spectra, cepstra, prosody (Pascual et al. 2019).
 
 All for whole batches, at 100 Hz: one row for each window of 25 ms every 10 ms, as in
 `avaffect.signal.features`, whose conventions on scale and silence hold here too.

@@ -1,4 +1,4 @@
-"""Random views of films of faces, for training.
+"""Augmentations of face videos, for training.
 
 Clips are grey pictures (B, T, H, W), floating point from 0 to 1, with lengths (B,) frames; what
 lies past a clip's length is nobody's concern. Each clip is changed by one draw, the same for all

@@ -1,4 +1,4 @@
-"""openSMILE's descriptors of speech (Eyben, Wöllmer, Schuller 2010), where its package is there.
+"""openSMILE's descriptors of speech (Eyben, Wöllmer, Schuller 2010), if its package is installed.
 
 It is an optional extra with a licence of its own: imported here alone, and only when descriptors
 are asked for. An utterance is described by itself, so that nothing else changes its descriptors;

@@ -1,4 +1,4 @@
-"""Noise beneath speech at a given signal-to-noise ratio: arithmetic on arrays, no torch.
+"""Adding noise to speech at a given signal-to-noise ratio: arithmetic on arrays, no torch.
 
 Samples are floating point with full scale at 1.0, unless it is said that they may be int16.
 """

@@ -1,4 +1,4 @@
-"""How something is said: pitch, voicing, energy and zero crossings of 16 kHz waveforms.
+"""Prosody: pitch, voicing, energy and zero crossings of 16 kHz waveforms.
 
 One row for each window of 25 ms every 10 ms, as in `avaffect.signal.features`. Pitch is that of
 Boersma (1993): the highest peak of the autocorrelation of a window, divided by that of the window

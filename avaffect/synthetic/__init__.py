@@ -1,4 +1,4 @@
-"""Talking faces made from a seed: emotional recordings for a machine that has none.
+"""Synthetic talking faces from a seed, with emotional speech, for use without real recordings.
 
 `emotion` says what an emotion does to prosody, `speaker` who speaks, `score` what is said and when,
 `voice` turns a score into sound, `channel` records it, `corpus` plans and writes whole corpora.

@@ -1,4 +1,4 @@
-"""How a run ended, by its history: whether its loss was still falling, or never fell.
+"""End of a run from its metrics: loss still falling, or never fell.
 
 A schedule that decays makes every loss flat at the end, converged or not. Time is therefore counted
 in learning rate: the sum of the rates of the steps, from 0 to 1 at the end. Training on at the mean

@@ -1,4 +1,4 @@
-"""An objective's losses and metrics on data that it does not learn from."""
+"""An objective's losses and metrics on data that it is not trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weight files that others wrote, and the settings that lie in them or beside them."""
+"""Weight files of other programs, and the settings in them or beside them."""
 
 from __future__ import annotations
 

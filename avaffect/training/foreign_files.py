@@ -1,4 +1,4 @@
-"""Which files a model of others consists of: asked before anything is read."""
+"""Files of a model of another program, located before anything is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of a run as JSON Lines, appended to as training goes."""
+"""The metrics of a run as JSON Lines, appended during training."""
 
 from __future__ import annotations
 

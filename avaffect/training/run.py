@@ -1,4 +1,4 @@
-"""What the training loop is given, and what it gives back."""
+"""Arguments and results of the training loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a run saves: often enough to lose a minute at most, seldom enough to cost 1 % at most."""
+"""Intervals of saving: a minute of work lost at most, 1 % of the time spent at most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that take long to compute, kept in a run's state folder while they come.
+"""Rows that take long to compute, saved in a run's state folder as they are computed.
 
 Before training, and between its epochs, models are applied to many utterances: a run that is killed
 there computes again what was not saved, a minute's worth at most. A row is a function of its

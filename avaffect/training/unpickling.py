@@ -1,4 +1,4 @@
-"""Files of torch.save that others wrote: the only place in avaffect that unpickles.
+"""Files of torch.save from other programs: the only place in avaffect that unpickles.
 
 Such a file is a pickle, and a pickle may name any function of any module and have it called. Here
 torch's own restricted unpickler (`weights_only`) builds tensors and plain containers; every class

@@ -1,1 +1,1 @@
-"""What some commands print of what their recipe returns: `show(settings, progress)`."""
+"""Printing of what recipes return: `show(settings, progress)`, one file a command."""

@@ -1,4 +1,4 @@
-"""Prints `FILE: ok` for every file that is whole."""
+"""Prints `FILE: ok` for every complete and uncorrupted file."""
 
 from __future__ import annotations
 

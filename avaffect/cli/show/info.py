@@ -1,4 +1,4 @@
-"""Prints what artifacts hold: lines, or JSON."""
+"""Prints the content of artifacts: lines, or JSON."""
 
 from __future__ import annotations
 

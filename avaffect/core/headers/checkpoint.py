@@ -1,4 +1,4 @@
-"""What the headers of all checkpoints have in common; see avaffect-checkpoint(5)."""
+"""Fields that the headers of all checkpoints share; see avaffect-checkpoint(5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON objects as frozen dataclasses, with the keys that this version does not know kept."""
+"""JSON objects as frozen dataclasses that keep unknown keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corpus adapters: each turns a folder or a table into items of one spelling; one file each.
+"""Corpus adapters, one file each: from a folder or a table to items with common names of labels.
 
 Another package adds a corpus through an entry point of the group "avaffect.corpora" that names an
 `Adapter`: a module, say.

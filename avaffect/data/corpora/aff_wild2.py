@@ -1,4 +1,4 @@
-"""Aff-Wild2: films from the web, valence and arousal rated frame by frame.
+"""Aff-Wild2: videos from the web, valence and arousal rated frame by frame.
 
 Kollias and Zafeiriou, "Expression, Affect, Action Unit Recognition: Aff-Wild2, Multi-Task Learning
 and ArcFace", BMVC 2019; as the ABAW challenges give it: films in any folders (batch1/video1.mp4,

@@ -1,4 +1,4 @@
-"""What corpus adapters share: finding media and tables, and the corpus they hand over."""
+"""Shared by corpus adapters: finding media and tables, and the corpus that they return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corpora's tables of values over time -> labels of the kind trace on one grid of times."""
+"""Traces of corpora: from tables of values over time to traces at one rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SEMAINE: people who talk with an operator in the role of one of four characters, in English.
+"""SEMAINE: conversations with an operator who plays one of four characters, in English.
 
 McKeown, Valstar, Cowie, Pantic and Schröder, "The SEMAINE Database", IEEE Transactions on Affective
 Computing 3(1), 2012; semaine-db.eu. Each conversation is a folder Sessions/N with several cameras

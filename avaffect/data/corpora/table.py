@@ -1,4 +1,4 @@
-"""Anybody's table: CSV or TSV with a row of column names, one utterance a row."""
+"""Users' tables: CSV or TSV with a row of column names, one utterance a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of `manifest table` name."""
+"""Parsing of the options of `manifest table`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From recordings to sound and pictures, in time, in level, in shape."""
+"""Decoding of recordings to audio and video: time, levels, channels, display."""

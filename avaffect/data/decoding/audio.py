@@ -1,4 +1,4 @@
-"""Decoding sound with PyAV (FFmpeg): any container or codec to 16 kHz mono int16, in a stream.
+"""Decoding audio with PyAV (FFmpeg): any container or codec to 16 kHz mono int16, in a stream.
 
 Memory does not grow with the length of a recording: packets are decoded, resampled and written to
 a raw file one after the other.

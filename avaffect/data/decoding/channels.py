@@ -1,4 +1,4 @@
-"""Whether channels that are mixed cancel each other, and which of them holds the sound then.
+"""Channels that cancel each other when mixed: detection, and choice of a channel.
 
 Where one of two channels is inverted (a cable soldered the wrong way round), their mean loses the
 speech and keeps the noise that each has of its own. What a mix keeps is compared with what it would

@@ -1,4 +1,4 @@
-"""Where decoded sound and pictures lie in time: jitter, gaps, drift and broken time stamps.
+"""Times of decoded audio and video: jitter, gaps, drift and broken time stamps.
 
 Deviations of a time stamp up to GAP_S are rounding or jitter and are ignored. Later ones are gaps.
 Where stamps run back, or jump by more than LARGEST_GAP_S without the other tracks agreeing, the

@@ -1,4 +1,4 @@
-"""How long a recording says it is: by its header, where a header can be trusted.
+"""Declared length of a recording, if its header can be trusted.
 
 FFmpeg gives a duration for every file, but often one estimated from what is there, which hides that
 a file was cut short. Only what was written when the recording was made is used here.

@@ -1,4 +1,4 @@
-"""How decoded pictures are displayed: turned or mirrored, and with square pixels.
+"""Display of decoded frames: rotation, mirroring, and square pixels.
 
 Cameras that are held otherwise, or that mirror, store the picture as the sensor sees it, and a
 display matrix that sets it right; old formats store pixels that are not square, and their aspect.

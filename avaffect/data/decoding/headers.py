@@ -1,4 +1,4 @@
-"""Headers that declare the bytes of sound: RIFF and RF64, W64, AIFF, AU and CAF.
+"""Headers that declare the size of audio data: RIFF and RF64, W64, AIFF, AU and CAF.
 
 A writer that cannot go back (a pipe, a killed process) leaves the size that it wrote in advance: 0,
 the largest that it can count, or another round number. Programs differ in the number, and so the

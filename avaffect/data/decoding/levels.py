@@ -1,4 +1,4 @@
-"""Full scale: what it is in samples that are floats, and which samples were clipped.
+"""Full scale of floating-point samples, and clipped samples.
 
 Floats have full scale at 1, by convention alone: arrays of int16 values or of unit variance are
 written to files too. `full_scale` tells by all samples of a recording, where more than

@@ -1,4 +1,4 @@
-"""From the channels of decoded sound to one, and what is wrong with them.
+"""From several audio channels to one, and faults of the channels.
 
 Mono and stereo (the mean) and layouts that a recording declares are mixed by FFmpeg, before or
 after this with its weights. Without a declared layout (no channel mask, say a microphone a

@@ -1,4 +1,4 @@
-"""Whether an Ogg file was cut.
+"""Detection of truncated Ogg files.
 
 Ogg counts nothing in advance. The mark of a last page (RFC 3533) does not tell: Android and others
 never write it, and a last page that is cut still bears it. But each page holds its length (a table

@@ -1,4 +1,4 @@
-"""Pictures that are shown again without being stored again."""
+"""Packets that repeat the previous frame without storing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stretching sound by small, slowly changing ratios, in a stream."""
+"""Stretching audio by small, slowly changing ratios, in a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a jump of a track's time stamps is a pause of the track, or a fault of the clock.
+"""Classification of jumps of time stamps: a pause of the track, or a fault of the clock.
 
 A track may pause for minutes while others run on: a camera that is switched off in a call, a
 microphone that is muted or joins late. Time in which no track holds anything is no time: a clock

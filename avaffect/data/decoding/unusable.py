@@ -1,4 +1,4 @@
-"""Recordings that cannot be used, told from faults of the machine that reads them."""
+"""Unusable recordings, distinguished from faults of the machine that reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding pictures with PyAV (FFmpeg): any container or codec to a steady rate, in a stream.
+"""Decoding video with PyAV (FFmpeg): any container or codec to a constant rate, in a stream.
 
 Time. Second 0 is where the container starts (the earliest of its streams), as for sound. Output
 frame t shows the source frame nearest to t / fps, whatever the rate of the source, steady or not.

@@ -1,1 +1,1 @@
-"""Faces in pictures: found, followed, smoothed, cut out."""
+"""Faces in video: detected, tracked, smoothed, cropped."""

@@ -1,4 +1,4 @@
-"""Cutting a face out: a square of its box, or turned and scaled to the mean face."""
+"""Cropping a face: the square of its box, or aligned to the mean face."""
 
 from __future__ import annotations
 

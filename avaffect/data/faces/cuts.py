@@ -1,4 +1,4 @@
-"""Where a film is cut: its picture is suddenly another one."""
+"""Detection of cuts: frames at which the scene changes."""
 
 from __future__ import annotations
 

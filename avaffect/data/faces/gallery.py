@@ -1,4 +1,4 @@
-"""What a person looks like: whether a face that is found after a cut is one that was seen before.
+"""Appearance of each person: whether a face after a cut is one from before it.
 
 This is no face recognition: pictures are compared (normalised cross-correlation), so that the same
 person in another light, or from another side, may count as another. In real films, 97 of 100 faces

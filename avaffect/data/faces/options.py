@@ -1,4 +1,4 @@
-"""What a user may choose about faces, and the streams that come of it."""
+"""Options of face processing, and the streams that they give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of one face through the pictures: its boxes, smoothed, and where gaps are filled."""
+"""The track of one face: its boxes, smoothed, with gaps filled."""
 
 from __future__ import annotations
 

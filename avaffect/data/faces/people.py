@@ -1,4 +1,4 @@
-"""Following faces through a film: key frames are searched, between them faces are tracked.
+"""Tracking faces through a video: detection in key frames, tracking between them.
 
 A face is believed when it is found a second time some frames later. Within a scene one that is lost
 and found again is the same person as long as it was the only one missing: two faces are two people

@@ -1,4 +1,4 @@
-"""Where faces look: yaw, pitch and roll of the head, from five landmarks or from a table.
+"""Head pose: yaw, pitch and roll, from five landmarks or from a table.
 
 Landmarks are matched with a generic face (below) by the perspective of a camera that looks straight
 at the face, from about 1.4 m: what is measured is how the face is turned from the line of sight.

@@ -1,4 +1,4 @@
-"""Contact sheets of a corpus: what was found in it, to be looked at."""
+"""Contact sheets of a corpus: detected faces, for inspection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of a recording beside the faces that were cut out of them, to be looked at."""
+"""Frames of a recording with the face crops taken from them, for inspection."""
 
 from __future__ import annotations
 

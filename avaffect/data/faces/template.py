@@ -1,4 +1,4 @@
-"""Following a face from picture to picture by its likeness (normalised cross-correlation)."""
+"""Tracking a face from frame to frame by normalised cross-correlation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets as plain arrays over the file's own pages.
+"""HDF5 datasets as NumPy arrays, memory-mapped from the file.
 
 A contiguous, unfiltered, little-endian dataset lies in the file as raw bytes: mapping them costs
 nothing per read. Anything else is read through h5py, more slowly but just as right.

@@ -1,4 +1,4 @@
-"""What a store may hold: the specifications of streams, labels and pooled vectors.
+"""Schema of a store: the specifications of streams, labels and pooled vectors.
 
 Each specification turns into HDF5 attributes and back; together with the digests of the values they
 make up a store's content id. See avaffect-store(5).

@@ -1,4 +1,4 @@
-"""Mean and deviation of the pixels of faces, as a stream's specification carries them."""
+"""Mean and standard deviation of the pixels of faces, as a stream's specification holds them."""
 
 from __future__ import annotations
 

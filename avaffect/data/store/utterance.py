@@ -1,4 +1,4 @@
-"""One utterance of a store: its streams, labels and facts by name."""
+"""One utterance of a store: its streams, labels and fields by name."""
 
 from __future__ import annotations
 

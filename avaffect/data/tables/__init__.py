@@ -1,1 +1,1 @@
-"""Tables of text as other programs write them."""
+"""Text tables of other programs."""

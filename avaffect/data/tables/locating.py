@@ -1,4 +1,4 @@
-"""Files that a table names, whatever separates folders and however letters are encoded."""
+"""Finding the files that a table names, with any path separator and any Unicode form."""
 
 from __future__ import annotations
 

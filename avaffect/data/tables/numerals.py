@@ -1,4 +1,4 @@
-"""Numbers and times as programs write them: decimal commas, thousands, pandas' timedeltas."""
+"""Parsing numbers and times: decimal commas, thousands, pandas' timedeltas."""
 
 from __future__ import annotations
 

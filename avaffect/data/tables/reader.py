@@ -1,4 +1,4 @@
-"""Tables of text as programs write them: CSV and the like with a row of column names, and ARFF.
+"""Reading text tables: CSV and the like with a row of column names, and ARFF.
 
 One reader for all tables: corpora's own, anybody's, predictions, and traces. ARFF: Weka's format,
 which RECOLA and the AVEC challenges use; its sparse rows are not read.

@@ -1,4 +1,4 @@
-"""How tables spell what has one spelling here: splits, emotions, and classes that look alike."""
+"""Common names for splits and emotions in tables, and classes whose names are similar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text files of others: their encoding, by their first bytes, and what to do where it is none."""
+"""Text files of other programs: their encoding, and errors that say how to convert it."""
 
 from __future__ import annotations
 

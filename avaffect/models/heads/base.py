@@ -1,4 +1,4 @@
-"""The contract of a head: what it reads, and what it says of utterances and over time."""
+"""The contract of a head: its inputs, and its outputs for utterances and over time."""
 
 from __future__ import annotations
 

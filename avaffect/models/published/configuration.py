@@ -1,4 +1,4 @@
-"""The configuration of a published encoder: what its shapes say, then what its settings add.
+"""The configuration of a published encoder: from its shapes first, then from its settings.
 
 Sizes come from the shapes alone, so that unknown or contradicting settings cannot spoil them; the
 settings say what no shape shows (attention heads, the place of normalisation, dropout, strides).

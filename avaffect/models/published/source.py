@@ -1,4 +1,4 @@
-"""What a file of published weights holds, and what becomes of it; the families share this."""
+"""A file of published weights and its conversion: shared by the families."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Categorical cross-entropy over labelled rows, and how many of them are right."""
+"""Categorical cross-entropy over labelled rows, and the number of correct ones."""
 
 from __future__ import annotations
 

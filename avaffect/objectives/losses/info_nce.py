@@ -1,4 +1,4 @@
-"""InfoNCE: which of some frames is the one to come (van den Oord et al. 2018, equation 4)."""
+"""InfoNCE: identify the future frame among negatives (van den Oord et al. 2018, equation 4)."""
 
 from __future__ import annotations
 

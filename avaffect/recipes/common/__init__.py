@@ -1,1 +1,1 @@
-"""What several commands share: inputs, provenance, stores, training runs."""
+"""Shared by several commands: inputs, provenance, stores, training runs."""

@@ -1,4 +1,4 @@
-"""What a store says of its utterances, said again in a store that is made of it."""
+"""Labels, fields and splits copied from a store to a store that is derived from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests made from another manifest: split, select and seal write theirs here."""
+"""Manifests derived from another manifest: the output of split, select and seal."""
 
 from __future__ import annotations
 

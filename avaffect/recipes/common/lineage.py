@@ -1,4 +1,4 @@
-"""From a retrieval manifest to everything behind it, by references alone.
+"""From a retrieval manifest to its stores and models, by references alone.
 
 manifest -> embedding stores -> the media stores and the projector behind them -> the encoder as
 it was before the projector's training -> its quantiser.

@@ -1,4 +1,4 @@
-"""The recording that an utterance of any store was made of: a store names it, its lineage the
+"""The recording behind an utterance of any store: the store names the file, its lineage the
 folder."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stores that recipes read: opened, and which of their utterances are worked on (masks)."""
+"""Stores as recipes read them: opened, with masks of the utterances to use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recipes that train share: the state folder, and a word at the end."""
+"""Shared by recipes that train: the state folder, and the message at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an artifact is whole and uncorrupted, and its inputs are there."""
+"""Verification of an artifact: complete, uncorrupted, its inputs present."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What most recipes begin with: open inputs, record provenance, see whether there is work."""
+"""Start of most recipes: open the inputs, record provenance, decide whether there is work to do."""
 
 from __future__ import annotations
 

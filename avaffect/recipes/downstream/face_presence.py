@@ -1,4 +1,4 @@
-"""Which steps of a prediction stand on a face that was there."""
+"""Steps of a prediction for which a face was present."""
 
 from __future__ import annotations
 

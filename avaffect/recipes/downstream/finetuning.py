@@ -1,4 +1,4 @@
-"""How `finetune` trains, once it is known that there is work to do."""
+"""Training of `finetune`, started only if there is work to do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What `finetune` does with an encoder beside training it: random views of the faces it sees, parts
-of it that stay as they are."""
+"""Augmentation of the faces, and parts of the encoder that `finetune` freezes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads on an encoder, applied: shared by finetune and predict."""
+"""Applying heads on an encoder: shared by finetune and predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Utterances with labels, of one or more stores: what supervised training learns from."""
+"""Utterances with labels, of one or more stores: the data of supervised training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which utterances train, choose and test, run by run."""
+"""Training, development and test utterances of each run."""
 
 from __future__ import annotations
 

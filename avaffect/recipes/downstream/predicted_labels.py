@@ -1,4 +1,4 @@
-"""What a classifier predicts, by its header; knows those of version 0.1."""
+"""Labels that a classifier predicts, from its header; also for files of version 0.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How `predict` applies a classifier, once it is known that there is work to do."""
+"""Applying the classifier in `predict`, started only if there is work to do."""
 
 from __future__ import annotations
 

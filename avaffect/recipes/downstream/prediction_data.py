@@ -1,4 +1,4 @@
-"""What `predict` applies a classifier to: utterances, what is known of them, and what was seen."""
+"""Data of `predict`: utterances, their labels, and whether they were used in training."""
 
 from __future__ import annotations
 

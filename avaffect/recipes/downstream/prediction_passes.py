@@ -1,4 +1,4 @@
-"""A classifier's runs, built from its file: which of them predict which utterances."""
+"""The runs of a classifier, built from its file, and the utterances that each predicts."""
 
 from __future__ import annotations
 

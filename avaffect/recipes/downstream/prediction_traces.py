@@ -1,4 +1,4 @@
-"""Predicted traces as a store: each label, its raters the runs."""
+"""Predicted traces as a store: each label, with the runs in the place of raters."""
 
 from __future__ import annotations
 

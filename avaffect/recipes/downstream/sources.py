@@ -1,4 +1,4 @@
-"""Where the inputs of a head come from: an encoder on media, the features of stores, or both."""
+"""Inputs of a head: an encoder on media, features in stores, or both."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which utterances and speakers a classifier learned from: kept by finetune, carried by
-predictions, said with every score of them."""
+"""Utterances and speakers that a classifier was trained on: recorded by finetune, copied into
+predictions, reported with every score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to say of runs that were too short, or learned nothing."""
+"""Warnings for runs that were too short or learned nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces of long recordings, window by window (SS-VAERR trains on segments, and predicts so).
+"""Traces of long recordings, window by window (SS-VAERR trains and predicts on segments).
 
 Memory holds some windows and the result, however long a recording is.
 """

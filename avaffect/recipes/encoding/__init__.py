@@ -1,1 +1,1 @@
-"""Encoders and other models, applied to stores."""
+"""Applying encoders and other models to stores."""

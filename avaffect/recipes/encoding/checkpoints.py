@@ -1,5 +1,4 @@
-"""Encoder checkpoints: the encoder under its published names, beside it the objective that trained
-it."""
+"""Encoder checkpoints: the encoder under its published names, and the objective that trained it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How `extract` applies a model, once it is known that there is work to do."""
+"""Applying the model in `extract`, started only if there is work to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How `import` reads published weights into an encoder."""
+"""Reading published weights into an encoder, for `import`."""
 
 from __future__ import annotations
 

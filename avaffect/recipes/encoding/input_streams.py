@@ -1,4 +1,4 @@
-"""Which of the modalities that an encoder reads a command uses."""
+"""Choice of modalities among those that an encoder reads."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Mini-batch k-means (Sculley 2010) that resumes: what it draws is a function of the seed and the
-step, and where it stands can be written down between two steps.
+"""Mini-batch k-means (Sculley 2010) that resumes: its draws are a function of the seed and the
+step, and its state can be saved between two steps.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How recordings are made, mixed with noise, and what is said of those that were lost."""
+"""Preprocessing reports, noise, and synthetic recordings."""

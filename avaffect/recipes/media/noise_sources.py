@@ -1,4 +1,4 @@
-"""What --noise names: files, folders and stores of sound."""
+"""Sources of --noise: files, folders and stores of audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings of noise: files, folders and stores of sound, and which piece an utterance gets."""
+"""Recordings of noise: files, folders and stores of audio, and the segment for each utterance."""
 
 from __future__ import annotations
 

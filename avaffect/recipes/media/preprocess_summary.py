@@ -1,4 +1,4 @@
-"""What `preprocess` says of a corpus at its end: what was lost, what was kept, and how."""
+"""The summary of `preprocess`: usable and unusable recordings, faces, levels."""
 
 from __future__ import annotations
 

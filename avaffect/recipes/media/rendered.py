@@ -1,4 +1,4 @@
-"""What `synth` asks of files before it renders."""
+"""Questions of `synth` about existing files, before it renders."""
 
 from __future__ import annotations
 

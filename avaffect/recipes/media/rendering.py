@@ -1,4 +1,4 @@
-"""How `synth` renders, once it is known that there is work to do."""
+"""Rendering of `synth`, started only if there is work to do."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the commands that train encoders and projectors share."""
+"""Shared by the commands that train encoders and projectors."""

@@ -1,4 +1,4 @@
-"""How `adapt` trains, once it is known that there is work to do."""
+"""Training of `adapt`, started only if there is work to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a face learned to do with sound, as films to look at."""
+"""Faces animated by audio, as videos for inspection."""
 
 from __future__ import annotations
 

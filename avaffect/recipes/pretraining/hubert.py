@@ -1,4 +1,4 @@
-"""How `pretrain-hubert` trains, once it is known that there is work to do."""
+"""Training of `pretrain-hubert`, started only if there is work to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objective that an encoder's checkpoint keeps, brought back to train on."""
+"""The pre-training objective in an encoder's checkpoint, loaded to continue its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pre-training commands share: from stores to an encoder's checkpoint."""
+"""Shared by the pre-training commands: from stores to an encoder's checkpoint."""
 
 from __future__ import annotations
 

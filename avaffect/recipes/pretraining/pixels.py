@@ -1,4 +1,4 @@
-"""What a new encoder that sees is told of the pixels of its corpora."""
+"""Pixel statistics of the corpora, for a new visual or audiovisual encoder."""
 
 from __future__ import annotations
 

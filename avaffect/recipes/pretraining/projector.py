@@ -1,4 +1,4 @@
-"""How `train-projector` trains, once it is known that there is work to do."""
+"""Training of `train-projector`, started only if there is work to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every pre-training command does first: is there work to do?"""
+"""First step of every pre-training command: decide whether there is work to do."""
 
 from __future__ import annotations
 

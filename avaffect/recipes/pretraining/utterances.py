@@ -1,4 +1,4 @@
-"""The utterances that a pre-training learns from, and what they have to hold."""
+"""Utterances for pre-training, and the streams that they must have."""
 
 from __future__ import annotations
 

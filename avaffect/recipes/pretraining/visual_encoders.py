@@ -1,4 +1,4 @@
-"""What the pre-training commands of the visual encoder share."""
+"""Shared by the pre-training commands of the visual encoder."""
 
 from __future__ import annotations
 

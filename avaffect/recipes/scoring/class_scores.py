@@ -1,4 +1,4 @@
-"""Scores of predicted classes and of a retrieval's pseudo-labels: a report of each file."""
+"""Scores of predicted classes and of a retrieval's pseudo-labels: one report a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predicted and true classes in tables that other programs wrote."""
+"""Predicted and gold classes in tables of other programs."""
 
 from __future__ import annotations
 

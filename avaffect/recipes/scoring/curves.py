@@ -1,4 +1,4 @@
-"""Curves of a comparison as a picture: scores against the number that rows were called by."""
+"""Curves of a comparison as a picture: scores against the number in the names of its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""True labels by id, from stores and corpus manifests, and classes as eval commands name them."""
+"""Gold labels by id, from stores and corpus manifests, and the order of classes."""
 
 from __future__ import annotations
 

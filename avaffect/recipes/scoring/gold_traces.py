@@ -1,4 +1,4 @@
-"""Traces by recording, from whatever holds them: stores, manifests, tables, folders of tables."""
+"""Traces by recording, from any source: stores, manifests, tables, folders of tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels and ids that are called otherwise in predictions than in their gold."""
+"""Matching labels and ids whose names differ between predictions and gold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often retrieved utterances bear their query's label: `eval-class` of a retrieval."""
+"""Share of retrieved utterances with their query's label: `eval-class` of a retrieval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports of scores, read as rows of a comparison: a score of each run."""
+"""Reports of scores as rows of a comparison: one score a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of predicted numbers, one of each utterance: a report of each file."""
+"""Scores of predicted scalars, one an utterance: one report a file."""
 
 from __future__ import annotations
 

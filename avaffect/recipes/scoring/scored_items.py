@@ -1,4 +1,4 @@
-"""Which items of a manifest of predictions are scored, and what their classifier has seen."""
+"""Items of predictions that are scored, and whether their classifier was trained on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predicted traces beside true ones: the same labels and recordings, at the same times."""
+"""Predicted and gold traces aligned: the same labels, recordings and times."""
 
 from __future__ import annotations
 

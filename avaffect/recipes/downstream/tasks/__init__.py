@@ -1,1 +1,1 @@
-"""What a head is trained for: one file for each kind of label, and several labels at once."""
+"""Tasks of a head: one file for each kind of label, and several labels together."""

@@ -1,4 +1,4 @@
-"""What each kind of label fulfils: its labels, its outputs, its losses, its scores.
+"""The contract of a kind of label: its labels, outputs, losses and scores.
 
 `finetune` divides the utterances, trains and keeps; `labels.Labels` holds the tasks of one run.
 """
