@@ -183,4 +183,5 @@ def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:
 def test_recurrent_heads_have_their_size(folder: Path) -> None:
     invoke(folder, "finetune", "f.h5", "--head", "gru", "--layers", 1, "--steps", 1)
     model = checkpoint.load(folder / "classifier.safetensors")[0]["model"]["configuration"]
-    assert (model["hidden"], model["layers"]) == (256, 1)
+    size = model["head"]["configuration"]
+    assert (size["hidden"], size["layers"]) == (256, 1)

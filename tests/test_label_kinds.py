@@ -21,6 +21,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.registry import Part
 from avaffect.data import manifest
 from avaffect.data.corpora import cremad
+from avaffect.data.items import labels_of
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
@@ -142,6 +143,18 @@ def test_a_scalar_that_never_changes_cannot_be_learned(folder: Path) -> None:
     invoke(folder, "finetune", "flat.h5", "--label", "a", status=65)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("scalar", True), ("scalar", "high"), ("scalar", 1e300), ("distribution", {"anger": "two"}),
+     ("distribution", [True, 0, 0]), ("distribution", {"anger": -1, "neutral": 3}),
+     ("distribution", {"joy": 1}), ("distribution", [1, 2])],
+)  # fmt: skip
+def test_a_value_that_is_none_of_its_kind_is_named(kind: str, value: object) -> None:
+    spec = LabelSpec(kind, CLASSES if kind == "distribution" else ())
+    with pytest.raises(DataError, match="u1: label rated"):
+        labels_of({"id": "u1", "labels": {"rated": value}}, {"rated": spec})
+
+
 # -- votes ----------------------------------------------------------------------------------------
 
 
@@ -240,10 +253,10 @@ def test_a_class_and_a_scalar_are_learned_together(folder: Path) -> None:
     assert report(folder, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]["ccc"] > 0.75
     found = report(folder, "eval-class", "p.jsonl", "--label", "emotion")
     assert found["target"] == "emotion" and found["count"] == 16
-    # The total is the weighted sum.
-    line = json.loads((folder / "c.safetensors.metrics.jsonl").read_text().splitlines()[0])
-    total = 0.5 * line["ce_emotion"] + 2 * line["mse_arousal_mean"] + line["penalty"]
-    assert line["loss"] == pytest.approx(total, rel=1e-4)
+    # A label that is not in the predictions is no reason to score another.
+    for command in ("eval-class", "eval-ccc"):
+        found = invoke(folder, command, "p.jsonl", "--label", "nope", status=65)
+        assert "emotion, arousal_mean" in found.stderr and "'nope'" in found.stderr
 
 
 def test_what_is_chosen_by_is_named_by_label(folder: Path) -> None:
@@ -322,6 +335,20 @@ def test_both_streams_are_needed_and_named(folder: Path) -> None:
     for given in ((), ("--features", "slow=slow.h5"),
                   ("--features", "slow=fast.h5", "--features", "fast=slow.h5")):  # fmt: skip
         invoke(folder, "predict", "slow.h5", *given, "--model", "c.safetensors", status=65)
+
+
+def test_features_of_other_utterances_are_refused(folder: Path) -> None:
+    rows = [{"identifier": f"x{n}", "streams": {"features": np.ones((3, 4), "float32")}, "meta": {}}
+            for n in range(3)]  # fmt: skip
+    store(folder / "other.h5", features(25.0, 4, "fast"), {}, rows)
+    finetune = ("finetune", "slow.h5", "--steps", 1, "-f", "-o", "c.safetensors", *TWO[:2])
+    found = invoke(folder, *finetune, "--features", "fast=other.h5", status=65)
+    assert "other.h5" in found.stderr and not (folder / "c.safetensors").exists()
+    # What lacks some utterances is said to.
+    assert "fast.h5 (--features fast) lacks" in invoke(folder, *finetune, *TWO[2:]).stderr
+    predict = ("predict", "slow.h5", "--model", "c.safetensors", *TWO[:2])
+    found = invoke(folder, *predict, "--features", "fast=other.h5", status=65)
+    assert "other.h5" in found.stderr and not found.stdout
 
 
 def test_an_encoder_and_features_feed_one_head(chain: Path) -> None:

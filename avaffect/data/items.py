@@ -113,12 +113,16 @@ def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:
         return _trace(item, name, spec, value)
     if spec.kind == "class" and isinstance(value, str):
         return value
-    if spec.kind == "scalar" and isinstance(value, (int, float)):
+    if spec.kind == "scalar" and _is_number(value):
         return value
     if spec.kind == "distribution":
         if isinstance(value, dict) and value.keys() <= set(spec.classes):
             value = [value.get(label, 0) for label in spec.classes]
-        if isinstance(value, list) and len(value) == len(spec.classes):
+        if (
+            isinstance(value, list)
+            and len(value) == len(spec.classes)
+            and all(votes is None or (_is_number(votes) and votes >= 0) for votes in value)
+        ):
             return [math.nan if votes is None else votes for votes in value]
     raise DataError(f"{item['id']}: label {name} is {value!r}, which is no {spec.kind}")
 

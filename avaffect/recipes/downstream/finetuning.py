@@ -82,6 +82,7 @@ def run(
     opened = sources.opened(
         settings.encoder, settings.modality, stores, features, fabric.device, progress
     )
+    opened.sources.check_ids(labels.utterances.ids, progress)
     labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
     divisions = divisions_of(settings, labels)
     dataset = opened.sources.dataset(labels.utterances.ids, settings.seed)

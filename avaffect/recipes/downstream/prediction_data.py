@@ -85,6 +85,8 @@ def utterances_of(
     ids = chosen_ids(stores, masks)
     _check_features(settings, stores, features, header)
     sources, inputs = _sources(stores, features, header)
+    if ids:
+        sources.check_ids(ids, progress)
     shown = frame_counts(inputs, sources.dataset(ids)) > 0
     streams = tuple(sources.dataset([]).columns)
     if ids and not shown.any():

@@ -42,6 +42,22 @@ class Sources:
             columns[stream_of(name)] = replace(column_of([store], ids, FEATURES), held_as=FEATURES)
         return Dataset(list(ids), columns, seed=seed)
 
+    def check_ids(self, ids: Sequence[str], progress: Progress) -> None:
+        """Raises DataError where a store of features holds none of `ids`; warns where it lacks
+        some, which count as its mean."""
+        for name, store in self.features.items():
+            lacking = sorted(set(ids) - set(store.ids))
+            if len(lacking) == len(set(ids)):
+                raise DataError(
+                    f"{store.path} (--features {name}) holds no utterance of the media store: its "
+                    f"ids are others than {lacking[0]} and the like"
+                )
+            if lacking:
+                progress.warn(
+                    f"{store.path} (--features {name}) lacks {len(lacking)} of {len(set(ids))} "
+                    f"utterances, such as {lacking[0]}"
+                )
+
     def shown(self, inputs: Inputs, ids: Sequence[str], progress: Progress) -> np.ndarray:
         """(N,) bool: utterances of which there is a frame; the others are named in a warning."""
         dataset = self.dataset(ids)

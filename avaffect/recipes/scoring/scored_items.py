@@ -27,8 +27,10 @@ def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Man
     """
     known = kinds_of(found.header)
     fitting = [name for name, kind in known.items() if kind in kinds]
-    if not known or (wanted is not None and wanted not in known):
+    if not known:
         return found
+    if wanted is not None and wanted not in known:
+        raise DataError(f"{found.name} predicts {', '.join(known)}, and no label {wanted!r}")
     if (wanted or next(iter(fitting), None)) not in fitting:
         label = wanted or next(iter(known))
         command = "eval-ccc" if known[label] == "scalar" else "eval-class"
