@@ -72,6 +72,7 @@ def _cluster(
 
     device = resolve_device(settings.device)
     if settings.model is None:
+        assert settings.features is not None
         extractor = extraction.front_end_extractor(settings.features)
         if not extractor.over_time:
             raise UsageError(
@@ -146,10 +147,13 @@ def _fit(
     from avaffect.recipes.encoding import kmeans
 
     names = ("initialisations", "mini-batches", "assignments")
-    places = [run.spool(name, progress.warn) for name in names]
+    starts, steps, blocks = (run.spool(name, progress.warn) for name in names)
+    # The run of a command has a folder.
+    assert starts is not None and steps is not None and blocks is not None
     found = kmeans.fit(
-        frames, settings.clusters, settings.initialisations, settings.seed, *places, progress
-    )
+        frames, settings.clusters, settings.initialisations, settings.seed, starts, steps, blocks,
+        progress,
+    )  # fmt: skip
     used = found.counts[found.counts > 0] / found.counts.sum()
     perplexity = float(np.exp(-(used * np.log(used)).sum()))
     if len(used) < settings.clusters:

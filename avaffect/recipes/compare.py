@@ -53,7 +53,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
         "provenance": work.record("compare", settings, [i for i in inputs if i is not None]),
     }
     if settings.plot is not None:
-        curves.draw(report, settings, progress)
+        curves.draw(settings.plot, report, settings, progress)
     write_reports(settings, [report], progress, f"the comparison of {len(rows)} reports")
     return report
 

@@ -186,7 +186,7 @@ def _embeddings(
         with torch.inference_mode():
             embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
         # The mean of no frames is exactly zero; its embedding would be a point like any other.
-        empty = ~pooled.any(axis=1)
+        empty = np.asarray(~pooled.any(axis=1))
         if empty.any():
             progress.warn(leave_out_words(~empty, dataset.ids, extractor.streams))
         for index in np.flatnonzero(~empty):

@@ -58,7 +58,7 @@ def encoder_extractor(
 ) -> Extractor:
     """Frames of an encoder's layer (1-based), or of its output, from what `stores` hold."""
     encoder, header = checkpoints.load_encoder(path, device)
-    made = {"model": {"content_id": header.content_id}, "layer": layer}
+    made: dict[str, Any] = {"model": {"content_id": header.content_id}, "layer": layer}
     if modality is not None:
         made["modality"] = modality
     return wrap_encoder(encoder, layer, made, chosen_streams(encoder, modality, stores))

@@ -83,9 +83,9 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
     said = {name: family.recognise(source) for name, family in families.items()}
     possible = [name for name in said if said[name] is not False]
     if not possible:
-        *titles, last = (family.TITLE for family in families.values())
+        *others, last = (family.TITLE for family in families.values())
         raise DataError(
-            f"it holds no {', '.join(titles)} or {last}: none of its {len(source.tensors)} "
+            f"it holds no {', '.join(others)} or {last}: none of its {len(source.tensors)} "
             "weights is named as fairseq, transformers or torchaudio name them (the first is "
             f"{next(iter(source.tensors))})"
         )

@@ -100,7 +100,7 @@ def frame_counts(encoder: Framed, dataset: Dataset) -> np.ndarray:
 
 def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]) -> str:
     """A sentence on the utterances that give no frame, naming some of them."""
-    names = [ids[row] for row in np.flatnonzero(~mask)]
+    names = [ids[row] for row in np.flatnonzero(~mask).tolist()]
     return (
         f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: "
         f"{work.some_of(names)}"

@@ -108,8 +108,10 @@ def _improve(
     step, smooth, least, stalled = 0, np.inf, np.inf, 0
     found = kept.get([0])
     if found is not None:
-        step, smooth, least, stalled = int(found[0][0]), *found[0][1:3].tolist(), int(found[0][3])
-        counts, flat = np.split(found[0][4:].copy(), [len(counts)])
+        marks, rest = np.split(found[0], [4])
+        step, stalled = int(marks[0]), int(marks[3])
+        smooth, least = float(marks[1]), float(marks[2])
+        counts, flat = np.split(rest.copy(), [len(counts)])
         centroids = flat.reshape(centroids.shape)
     rate = min(2 * size / (len(frames) + 1), 1.0)
     with progress.task("k-means: mini-batches", last, "mini-batches", step):
@@ -127,7 +129,7 @@ def _improve(
                     stalled = 0 if smooth < least else stalled + 1
                     least = min(least, smooth)
                 if kept.due:
-                    marks = [step, smooth, least, stalled]
+                    marks = np.array([step, smooth, least, stalled])
                     kept.add([0], [np.concatenate([marks, counts, centroids.ravel()])])
             progress.advance(distance=distance)
     return centroids.astype(frames.dtype)

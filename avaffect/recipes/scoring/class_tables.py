@@ -72,9 +72,10 @@ def predictions(
     else:
         names = [*PREDICTED_NAMES, *_with_label(("pred", "predicted", "prediction"), wanted)]
         also = wanted if has_gold and wanted in table.names else None
-        predicted = _known(table, names) or also
-        if predicted is None:
+        known = _known(table, names) or also
+        if known is None:
             raise _nothing(table, "predictions, called prediction, predicted or pred")
+        predicted = known
     true = None if has_gold else _true(table, other or label, default, predicted)
     items = _items(table, predicted, true)
     namings = list(_namings(table, ids, [str(item.get("run", "")) for item in items]))

@@ -37,13 +37,12 @@ def check(path: Path) -> None:
         raise UsageError(f"--plot {path}: the picture's name ends in {', '.join(METADATA)}")
 
 
-def draw(report: Report, settings: CompareSettings, progress: Progress) -> None:
+def draw(path: Path, report: Report, settings: CompareSettings, progress: Progress) -> None:
     """Write the picture of a comparison: means over runs, bars of one standard deviation.
 
     A row that is on no curve is a broken line over the whole width. Raises UsageError where there
     is no curve, OutputExistsError where another file is there, unless forced.
     """
-    path = settings.plot
     if all(row["at"] is None for row in report["rows"]):
         raise UsageError("--plot draws curves, and no row is a point of one: call rows NAME@NUMBER")
     if settings.dry_run:

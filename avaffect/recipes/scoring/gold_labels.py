@@ -53,9 +53,9 @@ def read(
         found |= labels
         for name, known in names:
             also[name].add(known)
-    for name, known in also.items():
-        if len(known) == 1:
-            found.setdefault(name, *known)
+    for name, meant in also.items():
+        if len(meant) == 1:
+            found.setdefault(name, *meant)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -163,7 +163,7 @@ def _of_manifest(path: Path) -> TraceSource:
     return TraceSource(found.name, found.path, "manifest", found.content_id, labels, splits)
 
 
-def _even(values: dict[str, np.ndarray | None], rate_hz: float) -> dict[str, Trace]:
+def _even(values: Mapping[str, np.ndarray | None], rate_hz: float) -> dict[str, Trace]:
     """Traces that begin at 0; missing ones are left out. Their times are parts of one array."""
     there = {i: trace for i, trace in values.items() if trace is not None and len(trace)}
     times = np.arange(max(map(len, there.values()), default=0)) / rate_hz

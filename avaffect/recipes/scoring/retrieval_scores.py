@@ -31,21 +31,21 @@ def score_retrieval(
     merged = found.header.get("provenance", {}).get("settings", {}).get("classes")
     rename = gold_labels.renaming(settings.classes or merged, keep_others=not settings.classes)
     owners, drawn, true = _draws(found, gold, rename)
-    scored = [place for place, (q, t) in enumerate(zip(owners, true)) if q and t]
+    scored = [(owner, name) for owner, name in zip(owners, true) if owner and name]
     if not scored:
         raise DataError(
             f"{found.name}: none of its {len(drawn)} draws has a true label {label!r}; name a "
             "store or a corpus manifest that labels the pool with --gold"
         )
-    queried = {owners[place] for place in scored}
-    only_pool = {true[place] for place in scored} - queried
+    queried = {owner for owner, _ in scored}
+    only_pool = {name for _, name in scored} - queried
     classes = [*gold_labels.in_order(queried), *gold_labels.in_order(only_pool)]
     if settings.classes is not None:
         classes = gold_labels.class_names(settings.classes)
     index_of = {name: index for index, name in enumerate(classes)}
     matrix = retrieval_quality.drawn(
-        np.array([index_of[owners[place]] for place in scored]),
-        np.array([[index_of[true[place]]] for place in scored]),
+        np.array([index_of[owner] for owner, _ in scored]),
+        np.array([[index_of[name]] for _, name in scored]),
         len(classes),
     )
     missing = len(drawn) - len(scored)

@@ -230,5 +230,5 @@ def matched(predicted: TraceSource, gold: TraceSource, wanted: str | None) -> Re
         )
     if wanted == "all":
         wanted = of_predicted[0] if len(of_predicted) == 1 else None
-    left = [sorted(set(ids) - set(common)) for ids in (true, there)]
-    return Recordings(common, *left, wanted)
+    unpredicted, without_gold = (sorted(set(ids) - set(common)) for ids in (true, there))
+    return Recordings(common, unpredicted, without_gold, wanted)

@@ -48,7 +48,7 @@ class LabelMoments:
     @property
     def constant(self) -> list[str]:
         """Recordings whose prediction, in any run, or gold does not vary."""
-        flat = concordance.constant(self.moments).any(axis=0)
+        flat = np.asarray(concordance.constant(self.moments).any(axis=0))
         return [identifier for identifier, found in zip(self.ids, flat) if found]
 
 
