@@ -177,17 +177,19 @@ def _row(name: str, path: Path, report: Report) -> Row:
 
 
 def _class_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    names = [*classification.SCORES, *(n for n in distributions.SCORES if n in runs[0])]
+    first = next(iter(runs), {})
+    names = [*classification.SCORES, *(n for n in distributions.SCORES if n in first)]
     return {name: _values([run[name] for run in runs]) for name in names}
 
 
 def _trace_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """label.score of all values, label.score_mean of recordings."""
+    first = next(iter(runs), {})
     return {
         f"{label}.{name}{end}": _values([run[way][label][name] for run in runs])
-        for label in runs[0]["pooled"]
+        for label in first["pooled"]
         for way, end in (("pooled", ""), ("mean", "_mean"))
-        if way in runs[0]
+        if way in first
         for name in concordance.SCORES
     }
 
