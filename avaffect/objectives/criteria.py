@@ -33,9 +33,14 @@ Losses = dict[str, tuple[Tensor, Tensor | float]]
 class Criterion(Protocol):
     """Of one label, the `number`-th of a head. weights: loss -> weight in the total."""
 
-    name: str
-    number: int
-    weights: dict[str, float]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def weights(self) -> Mapping[str, float]: ...
 
     @property
     def coupled(self) -> bool:

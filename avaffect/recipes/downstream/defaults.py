@@ -21,7 +21,7 @@ from avaffect.models.heads.registry import HEADS
 from avaffect.recipes.downstream.tasks.labels import score_names
 from avaffect.settings.finetune import AUTO, RECURRENT, FinetuneSettings
 
-RECURRENT_SIZE = {"hidden": 256, "layers": 2}
+RECURRENT_HIDDEN, RECURRENT_LAYERS = 256, 2
 # Steps a second that a recurrent head reads, unless labels have more.
 RECURRENT_HZ = 25.0
 LINEAR = "linear"
@@ -59,15 +59,16 @@ def completed(
         raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
     linear = settings.head == LINEAR
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
-    epochs, least = LENGTHS[mode, not linear]
-    if settings.epochs is not None or settings.steps is not None:
-        # What was asked for is what is done.
-        epochs, least = settings.epochs, 0
+    # What was asked for is what is done.
+    said = settings.epochs is not None or settings.steps is not None
+    epochs, least = (settings.epochs, 0) if said else LENGTHS[mode, not linear]
+    hidden, layers = _size(settings)
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
     return replace(
         settings,
         mode=mode,
-        **_size(settings),
+        hidden=hidden,
+        layers=layers,
         epochs=epochs,
         least_steps=least if settings.least_steps is None else settings.least_steps,
         head_learning_rate=settings.head_learning_rate or head_rate,
@@ -79,11 +80,11 @@ def completed(
     )
 
 
-def _size(settings: FinetuneSettings) -> dict[str, int]:
-    """Of a recurrent head; another one has its own defaults."""
+def _size(settings: FinetuneSettings) -> tuple[int | None, int | None]:
+    """Hidden units and layers of a recurrent head; another one has its own defaults."""
     if settings.head not in RECURRENT:
-        return {}
-    return {name: getattr(settings, name) or size for name, size in RECURRENT_SIZE.items()}
+        return settings.hidden, settings.layers
+    return settings.hidden or RECURRENT_HIDDEN, settings.layers or RECURRENT_LAYERS
 
 
 def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) -> float:

@@ -37,7 +37,7 @@ class FacePresence:
         there = np.zeros(count * pictures, dtype=bool)
         known = track[: len(there), _SOURCE] != ABSENT
         there[: len(known)] = known
-        seen = there.reshape(count, pictures).any(axis=1)
+        seen = np.asarray(there.reshape(count, pictures).any(axis=1))
         return delayed(seen.astype(np.float32), rate_hz, delay_s) >= 0.5
 
 

@@ -27,10 +27,17 @@ from avaffect.models.encoder import Encoder
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.heads.registry import HEADS
 from avaffect.models.inputs import ENCODER, Inputs, as_frames
+from avaffect.objectives.base import Objective
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.common import training_run
-from avaffect.recipes.downstream import heads, sources, training_speakers, undertraining
+from avaffect.recipes.downstream import (
+    completed,
+    heads,
+    sources,
+    training_speakers,
+    undertraining,
+)
 from avaffect.recipes.downstream.freezing import Treatment, treatment_of
 from avaffect.recipes.downstream.partitions import Division, divisions_of, tell_parts
 from avaffect.recipes.downstream.sources import Opened
@@ -65,9 +72,9 @@ class _Material:
         return self.opened.inputs
 
     @property
-    def of_vectors(self) -> bool:
-        """Whether heads train on these means: faces that are augmented have others each time."""
-        return self.pooled is not None and self.treatment.augmentation is None
+    def vectors(self) -> np.ndarray | None:
+        """The means, where heads train on them: faces that are augmented have others each time."""
+        return self.pooled if self.treatment.augmentation is None else None
 
 
 def run(
@@ -86,7 +93,7 @@ def run(
     labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
     divisions = divisions_of(settings, labels)
     dataset = opened.sources.dataset(labels.utterances.ids, settings.seed)
-    dataset = labels.label(dataset, opened.inputs.rate_hz / settings.frames_per_step)
+    dataset = labels.label(dataset, completed.steps_hz(settings, opened.inputs))
     treatment = treatment_of(settings, opened.inputs.encoder, stores, opened.sources.streams)
     material = _Material(labels, dataset, opened, treatment)
     for division in divisions:
@@ -119,6 +126,7 @@ def _finished(
     fabric: Fabric, progress: Progress,
 ) -> Path:  # fmt: skip
     """The weights of a run, in the state folder; it is trained unless that was done before."""
+    assert run.folder is not None
     path = run.folder / f"run-{number}.safetensors"
     if not path.exists():
         tags = {k: v for k, v in division.describe().items() if v is not None}
@@ -204,30 +212,31 @@ def _run(
         str(settings.media[0]),
         lambda outputs: heads.new_head(settings, inputs.described, outputs),
     )
-    run = replace(run, seed=division.seed, folder=run.folder / path.stem)
-    run.folder.mkdir(exist_ok=True)
+    folder = path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    run = replace(run, seed=division.seed, folder=folder)
     if frozen:
         _standardise(head, settings, division, material, run, fabric, progress)
     objective = Supervised(
         head,
         train_part.criteria(),
-        None if material.of_vectors else inputs,
+        inputs if material.vectors is None else None,
         frozen,
-        {"encoder": settings.learning_rate, "heads": settings.head_learning_rate},
+        completed.rates(settings),
         settings.head_penalty / division.train.sum(),
     )
     material.treatment.apply(objective)
     has_development = bool(division.development.any()) and settings.select != "none"
 
-    def evaluate(trained: Supervised, kept: Spool | None) -> dict[str, float]:
-        return _score(trained.head, inputs, material, division, settings, fabric, progress, kept)
+    def evaluate(_: Objective, kept: Spool | None) -> dict[str, float]:
+        return _score(head, inputs, material, division, settings, fabric, progress, kept)
 
-    selected = _selected(settings, material.labels)
+    selected = completed.selected(settings, material.labels)
     batches = _batches(settings, division, material)
     outcome = train(
         objective,
         batches,
-        _long_enough(settings, batches),
+        completed.long_enough(settings, batches),
         replace(
             run,
             evaluate=evaluate if has_development else None,
@@ -244,31 +253,20 @@ def _run(
     metrics = {"development": outcome.best, "first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
         run.check()
+        assert run.history is not None
         metrics["training"] = undertraining.ended(
             run.history, run.tags, train_part, outcome.kept_last
         )
         kept_run = RunHeader(model=registry.describe(head), metrics=metrics)
         checkpoint.write(path, kept_run, weights)
         # What the finished run would have been resumed from.
-        shutil.rmtree(run.folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     fabric.barrier()
-
-
-def _selected(settings: FinetuneSettings, labels: Labels) -> str:
-    """The score that epochs are chosen by."""
-    return labels.scores[0] if settings.select == AUTO else settings.select
-
-
-def _long_enough(settings: FinetuneSettings, batches: Batches) -> FinetuneSettings:
-    """The settings with as many epochs as make the fewest steps that were asked for."""
-    if settings.epochs is None:
-        return settings
-    steps = -(-max(1, len(batches.plan(0))) // settings.accumulate)
-    return replace(settings, epochs=max(settings.epochs, -(-settings.least_steps // steps)))
 
 
 def _own_inputs(settings: FinetuneSettings, inputs: Inputs) -> Inputs:
     """Inputs whose encoder a run trains itself: a fresh copy, or random weights from scratch."""
+    assert settings.encoder is not None
     encoder, header = checkpoints.load_encoder(settings.encoder, torch.device("cpu"))
     if settings.mode == "scratch":
         encoder = registry.build(header.model)
@@ -307,20 +305,20 @@ def _standardise(
                           fabric.global_rank == 0),
             )
         )  # fmt: skip
-    mean, std = (torch.from_numpy(np.concatenate(part)) for part in zip(*found))
-    standardisation.set(mean, std)
+    mean, std = (np.concatenate(part) for part in zip(*found))
+    standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
 
 
 def _batches(settings: FinetuneSettings, division: Division, material: _Material) -> Batches:
     """Training batches; of means that are computed once, vectors."""
     rows = np.flatnonzero(division.train)
-    if not material.of_vectors:
+    if material.vectors is None:
         dataset = material.dataset.subset(rows)
         dataset.crop_s, dataset.seed = settings.crop_seconds, division.seed
         return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, division.seed)
     labels = {name: values[rows] for name, values in material.dataset.labels.items()}
     return Vectors(
-        POOLED, material.pooled[rows], labels, settings.batch_utterances, division.seed
+        POOLED, material.vectors[rows], labels, settings.batch_utterances, division.seed
     )  # fmt: skip
 
 
@@ -337,7 +335,7 @@ def _score(
     """Scores on development."""
     rows = np.flatnonzero(division.development)
     labels = material.labels.chosen(division.development)
-    rate_hz = inputs.rate_hz / settings.frames_per_step
+    rate_hz = completed.steps_hz(settings, inputs)
     if material.pooled is not None:
         vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
         said = head.utterances(head(as_frames(vectors, head.head.inputs)))
@@ -368,7 +366,9 @@ def _save(
     made: Provenance,
     progress: Progress,
 ) -> None:
-    weights, runs = {}, []
+    assert settings.mode is not None
+    weights: dict[str, torch.Tensor] = {}
+    runs = []
     for number, (division, path) in enumerate(zip(divisions, finished)):
         header, tensors = checkpoint.read(path, RunHeader)
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
@@ -393,11 +393,11 @@ def _save(
         seen=training_speakers.described(
             divisions, utterances, [] if settings.mode == "scratch" else before
         ),
-        **header_of(material.labels, rate_hz / settings.frames_per_step, settings),
+        **header_of(material.labels, completed.steps_hz(settings, material.inputs), settings),
     )
     checkpoint.write(settings.output, whole, weights)
     undertraining.tell(settings, [run.metrics for run in runs], progress)
-    selected = _selected(settings, material.labels)
+    selected = completed.selected(settings, material.labels)
     values = [run.metrics["development"].get(selected) for run in runs]
     known = [value for value in values if value is not None]
     word = ""

@@ -77,6 +77,8 @@ def _augmentation(
             f"{' and '.join(streams)} alone"
         )
     shape = next(store.streams["face"].shape for store in stores if "face" in store.streams)
+    # Faces are read by an encoder alone.
+    assert encoder is not None
     black = torch.zeros(1, 1, *shape, dtype=torch.uint8)
     one = Batch(["black"], {"face": black}, {"face": torch.ones(1, dtype=torch.long)})
     augmented(encoder.view(one, torch.Generator()), found, torch.Generator())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,13 +32,14 @@ class Utterances:
 
     def chosen(self, mask: np.ndarray) -> Utterances:
         """Those of a mask (N,) bool."""
-        return replace(self, **self._columns(np.flatnonzero(mask).tolist()))
+        return Utterances(*self._columns(np.flatnonzero(mask).tolist()))
 
-    def _columns(self, rows: list[int]) -> dict[str, list[str]]:
-        return {
-            name: [getattr(self, name)[row] for row in rows]
-            for name in ("ids", "speakers", "splits", "folds")
-        }
+    def _columns(self, rows: list[int]) -> tuple[list[str], list[str], list[str], list[str]]:
+        ids, speakers, splits, folds = (
+            [column[row] for row in rows]
+            for column in (self.ids, self.speakers, self.splits, self.folds)
+        )
+        return ids, speakers, splits, folds
 
     def share(
         self, mask: np.ndarray, fraction: float, seed: int, classes: np.ndarray | None = None
@@ -61,7 +62,7 @@ class LabelledUtterances(Utterances):
 
     def chosen(self, mask: np.ndarray) -> LabelledUtterances:
         rows = np.flatnonzero(mask).tolist()
-        return replace(self, targets=self.targets[rows], **self._columns(rows))
+        return LabelledUtterances(*self._columns(rows), self.targets[rows], self.classes)
 
     def check_classes(self, where: str) -> None:
         """Raises DataError where there is one class only, or none."""
@@ -124,7 +125,8 @@ def class_targets(
         in_use = _classes_in_use(stores, label, names)
         index_of = {name: index for index, name in enumerate(in_use)}
         warn_of_alike(f"{stores[0].path}: {label}", in_use, progress)
-    targets = np.array([index_of.get(name, -1) for name in names], dtype=np.int64)
+    indices = [-1 if name is None else index_of.get(name, -1) for name in names]
+    targets = np.array(indices, dtype=np.int64)
     left_out = Counter("missing" if n is None else n for n, t in zip(names, targets) if t < 0)
     if left_out:
         words = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))

@@ -80,12 +80,12 @@ def head_of(header: ClassifierHeader, run: int) -> tuple[Description, str]:
     names = () if header.traces is None else header.traces.names
     if model["name"] == _TRACES:
         given = model["configuration"]
-        labels = [
+        labels: list[dict[str, Any]] = [
             {"name": name, "kind": "trace", "value": value, "bins": bins}
             for name, value, bins in zip(names, given["values"], given["bins"])
         ]
         return _described(_beneath(header, given["head"]), labels), f"{prefix}head."
-    labels: list[dict[str, Any]] = [{"name": n, "kind": "trace", "value": True} for n in names]
+    labels = [{"name": n, "kind": "trace", "value": True} for n in names]
     if header.labels is not None:
         ((name, classes),) = header.labels.items()
         labels = [{"name": name, "kind": "class", "classes": len(classes)}]

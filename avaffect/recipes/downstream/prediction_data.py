@@ -166,9 +166,9 @@ def _gold(
         return [None] * store.count
     if label.kind == "class":
         found = class_labels(store, label.name, classes, annotations)
-        names = [found.classes[value] if value >= 0 else None for value in found.values]
+        true = [found.classes[value] if value >= 0 else None for value in found.values]
         # A class that the classifier does not know is no error of its own.
-        return [name if name in label.classes else None for name in names]
+        return [name if name in label.classes else None for name in true]
     if label.kind == "scalar":
         values = annotations.scalars(store, label.name).tolist()
         return [None if np.isnan(value) else value for value in values]

@@ -65,7 +65,7 @@ def write(
 
 def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:
     """What the header says: of the first label, and of all."""
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for label in labels:
         described[label.name] = {"kind": label.kind}
         if label.classes:

@@ -35,7 +35,7 @@ def write(
 ) -> None:
     """A store with each label as a trace, its raters the runs, and which steps stand on a face."""
     facts = header.traces
-    assert facts is not None
+    assert facts is not None and settings.output is not None
     rate_hz, delay_s = facts.rate_hz, facts.delay_s
     found = _traces(settings, header, facts, utterances, passes, windows, device, progress)
     faces, statuses = utterances.faces, []

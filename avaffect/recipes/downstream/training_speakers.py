@@ -79,9 +79,9 @@ class Seen:
             nothing = dict.fromkeys(numbers, _Part(frozenset(), frozenset()))
             return cls(known, nothing, True, header.of_folds)
         training, development = {}, {}
-        for part in found.parts:
-            parts = _part(found, part.training, found.lineage), _part(found, part.development, [])
-            for number in part.runs:
+        for masks in found.parts:
+            parts = _part(found, masks.training, found.lineage), _part(found, masks.development, [])
+            for number in masks.runs:
                 training[number], development[number] = parts
         return cls(training, development)
 

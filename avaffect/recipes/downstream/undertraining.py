@@ -65,7 +65,7 @@ def _remedies(settings: FinetuneSettings, epochs: int, kind: str) -> list[str]:
     if settings.mode != "frozen":
         rates["learning-rate"] = settings.learning_rate, HIGHEST_RATE
     for name, (rate, highest) in rates.items():
-        if rate < highest:
+        if rate is not None and rate < highest:
             found.append(f"--{name} {min(FASTER * rate, highest):g} (now {rate:g})")
     if kind == "chance" and settings.mode == "fine-tuned":
         found.append("--mode frozen")

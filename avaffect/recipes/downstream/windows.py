@@ -175,6 +175,7 @@ class _Once(_Source):
     def _reach_to(self, first: int, last: int) -> None:
         """Keep frames `first` to `last`: drop what is before, compute what is missing."""
         parts, reach = [self.kept[first - self.first :]], self.encoder.reach
+        assert reach is not None
         # Of an input that is slower than the steps, windows side by side may leave out a frame.
         for begin in range(max(first, self.first + len(self.kept)), last, self.at_once):
             end = min(begin + self.at_once, last)

@@ -28,12 +28,14 @@ class Task(Protocol):
     predicted for each step rather than for each utterance.
     """
 
-    scores: tuple[str, ...]
     kind: str
     over_time: bool
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def scores(self) -> tuple[str, ...]: ...
 
     @property
     def losses(self) -> Weights:

@@ -102,7 +102,8 @@ class TraceTask:
         for values, gold in zip(found, self.traces.values, strict=True):
             predicted = delayed(values, rate_hz, self.delay_s)
             pairs.append((predicted, resample(gold, self.traces.rate_hz, rate_hz, len(predicted))))
-        score = concordance.ccc(*(_joined(side) for side in zip(*pairs)))
+        predicted, gold = (_joined(side) for side in zip(*pairs))
+        score = concordance.ccc(predicted, gold)
         return {} if np.isnan(score) else {"ccc": score}
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
