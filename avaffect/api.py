@@ -180,7 +180,12 @@ def _settings(command: Command, settings_class: type, given: dict[str, Any]) -> 
     a manifest would go to standard output."""
     hints = typing.get_type_hints(settings_class)
     choices = {item.name: item.metadata["choices"] for item in _fields(settings_class)}
-    values = {name: _plain(value, hints[name]) for name, value in given.items()}
+    values = {}
+    for name, value in given.items():
+        try:
+            values[name] = _plain(value, hints[name])
+        except TypeError as error:
+            raise UsageError(f"{name}={value!r}: {error}") from error
     for name, value in values.items():
         for one in value if isinstance(value, tuple) else (value,):
             if choices[name] and one is not None and one not in choices[name]:
@@ -204,6 +209,8 @@ def _plain(value: Any, hint: Any) -> Any:
         )
     if hint is Path:
         return Path(value)
+    if hint in (int, float) and isinstance(value, str):
+        raise TypeError("expected a number")
     return value if hint is not str else str(value)
 
 

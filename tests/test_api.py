@@ -16,6 +16,7 @@ from chain import invoke
 
 import avaffect
 from avaffect.cli import catalogue
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 
@@ -173,3 +174,9 @@ def test_the_example_of_the_readme_runs(files: Path, capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 9 + 1
     assert lines[5].startswith("synthA_000004 anger 0.3") and lines[-1].endswith(", 16]) 50.0")
+
+
+@pytest.mark.parametrize("options", [{"steps": "3"}, {"encoder": ["a", "b"]}])
+def test_a_value_of_another_type_is_named(options: dict) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(options))}="):
+        avaffect.finetune("f.h5", output="x.safetensors", **options)

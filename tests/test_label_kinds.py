@@ -143,6 +143,12 @@ def test_a_scalar_that_never_changes_cannot_be_learned(folder: Path) -> None:
     invoke(folder, "finetune", "flat.h5", "--label", "a", status=65)
 
 
+def test_the_concordance_of_one_utterance_is_no_loss(folder: Path) -> None:
+    alone = ("finetune", "slow.h5", "--label", "arousal_mean", "--batch-utterances", 1)
+    invoke(folder, *alone, status=2)
+    invoke(folder, *alone, "--loss", "mse=1", "--steps", 1)
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [("scalar", True), ("scalar", "high"), ("scalar", 1e300), ("distribution", {"anger": "two"}),

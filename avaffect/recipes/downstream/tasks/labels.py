@@ -158,6 +158,12 @@ def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Pro
     kinds = kinds_of(stores, settings, annotations)
     _check_options(settings, kinds)
     losses = parse_losses(settings.loss, kinds)
+    for name, kind in kinds.items():
+        if kind == "scalar" and set(losses[name]) == {"ccc"} and settings.batch_utterances == 1:
+            raise UsageError(
+                f"--batch-utterances 1: the loss ccc of {name} compares the utterances of a batch; "
+                "give 2 or more, or --loss mse=1"
+            )
     everyone = all_utterances(stores, annotations, progress)
     tasks = [
         _task(stores, settings, name, kind, losses[name], annotations, progress)
