@@ -229,7 +229,7 @@ def test_mistakes_with_traces(folder: Path) -> None:
     assert "--label arousal is given twice" in refused(*TRACES, *TRACES, status=2)
     assert "goes with --head bgru or gru" in refused("--frames-per-step", 2, status=2)
     assert "--folds 2" in refused("--folds", 2, status=2)
-    assert "this encoder reads features alone" in refused("--modality", "video", status=2)
+    assert "--modality video needs an --encoder" in refused("--modality", "video", status=2)
     assert "its losses are ce" in refused("--loss", "ccc=1", status=2)
     assert "--delay goes with traces" in refused("--delay", 1, status=2)
     assert "--delay -1: at least 0" in refused(*TRACES, "--delay", -1, status=2)

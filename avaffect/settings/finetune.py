@@ -159,6 +159,10 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
             raise UsageError(
                 f"--mode {self.mode} needs an --encoder: features that are given stay as they are"
             )
+        if self.encoder is None and self.modality is not None:
+            raise UsageError(
+                f"--modality {self.modality} needs an --encoder: features that are given have none"
+            )
         if self.freeze and (self.encoder is None or self.mode == "frozen"):
             raise UsageError(
                 "--freeze keeps a part of an --encoder that is trained: without one, or with "
