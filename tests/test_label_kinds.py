@@ -33,6 +33,7 @@ from avaffect.models.heads.labels import LabelHead, Readout
 from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
 from avaffect.objectives.losses.soft_cross_entropy import soft_cross_entropy
+from avaffect.recipes.downstream import finetuning
 from avaffect.settings.feature_stores import parse_features
 from avaffect.training import checkpoint
 
@@ -263,6 +264,21 @@ def test_a_class_and_a_scalar_are_learned_together(folder: Path) -> None:
     for command in ("eval-class", "eval-ccc"):
         found = invoke(folder, command, "p.jsonl", "--label", "nope", status=65)
         assert "emotion, arousal_mean" in found.stderr and "'nope'" in found.stderr
+
+
+def test_weights_of_losses_reach_the_objective(folder: Path, monkeypatch) -> None:
+    seen = {}
+    train = finetuning.train
+
+    def noted(objective, *rest):
+        seen.update(objective.weights)
+        return train(objective, *rest)
+
+    monkeypatch.setattr(finetuning, "train", noted)
+    labels = ("--label", "emotion", "--label", "arousal_mean", "--epochs", 1)
+    invoke(folder, "finetune", "slow.h5", *labels, "--loss", "emotion:ce=0.5",
+           "--loss", "arousal_mean:mse=2", "-f", "-o", "c")  # fmt: skip
+    assert sorted(seen.values()) == [0.5, 2.0]
 
 
 def test_what_is_chosen_by_is_named_by_label(folder: Path) -> None:

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.models.encoder import Frames
 from avaffect.models.standardisation import Standardisation
 
 
@@ -51,6 +50,16 @@ class Projector(nn.Module):
         return self.dense(self.standardisation(pooled))
 
 
+def dense(dim: int, outputs: int, hidden: int | None, dropout: float) -> nn.Sequential:
+    """(..., dim) -> (..., outputs): one dense layer where hidden is None; else two, {hidden,
+    outputs}, with a ReLU between; dropout before each."""
+    layers: list[nn.Module] = [nn.Dropout(dropout)]
+    if hidden is not None:
+        layers += [nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout)]
+    layers.append(nn.Linear(dim if hidden is None else hidden, outputs))
+    return nn.Sequential(*layers)
+
+
 @dataclass(frozen=True)
 class HeadConfiguration:
     """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between.
@@ -76,25 +85,13 @@ class Head(nn.Module):
         c = configuration
         self.configuration = c
         self.standardisation = Standardisation(c.dim) if c.standardise else None
-        layers: list[nn.Module] = [nn.Dropout(c.dropout)]
-        if c.hidden is not None:
-            layers += [nn.Linear(c.dim, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)]
-        layers.append(nn.Linear(c.dim if c.hidden is None else c.hidden, c.outputs))
-        self.layers = nn.Sequential(*layers)
+        self.layers = dense(c.dim, c.outputs, c.hidden, c.dropout)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """pooled (B, dim) -> scores (B, outputs)"""
         if self.standardisation is not None:
             pooled = self.standardisation(pooled)
         return self.layers(pooled)
-
-    def utterance(self, frames: Frames) -> Tensor:
-        """(B, T, dim) -> scores (B, outputs) of the mean over time"""
-        return self(frames.mean())
-
-    def over_time(self, frames: Frames) -> Frames:
-        """(B, T, dim) -> (B, T, outputs)"""
-        return Frames(self(frames.values).float() * frames.valid[..., None], frames.lengths)
 
 
 @dataclass(frozen=True)

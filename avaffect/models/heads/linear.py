@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from avaffect.models.encoder import Frames
+from avaffect.models.heads.attentive import dense
 from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined, means
 from avaffect.models.standardisation import Standardisation
 
@@ -44,11 +45,7 @@ class LinearHead(FrameHead):
         super().__init__(c.inputs, c.outputs)
         self.configuration = c
         self.standardisation = Standardisation(c.dim) if c.standardise else None
-        layers: list[nn.Module] = [nn.Dropout(c.dropout)]
-        if c.hidden is not None:
-            layers += [nn.Linear(c.dim, c.hidden), nn.ReLU(), nn.Dropout(c.dropout)]
-        layers.append(nn.Linear(c.dim if c.hidden is None else c.hidden, c.outputs))
-        self.layers = nn.Sequential(*layers)
+        self.layers = dense(c.dim, c.outputs, c.hidden, c.dropout)
 
     def forward(
         self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None

@@ -33,6 +33,7 @@ from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
     completed,
+    frozen_inputs,
     heads,
     sources,
     training_speakers,
@@ -43,13 +44,12 @@ from avaffect.recipes.downstream.partitions import Division, divisions_of, tell_
 from avaffect.recipes.downstream.sources import Opened
 from avaffect.recipes.downstream.tasks.labels import Labels, header_of
 from avaffect.recipes.downstream.windows import windows_of
-from avaffect.recipes.encoding import checkpoints, extraction
-from avaffect.recipes.encoding.input_streams import frame_counts
+from avaffect.recipes.encoding import checkpoints
 from avaffect.settings.finetune import AUTO, FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
-from avaffect.training.run import Batches, Run
+from avaffect.training.run import Batches, Outcome, Run
 from avaffect.training.spool import Spool
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def run(
             return
         means = HEADS[settings.head].load().reads_means and not labels.over_time
         if settings.mode == "frozen" and means:
-            material.pooled = _pooled(settings, material, started, fabric, progress)
+            material.pooled = frozen_inputs.pooled_means(
+                opened.inputs, dataset, settings.batch_seconds, started, fabric, progress
+            )
         finished = [
             _finished(settings, number, division, material, started, fabric, progress)
             for number, division in enumerate(divisions)
@@ -132,31 +134,6 @@ def _finished(
         tags = {k: v for k, v in division.describe().items() if v is not None}
         _run(settings, division, material, replace(run, tags=tags), path, fabric, progress)
     return path
-
-
-def _pooled(
-    settings: FinetuneSettings, material: _Material, run: Run, fabric: Fabric, progress: Progress
-) -> np.ndarray:
-    """(N, D) means over time of all inputs, one after the other."""
-    parts = []
-    encoders = material.inputs.encoders
-    for name, encoder in encoders.items():
-        extractor = extraction.wrap_encoder(encoder, None, {}, encoder.streams)
-        kept = run.spool(_named("features", name, encoders), progress.warn, fabric.global_rank == 0)
-        with progress.task("features", len(material.dataset)):
-            means = extraction.pooled_means(
-                extractor, material.dataset, fabric.device, progress, settings.batch_seconds,
-                kept=kept,
-            )  # fmt: skip
-        if len(encoders) > 1:
-            means[frame_counts(encoder, material.dataset) == 0] = np.nan
-        parts.append(means)
-    return np.concatenate(parts, axis=1)
-
-
-def _named(what: str, name: str, encoders: Mapping[str, Encoder]) -> str:
-    """The name of a spool."""
-    return what if len(encoders) == 1 else f"{what}-{name}"
 
 
 def _check(settings: FinetuneSettings, division: Division, material: _Material) -> None:
@@ -246,22 +223,29 @@ def _run(
         fabric,
         progress,
     )
-    weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    if not frozen:
-        trained = inputs.encoders[ENCODER].state_dict()
-        weights |= {f"encoder.{name}": tensor for name, tensor in trained.items()}
-    metrics = {"development": outcome.best, "first": outcome.first, "last": outcome.last}
     if fabric.global_rank == 0:
         run.check()
-        assert run.history is not None
-        metrics["training"] = undertraining.ended(
-            run.history, run.tags, train_part, outcome.kept_last
-        )
-        kept_run = RunHeader(model=registry.describe(head), metrics=metrics)
-        checkpoint.write(path, kept_run, weights)
+        _keep(head, None if frozen else inputs.encoders[ENCODER], train_part, outcome, run, path)
         # What the finished run would have been resumed from.
         shutil.rmtree(folder, ignore_errors=True)
     fabric.barrier()
+
+
+def _keep(
+    head: LabelHead, trained: Encoder | None, part: Labels, outcome: Outcome, run: Run, path: Path
+) -> None:
+    """Write a run's weights, and those of an encoder that it trained, with its metrics."""
+    weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    if trained is not None:
+        weights |= {f"encoder.{n}": tensor for n, tensor in trained.state_dict().items()}
+    assert run.history is not None
+    metrics = {
+        "development": outcome.best,
+        "first": outcome.first,
+        "last": outcome.last,
+        "training": undertraining.ended(run.history, run.tags, part, outcome.kept_last),
+    }
+    checkpoint.write(path, RunHeader(model=registry.describe(head), metrics=metrics), weights)
 
 
 def _own_inputs(settings: FinetuneSettings, inputs: Inputs) -> Inputs:
@@ -274,39 +258,18 @@ def _own_inputs(settings: FinetuneSettings, inputs: Inputs) -> Inputs:
 
 
 def _standardise(
-    head: LabelHead,
-    settings: FinetuneSettings,
-    division: Division,
-    material: _Material,
-    run: Run,
-    fabric: Fabric,
-    progress: Progress,
-) -> None:
+    head: LabelHead, settings: FinetuneSettings, division: Division, material: _Material, run: Run,
+    fabric: Fabric, progress: Progress,
+) -> None:  # fmt: skip
     """Give a head the statistics of the training part: of the means, or of all frames."""
-    standardisation = head.head.standardisation
-    if standardisation is None:
-        return
     rows = np.flatnonzero(division.train)
     if material.pooled is not None:
-        means = np.ma.masked_invalid(material.pooled[rows].astype(np.float64))
-        # Each input by the utterances that have it.
-        mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (means.mean, means.std))
-        standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
-        return
-    found = []
-    encoders = material.inputs.encoders
-    for name, encoder in encoders.items():
-        extractor = extraction.wrap_encoder(encoder.to(fabric.device), None, {}, encoder.streams)
-        found.append(
-            extraction.statistics(
-                extractor, material.dataset.subset(rows), fabric.device, settings.batch_seconds,
-                progress,
-                run.spool(_named("statistics", name, encoders), progress.warn,
-                          fabric.global_rank == 0),
-            )
+        frozen_inputs.standardise_by_means(head, material.pooled[rows])
+    else:
+        frozen_inputs.standardise_by_frames(
+            head, material.inputs, material.dataset.subset(rows), settings.batch_seconds, run,
+            fabric, progress,
         )  # fmt: skip
-    mean, std = (np.concatenate(part) for part in zip(*found))
-    standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
 
 
 def _batches(settings: FinetuneSettings, division: Division, material: _Material) -> Batches:
