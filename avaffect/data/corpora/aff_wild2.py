@@ -20,7 +20,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
-from avaffect.data.corpora.over_time import add_traces, evenly
+from avaffect.data.corpora.traces import add_traces, evenly
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 

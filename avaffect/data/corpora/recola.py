@@ -17,7 +17,7 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
-from avaffect.data.corpora.over_time import add_traces, tell_unused
+from avaffect.data.corpora.traces import add_traces, tell_unused
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes
-from avaffect.data.corpora.over_time import add_traces
 from avaffect.data.corpora.table_options import (
     check,
     columns,
@@ -21,6 +20,7 @@ from avaffect.data.corpora.table_options import (
     pairs,
     refuse_two_kinds,
 )
+from avaffect.data.corpora.traces import add_traces
 from avaffect.data.manifest import Item
 from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import Files, with_slashes
