@@ -1,105 +1,39 @@
-"""What a head learns: scalars, votes and classes, several labels at once, features of two stores,
-heads of other packages."""
+"""Kinds of labels that a head learns: scalars, votes, and several labels at once."""
 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import two_stores
 from chain import invoke
 from label_heads import linear, named
-from torch import Tensor, nn
+from two_stores import CLASSES, TWO, features, report, store, trained
 
-from avaffect.core.errors import DataError, UsageError
-from avaffect.core.registry import Part
+from avaffect.core.errors import DataError
 from avaffect.data import manifest
 from avaffect.data.corpora import cremad
 from avaffect.data.items import labels_of
 from avaffect.data.store.reader import Store
-from avaffect.data.store.schema import LabelSpec, StreamSpec
-from avaffect.data.store.writer import store_writer
+from avaffect.data.store.schema import LabelSpec
 from avaffect.evaluation import distributions
 from avaffect.evaluation.concordance import ccc
 from avaffect.models.encoder import Frames
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined, means
 from avaffect.models.heads.labels import LabelHead, Readout
-from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
 from avaffect.objectives.losses.soft_cross_entropy import soft_cross_entropy
 from avaffect.recipes.downstream import finetuning
-from avaffect.settings.feature_stores import parse_features
-from avaffect.training import checkpoint
 
-CLASSES = ("anger", "happiness", "neutral")
-COUNT, DIM = 96, 4
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "labels" / "crema-d"
-QUICK = ("--epochs", 40, "--batch-utterances", 16)
-TWO = ("--features", "slow=slow.h5", "--features", "fast=fast.h5")
-
-
-def store(path: Path, streams: dict, labels: dict[str, LabelSpec], rows: list[dict]) -> None:
-    with store_writer(path, {}, streams=streams, labels=labels) as writer:
-        for row in rows:
-            writer.add(**row)
-
-
-def features(rate: float, dim: int, made: str) -> dict[str, StreamSpec]:
-    return {"features": StreamSpec("features", "float32", rate, (dim,), made={"front_end": made})}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """slow.h5 (10 Hz, 2 wide, with all labels) and fast.h5 (25 Hz, 4 wide): half of what the labels
-    follow from is in each. Some utterances lack a label, or are in slow.h5 alone."""
-    random = np.random.default_rng(0)
-    hidden = random.normal(size=(COUNT, DIM))
-    weights = random.normal(size=(DIM, len(CLASSES))) * 2
-    labels = {
-        "emotion": LabelSpec("class", CLASSES), "votes": LabelSpec("distribution", CLASSES),
-        "arousal_mean": LabelSpec("scalar"), "arousal": LabelSpec("trace", rate_hz=10.0),
-    }  # fmt: skip
-    slow, fast = [], []
-    for row in range(COUNT):
-        shares = np.exp(hidden[row] @ weights)
-        known = {
-            "emotion": CLASSES[int(shares.argmax())],
-            "votes": np.round(20 * shares / shares.sum()),
-            "arousal_mean": 3 + 0.5 * float(hidden[row, 0] - hidden[row, 3]),
-            "arousal": np.full(20, 0.3 * hidden[row, 0]) + 0.1 * np.sin(np.arange(20)),
-        }
-        split = ("train", "train", "train", "train", "development", "test")[row * 6 // COUNT]
-        meta = {"speaker": f"s{row * 6 // COUNT}", "split": split}
-        for name in ("votes", "arousal_mean"):
-            if row % 12 == 0:
-                del known[name]
-        values = hidden[row, :2] + 0.1 * random.normal(size=(20, 2))
-        slow.append({"identifier": f"u{row:02}", "streams": {"features": values.astype("float32")},
-                     "labels": known, "meta": meta})  # fmt: skip
-        values = np.tile(hidden[row, 2:], 2) + 0.1 * random.normal(size=(50, 4))
-        if row % 15:
-            fast.append({"identifier": f"u{row:02}", "meta": {},
-                         "streams": {"features": values.astype("float32")}})  # fmt: skip
-    store(tmp_path / "slow.h5", features(10.0, 2, "slow"), labels, slow)
-    store(tmp_path / "fast.h5", features(25.0, 4, "fast"), {}, fast)
+    two_stores.write(tmp_path)
     return tmp_path
-
-
-def report(folder: Path, *command: object) -> dict[str, Any]:
-    return json.loads(invoke(folder, *command, "--json").stdout)
-
-
-def trained(folder: Path, *options: object, given: tuple = TWO) -> dict[str, Any]:
-    """Trained on both stores, and predicted into p.jsonl; the header of the classifier."""
-    invoke(folder, "finetune", "slow.h5", *given, *QUICK, *options, "-f", "-o", "c.safetensors")
-    invoke(folder, "predict", "slow.h5", *given, "--model", "c.safetensors", "-f", "-o", "p.jsonl")
-    return checkpoint.load(folder / "c.safetensors")[0]
 
 
 # -- scalars --------------------------------------------------------------------------------------
@@ -316,93 +250,6 @@ def test_traces_and_labels_of_utterances_go_to_files_of_their_own(folder: Path) 
         assert len(whole.trace("arousal", row)) == 50
 
 
-# -- features of several stores -------------------------------------------------------------------
-
-
-def test_streams_of_other_rates_and_widths_are_joined() -> None:
-    inputs = (HeadInput("slow", 1, 1.0), HeadInput("fast", 2, 3.0))
-    frames = {
-        "slow": Frames(torch.tensor([[[1.0], [2.0]], [[5.0], [0.0]]]), torch.tensor([2, 1])),
-        "fast": Frames(torch.arange(20.0).view(2, 5, 2), torch.tensor([5, 0])),
-    }
-    missing = torch.tensor([-1.0, -2.0, -3.0])
-    found = joined(frames, inputs, None, missing)
-    assert found.lengths.tolist() == [6, 3]
-    # Each slow frame stands for three; what an utterance lacks is what is missing.
-    assert found.values[0, :, 0].tolist() == [1, 1, 1, 2, 2, 2]
-    assert found.values[0, :, 1].tolist() == [0, 2, 4, 6, 8, -2]
-    assert found.values[1, :3].tolist() == [[5, -2, -3]] * 3
-    assert means(frames, inputs, None, missing).tolist() == [[1.5, 4, 5], [5, -2, -3]]
-    present = {"slow": torch.tensor([False, True]), "fast": torch.tensor([True, True])}
-    assert means(frames, inputs, present, missing)[0].tolist() == [-1, 4, 5]
-    # What is missing is 0 once it is standardised.
-    head = LinearHead(LinearHeadConfiguration(inputs, 3, standardise=True))
-    head.standardisation.set(torch.tensor([1.0, 2, 3]), torch.ones(3))
-    with torch.no_grad():
-        head.layers[1].weight.copy_(torch.eye(3))
-        head.layers[1].bias.zero_()
-        assert head(frames).utterance[1].tolist() == [4, 0, 0]
-
-
-def test_both_streams_are_needed_and_named(folder: Path) -> None:
-    header = trained(folder, "--label", "emotion")
-    assert [read["name"] for read in header["model"]["configuration"]["head"]["configuration"]
-            ["inputs"]] == ["slow", "fast"]  # fmt: skip
-    assert header["features"] == {"slow": {"front_end": "slow"}, "fast": {"front_end": "fast"}}
-    both = report(folder, "eval-class", "p.jsonl")["ua"]
-    trained(folder, "--label", "emotion", given=("--features", "slow=slow.h5"))
-    assert both > report(folder, "eval-class", "p.jsonl")["ua"] + 0.1
-    # What finetune read, under the names that it had there.
-    trained(folder, "--label", "emotion")
-    for given in ((), ("--features", "slow=slow.h5"),
-                  ("--features", "slow=fast.h5", "--features", "fast=slow.h5")):  # fmt: skip
-        invoke(folder, "predict", "slow.h5", *given, "--model", "c.safetensors", status=65)
-
-
-def test_features_of_other_utterances_are_refused(folder: Path) -> None:
-    rows = [{"identifier": f"x{n}", "streams": {"features": np.ones((3, 4), "float32")}, "meta": {}}
-            for n in range(3)]  # fmt: skip
-    store(folder / "other.h5", features(25.0, 4, "fast"), {}, rows)
-    finetune = ("finetune", "slow.h5", "--steps", 1, "-f", "-o", "c.safetensors", *TWO[:2])
-    found = invoke(folder, *finetune, "--features", "fast=other.h5", status=65)
-    assert "other.h5" in found.stderr and not (folder / "c.safetensors").exists()
-    # What lacks some utterances is said to.
-    assert "fast.h5 (--features fast) lacks" in invoke(folder, *finetune, *TWO[2:]).stderr
-    predict = ("predict", "slow.h5", "--model", "c.safetensors", *TWO[:2])
-    found = invoke(folder, *predict, "--features", "fast=other.h5", status=65)
-    assert "other.h5" in found.stderr and not found.stdout
-
-
-def test_an_encoder_and_features_feed_one_head(chain: Path) -> None:
-    ids = Store(chain / "a.h5").ids
-    random = np.random.default_rng(0)
-    rows = [{"identifier": i, "meta": {},
-             "streams": {"features": random.normal(size=(9, 3)).astype("float32")}}
-            for i in ids]  # fmt: skip
-    store(chain / "extra.h5", features(7.0, 3, "noise"), {}, rows)
-    extra = ("--features", "extra=extra.h5")
-    for mode, head in (("frozen", "linear"), ("fine-tuned", "bgru")):
-        sizes = ("--hidden", 4, "--layers", 1) if head == "bgru" else ()
-        invoke(chain, "finetune", "a.h5", "--encoder", "fav.safetensors", *extra, "--mode", mode,
-               "--head", head, *sizes, "--steps", 2, "-f", "-o", "c.safetensors")  # fmt: skip
-        header, tensors = checkpoint.load(chain / "c.safetensors")
-        assert list(header["inputs"]) == ["encoder", "extra"]
-        assert any(n.startswith("runs.0.encoder.") for n in tensors) == (mode == "fine-tuned")
-        invoke(chain, "predict", "a.h5", *extra, "--model", "c.safetensors", "-f", "-o", "p.jsonl")
-        assert len(manifest.read(chain / "p.jsonl").items) == len(ids)
-
-
-@pytest.mark.parametrize("text", ["x.h5", "=x.h5", "a=", "a b=x.h5", "encoder=x.h5"])
-def test_features_are_named(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_features([text])
-    with pytest.raises(UsageError):
-        parse_features(["a=x.h5", "a=y.h5"])
-
-
-# -- heads ----------------------------------------------------------------------------------------
-
-
 def test_a_scalar_is_said_in_its_own_unit() -> None:
     labels = (Readout("emotion", "class", classes=2), Readout("arousal", "scalar", value=True))
     head = LabelHead.of(linear(3, 3), labels)
@@ -411,57 +258,3 @@ def test_a_scalar_is_said_in_its_own_unit() -> None:
     found = head.utterances(said)
     torch.testing.assert_close(found[:, :2], said.utterance[:, :2])
     torch.testing.assert_close(found[:, 2], 3 + 0.5 * said.utterance[:, 2])
-
-
-@dataclass(frozen=True)
-class LargestConfiguration:
-    inputs: tuple[HeadInput, ...]
-    outputs: int
-    dropout: float = 0.0
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> LargestConfiguration:
-        return cls(inputs_of(given["inputs"]), given["outputs"], given["dropout"])
-
-
-class Largest(FrameHead):
-    """A toy: a dense layer on the largest of each dimension over time."""
-
-    def __init__(self, configuration: LargestConfiguration) -> None:
-        super().__init__(configuration.inputs, configuration.outputs)
-        self.configuration = configuration
-        self.dense = nn.Linear(sum(item.dim for item in self.inputs), self.outputs)
-
-    def forward(
-        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
-    ) -> Outputs:
-        def utterance() -> Tensor:
-            largest = [frames[name].values.amax(dim=1) for name in self.streams]
-            return self.dense(torch.cat(largest, dim=1))
-
-        def over_time() -> Frames:
-            raise DataError("the toy says nothing over time")
-
-        return Outputs(utterance, over_time)
-
-
-LARGEST = Part(LargestConfiguration, Largest)
-
-
-def test_a_head_of_another_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = folder / "heads-1.0.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: heads\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text(f"[avaffect.heads]\nlargest = {__name__}:LARGEST\n")
-    invoke(folder, "finetune", "slow.h5", "--head", "largest", status=2)
-    monkeypatch.syspath_prepend(str(folder))
-    from avaffect.models.heads.registry import HEADS
-
-    HEADS.__dict__.pop("_points", None)
-    options = ("--head", "largest", "--dropout", 0.25, "--head-learning-rate", 0.01)
-    header = trained(folder, "--label", "emotion", "--label", "arousal_mean", *options)
-    head = header["model"]["configuration"]["head"]
-    assert head["name"] == "largest" and head["configuration"]["dropout"] == 0.25
-    assert report(folder, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]["ccc"] > 0.5
-    HEADS.__dict__.pop("_points", None)
-    HEADS._loaded.clear()

@@ -1,0 +1,170 @@
+"""Features of two stores, or of a store and an encoder, under one head; heads of other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import two_stores
+from chain import invoke
+from torch import Tensor, nn
+from two_stores import TWO, features, report, store, trained
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.registry import Part
+from avaffect.data import manifest
+from avaffect.data.store.reader import Store
+from avaffect.models.encoder import Frames
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined, means
+from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
+from avaffect.settings.feature_stores import parse_features
+from avaffect.training import checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    two_stores.write(tmp_path)
+    return tmp_path
+
+
+def test_streams_of_other_rates_and_widths_are_joined() -> None:
+    inputs = (HeadInput("slow", 1, 1.0), HeadInput("fast", 2, 3.0))
+    frames = {
+        "slow": Frames(torch.tensor([[[1.0], [2.0]], [[5.0], [0.0]]]), torch.tensor([2, 1])),
+        "fast": Frames(torch.arange(20.0).view(2, 5, 2), torch.tensor([5, 0])),
+    }
+    missing = torch.tensor([-1.0, -2.0, -3.0])
+    found = joined(frames, inputs, None, missing)
+    assert found.lengths.tolist() == [6, 3]
+    # Each slow frame stands for three; what an utterance lacks is what is missing.
+    assert found.values[0, :, 0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert found.values[0, :, 1].tolist() == [0, 2, 4, 6, 8, -2]
+    assert found.values[1, :3].tolist() == [[5, -2, -3]] * 3
+    assert means(frames, inputs, None, missing).tolist() == [[1.5, 4, 5], [5, -2, -3]]
+    present = {"slow": torch.tensor([False, True]), "fast": torch.tensor([True, True])}
+    assert means(frames, inputs, present, missing)[0].tolist() == [-1, 4, 5]
+    # What is missing is 0 once it is standardised.
+    head = LinearHead(LinearHeadConfiguration(inputs, 3, standardise=True))
+    head.standardisation.set(torch.tensor([1.0, 2, 3]), torch.ones(3))
+    with torch.no_grad():
+        head.layers[1].weight.copy_(torch.eye(3))
+        head.layers[1].bias.zero_()
+        assert head(frames).utterance[1].tolist() == [4, 0, 0]
+
+
+def test_both_streams_are_needed_and_named(folder: Path) -> None:
+    header = trained(folder, "--label", "emotion")
+    assert [read["name"] for read in header["model"]["configuration"]["head"]["configuration"]
+            ["inputs"]] == ["slow", "fast"]  # fmt: skip
+    assert header["features"] == {"slow": {"front_end": "slow"}, "fast": {"front_end": "fast"}}
+    both = report(folder, "eval-class", "p.jsonl")["ua"]
+    trained(folder, "--label", "emotion", given=("--features", "slow=slow.h5"))
+    assert both > report(folder, "eval-class", "p.jsonl")["ua"] + 0.1
+    # What finetune read, under the names that it had there.
+    trained(folder, "--label", "emotion")
+    for given in ((), ("--features", "slow=slow.h5"),
+                  ("--features", "slow=fast.h5", "--features", "fast=slow.h5")):  # fmt: skip
+        invoke(folder, "predict", "slow.h5", *given, "--model", "c.safetensors", status=65)
+
+
+def test_features_of_other_utterances_are_refused(folder: Path) -> None:
+    rows = [{"identifier": f"x{n}", "streams": {"features": np.ones((3, 4), "float32")}, "meta": {}}
+            for n in range(3)]  # fmt: skip
+    store(folder / "other.h5", features(25.0, 4, "fast"), {}, rows)
+    finetune = ("finetune", "slow.h5", "--steps", 1, "-f", "-o", "c.safetensors", *TWO[:2])
+    found = invoke(folder, *finetune, "--features", "fast=other.h5", status=65)
+    assert "other.h5" in found.stderr and not (folder / "c.safetensors").exists()
+    # What lacks some utterances is said to.
+    assert "fast.h5 (--features fast) lacks" in invoke(folder, *finetune, *TWO[2:]).stderr
+    predict = ("predict", "slow.h5", "--model", "c.safetensors", *TWO[:2])
+    found = invoke(folder, *predict, "--features", "fast=other.h5", status=65)
+    assert "other.h5" in found.stderr and not found.stdout
+
+
+def test_an_encoder_and_features_feed_one_head(chain: Path) -> None:
+    ids = Store(chain / "a.h5").ids
+    random = np.random.default_rng(0)
+    rows = [{"identifier": i, "meta": {},
+             "streams": {"features": random.normal(size=(9, 3)).astype("float32")}}
+            for i in ids]  # fmt: skip
+    store(chain / "extra.h5", features(7.0, 3, "noise"), {}, rows)
+    extra = ("--features", "extra=extra.h5")
+    for mode, head in (("frozen", "linear"), ("fine-tuned", "bgru")):
+        sizes = ("--hidden", 4, "--layers", 1) if head == "bgru" else ()
+        invoke(chain, "finetune", "a.h5", "--encoder", "fav.safetensors", *extra, "--mode", mode,
+               "--head", head, *sizes, "--steps", 2, "-f", "-o", "c.safetensors")  # fmt: skip
+        header, tensors = checkpoint.load(chain / "c.safetensors")
+        assert list(header["inputs"]) == ["encoder", "extra"]
+        assert any(n.startswith("runs.0.encoder.") for n in tensors) == (mode == "fine-tuned")
+        invoke(chain, "predict", "a.h5", *extra, "--model", "c.safetensors", "-f", "-o", "p.jsonl")
+        assert len(manifest.read(chain / "p.jsonl").items) == len(ids)
+
+
+@pytest.mark.parametrize("text", ["x.h5", "=x.h5", "a=", "a b=x.h5", "encoder=x.h5"])
+def test_features_are_named(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_features([text])
+    with pytest.raises(UsageError):
+        parse_features(["a=x.h5", "a=y.h5"])
+
+
+# -- heads of other packages ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LargestConfiguration:
+    inputs: tuple[HeadInput, ...]
+    outputs: int
+    dropout: float = 0.0
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> LargestConfiguration:
+        return cls(inputs_of(given["inputs"]), given["outputs"], given["dropout"])
+
+
+class Largest(FrameHead):
+    """A toy: a dense layer on the largest of each dimension over time."""
+
+    def __init__(self, configuration: LargestConfiguration) -> None:
+        super().__init__(configuration.inputs, configuration.outputs)
+        self.configuration = configuration
+        self.dense = nn.Linear(sum(item.dim for item in self.inputs), self.outputs)
+
+    def forward(
+        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+    ) -> Outputs:
+        def utterance() -> Tensor:
+            largest = [frames[name].values.amax(dim=1) for name in self.streams]
+            return self.dense(torch.cat(largest, dim=1))
+
+        def over_time() -> Frames:
+            raise DataError("the toy says nothing over time")
+
+        return Outputs(utterance, over_time)
+
+
+LARGEST = Part(LargestConfiguration, Largest)
+
+
+def test_a_head_of_another_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = folder / "heads-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: heads\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[avaffect.heads]\nlargest = {__name__}:LARGEST\n")
+    invoke(folder, "finetune", "slow.h5", "--head", "largest", status=2)
+    monkeypatch.syspath_prepend(str(folder))
+    from avaffect.models.heads.registry import HEADS
+
+    HEADS.__dict__.pop("_points", None)
+    options = ("--head", "largest", "--dropout", 0.25, "--head-learning-rate", 0.01)
+    header = trained(folder, "--label", "emotion", "--label", "arousal_mean", *options)
+    head = header["model"]["configuration"]["head"]
+    assert head["name"] == "largest" and head["configuration"]["dropout"] == 0.25
+    assert report(folder, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]["ccc"] > 0.5
+    HEADS.__dict__.pop("_points", None)
+    HEADS._loaded.clear()
