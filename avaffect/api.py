@@ -30,6 +30,7 @@ from avaffect.cli import catalogue
 from avaffect.cli.catalogue import Command
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.manifest import Manifest
 from avaffect.data.manifest import read as _read_manifest
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 STANDARD_STREAM = Path("-")
 # Streams whose rates need not be said.
-RATES_HZ = {"waveform": 16000.0, "face": 25.0}
+RATES_HZ = {WAVEFORM: float(SAMPLE_RATE_HZ), FACE: 25.0}
 # Settings that only the command line acts on, and why a function has none of them.
 SHOWN = ("json",)
 

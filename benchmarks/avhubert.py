@@ -18,6 +18,7 @@ from functools import partial
 import torch
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.models.avhubert import PRESETS, AVHubert
 from benchmarks.retrieve import peak_bytes
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
@@ -32,7 +33,7 @@ RATE = int(AVHubert.rate_hz)
 def recordings(frames: list[int], size: int) -> Batch:
     """Noise for eyes and ears, an utterance for each number of frames."""
     lengths = torch.tensor(frames)
-    longest, samples = max(frames), 16000 // RATE
+    longest, samples = max(frames), SAMPLE_RATE_HZ // RATE
     return Batch(
         ids=[str(index) for index in range(len(frames))],
         streams={

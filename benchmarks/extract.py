@@ -22,6 +22,7 @@ import torch
 
 from avaffect.core.progress import SILENT
 from avaffect.core.seeds import generator
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import StreamSpec
@@ -33,7 +34,7 @@ from avaffect.models.hubert import Hubert
 from avaffect.recipes.encoding import extraction
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
-SAMPLE_RATE, FACE_RATE, FACE = 16_000, 25, 48
+FACE_RATE, FACE_SIZE = 25, 48
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
 ONE_BY_ONE, UNPADDED = 2.0, 1.1
@@ -41,16 +42,16 @@ ONE_BY_ONE, UNPADDED = 2.0, 1.1
 
 def write_noise(path: Path, seconds: np.ndarray, faces: bool) -> Store:
     rng = generator(0, "noise")
-    streams = {"waveform": StreamSpec("waveform", "int16", SAMPLE_RATE)}
+    streams = {"waveform": StreamSpec("waveform", "int16", SAMPLE_RATE_HZ)}
     if faces:
-        streams["face"] = StreamSpec("face", "uint8", FACE_RATE, (FACE, FACE, 1))
+        streams["face"] = StreamSpec("face", "uint8", FACE_RATE, (FACE_SIZE, FACE_SIZE, 1))
     with store_writer(path, {}, streams=streams) as writer:
         for index, length in enumerate(seconds):
             values = {
-                "waveform": rng.integers(-9000, 9000, int(length * SAMPLE_RATE)).astype(np.int16)
+                "waveform": rng.integers(-9000, 9000, int(length * SAMPLE_RATE_HZ)).astype(np.int16)
             }
             if faces:
-                shape = (int(length * FACE_RATE), FACE, FACE, 1)
+                shape = (int(length * FACE_RATE), FACE_SIZE, FACE_SIZE, 1)
                 values["face"] = rng.integers(0, 256, shape).astype(np.uint8)
             writer.add(f"u{index}", streams=values)
     return Store(path)

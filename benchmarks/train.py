@@ -18,12 +18,12 @@ import torch
 
 from avaffect.core.batch import Batch
 from avaffect.core.seeds import generator
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.batches import plan_batches, useful_share
 from avaffect.models.hubert import PRESETS, Hubert
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
 SHORTEST, LONGEST = 4.0, 20.0
-SAMPLE_RATE = 16_000
 USEFUL = 0.96
 # Enough that the number alone limits a batch, not its length.
 UNLIMITED = 1e9
@@ -59,7 +59,7 @@ def useful_rows(seconds: np.ndarray) -> list[Row]:
 def epoch(model: Hubert, seconds: np.ndarray, batches: Sequence[np.ndarray]) -> None:
     """A forward and backward pass of each batch, padded to its longest utterance."""
     for batch in batches:
-        lengths = torch.from_numpy((seconds[batch] * SAMPLE_RATE).astype(np.int64))
+        lengths = torch.from_numpy((seconds[batch] * SAMPLE_RATE_HZ).astype(np.int64))
         waveform = torch.randn(len(batch), int(lengths.max()))
         sounds = Batch([""] * len(batch), {"waveform": waveform}, {"waveform": lengths})
         model(sounds).values.square().mean().backward()

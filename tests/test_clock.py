@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from flashes import LATE, MOMENTS, PAUSED, WHOLE, beeps, flashes, furthest, write_flashes
 
-from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.core.streams import SAMPLE_RATE_HZ
+from avaffect.data.decoding.audio import decode_sound
 from avaffect.data.decoding.clock import SoundClock, with_later
 from avaffect.data.decoding.stretching import Stretcher
 from avaffect.data.decoding.timeline import Timeline
@@ -177,7 +178,7 @@ def test_clocks_of_all_tracks_that_jump_are_joined(tmp_path: Path) -> None:
         container.mux(film.encode(None))
     assert furthest(beeps(path), [6.0]) < 0.03 and furthest(flashes(path), [6.0]) < 0.05
     sink = io.BytesIO()
-    assert decode_sound(path, sink).samples == pytest.approx(10 * SAMPLE_RATE, abs=50)
+    assert decode_sound(path, sink).samples == pytest.approx(10 * SAMPLE_RATE_HZ, abs=50)
 
 
 def only(path: Path, kind: str) -> Path:

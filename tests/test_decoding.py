@@ -14,8 +14,9 @@ import pytest
 import soundfile
 from sounds import HERTZ, SECONDS, encode, tone
 
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.decoding import audio
-from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.data.decoding.audio import decode_sound
 from avaffect.data.decoding.clock import SoundClock
 
 
@@ -47,7 +48,7 @@ def test_any_file_becomes_16_khz_mono(tmp_path: Path, name: str) -> None:
     soundfile.write(tmp_path / file, samples, rate, **options)
     found = decoded(tmp_path / file)
     # Vorbis starts and ends within a block.
-    assert abs(len(found) - SECONDS * SAMPLE_RATE) <= (99 if name == "ogg" else 0)
+    assert abs(len(found) - SECONDS * SAMPLE_RATE_HZ) <= (99 if name == "ogg" else 0)
     if name == "wav16":
         expected, _ = soundfile.read(tmp_path / file, dtype="int16")
         np.testing.assert_array_equal(found, expected)
@@ -61,7 +62,7 @@ LOSSY = {"a.mp3": "libmp3lame", "a.m4a": "aac", "a.mkv": "aac", "a.mpg": "mp2", 
 @pytest.mark.parametrize("file,codec", LOSSY.items())
 def test_lossy_codecs(tmp_path: Path, file: str, codec: str) -> None:
     found = decoded(encode(tmp_path / file, codec))
-    assert abs(len(found) - SECONDS * SAMPLE_RATE) < 0.06 * SAMPLE_RATE
+    assert abs(len(found) - SECONDS * SAMPLE_RATE_HZ) < 0.06 * SAMPLE_RATE_HZ
     _same_tone(found[4000:-4000], 1.0, tolerance=0.05)
 
 
@@ -76,7 +77,7 @@ def _same_tone(found: np.ndarray, level: float, tolerance: float = 0.02) -> None
     middle = found[1000:-1000].astype(float) / 32768
     assert abs(np.sqrt(2 * np.mean(middle**2)) / (0.3 * level) - 1) < tolerance
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)))) ** 2
-    hertz = np.fft.rfftfreq(len(middle), 1 / SAMPLE_RATE)
+    hertz = np.fft.rfftfreq(len(middle), 1 / SAMPLE_RATE_HZ)
     near = np.abs(hertz - HERTZ) < 20
     assert spectrum[near].sum() > 0.99 * spectrum.sum()
 
@@ -98,8 +99,8 @@ def test_parts_are_cut_where_they_are(tmp_path: Path, file: str, monkeypatch) ->
         monkeypatch.setattr(audio, "SEEK_FROM_S", seek_from)
         for start, end in ((0.0, 1.0), (0.7, 1.3), (2.25, 5.75), (4.5, None)):
             found = decoded(tmp_path / file, start, end)
-            last = len(whole) if end is None else round(end * SAMPLE_RATE)
-            expected = whole[round(start * SAMPLE_RATE) : last]
+            last = len(whole) if end is None else round(end * SAMPLE_RATE_HZ)
+            expected = whole[round(start * SAMPLE_RATE_HZ) : last]
             assert abs(len(found) - len(expected)) <= (2 if end is None else 0)
             length = min(len(found), len(expected))
             # A resampler that starts elsewhere differs by its filter's edge alone.
@@ -113,7 +114,7 @@ def test_sound_that_starts_late_or_has_a_gap_keeps_its_time(tmp_path: Path) -> N
     path = encode(tmp_path / "gap.mkv", "pcm_s16le", 16000, stamps={10: 0.5})
     found = decoded(path)
     gap = slice(10 * 1152, 10 * 1152 + 8000)
-    assert abs(len(found) - (SECONDS + 0.5) * SAMPLE_RATE) < 20
+    assert abs(len(found) - (SECONDS + 0.5) * SAMPLE_RATE_HZ) < 20
     assert not found[gap][20:-20].any() and found[: gap.start].any() and found[gap.stop :].any()
     _same_tone(found[gap.stop + 20 :], 1.0)
     # Two streams, the sound 0.3 s after the picture.
@@ -134,7 +135,7 @@ def test_sound_that_starts_late_or_has_a_gap_keeps_its_time(tmp_path: Path) -> N
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     late = decoded(tmp_path / "late.mkv")
-    assert len(late) == (SECONDS + 0.3) * SAMPLE_RATE
+    assert len(late) == (SECONDS + 0.3) * SAMPLE_RATE_HZ
     assert not late[:4800].any() and late[4801:4900].all()
 
 
@@ -166,11 +167,11 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     peaks = []
     for minutes in (0.2, 20):
         path = tmp_path / "long.wav"
-        noise = np.random.default_rng(0).integers(-999, 999, 12 * SAMPLE_RATE).astype("int16")
-        with soundfile.SoundFile(path, "w", SAMPLE_RATE, 2, "PCM_16") as file:
+        noise = np.random.default_rng(0).integers(-999, 999, 12 * SAMPLE_RATE_HZ).astype("int16")
+        with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 2, "PCM_16") as file:
             for _ in range(round(minutes * 5)):
                 file.write(np.stack([noise, noise], axis=1))
         command = [sys.executable, "-c", code, str(path), str(tmp_path / "out.raw")]
         peaks.append(int(subprocess.run(command, capture_output=True, check=True).stdout))
-        assert (tmp_path / "out.raw").stat().st_size == round(minutes * 60 * SAMPLE_RATE) * 2
+        assert (tmp_path / "out.raw").stat().st_size == round(minutes * 60 * SAMPLE_RATE_HZ) * 2
     assert peaks[1] < peaks[0] + 8 * 1024, f"{peaks} KiB"

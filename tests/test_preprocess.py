@@ -13,8 +13,8 @@ from chain import closed
 from sounds import SECONDS, encode, tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import SAMPLE_RATE
 from avaffect.data.store.reader import Store
 from avaffect.data.store.verifying import verify_store
 from avaffect.recipes.merge import merge
@@ -41,18 +41,18 @@ def lossy_cases(folder: Path) -> dict[str, str]:
     case("zero.wav", "empty").write_bytes(b"")
     case("text.wav", "unreadable").write_text("no sound\n" * 99)
     case("zeros.mp3", "unreadable").write_bytes(bytes(5000))
-    soundfile.write(case("nothing.wav", "empty"), tone()[:0], SAMPLE_RATE)
-    soundfile.write(case("silent.wav", "silent"), 0 * tone(), SAMPLE_RATE)
+    soundfile.write(case("nothing.wav", "empty"), tone()[:0], SAMPLE_RATE_HZ)
+    soundfile.write(case("silent.wav", "silent"), 0 * tone(), SAMPLE_RATE_HZ)
     dither = np.random.default_rng(0).integers(-2, 3, 9000).astype("int16")
-    soundfile.write(case("dither.wav", "silent"), dither, SAMPLE_RATE)
+    soundfile.write(case("dither.wav", "silent"), dither, SAMPLE_RATE_HZ)
     nan = tone()
     nan[777] = np.nan
-    soundfile.write(case("nan.wav", "damaged"), nan, SAMPLE_RATE, subtype="FLOAT")
-    noise = np.random.default_rng(0).standard_normal(9 * SAMPLE_RATE) * 0.1
+    soundfile.write(case("nan.wav", "damaged"), nan, SAMPLE_RATE_HZ, subtype="FLOAT")
+    noise = np.random.default_rng(0).standard_normal(9 * SAMPLE_RATE_HZ) * 0.1
     for name, samples in (("cut.wav", tone()), ("cut.flac", tone()), ("cut.ogg", noise)):
-        soundfile.write(case(name, "truncated"), samples, SAMPLE_RATE)
+        soundfile.write(case(name, "truncated"), samples, SAMPLE_RATE_HZ)
         _cut(folder / name)
-    soundfile.write(case("head.wav", "truncated"), tone(), SAMPLE_RATE)
+    soundfile.write(case("head.wav", "truncated"), tone(), SAMPLE_RATE_HZ)
     (folder / "head.wav").write_bytes((folder / "head.wav").read_bytes()[:44])
     _cut(encode(case("cut.mp3", "truncated"), "libmp3lame"))
     _cut(encode(case("cut.m4a", "truncated"), "aac", options={"movflags": "faststart"}))
@@ -76,7 +76,7 @@ def corpus(tmp_path: Path) -> Path:
     items = []
     for number, name in enumerate(sorted(cases)):
         good = f"good_{number:02d}.flac"
-        soundfile.write(folder / good, tone(seconds=0.5 + 0.01 * number), SAMPLE_RATE)
+        soundfile.write(folder / good, tone(seconds=0.5 + 0.01 * number), SAMPLE_RATE_HZ)
         items.append({"id": good, "media": good, "speaker": f"s{number % 3}", "age": number,
                       "labels": {"emotion": ["anger", None][number % 2], "arousal": 0.1},
                       })  # fmt: skip
@@ -172,7 +172,7 @@ def test_an_up_to_date_store_stays_until_a_recording_changes(corpus: Path) -> No
     inode = output.stat().st_ino
     run(corpus, output)
     assert output.stat().st_ino == inode
-    soundfile.write(corpus.parent / "recordings" / "good_00.flac", tone(), SAMPLE_RATE)
+    soundfile.write(corpus.parent / "recordings" / "good_00.flac", tone(), SAMPLE_RATE_HZ)
     with pytest.raises(OutputExistsError):
         run(corpus, output)
     store = run(corpus, output, force=True)
@@ -185,7 +185,7 @@ def test_nothing_lost_leaves_no_list_and_an_empty_manifest_an_empty_store(tmp_pa
     manifest.write(source, header, [])
     store = run(source, output)
     assert store.count == 0 and store.labels["emotion"].classes == ("a",)
-    soundfile.write(tmp_path / "a.wav", tone(), SAMPLE_RATE)
+    soundfile.write(tmp_path / "a.wav", tone(), SAMPLE_RATE_HZ)
     listed = tmp_path / "media.h5.lost.jsonl"
     listed.write_text("of an earlier run")
     manifest.write(source, header, [{"id": "a", "media": "a.wav", "labels": {"emotion": "a"}}])

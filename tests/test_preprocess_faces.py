@@ -14,8 +14,8 @@ from films import scene, talking, write_film
 from sounds import tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest, media
-from avaffect.data.decoding.audio import SAMPLE_RATE
 from avaffect.data.faces.options import ABSENT, COLUMNS
 from avaffect.data.store.reader import Store
 from avaffect.data.store.verifying import verify_store
@@ -56,10 +56,10 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole.unlink()
     (folder / "zero.mp4").write_bytes(b"")
     (folder / "text.mp4").write_text("no film\n" * 99)
-    soundfile.write(folder / "voice.wav", SOUND, SAMPLE_RATE)
+    soundfile.write(folder / "voice.wav", SOUND, SAMPLE_RATE_HZ)
     broken = SOUND.copy()
     broken[77] = np.nan
-    soundfile.write(folder / "nan.wav", broken, SAMPLE_RATE, subtype="FLOAT")
+    soundfile.write(folder / "nan.wav", broken, SAMPLE_RATE_HZ, subtype="FLOAT")
     media = {
         name: f"{name}.mp4" for name in ("film", "mute", "one", "still", "wall", "nothing", "cut")
     }
@@ -125,8 +125,8 @@ def test_each_case_is_kept_counted_and_named(films: Path, tmp_path: Path, avaffe
     # Sound and picture share their times.
     film, part = store.rows["film"], store.rows["part"]
     assert store.lengths("face")[[film, part]].tolist() == [30, 15]
-    assert abs(store.lengths("waveform")[film] - 1.2 * SAMPLE_RATE) < 2100
-    assert store.lengths("waveform")[part] == 0.6 * SAMPLE_RATE
+    assert abs(store.lengths("waveform")[film] - 1.2 * SAMPLE_RATE_HZ) < 2100
+    assert store.lengths("waveform")[part] == 0.6 * SAMPLE_RATE_HZ
     mouths = [store.read("face", row)[:, 70:88, 35:60].mean(axis=(1, 2, 3)) for row in (film, part)]
     assert np.corrcoef(mouths[0][10:25], mouths[1])[0, 1] > 0.9
     assert store.meta["duration_s"][store.rows["mute"]] == 1.2
@@ -208,7 +208,7 @@ def test_strict_minds_lost_utterances_alone(films: Path, tmp_path: Path) -> None
 def test_a_film_beside_the_sound_is_an_input_too(films: Path, tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
-    soundfile.write(folder / "a.wav", SOUND, SAMPLE_RATE)
+    soundfile.write(folder / "a.wav", SOUND, SAMPLE_RATE_HZ)
     write_film(folder / "a.mp4", talking(10))
     source = folder / "m.jsonl"
     item = {"id": "a", "media": {"audio": "a.wav", "video": "a.mp4"}}
@@ -287,7 +287,7 @@ def test_what_fails_in_one_recording_loses_that_one(
 
 def test_sound_and_pictures_that_hardly_belong_together_are_named(tmp_path: Path, avaffect) -> None:
     write_film(tmp_path / "a.mp4", talking(10))
-    soundfile.write(tmp_path / "long.wav", tone(seconds=3.0), SAMPLE_RATE)
+    soundfile.write(tmp_path / "long.wav", tone(seconds=3.0), SAMPLE_RATE_HZ)
     item = {"id": "a", "media": {"audio": "long.wav", "video": "a.mp4"}}
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), [item])
     words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import SAMPLE_RATE
 from avaffect.data.media import FACE_COUNTS
 from avaffect.data.store.verifying import verify_store
 from avaffect.data.workers import ordered_map
@@ -54,9 +54,9 @@ def test_real_recordings(real_corpus: Path, recordings: Path, avaffect) -> None:
     for row, identifier in enumerate(store.ids):
         if identifier.endswith((".wav", ".flac")):
             facts = soundfile.info(recordings / identifier)
-            expected = facts.frames * SAMPLE_RATE / facts.samplerate
+            expected = facts.frames * SAMPLE_RATE_HZ / facts.samplerate
             assert abs(store.lengths("waveform")[row] - expected) <= 1
-            if facts.samplerate == SAMPLE_RATE and facts.channels == 1:
+            if facts.samplerate == SAMPLE_RATE_HZ and facts.channels == 1:
                 original, _ = soundfile.read(recordings / identifier, dtype="int16")
                 np.testing.assert_array_equal(store.read("waveform", row), original)
     # The README says: films without sound, and six that are silent or without; GRID's have sound.

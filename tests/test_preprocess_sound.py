@@ -12,8 +12,9 @@ from cases.voices import speech
 from sounds import encode
 
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import SAMPLE_RATE, Unusable, decode_sound
+from avaffect.data.decoding.audio import Unusable, decode_sound
 from avaffect.data.items import parse_channels
 from avaffect.data.store.reader import Store
 from avaffect.recipes.preprocess import preprocess
@@ -26,7 +27,7 @@ def _corpus(folder: Path, **recordings: np.ndarray) -> Path:
     """A manifest of recordings of one channel, or (n, C)."""
     for name, samples in recordings.items():
         subtype = "FLOAT" if name.startswith("float") else "PCM_16"
-        soundfile.write(folder / f"{name}.wav", samples, SAMPLE_RATE, subtype)
+        soundfile.write(folder / f"{name}.wav", samples, SAMPLE_RATE_HZ, subtype)
     items = ({"id": name, "media": f"{name}.wav"} for name in recordings)
     path = folder / "corpus.jsonl"
     manifest.write(path, manifest.new_header("corpus", base="."), items)
@@ -62,7 +63,7 @@ def test_fields_and_words_say_what_was_wrong(tmp_path: Path, avaffect) -> None:
 
 def test_channels_are_chosen_for_all_and_for_an_item(tmp_path: Path) -> None:
     left, right = speech(1.0, seed=1), speech(1.0, seed=2)
-    soundfile.write(tmp_path / "two.wav", np.stack([left, right], 1), SAMPLE_RATE, "PCM_16")
+    soundfile.write(tmp_path / "two.wav", np.stack([left, right], 1), SAMPLE_RATE_HZ, "PCM_16")
     keys = {"none": {}, "number": {"audio_channels": 0}, "text": {"audio_channels": "1"},
             "both": {"audio_channels": [0, 1]}, "far": {"audio_channels": [7]},
             "wrong": {"audio_channels": "left"}}  # fmt: skip
@@ -105,8 +106,8 @@ def test_channels_are_parsed() -> None:
 
 def test_parts_of_floats_have_the_scale_of_the_whole(tmp_path: Path) -> None:
     """A quiet part would be taken for one of full scale 1."""
-    whole = np.concatenate([np.ones(SAMPLE_RATE), np.rint(20000 * S)])
-    soundfile.write(tmp_path / "a.wav", whole, SAMPLE_RATE, "FLOAT")
+    whole = np.concatenate([np.ones(SAMPLE_RATE_HZ), np.rint(20000 * S)])
+    soundfile.write(tmp_path / "a.wav", whole, SAMPLE_RATE_HZ, "FLOAT")
     raw = io.BytesIO()
     sound = decode_sound(tmp_path / "a.wav", raw, 0.2, 0.7)
     assert sound.facts["full_scale"] == 32768 and sound.peak == 1
@@ -115,7 +116,7 @@ def test_parts_of_floats_have_the_scale_of_the_whole(tmp_path: Path) -> None:
 def test_what_lies_outside_a_part_says_nothing_of_it(tmp_path: Path) -> None:
     loud, wide = np.clip(4 * S, -1, 1), np.stack([S, -S], 1)
     whole = np.concatenate([np.stack([loud, loud], 1), np.stack([S, S], 1), wide])
-    soundfile.write(tmp_path / "a.wav", whole, SAMPLE_RATE, "PCM_16")
+    soundfile.write(tmp_path / "a.wav", whole, SAMPLE_RATE_HZ, "PCM_16")
 
     def facts(start: float, end: float) -> tuple[bool, bool]:
         found = decode_sound(tmp_path / "a.wav", io.BytesIO(), start, end).facts
@@ -131,7 +132,7 @@ def test_channels_that_change_on_the_way(tmp_path: Path) -> None:
     both = [np.stack([S]), np.stack([S, -S])]
     raw = b""
     for number, samples in enumerate(both):
-        path = encode(tmp_path / f"{number}.aac", "aac", SAMPLE_RATE, samples=samples)
+        path = encode(tmp_path / f"{number}.aac", "aac", SAMPLE_RATE_HZ, samples=samples)
         raw += path.read_bytes()
     (tmp_path / "both.aac").write_bytes(raw)
     sink = io.BytesIO()

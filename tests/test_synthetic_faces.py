@@ -13,8 +13,9 @@ import soundfile
 from scipy.signal import correlate, resample_poly
 
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.data.decoding.audio import decode_sound
 from avaffect.recipes.synth import synth
 from avaffect.settings.synth import SynthSettings
 from avaffect.synthetic import camera, clip, corpus, features, head, identity
@@ -59,7 +60,7 @@ def mouth_activity(utterance: corpus.Utterance, frames: np.ndarray) -> np.ndarra
 
 def loudness_at(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Level in bels of 60 ms around each time."""
-    spans = (sound[max(int((t - 0.03) * SAMPLE_RATE), 0) :][:960] for t in times)
+    spans = (sound[max(int((t - 0.03) * SAMPLE_RATE_HZ), 0) :][:960] for t in times)
     return np.array([np.log10(np.sqrt(np.mean(span**2)) + 1e-3) for span in spans])
 
 
@@ -112,8 +113,8 @@ def test_files_are_h264_and_aac_and_last_as_long_as_the_utterance(tmp_path):
 def test_the_sound_in_the_file_is_the_voice_at_its_time(talks):
     for utterance, _, heard in talks:
         voice, rate = corpus.render(utterance)
-        step = np.gcd(rate, SAMPLE_RATE)
-        voice = resample_poly(voice, SAMPLE_RATE // step, rate // step)
+        step = np.gcd(rate, SAMPLE_RATE_HZ)
+        voice = resample_poly(voice, SAMPLE_RATE_HZ // step, rate // step)
         count = min(len(voice), len(heard))
         lags = correlate(heard[:count], voice[:count], method="fft")
         assert abs(int(lags.argmax()) - (count - 1)) <= 2

@@ -11,8 +11,9 @@ import pytest
 from flashes import LATE, MOMENTS, beeps, flashes, furthest, write_flashes
 from tracks import SECONDS, write_tracks
 
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import SAMPLE_RATE, Sound, decode_sound
+from avaffect.data.decoding.audio import Sound, decode_sound
 from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.store.reader import Store
 
@@ -23,10 +24,10 @@ def heard(path: Path, track: int | None = None) -> tuple[int, Sound]:
     sink.seek(6)
     sound = decode_sound(path, sink, track=track)
     samples = np.frombuffer(sink.getvalue()[6:], "<i2")
-    assert len(samples) == sound.samples and sound.samples > 0.9 * SECONDS * SAMPLE_RATE
+    assert len(samples) == sound.samples and sound.samples > 0.9 * SECONDS * SAMPLE_RATE_HZ
     if sound.peak <= 3:
         return -1, sound
-    spectrum = np.abs(np.fft.rfft(samples[: SAMPLE_RATE // 2]))
+    spectrum = np.abs(np.fft.rfft(samples[: SAMPLE_RATE_HZ // 2]))
     return round(spectrum.argmax() * 2 / 200) - 1, sound
 
 

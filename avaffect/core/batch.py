@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from avaffect.core.streams import FACE, WAVEFORM
+
 Array = Any
 
 
@@ -39,11 +41,11 @@ class Batch:
 
     @property
     def waveform(self) -> Array | None:
-        return self.streams.get("waveform")
+        return self.streams.get(WAVEFORM)
 
     @property
     def face(self) -> Array | None:
-        return self.streams.get("face")
+        return self.streams.get(FACE)
 
     def without(self, stream: str, rows: Array) -> Batch:
         """The batch as if nobody had recorded `stream` of some utterances, rows (B,) bool."""

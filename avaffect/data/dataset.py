@@ -13,6 +13,7 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces
 
@@ -193,7 +194,7 @@ def held_streams(stores: Sequence[Store], wanted: Sequence[str]) -> tuple[str, .
     held = tuple(name for name in wanted if any(name in store.streams for store in stores))
     if not held:
         names = ", ".join(str(store.path) for store in stores)
-        made_by = "preprocess" if {"waveform", "face"} & set(wanted) else "extract"
+        made_by = "preprocess" if {WAVEFORM, FACE} & set(wanted) else "extract"
         streams = " or ".join(repr(name) for name in wanted)
         there = ", ".join(dict.fromkeys(name for store in stores for name in store.streams))
         raise DataError(
@@ -213,13 +214,13 @@ def _check_waveform(store: Store, stream: str) -> None:
 
     Samples are int16, or float32 with full scale at 1.0 in stores that others wrote.
     """
-    if stream != "waveform":
+    if stream != WAVEFORM:
         return
     spec = store.streams[stream]
-    if (spec.rate_hz, spec.shape) != (16000.0, ()) or spec.dtype not in ("int16", "float32"):
+    if (spec.rate_hz, spec.shape) != (SAMPLE_RATE_HZ, ()) or spec.dtype not in ("int16", "float32"):
         raise DataError(
             f"{store.path}: its waveform is {spec.dtype} at {spec.rate_hz:g} Hz; 16-bit mono at "
-            "16000 Hz is needed, as `avaffect preprocess` makes it"
+            f"{SAMPLE_RATE_HZ} Hz is needed, as `avaffect preprocess` makes it"
         )
 
 

@@ -14,7 +14,8 @@ import av
 
 from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
-from avaffect.data.decoding.audio import SAMPLE_RATE, SILENT_PEAK, Sound, decode_sound
+from avaffect.core.streams import SAMPLE_RATE_HZ, WAVEFORM
+from avaffect.data.decoding.audio import SILENT_PEAK, Sound, decode_sound
 from avaffect.data.decoding.mixing import FACTS, Facts
 from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.faces.film import Faces, decode_faces
@@ -26,7 +27,7 @@ from avaffect.data.manifest import Item
 from avaffect.data.store.schema import StreamSpec
 from avaffect.data.workers import ordered_map
 
-WAVEFORM = StreamSpec("waveform", "int16", float(SAMPLE_RATE))
+WAVEFORM_SPEC = StreamSpec(WAVEFORM, "int16", float(SAMPLE_RATE_HZ))
 # Frames of a recording for its preview: this many at least, and less than twice as many.
 SAMPLES = 5
 # What is counted of pictures, whether or not there are any.
@@ -177,7 +178,7 @@ def _decode(task: Task | Lost) -> Decoded | Lost:
     waveform = _waveform(task)
     if isinstance(sound, Sound) and not (one_file and _truncated(faces)):
         found = faces if isinstance(faces, Faces) else None
-        return _joined({"waveform": waveform}, sound, found, None, faces)
+        return _joined({WAVEFORM: waveform}, sound, found, None, faces)
     waveform.unlink(missing_ok=True)
     if isinstance(faces, Faces):
         return _joined({}, None, faces, sound, None)
@@ -255,7 +256,7 @@ def _decode_faces(task: Task) -> Faces:
 def _joined(
     streams: dict[str, Path], sound: Sound | None, faces: Faces | None, no_sound: Any, no_face: Any
 ) -> Decoded:
-    sound_s = sound.samples / SAMPLE_RATE if sound else 0.0
+    sound_s = sound.samples / SAMPLE_RATE_HZ if sound else 0.0
     return Decoded(
         {**streams, **(faces.streams if faces else {})},
         max(sound_s, faces.seconds if faces else 0.0),

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.context import ContextEncoder
 from avaffect.models.encoder import Corruption, Frames
 from avaffect.models.gradient_reversal import scale_gradient
@@ -120,7 +121,7 @@ class AVHubert(ContextEncoder):
     without has a frame for every begun 40 ms of sound.
     """
 
-    streams = ("waveform", "face")
+    streams = (WAVEFORM, FACE)
     rate_hz = 25.0
     face_mean: Tensor
     face_std: Tensor
@@ -153,8 +154,8 @@ class AVHubert(ContextEncoder):
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for "face" (B,) pictures and "waveform" (B,) samples; one may be missing."""
         nobody = torch.zeros_like(next(iter(lengths.values())))
-        faces = lengths.get("face", nobody)
-        return torch.where(faces > 0, faces, sound_frames(lengths.get("waveform", nobody)))
+        faces = lengths.get(FACE, nobody)
+        return torch.where(faces > 0, faces, sound_frames(lengths.get(WAVEFORM, nobody)))
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Faces cropped at a random place and mirrored or not, alike throughout an utterance."""
@@ -165,7 +166,7 @@ class AVHubert(ContextEncoder):
         if faces.shape[2] != c.crop_size:
             faces = resize(faces, c.face_size)
         faces = random_crop_and_flip(faces, c.crop_size, generator)
-        return replace(batch, streams={**batch.streams, "face": faces})
+        return replace(batch, streams={**batch.streams, FACE: faces})
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """(B, T, 2 dim): sound and faces, each projected, side by side, not normalised; zeros in
@@ -182,13 +183,13 @@ class AVHubert(ContextEncoder):
         }
         frames = self.frame_count(lengths)
         steps = max(1, int(frames.max()))
-        heard = valid_steps(frames * (lengths["waveform"] > 0), steps)
-        seen = valid_steps(lengths["face"], steps)
+        heard = valid_steps(frames * (lengths[WAVEFORM] > 0), steps)
+        seen = valid_steps(lengths[FACE], steps)
         corruption = corruption or Corruption()
         branches = [
-            self.embed_sound(self._sound(batch, lengths["waveform"], frames, steps), heard,
+            self.embed_sound(self._sound(batch, lengths[WAVEFORM], frames, steps), heard,
                              corruption.audio),
-            self.embed_pictures(self._pictures(batch, lengths["face"]), seen,
+            self.embed_pictures(self._pictures(batch, lengths[FACE]), seen,
                                 corruption.video_source),
         ]  # fmt: skip
         return Frames(torch.cat(branches, dim=2), frames)
@@ -233,7 +234,7 @@ class AVHubert(ContextEncoder):
             rows = zip(lengths.tolist(), frames.tolist())
             for row, (samples, count) in enumerate(rows):
                 if samples > 0:
-                    bands = log_filterbank(batch.streams["waveform"][row, :samples], _BANDS)
+                    bands = log_filterbank(batch.streams[WAVEFORM][row, :samples], _BANDS)
                     stacked = stack_frames(bands, _STACKED)[:count]
                     sound[row, : len(stacked)] = stacked
             return normalise_frames(sound)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.signal.features import unit_scale
@@ -94,7 +95,7 @@ class ContrastiveEncoder(Encoder):
     `contextualise` the recurrence.
     """
 
-    streams = ("waveform",)
+    streams = (WAVEFORM,)
     rate_hz = 100.0
 
     def __init__(self, configuration: ContrastiveConfiguration) -> None:
@@ -113,7 +114,7 @@ class ContrastiveEncoder(Encoder):
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
-        count = lengths["waveform"]
+        count = lengths[WAVEFORM]
         for stride in STRIDES:
             count = torch.div(count, stride, rounding_mode="floor").sub(1).clamp(min=0)
         return count
@@ -123,7 +124,7 @@ class ContrastiveEncoder(Encoder):
         with full scale at 1.0."""
         if corruption is not None:
             raise ValueError("this encoder has no embedding to hide its inputs behind")
-        x = unit_scale(batch.streams["waveform"])[..., None]
+        x = unit_scale(batch.streams[WAVEFORM])[..., None]
         for convolution, norm in zip(self.convolutions, self.norms):
             assert isinstance(convolution, HalvesConvolution)
             stride = convolution.stride

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import FACE
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Encoder(nn.Module):
 
     def check_face_rate(self, batch: Batch) -> None:
         """Raises UsageError for faces that do not come one a frame."""
-        found = batch.rates.get("face", self.rate_hz)
+        found = batch.rates.get(FACE, self.rate_hz)
         if found != self.rate_hz:
             raise UsageError(
                 f"this encoder reads {self.rate_hz:g} faces a second, and this store holds "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Frames
 from avaffect.signal import descriptors, features
 
@@ -31,11 +32,11 @@ class FrontEnd:
     def frames(self, batch: Batch) -> Frames:
         """(B, T, dim). One by one: edges belong to an utterance, not to its padding."""
         # In single precision whatever was asked for: it is no model whose speed counts.
-        waveform = batch.streams["waveform"]
+        waveform = batch.streams[WAVEFORM]
         with torch.autocast(waveform.device.type, enabled=False):
             found = [
                 self.describe(wave[:length])
-                for wave, length in zip(waveform, batch.lengths["waveform"].tolist())
+                for wave, length in zip(waveform, batch.lengths[WAVEFORM].tolist())
             ]
         lengths = torch.tensor([len(values) for values in found], device=waveform.device)
         return Frames(torch.nn.utils.rnn.pad_sequence(found, batch_first=True), lengths)

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import FEATURES
 from avaffect.models.encoder import Encoder, Frames
-
-# The stream of a store, and of a batch unless features of several stores have names.
-FEATURES = "features"
 
 
 def stream_of(name: str) -> str:

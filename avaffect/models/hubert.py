@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.models.context import ContextEncoder
 from avaffect.models.encoder import Corruption, Frames
 from avaffect.models.gradient_reversal import scale_gradient
@@ -22,7 +23,6 @@ from avaffect.models.waveform import (
     WaveformConvolutions,
     normalise_waveform,
 )
-from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
 
 
@@ -105,7 +105,7 @@ class Hubert(ContextEncoder):
     when it is shorter than 400.
     """
 
-    streams = ("waveform",)
+    streams = (WAVEFORM,)
     rate_hz = 50.0
 
     def __init__(self, configuration: HubertConfiguration) -> None:
@@ -121,19 +121,19 @@ class Hubert(ContextEncoder):
         self.configuration = c
         self.feature_extractor = front_end
         if c.front_end == "waveform":
-            self.rate_hz = SAMPLE_RATE / math.prod(stride for _, _, stride in c.conv_layers)
+            self.rate_hz = SAMPLE_RATE_HZ / math.prod(stride for _, _, stride in c.conv_layers)
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
-        return self.feature_extractor.frame_count(lengths["waveform"])
+        return self.feature_extractor.frame_count(lengths[WAVEFORM])
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """(B, T, feature_dim) of the front-end, not normalised, from batch.streams["waveform"]
         (B, S) int16, or float with full scale at 1.0."""
         if corruption is not None:
             raise ValueError("HuBERT hides frames in `contextualise` alone")
-        lengths = batch.lengths["waveform"]
-        waveform = unit_scale(batch.streams["waveform"])
+        lengths = batch.lengths[WAVEFORM]
+        waveform = unit_scale(batch.streams[WAVEFORM])
         if self.configuration.normalise:
             waveform = normalise_waveform(waveform, lengths, self.configuration.normalise_epsilon)
         features = self.feature_extractor(waveform, lengths)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import WAVEFORM
 from avaffect.models.convolution import convolve
 from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.sinc import SincFilters
@@ -84,7 +85,7 @@ class PaseEncoder(Encoder):
     filter: it is put together once a batch, and no band is ever computed at 16 kHz.
     """
 
-    streams = ("waveform",)
+    streams = (WAVEFORM,)
     rate_hz = FEATURE_RATE_HZ
 
     def __init__(self, configuration: PaseConfiguration) -> None:
@@ -107,16 +108,16 @@ class PaseEncoder(Encoder):
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
-        return window_count(lengths["waveform"])
+        return window_count(lengths[WAVEFORM])
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """(B, T, feature_dim) of the last block from batch.streams["waveform"] (B, S) int16, or
         float with full scale at 1.0."""
         if corruption is not None:
             raise ValueError("this encoder has no embedding to hide its inputs behind")
-        lengths = batch.lengths["waveform"]
+        lengths = batch.lengths[WAVEFORM]
         frames = self.frame_count(batch.lengths)
-        waveform = unit_scale(batch.streams["waveform"])
+        waveform = unit_scale(batch.streams[WAVEFORM])
         waveform = waveform * valid_steps(lengths, waveform.shape[1])
         around = self.configuration.seen - WINDOW
         # A batch of fragments still has a (padded) frame.

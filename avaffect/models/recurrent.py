@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Corruption, Encoder, Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.waveform import standardised_log_mel
@@ -44,7 +45,7 @@ class RecurrentEncoder(Encoder):
     `contextualise` all that is trained: a pretext task may change what stands between them.
     """
 
-    streams = ("waveform",)
+    streams = (WAVEFORM,)
     rate_hz = FEATURE_RATE_HZ
 
     def __init__(self, configuration: RecurrentConfiguration) -> None:
@@ -61,16 +62,14 @@ class RecurrentEncoder(Encoder):
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["waveform"] (B,) samples"""
-        return window_count(lengths["waveform"])
+        return window_count(lengths[WAVEFORM])
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """(B, T, bands) standardised log-mel of batch.streams["waveform"] (B, S)."""
         if corruption is not None:
             raise ValueError("a recurrent encoder has no embedding to hide its inputs behind")
-        lengths = batch.lengths["waveform"]
-        spectrum = standardised_log_mel(
-            batch.streams["waveform"], lengths, self.configuration.bands
-        )
+        lengths = batch.lengths[WAVEFORM]
+        spectrum = standardised_log_mel(batch.streams[WAVEFORM], lengths, self.configuration.bands)
         return Frames(spectrum, window_count(lengths))
 
     def contextualise(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from avaffect.signal.audio import SAMPLE_RATE
+from avaffect.core.streams import SAMPLE_RATE_HZ
 
 LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
 
@@ -28,15 +28,15 @@ class SincFilters(nn.Module):
         super().__init__()
         if width % 2 == 0:
             raise ValueError(f"{width} samples: an odd number has a middle")
-        highest = SAMPLE_RATE / 2 - NARROWEST_HZ
+        highest = SAMPLE_RATE_HZ / 2 - NARROWEST_HZ
         mel = torch.linspace(_mel(LOWEST_HZ), _mel(highest), count + 1, dtype=torch.float64)
         edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
         # Not 0: there a magnitude has no slope, and the edge would never move.
         lows = (edges[:-1] - LOWEST_HZ).clamp(min=1.0)
         widths = (edges.diff() - NARROWEST_HZ).clamp(min=1.0)
         # In shares of the sampling rate, a step of Adam is some Hz; in Hz it would be next to none.
-        self.low = nn.Parameter((lows / SAMPLE_RATE).float())
-        self.band = nn.Parameter((widths / SAMPLE_RATE).float())
+        self.low = nn.Parameter((lows / SAMPLE_RATE_HZ).float())
+        self.band = nn.Parameter((widths / SAMPLE_RATE_HZ).float())
         steps = torch.arange(width, dtype=torch.float64) - width // 2
         self.register_buffer("steps", steps.float(), persistent=False)
         window = torch.hamming_window(width, periodic=False, dtype=torch.float64)
@@ -44,8 +44,8 @@ class SincFilters(nn.Module):
 
     def edges(self) -> tuple[Tensor, Tensor]:
         """f1 and f2 (count,) as shares of the sampling rate."""
-        low = (LOWEST_HZ / SAMPLE_RATE + self.low.abs()).clamp(max=0.5)
-        return low, (low + NARROWEST_HZ / SAMPLE_RATE + self.band.abs()).clamp(max=0.5)
+        low = (LOWEST_HZ / SAMPLE_RATE_HZ + self.low.abs()).clamp(max=0.5)
+        return low, (low + NARROWEST_HZ / SAMPLE_RATE_HZ + self.band.abs()).clamp(max=0.5)
 
     def forward(self) -> Tensor:
         """(count, width)"""

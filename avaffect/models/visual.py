@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import FACE
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.resnet import STEM_FRAMES, VideoResNet18, clip_windows
 from avaffect.models.waveform import valid_steps
@@ -46,7 +47,7 @@ class VisualEncoder(Encoder):
     view that somebody made of them, a crop for instance, and are taken at the size that they have.
     """
 
-    streams = ("face",)
+    streams = (FACE,)
     rate_hz = 25.0
     reach = STEM_FRAMES // 2
 
@@ -65,14 +66,14 @@ class VisualEncoder(Encoder):
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for lengths["face"] (B,) pictures"""
-        return lengths["face"]
+        return lengths[FACE]
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Nothing random: faces at the size that is seen, for whoever changes them further."""
         if batch.face is None:
             return batch
         faces = resize(to_channels(batch.face, 1), self.configuration.face_size)
-        return replace(batch, streams={**batch.streams, "face": faces})
+        return replace(batch, streams={**batch.streams, FACE: faces})
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """(B, T, dim) from batch.streams["face"] (B, T, H, W, C) uint8, or float on the same scale.
@@ -82,7 +83,7 @@ class VisualEncoder(Encoder):
         if layer is not None:
             raise UsageError("a visual encoder gives the frames of its last layer alone")
         self.check_face_rate(batch)
-        lengths, faces = batch.lengths["face"], batch.streams["face"]
+        lengths, faces = batch.lengths[FACE], batch.streams[FACE]
         valid = valid_steps(lengths, faces.shape[1])
         packed, windows = faces[valid], clip_windows(valid)
         if torch.is_grad_enabled():

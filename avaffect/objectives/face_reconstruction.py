@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import FACE
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.talking_face import (
     TalkingFace,
@@ -81,7 +82,7 @@ class FaceReconstruction(Pretraining):
         # A picture's time of sound for each.
         return Needs(
             4 * FEWEST_PICTURES,
-            {"face": FEWEST_PICTURES},
+            {FACE: FEWEST_PICTURES},
             1 if self.odd is None else self.odd.needs.together,
         )
 
@@ -95,7 +96,7 @@ class FaceReconstruction(Pretraining):
 
     def _video(self, batch: Batch, context: Context) -> Step:
         speech = self.speech(batch)
-        faces = batch.streams["face"]
+        faces = batch.streams[FACE]
         seen = self._seen(speech.lengths, batch)
         rows = torch.nonzero(seen.sum(dim=1) >= FEWEST_PICTURES).flatten()
         if len(rows) == 0:
@@ -153,20 +154,20 @@ class FaceReconstruction(Pretraining):
 
     def speech(self, batch: Batch) -> Frames:
         """The encoder's frames at the rate of the pictures."""
-        return at_rate(self.encoder(batch), self.encoder.rate_hz, batch.rates["face"])
+        return at_rate(self.encoder(batch), self.encoder.rate_hz, batch.rates[FACE])
 
     @staticmethod
     def _seen(speech: Tensor, batch: Batch) -> Tensor:
         """speech (B,) pictures' worth of sound -> (B, T) bool: pictures that have both sound and a
         face."""
-        faces = batch.streams["face"]
-        lengths = torch.minimum(speech, batch.lengths["face"])
+        faces = batch.streams[FACE]
+        lengths = torch.minimum(speech, batch.lengths[FACE])
         places = torch.arange(faces.shape[1], device=faces.device)
         return shows_face(faces) & (places < lengths[:, None])
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)
-        speech = count_at_rate(frames, self.encoder.rate_hz, batch.rates["face"])
+        speech = count_at_rate(frames, self.encoder.rate_hz, batch.rates[FACE])
         usable = self._seen(speech, batch).sum(dim=1) >= FEWEST_PICTURES
         pictures = self.pictures if self.training else SCORED_PICTURES
         found = {"video": float(usable.sum()) * pictures}

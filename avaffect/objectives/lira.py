@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.conformer import Conformer, ConformerConfiguration
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.talking_face import at_rate, count_at_rate
@@ -87,7 +88,7 @@ class AcousticPrediction(Pretraining):
 
     @property
     def needs(self) -> Needs:
-        return Needs(streams={"waveform": FEWEST_SAMPLES})
+        return Needs(streams={WAVEFORM: FEWEST_SAMPLES})
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         lengths = self._lengths(batch)
@@ -111,7 +112,7 @@ class AcousticPrediction(Pretraining):
 
     def told(self, batch: Batch, context: Context) -> Tensor:
         """(B, T, descriptors) for all pictures (B, T)"""
-        clips, lengths = self.encoder.clips(batch.streams["face"]), batch.lengths["face"]
+        clips, lengths = self.encoder.clips(batch.streams[FACE]), batch.lengths[FACE]
         if self.training:
             clips = self.seen(clips, lengths, context.generator)
         frames = self.encoder.embed(clips, lengths)
@@ -122,7 +123,7 @@ class AcousticPrediction(Pretraining):
     def targets(self, batch: Batch) -> Tensor:
         """(B, T, descriptors) at the rate of the pictures, T of the longest, zeros in padding; not
         standardised"""
-        waveform, samples = batch.streams["waveform"], batch.lengths["waveform"]
+        waveform, samples = batch.streams[WAVEFORM], batch.lengths[WAVEFORM]
         found = acoustic_targets(waveform, samples)
         whole = Frames(torch.cat([found[name] for name in SIZES], dim=2), window_count(samples))
         values = at_rate(whole, FEATURE_RATE_HZ, self.encoder.rate_hz).values
@@ -131,9 +132,9 @@ class AcousticPrediction(Pretraining):
     def _lengths(self, batch: Batch) -> Tensor:
         """(B,) pictures of each clip that have both a face and sound"""
         heard = count_at_rate(
-            window_count(batch.lengths["waveform"]), FEATURE_RATE_HZ, self.encoder.rate_hz
+            window_count(batch.lengths[WAVEFORM]), FEATURE_RATE_HZ, self.encoder.rate_hz
         )
-        return torch.minimum(heard, batch.lengths["face"])
+        return torch.minimum(heard, batch.lengths[FACE])
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         return {"acoustic": float(self._lengths(batch).sum())}

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import FACE, UNITS, WAVEFORM
 from avaffect.models.encoder import Corruption, Encoder, Frames, maskable
 from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames
 
-AUDIO, VIDEO, UNITS = "waveform", "face", "units"
 FEWEST_FRAMES = 2
 """Of an utterance: of fewer none can be masked."""
 
@@ -162,13 +162,13 @@ class MaskedPrediction(Pretraining):
     ) -> tuple[str | None, Tensor | None]:
         """AV-HuBERT's modality dropout, drawn once for a batch."""
         m = self.masking
-        if m.modality_dropout == 0.0 or not {AUDIO, VIDEO} <= batch.lengths.keys():
+        if m.modality_dropout == 0.0 or not {WAVEFORM, FACE} <= batch.lengths.keys():
             return None, None
         drops, audio = torch.rand(2, generator=generator).tolist()
         if drops >= m.modality_dropout:
             return None, None
-        both = (batch.lengths[AUDIO] > 0) & (batch.lengths[VIDEO] > 0)
-        return (AUDIO if audio < m.audio_dropout else VIDEO), both
+        both = (batch.lengths[WAVEFORM] > 0) & (batch.lengths[FACE] > 0)
+        return (WAVEFORM if audio < m.audio_dropout else FACE), both
 
     def _mask(
         self, batch: Batch, lengths: Tensor, steps: int, generator: torch.Generator
@@ -180,12 +180,12 @@ class MaskedPrediction(Pretraining):
         if m.kind == "feature":
             return mask.to(lengths.device), None
         nobody = torch.zeros_like(on_cpu)
-        audio = mask & (batch.lengths.get(AUDIO, nobody).cpu() > 0)[:, None]
+        audio = mask & (batch.lengths.get(WAVEFORM, nobody).cpu() > 0)[:, None]
         video = (
             span_mask(
                 on_cpu, steps, generator, m.video_probability, m.video_span, same_count=m.same_count
             )
-            & (batch.lengths.get(VIDEO, nobody).cpu() > 0)[:, None]
+            & (batch.lengths.get(FACE, nobody).cpu() > 0)[:, None]
         )
         source = substitute_frames(video, on_cpu, generator)
         device = lengths.device

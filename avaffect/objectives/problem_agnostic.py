@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.workers import Regressor, Worker, WorkerConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
@@ -122,7 +123,7 @@ class ProblemAgnostic(Pretraining):
     @torch.no_grad()
     def targets(self, batch: Batch, frames: Frames) -> dict[str, Tensor]:
         """name -> (N, size) of each valid frame, not standardised."""
-        waveform, lengths = batch.streams["waveform"], batch.lengths["waveform"]
+        waveform, lengths = batch.streams[WAVEFORM], batch.lengths[WAVEFORM]
         described = [name for name in self.workers if name in SIZES]
         found = acoustic_targets(waveform, lengths, described)
         if "waveform" in self.workers:

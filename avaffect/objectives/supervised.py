@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import FACE
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs, as_frames
@@ -146,6 +147,6 @@ def augmented(batch: Batch, change: Augmentation, generator: torch.Generator) ->
     channels = []
     for clips in (faces.float() / 255.0).unbind(-1):
         generator.set_state(state)
-        channels.append(change(clips, batch.lengths["face"], generator))
+        channels.append(change(clips, batch.lengths[FACE], generator))
     faces = torch.stack(channels, dim=-1) * 255.0
-    return replace(batch, streams={**batch.streams, "face": faces})
+    return replace(batch, streams={**batch.streams, FACE: faces})

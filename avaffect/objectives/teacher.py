@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.streams import FACE
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.groups import decayed_groups
@@ -62,9 +63,9 @@ class Taught(Pretraining):
     def clips(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Those of the batch that take part: (B', T, H, W) as `embed` takes them, and their lengths
         (B',)"""
-        lengths = batch.lengths["face"]
+        lengths = batch.lengths[FACE]
         shown = lengths >= FEWEST_FRAMES
-        faces = batch.streams["face"]
+        faces = batch.streams[FACE]
         if not bool(shown.all()):
             faces, lengths = faces[shown], lengths[shown]
         return self.encoder.clips(faces), lengths

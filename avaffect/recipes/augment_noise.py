@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
@@ -21,8 +22,6 @@ from avaffect.signal import noise
 
 if TYPE_CHECKING:
     from avaffect.recipes.media.noises import Noises
-
-WAVEFORM = "waveform"
 
 
 def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -> None:

@@ -16,6 +16,7 @@ from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity, provenance, reference
+from avaffect.core.streams import FACE, FACE_TRACK, WAVEFORM
 from avaffect.data import manifest
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
@@ -180,13 +181,13 @@ def _tile(
         names = ", ".join(str(store.path) for store in media)
         raise DataError(f"{found.name} names {identifier}, which is not in {names}")
     row = store.rows[identifier]
-    if "face" in store.streams:
-        track = store.read("face_track", row) if "face_track" in store.streams else None
-        frame = middle_frame(store.read("face", row), track)
+    if FACE in store.streams:
+        track = store.read(FACE_TRACK, row) if FACE_TRACK in store.streams else None
+        frame = middle_frame(store.read(FACE, row), track)
         if frame is not None:
             return Tile(frame, caption, colour)
-    if "waveform" in store.streams and store.lengths("waveform")[row]:
-        return sound_tile(store.read("waveform", row), caption, colour)
+    if WAVEFORM in store.streams and store.lengths(WAVEFORM)[row]:
+        return sound_tile(store.read(WAVEFORM, row), caption, colour)
     return Tile(None, caption, colour)
 
 

@@ -13,6 +13,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.launch import Shard, parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data import artifacts, manifest
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.items import (
@@ -143,10 +144,10 @@ def _check_without_video(settings: PreprocessSettings) -> None:
 def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, StreamSpec]]:
     """How to decode, and the streams that come of it."""
     from avaffect.data.faces.detection import check_model
-    from avaffect.data.media import WAVEFORM, DecodingOptions
+    from avaffect.data.media import WAVEFORM_SPEC, DecodingOptions
 
     sound = settings.without != "audio"
-    streams = {"waveform": WAVEFORM} if sound else {}
+    streams = {WAVEFORM: WAVEFORM_SPEC} if sound else {}
     channels = _channels(settings)
     if settings.without == "video":
         return DecodingOptions(sound, settings.keep_silent, channels, settings.audio_track), streams
@@ -350,7 +351,7 @@ class _Work:
             assert self.options.faces is not None
             pixels = self.options.faces.size**2
             statistics = pixel_statistics(sums.frames, sums.total, sums.squares, pixels)
-            self.writer.set_statistics("face", statistics)
+            self.writer.set_statistics(FACE, statistics)
 
 
 def _shown(item: Item, result: Decoded | Lost) -> tuple[str, Any]:

@@ -11,6 +11,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import of_role
+from avaffect.core.streams import FACE, UNITS
 from avaffect.data import artifacts
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
@@ -59,12 +60,12 @@ def _quantiser_of(unit_stores: list[Store]) -> Path | None:
     """The quantiser that made the units, where it is found; DataError where several did."""
     made = []
     for store in unit_stores:
-        if "units" not in store.streams:
+        if UNITS not in store.streams:
             raise DataError(
                 f"{store.path} holds no units; make them with "
                 "`avaffect extract MEDIA.h5 --model KMEANS.safetensors`"
             )
-        made.append(store.streams["units"].made)
+        made.append(store.streams[UNITS].made)
     if any(entry != made[0] for entry in made):
         raise DataError(
             f"{unit_stores[0].path} and {unit_stores[1].path} hold units of different quantisers"
@@ -81,7 +82,7 @@ def _checked(settings: PretrainHubertSettings) -> PretrainHubertSettings:
     sees = settings.modality == "av"
     if settings.init is not None:
         header = headers.read(settings.init, EncoderHeader)
-        sees = "face" in header.streams
+        sees = FACE in header.streams
         modality = "av" if sees else "audio"
         if settings.modality not in (None, modality):
             raise UsageError(

@@ -15,8 +15,6 @@ import sys
 from types import ModuleType
 from typing import Any
 
-SAMPLE_RATE = 16_000
-
 _EXTENSION = "torchaudio._extension"
 
 

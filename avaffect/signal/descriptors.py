@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.settings.extract import WITHOUT_OPENSMILE
-from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
 
 # The longest window of both sets, 60 ms: below it openSMILE gives nothing but NaN.
@@ -58,7 +58,7 @@ def descriptors(waveform: Tensor, name: str) -> Tensor:
         return torch.zeros(0, chosen.columns, device=waveform.device)
     # openSMILE hears 16 bits: full scale itself would turn its sign.
     samples = unit_scale(waveform).clamp(-1.0, _LARGEST).cpu().numpy()
-    values = _smile(name).process_signal(samples, SAMPLE_RATE).to_numpy(dtype=np.float32)
+    values = _smile(name).process_signal(samples, SAMPLE_RATE_HZ).to_numpy(dtype=np.float32)
     return torch.from_numpy(values.copy()).to(waveform.device)
 
 

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avaffect.signal.audio import SAMPLE_RATE, torchaudio
+from avaffect.core.streams import SAMPLE_RATE_HZ
+from avaffect.signal.audio import torchaudio
 
 WINDOW = 400
 HOP = 160
-FEATURE_RATE_HZ = SAMPLE_RATE / HOP
+FEATURE_RATE_HZ = SAMPLE_RATE_HZ / HOP
 
 Samples = TypeVar("Samples", int, Tensor)
 
@@ -55,7 +56,7 @@ def mfcc(waveform: Tensor) -> Tensor:
     if waveform.shape[-1] < WINDOW:
         return torch.zeros(0, 39, device=waveform.device)
     cepstra = torchaudio.compliance.kaldi.mfcc(
-        unit_scale(waveform)[None], sample_frequency=SAMPLE_RATE, use_energy=False
+        unit_scale(waveform)[None], sample_frequency=SAMPLE_RATE_HZ, use_energy=False
     ).T
     deltas = torchaudio.functional.compute_deltas(cepstra)
     return torch.cat([cepstra, deltas, torchaudio.functional.compute_deltas(deltas)]).T
@@ -121,17 +122,19 @@ def _power(windows: Tensor) -> Tensor:
 @lru_cache
 def _mel_filters(bands: int) -> Tensor:
     return torchaudio.functional.melscale_fbanks(
-        _FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE
+        _FFT // 2 + 1, 0.0, SAMPLE_RATE_HZ / 2, bands, SAMPLE_RATE_HZ
     )
 
 
 @lru_cache
 def _whole_bin_filters(bands: int) -> Tensor:
     """(257, bands) float64 triangles whose corners are rounded down to whole bins."""
-    highest = 2595.0 * torch.log10(torch.tensor(1 + SAMPLE_RATE / 2 / 700.0, dtype=torch.float64))
+    highest = 2595.0 * torch.log10(
+        torch.tensor(1 + SAMPLE_RATE_HZ / 2 / 700.0, dtype=torch.float64)
+    )
     mel = torch.linspace(0.0, float(highest), bands + 2, dtype=torch.float64)
     hertz = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-    corner = torch.floor((_FFT + 1) * hertz / SAMPLE_RATE)
+    corner = torch.floor((_FFT + 1) * hertz / SAMPLE_RATE_HZ)
     left, centre, right = corner[:-2], corner[1:-1], corner[2:]
     bins = torch.arange(_FFT // 2 + 1, dtype=torch.float64)[:, None]
     rising = (bins - left) / (centre - left)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avaffect.signal.audio import SAMPLE_RATE
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.signal.features import HOP, WINDOW, int16_scale, unit_scale, window_count
 
 PROSODY = ("log_f0", "voicing", "log_energy", "zero_crossings")
@@ -88,7 +88,7 @@ def _window() -> tuple[Tensor, Tensor]:
 
 
 def _longest_lag() -> int:
-    return int(SAMPLE_RATE / LOWEST_HZ)
+    return int(SAMPLE_RATE_HZ / LOWEST_HZ)
 
 
 def _strongest_period(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,7 @@ def _strongest_period(frames: Tensor) -> tuple[Tensor, Tensor]:
     # Rounding noise of 16-bit samples has no period to speak of.
     floor = _SPAN / 32768.0**2
     found = correlation / (correlation[..., :1] + floor) / reference
-    shortest = int(SAMPLE_RATE / HIGHEST_HZ)
+    shortest = int(SAMPLE_RATE_HZ / HIGHEST_HZ)
     left, here, right = (
         found[..., shortest - 1 : -2],
         found[..., shortest:-1],
@@ -114,10 +114,10 @@ def _strongest_period(frames: Tensor) -> tuple[Tensor, Tensor]:
     height = here + 0.25 * (right - left) * shift
     lags = torch.arange(shortest, shortest + here.shape[-1], device=frames.device) + shift
     peak = (here > left) & (here >= right)
-    score = height - _OCTAVE_COST * (lags.clamp(min=1.0) * LOWEST_HZ / SAMPLE_RATE).log2()
+    score = height - _OCTAVE_COST * (lags.clamp(min=1.0) * LOWEST_HZ / SAMPLE_RATE_HZ).log2()
     best = torch.where(peak, score, -torch.inf).argmax(dim=-1, keepdim=True)
     has_peak = peak.any(dim=-1)
-    hertz = SAMPLE_RATE / lags.gather(-1, best)[..., 0]
+    hertz = SAMPLE_RATE_HZ / lags.gather(-1, best)[..., 0]
     voicing = height.gather(-1, best)[..., 0].clamp(0.0, 1.0)
     return torch.where(has_peak, hertz, _MIDDLE), torch.where(has_peak, voicing, 0.0)
 

@@ -10,7 +10,7 @@ from scipy import fft
 from scipy.signal import oaconvolve, resample_poly
 
 from avaffect.core.seeds import generator
-from avaffect.synthetic.voice import SAMPLE_RATE
+from avaffect.core.streams import SAMPLE_RATE_HZ
 
 # Peaks stay below full scale, so that 16-bit samples never clip.
 LARGEST_PEAK = 0.95
@@ -66,10 +66,10 @@ def record(
     heard = _filter(wet + noise, _response(channel, place))
     level = random.uniform(*channel.level) + EFFORT_LEAK * effort
     heard *= 10 ** (level / 20) / max(_active_rms(heard), SILENCE)
-    if channel.sample_rate != SAMPLE_RATE:
-        step = np.gcd(channel.sample_rate, SAMPLE_RATE)
-        count = round(len(heard) * channel.sample_rate / SAMPLE_RATE)
-        heard = resample_poly(heard, channel.sample_rate // step, SAMPLE_RATE // step)[:count]
+    if channel.sample_rate != SAMPLE_RATE_HZ:
+        step = np.gcd(channel.sample_rate, SAMPLE_RATE_HZ)
+        count = round(len(heard) * channel.sample_rate / SAMPLE_RATE_HZ)
+        heard = resample_poly(heard, channel.sample_rate // step, SAMPLE_RATE_HZ // step)[:count]
     peak = np.abs(heard).max(initial=0.0)
     return (heard * min(1.0, LARGEST_PEAK / max(peak, SILENCE))).astype(np.float32)
 
@@ -80,7 +80,7 @@ def _rms(values: np.ndarray) -> float:
 
 def _active_rms(values: np.ndarray) -> float:
     """Root mean square over the louder half of 20 ms pieces: pauses do not count."""
-    width = SAMPLE_RATE // 50
+    width = SAMPLE_RATE_HZ // 50
     pieces = values[: len(values) // width * width].reshape(-1, width)
     power = np.sort(np.mean(pieces**2, axis=1)) if len(pieces) else np.array([np.mean(values**2)])
     return float(np.sqrt(power[len(power) // 2 :].mean()))
@@ -88,9 +88,9 @@ def _active_rms(values: np.ndarray) -> float:
 
 def _reverberate(dry: np.ndarray, seconds: float, random: np.random.Generator) -> np.ndarray:
     """Direct sound and a tail that falls by 60 dB in `seconds`, after 5 ms."""
-    times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    times = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = random.standard_normal(len(times)) * 10 ** (-3 * times / seconds)
-    tail[: SAMPLE_RATE // 200] = 0.0
+    tail[: SAMPLE_RATE_HZ // 200] = 0.0
     tail *= 10 ** (random.uniform(*TAIL_DECIBELS) / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1.0
     return oaconvolve(dry, tail)[: len(dry)]
@@ -99,7 +99,7 @@ def _reverberate(dry: np.ndarray, seconds: float, random: np.random.Generator) -
 def _filter(values: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`values` through a filter without phase whose gain is a function of the frequency in Hz."""
     length = fft.next_fast_len(len(values), real=True)
-    hertz = fft.rfftfreq(length, 1 / SAMPLE_RATE)
+    hertz = fft.rfftfreq(length, 1 / SAMPLE_RATE_HZ)
     return fft.irfft(fft.rfft(values, length) * gain(hertz), length)[: len(values)]
 
 
@@ -129,7 +129,7 @@ def _noise(kind: str, count: int, random: np.random.Generator) -> np.ndarray:
         syllables = random.standard_normal(count)
         syllables = _filter(syllables, lambda hertz: np.exp(-0.5 * ((hertz - 4) / 3) ** 2))
         return voices * np.exp(0.7 * syllables / max(_rms(syllables), SILENCE))
-    times = np.arange(count) / SAMPLE_RATE
+    times = np.arange(count) / SAMPLE_RATE_HZ
     phases = random.uniform(0, 2 * np.pi, len(MAINS_HARMONICS))
     mains = sum(
         np.sin(2 * np.pi * 50 * k * times + phase) / k for k, phase in zip(MAINS_HARMONICS, phases)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-SAMPLE_RATE = 16000
+from avaffect.core.streams import SAMPLE_RATE_HZ
+
 FRAME_RATE = 200
-HOP = SAMPLE_RATE // FRAME_RATE
+HOP = SAMPLE_RATE_HZ // FRAME_RATE
 PULSE_LENGTH = 512
 # Samples of a pulse kept for its open phase, which precedes the closing of the glottis.
 PULSE_LEAD = 160
@@ -52,7 +53,7 @@ class Parameters:
 
 
 def synthesise(parameters: Parameters, random: np.random.Generator) -> np.ndarray:
-    """The waveform, (T * HOP,) float64 at SAMPLE_RATE, of arbitrary level."""
+    """The waveform, (T * HOP,) float64 at SAMPLE_RATE_HZ, of arbitrary level."""
     return _voiced(parameters, random) + _noise(parameters, random)
 
 
@@ -71,8 +72,8 @@ def resonators(frequencies: np.ndarray, bandwidths: np.ndarray) -> np.ndarray:
 
     frequencies, bandwidths: (P, K) Hz. Returns (P, 2 K + 1) polynomials in z^-1.
     """
-    radius = np.exp(-np.pi * bandwidths / SAMPLE_RATE)
-    first = -2 * radius * np.cos(2 * np.pi * frequencies / SAMPLE_RATE)
+    radius = np.exp(-np.pi * bandwidths / SAMPLE_RATE_HZ)
+    first = -2 * radius * np.cos(2 * np.pi * frequencies / SAMPLE_RATE_HZ)
     second = radius**2
     gain = 1 + first + second
     polynomial = np.ones((len(radius), 1))
@@ -114,7 +115,7 @@ def _add_pulses(
     times: np.ndarray,
     amplitude: np.ndarray,
 ) -> None:
-    position = times * SAMPLE_RATE
+    position = times * SAMPLE_RATE_HZ
     whole = np.floor(position).astype(int)
     nearest = np.clip(np.rint(times * FRAME_RATE).astype(int), 0, len(frames) - 1)
     pitch = np.interp(times, frames, parameters.pitch)
@@ -137,7 +138,7 @@ def _add_pulses(
 def _return_phase(tilt: np.ndarray) -> np.ndarray:
     """(P, 2): the pole that loses `tilt` dB at 3 kHz (Doval et al. 2003, section 3)."""
     cutoff = 3000.0 / np.sqrt(10 ** (tilt / 10) - 1)
-    pole = np.exp(-2 * np.pi * cutoff / SAMPLE_RATE)
+    pole = np.exp(-2 * np.pi * cutoff / SAMPLE_RATE_HZ)
     return np.stack([np.ones_like(pole), -pole], axis=1) / (1 - pole)[:, None]
 
 
@@ -147,7 +148,7 @@ def _open_phase(pitch: np.ndarray, open_quotient: float, asymmetry: float) -> np
     Poles a +- i b with b = pi / (Oq T0) and a = -b / tan(pi alpha) (Doval et al. 2003, eq. 6).
     Scaled so that the excitation at closure does not depend on pitch.
     """
-    angle = np.pi * pitch / open_quotient / SAMPLE_RATE
+    angle = np.pi * pitch / open_quotient / SAMPLE_RATE_HZ
     decay = np.exp(angle / np.tan(np.pi * asymmetry))
     return np.stack([np.ones_like(angle), -2 * decay * np.cos(angle), decay**2], axis=1)
 
@@ -156,7 +157,7 @@ def _noise(parameters: Parameters, random: np.random.Generator) -> np.ndarray:
     """Aspiration through the vocal tract and frication through a band, frame by frame."""
     count = len(parameters.pitch)
     bins = NOISE_LENGTH // 2 + 1
-    hertz = np.arange(bins) * SAMPLE_RATE / NOISE_LENGTH
+    hertz = np.arange(bins) * SAMPLE_RATE_HZ / NOISE_LENGTH
     tract = 1 / np.abs(
         fft.rfft(resonators(parameters.formants, parameters.bandwidths), NOISE_LENGTH)
     )

@@ -15,13 +15,13 @@ from torch import Tensor
 from avaffect.core import faults
 from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.training.foreign_files import CONFIGURATION, PREPROCESSORS, read_json
 from avaffect.training.unpickling import StandIn, unpickle
 
 # Settings are small: what is larger, or goes round in circles, is none.
 _MOST_SETTINGS = 100_000
 _DEEPEST = 50
-_SAMPLE_RATE = 16000
 # What programs put weights under, outermost first: fairseq and many others, torch's own examples,
 # Lightning, s3prl (converted, and as it trains on).
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "model_weight", "weights",
@@ -208,9 +208,9 @@ def _preprocessor(path: Path) -> dict[str, Any]:
     found = found.get("feature_extractor", found)
     if not isinstance(found, dict):
         return {}
-    rate = found.get("sampling_rate", _SAMPLE_RATE)
-    if rate != _SAMPLE_RATE:
+    rate = found.get("sampling_rate", SAMPLE_RATE_HZ)
+    if rate != SAMPLE_RATE_HZ:
         raise DataError(
-            f"{path}: this model reads audio at {rate} Hz; avaffect reads {_SAMPLE_RATE} Hz alone"
+            f"{path}: this model reads audio at {rate} Hz; avaffect reads {SAMPLE_RATE_HZ} Hz alone"
         )
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import soundfile
 
-from avaffect.data.decoding.audio import SAMPLE_RATE
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from cases import Case, Seen
 from cases.voices import LENGTH_S, decoded, shared, speech
 
@@ -17,7 +17,7 @@ from cases.voices import LENGTH_S, decoded, shared, speech
 def _kept(path: Path) -> Seen:
     """The whole of 1.9 s, codecs' edges aside."""
     samples, words = decoded(path)
-    return Seen(words, samples is not None and abs(len(samples) / SAMPLE_RATE - LENGTH_S) < 0.1)
+    return Seen(words, samples is not None and abs(len(samples) / SAMPLE_RATE_HZ - LENGTH_S) < 0.1)
 
 
 def _truncated(path: Path) -> Seen:
@@ -34,7 +34,11 @@ FIELDS = {
 
 
 def _sized(
-    folder: Path, size: int, there_s: float = LENGTH_S, rate: int = SAMPLE_RATE, kind: str = "WAV"
+    folder: Path,
+    size: int,
+    there_s: float = LENGTH_S,
+    rate: int = SAMPLE_RATE_HZ,
+    kind: str = "WAV",
 ) -> Path:
     """A file of 16 bits whose header declares `size` bytes of sound."""
     path = folder / f"sized.{kind.lower()}"
@@ -50,7 +54,7 @@ def _sized(
 
 def _halved(folder: Path, kind: str) -> Path:
     path = folder / f"halved.{kind.lower()}"
-    soundfile.write(path, speech(2 * LENGTH_S), SAMPLE_RATE, "PCM_16", format=kind)
+    soundfile.write(path, speech(2 * LENGTH_S), SAMPLE_RATE_HZ, "PCM_16", format=kind)
     return _cut(path, 0.5)
 
 
@@ -68,7 +72,7 @@ class _Pipe(io.RawIOBase):
         return len(data)
 
 
-def _piped(folder: Path, kind: str, codec: str, rate: int = SAMPLE_RATE) -> Path:
+def _piped(folder: Path, kind: str, codec: str, rate: int = SAMPLE_RATE_HZ) -> Path:
     """What FFmpeg writes into a pipe."""
     pipe, path = _Pipe(), folder / f"piped.{kind}"
     options = {"movflags": "frag_keyframe+empty_moov"} if kind == "mp4" else {}
@@ -93,7 +97,7 @@ def _ogg(folder: Path, codec: str = "libopus", marked: bool = True, pages: int =
     """An Ogg of some pages, with the mark of its last page or without."""
     path = folder / "a.ogg"
     subtype = {"libopus": "OPUS", "vorbis": "VORBIS"}[codec]
-    rate = 48000 if codec == "libopus" else SAMPLE_RATE
+    rate = 48000 if codec == "libopus" else SAMPLE_RATE_HZ
     soundfile.write(path, speech(LENGTH_S * pages, rate), rate, format="OGG", subtype=subtype)
     raw = bytearray(path.read_bytes())
     if not marked:
@@ -153,12 +157,12 @@ def _sizes() -> list[Case]:
                         "matroska": "pcm_s16le", "flac": "flac", "mp4": "aac"}.items():  # fmt: skip
         measure = lambda f, n=name, c=codec: _kept(_piped(f, n, c))  # noqa: E731
         cases.append(Case(kind, f"{name} through a pipe", KEPT, measure))
-    whole = round(LENGTH_S * SAMPLE_RATE) * 2
-    for name, size, rate in (("twice what is there", 2 * whole, SAMPLE_RATE),
-                             ("one second more", whole + 32000, SAMPLE_RATE),
-                             ("an hour", 115_200_000, SAMPLE_RATE),
+    whole = round(LENGTH_S * SAMPLE_RATE_HZ) * 2
+    for name, size, rate in (("twice what is there", 2 * whole, SAMPLE_RATE_HZ),
+                             ("one second more", whole + 32000, SAMPLE_RATE_HZ),
+                             ("an hour", 115_200_000, SAMPLE_RATE_HZ),
                              ("an hour at 44.1 kHz", 317_520_000, 44100),
-                             ("eight hours", 921_600_000, SAMPLE_RATE)):  # fmt: skip
+                             ("eight hours", 921_600_000, SAMPLE_RATE_HZ)):  # fmt: skip
         measure = lambda f, s=size, r=rate: _truncated(_sized(f, s, rate=r))  # noqa: E731
         cases.append(Case(kind, f"wav of {name}", CUT, measure))
     return cases
@@ -170,7 +174,7 @@ def _chained(folder: Path) -> Seen:
     path = folder / "chained.ogg"
     path.write_bytes(parts)
     samples, words = decoded(path)
-    right = samples is not None and abs(len(samples) / SAMPLE_RATE - 2 * LENGTH_S) < 0.1
+    right = samples is not None and abs(len(samples) / SAMPLE_RATE_HZ - 2 * LENGTH_S) < 0.1
     return Seen(words, right)
 
 

@@ -9,7 +9,8 @@ import av
 import numpy as np
 import soundfile
 
-from avaffect.data.decoding.audio import SAMPLE_RATE, Unusable, decode_sound
+from avaffect.core.streams import SAMPLE_RATE_HZ
+from avaffect.data.decoding.audio import Unusable, decode_sound
 from cases import Case, Seen, lengths
 from cases.voices import LENGTH_S, decoded, shared, speech
 
@@ -17,7 +18,9 @@ from cases.voices import LENGTH_S, decoded, shared, speech
 def _written(folder: Path, channels: list[np.ndarray], name: str = "a.wav", **kind) -> Path:
     """Channels of 16 kHz in a file, 16 bits unless `kind` says otherwise."""
     path = folder / name
-    soundfile.write(path, np.stack(channels, axis=1), SAMPLE_RATE, **{"subtype": "PCM_16", **kind})
+    soundfile.write(
+        path, np.stack(channels, axis=1), SAMPLE_RATE_HZ, **{"subtype": "PCM_16", **kind}
+    )
     return path
 
 
@@ -31,7 +34,7 @@ def _bands(below: bool) -> np.ndarray:
     """Speech that is inverted below or above 1 kHz."""
     voice = speech()
     spectrum = np.fft.rfft(voice)
-    hertz = np.fft.rfftfreq(len(voice), 1 / SAMPLE_RATE)
+    hertz = np.fft.rfftfreq(len(voice), 1 / SAMPLE_RATE_HZ)
     spectrum[hertz < 1000 if below else hertz >= 1000] *= -1
     return np.fft.irfft(spectrum, len(voice)).astype("float32")
 
@@ -190,13 +193,13 @@ def _floats(folder: Path, factor: float, kind: str = "WAV", subtype: str = "FLOA
 def _encoded(folder: Path, samples: np.ndarray, codec: str, kind: str) -> Path:
     path = folder / f"encoded.{kind}"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=SAMPLE_RATE, layout="mono")
+        stream = container.add_stream(codec, rate=SAMPLE_RATE_HZ, layout="mono")
         if codec == "wavpack":
             stream.format = "fltp"
         size = stream.frame_size or 1024
-        sampler = av.AudioResampler(stream.format.name, "mono", SAMPLE_RATE, size)
+        sampler = av.AudioResampler(stream.format.name, "mono", SAMPLE_RATE_HZ, size)
         frame = av.AudioFrame.from_ndarray(samples[None].astype("float32"), "flt", "mono")
-        frame.sample_rate = SAMPLE_RATE
+        frame.sample_rate = SAMPLE_RATE_HZ
         for part in sampler.resample(frame) + sampler.resample(None):
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
@@ -290,7 +293,7 @@ def _levels() -> list[Case]:
 
 
 def _hum() -> np.ndarray:
-    return 0.4 * np.sin(2 * np.pi * 50 * np.arange(30400) / SAMPLE_RATE)
+    return 0.4 * np.sin(2 * np.pi * 50 * np.arange(30400) / SAMPLE_RATE_HZ)
 
 
 def _loud_mp3(folder: Path) -> Seen:

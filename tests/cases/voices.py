@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from avaffect.data.decoding.audio import SAMPLE_RATE, Unusable, decode_sound
+from avaffect.core.streams import SAMPLE_RATE_HZ
+from avaffect.data.decoding.audio import Unusable, decode_sound
 from cases import SHARED, Case, Seen
 
 LENGTH_S = 1.9
 
 
-def speech(seconds: float = LENGTH_S, rate: int = SAMPLE_RATE, seed: int = 0) -> np.ndarray:
+def speech(seconds: float = LENGTH_S, rate: int = SAMPLE_RATE_HZ, seed: int = 0) -> np.ndarray:
     """(S,) float32, peak 0.5: bursts of noise with the spectrum of a voice, pauses between."""
     samples = round(seconds * rate)
     noise = np.random.default_rng(seed).standard_normal(samples)
@@ -34,7 +35,7 @@ def decoded(path: Path) -> tuple[np.ndarray | None, str]:
     except Unusable as error:
         return None, str(error)
     samples = np.frombuffer(raw.getvalue(), "<i2")
-    return samples, f"{len(samples) / SAMPLE_RATE:.2f} s"
+    return samples, f"{len(samples) / SAMPLE_RATE_HZ:.2f} s"
 
 
 def shared(situation: str, name: str, right: str, measure: Callable[[Path], Seen]) -> Case:

@@ -11,7 +11,8 @@ from typing import Any
 import av
 import numpy as np
 
-from avaffect.data.decoding.audio import SAMPLE_RATE, decode_sound
+from avaffect.core.streams import SAMPLE_RATE_HZ
+from avaffect.data.decoding.audio import decode_sound
 from avaffect.data.decoding.video import Film, read_pictures
 
 # Seconds at which a flash and a beep of a fifth of a second begin.
@@ -92,7 +93,7 @@ def beeps(
     sink = io.BytesIO()
     decode_sound(path, sink, start_s, end_s, beside=beside)
     samples = np.abs(np.frombuffer(sink.getvalue(), "<i2").astype(int))
-    block = SAMPLE_RATE // 200
+    block = SAMPLE_RATE_HZ // 200
     loud = samples[: len(samples) // block * block].reshape(-1, block).max(axis=1) > 4000
     return _begins(loud, 200)
 

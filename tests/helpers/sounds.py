@@ -7,13 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avaffect.data.decoding.audio import SAMPLE_RATE
+from avaffect.core.streams import SAMPLE_RATE_HZ
 
 SECONDS = 2.0
 HERTZ = 440.0
 
 
-def tone(rate: int = SAMPLE_RATE, seconds: float = SECONDS) -> np.ndarray:
+def tone(rate: int = SAMPLE_RATE_HZ, seconds: float = SECONDS) -> np.ndarray:
     times = np.arange(round(rate * seconds)) / rate
     return (0.3 * np.sin(2 * np.pi * HERTZ * times)).astype("float32")
 

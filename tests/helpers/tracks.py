@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avaffect.data.decoding.audio import SAMPLE_RATE
+from avaffect.core.streams import SAMPLE_RATE_HZ
 
 SECONDS = 1.0
 
@@ -25,9 +25,9 @@ def write_tracks(
         film = container.add_stream("mpeg4", rate=25)
         film.width = film.height = 32
         film.pix_fmt = "yuv420p"
-        tracks = [container.add_stream(codec, rate=SAMPLE_RATE, layout="mono") for _ in levels]
+        tracks = [container.add_stream(codec, rate=SAMPLE_RATE_HZ, layout="mono") for _ in levels]
         for number, track in enumerate(tracks):
-            track.codec_context.time_base = Fraction(1, SAMPLE_RATE)
+            track.codec_context.time_base = Fraction(1, SAMPLE_RATE_HZ)
             if default is not None:
                 wanted = av.stream.Disposition.default if number == default else 0
                 track.disposition = av.stream.Disposition(wanted)
@@ -36,7 +36,7 @@ def write_tracks(
             frame.pts = number
             container.mux(film.encode(frame))
         container.mux(film.encode(None))
-        times = np.arange(round(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+        times = np.arange(round(SECONDS * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
         for number, (track, level) in enumerate(zip(tracks, levels)):
             if level is None:
                 continue
@@ -44,7 +44,7 @@ def write_tracks(
             name = track.format.name
             kind, scale = (np.float32, 1) if name.startswith("flt") else (np.int16, 32767)
             frame = av.AudioFrame.from_ndarray((scale * samples).astype(kind)[None], name, "mono")
-            frame.sample_rate, frame.pts = SAMPLE_RATE, 0
+            frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, 0
             container.mux(track.encode(frame))
             container.mux(track.encode(None))
     return path

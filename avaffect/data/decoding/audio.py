@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.decoding.clock import SoundClock, with_later
 from avaffect.data.decoding.declared import declared_end, is_whole
 from avaffect.data.decoding.levels import full_scale
@@ -30,7 +31,6 @@ from avaffect.data.decoding.timeline import Timeline
 from avaffect.data.decoding.tracks import demuxed, opened_for, sound_tracks
 from avaffect.data.decoding.unusable import Unusable, check_file, check_machine, opened
 
-SAMPLE_RATE = 16_000
 # Decoding is quick, and time stamps after a seek are as coarse as the container's (1 ms).
 SEEK_FROM_S = 30.0
 # Codecs with memory need some packets before the first that counts.
@@ -74,7 +74,7 @@ class _Sink:
         self.start_s = start_s
         # Index of the next sample; negative before the start.
         self.next = self.index(0.0)
-        self.limit = None if end_s is None else round((end_s - start_s) * SAMPLE_RATE)
+        self.limit = None if end_s is None else round((end_s - start_s) * SAMPLE_RATE_HZ)
         self.peak = self.filled = 0
 
     @property
@@ -86,7 +86,7 @@ class _Sink:
         return self.limit is not None and self.next >= self.limit
 
     def index(self, time_s: float) -> int:
-        return round((time_s - self.start_s) * SAMPLE_RATE)
+        return round((time_s - self.start_s) * SAMPLE_RATE_HZ)
 
     def write(self, samples: np.ndarray) -> None:
         first = max(-self.next, 0)
@@ -101,7 +101,7 @@ class _Sink:
         """Silence up to a sample."""
         while self.next < index and not self.full:
             before = self.written
-            self.write(np.zeros(min(index - self.next, SAMPLE_RATE), dtype="<i2"))
+            self.write(np.zeros(min(index - self.next, SAMPLE_RATE_HZ), dtype="<i2"))
             self.filled += self.written - before
 
 
@@ -117,7 +117,7 @@ class _Resampler:
         source = (frame.format.name, frame.layout.name, frame.sample_rate)
         if source != self._source:
             self.flush()
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
             self._source = source
         self._pass(frame)
 
@@ -266,7 +266,7 @@ def _decode(
         is_cut |= container.format.name == "ogg" and ends_within_page(path)
         _check_end(sink, clock.reached_s, declared, end_s, is_cut)
     check_damage(packets)
-    return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE)
+    return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE_HZ)
 
 
 def sought_to(container: Any, stream: Any, time_s: float) -> bool:

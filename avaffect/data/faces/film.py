@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avaffect.core.streams import FACE, FACE_TRACK
 from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.decoding.video import Film, Picture, read_pictures
 from avaffect.data.faces.cropping import cut, transform
@@ -72,7 +73,7 @@ def decode_faces(
     if kept is not None:
         kept.add_faces(chosen.face, chosen.face_track, options)
     return Faces(
-        {"face": chosen.face, "face_track": chosen.face_track},
+        {FACE: chosen.face, FACE_TRACK: chosen.face_track},
         film.shown / options.fps,
         _counts(film, chosen) | {"cuts": crew.cuts},
         chosen.sums,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.streams import FACE, FACE_TRACK
 from avaffect.data.store.schema import StreamSpec
 
 COLUMNS = (
@@ -47,8 +48,8 @@ class FaceOptions:
         shape = (self.size, self.size, self.channels)
         columns = {"columns": list(COLUMNS), "sources": list(SOURCES)}
         return {
-            "face": StreamSpec("face", "uint8", self.fps, shape, made=made),
-            "face_track": StreamSpec(
-                "face_track", "float32", self.fps, (len(COLUMNS),), made=made | columns
+            FACE: StreamSpec(FACE, "uint8", self.fps, shape, made=made),
+            FACE_TRACK: StreamSpec(
+                FACE_TRACK, "float32", self.fps, (len(COLUMNS),), made=made | columns
             ),
         }

@@ -17,6 +17,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
+from avaffect.core.streams import FACE_TRACK
 from avaffect.data.artifacts import is_store
 from avaffect.data.faces.options import COLUMNS
 from avaffect.data.store.reader import Store
@@ -41,7 +42,6 @@ FACE_MM = np.array(
 )
 LANDMARKS = slice(COLUMNS.index("right_eye_x"), COLUMNS.index("left_mouth_y") + 1)
 WIDTH = COLUMNS.index("width")
-STREAM = "face_track"
 # The camera's focal length, in widths of the face's box: a long way off, as films are taken.
 FOCAL = 10.0
 ANGLES = ("yaw", "pitch", "roll")
@@ -145,15 +145,15 @@ def read_poses(path: Path) -> Poses:
 
 
 def _of_store(store: Store) -> Poses:
-    if STREAM not in store.streams:
+    if FACE_TRACK not in store.streams:
         raise DataError(f"{store.path} holds no faces: its films were not preprocessed with faces")
-    if store.streams[STREAM].made.get("detector") != "yunet":
+    if store.streams[FACE_TRACK].made.get("detector") != "yunet":
         raise DataError(
             f"{store.path} holds no landmarks: `avaffect preprocess --faces yunet` finds them"
         )
     poses = Poses(store.path, store.content_id)
     for row, identifier in enumerate(store.ids):
-        pose = pose_of_track(store.read(STREAM, row))
+        pose = pose_of_track(store.read(FACE_TRACK, row))
         if pose is not None:
             poses.by_id[identifier] = pose
     return poses

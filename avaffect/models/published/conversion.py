@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
 from avaffect.models.published import configuration, names
@@ -262,11 +263,11 @@ def _unit_order(
 
 def _try(encoder: Encoder) -> None:
     """Raises DataError where the encoder does not run: settings can contradict its weights."""
-    streams = {"waveform": torch.randint(-999, 999, (1, 8000), dtype=torch.int16)}
-    if "face" in encoder.streams:
+    streams = {WAVEFORM: torch.randint(-999, 999, (1, 8000), dtype=torch.int16)}
+    if FACE in encoder.streams:
         c = encoder.configuration
         size = (1, 12, c.face_size, c.face_size, c.channels)
-        streams["face"] = torch.randint(0, 255, size, dtype=torch.uint8)
+        streams[FACE] = torch.randint(0, 255, size, dtype=torch.uint8)
     lengths = {name: torch.tensor([value.shape[1]]) for name, value in streams.items()}
     try:
         with torch.inference_mode():

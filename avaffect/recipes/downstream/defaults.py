@@ -14,6 +14,7 @@ from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
@@ -123,7 +124,7 @@ def _frames_per_step(
         rate = headers.read(settings.encoder, EncoderHeader).rate_hz
     elif not features:
         features = stores
-    streams = [store.streams.get("features") for store in features]
+    streams = [store.streams.get(FEATURES) for store in features]
     rate = max([rate, *(spec.rate_hz or 0.0 for spec in streams if spec is not None)])
     annotations = Annotations.read(settings.annotations, stores)
     specs = [annotations.specs.get(name) for name in settings.label]

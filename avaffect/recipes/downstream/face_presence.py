@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.streams import FACE, FACE_TRACK
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.faces.options import ABSENT, COLUMNS
 from avaffect.data.store.reader import Store
@@ -14,7 +15,6 @@ from avaffect.data.store.schema import StreamSpec
 from avaffect.data.traces import delayed
 
 STREAM, FIELD = "face_seen", "steps_without_face"
-TRACK = "face_track"
 _SOURCE = COLUMNS.index("source")
 
 
@@ -30,10 +30,10 @@ class FacePresence:
     ) -> np.ndarray | None:
         """(count,) bool: whether any picture of a step shows a face; steps at rate_hz, put late by
         delay_s as predictions are. None where nobody knows: pictures without a track."""
-        track = self.tracks.read(TRACK, index)
+        track = self.tracks.read(FACE_TRACK, index)
         if self.faces[index] and not len(track):
             return None
-        pictures = max(1, round(self.tracks.columns[TRACK].rate_hz / rate_hz))
+        pictures = max(1, round(self.tracks.columns[FACE_TRACK].rate_hz / rate_hz))
         there = np.zeros(count * pictures, dtype=bool)
         known = track[: len(there), _SOURCE] != ABSENT
         there[: len(known)] = known
@@ -43,9 +43,9 @@ class FacePresence:
 
 def presence_of(stores: Sequence[Store], dataset: Dataset) -> FacePresence | None:
     """Of a dataset's utterances; None where no faces are read, or no store has their tracks."""
-    if "face" not in dataset.columns or not any(TRACK in store.streams for store in stores):
+    if FACE not in dataset.columns or not any(FACE_TRACK in store.streams for store in stores):
         return None
-    return FacePresence(dataset_of(stores, dataset.ids, [TRACK]), dataset.steps("face"))
+    return FacePresence(dataset_of(stores, dataset.ids, [FACE_TRACK]), dataset.steps(FACE))
 
 
 def stream(rate_hz: float) -> StreamSpec:

@@ -9,6 +9,7 @@ import torch
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.streams import FACE
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.supervised import Supervised, augmented
@@ -71,15 +72,15 @@ def _augmentation(
     if settings.augment is None:
         return None
     found = augmentation(settings.augment, settings.crop_pixels)
-    if "face" not in streams:
+    if FACE not in streams:
         raise UsageError(
             f"--augment {settings.augment} changes faces, and what is trained on is "
             f"{' and '.join(streams)} alone"
         )
-    shape = next(store.streams["face"].shape for store in stores if "face" in store.streams)
+    shape = next(store.streams[FACE].shape for store in stores if FACE in store.streams)
     # Faces are read by an encoder alone.
     assert encoder is not None
     black = torch.zeros(1, 1, *shape, dtype=torch.uint8)
-    one = Batch(["black"], {"face": black}, {"face": torch.ones(1, dtype=torch.long)})
+    one = Batch(["black"], {FACE: black}, {FACE: torch.ones(1, dtype=torch.long)})
     augmented(encoder.view(one, torch.Generator()), found, torch.Generator())
     return found

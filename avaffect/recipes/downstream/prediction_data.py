@@ -13,11 +13,11 @@ import torch
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import Dataset, held_streams
 from avaffect.data.labels import Annotations, class_labels
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
-from avaffect.models.given import FEATURES
 from avaffect.models.inputs import Inputs
 from avaffect.recipes.common import source_recordings
 from avaffect.recipes.common.stores import chosen_ids, concatenate, in_split

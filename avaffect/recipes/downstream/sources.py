@@ -13,11 +13,12 @@ import torch
 from avaffect.core.errors import DataError
 from avaffect.core.headers import EncoderHeader, labelled_speakers
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import Dataset, column_of
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.models.given import FEATURES, GivenFeatures, stream_of
+from avaffect.models.given import GivenFeatures, stream_of
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.input_streams import (

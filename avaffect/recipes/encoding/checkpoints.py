@@ -15,6 +15,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input, KeptObjective
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
+from avaffect.core.streams import FEATURES, SAMPLE_RATE_HZ
 from avaffect.data import artifacts
 from avaffect.data.dataset import held_streams
 from avaffect.data.store.reader import Store
@@ -43,12 +44,12 @@ def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder
     """
     _check_frames(stores)
     held_streams(stores, GivenFeatures.streams)
-    holders = [store for store in stores if "features" in store.streams]
-    made = [store.streams["features"].made for store in holders]
+    holders = [store for store in stores if FEATURES in store.streams]
+    made = [store.streams[FEATURES].made for store in holders]
     for store, words in zip(holders, made):
         if words != made[0]:
             raise DataError(f"{holders[0].path} and {store.path} hold features of different models")
-    spec = holders[0].streams["features"]
+    spec = holders[0].streams[FEATURES]
     encoder = GivenFeatures(GivenFeaturesConfiguration(int(np.prod(spec.shape)), spec.rate_hz))
     header = EncoderHeader(
         model=registry.describe(encoder),
@@ -110,7 +111,9 @@ def save_encoder(
     header = EncoderHeader(
         model=registry.describe(encoder),
         objective=None if objective is None else KeptObjective(**describe(objective)),
-        preprocessing=Input(streams=encoder.streams, rate_hz=encoder.rate_hz, sample_rate=16000),
+        preprocessing=Input(
+            streams=encoder.streams, rate_hz=encoder.rate_hz, sample_rate=SAMPLE_RATE_HZ
+        ),
         **facts,
     )
     return checkpoint.write(output, header, {**encoder.state_dict(), **beside})

@@ -15,6 +15,7 @@ from avaffect.core.headers import EncoderHeader, ProjectorHeader, QuantiserHeade
 from avaffect.core.launch import parse_shard
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
+from avaffect.core.streams import FEATURES, UNITS
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.embeddings import EMBEDDING
@@ -125,9 +126,7 @@ def _features(
     not_finite: list[str] = []
     pooled = POOLED if extractor.over_time else FUNCTIONALS
     with_frames = extractor.over_time and not settings.pooled_only
-    spec = StreamSpec(
-        "features", "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made
-    )
+    spec = StreamSpec(FEATURES, "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made)
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
         for index, values in _computed(settings, extractor, dataset, device, progress):
@@ -139,7 +138,7 @@ def _features(
             mean = values.mean(axis=0) if len(values) else np.zeros(extractor.dim)
             found: dict[str, Any] = {"pooled": {pooled: mean}}
             if with_frames:
-                found["streams"] = {"features": values}
+                found["streams"] = {FEATURES: values}
             yield index, found
 
     return _Plan(
@@ -156,15 +155,15 @@ def _units(
     settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
 ) -> _Plan:
     empty: list[str] = []
-    spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
+    spec = StreamSpec(UNITS, "int32", extractor.rate_hz, made=extractor.made)
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
         for index, values in _computed(settings, extractor, dataset, device, progress):
             if not len(values):
                 empty.append(dataset.ids[index])
-            yield index, {"streams": {"units": values[:, 0].astype(np.int32)}}
+            yield index, {"streams": {UNITS: values[:, 0].astype(np.int32)}}
 
-    return _Plan(rows, extractor.streams, empty, {"units": spec})
+    return _Plan(rows, extractor.streams, empty, {UNITS: spec})
 
 
 def _embeddings(

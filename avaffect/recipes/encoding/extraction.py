@@ -15,6 +15,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.streams import WAVEFORM
 from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
@@ -84,7 +85,7 @@ def front_end_extractor(name: str) -> Extractor:
     chosen: FrontEnd = FRONT_ENDS[name].load()
     made = {"front_end": name, **chosen.origin()}
     rate_hz = features.FEATURE_RATE_HZ
-    return Extractor(chosen.frames, ("waveform",), rate_hz, chosen.dim, made, chosen.over_time)
+    return Extractor(chosen.frames, (WAVEFORM,), rate_hz, chosen.dim, made, chosen.over_time)
 
 
 def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store]) -> Extractor:

@@ -10,6 +10,7 @@ import torch
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
@@ -37,7 +38,7 @@ class Framed(Protocol):
     def frame_count(self, lengths: dict[str, torch.Tensor]) -> torch.Tensor: ...
 
 
-STREAMS = {"audio": ("waveform",), "video": ("face",), "av": ("waveform", "face")}
+STREAMS = {"audio": (WAVEFORM,), "video": (FACE,), "av": (WAVEFORM, FACE)}
 
 
 def chosen_streams(
@@ -63,11 +64,11 @@ def chosen_streams(
 def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]) -> None:
     """Raises DataError where faces come at another rate than the encoder's frames or in several
     sizes."""
-    if "face" not in streams:
+    if FACE not in streams:
         return
-    shown = [s for s in stores if "face" in s.streams and s.lengths("face").any()]
+    shown = [s for s in stores if FACE in s.streams and s.lengths(FACE).any()]
     for store in shown:
-        spec, first = store.streams["face"], shown[0].streams["face"]
+        spec, first = store.streams[FACE], shown[0].streams[FACE]
         if spec.rate_hz != encoder.rate_hz:
             raise DataError(
                 f"{store.path} holds {spec.rate_hz:g} pictures a second, and this encoder sees "

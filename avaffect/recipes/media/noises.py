@@ -10,6 +10,7 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
+from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.decoding.audio import SILENT_PEAK, decode_sound
 from avaffect.data.decoding.unusable import Unusable
@@ -77,7 +78,7 @@ class Noises:
     def _recording(self, row: int) -> np.ndarray:
         stored = 0 if self._stored is None else len(self._stored)
         if self._stored is not None and row < stored:
-            return self._stored.read("waveform", row)
+            return self._stored.read(WAVEFORM, row)
         return np.memmap(self._files[row - stored], dtype="<i2", mode="r")
 
 
@@ -110,10 +111,10 @@ def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
 
 def _of_stores(stores: Sequence[Store]) -> tuple[Dataset, list[str]]:
     """The utterances that have sound, and their speakers."""
-    dataset = dataset_of(stores, unique_ids(stores), ("waveform",))
+    dataset = dataset_of(stores, unique_ids(stores), (WAVEFORM,))
     annotations = Annotations({})
     speakers = [name for store in stores for name in annotations.field(store, "speaker")]
-    rows = np.flatnonzero(dataset.steps("waveform") > 0)
+    rows = np.flatnonzero(dataset.steps(WAVEFORM) > 0)
     return dataset.subset(rows), [speakers[row] for row in rows]
 
 

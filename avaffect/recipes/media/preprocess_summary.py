@@ -11,6 +11,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.faults import CRASHED
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
+from avaffect.core.streams import FACE
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.writer import StoreWriter
@@ -150,7 +151,7 @@ def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Prog
             f"tracked in {totals['faces_tracked']}, interpolated in "
             f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
         )
-        statistics = writer.streams["face"].statistics
+        statistics = writer.streams[FACE].statistics
         mean, std = (", ".join(f"{v:.4f}" for v in statistics[name]) for name in ("mean", "std"))
         progress.say(f"pixels of the crops / 255: mean {mean}, std {std}")
     if preview and preview.pages:

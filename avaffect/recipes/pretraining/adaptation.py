@@ -12,6 +12,7 @@ from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
+from avaffect.core.streams import UNITS
 from avaffect.data.batches import Paired
 from avaffect.data.dataset import Dataset, column_of, dataset_of, held_streams
 from avaffect.data.manifest import Manifest
@@ -117,7 +118,7 @@ def _write_units(
     device = resolve_device(settings.device)
     media = [*lineage.query_media, *lineage.pool_media]
     extractor = extraction.quantiser_extractor(quantiser, device, media)
-    spec = StreamSpec("units", "int32", extractor.rate_hz, made=extractor.made)
+    spec = StreamSpec(UNITS, "int32", extractor.rate_hz, made=extractor.made)
     for role, media, ids in (
         ("query", lineage.query_media, drawn.queries),
         ("pool", lineage.pool_media, drawn.pool),
@@ -129,14 +130,14 @@ def _write_units(
         kept = run.spool(f"units-{role}", progress.warn)
         with (
             progress.task(f"units of the {role}", len(dataset)),
-            store_writer(output, {}, streams={"units": spec}) as writer,
+            store_writer(output, {}, streams={UNITS: spec}) as writer,
         ):
             for index, values in extraction.compute(
                 extractor, dataset, device, progress, batch_seconds=settings.batch_seconds,
                 kept=kept,
             ):  # fmt: skip
                 units = values[:, 0].astype(np.int32)
-                writer.add(dataset.ids[index], streams={"units": units})
+                writer.add(dataset.ids[index], streams={UNITS: units})
         if kept is not None:
             kept.remove()
 
@@ -173,7 +174,7 @@ def _pretrained(
     """The objective that made the encoder, None where L_PT is left out, and the encoder."""
     if "pt" in settings.without:
         return None, checkpoints.load_encoder(lineage.encoder, torch.device("cpu"))[0]
-    made = units["query"][0].streams["units"].made if units["query"] else None
+    made = units["query"][0].streams[UNITS].made if units["query"] else None
     objective = load_objective(lineage.encoder, WITHOUT_PT, made)
     return objective, objective.encoder
 

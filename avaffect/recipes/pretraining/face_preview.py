@@ -12,10 +12,10 @@ from torch import Tensor
 from avaffect.core.atomic import atomic_path
 from avaffect.core.batch import Batch
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.dataset import Dataset
 from avaffect.data.films import write_film
 from avaffect.objectives.face_reconstruction import FaceReconstruction, shows_face
-from avaffect.signal.audio import SAMPLE_RATE
 from avaffect.signal.features import unit_scale
 from avaffect.training.device import to_device
 
@@ -37,9 +37,9 @@ def write_preview(
     device = next(trained.parameters()).device
     rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))
     batches = [to_device(dataset.batch(rows[n : n + 1]), device) for n in range(len(rows))]
-    stills = [trained.prepare(_first_seen(batch.streams["face"])) for batch in batches]
+    stills = [trained.prepare(_first_seen(batch.streams[FACE])) for batch in batches]
     for batch, still in zip(batches, stills):
-        real = trained.prepare(batch.streams["face"][0])
+        real = trained.prepare(batch.streams[FACE][0])
         own = _drive(trained, batch, still)
         name = batch.ids[0].replace("/", "_")
         driven = _drive(trained, batch, stills[0])
@@ -57,7 +57,7 @@ def _first_seen(faces: Tensor) -> Tensor:
 def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:
     """(T, C, H, W): the still (1, C, H, W) moved by the sound of a batch of one clip."""
     speech = trained.speech(batch)
-    count = min(int(speech.lengths[0]), int(batch.lengths["face"][0]))
+    count = min(int(speech.lengths[0]), int(batch.lengths[FACE][0]))
     places = torch.arange(count, device=still.device)[None]
     made = [
         trained.face(still, speech.values, places[:, start : start + BLOCK], torch.Generator())[0]
@@ -72,8 +72,8 @@ def _write(path: Path, pictures: Tensor, batch: Batch) -> None:
     shown = shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
     scale = max(1, FILM_HEIGHT // shown.shape[1])
     large = shown.repeat_interleave(scale, 1).repeat_interleave(scale, 2).cpu().numpy()
-    samples = int(batch.lengths["waveform"][0])
-    sound = unit_scale(batch.streams["waveform"][0, :samples]).cpu().numpy()
-    rate = Fraction(batch.rates["face"]).limit_denominator(1001)
+    samples = int(batch.lengths[WAVEFORM][0])
+    sound = unit_scale(batch.streams[WAVEFORM][0, :samples]).cpu().numpy()
+    rate = Fraction(batch.rates[FACE]).limit_denominator(1001)
     with atomic_path(path) as temporary:
-        write_film(temporary, large, (large.shape[2], large.shape[1]), rate, sound, SAMPLE_RATE)
+        write_film(temporary, large, (large.shape[2], large.shape[1]), rate, sound, SAMPLE_RATE_HZ)

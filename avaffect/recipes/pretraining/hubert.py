@@ -9,6 +9,7 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FACE, UNITS
 from avaffect.data.store.reader import Store
 from avaffect.models import avhubert, hubert
 from avaffect.models.avhubert import AVHubert
@@ -36,7 +37,7 @@ def method(
     progress: Progress,
 ) -> Method:
     """Masked prediction of the units in these stores, of one quantiser."""
-    units = unit_stores[0].streams["units"].made
+    units = unit_stores[0].streams[UNITS].made
 
     def objective(encoder: Encoder) -> MaskedPrediction:
         known = None if settings.reset_head else _known(settings.init, units)
@@ -95,6 +96,6 @@ def _masking(settings: PretrainHubertSettings, encoder: Encoder) -> Masking:
         kind=checkpoints.masking_kind(encoder),
         video_probability=settings.video_mask_probability,
         video_span=settings.video_mask_length,
-        modality_dropout=(settings.modality_dropout or 0.0) if "face" in encoder.streams else 0.0,
+        modality_dropout=(settings.modality_dropout or 0.0) if FACE in encoder.streams else 0.0,
         audio_dropout=settings.audio_dropout,
     )

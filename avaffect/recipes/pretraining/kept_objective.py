@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import EncoderHeader, KeptObjective
+from avaffect.core.streams import UNITS
 
 # `adapt` asks what it needs before it imports torch.
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from avaffect.models.encoder import Encoder
     from avaffect.objectives.base import Pretraining
 
-UNITS = "units"
 WITHOUT_PT = "leave L_PT out with --without pt"
 # Tasks of version 0.1 -> the prefixes of their weights there, and now.
 _KEPT = {

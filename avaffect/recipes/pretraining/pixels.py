@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avaffect.core.progress import Progress
+from avaffect.core.streams import FACE
 from avaffect.data.store.reader import Store
 from avaffect.data.store.statistics import combined, in_channels
 
@@ -16,9 +17,9 @@ def face_statistics(
 
     None, and a warning, where no store that has faces knows them.
     """
-    if not any("face" in store.streams for store in stores):
+    if not any(FACE in store.streams for store in stores):
         return None
-    found = combined(s.streams["face"].statistics for s in stores if "face" in s.streams)
+    found = combined(s.streams[FACE].statistics for s in stores if FACE in s.streams)
     if found is None:
         progress.warn(
             "no store knows the mean and deviation of its pictures: those of AV-HuBERT's mouths "
