@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,11 +16,13 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import ROWS, Rows, Tiny, history, run, weights
 
+from avaffect.core.batch import Batch
 from avaffect.core.errors import AvaffectError, UsageError
 from avaffect.core.progress import SILENT
 from avaffect.objectives.base import ParameterGroup, Step
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import device
+from avaffect.training.history import History
 from avaffect.training.loop import train
 from avaffect.training.run import Run
 from avaffect.training.schedules import learning_rate_factor
@@ -282,6 +285,42 @@ def test_phases_take_turns_within_a_step(tmp_path: Path) -> None:
     run(Alternating(), Rows(), tmp_path / "cut", steps=3, save_every=2)
     run(resumed, Rows(), tmp_path / "cut", steps=3, save_every=2)
     assert weights(resumed) == weights(objective)
+
+
+class Timed(Rows):
+    """Rows of half a second; most: how many batches were in memory at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.most = 0
+
+    def batch(self, indices: np.ndarray, epoch: int) -> Batch:
+        found = super().batch(indices, epoch)
+        found.lengths, found.rates = {"x": np.ones(len(indices), dtype=np.int64)}, {"x": 2.0}
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        # A tensor on a CPU is a view of it: gone when both are.
+        weakref.finalize(found.streams["x"], self._gone)
+        return found
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_batch_is_read_once_and_heard_once_whatever_the_phases(
+    accumulate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[float] = []
+    monkeypatch.setattr(History, "hear", lambda history, seconds: heard.append(seconds))
+    batches = Timed()
+    run(Alternating(), batches, epochs=2, accumulate=accumulate)
+    plan = [(epoch, part.tolist()) for epoch in (0, 1) for part in batches.plan(epoch)]
+    assert batches.seen == plan
+    sizes = [len(part) for _, part in plan]
+    assert heard == [sum(sizes[n : n + accumulate]) / 2 for n in range(0, len(plan), accumulate)]
+    # Those of one step, not of two.
+    assert batches.most == accumulate
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
