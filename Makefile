@@ -1,4 +1,4 @@
-# make demo and make test work on a fresh machine: they create the environment first.
+# make demo and make test work in a fresh checkout: they first create the environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +21,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# Backward passes of small faces on the kernels of a laptop's processor, glibc watching the heap.
+# Backward passes on small faces with AVX2 kernels, as on a laptop, while glibc checks the heap.
 AVX2_TESTS := convolution bootstrap distillation augmented_training freezing predicted_faces visual
 test-avx2: $(STAMP)
 	ONEDNN_MAX_CPU_ISA=AVX2 LD_PRELOAD=libc_malloc_debug.so.0 MALLOC_CHECK_=3 \

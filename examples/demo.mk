@@ -1,17 +1,17 @@
-# The main job on synthetic talking faces: `make demo` from the project's root.
+# The chain on synthetic talking faces: `make demo` in the root of the checkout.
 #
-#   A   labelled clips              B   a pool, mostly neutral, without labels
-#   U   a third corpus, other people, language and rooms, never seen before the last step
+#   A   labelled utterances         B   a pool without labels, mostly neutral
+#   U   a third corpus with other people, another language and other rooms, used in the last step alone
 #
-# One audiovisual pre-training on A and B; then, for each seed, projector, retrieval, adaptation; then
-# a linear classifier on U, speaker-disjoint, on the frozen encoder, hearing, seeing, or both: as
-# initialised, pre-trained, adapted.
-# Every step is a file; run it again, and what is there is not made again.
+# One audiovisual pre-training on A and B. For each seed: projector, retrieval, adaptation, and a linear
+# classifier on U on the frozen encoder, from audio, video, or both, in folds of speakers. The encoder is
+# compared as initialised, pre-trained and adapted.
+# Every step writes a file; a second run makes only the files that are missing.
 
 SEEDS ?= 0 1 2
 MODALITIES := audio video av
 ENCODERS := random pretrained adapted
-# `make demo` runs two steps at a time, each on one thread: most are short.
+# `make demo` runs two steps at a time, each on one thread, as most steps are short.
 export OMP_NUM_THREADS ?= 1
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -20,7 +20,7 @@ Q := $(DEMO)/
 LENGTHS := --shortest 1.2 --longest 1.8
 PRETRAIN := avaffect pretrain-hubert $(Q)A.h5 $(Q)B.h5 --units $(Q)A-units.h5 --units $(Q)B-units.h5 \
 	--modality av --preset nano
-# Of a few development utterances the best epoch is an accident: the last one is kept.
+# The development split has few utterances, which select the best epoch by chance: the last one is kept.
 CLASSIFY := --mode frozen --select none --folds 8 --annotations $(Q)U-folds.jsonl
 SCORED := $(foreach m,$(MODALITIES),$(foreach e,$(ENCODERS),$(Q)$(m)-$(e).jsonl))
 
@@ -28,14 +28,14 @@ SCORED := $(foreach m,$(MODALITIES),$(foreach e,$(ENCODERS),$(Q)$(m)-$(e).jsonl)
 .SECONDARY:
 .PHONY: table
 table: $(SCORED) $(Q)retrieval-0.jsonl $(Q)gallery.png
-	@echo "Retrieval for seed 0: how often a retrieved clip of B bears its query's emotion"
+	@echo "Retrieval for seed 0: share of retrieved utterances of B with their query's emotion"
 	@avaffect eval-class -q $(Q)retrieval-0.jsonl --gold $(Q)B.h5 --label hidden_emotion
 	@echo
 	@echo "Emotion recognition on U (frozen encoder, linear head, 8 folds of unseen speakers,"
 	@echo "$(words $(SEEDS)) seeds, mean and standard deviation; chance is 0.25)"
 	@avaffect eval-class -q $(SCORED)
 	@echo
-	@echo "Queries beside what was retrieved for them: $(Q)gallery.png"
+	@echo "Queries with their retrieved utterances: $(Q)gallery.png"
 
 $(Q)A.jsonl: COUNT := 96
 $(Q)A.jsonl: SPEAKERS := 8
@@ -60,11 +60,11 @@ $(Q)kmeans.safetensors: $(Q)A.h5 $(Q)B.h5
 $(Q)%-units.h5: $(Q)%.h5 $(Q)kmeans.safetensors
 	avaffect extract $< --model $(Q)kmeans.safetensors -o $@
 
-# The control: the same encoder, as it was initialised.
+# The control: the same encoder at random initialisation.
 $(Q)random.safetensors: $(Q)A-units.h5 $(Q)B-units.h5
 	$(PRETRAIN) --steps 0 -o $@
 
-# The table asks what each modality tells alone: in half of the batches one is missing.
+# The table scores each modality alone, so one modality is dropped in half of the batches.
 $(Q)pretrained.safetensors: $(Q)A-units.h5 $(Q)B-units.h5
 	$(PRETRAIN) --modality-dropout 0.5 --epochs 10 --batch-seconds 20 --learning-rate 1e-3 -o $@
 
@@ -84,8 +84,8 @@ $(Q)retrieval-%.jsonl: $(Q)A-%.h5 $(Q)B-%.h5
 $(Q)gallery.png: $(Q)retrieval-0.jsonl
 	avaffect gallery $< --gold $(Q)B.h5 --label hidden_emotion -o $@
 
-# A small encoder learns at a higher rate than the paper's 1e-5; at that rate the domain term, weighed 1,
-# would drown the others.
+# A small encoder needs a higher learning rate than the paper's 1e-5. At that rate the domain loss with
+# weight 1 would dominate the others.
 $(Q)adapted-%.safetensors: $(Q)retrieval-%.jsonl
 	avaffect adapt $< --epochs 5 --batch-seconds 40 --learning-rate 1e-3 --domain-weight 0.1 \
 		--seed $* -o $@

@@ -1,22 +1,22 @@
-# SAAML's chain on real speech: A = EmoDB (labelled), B = any folder of recordings listed in a table.
+# SAAML's chain on real speech: A is EmoDB (labelled), B any recordings that a table lists.
 #
 #   make -f examples/emodb.mk EMODB=path/to/emodb POOL=path/to/pool.csv OUT=out
 #
-# POOL is a CSV with the columns path (relative to the table) and speaker. Where it also has a column
-# emotion, that is used for nothing but the score of the retrieval, under the name hidden_emotion.
+# POOL is a CSV with the columns path (relative to the table) and speaker. An optional column emotion
+# becomes the label hidden_emotion, which is used to score the retrieval alone.
 #
-# With MODALITY=av the encoder also sees: the pool may be talking faces, EmoDB is sound alone. A table of
-# films whose sound lies in files of its own, in parts:
+# MODALITY=av trains an audiovisual encoder: the pool may be talking faces, EmoDB is audio alone. For a
+# table of videos with their audio in files of its own, and of utterances within them:
 #
 #   TABLE="--media sound --video film --speaker speaker --start start --end end"
 #
-# With INIT=hubert.safetensors, an encoder that was imported, pre-training goes on from it, for some
-# epochs on fresh units; PRESET is then the size of the encoder as initialised, the control.
+# INIT=hubert.safetensors, an imported encoder, is pre-trained further for some epochs on new units;
+# PRESET is then the size of the control, the encoder as initialised.
 #
-# For each seed: a division of EmoDB by speaker (two speakers held out from everything that reads
-# labels), pre-training on the recordings of the training speakers and the pool, projector,
-# retrieval, adaptation, and a classifier tested on the held-out speakers. Three encoders go through
-# all of it: as initialised, pre-trained, adapted.
+# For each seed: EmoDB is split by speaker (no step that reads labels uses the two test speakers), the
+# encoder is pre-trained on the training speakers and the pool, then projector, retrieval, adaptation, and
+# a classifier, tested on the two speakers. Three encoders are compared: as initialised, pre-trained,
+# adapted.
 
 SEEDS ?= 0 1 2
 OUT ?= emodb-chain
@@ -24,18 +24,18 @@ PRESET ?= nano
 INIT ?=
 MODALITY ?= audio
 TABLE ?= --media path --speaker speaker
-# How the faces of the pool are found: --faces yunet --face-model FILE, say.
+# Face detector of the pool, such as --faces yunet --face-model FILE.
 FACES ?=
 CLUSTERS ?= 100
 PRETRAIN_EPOCHS ?= 20
 PROJECTOR_EPOCHS ?= 50
 ADAPT_EPOCHS ?= 10
 FINETUNE_EPOCHS ?= 10
-# As the table in README was measured; without, the defaults of finetune.
+# Options with which the table in README.md was measured; an empty value gives the defaults of finetune.
 FROZEN ?= --epochs 50 --head-learning-rate 1e-3 --head-penalty 0 --select ua
 T ?= 0.02
 LABEL := --label emotion --classes anger,happiness,neutral,sadness
-# A small encoder on minutes of speech: small batches, a higher rate than the paper's 1e-5.
+# A small encoder on minutes of speech needs small batches and a higher rate than the paper's 1e-5.
 BATCHES ?= --batch-seconds 30
 RATE ?= 5e-4
 
@@ -56,7 +56,7 @@ GALLERIES := $(if $(filter av,$(MODALITY)),$(RETRIEVALS:.jsonl=.png))
 .PHONY: table
 table: $(RETRIEVALS) $(SCORED) $(GALLERIES)
 ifneq ($(EMOTION),)
-	@echo "How often a retrieved utterance bears its query's emotion (T = $(T), chance 0.25)"
+	@echo "Share of retrieved utterances with their query's emotion (T = $(T), chance 0.25)"
 	@avaffect eval-class -q $(RETRIEVALS) --gold $(O)B.h5 --label hidden_emotion
 	@echo
 endif
@@ -76,7 +76,7 @@ $(OUT):
 $(O)B.h5: $(O)B.jsonl
 	avaffect preprocess $< $(FACES) $(if $(filter av,$(MODALITY)),--preview $(O)B-faces) -o $@
 
-# A store for each division: what follows then needs no further word about splits.
+# One store a division: the later commands find the splits in it.
 $(O)%-A.jsonl: $(O)A.jsonl
 	avaffect split $< --by speaker --ratios 70 10 20 --seed $* -o $@
 
@@ -92,7 +92,7 @@ $(O)%-A-units.h5: $(O)%-A.h5 $(O)%-kmeans.safetensors
 $(O)%-B-units.h5: $(O)B.h5 $(O)%-kmeans.safetensors
 	avaffect extract $< --model $(O)$*-kmeans.safetensors -o $@
 
-# EmoDB has no faces: where the encoder sees, it must do without them, too.
+# EmoDB has no faces, so an audiovisual encoder is trained without one modality in half of the batches.
 PRETRAIN = avaffect pretrain-hubert $(O)$*-A.h5 $(O)B.h5 --units $(O)$*-A-units.h5 \
 	--units $(O)$*-B-units.h5 --seed $* $(if $(filter av,$(MODALITY)),--modality-dropout 0.5)
 NEW := --modality $(MODALITY) --preset $(PRESET)

@@ -1,27 +1,27 @@
-# FAV-HuBERT: AV-HuBERT on whole faces, in the three iterations that SAAML trains (section 4.1), and
-# adapted from there by the literal line.
+# FAV-HuBERT: AV-HuBERT on whole faces, in the three iterations of SAAML (section 4.1). Its last encoder
+# can be adapted by `avaffect retrieve ... | avaffect adapt`.
 #
 #   make -f examples/fav-hubert.mk MEDIA="vox-0.h5 vox-1.h5" OUT=fav PRESET=base
 #
-# Each iteration is one pretrain-hubert, on units that the one before gives: 100 clusters of MFCC, then
-# 100 of its layer 9, then 500 of its layer 12 (Shi et al. 2022).
+# Each iteration is one pretrain-hubert on units of the iteration before: 100 clusters of MFCC, then
+# 100 of layer 9, then 500 of layer 12 (Shi et al. 2022).
 #
 # With INIT=avhubert.safetensors, an imported encoder, each iteration continues from the one before
-# instead of starting anew, and the first clusters INIT's last layer: what its own clusters were was
-# never published, so that the prediction head is reset.
+# instead of starting anew. The first clusters INIT's last layer: the clusters that INIT was trained on
+# are not published, so its prediction head is reset.
 #
 #   avaffect import base_vox_iter5.pt -o avhubert.safetensors
 #   make -f examples/fav-hubert.mk MEDIA=vox.h5 OUT=fav INIT=avhubert.safetensors
 #
-# The same for sound alone (SAAML, appendix D, adapts the audio HuBERT): MODALITY=audio.
+# MODALITY=audio trains on audio alone (SAAML, appendix D, adapts the audio HuBERT).
 
 OUT ?= fav-hubert
 MODALITY ?= av
 PRESET ?= base
 INIT ?=
-# 20 initialisations, on so many frames: a tenth of VoxCeleb2's English is some 8 M at 25 a second.
+# 20 initialisations on this many frames: a tenth of VoxCeleb2's English, 25 frames a second.
 CLUSTERING ?= --frames 8000000
-# As published, 32 000 frames a step (1280 s) on 32 GPUs. On fewer: a smaller batch, a lower rate.
+# As published: 32 000 frames (1280 s) a step on 32 GPUs. With fewer, take a smaller batch and a lower rate.
 TRAINING ?= --steps 800000 --learning-rate 2e-3 --warmup 0.08 --batch-seconds 1280 \
 	--batch-utterances 1024 --crop-seconds 16
 # Before each pretrain-hubert: LAUNCH="torchrun --standalone --nproc-per-node 8 --no-python"
@@ -34,7 +34,7 @@ CLUSTERS_3 ?= 500
 LAYER_2 ?= 9
 LAYER_3 ?= 12
 
-# The encoder before each iteration, and what of it is clustered.
+# The encoder before each iteration, and the layer of it that is clustered.
 BEFORE_1 := $(INIT)
 BEFORE_2 := $(O)fav1.safetensors
 BEFORE_3 := $(O)fav2.safetensors

@@ -1,25 +1,25 @@
-# Shukla, Petridis and Pantic 2021: does visual self-supervision improve learning of speech
-# representations for emotion recognition? Its tables 2, 4 and 5, and its figures 7 and 8.
+# Tables 2, 4 and 5 and figures 7 and 8 of Shukla, Petridis and Pantic 2021: Does visual self-supervision
+# improve learning of speech representations for emotion recognition?
 #
 #   make -f examples/shukla.mk                        table 2 on synthetic talking faces, in some forty minutes on two cores
 #   make -f examples/shukla.mk -j 2 table4 table5 figure7 figure8
 #
-# On own recordings: stores of `preprocess`, with splits of speakers; the pool with faces.
+# On your own recordings: stores made by `preprocess`, with splits by speaker; the pool must have faces.
 #
 #   make -f examples/shukla.mk POOL=lrw.h5 DATA=stores TASKS="cremad ravdess iemocap words sewa recola" \
 #       LABELS_words="--label word" \
 #       LABELS_iemocap="--classes anger,happiness=happiness+excitement,neutral,sadness" \
 #       TRACES="sewa recola" PAPER=1
 #
-# A task is a store $(DATA)/TASK.h5 and what is learned of it: the emotion, unless LABELS_TASK says
-# otherwise; of TRACES, arousal and valence over time. STORE_TASK is another place of the store.
-# With FOLDS=K (K folds of speakers, in the stores) every speaker is tested once in each run; table 4,
-# which chooses by development, needs splits instead.
+# A task is a store $(DATA)/TASK.h5 and a label: emotion by default, arousal and valence over time for the
+# tasks in TRACES. LABELS_TASK gives other labels, STORE_TASK another path of the store.
+# With FOLDS=K (K folds of speakers, in the stores) every speaker is tested once in each run. Table 4
+# chooses by the development split, and needs splits instead.
 #
 # Every encoder is trained on the pool without labels, then frozen; a bidirectional GRU is trained on
-# its features. The row `random` is the encoder as it was initialised, cpc-random and pase-random are
-# those of CPC and PASE: a gain is one above them. Where ROWS lacks it, BASELINE names another row to
-# test against.
+# its features. The row `random` is the encoder at random initialisation, cpc-random and pase-random are
+# those of CPC and PASE: gains are differences to these rows. BASELINE names the row of the t-tests, if
+# ROWS does not contain `random`.
 
 OUT ?= shukla
 O := $(OUT)/
@@ -27,7 +27,7 @@ comma := ,
 FOLDS ?=
 
 ifdef PAPER
-# The paper's sizes and rates: two layers of 256 on 100 frames a second, a rate that falls tenfold.
+# The paper's sizes and rates: two layers of 256 on 100 frames a second; the rate is divided by ten.
 RUNS ?= 10
 PRESET ?= base
 TRAIN ?= --preset $(PRESET)
@@ -36,13 +36,13 @@ HEAD ?= --head bgru --epochs 100 --schedule constant --warmup 0 --decay 0.1 --de
 	--head-learning-rate 1e-4 --frames-per-step 1
 TUNE ?= --learning-rate 1e-4
 else
-# Small encoders on minutes of speech learn at higher rates. Options that come later stand over those
-# before: OPTIONS_ROW is of one way of pre-training.
+# Small encoders on minutes of speech need higher rates. A later option overrides an earlier one;
+# OPTIONS_ROW are the options of one pre-training.
 RUNS ?= 3
 PRESET ?= nano
 TRAIN ?= --preset $(PRESET) --epochs 20 --learning-rate 1e-3 --batch-utterances 16
 OPTIONS_cpc ?= --learning-rate 2e-4
-# Faces take longest: many passes, until those never seen are drawn finely enough to show how they move.
+# Faces take longest: many epochs, until unseen faces are rendered finely enough to show motion.
 FACES ?= --epochs 75 --learning-rate 3e-3 --schedule cosine --pictures 8
 HEAD ?= --head bgru --hidden 64 --frames-per-step 4 --head-learning-rate 2e-3 --epochs 20
 TUNE ?= --learning-rate 1e-3
@@ -56,10 +56,10 @@ TASKS ?= emotion affect
 TRACES ?= affect
 STORE_emotion ?= $(O)U.h5
 STORE_affect ?= $(O)U.h5
-# Tables 4 and 5, figures 7 and 8: of these alone.
+# Tasks of tables 4 and 5 and figures 7 and 8.
 CLASS_TASKS ?= $(filter-out $(TRACES),$(TASKS))
 
-# openSMILE's descriptors are an optional extra: add compare-lld where it is installed.
+# Add compare-lld where the optional openSMILE is installed.
 FRONT_ENDS ?= mfcc logmel
 ENCODERS ?= cpc-random cpc pase-random pase random apc odd l1 l1odd
 ROWS ?= $(FRONT_ENDS) $(ENCODERS) finetuned supervised
@@ -67,7 +67,7 @@ BASELINE ?= random
 ALPHAS ?= 0.17 0.33 0.50 0.67 0.83
 SNRS ?= -5 0 5 10 15 20
 SHARES ?= 0.2 0.4 0.6 0.8
-# Noise for figure 7: babble of six voices of the pool, or recordings (NOISE=folder BABBLE=1).
+# Noise of figure 7: babble of six utterances of the pool, or recordings (NOISE=folder BABBLE=1).
 NOISE ?= $(POOL)
 BABBLE ?= 6
 
@@ -84,10 +84,10 @@ is_trace = $(filter $(TRACES),$(1))
 labels = $(or $(LABELS_$(1)),$(if $(is_trace),--label arousal --label valence,--label emotion))
 score = $(if $(is_trace),ccc,f1_macro)
 
-# -- what is compared: a report for each task (or variant of one) and row --------------------------
+# -- reports: one for each task (or variant of a task) and row -------------------------------------
 
-# $(1) name of the report, $(2) store to learn from, $(3) task, $(4) further options of finetune,
-# $(5) options of predict, $(6) score of the report's split, where that is not test
+# $(1) name of the report, $(2) training store, $(3) task, $(4) further options of finetune,
+# $(5) options of predict, by default --split test
 define report
 $(O)$(1).safetensors: $(2)
 	avaffect finetune $(2) $(call labels,$(3)) $(HEAD) --runs $(RUNS) \
@@ -98,8 +98,8 @@ $(O)$(1).json: $(O)$(1).$(if $(call is_trace,$(3)),h5,jsonl)
 	$(if $(call is_trace,$(3)),avaffect eval-ccc $$< --gold $(2),avaffect eval-class $$<) -o $$@
 endef
 
-# $(1) task or variant, $(2) its media store, $(3) task, $(4) row, $(5) options of finetune: on
-# frozen features.
+# A report on frozen features. $(1) task or variant, $(2) its media store, $(3) task, $(4) row,
+# $(5) options of finetune.
 define frozen
 $(O)$(1)-$(4)-features.h5: $(2) $(if $(filter $(FRONT_ENDS),$(4)),,$(O)$(4).safetensors)
 	avaffect extract $(2) --model $(if $(filter $(FRONT_ENDS),$(4)),$(4),$(O)$(4).safetensors) -o $$@
@@ -116,7 +116,7 @@ $(O)$(1)-supervised.safetensors: $(O)random.safetensors
 endef
 $(foreach t,$(TASKS),$(eval $(call task,$(t))))
 
-# $(1) title, $(2) score, $(3) names of rows, $(4) what comes before them in their file names, $(5) baseline
+# $(1) title, $(2) score, $(3) names of rows, $(4) prefix of their file names, $(5) baseline
 define table
 @echo; echo "$(1)"
 @avaffect compare -q --score $(2) $(if $(5),--baseline $(5)) $(foreach row,$(3),$(row)=$(O)$(4)$(row).json)
@@ -126,7 +126,7 @@ endef
 table2: $(foreach t,$(TASKS),$(foreach row,$(ROWS),$(O)$(t)-$(row).json))
 	$(foreach t,$(TASKS),$(call table,Table 2: $(t) ($(call score,$(t)) of $(RUNS) runs; t-tests against $(BASELINE)),$(call score,$(t)),$(ROWS),$(t)-,$(BASELINE)))
 
-# -- table 4: the weight of the faces, scored on development ---------------------------------------
+# -- table 4: the weight alpha of L1 in L1 + Odd, scored on development ----------------------------
 
 define alpha
 $(O)l1odd-$(1).safetensors: $(POOL)
@@ -161,7 +161,7 @@ $(foreach t,$(CLASS_TASKS),$(foreach row,$(TABLE5),$(eval $(call tenth,$(t),$(ro
 table5: $(foreach t,$(CLASS_TASKS),$(foreach row,$(TABLE5),$(O)$(t)-$(row).json $(O)$(t)-tenth-$(row).json))
 	$(foreach t,$(CLASS_TASKS),$(call table,Table 5: $(t)$(comma) all labels,f1_macro,$(TABLE5),$(t)-,$(BASELINE))$(call table,Table 5: $(t)$(comma) a tenth of the labels,f1_macro,$(TABLE5),$(t)-tenth-,$(BASELINE)))
 
-# -- figure 7: babble beneath the recordings, in training and in test ------------------------------
+# -- figure 7: babble added to the recordings, in training and in test -----------------------------
 
 FIGURE7 ?= mfcc odd l1 l1odd
 define noisy
@@ -199,7 +199,7 @@ figure8: $(foreach t,$(CLASS_TASKS),$(foreach row,$(FIGURE8),$(O)$(t)-$(row).jso
 
 COMMAND_l1odd := pretrain-l1
 
-# $(1) way of pre-training, $(2) name of the encoder, $(3) further options
+# $(1) pre-training, $(2) name of the encoder, $(3) further options
 define pretraining
 $(O)$(2).safetensors: $(POOL)
 	avaffect $(or $(COMMAND_$(1)),pretrain-$(1)) $(POOL) $(TRAIN) $(OPTIONS_$(1)) $(3) -o $$@
@@ -215,8 +215,8 @@ $(O)random.safetensors $(O)cpc-random.safetensors $(O)pase-random.safetensors: $
 
 # -- synthetic recordings --------------------------------------------------------------------------
 
-# The pool is of many people, so that a face that was never seen can be drawn, and of a studio (domain A):
-# where light and cameras change, drawing it costs more than two seconds of motion.
+# The pool has many people, so that L1 can render unseen faces, in one studio (domain A): under changing
+# light and cameras the appearance of a face dominates the loss, not two seconds of its motion.
 CLIPS ?= 640
 PEOPLE ?= 160
 
@@ -225,7 +225,7 @@ $(O)U-all.jsonl: SYNTH := --domain U --utterances 128 --speakers 16 --shortest 1
 $(O)pool-all.jsonl $(O)U-all.jsonl: $(O)%-all.jsonl:
 	avaffect synth $(O)$* $(SYNTH) -o $@
 
-# Some speakers of the pool are kept for development: is what was learned true of others?
+# Some speakers of the pool are for development, to score the pre-training on unseen people.
 $(O)pool.jsonl: RATIOS := 85 15 0
 $(O)U.jsonl: RATIOS := 50 20 30
 $(O)pool.jsonl $(O)U.jsonl: $(O)%.jsonl: $(O)%-all.jsonl

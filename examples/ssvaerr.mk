@@ -1,21 +1,21 @@
-# SS-VAERR (Jegorova, Petridis and Pantic): apparent emotional reactions from video alone, tables I to IV.
+# Tables I to IV of SS-VAERR (Jegorova, Petridis and Pantic 2023): emotional reactions from video alone.
 #
 #   make -f examples/ssvaerr.mk                        table 2 on synthetic talking faces, in half an hour on one core
 #   make -f examples/ssvaerr.mk -j 2 table1 table3 table4
 #
-# On own recordings: stores of `preprocess` with faces, splits, and arousal and valence over time:
+# On your own recordings: stores made by `preprocess` with faces, splits, and traces of arousal and valence.
 #
 #   make -f examples/ssvaerr.mk POOL=lrs3.h5 DATA=stores TASKS="sewa recola" PAPER=1 \
 #       SEGMENT_recola="--crop-seconds 20" OPTIONS_sewa="--delay 0"
 #
 # A task is a store $(DATA)/TASK.h5; OPTIONS_TASK are further options of finetune (labels, delay),
-# SPLIT_TASK is the part that is scored (test), SCORE_TASK what of it is compared (ccc of each label, of
-# all recordings as one; ccc_mean, the mean of the recordings). The published test parts of SEWA and
-# RECOLA have no labels: development is scored there, by which the best epoch was chosen as well.
-# Every pretext trains the same 3-D convolution and ResNet-18 on the pool. Then a GRU is trained on it,
-# in three ways: the encoder frozen, its first convolution alone frozen (`stem`, what the paper calls
-# frozen), all of it trained (`tuned`). Pretext `random` is the encoder as it was initialised:
-# random-tuned is training from scratch, and a gain of a pretext is one above random in the same way.
+# SPLIT_TASK is the split that is scored (default: test), SCORE_TASK the score (ccc: of each label over the
+# concatenated recordings, the default; ccc_mean: the mean over recordings). The published test splits of
+# SEWA and RECOLA have no labels: there the development split is scored, which also selects the best epoch.
+# Every pretext task trains the same 3-D convolution and ResNet-18 on the pool. A GRU is then trained on the
+# encoder in three ways: with the encoder frozen (`frozen`), with its first convolution frozen (`stem`, the
+# paper's "frozen"), or with nothing frozen (`tuned`). The pretext `random` is the encoder at random
+# initialisation: random-tuned is training from scratch, and gains are differences to random in the same way.
 
 OUT ?= ssvaerr
 O := $(OUT)/
@@ -28,16 +28,16 @@ TRAIN ?= --preset $(PRESET)
 HEAD ?= --head bgru --epochs 10 --batch-utterances 8 --weight-decay 1e-4
 RATE ?= 1e-4
 else
-# Small encoders on minutes of faces learn at higher rates.
+# Small encoders on minutes of video need higher rates.
 RUNS ?= 3
 PRESET ?= nano
 TRAIN ?= --preset $(PRESET) --epochs 30 --learning-rate 1e-3 --batch-utterances 16
-# On so little, batch norm in the head keeps DINO from giving the same for every face.
+# On so little data, batch norm in the head keeps DINO from collapse.
 OPTIONS_dino ?= --head-norm
 HEAD ?= --head bgru --hidden 32 --epochs 16 --batch-utterances 8 --weight-decay 1e-4
 RATE ?= 2e-3
 endif
-# Segments of 200 pictures in training.
+# Crops of 200 pictures in training.
 SEGMENT ?= --crop-seconds 8
 
 POOL ?= $(O)pool.h5
@@ -127,7 +127,7 @@ $(foreach t,$(TASKS),$(eval $(call row,$(t),plain,lira,tuned,$(call composite,$(
 table4: $(foreach t,$(TASKS),$(foreach a,plain $(AUGMENTATIONS),$(O)$(t)-$(a).json))
 	$(call table,Table IV,plain $(AUGMENTATIONS))
 
-# -- table 1: from scratch, LiRA, and LiRA with what tables 3 and 4 found best ---------------------
+# -- table 1: from scratch, LiRA, LiRA with the best loss and augmentations of tables 3 and 4 ------
 
 TABLE1 := random-tuned lira-tuned plain flip flip+salt-pepper
 table1: $(foreach t,$(TASKS),$(TABLE1:%=$(O)$(t)-%.json))
@@ -146,14 +146,14 @@ $(O)random.safetensors: $(POOL)
 
 # -- synthetic recordings --------------------------------------------------------------------------
 
-# Many people: of few, a face's owner is learned rather than what it shows.
+# Many people: with few, the encoder learns to recognise the person rather than the expression.
 CLIPS ?= 320
 LENGTHS := --shortest 1.2 --longest 1.8
 
 $(O)pool.jsonl:
 	avaffect synth $(O)pool --domain B --utterances $(CLIPS) --speakers 80 $(LENGTHS) -o $@
 
-# The labelled ones are acted (domain A): so few teach little of faces that show little.
+# The labelled utterances are acted (domain A): so few natural ones, with weak expressions, teach little.
 $(O)acted-all.jsonl:
 	avaffect synth $(O)acted --domain A --utterances 240 --speakers 60 $(LENGTHS) -o $@
 
