@@ -26,7 +26,9 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.store import mapping, schema
 from avaffect.data.store.reader import Store, read_header
 from avaffect.data.store.writer import store_writer
+from avaffect.recipes.common import publishing
 from avaffect.recipes.common.verification import verify
+from avaffect.settings.base import Common
 from avaffect.training import checkpoint
 
 RECORD = provenance("test", {"rate": 1e-5, "name": "Müller"}, [])
@@ -192,7 +194,7 @@ def test_a_damaged_output_is_not_up_to_date(kind: str, tmp_path: Path) -> None:
     content = path.read_bytes()
 
     def current(record=RECORD, force: bool = False) -> bool:
-        return artifacts.is_current(path, record, force, SILENT)
+        return publishing.is_current(Common(output=path, force=force), record, SILENT)
 
     assert current()
     with pytest.raises(OutputExistsError):
@@ -221,9 +223,9 @@ def test_a_flipped_weight_is_seen_where_that_is_cheap(tmp_path: Path, monkeypatc
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(DataError, match="damaged"):
-        artifacts.is_current(path, RECORD, False, SILENT)
-    monkeypatch.setattr(artifacts, "SMALL_BYTES", 0)
-    assert artifacts.is_current(path, RECORD, False, SILENT)
+        publishing.is_current(Common(output=path), RECORD, SILENT)
+    monkeypatch.setattr(publishing, "SMALL_BYTES", 0)
+    assert publishing.is_current(Common(output=path), RECORD, SILENT)
 
 
 def test_bytes_behind_a_store_are_damage_and_do_not_keep_it_from_being_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Any artifact by its path: its kind, whether it is current, and the paths of its parents."""
+"""Any artifact by its path: its kind, its header, and the paths of its parents."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core import checkpoint_header, filekind
-from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
-from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance, Reference, identity
+from avaffect.core.errors import DataError
+from avaffect.core.provenance import Provenance, Reference
 from avaffect.data import manifest
 
 SEARCH_PATH = "AVAFFECT_PATH"
-# Weights that are hashed in a hundredth of a second; the program starts in a few tenths.
-SMALL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -80,65 +77,6 @@ def describe(path: Path, *expected: str) -> Artifact:
     # Nothing but the whole tells a manifest's identity, and whether it is whole.
     whole = manifest.read(path, expected or None)
     return Artifact(path, kind, whole.content_id, whole.header.get("provenance", {}), whole.header)
-
-
-def is_current(
-    output: Path | None, provenance: Provenance, force: bool, progress: Progress
-) -> bool:
-    """True where `output` was made from the same inputs and settings: it is touched and kept.
-
-    Raises OutputExistsError where it was made otherwise, DataError where it is damaged as far as
-    its size and its header tell, and small weights; unless forced.
-    """
-    if output is None or not output.exists():
-        return False
-    check_output(output, provenance)
-    if force:
-        return False
-    try:
-        found = describe(output)
-        existing = found.provenance
-        _check_whole(found)
-    except ForeignError as error:
-        raise OutputExistsError(
-            f"{output} exists and is no artifact of avaffect, or is damaged at its start; name "
-            "another output, or overwrite it with --force"
-        ) from error
-    except DataError as error:
-        raise DataError(f"{error}: delete it, or overwrite it with --force") from error
-    if existing and identity(existing) == identity(provenance):
-        os.utime(output)
-        progress.say(f"{output} is up to date")
-        return True
-    raise OutputExistsError(
-        f"{output} exists and was made from other inputs or settings; name another output, or "
-        "overwrite it with --force"
-    )
-
-
-def _check_whole(artifact: Artifact) -> None:
-    """Raises DataError where a file is damaged, as far as that is cheap to tell beside what reading
-    its header has verified: the end of a manifest, the size of a store, small weights."""
-    path = artifact.path
-    if artifact.kind == "manifest":
-        manifest.check_end(path, str(artifact.header["version"]))
-    elif artifact.kind == "store":
-        from avaffect.data.store import opening
-
-        opening.check_size(path)
-    elif path.stat().st_size <= SMALL_BYTES:
-        checkpoint_header.verify(path)
-
-
-def check_output(output: Path, provenance: Provenance) -> None:
-    """Raises UsageError where a file cannot be written, or is an input."""
-    if output.exists() and not output.is_file():
-        raise UsageError(f"{output} is a folder or a device; name a file to write")
-    there = output.resolve()
-    for entry in provenance.get("inputs", []):
-        read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
-        if read == there:
-            raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
 
 
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:

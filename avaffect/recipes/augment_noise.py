@@ -14,7 +14,7 @@ from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.copied_metadata import Carried
 from avaffect.recipes.media.noise_sources import Sources
 from avaffect.settings.augment_noise import AugmentNoiseSettings
@@ -34,7 +34,7 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     sources = Sources.find(settings.noise)
     inputs = [*work.store_inputs("media", [store]), *sources.inputs]
     made = work.record("augment-noise", settings, inputs)
-    if work.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
+    if publishing.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
         return
     # Decoding comes with the work.
     from avaffect.recipes.media import noises

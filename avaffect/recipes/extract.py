@@ -11,7 +11,7 @@ from avaffect.core.headers import EncoderHeader, ProjectorHeader, QuantiserHeade
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS, is_named
 from avaffect.settings.extract import WITHOUT_OPENSMILE, ExtractSettings
 
@@ -36,7 +36,7 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     made = work.record("extract", settings, inputs)
     if named:
         made["settings"]["front_end"] = settings.model
-    if work.is_done(settings, made, progress, f"extract {store.count} utterances"):
+    if publishing.is_done(settings, made, progress, f"extract {store.count} utterances"):
         return
     from avaffect.recipes.encoding import extracting
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avaffect.core import png, seeds
-from avaffect.core.errors import DataError, OutputExistsError, UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity, provenance, reference
@@ -21,7 +21,7 @@ from avaffect.data import manifest
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.lineage import embedding_stores, media_of
 from avaffect.recipes.scoring import gold_labels
 from avaffect.settings.base import semantic
@@ -60,8 +60,34 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
     if not found.items:
         raise DataError(f"{found.name} names no query: there is nothing to draw")
     made = _provenance(settings, found)
-    if _is_current(settings, made, progress):
+
+    @cache
+    def drawing() -> tuple[np.ndarray, str]:
+        return _draw(settings, found, progress)
+
+    def is_same(path: Path) -> bool:
+        """By what the picture says of itself, or else by what it shows: the same may be drawn from
+        other inputs, and pictures of version 0.1 say nothing."""
+        words = png.read_text(path, png.MADE)
+        if words is not None and identity(json.loads(words)) == identity(made):
+            return True
+        from avaffect.data import pictures
+
+        return pictures.is_picture(path, drawing()[0])
+
+    if publishing.is_current(settings, made, progress, is_same=is_same, differs="looks otherwise"):
         return
+    picture, summary = drawing()
+    if publishing.is_dry(settings, progress, f"draw {summary}"):
+        return
+    from avaffect.data import pictures
+
+    pictures.write_png(settings.output, picture, canonical_json(made))
+    progress.say(f"{settings.output}: {summary}")
+
+
+def _draw(settings: GallerySettings, found: Manifest, progress: Progress) -> tuple[np.ndarray, str]:
+    """The picture, (H, W, 3) RGB uint8, and what it shows in words."""
     stores = {role: embedding_stores(found, role) for role in ("query", "pool")}
     media = {role: media_of(stores[role]) for role in stores}
     gold = _gold(found, settings, stores["pool"])
@@ -92,7 +118,7 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
     )
     agreeing = f"; {sum(compared)} of {len(compared)} bear their query's label" if compared else ""
     summary = f"{len(items)} queries, {sum(map(len, rows)) - len(rows)} retrieved{agreeing}"
-    _write(settings, picture, summary, made, progress)
+    return picture, summary
 
 
 def choose_queries(items: list[Item], count: int, seed: int) -> list[Item]:
@@ -137,8 +163,6 @@ def _check(settings: GallerySettings) -> None:
     if settings.queries * (settings.retrieved + 1) > MOST_TILES:
         raise UsageError(f"more than {MOST_TILES} faces do not fit a picture; ask for "
                          "fewer --queries or --retrieved")  # fmt: skip
-    if settings.output.is_dir():
-        raise UsageError(f"{settings.output} is a folder; name a file to write")
     if settings.output.suffix.lower() != ".png":
         raise UsageError(f"{settings.output}: a gallery is a PNG picture; name it .png")
 
@@ -202,41 +226,3 @@ def _provenance(settings: GallerySettings, found: Manifest) -> Provenance:
     retrieval = work.manifest_input("retrieval", found, settings.output)
     gold = [reference(*given, settings.output) for given in work.file_inputs("gold", settings.gold)]
     return provenance("gallery", semantic(settings), [retrieval, *gold])
-
-
-def _is_current(settings: GallerySettings, made: Provenance, progress: Progress) -> bool:
-    """Whether the picture says that it was made from the same; those of version 0.1 say nothing."""
-    output = settings.output
-    if settings.force or not output.exists():
-        return False
-    words = png.read_text(output, png.MADE)
-    if words is None or identity(json.loads(words)) != identity(made):
-        return False
-    os.utime(output)
-    progress.say(f"{output} is up to date")
-    return True
-
-
-def _write(
-    settings: GallerySettings,
-    picture: np.ndarray,
-    summary: str,
-    made: Provenance,
-    progress: Progress,
-) -> None:
-    from avaffect.data import pictures
-
-    output: Path = settings.output
-    if output.exists() and not settings.force:
-        if pictures.is_picture(output, picture):
-            progress.say(f"{output} is up to date")
-            return
-        raise OutputExistsError(
-            f"{output} exists and looks otherwise; name another output, or overwrite it with "
-            "--force"
-        )
-    if settings.dry_run:
-        progress.say(f"would draw {summary} into {output}")
-        return
-    pictures.write_png(output, picture, canonical_json(made))
-    progress.say(f"{output}: {summary}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.settings.import_ import ImportSettings
 from avaffect.training import foreign_files
 
@@ -20,7 +20,7 @@ def import_(settings: ImportSettings, progress: Progress = SILENT) -> None:
     inputs = [("weights", file, file_content_id(file)) for file in files]
     made = work.record("import", settings, inputs)
     plan = f"import {settings.weights}"
-    if not settings.dry_run and work.is_done(settings, made, progress, plan):
+    if not settings.dry_run and publishing.is_done(settings, made, progress, plan):
         return
     from avaffect.recipes.encoding import importing
 

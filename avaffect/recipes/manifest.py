@@ -13,7 +13,7 @@ from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.tables import spellings
 from avaffect.data.vocabulary import EMOTIONS
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.settings.base import semantic
 from avaffect.settings.manifest import ManifestSettings
 
@@ -29,7 +29,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     corpus = corpora.read(settings)
     _report(corpus, settings.strict, progress)
     record = _provenance(settings, corpus)
-    if work.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
+    if publishing.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
         return len(corpus.items)
     header = manifest.new_header(
         "corpus",

@@ -16,7 +16,7 @@ from avaffect.data.joining import joined
 from avaffect.data.store.layout import write_store
 from avaffect.data.store.merging import merged
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
 from avaffect.settings.outputs import check_suffix
@@ -45,7 +45,7 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     inputs = [reference("store", store.path, store.content_id, output) for store in stores]
     inputs += _parents(stores, output)
     record = provenance("merge", semantic(settings), inputs)
-    if artifacts.is_current(output, record, settings.force, progress):
+    if publishing.is_current(settings, record, progress):
         return output
     _check_shards(stores, progress)
     contents = merged(stores)
@@ -54,8 +54,7 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     if losses:
         record["losses"] = losses
     words = f"{len(contents.ids)} utterances of {len(stores)} stores"
-    if settings.dry_run:
-        progress.say(f"would write {words} to {output}")
+    if publishing.is_dry(settings, progress, f"write {words}"):
         return output
     write_store(output, contents, record)
     progress.say(f"{output}: {words}")
@@ -72,7 +71,7 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     labels = facts.get("labels", {})
     _warn_of_alike({name: spec.get("classes", ()) for name, spec in labels.items()}, progress)
     plan = f"write {len(items)} items of {len(manifests)} manifests"
-    if work.is_done(settings, record, progress, plan):
+    if publishing.is_done(settings, record, progress, plan):
         return output
     base = manifest.base_for(output, manifests[0].folder)
     header = manifest.new_header(manifests[0].content, base=base, **facts, provenance=record)

@@ -9,7 +9,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, predicted_labels
 from avaffect.settings.feature_stores import parse_features
@@ -48,7 +48,7 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
             *work.file_inputs("annotations", [settings.annotations], "corpus"),
         ],
     )
-    if work.is_done(settings, made, progress, f"predict with {settings.model}"):
+    if publishing.is_done(settings, made, progress, f"predict with {settings.model}"):
         return
     from avaffect.recipes.downstream import predicting
 

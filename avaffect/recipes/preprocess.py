@@ -30,6 +30,7 @@ from avaffect.data.recordings import media_content_id
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.statistics import pixel_statistics
 from avaffect.data.store.writer import StoreWriter, store_writer
+from avaffect.recipes.common import publishing
 from avaffect.recipes.media.preprocess_summary import (
     APART_S,
     Found,
@@ -70,7 +71,7 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     _channels(settings)
     record = _provenance(settings, corpus, items)
     force = settings.force or lacks_crashed(settings.output, record, progress)
-    if artifacts.is_current(settings.output, record, force, progress):
+    if publishing.is_current(replace(settings, force=force), record, progress):
         _check_strict(settings)
         if settings.preview:
             progress.warn("the preview is drawn while decoding: --force decodes again")

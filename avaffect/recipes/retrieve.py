@@ -13,7 +13,7 @@ from avaffect.data import manifest
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.labels import Annotations, ClassMap
 from avaffect.data.similarity import open_similarity
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.stores import in_split, warn_of_itself
 from avaffect.settings.retrieve import RetrieveSettings
 
@@ -47,7 +47,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     rows, labels = _labelled_queries(settings, query, annotations, progress)
     speakers = [s for store in query.stores for s in annotations.field(store, "speaker")]
     plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"
-    if work.is_done(settings, made, progress, plan):
+    if publishing.is_done(settings, made, progress, plan):
         return
     drawn = _draw(settings, query, pool, rows, progress)
     header = _header(settings, made, query, pool, drawn)

@@ -10,7 +10,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.similarity import INDEX, SIMILARITY, stream_specs
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.stores import warn_of_itself
 from avaffect.settings.similarity import SimilaritySettings
 
@@ -39,7 +39,7 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
     value_bytes = 4 if settings.top is None else 12
     size = f"{len(queries) * width * value_bytes / 2**20:.1f} MiB"
     plan = f"compare {len(queries)} queries with {len(pool)} utterances of the pool ({size})"
-    if work.is_done(settings, made, progress, plan):
+    if publishing.is_done(settings, made, progress, plan):
         return
     progress.detail(plan)
     progress.start("similarity", len(queries), "queries")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.synth import SynthSettings
 
@@ -27,7 +27,7 @@ def synth(settings: SynthSettings, progress: Progress = SILENT) -> None:
         settings = replace(settings, neutral_fraction=POOL_NEUTRAL)
     if not settings.dry_run and _is_whole(settings):
         made = work.record("synth", settings, [])
-        if work.is_done(settings, made, progress, ""):
+        if publishing.is_done(settings, made, progress, ""):
             return
     from avaffect.recipes.media import rendering
 

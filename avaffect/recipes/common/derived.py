@@ -8,7 +8,7 @@ from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.settings.base import Common
 
 
@@ -31,7 +31,7 @@ def write(
     """
     inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
     record = provenance(command, facts, inputs)
-    if work.is_done(settings, record, progress, f"write {len(items)} items"):
+    if publishing.is_done(settings, record, progress, f"write {len(items)} items"):
         return len(items)
     base = manifest.base_for(settings.output, source.folder)
     fresh = {**source.header, **(header or {}), "base": base, "provenance": record}

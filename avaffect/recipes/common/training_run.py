@@ -13,7 +13,7 @@ from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.core.signals import stop_flag
 from avaffect.core.writing import writing
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing
 from avaffect.settings.base import Resumable
 from avaffect.training import state
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def is_done(settings: Resumable, made: Provenance, progress: Progress, plan: str) -> bool:
-    """common.is_done; a state that outlived its run, killed at the very end, is discarded."""
+    """publishing.is_done; a state that outlived its run, killed at the very end, is discarded."""
     assert settings.output is not None
-    done = work.is_done(settings, made, progress, plan)
+    done = publishing.is_done(settings, made, progress, plan)
     folder = state.state_folder(settings.output)
     if done and not settings.dry_run and state.owner(folder) == identity(made):
         lock = try_acquire(folder / state.LOCK)
@@ -58,7 +58,7 @@ def running(
     def begin() -> bool:
         with writing(output):
             locks.append(acquire(folder / state.LOCK, output, progress.say))
-        if work.is_done(settings, made, progress, ""):
+        if publishing.is_done(settings, made, progress, ""):
             return False
         if not state.open_folder(folder, identity(made), settings.fresh):
             history.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Start of most recipes: open the inputs, record provenance, decide whether there is work to do."""
+"""Start of most recipes: the inputs and the provenance of the output."""
 
 from __future__ import annotations
 
@@ -65,20 +65,6 @@ def record(command: str, settings: Common, inputs: Iterable[Input]) -> Provenanc
     """The provenance of the output of `settings`."""
     references = [reference(role, path, content, settings.output) for role, path, content in inputs]
     return provenance(command, semantic(settings), references)
-
-
-def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -> bool:
-    """True where nothing is to be done: the output is current, or this is a dry run.
-
-    Raises OutputExistsError where the output was made from other inputs or settings.
-    """
-    # Loading torch, just before, swallows signals.
-    progress.check()
-    if artifacts.is_current(settings.output, made, settings.force, progress):
-        return True
-    if settings.dry_run:
-        progress.say(f"would {plan}" + (f" into {settings.output}" if settings.output else ""))
-    return settings.dry_run
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:

@@ -22,7 +22,7 @@ from avaffect.objectives.masked_prediction import (
     MaskedPredictionConfiguration,
     Masking,
 )
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.encoding import checkpoints
 from avaffect.settings.import_ import ImportSettings
 from avaffect.training import foreign
@@ -60,7 +60,7 @@ def run(
             f"{settings.weights} is of no model that is known ({type(error).__name__}: {error})"
         ) from error
     if settings.dry_run:
-        work.is_done(settings, made, progress, f"import {settings.weights}")
+        publishing.is_done(settings, made, progress, f"import {settings.weights}")
         return
     _save(settings, kind, read, masking, made)
     encoder, head = read.encoder, read.head

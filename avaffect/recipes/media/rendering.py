@@ -14,7 +14,7 @@ from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item
-from avaffect.recipes.common import work
+from avaffect.recipes.common import publishing, work
 from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.base import semantic
 from avaffect.settings.synth import SynthSettings
@@ -48,7 +48,7 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     whole = all(holds_anything(settings.folder / file) for file in files)
     plan = f"render {len(planned)} utterances into {settings.folder}"
     _check_folder(settings)
-    if work.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
+    if publishing.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
         return
     settings.folder.mkdir(parents=True, exist_ok=True)
     write_text(settings.folder / MARKER, _people(settings) + "\n")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avaffect.core.atomic import atomic_path
-from avaffect.core.errors import OutputExistsError, UsageError
+from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
+from avaffect.recipes.common import publishing
 from avaffect.recipes.common.reports import Report
 from avaffect.settings.compare import CompareSettings
 from avaffect.settings.scores import score_words
@@ -45,20 +45,15 @@ def draw(path: Path, report: Report, settings: CompareSettings, progress: Progre
     """
     if all(row["at"] is None for row in report["rows"]):
         raise UsageError("--plot draws curves, and no row is a point of one: call rows NAME@NUMBER")
-    if settings.dry_run:
-        progress.say(f"would draw {path}")
-        return
     content = _picture(report, settings.axis, path.suffix.lower())
-    if path.is_file() and path.read_bytes() == content:
-        os.utime(path)
-        return
-    if path.exists() and not settings.force:
-        raise OutputExistsError(
-            f"{path} exists and shows something else; name another file, or overwrite it with "
-            "--force"
-        )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    publishing.publish(
+        replace(settings, output=path),
+        report["provenance"],
+        content,
+        progress,
+        "draw the curves",
+        "shows something else",
+    )
 
 
 def _picture(report: Report, axis: str, suffix: str) -> bytes:

@@ -1,0 +1,131 @@
+"""Rerun and overwrite, the same for every output of every command.
+
+An output that was made from the same inputs and settings is touched and kept. Another one is
+refused unless --force is given. A dry run says what would be written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from avaffect.core import checkpoint_header
+from avaffect.core.atomic import atomic_path
+from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, identity
+from avaffect.data import artifacts, manifest
+from avaffect.data.artifacts import Artifact
+from avaffect.settings.base import Common
+
+# Weights that are hashed in a hundredth of a second; the program starts in a few tenths.
+SMALL_BYTES = 4 << 20
+
+
+def is_current(
+    settings: Common,
+    made: Provenance,
+    progress: Progress,
+    *,
+    is_same: Callable[[Path], bool] | None = None,
+    differs: str = "was made from other inputs or settings",
+) -> bool:
+    """True where `settings.output` is there and the same: it is touched and kept.
+
+    is_same: whether a file is what would be written; by default whether an artifact has the
+    identity of the provenance `made`. differs: what is said of one that is not.
+
+    Raises OutputExistsError where it is another and not forced, DataError where an artifact is
+    damaged as far as its size and its header tell, and small weights; UsageError where the output
+    is an input or cannot be written.
+    """
+    output = settings.output
+    if output is None or not output.exists():
+        return False
+    _check_output(output, made)
+    if settings.force:
+        return False
+    if not (_is_of(output, made) if is_same is None else is_same(output)):
+        raise OutputExistsError(
+            f"{output} exists and {differs}; name another output, or overwrite it with --force"
+        )
+    os.utime(output)
+    progress.say(f"{output} is up to date")
+    return True
+
+
+def is_dry(settings: Common, progress: Progress, plan: str) -> bool:
+    """Whether this is a dry run, after saying what would be done."""
+    if settings.dry_run:
+        progress.say(f"would {plan}" + (f" into {settings.output}" if settings.output else ""))
+    return settings.dry_run
+
+
+def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -> bool:
+    """True where nothing is to be done: the artifact is current, or this is a dry run.
+
+    Raises as `is_current` does.
+    """
+    # Loading torch, just before, swallows signals.
+    progress.check()
+    return is_current(settings, made, progress) or is_dry(settings, progress, plan)
+
+
+def publish(
+    settings: Common, made: Provenance, content: bytes, progress: Progress, plan: str, differs: str
+) -> None:
+    """Write an output that is made in no time: by its content it shows whether it is current.
+
+    Raises as `is_current` does.
+    """
+
+    def is_same(path: Path) -> bool:
+        return path.read_bytes() == content
+
+    if is_current(settings, made, progress, is_same=is_same, differs=differs):
+        return
+    if not is_dry(settings, progress, plan) and settings.output is not None:
+        with atomic_path(settings.output) as temporary:
+            temporary.write_bytes(content)
+
+
+def _is_of(output: Path, made: Provenance) -> bool:
+    """Whether an artifact was made from the same; DataError where it is damaged."""
+    try:
+        found = artifacts.describe(output)
+        _check_whole(found)
+    except ForeignError as error:
+        raise OutputExistsError(
+            f"{output} exists and is no artifact of avaffect, or is damaged at its start; name "
+            "another output, or overwrite it with --force"
+        ) from error
+    except DataError as error:
+        raise DataError(f"{error}: delete it, or overwrite it with --force") from error
+    return bool(found.provenance) and identity(found.provenance) == identity(made)
+
+
+def _check_whole(artifact: Artifact) -> None:
+    """Raises DataError where a file is damaged, as far as that is cheap to tell beside what reading
+    its header has verified: the end of a manifest, the size of a store, small weights."""
+    path = artifact.path
+    if artifact.kind == "manifest":
+        manifest.check_end(path, str(artifact.header["version"]))
+    elif artifact.kind == "store":
+        # Here: commands on manifests start without NumPy and h5py.
+        from avaffect.data.store import opening
+
+        opening.check_size(path)
+    elif path.stat().st_size <= SMALL_BYTES:
+        checkpoint_header.verify(path)
+
+
+def _check_output(output: Path, made: Provenance) -> None:
+    """Raises UsageError where a file cannot be written, or is an input."""
+    if not output.is_file():
+        raise UsageError(f"{output} is a folder or a device; name a file to write")
+    there = output.resolve()
+    for entry in made.get("inputs", []):
+        read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
+        if read == there:
+            raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
