@@ -133,7 +133,7 @@ def test_numbers_out_of_range_are_refused(name: str, monkeypatch) -> None:
 
 def test_every_number_has_a_range() -> None:
     """Those that may be any number are listed here."""
-    free = {"base", "epsilon", "crop_pixels", "delay"}
+    free = {"base", "epsilon", "delay"}
     for name, command in COMMANDS.items():
         settings_class = imported(command.settings)
         hints = typing.get_type_hints(settings_class)

@@ -17,7 +17,7 @@ from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
 from avaffect.data.decoding.audio import decode_sound
 from avaffect.recipes.synth import synth
-from avaffect.settings.synth import SynthSettings
+from avaffect.settings.synth import DOMAINS, SynthSettings
 from avaffect.synthetic import camera, clip, corpus, features, head, identity
 from avaffect.synthetic.expression import LOOKS, Expression, acting
 
@@ -69,7 +69,7 @@ def talks(tmp_path_factory) -> list[tuple[corpus.Utterance, np.ndarray, np.ndarr
     """(utterance, decoded frames, decoded sound) of four speakers of each domain."""
     folder = tmp_path_factory.mktemp("talks")
     found = []
-    for domain in corpus.DOMAINS:
+    for domain in DOMAINS:
         for utterance in corpus.plan(domain, 4, 0, speakers=4, duration_s=(3.0, 3.0)):
             path = folder / clip.write(utterance, folder)
             found.append((utterance, pictures(path), sound_of(path)))
@@ -81,7 +81,7 @@ def test_equal_seeds_give_equal_bytes_whatever_was_rendered_before(tmp_path):
         path = tmp_path / folder / clip.write(utterance, tmp_path / folder)
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    for domain in corpus.DOMAINS:
+    for domain in DOMAINS:
         plan = corpus.plan(domain, 3, 0, speakers=2, duration_s=(0.4, 0.6))
         first = [digest(u, "first") for u in plan]
         head.draw_head.cache_clear()
@@ -92,7 +92,7 @@ def test_equal_seeds_give_equal_bytes_whatever_was_rendered_before(tmp_path):
 
 
 def test_files_are_h264_and_aac_and_last_as_long_as_the_utterance(tmp_path):
-    for domain in corpus.DOMAINS:
+    for domain in DOMAINS:
         for utterance in corpus.plan(domain, 3, 1, speakers=6, duration_s=(0.3, 0.9)):
             relative = clip.write(utterance, tmp_path)
             assert relative.as_posix() == f"video/{utterance.id}.mp4"
@@ -158,7 +158,7 @@ def test_a_better_detector_finds_them_too(talks):
 def test_domains_look_different():
     views = {
         d: [clip.scene_of(u) for u in corpus.plan(d, 40, 0, speakers=20, duration_s=ONE_SECOND)]
-        for d in corpus.DOMAINS
+        for d in DOMAINS
     }
     assert {v.rate_hz for v in views["A"]} == {25}
     assert {float(v.rate_hz) for v in views["B"]} == {25.0, 30000 / 1001, 30.0}

@@ -92,7 +92,7 @@ class FinetuneSettings(Labelled, Rated, Modal, TrainingSettings):
     )  # fmt: skip
     crop_pixels: int | None = option(
         None, "Side of --augment crop in pixels. Default: 5/6 of the faces' side.",
-        "--crop-pixels",
+        "--crop-pixels", at_least=1,
     )  # fmt: skip
     hidden: int | None = option(
         None, "Hidden units of the GRU in each direction. Default: 256.", "--hidden", at_least=1

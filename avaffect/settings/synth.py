@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, option
 
 DOMAINS = ("A", "B", "U")
@@ -64,3 +65,10 @@ class SynthSettings(Seeded):
     jobs: int = option(
         -1, "Number of processes; -1: one per core.", "-j", "--jobs", role="runtime", at_least=-1
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortest > self.longest:
+            raise UsageError(
+                f"--shortest {self.shortest:g}: longer than --longest {self.longest:g}"
+            )

@@ -102,7 +102,7 @@ def random_crop(
     """
     height, width = clips.shape[2:]
     size = round(CROP_SHARE * height) if size is None else size
-    if not 0 < size <= min(height, width):
+    if size > min(height, width):
         raise UsageError(
             f"a crop of {size} x {size} pixels cannot be taken of pictures of {width} x {height}: "
             "choose a smaller one, or preprocess with a larger --size"

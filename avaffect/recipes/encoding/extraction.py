@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import DataError, UsageError
+from avaffect.core.errors import DataError
 from avaffect.core.headers import QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.streams import WAVEFORM
@@ -68,9 +68,6 @@ def encoder_extractor(
 def wrap_encoder(
     encoder: Encoder, layer: int | None, made: dict[str, Any], streams: tuple[str, ...]
 ) -> Extractor:
-    if layer is not None and layer < 1:
-        raise UsageError(f"--layer {layer}: layers are counted from 1")
-
     def frames(batch: Batch) -> Frames:
         return encoder(batch, layer=layer)
 
