@@ -153,6 +153,19 @@ def test_another_kind_is_refused(tmp_path: Path) -> None:
         headers.read(path, EncoderHeader)
 
 
+def test_a_header_of_several_kinds_is_of_the_class_of_its_kind() -> None:
+    """And a kind that was not asked for is refused."""
+    paths = sorted(WRITTEN.glob("*.safetensors"))
+    found = {headers.read_any(path, *ALL).kind for path in paths}
+    assert {"encoder", "classifier"} <= found
+    for path in paths:
+        header = headers.read_any(path, *ALL)
+        assert type(header) is KINDS[header.kind]
+        others = [kind for kind in ALL if kind is not type(header)]
+        with pytest.raises(DataError):
+            headers.read_any(path, *others)
+
+
 def test_speakers_of_several_models_stand_once() -> None:
     one, other = (
         EncoderHeader(model=MODEL, labelled_speakers=known) for known in (("b", "a"), ("b",))

@@ -1,6 +1,12 @@
 """Headers of checkpoints as dataclasses, one file a kind; see avaffect-checkpoint(5)."""
 
-from avaffect.core.headers.checkpoint import CheckpointHeader, labelled_speakers, read, typed
+from avaffect.core.headers.checkpoint import (
+    CheckpointHeader,
+    labelled_speakers,
+    read,
+    read_any,
+    typed,
+)
 from avaffect.core.headers.classifier import (
     ClassifierHeader,
     Run,
@@ -39,5 +45,6 @@ __all__ = [
     "TraceOutputs",
     "labelled_speakers",
     "read",
+    "read_any",
     "typed",
 ]

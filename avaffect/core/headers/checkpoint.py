@@ -56,6 +56,16 @@ def read(path: Path, kind: type[H]) -> H:
     return typed(path, checkpoint_header.read_header(path, *expected(kind)), kind)
 
 
+def read_any(path: Path, *kinds: type[H]) -> H:
+    """The header of a checkpoint of one of these kinds, of the class of its kind.
+
+    Raises DataError where the file is no whole checkpoint, or one of another kind.
+    """
+    of_name = {kind.kind: kind for kind in kinds}
+    header = checkpoint_header.read_header(path, *of_name)
+    return typed(path, header, of_name[header["kind"]])
+
+
 def expected(kind: type[CheckpointHeader]) -> tuple[str, ...]:
     """The kinds of files that have this header; () for any."""
     return (kind.kind,) if kind.kind else ()

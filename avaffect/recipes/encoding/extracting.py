@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avaffect.core.checkpoint_header import read_header
-from avaffect.core.headers import EncoderHeader, ProjectorHeader, QuantiserHeader
+from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHeader, QuantiserHeader
 from avaffect.core.launch import parse_shard
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
@@ -28,7 +27,6 @@ from avaffect.recipes.common import work
 from avaffect.recipes.common.copied_metadata import Carried
 from avaffect.recipes.encoding import extraction
 from avaffect.recipes.encoding.extraction import Extractor
-from avaffect.recipes.encoding.front_ends import is_named
 from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_words
 from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
@@ -52,11 +50,20 @@ class _Plan:
     not_finite: list[str] = field(default_factory=list)
 
 
-def run(settings: ExtractSettings, store: Store, made: Provenance, progress: Progress) -> None:
-    """Apply `settings.model` to a store and write the result."""
+def run(
+    settings: ExtractSettings,
+    store: Store,
+    header: CheckpointHeader | None,
+    made: Provenance,
+    progress: Progress,
+) -> None:
+    """Apply `settings.model` to a store and write the result.
+
+    header: of the checkpoint; None: the model is a front-end.
+    """
     shard = parse_shard(settings.shard)
     rows = range(store.count) if shard is None else shard.of(range(store.count))
-    plan = _plan(settings, store, progress)
+    plan = _plan(settings, store, header, progress)
     dataset = dataset_of([store], [store.ids[row] for row in rows], plan.reads)
     progress.start("extract", len(dataset))
     with store_writer(
@@ -86,18 +93,19 @@ def _warn(plan: _Plan, progress: Progress) -> None:
         )
 
 
-def _plan(settings: ExtractSettings, store: Store, progress: Progress) -> _Plan:
+def _plan(
+    settings: ExtractSettings, store: Store, header: CheckpointHeader | None, progress: Progress
+) -> _Plan:
     device = resolve_device(settings.device)
-    if is_named(settings.model):
+    if header is None:
         return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
     path = Path(settings.model)
-    kind = read_header(path)["kind"]
-    if kind == EncoderHeader.kind:
+    if isinstance(header, EncoderHeader):
         extractor = extraction.encoder_extractor(
             path, settings.layer, device, [store], settings.modality
         )
         return _features(settings, extractor, device, progress)
-    if kind == QuantiserHeader.kind:
+    if isinstance(header, QuantiserHeader):
         return _units(
             settings, extraction.quantiser_extractor(path, device, [store]), device, progress
         )
