@@ -1,4 +1,4 @@
-"""Labels as commands use them: a choice, order and merging of classes; annotations over a store."""
+"""Labels as commands use them: annotations of a manifest over those of a store."""
 
 from __future__ import annotations
 
@@ -9,51 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from avaffect.core.errors import DataError, UsageError
+from avaffect.core.errors import DataError
 from avaffect.data import manifest
 from avaffect.data.items import described_labels, labels_of
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec
 from avaffect.data.traces import Traces, resample
-
-
-@dataclass(frozen=True)
-class ClassMap:
-    """Ordered classes, each standing for one or more names in the data."""
-
-    members: tuple[tuple[str, tuple[str, ...]], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> ClassMap:
-        """`anger,happiness=excitement+happiness`; raises UsageError on empty or double names."""
-        members = []
-        for part in text.split(","):
-            name, equals, merged = (piece.strip() for piece in part.partition("="))
-            sources = tuple(source.strip() for source in merged.split("+")) if equals else (name,)
-            if not name or not all(sources):
-                raise UsageError(f"--classes {text}: expected name or name=a+b, between commas")
-            members.append((name, sources))
-        used = [source for _, sources in members for source in sources]
-        if len(set(used)) < len(used) or len({name for name, _ in members}) < len(members):
-            raise UsageError(f"--classes {text}: a class is named twice")
-        return cls(tuple(members))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.members)
-
-    def index_of(self) -> dict[str, int]:
-        """name in the data -> class index."""
-        return {source: i for i, (_, sources) in enumerate(self.members) for source in sources}
-
-
-@dataclass(frozen=True)
-class ClassLabels:
-    """values (N,) int64, -1 where missing or left out; classes in order."""
-
-    name: str
-    classes: tuple[str, ...]
-    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -221,31 +182,6 @@ class Annotations:
         given = {name for item in self.items.values() for name in item.get("labels", {})}
         over = f"; the annotations have: {', '.join(sorted(given))}" if given else ""
         return DataError(f"{store.path} has no label {label!r} (it has: {own}{over})")
-
-
-def class_labels(
-    store: Store, label: str, classes: str | None = None, annotations: Annotations | None = None
-) -> ClassLabels:
-    """The class labels of a store as a command asked for them.
-
-    Without `classes` every class that occurs is used, in the store's order.
-    """
-    names = (annotations or Annotations({})).names(store, label)
-    if classes is not None:
-        chosen = ClassMap.parse(classes)
-    else:
-        spec = store.labels.get(label)
-        order = spec.classes if spec else ()
-        occurring = {name for name in names if name is not None}
-        chosen = ClassMap(
-            tuple(
-                (name, (name,))
-                for name in [*(c for c in order if c in occurring), *sorted(occurring - set(order))]
-            )
-        )
-    index_of = chosen.index_of()
-    values = np.array([-1 if n is None else index_of.get(n, -1) for n in names], dtype=np.int64)
-    return ClassLabels(label, chosen.names, values.reshape(store.count))
 
 
 def _text(value: object) -> str:

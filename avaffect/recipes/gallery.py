@@ -24,6 +24,7 @@ from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.lineage import embedding_stores, media_of
 from avaffect.recipes.scoring import gold_labels
+from avaffect.recipes.scoring.retrieval_scores import queried_classes
 from avaffect.settings.base import semantic
 from avaffect.settings.gallery import GallerySettings
 
@@ -91,9 +92,7 @@ def _draw(settings: GallerySettings, found: Manifest, progress: Progress) -> tup
     stores = {role: embedding_stores(found, role) for role in ("query", "pool")}
     media = {role: media_of(stores[role]) for role in stores}
     gold = _gold(found, settings, stores["pool"])
-    rename = gold_labels.renaming(
-        found.header.get("provenance", {}).get("settings", {}).get("classes"), keep_others=True
-    )
+    classes = queried_classes(found)
     items = choose_queries(found.items, settings.queries, settings.seed)
     from avaffect.data import pictures
 
@@ -103,7 +102,8 @@ def _draw(settings: GallerySettings, found: Manifest, progress: Progress) -> tup
         shown = _retrieved(found, item, gold, settings.retrieved)
         tiles = [_tile(found, media["query"], item["query"], "", QUERY)]
         for utterance in shown:
-            agrees = utterance.label and rename(utterance.label) == rename(item.get("label"))
+            own, other = (classes.renamed(n) or n for n in (utterance.label, item.get("label")))
+            agrees = own and own == other
             colour = None if utterance.label is None else AGREES if agrees else DIFFERS
             compared += [bool(agrees)] if colour is not None else []
             caption = _caption(utterance)

@@ -11,7 +11,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, reference
 from avaffect.data import manifest
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
-from avaffect.data.labels import Annotations, ClassMap
+from avaffect.data.labels import Annotations
 from avaffect.data.similarity import open_similarity
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.stores import in_split, warn_of_itself
@@ -75,13 +75,13 @@ def _labelled_queries(
     """Rows of the queries to use, and their classes."""
     chosen = np.concatenate(in_split(query.stores, settings.query_split, annotations))
     names = [n for store in query.stores for n in annotations.names(store, settings.label)]
-    sources: dict[str, str] = {name: name for name in names if name is not None}
-    if settings.classes is not None:
-        members = ClassMap.parse(settings.classes).members
-        sources = {source: name for name, merged in members for source in merged}
-    else:
-        work.warn_of_alike(f"{settings.query[0]}: {settings.label}", sorted(sources), progress)
-    rows = [row for row in np.flatnonzero(chosen).tolist() if names[row] in sources]
+    classes = settings.class_map
+    if not classes:
+        there = sorted({name for name in names if name is not None})
+        work.warn_of_alike(f"{settings.query[0]}: {settings.label}", there, progress)
+    asked = [(row, classes.class_of(names[row])) for row in np.flatnonzero(chosen).tolist()]
+    queries = [(row, name) for row, name in asked if name is not None]
+    rows = [row for row, _ in queries]
     if not rows:
         raise DataError(
             f"{settings.query[0]}: no utterance"
@@ -91,7 +91,7 @@ def _labelled_queries(
     left_out = int(chosen.sum()) - len(rows)
     if left_out:
         progress.say(f"{left_out} queries have no label {settings.label!r} in use; left out")
-    return rows, [sources[names[row]] for row in rows]  # type: ignore[index]
+    return rows, [name for _, name in queries]
 
 
 def _draw(

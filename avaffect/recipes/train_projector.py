@@ -38,7 +38,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         return
     annotations = Annotations.read(settings.annotations, stores)
     utterances = labelled_utterances(
-        stores, settings.label, settings.classes, annotations, progress
+        stores, settings.label, settings.class_map, annotations, progress
     )
     utterances = _in_split(utterances, settings)
     from avaffect.recipes.pretraining import projector

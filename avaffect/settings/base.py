@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import shard_text
+from avaffect.settings.class_map import ClassMap
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -194,18 +195,32 @@ class Batched(Computing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """Commands that read labels."""
+class Classed(Common):
+    """Commands that choose classes of a label. Raises UsageError for another spelling."""
 
-    label: str = option("emotion", "Name of the label.", "--label", metavar="NAME")
     classes: str | None = option(
         None,
         "Classes and their order: anger,happiness,neutral. happiness=excitement+happiness merges "
-        "two classes under one name. Utterances of other classes are skipped. Default: all classes "
-        "that occur.",
+        "two classes under one name. Utterances labelled with other classes are skipped. Default: "
+        "all classes that occur.",
         "--classes",
         metavar="LIST",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ClassMap.parse(self.classes)
+
+    @property
+    def class_map(self) -> ClassMap:
+        return ClassMap.parse(self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled(Classed):
+    """Commands that read labels."""
+
+    label: str = option("emotion", "Name of the label.", "--label", metavar="NAME")
     annotations: Path | None = option(
         None,
         "Manifest whose labels, speakers, splits and folds override those in the store, by id.",

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import Common, argument, option
+from avaffect.settings.base import Classed, argument, option
 
 STANDARD_INPUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalClassSettings(Common):
+class EvalClassSettings(Classed):
     """Accuracy, UA (mean recall of the classes that occur), F1 micro and macro, scores per class
     and confusion matrix of predictions; of several runs, mean and standard deviation. The folds of
     a run are pooled. Of a retrieval manifest: how often the retrieved utterances have the label of
@@ -49,14 +49,6 @@ class EvalClassSettings(Common):
         None, "Column of ids in tables. Default: id, utt, file or the like.", "--id",
         metavar="COLUMN",
     )  # fmt: skip
-    classes: str | None = option(
-        None,
-        "Classes and their order: anger,happiness,neutral. happiness=excitement+happiness merges "
-        "two classes under one name. Utterances of other gold classes are skipped. Default: all "
-        "classes that occur.",
-        "--classes",
-        metavar="LIST",
-    )
     split: str | None = option(
         None, "Split to score; all: every utterance. Default: test, for predictions of several "
         "splits.", "--split",

@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import unique_ids
-from avaffect.data.labels import Annotations, ClassMap
+from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces, resample
 from avaffect.evaluation import distributions
@@ -19,6 +19,7 @@ from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common.subset import chosen_share
 from avaffect.recipes.common.work import warn_of_alike
+from avaffect.settings.class_map import ClassMap
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def check_several(classes: Sequence[str], where: str) -> None:
 def labelled_utterances(
     stores: Sequence[Store],
     label: str,
-    classes: str | None,
+    classes: ClassMap,
     annotations: Annotations,
     progress: Progress,
 ) -> LabelledUtterances:
@@ -109,7 +110,7 @@ def all_utterances(
 def class_targets(
     stores: Sequence[Store],
     label: str,
-    classes: str | None,
+    classes: ClassMap,
     annotations: Annotations,
     progress: Progress,
 ) -> tuple[tuple[str, ...], np.ndarray]:
@@ -118,26 +119,23 @@ def class_targets(
     Raises DataError where a store has no such label, or no utterance is labelled.
     """
     names = [name for store in stores for name in annotations.names(store, label)]
-    if classes is not None:
-        chosen = ClassMap.parse(classes)
-        in_use, index_of = chosen.names, chosen.index_of()
-    else:
-        in_use = _classes_in_use(stores, label, names)
-        index_of = {name: index for index, name in enumerate(in_use)}
-        warn_of_alike(f"{stores[0].path}: {label}", in_use, progress)
-    indices = [-1 if name is None else index_of.get(name, -1) for name in names]
-    targets = np.array(indices, dtype=np.int64)
+    if not classes:
+        classes = ClassMap.of(_classes_in_use(stores, label, names))
+        warn_of_alike(f"{stores[0].path}: {label}", classes.names, progress)
+    index_of: dict[str | None, int] = {None: -1}
+    index_of |= {name: index for index, name in enumerate(classes.names)}
+    targets = np.array([index_of[classes.class_of(name)] for name in names], dtype=np.int64)
     left_out = Counter("missing" if n is None else n for n, t in zip(names, targets) if t < 0)
     if left_out:
         words = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))
         progress.say(f"{left_out.total()} utterances have no {label} in use ({words})")
     if not (targets >= 0).any():
         raise DataError(f"{stores[0].path}: no utterance has a label {label!r} in use")
-    return in_use, targets
+    return classes.names, targets
 
 
 def vote_shares(
-    stores: Sequence[Store], label: str, classes: str | None, annotations: Annotations
+    stores: Sequence[Store], label: str, classes: ClassMap, annotations: Annotations
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Classes in use, and (N, classes) float32 shares of the votes for them, a row of NaN where an
     utterance has none. Votes for merged classes are added up, those for others left out.
@@ -152,22 +150,15 @@ def vote_shares(
                 f"{stores[0].path} and {store.path}: votes of {label!r} are for different classes"
             )
     votes = np.concatenate([v[:, [own.index(n) for n in names]] for own, v in parts])
-    if classes is not None:
-        chosen = ClassMap.parse(classes)
-        unknown = [name for name in chosen.index_of() if name not in names]
+    if classes:
+        unknown = [name for name in classes.sources if name not in names]
         if unknown:
             raise DataError(
                 f"{stores[0].path}: nobody could vote for the class {unknown[0]!r} of --classes "
                 f"({label}: {', '.join(names)})"
             )
-        votes = np.stack(
-            [
-                votes[:, [names.index(n) for n in merged]].sum(axis=1)
-                for _, merged in chosen.members
-            ],
-            axis=1,
-        )
-        names = chosen.names
+        votes = np.stack([votes[:, p].sum(axis=1) for p in classes.places(names)], axis=1)
+        names = classes.names
     return names, distributions.shares(votes).astype(np.float32)
 
 

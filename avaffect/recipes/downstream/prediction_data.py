@@ -15,7 +15,7 @@ from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import Dataset, held_streams
-from avaffect.data.labels import Annotations, class_labels
+from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.inputs import Inputs
@@ -28,6 +28,7 @@ from avaffect.recipes.downstream.predicted_labels import PredictedLabel, input_m
 from avaffect.recipes.downstream.sources import Sources, check_features, other_features
 from avaffect.recipes.downstream.training_speakers import Seen
 from avaffect.recipes.encoding.input_streams import check_faces, frame_counts, leave_out_words
+from avaffect.settings.class_map import ClassMap
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.scores import seen_words
 
@@ -101,9 +102,10 @@ def utterances_of(
     def field(name: str) -> list[str]:
         return those(concatenate([annotations.field(store, name) for store in stores], masks))
 
+    classes = ClassMap.parse(header.classes)
     gold = {
         label.name: those(
-            concatenate([_gold(s, label, header.classes, annotations) for s in stores], masks)
+            concatenate([_gold(s, label, classes, annotations) for s in stores], masks)
         )
         for label in labels
         if not label.over_time
@@ -157,7 +159,7 @@ def _check_features(
 def _gold(
     store: Store,
     label: PredictedLabel,
-    classes: str | None,
+    classes: ClassMap,
     annotations: Annotations,
 ) -> list[Any]:
     """What is true of each utterance, as the classifier names it; None where nobody knows."""
@@ -165,8 +167,7 @@ def _gold(
     if label.name not in store.labels and not labelled:
         return [None] * store.count
     if label.kind == "class":
-        found = class_labels(store, label.name, classes, annotations)
-        true = [found.classes[value] if value >= 0 else None for value in found.values]
+        true = [classes.class_of(name) for name in annotations.names(store, label.name)]
         # A class that the classifier does not know is no error of its own.
         return [name if name in label.classes else None for name in true]
     if label.kind == "scalar":

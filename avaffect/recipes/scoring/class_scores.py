@@ -23,6 +23,7 @@ from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.gold_labels import Gold
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
 from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, seen_of
+from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
 
 
@@ -72,8 +73,8 @@ def _score_predictions(
         gold = gold_labels.read(settings.gold, other or name, label, settings.id_column)
         found = class_tables.matched(found, gold, progress)
     items, split = of_split(found, settings.split)
-    pairs, missing = _pairs(found, items, settings.classes, gold)
-    classes = _classes(found, settings.classes, pairs)
+    pairs, missing = _pairs(found, items, settings.class_map, gold)
+    classes = _classes(found, settings.class_map, pairs)
     every = [pair for run in pairs.values() for pair in run.values()]
     gold_labels.warn_of_doubts(found.name, every, progress)
     votes = {} if settings.gold or settings.classes else vote_scores.by_run(found, items)
@@ -107,10 +108,9 @@ Pairs = dict[Any, dict[str, tuple[str, str]]]
 
 
 def _pairs(
-    found: Manifest, items: list[Item], classes: str | None, gold: Gold | None
+    found: Manifest, items: list[Item], classes: ClassMap, gold: Gold | None
 ) -> tuple[Pairs, set[str]]:
     """run -> id -> (true class, predicted class), and the ids that have no true class."""
-    rename = gold_labels.renaming(classes)
     pairs: Pairs = {}
     missing: set[str] = set()
     for item in items:
@@ -119,7 +119,7 @@ def _pairs(
             raise DataError(
                 f"{found.name}: an item has no id or no predicted class: {json.dumps(item)[:120]}"
             )
-        true = rename(item.get("gold") if gold is None else gold.get(identifier))
+        true = classes.renamed(item.get("gold") if gold is None else gold.get(identifier))
         if true is None:
             missing.add(identifier)
             continue
@@ -128,7 +128,7 @@ def _pairs(
             raise DataError(
                 f"{found.name}: {identifier} is predicted twice in run {item.get('run', 0)}"
             )
-        run[identifier] = (true, rename(predicted) or predicted)
+        run[identifier] = (true, classes.renamed(predicted) or predicted)
     if not pairs:
         raise DataError(
             f"{found.name}: none of its {len(items)} predictions has a true label to be scored "
@@ -137,10 +137,10 @@ def _pairs(
     return pairs, missing
 
 
-def _classes(found: Manifest, chosen: str | None, pairs: Pairs) -> list[str]:
+def _classes(found: Manifest, chosen: ClassMap, pairs: Pairs) -> list[str]:
     """The classes in order: as chosen, else the classifier's, else all that occur."""
-    if chosen is not None:
-        return gold_labels.class_names(chosen)
+    if chosen:
+        return list(chosen.names)
     if found.header.get("classes"):
         return list(found.header["classes"])
     occurring = {name for run in pairs.values() for pair in run.values() for name in pair}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from avaffect.core.errors import DataError
@@ -11,7 +11,7 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.items import sound_of
-from avaffect.data.labels import Annotations, ClassMap
+from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import work
@@ -96,22 +96,6 @@ def _labels(
     recordings = [sound_of(item) for item in items]
     parts = [(item.get("start"), item.get("end")) for item in items]
     return found, class_tables.names_of(recordings, parts, list(found.values()))
-
-
-def renaming(classes: str | None, keep_others: bool = False) -> Callable[[str | None], str | None]:
-    """What --classes makes of a class; None where it is left out. Without it, every class stays."""
-    if classes is None:
-        return lambda name: name
-    members = ClassMap.parse(classes).members
-    names = {source: name for name, merged in members for source in merged}
-    # Labels that were merged before, by the command that wrote them, have their new names already.
-    names = {name: name for name, _ in members if name not in names} | names
-    return lambda name: names.get(name, name if keep_others else None) if name else None
-
-
-def class_names(classes: str) -> list[str]:
-    """The names that --classes lists, in order."""
-    return list(ClassMap.parse(classes).names)
 
 
 def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from avaffect.data.manifest import Manifest
 from avaffect.evaluation import retrieval_quality
 from avaffect.recipes.scoring import gold_labels
 from avaffect.recipes.scoring.gold_labels import Gold
+from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
 
 
@@ -28,8 +30,11 @@ def score_retrieval(
     label = name or made.get("label") or gold_labels.DEFAULT_LABEL
     gold = _pool_gold(found, settings, other or name, label)
     # Queries were merged when they were drawn for; the pool's own labels were not.
-    merged = found.header.get("provenance", {}).get("settings", {}).get("classes")
-    rename = gold_labels.renaming(settings.classes or merged, keep_others=not settings.classes)
+    chosen, merged = settings.class_map, queried_classes(found)
+
+    def rename(name: str | None) -> str | None:
+        return chosen.renamed(name) if chosen else merged.renamed(name) or name
+
     owners, drawn, true = _draws(found, gold, rename)
     scored = [(owner, name) for owner, name in zip(owners, true) if owner and name]
     if not scored:
@@ -40,8 +45,8 @@ def score_retrieval(
     queried = {owner for owner, _ in scored}
     only_pool = {name for _, name in scored} - queried
     classes = [*gold_labels.in_order(queried), *gold_labels.in_order(only_pool)]
-    if settings.classes is not None:
-        classes = gold_labels.class_names(settings.classes)
+    if chosen:
+        classes = list(chosen.names)
     index_of = {name: index for index, name in enumerate(classes)}
     matrix = retrieval_quality.drawn(
         np.array([index_of[owner] for owner, _ in scored]),
@@ -63,8 +68,13 @@ def score_retrieval(
     }
 
 
+def queried_classes(found: Manifest) -> ClassMap:
+    """The classes that `retrieve` was asked for."""
+    return ClassMap.parse(found.header.get("provenance", {}).get("settings", {}).get("classes"))
+
+
 def _draws(
-    found: Manifest, gold: Gold, rename: Any
+    found: Manifest, gold: Gold, rename: Callable[[str | None], str | None]
 ) -> tuple[list[str | None], list[str], list[str | None]]:
     """For every draw: its query's class, the drawn id, and that utterance's true class."""
     renamed = {identifier: rename(name) for identifier, name in gold.items()}

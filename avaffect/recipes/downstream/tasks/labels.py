@@ -227,9 +227,9 @@ def _task(
     if kind == "scalar":
         return ScalarTask(name, scalar_values(stores, name, annotations), losses)
     if kind == "distribution":
-        classes, shares = vote_shares(stores, name, settings.classes, annotations)
+        classes, shares = vote_shares(stores, name, settings.class_map, annotations)
         return DistributionTask(name, shares, classes, losses)
-    classes, targets = class_targets(stores, name, settings.classes, annotations, progress)
+    classes, targets = class_targets(stores, name, settings.class_map, annotations, progress)
     there = None
     if settings.classes is not None:
         names = {n for store in stores for n in annotations.names(store, name) if n is not None}
