@@ -63,7 +63,7 @@ def test_pairs_are_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("name", ["blur", "flip+", "", "flip,crop"])
 def test_unknown_names_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is unknown: there are flip, crop, crop-out, missing"):
+    with pytest.raises(UsageError, match="flip, crop, crop-out, missing"):
         augmentation(name)
 
 
@@ -96,7 +96,7 @@ def test_80_of_96_pixels_unless_said_otherwise() -> None:
     whole = clips()
     torch.testing.assert_close(random_crop(whole, LENGTHS, generator(), 24), whole)
     for size in (25, 110):
-        with pytest.raises(UsageError, match=rf"a crop of {size} x {size} pixels cannot"):
+        with pytest.raises(UsageError, match=rf"{size} x {size}"):
             augmentation("crop", crop=size)(whole, LENGTHS, generator())
 
 

@@ -181,9 +181,9 @@ def test_mistakes(folder: Path) -> None:
                       status=2).stderr  # fmt: skip
 
     seen = ("--encoder", "x.safetensors", "--augment")
-    assert "augmentation 'blur' is unknown: there are flip" in refused(*seen, "flip+blur")
+    assert "unknown augmentation 'blur'" in refused(*seen, "flip+blur")
     found = refused(*seen, "crop", "--crop-pixels", 33)
-    assert "a crop of 33 x 33 pixels cannot be taken of pictures of 32 x 32" in found
+    assert "33 x 33" in found and "32 x 32" in found
     assert "--crop-pixels goes with --augment crop" in refused(*seen, "flip", "--crop-pixels", 9)
     assert not list(folder.glob("y.safetensors*"))
     write_features(folder / "f.h5")
@@ -199,4 +199,4 @@ def test_crops_of_what_avhubert_sees(folder: Path) -> None:
                    "--modality", "video", "--augment", "crop", "--crop-pixels", 45,
                    "-o", "y.safetensors", status=2).stderr  # fmt: skip
     # It sees 44 of the pixels that faces are resized to.
-    assert "a crop of 45 x 45 pixels cannot be taken of pictures of 44 x 44" in found
+    assert "45 x 45" in found and "44 x 44" in found

@@ -285,10 +285,10 @@ def test_a_similarity_matrix_is_drawn_from_exactly(cut, small, monkeypatch):
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": float("inf")}, "temperature is inf"),
         ({"draws": 0}, "draws is 0"),
-        ({"sampler": "guess"}, "no sampler 'guess'"),
+        ({"sampler": "guess"}, "sampler 'guess'"),
         ({"pool": np.empty((0, 8), np.float32)}, "no pool embeddings"),
         ({"queries": np.empty((0, 8), np.float32)}, "no query embeddings"),
-        ({"pool": embeddings(1, 5, 4)}, "8 dimensions and the pool has 4"),
+        ({"pool": embeddings(1, 5, 4)}, "8 dimensions.* 4"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(options, words):
@@ -316,9 +316,9 @@ def test_a_bad_vector_is_named(sampler, role):
 
 def test_a_similarity_matrix_that_does_not_fit_is_refused():
     matrix = np.zeros((2, 3), np.float32)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="indices of shape"):
         sample_similarity(matrix, np.zeros((2, 2), int), temperature=1, draws=1)
-    with pytest.raises(ValueError, match="nothing to draw"):
+    with pytest.raises(ValueError, match="matrix is empty"):
         sample_similarity(matrix[:, :0], temperature=1, draws=1)
     matrix[1, 2] = np.nan
     with pytest.raises(ValueError, match="row 1 "):

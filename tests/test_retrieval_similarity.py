@@ -74,7 +74,7 @@ def test_pairs_are_gathered_cosines(monkeypatch):
 
 def test_what_does_not_fit_is_refused():
     a = embeddings(1, 2, 3)
-    with pytest.raises(ValueError, match="3 dimensions and the pool has 4"):
+    with pytest.raises(ValueError, match=r"3 dimensions.* 4"):
         similarity.top_k(a, embeddings(1, 2, 4), 1)
     with pytest.raises(ValueError, match="no pool embeddings"):
         list(similarity.cosine_rows(a, a[:0]))

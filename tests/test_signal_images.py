@@ -30,7 +30,7 @@ def test_grey_becomes_three_equal_channels_and_back():
     assert (rgb == grey).all()
     assert torch.equal(to_channels(rgb, 1), grey)
     assert to_channels(grey, 1) is grey
-    with pytest.raises(ValueError, match="2 channels do not become 3"):
+    with pytest.raises(ValueError, match=r"2 channels .* 3"):
         to_channels(pictures(4, 4, 2), 3)
 
 

@@ -1,12 +1,12 @@
 """Exact softmax sampling whose cost does not grow with the pool.
 
 A candidate is drawn uniformly from the pool and accepted with probability w = exp((S - 1) / T),
-which is at most 1 because a cosine is. An accepted candidate is a draw from Eq. 5 of SAAML (Tran et
-al., 2023). The cosine is float32 and cut at 1, so that rounding cannot break the bound.
+which is at most 1, as a cosine is. An accepted candidate is a draw from Eq. 5 of SAAML (Tran et
+al., 2023). The cosine is float32 and clipped to 1, so that rounding cannot exceed the bound.
 
-How many trials were accepted says nothing about which items were: the accepted ones are independent
-of the counts. A query may therefore be given up by its counts alone, its draws so far kept and the
-rest drawn otherwise, and all of them still follow Eq. 5.
+The accepted items are independent of the number of trials. A query may therefore be given up
+because of its number of trials: its draws so far are kept, the rest is drawn by the other sampler,
+and all of them follow Eq. 5.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.retrieval.similarity import inverse_norms
 
 CANDIDATES = 2**14
-"""Candidates gathered at a time: 2 MiB of 32 dimensions, about a core's cache."""
+"""Candidates gathered at a time: 2 MiB in 32 dimensions, about a core's cache."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """A query is given up after `start` + `each` x (draws found) trials that were not enough."""
+    """A query is given up if `start` + `each` x (draws so far) trials did not give all draws."""
 
     start: int
     each: int = 0
@@ -77,17 +77,17 @@ def reject_sample(
 ) -> RejectDraws:
     """Draw up to `draws` items with replacement for each unit query (A, d) from `pool` (B, d).
 
-    Trials go in rounds of `round_size` candidates for each query still short of draws.
+    Trials are made in rounds of `round_size` candidates for each query that lacks draws.
 
-    The normaliser is B exp(1 / T) E[w]. Its estimate takes the mean of w over all rounds but the
-    one that ended the query, or over the only round: the first round's mean, which is unbiased
-    because the round's size was fixed beforehand, averaged over the orders of the rounds that could
-    have come about as well (Rao-Blackwell), and so unbiased too. The mean over all trials would not
-    be: a query stops where w is large. E[w^2] is estimated alike; the effective size is
-    B E[w]^2 / E[w^2], a ratio of two unbiased estimates.
+    The normaliser is B exp(1 / T) E[w]. Its estimate is the mean of w over all rounds but the last,
+    or over the only round. It is unbiased: the mean of the first round is, as the size of a round
+    is fixed beforehand, and this estimate averages it over the equally likely orders of the rounds
+    (Rao-Blackwell). The mean over all trials is biased, as a query stops at a large w. E[w^2] is
+    estimated in the same way; the effective size is B E[w]^2 / E[w^2], a ratio of two unbiased
+    estimates.
 
     Raises:
-        VectorError: a candidate is zero or not finite. Items never tried are never looked at.
+        VectorError: a candidate is zero or not finite. Items that are not tried are not checked.
     """
     count = len(queries)
     indices = np.empty((count, draws), dtype=np.int64)
@@ -125,7 +125,7 @@ def _keep(
     indices: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    """Write the first accepted candidates of each row behind its owner's draws so far."""
+    """Append the first accepted candidates of each row to the draws of its query."""
     rows, columns = np.nonzero(accepted)
     per_row = np.bincount(rows, minlength=len(owners))
     before = np.cumsum(per_row) - per_row
@@ -141,7 +141,7 @@ def _estimates(
 ) -> tuple[np.ndarray, np.ndarray]:
     total, last = means[:2], means[2:]
     first, second = np.where(rounds == 1, last, (total - last) / np.maximum(rounds - 1, 1))
-    # Rounding of every weight to zero but in the last round: rather biased than infinite.
+    # If all weights but those of the last round are rounded to 0: biased rather than infinite.
     blank = (first <= 0) | (second <= 0)
     first, second = np.where(blank, total / rounds, [first, second])
     with np.errstate(divide="ignore", invalid="ignore"):

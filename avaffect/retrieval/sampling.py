@@ -2,9 +2,9 @@
 
     P(j | i) = exp(S_ij / T) / sum_k exp(S_ik / T),  S = cosine
 
-`sample` draws from two sets of embeddings through one of two samplers, both exact; `auto` chooses
-by counts on a seeded sample of the pool, never by timings, so that one seed gives one result.
-`sample_similarity` draws from similarities that were computed before.
+`sample` draws from two sets of embeddings by one of two samplers, both exact; `auto` selects one
+by counts on a seeded sample of the pool, not by timings, so that a seed gives one result.
+`sample_similarity` draws from precomputed similarities.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from avaffect.retrieval.stream import pick, stream_sample
 from avaffect.settings.retrieve import SAMPLERS, SMALLEST_TEMPERATURE
 
 TRIAL_COST = 67
-"""What a rejection trial costs in streamed pairs: measured on one core at d = 32, where a trial is
-a random read of a row and a streamed pair a share of a matrix product and an exponential."""
+"""Cost of a rejection trial in streamed pairs, measured on one core at d = 32: a trial is a random
+read of a row, a streamed pair a share of a matrix product and an exponential."""
 
 PILOT_ITEMS = 4096
 PILOT_QUERIES = 256
 
 OVERRUN = 4
-"""`auto` gives a query up after so many times the trials that streaming it would cost."""
+"""`auto` gives a query up after this many times the trials that cost as much as streaming it."""
 
 ROUND_SHARE = 0.25
-"""A round of trials as a share of what a query is expected to need: smaller rounds waste fewer
-trials beyond the last draw, larger ones run in fewer calls."""
+"""Size of a round as a share of the trials that a query is expected to need: smaller rounds waste
+fewer trials after the last draw, larger ones run in fewer calls."""
 
 SMALLEST_ROUND = 32
 LARGEST_ROUND = 2**14
@@ -46,13 +46,13 @@ ROW_BYTES = 32 * 2**20
 
 @dataclass(frozen=True)
 class Pilot:
-    """What the planner saw and decided.
+    """The plan of `auto`: expected costs of the samplers.
 
     Attributes:
-        items, queries: how many pool items and queries it looked at.
-        acceptance: median over those queries of the share of trials that rejection accepts.
-        trials: mean trials per query that rejection is expected to need, those of a query that
-            would be given up cut there and its streaming added; the planner's cost of rejection.
+        items, queries: sizes of the samples of the pool and of the queries.
+        acceptance: median over these queries of rejection's acceptance rate.
+        trials: expected cost of rejection, in mean trials a query; for a query that would be given
+            up, the trials until then and the cost of streaming it.
         limit: the trials that cost as much as streaming: |B| / 67.
     """
 
@@ -76,12 +76,12 @@ class Retrieved:
         indices: rows of the pool, (A, draws) int64, in the order drawn: any prefix is a sample.
         similarity: S of each draw, (A, draws) float32.
         log_normalizer: log sum_k exp(S_ik / T), (A,) float64.
-        effective_size: 1 / sum_k P(k | i)^2, (A,) float64: the size of a uniform distribution as
-            spread out as this one.
-        exact: whether the last two are exact or estimated from a rejection's trials, (A,) bool.
-        sampler: "stream" or "reject"; under "reject" the queries with `exact` set were given up
-            by rejection and finished by streaming.
-        pilot: what the planner saw; None where no plan was needed.
+        effective_size: 1 / sum_k P(k | i)^2, (A,) float64: the size of a uniform distribution
+            with the same sum of squares.
+        exact: whether the last two are exact or estimated from trials, (A,) bool.
+        sampler: "stream" or "reject"; with "reject", queries with `exact` were given up by
+            rejection and completed by streaming.
+        pilot: the plan of `auto`; None if no plan was needed.
     """
 
     indices: np.ndarray
@@ -94,7 +94,7 @@ class Retrieved:
 
 
 class Options(TypedDict):
-    """What both samplers take."""
+    """Arguments of both samplers."""
 
     temperature: float
     draws: int
@@ -115,30 +115,30 @@ def sample(
 ) -> Retrieved:
     """Draw `draws` pool items for each query from softmax(cosine / T), exactly.
 
-    The draws are a function of the seed, the queries in their order, the pool, the temperature, the
-    number of draws and the sampler, up to the rounding of float32 products, which may differ
-    between machines and numbers of threads and then moves a draw about once in 10^6.
-    Memory beyond the pool and the result stays below 256 MiB, for any number of either.
+    The draws depend on the seed, the queries in their order, the pool, the temperature, the number
+    of draws and the sampler alone, up to the rounding of float32 products: this may differ between
+    machines and numbers of threads, and changes about one draw in 10^6.
+    Memory beyond the pool and the result is below 256 MiB, for any number of queries and items.
 
     Args:
         queries: embeddings (A, d), of any length but zero.
         pool: embeddings (B, d), likewise; an array or a memory map, float32 or float16.
         temperature: T, at least 1e-4.
-        sampler: "stream" reads the whole pool and gives exact normalisers; "reject" reads what it
-            tries, estimates them, and streams for those queries that it gives up; "auto" takes
-            what costs less.
-        threads: torch's threads while streaming; None leaves them as they are.
+        sampler: "stream" reads the whole pool and gives exact normalisers; "reject" reads the
+            items that it tries, estimates the normalisers, and streams for the queries that it
+            gives up; "auto" selects the cheaper one.
+        threads: torch's threads for streaming; None: unchanged.
 
     Raises:
-        ValueError: an argument is out of its range, or queries and pool do not fit each other;
-            VectorError names the role and the row of a vector that is zero or not finite (of the
-            pool, `reject` looks only at what it tries).
+        ValueError: an argument is out of its range, or the dimensions of queries and pool differ;
+            VectorError, with role and row, for a vector that is zero or not finite (`reject`
+            checks only the pool items that it tries).
     """
     queries, pool = np.asarray(queries), np.asarray(pool)
     check_shapes(queries, pool)
     _check_options(temperature, draws)
     if sampler not in SAMPLERS:
-        raise ValueError(f"there is no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+        raise ValueError(f"unknown sampler {sampler!r}: choose from {', '.join(SAMPLERS)}")
     unit = unit_rows(queries)
     options = Options(temperature=temperature, draws=draws, seed=seed, progress=progress)
     with _torch_threads(threads):
@@ -164,7 +164,7 @@ def sample(
 
 
 def plan(unit: np.ndarray, pool: np.ndarray, *, temperature: float, draws: int, seed: int) -> Pilot:
-    """Estimate on a seeded sample of pool and queries what rejection would cost.
+    """Estimate the cost of rejection on a seeded sample of pool and queries.
 
     Raises:
         VectorError: a pool item of the sample is zero or not finite.
@@ -190,7 +190,7 @@ def plan(unit: np.ndarray, pool: np.ndarray, *, temperature: float, draws: int, 
 def _reject_then_stream(
     unit: np.ndarray, pool: np.ndarray, pilot: Pilot, planned: bool, options: Options
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    """Rejection, then a stream for the draws of the queries that it gave up."""
+    """Rejection, then streaming for the queries that it gave up."""
     draws, seed = options["draws"], options["seed"]
     expected = draws / max(pilot.acceptance, 1e-9)
     rejected = reject_sample(
@@ -215,7 +215,7 @@ def _reject_then_stream(
 
 
 def _patience(size: int, planned: bool) -> Patience:
-    """When to give a query up: soon where the planner chose, late where the user insisted."""
+    """When to give a query up: early if `auto` chose rejection, late if the user did."""
     if planned:
         return Patience(start=max(LARGEST_ROUND, OVERRUN * size // TRIAL_COST))
     late = max(LARGEST_ROUND, size)
@@ -231,21 +231,21 @@ def sample_similarity(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Retrieved:
-    """Draw from softmax(similarity / T) of a matrix (A, K), exactly over what it holds.
+    """Draw exactly from softmax(similarity / T) over the columns of a matrix (A, K).
 
-    `indices` (A, K) says which pool item each column is, as `similarity.top_k` gives it; without it
-    column j is item j. Over a top k, draws, normaliser and effective size are those of the
-    distribution cut to these k: no substitute for the pool's at T = 0.1.
+    `indices` (A, K) are the pool items of the entries, as given by `similarity.top_k`; by default
+    column j is item j. For a top k, draws, normaliser and effective size are those of the
+    distribution restricted to these k items: no substitute for that of the pool at T = 0.1.
 
     Raises:
         ValueError: an argument is out of its range, the matrix is empty or not finite.
     """
     _check_options(temperature, draws)
     if similarity.ndim != 2 or 0 in similarity.shape:
-        raise ValueError(f"a similarity matrix of shape {similarity.shape} holds nothing to draw")
+        raise ValueError(f"the similarity matrix is empty: its shape is {similarity.shape}")
     if indices is not None and indices.shape != similarity.shape:
         raise ValueError(
-            f"similarities of shape {similarity.shape} do not fit indices of {indices.shape}"
+            f"similarities of shape {similarity.shape} with indices of shape {indices.shape}"
         )
     random = generator(seed, "retrieval", "similarity")
     count, width = similarity.shape

@@ -1,8 +1,7 @@
 """Cosine similarity between embeddings, block by block.
 
-A pool is anything that slices and indexes like a two-dimensional NumPy array: an array or a
-memory map, float16 or float32. It is read in blocks and normalised as it is read, so that
-memory does not grow with it.
+A pool is a two-dimensional NumPy array or memory map, float16 or float32. It is read and normalised
+in blocks, so that memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ MATRIX_BYTES = 64 * 2**20
 
 
 class VectorError(ValueError):
-    """A vector that has no direction: `role` is "query" or "pool", `row` its index there."""
+    """A vector without a direction: `role` is "query" or "pool", `row` its index there."""
 
     def __init__(self, role: str, row: int):
         super().__init__(
-            f"{role} vector {row} is zero, not finite or out of float32's range, "
-            "so that it has no cosine with anything"
+            f"{role} vector {row} has no cosine: it is zero, not finite or beyond float32's range"
         )
         self.role = role
         self.row = row
@@ -36,14 +34,14 @@ def inverse_norms(
 ) -> np.ndarray:
     """1 / ||v|| over the last axis of `vectors` (..., d).
 
-    `rows` (...) says which row of the pool each vector is, for the error's sake; without it they
-    are `first`, `first` + 1, ...
+    `rows` (...) are the rows of the vectors in the pool, for the error; by default `first`,
+    `first` + 1, ...
 
     Raises:
         VectorError: a vector is zero or not finite.
     """
     squares = np.einsum("...d,...d->...", vectors, vectors)
-    # Comparisons with NaN are false, so that this one test finds zeros, infinities and NaN.
+    # Comparisons with NaN are false: this one test finds zeros, infinities and NaN.
     if not (squares.min(initial=np.inf) > 0 and squares.max(initial=0) < np.inf):
         bad = int(np.flatnonzero(~((squares > 0) & (squares < np.inf)))[0])
         raise VectorError(role, int(rows.flat[bad]) if rows is not None else first + bad)
@@ -60,7 +58,7 @@ def unit_rows(
     """`vectors` (n, d) scaled to length one, float32.
 
     Raises:
-        VectorError: a row is zero or not finite; it is named as in `inverse_norms`.
+        VectorError: a row is zero or not finite, see `inverse_norms`.
     """
     wide = np.asarray(vectors, dtype=np.float64 if role == "query" else np.float32)
     return (wide * inverse_norms(wide, role, first=first, rows=rows)[:, None]).astype(
@@ -72,13 +70,13 @@ def check_shapes(queries: np.ndarray, pool: np.ndarray) -> None:
     """Raise ValueError unless `queries` (A, d) and `pool` (B, d) can be compared."""
     for role, vectors in (("query", queries), ("pool", pool)):
         if vectors.ndim != 2:
-            raise ValueError(f"the {role} embeddings have {vectors.ndim} axes instead of two")
+            raise ValueError(f"the {role} embeddings have {vectors.ndim} axes, expected 2")
         if not len(vectors):
             raise ValueError(f"there are no {role} embeddings")
     if queries.shape[1] != pool.shape[1]:
         raise ValueError(
-            f"the queries have {queries.shape[1]} dimensions and the pool has {pool.shape[1]}: "
-            "they were not made by one model"
+            f"the queries have {queries.shape[1]} dimensions, the pool has {pool.shape[1]}: "
+            "extract both with the same model"
         )
 
 
@@ -103,7 +101,7 @@ def cosine_rows(queries: np.ndarray, pool: np.ndarray) -> Iterator[tuple[int, np
     A slab holds about 64 MiB, and at least one row.
 
     Raises:
-        ValueError: nothing to compare, or dimensions that differ; VectorError as `unit_rows`.
+        ValueError: no embeddings, or different dimensions; VectorError, see `unit_rows`.
     """
     check_shapes(queries, pool)
     unit = torch.from_numpy(unit_rows(queries))
@@ -117,14 +115,13 @@ def cosine_rows(queries: np.ndarray, pool: np.ndarray) -> Iterator[tuple[int, np
 
 
 def top_k(queries: np.ndarray, pool: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` pool items most like each query, best first: cosines float32 and indices int64.
+    """The `k` pool items most similar to each query, best first: cosines float32, indices int64.
 
-    Both have shape (A, min(k, B)). Equal cosines stand in the order of the pool, except that
-    which of those equal at the last place are left out is not defined.
+    Both have shape (A, min(k, B)). Equal cosines are in the order of the pool; which of several
+    equal ones at the last place are left out is undefined.
 
     Raises:
-        ValueError: k < 1, nothing to compare, or dimensions that differ; VectorError as
-            `unit_rows`.
+        ValueError: k < 1, no embeddings, or different dimensions; VectorError, see `unit_rows`.
     """
     check_shapes(queries, pool)
     if k < 1:
@@ -135,7 +132,7 @@ def top_k(queries: np.ndarray, pool: np.ndarray, k: int) -> tuple[np.ndarray, np
     height = max(1, MATRIX_BYTES // (16 * (k + BLOCK_ROWS)))
     for first in range(0, len(unit), height):
         best, where = _top_k_of(unit[first : first + height], pool, k)
-        # The first sort orders what the second, stable one leaves tied.
+        # The first sort orders the items that are tied in the second, which is stable.
         where, order = where.sort(dim=1)
         best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
         cosines.append(best.clamp_(-1, 1))

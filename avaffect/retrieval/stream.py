@@ -1,13 +1,13 @@
 """Exact softmax sampling in one pass over the pool.
 
-For each query the pool is cut into blocks. The pass keeps the sum of exp(S / T) of each block and
-nothing else; a draw takes a block in proportion to those sums, computes that block again, and takes
-an item in proportion to exp(S / T) within it. The product of the two is Eq. 5 of SAAML (Tran et
-al., 2023), P(j | i) = exp(S_ij / T) / sum_k exp(S_ik / T), with its exact normaliser, and the
-|A| x |B| matrix never exists.
+The pool is divided into blocks. The pass keeps only the sum of exp(S / T) of each block and query.
+A draw selects a block in proportion to these sums, computes this block again, and selects an item
+in proportion to exp(S / T) within it. The product of both probabilities is Eq. 5 of SAAML (Tran et
+al., 2023), P(j | i) = exp(S_ij / T) / sum_k exp(S_ik / T), with its exact normaliser; the |A| x |B|
+matrix is never built.
 
-Cosines and exponentials are float32, sums of blocks and the cumulative sums that draws are looked
-up in are float64.
+Cosines and exponentials are float32; sums of blocks and the cumulative sums from which draws are
+made are float64.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TILE_ROWS = 1024
 TILE_QUERIES = 256
 
 FEW_DRAWS = 8
-"""Up to so many draws a query, blocks are as large as a tile; beyond, computing the drawn blocks
-again costs enough that smaller ones pay."""
+"""Up to this many draws a query, blocks are as large as a tile; with more draws, smaller blocks
+save time in computing the drawn blocks again."""
 
 SMALL_BLOCK = 256
 
 CHUNK_QUERIES = 2048
-"""Queries that share one pass over the pool, where their tables of block sums fit TABLE_BYTES."""
+"""Queries that share one pass over the pool, if their tables of block sums fit TABLE_BYTES."""
 
 TABLE_BYTES = 64 * 2**20
 
@@ -42,7 +42,7 @@ CHUNK_DRAWS = 2**19
 
 UNSHIFTED_TEMPERATURE = 0.05
 """From this temperature up |S / T| is at most 20: exp(S / T), its square and the sums of a block
-stay far inside float32's range, and looking for the largest logit first would be a wasted pass."""
+are far inside float32's range, and a pass for the largest logit is not needed."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def stream_sample(
     """Draw `draws` items with replacement for each unit query (A, d) from `pool` (B, d).
 
     A query's draws depend on the seed, its place among the queries, the pool, the temperature and
-    the number of draws; how many queries share a pass changes nothing.
+    the number of draws, not on the number of queries that share a pass.
 
     Raises:
         VectorError: a pool vector is zero or not finite.
@@ -110,7 +110,7 @@ class _Stream:
         return torch.from_numpy(unit_rows(self.pool[start:stop], "pool", start))
 
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Tiles of whole blocks, then what is left, block by block."""
+        """Tiles of whole blocks, then the remaining blocks one by one."""
         size = len(self.pool)
         whole = size - size % TILE_ROWS
         for start in range(0, whole, TILE_ROWS):
@@ -166,7 +166,7 @@ def _draw_in_blocks(
 ) -> torch.Tensor:
     """One item in each drawn block: `drawn` and `uniforms` (n, draws) -> indices (n, draws).
 
-    Draws are taken block by block over all queries, so that a block is read once and computed once
+    Blocks are processed one by one for all queries, so that a block is read once, and computed once
     for each query that drew it.
     """
     draws = drawn.shape[1]
@@ -191,8 +191,8 @@ def _draw_in_blocks(
 def pick(logits: torch.Tensor, row_of: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     """A column of softmax(logits) (n, w) for each draw: rows `row_of` (m,), float64 uniforms (m,).
 
-    Row r's cumulative probabilities are raised by r, so that one sorted table serves all draws;
-    float64 leaves 2^-53 x n of a uniform's precision to that, below 10^-12 here.
+    The cumulative probabilities of row r are shifted by r, so that one sorted table serves all
+    draws. In float64 this costs 2^-53 x n of a uniform number's precision, below 10^-12 here.
     """
     table, _ = _cumulative(logits.double())
     offsets = torch.arange(len(table), dtype=torch.float64)

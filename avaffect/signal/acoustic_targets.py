@@ -1,7 +1,7 @@
-"""Acoustic targets of a network: spectra, cepstra, prosody (Pascual et al. 2019).
+"""Acoustic targets of PASE: spectra, cepstra, prosody (Pascual et al. 2019).
 
-All for whole batches, at 100 Hz: one row for each window of 25 ms every 10 ms, as in
-`avaffect.signal.features`, whose conventions on scale and silence hold here too.
+Computed for whole batches at 100 Hz, one row for each window of 25 ms every 10 ms, with the
+conventions of `avaffect.signal.features` on scale and silence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from avaffect.signal.prosody import PROSODY, prosody
 _FFT = 512
 
 SIZES = {"lps": _FFT // 2 + 1, "mfcc": 39, "fbank": 40, "prosody": len(PROSODY)}
-"""The descriptors and the numbers in a row of each."""
+"""Name -> values a row."""
 
 
 @torch.no_grad()
@@ -36,17 +36,19 @@ def acoustic_targets(
     """waveform (B, S), lengths (B,) samples -> name -> (B, T, size) float32, T windows of the
     longest; zero past an utterance's last window.
 
-    lps      logarithm of the power spectrum (512 points where Pascual et al. take 2,048: windows
-             of 25 ms tell no more apart), floored at 1 for 16-bit samples
+    lps      logarithm of the power spectrum, floored at 1 for 16-bit samples (512 points, not the
+             2,048 of Pascual et al.: windows of 25 ms resolve no more)
     mfcc     `features.mfcc`: 13 Kaldi MFCC, their deltas and delta-deltas
     fbank    `features.log_mel` with 40 bands
     prosody  `prosody.prosody`
 
-    Raises ValueError for a name that is none of these.
+    Raises ValueError for another name.
     """
     unknown = set(names) - SIZES.keys()
     if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))}: known are {', '.join(SIZES)}")
+        raise ValueError(
+            f"unknown acoustic targets: {', '.join(sorted(unknown))} (known: {', '.join(SIZES)})"
+        )
     with torch.autocast(waveform.device.type, enabled=False):
         waveform = F.pad(unit_scale(waveform), (0, max(0, WINDOW - waveform.shape[1])))
         windows = window_count(lengths)
@@ -62,7 +64,7 @@ def acoustic_targets(
 
 
 def log_power_spectrum(waveform: Tensor) -> Tensor:
-    """(..., S) samples, a window at least -> (..., T, 257), Hann window; silence is 0."""
+    """(..., S) samples, at least one window -> (..., T, 257), Hann window; silence is 0."""
     window = torch.hann_window(WINDOW, device=waveform.device)
     spectrum = torch.fft.rfft(int16_scale(waveform).unfold(-1, WINDOW, HOP) * window, n=_FFT)
     power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
@@ -70,9 +72,9 @@ def log_power_spectrum(waveform: Tensor) -> Tensor:
 
 
 def _cepstra(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T, 39), one utterance after another: deltas at its end must not see its padding."""
-    found = [mfcc(wave[:length]) for wave, length in zip(waveform, lengths.tolist())]
-    padded = waveform.new_zeros(len(found), window_count(waveform.shape[1]), SIZES["mfcc"])
-    for row, values in zip(padded, found):
+    """(B, T, 39), one utterance at a time, so that deltas at its end do not use padding."""
+    cepstra = [mfcc(wave[:length]) for wave, length in zip(waveform, lengths.tolist())]
+    padded = waveform.new_zeros(len(cepstra), window_count(waveform.shape[1]), SIZES["mfcc"])
+    for row, values in zip(padded, cepstra):
         row[: len(values)] = values
     return padded

@@ -1,9 +1,9 @@
-"""torchaudio, imported so that its Python parts also work without its compiled library.
+"""Import of torchaudio, also without its compiled library.
 
-The published wheel is built against CUDA: beside a CPU build of torch its library does not load
-and `import torchaudio` ends in OSError. Everything used here (kaldi features, mel filters, deltas,
-resampling) is plain torch code, so in that one case an empty `torchaudio._extension` stands in.
-The rest of the project imports torchaudio from here:
+The published wheel is built against CUDA: with a CPU build of torch its library does not load
+and `import torchaudio` raises OSError. All functions used here (Kaldi features, mel filters,
+deltas, resampling) are plain torch code, so in that case `torchaudio._extension` is replaced by an
+empty module. The rest of the project imports torchaudio from here:
 
     from avaffect.signal.audio import torchaudio
 """
@@ -22,14 +22,14 @@ def _unavailable(function: Any) -> Any:
     def call(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError(
             f"torchaudio's {function.__name__} needs its compiled library, which does not load "
-            "beside this build of torch"
+            "with this build of torch"
         )
 
     return call
 
 
 def _stand_in() -> ModuleType:
-    """What torchaudio's Python parts read from `torchaudio._extension`."""
+    """A module with the names that torchaudio imports from `torchaudio._extension`."""
     module = ModuleType(_EXTENSION)
     module._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
     module._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
@@ -40,13 +40,13 @@ def _stand_in() -> ModuleType:
 def import_torchaudio() -> ModuleType:
     """torchaudio, with or without its compiled library.
 
-    Raises ImportError where torchaudio is not installed, and OSError where something other than
-    its compiled library is broken.
+    Raises ImportError if torchaudio is not installed, and OSError if the import fails without its
+    compiled library too.
     """
     try:
         return importlib.import_module("torchaudio")
     except OSError:
-        # A failed import leaves the submodules that had been read before it failed.
+        # A failed import leaves the submodules that were imported before it failed.
         for name in [n for n in sys.modules if n.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.modules[_EXTENSION] = _stand_in()

@@ -1,10 +1,10 @@
-"""Augmentations of face videos, for training.
+"""Augmentations of face crops, for training.
 
-Clips are grey pictures (B, T, H, W), floating point from 0 to 1, with lengths (B,) frames; what
-lies past a clip's length is nobody's concern. Each clip is changed by one draw, the same for all
-of its frames unless it says otherwise. Draws come from a CPU generator, whatever the device.
+Clips are grey pictures (B, T, H, W), floating point from 0 to 1, with lengths (B,) in pictures; the
+values past a clip's length are arbitrary. One random draw a clip changes all of its pictures alike,
+unless stated otherwise. Draws come from a CPU generator on every device.
 
-The downstream ones, by name, are those of Jegorova et al. 2023 (SS-VAERR), section V-D.
+The downstream augmentations, by name, are those of Jegorova et al. 2023 (SS-VAERR), section V-D.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from avaffect.core.errors import UsageError
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
-# 80 pixels of 96, as the paper has it for RECOLA.
+# 80 pixels of 96, as in the paper for RECOLA.
 CROP_SHARE = 5 / 6
 SQUARES, SQUARES_AREA = 5, 0.25
 MISSING_SHARE = 0.2
 SOLARISED_SHARE = 0.2
 NOISE_DENSITY = 0.05
-# Standard deviations of BYOL's blur, in pictures of 224 pixels.
+# Standard deviations of BYOL's blur in pixels, for pictures of 224 pixels.
 BLUR, BLUR_SIDE = (0.1, 2.0), 224
-# Configurations of squares that are drawn at a time until one has no overlap.
+# Configurations of squares that are drawn at a time, until one has no overlap.
 _TRIES = 64
 
 
 def augmentation(name: str, crop: int | None = None) -> Augmentation:
-    """The augmentation of that name, or several in turn: "flip+salt-pepper".
+    """The augmentation of this name, or several one after the other: "flip+salt-pepper".
 
-    flip         mirrored with probability 0.5
-    crop         a random place of `crop` x `crop` pixels; without a number 5/6 of the height
+    flip         mirror with probability 0.5
+    crop         a random crop of `crop` x `crop` pixels, by default 5/6 of the height
     crop-out     five black squares that cover a quarter of the picture
-    missing      round(0.2 T) frames of a clip are black
-    solarise     of 20 % of the clips, what is lighter than their mean is inverted
-    salt-pepper  5 % of the pixels are white or black, half of them each, anew in each frame
+    missing      round(0.2 T) black pictures in a clip
+    solarise     invert the pixels above the clip's mean, in 20 % of the clips
+    salt-pepper  2.5 % white and 2.5 % black pixels, drawn anew for each picture
 
-    Raises UsageError for an unknown name, and when called for pictures smaller than the crop.
+    Raises UsageError for an unknown name, and, when it is applied, for pictures smaller than the
+    crop.
     """
     known: dict[str, Augmentation] = {
         "flip": flip,
@@ -57,14 +58,14 @@ def augmentation(name: str, crop: int | None = None) -> Augmentation:
     for part in parts:
         if part not in known:
             raise UsageError(
-                f"augmentation {part!r} is unknown: there are {', '.join(known)}, and several in "
-                "turn as in flip+missing"
+                f"unknown augmentation {part!r}: choose from {', '.join(known)}, or join several "
+                "with +, as in flip+missing"
             )
     return in_turn(*(known[part] for part in parts))
 
 
 def in_turn(*steps: Augmentation) -> Augmentation:
-    """One after the other."""
+    """Apply augmentations one after the other."""
 
     def apply(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         for step in steps:
@@ -75,7 +76,7 @@ def in_turn(*steps: Augmentation) -> Augmentation:
 
 
 def sometimes(step: Augmentation, probability: float) -> Augmentation:
-    """`step`, which must keep the size of pictures, on each clip with that probability."""
+    """`step` on each clip with this probability; it must keep the size of pictures."""
 
     def apply(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         chosen = torch.rand(len(clips), generator=generator) < probability
@@ -88,7 +89,7 @@ def sometimes(step: Augmentation, probability: float) -> Augmentation:
 
 
 def flip(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirrored left to right with probability 0.5."""
+    """Mirror left to right with probability 0.5."""
     chosen = torch.rand(len(clips), generator=generator) < 0.5
     return torch.where(_rows(chosen, clips), clips.flip(3), clips)
 
@@ -98,13 +99,13 @@ def random_crop(
 ) -> Tensor:
     """(B, T, H, W) -> (B, T, size, size) at a random place; by default 5/6 of the height.
 
-    Raises UsageError where the pictures are smaller.
+    Raises UsageError if the pictures are smaller.
     """
     height, width = clips.shape[2:]
     size = round(CROP_SHARE * height) if size is None else size
     if size > min(height, width):
         raise UsageError(
-            f"a crop of {size} x {size} pixels cannot be taken of pictures of {width} x {height}: "
+            f"a crop of {size} x {size} pixels is larger than the faces ({width} x {height}): "
             "choose a smaller one, or preprocess with a larger --size"
         )
     count = len(clips)
@@ -126,11 +127,11 @@ def random_resized_crop(
     area: tuple[float, float] = (0.08, 1.0),
     aspect: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Tensor:
-    """(B, T, H, W) -> (B, T, size, size): a random rectangle, resized, smoothed where it shrinks.
+    """(B, T, H, W) -> (B, T, size, size): a random rectangle, resized with antialiasing.
 
-    area is the range of its share of the picture, uniform; aspect that of width / height, uniform
-    on a logarithmic scale (Szegedy et al. 2015). Rectangles that stick out are cut. The result is
-    that of bilinear interpolation with antialiasing (F.interpolate).
+    area: range of the rectangle's share of the picture, uniform; aspect: range of width / height,
+    uniform on a logarithmic scale (Szegedy et al. 2015). Rectangles are clipped to the picture. The
+    result is that of bilinear interpolation with antialiasing (F.interpolate).
     """
     count = len(clips)
     shares = _uniform(count, area, generator)
@@ -143,14 +144,14 @@ def random_resized_crop(
         starts = (places * (side - extent + 1)).floor()
         weights.append(_resampling(starts, extent, side, size).to(clips.device, clips.dtype))
     rows, columns = weights
-    # Resizing is linear: all clips at once, whatever their rectangles.
+    # Resizing is linear: two matrix products resize all clips, whatever their rectangles.
     return rows[:, None] @ clips @ columns[:, None].transpose(2, 3)
 
 
 def crop_out(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """Five black squares that do not overlap, a quarter of the picture together.
+    """Five black squares without overlap that together cover a quarter of the picture.
 
-    Their sides are as near to that area as whole pixels come.
+    Their sides are whole pixels, so that the area is approximate.
     """
     height, width = clips.shape[2:]
     sides = _square_sides(height, width)
@@ -162,7 +163,7 @@ def crop_out(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tens
 
 
 def missing_frames(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """Exactly round(0.2 T) of the T frames of each clip are black."""
+    """Blacken exactly round(0.2 T) of the T pictures of each clip."""
     shown = torch.ones(clips.shape[:2], dtype=torch.bool)
     for row, length in enumerate(lengths.tolist()):
         lost = torch.randperm(length, generator=generator)[: round(MISSING_SHARE * length)]
@@ -173,13 +174,13 @@ def missing_frames(clips: Tensor, lengths: Tensor, generator: torch.Generator) -
 def solarise(
     clips: Tensor, lengths: Tensor, generator: torch.Generator, threshold: float | None = None
 ) -> Tensor:
-    """1 - x where x is above the threshold; by default the mean of the clip."""
+    """1 - x where x is above the threshold, by default the mean of the clip."""
     level = clip_means(clips, lengths) if threshold is None else threshold
     return torch.where(clips > level, 1.0 - clips, clips)
 
 
 def salt_and_pepper(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """Each pixel of each frame is white with probability 0.025, black with as much."""
+    """Each pixel of each picture is white with probability 0.025, and black with the same."""
     drawn = torch.rand(clips.shape, generator=generator).to(clips.device)
     noisy = torch.where(drawn < NOISE_DENSITY / 2, 0.0, clips)
     return torch.where(drawn >= 1.0 - NOISE_DENSITY / 2, 1.0, noisy)
@@ -188,10 +189,11 @@ def salt_and_pepper(clips: Tensor, lengths: Tensor, generator: torch.Generator) 
 def jitter(
     clips: Tensor, lengths: Tensor, generator: torch.Generator, strength: float = 0.4
 ) -> Tensor:
-    """Brightness and contrast (Grill et al. 2020, appendix B): an offset of -strength to strength,
-    and differences from the clip's mean times 1 - strength to 1 + strength.
+    """Jitter of brightness and contrast (Grill et al. 2020, appendix B).
 
-    What leaves 0 to 1 is cut. The order of the two makes no difference.
+    Brightness: an offset of -strength to strength. Contrast: differences from the clip's mean are
+    multiplied by 1 - strength to 1 + strength. The order of the two makes no difference; the result
+    is clipped to 0 to 1.
     """
     offset = _uniform(len(clips), (-strength, strength), generator)
     factor = _uniform(len(clips), (1.0 - strength, 1.0 + strength), generator)
@@ -201,8 +203,8 @@ def jitter(
 
 
 def gaussian_blur(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-    """BYOL's blur: a standard deviation of 0.1 to 2 pixels in pictures of 224, less in smaller
-    ones. Edges are mirrored."""
+    """BYOL's blur: a standard deviation of 0.1 to 2 pixels for pictures of 224 pixels, in
+    proportion for smaller ones. Edges are mirrored."""
     scale = clips.shape[3] / BLUR_SIDE
     deviations = _uniform(len(clips), (BLUR[0] * scale, BLUR[1] * scale), generator)
     radius = max(1, math.ceil(3 * BLUR[1] * scale))
@@ -217,7 +219,7 @@ def gaussian_blur(clips: Tensor, lengths: Tensor, generator: torch.Generator) ->
 
 
 def clip_means(clips: Tensor, lengths: Tensor) -> Tensor:
-    """(B, 1, 1, 1) mean of all pixels of a clip; 0 of an empty one."""
+    """(B, 1, 1, 1) mean of all pixels of a clip; 0 for an empty clip."""
     of_frames = clips.mean((2, 3))
     steps = torch.arange(clips.shape[1], device=clips.device)
     valid = steps < lengths[:, None]
@@ -226,20 +228,20 @@ def clip_means(clips: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _rows(values: Tensor, clips: Tensor) -> Tensor:
-    """(B,) -> (B, 1, 1, 1) where the clips are"""
+    """(B,) -> (B, 1, 1, 1) on the device of the clips."""
     values = values.view(-1, 1, 1, 1)
     return values.to(clips.device, clips.dtype if values.is_floating_point() else values.dtype)
 
 
 def _uniform(count: int, bounds: tuple[float, ...], generator: torch.Generator) -> Tensor:
-    """(count,) float64"""
+    """(count,) float64 within the bounds."""
     drawn = torch.rand(count, generator=generator, dtype=torch.float64)
     return bounds[0] + drawn * (bounds[1] - bounds[0])
 
 
 def _resampling(starts: Tensor, extents: Tensor, side: int, size: int) -> Tensor:
-    """(B, size, side) weights of the pixels of a side in each pixel that is made of those from
-    `starts` (B,) on, `extents` (B,) of them: triangles, at least two pixels wide."""
+    """(B, size, side) weights that resize `extents` (B,) pixels from `starts` (B,) on to `size`
+    pixels: triangles, at least two pixels wide."""
     scale = (extents / size)[:, None, None]
     centres = starts[:, None, None] + (torch.arange(size)[None, :, None] + 0.5) * scale
     places = torch.arange(side)[None, None] + 0.5
@@ -260,10 +262,13 @@ def _square_sides(height: int, width: int) -> list[int]:
 def _places(
     sides: list[int], height: int, width: int, generator: torch.Generator
 ) -> tuple[list[int], list[int]]:
-    """Tops and lefts of squares, uniform among all places in which none overlaps another."""
+    """Tops and lefts of squares, uniform among all placements without overlap."""
     lengths = torch.tensor(sides)
     if int(lengths.max()) > min(height, width):
-        raise UsageError(f"pictures of {width} x {height} are too narrow for crop-out's squares")
+        raise UsageError(
+            f"the squares of crop-out do not fit into pictures of {width} x {height}: preprocess "
+            "with a larger --size"
+        )
     first, second = torch.triu_indices(len(sides), len(sides), 1)
     while True:
         drawn = torch.rand(_TRIES, 2, len(sides), generator=generator, dtype=torch.float64)

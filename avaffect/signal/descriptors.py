@@ -1,8 +1,8 @@
 """openSMILE's descriptors of speech (Eyben, Wöllmer, Schuller 2010), if its package is installed.
 
-It is an optional extra with a licence of its own: imported here alone, and only when descriptors
-are asked for. An utterance is described by itself, so that nothing else changes its descriptors;
-one shorter than WINDOW samples has none. Digital silence gives finite numbers.
+It is an optional extra with its own licence, imported only here and only on use. Each utterance is
+processed alone, so that its descriptors depend on nothing else; an utterance shorter than WINDOW
+samples has none. Digital silence gives finite numbers.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.settings.extract import WITHOUT_OPENSMILE
 from avaffect.signal.features import unit_scale
 
-# The longest window of both sets, 60 ms: below it openSMILE gives nothing but NaN.
+# The longest window of both sets, 60 ms: for less, openSMILE gives NaN alone.
 WINDOW = 960
 _LARGEST = 1.0 - 2.0**-15
 
 
 @dataclass(frozen=True)
 class DescriptorSet:
-    """A feature set of openSMILE, the level (or levels, side by side) that is read, its columns.
+    """A feature set of openSMILE, its level (or several levels side by side), its columns.
 
-    over_time: frames at 100 Hz, 2 + (S - 960) // 160 of S samples; else one row for the utterance.
+    over_time: frames at 100 Hz, 2 + (S - 960) // 160 of S samples; otherwise one row an utterance.
     """
 
     feature_set: str
@@ -56,19 +56,19 @@ def descriptors(waveform: Tensor, name: str) -> Tensor:
     chosen = SETS[name]
     if len(waveform) < WINDOW:
         return torch.zeros(0, chosen.columns, device=waveform.device)
-    # openSMILE hears 16 bits: full scale itself would turn its sign.
+    # openSMILE converts to 16 bits: a sample at full scale would overflow and change its sign.
     samples = unit_scale(waveform).clamp(-1.0, _LARGEST).cpu().numpy()
     values = _smile(name).process_signal(samples, SAMPLE_RATE_HZ).to_numpy(dtype=np.float32)
     return torch.from_numpy(values.copy()).to(waveform.device)
 
 
 def column_names(name: str) -> list[str]:
-    """What openSMILE calls the columns. Raises UsageError without the package."""
+    """openSMILE's names of the columns. Raises UsageError without the package."""
     return [str(column) for column in _smile(name).column_names]
 
 
 def package_version() -> str:
-    """The version of openSMILE's package. Raises UsageError without it."""
+    """The version of the package opensmile. Raises UsageError without it."""
     return str(_package().__version__)
 
 

@@ -1,9 +1,9 @@
 """Descriptors of speech: MFCC, log filterbanks and log-mel spectra of 16 kHz waveforms.
 
-Conventions, the same for all: a waveform is int16, or floating point with full scale at 1.0;
-windows last 25 ms (400 samples) and start every 10 ms (160 samples), so features come at 100 Hz.
-A waveform shorter than a window has no frames (the log filterbank alone, which pads its last
-window with zeros, has one as soon as there is a sample). Digital silence gives finite numbers.
+Conventions of all descriptors: a waveform is int16, or floating point with full scale at 1.0;
+windows last 25 ms (400 samples) and start every 10 ms (160 samples), which gives frames at 100 Hz.
+A waveform shorter than a window has no frames, except of the log filterbank, which pads the last
+window with zeros. Digital silence gives finite numbers.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _FFT = 512
 
 
 def unit_scale(waveform: Tensor) -> Tensor:
-    """float32 samples with full scale at 1.0; floating-point input is taken to be so already."""
+    """float32 samples with full scale at 1.0; floating-point input must have this scale."""
     if waveform.is_floating_point():
         return waveform.float()
     return waveform.float() / _FULL_SCALE
 
 
 def int16_scale(waveform: Tensor) -> Tensor:
-    """float32 samples with full scale at 32768, as 16-bit files hold them."""
+    """float32 samples with full scale at 32768, as in 16-bit files."""
     return unit_scale(waveform) * _FULL_SCALE
 
 
 def window_count(samples: Samples) -> Samples:
-    """Whole windows in a waveform of so many samples: the frames of `mfcc` and `log_mel`."""
+    """Number of whole windows in a waveform: the frames of `mfcc` and `log_mel`."""
     if isinstance(samples, int):
         return max(0, (samples - WINDOW) // HOP + 1)
     return torch.div(samples - WINDOW, HOP, rounding_mode="floor").add(1).clamp(min=0)
@@ -66,8 +66,8 @@ def log_mel(waveform: Tensor, bands: int = 80) -> Tensor:
     """(..., S) samples -> (..., T, bands): logarithm of the mel power spectrum.
 
     Hann window, 512-point spectrum, triangular filters from 0 to 8 kHz on the HTK mel scale. Power
-    is that of 16-bit samples and is floored at 1, so that digital silence is 0 exactly and no
-    recording, however quiet, falls below it.
+    is that of 16-bit samples, floored at 1, so that digital silence is exactly 0 and no value is
+    negative.
     """
     if waveform.shape[-1] < WINDOW:
         return torch.zeros(*waveform.shape[:-1], 0, bands, device=waveform.device)
@@ -88,7 +88,7 @@ def log_filterbank(waveform: Tensor, bands: int = 26) -> Tensor:
     samples = waveform.shape[-1]
     if samples == 0:
         return torch.zeros(*waveform.shape[:-1], 0, bands, device=waveform.device)
-    # Double precision: bands without energy are the difference of large numbers.
+    # Double precision: low energies are differences of large numbers.
     signal = int16_scale(waveform).double()
     signal = torch.cat([signal[..., :1], signal[..., 1:] - 0.97 * signal[..., :-1]], dim=-1)
     count = 1 + max(0, -((WINDOW - samples) // HOP))
@@ -100,7 +100,7 @@ def log_filterbank(waveform: Tensor, bands: int = 26) -> Tensor:
 
 
 def stack_frames(features: Tensor, count: int = 4) -> Tensor:
-    """(..., T, D) -> (..., ceil(T / count), count * D): neighbours joined, zeros at the end."""
+    """(..., T, D) -> (..., ceil(T / count), count * D): adjacent frames joined, padded with 0."""
     features = F.pad(features, (0, 0, 0, -features.shape[-2] % count))
     return features.reshape(
         *features.shape[:-2], features.shape[-2] // count, count * features.shape[-1]
@@ -115,7 +115,7 @@ def normalise_frames(features: Tensor) -> Tensor:
 def _power(windows: Tensor) -> Tensor:
     """(..., 400) -> (..., 257): squared magnitude of the 512-point spectrum."""
     spectrum = torch.fft.rfft(windows, n=_FFT)
-    # abs() guards against overflow of the square, at several times the cost of all the rest.
+    # abs() would guard against overflow of the square, at several times the cost of all the rest.
     return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
 
 

@@ -1,7 +1,7 @@
 """Pictures as tensors (..., H, W, C): sizes, channels, crops and flips.
 
 Pictures are uint8, or floating point on the same scale of 0 to 255; the result has the dtype of
-what came in (uint8 is rounded).
+the input (uint8 is rounded).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# ITU-R BT.601: what video decoders and OpenCV call grey.
+# ITU-R BT.601: grey in video decoders and OpenCV.
 _LUMA = (0.299, 0.587, 0.114)
-# So many pictures are floating point at a time while they are resized.
+# Number of pictures that are floating point at a time during resizing.
 _BLOCK = 256
 
 
@@ -29,7 +29,7 @@ def to_channels(pictures: Tensor, channels: int) -> Tensor:
     if found == channels:
         return pictures
     if {found, channels} != {1, 3}:
-        raise ValueError(f"pictures with {found} channels do not become {channels}")
+        raise ValueError(f"pictures with {found} channels cannot be converted to {channels}")
     if channels == 3:
         return pictures.expand(*pictures.shape[:-1], 3)
     parts = [pictures[..., i : i + 1].float() * weight for i, weight in enumerate(_LUMA)]
@@ -38,7 +38,7 @@ def to_channels(pictures: Tensor, channels: int) -> Tensor:
 
 
 def resize(pictures: Tensor, height: int, width: int | None = None) -> Tensor:
-    """(..., H, W, C) -> (..., height, width, C), bilinear, smoothed first where it gets smaller.
+    """(..., H, W, C) -> (..., height, width, C), bilinear with antialiasing.
 
     Without a width the result is square.
     """
@@ -63,8 +63,8 @@ def centre_crop(pictures: Tensor, size: int) -> Tensor:
 def random_crop_and_flip(clips: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """(B, T, H, W, C) -> (B, T, size, size, C), H and W >= size.
 
-    Each clip gets a place of its own and is mirrored with probability 0.5, the same for all of its
-    pictures. Drawn on the CPU from `generator`.
+    The crop's place and the flip (probability 0.5) are drawn for each clip, and are the same for
+    all of its pictures. Draws come from `generator`, on the CPU.
     """
     count = len(clips)
     tops, lefts = (

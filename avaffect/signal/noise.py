@@ -1,6 +1,6 @@
 """Adding noise to speech at a given signal-to-noise ratio: arithmetic on arrays, no torch.
 
-Samples are floating point with full scale at 1.0, unless it is said that they may be int16.
+Samples are floating point with full scale at 1.0, unless stated that they may be int16.
 """
 
 from __future__ import annotations
@@ -9,46 +9,46 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Where a recording that is too short is joined to itself: 20 ms at 16 kHz.
+# Samples of the crossfade where a short recording is repeated: 20 ms at 16 kHz.
 FADE = 320
-# Sums are scaled down to this: the largest sample of 16 bits.
+# The largest 16-bit sample: sums that would clip are scaled down to it.
 LARGEST = 1.0 - 2.0**-15
 _BLOCK = 1 << 16
 
 
 def unit_scale(samples: np.ndarray) -> np.ndarray:
-    """float32 samples of int16 ones; floating-point samples have their scale already."""
+    """float32 samples with full scale at 1.0; floating-point input must have this scale."""
     if samples.dtype.kind == "f":
         return samples.astype(np.float32, copy=False)
     return samples.astype(np.float32) / 32768
 
 
 def as_type(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Samples that fit full scale as int16, rounded, or as floating point."""
+    """Samples within full scale as `dtype`: int16, rounded, or floating point."""
     if dtype.kind == "f":
         return samples.astype(dtype, copy=False)
     return np.rint(samples * 32768).astype(dtype)
 
 
 def power(samples: np.ndarray) -> float:
-    """Mean square of (S,) samples; 0 of none."""
+    """Mean square of (S,) samples; 0 without samples."""
     return float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
 
 
 def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     """(S,) speech plus (S,) noise, scaled so that 10 log10(power of speech / of noise) = snr_db.
 
-    The powers are those of the whole arrays. Raises ValueError where one of them has none.
+    The powers are those of the whole arrays. Raises ValueError if one of them is 0.
     """
     signal, disturbance = power(speech), power(noise)
     if not (signal > 0 and disturbance > 0 and len(speech) == len(noise)):
-        raise ValueError("speech and noise of equal length, each with power, are needed")
+        raise ValueError("speech and noise must have equal length and power above 0")
     gain = np.sqrt(signal / disturbance * 10.0 ** (-snr_db / 10.0))
     return speech + np.asarray(gain, dtype=speech.dtype) * noise
 
 
 def babble(voices: Sequence[np.ndarray]) -> np.ndarray:
-    """The sum of arrays (S,), each scaled to a power of 1; one without power adds nothing."""
+    """The sum of arrays (S,), each scaled to a power of 1; silent arrays add nothing."""
     total = np.zeros_like(voices[0])
     for voice in voices:
         loudness = power(voice)
@@ -58,7 +58,7 @@ def babble(voices: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def fitted(samples: np.ndarray) -> tuple[np.ndarray, float]:
-    """Samples scaled down as far as they must be not to clip, and the factor: 1 where they fit."""
+    """Samples scaled down just enough not to clip, and the factor: 1 if they do not clip."""
     peak = float(np.abs(samples).max(initial=0.0))
     if peak <= LARGEST:
         return samples, 1.0
@@ -67,11 +67,11 @@ def fitted(samples: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def piece(noise: np.ndarray, length: int, place: float, quiet: float = 0.0) -> np.ndarray | None:
-    """`length` float32 samples of a recording (L,), int16 or not, that may lie on a disk.
+    """`length` float32 samples of a recording (L,), int16 or floating point, possibly a memory map.
 
-    place: where the piece begins, from 0, the earliest, to 1, the latest. A shorter recording is
-    repeated, its end faded into its beginning. Where no sample of the piece is larger than `quiet`,
-    it is taken from where the recording next sounds. None where it never does.
+    place: start of the piece, from 0 (the earliest) to 1 (the latest). A shorter recording is
+    repeated, its end faded into its beginning. If no sample of the piece is larger than `quiet`,
+    the piece starts at the next larger sample of the recording. None if there is no such sample.
     """
     if len(noise) < length:
         loop = looped(unit_scale(noise))
@@ -92,10 +92,10 @@ def piece(noise: np.ndarray, length: int, place: float, quiet: float = 0.0) -> n
 
 
 def looped(noise: np.ndarray, fade: int = FADE) -> np.ndarray:
-    """(L,) -> (L - F,) that can follow itself without a click.
+    """(L,) -> (L - F,) that can be repeated without a click.
 
-    The last F = min(fade, L // 2) samples fade out beneath the first, which fade in; the squares of
-    both weights add up to 1, so that noise is as loud there as elsewhere.
+    The last F = min(fade, L // 2) samples are crossfaded into the first; the squares of both
+    weights add up to 1, so that noise keeps its power.
     """
     fade = min(fade, len(noise) // 2)
     angle = (np.arange(fade) + 0.5) / max(fade, 1) * (np.pi / 2)

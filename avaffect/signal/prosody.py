@@ -2,8 +2,8 @@
 
 One row for each window of 25 ms every 10 ms, as in `avaffect.signal.features`. Pitch is that of
 Boersma (1993): the highest peak of the autocorrelation of a window, divided by that of the window
-function, with a small cost for low pitches. All utterances of a batch are treated at once; what
-lies beyond an utterance's end plays no part.
+function, with a small cost for low pitches. All utterances of a batch are processed at once;
+padding has no effect.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from avaffect.signal.features import HOP, WINDOW, int16_scale, unit_scale, windo
 PROSODY = ("log_f0", "voicing", "log_energy", "zero_crossings")
 LOWEST_HZ, HIGHEST_HZ = 75.0, 600.0
 VOICED = 0.45
-"""The voicing from which a frame has a pitch."""
+"""Least voicing of a frame with pitch."""
 
-# Three periods of the lowest pitch; the spectrum has room for its longest lag.
+# Three periods of the lowest pitch; the FFT is long enough for the longest lag.
 _SPAN = 640
 _FFT = 1024
-# Per octave. In noise the double period comes close; 0.01 gave 15 % of frames to it, 0.05 none.
+# Cost per octave. In noise, a cost of 0.01 selected the double period in 15 % of frames, 0.05 in
+# none.
 _OCTAVE_COST = 0.05
-# Of an utterance's largest sample: a quieter frame is silence, in which hum would count as voice.
+# Share of an utterance's largest sample: quieter frames are silence, in which hum would be voiced.
 _SILENCE = 0.03
 _SMOOTHED = 5
 _MIDDLE = (LOWEST_HZ * HIGHEST_HZ) ** 0.5
@@ -37,10 +38,10 @@ def prosody(waveform: Tensor, lengths: Tensor) -> Tensor:
     """waveform (B, S), lengths (B,) samples -> (B, T, 4) float32, T windows of the longest.
 
     log_f0          natural logarithm of the pitch in Hz, see `pitch`
-    voicing         how periodic a frame is, 0 to 1
+    voicing         periodicity of a frame, 0 to 1
     log_energy      logarithm of the mean square of 16-bit samples, floored at 1: silence is 0
-    zero_crossings  the share of neighbouring samples that lie on both sides of the window's mean
-    Rows past an utterance's last window mean nothing.
+    zero_crossings  share of adjacent samples on different sides of the window's mean
+    Rows past an utterance's last window are undefined.
     """
     log_f0, voicing = pitch(waveform, lengths)
     frames = int16_scale(_only_valid(waveform, lengths)).unfold(1, WINDOW, HOP)
@@ -53,9 +54,9 @@ def prosody(waveform: Tensor, lengths: Tensor) -> Tensor:
 def pitch(waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """waveform (B, S), lengths (B,) -> natural logarithm of the pitch in Hz, and voicing, (B, T).
 
-    Between voiced frames the logarithm runs on a straight line, before the first and after the last
-    it stays as it is there, and a median over 5 frames takes slips of an octave away. Where
-    nothing is voiced it is that of 212 Hz, the middle of what can be found (75 to 600 Hz).
+    The logarithm is interpolated linearly between voiced frames and constant before the first and
+    after the last; a median over 5 frames removes octave errors. Without voiced frames it is that
+    of 212 Hz, the middle of the range (75 to 600 Hz).
     """
     waveform = _only_valid(waveform, lengths)
     margin = (_SPAN - WINDOW) // 2
@@ -71,7 +72,7 @@ def pitch(waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _only_valid(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B, S') float32 with full scale at 1.0, silent past each end, one window long at least."""
+    """(B, S') float32 with full scale at 1.0, zero past each end, at least one window long."""
     waveform = F.pad(unit_scale(waveform), (0, max(0, WINDOW - waveform.shape[1])))
     steps = torch.arange(waveform.shape[1], device=waveform.device)
     return waveform * (steps < lengths[:, None])
@@ -79,8 +80,8 @@ def _only_valid(waveform: Tensor, lengths: Tensor) -> Tensor:
 
 @lru_cache
 def _window() -> tuple[Tensor, Tensor]:
-    """A Hann window (640,), and its autocorrelation at each lag that is looked at, relative to that
-    at lag 0."""
+    """A Hann window (640,), and its autocorrelation at each lag of the search, relative to that at
+    lag 0."""
     window = torch.hann_window(_SPAN, periodic=False, dtype=torch.float64)
     power = torch.fft.rfft(window, n=_FFT).abs().square()
     correlation = torch.fft.irfft(power, n=_FFT)[: _longest_lag() + 2]
@@ -92,14 +93,14 @@ def _longest_lag() -> int:
 
 
 def _strongest_period(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """frames (..., 640) -> pitch in Hz and voicing (...); without a period they are the middle of
-    the range and 0."""
+    """frames (..., 640) -> pitch in Hz and voicing (...); without a period the middle of the range
+    and 0."""
     window, reference = (t.to(frames.device) for t in _window())
     centred = (frames - frames.mean(dim=-1, keepdim=True)) * window
     spectrum = torch.fft.rfft(centred, n=_FFT)
     power = spectrum.real.square() + spectrum.imag.square()
     correlation = torch.fft.irfft(power, n=_FFT)[..., : _longest_lag() + 2]
-    # Rounding noise of 16-bit samples has no period to speak of.
+    # Rounding noise of 16-bit samples counts as aperiodic.
     floor = _SPAN / 32768.0**2
     found = correlation / (correlation[..., :1] + floor) / reference
     shortest = int(SAMPLE_RATE_HZ / HIGHEST_HZ)
@@ -108,7 +109,7 @@ def _strongest_period(frames: Tensor) -> tuple[Tensor, Tensor]:
         found[..., shortest:-1],
         found[..., shortest + 1 :],
     )
-    # The top of the parabola through a peak and its neighbours.
+    # The maximum of the parabola through a peak and its neighbours.
     bend = (2 * here - left - right).clamp(min=1e-9)
     shift = 0.5 * (right - left) / bend
     height = here + 0.25 * (right - left) * shift
@@ -123,8 +124,8 @@ def _strongest_period(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _interpolate(values: Tensor, known: Tensor) -> Tensor:
-    """values (B, T) where known, straight lines between, the nearest known before and after; the
-    middle of the range in rows where nothing is known."""
+    """values (B, T) where known, linear interpolation between, constant before and after; rows
+    without known values get the middle of the range."""
     count = values.shape[1]
     steps = torch.arange(count, device=values.device).expand_as(values)
     before = torch.where(known, steps, -1).cummax(dim=1).values
@@ -139,7 +140,7 @@ def _interpolate(values: Tensor, known: Tensor) -> Tensor:
 
 
 def _median(values: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T) medians over 5 steps; ends are repeated."""
+    """(B, T) medians over 5 frames; the ends are repeated."""
     half = _SMOOTHED // 2
     steps = torch.arange(-half, values.shape[1] + half, device=values.device)
     places = torch.minimum(steps[None], (lengths - 1)[:, None]).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Finding the files that a table names, with any path separator and any Unicode form."""
+"""Look-up of the files that a table names, with any path separator and any Unicode form."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from avaffect.data.tables.texts import nfc
 
-# Missing files that are looked for elsewhere.
+# Number of missing files that are searched for elsewhere.
 _TRIED = 100
 
 _Names = dict[str, list[str]]
 
 
 def with_slashes(text: str) -> str:
-    """A path as Windows writes it, with slashes between its folders."""
+    """A Windows path with slashes in place of backslashes."""
     return text.replace("\\", "/")
 
 
 class Files:
-    """Looks up files below a folder; what a folder holds is listed once."""
+    """Looks up files below a folder; each folder is listed once."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
@@ -29,27 +29,26 @@ class Files:
         self._listed: dict[str, tuple[_Names, _Names]] = {}
 
     def find(self, text: str) -> str | None:
-        """The path of an existing file that a text means, as it is spelled on the disk; None where
-        there is none.
+        """The path of the existing file that a text names, as it is spelled on the disk, or None.
 
         Tried in this order: the text as it is; with slashes in place of backslashes; in another
-        Unicode form (macOS takes accents apart); in another case, where one file alone fits.
+        Unicode form (macOS decomposes accents); in another case, if only one file matches.
         """
         if text not in self._found:
             self._found[text] = self._find(text)
         return self._found[text]
 
     def elsewhere(self, missing: Sequence[str]) -> str | None:
-        """Where files that are not below the folder are, and what makes them be found."""
+        """Where missing files are instead, and the change that finds them; None if nowhere."""
         here = [path for path in missing if os.path.isfile(with_slashes(path))]
         if here:
-            return f"in the current folder there is {here[0]}: --root . starts from there"
+            return f"{here[0]} is in the current folder: use --root ."
         for path in missing[:_TRIED]:
             parts = with_slashes(path).split("/")
             for count in range(1, len(parts)):
                 end = "/".join(parts[count:])
                 if end and self.find(end):
-                    return f"there is {end}: take {path[: len(path) - len(end)]} off the paths"
+                    return f"{end} exists: remove {path[: len(path) - len(end)]} from the paths"
         return None
 
     def _find(self, text: str) -> str | None:

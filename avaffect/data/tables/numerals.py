@@ -7,23 +7,23 @@ import re
 from collections.abc import Iterable, Sequence
 
 MISSING = ("", "na", "n/a", "nan", "null", "<na>")
-"""How a value that is not known is spelled, in any case."""
+"""Spellings of a missing value, in any case."""
 _NO_NUMBER = (*MISSING, "?", "none", "nat")
-# As Kaldi spells an end that is the recording's.
+# Kaldi's spellings of an end that is the end of the recording.
 TO_THE_END = -1.0
-# Of float32, in which numbers are stored.
+# Largest float32, the type in which numbers are stored.
 LARGEST = (2 - 2**-23) * 2.0**127
 
-# Within digits: 1,234,567 or 12.345. A single group may be a decimal fraction as well.
+# Thousands: 1,234,567 or 12.345. A single group may also be a decimal fraction.
 _GROUPS = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\{mark}\d{{3}})+") for mark in ",."}
 _DECIMAL = {mark: re.compile(rf"[+-]?\d*\{mark}\d+(?:[eE][+-]?\d+)?") for mark in ",."}
 _GROUPS_AND_DECIMAL = {
     mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:\{other}\d{{3}})+\{mark}\d+")
     for mark, other in (",.", ".,")
 }
-# Spreadsheets write a true minus, and no-break spaces between thousands.
+# Spreadsheets write the minus sign U+2212, and no-break spaces between thousands.
 _SIGNS = {0x2212: "-", 0x00A0: None, 0x202F: None}
-# -1 days +23:59:59, 0 days, 0 days 00:00:01.9, 1:02:03,5 and, with a fraction or not, 2:03.
+# -1 days +23:59:59, 0 days, 0 days 00:00:01.9, 1:02:03,5 and 2:03, with or without a fraction.
 _CLOCK = re.compile(
     r"(?:(?P<days>[+-]?\d+) days?,?)?\s*"
     r"(?:(?P<sign>[+-])?(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:[.,]\d+)?))?"
@@ -38,16 +38,16 @@ _ISO = re.compile(r"(-)?P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)
 
 
 def is_missing(text: str) -> bool:
-    """Whether a text says that nothing is known."""
+    """Whether a text stands for a missing value."""
     return text.lower() in MISSING
 
 
 class Numbers:
-    """How the numbers of a table are written.
+    """The number format of a table.
 
-    columns: the texts of its numeric columns; delimiter: what separates fields. 1,234 and 1.234 are
-    a fraction or a thousand and more: the others of the column decide, then those of the table. As
-    a last resort a comma is a decimal one where commas do not separate fields.
+    columns: the texts of its numeric columns; delimiter: the separator of fields. 1,234 and 1.234
+    may be fractions or thousands: the other numbers of the column decide, then those of the table.
+    If these do not, a comma is a decimal comma unless commas separate fields.
     """
 
     def __init__(self, columns: Iterable[Sequence[str]], delimiter: str) -> None:
@@ -55,8 +55,8 @@ class Numbers:
         self._of_table = _marks(text for texts in columns for text in texts)
 
     def of(self, texts: Sequence[str]) -> list[float | None]:
-        """A column: NaN where a value is missing, None where it is no number that float32 holds or
-        may be two."""
+        """The numbers of a column: NaN for a missing value, None for a text that is no number, that
+        exceeds float32, or that is ambiguous."""
         marks = _marks(texts)
         comma = self._comma(marks) if any("," in text for text in texts) else None
         return [_number(text, comma, "," in marks) for text in texts]
@@ -71,14 +71,14 @@ class Numbers:
         ]
 
     def ends(self, texts: Sequence[str]) -> list[float | None]:
-        """A column of times at which parts end: NaN also where -1 or inf means the end of all."""
+        """A column of end times: NaN also for -1 or inf, the end of the recording."""
         return [
             math.nan if value == TO_THE_END or text.lower() in ("inf", "infinity") else value
             for text, value in zip(texts, self.times(texts), strict=True)
         ]
 
     def _comma(self, marks: set[str]) -> str | None:
-        """What a comma before three digits is: decimal, thousands, or None where no one knows."""
+        """The meaning of a comma before three digits: decimal, thousands, or None if unknown."""
         for known in (marks, self._of_table):
             if len(known) == 2:
                 return None
@@ -88,7 +88,7 @@ class Numbers:
 
 
 def _marks(texts: Iterable[str]) -> set[str]:
-    """The decimal marks of numbers that can be read in one way alone."""
+    """The decimal marks of unambiguous numbers."""
     found: set[str] = set()
     for text in texts:
         for mark in ",.":
@@ -100,8 +100,8 @@ def _marks(texts: Iterable[str]) -> set[str]:
 
 
 def _number(text: str, comma: str | None, decimal_comma: bool) -> float | None:
-    """comma: what 1,234 means. decimal_comma: whether the column has them, so that 1.234 may be a
-    thousand."""
+    """comma: the meaning of 1,234. decimal_comma: whether the column has decimal commas, so that
+    1.234 may be thousands."""
     if text.lower() in _NO_NUMBER:
         return math.nan
     text = text.translate(_SIGNS)
@@ -117,7 +117,7 @@ def _number(text: str, comma: str | None, decimal_comma: bool) -> float | None:
 
 
 def _without_commas(text: str, comma: str | None) -> str | None:
-    """As Python writes the number; None where it is none, or may be two."""
+    """The number in Python's notation; None for a text that is no number, or ambiguous."""
     if _GROUPS_AND_DECIMAL[","].fullmatch(text):
         return text.replace(".", "").replace(",", ".")
     if _GROUPS_AND_DECIMAL["."].fullmatch(text):

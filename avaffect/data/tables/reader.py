@@ -1,7 +1,7 @@
-"""Reading text tables: CSV and the like with a row of column names, and ARFF.
+"""Reader of text tables: CSV and similar formats with a row of column names, and ARFF.
 
-One reader for all tables: corpora's own, anybody's, predictions, and traces. ARFF: Weka's format,
-which RECOLA and the AVEC challenges use; its sparse rows are not read.
+One reader for all tables: those of corpora, of users, of predictions, and of traces. ARFF is Weka's
+format, used by RECOLA and the AVEC challenges; sparse rows are not supported.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from avaffect.data.tables.numerals import Numbers
 from avaffect.data.tables.texts import nfc, read_text
 
 DELIMITERS = (",", "\t", ";", "|")
-# Of two that divide names alike the earlier one: a decimal comma may stand between semicolons.
+# The first of several that find equally many names: decimal commas may occur between semicolons.
 _ORDER = (";", "\t", "|", ",")
 _QUOTES = "'\""
 _NUMBER_TYPES = ("numeric", "real", "integer")
-# What Excel takes as the separator.
+# Excel's line that declares the separator.
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 Rows = list[tuple[int, list[str]]]
@@ -32,9 +32,10 @@ Rows = list[tuple[int, list[str]]]
 
 @dataclass(frozen=True)
 class Table:
-    """names: of the columns, "" where one has none; rows: line number and texts without blanks and
-    quotation marks around them, no more than names; delimiter: between fields; no_numbers: columns
-    that the file says hold none (ARFF); comments: lines after the names that begin with #."""
+    """names: of the columns, "" for a column without one; rows: line number and texts, stripped of
+    blanks and quotation marks, no more than there are names; delimiter: separator of fields;
+    no_numbers: columns that the file declares as not numeric (ARFF); comments: numbers of the lines
+    after the names that begin with #."""
 
     path: Path
     names: list[str]
@@ -44,12 +45,12 @@ class Table:
     comments: tuple[int, ...] = ()
 
     def column(self, name: str) -> list[str]:
-        """The texts of a column, "" where a row is too short."""
+        """The texts of a column, "" if a row is too short."""
         place = self.names.index(nfc(name))
         return [fields[place] if place < len(fields) else "" for _, fields in self.rows]
 
     def numbers(self, columns: Sequence[str]) -> Numbers:
-        """How the numbers in these columns are written."""
+        """The number format of these columns."""
         return Numbers((self.column(name) for name in columns), self.delimiter)
 
     def dictionaries(self, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -60,7 +61,7 @@ class Table:
 
 
 def plain_name(name: str) -> str:
-    """A column's name without capitals, blanks and signs: Time (s) is times."""
+    """A column's name in lower case without blanks and signs: Time (s) becomes times."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
@@ -69,8 +70,8 @@ def told_apart(
     times: Sequence[tuple[float | None, float | None]],
     groups: Sequence[str] | None = None,
 ) -> list[str]:
-    """Ids of rows: names, which get the times of their part of the recording where several rows of
-    a group have one."""
+    """Unique ids of rows: the name, with the start and end time if several rows of a group have the
+    same name."""
     keys = list(zip(groups or [""] * len(names), names, strict=True))
     several = Counter(keys)
     return [
@@ -104,14 +105,14 @@ def read_table(
 ) -> Table:
     """A table of text: ARFF by its suffix, CSV otherwise.
 
-    columns: those that must be there; names: those of a CSV without a row of names. Fields are
-    separated by what a first line `sep=;` says, else by commas, tabs, semicolons, bars or blanks:
-    by that which finds most of the columns, or without columns by that which finds most names, with
-    `blanks` also by blanks where there is no other. Rows without a text, and lines that begin with
-    #, are skipped.
+    columns: required columns; names: the column names of a CSV without a row of names. The
+    separator is declared by a first line such as `sep=;`, or is the one of comma, tab, semicolon,
+    bar and blank that finds most of the required columns, or most names if none are required; with
+    `blanks` also a blank if there is no other. Empty rows, and lines that begin with #, are
+    skipped.
 
-    Raises DataError naming the file and the line where it is no text or no table, or the column
-    that is not there or is there twice.
+    Raises DataError, with the file and the line, for a file that is no text or no table, and for a
+    column that is missing or occurs twice.
     """
     if not path.is_file():
         what = (
@@ -120,7 +121,7 @@ def read_table(
             else "no such file; a table was expected"
         )
         raise DataError(f"{path}: {what}")
-    # Old ends of lines count as well.
+    # \r ends a line too, as in old files.
     lines = list(io.StringIO(read_text(path), newline=None))
     try:
         if path.suffix.lower() == ".arff":
@@ -128,8 +129,8 @@ def read_table(
         else:
             found = _csv(path, lines, columns, names, blanks)
     except csv.Error as error:
-        raise DataError(f"{path}: not a table ({error}); a quotation mark that is never closed "
-                        "swallows the rows after it") from error  # fmt: skip
+        raise DataError(f"{path}: not a table ({error}); check for a quotation mark that is not "
+                        "closed") from error  # fmt: skip
     there = Counter(found.names)
     for name in columns:
         if nfc(name) not in there:
@@ -159,13 +160,13 @@ def _csv(
 
 
 def _start(lines: list[str]) -> tuple[int, str | None]:
-    """The place of the first line with a text, and the separator that a line before it names."""
+    """The index of the first line with a text, and the separator that a line before it declares."""
     first, delimiter = None, None
     for place, line in enumerate(lines):
         named = None if delimiter else _SEPARATOR.fullmatch(line.strip("\n"))
         if named:
             first, delimiter = None, named[1]
-        # A spreadsheet's empty rows hold separators.
+        # Empty rows of a spreadsheet contain separators.
         elif line.strip("".join((*DELIMITERS, delimiter or "", ' \n"'))):
             first = place if first is None else first
             if not line.startswith("#"):
@@ -176,10 +177,10 @@ def _start(lines: list[str]) -> tuple[int, str | None]:
 def _names_line(
     lines: list[str], start: int, delimiter: str | None, columns: Sequence[str]
 ) -> tuple[int, list[str]]:
-    """The place of the row of names, and the lines, in which it does not begin with #.
+    """The index of the row of names, and the lines, with a leading # of that row removed.
 
-    Comments may stand before it, and some programs begin the names themselves with #: then that
-    line names the columns, or, where none are asked for, numbers follow it.
+    Comments may precede it, and some programs write # before the names: such a line contains all
+    required columns, or, without required columns, is followed by numbers.
     """
     place = start
     while place < len(lines) and (
@@ -198,9 +199,9 @@ def _names_line(
 def _delimiter(
     line: str, columns: Sequence[str], blanks: bool, names: Sequence[str] | None = None
 ) -> str:
-    """What separates the names of columns."""
+    """The separator of the column names."""
     if not columns:
-        # The first row of a table without names may hold decimal commas.
+        # The first row of a table without names may contain decimal commas.
         counts = {mark: len(_split(line, mark)) for mark in _ORDER}
         found = max(_ORDER, key=lambda mark: (counts[mark] == len(names or ()), counts[mark]))
         return " " if blanks and found not in line.strip() and " " in line.strip() else found
@@ -210,7 +211,7 @@ def _delimiter(
     if not any(known.values()):
         if wanted <= {_unquoted(name) for name in line.split()}:
             return " "
-        # For the message that tells which columns are there.
+        # For the message that lists the columns.
         return max(DELIMITERS, key=lambda mark: len(readings[mark]))
     return max(DELIMITERS, key=lambda mark: known[mark])
 
@@ -221,7 +222,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _unquoted(text: str) -> str:
-    """Without quotation marks that csv does not know; an apostrophe stays."""
+    """The text without quotation marks that csv does not handle; an apostrophe is kept."""
     paired = len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
     return text[1:-1] if paired else text
 
@@ -229,8 +230,8 @@ def _unquoted(text: str) -> str:
 def _rows(
     lines: list[str], start: int, delimiter: str, quote: str = '"', comment: str = "#"
 ) -> tuple[Rows, list[int]]:
-    """Rows with a text, and the numbers of lines that are comments. A field in quotation marks may
-    run over several lines; what begins with the mark there is no comment."""
+    """Rows that are not empty, and the line numbers of comments. A field in quotation marks may
+    span several lines; a comment mark within it does not count."""
     rows: Rows = []
     comments = []
     place = start
@@ -264,11 +265,11 @@ def _table(
     comments: tuple[int, ...] = (),
 ) -> Table:
     for line, fields in rows:
-        # A separator at the end of each row is no field.
+        # A separator at the end of each row adds no field.
         if any(fields[len(names) :]):
             raise DataError(
-                f"{path}, line {line}: more fields ({len(fields)}) than the first line names "
-                f"columns ({len(names)}); a field that holds the separator stands in quotes"
+                f"{path}, line {line}: {len(fields)} fields, but the first line has {len(names)} "
+                "column names; put a field that contains the separator in quotes"
             )
         del fields[len(names) :]
     return Table(path, names, rows, delimiter, no_numbers, comments)
@@ -281,7 +282,7 @@ def _arff(path: Path, lines: list[str]) -> Table:
         word, _, rest = line.replace("\t", " ").strip().partition(" ")
         if word.lower() == "@data":
             if not names:
-                raise DataError(f"{path}: no @attribute stands before @data (line {number})")
+                raise DataError(f"{path}: no @attribute before @data (line {number})")
             data = (text for text in lines[number:] if not text.lstrip().startswith("%"))
             quote = '"' if any('"' in text for text in data) else "'"
             rows, _ = _rows(lines, number, ",", quote, comment="%")
@@ -293,11 +294,11 @@ def _arff(path: Path, lines: list[str]) -> Table:
             names.append(name)
         elif word and not word.startswith("%") and word.lower() != "@relation":
             raise DataError(f"{path}, line {number}: not ARFF: {line.strip()[:40]!r}")
-    raise DataError(f"{path} is no whole ARFF file: it has no @data")
+    raise DataError(f"{path} is not a complete ARFF file: it has no @data")
 
 
 def _attribute(path: Path, line: int, text: str) -> tuple[str, str]:
-    """Name and type; the name may stand in quotation marks."""
+    """Name and type; the name may be in quotation marks."""
     if text[:1] and text[0] in _QUOTES:
         name, _, kind = text[1:].partition(text[0])
     else:

@@ -17,7 +17,7 @@ _SPLITS = {
 }  # fmt: skip
 _SPLIT_OF = {spelling: split for split, known in _SPLITS.items() for spelling in known}
 _NUMBERED_TEST = re.compile(r"test(set)?\d+")
-# Parts of names by which a split is suggested, never assumed.
+# Parts of names for which a message suggests a split; they are never used to assign one.
 _HINTS = (("train", "train"), ("dev", "development"), ("valid", "development"), ("test", "test"))
 _EMOTIONS = {
     "anger": ("angry", "ang"),
@@ -38,8 +38,8 @@ _EMOTION_OF = {spelling: name for name, known in _EMOTIONS.items() for spelling 
 
 
 def splits_of(found: Collection[str]) -> dict[str, str]:
-    """Spelling -> train, development or test, of the spellings that leave no doubt: in any case,
-    Training, dev, valid and the like. A numbered test set, Test1, where there is one test alone."""
+    """Spelling -> train, development or test, for unambiguous spellings in any case: Training, dev,
+    valid and others. A numbered test set such as Test1 counts if there is only one test set."""
     known = {text: _SPLIT_OF[plain_name(text)] for text in found if plain_name(text) in _SPLIT_OF}
     numbered = [text for text in found if _NUMBERED_TEST.fullmatch(plain_name(text))]
     if len(numbered) == 1 and "test" not in known.values():
@@ -48,7 +48,7 @@ def splits_of(found: Collection[str]) -> dict[str, str]:
 
 
 def split_hint(unknown: Iterable[str]) -> str:
-    """The --map options that say which splits these spellings are."""
+    """The --map options that assign these spellings to splits."""
     words = []
     for text in unknown:
         plain = text.lower()
@@ -58,19 +58,19 @@ def split_hint(unknown: Iterable[str]) -> str:
 
 
 def canonical(name: str) -> str:
-    """An emotion in its one spelling where it differs in case alone, else the name itself."""
+    """An emotion in lower case if the name is one in another case, otherwise the name itself."""
     return name.lower() if name.lower() in EMOTIONS else name
 
 
 def emotion_hint(others: Iterable[str]) -> str:
-    """The --map options for classes that are no emotion's name here."""
+    """The --map options for classes that are not in EMOTIONS."""
     return " ".join(
         f"--map {_quoted(name)}={_EMOTION_OF.get(plain_name(name), 'NAME')}" for name in others
     )
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Classes that differ in case, blanks, hyphens or underscores alone, in groups."""
+    """Groups of classes that differ only in case, blanks, hyphens or underscores."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(names):
         groups[re.sub(r"[\s_-]+", " ", name.casefold()).strip()].append(name)
@@ -78,7 +78,7 @@ def alike(names: Iterable[str]) -> list[list[str]]:
 
 
 def map_hint(group: Iterable[str], counts: Mapping[str, int] | None = None) -> str:
-    """The --map options that make one class of a group: an emotion's, else its most frequent."""
+    """The --map options that merge a group into one class: the emotion, or its most frequent."""
     names = sorted(group, key=lambda name: (-(counts or {}).get(name, 0), name))
     plain = plain_name(names[0])
     target = _EMOTION_OF.get(plain, plain if plain in EMOTIONS else names[0])
@@ -86,7 +86,7 @@ def map_hint(group: Iterable[str], counts: Mapping[str, int] | None = None) -> s
 
 
 def classes_hint(names: Collection[str]) -> str:
-    """The --classes option that keeps these classes and makes one of those that look alike."""
+    """The --classes option that keeps these classes and merges those with similar names."""
     groups = {group[0]: group for group in alike(names)}
     merged = {name for group in groups.values() for name in group[1:]}
     parts = []
@@ -98,5 +98,5 @@ def classes_hint(names: Collection[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As a shell takes it."""
+    """The text quoted for a shell."""
     return text if re.fullmatch(r"[\w.+,=-]+", text) else "'" + text.replace("'", "'\\''") + "'"
