@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from avaffect.core.batch import Batch
+from avaffect.core.configuration import read
 from avaffect.core.errors import DataError, UsageError
 from avaffect.models import registry
 from avaffect.models.avhubert import PRESETS, AVHubert, AVHubertConfiguration
@@ -307,7 +308,7 @@ def test_nano_has_at_most_a_million_parameters_with_its_head():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_configurations_survive_json(preset):
     configuration = PRESETS[preset]
-    assert AVHubertConfiguration.from_dict(json.loads(json.dumps(asdict(configuration)))) == (
+    assert read(AVHubertConfiguration, json.loads(json.dumps(asdict(configuration)))) == (
         configuration
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from avaffect.core.registry import Part
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Frames
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined, means
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, joined, means
 from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
 from avaffect.settings.feature_stores import parse_features
 from avaffect.training import checkpoint
@@ -121,10 +120,6 @@ class LargestConfiguration:
     inputs: tuple[HeadInput, ...]
     outputs: int
     dropout: float = 0.0
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> LargestConfiguration:
-        return cls(inputs_of(given["inputs"]), given["outputs"], given["dropout"])
 
 
 class Largest(FrameHead):

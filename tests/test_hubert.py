@@ -10,6 +10,7 @@ import torch
 from golden import generator
 
 from avaffect.core.batch import Batch
+from avaffect.core.configuration import read
 from avaffect.core.errors import UsageError
 from avaffect.models.encoder import Frames
 from avaffect.models.hubert import PRESETS, Hubert, HubertConfiguration
@@ -191,7 +192,7 @@ def test_feature_grad_mult_scales_the_front_end_alone():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_configurations_survive_json(preset):
     configuration = PRESETS[preset]
-    assert HubertConfiguration.from_dict(json.loads(json.dumps(asdict(configuration)))) == (
+    assert read(HubertConfiguration, json.loads(json.dumps(asdict(configuration)))) == (
         configuration
     )
 

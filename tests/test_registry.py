@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
+from avaffect.core.configuration import read
 from avaffect.core.errors import AvaffectError, DataError, UsageError
 from avaffect.core.registry import Part, Registry
 
@@ -51,6 +53,27 @@ def test_a_described_part_is_built_again() -> None:
     description = boxes.describe(Box(Size(3)))
     assert description == {"name": "box", "configuration": {"width": 3}}
     assert boxes.build(description).configuration == Size(3)
+
+
+@dataclass(frozen=True)
+class Crate:
+    size: Size
+    boxes: tuple[Size, ...] = ()
+    strides: tuple[tuple[int, int], ...] = ()
+    label: str | None = None
+    spare: Size | None = None
+
+
+def test_a_nested_configuration_survives_json() -> None:
+    """Lists become tuples, objects configurations; what does not fit is an error."""
+    crate = Crate(Size(3), (Size(1), Size(2)), ((5, 2), (3, 1)), spare=Size(4))
+    assert read(Crate, json.loads(json.dumps(asdict(crate)))) == crate
+    assert read(Crate, asdict(crate)) == crate
+    assert read(Crate, {"size": Size(3)}) == Crate(Size(3))
+    for wrong in ({"size": {"height": 1}}, {"size": {"width": 0}}, {"size": {}, "strides": [[1]]},
+                  {"size": {}, "boxes": 3}, {"size": {}, "colour": "red"}, {}):  # fmt: skip
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            read(Crate, wrong)
 
 
 def test_places_are_imported_when_used() -> None:

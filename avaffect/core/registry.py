@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from avaffect.core.configuration import read
 from avaffect.core.errors import AvaffectError, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Description(TypedDict):
 class Part:
     """What a name stands for.
 
-    configuration  class of its configuration, a dataclass, which may have from_dict(dict); or None
+    configuration  class of its configuration, a dataclass (`core.configuration`); or None
     value          the class; whatever it is where it has no configuration
     needs          an optional package of avaffect's without which it cannot be used
 
@@ -62,9 +63,7 @@ class Part:
         A class that is not made so has a class method from_configuration.
         Raises KeyError, TypeError or ValueError where the configuration does not fit.
         """
-        kind, made = self.load_configuration(), self.load()
-        read = getattr(kind, "from_dict", None)
-        known = kind(**configuration) if read is None else read(configuration)
+        made, known = self.load(), read(self.load_configuration(), configuration)
         return getattr(made, "from_configuration", made)(*given, known)
 
     def is_of(self, value: Any) -> bool:

@@ -6,7 +6,6 @@ The head of the pre-training (`final_proj`, `label_embs_concat`) belongs to the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +29,7 @@ SOUND_DIM = _BANDS * _STACKED
 
 @dataclass(frozen=True)
 class AVHubertConfiguration:
-    """A whole model, JSON-able through dataclasses.asdict and `from_dict`.
+    """A whole model, JSON-able through dataclasses.asdict and core.configuration.
 
     channels        1: grey pictures; 3: RGB
     face_size       stored faces are resized to it, unless they have crop_size pixels already
@@ -57,18 +56,6 @@ class AVHubertConfiguration:
     input_dropout: float = 0.1
     feature_grad_mult: float = 0.1
     final_dim: int = 256
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> AVHubertConfiguration:
-        """The inverse of dataclasses.asdict, also after a trip through JSON."""
-        return cls(
-            **{
-                **values,
-                "transformer": TransformerConfiguration(**values["transformer"]),
-                "face_mean": tuple(values["face_mean"]),
-                "face_std": tuple(values["face_std"]),
-            }
-        )
 
 
 _BASE = AVHubertConfiguration()

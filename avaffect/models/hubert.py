@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from torch import Tensor
 
@@ -28,7 +27,7 @@ from avaffect.signal.features import unit_scale
 
 @dataclass(frozen=True)
 class HubertConfiguration:
-    """A whole model, JSON-able through dataclasses.asdict and `from_dict`.
+    """A whole model, JSON-able through dataclasses.asdict and core.configuration.
 
     front_end       "waveform": convolutions over samples; "logmel": log-mel bands and one
                     convolution to conv_layers[0][0] channels
@@ -50,17 +49,6 @@ class HubertConfiguration:
     input_dropout: float = 0.1
     feature_grad_mult: float = 0.1
     final_dim: int = 256
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> HubertConfiguration:
-        """The inverse of dataclasses.asdict, also after a trip through JSON."""
-        return cls(
-            **{
-                **values,
-                "transformer": TransformerConfiguration(**values["transformer"]),
-                "conv_layers": tuple(tuple(layer) for layer in values["conv_layers"]),
-            }
-        )
 
 
 _BASE = HubertConfiguration()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,11 +46,6 @@ class PaseConfiguration:
             together *= stride
         if together != HOP:
             raise ValueError(f"the strides are {together} samples together, not {HOP}")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> PaseConfiguration:
-        """The inverse of dataclasses.asdict, also after a trip through JSON."""
-        return cls(**{**values, "blocks": tuple(tuple(block) for block in values["blocks"])})
 
     @property
     def seen(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,10 +24,6 @@ class RecurrentConfiguration:
     layers: int = 3
     hidden: int = 512
     dim: int = 512
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> RecurrentConfiguration:
-        return cls(**values)
 
 
 PRESETS: dict[str, RecurrentConfiguration] = {

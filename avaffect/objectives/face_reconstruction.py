@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,10 +40,6 @@ class FaceReconstructionConfiguration:
     alpha: float = 1.0
     pictures: int = 1
     face: TalkingFaceConfiguration = field(default_factory=TalkingFaceConfiguration)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FaceReconstructionConfiguration:
-        return cls(**{**values, "face": TalkingFaceConfiguration(**values["face"])})
 
 
 class FaceReconstruction(Pretraining):

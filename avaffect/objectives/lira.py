@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,10 +40,6 @@ class AcousticPredictionConfiguration:
     """conformer  between the encoder's frames and the descriptors"""
 
     conformer: ConformerConfiguration = field(default_factory=ConformerConfiguration)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> AcousticPredictionConfiguration:
-        return cls(ConformerConfiguration(**values["conformer"]))
 
     @classmethod
     def on(cls, encoder: Encoder, blocks: int) -> AcousticPredictionConfiguration:

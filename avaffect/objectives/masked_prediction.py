@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,10 +52,6 @@ class MaskedPredictionConfiguration:
     masking: Masking = field(default_factory=Masking)
     unmasked_weight: float = 0.0
     features_penalty: float = 10.0
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MaskedPredictionConfiguration:
-        return cls(**{**values, "masking": Masking(**values["masking"])})
 
 
 @dataclass

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +36,6 @@ class ProblemAgnosticConfiguration:
     """workers  their names"""
 
     workers: tuple[str, ...] = WORKERS
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ProblemAgnosticConfiguration:
-        return cls(tuple(values["workers"]))
 
 
 class ProblemAgnostic(Pretraining):

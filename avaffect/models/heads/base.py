@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +20,6 @@ class HeadInput:
     name: str
     dim: int
     rate_hz: float
-
-
-def inputs_of(given: Any) -> tuple[HeadInput, ...]:
-    """Inputs as a checkpoint's configuration has them."""
-    return tuple(item if isinstance(item, HeadInput) else HeadInput(**item) for item in given)
 
 
 class Outputs:

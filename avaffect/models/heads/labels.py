@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +54,6 @@ class LabelHeadConfiguration:
 
     head: Description
     labels: tuple[Readout, ...]
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> LabelHeadConfiguration:
-        return cls(given["head"], tuple(Readout(**label) for label in given["labels"]))
 
 
 class LabelHead(nn.Module):

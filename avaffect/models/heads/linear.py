@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.attentive import dense
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined, means
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, joined, means
 from avaffect.models.standardisation import Standardisation
 
 
@@ -25,10 +24,6 @@ class LinearHeadConfiguration:
     hidden: int | None = None
     dropout: float = 0.0
     standardise: bool = False
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> LinearHeadConfiguration:
-        return cls(**{**given, "inputs": inputs_of(given["inputs"])})
 
     @property
     def dim(self) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.models.encoder import Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, inputs_of, joined
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, joined
 from avaffect.models.standardisation import Standardisation
 
 
@@ -30,10 +29,6 @@ class RecurrentHeadConfiguration:
     dropout: float = 0.0
     frames_per_step: int = 1
     bidirectional: bool = True
-
-    @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> RecurrentHeadConfiguration:
-        return cls(**{**given, "inputs": inputs_of(given["inputs"])})
 
     @property
     def dim(self) -> int:

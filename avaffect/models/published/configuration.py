@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from avaffect.core.configuration import read
 from avaffect.core.errors import DataError, UsageError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -90,7 +91,7 @@ def build(flat: Flat, kind: Any, check_family: Callable[[Flat], None] = lambda f
     for name, value in flat.items():
         part, _, field = name.rpartition(".")
         (nested[part] if part else nested)[field] = value
-    return kind.from_dict(nested)
+    return read(kind, nested)
 
 
 def check(flat: Flat, kind: Any) -> None:
