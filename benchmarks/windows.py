@@ -32,6 +32,7 @@ from avaffect.models.heads.recurrent import RecurrentHead, RecurrentHeadConfigur
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.visual import PRESETS, VisualEncoder
 from avaffect.recipes.downstream import heads
+from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.windows import Windows, windows_of
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
@@ -69,8 +70,9 @@ def reads(encoder: Encoder) -> tuple[HeadInput, ...]:
 def predict(
     encoder: Encoder, beneath: FrameHead, recording: Dataset, windows: Windows
 ) -> np.ndarray:
-    inputs, head = Inputs({ENCODER: encoder}), LabelHead.of(beneath, TRACES)
-    return heads.traces(inputs, [head], recording, CPU, 80.0, windows=windows)[0]
+    head = LabelHead.of(beneath, TRACES)
+    group = HeadGroup(Inputs({ENCODER: encoder}), [head], CPU, 80.0)
+    return heads.traces(group, recording, windows)[0]
 
 
 def difference(encoder: Encoder, recording: Dataset) -> float:

@@ -19,7 +19,14 @@ from avaffect.core.registry import Part
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Frames
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, joined, means
+from avaffect.models.heads.base import (
+    FrameHead,
+    FrameHeadConfiguration,
+    HeadInput,
+    Outputs,
+    joined,
+    means,
+)
 from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
 from avaffect.settings.feature_stores import parse_features
 from avaffect.training import checkpoint
@@ -116,9 +123,7 @@ def test_features_are_named(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class LargestConfiguration:
-    inputs: tuple[HeadInput, ...]
-    outputs: int
+class LargestConfiguration(FrameHeadConfiguration):
     dropout: float = 0.0
 
 
@@ -128,7 +133,7 @@ class Largest(FrameHead):
     def __init__(self, configuration: LargestConfiguration) -> None:
         super().__init__(configuration.inputs, configuration.outputs)
         self.configuration = configuration
-        self.dense = nn.Linear(sum(item.dim for item in self.inputs), self.outputs)
+        self.dense = nn.Linear(configuration.dim, self.outputs)
 
     def forward(
         self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None

@@ -25,7 +25,7 @@ from avaffect.models.encoder import Frames
 from avaffect.models.heads.labels import LabelHead, Readout
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
 from avaffect.objectives.losses.soft_cross_entropy import soft_cross_entropy
-from avaffect.recipes.downstream import finetuning
+from avaffect.recipes.downstream import one_run
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "labels" / "crema-d"
 
@@ -202,13 +202,13 @@ def test_a_class_and_a_scalar_are_learned_together(folder: Path) -> None:
 
 def test_weights_of_losses_reach_the_objective(folder: Path, monkeypatch) -> None:
     seen = {}
-    train = finetuning.train
+    train = one_run.train
 
     def noted(objective, *rest):
         seen.update(objective.weights)
         return train(objective, *rest)
 
-    monkeypatch.setattr(finetuning, "train", noted)
+    monkeypatch.setattr(one_run, "train", noted)
     labels = ("--label", "emotion", "--label", "arousal_mean", "--epochs", 1)
     invoke(folder, "finetune", "slow.h5", *labels, "--loss", "emotion:ce=0.5",
            "--loss", "arousal_mean:mse=2", "-f", "-o", "c")  # fmt: skip

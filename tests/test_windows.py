@@ -12,7 +12,7 @@ import pytest
 import torch
 from chain import invoke
 from clips import tiny_encoder
-from label_heads import NAME, inputs_of, linear, named, of_traces
+from label_heads import NAME, inputs_of, named, of_traces, reads
 from label_heads import recurrent as gru
 from stores import write_store
 
@@ -29,13 +29,14 @@ from avaffect.models.contrastive import ContrastiveConfiguration, ContrastiveEnc
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.models.heads.base import FrameHead, Outputs
-from avaffect.models.heads.linear import LinearHead
+from avaffect.models.heads.linear import LinearHead, LinearHeadConfiguration
 from avaffect.models.heads.recurrent import mean_steps
 from avaffect.models.hubert import PRESETS as HUBERT
 from avaffect.models.hubert import Hubert
 from avaffect.models.pase import PRESETS as PASE
 from avaffect.models.pase import PaseEncoder
 from avaffect.recipes.downstream import heads, windows
+from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.windows import Windows, windows_of
 from avaffect.training import checkpoint
 
@@ -56,9 +57,14 @@ def means(dim: int, frames_per_step: int) -> FrameHead:
     return head
 
 
-def identity(dim: int) -> LinearHead:
+def on(encoder: Encoder, outputs: int) -> LinearHead:
+    return LinearHead(LinearHeadConfiguration(reads(encoder.dim, encoder.rate_hz), outputs))
+
+
+def identity(encoder: Encoder) -> LinearHead:
     """Says what it reads."""
-    head = linear(dim, dim)
+    head = on(encoder, encoder.dim)
+    dim = encoder.dim
     with torch.no_grad():
         head.layers[1].weight.copy_(torch.eye(dim))
         head.layers[1].bias.zero_()
@@ -76,8 +82,8 @@ def features(path: Path, lengths=LENGTHS, dim: int = 3) -> tuple[Encoder, Datase
 
 def traces(encoder: Encoder, head, dataset: Dataset, how: Windows, batch_seconds=80.0):
     """(T, outputs) of each recording"""
-    inputs = inputs_of(encoder)
-    found = heads.traces(inputs, [of_traces(head)], dataset, CPU, batch_seconds, windows=how)
+    group = HeadGroup(inputs_of(encoder), [of_traces(head)], CPU, batch_seconds)
+    found = heads.traces(group, dataset, how)
     return [row[:, 0] for row in found]
 
 
@@ -134,7 +140,7 @@ def test_windows_as_asked_for() -> None:
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 1.0])
 def test_an_identity_reproduces_its_input(tmp_path: Path, window: float, share: float) -> None:
     encoder, dataset = features(tmp_path / "f.h5")
-    found = traces(encoder, identity(3), dataset, windows_of(window, share * window))
+    found = traces(encoder, identity(encoder), dataset, windows_of(window, share * window))
     for index, values in enumerate(found):
         np.testing.assert_array_equal(values, dataset.read("features", index))
 
@@ -143,7 +149,7 @@ def test_an_identity_reproduces_its_input(tmp_path: Path, window: float, share: 
 def test_whatever_is_computed_at_once(tmp_path: Path, monkeypatch, batch_seconds: float) -> None:
     monkeypatch.setattr(windows, "_FRAMES", 40)
     encoder, dataset = features(tmp_path / "f.h5")
-    found = traces(encoder, identity(3), dataset, windows_of(1.3, 0.4), batch_seconds)
+    found = traces(encoder, identity(encoder), dataset, windows_of(1.3, 0.4), batch_seconds)
     for index, values in enumerate(found):
         np.testing.assert_array_equal(values, dataset.read("features", index))
 
@@ -188,9 +194,8 @@ def test_long_recordings_alone_are_cut(tmp_path: Path) -> None:
     found = traces(encoder, head, dataset, windows_of(2.0))
     same = [np.allclose(a, b, atol=1e-6) for a, b in zip(found, whole, strict=True)]
     assert same == [True, False, True, False]
-    two = heads.traces(
-        inputs_of(encoder), [of_traces(head)] * 2, dataset, CPU, 80.0, windows=windows_of(2.0)
-    )
+    group = HeadGroup(inputs_of(encoder), [of_traces(head)] * 2, CPU, 80.0)
+    two = heads.traces(group, dataset, windows_of(2.0))
     assert [row.shape for row in two] == [(n, 2, 2) for n in (19, 50, 20, 21)]
     np.testing.assert_allclose(two[1][:, 1], found[1], atol=1e-6)
 
@@ -207,7 +212,7 @@ def test_each_picture_is_seen_once_and_frames_are_those_of_the_whole(
     dataset = dataset_of([store], store.ids[:2], ["face"])
     encoder = tiny_encoder().eval()
     assert encoder.reach == 2
-    head = identity(encoder.dim)
+    head = identity(encoder)
     whole = traces(encoder, head, dataset, WHOLE)
     seen = []
     encoder.resnet.register_forward_hook(lambda module, given, made: seen.append(len(made)))
@@ -237,7 +242,7 @@ def test_encoders_of_sound_give_all_steps(tmp_path: Path, name: str) -> None:
     sound = [random.integers(-9000, 9000, n).astype(np.int16) for n in (41_234, 20_000)]
     store = write_store(tmp_path / "m.h5", {"waveform": (16000.0, sound)})
     dataset = dataset_of([store], store.ids, ["waveform"])
-    found = traces(encoder, identity(encoder.dim), dataset, windows_of(0.8, 0.4), 1.7)
+    found = traces(encoder, identity(encoder), dataset, windows_of(0.8, 0.4), 1.7)
     hop, length, step = (round(x) for x in (16000 / encoder.rate_hz, 0.8 * encoder.rate_hz,
                                             0.4 * encoder.rate_hz))  # fmt: skip
     margin = windows._Anew(encoder, dataset.subset(np.array([0])), length, 9.0, CPU).seen * hop
@@ -263,8 +268,8 @@ def test_sound_and_faces_are_cut_together(tmp_path: Path) -> None:
     faces = [random.integers(0, 255, (n, 48, 48, 1), dtype=np.uint8) for n in (0, 60, 60)]
     store = write_store(tmp_path / "m.h5", {"waveform": (16000.0, sound), "face": (25.0, faces)})
     dataset = dataset_of([store], store.ids, ["waveform", "face"])
-    found = traces(encoder, identity(encoder.dim), dataset, windows_of(1.0, 0.4))
-    whole = traces(encoder, identity(encoder.dim), dataset, WHOLE)
+    found = traces(encoder, identity(encoder), dataset, windows_of(1.0, 0.4))
+    whole = traces(encoder, identity(encoder), dataset, WHOLE)
     assert [len(row) for row in found] == [len(row) for row in whole] == [63, 60, 60]
     assert not any(np.isnan(row).any() for row in found)
 
@@ -290,7 +295,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     del values
     dataset = dataset_of([store], store.ids, ["features"])
     encoder = GivenFeatures(GivenFeaturesConfiguration(dim, 50.0)).eval()
-    head = linear(dim, 1)
+    head = on(encoder, 1)
     with torch.no_grad():
         head.layers[1].weight.copy_(torch.eye(1, dim))
         head.layers[1].bias.zero_()

@@ -22,6 +22,19 @@ class HeadInput:
     rate_hz: float
 
 
+@dataclass(frozen=True)
+class FrameHeadConfiguration:
+    """What the configuration of every head has: its inputs, and the number of its outputs."""
+
+    inputs: tuple[HeadInput, ...]
+    outputs: int
+
+    @property
+    def dim(self) -> int:
+        """Of all inputs side by side."""
+        return sum(item.dim for item in self.inputs)
+
+
 class Outputs:
     """Outputs of a head, each computed when it is first asked for.
 
@@ -71,6 +84,15 @@ class FrameHead(nn.Module):
     def rate_hz(self) -> float:
         """Frames a second of the fastest input."""
         return max(item.rate_hz for item in self.inputs)
+
+    @property
+    def steps_hz(self) -> float:
+        """Steps a second over time."""
+        return self.rate_hz / self.frames_per_step
+
+    def step_count(self, frames: int) -> int:
+        """Steps over so many frames of the fastest input; the last may be of fewer."""
+        return -(-frames // self.frames_per_step)
 
     def forward(
         self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None

@@ -9,25 +9,25 @@ from torch import Tensor
 
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.attentive import dense
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, joined, means
+from avaffect.models.heads.base import (
+    FrameHead,
+    FrameHeadConfiguration,
+    Outputs,
+    joined,
+    means,
+)
 from avaffect.models.standardisation import Standardisation
 
 
 @dataclass(frozen=True)
-class LinearHeadConfiguration:
-    """inputs: what it reads; hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU
-    between. standardise: the inputs are standardised first, by statistics that belong to the head.
+class LinearHeadConfiguration(FrameHeadConfiguration):
+    """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between. standardise:
+    the inputs are standardised first, by statistics that belong to the head.
     """
 
-    inputs: tuple[HeadInput, ...]
-    outputs: int
     hidden: int | None = None
     dropout: float = 0.0
     standardise: bool = False
-
-    @property
-    def dim(self) -> int:
-        return sum(item.dim for item in self.inputs)
 
 
 class LinearHead(FrameHead):

@@ -10,29 +10,21 @@ from torch import Tensor, nn
 
 from avaffect.models.encoder import Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
-from avaffect.models.heads.base import FrameHead, HeadInput, Outputs, joined
+from avaffect.models.heads.base import FrameHead, FrameHeadConfiguration, Outputs, joined
 from avaffect.models.standardisation import Standardisation
 
 
 @dataclass(frozen=True)
-class RecurrentHeadConfiguration:
-    """inputs: what it reads; outputs; GRU units of each direction and layer.
-
-    frames_per_step: the recurrence reads means of so many frames. bidirectional: False where a step
-    may not know what comes after it.
+class RecurrentHeadConfiguration(FrameHeadConfiguration):
+    """hidden: GRU units of each direction and layer. frames_per_step: the recurrence reads means of
+    so many frames. bidirectional: False where a step may not know what comes after it.
     """
 
-    inputs: tuple[HeadInput, ...]
-    outputs: int
     hidden: int = 256
     layers: int = 2
     dropout: float = 0.0
     frames_per_step: int = 1
     bidirectional: bool = True
-
-    @property
-    def dim(self) -> int:
-        return sum(item.dim for item in self.inputs)
 
     @property
     def width(self) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import replace
 
-from avaffect.models.inputs import Inputs
+from avaffect.models.heads.base import FrameHead, HeadInput
+from avaffect.models.heads.registry import HEADS
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import AUTO, FinetuneSettings
 from avaffect.training.run import Batches
@@ -15,10 +18,23 @@ def selected(settings: FinetuneSettings, labels: Labels) -> str:
     return labels.scores[0] if settings.select in (None, AUTO) else settings.select
 
 
-def steps_hz(settings: FinetuneSettings, inputs: Inputs) -> float:
-    """Steps a second of the head."""
-    assert settings.frames_per_step is not None
-    return inputs.rate_hz / settings.frames_per_step
+def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: int) -> FrameHead:
+    """A fresh head; on what is frozen it standardises its inputs first.
+
+    Its configuration takes those of the settings that it has fields for.
+    """
+    part = HEADS[settings.head]
+    known = {
+        "hidden": settings.hidden,
+        "layers": settings.layers,
+        "dropout": settings.dropout,
+        "frames_per_step": settings.frames_per_step,
+        "standardise": settings.mode == "frozen",
+    }
+    fields = {field.name for field in dataclasses.fields(part.load_configuration())}
+    chosen = {n: value for n, value in known.items() if n in fields and value is not None}
+    given = [dataclasses.asdict(item) for item in inputs]
+    return part.make({"inputs": given, "outputs": outputs, **chosen})
 
 
 def rates(settings: FinetuneSettings) -> dict[str, float]:

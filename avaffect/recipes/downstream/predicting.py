@@ -11,11 +11,9 @@ from avaffect.data.store.reader import Store
 from avaffect.recipes.downstream import prediction_items, prediction_traces
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import utterances_of
-from avaffect.recipes.downstream.prediction_passes import passes_of
-from avaffect.recipes.downstream.windows import windows_of
+from avaffect.recipes.downstream.prediction_passes import Prediction
 from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
-from avaffect.training.device import resolve_device
 
 
 def run(
@@ -33,13 +31,8 @@ def run(
     """
     header, tensors = checkpoint.read(settings.model, ClassifierHeader)
     utterances = utterances_of(settings, stores, features, header, labels, progress)
-    device = resolve_device(settings.device)
-    passes = passes_of(settings.model, header, tensors, utterances.folds, device)
-    if not labels[0].over_time:
-        prediction_items.write(settings, header, labels, made, utterances, passes, device, progress)
-        return
-    assert header.traces is not None
-    windows = windows_of(settings.window or header.traces.window_s, settings.step)
-    prediction_traces.write(
-        settings, header, labels, made, utterances, passes, windows, device, progress
-    )
+    prediction = Prediction(settings, header, tensors, labels, made, utterances, progress)
+    if labels[0].over_time:
+        prediction_traces.write(prediction)
+    else:
+        prediction_items.write(prediction)

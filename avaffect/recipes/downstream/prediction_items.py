@@ -6,61 +6,44 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from avaffect.core.headers import ClassifierHeader, Run
-from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance
+from avaffect.core.headers import Run
 from avaffect.data import manifest
 from avaffect.evaluation import distributions
 from avaffect.recipes.downstream import heads
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
-from avaffect.recipes.downstream.prediction_passes import Pass
+from avaffect.recipes.downstream.prediction_passes import Prediction
 from avaffect.recipes.downstream.training_speakers import worst
-from avaffect.settings.predict import PredictSettings
 
 DECIMALS = 6
 
 
-def write(
-    settings: PredictSettings,
-    header: ClassifierHeader,
-    labels: Sequence[PredictedLabel],
-    made: Provenance,
-    utterances: PredictedUtterances,
-    passes: Iterator[Pass],
-    device: torch.device,
-    progress: Progress,
-) -> None:
+def write(prediction: Prediction) -> None:
     """A manifest of items, run by run."""
-    runs = header.runs
-    facts = _facts(labels)
+    settings, header = prediction.settings, prediction.header
+    utterances = prediction.utterances
+    facts = _facts(prediction.labels)
     facts["runs"] = header.run_count
     facts["seen"] = True
     if utterances.folder is not None:
         facts["base"] = manifest.base_for(settings.output, utterances.folder)
     statuses: dict[str, str | None] = {}
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for part in passes:
-        dataset = utterances.dataset.subset(part.rows)
-        progress.start("predict", len(dataset))
-        said = heads.utterance_scores(
-            part.inputs, part.heads, dataset, device, settings.batch_seconds, progress
-        )
-        progress.finish()
+    for part, dataset in prediction.passes():
+        said = heads.utterance_scores(part.group, dataset)
         for place, number in enumerate(part.numbers):
             found[number] = part.rows, said[:, place]
     with manifest.writer(
-        settings.output, manifest.new_header("predictions", **facts, provenance=made)
+        settings.output, manifest.new_header("predictions", **facts, provenance=prediction.made)
     ) as sink:
         for number in sorted(found):
             rows, said = found[number]
-            for label in labels:
-                for item in _items(utterances, rows, said, label, runs[number], number):
+            for label in prediction.labels:
+                for item in _items(utterances, rows, said, label, header.runs[number], number):
                     statuses[item["id"]] = worst([item["seen"], statuses.get(item["id"])])
                     sink.item(item)
-    utterances.tell(sink.count, statuses.values(), progress)
+    utterances.tell(sink.count, statuses.values(), prediction.progress)
 
 
 def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:

@@ -12,40 +12,60 @@ from torch import Tensor
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
-from avaffect.core.provenance import of_role
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, of_role
 from avaffect.data import artifacts
+from avaffect.data.dataset import Dataset
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures
-from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs
-from avaffect.recipes.downstream.predicted_labels import head_of, input_models
+from avaffect.recipes.downstream.head_group import HeadGroup
+from avaffect.recipes.downstream.predicted_labels import PredictedLabel, head_of, input_models
+from avaffect.recipes.downstream.prediction_data import PredictedUtterances
 from avaffect.recipes.encoding import checkpoints
+from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
+from avaffect.training.device import resolve_device
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Heads that the same inputs serve at once, and the utterances (indices) that they predict."""
+    """Heads on the same inputs, the numbers of their runs, and the utterances (indices) that they
+    predict."""
 
-    inputs: Inputs
-    heads: list[LabelHead]
+    group: HeadGroup
     numbers: list[int]
     rows: np.ndarray
 
 
-def passes_of(
-    model: Path,
-    header: ClassifierHeader,
-    tensors: dict[str, Tensor],
-    folds: Sequence[str],
-    device: torch.device,
-) -> Iterator[Pass]:
-    """All runs of the classifier at `model`; those of frozen inputs that predict the same
-    utterances together. folds: of each utterance.
+@dataclass(frozen=True)
+class Prediction:
+    """What `predict` writes: labels of utterances, by the runs of a classifier."""
 
-    Raises DataError where there is a run for each fold and no utterance is in one.
-    """
+    settings: PredictSettings
+    header: ClassifierHeader
+    tensors: dict[str, Tensor]
+    labels: Sequence[PredictedLabel]
+    made: Provenance
+    utterances: PredictedUtterances
+    progress: Progress
+
+    def passes(self) -> Iterator[tuple[Pass, Dataset]]:
+        """All runs, each pass with the utterances that it predicts.
+
+        Raises DataError where there is a run for each fold and no utterance is in one.
+        """
+        for part in _passes(self):
+            dataset = self.utterances.dataset.subset(part.rows)
+            with self.progress.task("predict", len(dataset)):
+                yield part, dataset
+
+
+def _passes(prediction: Prediction) -> Iterator[Pass]:
+    """Those of frozen inputs that predict the same utterances together."""
+    settings, header, folds = prediction.settings, prediction.header, prediction.utterances.folds
+    device = resolve_device(settings.device)
     by_fold: dict[int | None, list[int]] = {}
     for number, run in enumerate(header.runs):
         by_fold.setdefault(run.fold, []).append(number)
@@ -55,7 +75,7 @@ def passes_of(
             "manifest of `avaffect split --folds` as --annotations"
         )
     shared = header.mode == "frozen"
-    frozen = _inputs(model, header, tensors, None, device) if shared else None
+    frozen = _inputs(prediction, None, device) if shared else None
     of_utterances = np.array(folds, dtype=object)
     for fold, numbers in by_fold.items():
         everyone = np.ones(len(folds), dtype=bool)
@@ -65,20 +85,18 @@ def passes_of(
             heads = []
             for number in group:
                 description, prefix = head_of(header, number)
-                head = checkpoint.build(description, tensors, model, prefix)
+                head = checkpoint.build(description, prediction.tensors, settings.model, prefix)
                 heads.append(head.to(device).eval())
-            inputs = frozen or _inputs(model, header, tensors, group[0], device)
-            yield Pass(inputs, heads, group, rows)
+            inputs = frozen or _inputs(prediction, group[0], device)
+            applied = HeadGroup(
+                inputs, heads, device, settings.batch_seconds, prediction.progress
+            )  # fmt: skip
+            yield Pass(applied, group, rows)
 
 
-def _inputs(
-    model: Path,
-    header: ClassifierHeader,
-    tensors: dict[str, Tensor],
-    run: int | None,
-    device: torch.device,
-) -> Inputs:
+def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> Inputs:
     """What the head of a run reads; of None that of all, whose encoder is frozen."""
+    model, header = prediction.settings.model, prediction.header
     encoders: dict[str, Encoder] = {}
     for name, description in input_models(header).items():
         encoder = registry.build(description)
@@ -87,7 +105,7 @@ def _inputs(
                 encoder = _frozen_encoder(model, header, device)
             else:
                 prefix = f"runs.{run}.encoder."
-                encoder = checkpoint.build(description, tensors, model, prefix)
+                encoder = checkpoint.build(description, prediction.tensors, model, prefix)
         encoders[name] = encoder.to(device).eval()
     return Inputs(encoders)
 

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
-import torch
 
-from avaffect.core.headers import ClassifierHeader, TraceOutputs
-from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance
+from avaffect.core.headers import TraceOutputs
 from avaffect.data.store.schema import LabelSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.data.traces import delayed
 from avaffect.recipes.downstream import face_presence, heads
-from avaffect.recipes.downstream.predicted_labels import PredictedLabel
-from avaffect.recipes.downstream.prediction_data import PredictedUtterances
-from avaffect.recipes.downstream.prediction_passes import Pass
+from avaffect.recipes.downstream.prediction_passes import Prediction
 from avaffect.recipes.downstream.training_speakers import worst
-from avaffect.recipes.downstream.windows import Windows
-from avaffect.settings.predict import PredictSettings
+from avaffect.recipes.downstream.windows import windows_of
 
 
-def write(
-    settings: PredictSettings,
-    header: ClassifierHeader,
-    labels: Sequence[PredictedLabel],
-    made: Provenance,
-    utterances: PredictedUtterances,
-    passes: Iterator[Pass],
-    windows: Windows,
-    device: torch.device,
-    progress: Progress,
-) -> None:
+def write(prediction: Prediction) -> None:
     """A store with each label as a trace, its raters the runs, and which steps stand on a face."""
-    facts = header.traces
+    settings, header = prediction.settings, prediction.header
+    facts, utterances = header.traces, prediction.utterances
     assert facts is not None and settings.output is not None
     rate_hz, delay_s = facts.rate_hz, facts.delay_s
-    found = _traces(settings, header, facts, utterances, passes, windows, device, progress)
+    found = _traces(prediction, facts)
     faces, statuses = utterances.faces, []
     spec = LabelSpec("trace", rate_hz=rate_hz, raters=header.run_count)
     streams = {} if faces is None else {face_presence.STREAM: face_presence.stream(rate_hz)}
-    specs = {label.name: spec for label in labels}
+    specs = {label.name: spec for label in prediction.labels}
     steps = without = 0
-    with store_writer(settings.output, made, streams=streams, labels=specs) as writer:
+    with store_writer(settings.output, prediction.made, streams=streams, labels=specs) as writer:
         for index in sorted(found):
             values = found[index]
             shown = None if faces is None else faces.steps(index, len(values), rate_hz, delay_s)
@@ -73,36 +56,26 @@ def write(
             writer.add(
                 utterances.dataset.ids[index],
                 streams=given,
-                labels={label.name: values[:, :, label.columns.start] for label in labels},
+                labels={
+                    label.name: values[:, :, label.columns.start] for label in prediction.labels
+                },
                 meta=meta,
             )
     words = f"; {without} of {steps} steps show no face" if steps else ""
-    utterances.tell(len(found), statuses, progress, words)
+    utterances.tell(len(found), statuses, prediction.progress, words)
 
 
-def _traces(
-    settings: PredictSettings,
-    header: ClassifierHeader,
-    facts: TraceOutputs,
-    utterances: PredictedUtterances,
-    passes: Iterator[Pass],
-    windows: Windows,
-    device: torch.device,
-    progress: Progress,
-) -> dict[int, np.ndarray]:
+def _traces(prediction: Prediction, facts: TraceOutputs) -> dict[int, np.ndarray]:
     """Index of an utterance -> (T, runs, labels).
 
     Of folds, a run predicts an utterance by the weights that have not seen it. What was learned
     early stands late by as much, on the time line of the annotations.
     """
+    settings, header = prediction.settings, prediction.header
+    windows = windows_of(settings.window or facts.window_s, settings.step)
     found: dict[int, np.ndarray] = {}
-    for part in passes:
-        dataset = utterances.dataset.subset(part.rows)
-        progress.start("predict", len(dataset))
-        traces = heads.traces(
-            part.inputs, part.heads, dataset, device, settings.batch_seconds, progress, windows
-        )
-        progress.finish()
+    for part, dataset in prediction.passes():
+        traces = heads.traces(part.group, dataset, windows)
         for index, values in zip(part.rows.tolist(), traces):
             values = delayed(values, facts.rate_hz, facts.delay_s)
             shape = len(values), header.run_count, len(facts.names)

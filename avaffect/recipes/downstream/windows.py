@@ -6,7 +6,6 @@ Memory holds some windows and the result, however long a recording is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation.overlap import OverlapMean, window_starts
 from avaffect.models.encoder import Encoder, Frames
-from avaffect.models.inputs import Inputs
+from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.encoding.input_streams import frame_counts
 from avaffect.settings.windows import check_windows
 from avaffect.training.device import to_device
@@ -54,53 +52,47 @@ def windows_of(window_s: float | None, step_s: float | None = None) -> Windows:
 
 
 @torch.inference_mode()
-def windowed(
-    inputs: Inputs,
-    head: Callable[[dict[str, Frames]], Frames],
-    frames_per_step: int,
-    recording: Dataset,
-    windows: Windows,
-    device: torch.device,
-    batch_seconds: float,
-    progress: Progress,
-) -> np.ndarray:
-    """(T, outputs) float32 of a dataset of one recording: the mean of what `head` says of each step
-    in all windows that it is in.
+def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarray:
+    """(T, heads * traces) float32 of a dataset of one recording: the mean of what the heads say of
+    each step in all windows that it is in.
 
-    head: frames (B, T, dim) of each input -> (B, steps, outputs), a step for `frames_per_step`
-    frames of the fastest. An encoder with a reach sees each frame once; for others each window is a
-    recording of its own. An encoder sees about `batch_seconds` at once.
+    An encoder with a reach sees each frame once; for others each window is a recording of its own.
     """
-    rate_hz = inputs.rate_hz / frames_per_step
+    rate_hz = group.form.steps_hz
     window = max(1, round(windows.window_s * rate_hz))
     step = min(max(1, round(windows.step_s * rate_hz)), window)
-    steps = -(-int(frame_counts(inputs, recording)[0]) // frames_per_step)
+    steps = group.form.step_count(int(frame_counts(group.inputs, recording)[0]))
     starts = window_starts(steps, window, step)
-    sources: dict[str, _Source] = {}
     # Frames of each input in a step.
-    frames_in = {name: e.rate_hz / rate_hz for name, e in inputs.encoders.items()}
-    for name, encoder in inputs.encoders.items():
-        kind: type[_Source] = _Anew if encoder.reach is None else _Once
-        if not frame_counts(encoder, recording)[0]:
-            kind = _Missing
-        length = max(1, round(window * frames_in[name]))
-        sources[name] = kind(encoder, recording, length, batch_seconds, device)
+    frames_in = {name: e.rate_hz / rate_hz for name, e in group.inputs.encoders.items()}
+    sources = {
+        name: _source_of(encoder, recording, max(1, round(window * frames_in[name])), group)
+        for name, encoder in group.inputs.encoders.items()
+    }
     together = min(source.together for source in sources.values())
     said = None
     for first in range(0, len(starts), together):
-        progress.check()
-        group = starts[first : first + together]
-        found = head({
-            name: source.frames(np.round(group * frames_in[name]).astype(np.int64))
+        group.progress.check()
+        part = starts[first : first + together]
+        found = group.over_time({
+            name: source.frames(np.round(part * frames_in[name]).astype(np.int64))
             for name, source in sources.items()
         })  # fmt: skip
         if said is None:
             said = OverlapMean(steps, found.values.shape[2])
         values, lengths = found.values.float().cpu().numpy(), found.lengths.tolist()
-        for start, row, length in zip(group.tolist(), values, lengths):
+        for start, row, length in zip(part.tolist(), values, lengths):
             said.add(start, row[: min(length, steps - start)])
     assert said is not None
     return said.mean()
+
+
+def _source_of(encoder: Encoder, recording: Dataset, length: int, group: HeadGroup) -> _Source:
+    """The source of frames for windows of `length` frames."""
+    kind: type[_Source] = _Anew if encoder.reach is None else _Once
+    if not frame_counts(encoder, recording)[0]:
+        kind = _Missing
+    return kind(encoder, recording, length, group.batch_seconds, group.device)
 
 
 class _Source:

@@ -1,0 +1,45 @@
+"""Heads on the same inputs, and how they are applied: shared by finetune and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avaffect.core.batch import Batch
+from avaffect.core.progress import SILENT, Progress
+from avaffect.models.encoder import Frames
+from avaffect.models.heads.base import FrameHead
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class HeadGroup:
+    """Heads of the same form on the same inputs: one pass of the inputs serves all.
+
+    batch_seconds: how much of recordings the inputs read at once, padding included.
+    """
+
+    inputs: Inputs
+    heads: Sequence[LabelHead]
+    device: torch.device
+    batch_seconds: float
+    progress: Progress = SILENT
+
+    @property
+    def form(self) -> FrameHead:
+        """The first of the heads beneath; all have its steps."""
+        return self.heads[0].head
+
+    def utterances(self, batch: Batch) -> Tensor:
+        """(B, heads, columns) of the labels of utterances."""
+        frames = self.inputs(batch)
+        return torch.stack([head.utterances(head(frames)) for head in self.heads], dim=1)
+
+    def over_time(self, frames: Mapping[str, Frames]) -> Frames:
+        """(B, steps, heads * traces) of frames (B, T, dim) of each input"""
+        found = [head.traces(head(frames)) for head in self.heads]
+        return Frames(torch.cat([f.values for f in found], dim=2), found[0].lengths)

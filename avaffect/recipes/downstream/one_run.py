@@ -1,0 +1,196 @@
+"""Training of one run of `finetune`, on what all runs share."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from avaffect.core import seeds
+from avaffect.core.headers import RunHeader
+from avaffect.core.progress import Progress
+from avaffect.data.batches import Bucketed, Vectors
+from avaffect.data.dataset import Dataset
+from avaffect.models import registry
+from avaffect.models.encoder import Encoder
+from avaffect.models.heads.base import FrameHead
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.inputs import ENCODER, Inputs, as_frames
+from avaffect.objectives.base import Objective
+from avaffect.objectives.pooling import POOLED
+from avaffect.objectives.supervised import Supervised
+from avaffect.recipes.downstream import completed, frozen_inputs, heads, undertraining
+from avaffect.recipes.downstream.freezing import Treatment
+from avaffect.recipes.downstream.head_group import HeadGroup
+from avaffect.recipes.downstream.partitions import Division
+from avaffect.recipes.downstream.sources import Opened
+from avaffect.recipes.downstream.tasks.labels import Labels
+from avaffect.recipes.downstream.windows import windows_of
+from avaffect.recipes.encoding import checkpoints
+from avaffect.settings.finetune import AUTO, FinetuneSettings
+from avaffect.training import checkpoint
+from avaffect.training.loop import train
+from avaffect.training.run import Batches, Outcome, Run
+from avaffect.training.spool import Spool
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass
+class Material:
+    """What all runs of a classifier share.
+
+    form     a head as each run has one, of a single output and untrained
+    dataset  the labelled utterances, with traces at the rate of the head's steps
+    pooled   (N, D) where the head reads means of frozen inputs alone; NaN in inputs that an
+             utterance lacks
+    """
+
+    settings: FinetuneSettings
+    labels: Labels
+    dataset: Dataset
+    opened: Opened
+    form: FrameHead
+    treatment: Treatment
+    fabric: Fabric
+    progress: Progress
+    pooled: np.ndarray | None = None
+
+    @property
+    def vectors(self) -> np.ndarray | None:
+        """The means, where heads train on them: faces that are augmented have others each time."""
+        return self.pooled if self.treatment.augmentation is None else None
+
+
+def train_run(material: Material, division: Division, run: Run, path: Path) -> None:
+    """Train one run and keep its weights in the state folder."""
+    settings, fabric = material.settings, material.fabric
+    torch.manual_seed(seeds.derive(division.seed, "initialise"))
+    frozen = settings.mode == "frozen"
+    inputs = material.opened.inputs if frozen else _own_inputs(material)
+    train_part = material.labels.chosen(division.train)
+    head = train_part.head(
+        str(settings.media[0]),
+        lambda outputs: completed.new_head(settings, inputs.described, outputs),
+    )
+    folder = path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    run = replace(run, seed=division.seed, folder=folder)
+    if frozen:
+        _standardise(head, material, division, run)
+    assert settings.head_penalty is not None
+    objective = Supervised(
+        head,
+        train_part.criteria(),
+        inputs if material.vectors is None else None,
+        frozen,
+        completed.rates(settings),
+        settings.head_penalty / division.train.sum(),
+    )
+    material.treatment.apply(objective)
+    if division.development.any() and settings.select != "none":
+
+        def evaluate(_: Objective, kept: Spool | None) -> dict[str, float]:
+            return _score(head, inputs, material, division, kept)
+
+        selected = completed.selected(settings, material.labels)
+        run = replace(run, evaluate=evaluate, select=selected)
+    batches = _batches(material, division)
+    outcome = train(
+        objective,
+        batches,
+        completed.long_enough(settings, batches),
+        replace(run, steady=settings.select == AUTO),
+        fabric,
+        material.progress,
+    )
+    if fabric.global_rank == 0:
+        run.check()
+        _keep(head, None if frozen else inputs.encoders[ENCODER], train_part, outcome, run, path)
+        # What the finished run would have been resumed from.
+        shutil.rmtree(folder, ignore_errors=True)
+    fabric.barrier()
+
+
+def _keep(
+    head: LabelHead, trained: Encoder | None, part: Labels, outcome: Outcome, run: Run, path: Path
+) -> None:
+    """Write a run's weights, and those of an encoder that it trained, with its metrics."""
+    weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    if trained is not None:
+        weights |= {f"encoder.{n}": tensor for n, tensor in trained.state_dict().items()}
+    assert run.history is not None
+    metrics = {
+        "development": outcome.best,
+        "first": outcome.first,
+        "last": outcome.last,
+        "training": undertraining.ended(run.history, run.tags, part, outcome.kept_last),
+    }
+    checkpoint.write(path, RunHeader(model=registry.describe(head), metrics=metrics), weights)
+
+
+def _own_inputs(material: Material) -> Inputs:
+    """Inputs whose encoder a run trains itself: a fresh copy, or random weights from scratch."""
+    settings = material.settings
+    assert settings.encoder is not None
+    encoder, header = checkpoints.load_encoder(settings.encoder, torch.device("cpu"))
+    if settings.mode == "scratch":
+        encoder = registry.build(header.model)
+    return Inputs({**material.opened.inputs.encoders, ENCODER: encoder})
+
+
+def _standardise(head: LabelHead, material: Material, division: Division, run: Run) -> None:
+    """Give a head the statistics of the training part: of the means, or of all frames."""
+    rows = np.flatnonzero(division.train)
+    if material.pooled is not None:
+        frozen_inputs.standardise_by_means(head, material.pooled[rows])
+    else:
+        frozen_inputs.standardise_by_frames(
+            head, material.opened.inputs, material.dataset.subset(rows),
+            material.settings.batch_seconds, run, material.fabric, material.progress,
+        )  # fmt: skip
+
+
+def _batches(material: Material, division: Division) -> Batches:
+    """Training batches; of means that are computed once, vectors."""
+    settings = material.settings
+    rows = np.flatnonzero(division.train)
+    if material.vectors is None:
+        dataset = material.dataset.subset(rows)
+        dataset.crop_s, dataset.seed = settings.crop_seconds, division.seed
+        return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, division.seed)
+    labels = {name: values[rows] for name, values in material.dataset.labels.items()}
+    return Vectors(
+        POOLED, material.vectors[rows], labels, settings.batch_utterances, division.seed
+    )  # fmt: skip
+
+
+def _score(
+    head: LabelHead, inputs: Inputs, material: Material, division: Division, kept: Spool | None
+) -> dict[str, float]:
+    """Scores on development."""
+    settings, fabric, progress = material.settings, material.fabric, material.progress
+    rows = np.flatnonzero(division.development)
+    labels = material.labels.chosen(division.development)
+    rate_hz = material.form.steps_hz
+    if material.pooled is not None:
+        vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
+        said = head.utterances(head(as_frames(vectors, head.head.inputs)))
+        return labels.score(said.cpu().numpy(), None, rate_hz)
+    group = HeadGroup(inputs, [head], fabric.device, settings.batch_seconds, progress)
+    dataset = material.dataset.subset(rows)
+    utterances = traces = None
+    with progress.task("development", len(rows)):
+        if labels.over_time:
+            found = heads.traces(group, dataset, windows_of(settings.window), kept)
+            traces = [row[:, 0] for row in found]
+        if len(labels.over_time) < len(labels.tasks):
+            # What is kept of an evaluation that is interrupted is of one pass.
+            kept = None if labels.over_time else kept
+            utterances = heads.utterance_scores(group, dataset, kept)[:, 0]
+    return labels.score(utterances, traces, rate_hz)
