@@ -56,6 +56,8 @@ class Encoder(nn.Module):
     configuration: the dataclass that it is made of, as `registry` describes and builds it.
     reach: how many frames on either side a frame knows of, where its streams come one step a frame:
     a recording may then be seen in parts. None where a frame may know of the whole utterance.
+    window_s: seconds that it sees at once: of longer utterances it joins the frames of several such
+    windows. None where it sees an utterance of any length at once.
     """
 
     streams: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class Encoder(nn.Module):
     dim: int = 0
     configuration: Any
     reach: int | None = None
+    window_s: float | None = None
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         raise NotImplementedError

@@ -19,6 +19,7 @@ ENCODERS = Registry("encoder", "avaffect.encoders", DataError)
 for _name, _module, _class, _configuration in (
     ("hubert", "hubert", "Hubert", "HubertConfiguration"),
     ("avhubert", "avhubert", "AVHubert", "AVHubertConfiguration"),
+    ("whisper", "whisper", "Whisper", "WhisperConfiguration"),
     ("recurrent", "recurrent", "RecurrentEncoder", "RecurrentConfiguration"),
     ("contrastive", "contrastive", "ContrastiveEncoder", "ContrastiveConfiguration"),
     ("pase", "pase", "PaseEncoder", "PaseConfiguration"),

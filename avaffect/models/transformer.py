@@ -29,7 +29,7 @@ class TransformerConfiguration:
     """Sizes and regularisation; the defaults are those of the published base models.
 
     position_norm: "weight", the kernel of the positional convolution is normalised; "batch", its
-    input is (mHuBERT).
+    input is (mHuBERT); "none", there is no such convolution (Whisper).
     """
 
     layers: int = 12
@@ -108,14 +108,14 @@ def _explicit_attention(
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the valid frames of each utterance."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, key_bias: bool = True) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"{dim} dimensions do not divide among {heads} heads")
         self.heads = heads
         self.dropout = dropout
         self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, dim, bias=key_bias)
         self.v_proj = nn.Linear(dim, dim)
         self.out_proj = nn.Linear(dim, dim)
 
@@ -138,11 +138,11 @@ class SelfAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    def __init__(self, configuration: TransformerConfiguration) -> None:
+    def __init__(self, configuration: TransformerConfiguration, key_bias: bool = True) -> None:
         super().__init__()
         c = configuration
         self.pre_norm = c.pre_norm
-        self.self_attn = SelfAttention(c.dim, c.heads, c.attention_dropout)
+        self.self_attn = SelfAttention(c.dim, c.heads, c.attention_dropout, key_bias)
         self.self_attn_layer_norm = nn.LayerNorm(c.dim)
         self.fc1 = nn.Linear(c.dim, c.ffn_dim)
         self.fc2 = nn.Linear(c.ffn_dim, c.dim)
@@ -162,7 +162,9 @@ class TransformerLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    def __init__(self, configuration: TransformerConfiguration) -> None:
+    """key_bias: whether keys have a bias, which changes no attention but is published with most."""
+
+    def __init__(self, configuration: TransformerConfiguration, key_bias: bool = True) -> None:
         super().__init__()
         c = configuration
         self.configuration = c
@@ -171,16 +173,19 @@ class TransformerEncoder(nn.Module):
             self.pos_conv: nn.Sequential = BatchNormalisedConvolution(*sizes)
         elif c.position_norm == "weight":
             self.pos_conv = nn.Sequential(PositionalConvolution(*sizes))
-        else:
-            raise ValueError(f"position_norm {c.position_norm!r}: expected 'weight' or 'batch'")
-        self.layers = nn.ModuleList(TransformerLayer(c) for _ in range(c.layers))
+        elif c.position_norm != "none":
+            raise ValueError(
+                f"position_norm {c.position_norm!r}: expected 'weight', 'batch' or 'none'"
+            )
+        self.layers = nn.ModuleList(TransformerLayer(c, key_bias) for _ in range(c.layers))
         self.layer_norm = nn.LayerNorm(c.dim)
         self.dropout = Dropout(c.dropout)
         for module in self.layers.modules():
             if isinstance(module, nn.Linear):
                 # 0.02 is the published figure at 768; narrower layers need larger weights.
                 nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / c.dim))
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, valid: Tensor, layer: int | None = None) -> Tensor:
         """x (B, T, dim), valid (B, T) bool -> (B, T, dim), zero where not valid.
@@ -195,8 +200,10 @@ class TransformerEncoder(nn.Module):
             raise UsageError(f"layer {layer}: this encoder has layers 1 to {count}")
         keep = valid[..., None].to(x.dtype)
         x = x * keep
-        by_batch = self.configuration.position_norm == "batch"
-        x = x + (self.pos_conv(x, valid) if by_batch else self.pos_conv(x))
+        if self.configuration.position_norm == "batch":
+            x = x + self.pos_conv(x, valid)
+        elif self.configuration.position_norm == "weight":
+            x = x + self.pos_conv(x)
         if not self.configuration.pre_norm:
             x = self.layer_norm(x)
         x = self.dropout(x)

@@ -8,13 +8,14 @@ from typing import ClassVar
 
 from avaffect.settings.base import Seeded, argument, option
 
-KINDS = ("avhubert", "hubert", "wav2vec2")
+KINDS = ("avhubert", "hubert", "wav2vec2", "whisper")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings(Seeded):
     """Converts published weights to an encoder that all other commands read: AV-HuBERT and HuBERT
-    of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned.
+    of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned;
+    the encoder of Whisper, of transformers or OpenAI.
 
     The file is read without executing code in it."""
 
@@ -22,6 +23,7 @@ class ImportSettings(Seeded):
     avaffect import base_vox_iter5.pt -o avhubert.safetensors
     avaffect import facebook/hubert-base-ls960/ -o hubert.safetensors
     avaffect import hubert_fairseq_base_ls960.pth --as hubert -o hubert.safetensors
+    avaffect import openai/whisper-tiny.en/ -o whisper.safetensors
     """
 
     weights: Path = argument(

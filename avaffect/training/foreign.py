@@ -36,7 +36,8 @@ class Foreign:
     """What a file or folder of others held.
 
     tensors        name -> tensor, as they stand there
-    settings       fairseq's cfg or args, or the contents of config.json; {} where there is none
+    settings       fairseq's cfg or args, Whisper's dims, or the contents of config.json; {} where
+                   there is none
     preprocessor   how transformers prepares sound, {} where nothing says so
     dictionaries   fairseq's: what each row of the prediction head stands for, for each set of units
     """
@@ -138,12 +139,12 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _settings(held: Any, path: Path) -> dict[str, Any]:
-    """fairseq's `cfg`, or `args` of older files, s3prl's parts of it, or a configuration beside the
-    weights: plain dictionaries, whatever they were."""
+    """fairseq's `cfg`, or `args` of older files, s3prl's parts of it, Whisper's `dims`, or a
+    configuration beside the weights: plain dictionaries, whatever they were."""
     if not isinstance(held, dict):
         return {}
     parts = {part: held[key] for part, key in _S3PRL.items() if key in held}
-    beside = [held.get(key) for key in ("cfg", "args", "config")]
+    beside = [held.get(key) for key in ("cfg", "args", "config", "dims")]
     within = [_attributes(held.get(key)) for key in ("hyper_parameters", "hparams")]
     for value in (parts, *beside, *(inner.get(k) for inner in within for k in ("cfg", "config"))):
         plain = _Plain(path).of(value)

@@ -34,7 +34,10 @@ def files_of(path: Path) -> list[Path]:
     if path.is_dir():
         found = [folder / name for name in _WEIGHTS if (folder / name).is_file()][:1]
         if not found:
-            raise DataError(f"{path} holds none of {', '.join(_WEIGHTS)}: which file is meant?")
+            raise DataError(
+                f"{path} holds no weights that are known by their names ({', '.join(_WEIGHTS)}): "
+                "download them too, or name the file"
+            )
         path = found[0]
     if path.suffix == ".json" and not path.name.endswith(".index.json"):
         raise DataError(f"{path} holds settings: give the file of weights, or their folder")
@@ -74,5 +77,9 @@ def _shards(index: Path) -> list[Path]:
     files = [index.parent / Path(name).name for name in names]
     missing = [file.name for file in files if not file.is_file()]
     if missing or not files:
-        raise DataError(f"{index} lists {', '.join(missing) or 'no file'}: not there")
+        raise DataError(
+            f"{index} lists {', '.join(missing)}, not there: the download is not finished"
+            if missing
+            else f"{index} lists no file"
+        )
     return files

@@ -35,7 +35,8 @@ class Prediction(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Published(Record):
-    """An imported encoder: avhubert, hubert or wav2vec2, and whose names its weights had."""
+    """An imported encoder: its family (avhubert, hubert, wav2vec2, whisper), and whose names its
+    weights had."""
 
     kind: str
     names: str

@@ -7,6 +7,6 @@ Another package adds a family through an entry point of the group "avaffect.publ
 from avaffect.core.registry import Registry
 
 FAMILIES = Registry("published model", "avaffect.published")
-# Where nothing in a file tells which of several it is, the last of these is meant.
-for _name in ("avhubert", "hubert", "wav2vec2"):
+# Where nothing in a file tells which of several it is, wav2vec2 is meant, the last that may be.
+for _name in ("avhubert", "hubert", "wav2vec2", "whisper"):
     FAMILIES.register(_name, None, f"{__name__}.{_name}")

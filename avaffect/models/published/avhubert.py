@@ -70,4 +70,4 @@ def _check(flat: Flat) -> None:
         raise DataError(f"crop_size {flat['crop_size']} is larger than face_size")
 
 
-_MODEL = Model(AVHubertConfiguration, AVHubert, from_shapes, _from_fairseq, _check, _MASKING)
+_MODEL = Model(AVHubertConfiguration, AVHubert, from_shapes, _from_fairseq, _MASKING, check=_check)

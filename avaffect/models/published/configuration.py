@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -62,7 +62,7 @@ _LIMITS = (
     ("final_dim", (1, 1 << 20)), ("ffn_dim", (1, 1 << 20)), ("transformer.dim", (1, 1 << 16)),
     ("transformer.layers", (1, 200)), ("position_kernel", (1, 4096)),
     ("position_groups", (1, 4096)), ("width", (1, 4096)),
-    ("feature_grad_mult", (0.0, 1e6)),
+    ("feature_grad_mult", (0.0, 1e6)), ("bands", (1, 1024)), ("positions", (1, 1 << 16)),
 )  # fmt: skip
 _MOST_CONVOLUTIONS = 100
 TRANSFORMERS_MODELS = ("hubert", "wav2vec2")
@@ -126,6 +126,19 @@ def transformer_of(shapes: Shapes, pre_norm: bool) -> Flat:
     by_batch = "encoder.pos_conv.1.weight" in shapes
     positions = "encoder.pos_conv.1.weight" if by_batch else "encoder.pos_conv.0.weight_v"
     dim, per_group, kernel = shapes[positions]
+    return {
+        **layers_of(shapes),
+        "transformer.dim": dim,
+        "transformer.heads": _EXTRA_LARGE.get(dim, max(1, dim // _HEAD_DIM)),
+        "transformer.pre_norm": pre_norm,
+        "transformer.position_kernel": kernel,
+        "transformer.position_groups": dim // per_group,
+        "transformer.position_norm": "batch" if by_batch else "weight",
+    }
+
+
+def layers_of(shapes: Shapes) -> Flat:
+    """How many layers there are, and how wide. Raises KeyError where one is absent."""
     found = (re.match(r"encoder\.layers\.(\d+)\.", name) for name in shapes)
     numbers = {int(match.group(1)) for match in found if match}
     if numbers != set(range(len(numbers))):
@@ -133,13 +146,7 @@ def transformer_of(shapes: Shapes, pre_norm: bool) -> Flat:
         raise KeyError(f"encoder.layers.{absent}")
     return {
         "transformer.layers": len(numbers),
-        "transformer.dim": dim,
         "transformer.ffn_dim": shapes["encoder.layers.0.fc1.weight"][0],
-        "transformer.heads": _EXTRA_LARGE.get(dim, max(1, dim // _HEAD_DIM)),
-        "transformer.pre_norm": pre_norm,
-        "transformer.position_kernel": kernel,
-        "transformer.position_groups": dim // per_group,
-        "transformer.position_norm": "batch" if by_batch else "weight",
     }
 
 
@@ -156,7 +163,7 @@ def from_fairseq(settings: Mapping[str, Any]) -> Flat:
     Raises DataError for a model that is built otherwise than any of ours.
     """
     model = part_of(settings, "model")
-    _refuse_others(model, _FAIRSEQ_FIXED)
+    refuse_others(model, _FAIRSEQ_FIXED)
     return chosen(model, _FAIRSEQ) | _position_norm(model)
 
 
@@ -165,18 +172,18 @@ def masking_of_fairseq(settings: Mapping[str, Any], table: Mapping[str, str]) ->
     return chosen(part_of(pretrained(settings), "model"), table)
 
 
-def check_model_type(settings: Mapping[str, Any]) -> None:
-    """Raises DataError where config.json is of another model than those that are known."""
+def check_model_type(
+    settings: Mapping[str, Any], known: Sequence[str] = TRANSFORMERS_MODELS
+) -> None:
+    """Raises DataError where config.json is of another model than those that have such weights."""
     kind = settings.get("model_type")
-    if kind is not None and kind not in TRANSFORMERS_MODELS:
-        raise DataError(
-            f"its model_type is {kind!r}: {' and '.join(TRANSFORMERS_MODELS)} are known"
-        )
+    if kind is not None and kind not in known:
+        raise DataError(f"its model_type is {kind!r}, but its weights are {' or '.join(known)}'s")
 
 
 def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Flat:
     """What config.json and preprocessor_config.json add. Raises DataError as `from_fairseq`."""
-    _refuse_others(settings, _TRANSFORMERS_FIXED)
+    refuse_others(settings, _TRANSFORMERS_FIXED)
     found = chosen(settings, _TRANSFORMERS) | _position_norm(settings)
     if settings or preprocessor:
         found["normalise_epsilon"] = 1e-7
@@ -231,7 +238,8 @@ def _position_norm(settings: Mapping[str, Any]) -> Flat:
     return {} if by_batch is None else {"transformer.position_norm": norm}
 
 
-def _refuse_others(settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+def refuse_others(settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Raises DataError for a setting of another value than the only one that is known."""
     for name, value in fixed.items():
         if settings.get(name, value) != value:
             raise DataError(

@@ -35,22 +35,30 @@ _GUESSED = ("transformer.heads", "transformer.pre_norm", "normalise")
 
 
 @dataclass(frozen=True)
-class Model:
+class Kind:
     """What a family's models are made of.
 
     configuration  class, all of whose fields have defaults
     encoder        class
     from_shapes    what the shapes of its weights (our names) say; KeyError names one that is absent
-    from_fairseq   what fairseq's settings add, those of the pre-trained model
     check          raises DataError for values that no such model has
-    masking        field of objectives' Masking -> fairseq's setting
     """
 
     configuration: Any
     encoder: Callable[[Any], Encoder]
     from_shapes: Callable[[Shapes], Flat]
+    check: Callable[[Flat], None] = field(default=lambda flat: None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Model(Kind):
+    """A relative of HuBERT's.
+
+    from_fairseq   what fairseq's settings add, those of the pre-trained model
+    masking        field of objectives' Masking -> fairseq's setting
+    """
+
     from_fairseq: Callable[[Mapping[str, Any]], Flat]
-    check: Callable[[Flat], None]
     masking: Mapping[str, str]
 
 
@@ -115,9 +123,11 @@ def convert(model: Model, source: Source, warn: Warn) -> Converted:
         configuration.check_model_type(source.settings)
     weights = _sort(there.tensors, layout)
     encoder = _encoder(model, source, layout, weights, warn)
-    _load(encoder, weights, warn)
+    load(encoder, weights.encoder, weights.unexpected)
+    if _MASK not in weights.encoder:
+        warn(f"{_MASK} is missing: drawn anew, which only pre-training notices")
     head, units = _head(encoder, weights, source.dictionaries, layout, warn)
-    _try(encoder)
+    try_out(encoder)
     masking = configuration.masking_of_fairseq(source.settings, model.masking)
     return Converted(encoder, layout, head, units, masking, weights.left)
 
@@ -154,12 +164,20 @@ def _encoder(
 ) -> Encoder:
     named = {**weights.encoder, **weights.head}
     shapes = {name: tuple(value.shape) for name, value in named.items()}
-    flat = configuration.read_shapes(model.from_shapes, shapes)
     if layout.writer == "fairseq":
         said = model.from_fairseq(configuration.pretrained(source.settings))
     else:
         said = configuration.from_transformers(source.settings, source.preprocessor)
-    said |= configuration.parse(source.assignments, flat)
+    return built(model, shapes, said, source.assignments, warn)
+
+
+def built(
+    kind: Kind, shapes: Shapes, said: Flat, assignments: Sequence[str], warn: Warn
+) -> Encoder:
+    """An encoder with fresh weights: of these shapes (our names), with what its settings and the
+    user's NAME=VALUE say. Raises DataError where no model has them."""
+    flat = configuration.read_shapes(kind.from_shapes, shapes)
+    said = said | configuration.parse(assignments, flat)
     flat |= said
     guessed = [name for name in _GUESSED if name in flat and name not in said]
     if guessed:
@@ -168,20 +186,20 @@ def _encoder(
             + " or ".join(f"{name}={json.dumps(flat[name])}" for name in guessed)
             + ": published models of these shapes have it so; --set corrects it"
         )
-    built = configuration.build(flat, model.configuration, model.check)
+    whole = configuration.build(flat, kind.configuration, kind.check)
     try:
-        return model.encoder(built)
+        return kind.encoder(whole)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise DataError(f"no model has these settings: {error}") from error
 
 
-def _load(encoder: Encoder, weights: _Weights, warn: Warn) -> None:
-    """Put the weights in their places. Raises Unfit for what is missing, unexpected or of another
-    shape."""
-    own, found = encoder.state_dict(), weights.encoder
+def load(encoder: Encoder, found: Mapping[str, Tensor], unexpected: Sequence[str]) -> None:
+    """Put the weights (our names) in their places; unexpected: names of what nobody knows. Raises
+    Unfit for what is missing, but for the mask embedding, unexpected or of another shape."""
+    own = encoder.state_dict()
     faults = {
         "missing": sorted(own.keys() - found.keys() - {_MASK}),
-        "unexpected": sorted([*weights.unexpected, *(found.keys() - own.keys())]),
+        "unexpected": sorted([*unexpected, *(found.keys() - own.keys())]),
         "of other shapes": [
             f"{name} {tuple(found[name].shape)}, not {tuple(own[name].shape)}"
             for name in sorted(own.keys() & found.keys())
@@ -195,8 +213,6 @@ def _load(encoder: Encoder, weights: _Weights, warn: Warn) -> None:
     }
     if any(faults.values()):
         raise Unfit(faults)
-    if _MASK not in found:
-        warn(f"{_MASK} is missing: drawn anew, which only pre-training notices")
     encoder.load_state_dict({**own, **found})
 
 
@@ -261,7 +277,7 @@ def _unit_order(
     return [*(clusters[unit] for unit in range(len(clusters))), *others], len(clusters)
 
 
-def _try(encoder: Encoder) -> None:
+def try_out(encoder: Encoder) -> None:
     """Raises DataError where the encoder does not run: settings can contradict its weights."""
     streams = {WAVEFORM: torch.randint(-999, 999, (1, 8000), dtype=torch.int16)}
     if FACE in encoder.streams:

@@ -73,4 +73,4 @@ def _check(flat: Flat) -> None:
         )
 
 
-MODEL = Model(HubertConfiguration, Hubert, from_shapes, _from_fairseq, _check, _MASKING)
+MODEL = Model(HubertConfiguration, Hubert, from_shapes, _from_fairseq, _MASKING, check=_check)

@@ -107,7 +107,7 @@ def to_transformers(name: str, parametrized: bool = False) -> str:
     parametrized: the spelling of weight norm since torch 2 (`parametrizations.weight.original0`)
     in place of `weight_g` and `weight_v`. Raises KeyError for a name that HuBERT does not have.
     """
-    theirs = _translate(name, (_LAYER_NORM, _GROUP_NORM, *_WEIGHT_NORMED, *_MODULES))
+    theirs = translate(name, (_LAYER_NORM, _GROUP_NORM, *_WEIGHT_NORMED, *_MODULES))
     module, _, leaf = theirs.rpartition(".")
     return f"{module}.{_WEIGHT_NORM[leaf]}" if parametrized and leaf in _WEIGHT_NORM else theirs
 
@@ -134,12 +134,14 @@ def _known(name: str, pairs: list[tuple[str, str]]) -> str | None:
     if name in _HEAD:
         return name
     try:
-        return _translate(name, pairs)
+        return translate(name, pairs)
     except KeyError:
         return None
 
 
-def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+def translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """The name of a parameter in modules of other names: pairs of (source, target), with N for any
+    number. Raises KeyError where its module has no pair."""
     for source, target in pairs:
         pattern = re.escape(source).replace("N", r"(\d+)") + r"(|\.\w+)"
         match = re.fullmatch(pattern, name)

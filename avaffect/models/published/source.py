@@ -20,7 +20,7 @@ Warn = Callable[[str], None]
 @dataclass(frozen=True)
 class Source:
     """tensors       name -> tensor, as they stand in the file
-    settings      fairseq's cfg or args, or config.json; {} where there is none
+    settings      fairseq's cfg or args, Whisper's dims, or config.json; {} where there is none
     preprocessor  how transformers prepares sound; {} where nothing says so
     dictionaries  fairseq's: what each row of the prediction head stands for, for each set of units
     assignments   NAME=VALUE of the user, which override the settings

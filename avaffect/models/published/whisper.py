@@ -1,0 +1,161 @@
+"""Whisper (Radford et al. 2023), of transformers or as OpenAI published it: the encoder alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from avaffect.core.errors import DataError
+from avaffect.models.published import configuration, conversion, names
+from avaffect.models.published.configuration import Flat, Shapes
+from avaffect.models.published.conversion import Kind
+from avaffect.models.published.names import Layout
+from avaffect.models.published.source import Converted, Source, Warn
+from avaffect.models.whisper import Whisper, WhisperConfiguration
+
+TITLE = "Whisper"
+_HEAD_DIM = 64
+# Whose names they are -> those by which an encoder is told: the first, and one of the others.
+_MARKERS = {
+    "transformers": ("conv1.weight", "embed_positions.weight", "layers.0.fc1.weight"),
+    "openai": ("conv1.weight", "positional_embedding", "blocks.0.mlp.0.weight"),
+}
+_DECODER = re.compile(r"(^|\.)decoder\.(layers|blocks)\.\d+\.")
+# (theirs, ours), with N for any number.
+_CONVOLUTIONS = (("conv1", "conv1"), ("conv2", "conv2"))
+_NAMES = {
+    "transformers": (
+        *_CONVOLUTIONS,
+        ("embed_positions.weight", "positions"),
+        ("layer_norm", "encoder.layer_norm"),
+        *(
+            (f"layers.N.{part}", f"encoder.layers.N.{part}")
+            for part in (
+                "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj",
+                "self_attn_layer_norm", "fc1", "fc2", "final_layer_norm",
+            )
+        ),
+    ),
+    "openai": (
+        *_CONVOLUTIONS,
+        ("positional_embedding", "positions"),
+        ("ln_post", "encoder.layer_norm"),
+        *(
+            (f"blocks.N.{theirs}", f"encoder.layers.N.{ours}")
+            for theirs, ours in (
+                ("attn.query", "self_attn.q_proj"), ("attn.key", "self_attn.k_proj"),
+                ("attn.value", "self_attn.v_proj"), ("attn.out", "self_attn.out_proj"),
+                ("attn_ln", "self_attn_layer_norm"), ("mlp.0", "fc1"), ("mlp.2", "fc2"),
+                ("mlp_ln", "final_layer_norm"),
+            )
+        ),
+    ),
+}  # fmt: skip
+_SETTINGS = {
+    "transformers": {
+        "transformer.layers": "encoder_layers",
+        "transformer.heads": "encoder_attention_heads",
+        "transformer.dropout": "dropout",
+        "transformer.attention_dropout": "attention_dropout",
+        "transformer.activation_dropout": "activation_dropout",
+        "transformer.layerdrop": "encoder_layerdrop",
+    },
+    "openai": {"transformer.layers": "n_audio_layer", "transformer.heads": "n_audio_head"},
+}
+_FIXED = {"activation_function": "gelu", "scale_embedding": False}
+_FIXED_OF_SOUND = {"n_fft": 400, "hop_length": 160, "do_normalize": False}
+
+
+def recognise(source: Source) -> bool | None:
+    """By its settings, the names of its convolutions and positions, or a decoder without any
+    encoder."""
+    if source.model_type == "whisper" or _layout(source.tensors) is not None:
+        return True
+    lone = source.model_type == "" and conversion.located(source) is None
+    return lone and any(_DECODER.search(name) for name in source.tensors)
+
+
+def convert(source: Source, warn: Warn) -> Converted:
+    """Raises DataError where it is no whole encoder of Whisper."""
+    configuration.check_model_type(source.settings, ("whisper",))
+    layout = _layout(source.tensors)
+    if layout is None:
+        decoder = any(_DECODER.search(name) for name in source.tensors)
+        raise DataError(
+            "it holds a decoder without its encoder, which is what avaffect reads"
+            if decoder
+            else f"its settings are Whisper's, but its {len(source.tensors)} weights are not"
+        )
+    tensors, left, unexpected = _sort(source.tensors, layout)
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    encoder = conversion.built(KIND, shapes, _said(source, layout), source.assignments, warn)
+    _check_bands(source, encoder.configuration.bands)
+    conversion.load(encoder, tensors, unexpected)
+    conversion.try_out(encoder)
+    return Converted(encoder, layout, None, 0, {}, left)
+
+
+def from_shapes(shapes: Shapes) -> Flat:
+    """What the shapes of its weights say, and the rest as it was published."""
+    dim, bands, _ = shapes["conv1.weight"]
+    return configuration.flatten(WhisperConfiguration()) | {
+        **configuration.layers_of(shapes),
+        "transformer.dim": dim,
+        "transformer.heads": max(1, dim // _HEAD_DIM),
+        "bands": bands,
+        "positions": shapes["positions"][0],
+    }
+
+
+def _layout(tensors: Mapping[str, Tensor]) -> Layout | None:
+    """Whose names those of the first encoder are, and what stands before them; None where there is
+    no encoder of Whisper."""
+    best, most = None, 1
+    for writer, markers in _MARKERS.items():
+        for name in tensors:
+            prefix = name.removesuffix(markers[0])
+            if prefix != name and (prefix == "" or prefix.endswith(".")):
+                found = sum(prefix + marker in tensors for marker in markers)
+                if found > most:
+                    best, most = Layout(writer, prefix), found
+    return best
+
+
+def _sort(
+    tensors: Mapping[str, Tensor], layout: Layout
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """The encoder's weights under our names; names of what stands beside the encoder, and of what
+    nobody knows."""
+    found, left, unexpected = {}, [], []
+    for name, value in tensors.items():
+        inner = name.removeprefix(layout.prefix)
+        if not name.startswith(layout.prefix) or _DECODER.search(inner):
+            left.append(name)
+            continue
+        try:
+            ours = names.translate(inner, _NAMES[layout.writer])
+        except KeyError:
+            unexpected.append(name)
+        else:
+            found[ours] = value.float() if value.is_floating_point() else value
+    return found, left, unexpected
+
+
+def _said(source: Source, layout: Layout) -> Flat:
+    configuration.refuse_others(source.settings, _FIXED)
+    configuration.refuse_others(source.preprocessor, _FIXED_OF_SOUND)
+    found = configuration.chosen(source.settings, _SETTINGS[layout.writer])
+    return found | {"transformer.pre_norm": True}
+
+
+def _check_bands(source: Source, bands: int) -> None:
+    said = source.preprocessor.get("feature_size", bands)
+    if said != bands:
+        raise DataError(
+            f"its weights read {bands} mel bands, but preprocessor_config.json says {said}"
+        )
+
+
+KIND = Kind(WhisperConfiguration, Whisper, from_shapes)
