@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from avaffect.data.faces.detection import overlap
-from avaffect.data.faces.film import decode_faces
+from avaffect.data.faces.extraction import decode_faces
 from avaffect.data.faces.options import ABSENT, COLUMNS, FaceOptions
 from avaffect.data.media import DecodingOptions, decode_items
 from benchmarks.timing import Row, interleaved, median_ratio, print_rows
@@ -68,7 +68,7 @@ def main() -> None:
 
 def make_clip(folder: Path, size: str, motion: str, frames: int, quick: bool) -> Clip:
     path = folder / f"{size}-{motion.replace(' ', '-')}.mp4"
-    write_film(path, moving_faces(SIZES[size], motion, frames), SIZES[size])
+    write_video(path, moving_faces(SIZES[size], motion, frames), SIZES[size])
     few = 6 if size == "224" else 2
     return Clip(f"{size} {motion}", path, frames, 2 if quick else few)
 
@@ -114,7 +114,7 @@ def _places(motion: str, seconds: float) -> list[tuple[float, float]]:
     return [(0.05 + sway, 0.4), (0.95 + sway, 0.6 - sway)]
 
 
-def write_film(path: Path, pictures: Iterator[np.ndarray], size: tuple[int, int]) -> None:
+def write_video(path: Path, pictures: Iterator[np.ndarray], size: tuple[int, int]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height = size
@@ -218,7 +218,7 @@ def processes(clips: list[Clip], folder: Path, repetitions: int, copies: int) ->
 
 
 def _passed(items: list[dict[str, str]], folder: Path, jobs: int) -> float:
-    options = DecodingOptions(sound=False, faces=FaceOptions())
+    options = DecodingOptions(audio=False, faces=FaceOptions())
     spool = folder / "spool-of-many"
     spool.mkdir(exist_ok=True)
     start = time.perf_counter()

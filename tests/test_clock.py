@@ -14,8 +14,8 @@ import pytest
 from flashes import LATE, MOMENTS, PAUSED, WHOLE, beeps, flashes, furthest, write_flashes
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.data.decoding.audio import decode_sound
-from avaffect.data.decoding.clock import SoundClock, with_later
+from avaffect.data.decoding.audio import decode_audio
+from avaffect.data.decoding.clock import AudioClock, with_later
 from avaffect.data.decoding.stretching import Stretcher
 from avaffect.data.decoding.timeline import Timeline
 
@@ -26,7 +26,7 @@ def frames(times: Sequence[float | None], samples: int = 320) -> list[SimpleName
     return [SimpleNamespace(time=t, samples=samples, sample_rate=RATE) for t in times]
 
 
-def run(clock: SoundClock, times: Sequence[float | None]) -> tuple[list[float], int, set[float]]:
+def run(clock: AudioClock, times: Sequence[float | None]) -> tuple[list[float], int, set[float]]:
     """Where frames of 20 ms lie, how many gaps there are, and at which paces they are played."""
     placed, paces = [], set()
     for frame, later in with_later(frames(times)):
@@ -40,7 +40,7 @@ def test_jitter_alone_changes_nothing(amount: float) -> None:
     """For ten minutes; whatever it is, it does not add up."""
     steady = np.arange(30_000) * 0.02
     jitter = np.random.default_rng(0).uniform(-amount, amount, len(steady))
-    here, gaps, paces = run(SoundClock(0.0, 0.0), (steady + jitter).tolist())
+    here, gaps, paces = run(AudioClock(0.0, 0.0), (steady + jitter).tolist())
     assert gaps <= 3 * (amount > 0.04)
     if amount <= 0.04:
         assert paces == {1.0}
@@ -55,7 +55,7 @@ def test_drift_is_followed(drift: float, jitter: float) -> None:
     count = 30_000 if abs(drift) < 0.01 else 6_000
     times = np.arange(count) * 0.02 * (1 + drift)
     jitters = np.random.default_rng(1).uniform(-jitter, jitter, count)
-    here, gaps, paces = run(SoundClock(0.0, 0.0), (times + jitters).tolist())
+    here, gaps, paces = run(AudioClock(0.0, 0.0), (times + jitters).tolist())
     assert gaps == 0
     assert np.abs(here - times).max() < 0.1
     # Once it is found there is hardly any lateness left, and the pitch is steady.
@@ -66,14 +66,14 @@ def test_drift_is_followed(drift: float, jitter: float) -> None:
 def test_a_gap_within_drifting_sound_is_filled() -> None:
     times = np.arange(6000) * 0.02 * 1.01
     times[4000:] += 7.0
-    here, gaps, _ = run(SoundClock(0.0, 0.0), times.tolist())
+    here, gaps, _ = run(AudioClock(0.0, 0.0), times.tolist())
     assert gaps == 1 and np.abs(here - times).max() < 0.09
 
 
 def test_a_lost_packet_does_not_start_a_stretch() -> None:
     times = np.arange(3000) * 0.02
     times[1000:] += 0.02
-    _, gaps, paces = run(SoundClock(0.0, 0.0), times.tolist())
+    _, gaps, paces = run(AudioClock(0.0, 0.0), times.tolist())
     assert gaps == 0 and paces == {1.0}
 
 
@@ -178,7 +178,7 @@ def test_clocks_of_all_tracks_that_jump_are_joined(tmp_path: Path) -> None:
         container.mux(film.encode(None))
     assert furthest(beeps(path), [6.0]) < 0.03 and furthest(flashes(path), [6.0]) < 0.05
     sink = io.BytesIO()
-    assert decode_sound(path, sink).samples == pytest.approx(10 * SAMPLE_RATE_HZ, abs=50)
+    assert decode_audio(path, sink).samples == pytest.approx(10 * SAMPLE_RATE_HZ, abs=50)
 
 
 def only(path: Path, kind: str) -> Path:

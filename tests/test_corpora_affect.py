@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from chain import invoke
 from corpus_folders import by_id, made, touch
-from films import write_film
+from films import write_video
 from trace_sources import write_table
 
 from avaffect.core.errors import DataError, UsageError
@@ -195,8 +195,8 @@ def films(tmp_path: Path) -> Path:
     folder = touch(tmp_path / "affwild2", *names)
     (folder / "batch1").mkdir(exist_ok=True)
     picture = np.zeros((32, 32), np.uint8)
-    write_film(folder / "batch1" / "video1.mp4", [picture] * 6, fps=30)
-    write_film(folder / "batch1" / "video2.mp4", [picture] * 3, fps=15)
+    write_video(folder / "batch1" / "video1.mp4", [picture] * 6, fps=30)
+    write_video(folder / "batch1" / "video2.mp4", [picture] * 3, fps=15)
     head = "valence,arousal\n"
     content = {
         "Train_Set/video1.txt": "0.1,-0.1\n0.2,-0.2\n-5,-5\n0.4,-5\n",

@@ -16,13 +16,13 @@ from sounds import HERTZ, SECONDS, encode, tone
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.decoding import audio
-from avaffect.data.decoding.audio import decode_sound
-from avaffect.data.decoding.clock import SoundClock
+from avaffect.data.decoding.audio import decode_audio
+from avaffect.data.decoding.clock import AudioClock
 
 
 def decoded(path: Path, *part: float | None) -> np.ndarray:
     sink = io.BytesIO()
-    sound = decode_sound(path, sink, *part)
+    sound = decode_audio(path, sink, *part)
     samples = np.frombuffer(sink.getvalue(), "<i2")
     assert sound.samples == len(samples)
     assert sound.peak == (np.abs(samples.astype(int)).max() if samples.size else 0)
@@ -140,7 +140,7 @@ def test_sound_that_starts_late_or_has_a_gap_keeps_its_time(tmp_path: Path) -> N
 
 
 def test_jitter_gaps_and_broken_clocks_are_told_apart() -> None:
-    clock = SoundClock(zero_s=10.0, position_s=0.0)
+    clock = AudioClock(zero_s=10.0, position_s=0.0)
 
     def place(stamp: float | None) -> tuple[bool | None, float]:
         time_s = None if stamp is None else stamp + 10
@@ -160,8 +160,8 @@ def test_jitter_gaps_and_broken_clocks_are_told_apart() -> None:
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from avaffect.data.decoding.audio import decode_sound\n"
-        "with open(sys.argv[2], 'wb') as file: decode_sound(Path(sys.argv[1]), file)\n"
+        "from avaffect.data.decoding.audio import decode_audio\n"
+        "with open(sys.argv[2], 'wb') as file: decode_audio(Path(sys.argv[1]), file)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []

@@ -9,10 +9,10 @@ import av
 import cv2
 import numpy as np
 import pytest
-from films import MATRICES, set_matrix, write_film
+from films import MATRICES, set_matrix, write_video
 
 from avaffect.data.decoding.display import Display, Displays, nearest_turn, plausible_aspect
-from avaffect.data.decoding.video import Film, Picture, read_pictures
+from avaffect.data.decoding.video import Picture, VideoCounts, read_pictures
 
 # Four tones that tell the eight ways apart.
 PICTURE = np.zeros((32, 48), np.uint8)
@@ -20,8 +20,8 @@ TV = Fraction(1, 25)
 PICTURE[:16, :24], PICTURE[:16, 24:], PICTURE[16:, :24] = 250, 170, 90
 
 
-def shown(path: Path, film: Film | None = None) -> list[Picture]:
-    return [picture for picture in read_pictures(path, 25.0, film or Film()) if picture]
+def shown(path: Path, film: VideoCounts | None = None) -> list[Picture]:
+    return [picture for picture in read_pictures(path, 25.0, film or VideoCounts()) if picture]
 
 
 def differs(picture: Picture, wanted: np.ndarray) -> float:
@@ -37,19 +37,19 @@ def test_all_eight_matrices_give_the_plain_picture(
     tmp_path: Path, matrix: tuple[int, ...], name: str
 ) -> None:
     stored = np.ascontiguousarray(MATRICES[matrix](PICTURE))
-    film = Film()
-    path = set_matrix(write_film(tmp_path / name, [stored] * 2), matrix)
+    film = VideoCounts()
+    path = set_matrix(write_video(tmp_path / name, [stored] * 2), matrix)
     for picture in shown(path, film):
         assert differs(picture, PICTURE) < 8
     assert not film.notes
 
 
 def test_a_matrix_that_scales_turns_and_one_beside_a_right_angle_is_said(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a.mp4", [np.ascontiguousarray(np.fliplr(PICTURE))] * 2)
-    film = Film()
+    path = write_video(tmp_path / "a.mp4", [np.ascontiguousarray(np.fliplr(PICTURE))] * 2)
+    film = VideoCounts()
     assert differs(shown(set_matrix(path, (-0.5, 0, 0, 0.5)), film)[0], PICTURE) < 8
     assert not film.notes
-    film, turn = Film(), np.deg2rad(20)
+    film, turn = VideoCounts(), np.deg2rad(20)
     slanted = (-np.cos(turn), np.sin(turn), np.sin(turn), np.cos(turn))
     assert differs(shown(set_matrix(path, slanted), film)[0], PICTURE) < 8
     assert "20 degrees beside a right angle" in film.notes[0]
@@ -90,7 +90,7 @@ def test_pixels_that_are_not_square_are_made_so(
     turned = matrix[0] == 0
     stored = squeezed(aspect, np.ascontiguousarray(MATRICES[matrix](big)))
     stored = np.ascontiguousarray(stored[: stored.shape[0] // 2 * 2, : stored.shape[1] // 2 * 2])
-    path = write_film(tmp_path / "a.mp4", [stored] * 2, aspect=aspect)
+    path = write_video(tmp_path / "a.mp4", [stored] * 2, aspect=aspect)
     picture = shown(set_matrix(path, matrix) if turned else path)[0]
     height, width = picture.luma.shape
     assert abs(height - 384) <= 2 and abs(width - 576) <= 2
@@ -108,7 +108,7 @@ def test_the_aspect_is_read_wherever_it_stands(tmp_path: Path, name: str, codec:
     big = cv2.resize(PICTURE, (360, 288), interpolation=cv2.INTER_NEAREST)
     tables = {"mpeg2video": Fraction(64, 45), "mpeg1video": Fraction(16, 11)}
     aspect = tables.get(codec, Fraction(2))
-    path = write_film(tmp_path / name, [big] * 12, codec=codec, aspect=aspect, clock=TV)
+    path = write_video(tmp_path / name, [big] * 12, codec=codec, aspect=aspect, clock=TV)
     with av.open(str(path)) as container:
         # The writer keeps it, or the test says nothing.
         assert container.streams.video[0].sample_aspect_ratio not in (None, 1)
@@ -128,7 +128,7 @@ def test_an_aspect_that_changes_on_the_way_is_followed(tmp_path: Path) -> None:
     parts = []
     for aspect in (Fraction(1), Fraction(32, 27)):
         part = tmp_path / f"{float(aspect)}.mpg"
-        write_film(part, [PICTURE] * 13, codec="mpeg2video", aspect=aspect, clock=TV)
+        write_video(part, [PICTURE] * 13, codec="mpeg2video", aspect=aspect, clock=TV)
         parts.append(part.read_bytes())
     path = tmp_path / "both.mpg"
     path.write_bytes(b"".join(parts))
@@ -139,7 +139,7 @@ def test_an_aspect_that_changes_on_the_way_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_frame_of_a_film_is_looked_up_once_a_key_frame(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a.mp4", [PICTURE] * 12, options={"g": "12"})
+    path = write_video(tmp_path / "a.mp4", [PICTURE] * 12, options={"g": "12"})
     with av.open(str(path)) as container:
         displays = Displays(container.streams.video[0])
         found = {id(displays.of(frame)) for frame in container.decode(video=0)}

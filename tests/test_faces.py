@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films import FACE, SIZE, face, scene, talking, write_film
+from films import FACE, SIZE, face, scene, talking, write_video
 
 from avaffect.core.errors import DataError
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.decoding.video import Film, read_pictures
+from avaffect.data.decoding.video import VideoCounts, read_pictures
 from avaffect.data.faces.cropping import MEAN_FACE, transform, warp
 from avaffect.data.faces.cuts import Cuts
 from avaffect.data.faces.detection import check_model
-from avaffect.data.faces.film import Faces, decode_faces
+from avaffect.data.faces.extraction import Faces, decode_faces
 from avaffect.data.faces.options import ABSENT, COLUMNS, INTERPOLATED, SOURCES, FaceOptions
 from avaffect.data.faces.path import Path as FacePath
 
@@ -55,7 +55,7 @@ def centres(tracks: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("step", [0.0, 0.8])
 def test_a_moving_face_stays_in_its_box(tmp_path: Path, step: float) -> None:
-    path = write_film(tmp_path / "a.mp4", talking(70, (12, 28), step))
+    path = write_video(tmp_path / "a.mp4", talking(70, (12, 28), step))
     found, crops, tracks = found_in(path)
     assert found.counts["faces_absent"] == 0 and found.counts["face_frames"] == 70
     assert 0 < found.counts["faces_detected"] < 20 and found.seconds == 2.8
@@ -71,7 +71,7 @@ def test_quick_motion_is_followed(tmp_path: Path) -> None:
     times = np.arange(100) / 25
     x = 48 + 40 * np.sin(2 * np.pi * times)
     pictures = [scene([(place, 28)]) for place in x]
-    _, _, tracks = found_in(write_film(tmp_path / "a.mp4", pictures))
+    _, _, tracks = found_in(write_video(tmp_path / "a.mp4", pictures))
     errors = np.abs(centres(tracks)[:, 0] - (x.round() + FACE / 2))
     assert (tracks[:, -1] != ABSENT).all() and np.median(errors) < 2 and errors.max() < 8
 
@@ -95,7 +95,7 @@ def test_faces_come_and_go_and_time_is_kept(tmp_path: Path) -> None:
     there = talking(40)
     for gap in (4, 9):
         pictures = hidden(21) + there + hidden(gap) + there + hidden(33) + there
-        found, _, tracks = found_in(write_film(tmp_path / f"{gap}.mp4", room(pictures)))
+        found, _, tracks = found_in(write_video(tmp_path / f"{gap}.mp4", room(pictures)))
         sources = tracks[:, -1]
         # What is shown while a face is away for longer is not known: absent.
         between = INTERPOLATED if gap == 4 else ABSENT
@@ -106,7 +106,7 @@ def test_faces_come_and_go_and_time_is_kept(tmp_path: Path) -> None:
         assert not found.counts["cuts"]
     # Where a face returns elsewhere, nothing is made up between.
     pictures = talking(40, (10, 10)) + [scene()] * 4 + talking(40, (90, 50))
-    found, _, tracks = found_in(write_film(tmp_path / "b.mp4", pictures))
+    found, _, tracks = found_in(write_video(tmp_path / "b.mp4", pictures))
     assert found.counts["faces_absent"] == pytest.approx(4, abs=1)
     assert not found.counts["faces_interpolated"]
 
@@ -125,7 +125,7 @@ def test_a_cut_to_somebody_else_brings_no_other_face(
     tmp_path: Path, first: int, kept: tuple[int, ...]
 ) -> None:
     one, two = room(talking(first)), other(30)
-    found, _, tracks = found_in(write_film(tmp_path / "a.mp4", one + two + one))
+    found, _, tracks = found_in(write_video(tmp_path / "a.mp4", one + two + one))
     seen = tracks[:, -1] != ABSENT
     expected = np.repeat(kept, [first, 30, first])
     assert found.counts["cuts"] == 2 and (seen == expected).mean() > 0.97
@@ -153,7 +153,7 @@ def cuts_of(pictures: Sequence[np.ndarray | None]) -> int:
 @pytest.mark.parametrize(("gap", "fps"), [(30.0, 25.0), (3.0, 240.0)])
 def test_long_gaps_between_pictures_are_absent(tmp_path: Path, gap: float, fps: float) -> None:
     times = [0.04 * n + gap * (n >= 30) for n in range(60)]
-    path = write_film(tmp_path / "a.mkv", talking(60), times=times)
+    path = write_video(tmp_path / "a.mkv", talking(60), times=times)
     _, _, tracks = found_in(path, replace(HAAR, fps=fps))
     # A picture stands for half a second at each end; a face in all pictures is no passer-by.
     assert len(tracks) == round((2.4 + gap) * fps)
@@ -174,7 +174,7 @@ def test_a_path_forgets_however_far_it_moves_on() -> None:
 
 def test_a_cut_is_no_motion(tmp_path: Path) -> None:
     pictures = talking(37, (8, 8)) + talking(43, (90, 52))
-    _, _, tracks = found_in(write_film(tmp_path / "a.mp4", pictures))
+    _, _, tracks = found_in(write_video(tmp_path / "a.mp4", pictures))
     x = centres(tracks)[:, 0]
     seen = tracks[:, -1] != ABSENT
     assert seen.mean() > 0.97
@@ -203,7 +203,7 @@ def two_people(frames: int, speaker: int) -> list[np.ndarray]:
 def test_one_of_two_people_is_chosen_and_kept(
     tmp_path: Path, which: str, speaker: int, left: bool
 ) -> None:
-    path = write_film(tmp_path / "a.mp4", two_people(90, speaker))
+    path = write_video(tmp_path / "a.mp4", two_people(90, speaker))
     _, _, tracks = found_in(path, replace(HAAR, which=which))
     x = centres(tracks)[tracks[:, -1] != ABSENT, 0]
     assert len(x) > 80
@@ -215,23 +215,23 @@ def test_a_second_person_who_leaves_does_not_take_the_path(tmp_path: Path) -> No
     alone = [picture.copy() for picture in together]
     for picture in alone:
         picture[:, :160] = 110
-    _, _, tracks = found_in(write_film(tmp_path / "a.mp4", together + alone))
+    _, _, tracks = found_in(write_video(tmp_path / "a.mp4", together + alone))
     assert (tracks[62:, -1] == ABSENT).all() and (tracks[:58, -1] != ABSENT).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_short_films_have_their_faces(tmp_path: Path, count: int) -> None:
-    found, crops, _ = found_in(write_film(tmp_path / "a.mp4", talking(count)))
+    found, crops, _ = found_in(write_video(tmp_path / "a.mp4", talking(count)))
     assert len(crops) == count and found.counts["faces_absent"] == 0
 
 
 def test_films_without_faces_are_named(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 120, 160)).astype(np.uint8)
     for name, pictures in (("blank", [scene()] * 30), ("noise", noise)):
-        path = write_film(tmp_path / f"{name}.mp4", pictures)
+        path = write_video(tmp_path / f"{name}.mp4", pictures)
         with pytest.raises(Unusable, match="no face"):
             decode_faces(path, tmp_path / "spool", HAAR)
-    brief = write_film(tmp_path / "brief.mp4", [scene()] * 150 + talking(8))
+    brief = write_video(tmp_path / "brief.mp4", [scene()] * 150 + talking(8))
     with pytest.raises(Unusable, match=r"no face: a face was found in \d of 158 pictures alone"):
         decode_faces(brief, tmp_path / "spool", HAAR)
     assert not list(tmp_path.glob("spool*"))
@@ -241,7 +241,7 @@ def test_films_without_faces_are_named(tmp_path: Path) -> None:
 def test_cropped_pictures_are_taken_as_they_are(tmp_path: Path, colour: bool) -> None:
     picture = np.full((64, 96, 3), (200, 40, 40), np.uint8)
     picture[:, 48:] = (40, 40, 200)
-    path = write_film(tmp_path / "a.mp4", [picture] * 5, pix_fmt="yuv444p")
+    path = write_video(tmp_path / "a.mp4", [picture] * 5, pix_fmt="yuv444p")
     options = FaceOptions(detector="none", size=32, colour=colour)
     found, crops, tracks = found_in(path, options)
     assert found.counts["faces_detected"] == 5
@@ -326,7 +326,7 @@ def test_a_gap_is_bridged_where_the_face_returns_to_its_place() -> None:
 def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from avaffect.data.faces.film import decode_faces\n"
+        "from avaffect.data.faces.extraction import decode_faces\n"
         "from avaffect.data.faces.options import FaceOptions\n"
         "path = Path(sys.argv[1])\ndecode_faces(path, path.with_suffix(''), FaceOptions())\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -334,7 +334,7 @@ def test_memory_does_not_grow_with_a_film(tmp_path: Path) -> None:
     peaks = []
     for count in (100, 1500):
         pictures = (picture for _ in range(count // 50) for picture in talking(50))
-        path = write_film(tmp_path / f"{count}.mp4", pictures)
+        path = write_video(tmp_path / f"{count}.mp4", pictures)
         done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
         peaks.append(int(done.stdout))
     # The crops of the longer film alone are 13 MB.
@@ -380,7 +380,7 @@ def test_yunet_aligns_real_faces(recordings: Path, tmp_path: Path) -> None:
 def test_a_face_at_the_edge_of_the_picture_is_followed(tmp_path: Path) -> None:
     wide = [scene([(x, 28)], size=(320, 120)) for x in np.linspace(60, 160, 60)]
     leaving = [np.ascontiguousarray(picture[:, : SIZE[0]]) for picture in wide]
-    _, _, tracks = found_in(write_film(tmp_path / "a.mp4", leaving))
+    _, _, tracks = found_in(write_video(tmp_path / "a.mp4", leaving))
     assert (tracks[:40, -1] != ABSENT).all() and np.isfinite(tracks[:, :4]).all()
 
 
@@ -392,6 +392,6 @@ def test_ordinary_films_have_no_cuts(recordings: Path) -> None:
     for path in paths:
         cuts = Cuts()
         with contextlib.suppress(Unusable):
-            for picture in read_pictures(path, 25.0, Film()):
+            for picture in read_pictures(path, 25.0, VideoCounts()):
                 cuts.step(picture.luma)
         assert cuts.scene is not None and not cuts.count, path.name

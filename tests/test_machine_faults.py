@@ -24,9 +24,9 @@ from avaffect.core.errors import MachineFault, OutputExistsError
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest, media, recordings
 from avaffect.data.decoding import audio, unusable
-from avaffect.data.decoding.audio import decode_sound
+from avaffect.data.decoding.audio import decode_audio
 from avaffect.data.decoding.unusable import Unusable, check_machine
-from avaffect.data.faces import film
+from avaffect.data.faces import extraction
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.store.reader import Store
 from avaffect.data.workers import ordered_map
@@ -71,14 +71,14 @@ def _open_files(spare: int) -> Iterator[None]:
 def test_no_descriptor_left_stops_the_run(corpus: Path, monkeypatch) -> None:
     sink = io.BytesIO()
     with _open_files(0), pytest.raises(MachineFault, match=r"u0\.wav.*EMFILE.*ulimit -n"):
-        decode_sound(corpus / "u0.wav", sink)
+        decode_audio(corpus / "u0.wav", sink)
     # FFmpeg meets it too.
     monkeypatch.setattr(audio, "check_file", lambda path: None)
     with (
         _open_files(0),
         pytest.raises((MachineFault, OSError), match=r"EMFILE|Too many open files"),
     ):
-        decode_sound(corpus / "u0.wav", sink)
+        decode_audio(corpus / "u0.wav", sink)
 
 
 def test_too_little_memory_stops_the_run(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ from avaffect.core.errors import MachineFault, OutputExistsError
 from avaffect.data import media
 from avaffect.data.faces.options import FaceOptions
 options = media.DecodingOptions(False, faces=FaceOptions('none', colour=True))
-task = media.Task(sound=None, pictures=Path({str(tmp_path / "large.mp4")!r}), start_s=None,
+task = media.Task(audio=None, video=Path({str(tmp_path / "large.mp4")!r}), start_s=None,
                   end_s=None, spool=Path({str(tmp_path / "spool")!r}), options=options,
                   channels=(), samples=0)
 seen = []
@@ -142,7 +142,7 @@ def test_a_disk_that_fails_half_way_is_no_truncated_recording(corpus: Path, monk
     path = corpus / "u0.wav"
     path.write_bytes(path.read_bytes()[:9000])
     with pytest.raises(Unusable, match="truncated"):
-        decode_sound(path, io.BytesIO())
+        decode_audio(path, io.BytesIO())
     plain = Path.open
 
     class Failing:
@@ -165,7 +165,7 @@ def test_a_disk_that_fails_half_way_is_no_truncated_recording(corpus: Path, monk
 
     monkeypatch.setattr(Path, "open", lambda self, *a, **k: Failing(plain(self, *a, **k)))
     with pytest.raises(MachineFault, match="EIO"):
-        decode_sound(path, io.BytesIO())
+        decode_audio(path, io.BytesIO())
 
 
 def test_memory_that_opencv_lacks_is_no_loss(corpus: Path, monkeypatch) -> None:
@@ -174,12 +174,12 @@ def test_memory_that_opencv_lacks_is_no_loss(corpus: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(media, "decode_faces", fails)
     task = media.Task(
-        sound=None, pictures=corpus / "u0.wav", start_s=None, end_s=None, spool=corpus / "spool",
+        audio=None, video=corpus / "u0.wav", start_s=None, end_s=None, spool=corpus / "spool",
         options=media.DecodingOptions(False, faces=FaceOptions("none")), channels=(), samples=0,
     )  # fmt: skip
     with pytest.raises(MachineFault, match=r"u0\.wav"):
         media._decode(task)
-    assert film.decode_faces is not fails
+    assert extraction.decode_faces is not fails
 
 
 def test_a_killed_process_stops_the_run() -> None:
@@ -199,7 +199,7 @@ def test_recordings_lost_to_a_crash_are_decoded_again(corpus: Path, monkeypatch)
 
     def crashes(task):
         lost = media._crashed(task)
-        return lost if task.sound.name == "u1.wav" else real(task)
+        return lost if task.audio.name == "u1.wav" else real(task)
 
     monkeypatch.setattr(media, "_decode", crashes)
     preprocess(_settings(corpus))

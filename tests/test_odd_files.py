@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avaffect.data.decoding.audio import Sound, decode_sound
+from avaffect.data.decoding.audio import DecodedAudio, decode_audio
 from avaffect.data.decoding.headers import read_header
 from avaffect.data.decoding.ogg import LARGEST_PAGE, broken_pages
 from avaffect.data.decoding.tracks import demuxed
@@ -26,9 +26,9 @@ PCM = np.rint(TONE * 32767).astype("<i2").tobytes()
 LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf62.12.102\0"
 
 
-def _sound(path: Path) -> Sound:
+def _sound(path: Path) -> DecodedAudio:
     with path.with_suffix(".raw").open("wb") as file:
-        return decode_sound(path, file)
+        return decode_audio(path, file)
 
 
 def _lost(path: Path) -> str:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
-from films import scene, talking, write_film
+from films import scene, talking, write_video
 from sounds import tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
@@ -44,13 +44,13 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of films, good and bad."""
     folder = tmp_path_factory.mktemp("films")
     walls = [scene()] * 30
-    write_film(folder / "film.mp4", talking(30), sound=SOUND)
-    write_film(folder / "mute.mp4", talking(30))
-    write_film(folder / "one.mp4", talking(1))
-    write_film(folder / "still.mp4", talking(30), sound=0 * SOUND)
-    write_film(folder / "wall.mp4", walls, sound=SOUND)
-    write_film(folder / "nothing.mp4", walls)
-    whole = write_film(folder / "whole.mp4", talking(30), options={"movflags": "faststart"})
+    write_video(folder / "film.mp4", talking(30), sound=SOUND)
+    write_video(folder / "mute.mp4", talking(30))
+    write_video(folder / "one.mp4", talking(1))
+    write_video(folder / "still.mp4", talking(30), sound=0 * SOUND)
+    write_video(folder / "wall.mp4", walls, sound=SOUND)
+    write_video(folder / "nothing.mp4", walls)
+    whole = write_video(folder / "whole.mp4", talking(30), options={"movflags": "faststart"})
     content = whole.read_bytes()
     (folder / "cut.mp4").write_bytes(content[: round(0.9 * len(content))])
     whole.unlink()
@@ -209,12 +209,12 @@ def test_a_film_beside_the_sound_is_an_input_too(films: Path, tmp_path: Path) ->
     folder = tmp_path / "films"
     folder.mkdir()
     soundfile.write(folder / "a.wav", SOUND, SAMPLE_RATE_HZ)
-    write_film(folder / "a.mp4", talking(10))
+    write_video(folder / "a.mp4", talking(10))
     source = folder / "m.jsonl"
     item = {"id": "a", "media": {"audio": "a.wav", "video": "a.mp4"}}
     manifest.write(source, manifest.new_header("corpus"), [item])
     run(source, tmp_path / "media.h5")
-    write_film(folder / "a.mp4", talking(20))
+    write_video(folder / "a.mp4", talking(20))
     with pytest.raises(OutputExistsError):
         run(source, tmp_path / "media.h5")
 
@@ -252,7 +252,7 @@ def test_containers_of_which_ffmpeg_hides_the_cut(
     tmp_path: Path, avaffect, suffix: str, codec: str
 ) -> None:
     """MSP-IMPROV comes as AVI, CREMA-D as FLV: what they declare stands in their headers alone."""
-    whole = write_film(tmp_path / f"whole.{suffix}", talking(75), codec=codec)
+    whole = write_video(tmp_path / f"whole.{suffix}", talking(75), codec=codec)
     content = whole.read_bytes()
     # AVI ends with an index as long as all that comes before.
     end = content.find(b"idx1") if suffix == "avi" else len(content)
@@ -269,7 +269,7 @@ def test_what_fails_in_one_recording_loses_that_one(
 ) -> None:
     """A bug in our own code must not cost the night's other recordings."""
     for name, frames in (("good", 10), ("strange", 11)):
-        write_film(tmp_path / f"{name}.mp4", talking(frames), sound=SOUND[: 640 * frames])
+        write_video(tmp_path / f"{name}.mp4", talking(frames), sound=SOUND[: 640 * frames])
     items = [{"id": name, "media": f"{name}.mp4"} for name in ("good", "strange")]
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
     decode = media.decode_faces
@@ -286,7 +286,7 @@ def test_what_fails_in_one_recording_loses_that_one(
 
 
 def test_sound_and_pictures_that_hardly_belong_together_are_named(tmp_path: Path, avaffect) -> None:
-    write_film(tmp_path / "a.mp4", talking(10))
+    write_video(tmp_path / "a.mp4", talking(10))
     soundfile.write(tmp_path / "long.wav", tone(seconds=3.0), SAMPLE_RATE_HZ)
     item = {"id": "a", "media": {"audio": "long.wav", "video": "a.mp4"}}
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), [item])
@@ -299,8 +299,8 @@ def test_cuts_are_counted_and_said(tmp_path: Path, avaffect) -> None:
     for picture in far:
         picture[100:, 200:] = 240
     near = [np.pad(picture, ((60, 0), (300, 0)), mode="edge") for picture in talking(20)]
-    write_film(tmp_path / "cut.mp4", far + near)
-    write_film(tmp_path / "one.mp4", far)
+    write_video(tmp_path / "cut.mp4", far + near)
+    write_video(tmp_path / "one.mp4", far)
     items = [{"id": name, "media": f"{name}.mp4"} for name in ("cut", "one")]
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
     words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr

@@ -14,7 +14,7 @@ from sounds import encode
 from avaffect.core.errors import UsageError
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import Unusable, decode_sound
+from avaffect.data.decoding.audio import Unusable, decode_audio
 from avaffect.data.items import parse_channels
 from avaffect.data.store.reader import Store
 from avaffect.recipes.preprocess import preprocess
@@ -109,7 +109,7 @@ def test_parts_of_floats_have_the_scale_of_the_whole(tmp_path: Path) -> None:
     whole = np.concatenate([np.ones(SAMPLE_RATE_HZ), np.rint(20000 * S)])
     soundfile.write(tmp_path / "a.wav", whole, SAMPLE_RATE_HZ, "FLOAT")
     raw = io.BytesIO()
-    sound = decode_sound(tmp_path / "a.wav", raw, 0.2, 0.7)
+    sound = decode_audio(tmp_path / "a.wav", raw, 0.2, 0.7)
     assert sound.facts["full_scale"] == 32768 and sound.peak == 1
 
 
@@ -119,7 +119,7 @@ def test_what_lies_outside_a_part_says_nothing_of_it(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", whole, SAMPLE_RATE_HZ, "PCM_16")
 
     def facts(start: float, end: float) -> tuple[bool, bool]:
-        found = decode_sound(tmp_path / "a.wav", io.BytesIO(), start, end).facts
+        found = decode_audio(tmp_path / "a.wav", io.BytesIO(), start, end).facts
         return bool(found["clipped_samples"]), bool(found["mixing"])
 
     assert facts(0, 1) == (True, False)
@@ -136,10 +136,10 @@ def test_channels_that_change_on_the_way(tmp_path: Path) -> None:
         raw += path.read_bytes()
     (tmp_path / "both.aac").write_bytes(raw)
     sink = io.BytesIO()
-    sound = decode_sound(tmp_path / "both.aac", sink)
+    sound = decode_audio(tmp_path / "both.aac", sink)
     assert "cancel" in sound.facts["mixing"]
     samples = np.frombuffer(sink.getvalue(), "<i2").astype(float)
     first, second = (np.sqrt(np.mean(part**2)) for part in np.array_split(samples, 2))
     assert 0.8 < second / first < 1.25
     with pytest.raises(Unusable, match="channel 1 was asked for; it has 0 alone"):
-        decode_sound(tmp_path / "both.aac", io.BytesIO(), channels=(1,))
+        decode_audio(tmp_path / "both.aac", io.BytesIO(), channels=(1,))

@@ -9,17 +9,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from films import write_film
+from films import write_video
 from theora import write_theora
 
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.decoding.video import Film, read_pictures
+from avaffect.data.decoding.video import VideoCounts, read_pictures
 
 CLOCK = Fraction(1, 25)
 AGAIN: list[int | None] = [None]
 
 
-def levels(path: Path, film: Film, fps: float = 25.0, **part: float) -> list[int | None]:
+def levels(path: Path, film: VideoCounts, fps: float = 25.0, **part: float) -> list[int | None]:
     """Brightness of the output frames, to the nearest 20; None where there is no picture."""
     return [
         None if p is None else 20 * round(float(p.grey(p.luma).mean()) / 20)
@@ -60,7 +60,7 @@ def test_theora_repeats_pictures_in_packets_without_bytes(tmp_path: Path) -> Non
     """For one, for three seconds, and at the end."""
     stored = [20, 20, *AGAIN, 220, *AGAIN * 75, 20, *AGAIN * 3, 220, *AGAIN * 4]
     path = write_theora(tmp_path / "a.ogv", stored)
-    film = Film()
+    film = VideoCounts()
     shown = levels(path, film)
     assert shown == [0, 0, 0, *[240] * 76, *[0] * 4, *[240] * 5]
     assert film.damaged == film.dropped == 0
@@ -72,7 +72,7 @@ def test_repeated_pictures_are_followed_at_any_rate(
     tmp_path: Path, fps: float, frames: int
 ) -> None:
     stored = [220 if n % 20 == 0 else 20 if n % 20 == 10 else None for n in range(60)]
-    film = Film()
+    film = VideoCounts()
     shown = levels(write_theora(tmp_path / "a.ogv", stored), film, fps)
     assert len(shown) == frames and None not in shown
     expected = [240 if int(n / fps * 25) % 20 < 10 else 0 for n in range(frames)]
@@ -82,19 +82,19 @@ def test_repeated_pictures_are_followed_at_any_rate(
 
 def test_a_part_that_begins_among_repeated_pictures(tmp_path: Path) -> None:
     path = write_theora(tmp_path / "a.ogv", [220, *AGAIN * 249, 20, *AGAIN * 99])
-    assert levels(path, Film(), start_s=8.0, end_s=11.0) == [*[240] * 50, *[0] * 25]
-    assert levels(path, Film(), start_s=6.0, end_s=7.0) == [240] * 25
+    assert levels(path, VideoCounts(), start_s=8.0, end_s=11.0) == [*[240] * 50, *[0] * 25]
+    assert levels(path, VideoCounts(), start_s=6.0, end_s=7.0) == [240] * 25
 
 
 def test_theora_that_holds_nothing_but_repeats_is_empty(tmp_path: Path) -> None:
     with pytest.raises(Unusable, match=r"empty|unreadable"):
-        levels(write_theora(tmp_path / "a.ogv", AGAIN * 50), Film())
+        levels(write_theora(tmp_path / "a.ogv", AGAIN * 50), VideoCounts())
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv", "a.mp4"])
 def test_frames_that_are_not_coded_repeat_the_picture(tmp_path: Path, name: str) -> None:
     stored = [0, 0, *AGAIN, 220, *AGAIN * 75, 0, *AGAIN * 3]
-    film = Film()
+    film = VideoCounts()
     shown = levels(write_not_coded(tmp_path / name, stored), film)
     assert shown == [0, 0, 0, *[220] * 76, *[0] * 4]
     assert film.damaged == 0
@@ -105,6 +105,6 @@ def test_empty_chunks_of_avi_repeat_the_picture(tmp_path: Path, gap: float, stan
     """FFmpeg writes them where time stamps jump, and reads them as a jump."""
     times = [0.04 * n + (gap if n >= 10 else 0.0) for n in range(20)]
     pictures = [np.full((32, 32), 20 if n < 10 else 220, np.uint8) for n in range(20)]
-    path = write_film(tmp_path / "a.avi", pictures, codec="mpeg4", times=times, clock=CLOCK)
-    shown = levels(path, Film())
+    path = write_video(tmp_path / "a.avi", pictures, codec="mpeg4", times=times, clock=CLOCK)
+    shown = levels(path, VideoCounts())
     assert (shown == [20] * (10 + round(gap * 25)) + [220] * 10) == stands

@@ -15,7 +15,7 @@ from scipy.signal import correlate, resample_poly
 from avaffect.core.errors import UsageError
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import decode_sound
+from avaffect.data.decoding.audio import decode_audio
 from avaffect.recipes.synth import synth
 from avaffect.settings.synth import DOMAINS, SynthSettings
 from avaffect.synthetic import camera, clip, corpus, features, head, identity
@@ -38,7 +38,7 @@ def pictures(path: Path) -> np.ndarray:
 
 def sound_of(path: Path) -> np.ndarray:
     raw = io.BytesIO()
-    decode_sound(path, raw)
+    decode_audio(path, raw)
     return np.frombuffer(raw.getvalue(), "<i2") / 32768
 
 

@@ -13,16 +13,16 @@ from tracks import SECONDS, write_tracks
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
-from avaffect.data.decoding.audio import Sound, decode_sound
+from avaffect.data.decoding.audio import DecodedAudio, decode_audio
 from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.store.reader import Store
 
 
-def heard(path: Path, track: int | None = None) -> tuple[int, Sound]:
+def heard(path: Path, track: int | None = None) -> tuple[int, DecodedAudio]:
     """Number of the track that was decoded, -1 for silence, and what was said of it."""
     sink = io.BytesIO(b"before")
     sink.seek(6)
-    sound = decode_sound(path, sink, track=track)
+    sound = decode_audio(path, sink, track=track)
     samples = np.frombuffer(sink.getvalue()[6:], "<i2")
     assert len(samples) == sound.samples and sound.samples > 0.9 * SECONDS * SAMPLE_RATE_HZ
     if sound.peak <= 3:

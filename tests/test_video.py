@@ -8,11 +8,11 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from films import write_film
+from films import write_video
 
 from avaffect.data.decoding.clock import PictureClock
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.decoding.video import Film, read_pictures
+from avaffect.data.decoding.video import VideoCounts, read_pictures
 
 LEVEL = 5
 
@@ -22,7 +22,7 @@ def flat(count: int, size: tuple[int, int] = (32, 32)) -> list[np.ndarray]:
     return [np.full(size, 20 + LEVEL * (n % 40), np.uint8) for n in range(count)]
 
 
-def numbers(path: Path, film: Film, fps: float = 25.0, **part: float) -> list[int | None]:
+def numbers(path: Path, film: VideoCounts, fps: float = 25.0, **part: float) -> list[int | None]:
     """The source frames (modulo 40) that the output frames show."""
     return [
         None if p is None else round((float(p.grey(p.luma).mean()) - 20) / LEVEL)
@@ -36,8 +36,8 @@ def nearest(times: list[float], frames: int, fps: float = 25.0) -> list[int]:
 
 @pytest.mark.parametrize("rate", [10, 24, 25, 30, 60])
 def test_each_output_frame_shows_the_nearest_source_frame(tmp_path: Path, rate: int) -> None:
-    path = write_film(tmp_path / "a.mp4", flat(2 * rate), fps=rate)
-    film = Film()
+    path = write_video(tmp_path / "a.mp4", flat(2 * rate), fps=rate)
+    film = VideoCounts()
     shown = numbers(path, film)
     # Halfway between two frames either may be shown; stamps are whole milliseconds.
     times = [round(1000 * n / rate) / 1000 for n in range(2 * rate)]
@@ -52,23 +52,23 @@ def test_each_output_frame_shows_the_nearest_source_frame(tmp_path: Path, rate: 
 def test_a_variable_rate_is_followed_and_gaps_have_no_picture(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     times = np.cumsum(random.uniform(0.01, 0.3, 30)).round(3).tolist()
-    path = write_film(tmp_path / "a.mkv", flat(30), times=times)
+    path = write_video(tmp_path / "a.mkv", flat(30), times=times)
     with av.open(str(path)) as container:
         start = container.start_time / av.time_base
-    shown = numbers(path, Film())
+    shown = numbers(path, VideoCounts())
     assert shown[:-1] == nearest([t - start for t in times], len(shown))[:-1]
     # Two seconds without a frame: half a second at each end shows what is near.
     times = [0.04 * n + (2.0 if n >= 10 else 0.0) for n in range(20)]
-    film = Film()
-    shown = numbers(write_film(tmp_path / "b.mkv", flat(20), times=times), film)
+    film = VideoCounts()
+    shown = numbers(write_video(tmp_path / "b.mkv", flat(20), times=times), film)
     assert shown == [*range(10), *[9] * 12, *[None] * 26, *[10] * 12, *range(10, 20)]
     assert film.dropped == 0 and film.duplicated == 24
     # A clock that jumps by a minute and more is broken: nothing is missing there.
     times = [0.04 * n + (100.0 if n >= 10 else 0.0) for n in range(20)]
     for name in ("c.mkv", "c.mp4"):
-        path = write_film(tmp_path / name, flat(20), times=times)
+        path = write_video(tmp_path / name, flat(20), times=times)
         # Nor is the mean rate that a container declares of any use then.
-        assert numbers(path, Film()) == [*range(20)]
+        assert numbers(path, VideoCounts()) == [*range(20)]
 
 
 def test_stamps_that_run_back_or_are_missing_go_on_in_time() -> None:
@@ -81,18 +81,18 @@ def test_stamps_that_run_back_or_are_missing_go_on_in_time() -> None:
 
 @pytest.mark.parametrize("start", [0.0, 0.42, 7.0])
 def test_a_part_shows_what_the_whole_does_there(tmp_path: Path, start: float) -> None:
-    path = write_film(tmp_path / "a.mp4", flat(225), options={"g": "30"})
-    whole, film = numbers(path, Film()), Film()
+    path = write_video(tmp_path / "a.mp4", flat(225), options={"g": "30"})
+    whole, film = numbers(path, VideoCounts()), VideoCounts()
     first = round(start * 25)
     shown = numbers(path, film, start_s=first / 25, end_s=start + 1.2)
     assert shown == whole[first : first + len(shown)]
     assert len(shown) == film.shown == pytest.approx(30, abs=1)
-    assert numbers(path, Film(), start_s=8.0) == whole[200:]
+    assert numbers(path, VideoCounts(), start_s=8.0) == whole[200:]
     for part in ({"start_s": 9.5}, {"start_s": 8.0, "end_s": 10.0}):
         with pytest.raises(Unusable, match="outside"):
-            numbers(path, Film(), **part)
+            numbers(path, VideoCounts(), **part)
     with pytest.raises(Unusable, match="empty"):
-        numbers(path, Film(), start_s=3.0, end_s=2.0)
+        numbers(path, VideoCounts(), start_s=3.0, end_s=2.0)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_pixel_formats_give_the_same_picture(tmp_path: Path, codec: str, pix_fmt
     if pix_fmt == "pal8":
         path = write_palette(path, shown)
     else:
-        write_film(path, [shown], codec=codec, pix_fmt=pix_fmt)
-    (found,) = read_pictures(path, 25.0, Film())
+        write_video(path, [shown], codec=codec, pix_fmt=pix_fmt)
+    (found,) = read_pictures(path, 25.0, VideoCounts())
     luma = found.grey(found.luma)
     assert luma.shape == size and luma.dtype == np.uint8
     tolerance = 8 if codec in ("libx264", "mpeg4", "mjpeg") else 2
@@ -143,16 +143,16 @@ def write_palette(path: Path, picture: np.ndarray) -> Path:
 def test_what_gives_no_pictures_is_named(tmp_path: Path) -> None:
     def reason(name: str) -> str:
         with pytest.raises(Unusable) as found:
-            numbers(tmp_path / name, Film())
+            numbers(tmp_path / name, VideoCounts())
         return found.value.reason
 
     soundfile.write(tmp_path / "a.wav", np.zeros(999), 16000)
     (tmp_path / "zero.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("no film\n" * 99)
-    whole = write_film(tmp_path / "whole.mp4", flat(50), options={"movflags": "faststart"})
+    whole = write_video(tmp_path / "whole.mp4", flat(50), options={"movflags": "faststart"})
     (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size * 8 // 10])
     noise = np.random.default_rng(0).integers(0, 255, (60, 64, 64)).astype(np.uint8)
-    long = write_film(tmp_path / "long.mkv", noise)
+    long = write_video(tmp_path / "long.mkv", noise)
     (tmp_path / "cut.mkv").write_bytes(long.read_bytes()[: long.stat().st_size // 2])
     expected = {"a.wav": "no picture", "zero.mp4": "empty", "text.mp4": "unreadable",
                 "cut.mp4": "truncated", "cut.mkv": "truncated", "none.mp4": "missing"}  # fmt: skip
@@ -177,4 +177,4 @@ def test_the_cover_of_a_song_is_no_film(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         assert container.streams.video
     with pytest.raises(Unusable, match="no picture"):
-        numbers(path, Film())
+        numbers(path, VideoCounts())

@@ -140,12 +140,12 @@ def _trace(item: Item, name: str, spec: LabelSpec, steps: list[Any]) -> np.ndarr
     return np.array(steps, dtype=np.float32) if steps else None
 
 
-def sound_of(item: Item) -> str:
+def audio_of(item: Item) -> str:
     """The recording whose sound an item means, as the manifest names it; "" where none is named."""
     return _named(item, "audio", "video")
 
 
-def pictures_of(item: Item) -> str:
+def video_of(item: Item) -> str:
     """The recording whose pictures an item means, as the manifest names it; "" without one."""
     return _named(item, "video")
 

@@ -15,14 +15,14 @@ import av
 from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
 from avaffect.core.streams import SAMPLE_RATE_HZ, WAVEFORM
-from avaffect.data.decoding.audio import SILENT_PEAK, Sound, decode_sound
+from avaffect.data.decoding.audio import SILENT_PEAK, DecodedAudio, decode_audio
 from avaffect.data.decoding.mixing import FACTS, Facts
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.faces.film import Faces, decode_faces
+from avaffect.data.faces.extraction import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import Sums
-from avaffect.data.items import channels_of, pictures_of, sound_of
+from avaffect.data.items import audio_of, channels_of, video_of
 from avaffect.data.manifest import Item
 from avaffect.data.store.schema import StreamSpec
 from avaffect.data.workers import ordered_map
@@ -44,7 +44,7 @@ class DecodingOptions:
     """sound: whether it is wanted; channels: of it, from 0, where an item names none; audio_track:
     from 0, None where that is to be found out; faces: how, None where they are not."""
 
-    sound: bool = True
+    audio: bool = True
     keep_silent: bool = False
     channels: tuple[int, ...] = ()
     audio_track: int | None = None
@@ -57,8 +57,8 @@ class Task:
     where its streams are written, one raw file for each; channels: of the sound, from 0, () for
     all; samples: frames to keep for a preview; audio_track: what the item says of it."""
 
-    sound: Path | None
-    pictures: Path | None
+    audio: Path | None
+    video: Path | None
     start_s: float | None
     end_s: float | None
     spool: Path
@@ -68,7 +68,7 @@ class Task:
     audio_track: Any = None
 
     def __str__(self) -> str:
-        return str(self.sound or self.pictures)
+        return str(self.audio or self.video)
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Decoded:
 
     streams: dict[str, Path]
     duration_s: float
-    sound_s: float
+    audio_s: float
     damaged_packets: int
     filled_s: float
     counts: dict[str, int] = field(default_factory=dict)
-    without_sound: Lost | None = None
+    without_audio: Lost | None = None
     without_face: Lost | None = None
     sums: Sums | None = None
     samples: Samples | None = None
@@ -155,34 +155,34 @@ def _task(
         channels = channels_of(item) or options.channels
     except ValueError as error:
         return Lost("outside", f"its audio_channels are {error}")
-    sound, pictures = (
-        folder / source if source else None for source in (sound_of(item), pictures_of(item))
+    audio, video = (
+        folder / source if source else None for source in (audio_of(item), video_of(item))
     )
-    if sound is None and pictures is None:
+    if audio is None and video is None:
         return Lost("missing", "the item names no recording")
     track = item.get("audio_track")
-    return Task(sound, pictures, start_s, end_s, spool, options, channels, samples, track)
+    return Task(audio, video, start_s, end_s, spool, options, channels, samples, track)
 
 
 def _decode(task: Task | Lost) -> Decoded | Lost:
     if isinstance(task, Lost):
         return task
-    sound: Sound | Lost | None = None
+    audio: DecodedAudio | Lost | None = None
     faces: Faces | Lost | None = None
-    if task.options.sound:
-        sound = _attempt(_decode_sound, task)
+    if task.options.audio:
+        audio = _attempt(_decode_audio, task)
     # A file that was cut short is worth a repair: it is lost whole, but not what lies beside it.
-    one_file = task.sound == task.pictures
-    if task.options.faces is not None and not (one_file and _truncated(sound)):
+    one_file = task.audio == task.video
+    if task.options.faces is not None and not (one_file and _truncated(audio)):
         faces = _attempt(_decode_faces, task)
     waveform = _waveform(task)
-    if isinstance(sound, Sound) and not (one_file and _truncated(faces)):
+    if isinstance(audio, DecodedAudio) and not (one_file and _truncated(faces)):
         found = faces if isinstance(faces, Faces) else None
-        return _joined({WAVEFORM: waveform}, sound, found, None, faces)
+        return _joined({WAVEFORM: waveform}, audio, found, None, faces)
     waveform.unlink(missing_ok=True)
     if isinstance(faces, Faces):
-        return _joined({}, None, faces, sound, None)
-    return _both_lost(sound, faces)
+        return _joined({}, None, faces, audio, None)
+    return _both_lost(audio, faces)
 
 
 def _truncated(result: Any) -> bool:
@@ -214,23 +214,23 @@ def _waveform(task: Task) -> Path:
     return task.spool.with_suffix(".waveform")
 
 
-def _decode_sound(task: Task) -> Sound:
-    if task.sound is None:
+def _decode_audio(task: Task) -> DecodedAudio:
+    if task.audio is None:
         raise Unusable("no sound", "the item names no recording of it")
     track = _audio_track(task)
     with _waveform(task).open("wb") as file:
-        sound = decode_sound(
-            task.sound, file, task.start_s, task.end_s, task.channels, track, task.pictures
+        audio = decode_audio(
+            task.audio, file, task.start_s, task.end_s, task.channels, track, task.video
         )
-    if sound.peak <= SILENT_PEAK and not task.options.keep_silent:
+    if audio.peak <= SILENT_PEAK and not task.options.keep_silent:
         which = ""
-        if sound.tracks > 1:
-            last = sound.tracks - 1
+        if audio.tracks > 1:
+            last = audio.tracks - 1
             which = f", in all of its sound tracks, 0 to {last}"
             if track is not None:
                 which = f", in sound track {track} of 0 to {last}"
-        raise Unusable("silent", f"its largest sample is {sound.peak} of 32768{which}")
-    return sound
+        raise Unusable("silent", f"its largest sample is {audio.peak} of 32768{which}")
+    return audio
 
 
 def _audio_track(task: Task) -> int | None:
@@ -244,37 +244,41 @@ def _audio_track(task: Task) -> int | None:
 
 
 def _decode_faces(task: Task) -> Faces:
-    if task.pictures is None:
+    if task.video is None:
         raise Unusable("no picture", "the item names no recording of it")
     assert task.options.faces is not None
     return decode_faces(
-        task.pictures, task.spool, task.options.faces, task.start_s, task.end_s, task.samples,
-        task.sound,
+        task.video, task.spool, task.options.faces, task.start_s, task.end_s, task.samples,
+        task.audio,
     )  # fmt: skip
 
 
 def _joined(
-    streams: dict[str, Path], sound: Sound | None, faces: Faces | None, no_sound: Any, no_face: Any
+    streams: dict[str, Path],
+    audio: DecodedAudio | None,
+    faces: Faces | None,
+    no_audio: Any,
+    no_face: Any,
 ) -> Decoded:
-    sound_s = sound.samples / SAMPLE_RATE_HZ if sound else 0.0
+    audio_s = audio.samples / SAMPLE_RATE_HZ if audio else 0.0
     return Decoded(
         {**streams, **(faces.streams if faces else {})},
-        max(sound_s, faces.seconds if faces else 0.0),
-        sound_s,
-        sound.damaged if sound else 0,
-        sound.filled_s if sound else 0.0,
+        max(audio_s, faces.seconds if faces else 0.0),
+        audio_s,
+        audio.damaged if audio else 0,
+        audio.filled_s if audio else 0.0,
         faces.counts if faces else {},
-        no_sound if isinstance(no_sound, Lost) else None,
+        no_audio if isinstance(no_audio, Lost) else None,
         no_face if isinstance(no_face, Lost) else None,
         faces.sums if faces else None,
         faces.samples if faces else None,
-        (*(sound.notes if sound else ()), *(faces.notes if faces else ())),
-        sound.facts if sound else dict(FACTS),
+        (*(audio.notes if audio else ()), *(faces.notes if faces else ())),
+        audio.facts if audio else dict(FACTS),
     )
 
 
-def _both_lost(sound: Any, faces: Any) -> Lost:
-    lost = [result for result in (sound, faces) if isinstance(result, Lost)]
+def _both_lost(audio: Any, faces: Any) -> Lost:
+    lost = [result for result in (audio, faces) if isinstance(result, Lost)]
     if len(lost) < 2 or lost[0].reason == lost[1].reason or _truncated(lost[0]):
         return lost[0]
     if _truncated(lost[1]):

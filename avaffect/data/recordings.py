@@ -7,13 +7,13 @@ from pathlib import Path
 
 from avaffect.core import faults
 from avaffect.core.hashing import content_id
-from avaffect.data.items import pictures_of, sound_of
+from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Item, Manifest
 
 
 def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
     """Identity of the recordings that items name, by path and size: a changed one is noticed."""
-    sources = sorted({source for item in items for source in (sound_of(item), pictures_of(item))})
+    sources = sorted({source for item in items for source in (audio_of(item), video_of(item))})
     return content_id([[source, _size(manifest.folder / source)] for source in sources if source])
 
 

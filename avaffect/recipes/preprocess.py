@@ -17,13 +17,13 @@ from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data import artifacts, manifest
 from avaffect.data.faces.options import FaceOptions
 from avaffect.data.items import (
+    audio_of,
     label_specs,
     labels_of,
     lasts_otherwise,
     meta_fields,
     parse_channels,
-    pictures_of,
-    sound_of,
+    video_of,
 )
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.recordings import media_content_id
@@ -147,11 +147,11 @@ def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, S
     from avaffect.data.faces.detection import check_model
     from avaffect.data.media import WAVEFORM_SPEC, DecodingOptions
 
-    sound = settings.without != "audio"
-    streams = {WAVEFORM: WAVEFORM_SPEC} if sound else {}
+    audio = settings.without != "audio"
+    streams = {WAVEFORM: WAVEFORM_SPEC} if audio else {}
     channels = _channels(settings)
     if settings.without == "video":
-        return DecodingOptions(sound, settings.keep_silent, channels, settings.audio_track), streams
+        return DecodingOptions(audio, settings.keep_silent, channels, settings.audio_track), streams
     faces = FaceOptions(
         detector=settings.faces,
         model=settings.face_model,
@@ -165,7 +165,7 @@ def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, S
     if faces.detector == "yunet":
         check_model(faces.model)
     streams |= faces.streams(_model_id(settings))
-    options = DecodingOptions(sound, settings.keep_silent, channels, settings.audio_track, faces)
+    options = DecodingOptions(audio, settings.keep_silent, channels, settings.audio_track, faces)
     return options, streams
 
 
@@ -218,15 +218,15 @@ def _provenance(
 
 def _sources(settings: PreprocessSettings, item: Item) -> list[str]:
     """The recordings that an utterance is decoded from."""
-    sound = "" if settings.without == "audio" else sound_of(item)
-    pictures = "" if settings.without == "video" else pictures_of(item)
-    return [name for name in (sound, pictures) if name]
+    audio = "" if settings.without == "audio" else audio_of(item)
+    video = "" if settings.without == "video" else video_of(item)
+    return [name for name in (audio, video) if name]
 
 
 def _source(settings: PreprocessSettings, item: Item) -> str:
     """The recording that an utterance is named by."""
-    sound, pictures = sound_of(item), pictures_of(item)
-    return pictures or sound if settings.without == "audio" else sound or pictures
+    audio, video = audio_of(item), video_of(item)
+    return video or audio if settings.without == "audio" else audio or video
 
 
 @dataclass
@@ -276,10 +276,10 @@ class _Work:
     ) -> None:
         from avaffect.data.media import FACE_COUNTS
 
-        pictures: dict[str, Any] = {}
+        video: dict[str, Any] = {}
         if self.options.faces:
             counts = {name: result.counts.get(name, 0) for name in FACE_COUNTS}
-            pictures = {"video_source": pictures_of(item), **counts}
+            video = {"video_source": video_of(item), **counts}
         self.writer.add(
             item["id"],
             streams=dict(result.streams),
@@ -292,13 +292,13 @@ class _Work:
                 "damaged_packets": result.damaged_packets,
                 "filled_s": result.filled_s,
                 **result.facts,
-                "without_sound": self._without(item, "sound", result.without_sound),
+                "without_sound": self._without(item, "sound", result.without_audio),
                 "without_face": self._without(item, "face", result.without_face),
-                **pictures,
+                **video,
             },
         )
         shown_s = result.counts.get("face_frames", 0) / self.settings.fps
-        if result.sound_s and shown_s and abs(result.sound_s - shown_s) > APART_S:
+        if result.audio_s and shown_s and abs(result.audio_s - shown_s) > APART_S:
             self.found.apart.append(item["id"])
         if lasts_otherwise(labels, self.writer.labels, result.duration_s):
             self.found.mislabelled.append(item["id"])

@@ -71,9 +71,9 @@ def _looking_ahead(
     items: list[Item], poses: Poses, within: float, progress: Progress
 ) -> list[Item]:
     """The items whose faces are turned by no more than so many degrees, in any direction."""
-    from avaffect.data.items import pictures_of
+    from avaffect.data.items import video_of
 
-    found = [poses.of(filtering.identifier_of(item), pictures_of(item)) for item in items]
+    found = [poses.of(filtering.identifier_of(item), video_of(item)) for item in items]
     unknown = [filtering.identifier_of(i) for i, pose in zip(items, found) if pose is None]
     if items and len(unknown) == len(items):
         raise DataError(f"{poses.path} says where none of the {len(items)} faces looks: its ids "

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.seeds import generator
-from avaffect.data.films import write_film
+from avaffect.data.video_files import write_video
 from avaffect.synthetic import camera, corpus, expression, identity
 from avaffect.synthetic.corpus import Performance, Utterance
 from avaffect.synthetic.speaker import VOICES
@@ -60,7 +60,7 @@ def write(utterance: Utterance, folder: Path) -> Path:
     frames = camera.film(view, face_of(utterance, performance), acts, random)
     sound, sample_rate = corpus.record(utterance, performance)
     with corpus.whole_file(folder / path_of(utterance)) as temporary:
-        write_film(
+        write_video(
             temporary, frames, view.size, view.rate_hz, sound, sample_rate, quality=view.quality
         )
     return path_of(utterance)

@@ -11,14 +11,14 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from films import MATRICES, set_matrix, write_film
+from films import MATRICES, set_matrix, write_video
 from flashes import LATE, MOMENTS, PAUSED, WHOLE, Parts, beeps, flashes, furthest, write_flashes
 from theora import write_theora
 from tracks import write_tracks
 
-from avaffect.data.decoding.audio import decode_sound
-from avaffect.data.decoding.video import Film, read_pictures
-from avaffect.data.faces.film import decode_faces
+from avaffect.data.decoding.audio import decode_audio
+from avaffect.data.decoding.video import VideoCounts, read_pictures
+from avaffect.data.faces.extraction import decode_faces
 from avaffect.data.faces.options import FaceOptions
 from cases import SHARED, Case, Seen
 
@@ -54,7 +54,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 def compare(folder: Path, change: Callable[[Path, list[np.ndarray]], Path]) -> Seen:
     """The middle of a changed film, and the face that is found, beside those of the plain one."""
     pictures = grid_pictures()
-    plain, changed = write_film(folder / "plain.mp4", pictures), folder / "changed.mp4"
+    plain, changed = write_video(folder / "plain.mp4", pictures), folder / "changed.mp4"
     change(changed, pictures)
     middles = [faces(path, "none")[0] for path in (plain, changed)]
     boxes = [faces(path, "haar")[1] for path in (plain, changed)]
@@ -66,7 +66,7 @@ def compare(folder: Path, change: Callable[[Path, list[np.ndarray]], Path]) -> S
 
 def mirrored(matrix: tuple[int, ...], path: Path, pictures: list[np.ndarray]) -> Path:
     stored = [np.ascontiguousarray(MATRICES[matrix](picture)) for picture in pictures]
-    return set_matrix(write_film(path, stored), matrix)
+    return set_matrix(write_video(path, stored), matrix)
 
 
 def squeezed(
@@ -77,7 +77,7 @@ def squeezed(
     height, width = stored[0].shape
     size = (2 * round(width / max(aspect, 1) / 2), 2 * round(height / max(1 / aspect, 1) / 2))
     stored = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in stored]
-    return set_matrix(write_film(path, stored, aspect=aspect), matrix)
+    return set_matrix(write_video(path, stored, aspect=aspect), matrix)
 
 
 MIRRORED = [
@@ -162,7 +162,7 @@ def several_tracks(levels: tuple[float, ...], track: int | None, folder: Path) -
     """A tone of 200 Hz in track 0, of 400 Hz in track 1, ..."""
     path = write_tracks(folder / "a.mkv", levels)
     sink = io.BytesIO()
-    sound = decode_sound(path, sink, track=track)
+    sound = decode_audio(path, sink, track=track)
     samples = np.frombuffer(sink.getvalue(), "<i2")[:8000]
     taken = round(np.abs(np.fft.rfft(samples)).argmax() * 2 / 200) - 1
     wanted = next(n for n, level in enumerate(levels) if level) if track is None else track
@@ -185,7 +185,7 @@ TRACKS = [
 def repeated(times: int, folder: Path) -> Seen:
     """Each picture is stored once, and shown again by packets of no bytes."""
     stored = [level for level in (20, 220, 20, 220) for level in (level, *[None] * times)]
-    film = Film()
+    film = VideoCounts()
     path = write_theora(folder / "a.ogv", stored)
     shown = [p is not None and p.luma.mean() > 120 for p in read_pictures(path, 25.0, film)]
     right = [level == 220 for level in (20, 220, 20, 220) for _ in range(times + 1)]

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.data.decoding.audio import Unusable, decode_sound
+from avaffect.data.decoding.audio import Unusable, decode_audio
 from cases import Case, Seen, lengths
 from cases.voices import LENGTH_S, decoded, shared, speech
 
@@ -40,7 +40,7 @@ def _bands(below: bool) -> np.ndarray:
 
 
 def facts_of(path: Path, *part: float | None, channels: tuple[int, ...] = ()) -> dict:
-    return decode_sound(path, io.BytesIO(), *part, channels=channels).facts
+    return decode_audio(path, io.BytesIO(), *part, channels=channels).facts
 
 
 def _speech_and_named(path: Path, least: float = 0.85) -> Seen:
@@ -117,7 +117,7 @@ def _inverted() -> list[Case]:
 def _level(path: Path, channels: int, peak: int, chosen: tuple[int, ...] = ()) -> Seen:
     raw = io.BytesIO()
     try:
-        sound = decode_sound(path, raw, channels=chosen)
+        sound = decode_audio(path, raw, channels=chosen)
     except Unusable as error:
         return Seen(str(error), False)
     return Seen(f"1/{peak / max(sound.peak, 1):.2f}", abs(sound.peak - peak / channels) <= 1.5)

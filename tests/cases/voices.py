@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.data.decoding.audio import Unusable, decode_sound
+from avaffect.data.decoding.audio import Unusable, decode_audio
 from cases import SHARED, Case, Seen
 
 LENGTH_S = 1.9
@@ -31,7 +31,7 @@ def decoded(path: Path) -> tuple[np.ndarray | None, str]:
     """(S,) int16 and its length in words, or None and why the recording is lost."""
     raw = io.BytesIO()
     try:
-        decode_sound(path, raw)
+        decode_audio(path, raw)
     except Unusable as error:
         return None, str(error)
     samples = np.frombuffer(raw.getvalue(), "<i2")

@@ -58,7 +58,7 @@ def talking(
     ]
 
 
-def write_film(
+def write_video(
     path: Path, pictures: Iterable[np.ndarray], fps: float = 25.0, codec: str = "libx264",
     pix_fmt: str = "yuv420p", times: Sequence[float] | None = None, sound: np.ndarray | None = None,
     options: dict[str, str] | None = None, aspect: Fraction | None = None,

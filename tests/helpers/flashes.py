@@ -12,8 +12,8 @@ import av
 import numpy as np
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.data.decoding.audio import decode_sound
-from avaffect.data.decoding.video import Film, read_pictures
+from avaffect.data.decoding.audio import decode_audio
+from avaffect.data.decoding.video import VideoCounts, read_pictures
 
 # Seconds at which a flash and a beep of a fifth of a second begin.
 MOMENTS = (2, 4, 78, 80, 82)
@@ -91,7 +91,7 @@ def beeps(
 ) -> list[float]:
     """Seconds at which beeps begin, once decoded."""
     sink = io.BytesIO()
-    decode_sound(path, sink, start_s, end_s, beside=beside)
+    decode_audio(path, sink, start_s, end_s, beside=beside)
     samples = np.abs(np.frombuffer(sink.getvalue(), "<i2").astype(int))
     block = SAMPLE_RATE_HZ // 200
     loud = samples[: len(samples) // block * block].reshape(-1, block).max(axis=1) > 4000
@@ -104,7 +104,7 @@ def flashes(
     """Seconds at which flashes begin, once decoded."""
     levels = {None: 0.0}
     seen = []
-    for picture in read_pictures(path, 25.0, Film(), start_s, end_s, beside):
+    for picture in read_pictures(path, 25.0, VideoCounts(), start_s, end_s, beside):
         if picture not in levels:
             levels = {None: 0.0, picture: float(picture.luma.mean())}
         seen.append(levels[picture] > 120)

@@ -21,14 +21,14 @@ import av
 import numpy as np
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.data.decoding.clock import SoundClock, with_later
+from avaffect.data.decoding.clock import AudioClock, with_later
 from avaffect.data.decoding.declared import declared_end, is_whole
 from avaffect.data.decoding.levels import full_scale
 from avaffect.data.decoding.mixing import FACTS, Facts, Kind, Mix, Mixer, samples_of
 from avaffect.data.decoding.ogg import broken_pages, ends_within_page
 from avaffect.data.decoding.stretching import Stretcher
 from avaffect.data.decoding.timeline import Timeline
-from avaffect.data.decoding.tracks import demuxed, opened_for, sound_tracks
+from avaffect.data.decoding.tracks import audio_tracks, demuxed, opened_for
 from avaffect.data.decoding.unusable import Unusable, check_file, check_machine, opened
 
 # Decoding is quick, and time stamps after a seek are as coarse as the container's (1 ms).
@@ -50,7 +50,7 @@ UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
 
 
 @dataclass(frozen=True)
-class Sound:
+class DecodedAudio:
     """What was written. samples at 16 kHz; peak of the absolute samples; damaged packets that were
     left out; seconds of silence that fill gaps; notes: what a user should know of how it was
     read; facts: of its channels and levels, see `mixing.FACTS`; track: the sound track that was
@@ -134,10 +134,10 @@ class _Resampler:
                 self.sink.write(out.to_ndarray().reshape(-1))
 
 
-def decode_sound(
+def decode_audio(
     path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None,
     channels: tuple[int, ...] = (), track: int | None = None, beside: Path | None = None,
-) -> Sound:  # fmt: skip
+) -> DecodedAudio:  # fmt: skip
     """Write the sound of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
 
     start_s, end_s: the part to take, in seconds of the recording; the whole without.
@@ -154,71 +154,71 @@ def decode_sound(
     check_file(path)
     begin = file.tell()
 
-    def decode(number: int | None) -> Sound:
+    def decode(number: int | None) -> DecodedAudio:
         settled: dict[Kind, Mix] = {}
         while True:
             file.seek(begin)
             file.truncate()
-            sound, again = _decode_once(
+            audio, again = _decode_once(
                 path, file, start_s, end_s, channels, number, settled, beside
             )
             if not again:
-                return sound
+                return audio
 
     try:
-        sound = decode(track)
+        audio = decode(track)
     except Unusable as error:
         if track is not None or error.reason not in OF_ONE_TRACK:
             raise
         return _of_another_track(path, decode, error)
-    if track is not None or sound.tracks == 1:
-        return sound
-    if sound.peak <= SILENT_PEAK:
-        return _of_another_track(path, decode, sound)
-    return _noted(sound, f"it has {sound.tracks} sound tracks")
+    if track is not None or audio.tracks == 1:
+        return audio
+    if audio.peak <= SILENT_PEAK:
+        return _of_another_track(path, decode, audio)
+    return _noted(audio, f"it has {audio.tracks} sound tracks")
 
 
 def _of_another_track(
-    path: Path, decode: Callable[[int], Sound], found: Sound | Unusable
-) -> Sound:  # fmt: skip
+    path: Path, decode: Callable[[int], DecodedAudio], found: DecodedAudio | Unusable
+) -> DecodedAudio:  # fmt: skip
     """The first of the other tracks that is not silent; what was found where none is."""
     with opened_for("audio", path) as container:
-        first, *others = sound_tracks(container)
+        first, *others = audio_tracks(container)
     for number in others:
         with contextlib.suppress(Unusable):
-            sound = decode(number)
-            if sound.peak > SILENT_PEAK:
-                what = "silent" if isinstance(found, Sound) else f"of no use ({found})"
-                return _noted(sound, f"its sound track {first} is {what}")
+            audio = decode(number)
+            if audio.peak > SILENT_PEAK:
+                what = "silent" if isinstance(found, DecodedAudio) else f"of no use ({found})"
+                return _noted(audio, f"its sound track {first} is {what}")
     if isinstance(found, Unusable):
         raise found
     return decode(first) if others else found
 
 
-def _noted(sound: Sound, why: str) -> Sound:
-    note = f"{why}: track {sound.track} of 0 to {sound.tracks - 1} is taken; see --audio-track"
-    return replace(sound, notes=(*sound.notes, note))
+def _noted(audio: DecodedAudio, why: str) -> DecodedAudio:
+    note = f"{why}: track {audio.track} of 0 to {audio.tracks - 1} is taken; see --audio-track"
+    return replace(audio, notes=(*audio.notes, note))
 
 
 def _decode_once(
     path: Path, file: BinaryIO, start_s: float | None, end_s: float | None,
     channels: tuple[int, ...], track: int | None, settled: dict[Kind, Mix], beside: Path | None,
-) -> tuple[Sound, bool]:  # fmt: skip
+) -> tuple[DecodedAudio, bool]:  # fmt: skip
     """What was written, and whether `settled` now says to mix it otherwise."""
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
     with opened_for("audio", path) as container:
         tracks = container.streams.audio
-        number = sound_tracks(container, track)[0]
+        number = audio_tracks(container, track)[0]
         stream = tracks[number]
         codec, scale = stream.codec_context, 1.0
         lossless = codec.codec.lossless
         if lossless and codec.format is not None and codec.format.name.startswith(FLOATS):
             scale = _full_scale(path, stream.index, path.stat().st_mtime_ns)
         mixer = Mixer(channels, scale, lossless, start_s or 0.0, end_s, settled)
-        sound = _decode(path, container, stream, file, start_s, end_s, mixer, beside)
+        audio = _decode(path, container, stream, file, start_s, end_s, mixer, beside)
         again = mixer.finish()
-        return replace(sound, facts=mixer.facts, track=number, tracks=len(tracks)), again
+        return replace(audio, facts=mixer.facts, track=number, tracks=len(tracks)), again
 
 
 @lru_cache(maxsize=64)
@@ -235,14 +235,14 @@ def _full_scale(path: Path, track: int, changed: int) -> float:
 def _decode(
     path: Path, container: Any, stream: Any, file: BinaryIO,
     start_s: float | None, end_s: float | None, mixer: Mixer, beside: Path | None,
-) -> Sound:  # fmt: skip
+) -> DecodedAudio:  # fmt: skip
     zero_s = (container.start_time or 0) / av.time_base
     begin = start_s or 0.0
     sought = begin > SEEK_FROM_S and container.format.name not in UNSEEKABLE
     sought = sought and sought_to(container, stream, zero_s + begin - PREROLL_S)
     sink = _Sink(file, begin, end_s)
     no_time = partial(Timeline(path, beside).no_time, stream.index)
-    clock = SoundClock(zero_s, None if sought else 0.0, no_time)
+    clock = AudioClock(zero_s, None if sought else 0.0, no_time)
     packets = Packets(container, stream)
     stretcher = Stretcher(sink)
     resampler = _Resampler(stretcher)
@@ -266,7 +266,7 @@ def _decode(
         is_cut |= container.format.name == "ogg" and ends_within_page(path)
         _check_end(sink, clock.reached_s, declared, end_s, is_cut)
     check_damage(packets)
-    return Sound(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE_HZ)
+    return DecodedAudio(sink.written, sink.peak, packets.damaged, sink.filled / SAMPLE_RATE_HZ)
 
 
 def sought_to(container: Any, stream: Any, time_s: float) -> bool:

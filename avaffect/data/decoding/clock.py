@@ -46,7 +46,7 @@ def never_time(from_s: float, to_s: float) -> float:
     return to_s - from_s
 
 
-class SoundClock:
+class AudioClock:
     """Where frames of sound lie in time.
 
     zero_s: time stamp of second 0; position_s: where the next frame lies, None where its stamp says

@@ -52,7 +52,7 @@ def demuxed(container: Any, *streams: Any) -> Iterator[Any]:
     raise Unusable("damaged", "it holds bytes that belong to no packet")
 
 
-def sound_tracks(container: Any, number: int | None = None) -> list[int]:
+def audio_tracks(container: Any, number: int | None = None) -> list[int]:
     """Numbers, from 0, of the sound tracks that can be decoded: the one that players take, then the
     others in their order; or `number` alone.
 
@@ -73,7 +73,7 @@ def sound_tracks(container: Any, number: int | None = None) -> list[int]:
     return ordered if number is None else [number]
 
 
-def picture_track(container: Any) -> Any:
+def video_track(container: Any) -> Any:
     """The best track of moving pictures.
 
     Raises Unusable where there is none.

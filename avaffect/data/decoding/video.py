@@ -24,7 +24,7 @@ from avaffect.data.decoding.declared import declared_end
 from avaffect.data.decoding.display import Display, Displays
 from avaffect.data.decoding.repeats import PicturePackets
 from avaffect.data.decoding.timeline import Timeline
-from avaffect.data.decoding.tracks import opened_for, picture_track
+from avaffect.data.decoding.tracks import opened_for, video_track
 from avaffect.data.decoding.unusable import Unusable, check_file
 
 # A picture stands for this long before and after its time.
@@ -92,7 +92,7 @@ def _limited_ranges(name: str) -> tuple[int, ...] | None:
 
 
 @dataclass
-class Film:
+class VideoCounts:
     """Counts of what was read, whole once the pictures are through.
 
     shown        output frames
@@ -110,27 +110,27 @@ class Film:
 
 
 def read_pictures(
-    path: Path, fps: float, film: Film, start_s: float | None = None, end_s: float | None = None,
-    beside: Path | None = None,
+    path: Path, fps: float, counts: VideoCounts, start_s: float | None = None,
+    end_s: float | None = None, beside: Path | None = None,
 ) -> Iterator[Picture | None]:  # fmt: skip
-    """The pictures of a recording at `fps`, in order; None where there is none. Fills `film`.
+    """The pictures of a recording at `fps`, in order; None where there is none. Fills `counts`.
 
     start_s, end_s: the part to take, in seconds of the recording; the whole without. beside: a
     recording of the sound that shares second 0; see `Timeline`.
 
     Raises Unusable, before the first picture or after the last: missing, unreadable, no picture,
-    empty, damaged, truncated or outside, and MachineFault, as `decode_sound` does.
+    empty, damaged, truncated or outside, and MachineFault, as `decode_audio` does.
     """
     check_file(path)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
     with opened_for("video", path) as container:
-        stream = picture_track(container)
-        yield from _read(path, container, stream, fps, film, start_s or 0.0, end_s, beside)
+        stream = video_track(container)
+        yield from _read(path, container, stream, fps, counts, start_s or 0.0, end_s, beside)
 
 
 def _read(
-    path: Path, container: Any, stream: Any, fps: float, film: Film,
+    path: Path, container: Any, stream: Any, fps: float, counts: VideoCounts,
     start_s: float, end_s: float | None, beside: Path | None,
 ) -> Iterator[Picture | None]:  # fmt: skip
     zero_s = (container.start_time or 0) / av.time_base
@@ -141,7 +141,7 @@ def _read(
     clock = PictureClock(zero_s, 1 / float(rate) if rate else DEFAULT_INTERVAL_S, no_time)
     packets = PicturePackets(container, stream)
     displays = Displays(stream)
-    sampler = _Sampler(fps, start_s, end_s, film)
+    sampler = _Sampler(fps, start_s, end_s, counts)
     for frame in packets:
         for again_s in packets.repeats(frame, clock):
             yield from sampler.stand(clock.place(again_s))
@@ -152,31 +152,33 @@ def _read(
         yield from sampler.stand(clock.place(again_s))
     if not sampler.full:
         yield from sampler.finish(clock.end_s)
-    film.damaged = packets.damaged
+    counts.damaged = packets.damaged
     if displays.tilt:
-        film.notes.append(
+        counts.notes.append(
             f"its display matrix lies {displays.tilt:.0f} degrees beside a right angle: the "
             "pictures are turned by the nearest right angle alone"
         )
     if not sampler.full:
         declared = declared_end(path, container, stream, zero_s)
         late = max(TOLERANCE_S, LATE_FRAMES * clock.interval_s)
-        _check_end(film, start_s, end_s, clock.reached_s, declared, late)
+        _check_end(counts, start_s, end_s, clock.reached_s, declared, late)
     check_damage(packets)
 
 
 class _Sampler:
     """Chooses the source frame that each output frame shows."""
 
-    def __init__(self, fps: float, start_s: float, end_s: float | None, film: Film) -> None:
-        self.fps, self.start_s, self.film = fps, start_s, film
+    def __init__(
+        self, fps: float, start_s: float, end_s: float | None, counts: VideoCounts
+    ) -> None:
+        self.fps, self.start_s, self.counts = fps, start_s, counts
         self.limit = None if end_s is None else max(round((end_s - start_s) * fps), 1)
         self._last: tuple[av.VideoFrame, float, Display] | None = None
         self._picture: Picture | None = None
 
     @property
     def full(self) -> bool:
-        return self.limit is not None and self.film.shown >= self.limit
+        return self.limit is not None and self.counts.shown >= self.limit
 
     def feed(
         self, frame: av.VideoFrame, time_s: float, display: Display
@@ -207,11 +209,11 @@ class _Sampler:
 
     def _leave(self, time_s: float) -> None:
         if self._picture is None and time_s >= self.start_s - 0.5 / self.fps and not self.full:
-            self.film.dropped += 1
+            self.counts.dropped += 1
 
     @property
     def _next_s(self) -> float:
-        return self.start_s + self.film.shown / self.fps
+        return self.start_s + self.counts.shown / self.fps
 
     def _show(self, until_s: float, before: bool = False) -> Iterator[Picture]:
         # Rounding must not decide between two frames that are equally near.
@@ -221,26 +223,26 @@ class _Sampler:
                 assert self._last is not None
                 self._picture = Picture(self._last[0], self._last[2])
             else:
-                self.film.duplicated += 1
-            self.film.shown += 1
+                self.counts.duplicated += 1
+            self.counts.shown += 1
             yield self._picture
 
     def _blank(self, until_s: float) -> Iterator[None]:
         while self._next_s < until_s - 1e-6 and not self.full:
-            self.film.shown += 1
+            self.counts.shown += 1
             yield None
 
 
 def _check_end(
-    film: Film, start_s: float, end_s: float | None, reached: float, declared: float | None,
-    late: float,
+    counts: VideoCounts, start_s: float, end_s: float | None, reached: float,
+    declared: float | None, late: float,
 ) -> None:  # fmt: skip
     """The pictures ended before the part did: cut short, or was more asked than there is?"""
     wanted = declared if end_s is None else min(end_s, declared or end_s)
     if declared is not None and start_s < declared and reached < (wanted or 0.0) - late:
         raise Unusable("truncated", f"{reached:.2f} s of {declared:.2f} s of pictures are there")
-    if (end_s is not None and reached < end_s - late) or (start_s and not film.shown):
+    if (end_s is not None and reached < end_s - late) or (start_s and not counts.shown):
         asked = f"{start_s:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
         raise Unusable("outside", f"{asked} was asked for; the pictures end at {reached:.2f} s")
-    if not film.shown:
+    if not counts.shown:
         raise Unusable("empty", "it holds no pictures")

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from avaffect.data.faces.appearance import ALIKE, Appearance
 from avaffect.data.faces.cuts import Cuts, differ
 from avaffect.data.faces.detection import AROUND, FAR_AROUND, Detector, Found, overlap, surroundings
-from avaffect.data.faces.gallery import ALIKE, Gallery
 from avaffect.data.faces.options import DETECTED, TRACKED
 from avaffect.data.faces.path import HALF, Path
 from avaffect.data.faces.template import Template
@@ -61,7 +61,7 @@ class Person:
 
     path: Path
     template: Template
-    gallery: Gallery = field(default_factory=Gallery)
+    gallery: Appearance = field(default_factory=Appearance)
     scene: np.ndarray | None = None
     visible: bool = True
     sure: bool = False

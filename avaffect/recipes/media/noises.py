@@ -12,7 +12,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
-from avaffect.data.decoding.audio import SILENT_PEAK, decode_sound
+from avaffect.data.decoding.audio import SILENT_PEAK, decode_audio
 from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
@@ -120,6 +120,6 @@ def _of_stores(stores: Sequence[Store]) -> tuple[Dataset, list[str]]:
 
 def _decode(path: Path, raw: Path) -> None:
     with raw.open("wb") as file:
-        sound = decode_sound(path, file)
-    if sound.peak <= SILENT_PEAK:
-        raise Unusable("silent", f"its largest sample is {sound.peak} of 32768")
+        audio = decode_audio(path, file)
+    if audio.peak <= SILENT_PEAK:
+        raise Unusable("silent", f"its largest sample is {audio.peak} of 32768")

@@ -14,7 +14,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.dataset import Dataset
-from avaffect.data.films import write_film
+from avaffect.data.video_files import write_video
 from avaffect.objectives.face_reconstruction import FaceReconstruction, shows_face
 from avaffect.signal.features import unit_scale
 from avaffect.training.device import to_device
@@ -76,4 +76,4 @@ def _write(path: Path, pictures: Tensor, batch: Batch) -> None:
     sound = unit_scale(batch.streams[WAVEFORM][0, :samples]).cpu().numpy()
     rate = Fraction(batch.rates[FACE]).limit_denominator(1001)
     with atomic_path(path) as temporary:
-        write_film(temporary, large, (large.shape[2], large.shape[1]), rate, sound, SAMPLE_RATE_HZ)
+        write_video(temporary, large, (large.shape[2], large.shape[1]), rate, sound, SAMPLE_RATE_HZ)

@@ -10,7 +10,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
-from avaffect.data.items import sound_of
+from avaffect.data.items import audio_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.vocabulary import EMOTIONS
@@ -93,7 +93,7 @@ def _labels(
     )
     if other is not None:
         raise DataError(f"{path}: label {label!r} of {other} is no class")
-    recordings = [sound_of(item) for item in items]
+    recordings = [audio_of(item) for item in items]
     parts = [(item.get("start"), item.get("end")) for item in items]
     return found, class_tables.names_of(recordings, parts, list(found.values()))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from avaffect.core.streams import FACE, FACE_TRACK
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.decoding.video import Film, Picture, read_pictures
+from avaffect.data.decoding.video import Picture, VideoCounts, read_pictures
 from avaffect.data.faces.cropping import cut, transform
 from avaffect.data.faces.cuts import Cuts
 from avaffect.data.faces.detection import load_detector
@@ -55,14 +55,14 @@ def decode_faces(
 
     Raises Unusable as `read_pictures` does, and "no face". DataError: the detector's model.
     """
-    film = Film()
-    pictures = read_pictures(path, options.fps, film, start_s, end_s, beside)
+    counts = VideoCounts()
+    pictures = read_pictures(path, options.fps, counts, start_s, end_s, beside)
     crew = _Whole(stem, options) if options.detector == "none" else _Crew(stem, options)
     kept = Samples(samples) if samples else None
     try:
         _cut_all(pictures, crew, kept)
         chosen = crew.chosen()
-        chosen.close(film.shown)
+        chosen.close(counts.shown)
     except BaseException:
         for spool in crew.spools:
             spool.discard()
@@ -74,24 +74,24 @@ def decode_faces(
         kept.add_faces(chosen.face, chosen.face_track, options)
     return Faces(
         {FACE: chosen.face, FACE_TRACK: chosen.face_track},
-        film.shown / options.fps,
-        _counts(film, chosen) | {"cuts": crew.cuts},
+        counts.shown / options.fps,
+        _counts(counts, chosen) | {"cuts": crew.cuts},
         chosen.sums,
         kept,
-        tuple(film.notes),
+        tuple(counts.notes),
     )
 
 
-def _counts(film: Film, spool: FaceSpool) -> dict[str, int]:
+def _counts(counts: VideoCounts, spool: FaceSpool) -> dict[str, int]:
     return {
-        "face_frames": film.shown,
+        "face_frames": counts.shown,
         "faces_detected": spool.counts[DETECTED],
         "faces_tracked": spool.counts[TRACKED],
         "faces_interpolated": spool.counts[INTERPOLATED],
         "faces_absent": spool.counts[ABSENT],
-        "frames_dropped": film.dropped,
-        "frames_duplicated": film.duplicated,
-        "damaged_pictures": film.damaged,
+        "frames_dropped": counts.dropped,
+        "frames_duplicated": counts.duplicated,
+        "damaged_pictures": counts.damaged,
     }
 
 

@@ -10,15 +10,15 @@ import av
 import cv2
 import numpy as np
 
-SOUND_BITS = 96_000
+AUDIO_BIT_RATE = 96_000
 
 
-def write_film(
+def write_video(
     path: Path,
     frames: Iterable[np.ndarray],
     size: tuple[int, int],
     rate_hz: Fraction,
-    sound: np.ndarray,
+    audio: np.ndarray,
     sample_rate: int,
     quality: int = 18,
 ) -> None:
@@ -39,14 +39,14 @@ def write_film(
         voice = container.add_stream(
             "aac", rate=sample_rate, layout="mono", options={"aac_coder": "fast"}
         )
-        voice.bit_rate = SOUND_BITS
+        voice.bit_rate = AUDIO_BIT_RATE
         for stream in (picture, voice):
             stream.codec_context.flags |= av.codec.context.Flags.bitexact
         for frame in frames:
             planes = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), np.uint8)
             container.mux(picture.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(picture.encode(None))
-        block = av.AudioFrame.from_ndarray(sound[None, :], format="fltp", layout="mono")
+        block = av.AudioFrame.from_ndarray(audio[None, :], format="fltp", layout="mono")
         block.sample_rate = sample_rate
         # A stamp lets the encoder say how much silence it puts before: players leave that out.
         block.pts, block.time_base = 0, Fraction(1, sample_rate)

@@ -24,7 +24,7 @@ LOOKS = 8
 ALIKE = 0.85
 
 
-class Gallery:
+class Appearance:
     """The last looks of one person."""
 
     def __init__(self) -> None:
