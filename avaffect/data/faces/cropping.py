@@ -1,4 +1,4 @@
-"""Cropping a face: the square of its box, or aligned to the mean face."""
+"""Face crops: the square of a box, or aligned to the mean face."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MEAN_FACE = (
               [70.7299, 92.2041]]) / 112
 )  # fmt: skip
 
-# x' = a x - b y + c, y' = b x + a y + d: from the source picture to the crop.
+# Coefficients (a, b, c, d) of x' = a x - b y + c, y' = b x + a y + d, from the picture to the crop.
 Similarity = tuple[float, float, float, float]
 
 
 def transform(box: Sequence[float], options: FaceOptions) -> Similarity:
-    """From the source picture to the crop, for a box of `detection`."""
+    """The similarity from the picture to the crop, for a box of `detection`."""
     size = options.size
     if options.align and len(box) > 4:
         return _aligned(np.array(box[4:14]).reshape(5, 2), options)
@@ -32,9 +32,9 @@ def transform(box: Sequence[float], options: FaceOptions) -> Similarity:
 
 
 def _aligned(landmarks: np.ndarray, options: FaceOptions) -> Similarity:
-    """The similarity that brings landmarks to the mean face with the least squared error."""
+    """The similarity that maps landmarks to the mean face with the least squared error."""
     goal = (MEAN_FACE + options.margin) * (options.size / (1 + 2 * options.margin))
-    # Points as complex numbers: a similarity is z -> s z + t.
+    # With points as complex numbers a similarity is z -> s z + t.
     points = landmarks[:, 0] + 1j * landmarks[:, 1]
     goals = goal[:, 0] + 1j * goal[:, 1]
     centred = points - points.mean()
@@ -46,7 +46,7 @@ def _aligned(landmarks: np.ndarray, options: FaceOptions) -> Similarity:
 def cut(
     pictures: Sequence[Picture], similarities: Sequence[Similarity], options: FaceOptions
 ) -> np.ndarray:
-    """(N, size, size, channels) uint8. What lies beyond a picture repeats its edge."""
+    """(N, size, size, channels) uint8 crops; beyond a picture its edge is repeated."""
     size = options.size
     shape = (len(pictures), size, size, 3) if options.colour else (len(pictures), size, size)
     crops = np.empty(shape, np.uint8)
@@ -62,19 +62,19 @@ def cut(
 def warp(
     source: np.ndarray, similarity: Similarity, size: int, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """(size, size, ...) of `source` under a similarity, averaged where it is reduced. out: where
-    to put it."""
+    """(size, size, ...) of `source` under a similarity, with area averages where it is reduced.
+    out: array for the result."""
     a, b, c, d = similarity
     factor = min(int(1 / math.hypot(a, b) + 0.3), *source.shape[:2])
     if factor > 1:
-        # Bilinear sampling alone would skip pixels; exact factors are quick.
+        # Bilinear sampling alone would skip pixels; whole factors are fast.
         source, x0, y0 = _reduced(source, similarity, size, factor)
         middle = (factor - 1) / 2
         c += a * (x0 + middle) - b * (y0 + middle)
         d += b * (x0 + middle) + a * (y0 + middle)
     else:
         factor = 1
-    # Pixel k of a picture covers k to k + 1; OpenCV puts it at k.
+    # Pixel k of a picture covers k to k + 1; in OpenCV it is at k.
     x_shift, y_shift = 0.5 * (a - b) + c - 0.5, 0.5 * (b + a) + d - 0.5
     matrix = np.array([[a * factor, -b * factor, x_shift], [b * factor, a * factor, y_shift]])
     return cv2.warpAffine(
@@ -85,8 +85,8 @@ def warp(
 def _reduced(
     source: np.ndarray, similarity: Similarity, size: int, factor: int
 ) -> tuple[np.ndarray, int, int]:
-    """The part of the source that the square shows, with a pixel of the crop around it, reduced;
-    where it lies."""
+    """The part of the source under the crop, with a margin of one pixel of the crop, reduced; and
+    its place."""
     a, b, c, d = similarity
     square = a * a + b * b
     centre = size / 2
@@ -101,7 +101,7 @@ def _reduced(
 
 
 def _span(start: float, stop: float, length: int, factor: int) -> tuple[int, int]:
-    """The first pixel of a part within `length` pixels, and how many times `factor` it has."""
+    """The first pixel of a part within `length` pixels, and its length in units of `factor`."""
     first = min(max(math.floor(start), 0), length - factor)
     last = max(min(math.ceil(stop), length), first + factor)
     return first, (last - first) // factor

@@ -5,31 +5,32 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Pictures are compared at so many pixels a side, taken as means of every few pixels.
+# Side of the pictures that are compared, and of the subsampled ones that are averaged to them.
 SIDE, TAKEN = 16, 64
-# Unlikeness (1 - correlation, 0..2) from which a picture is another one. Within the shots of real
-# films it stays below 0.1, across cuts it is 0.5 or more.
+# Least unlikeness (1 - correlation, 0..2) of different scenes. Within the shots of real videos it
+# is below 0.1, across cuts 0.5 or more.
 ANOTHER = 0.3
-# In noise and quick pans every picture is unlike the one before: a cut is so much more unlike.
+# In noise and fast pans all pictures are unlike the last: at a cut the unlikeness is larger by this
+# factor.
 SUDDEN = 2.0
-# Grey levels by which a picture must change, its brightness apart: what is nearly black resembles
-# nothing.
+# Least change of a picture in grey levels, apart from its brightness: the correlation of nearly
+# black pictures is arbitrary.
 CHANGE = 6.0
 
 
 def scene(luma: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE) uint8: a whole picture at a glance."""
+    """(SIDE, SIDE) uint8: a picture, reduced for comparison."""
     taken = cv2.resize(luma, (TAKEN, TAKEN), interpolation=cv2.INTER_NEAREST)
     return cv2.resize(taken, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def unlikeness(scene: np.ndarray, other: np.ndarray) -> float:
-    """0..2; brightness and contrast do not count, so that fades and flashes do little."""
+    """1 - correlation, 0..2; brightness and contrast are ignored, so that fades count little."""
     return 1.0 - float(cv2.matchTemplate(scene, other, cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
 def differ(scene: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two scenes show something else."""
+    """Whether two scenes are different."""
     return unlikeness(scene, other) > ANOTHER and _change(scene, other) > CHANGE
 
 
@@ -39,8 +40,8 @@ def _change(scene: np.ndarray, other: np.ndarray) -> float:
 
 
 class Cuts:
-    """Notices cuts as pictures come. count: those so far; scene: the last picture's, None before
-    the first."""
+    """Detector of cuts, picture by picture. count: of cuts so far; scene: of the last picture, None
+    before the first."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,7 +55,7 @@ class Cuts:
             return False
         moved = cv2.norm(last, self.scene, cv2.NORM_L1) / last.size
         if moved == 0:
-            # A picture that is shown again says nothing about motion.
+            # A repeated picture has no information on motion.
             return False
         if moved < CHANGE / 2:
             self._unlikeness = 0.0

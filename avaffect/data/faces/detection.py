@@ -1,5 +1,5 @@
-"""Finding faces in one picture: Viola and Jones' cascade (CVPR 2001), as OpenCV trained it, or
-YuNet (Wu, Peng and Yu, Machine Intelligence Research 2023) by OpenCV's FaceDetectorYN.
+"""Face detection in one picture: OpenCV's cascade (Viola and Jones, CVPR 2001), or YuNet (Wu, Peng
+and Yu, Machine Intelligence Research 2023) by OpenCV's FaceDetectorYN.
 
 Boxes are rows of numbers: x and y of the centre, width, height and, from YuNet, x and y of the
 right eye, left eye, nose, right and left mouth corner, all in pixels of the whole picture.
@@ -19,11 +19,11 @@ from avaffect.core.errors import DataError
 from avaffect.data.faces.options import FaceOptions
 
 WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)"
-# Around a face that was there: how far it is looked for on each side, in widths of its box, where
-# tracking knows its place well and where it does not.
+# Margin of the search around a known face, in widths of its box: if tracking is certain of its
+# place, and if it is not.
 AROUND, FAR_AROUND = 0.2, 0.5
-# Haar: the window of its cascade, and a face's sizes when it is looked for nearby, in pixels. The
-# cascade tries sizes in steps: boxes are the truer the more their faces' sizes differ.
+# Haar: the window of the cascade, and sizes in pixels to which a face is scaled for a search
+# nearby. The cascade tries sizes in steps: searches at different sizes make the box more exact.
 WINDOW = 24
 STEP, NEAR_STEP = 1.2, 1.1
 NEIGHBOURS = 3
@@ -39,7 +39,7 @@ NEAR_OVERLAP = 0.3
 
 @dataclass(frozen=True)
 class Found:
-    """box: see the head of this file; score: neighbours that agree (Haar), or 0..1 (YuNet)."""
+    """box: see the head of this file; score: number of agreeing neighbours (Haar), 0..1 (YuNet)."""
 
     box: np.ndarray
     score: float
@@ -67,13 +67,13 @@ class Haar:
         )
 
     def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
-        """All faces of a picture that are at least so wide, in pixels."""
+        """All faces of a picture that are at least `smallest` pixels wide."""
         scale = min(WINDOW / smallest, 1.0)
         window = max(round(smallest * scale), WINDOW)
         return self._detect(reduced(luma, scale), scale, 0, 0, STEP, NEIGHBOURS, window, 0)
 
     def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
-        """The face that is near to `box` and of about its size. look: how often before."""
+        """The face near `box` of about its size. look: number of earlier searches for this face."""
         for size in (NEAR_FACES[(look + trial) % len(NEAR_FACES)] for trial in range(2)):
             found = self._near(luma, box, around, size)
             if found is not None:
@@ -121,20 +121,20 @@ class YuNet:
         self._near = _load_yunet(model, NEAR_SIDE)
 
     def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
-        """All faces of a picture that are at least so wide, in pixels."""
+        """All faces of a picture that are at least `smallest` pixels wide."""
         scale = min(SMALLEST_FACE / smallest, LONGEST_SIDE / max(luma.shape), 1.0)
         picture = reduced(luma, scale)
         self._detector.setInputSize((picture.shape[1], picture.shape[0]))
         return _yunet_faces(self._detector, picture, scale, 0, 0)
 
     def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
-        """The face that is near to `box` and of about its size. look: how often before."""
+        """The face near `box` of about its size. look: number of earlier searches for this face."""
         x0, y0, x1, y1 = surroundings(luma, box, around)
         scale = NEAR_SIDE / max(x1 - x0, y1 - y0, 1)
         part = luma[y0:y1, x0:x1]
         if not part.size:
             return None
-        # One input size: the network is laid out anew for another.
+        # One input size, as another one rebuilds the network.
         picture = np.zeros((NEAR_SIDE, NEAR_SIDE), np.uint8)
         small = reduced(part, scale)[:NEAR_SIDE, :NEAR_SIDE]
         picture[: small.shape[0], : small.shape[1]] = small
@@ -146,8 +146,8 @@ Detector = Haar | YuNet
 
 @functools.lru_cache(maxsize=2)
 def load_detector(options: FaceOptions) -> Detector:
-    """The detector that `options` name, loaded once in a process; see `check_model`."""
-    # Work is spread over processes; threads of OpenCV would only get in each other's way.
+    """The detector of `options`, loaded once in a process; see `check_model`."""
+    # Recordings are divided among processes: threads of OpenCV would compete with them.
     cv2.setNumThreads(1)
     if options.detector == "haar":
         return Haar()
@@ -156,7 +156,7 @@ def load_detector(options: FaceOptions) -> Detector:
 
 
 def check_model(model: Path | None) -> None:
-    """Raises DataError, saying where to get one, unless `model` is a YuNet that loads and runs."""
+    """Raises DataError unless `model` is a YuNet that loads and runs."""
     if model is None:
         raise DataError(f"--faces yunet needs --face-model FILE; {WHERE}")
     if not model.is_file():
@@ -166,9 +166,9 @@ def check_model(model: Path | None) -> None:
         _, found = _load_yunet(model, NEAR_SIDE).detect(blank)
     except cv2.error as error:
         faults.check_machine(model, error)
-        raise DataError(f"{model} is no YuNet model that OpenCV can read; {WHERE}") from error
+        raise DataError(f"{model} is not a YuNet model that OpenCV can read; {WHERE}") from error
     if found is not None and found.shape[1] != 15:
-        raise DataError(f"{model} is no YuNet model: it gives no landmarks; {WHERE}")
+        raise DataError(f"{model} is not a YuNet model: it gives no landmarks; {WHERE}")
 
 
 def _load_yunet(model: Path, side: int) -> cv2.FaceDetectorYN:
@@ -192,13 +192,13 @@ def _yunet_faces(
 
 
 def nearest(found: list[Found], box: np.ndarray) -> Found | None:
-    """The one that overlaps `box` most, where one overlaps it enough."""
+    """The face that overlaps `box` most, if it overlaps it enough."""
     best = max(found, key=lambda face: overlap(face.box, box), default=None)
     return best if best is not None and overlap(best.box, box) > NEAR_OVERLAP else None
 
 
 def surroundings(luma: np.ndarray, box: np.ndarray, around: float) -> tuple[int, int, int, int]:
-    """Corners (left, top, right, bottom) of what lies around `box`, within the picture."""
+    """Corners (left, top, right, bottom) of `box` with a margin, within the picture."""
     height, width = luma.shape
     x, y = (0.5 + around) * box[2], (0.5 + around) * box[3]
     x0, x1 = (min(max(round(edge), 0), width) for edge in (box[0] - x, box[0] + x))
@@ -207,7 +207,7 @@ def surroundings(luma: np.ndarray, box: np.ndarray, around: float) -> tuple[int,
 
 
 def reduced(picture: np.ndarray, scale: float) -> np.ndarray:
-    """A picture scaled down by area averages, or up."""
+    """A picture scaled down, by area averages, or up."""
     if scale == 1.0:
         return picture
     size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))

@@ -1,4 +1,4 @@
-"""From a recording to the crops of one face, in a stream: memory does not grow with its length."""
+"""Extraction of one face from a video: its crops and boxes, in memory of constant size."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from avaffect.data.faces.people import People
 from avaffect.data.faces.samples import Samples
 from avaffect.data.faces.spool import FaceSpool, Sums
 
-# Pictures are decoded, looked at and cut in runs: what is done once in a run costs little, and
-# decoding is quicker while nothing else takes the processor's cache.
+# Pictures are decoded, searched and cropped in runs: this divides the cost of a run's overhead, and
+# decoding is faster if no other work displaces the processor's cache.
 RUN = 16
-# A face in fewer of the frames is a passer-by, or a mistake of the detector.
+# A face in a smaller share of the pictures is a passer-by, or an error of the detector.
 LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Faces:
-    """One face of a recording. streams: name -> raw file of steps; counts of frames by name;
-    sums of the crops' pixels; samples to look at, where they were asked for; notes: what a user
-    should know of how the film was read."""
+    """One face of a recording. streams: name -> raw file of steps; counts: of pictures, by name;
+    sums: of the crops' pixels; samples: for a preview, if requested; notes: remarks on the decoding
+    for the user."""
 
     streams: dict[str, Path]
     seconds: float
@@ -47,13 +47,14 @@ def decode_faces(
     path: Path, stem: Path, options: FaceOptions, start_s: float | None = None,
     end_s: float | None = None, samples: int = 0, beside: Path | None = None,
 ) -> Faces:  # fmt: skip
-    """Find the face in a recording, follow it and write its crops and boxes to raw files STEM.face
-    and STEM.face_track.
+    """Detect and track the face in a recording, and write its crops and boxes to the raw files
+    STEM.face and STEM.face_track.
 
-    start_s, end_s: the part to take, in seconds of the recording. samples: about how many frames
-    to keep for a preview. beside: a recording of the sound that shares second 0.
+    start_s, end_s: the utterance, in seconds of the recording. samples: approximate number of
+    pictures for a preview. beside: an audio file with the same second 0.
 
-    Raises Unusable as `read_pictures` does, and "no face". DataError: the detector's model.
+    Raises Unusable, as `read_pictures` does, and with the reason "no face"; DataError for the
+    detector's model.
     """
     counts = VideoCounts()
     pictures = read_pictures(path, options.fps, counts, start_s, end_s, beside)
@@ -98,7 +99,7 @@ def _counts(counts: VideoCounts, spool: FaceSpool) -> dict[str, int]:
 def _cut_all(
     pictures: Iterator[Picture | None], crew: _Crew | _Whole, kept: Samples | None
 ) -> None:
-    """Hand pictures to the crew; those whose boxes are settled are cut and let go."""
+    """Pass pictures to the crew; crop and release those whose boxes are settled."""
     waiting: deque[Picture | None] = deque()
     done = 0
 
@@ -124,8 +125,7 @@ def _cut_all(
 
 
 class _Whole:
-    """Pictures that are cropped already: each is its own face, without the edges of the longer
-    side."""
+    """Videos of cropped faces: each picture is a face, without the edges of its longer side."""
 
     def __init__(self, stem: Path, options: FaceOptions) -> None:
         self.options = options
@@ -161,12 +161,12 @@ class _Whole:
 
     def chosen(self) -> FaceSpool:
         if not self.spools[0].seen:
-            raise Unusable("no picture", "it has no pictures in this part")
+            raise Unusable("no picture", "it has no pictures in this part of the recording")
         return self.spools[0]
 
 
 class _Crew:
-    """A detector, the people it found, and a spool for each."""
+    """A detector, the people it found, and a spool for each of them."""
 
     def __init__(self, stem: Path, options: FaceOptions) -> None:
         self.stem, self.options = stem, options
@@ -216,6 +216,6 @@ class _Crew:
         best = max(people, key=lambda spool: spool.area if largest else (spool.speech, spool.area))
         if best.seen < LEAST_SHARE * self.pictures:
             raise Unusable(
-                "no face", f"a face was found in {best.seen} of {self.pictures} pictures alone"
+                "no face", f"a face was found in only {best.seen} of {self.pictures} pictures"
             )
         return best

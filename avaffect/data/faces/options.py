@@ -1,4 +1,4 @@
-"""Options of face processing, and the streams that they give."""
+"""Options of face processing, and the streams that result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SOURCES = ("absent", "detected", "tracked", "interpolated")
 @dataclass(frozen=True)
 class FaceOptions:
     """detector: haar, yunet or none; model: a YuNet file; align: by landmarks to the mean face;
-    size: pixels of a side; colour: RGB, grey without; margin: added on each side of the box, as a
-    share of it; which: speaking or largest."""
+    size: side of a crop in pixels; colour: RGB instead of grey; margin: on each side of the box, as
+    a share of it; which: the face to take of several, speaking or largest."""
 
     detector: str = "haar"
     model: Path | None = None
@@ -39,7 +39,7 @@ class FaceOptions:
         return 3 if self.colour else 1
 
     def streams(self, model_id: str | None) -> dict[str, StreamSpec]:
-        """model_id: identity of the detector's weights, where it has a file."""
+        """model_id: hash of the detector's weights, if it has a file."""
         made: dict[str, Any] = {"detector": self.detector}
         if self.detector != "none":
             made |= {"margin": self.margin, "which": self.which}

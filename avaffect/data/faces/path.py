@@ -10,16 +10,17 @@ import numpy as np
 from avaffect.data.faces.detection import overlap
 from avaffect.data.faces.options import INTERPOLATED
 
-# Smoothing looks this many frames to either side (AV-HuBERT: a window of 12).
+# Half width of the smoothing window in frames (AV-HuBERT: a window of 12).
 HALF = 6
-# A face that is away for up to so many frames, and comes back where it was, was there meanwhile.
+# A face that is missing for up to this many frames, and reappears in its place, was present
+# meanwhile.
 GAP = 5
 CAPACITY = 512
 
 
 class Path:
-    """Boxes of the frames that may still change, from `first` on; a frame has one where its piece
-    is not 0. Pieces are stretches of frames without a jump: nothing is smoothed across their ends.
+    """Boxes of the frames that may still change, from `first` on; a frame with piece 0 has none.
+    Pieces are runs of frames without a jump; smoothing does not cross their ends.
     """
 
     def __init__(self, columns: int, first: int) -> None:
@@ -31,7 +32,7 @@ class Path:
         self._last_piece = 0
 
     def forget(self, before: int) -> None:
-        """Frames before this one will not be asked for again."""
+        """Release the frames before this one."""
         if before - self.first < CAPACITY // 2:
             return
         shift = min(before - self.first, CAPACITY)
@@ -41,13 +42,13 @@ class Path:
         self.first = before
 
     def put(self, frame: int, box: np.ndarray, source: int, score: float) -> None:
-        """A box in the piece that is going on."""
+        """Add a box to the current piece."""
         place = frame - self.first
         self._boxes[place], self._scores[place] = box, score
         self._sources[place], self._pieces[place] = source, self._last_piece
 
     def begin(self) -> None:
-        """What is put next makes a new piece."""
+        """Start a new piece with the next box."""
         self._last_piece += 1
 
     def erase(self, start: int, stop: int) -> None:
@@ -60,12 +61,12 @@ class Path:
         return self._boxes[frame - self.first]
 
     def spread(self, start: int, frame: int, correction: np.ndarray) -> None:
-        """Correct the box of `frame`, and those after `start` by a growing share."""
+        """Correct the box of `frame`, and those after `start` by a linearly growing share of it."""
         shares = _shares(frame - start)[:, None]
         self._boxes[start + 1 - self.first : frame + 1 - self.first] += shares * correction
 
     def fill(self, before: int, after: int, source: int, score: float) -> None:
-        """Boxes in the piece that is going on, evenly between those of two frames."""
+        """Interpolate boxes of the current piece between those of two frames."""
         if after - before > 1:
             between = slice(before + 1 - self.first, after - self.first)
             start, stop = self.box(before), self.box(after)
@@ -74,9 +75,9 @@ class Path:
             self._pieces[between] = self._last_piece
 
     def bridge(self, before: int, after: int) -> bool:
-        """Fill the frames between two boxes where the face was away for a moment; join the pieces.
+        """Fill a short gap between two boxes and join their pieces.
 
-        False where it was away for long, or came back elsewhere.
+        False, and no change, if the gap is long or the face reappears in another place.
         """
         if after - before > GAP + 1 or overlap(self.box(before), self.box(after)) <= 0:
             return False
@@ -87,8 +88,8 @@ class Path:
         return True
 
     def stretches(self, first: int, present: np.ndarray) -> list[tuple[int, int]]:
-        """(start, stop) of the runs of frames in one piece, among those from `first` on that are
-        `present` (bool)."""
+        """(start, stop) of the runs of frames in one piece, among the frames from `first` on that
+        are `present` (bool)."""
         begin = max(first, self.first)
         stop = first + len(present)
         if begin >= stop:
@@ -103,11 +104,11 @@ class Path:
         ]
 
     def smooth(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The boxes (stop - start, columns) of frames in one piece, smoothed; their sources and
+        """The smoothed boxes (stop - start, columns) of frames in one piece, their sources and
         scores.
 
-        Positions follow a parabola fitted to the frames around, so that quick motion is kept;
-        sizes are averaged.
+        A parabola is fitted to the positions in the window, which keeps fast motion; sizes are
+        averaged.
         """
         begin, end = start - self.first, stop - self.first
         piece = self._pieces[begin]
@@ -126,14 +127,14 @@ def _shares(count: int) -> np.ndarray:
 
 
 def _lasting(same: np.ndarray) -> int:
-    """How many are true up to the first that is not."""
+    """Number of true values before the first false one."""
     return len(same) if same.all() else int(same.argmin())
 
 
 @functools.lru_cache(maxsize=1024)
 def _weights(before: int, count: int, after: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two matrices (count, before + count + after) that smooth `count` frames with some before and
-    after them: by the value of a parabola, and by the mean, of the frames within HALF."""
+    """Two matrices (count, before + count + after) that smooth `count` frames, with frames before
+    and after them, by a parabola and by the mean over the frames within HALF."""
     frames = before + count + after
     parabola, mean = np.zeros((2, count, frames))
     for row in range(count):
@@ -147,7 +148,7 @@ def _weights(before: int, count: int, after: int) -> tuple[np.ndarray, np.ndarra
 @functools.cache
 def _parabola(left: int, right: int) -> np.ndarray:
     """Weights of the least-squares parabola's value at 0 over frames -left..right (Savitzky and
-    Golay, Analytical Chemistry 1964); a line where there are few frames."""
+    Golay, Analytical Chemistry 1964); of a line for few frames."""
     places = np.arange(-left, right + 1)
     degree = min(2, (len(places) - 1) // 2)
     return np.linalg.pinv(np.vander(places, degree + 1, increasing=True))[0]

@@ -1,9 +1,9 @@
 """Tracking faces through a video: detection in key frames, tracking between them.
 
-A face is believed when it is found a second time some frames later. Within a scene one that is lost
-and found again is the same person as long as it was the only one missing: two faces are two people
-only when they are seen together, so that no path ever jumps between them. A cut ends all paths;
-after it, a face is a person seen before only if it looks like that person.
+A face is accepted when it is detected a second time some frames later. Within a scene, a face that
+is lost and found again is the same person if only one person was missing: two faces are two people
+only if they occur in one picture, so that no path jumps between people. A cut ends all paths; after
+a cut, a face belongs to a person of an earlier scene only if it looks like that person.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from avaffect.data.faces.options import DETECTED, TRACKED
 from avaffect.data.faces.path import HALF, Path
 from avaffect.data.faces.template import Template
 
-# Frames between searches: near a face that is followed (more often where tracking strays), for
-# faces while there is none, and for further ones while there is.
+# Frames between detections: near a tracked face (fewer if tracking is inexact), for faces if there
+# is none, and for further faces if there are some.
 KEY_FIRST, KEY_LEAST, KEY_MOST = 4, 3, 48
 SEARCH, SEARCH_MOST = 6, 12
 FURTHER = 125
-# The smallest face, as a share of the picture's shorter side: small ones cost more to find, and
-# are looked for where there are no larger ones, the smallest in every second search. Of the largest
-# face that is there, as a share of its width.
+# The smallest face, as a share of the picture's shorter side. Small faces cost more to find, and
+# are searched for only if there are no larger ones, the smallest in every second search. And as a
+# share of the width of the largest face in the picture.
 SMALLEST = (0.33, 0.2, 0.1)
 LESSER = 0.6
-# Looks at a face that is new, to know its size.
+# Further detections of a new face, to measure its size.
 LOOKS = 3
-# A face that moves as expected, within this share of its width, is looked at in every n-th frame
-# alone, n at most STRIDE. Where it strays by SUDDEN, the frames between are looked at after all.
+# A face that moves as expected, within this share of its width, is tracked only in every n-th
+# frame, n at most STRIDE. If it deviates by SUDDEN, the frames between are tracked after all.
 STEADY, SUDDEN = 0.03, 0.08
 STRIDE = 6
-# Likeness to its last key frame: below DOUBTFUL a face is searched for, below LOST it is gone.
+# Likeness to its last key frame: below DOUBTFUL a face is detected anew, below LOST it is lost.
 LOST, DOUBTFUL = 0.5, 0.75
-# How long a face that looks the same is followed while the detector does not see it (profile).
+# Frames for which a face with high likeness is tracked without a detection (in profile).
 PATIENCE = 25
-# People at once, and in a whole film: scenes may each show others.
+# Largest number of people at a time, and in a video, whose scenes may show different people.
 MOST_PEOPLE, MOST_KNOWN = 4, 16
 # Two boxes that overlap by this are one face.
 SAME = 0.4
-# How far tracking may stray from detection, as overlap, before key frames come more often.
+# Least overlap of tracking with detection; below, key frames are more frequent.
 ASTRAY = 0.85
-# A detector's boxes tremble, tracking drifts: the truth is between.
+# A detector's boxes jitter and tracking drifts: a weighted mean of both is used.
 TRUST = 0.5
-# Frames that may still change; a face that is found was perhaps there in some of them.
+# Frames that may still change, as a detected face may have been present in some of them.
 AHEAD = 24
 BACK = AHEAD - 3 * KEY_FIRST
 
 
 @dataclass
 class Person:
-    """One face. `sure` once it was found twice; until then it may have to be forgotten. scene: the
-    picture in which it was lost, None where a cut came after it."""
+    """One face. `sure`: detected twice; until then it may be discarded. scene: the picture in which
+    it was lost, None if a cut followed."""
 
     path: Path
     template: Template
@@ -78,13 +78,13 @@ class Person:
     speed: tuple[float, float] = (0.0, 0.0)
 
     def expected(self, frame: int) -> np.ndarray:
-        """The box in a later frame, if it goes on like this."""
+        """The box in a later frame at constant speed."""
         frames = frame - self.last
         return _moved(self.path.box(self.last), self.speed[0] * frames, self.speed[1] * frames)
 
 
 class People:
-    """Everybody in a film. `step` takes the luma of each frame in order (None: no picture)."""
+    """All people in a video. `step` takes the luma of each frame in order (None: no picture)."""
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
@@ -99,7 +99,7 @@ class People:
 
     @property
     def fixed(self) -> int:
-        """Boxes of frames before this one change no more."""
+        """Boxes of frames before this one are final."""
         return self.now - AHEAD
 
     def step(self, luma: np.ndarray | None) -> None:
@@ -124,7 +124,7 @@ class People:
         self._next_look = min([self._next_scan, *due])
 
     def _look(self, luma: np.ndarray, seen: list[Person]) -> None:
-        """Follow those whose turn it is."""
+        """Track the people who are due in this frame."""
         due = [person for person in seen if self.now >= min(person.next, person.key)]
         for person in due:
             self._follow(person, luma)
@@ -132,7 +132,7 @@ class People:
             self._part(self._visible())
 
     def finish(self) -> None:
-        """The film is over: faces that had no second chance are believed."""
+        """End of the video: accept faces for which no second detection was possible."""
         for person in self._visible():
             if person.trials and not person.sure:
                 self._forget(person)
@@ -140,7 +140,7 @@ class People:
                 self._look_back(person, self.now + 1)
 
     def _end_shot(self) -> None:
-        """This picture is the first one after a cut."""
+        """End all paths: the current picture is the first after a cut."""
         for person in self._visible():
             person.sure = person.sure or not person.trials
             self._lose(person)
@@ -163,7 +163,7 @@ class People:
                 boxes.append(face.box)
         now_seen = self._visible()
         if len(now_seen) > len(seen):
-            # Where one face came, another may have come unseen.
+            # If one new face has appeared, others may have.
             self._next_scan, self._scan_interval = self.now + SEARCH, SEARCH
             return
         complete = now_seen and all(person.visible for person in self.everybody)
@@ -172,7 +172,7 @@ class People:
         self._next_scan = self.now + self._scan_interval
 
     def _search(self, luma: np.ndarray, boxes: list[np.ndarray]) -> list[Found]:
-        """Faces anywhere in a picture; boxes: of those that are known."""
+        """Faces anywhere in a picture; boxes: of known faces."""
         if boxes:
             smallest = LESSER * max(box[2] for box in boxes)
             return self.detector.scan(_without(luma, boxes), smallest)
@@ -183,13 +183,13 @@ class People:
         return []
 
     def _closer(self, luma: np.ndarray, face: Found) -> Found:
-        """A scan is coarse: the mean of what further looks say."""
+        """A refined box, the mean of further detections, as a scan is coarse."""
         looks = [self.detector.near(luma, face.box, AROUND, look) for look in range(LOOKS)]
         boxes = [look.box for look in looks if look is not None]
         return Found(np.mean(boxes, axis=0), face.score) if boxes else face
 
     def _welcome(self, luma: np.ndarray, face: Found) -> None:
-        """A face that nobody visible owns: of the nearest lost person, or of a new one."""
+        """Assign a face without a visible person to the nearest lost person, or to a new one."""
         template = Template(luma, face.box)
         person = self._known(luma, face)
         if person is not None:
@@ -204,8 +204,8 @@ class People:
         self._enter(person, face)
 
     def _known(self, luma: np.ndarray, face: Found) -> Person | None:
-        """The lost person whose face this is: the nearest one of this scene, or the one of other
-        scenes that looks like it."""
+        """The lost person with this face: the nearest one of this scene, or one of earlier scenes
+        with the same appearance."""
         lost = [person for person in self.everybody if not person.visible]
         scene = self.cuts.scene
         here = [
@@ -226,7 +226,7 @@ class People:
         return float(np.hypot(*(last[:2] - face.box[:2])) / face.box[2])
 
     def _enter(self, person: Person, face: Found) -> None:
-        """Put a face into a person's path, and into earlier frames where it can be tracked."""
+        """Add a face to a person's path, also in earlier frames to which it can be tracked."""
         path, before = person.path, person.last
         path.begin()
         path.put(self.now, face.box, DETECTED, face.score)
@@ -281,7 +281,7 @@ class People:
         self._arrive(person, likeness)
 
     def _arrive(self, person: Person, likeness: float) -> None:
-        """A box is there for this frame: those that were left out lie between it and the last."""
+        """Add the box of this frame, and interpolate those of the frames that were skipped."""
         path, last, frames = person.path, person.last, self.now - person.last
         path.fill(last, self.now, TRACKED, likeness)
         (x0, y0), (x1, y1) = path.box(last)[:2].tolist(), path.box(self.now)[:2].tolist()
@@ -290,7 +290,7 @@ class People:
         person.next = self.now + person.stride
 
     def _look_back(self, person: Person, stop: int) -> None:
-        """Follow a face through the frames up to `stop` that were left out, one by one."""
+        """Track a face through the skipped frames up to `stop`, one by one."""
         for frame in range(person.last + 1, stop):
             luma = self._lumas[frame - self.now - 1]
             assert luma is not None
@@ -324,7 +324,7 @@ class People:
         person.sure, person.trials = True, 0
 
     def _part(self, seen: list[Person]) -> None:
-        """Two paths that came to lie on one face: the younger one ends."""
+        """Of two paths that lie on one face, end the younger one."""
         for number, person in enumerate(seen):
             for other in seen[number + 1 :]:
                 if not (person.visible and other.visible):
@@ -344,7 +344,7 @@ class People:
             self._forget(person)
 
     def _forget(self, person: Person) -> None:
-        """What was taken for this face since it was last sure was none."""
+        """Remove the boxes of a face since its last detection: they were not of this face."""
         person.path.erase(person.since, self.now + 1)
         person.visible, person.scene = False, self.cuts.scene
         person.last = person.since - 1
@@ -364,7 +364,7 @@ def _moved(box: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def _without(luma: np.ndarray, boxes: list[np.ndarray]) -> np.ndarray:
-    """A picture without faces that are known: a cascade spends most of its time on faces."""
+    """A picture with known faces blanked, as a cascade spends most of its time on faces."""
     rest = luma.copy()
     for box in boxes:
         x0, y0, x1, y1 = surroundings(luma, box, 0.0)
@@ -373,7 +373,7 @@ def _without(luma: np.ndarray, boxes: list[np.ndarray]) -> np.ndarray:
 
 
 def _inside(box: np.ndarray, other: np.ndarray) -> bool:
-    """Whether most of a box lies within another: a detector's second box on one face."""
+    """Whether most of a box lies within another, as a detector's second box on a face does."""
     width = min(box[0] + box[2] / 2, other[0] + other[2] / 2)
     width -= max(box[0] - box[2] / 2, other[0] - other[2] / 2)
     height = min(box[1] + box[3] / 2, other[1] + other[3] / 2)

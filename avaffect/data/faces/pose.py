@@ -1,9 +1,9 @@
 """Head pose: yaw, pitch and roll, from five landmarks or from a table.
 
-Landmarks are matched with a generic face (below) by the perspective of a camera that looks straight
-at the face, from about 1.4 m: what is measured is how the face is turned from the line of sight.
-People's faces differ from the generic one, and five points say little of depth: for a person, yaw
-and pitch may be wrong by some 5 degrees; roll is better.
+A generic face (below) is fitted to the landmarks in perspective, for a camera at about 1.4 m that
+points at the face; the angles are relative to the line of sight. Faces differ from the generic one,
+and five points determine depth poorly: for a person, yaw and pitch may be wrong by some 5 degrees;
+roll is more exact.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from avaffect.data.store.reader import Store
 from avaffect.data.tables.locating import with_slashes
 from avaffect.data.tables.reader import read_table
 
-# Near-frontal, as Shukla and others restrict LRW.
+# Near-frontal faces, to which Shukla et al. restrict LRW.
 WITHIN = 10.0
-# Millimetres, from the middle between the eyes: to the right of the picture, down, away from the
+# Millimetres from the middle between the eyes: to the right of the picture, down, away from the
 # camera. In the order of face_track: right eye (of the person), left eye, tip of the nose, right
-# corner of the mouth, left one. Eyes are 63 mm apart; nose and mouth lie, across and down, where
-# YuNet finds them, as the mean of 28 films of people who look at the camera; depths are an average
-# adult's.
+# and left corner of the mouth. Eyes are 63 mm apart; the places of nose and mouth, across and down,
+# are YuNet's, a mean over 28 videos of people who look at the camera; depths are those of an
+# average adult.
 FACE_MM = np.array(
     [
         (-31.5, 0.0, 0.0),
@@ -42,37 +42,37 @@ FACE_MM = np.array(
 )
 LANDMARKS = slice(COLUMNS.index("right_eye_x"), COLUMNS.index("left_mouth_y") + 1)
 WIDTH = COLUMNS.index("width")
-# The camera's focal length, in widths of the face's box: a long way off, as films are taken.
+# The camera's focal length in widths of the face's box: a large distance, as in most videos.
 FOCAL = 10.0
 ANGLES = ("yaw", "pitch", "roll")
 
 
 class Pose(NamedTuple):
-    """Degrees. yaw: above 0 where the nose points to the right of the picture; pitch: where it
-    points up; roll: where the head leans clockwise, as the picture shows it."""
+    """Degrees. yaw: positive if the nose points to the right of the picture; pitch: if it points
+    up; roll: if the head is tilted clockwise in the picture."""
 
     yaw: float
     pitch: float
     roll: float
 
     def within(self, degrees: float) -> bool:
-        """Whether no angle is larger, to either side."""
+        """Whether no angle is larger in absolute value."""
         return max(map(abs, self)) <= degrees
 
 
 def estimate(landmarks: np.ndarray, width: float) -> Pose | None:
-    """The pose of a face whose landmarks (5, 2) lie in a picture; width: of its box, in the same
-    pixels. None where nothing fits them."""
+    """The pose of a face by its landmarks (5, 2); width: of its box, in the same pixels. None if no
+    pose fits."""
     points = np.ascontiguousarray(landmarks, dtype=np.float64)
     x, y = points.mean(axis=0)
     focal = FOCAL * width
     camera = np.array([[focal, 0.0, x], [0.0, focal, y], [0.0, 0.0, 1.0]])
     across = max(float(np.ptp(points, axis=0).max()), 1e-6)
     away = focal * np.ptp(FACE_MM[:, 1]) / across
-    # From the frontal view: five points nearly in a plane fit two poses, and a face that looks away
-    # from the camera is none.
+    # The fit starts at the frontal view: two poses fit five points that are nearly in a plane, and
+    # one of them is a face seen from behind.
     start = np.zeros((3, 1)), np.array([[0.0], [0.0], [away]])
-    # A table of poses is read without it.
+    # Imported here, as a table of poses is read without it.
     import cv2
 
     fits, turned, _ = cv2.solvePnP(
@@ -89,7 +89,7 @@ def estimate(landmarks: np.ndarray, width: float) -> Pose | None:
 
 
 def pose_of_track(track: np.ndarray) -> Pose | None:
-    """The median pose of the frames of a face_track (T, 16) that have landmarks; None without."""
+    """The median pose over the steps of a face_track (T, 16) with landmarks; None without any."""
     rows = track[np.isfinite(track[:, LANDMARKS]).all(axis=1) & (track[:, WIDTH] > 0)]
     found = (estimate(row[LANDMARKS].reshape(5, 2), float(row[WIDTH])) for row in rows)
     poses = [pose for pose in found if pose is not None]
@@ -98,7 +98,7 @@ def pose_of_track(track: np.ndarray) -> Pose | None:
 
 @dataclass
 class Poses:
-    """By id, and by the name of a film. path: where they come from; content_id: of that file."""
+    """Poses by id, and by the path of a video. path, content_id: of the file with the poses."""
 
     path: Path
     content_id: str
@@ -108,8 +108,8 @@ class Poses:
     )
 
     def of(self, identifier: str, film: str = "") -> Pose | None:
-        """By id, else by the film's path: suffixes do not count, nor do folders that only one of
-        the two paths names. Raises DataError where it may be one or another."""
+        """The pose by id, otherwise by the path of the video: suffixes are ignored, and so are
+        leading folders that only one of the two paths has. Raises DataError if several match."""
         if identifier in self.by_id:
             return self.by_id[identifier]
         parts = _parts(film)
@@ -118,8 +118,8 @@ class Poses:
         ]
         if len(found) > 1:
             raise DataError(
-                f"{self.path}: {film} may be {'/'.join(found[0][0])} or {'/'.join(found[1][0])}; "
-                "name films with more of their folders, or by id"
+                f"{self.path}: {film} matches {'/'.join(found[0][0])} and {'/'.join(found[1][0])}; "
+                "give videos with more of their folders, or by id"
             )
         return found[0][1] if found else None
 
@@ -136,20 +136,20 @@ def _fit(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 def read_poses(path: Path) -> Poses:
     """Poses of a store with landmarks, or of a table with the columns id or file, yaw, pitch, roll.
 
-    Raises DataError where a store has no landmarks or a table no such columns, an angle is no
-    number, or something is there twice.
+    Raises DataError for a store without landmarks, a table without these columns, an angle that is
+    no number, or a duplicate.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such store or table of poses")
+        raise DataError(f"{path}: no such file; expected a store or a table of poses")
     return _of_store(Store(path)) if is_store(path) else _of_table(path)
 
 
 def _of_store(store: Store) -> Poses:
     if FACE_TRACK not in store.streams:
-        raise DataError(f"{store.path} holds no faces: its films were not preprocessed with faces")
+        raise DataError(f"{store.path} has no faces: preprocess videos with --faces yunet")
     if store.streams[FACE_TRACK].made.get("detector") != "yunet":
         raise DataError(
-            f"{store.path} holds no landmarks: `avaffect preprocess --faces yunet` finds them"
+            f"{store.path} has no landmarks: `avaffect preprocess --faces yunet` detects them"
         )
     poses = Poses(store.path, store.content_id)
     for row, identifier in enumerate(store.ids):
@@ -167,15 +167,15 @@ def _of_table(path: Path) -> Poses:
     rows = table.dictionaries(("id", "file", *ANGLES))
     for (line, row), values in zip(rows, angles, strict=True):
         if "id" not in row and "file" not in row:
-            raise DataError(f"{path} has neither a column 'id' nor 'file'")
+            raise DataError(f"{path} needs a column 'id' or 'file'")
         if None in values:
             given = ", ".join(row[name] for name in ANGLES)
-            raise DataError(f"{path}, line {line}: {given}: an angle is no number")
-        # None where an angle is not given.
+            raise DataError(f"{path}, line {line}: {given}: an angle is not a number")
+        # None if an angle is empty.
         pose = Pose(*values) if np.isfinite(values).all() else None
         if row.get("id"):
             if row["id"] in poses.by_id:
-                raise DataError(f"{path}, line {line}: the id {row['id']} is there twice")
+                raise DataError(f"{path}, line {line}: the id {row['id']} occurs twice")
             if pose is not None:
                 poses.by_id[row["id"]] = pose
         elif row.get("file") and pose is not None:

@@ -11,7 +11,7 @@ from avaffect.data.faces.options import ABSENT, DETECTED, INTERPOLATED, TRACKED
 from avaffect.data.faces.samples import Sample, Samples
 from avaffect.data.pictures import Tile, sheet, write_png
 
-# Utterances of a corpus that are shown, evenly spread over it, and those of one sheet.
+# Utterances of a corpus that are shown, evenly spaced, and utterances on a sheet.
 SHOWN = 200
 ROWS = 10
 PAIRS = 6
@@ -26,12 +26,12 @@ HEADING = "faces: green detected, blue tracked, orange interpolated, grey absent
 
 
 def shown_rows(count: int) -> set[int]:
-    """Which of `count` utterances are shown."""
+    """The rows of the utterances that are shown, of `count`."""
     return {round(row) for row in np.linspace(0, count - 1, min(count, SHOWN))} if count else set()
 
 
 class Preview:
-    """Writes sheets preview-001.png, ... into a folder, as utterances come."""
+    """Writes sheets preview-001.png, ... into a folder, one utterance at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Preview:
         return None if folder is None else cls(folder)
 
     def add(self, title: str, samples: Samples | None) -> None:
-        """One utterance. samples: None where it has no faces."""
+        """Add an utterance. samples: None if it has no faces."""
         self._titles.append(title)
         self._rows.append([tile for sample in _some(samples) for tile in _tiles(sample)])
         if len(self._rows) == ROWS:
@@ -64,7 +64,7 @@ class Preview:
 
 
 def _some(samples: Samples | None) -> list[Sample]:
-    """At most PAIRS of the frames, evenly."""
+    """At most PAIRS of the frames, evenly spaced."""
     found = samples.found if samples else []
     places = np.linspace(0, len(found) - 1, min(len(found), PAIRS))
     return [found[round(place)] for place in places]

@@ -11,14 +11,14 @@ import numpy as np
 from avaffect.data.decoding.video import Picture
 from avaffect.data.faces.options import COLUMNS, FaceOptions
 
-# Pixels of the longer side.
+# Longer side in pixels.
 THUMB = 192
 
 
 @dataclass(frozen=True)
 class Sample:
-    """thumb (h, w, 3) uint8: the source frame, `scale` times its size; track: its row of the
-    face_track; crop (H, W, C) uint8."""
+    """thumb (h, w, 3) uint8: the source frame scaled by `scale`; track: its step of face_track;
+    crop (H, W, C) uint8."""
 
     frame: int
     thumb: np.ndarray
@@ -28,7 +28,7 @@ class Sample:
 
 
 class Samples:
-    """Evenly spread frames of a film whose length is not known: between `count` and twice that."""
+    """Evenly spaced frames of a video of unknown length, between `count` and twice as many."""
 
     def __init__(self, count: int) -> None:
         self.count, self._stride = count, 1
@@ -47,7 +47,7 @@ class Samples:
             self._thumbs = {f: t for f, t in self._thumbs.items() if f % self._stride == 0}
 
     def add_faces(self, face: Path, face_track: Path, options: FaceOptions) -> None:
-        """Crops and boxes of the frames that were kept, from their raw files."""
+        """Add crops and boxes of the kept frames from their raw files."""
         step = options.size**2 * options.channels
         shape = (options.size, options.size, options.channels)
         with face.open("rb") as crops, face_track.open("rb") as tracks:

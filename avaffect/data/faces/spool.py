@@ -1,4 +1,4 @@
-"""Crops and boxes of one face, written to raw files as they come."""
+"""Crops and boxes of one face, written to raw files one after the other."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import numpy as np
 from avaffect.data.faces.options import ABSENT, COLUMNS, SOURCES, FaceOptions
 
 BUFFER_BYTES = 1 << 18
-# Parts of the crop, as shares of its side: (top, bottom, left, right). A face that speaks moves
-# about the mouth more than about the eyes.
+# Regions of the crop, as shares of its side: (top, bottom, left, right). A speaking face moves more
+# around the mouth than around the eyes.
 MOUTH = (0.6, 0.9, 0.26, 0.74)
 EYES = (0.2, 0.5, 0.18, 0.82)
-# What changes from frame to frame in a face that is still, as a share of its contrast.
+# Change from frame to frame in a still face, as a share of its contrast.
 NOISE = 0.02
 
 
 @dataclass
 class Sums:
-    """Whole numbers, so that sums of sums are exact: of the pixels of `frames` crops, by channel,
-    and of their squares."""
+    """Sums of the pixels of `frames` crops and of their squares, by channel; whole numbers, so that
+    sums of several add up exactly."""
 
     frames: int = 0
     total: list[int] = field(default_factory=list)
     squares: list[int] = field(default_factory=list)
 
     def add(self, crops: np.ndarray) -> None:
-        """crops (N, H, W, C)."""
+        """Add crops (N, H, W, C)."""
         channels = cv2.split(crops.reshape(-1, *crops.shape[2:]))
         if not self.frames:
             self.total, self.squares = [0] * len(channels), [0] * len(channels)
         for number, channel in enumerate(channels):
             self.total[number] += int(cv2.sumElems(channel)[0])
-            # OpenCV may take a root and square it again: whole but for the last digits.
+            # OpenCV may take a root and square it again: whole up to rounding.
             self.squares[number] += round(cv2.norm(channel, cv2.NORM_L2SQR))
         self.frames += len(crops)
 
@@ -48,8 +48,8 @@ class Sums:
 
 
 class FaceSpool:
-    """The files STEM.face and STEM.face_track of one person; frames that are not written are
-    absent: zeros, and NaN in place of landmarks."""
+    """The files STEM.face and STEM.face_track of one person; steps that are not written are absent:
+    zeros, and NaN for landmarks."""
 
     def __init__(self, stem: Path, options: FaceOptions) -> None:
         self.face, self.face_track = (Path(f"{stem}.{name}") for name in ("face", "face_track"))
@@ -70,7 +70,7 @@ class FaceSpool:
         self, first: int, crops: np.ndarray, boxes: np.ndarray, sources: np.ndarray,
         scores: np.ndarray,
     ) -> None:  # fmt: skip
-        """Crops (N, H, W, C) and what belongs to them, of frames from `first` on."""
+        """Write crops (N, H, W, C), boxes, sources and scores of the frames from `first` on."""
         self._skip_to(first)
         self._crops.write(memoryview(np.ascontiguousarray(crops)))
         rows = np.full((len(crops), len(COLUMNS)), np.nan, "<f4")
@@ -87,7 +87,7 @@ class FaceSpool:
     def _skip_to(self, frame: int) -> None:
         absent = frame - self._next
         if absent > 0:
-            # The file system keeps such holes as zeros.
+            # The file system returns such holes as zeros.
             self._crops.seek(absent * self._crop_bytes, 1)
             for _ in range(absent):
                 self._tracks.write(self._absent.tobytes())
@@ -95,8 +95,8 @@ class FaceSpool:
             self._next = frame
 
     def watch_mouth(self, first: int, crops: np.ndarray) -> None:
-        """How much the mouth moves, and the upper face, from frame to frame. crops (N, H, W, C) of
-        frames from `first` on."""
+        """Add the motion of mouth and upper face from frame to frame. crops (N, H, W, C): of frames
+        from `first` on."""
         greys = crops[..., crops.shape[3] // 2]
         following, last = self._watched
         if first == following:
@@ -110,20 +110,20 @@ class FaceSpool:
 
     @property
     def seen(self) -> int:
-        """Frames that show the face."""
+        """Number of frames with the face."""
         return self.sums.frames
 
     @property
     def speech(self) -> float:
-        """How likely this is the person who speaks. Who was never seen beside others has the mouth
-        of nobody to be compared with: speaks about as much as the upper face moves."""
+        """Score of speaking: motion of the mouth relative to that of the upper face, times the
+        number of frames. The ratio is 1 for a person who never occurs together with others."""
         if not self._moved_frames:
             return float(self.seen)
         noise = NOISE * max(self._moved_frames, 1)
         return self._mouth / (self._eyes + noise) * self.seen
 
     def close(self, frames: int) -> None:
-        """All `frames` of the film are through."""
+        """Complete the files to `frames` steps."""
         self._skip_to(frames)
         self._crops.truncate(frames * self._crop_bytes)
         self._crops.close()
@@ -137,7 +137,7 @@ class FaceSpool:
 
 
 def _motion(greys: np.ndarray, part: tuple[float, float, float, float]) -> float:
-    """The change from each picture to the next, as a mean over a part of them, summed."""
+    """Sum over pictures of the mean change of a region from each picture to the next."""
     top, bottom, left, right = (round(share * greys.shape[1]) for share in part)
     parts = np.ascontiguousarray(greys[:, top:bottom, left:right])
     change = cv2.absdiff(parts[1:].ravel(), parts[:-1].ravel())

@@ -5,19 +5,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Faces are compared at about this width, in pixels: less would lose its place.
+# Width in pixels at which faces are compared: a smaller one would be inexact.
 WIDTH = 16
 # The middle of the box, without background.
 SHARE = 0.8
-# What is left of a face's contrast, as a share, in a face: the ghost that a codec leaves where one
-# was has its likeness too.
+# Least contrast of a face, as a share of the template's: a codec may leave a faint ghost of a face,
+# with high correlation, in its former place.
 FAINT = 0.25
-# How far a face is looked for, in widths of its box, beyond where its speed would bring it.
+# Margin of the search, in widths of the box, around the place at constant speed.
 REACH = 0.25
 
 
 class Template:
-    """A face as it looked in one picture."""
+    """A face in one picture, to be found in the next."""
 
     def __init__(self, luma: np.ndarray, box: np.ndarray) -> None:
         self.factor = max(1, round(box[2] / WIDTH))
@@ -25,7 +25,7 @@ class Template:
         rows = max(round(SHARE * box[3] / self.factor), 4)
         left = round(box[0] - columns * self.factor / 2)
         top = round(box[1] - rows * self.factor / 2)
-        # From the template's corner to the centre of the box.
+        # Offset from the template's corner to the centre of the box.
         self._offset = box[0] - left, box[1] - top
         self._reach = max(round(REACH * box[2] / self.factor), 2)
         self._picture = _patch(luma, left, top, columns, rows, self.factor)
@@ -34,7 +34,7 @@ class Template:
     def find(self, luma: np.ndarray, x: float, y: float) -> tuple[float, float, float]:
         """x and y of the box's centre in another picture, and the likeness (-1..1).
 
-        x, y: where the centre is expected.
+        x, y: expected centre.
         """
         factor, reach = self.factor, self._reach
         rows, columns = self._picture.shape
@@ -59,7 +59,7 @@ def _contrast(picture: np.ndarray) -> float:
 
 
 def _peak(values: np.ndarray, place: int) -> float:
-    """Where the parabola through the highest value and its neighbours has its top."""
+    """The maximum of the parabola through the highest value and its neighbours."""
     if not 0 < place < len(values) - 1:
         return float(place)
     before, here, after = values[place - 1 : place + 2].tolist()
@@ -70,7 +70,7 @@ def _peak(values: np.ndarray, place: int) -> float:
 def _patch(
     luma: np.ndarray, left: int, top: int, columns: int, rows: int, factor: int
 ) -> np.ndarray:
-    """(rows, columns) averages of factor x factor pixels; edges go on beyond the picture."""
+    """(rows, columns) averages of factor x factor pixels; edges are repeated beyond the picture."""
     height, width = luma.shape
     right, bottom = left + columns * factor, top + rows * factor
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
