@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chain import invoke
+from chain import invoke, invoke_stopped
 from safetensors.torch import load_file
 from stores import write_store
 from tiny_training import history
@@ -161,6 +161,52 @@ def test_adapt_continues_it(name, folder, pretrained, tmp_path):
            "-o", tmp_path / "again.safetensors")  # fmt: skip
 
 
+def continued(
+    name: str, folder: Path, before: Path, output: Path, *options: object, steps: int = 0
+) -> str:
+    """What pre-training says that goes on from a checkpoint."""
+    command, *own = COMMANDS[name]
+    return invoke(folder, command, "labelled.h5", "pool.h5", "--init", before, "--steps", steps,
+                  *own, *options, "-o", output).stderr  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_pre_training_continues_it(name, folder, pretrained, tmp_path):
+    path, _ = pretrained(name)
+    output, fresh = tmp_path / "on.safetensors", tmp_path / "fresh.safetensors"
+    assert f"objective continued from {path}" in continued(name, folder, path, output)
+    weights, same = load_file(path), load_file(output)
+    assert weights.keys() == same.keys()
+    assert all(torch.equal(value, same[key]) for key, value in weights.items())
+    assert read_header(output)["objective"] == read_header(path)["objective"]
+    assert "new heads: --reset-head" in continued(name, folder, path, fresh, "--reset-head")
+    new, encoder = load_file(fresh), checkpoints.load_encoder(path, torch.device("cpu"))[0]
+    assert weights.keys() == new.keys()
+    changed = {key for key, value in weights.items() if not torch.equal(value, new[key])}
+    assert changed and not changed & encoder.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "options", "holds"),
+    [
+        ("odd", "apc", (), "autoregressive prediction"),
+        ("apc", "apc", ("--shift", 4), "autoregressive prediction with shift 2"),
+        ("cpc", "cpc", ("--ahead", 4), "contrastive prediction with ahead 3"),
+        ("dino", "byol", (), "bootstrap"),
+        ("lira", "lira", ("--blocks", 2), "acoustic prediction with other conformer"),
+    ],
+)
+def test_heads_of_another_objective_are_new(
+    name, other, options, holds, folder, pretrained, tmp_path
+):
+    path, _ = pretrained(other)
+    words = continued(name, folder, path, tmp_path / "on.safetensors", *options)
+    assert f"new heads: {path} holds {holds}\n" in words
+    weights, new = load_file(path), load_file(tmp_path / "on.safetensors")
+    encoder = checkpoints.load_encoder(path, torch.device("cpu"))[0].state_dict()
+    assert all(torch.equal(weights[key], new[key]) for key in encoder)
+
+
 @pytest.mark.parametrize("name", ["byol", "dino"])
 def test_teachers_move(name, folder, pretrained, tmp_path):
     """By the momentum that they were made with, towards the student that is adapted."""
@@ -178,6 +224,24 @@ def test_teachers_move(name, folder, pretrained, tmp_path):
     expected = momentum * weights[teacher] + (1 - momentum) * adapted[own]
     torch.testing.assert_close(adapted[teacher], expected)
     assert not torch.equal(adapted[teacher], weights[teacher])
+
+
+def test_teachers_go_on_from_where_they_were(folder, pretrained, tmp_path, monkeypatch):
+    """In a continued pre-training, and in one that is stopped after each step and resumed."""
+    path, _ = pretrained("byol")
+    output, parts = tmp_path / "on.safetensors", tmp_path / "parts.safetensors"
+    line = ("--learning-rate", 0.1, "--momentum", 0.9)
+    continued("byol", folder, path, output, *line, steps=1)
+    weights, after = load_file(path), load_file(output)
+    own = "resnet.trunk.layer1.0.conv1.weight"
+    teacher = f"objective.teacher.encoder.{own}"
+    # One step: half of training is over.
+    expected = 0.95 * weights[teacher] + 0.05 * after[own]
+    torch.testing.assert_close(after[teacher], expected)
+    whole = (*COMMANDS["byol"], "labelled.h5", "pool.h5", "--init", path, *line, "--steps", 2)
+    invoke(folder, *whole, "-o", output, "-f")
+    invoke_stopped(folder, *whole, "-o", parts, stops=2, monkeypatch=monkeypatch)
+    assert output.read_bytes() == parts.read_bytes()
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "adapted"])

@@ -28,6 +28,7 @@ class AutoregressivePrediction(Pretraining):
     """
 
     loss = "prediction"
+    tied = ("shift",)
     encoder: Encoder
 
     def __init__(

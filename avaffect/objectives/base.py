@@ -114,11 +114,13 @@ class Pretraining(Objective):
     A checkpoint can bring it back: it is registered in objectives.registry, made of an encoder and
     its frozen `configuration`, and takes any batch: utterances that lack what it `needs` take no
     part. loss: its loss that a summary tells. kept_as: names of its weights -> their names in a
-    checkpoint, both as prefixes.
+    checkpoint, both as prefixes. tied: fields of its configuration without which its weights mean
+    something else, though they have the same shapes.
     """
 
     configuration: Any
     loss: ClassVar[str] = ""
+    tied: ClassVar[tuple[str, ...]] = ()
     kept_as: ClassVar[tuple[str, str]] = ("", "objective.")
 
     if TYPE_CHECKING:

@@ -32,5 +32,5 @@ def _method(settings: PretrainApcSettings) -> Method:
     return Method(
         kinds=("recurrent",),
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
-        objective=lambda encoder: AutoregressivePrediction(encoder, configuration),
+        objective=lambda encoder, kept: AutoregressivePrediction(encoder, configuration),
     )

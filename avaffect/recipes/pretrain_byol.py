@@ -31,5 +31,5 @@ def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
     return Method(
         kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: Bootstrap(visual(encoder), configuration),
+        objective=lambda encoder, kept: Bootstrap(visual(encoder), configuration),
     )

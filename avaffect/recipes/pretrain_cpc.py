@@ -41,5 +41,5 @@ def _method(settings: PretrainCpcSettings) -> Method:
     return Method(
         kinds=("contrastive",),
         new_encoder=lambda stores: ContrastiveEncoder(replace(preset, cell=settings.cell or "gru")),
-        objective=lambda encoder: ContrastivePrediction(encoder, configuration),
+        objective=lambda encoder, kept: ContrastivePrediction(encoder, configuration),
     )

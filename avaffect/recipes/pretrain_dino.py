@@ -33,5 +33,5 @@ def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
     return Method(
         kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: Distillation(visual(encoder), configuration),
+        objective=lambda encoder, kept: Distillation(visual(encoder), configuration),
     )

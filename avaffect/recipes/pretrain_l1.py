@@ -13,8 +13,10 @@ from avaffect.settings.pretrain_l1 import PretrainL1Settings
 
 if TYPE_CHECKING:
     from avaffect.data.dataset import Dataset
+    from avaffect.models.encoder import Encoder
     from avaffect.models.talking_face import TalkingFaceConfiguration
     from avaffect.objectives.face_reconstruction import FaceReconstruction
+    from avaffect.recipes.pretraining.kept_objective import Kept
     from avaffect.recipes.pretraining.methods import Method
 
 
@@ -38,12 +40,15 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"--preview {folder}: {there} cannot be written to; name another folder")
 
 
-def _generator(preset: str) -> TalkingFaceConfiguration:
-    """The published generator, or one for demos and tests, as wide for what it has to draw: its
-    first skip connection holds 96 numbers for each block of 16 pixels, the published one 128 for
-    48."""
+def _generator(preset: str, kept: Kept | None) -> TalkingFaceConfiguration:
+    """That of the checkpoint that is continued, otherwise the published one, or one for demos and
+    tests, as wide for what it has to draw: its first skip connection holds 96 numbers for each
+    block of 16 pixels, the published one 128 for 48."""
     from avaffect.models.talking_face import TalkingFaceConfiguration
+    from avaffect.objectives.face_reconstruction import FaceReconstructionConfiguration
 
+    if kept is not None and kept.objective.name == "face_reconstruction":
+        return FaceReconstructionConfiguration.from_dict(kept.objective.configuration).face
     if preset == "nano":
         return TalkingFaceConfiguration(height=32, channels=1, width=48)
     return TalkingFaceConfiguration()
@@ -58,9 +63,10 @@ def _method(settings: PretrainL1Settings, progress: Progress) -> Method:
     from avaffect.recipes.pretraining.face_preview import write_preview
     from avaffect.recipes.pretraining.methods import Method
 
-    configuration = FaceReconstructionConfiguration(
-        settings.alpha, settings.pictures, _generator(settings.preset or "base")
-    )
+    def objective(encoder: Encoder, kept: Kept | None) -> FaceReconstruction:
+        face = _generator(settings.preset or "base", kept)
+        configuration = FaceReconstructionConfiguration(settings.alpha, settings.pictures, face)
+        return FaceReconstruction(encoder, configuration)
 
     def preview(trained: FaceReconstruction, dataset: Dataset) -> None:
         assert settings.preview is not None
@@ -69,6 +75,6 @@ def _method(settings: PretrainL1Settings, progress: Progress) -> Method:
     return Method(
         kinds=("recurrent",),
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
-        objective=lambda encoder: FaceReconstruction(encoder, configuration),
+        objective=objective,
         finish=None if settings.preview is None else preview,
     )

@@ -28,7 +28,7 @@ def _method(settings: PretrainLiraSettings, progress: Progress) -> Method:
     return Method(
         kinds=("visual",),
         new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder: AcousticPrediction(
+        objective=lambda encoder, kept: AcousticPrediction(
             visual(encoder), AcousticPredictionConfiguration.on(encoder, settings.blocks)
         ),
     )

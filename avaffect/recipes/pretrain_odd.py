@@ -31,5 +31,5 @@ def _method(settings: PretrainOddSettings) -> Method:
     return Method(
         kinds=("recurrent",),
         new_encoder=lambda stores: RecurrentEncoder(PRESETS[settings.preset or "base"]),
-        objective=lambda encoder: OddOneOut(encoder, configuration),
+        objective=lambda encoder, kept: OddOneOut(encoder, configuration),
     )

@@ -29,5 +29,5 @@ def _method(settings: PretrainPaseSettings) -> Method:
     return Method(
         kinds=("pase",),
         new_encoder=lambda stores: PaseEncoder(PRESETS[settings.preset or "base"]),
-        objective=lambda encoder: ProblemAgnostic(encoder, configuration),
+        objective=lambda encoder, kept: ProblemAgnostic(encoder, configuration),
     )

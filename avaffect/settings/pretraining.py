@@ -36,9 +36,10 @@ class PretrainingSettings(TrainingSettings):
         None, "Size of a new encoder. Default: base.", "--preset", choices=PRESETS
     )
     init: Path | None = option(
-        None, "Encoder to continue from, instead of a new one.", "--init", role="input",
-        metavar="X.safetensors",
+        None, "Encoder to continue from, instead of a new one, with its heads and teacher where it "
+        "was trained by the same objective.", "--init", role="input", metavar="X.safetensors",
     )  # fmt: skip
+    reset_head: bool = option(False, "New heads and teacher on --init.", "--reset-head")
     split: str = option(
         "train", "Split to train on, in stores with splits; all: every utterance.", "--split"
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, UNITS
 from avaffect.data.store.reader import Store
@@ -21,7 +19,7 @@ from avaffect.objectives.masked_prediction import (
     Masking,
 )
 from avaffect.recipes.encoding import checkpoints
-from avaffect.recipes.pretraining.kept_objective import load_objective
+from avaffect.recipes.pretraining.kept_objective import Kept, check_units
 from avaffect.recipes.pretraining.methods import Method
 from avaffect.recipes.pretraining.pixels import face_statistics
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
@@ -39,14 +37,13 @@ def method(
     """Masked prediction of the units in these stores, of one quantiser."""
     units = unit_stores[0].streams[UNITS].made
 
-    def objective(encoder: Encoder) -> MaskedPrediction:
-        known = None if settings.reset_head else _known(settings.init, units)
-        # An imported head has more rows than units.
-        rows = int(units["clusters"]) if known is None else known.configuration.units
-        made = MaskedPrediction(encoder, _configuration(settings, encoder, rows))
-        if known is not None:
-            made.head = known.head
-        return made
+    def objective(encoder: Encoder, kept: Kept | None) -> MaskedPrediction:
+        rows = int(units["clusters"])
+        if kept is not None and not settings.reset_head:
+            check_units(kept, units, NEW_HEAD)
+            # An imported head has more rows than units.
+            rows = kept.objective.configuration.get("units", rows)
+        return MaskedPrediction(encoder, _configuration(settings, encoder, rows))
 
     return Method(
         kinds=("hubert", "avhubert"),
@@ -54,17 +51,8 @@ def method(
         objective=objective,
         others=unit_stores,
         parents=() if quantiser is None else (quantiser,),
+        otherwise=NEW_HEAD,
     )
-
-
-def _known(init: Path | None, units: Mapping[str, Any]) -> MaskedPrediction | None:
-    """The objective of the encoder that is continued, whose head goes on."""
-    if init is None:
-        return None
-    known = load_objective(init, NEW_HEAD, units)
-    if not isinstance(known, MaskedPrediction):
-        raise DataError(f"{init} has no prediction head: {NEW_HEAD}")
-    return known
 
 
 def _configuration(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import canonical_json
 from avaffect.core.headers import EncoderHeader, KeptObjective
 from avaffect.core.streams import UNITS
 
@@ -29,6 +32,21 @@ _KEPT = {
 }
 # Version 0.1 kept no teacher.
 _NOT_KEPT = {"bootstrap": "pretrain-byol", "self_distillation": "pretrain-dino"}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An objective as a checkpoint keeps it.
+
+    path, header  the checkpoint
+    objective     name and configuration
+    weights       tensors by their names in a checkpoint, those of the objective among them
+    """
+
+    path: Path
+    header: EncoderHeader
+    objective: KeptObjective
+    weights: Mapping[str, Tensor]
 
 
 def reads_units(header: EncoderHeader) -> bool:
@@ -72,37 +90,83 @@ def load_objective(
     header, tensors = checkpoint.read(path, EncoderHeader)
     check_kept(path, header, otherwise)
     encoder = checkpoint.build(header.model, tensors, path)
-    kept = header.objective
-    if kept is None:
-        kept, tensors = _of_version_0_1(path, header, tensors, encoder, otherwise)
+    kept = kept_in(path, header, tensors, encoder, otherwise)
     if units is not None:
-        _check_units(path, header, kept, units, otherwise)
+        check_units(kept, units, otherwise)
     try:
-        objective = registry.build(kept.name, kept.configuration, encoder)
+        objective = registry.build(kept.objective.name, kept.objective.configuration, encoder)
     except DataError as error:
         raise DataError(f"{path}: {error}; {otherwise}") from error
-    names = registry.kept_names(objective)
-    known = {own: tensors[kept] for own, kept in names.items() if kept in tensors}
-    own = {name: value for name, value in objective.state_dict().items() if name not in names}
-    checkpoint.load_into(objective, {**own, **known}, path)
+    _load(objective, kept)
     return objective
 
 
-def _check_units(
-    path: Path,
-    header: EncoderHeader,
-    kept: KeptObjective,
-    units: Mapping[str, Any],
-    otherwise: str,
-) -> None:
+def kept_in(
+    path: Path, header: EncoderHeader, tensors: dict[str, Tensor], encoder: Encoder, otherwise: str
+) -> Kept:
+    """The objective of an encoder's checkpoint that has been read, whatever version wrote it.
+
+    Raises DataError where there is none.
+    """
+    check_kept(path, header, otherwise)
+    if header.objective is not None:
+        return Kept(path, header, header.objective, tensors)
+    return Kept(path, header, *_of_version_0_1(path, header, tensors, encoder, otherwise))
+
+
+def continue_objective(objective: Pretraining, kept: Kept) -> str | None:
+    """Load all that a checkpoint's objective has learned into a new one, made for another run.
+
+    Returns what the checkpoint holds instead where the two do not fit (other names, or other
+    configurations, so that weights have other shapes or another meaning): nothing is loaded then.
+    """
+    from avaffect.objectives import registry
+
+    description = registry.describe(objective)
+    was = kept.objective
+    if was.name != description["name"]:
+        return was.name.replace("_", " ")
+    # As JSON has it, without tuples.
+    fields = json.loads(canonical_json(description["configuration"])).items()
+    # What an earlier version did not write has its default.
+    others = [field for field, value in fields if was.configuration.get(field, value) != value]
+    state = objective.state_dict()
+    fits = all(
+        name in kept.weights and kept.weights[name].shape == state[own].shape
+        for own, name in registry.kept_names(objective).items()
+    )
+    if not fits or set(others) & set(objective.tied):
+        words = ", ".join(_spelled(field, was.configuration.get(field)) for field in others)
+        return f"{was.name.replace('_', ' ')} with {words or 'weights of other shapes'}"
+    _load(objective, kept)
+    return None
+
+
+def _spelled(field: str, value: Any) -> str:
+    return f"other {field}" if isinstance(value, (dict, list)) else f"{field} {value}"
+
+
+def _load(objective: Pretraining, kept: Kept) -> None:
+    """Raises DataError where the weights do not fit the objective."""
+    from avaffect.objectives import registry
+    from avaffect.training import checkpoint
+
+    names = registry.kept_names(objective)
+    known = {own: kept.weights[name] for own, name in names.items() if name in kept.weights}
+    own = {name: value for name, value in objective.state_dict().items() if name not in names}
+    checkpoint.load_into(objective, {**own, **known}, kept.path)
+
+
+def check_units(kept: Kept, units: Mapping[str, Any], otherwise: str) -> None:
     """Raises DataError where the units are not those that the objective predicts."""
+    path, header = kept.path, kept.header
     if header.command == "import" and "model" in units:
         raise DataError(
             f"{path} was imported, and the clusters that its head predicts were not published with "
             f"it; these units are others: {otherwise}"
         )
     # An imported head also has rows for what its dictionary held beside the units.
-    rows = kept.configuration.get("units")
+    rows = kept.objective.configuration.get("units")
     known = rows if header.prediction is None else header.prediction.units
     if known is not None and known != int(units["clusters"]):
         raise DataError(

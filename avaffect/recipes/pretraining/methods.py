@@ -14,7 +14,7 @@ import torch
 
 from avaffect.core import headers, seeds
 from avaffect.core.errors import DataError
-from avaffect.core.headers import CheckpointHeader
+from avaffect.core.headers import CheckpointHeader, EncoderHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, useful_share
@@ -27,10 +27,16 @@ from avaffect.objectives.base import Objective, Pretraining
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.stores import chosen_ids, in_split
 from avaffect.recipes.encoding import checkpoints, extraction
-from avaffect.recipes.pretraining.kept_objective import load_objective
+from avaffect.recipes.pretraining.kept_objective import (
+    Kept,
+    continue_objective,
+    kept_in,
+    load_objective,
+)
 from avaffect.recipes.pretraining.utterances import check_together, learnable, training_ids
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
+from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.evaluation import evaluate
 from avaffect.training.loop import check_coupled, train
@@ -57,18 +63,22 @@ class Method:
 
     kinds        names of the encoders that it trains
     new_encoder  makes a fresh encoder for recordings that these stores hold
-    objective    makes the objective around an encoder
+    objective    makes the objective around an encoder; with what the checkpoint of that encoder
+                 keeps of its own objective, where it is continued and keeps one
     others       stores of further streams that the objective reads (units)
     parents      models behind these, whose labelled speakers the encoder inherits
+    otherwise    what to do where the objective of the checkpoint cannot be continued; None: the
+                 objective then has new heads
     finish       called with the trained objective and the data, unseen where there is such; also
                  where the encoder was there already (a preview)
     """
 
     kinds: tuple[str, ...]
     new_encoder: Callable[[Sequence[Store]], Encoder]
-    objective: Callable[[Encoder], Pretraining]
+    objective: Callable[[Encoder, Kept | None], Pretraining]
     others: Sequence[Store] = ()
     parents: Sequence[Path] = ()
+    otherwise: str | None = None
     finish: Callable[[Any, Dataset], None] | None = None
 
 
@@ -84,14 +94,16 @@ def run(
     Raises DataError where the recordings give nothing to learn from, or --init is no such encoder.
     """
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-    encoder = _encoder(settings, method, stores, made["command"])
-    objective = method.objective(encoder)
+    objective, words = _start(settings, method, stores, made["command"])
+    encoder = objective.encoder
     fabric = make_fabric(settings.device, settings.precision)
     metrics: AllMetrics = {}
     shown: Dataset | None = None
     with training_run.running(settings, made, fabric, progress, settings.seed) as opened:
         if opened is None:
             return
+        if words and fabric.global_rank == 0:
+            progress.say(words)
         if settings.steps != 0:
             metrics, shown = _train(settings, method, stores, objective, opened, fabric, progress)
         if fabric.global_rank == 0:
@@ -241,19 +253,45 @@ def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -
     return batches
 
 
-def _encoder(
+def _start(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store], command: str
-) -> Encoder:
-    if settings.init is None:
-        return method.new_encoder(stores)
-    found, header = checkpoints.load_encoder(settings.init, torch.device("cpu"))
+) -> tuple[Pretraining, str | None]:
+    """The objective around a new encoder or that of --init, and what of --init is continued.
+
+    Raises DataError where --init is no encoder for this command, or its objective should be
+    continued and cannot be.
+    """
+    init = settings.init
+    if init is None:
+        return method.objective(method.new_encoder(stores), None), None
+    header, tensors = checkpoint.read(init, EncoderHeader)
+    encoder = checkpoint.build(header.model, tensors, init).eval()
+    _check_kind(init, header, method, command)
+    must = method.otherwise if not settings.reset_head else None
+    try:
+        kept = kept_in(init, header, tensors, encoder, must or "")
+    except DataError:
+        if must is not None:
+            raise
+        kept = None
+    objective = method.objective(encoder, kept)
+    if settings.reset_head:
+        return objective, "new heads: --reset-head"
+    other = "no objective" if kept is None else continue_objective(objective, kept)
+    if other is None:
+        return objective, f"objective continued from {init}"
+    if must is not None:
+        raise DataError(f"{init} holds {other}: {must}")
+    return objective, f"new heads: {init} holds {other}"
+
+
+def _check_kind(init: Path, header: EncoderHeader, method: Method, command: str) -> None:
     if header.model["name"] not in method.kinds:
         raise DataError(
-            f"--init {settings.init} was made by {header.command or 'another program'} and is of "
+            f"--init {init} was made by {header.command or 'another program'} and is of "
             f"the kind {header.model['name']}; {command} trains the kind "
             f"{' or '.join(method.kinds)}: give such an encoder, or leave --init out"
         )
-    return found
 
 
 def _development(
