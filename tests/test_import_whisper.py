@@ -10,8 +10,9 @@ import pytest
 import torch
 from chain import invoke
 from published import save_transformers
+from stores import write_store
 from test_import_transformers import speech  # noqa: F401
-from test_whisper import KINDS, whisper
+from test_whisper import KINDS, alone, sinusoids, whisper
 from test_whisper import speech as noise
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -245,3 +246,65 @@ def _hidden(encoder, wave: np.ndarray, padded: bool, transformers) -> dict[str, 
         for hook in hooks:
             hook.remove()
     return {name: frames[0].numpy() for name, frames in found.items()}
+
+
+# -- its random twin, windows, and masked prediction, on the command line -------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden model, imported, padded, and its random twin; noise of 0.5 to 2.5 s."""
+    found = tmp_path_factory.mktemp("whisper")
+    save_transformers(found / "m", theirs("transformers", "model.encoder."), CONFIG)
+    for name, options in (
+        ("own", ()), ("padded", ("--set", "padded=true")), ("twin", ("--random",)),
+        ("other", ("--random", "--seed", 1)),
+    ):  # fmt: skip
+        invoke(found, "import", "m", *options, "-o", f"{name}.safetensors")
+    batch = noise(8000, 11000, 16000, 40000, 12000, 9000)
+    waves = [alone(batch, row).streams["waveform"][0].numpy() for row in range(6)]
+    write_store(found / "a.h5", {"waveform": (16000.0, waves)})
+    return found
+
+
+def test_a_random_twin_is_the_same_model_untrained(folder):
+    twin, other, own = (
+        checkpoints.load_encoder(folder / f"{name}.safetensors", CPU)
+        for name in ("twin", "other", "own")
+    )
+    assert twin[0].configuration == own[0].configuration
+    assert twin[1].published is None
+    states = [encoder.state_dict() for encoder, _ in (twin, other, own)]
+    for name in ("conv1.weight", "encoder.layers.1.fc1.weight"):
+        assert not any(torch.equal(states[0][name], state[name]) for state in states[1:])
+    torch.testing.assert_close(states[0]["positions"], sinusoids(50, 64))
+    invoke(folder, "import", "m", "--random", "-o", "again.safetensors")
+    again = checkpoint.load(folder / "again.safetensors")[1]
+    assert all(torch.equal(again[name], value) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_longer_utterances_are_counted(folder, tmp_path, kind):
+    line = ("extract", "a.h5", "--model", f"{kind}.safetensors", "-o", tmp_path / "f.h5")
+    assert "1 utterances are longer than 1 s" in invoke(folder, *line).stderr
+    assert Store(tmp_path / "f.h5").lengths("features").tolist() == [25, 34, 50, 125, 38, 28]
+
+
+def test_masked_prediction_with_fresh_clusters(folder, tmp_path):
+    units = tmp_path / "units.h5"
+    invoke(folder, "cluster", "a.h5", "--model", "own.safetensors", "--layer", 1, "-k", 4,
+           "-o", tmp_path / "kmeans.safetensors")  # fmt: skip
+    invoke(folder, "extract", "a.h5", "--model", tmp_path / "kmeans.safetensors", "-o", units)
+    line = ("pretrain-hubert", "a.h5", "--units", units, "--steps", 2)
+    out = tmp_path / "on.safetensors"
+    own = ("--init", "own.safetensors")
+    assert "--reset-head" in invoke(folder, *line, *own, "-o", out, status=65).stderr
+    padded = ("--init", "padded.safetensors", "--reset-head", "-o", out)
+    assert "padded=true" in invoke(folder, *line, *padded, status=65).stderr
+    invoke(folder, *line, *own, "--reset-head", "-o", out)
+    header, tensors = checkpoint.load(out, expect="encoder")
+    before = checkpoint.load(folder / "own.safetensors")[1]
+    assert header["objective"]["name"] == "masked_prediction"
+    assert header["objective"]["configuration"]["units"] == 4
+    changed = {name for name, value in before.items() if not torch.equal(value, tensors[name])}
+    assert changed == before.keys() - {"positions"}

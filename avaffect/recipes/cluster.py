@@ -81,7 +81,9 @@ def _cluster(
             )
         source = Clustered(front_end=settings.features, rate_hz=extractor.rate_hz)
     else:
-        extractor = extraction.encoder_extractor(settings.model, settings.layer, device, stores)
+        extractor = extraction.encoder_extractor(
+            settings.model, settings.layer, device, stores, progress
+        )
         source = Clustered(layer=settings.layer, rate_hz=extractor.rate_hz)
     dataset = dataset_of(stores, ids, extractor.streams)
     frames = _sample(extractor, dataset, settings, device, run, progress)

@@ -38,6 +38,12 @@ class ImportSettings(Seeded):
         "--as",
         choices=KINDS,
     )
+    random: bool = option(
+        False,
+        "Random weights in place of the published ones: the same model at random initialisation, "
+        "the reference of a table.",
+        "--random",
+    )
     assignments: tuple[str, ...] = option(
         (),
         "Setting of the model that the file lacks or has wrong: transformer.heads=12, "

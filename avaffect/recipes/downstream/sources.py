@@ -102,7 +102,7 @@ def opened(
     if encoder_path is not None:
         encoders[ENCODER], header = checkpoints.load_encoder(encoder_path, device)
         headers.append(header)
-        streams = chosen_streams(encoders[ENCODER], modality, media)
+        streams = chosen_streams(encoders[ENCODER], modality, media, progress)
     elif not features:
         encoders[FEATURES], header = checkpoints.given_features(media, progress)
         headers.append(header)

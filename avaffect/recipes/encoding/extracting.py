@@ -102,12 +102,15 @@ def _plan(
     path = Path(settings.model)
     if isinstance(header, EncoderHeader):
         extractor = extraction.encoder_extractor(
-            path, settings.layer, device, [store], settings.modality
+            path, settings.layer, device, [store], progress, settings.modality
         )
         return _features(settings, extractor, device, progress)
     if isinstance(header, QuantiserHeader):
         return _units(
-            settings, extraction.quantiser_extractor(path, device, [store]), device, progress
+            settings,
+            extraction.quantiser_extractor(path, device, [store], progress),
+            device,
+            progress,
         )
     return _embeddings(settings, path, store, device, progress)
 
@@ -178,7 +181,7 @@ def _embeddings(
     settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress
 ) -> _Plan:
     """Embeddings need the whole store's statistics first, where each corpus has its own."""
-    projector, extractor, header = load_projector(path, device, store, settings.modality)
+    projector, extractor, header = load_projector(path, device, store, settings.modality, progress)
     statistics = header.normalisation.statistics
     made = {"model": {"content_id": header.content_id}, "statistics": statistics}
     if settings.modality is not None:
@@ -217,7 +220,7 @@ def standardise_by(projector: Projector, pooled: np.ndarray, chosen: np.ndarray)
 
 
 def load_projector(
-    path: Path, device: torch.device, store: Store, modality: str | None
+    path: Path, device: torch.device, store: Store, modality: str | None, progress: Progress
 ) -> tuple[Projector, Extractor, ProjectorHeader]:
     """A projector, the frames that it reads, and its header.
 
@@ -232,10 +235,12 @@ def load_projector(
     modality = modality or header.preprocessing.modality
     if header.encoder is not None:
         encoder = checkpoint.build(header.encoder, tensors, path, "encoder.")
-        streams = chosen_streams(encoder, modality, [store])
+        streams = chosen_streams(encoder, modality, [store], progress)
         extractor = extraction.wrap_encoder(encoder.to(device).eval(), layer, {}, streams)
     else:
         parent = header.parents("encoder")[0]
         encoder_path = artifacts.locate_parent(parent, path)
-        extractor = extraction.encoder_extractor(encoder_path, layer, device, [store], modality)
+        extractor = extraction.encoder_extractor(
+            encoder_path, layer, device, [store], progress, modality
+        )
     return projector.to(device).eval(), extractor, header

@@ -55,6 +55,7 @@ def encoder_extractor(
     layer: int | None,
     device: torch.device,
     stores: Sequence[Store],
+    progress: Progress,
     modality: str | None = None,
 ) -> Extractor:
     """Frames of an encoder's layer (1-based), or of its output, from what `stores` hold."""
@@ -62,7 +63,7 @@ def encoder_extractor(
     made: dict[str, Any] = {"model": {"content_id": header.content_id}, "layer": layer}
     if modality is not None:
         made["modality"] = modality
-    return wrap_encoder(encoder, layer, made, chosen_streams(encoder, modality, stores))
+    return wrap_encoder(encoder, layer, made, chosen_streams(encoder, modality, stores, progress))
 
 
 def wrap_encoder(
@@ -85,12 +86,14 @@ def front_end_extractor(name: str) -> Extractor:
     return Extractor(chosen.frames, (WAVEFORM,), rate_hz, chosen.dim, made, chosen.over_time)
 
 
-def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store]) -> Extractor:
+def quantiser_extractor(
+    path: Path, device: torch.device, stores: Sequence[Store], progress: Progress
+) -> Extractor:
     """Units (B, T, 1) of a quantiser, from the front-end or encoder that it was fitted on."""
     header, tensors = checkpoint.read(path, QuantiserHeader)
     quantiser = checkpoint.build(header.model, tensors, path)
     quantiser.to(device).eval()
-    source = quantised_source(path, header, device, stores)
+    source = quantised_source(path, header, device, stores, progress)
 
     def frames(batch: Batch) -> Frames:
         found = source.frames(batch)
@@ -101,7 +104,11 @@ def quantiser_extractor(path: Path, device: torch.device, stores: Sequence[Store
 
 
 def quantised_source(
-    path: Path, header: QuantiserHeader, device: torch.device, stores: Sequence[Store]
+    path: Path,
+    header: QuantiserHeader,
+    device: torch.device,
+    stores: Sequence[Store],
+    progress: Progress,
 ) -> Extractor:
     """The front-end or the encoder's layer whose frames a quantiser was fitted on."""
     source = header.preprocessing
@@ -111,7 +118,7 @@ def quantised_source(
     if not parents:
         raise DataError(f"{path} does not say which encoder its clusters are made of")
     return encoder_extractor(
-        artifacts.locate_parent(parents[0], path), source.layer, device, stores
+        artifacts.locate_parent(parents[0], path), source.layer, device, stores, progress
     )
 
 

@@ -14,6 +14,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.headers import Prediction, Published
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
+from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.published import FAMILIES
 from avaffect.models.published.source import Converted, Family, Source, Unfit
@@ -48,6 +49,10 @@ def run(
         kind, family = _family(settings, source)
         torch.manual_seed(seeds.derive(settings.seed, "initialise"))
         read = family.convert(source, progress.warn)
+        if settings.random:
+            # From the start again, whatever was drawn for what the file lacks.
+            torch.manual_seed(seeds.derive(settings.seed, "initialise"))
+            read = _random_twin(read)
         masking = _masking(read.encoder, read.masking)
     except Unfit as error:
         raise DataError(f"{settings.weights}: {_told(error, progress)}") from error
@@ -64,9 +69,10 @@ def run(
         return
     _save(settings, kind, read, masking, made)
     encoder, head = read.encoder, read.head
+    random = " at random initialisation" if settings.random else ""
     parameters = sum(p.numel() for m in (encoder, head) if m is not None for p in m.parameters())
     progress.say(
-        f"{settings.output}: {family.TITLE} of {read.layout.writer}, "
+        f"{settings.output}: {family.TITLE} of {read.layout.writer}{random}, "
         f"{encoder.configuration.transformer.layers} layers of {encoder.dim}, "
         f"{parameters / 1e6:.1f} M parameters"
         + (f"; its head predicts {read.units} units" if read.units else "")
@@ -95,6 +101,12 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
         titles = " or ".join(families[one].TITLE for one in possible)
         raise DataError(f"--as {name}: its weights are those of {titles}")
     return name, families[name]
+
+
+def _random_twin(read: Converted) -> Converted:
+    """The same model before any training, which predicts no units."""
+    encoder = registry.build(registry.describe(read.encoder))
+    return replace(read, encoder=encoder, head=None, units=0, left=[])
 
 
 def _told(unfit: Unfit, progress: Progress) -> str:
@@ -133,7 +145,7 @@ def _save(
         objective,
         provenance=made,
         metrics={},
-        published=Published(kind=kind, names=read.layout.writer),
+        published=None if settings.random else Published(kind=kind, names=read.layout.writer),
         **facts,
     )
 

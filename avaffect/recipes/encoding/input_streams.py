@@ -42,12 +42,13 @@ STREAMS = {"audio": (WAVEFORM,), "video": (FACE,), "av": (WAVEFORM, FACE)}
 
 
 def chosen_streams(
-    encoder: Encoder, modality: str | None, stores: Sequence[Store]
+    encoder: Encoder, modality: str | None, stores: Sequence[Store], progress: Progress
 ) -> tuple[str, ...]:
     """The streams of `stores` that `encoder` is to read; all that it knows without a modality.
 
-    Raises UsageError for a modality that the encoder does not read, DataError where no store has
-    any of them, or faces come at another rate than the encoder's frames or in several sizes.
+    Says how many utterances are longer than what the encoder sees at once. Raises UsageError for a
+    modality that the encoder does not read, DataError where no store has any of them, or faces come
+    at another rate than the encoder's frames or in several sizes.
     """
     wanted = encoder.streams
     if modality is not None:
@@ -58,7 +59,26 @@ def chosen_streams(
         wanted = STREAMS[modality]
     held = held_streams(stores, wanted)
     check_faces(encoder, stores, held)
+    _say_windows(encoder, stores, held, progress)
     return held
+
+
+def _say_windows(
+    encoder: Encoder, stores: Sequence[Store], streams: Sequence[str], progress: Progress
+) -> None:
+    if encoder.window_s is None:
+        return
+    long = sum(
+        int((store.lengths(name) > encoder.window_s * (store.streams[name].rate_hz or 0)).sum())
+        for store in stores
+        for name in streams
+        if name in store.streams
+    )
+    if long:
+        progress.say(
+            f"{long} utterances are longer than {encoder.window_s:g} s: this encoder sees them in "
+            "windows, whose frames are joined"
+        )
 
 
 def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]) -> None:

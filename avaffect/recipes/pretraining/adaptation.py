@@ -69,7 +69,7 @@ def _adapt(
     fabric.barrier()
     units = _unit_stores(settings, lineage)
     pretraining, encoder = _pretrained(settings, lineage, units)
-    batches = _batches(settings, lineage, drawn, encoder, pretraining, units)
+    batches = _batches(settings, lineage, drawn, encoder, pretraining, units, progress)
     objective = _objective(settings, drawn, encoder, pretraining)
     progress.say(
         f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
@@ -117,7 +117,7 @@ def _write_units(
     """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
     device = resolve_device(settings.device)
     media = [*lineage.query_media, *lineage.pool_media]
-    extractor = extraction.quantiser_extractor(quantiser, device, media)
+    extractor = extraction.quantiser_extractor(quantiser, device, media, progress)
     spec = StreamSpec(UNITS, "int32", extractor.rate_hz, made=extractor.made)
     for role, media, ids in (
         ("query", lineage.query_media, drawn.queries),
@@ -181,11 +181,11 @@ def _pretrained(
 
 def _batches(
     settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder,
-    pretraining: Pretraining | None, units: dict[str, list[Store]],
+    pretraining: Pretraining | None, units: dict[str, list[Store]], progress: Progress,
 ) -> Paired:  # fmt: skip
     # Checked over both roles: their streams share batches.
     both = [*lineage.query_media, *lineage.pool_media]
-    chosen_streams(encoder, None, both)
+    chosen_streams(encoder, None, both, progress)
     needs = Needs() if pretraining is None else pretraining.needs
     beside = tuple(name for name in needs.streams if name not in encoder.streams)
 

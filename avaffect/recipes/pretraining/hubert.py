@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, UNITS
 from avaffect.data.store.reader import Store
@@ -38,6 +39,11 @@ def method(
     units = unit_stores[0].streams[UNITS].made
 
     def objective(encoder: Encoder, kept: Kept | None) -> MaskedPrediction:
+        if getattr(encoder.configuration, "padded", False):
+            raise DataError(
+                f"{settings.init} pads utterances with silence, which masked prediction does not "
+                "train: import it without --set padded=true"
+            )
         rows = int(units["clusters"])
         if kept is not None and not settings.reset_head:
             check_units(kept, units, NEW_HEAD)
@@ -46,7 +52,7 @@ def method(
         return MaskedPrediction(encoder, _configuration(settings, encoder, rows))
 
     return Method(
-        kinds=("hubert", "avhubert"),
+        kinds=("hubert", "avhubert", "whisper"),
         new_encoder=lambda stores: _new_encoder(settings, stores, progress),
         objective=objective,
         others=unit_stores,

@@ -44,7 +44,7 @@ def run(
     """
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = checkpoints.load_encoder(settings.encoder, fabric.device)
-    streams = chosen_streams(encoder, settings.modality, stores)
+    streams = chosen_streams(encoder, settings.modality, stores, progress)
     utterances = those_with_frames(encoder, stores, utterances, streams, progress)
     utterances.check_classes(str(settings.media[0]))
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))

@@ -91,7 +91,7 @@ def learnable(
     is no such utterance.
     """
     encoder, needs = objective.encoder, objective.needs
-    streams = chosen_streams(encoder, None, stores)
+    streams = chosen_streams(encoder, None, stores, progress)
     if needs.streams:
         streams += held_streams([*stores, *others], tuple(needs.streams))
     dataset = dataset_of(
