@@ -60,8 +60,9 @@ def names() -> list[str]:
 def function(name: str) -> Callable[..., Any] | None:
     """The function that stands for a command, None where there is no such command.
 
-    It returns the path of the output; a report or a list of reports of commands that score;
-    descriptions of `info`; None of `check`.
+    It returns the path of the output; of commands that score a report or a list of reports, which
+    are dataclasses (`report.ua`; `report.to_dict()` gives the JSON of --json); descriptions of
+    `info`; None of `check`.
     """
     command = catalogue.find(name.removesuffix("_").replace("_", "-"))
     if command is None or _spelling(command.name) != name:

@@ -159,7 +159,7 @@ class Bench:
         predictions = self.folder / "predictions.jsonl"
         predict(PredictSettings(media=(store,), model=output, output=predictions, force=True))
         (report,) = eval_class(EvalClassSettings(predictions=(predictions,)))
-        return report["ua"], report["std"]["ua"] or 0.0, spent
+        return report.ua, report.std["ua"] or 0.0, spent
 
     def folds(self, store: Path) -> int:
         return len({str(fold) for fold in Store(store).meta["fold"]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,8 @@ def test_the_line_that_must_work(files: Path) -> None:
 
 def test_reports_are_returned(files: Path) -> None:
     (report,) = avaffect.eval_class(["predictions.jsonl"])
-    assert report["count"] == 3 and report["ua"] == 0.5
+    assert report.count == 3 and report.ua == 0.5 and report.per_class["anger"].support == 2
+    assert json.loads(report.to_json()) == report.to_dict()
     (described,) = avaffect.info("labelled.h5")
     assert described["content_id"] == id_of("labelled.h5")
     assert avaffect.check(["labelled.h5", "hubert.safetensors"]) is None

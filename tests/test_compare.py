@@ -261,7 +261,7 @@ def test_pictures_that_cannot_be_drawn(
 def test_reports_of_traces(tmp_path: Path) -> None:
     def traces(name: str, cccs: list[float], **facts: Any) -> None:
         def of(value: float) -> dict[str, float]:
-            return {"ccc": value, "pearson": value, "rmse": 1.0, "mae": 1.0}
+            return {"ccc": value, "pearson": value, "rmse": 1.0, "mae": 1.0, "count": 9}
 
         runs = [
             {"run": k, "pooled": {"arousal": of(v), "valence": of(v / 2)},
@@ -329,7 +329,7 @@ def test_bad_reports_end_with_65(folder: Path) -> None:
     assert "line 1" in refused(whole[: len(whole) // 2])
     assert "no report" in refused('{"content": "retrieval"}\n')
     assert "no report" in refused("[1, 2]\n")
-    assert "per_class" in refused('{"content": "predictions", "runs": []}\n')
+    assert "no target" in refused('{"content": "predictions", "runs": []}\n')
     assert "no such file" in run(folder, "nothing.json", status=65).stderr
     cut = (folder / "base.jsonl").read_text().splitlines()[:3]
     assert "cut short" in refused("\n".join(cut) + "\n", "cut.jsonl")
@@ -348,8 +348,8 @@ def test_output_file(folder: Path) -> None:
 
 
 def test_on_a_terminal(folder: Path) -> None:
-    shown, said = on_terminal("compare", "base.json", "better.json", cwd=folder)
-    assert "paired t-test" in said
+    shown, _ = on_terminal("compare", "base.json", "better.json", cwd=folder)
+    assert "* p < 0.05" in shown and "paired" in shown
     ours_f1, theirs_f1 = scores(BETTER, "f1"), scores(BASE, "f1")
     difference = np.mean(ours_f1) - np.mean(theirs_f1)
     p = stats.ttest_rel(ours_f1, theirs_f1).pvalue

@@ -112,16 +112,16 @@ def test_pooled_is_one_trace_and_mean_is_over_recordings() -> None:
     whole = [np.concatenate(traces) for traces in zip(*pairs.values())]
     for biased in (True, False):
         found = concordance.evaluate(moments, biased)
-        assert found["pooled"]["ccc"] == pytest.approx(concordance.ccc(*whole, biased), abs=1e-12)
-        assert found["pooled"]["pearson"] == pytest.approx(concordance.pearson(*whole), abs=1e-12)
-        assert found["pooled"]["rmse"] == pytest.approx(concordance.rmse(*whole))
-        assert found["pooled"]["mae"] == pytest.approx(concordance.mae(*whole))
-        assert found["pooled"]["count"] == len(whole[0]) == sum(range(30, 36))
+        assert found.pooled.ccc == pytest.approx(concordance.ccc(*whole, biased), abs=1e-12)
+        assert found.pooled.pearson == pytest.approx(concordance.pearson(*whole), abs=1e-12)
+        assert found.pooled.rmse == pytest.approx(concordance.rmse(*whole))
+        assert found.pooled.mae == pytest.approx(concordance.mae(*whole))
+        assert found.pooled.count == len(whole[0]) == sum(range(30, 36))
         own = [concordance.ccc(*pair, biased) for pair in pairs.values()]
-        assert found["mean"]["ccc"] == pytest.approx(np.mean(own))
-        assert [found["recordings"][name]["ccc"] for name in pairs] == pytest.approx(own)
-        assert found["recordings"]["r3"]["count"] == 33
-        assert found["pooled"]["ccc"] > 0.95 > 0.75 > found["mean"]["ccc"]
+        assert found.mean.ccc == pytest.approx(np.mean(own))
+        assert [found.recordings[name].ccc for name in pairs] == pytest.approx(own)
+        assert found.recordings["r3"].count == 33
+        assert found.pooled.ccc > 0.95 > 0.75 > found.mean.ccc
 
 
 def test_a_level_that_recordings_share_costs_no_digits() -> None:
@@ -130,7 +130,7 @@ def test_a_level_that_recordings_share_costs_no_digits() -> None:
     plain = concordance.evaluate(
         {name: concordance.moments(*pair) for name, pair in recordings().items()}
     )
-    assert found["pooled"]["ccc"] == pytest.approx(plain["pooled"]["ccc"], abs=1e-8)
+    assert found.pooled.ccc == pytest.approx(plain.pooled.ccc, abs=1e-8)
 
 
 def test_undefined_recordings_do_not_spoil_the_mean() -> None:
@@ -138,13 +138,13 @@ def test_undefined_recordings_do_not_spoil_the_mean() -> None:
     nothing = concordance.moments(np.full(5, np.nan), np.zeros(5))
     some = concordance.moments(np.array([0.0, 1, 1]), np.array([0.0, 1, 2]))
     found = concordance.evaluate({"flat": flat, "nothing": nothing, "some": some})
-    assert found["mean"]["ccc"] == pytest.approx(2 / 3)
-    assert list(found["recordings"]) == ["flat", "some"]
-    assert found["recordings"]["flat"]["ccc"] is None
-    assert found["pooled"]["count"] == 8
+    assert found.mean.ccc == pytest.approx(2 / 3)
+    assert list(found.recordings) == ["flat", "some"]
+    assert found.recordings["flat"].ccc is None
+    assert found.pooled.count == 8
     alone = concordance.evaluate({"flat": flat, "again": flat})
-    assert alone["pooled"]["ccc"] is alone["mean"]["ccc"] is None
-    assert alone["pooled"]["rmse"] == 0
+    assert alone.pooled.ccc is alone.mean.ccc is None
+    assert alone.pooled.rmse == 0
 
 
 @pytest.mark.parametrize("biased", [True, False])

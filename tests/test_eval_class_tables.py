@@ -13,6 +13,7 @@ from avaffect.data import manifest
 from avaffect.data.store.schema import LabelSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.recipes.eval_class import eval_class
+from avaffect.recipes.scoring.reports.classes import ClassReport
 from avaffect.settings.eval_class import EvalClassSettings
 
 # Accuracy 3/4.
@@ -24,7 +25,7 @@ def table(path: Path, *lines: str) -> Path:
     return path
 
 
-def scored(path: Path, *gold: Path, **options) -> tuple[dict, str]:
+def scored(path: Path, *gold: Path, **options) -> tuple[ClassReport, str]:
     said = Spoken()
     (report,) = eval_class(EvalClassSettings(predictions=(path,), gold=gold, **options), said)
     return report, said.text
@@ -54,8 +55,8 @@ def both(header: str, line: str = "wav/{0}.wav,{2},{1}") -> list[str]:
 )
 def test_columns_by_name_or_option(lines, options, tmp_path):
     report, _ = scored(table(tmp_path / "p.csv", *lines), **options)
-    assert (report["accuracy"], report["count"]) == (0.75, 4)
-    assert report["confusion"]["classes"] == ["anger", "fear", "joy"]
+    assert (report.accuracy, report.count) == (0.75, 4)
+    assert report.confusion.classes == ("anger", "fear", "joy")
 
 
 GOLD = ["file,emotion", *(f"audio/{i}.wav,{true}" for i, true, _ in ROWS)]
@@ -83,7 +84,7 @@ PREDICTED = ["id,emotion", *(f"{i},{predicted}" for i, _, predicted in ROWS)]
 def test_gold_in_another_table(predicted, gold, options, tmp_path):
     path = table(tmp_path / "p.csv", *predicted)
     report, _ = scored(path, table(tmp_path / "g.csv", *gold), **options)
-    assert (report["accuracy"], report["count"]) == (0.75, 4)
+    assert (report.accuracy, report.count) == (0.75, 4)
 
 
 def test_gold_in_a_manifest_and_predictions_in_a_manifest(tmp_path):
@@ -92,12 +93,12 @@ def test_gold_in_a_manifest_and_predictions_in_a_manifest(tmp_path):
     made(tmp_path / "m.jsonl", "table", gold, media_column="file", label=("emotion",), prefix="m")
     path = table(tmp_path / "p.csv", *PREDICTED)
     report, _ = scored(path, tmp_path / "m.jsonl")
-    assert report["accuracy"] == 0.75
+    assert report.accuracy == 0.75
     header = manifest.new_header("predictions", target="emotion")
     items = [{"id": f"m_{i}", "prediction": p} for i, _, p in ROWS]
     manifest.write(tmp_path / "p.jsonl", header, items)
     report, said = scored(tmp_path / "p.jsonl", gold)
-    assert report["accuracy"] == 0.75 and "m_a is a" in said
+    assert report.accuracy == 0.75 and "m_a is a" in said
 
 
 def test_gold_whose_ids_are_others_is_found_by_its_recordings(tmp_path):
@@ -109,13 +110,13 @@ def test_gold_whose_ids_are_others_is_found_by_its_recordings(tmp_path):
     )  # fmt: skip
     for names in (["file,pred", *(f"/x/audio/{i}.wav,{p}" for i, _, p in ROWS)], PREDICTED):
         report, said = scored(table(tmp_path / "p.csv", *names), tmp_path / "m.jsonl")
-        assert (report["accuracy"], report["count"]) == (0.75, 4) and "prefix" not in said
+        assert (report.accuracy, report.count) == (0.75, 4) and "prefix" not in said
     with store_writer(tmp_path / "s.h5", {}, labels={"emotion": LabelSpec("class", ("anger", "fear",
                       "joy"))}) as writer:  # fmt: skip
         for k, (i, true, _) in enumerate(ROWS):
             writer.add(f"u{k}", labels={"emotion": true}, meta={"source": f"audio/{i}.wav"})
     report, _ = scored(tmp_path / "p.csv", tmp_path / "s.h5")
-    assert (report["accuracy"], report["count"]) == (0.75, 4)
+    assert (report.accuracy, report.count) == (0.75, 4)
 
 
 def test_numbers_of_rows_in_two_tables_of_gold_are_no_ids(tmp_path):
@@ -124,7 +125,7 @@ def test_numbers_of_rows_in_two_tables_of_gold_are_no_ids(tmp_path):
         for k, (i, true, _) in enumerate(ROWS)
     ]
     report, _ = scored(table(tmp_path / "p.csv", *PREDICTED), *files)
-    assert (report["accuracy"], report["count"]) == (0.75, 4)
+    assert (report.accuracy, report.count) == (0.75, 4)
 
 
 def test_parts_of_recordings_are_told_apart_by_their_times(tmp_path):
@@ -135,12 +136,12 @@ def test_parts_of_recordings_are_told_apart_by_their_times(tmp_path):
     # Of a, one part alone is predicted.
     path = table(tmp_path / "p.csv", "file;start;end;pred", "a.wav;1,0;-1;fear", "b.wav;0;;fear")
     report, _ = scored(path, gold)
-    assert (report["count"], report["accuracy"]) == (2, 0.5)
+    assert (report.count, report.accuracy) == (2, 0.5)
     touch(tmp_path, "a.wav", "b.wav")
     made(tmp_path / "m.jsonl", "table", gold, media_column="file", label=("emotion",),
          start="start", end="end")  # fmt: skip
     report, _ = scored(path, tmp_path / "m.jsonl")
-    assert (report["count"], report["accuracy"]) == (2, 0.5)
+    assert (report.count, report.accuracy) == (2, 0.5)
 
 
 def test_splits_runs_and_missing_gold(tmp_path):
@@ -149,16 +150,16 @@ def test_splits_runs_and_missing_gold(tmp_path):
         "a,joy,joy,Test,2", "b,fear,fear,Test,2", "c,joy,,Test,1", "d,joy,joy,Train,1",
     )  # fmt: skip
     report, _ = scored(path)
-    assert (report["split"], report["count"], report["missing_gold"]) == ("test", 2, 1)
-    assert [(run["run"], run["accuracy"]) for run in report["runs"]] == [(1, 0.5), (2, 1.0)]
+    assert (report.split, report.count, report.missing_gold) == ("test", 2, 1)
+    assert [(run.run, run.accuracy) for run in report.runs] == [(1, 0.5), (2, 1.0)]
     report, _ = scored(path, split="train")
-    assert report["count"] == 1
+    assert report.count == 1
 
 
 def test_numbers_as_classes(tmp_path):
     gold = table(tmp_path / "g.csv", "id,label", "a,0", "b,1")
     report, _ = scored(table(tmp_path / "p.csv", "id,pred", "a,0.0", "b,0.0"), gold)
-    assert report["accuracy"] == 0.5
+    assert report.accuracy == 0.5
 
 
 REFUSED = [
@@ -184,11 +185,11 @@ def test_what_cannot_be_scored_is_named(predicted, gold, options, words, tmp_pat
 def test_doubts_are_said(tmp_path):
     path = table(tmp_path / "p.csv", "id,pred,gold", "a,angry,Angry", "b,joy,happiness")
     report, said = scored(path)
-    assert report["accuracy"] == 0.0
+    assert report.accuracy == 0.0
     assert "--classes happiness,angry=Angry+angry,joy makes them one" in said
     assert "no predicted class (angry, joy) is a true one (happiness, Angry)" in said
     report, said = scored(path, classes="angry=angry+Angry,joy=joy+happiness")
-    assert report["accuracy"] == 1.0 and "no predicted" not in said and "alike" not in said
+    assert report.accuracy == 1.0 and "no predicted" not in said and "alike" not in said
 
 
 def test_one_class_under_two_names_among_others_that_agree(tmp_path):

@@ -29,41 +29,41 @@ def test_confusion_counts_gold_by_prediction() -> None:
 
 def test_scores_by_hand() -> None:
     found = classification.evaluate(MATRIX, CLASSES)
-    assert found["accuracy"] == pytest.approx(7 / 10)
-    assert found["ua"] == pytest.approx((3 / 4 + 2 / 4 + 2 / 2) / 3)
-    assert found["f1_micro"] == pytest.approx(7 / 10)
-    assert found["f1_macro"] == pytest.approx((6 / 8 + 4 / 6 + 4 / 6) / 3)
-    assert found["per_class"]["fear"] == {
+    assert found.accuracy == pytest.approx(7 / 10)
+    assert found.ua == pytest.approx((3 / 4 + 2 / 4 + 2 / 2) / 3)
+    assert found.f1_micro == pytest.approx(7 / 10)
+    assert found.f1_macro == pytest.approx((6 / 8 + 4 / 6 + 4 / 6) / 3)
+    assert found.per_class["fear"].to_dict() == {
         "precision": pytest.approx(1.0),
         "recall": pytest.approx(0.5),
         "f1": pytest.approx(4 / 6),
         "support": 4,
     }
-    assert found["per_class"]["neutral"]["precision"] == pytest.approx(0.5)
-    assert found["confusion"] == {"classes": CLASSES, "matrix": MATRIX.tolist()}
-    assert found["count"] == 10
+    assert found.per_class["neutral"].precision == pytest.approx(0.5)
+    assert found.confusion.to_dict() == {"classes": CLASSES, "matrix": MATRIX.tolist()}
+    assert found.count == 10
 
 
 def test_perfect_and_constant_predictions() -> None:
     perfect = classification.evaluate(np.diag([5, 2, 1]), CLASSES)
-    assert [perfect[score] for score in classification.SCORES] == [1, 1, 1, 1]
+    assert [getattr(perfect, score) for score in classification.SCORES] == [1, 1, 1, 1]
     constant = classification.evaluate(np.array([[5, 0, 0], [2, 0, 0], [1, 0, 0]]), CLASSES)
-    assert constant["accuracy"] == pytest.approx(5 / 8)
-    assert constant["ua"] == pytest.approx(1 / 3)
-    assert constant["f1_macro"] == pytest.approx(2 * 5 / (5 + 8) / 3)
-    assert constant["per_class"]["fear"]["precision"] is None
+    assert constant.accuracy == pytest.approx(5 / 8)
+    assert constant.ua == pytest.approx(1 / 3)
+    assert constant.f1_macro == pytest.approx(2 * 5 / (5 + 8) / 3)
+    assert constant.per_class["fear"].precision is None
 
 
 def test_a_class_absent_from_gold_does_not_lower_ua_but_its_false_alarms_lower_f1() -> None:
     absent = classification.evaluate(np.array([[3, 0, 1], [0, 4, 0], [0, 0, 0]]), CLASSES)
-    assert absent["ua"] == pytest.approx((3 / 4 + 1) / 2)
-    assert absent["per_class"]["neutral"] == {
+    assert absent.ua == pytest.approx((3 / 4 + 1) / 2)
+    assert absent.per_class["neutral"].to_dict() == {
         "precision": 0.0, "recall": None, "f1": 0.0, "support": 0,
     }  # fmt: skip
-    assert absent["f1_macro"] == pytest.approx((6 / 7 + 1 + 0) / 3)
+    assert absent.f1_macro == pytest.approx((6 / 7 + 1 + 0) / 3)
     nowhere = classification.evaluate(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), CLASSES)
-    assert nowhere["per_class"]["neutral"]["f1"] is None
-    assert nowhere["f1_macro"] == pytest.approx((6 / 7 + 8 / 9) / 2)
+    assert nowhere.per_class["neutral"].f1 is None
+    assert nowhere.f1_macro == pytest.approx((6 / 7 + 8 / 9) / 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,22 +72,22 @@ def test_scores_agree_with_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*pairs)
     matrix = classification.confusion_matrix(gold, predicted, CLASSES)
     found = classification.evaluate(matrix, CLASSES)
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(gold, predicted))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(gold, predicted))
     occurring = sorted(set(gold))
-    assert found["ua"] == pytest.approx(
+    assert found.ua == pytest.approx(
         metrics.recall_score(gold, predicted, labels=occurring, average="macro", zero_division=0)
     )
     for average in ("micro", "macro"):
         expected = metrics.f1_score(gold, predicted, average=average, zero_division=0)
-        assert found[f"f1_{average}"] == pytest.approx(expected)
+        assert getattr(found, f"f1_{average}") == pytest.approx(expected)
     columns = metrics.precision_recall_fscore_support(
         gold, predicted, labels=CLASSES, zero_division=np.nan
     )
     for index, name in enumerate(CLASSES):
         for score, column in zip(("precision", "recall"), columns):
-            value = found["per_class"][name][score]
+            value = getattr(found.per_class[name], score)
             np.testing.assert_allclose(np.nan if value is None else value, column[index])
-    assert found["f1_micro"] == pytest.approx(found["accuracy"])
+    assert found.f1_micro == pytest.approx(found.accuracy)
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ def test_drawn_by_hand() -> None:
     matrix = quality.drawn(QUERIES, items, 3)
     np.testing.assert_array_equal(matrix, [[3, 1, 1], [0, 3, 0], [0, 0, 0]])
     found = quality.evaluate(matrix, ["anger", "fear", "joy"])
-    assert found["accuracy"] == pytest.approx(6 / 8)
-    assert found["macro"] == pytest.approx((3 / 5 + 1) / 2)
-    assert found["per_class"] == {
+    assert found.accuracy == pytest.approx(6 / 8)
+    assert found.macro == pytest.approx((3 / 5 + 1) / 2)
+    assert found.to_dict()["per_class"] == {
         "anger": {"accuracy": pytest.approx(0.6), "count": 5},
         "fear": {"accuracy": 1.0, "count": 3},
         "joy": {"accuracy": None, "count": 0},
     }
-    assert found["count"] == 8
+    assert found.count == 8
 
 
 @pytest.mark.parametrize("block_bytes", [1, quality.BLOCK_BYTES])
@@ -65,8 +65,8 @@ def test_draws_converge_to_the_expectation() -> None:
     drawn = quality.evaluate(quality.drawn(queries, items, 3), "abc")
     expected = quality.evaluate(quality.expected(queries, pool, similarity, 0.3, 3), "abc")
     # 80,000 draws: a standard error below 0.0018.
-    assert drawn["accuracy"] == pytest.approx(expected["accuracy"], abs=0.009)
-    assert drawn["macro"] == pytest.approx(expected["macro"], abs=0.015)
+    assert drawn.accuracy == pytest.approx(expected.accuracy, abs=0.009)
+    assert drawn.macro == pytest.approx(expected.macro, abs=0.015)
 
 
 def test_nearest_passes_over_items_of_unknown_label() -> None:

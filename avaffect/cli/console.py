@@ -14,6 +14,7 @@ from typing import Any
 from avaffect.cli import interruption
 from avaffect.cli.bar import Task, bar_line, log_line
 from avaffect.core.progress import Progress
+from avaffect.core.table import Table
 
 LOG_INTERVAL_S = 30.0
 REDRAW_S = 0.1
@@ -123,43 +124,24 @@ def colour_wanted(stream: Any) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+def print_table(table: Table) -> None:
     """A table on standard output: drawn on a terminal, tab-separated in a pipe."""
     if not sys.stdout.isatty():
-        print("\t".join(columns))
-        for row in rows:
-            print("\t".join(row))
+        for cells in (table.columns, *table.rows):
+            print("\t".join(cells))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Drawn
 
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(no_color=not colour_wanted(sys.stdout)).print(table)
-
-
-def print_by_file(title: str, columns: list[str], rows: list[list[str]], files: int) -> None:
-    """A table whose first column is the file: it is shown only where there are several."""
-    if files > 1:
-        print_table(title, columns, rows)
-    else:
-        print_table(title, columns[1:], [row[1:] for row in rows])
-
-
-def headings(columns: list[str], words: dict[str, str]) -> list[str]:
-    """Names of columns: in words for people, as they are for programs."""
-    return [words.get(name, name) for name in columns] if sys.stdout.isatty() else columns
-
-
-def score_text(value: float | None, spread: float | None = None) -> str:
-    """Three decimals for people, six for programs; nothing for what is undefined."""
-    if value is None:
-        return ""
-    if isinstance(value, int):
-        return str(value)
-    if not sys.stdout.isatty():
-        return f"{value:.6f}"
-    return f"{value:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
+    drawn = Drawn(
+        title=table.title,
+        title_justify="left",
+        header_style="bold",
+        caption=table.note or None,
+        caption_justify="left",
+    )
+    for position, column in enumerate(table.columns):
+        drawn.add_column(column, justify="left" if position == 0 else "right")
+    for row in table.rows:
+        drawn.add_row(*row)
+    Console(no_color=not colour_wanted(sys.stdout)).print(drawn)

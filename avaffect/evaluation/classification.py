@@ -22,11 +22,49 @@ occur nowhere never lower a mean: a classifier of seven classes can be scored on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.record import Record
+
 SCORES = ("accuracy", "ua", "f1_micro", "f1_macro")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion(Record):
+    """matrix (C, C): entry g, p counts the utterances of class g that were predicted as p."""
+
+    classes: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, matrix: np.ndarray, classes: Sequence[str]) -> Confusion:
+        """matrix: (C, C) counts, or mass."""
+        return cls(classes=tuple(classes), matrix=tuple(map(tuple, matrix.tolist())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScores(Record):
+    """Scores of one class; support: its count in gold. None where undefined."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification(Record):
+    """All scores of predictions; count: how many there are."""
+
+    accuracy: float
+    ua: float
+    f1_micro: float
+    f1_macro: float
+    per_class: dict[str, ClassScores]
+    confusion: Confusion
+    count: int
 
 
 def validate(matrix: np.ndarray) -> None:
@@ -116,32 +154,24 @@ def f1_macro(matrix: np.ndarray) -> float:
     return float(np.nanmean(f1(matrix)))
 
 
-def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """All scores of a confusion matrix, JSON-able; what is undefined is None.
-
-    accuracy, ua, f1_micro, f1_macro; per_class: class -> precision, recall, f1, support (its count
-    in gold); confusion: classes and matrix; count.
-    """
+def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> Classification:
+    """All scores of a confusion matrix; what is undefined is None."""
     validate(matrix)
-    columns = (precision(matrix), recall(matrix), f1(matrix))
-    return {
-        "accuracy": accuracy(matrix),
-        "ua": unweighted_accuracy(matrix),
-        "f1_micro": f1_micro(matrix),
-        "f1_macro": f1_macro(matrix),
-        "per_class": {
-            name: {
-                **{
-                    score: defined(column[index])
-                    for score, column in zip(("precision", "recall", "f1"), columns)
-                },
-                "support": int(matrix[index].sum()),
-            }
-            for index, name in enumerate(classes)
+    columns = zip(precision(matrix), recall(matrix), f1(matrix), matrix.sum(axis=1).tolist())
+    return Classification(
+        accuracy=accuracy(matrix),
+        ua=unweighted_accuracy(matrix),
+        f1_micro=f1_micro(matrix),
+        f1_macro=f1_macro(matrix),
+        per_class={
+            name: ClassScores(
+                precision=defined(right), recall=defined(found), f1=defined(both), support=support
+            )
+            for name, (right, found, both, support) in zip(classes, columns)
         },
-        "confusion": {"classes": list(classes), "matrix": matrix.tolist()},
-        "count": int(matrix.sum()),
-    }
+        confusion=Confusion.of(matrix, classes),
+        count=int(matrix.sum()),
+    )
 
 
 def defined(value: float) -> float | None:

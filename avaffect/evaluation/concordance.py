@@ -22,13 +22,43 @@ Source: Lin, A concordance correlation coefficient to evaluate reproducibility, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.record import Record
 from avaffect.evaluation.classification import defined
 
 SCORES = ("ccc", "pearson", "rmse", "mae")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement(Record):
+    """Scores of a prediction and gold, or their means or deviations; None where undefined."""
+
+    ccc: float | None
+    pearson: float | None
+    rmse: float | None
+    mae: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedAgreement(Agreement):
+    """count: of the pairs; None where runs differ in it."""
+
+    count: int | None
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """pooled: as one trace; mean: of the recordings' own scores, where they are defined;
+    recordings: id -> its own, of those that have a pair."""
+
+    pooled: CountedAgreement
+    mean: Agreement
+    recordings: dict[str, CountedAgreement]
+
+
 # Of a recording: pairs, the two means, sums of squares and products around them, and of errors.
 _COUNT, _MEAN_X, _MEAN_Y, _XX, _YY, _XY, _ERROR, _SQUARE = range(8)
 
@@ -136,26 +166,24 @@ def mae(prediction: np.ndarray, gold: np.ndarray) -> float:
     return float(scores(moments(prediction, gold))["mae"])
 
 
-def evaluate(recordings: Mapping[str, np.ndarray], biased: bool = True) -> dict[str, Any]:
-    """All scores of recordings, id -> moments (8,); JSON-able, None where undefined.
+def evaluate(recordings: Mapping[str, np.ndarray], biased: bool = True) -> Concordance:
+    """All scores of recordings, id -> moments (8,).
 
-    pooled: as one trace; mean: of the recordings' own, where they are defined; recordings: id ->
-    its own. Pooled and own scores come with `count`, the number of pairs. Raises ValueError where
-    there is no pair at all.
+    Raises ValueError where there is no pair at all.
     """
     table = np.stack(list(recordings.values())) if recordings else np.zeros((0, 8))
     if not table[:, _COUNT].any():
         raise ValueError("there is nothing to score: no time has both a prediction and gold")
     own = scores(table, biased)
-    return {
-        "pooled": _described(pooled(table), biased),
-        "mean": {name: _mean_defined(values) for name, values in own.items()},
-        "recordings": {
+    return Concordance(
+        pooled=_described(pooled(table), biased),
+        mean=Agreement.from_dict({name: _mean_defined(values) for name, values in own.items()}),
+        recordings={
             identifier: _described(table[k], biased)
             for k, identifier in enumerate(recordings)
             if table[k, _COUNT]
         },
-    }
+    )
 
 
 def resampled(
@@ -172,9 +200,9 @@ def resampled(
     return {"pooled": scores(pooled(recordings, weights), biased), "mean": means}
 
 
-def _described(found: np.ndarray, biased: bool) -> dict[str, Any]:
+def _described(found: np.ndarray, biased: bool) -> CountedAgreement:
     values = {name: defined(float(value)) for name, value in scores(found, biased).items()}
-    return {**values, "count": int(found[_COUNT])}
+    return CountedAgreement.from_dict({**values, "count": int(found[_COUNT])})
 
 
 def _mean_defined(values: np.ndarray) -> float | None:

@@ -13,13 +13,45 @@ left out. A class that only the pool has is one of the classes too: its items ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from avaffect.evaluation.classification import accuracy, defined, recall, unweighted_accuracy
+from avaffect.core.record import Record
+from avaffect.evaluation.classification import (
+    Confusion,
+    accuracy,
+    defined,
+    recall,
+    unweighted_accuracy,
+)
 
 BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassShare(Record):
+    """Of the queries of one class: the share of their mass that is right (None without queries),
+    and the mass."""
+
+    accuracy: float | None
+    count: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalScores(Record):
+    """accuracy  share of the mass whose pseudo-label is right
+    macro     mean of that over the queries' classes, which queries that are mostly of one class do
+              not sway
+    confusion  rows: the queries' classes; columns: the true ones
+    count     the mass
+    """
+
+    accuracy: float
+    macro: float
+    per_class: dict[str, ClassShare]
+    confusion: Confusion
+    count: float
 
 
 def drawn(query_labels: np.ndarray, item_labels: np.ndarray, classes: int) -> np.ndarray:
@@ -79,26 +111,23 @@ def expected(
     return matrix
 
 
-def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores of a mass matrix, JSON-able: pseudo-label accuracy overall, macro and per class.
+def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> RetrievalScores:
+    """Scores of a mass matrix: pseudo-label accuracy overall, macro and per class.
 
-    accuracy: the share of the mass whose pseudo-label is right. per_class: the same for the queries
-    of each class (None for a class without queries), and their mass `count`. macro: the mean over
-    the queries' classes, which queries that are mostly of one class do not sway. Raises ValueError
-    where there is no mass.
+    Raises ValueError where there is no mass.
     """
     shares = recall(matrix)
     counts = matrix.sum(axis=1).tolist()
-    return {
-        "accuracy": accuracy(matrix),
-        "macro": unweighted_accuracy(matrix),
-        "per_class": {
-            name: {"accuracy": defined(share), "count": count}
+    return RetrievalScores(
+        accuracy=accuracy(matrix),
+        macro=unweighted_accuracy(matrix),
+        per_class={
+            name: ClassShare(accuracy=defined(share), count=count)
             for name, share, count in zip(classes, shares, counts)
         },
-        "confusion": {"classes": list(classes), "matrix": matrix.tolist()},
-        "count": matrix.sum().item(),
-    }
+        confusion=Confusion.of(matrix, classes),
+        count=matrix.sum().item(),
+    )
 
 
 def _blocks(similarity: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -12,17 +12,18 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
 from avaffect.recipes.common import work
-from avaffect.recipes.common.reports import Report, write_reports
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import curves, run_tables
+from avaffect.recipes.scoring.reports.base import write_reports
+from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, Comparison
 from avaffect.recipes.scoring.run_tables import Row
 from avaffect.settings.compare import CompareSettings
 
 DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc", "scalars": "ccc"}
 
 
-def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
-    """The comparison, JSON-able, also written to `settings.output`; see avaffect-compare(1).
+def compare(settings: CompareSettings, progress: Progress = SILENT) -> Comparison:
+    """The comparison, also written to `settings.output`; see avaffect-compare(1).
 
     Raises DataError where a file holds no report of runs, or a report lacks a score; UsageError
     where reports are of different kinds, or no row is the baseline.
@@ -35,7 +36,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
     baseline, against = _baselines(rows, settings.baseline)
     scores = _chosen(rows, settings.score)
     for row, other in zip(rows, against):
-        warning = training_speakers.warning(row.seen, row.facts["count"])
+        warning = training_speakers.warning(row.seen, row.facts.count)
         if warning is not None:
             progress.warn(f"{row.name}: {warning}")
         _warn(row, other, settings, progress)
@@ -43,15 +44,14 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Report:
         raise UsageError("--per-class goes with reports of classes")
     test = "unpaired" if settings.unpaired else "paired"
     inputs = [run_tables.identity_of(source) for source in settings.reports]
-    report = {
-        "content": "comparison",
-        "of": rows[0].content,
-        "scores": scores,
-        "baseline": baseline,
-        "test": test,
-        "rows": [_described(row, other, scores, test) for row, other in zip(rows, against)],
-        "provenance": work.record("compare", settings, [i for i in inputs if i is not None]),
-    }
+    report = Comparison(
+        of=rows[0].content,
+        scores=tuple(scores),
+        baseline=baseline,
+        test=test,
+        rows=tuple(_described(row, other, scores, test) for row, other in zip(rows, against)),
+        provenance=work.record("compare", settings, [i for i in inputs if i is not None]),
+    )
     if settings.plot is not None:
         curves.draw(settings.plot, report, settings, progress)
     write_reports(settings, [report], progress, f"the comparison of {len(rows)} reports")
@@ -103,7 +103,9 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
         return
     unlike = _unlike(row, other)
     if unlike:
-        words = ", ".join(_unlike_words(key, row.facts[key], other.facts[key]) for key in unlike)
+        words = ", ".join(
+            _unlike_words(key, getattr(row.facts, key), getattr(other.facts, key)) for key in unlike
+        )
         progress.warn(
             f"{row.name} and {other.name} do not score the same: {words}; no t-test between them"
         )
@@ -119,7 +121,8 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
 
 def _unlike(row: Row, other: Row) -> list[str]:
     """What the scores of two rows are of, where they are not of the same."""
-    return [key for key, value in row.facts.items() if _differ(value, other.facts[key])]
+    facts, others = row.facts.to_dict(), other.facts.to_dict()
+    return [key for key, value in facts.items() if _differ(value, others[key])]
 
 
 def _differ(value: Any, other: Any) -> bool:
@@ -137,30 +140,30 @@ def _unlike_words(key: str, value: Any, other: Any) -> str:
     return f"{key} is {value} and {other}"
 
 
-def _described(row: Row, other: Row | None, scores: list[str], test: str) -> dict[str, Any]:
+def _described(row: Row, other: Row | None, scores: list[str], test: str) -> ComparedRow:
     curve, at = row.point
     # A class that the other report does not know is compared with nothing.
     others = {} if other is None else {**other.scores, **other.classes}
-    return {
-        "name": row.name,
-        "file": str(row.file),
-        "curve": curve if at is not None else None,
-        "at": at,
-        "against": None if other is None else other.name,
-        "runs": list(row.runs),
-        **row.facts,
-        "seen": row.seen,
-        "scores": {n: _compared(row, row.scores[n], other, others.get(n), test) for n in scores},
-        "per_class": {
+    return ComparedRow(
+        name=row.name,
+        file=str(row.file),
+        curve=curve if at is not None else None,
+        at=at,
+        against=None if other is None else other.name,
+        runs=row.runs,
+        facts=row.facts,
+        seen=row.seen,
+        scores={n: _compared(row, row.scores[n], other, others.get(n), test) for n in scores},
+        per_class={
             name: _compared(row, values, other, others.get(name), test)
             for name, values in row.classes.items()
         },
-    }
+    )
 
 
 def _compared(
     row: Row, values: np.ndarray, other: Row | None, others: np.ndarray | None, test: str
-) -> dict[str, Any]:
+) -> Compared:
     """Mean and spread of one score over runs, and its difference from the baseline's.
 
     What there is not is None: a baseline, a t-test of one run, of runs that do not pair, or of
@@ -175,15 +178,15 @@ def _compared(
         if not _unlike(row, other):
             paired = test == "paired"
             found = _paired(row, values, other, others) if paired else _welch(known, known_others)
-    return {
-        "values": [defined(value) for value in values],
-        "mean": defined(mean),
-        "std": defined(std),
-        "difference": defined(found.difference if found else difference),
-        "t": found.t if found and np.isfinite(found.t) else None,
-        "degrees": found.degrees if found else None,
-        "p": found.p if found else None,
-    }
+    return Compared(
+        values=tuple(defined(value) for value in values),
+        mean=defined(mean),
+        std=defined(std),
+        difference=defined(found.difference if found else difference),
+        t=found.t if found and np.isfinite(found.t) else None,
+        degrees=found.degrees if found else None,
+        p=found.p if found else None,
+    )
 
 
 def _welch(values: np.ndarray, others: np.ndarray) -> TTest | None:

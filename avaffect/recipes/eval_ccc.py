@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,18 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation import concordance
 from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common import work
-from avaffect.recipes.common.reports import Report, write_reports
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import gold_traces, scalar_scores
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
+from avaffect.recipes.scoring.reports.base import write_reports
+from avaffect.recipes.scoring.reports.traces import (
+    ConcordanceReport,
+    Interval,
+    Missing,
+    Spread,
+    TraceReport,
+    TraceRun,
+)
 from avaffect.recipes.scoring.trace_alignment import (
     Overhangs,
     aligned,
@@ -24,15 +33,22 @@ from avaffect.recipes.scoring.trace_alignment import (
     under_common_ids,
     with_common_labels,
 )
-from avaffect.recipes.scoring.trace_scores import LEVEL, WAYS, LabelMoments, intervals, over_runs
+from avaffect.recipes.scoring.trace_scores import (
+    LEVEL,
+    WAYS,
+    LabelMoments,
+    LabelScores,
+    intervals,
+    over_runs,
+)
 from avaffect.settings.eval_ccc import EvalCccSettings
 
 # One draw lies beyond each end of the interval.
 FEWEST_DRAWS = 40
 
 
-def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Report]:
-    """Score each file or folder: one JSON-able report each, also written to `settings.output`.
+def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence[ConcordanceReport]:
+    """Score each file or folder: one report each, also written to `settings.output`.
 
     Raises DataError where predictions and gold share no label, no recording, or no time within a
     recording, or a run predicts nothing.
@@ -44,11 +60,11 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
             raise UsageError("traces and numbers of utterances are scored one by one")
         if settings.per_recording or settings.rate or settings.delay:
             raise UsageError("--per-recording, --rate and --delay go with traces")
-        reports = [
+        of_scalars = [
             scalar_scores.report_of(path, settings, progress) for path in settings.predictions
         ]
-        write_reports(settings, reports, progress)
-        return reports
+        write_reports(settings, of_scalars, progress)
+        return of_scalars
     if not settings.gold:
         raise UsageError("--gold is needed: the true traces that predictions are scored by")
     sources = [gold_traces.read(path) for path in settings.gold]
@@ -69,12 +85,9 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> list[Rep
             settings,
             [(role, found.path, found.content_id) for role, found in inputs if found.path],
         )
-        scores = _score(predicted, gold, raters, settings, progress)
-        identities = sorted(source.content_id for source in sources)
-        reports.append({
-            "file": str(path), "content": "traces", **scores, "gold": identities,
-            "provenance": made,
-        })  # fmt: skip
+        report = _score(str(path), predicted, gold, raters, settings, progress)
+        identities = tuple(sorted(source.content_id for source in sources))
+        reports.append(replace(report, gold=identities, provenance=made))
     write_reports(settings, reports, progress)
     return reports
 
@@ -96,13 +109,14 @@ def _check(settings: EvalCccSettings) -> None:
 
 
 def _score(
+    file: str,
     predicted: TraceSource,
     gold: TraceSource,
     raters: TraceSource,
     settings: EvalCccSettings,
     progress: Progress,
-) -> dict[str, Any]:
-    """The report of one source; see avaffect-eval-ccc(1) for the keys.
+) -> TraceReport:
+    """The report of one source, without gold and provenance.
 
     raters: what the gold was made of.
     """
@@ -130,28 +144,33 @@ def _score(
         progress.warn(f"{name}: {warning}")
     values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
     progress.say(f"{name}: {len(recordings.common)} recordings, {values}")
-    report = _by_way(recordings.common, scores)
-    if settings.bootstrap:
-        report["interval"] = _intervals(name, found, settings)
-    return {
-        "labels": list(scores),
-        "gold_labels": names,
-        "split": recordings.split,
-        "variant": "biased" if biased else "unbiased",
-        "raters": settings.raters,
-        "delay": settings.delay,
-        "rate_hz": settings.rate or _common_rate(gold, recordings.common),
-        **report,
-        "count": len(recordings.common),
-        "missing": {
-            "predictions": recordings.without_prediction, "gold": recordings.without_gold,
+    own = {label: of.recordings for label, of in scores.items()}
+    return TraceReport(
+        file=file,
+        labels=tuple(scores),
+        gold_labels=names,
+        split=recordings.split,
+        variant="biased" if biased else "unbiased",
+        raters=settings.raters,
+        delay=settings.delay,
+        rate_hz=settings.rate or _common_rate(gold, recordings.common),
+        pooled={label: of.pooled for label, of in scores.items()},
+        mean={label: of.mean for label, of in scores.items()},
+        std=Spread(**{way: {n: of.std[way] for n, of in scores.items()} for way in WAYS}),
+        recordings={
+            i: {label: of[i] for label, of in own.items() if i in of} for i in recordings.common
         },
-        "truncated": overhangs.described(),
-        "unpredicted": {label: of.unpredicted for label, of in found.items()},
-        "constant": {label: of.constant for label, of in found.items()},
-        "seen": learned,
-        "runs": _runs(scores),
-    }  # fmt: skip
+        interval=_interval(name, found, settings) if settings.bootstrap else None,
+        count=len(recordings.common),
+        missing=Missing(
+            predictions=tuple(recordings.without_prediction), gold=tuple(recordings.without_gold)
+        ),
+        truncated=overhangs.described(),
+        unpredicted={label: of.unpredicted for label, of in found.items()},
+        constant={label: tuple(of.constant) for label, of in found.items()},
+        seen=learned,
+        runs=_runs(scores),
+    )
 
 
 def _seen(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
@@ -163,8 +182,8 @@ def _seen(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
     )
 
 
-def _count_words(scores: dict[str, Any]) -> str:
-    counts = sorted({run["pooled"]["count"] for run in scores["runs"]})
+def _count_words(scores: LabelScores) -> str:
+    counts = sorted({run.pooled.count or 0 for run in scores.runs})
     return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
@@ -254,31 +273,23 @@ def _common_rate(gold: TraceSource, ids: list[str]) -> float | None:
     return float(f"{1 / step:.4g}") if step else None
 
 
-def _by_way(ids: list[str], scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """pooled, mean and std by label; recordings by id and label."""
-    own = {label: of["recordings"] for label, of in scores.items()}
-    return {
-        **{way: {label: of[way] for label, of in scores.items()} for way in WAYS},
-        "std": {way: {label: of["std"][way] for label, of in scores.items()} for way in WAYS},
-        "recordings": {i: {label: of[i] for label, of in own.items() if i in of} for i in ids},
-    }
-
-
-def _runs(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """run -> way -> label -> scores. Raises DataError where labels are of different runs."""
-    counts = {label: len(of["runs"]) for label, of in scores.items()}
+def _runs(scores: dict[str, LabelScores]) -> tuple[TraceRun, ...]:
+    """Raises DataError where labels are of different runs."""
+    counts = {label: len(of.runs) for label, of in scores.items()}
     if len(set(counts.values())) > 1:
         words = ", ".join(f"{count} of {label}" for label, count in counts.items())
         raise DataError(f"labels have different numbers of runs: {words}; score them one by one")
-    return [
-        {"run": run, **{w: {n: of["runs"][run][w] for n, of in scores.items()} for w in WAYS}}
+    return tuple(
+        TraceRun(
+            run=run,
+            pooled={label: of.runs[run].pooled for label, of in scores.items()},
+            mean={label: of.runs[run].mean for label, of in scores.items()},
+        )
         for run in range(next(iter(counts.values())))
-    ]
+    )
 
 
-def _intervals(
-    name: str, found: dict[str, LabelMoments], settings: EvalCccSettings
-) -> dict[str, Any]:
+def _interval(name: str, found: dict[str, LabelMoments], settings: EvalCccSettings) -> Interval:
     for label, of in found.items():
         if len(of.ids) < 2:
             raise DataError(
@@ -289,4 +300,4 @@ def _intervals(
         for label, of in found.items()
     }
     by_way = {way: {label: of[way] for label, of in drawn.items()} for way in WAYS}
-    return {"level": LEVEL, "draws": settings.bootstrap, **by_way}
+    return Interval(level=LEVEL, draws=settings.bootstrap, **by_way)

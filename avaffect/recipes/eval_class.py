@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.common.reports import Report, write_reports
 from avaffect.recipes.scoring.class_scores import report_of
+from avaffect.recipes.scoring.reports.base import write_reports
+from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
 from avaffect.settings.eval_class import EvalClassSettings
 
 ONE_TABLE = ("runs", "per_class", "confusion")
 
 
-def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list[Report]:
-    """Score each file: one JSON-able report per file, also written to `settings.output`.
+def eval_class(
+    settings: EvalClassSettings, progress: Progress = SILENT
+) -> list[ClassReport | RetrievalReport]:
+    """Score each file: one report per file, also written to `settings.output`.
 
     Raises DataError where a file holds neither predictions nor a retrieval, nothing in it has a
     true label, an utterance is predicted twice in a run, or a label is none of the classes.
@@ -20,7 +23,7 @@ def eval_class(settings: EvalClassSettings, progress: Progress = SILENT) -> list
     if sum(getattr(settings, name) for name in (*ONE_TABLE, "json")) > 1:
         raise UsageError("--runs, --per-class, --confusion and --json exclude each other")
     reports = [report_of(path, settings, progress) for path in settings.predictions]
-    kinds = {report["content"] for report in reports}
+    kinds = {report.content for report in reports}
     if len(kinds) > 1:
         raise UsageError("predictions and retrievals have different scores: give them one by one")
     if settings.runs and kinds == {"retrieval"}:

@@ -71,7 +71,7 @@ def _scored(name: str, predicted: str, gold: str = "", **options) -> Case:
                 files.append(folder / file)
         settings = EvalClassSettings(predictions=tuple(files[:1]), gold=tuple(files[1:]), **options)
         (report,) = eval_class(settings)
-        accuracy, count = report["accuracy"], report["count"]
+        accuracy, count = report.accuracy, report.count
         return Seen(f"accuracy {accuracy:.2f} of {count}", (accuracy, count) == (0.75, 4))
 
     return Case("eval-class tables", name, "accuracy 0.75 of 4", measure)

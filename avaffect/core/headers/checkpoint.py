@@ -8,8 +8,8 @@ from typing import Any, ClassVar, TypeVar
 
 from avaffect.core import checkpoint_header
 from avaffect.core.errors import DataError
-from avaffect.core.headers.record import Record
 from avaffect.core.provenance import Provenance, Reference, of_role
+from avaffect.core.record import Record
 from avaffect.core.registry import Description
 
 H = TypeVar("H", bound="CheckpointHeader")

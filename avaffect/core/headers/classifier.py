@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from avaffect.core.headers.checkpoint import CheckpointHeader
 from avaffect.core.headers.encoder import Input
-from avaffect.core.headers.record import Record, nullable
+from avaffect.core.record import Record, nullable
 from avaffect.core.registry import Description
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from avaffect.core.headers.checkpoint import CheckpointHeader
-from avaffect.core.headers.record import Record
+from avaffect.core.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)

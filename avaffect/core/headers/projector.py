@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from avaffect.core.headers.checkpoint import CheckpointHeader
-from avaffect.core.headers.record import Record, nullable
+from avaffect.core.record import Record, nullable
 from avaffect.core.registry import Description
 
 

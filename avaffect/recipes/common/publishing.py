@@ -73,17 +73,25 @@ def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -
 
 
 def publish(
-    settings: Common, made: Provenance, content: bytes, progress: Progress, plan: str, differs: str
+    settings: Common,
+    made: Provenance,
+    content: bytes,
+    progress: Progress,
+    *,
+    plan: str,
+    differs: str,
+    is_same: Callable[[Path], bool] | None = None,
 ) -> None:
     """Write an output that is made in no time: by its content it shows whether it is current.
 
-    Raises as `is_current` does.
+    is_same: by default whether a file has the same bytes. Raises as `is_current` does.
     """
 
-    def is_same(path: Path) -> bool:
+    def has_same_bytes(path: Path) -> bool:
         return path.read_bytes() == content
 
-    if is_current(settings, made, progress, is_same=is_same, differs=differs):
+    same = is_same or has_same_bytes
+    if is_current(settings, made, progress, is_same=same, differs=differs):
         return
     if not is_dry(settings, progress, plan) and settings.output is not None:
         with atomic_path(settings.output) as temporary:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import classification
-from avaffect.evaluation.classification import SCORES
+from avaffect.evaluation.classification import SCORES, ClassScores, Confusion
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
 from avaffect.recipes.common import work
-from avaffect.recipes.common.reports import Report
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import class_tables, gold_labels, vote_scores
 from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.gold_labels import Gold
+from avaffect.recipes.scoring.reports.base import RunName
+from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
 from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, seen_of
+from avaffect.recipes.scoring.vote_scores import VoteScores
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
 
 
-def report_of(path: Path, settings: EvalClassSettings, progress: Progress) -> Report:
+def report_of(
+    path: Path, settings: EvalClassSettings, progress: Progress
+) -> ClassReport | RetrievalReport:
     """The scores of one file of predictions or of a retrieval; see avaffect-eval-class(1).
 
     Raises DataError where it holds neither, nothing in it has a true label, an utterance is
@@ -39,10 +43,10 @@ def report_of(path: Path, settings: EvalClassSettings, progress: Progress) -> Re
             "with eval-ccc"
         )
     found = _read(path, settings)
-    score = _score_predictions if found.content == "predictions" else score_retrieval
-    scores = score(found, settings, progress)
     made = work.record("eval-class", settings, _inputs(found, settings))
-    return {"file": str(path), "content": found.content, **scores, "provenance": made}
+    if found.content == "retrieval":
+        return score_retrieval(found, str(path), made, settings, progress)
+    return _score_predictions(found, str(path), made, settings, progress)
 
 
 def _inputs(found: Manifest, settings: EvalClassSettings) -> list[work.Input]:
@@ -60,9 +64,12 @@ def _read(path: Path, settings: EvalClassSettings) -> Manifest:
 
 
 def _score_predictions(
-    found: Manifest, settings: EvalClassSettings, progress: Progress
-) -> dict[str, Any]:
-    """The scores of a manifest of predictions; see avaffect-eval-class(1) for the keys."""
+    found: Manifest,
+    file: str,
+    made: Provenance,
+    settings: EvalClassSettings,
+    progress: Progress,
+) -> ClassReport:
     name, other = gold_labels.asked(settings.label)
     found = of_label(found, name, OF_CLASSES)
     label = name or found.header.get("target") or gold_labels.DEFAULT_LABEL
@@ -79,7 +86,7 @@ def _score_predictions(
     gold_labels.warn_of_doubts(found.name, every, progress)
     votes = {} if settings.gold or settings.classes else vote_scores.by_run(found, items)
     runs = [
-        {"run": run, **_score_run(found, pairs[run], classes), **votes.get(run, {})}
+        _score_run(found, run, pairs[run], classes, votes.get(run))
         for run in sorted(pairs, key=lambda run: (str(type(run)), run))
     ]
     scored = {frozenset(run) for run in pairs.values()}
@@ -93,18 +100,29 @@ def _score_predictions(
         progress.warn(f"{found.name}: {warning}")
     left_out = f"; {len(missing)} left out, without a true label" if missing else ""
     progress.say(f"{found.name}: {len(utterances)} utterances{words}{left_out}")
-    return {
-        "target": label,
-        "split": split,
-        **_over_runs(runs, classes),
-        "count": len(utterances),
-        "missing_gold": len(missing),
-        "seen": learned,
-        "runs": runs,
-    }
+    means, spread = _over_runs(runs)
+    return ClassReport(
+        file=file,
+        target=label,
+        split=split,
+        accuracy=means["accuracy"],
+        ua=means["ua"],
+        f1_micro=means["f1_micro"],
+        f1_macro=means["f1_macro"],
+        kl=means.get("kl"),
+        ce=means.get("ce"),
+        per_class=_mean_per_class(runs, classes),
+        confusion=Confusion.of(np.sum([run.confusion.matrix for run in runs], axis=0), classes),
+        std=spread,
+        count=len(utterances),
+        missing_gold=len(missing),
+        seen=learned,
+        runs=tuple(runs),
+        provenance=made,
+    )
 
 
-Pairs = dict[Any, dict[str, tuple[str, str]]]
+Pairs = dict[RunName, dict[str, tuple[str, str]]]
 
 
 def _pairs(
@@ -148,35 +166,47 @@ def _classes(found: Manifest, chosen: ClassMap, pairs: Pairs) -> list[str]:
 
 
 def _score_run(
-    found: Manifest, run: dict[str, tuple[str, str]], classes: list[str]
-) -> dict[str, Any]:
+    found: Manifest,
+    name: RunName,
+    run: dict[str, tuple[str, str]],
+    classes: list[str],
+    votes: VoteScores | None,
+) -> ClassRun:
     known = set(classes)
     for identifier, pair in run.items():
-        for what, name in zip(("true class", "prediction"), pair):
-            if name not in known:
+        for what, of in zip(("true class", "prediction"), pair):
+            if of not in known:
                 raise DataError(
-                    f"{found.name}: {name!r}, the {what} of {identifier}, is none of the classes "
+                    f"{found.name}: {of!r}, the {what} of {identifier}, is none of the classes "
                     f"({', '.join(classes)}); choose or merge classes with --classes"
                 )
     true, predicted = zip(*run.values())
-    matrix = classification.confusion_matrix(true, predicted, classes)
-    return classification.evaluate(matrix, classes)
+    scores = classification.evaluate(
+        classification.confusion_matrix(true, predicted, classes), classes
+    )
+    return ClassRun(run=name, **vars(scores), **({} if votes is None else vars(votes)))
 
 
-def _over_runs(runs: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
-    """Means over runs and their standard deviations; counts of the confusion matrix are sums."""
-    scores = [*SCORES, *(score for score in vote_scores.SCORES if all(score in r for r in runs))]
-    spread = {score: mean_and_std([run[score] for run in runs]) for score in scores}
-    matrix = np.sum([run["confusion"]["matrix"] for run in runs], axis=0)
+def _over_runs(runs: list[ClassRun]) -> tuple[dict[str, float], dict[str, float | None]]:
+    """Means and standard deviations (None of one run) of the scores that all runs have."""
+    means: dict[str, float] = {}
+    spread: dict[str, float | None] = {}
+    for score in (*SCORES, *vote_scores.SCORES):
+        values = [getattr(run, score) for run in runs]
+        if None not in values:
+            means[score], std = mean_and_std(values)
+            spread[score] = classification.defined(std)
+    return means, spread
+
+
+def _mean_per_class(runs: list[ClassRun], classes: list[str]) -> dict[str, ClassScores]:
+    """Means over runs of each class, of what is defined."""
     return {
-        **{score: mean for score, (mean, _) in spread.items()},
-        "per_class": {
-            name: {
-                key: mean_defined([run["per_class"][name][key] for run in runs])
-                for key in runs[0]["per_class"][name]
+        name: ClassScores.from_dict(
+            {
+                score: mean_defined([getattr(run.per_class[name], score) for run in runs])
+                for score in ("precision", "recall", "f1", "support")
             }
-            for name in classes
-        },
-        "confusion": {"classes": classes, "matrix": matrix.tolist()},
-        "std": {score: classification.defined(std) for score, (_, std) in spread.items()},
+        )
+        for name in classes
     }

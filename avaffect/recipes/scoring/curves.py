@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.recipes.common import publishing
-from avaffect.recipes.common.reports import Report
+from avaffect.recipes.scoring.reports.comparison import ComparedRow, Comparison
 from avaffect.settings.compare import CompareSettings
 from avaffect.settings.scores import score_words
 
@@ -37,36 +38,36 @@ def check(path: Path) -> None:
         raise UsageError(f"--plot {path}: the picture's name ends in {', '.join(METADATA)}")
 
 
-def draw(path: Path, report: Report, settings: CompareSettings, progress: Progress) -> None:
+def draw(path: Path, report: Comparison, settings: CompareSettings, progress: Progress) -> None:
     """Write the picture of a comparison: means over runs, bars of one standard deviation.
 
     A row that is on no curve is a broken line over the whole width. Raises UsageError where there
     is no curve, OutputExistsError where another file is there, unless forced.
     """
-    if all(row["at"] is None for row in report["rows"]):
+    if all(row.at is None for row in report.rows):
         raise UsageError("--plot draws curves, and no row is a point of one: call rows NAME@NUMBER")
     content = _picture(report, settings.axis, path.suffix.lower())
     publishing.publish(
         replace(settings, output=path),
-        report["provenance"],
+        report.provenance,
         content,
         progress,
-        "draw the curves",
-        "shows something else",
+        plan="draw the curves",
+        differs="shows something else",
     )
 
 
-def _picture(report: Report, axis: str, suffix: str) -> bytes:
+def _picture(report: Comparison, axis: str, suffix: str) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
     width, height = PANEL_INCHES
-    scores = report["scores"]
+    scores = report.scores
     # Names of elements of an SVG are random numbers otherwise.
     with matplotlib.rc_context({"svg.hashsalt": "avaffect"}):
         figure = Figure(figsize=(width * len(scores), height), dpi=PNG_DOTS, layout="constrained")
         for panel, score in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores):
-            _panel(panel, report["rows"], score)
+            _panel(panel, report.rows, score)
             panel.set_xlabel(axis)
             panel.set_ylabel(score_words(score))
         buffer = io.BytesIO()
@@ -74,21 +75,21 @@ def _picture(report: Report, axis: str, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(panel: Any, rows: list[dict[str, Any]], score: str) -> None:
-    names = list(dict.fromkeys(row["curve"] or row["name"] for row in rows))
+def _panel(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:
+    names = list(dict.fromkeys(row.curve or row.name for row in rows))
     for number, name in enumerate(names):
         style = {"color": f"C{number}", "label": name}
-        mine = [row for row in rows if name == (row["curve"] or row["name"])]
+        mine = [row for row in rows if name == (row.curve or row.name)]
         points = sorted(
-            (row["at"], row["scores"][score]["mean"], row["scores"][score]["std"] or 0.0)
+            (row.at, row.scores[score].mean, row.scores[score].std or 0.0)
             for row in mine
-            if row["scores"][score]["mean"] is not None
+            if row.scores[score].mean is not None
         )
-        if points and mine[0]["curve"]:
+        if points and mine[0].curve:
             x, mean, std = zip(*points)
             panel.errorbar(x, mean, yerr=std, marker="o", markersize=4, capsize=3, **style)
         elif points:
             panel.axhline(points[0][1], linestyle="--", **style)
-    panel.set_xticks(sorted({row["at"] for row in rows if row["at"] is not None}))
+    panel.set_xticks(sorted({row.at for row in rows if row.at is not None}))
     panel.grid(alpha=0.3)
     panel.legend()

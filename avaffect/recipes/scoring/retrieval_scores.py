@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
 from avaffect.evaluation import retrieval_quality
 from avaffect.recipes.scoring import gold_labels
 from avaffect.recipes.scoring.gold_labels import Gold
+from avaffect.recipes.scoring.reports.classes import RetrievalReport
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
 
 
 def score_retrieval(
-    found: Manifest, settings: EvalClassSettings, progress: Progress
-) -> dict[str, Any]:
-    """The pseudo-label accuracy of a retrieval; see avaffect-eval-class(1) for the keys.
+    found: Manifest,
+    file: str,
+    provenance: Provenance,
+    settings: EvalClassSettings,
+    progress: Progress,
+) -> RetrievalReport:
+    """The pseudo-label accuracy of a retrieval.
+
+    file, provenance: of the report.
 
     Raises DataError where no drawn utterance has a true label.
     """
@@ -57,15 +64,17 @@ def score_retrieval(
     left_out = f"; {missing} left out, without a label" if missing else ""
     progress.say(f"{found.name}: {len(drawn)} draws for {len(found)} queries{left_out}")
     sizes = [item["effective_size"] for item in found.items if "effective_size" in item]
-    return {
-        "target": label,
-        "temperature": made.get("temperature"),
-        "queries": len(found),
-        "distinct": len(set(drawn)),
-        "effective_size": float(np.median(sizes)) if sizes else None,
-        **retrieval_quality.evaluate(matrix, classes),
-        "missing_gold": missing,
-    }
+    return RetrievalReport(
+        file=file,
+        target=label,
+        temperature=made.get("temperature"),
+        queries=len(found),
+        distinct=len(set(drawn)),
+        effective_size=float(np.median(sizes)) if sizes else None,
+        **vars(retrieval_quality.evaluate(matrix, classes)),
+        missing_gold=missing,
+        provenance=provenance,
+    )
 
 
 def queried_classes(found: Manifest) -> ClassMap:

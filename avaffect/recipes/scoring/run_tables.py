@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,28 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
+from avaffect.core.record import Record
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
-from avaffect.recipes.common.reports import Report
 from avaffect.recipes.scoring import scalar_scores
 from avaffect.recipes.scoring.class_scores import report_of
+from avaffect.recipes.scoring.reports.base import RunName
+from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun
+from avaffect.recipes.scoring.reports.comparison import ClassFacts, Facts, ScalarFacts, TraceFacts
+from avaffect.recipes.scoring.reports.traces import ConcordanceReport, ScalarReport, TraceReport
 from avaffect.recipes.scoring.scored_items import kinds_of
 from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
 
-CONTENTS = ("predictions", "traces", "scalars")
+REPORTS: dict[str, type[ClassReport] | type[TraceReport] | type[ScalarReport]] = {
+    "predictions": ClassReport,
+    "traces": TraceReport,
+    "scalars": ScalarReport,
+}
 # What a report, or what it is made of, looks like.
 READ = (filekind.JSON, filekind.MANIFESTS["predictions"])
 A_REPORT = "a report is what eval-class and eval-ccc write with -o"
-# What must agree for scores to compare; gold: content ids; gold_labels: of each label.
-CLASS_FACTS = ("target", "split", "count")
-SCALAR_FACTS = ("gold", "gold_labels", "variant", "split", "count")
-TRACE_FACTS = ("gold", "gold_labels", "raters", "rate_hz", "variant", "delay", "split", "count")
-
-FACTS = {"predictions": CLASS_FACTS, "traces": TRACE_FACTS, "scalars": SCALAR_FACTS}
+Scored = ClassReport | TraceReport | ScalarReport
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class Row:
     name: str
     file: Path
     content: str
-    runs: tuple[Any, ...]
+    runs: tuple[RunName, ...]
     scores: dict[str, np.ndarray]
     classes: dict[str, np.ndarray]
-    facts: dict[str, Any]
+    facts: Facts
     seen: dict[str, int] | None = None
 
     @property
@@ -75,7 +78,7 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
             raise UsageError(f"{path} holds {len(found)} reports: one name ({name}) is too few")
         for report in found:
             own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
-            rows.append(_row(name or own or Path(str(report.get("file"))).stem, path, report))
+            rows.append(_row(name or own or Path(report.file).stem, path, report))
     _check_points(rows)
     names = [row.name for row in rows]
     for row in rows:
@@ -116,7 +119,7 @@ def _named(source: Path) -> tuple[str | None, Path]:
     return (None, source) if not equals or source.exists() else (name, Path(path))
 
 
-def _reports(path: Path, progress: Progress) -> Iterator[Report]:
+def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
     """The JSON objects of a file, one after the other; predictions are scored."""
     name = "standard input" if path == STANDARD_STREAM else str(path)
     if path != STANDARD_STREAM and filekind.kind_of(path) not in READ:
@@ -143,53 +146,75 @@ def _reports(path: Path, progress: Progress) -> Iterator[Report]:
             if set(kinds_of(found).values()) == {scalar_scores.KIND}:
                 yield scalar_scores.report_of(path, EvalCccSettings(predictions=(path,)), progress)
             else:
-                yield report_of(path, EvalClassSettings(predictions=(path,)), progress)
+                report = report_of(path, EvalClassSettings(predictions=(path,)), progress)
+                # Files of other contents were refused before.
+                assert isinstance(report, ClassReport)
+                yield report
             return
-        if not isinstance(found, dict) or found.get("content") not in CONTENTS:
+        if not isinstance(found, dict) or found.get("content") not in REPORTS:
             raise DataError(
                 f"{name}, line {line}: no report of several runs, as eval-class and eval-ccc write "
                 "of predictions"
             )
-        yield found
+        yield _typed(name, found)
 
 
-def _row(name: str, path: Path, report: Report) -> Row:
+def _typed(name: str, found: dict[str, Any]) -> Scored:
+    """A report as it was read. Raises DataError, naming the key, where one is missing or of another
+    type."""
     try:
-        runs = report["runs"]
-        of_class = report["content"] == "predictions"
-        scores = _class_scores(runs) if of_class else _trace_scores(runs)
-        classes = {
-            known: _values([run["per_class"][known]["f1"] for run in runs])
-            for known in (report["per_class"] if of_class else ())
-        }
-        if not of_class:
-            # Earlier reports name their gold among the inputs alone.
-            gold = sorted(entry["content_id"] for entry in of_role(report["provenance"], "gold"))
-            report = {"gold": gold, "gold_labels": {}, **report}
-        facts = {key: report[key] for key in FACTS[report["content"]]}
-        numbers = tuple(run["run"] for run in runs)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: this report has no {error}; make it again with eval-class or "
-                        "eval-ccc") from error  # fmt: skip
-    # Reports of earlier versions do not know.
-    seen = report.get("seen")
-    return Row(name, path, report["content"], numbers, scores, classes, facts, seen)
+        return REPORTS[found["content"]].from_dict(found)
+    except DataError as error:
+        raise DataError(
+            f"{name}: this report is not whole: {error}; make it again with eval-class or eval-ccc"
+        ) from error
 
 
-def _class_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    first = next(iter(runs), {})
-    names = [*classification.SCORES, *(n for n in distributions.SCORES if n in first)]
-    return {name: _values([run[name] for run in runs]) for name in names}
+def _row(name: str, path: Path, report: Scored) -> Row:
+    scores: dict[str, np.ndarray]
+    classes: dict[str, np.ndarray] = {}
+    facts: Facts
+    if isinstance(report, ClassReport):
+        scores = _class_scores(report.runs)
+        for known in report.per_class:
+            classes[known] = _values([run.per_class[known].f1 for run in report.runs])
+        facts = ClassFacts.from_dict(_some(report, ClassFacts))
+    else:
+        scores = _trace_scores(report)
+        kind = TraceFacts if isinstance(report, TraceReport) else ScalarFacts
+        # Earlier reports name their gold among the inputs alone.
+        gold = [entry["content_id"] for entry in of_role(report.provenance, "gold")]
+        report = replace(report, gold=report.gold or tuple(sorted(gold)))
+        facts = kind.from_dict(_some(report, kind))
+    numbers = tuple(run.run for run in report.runs)
+    return Row(name, path, report.content, numbers, scores, classes, facts, report.seen)
 
 
-def _trace_scores(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def _some(report: Scored, kind: type[Record]) -> dict[str, Any]:
+    """What a report says of the fields of `kind`."""
+    whole = report.to_dict()
+    return {item.name: whole[item.name] for item in fields(kind) if item.name in whole}
+
+
+def _class_scores(runs: Sequence[ClassRun]) -> dict[str, np.ndarray]:
+    names = [
+        *classification.SCORES,
+        *(n for n in distributions.SCORES if runs and getattr(runs[0], n) is not None),
+    ]
+    return {name: _values([getattr(run, name) for run in runs]) for name in names}
+
+
+def _trace_scores(report: ConcordanceReport) -> dict[str, np.ndarray]:
     """label.score of all values, label.score_mean of recordings."""
-    first = next(iter(runs), {})
+    if not report.runs:
+        return {}
     return {
-        f"{label}.{name}{end}": _values([run[way][label][name] for run in runs])
-        for label in first["pooled"]
+        f"{label}.{name}{end}": _values(
+            [getattr(getattr(run, way)[label], name) for run in report.runs]
+        )
+        for label in report.runs[0].pooled
         for way, end in (("pooled", ""), ("mean", "_mean"))
-        if way in first
+        if way in report.ways
         for name in concordance.SCORES
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,18 @@ from avaffect.data.labels import Annotations
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
-from avaffect.recipes.common.reports import Report
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring.matching import asked_labels
+from avaffect.recipes.scoring.reports.base import RunName
+from avaffect.recipes.scoring.reports.traces import Ends, Interval, ScalarReport, Spread, TraceRun
 from avaffect.recipes.scoring.scored_items import kinds_of, of_label, of_split, seen_of
-from avaffect.recipes.scoring.trace_scores import LEVEL, LabelMoments, intervals, over_runs
+from avaffect.recipes.scoring.trace_scores import (
+    LEVEL,
+    LabelMoments,
+    LabelScores,
+    intervals,
+    over_runs,
+)
 from avaffect.settings.eval_ccc import EvalCccSettings
 
 KIND = "scalar"
@@ -37,7 +43,7 @@ def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
     return not path.is_dir() and filekind.kind_of(path) == filekind.MANIFESTS["predictions"]
 
 
-def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Report:
+def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> ScalarReport:
     """CCC, Pearson, RMSE and MAE over utterances; see avaffect-eval-ccc(1).
 
     Raises DataError where nothing is a number, an utterance is predicted twice in a run, or nothing
@@ -52,31 +58,17 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Repo
         raise DataError(f"{found.name}: no prediction is a number; score classes with eval-class")
     given = [] if found.path is None else [("predictions", found.path, found.content_id)]
     golds = work.file_inputs("gold", settings.gold)
-    scores = _scores(found, names, settings, progress)
-    return {
-        "file": str(path),
-        "content": "scalars",
-        **scores,
-        "gold": sorted(identity for _, _, identity in golds),
-        "gold_labels": names,
-        "provenance": work.record("eval-ccc", settings, [*given, *golds]),
-    }
-
-
-def _scores(
-    found: Manifest, names: dict[str, str], settings: EvalCccSettings, progress: Progress
-) -> dict[str, Any]:
     biased = not settings.unbiased
-    scores: dict[str, Any] = {}
-    ranges: dict[str, Any] = {}
+    scores: dict[str, LabelScores] = {}
+    ranges: dict[str, Ends] = {}
     missing: dict[str, int] = {}
     scored: set[str] = set()
-    numbers: list[Any] = []
+    runs: list[RunName] = []
     for label, other in names.items():
         of = of_label(found, label, (KIND,))
         items, split = of_split(of, settings.split)
         gold = _gold(settings.gold, other) if settings.gold else None
-        moments, numbers, without = _moments(of, items, gold)
+        moments, runs, without = _moments(of, items, gold)
         scored |= set(moments.ids)
         missing[label] = without
         scores[label] = over_runs(f"{found.name}: {label}", moments, biased)
@@ -91,31 +83,33 @@ def _scores(
         f"; {max(missing.values())} left out, without a true value" if any(missing.values()) else ""
     )
     progress.say(f"{found.name}: {len(scored)} utterances{left_out}")
-    report = {
-        "labels": list(scores),
-        "split": split,
-        "variant": "biased" if biased else "unbiased",
-        WAY: {label: of[WAY] for label, of in scores.items()},
-        "std": {WAY: {label: of["std"][WAY] for label, of in scores.items()}},
-        "count": len(scored),
-        "missing_gold": missing,
-        "seen": learned,
-        "runs": [
-            {"run": run, WAY: {label: of["runs"][place][WAY] for label, of in scores.items()}}
-            for place, run in enumerate(numbers)
-        ],
-    }
-    if ranges:
-        report["interval"] = {"level": LEVEL, "draws": settings.bootstrap, WAY: ranges}
-    return report
+    return ScalarReport(
+        file=str(path),
+        labels=tuple(scores),
+        split=split,
+        variant="biased" if biased else "unbiased",
+        pooled={label: of.pooled for label, of in scores.items()},
+        std=Spread(pooled={label: of.std[WAY] for label, of in scores.items()}),
+        count=len(scored),
+        missing_gold=missing,
+        seen=learned,
+        runs=tuple(
+            TraceRun(run=run, pooled={n: of.runs[place].pooled for n, of in scores.items()})
+            for place, run in enumerate(runs)
+        ),
+        interval=Interval(level=LEVEL, draws=settings.bootstrap, pooled=ranges) if ranges else None,
+        gold=tuple(sorted(identity for _, _, identity in golds)),
+        gold_labels=names,
+        provenance=work.record("eval-ccc", settings, [*given, *golds]),
+    )
 
 
 def _moments(
     found: Manifest, items: list[Item], gold: Values | None
-) -> tuple[LabelMoments, list[Any], int]:
+) -> tuple[LabelMoments, list[RunName], int]:
     """Moments of each utterance by itself, the numbers of the runs, and how many utterances have no
     true value."""
-    pairs: dict[Any, dict[str, tuple[float, float]]] = {}
+    pairs: dict[RunName, dict[str, tuple[float, float]]] = {}
     missing: set[str] = set()
     for item in items:
         identifier, run = item["id"], item.get("run", 0)

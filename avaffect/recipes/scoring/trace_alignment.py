@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from avaffect.data.traces import SAME_TIME, at_times
 from avaffect.recipes.common.work import some_of
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
 from avaffect.recipes.scoring.matching import asked_labels, but_for_prefix
+from avaffect.recipes.scoring.reports.traces import Overhang, Truncated
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,13 @@ class Overhangs:
                 f"{_most(self.shorter)}"
             )
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> Truncated:
         """For the report: what was cut off on each side."""
-        return {
-            side: {"recordings": len(known), "longest_s": round(max(known.values(), default=0), 6)}
-            for side, known in (("predictions", self.longer), ("gold", self.shorter))
-        }
+        longer, shorter = (
+            Overhang(recordings=len(known), longest_s=round(max(known.values(), default=0), 6))
+            for known in (self.longer, self.shorter)
+        )
+        return Truncated(predictions=longer, gold=shorter)
 
 
 def _most(known: dict[str, float]) -> str:

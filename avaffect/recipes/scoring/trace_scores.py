@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,14 +12,16 @@ from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.evaluation import concordance
 from avaffect.evaluation.classification import defined
-from avaffect.evaluation.concordance import SCORES
+from avaffect.evaluation.concordance import SCORES, Agreement, Concordance, CountedAgreement
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
+from avaffect.recipes.scoring.reports.traces import Ends
 
 # All values as one trace; the mean of the recordings' own scores.
 WAYS = ("pooled", "mean")
 LEVEL = 0.95
 # Draws of recordings that are scored at once.
 BLOCK = 1000
+A = TypeVar("A", bound=Agreement)
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,24 @@ class LabelMoments:
         return [identifier for identifier, found in zip(self.ids, flat) if found]
 
 
-def over_runs(name: str, found: LabelMoments, biased: bool) -> dict[str, Any]:
-    """pooled, mean and recordings as `concordance.evaluate` gives them, means over runs; std of
-    pooled and mean (None of one run); runs: pooled and mean of each.
+@dataclass(frozen=True)
+class LabelScores:
+    """Of one label: pooled, mean and recordings as in `Concordance`, means over runs; std: way ->
+    standard deviations over runs (None of one run); runs: of each.
 
     What is undefined in a run is left out of means over runs; a count is None where runs differ in
-    it. Raises DataError naming the run where one has nothing to score.
+    it.
     """
+
+    pooled: CountedAgreement
+    mean: Agreement
+    recordings: dict[str, CountedAgreement]
+    std: dict[str, Agreement]
+    runs: tuple[Concordance, ...]
+
+
+def over_runs(name: str, found: LabelMoments, biased: bool) -> LabelScores:
+    """Raises DataError naming the run where one has nothing to score."""
     runs = []
     for number, moments in enumerate(found.moments):
         try:
@@ -66,21 +80,17 @@ def over_runs(name: str, found: LabelMoments, biased: bool) -> dict[str, Any]:
         except ValueError as error:
             run = f"run {number}: " if len(found.moments) > 1 else ""
             raise DataError(f"{name}: {run}{error}") from error
-    return {
-        **{way: _mean([run[way] for run in runs]) for way in WAYS},
-        "recordings": {
-            i: _mean([run["recordings"][i] for run in runs if i in run["recordings"]])
-            for i in found.ids
-            if any(i in run["recordings"] for run in runs)
-        },
-        "std": {way: {s: _std([run[way][s] for run in runs]) for s in SCORES} for way in WAYS},
-        "runs": [{way: run[way] for way in WAYS} for run in runs],
-    }
+    own = {i: [run.recordings[i] for run in runs if i in run.recordings] for i in found.ids}
+    return LabelScores(
+        pooled=_mean([run.pooled for run in runs]),
+        mean=_mean([run.mean for run in runs]),
+        recordings={i: _mean(scores) for i, scores in own.items() if scores},
+        std={way: _std([getattr(run, way) for run in runs]) for way in WAYS},
+        runs=tuple(runs),
+    )
 
 
-def intervals(
-    found: LabelMoments, resamples: int, seed: int, biased: bool
-) -> dict[str, dict[str, list[float] | None]]:
+def intervals(found: LabelMoments, resamples: int, seed: int, biased: bool) -> dict[str, Ends]:
     """way -> score -> [low, high]: percentiles of the mean over runs, of recordings drawn anew.
 
     Recordings are drawn with replacement, as many as there are: values within one are no
@@ -103,17 +113,22 @@ def intervals(
     }
 
 
-def _mean(found: list[dict[str, Any]]) -> dict[str, Any]:
-    means = {name: mean_defined([run[name] for run in found]) for name in found[0]}
-    if "count" in means:
-        counts = {run["count"] for run in found}
+def _mean(found: Sequence[A]) -> A:
+    means: dict[str, Any] = {
+        name: mean_defined([getattr(run, name) for run in found]) for name in SCORES
+    }
+    counts = {run.count for run in found if isinstance(run, CountedAgreement)}
+    if counts:
         means["count"] = counts.pop() if len(counts) == 1 else None
-    return means
+    return replace(found[0], **means)
 
 
-def _std(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return defined(mean_and_std(known)[1]) if known else None
+def _std(found: Sequence[Agreement]) -> Agreement:
+    spread = {}
+    for name in SCORES:
+        known = [value for run in found if (value := getattr(run, name)) is not None]
+        spread[name] = defined(mean_and_std(known)[1]) if known else None
+    return Agreement.from_dict(spread)
 
 
 def _known_mean(values: np.ndarray) -> np.ndarray:
@@ -124,8 +139,8 @@ def _known_mean(values: np.ndarray) -> np.ndarray:
     return np.divide(total, known.sum(axis=0), out=undefined, where=known.any(axis=0))
 
 
-def _middle(values: np.ndarray) -> list[float] | None:
+def _middle(values: np.ndarray) -> tuple[float, ...] | None:
     known = values[~np.isnan(values)]
     if not len(known):
         return None
-    return [float(v) for v in np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])]
+    return tuple(float(v) for v in np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -65,9 +66,13 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     if hint is Any:
         return value
     if origin in (Union, types.UnionType):
-        if value is None:
+        if value is None and types.NoneType in inner:
             return None
-        return _read(next(one for one in inner if one is not types.NoneType), value, name)
+        *others, last = (one for one in inner if one is not types.NoneType)
+        for one in others:
+            with suppress(DataError):
+                return _read(one, value, name)
+        return _read(last, value, name)
     if origin is tuple:
         return tuple(_read(inner[0], one, name) for one in _checked(list, value, name))
     if origin is dict or is_typeddict(hint):

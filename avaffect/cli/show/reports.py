@@ -1,0 +1,41 @@
+"""Prints reports: tables on a terminal, tab-separated in a pipe, JSON with --json."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from avaffect.cli.console import print_table
+from avaffect.core.table import Style, Table
+
+
+class Reporting(Protocol):
+    """Settings of a command that reports."""
+
+    @property
+    def output(self) -> object | None: ...
+    @property
+    def dry_run(self) -> bool: ...
+    @property
+    def json(self) -> bool: ...
+
+
+class Printed(Protocol):
+    """A report."""
+
+    def to_json(self) -> str: ...
+
+
+def show_reports(
+    settings: Reporting, reports: Sequence[Printed], tables: Callable[[Style], Sequence[Table]]
+) -> None:
+    """Nothing of reports that went to a file. tables: those of the reports, in a style."""
+    if settings.output is not None or settings.dry_run:
+        return
+    if settings.json:
+        for report in reports:
+            print(report.to_json())
+        return
+    for table in tables(Style(for_people=sys.stdout.isatty())):
+        print_table(table)

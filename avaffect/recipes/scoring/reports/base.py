@@ -1,0 +1,82 @@
+"""What all reports have, and writing them: JSON objects, one on a line for each scored file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, identity
+from avaffect.core.record import Record
+from avaffect.recipes.common import publishing
+from avaffect.settings.base import Common
+
+# A number, or what a table of predictions names.
+RunName = int | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Record):
+    """file        that was scored; None of several
+    content     what it holds
+    provenance  settings and inputs
+    """
+
+    file: str | None = None
+    content: str
+    provenance: Provenance = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; the provenance, which is long, at the end."""
+        found = super().to_dict()
+        provenance = found.pop("provenance")
+        return {**found, "provenance": provenance}
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbered(Record):
+    """run: its name."""
+
+    run: RunName
+
+
+def write_reports(
+    settings: Common, reports: Sequence[Report], progress: Progress, what: str | None = None
+) -> None:
+    """Write the reports into `settings.output`; without one, leave them to be printed.
+
+    what: they are, in words; by default the scores of so many files.
+
+    Raises OutputExistsError where it holds something else, unless forced; UsageError where it is an
+    input.
+    """
+    what = what or f"the scores of {len(reports)} files"
+    publishing.publish(
+        settings,
+        {"inputs": [entry for report in reports for entry in report.provenance["inputs"]]},
+        "".join(report.to_json() + "\n" for report in reports).encode(),
+        progress,
+        plan=f"{'print' if settings.output is None else 'write'} {what}",
+        differs="holds something else",
+        is_same=lambda path: _contents(path) == [_content(report.to_dict()) for report in reports],
+    )
+
+
+def _contents(path: Path) -> list[Any] | None:
+    """What the reports in a file say; None where it holds something else."""
+    try:
+        return [_content(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _content(report: dict[str, Any]) -> Any:
+    """A report without what another version or place writes otherwise."""
+    return {**report, "provenance": identity(report["provenance"])}

@@ -1,0 +1,76 @@
+"""Reports of `eval-class`: of predicted classes, and of a retrieval's pseudo-labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avaffect.core.record import nullable
+from avaffect.evaluation.classification import Classification, ClassScores, Confusion
+from avaffect.evaluation.retrieval_quality import RetrievalScores
+from avaffect.recipes.scoring.reports.base import Numbered, Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRun(Classification, Numbered):
+    """One run. kl, ce: mean divergence and cross-entropy of `votes` utterances' shares of votes;
+    None where predictions are of no votes."""
+
+    kl: float | None = None
+    ce: float | None = None
+    votes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassReport(Report):
+    """target        name of the label
+    split         that was chosen to be scored; None where none was
+    accuracy, ua, f1_micro, f1_macro, kl, ce, per_class  means over runs
+    confusion     sums over runs
+    std           score -> standard deviation over runs; None of one run
+    count         scored utterances
+    missing_gold  utterances without a true label
+    seen          how many of them the classifier has learned from, by status; None where
+                  predictions do not say
+    """
+
+    file: str
+    content: str = "predictions"
+    target: str
+    split: str | None
+    accuracy: float
+    ua: float
+    f1_micro: float
+    f1_macro: float
+    kl: float | None = None
+    ce: float | None = None
+    per_class: dict[str, ClassScores]
+    confusion: Confusion
+    std: dict[str, float | None]
+    count: int
+    missing_gold: int
+    seen: dict[str, int] | None = nullable()
+    runs: tuple[ClassRun, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Drawn(Report):
+    file: str
+    content: str = "retrieval"
+    target: str
+    temperature: float | None
+    queries: int
+    distinct: int
+    effective_size: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalReport(RetrievalScores, _Drawn):
+    """target          name of the label
+    temperature     of the retrieval
+    queries         their number
+    distinct        number of different utterances that were drawn
+    effective_size  median over queries
+    count           draws; missing_gold: those of utterances without a label
+    """
+
+    missing_gold: int

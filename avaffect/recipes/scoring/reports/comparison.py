@@ -1,0 +1,106 @@
+"""Reports of `compare`: rows of scores over runs, beside a baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from avaffect.core.record import Record
+from avaffect.recipes.scoring.reports.base import Report, RunName
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassFacts(Record):
+    """What must agree for scores of classes to compare."""
+
+    target: str
+    split: str | None
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalarFacts(Record):
+    """What must agree for scores of numbers to compare; gold: content ids; gold_labels: of each
+    label."""
+
+    gold: tuple[str, ...]
+    gold_labels: dict[str, str]
+    variant: str
+    split: str | None
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceFacts(Record):
+    """What must agree for scores of traces to compare; gold and gold_labels as of numbers."""
+
+    gold: tuple[str, ...]
+    gold_labels: dict[str, str]
+    raters: str
+    rate_hz: float | None
+    variant: str
+    delay: float
+    split: str | None
+    count: int
+
+
+Facts = ClassFacts | ScalarFacts | TraceFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Record):
+    """One score: values of the runs, their mean and standard deviation, and the difference from the
+    baseline's with its t-test. None: undefined, without a baseline, or not to be tested."""
+
+    values: tuple[float | None, ...]
+    mean: float | None
+    std: float | None
+    difference: float | None
+    t: float | None
+    degrees: float | None
+    p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow(Record):
+    """name, file  of the report
+    curve, at   that the row is a point of, and where; None: it is on none
+    against     name of the baseline's row; None of the baseline itself
+    facts       what must agree
+    seen        how many of `count` the classifier has learned from
+    scores      score -> comparison; per_class: class -> comparison of its F1
+    """
+
+    name: str
+    file: str
+    curve: str | None
+    at: float | None
+    against: str | None
+    runs: tuple[RunName, ...]
+    facts: Facts
+    seen: dict[str, int] | None
+    scores: dict[str, Compared]
+    per_class: dict[str, Compared]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts stand beside the other keys."""
+        found: dict[str, Any] = {}
+        for key, value in super().to_dict().items():
+            found |= value if key == "facts" else {key: value}
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Report):
+    """of        content of the reports: predictions, traces or scalars
+    scores    that were compared
+    baseline  name of a row or a curve
+    test      paired or unpaired
+    """
+
+    content: str = "comparison"
+    of: str
+    scores: tuple[str, ...]
+    baseline: str
+    test: str
+    rows: tuple[ComparedRow, ...]

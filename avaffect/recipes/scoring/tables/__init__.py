@@ -1,0 +1,1 @@
+"""Reports of scores as tables, for people and for programs: one file a command."""

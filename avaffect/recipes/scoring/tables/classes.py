@@ -1,0 +1,120 @@
+"""Tables of `eval-class`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avaffect.core.table import Style, Table
+from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
+from avaffect.settings.scores import SCORE_WORDS, seen_words
+
+SCORES = {
+    "predictions": ("accuracy", "ua", "f1_micro", "f1_macro"),
+    "retrieval": ("accuracy", "macro"),
+}
+FACTS = {
+    "predictions": ("count", "missing_gold"),
+    "retrieval": ("queries", "count", "missing_gold", "distinct", "effective_size"),
+}
+PER_CLASS = {
+    "predictions": ("precision", "recall", "f1", "support"),
+    "retrieval": ("accuracy", "count"),
+}
+HEADINGS = {"missing_gold": "unlabelled", "effective_size": "effective size", **SCORE_WORDS}
+CORNERS = {"predictions": "true \\ predicted", "retrieval": "query's \\ true"}
+
+Reports = (
+    Sequence[ClassReport] | Sequence[RetrievalReport] | Sequence[ClassReport | RetrievalReport]
+)
+
+
+def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Table]:
+    """The tables of reports of one content.
+
+    shown: of scores, runs, per_class and confusion; () gives all that there is to people who have
+    one report, and scores alone to others, for one table can be read by other tools.
+    """
+    if not shown:
+        whole = style.for_people and len(reports) == 1
+        shown = ("scores", "per_class", "confusion") if whole else ("scores",)
+    found: list[Table] = []
+    for name in shown:
+        if name == "scores":
+            found.append(_scores(reports, style))
+        elif name == "runs":
+            found.append(_runs(reports, style))
+        elif name == "per_class":
+            found.append(_per_class(reports, style))
+        else:
+            found += _confusion(reports)
+    return found
+
+
+def _seen(report: ClassReport | RetrievalReport) -> str:
+    return seen_words(report.seen, report.count) if isinstance(report, ClassReport) else ""
+
+
+def _scores(reports: Reports, style: Style) -> Table:
+    """A row for each file. For programs standard deviations are columns of their own."""
+    content = reports[0].content
+    # Of votes for classes.
+    votes = [n for n in ("kl", "ce") if any(getattr(r, n, None) is not None for r in reports)]
+    scores = (*SCORES[content], *votes)
+    with_runs = content == "predictions"
+    on = [_seen(report) for report in reports]
+    # Beside scores that everybody may believe there is no such column.
+    column = ["on"] if any(on) else []
+    columns = ["file", *(["runs"] if with_runs else []), *FACTS[content], *column, *scores]
+    rows = []
+    for report, seen in zip(reports, on):
+        spread = report.std if isinstance(report, ClassReport) else {}
+        row = [str(report.file)]
+        row += [str(len(report.runs))] if isinstance(report, ClassReport) else []
+        row += [style.number(getattr(report, name)) for name in FACTS[content]]
+        row += [seen] if column else []
+        row += [style.number(getattr(report, name), spread.get(name)) for name in scores]
+        if with_runs and not style.for_people:
+            row += [style.number(spread.get(name)) for name in scores]
+        rows.append(row)
+    if with_runs and not style.for_people:
+        columns += [f"{name}_std" for name in scores]
+    return Table.of("Scores", style.headings(columns, HEADINGS), rows)
+
+
+def _runs(reports: Reports, style: Style) -> Table:
+    on = [_seen(report) for report in reports]
+    columns = ["file", "run", "count", *(["on"] if any(on) else []), *SCORES["predictions"]]
+    rows = [
+        [
+            str(report.file),
+            str(run.run),
+            *(seen if name == "on" else style.number(getattr(run, name)) for name in columns[2:]),
+        ]
+        for report, seen in zip(reports, on)
+        if isinstance(report, ClassReport)
+        for run in report.runs
+    ]
+    return Table.of("Runs", style.headings(columns, HEADINGS), rows)
+
+
+def _per_class(reports: Reports, style: Style) -> Table:
+    scored = PER_CLASS[reports[0].content]
+    rows = [
+        [str(report.file), of_class, *(style.number(getattr(scores, name)) for name in scored)]
+        for report in reports
+        for of_class, scores in report.per_class.items()
+    ]
+    columns = style.headings(["file", "class", *scored], HEADINGS)
+    return Table.of("Classes", columns, rows).without_single_file(len(reports))
+
+
+def _confusion(reports: Reports) -> list[Table]:
+    found = []
+    for report in reports:
+        on = _seen(report)
+        names = report.confusion.classes
+        rows = [[name, *map(str, counts)] for name, counts in zip(names, report.confusion.matrix)]
+        title = "Confusion" if len(reports) == 1 else f"Confusion, {report.file}"
+        title += f", on {on}" if on else ""
+        found.append(Table.of(title, [CORNERS[report.content], *names], rows))
+    return found

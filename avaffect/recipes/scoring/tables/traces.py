@@ -1,0 +1,80 @@
+"""Tables of `eval-ccc`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from avaffect.core.table import Style, Table
+from avaffect.evaluation.concordance import SCORES
+from avaffect.recipes.scoring.reports.traces import ConcordanceReport, TraceReport
+from avaffect.settings.scores import SCORE_WORDS, seen_words
+
+HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": "values",
+            "range": "95 % of CCC", **SCORE_WORDS}  # fmt: skip
+
+
+def tables(
+    reports: Sequence[ConcordanceReport], style: Style, per_recording: bool = False
+) -> list[Table]:
+    """Pooled and mean scores of each file and label, or those of each recording."""
+    return [_per_recording(reports, style) if per_recording else _scores(reports, style)]
+
+
+def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
+    """For programs standard deviations over runs and the ends of intervals are columns of their
+    own."""
+    with_range = reports[0].interval is not None
+    ends = [f"{name}_{end}" for name in SCORES for end in ("low", "high")]
+    on = [seen_words(report.seen, report.count) for report in reports]
+    # Beside scores that everybody may believe there is no such column.
+    column = ["on"] if any(on) else []
+    if style.for_people:
+        columns = ["file", "label", "way", *column, *SCORES, *["range"] * with_range]
+    else:
+        columns = ["file", "label", "way", *column, "runs", "recordings", "count", *SCORES]
+        columns += [f"{name}_std" for name in SCORES] + ends * with_range
+    rows = []
+    for report, seen in zip(reports, on):
+        for label in report.labels:
+            for way in report.ways:
+                start = [report.file, label, *style.headings([way], HEADINGS)]
+                start += [seen] * bool(column)
+                cells = _for_people if style.for_people else _for_programs
+                rows.append(start + cells(report, label, way, style))
+    table = Table.of("Scores", style.headings(columns, HEADINGS), rows)
+    return table.without_single_file(len(reports)) if style.for_people else table
+
+
+def _for_people(report: ConcordanceReport, label: str, way: str, style: Style) -> list[str]:
+    found, spread = getattr(report, way)[label], getattr(report.std, way)[label]
+    row = [style.number(getattr(found, name), getattr(spread, name)) for name in SCORES]
+    if report.interval is not None:
+        low, high = getattr(report.interval, way)[label]["ccc"] or (None, None)
+        row.append(f"{style.number(low)} to {style.number(high)}")
+    return row
+
+
+def _for_programs(report: ConcordanceReport, label: str, way: str, style: Style) -> list[str]:
+    found, spread = getattr(report, way)[label], getattr(report.std, way)[label]
+    recordings = report.count
+    if isinstance(report, TraceReport):
+        recordings = sum(label in own for own in report.recordings.values())
+    row = [str(len(report.runs)), str(recordings), style.number(report.pooled[label].count)]
+    row += [style.number(getattr(scores, name)) for scores in (found, spread) for name in SCORES]
+    if report.interval is not None:
+        for name in SCORES:
+            row += map(style.number, getattr(report.interval, way)[label][name] or (None, None))
+    return row
+
+
+def _per_recording(reports: Sequence[ConcordanceReport], style: Style) -> Table:
+    columns = ["file", "recording", "label", "count", *SCORES]
+    rows = [
+        [report.file, identifier, label, *(style.number(getattr(scores, n)) for n in columns[3:])]
+        for report in reports
+        if isinstance(report, TraceReport)
+        for identifier, own in report.recordings.items()
+        for label, scores in own.items()
+    ]
+    table = Table.of("Recordings", style.headings(columns, HEADINGS), rows)
+    return table.without_single_file(len(reports))
