@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avaffect.core import configuration
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.pretraining.start import pretrain
@@ -48,7 +49,8 @@ def _generator(preset: str, kept: Kept | None) -> TalkingFaceConfiguration:
     from avaffect.objectives.face_reconstruction import FaceReconstructionConfiguration
 
     if kept is not None and kept.objective.name == "face_reconstruction":
-        return FaceReconstructionConfiguration.from_dict(kept.objective.configuration).face
+        found = configuration.read(FaceReconstructionConfiguration, kept.objective.configuration)
+        return found.face
     if preset == "nano":
         return TalkingFaceConfiguration(height=32, channels=1, width=48)
     return TalkingFaceConfiguration()
