@@ -77,6 +77,40 @@ def shell(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen voices of four people made from a seed, a.jsonl and a.h5; not to be changed."""
+    from chain import invoke
+
+    folder = tmp_path_factory.mktemp("voices")
+    invoke(folder, "synth", "wav", "--modality", "audio", "--utterances", 16, "--speakers", 4,
+           "--shortest", 0.6, "--longest", 1.0, "-o", "a.jsonl", "-j", 1)  # fmt: skip
+    invoke(folder, "preprocess", "a.jsonl", "-o", "a.h5", "-j", 1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve talking faces of six people made from a seed, a.jsonl; not to be changed."""
+    from chain import invoke
+
+    folder = tmp_path_factory.mktemp("films")
+    invoke(folder, "synth", "films", "--utterances", 12, "--speakers", 6, "--shortest", 0.6,
+           "--longest", 0.8, "-o", "a.jsonl")  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="session")
+def split_films(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`films`, half of them for training, in pictures of 48 pixels: a.jsonl, a.h5."""
+    from chain import invoke
+
+    folder = tmp_path_factory.mktemp("split-films")
+    invoke(folder, "split", films / "a.jsonl", "--ratios", 50, 25, 25, "-o", "a.jsonl")
+    invoke(folder, "preprocess", "a.jsonl", "--size", 48, "-o", "a.h5")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def chain_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chain up to the embeddings, made once. Not to be changed: `chain` is a copy."""
     from chain import build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
 from dataclasses import asdict
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from chain import invoke, invoke_stopped
+from chain import check_stopped_and_resumed, invoke
+from small_encoders import check_padding
 from stores import write_store
 from torch import nn
-from waves import generator, noise_batch, one
+from waves import generator, noise_batch
 
 from avaffect.core.errors import UsageError
 from avaffect.data.store.reader import Store
@@ -101,21 +103,11 @@ def test_blocks_are_a_convolution(inputs, stride):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@torch.no_grad()
 def test_padding_and_batch_mates_never_change_frames(cell):
     torch.manual_seed(0)
     encoder = ContrastiveEncoder(ContrastiveConfiguration(8, cell, 2))
-    samples = (9000, 16000, 3217, 465, 464, 0)
-    batch = noise_batch(*samples)
-    together = encoder(batch)
-    assert together.lengths.tolist() == [54, 98, 18, 1, 0, 0]
-    for row in range(len(samples)):
-        alone = encoder(one(batch, row))
-        frames = int(together.lengths[row])
-        torch.testing.assert_close(
-            together.values[row, :frames], alone.values[0, :frames], atol=1e-5, rtol=0
-        )
-        assert not together.values[row, frames:].any()
+    batch = noise_batch(9000, 16000, 3217, 465, 464, 0)
+    check_padding(encoder, batch, [54, 98, 18, 1, 0, 0])
 
 
 @torch.no_grad()
@@ -294,11 +286,9 @@ def test_silence_and_half_precision_give_numbers(encoder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(voices, tmp_path_factory):
     found = tmp_path_factory.mktemp("contrastive")
-    invoke(found, "synth", "wav", "--modality", "audio", "--utterances", 16, "--speakers", 4,
-           "--shortest", 0.6, "--longest", 1.0, "-o", "a.jsonl", "-j", 1)  # fmt: skip
-    invoke(found, "preprocess", "a.jsonl", "-o", "a.h5", "-j", 1)
+    shutil.copy(voices / "a.h5", found)
     write_store(found / "short.h5", {"waveform": (16000.0, [np.ones(2000, np.int16)] * 3)})
     return found
 
@@ -328,12 +318,7 @@ def test_pre_training_and_what_becomes_of_it(folder, tmp_path):
 
 def test_stopped_and_resumed(folder, tmp_path, monkeypatch):
     """A run stopped at each step in turn ends with the weights of one that was not."""
-    whole = tmp_path / "whole.safetensors"
-    invoke(folder, *RUN, "-o", whole)
-    parts = tmp_path / "parts.safetensors"
-    invoke_stopped(folder, *RUN, "-o", parts, stops=4, monkeypatch=monkeypatch)
-    expected, found = (checkpoint.load(path)[1] for path in (whole, parts))
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    check_stopped_and_resumed(folder, *RUN, folder=tmp_path, stops=4, monkeypatch=monkeypatch)
 
 
 def test_it_learns_to_foretell(folder, tmp_path):

@@ -291,17 +291,6 @@ def test_gradients_accumulate(tmp_path: Path):
 # -- the commands ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight short films of four people."""
-    found = tmp_path_factory.mktemp("faces")
-    invoke(found, "synth", "films", "--utterances", 8, "--speakers", 4, "--shortest", 0.6,
-           "--longest", 0.7, "-o", "all.jsonl")  # fmt: skip
-    invoke(found, "split", "all.jsonl", "--ratios", 50, 25, 25, "-o", "a.jsonl")
-    invoke(found, "preprocess", "a.jsonl", "--size", 48, "-o", "a.h5")
-    return found
-
-
 TASKS = {
     "lira": ("acoustic", ("--blocks", 2)),
     "byol": ("byol", ()),
@@ -310,16 +299,16 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_chain_of_films(folder: Path, tmp_path: Path, task: str):
+def test_the_chain_of_films(split_films: Path, tmp_path: Path, task: str):
     """From a store to predictions, the split development scored as training goes."""
     loss, options = TASKS[task]
     output = tmp_path / f"{task}.safetensors"
-    found = invoke(folder, f"pretrain-{task}", "a.h5", "--preset", "nano", "--epochs", 2,
+    found = invoke(split_films, f"pretrain-{task}", "a.h5", "--preset", "nano", "--epochs", 2,
                    *options, "-o", output)  # fmt: skip
     assert f"{loss} loss" in found.stderr and "on development" in found.stderr
     assert "no store knows" not in found.stderr
     encoder, header = checkpoints.load_encoder(output, torch.device("cpu"))
-    store = Store(folder / "a.h5")
+    store = Store(split_films / "a.h5")
     shown = np.concatenate(
         [store.read("face", row)[store.read("face_track", row)[:, 15] > 0].ravel()
          for row in range(store.count)]
@@ -330,12 +319,12 @@ def test_the_chain_of_films(folder: Path, tmp_path: Path, task: str):
     assert header.metrics["features"]["effective_rank"] > 1
     assert header.metrics["development"].keys() >= {loss}
     assert header.preprocessing.streams == ("face",)
-    invoke(folder, "finetune", "a.h5", "--encoder", output, "--label", "arousal", "--epochs", 1,
-           "--head", "gru", "-o", tmp_path / "er.safetensors")  # fmt: skip
+    invoke(split_films, "finetune", "a.h5", "--encoder", output, "--label", "arousal", "--epochs",
+           1, "--head", "gru", "-o", tmp_path / "er.safetensors")  # fmt: skip
 
 
-def test_the_conformer_is_kept_beside_the_encoder(folder: Path, tmp_path: Path):
-    invoke(folder, "pretrain-lira", "a.h5", "--preset", "nano", "--steps", 1, "--blocks", 2,
+def test_the_conformer_is_kept_beside_the_encoder(split_films: Path, tmp_path: Path):
+    invoke(split_films, "pretrain-lira", "a.h5", "--preset", "nano", "--steps", 1, "--blocks", 2,
            "-o", tmp_path / "lira.safetensors")  # fmt: skip
     header, tensors = checkpoint.load(tmp_path / "lira.safetensors", expect="encoder")
     assert header["objective"]["name"] == "acoustic_prediction"
@@ -344,7 +333,7 @@ def test_the_conformer_is_kept_beside_the_encoder(folder: Path, tmp_path: Path):
     assert depthwise.shape == (32, 1, 31)
     assert tensors["objective.output.weight"].shape == (sum(SIZES.values()), 32)
     assert not any("blocks.2" in name for name in tensors)
-    found = invoke(folder, "pretrain-byol", "a.h5", "--init", tmp_path / "lira.safetensors",
+    found = invoke(split_films, "pretrain-byol", "a.h5", "--init", tmp_path / "lira.safetensors",
                    "--steps", 1, "-o", tmp_path / "byol.safetensors")  # fmt: skip
     assert "byol loss" in found.stderr
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from label_heads import inputs_of, linear, of_class
+from small_encoders import SMALL_TRANSFORMER
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
@@ -15,7 +16,6 @@ from avaffect.models.heads.attentive import (
 )
 from avaffect.models.heads.linear import LinearHead
 from avaffect.models.hubert import Hubert, HubertConfiguration
-from avaffect.models.transformer import TransformerConfiguration
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.combined import Combined
 from avaffect.objectives.criteria import ClassCriterion
@@ -29,10 +29,7 @@ from avaffect.objectives.projector import ProjectorTraining
 from avaffect.objectives.supervised import Supervised
 
 SMALL = HubertConfiguration(
-    TransformerConfiguration(
-        layers=1, dim=16, ffn_dim=32, heads=2, pre_norm=True, position_kernel=8,
-        position_groups=2, dropout=0.0, attention_dropout=0.0, layerdrop=0.0,
-    ),
+    SMALL_TRANSFORMER,
     front_end="logmel",
     conv_layers=((16, 3, 2),),
     input_dropout=0.0,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_encoders import SMALL_TRANSFORMER
 
 from avaffect.core.batch import Batch
 from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
@@ -13,7 +14,6 @@ from avaffect.models.heads.attentive import (
     Head,
     HeadConfiguration,
 )
-from avaffect.models.transformer import TransformerConfiguration
 from avaffect.objectives.base import Context
 from avaffect.objectives.combined import Combined
 from avaffect.objectives.masked_prediction import (
@@ -24,10 +24,7 @@ from avaffect.objectives.masked_prediction import (
 from avaffect.objectives.masking import span_mask, substitute_frames
 
 SMALL = AVHubertConfiguration(
-    TransformerConfiguration(
-        layers=1, dim=16, ffn_dim=32, heads=2, pre_norm=True, position_kernel=8,
-        position_groups=2, dropout=0.0, attention_dropout=0.0, layerdrop=0.0,
-    ),
+    SMALL_TRANSFORMER,
     face_size=24, crop_size=20, width=4, masking="feature", input_dropout=0.0,
     feature_grad_mult=1.0, final_dim=8,
 )  # fmt: skip

@@ -109,12 +109,10 @@ def test_one_clip_stays_intact(clips, expected):
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faces(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Talking faces with splits."""
-    found = tmp_path_factory.mktemp("films")
-    invoke(found, "synth", "films", "--utterances", 12, "--speakers", 3, "--shortest", 0.8,
-           "--longest", 1.0, "-o", "a.jsonl")  # fmt: skip
-    invoke(found, "split", "a.jsonl", "--ratios", 34, 33, 33, "-o", "s.jsonl")
+    found = tmp_path_factory.mktemp("faces")
+    invoke(found, "split", films / "a.jsonl", "--ratios", 34, 33, 33, "-o", "s.jsonl")
     invoke(found, "preprocess", "s.jsonl", "--size", 32, "-o", "s.h5")
     return found
 
@@ -132,10 +130,10 @@ def test_alpha_and_odd_weight_are_one_number():
     PretrainL1Settings(media=(), batch_utterances=1)
 
 
-def test_films_of_unseen_faces_now_or_later(films, tmp_path):
+def test_films_of_unseen_faces_now_or_later(faces, tmp_path):
     line = ("pretrain-l1", "s.h5", *TASK, "-o", tmp_path / "l1.safetensors")
-    words = invoke(films, *line, "--alpha", 0.67, "--preview", tmp_path / "now").stderr
-    store = Store(films / "s.h5")
+    words = invoke(faces, *line, "--alpha", 0.67, "--preview", tmp_path / "now").stderr
+    store = Store(faces / "s.h5")
     unseen = [n for n, split in zip(store.ids, store.meta["split"]) if split == "development"]
     assert len(unseen) == 4 and "8 films" in words
     expected = sorted(f"{start}{name}.mp4" for name in unseen for start in ("", "still-"))
@@ -144,24 +142,24 @@ def test_films_of_unseen_faces_now_or_later(films, tmp_path):
     # The encoder is there: the same films, from the generator beside it.
     before = (tmp_path / "l1.safetensors").read_bytes()
     again = (*line, "--odd-weight", 0.33, "--preview", tmp_path / "later" / "films")
-    invoke(films, *again, "--dry-run")
+    invoke(faces, *again, "--dry-run")
     assert not (tmp_path / "later").exists()
-    words = invoke(films, *again).stderr
+    words = invoke(faces, *again).stderr
     assert "up to date" in words and "8 films" in words
     assert {path.name: path.read_bytes() for path in (tmp_path / "later/films").iterdir()} == made
     assert (tmp_path / "l1.safetensors").read_bytes() == before
-    invoke(films, *line, "--alpha", 0.67, "--split", "all", "-f", "--preview", tmp_path / "all")
+    invoke(faces, *line, "--alpha", 0.67, "--split", "all", "-f", "--preview", tmp_path / "all")
     seen = {path.name for path in (tmp_path / "all").glob("*.mp4")}
     assert len(seen) == 8 and not seen <= set(expected)
 
 
-def test_films_that_cannot_be_are_refused_before_training(films, tmp_path):
+def test_films_that_cannot_be_are_refused_before_training(faces, tmp_path):
     (tmp_path / "file").write_text("")
     line = ("pretrain-l1", "s.h5", "--preset", "nano", "-o", tmp_path / "l1.safetensors")
     for name in ("file", "file/below"):
-        words = invoke(films, *line, "--steps", 1, "--preview", tmp_path / name, status=2).stderr
+        words = invoke(faces, *line, "--steps", 1, "--preview", tmp_path / name, status=2).stderr
         assert "is a file; name a folder" in words
-    words = invoke(films, *line, "--steps", 0, "--preview", tmp_path / "films", status=2).stderr
+    words = invoke(faces, *line, "--steps", 0, "--preview", tmp_path / "films", status=2).stderr
     assert "--preview and --steps 0" in words
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

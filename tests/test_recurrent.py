@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 from chain import invoke
+from small_encoders import check_padding
 from stores import write_store
+from waves import generator, noise_batch
 
-from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
 from avaffect.core.provenance import provenance
 from avaffect.data.store.reader import Store
@@ -32,24 +34,8 @@ from avaffect.training import checkpoint
 TINY = RecurrentConfiguration(bands=80, layers=2, hidden=12, dim=10)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def context(seed: int = 0) -> Context:
     return Context(generator=generator(seed))
-
-
-def speech(*samples: int) -> Batch:
-    waveform = torch.randint(
-        -9000, 9000, (len(samples), max(samples)), generator=generator(), dtype=torch.int16
-    )
-    lengths = torch.tensor(samples)
-    return Batch(
-        [str(n) for n in range(len(samples))],
-        {"waveform": waveform}, {"waveform": lengths}, {"waveform": lengths > 0},
-        {"waveform": 16000.0},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -70,26 +56,14 @@ def test_the_published_size():
     assert registry.build(registry.describe(model)).configuration == PRESETS["base"]
 
 
-@torch.no_grad()
 def test_padding_and_batch_mates_never_change_frames(encoder):
-    encoder.eval()
-    samples = (9000, 16000, 3217, 400, 399, 0)
-    batch = speech(*samples)
-    together = encoder(batch)
-    assert together.lengths.tolist() == [54, 98, 18, 1, 0, 0]
-    for row, length in enumerate(samples):
-        alone = encoder(Batch([""], {"waveform": batch.waveform[row : row + 1, :length]},
-                              {"waveform": torch.tensor([length])}))  # fmt: skip
-        frames = int(together.lengths[row])
-        torch.testing.assert_close(
-            together.values[row, :frames], alone.values[0, :frames], atol=1e-5, rtol=0
-        )
-        assert not together.values[row, frames:].any()
+    batch = noise_batch(9000, 16000, 3217, 400, 399, 0)
+    check_padding(encoder.eval(), batch, [54, 98, 18, 1, 0, 0])
 
 
 @torch.no_grad()
 def test_a_frame_knows_its_past_alone(encoder):
-    features = encoder.features(speech(16000))
+    features = encoder.features(noise_batch(16000))
     before = encoder.contextualise(features).values
     features.values[0, 50:] = 3.0
     after = encoder.contextualise(features).values
@@ -98,7 +72,7 @@ def test_a_frame_knows_its_past_alone(encoder):
 
 
 def test_layers_and_what_it_cannot_hide(encoder):
-    features = encoder.features(speech(8000))
+    features = encoder.features(noise_batch(8000))
     assert encoder.contextualise(features, layer=0).values.shape[2] == 80
     assert encoder.contextualise(features, layer=2).values.shape[2] == 12
     with pytest.raises(UsageError, match="layers 1 to 2"):
@@ -182,16 +156,16 @@ def test_one_of_each_group_is_odd(encoder):
     odd, groups = objective.draw(torch.tensor([50] * 11), generator())
     assert groups.shape == (2, 4)
     assert odd[groups].sum(dim=1).tolist() == [1, 1]
-    step = objective(speech(*[8000] * 11), context())
+    step = objective(noise_batch(*[8000] * 11), context())
     assert float(step.losses["odd"][1]) == 2
-    assert objective.counts(speech(*[8000] * 11), context()) == {"odd": 2.0}
-    empty = objective(speech(8000, 8000), context())
+    assert objective.counts(noise_batch(*[8000] * 11), context()) == {"odd": 2.0}
+    empty = objective(noise_batch(8000, 8000), context())
     assert [float(part.detach()) for part in empty.losses["odd"]] == [0.0, 0.0]
 
 
 def test_its_loss_by_hand(encoder):
     objective = OddOneOut(encoder).eval()
-    batch = speech(8000, 9000, 7000, 8500, 100)
+    batch = noise_batch(8000, 9000, 7000, 8500, 100)
     step = objective(batch, context(3))
     # The same by hand: the draws in their order, then clip by clip.
     again = generator(3)
@@ -217,7 +191,7 @@ def test_its_loss_by_hand(encoder):
 
 def test_apc_by_hand(encoder):
     objective = AutoregressivePrediction(encoder, AutoregressivePredictionConfiguration(3)).eval()
-    batch = speech(8000, 700, 0)
+    batch = noise_batch(8000, 700, 0)
     features = encoder.features(batch)
     predicted = objective.head(encoder.contextualise(features).values)
     total = sum(
@@ -237,7 +211,7 @@ def test_apc_by_hand(encoder):
 @pytest.mark.parametrize("task", ["odd", "apc"])
 def test_every_parameter_learns(encoder, task):
     objective = OddOneOut(encoder) if task == "odd" else AutoregressivePrediction(encoder)
-    step = objective(speech(8000, 6000, 0), context())
+    step = objective(noise_batch(8000, 6000, 0), context())
     next(iter(step.losses.values()))[0].backward()
     assert all(p.grad.isfinite().all() and p.grad.any() for p in objective.parameters())
 
@@ -246,12 +220,10 @@ def test_every_parameter_learns(encoder, task):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(voices, tmp_path_factory):
     """Voices made from a seed, and a store of what is too short."""
     found = tmp_path_factory.mktemp("recurrent")
-    invoke(found, "synth", "wav", "--modality", "audio", "--utterances", 24, "--speakers", 4,
-           "--shortest", 0.6, "--longest", 1.0, "-o", "a.jsonl", "-j", 1)  # fmt: skip
-    invoke(found, "preprocess", "a.jsonl", "-o", "a.h5", "-j", 1)
+    shutil.copy(voices / "a.h5", found)
     write_store(found / "short.h5", {"waveform": (16000.0, [np.ones(300, np.int16)] * 3)})
     return found
 
@@ -287,10 +259,10 @@ def test_pre_training_and_what_becomes_of_it(folder, tmp_path, command, loss, op
            "-o", tmp_path / "on.safetensors")  # fmt: skip
 
 
-def test_unseen_clips_are_scored(folder, tmp_path):
+def test_unseen_clips_are_scored(voices, tmp_path):
     """With a split, development is what training does not see; the same questions every epoch."""
-    invoke(folder, "split", "a.jsonl", "--ratios", 50, 25, 25, "-o", tmp_path / "s.jsonl")
-    invoke(folder, "preprocess", tmp_path / "s.jsonl", "-o", tmp_path / "s.h5", "-j", 1)
+    invoke(voices, "split", "a.jsonl", "--ratios", 50, 25, 25, "-o", tmp_path / "s.jsonl")
+    invoke(voices, "preprocess", tmp_path / "s.jsonl", "-o", tmp_path / "s.h5", "-j", 1)
     found = invoke(tmp_path, "pretrain-odd", "s.h5", "--preset", "nano", "--epochs", 2,
                    "--batch-seconds", 8, "-o", "odd.safetensors")  # fmt: skip
     assert "on development" in found.stderr
@@ -334,7 +306,7 @@ def test_what_is_too_short_is_said(folder, tmp_path, command):
     assert "no utterance has" in words
     assert "which this task needs" in words
     words = invoke(folder, *line, "short.h5", "a.h5").stderr
-    assert "3 of 27 utterances are left out" in words
+    assert "3 of 19 utterances are left out" in words
 
 
 def test_nonsense_is_refused(folder, tmp_path):

@@ -130,14 +130,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text, words", REFUSED.values(), ids=REFUSED)
-def test_damage_is_named(text: str, words: str, tmp_path: Path) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(DataError, match=words) as found:
-        read_trace_file(path)
-    assert str(path) in str(found.value)
-
-
 ARFF_REFUSED = {
     "no data": ("@relation x\n@attribute time numeric\n", "no @data"),
     "no attributes": ("@relation x\n@data\n1\n", "no @attribute"),
@@ -148,10 +140,19 @@ ARFF_REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text, words", ARFF_REFUSED.values(), ids=ARFF_REFUSED)
-def test_damaged_arff_is_named(text: str, words: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=words):
-        read_trace_file(write(tmp_path, text, "a.arff"))
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        *(("a.csv", *row) for row in REFUSED.values()),
+        *(("a.arff", *row) for row in ARFF_REFUSED.values()),
+    ],
+    ids=[*REFUSED, *(f"ARFF: {name}" for name in ARFF_REFUSED)],
+)
+def test_damage_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:
+    path = write(tmp_path, text, name)
+    with pytest.raises(DataError, match=words) as found:
+        read_trace_file(path)
+    assert str(path) in str(found.value)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -135,6 +135,17 @@ def invoke_stopped(
     return invoke(cwd, *arguments)
 
 
+def check_stopped_and_resumed(
+    cwd: Path, *arguments: object, folder: Path, stops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training command that is stopped at each of its first steps in turn writes the same file as
+    one that is not."""
+    whole, parts = folder / "whole.safetensors", folder / "parts.safetensors"
+    invoke(cwd, *arguments, "-o", whole)
+    invoke_stopped(cwd, *arguments, "-o", parts, stops=stops, monkeypatch=monkeypatch)
+    assert whole.read_bytes() == parts.read_bytes()
+
+
 def closed(text: str) -> str:
     """A manifest that was changed, with an end record that fits it again."""
     lines = [line for line in text.splitlines() if json.loads(line)["kind"] != "end"]
