@@ -178,7 +178,9 @@ def test_the_example_of_the_readme_runs(files: Path, capsys) -> None:
     assert lines[5].startswith("synthA_000004 anger 0.3") and lines[-1].endswith(", 16]) 50.0")
 
 
-@pytest.mark.parametrize("options", [{"steps": "3"}, {"encoder": ["a", "b"]}])
+@pytest.mark.parametrize(
+    "options", [{"steps": "3"}, {"encoder": ["a", "b"]}, {"label": None}, {"seed": None}]
+)
 def test_a_value_of_another_type_is_named(options: dict) -> None:
-    with pytest.raises(UsageError, match=f"{next(iter(options))}="):
+    with pytest.raises(UsageError, match=f"{next(iter(options))}[= ]"):
         avaffect.finetune("f.h5", output="x.safetensors", **options)

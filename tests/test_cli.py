@@ -120,15 +120,33 @@ def test_numbers_out_of_range_are_refused(name: str, monkeypatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "1")
     settings = _example(name)
+    hints = typing.get_type_hints(type(settings))
     for item in dataclasses.fields(settings):
         limits = item.metadata["range"]
         for wrong in _outside(limits) if str(limits) else ():
-            value = (wrong, 1.0, 1.0) if item.name == "ratios" else wrong
+            value = (wrong, 1.0, 1.0) if "tuple" in str(hints[item.name]) else wrong
             with pytest.raises(UsageError) as refused:
                 dataclasses.replace(settings, **{item.name: value})
             said = str(refused.value)
             assert said.startswith(f"{flags_of(item)[-1]} {wrong:g}: "), said
             assert said.endswith(str(limits) if math.isfinite(wrong) else "a finite number")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_none_and_a_text_are_no_tuple(name: str, monkeypatch) -> None:
+    """A UsageError names option and value, wherever None or one text is none of the values."""
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "1")
+    settings = _example(name)
+    hints = typing.get_type_hints(type(settings))
+    for item in dataclasses.fields(settings):
+        named = item.name if item.metadata["positional"] else flags_of(item)[-1]
+        wrong = {"text": "'text'"} if "tuple[" in str(hints[item.name]) else {}
+        if type(None) not in typing.get_args(hints[item.name]):
+            wrong[None] = "None"
+        for value, shown in wrong.items():
+            with pytest.raises(UsageError, match=re.escape(f"{named} {shown}: ")):
+                dataclasses.replace(settings, **{item.name: value})
 
 
 def test_every_number_has_a_range() -> None:

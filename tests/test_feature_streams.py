@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +9,14 @@ import pytest
 import torch
 import two_stores
 from chain import invoke
-from torch import Tensor, nn
 from two_stores import TWO, features, report, store, trained
 
-from avaffect.core.errors import DataError, UsageError
-from avaffect.core.registry import Part
+from avaffect.core.errors import UsageError
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.base import (
-    FrameHead,
-    FrameHeadConfiguration,
     HeadInput,
-    Outputs,
     joined,
     means,
 )
@@ -117,54 +110,3 @@ def test_features_are_named(text: str) -> None:
         parse_features([text])
     with pytest.raises(UsageError):
         parse_features(["a=x.h5", "a=y.h5"])
-
-
-# -- heads of other packages ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LargestConfiguration(FrameHeadConfiguration):
-    dropout: float = 0.0
-
-
-class Largest(FrameHead):
-    """A toy: a dense layer on the largest of each dimension over time."""
-
-    def __init__(self, configuration: LargestConfiguration) -> None:
-        super().__init__(configuration.inputs, configuration.outputs)
-        self.configuration = configuration
-        self.dense = nn.Linear(configuration.dim, self.outputs)
-
-    def forward(
-        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
-    ) -> Outputs:
-        def utterance() -> Tensor:
-            largest = [frames[name].values.amax(dim=1) for name in self.streams]
-            return self.dense(torch.cat(largest, dim=1))
-
-        def over_time() -> Frames:
-            raise DataError("the toy says nothing over time")
-
-        return Outputs(utterance, over_time)
-
-
-LARGEST = Part(LargestConfiguration, Largest)
-
-
-def test_a_head_of_another_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = folder / "heads-1.0.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: heads\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text(f"[avaffect.heads]\nlargest = {__name__}:LARGEST\n")
-    invoke(folder, "finetune", "slow.h5", "--head", "largest", status=2)
-    monkeypatch.syspath_prepend(str(folder))
-    from avaffect.models.heads.registry import HEADS
-
-    HEADS.__dict__.pop("_points", None)
-    options = ("--head", "largest", "--dropout", 0.25, "--head-learning-rate", 0.01)
-    header = trained(folder, "--label", "emotion", "--label", "arousal_mean", *options)
-    head = header["model"]["configuration"]["head"]
-    assert head["name"] == "largest" and head["configuration"]["dropout"] == 0.25
-    assert report(folder, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]["ccc"] > 0.5
-    HEADS.__dict__.pop("_points", None)
-    HEADS._loaded.clear()

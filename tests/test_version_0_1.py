@@ -93,6 +93,24 @@ def test_an_encoder_is_adapted(encoder: str, files: Path) -> None:
     assert model_of(files / "new.safetensors") == encoder
 
 
+SIZES = ("--hidden", 8, "--layers", 1, "--steps", 1)
+MADE = {
+    "recurrent": ("features.h5", "--head", "gru"),
+    "traces": ("labelled.h5", "--encoder", "apc.safetensors", "--mode", "frozen", "--head", "bgru",
+               "--label", "arousal", "--label", "valence", "--loss", "arousal:ccc=1,mse=0.5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_classifier_is_up_to_date(name: str, files: Path) -> None:
+    """Options that came later are not recorded at their defaults."""
+    before = (files / f"{name}.safetensors").read_bytes()
+    finetune = ("finetune", *MADE[name], *SIZES, "-o", f"{name}.safetensors")
+    assert "up to date" in invoke(files, *finetune).stderr
+    assert (files / f"{name}.safetensors").read_bytes() == before
+    invoke(files, *finetune, "--dropout", 0.1, status=73)
+
+
 def test_a_classifier_predicts_what_it_predicted(files: Path) -> None:
     invoke(files, "predict", "labelled.h5", "--model", "classifier.safetensors", "--split", "test",
            "-o", "again.jsonl")  # fmt: skip

@@ -18,8 +18,10 @@ import dataclasses
 import math
 import re
 from dataclasses import MISSING, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import shard_text
@@ -69,15 +71,18 @@ def option(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
+    added: bool = False,
 ) -> Any:
     """An option; its long flag is the field's name unless `flags` are given.
 
     help: a noun phrase with the unit; the default and the range are shown behind it. MISSING as the
     default makes the option required. A tuple field may be repeated. at_least, above, at_most,
     below: the range of a number, or of each number of a tuple; None as a value is in every range.
+    added: the option came after the command was released: at its default it is not recorded, so
+    that outputs of earlier versions stay up to date.
     """
     limits = Range(at_least, above, at_most, below)
-    return _field(default, help, flags, role, choices, metavar, limits)
+    return _field(default, help, flags, role, choices, metavar, limits, added=added)
 
 
 def _field(
@@ -89,6 +94,7 @@ def _field(
     metavar: str | None,
     limits: Range,
     positional: bool = False,
+    added: bool = False,
 ) -> Any:
     metadata = {
         "help": help,
@@ -98,6 +104,7 @@ def _field(
         "metavar": metavar,
         "range": limits,
         "positional": positional,
+        "added": added,
     }
     return field(default=default, metadata=metadata)
 
@@ -110,29 +117,61 @@ def flags_of(item: dataclasses.Field) -> list[str]:
     return flags
 
 
-def check_ranges(settings: Any) -> None:
-    """Raises UsageError naming the first option whose number is not finite or out of its range."""
+@cache
+def types_of(kind: type) -> dict[str, tuple[Any, ...]]:
+    """Field of a dataclass -> the types of its values: tuple for tuple[str, ...] | None, NoneType
+    beside it."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        one_of = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        found[name] = tuple(get_origin(one) or one for one in one_of)
+    return found
+
+
+def check_values(settings: Any) -> None:
+    """Raises UsageError naming the first option that is None or no tuple where it must be, or whose
+    number is not finite or out of its range."""
     for item in dataclasses.fields(settings):
-        value = getattr(settings, item.name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                continue
-            if not math.isfinite(number):
-                raise UsageError(f"{flags_of(item)[-1]} {number:g}: expected a finite number")
-            if number not in item.metadata["range"]:
-                shown = f"{number:g}" if isinstance(number, float) else number
-                raise UsageError(f"{flags_of(item)[-1]} {shown}: {item.metadata['range']}")
+        value, flag = getattr(settings, item.name), flags_of(item)[-1]
+        if item.metadata["positional"]:
+            flag = item.name
+        kinds = types_of(type(settings))[item.name]  # type: ignore[arg-type]
+        if value is None and type(None) not in kinds:
+            raise UsageError(f"{flag} None: a value is needed")
+        if tuple in kinds and not isinstance(value, (tuple, type(None))):
+            raise UsageError(f"{flag} {value!r}: expected a tuple of values")
+        check_range(item, value, flag)
+
+
+def check_range(item: dataclasses.Field, value: Any, flag: str) -> None:
+    """Raises UsageError for a number of an option that is not finite or out of its range."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        if not math.isfinite(number):
+            raise UsageError(f"{flag} {number:g}: expected a finite number")
+        if number not in item.metadata["range"]:
+            shown = f"{number:g}" if isinstance(number, float) else number
+            raise UsageError(f"{flag} {shown}: {item.metadata['range']}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
-    """What every command takes. Raises UsageError for a number out of its range.
+class Settings:
+    """Settings of any command. Raises UsageError for a value that an option cannot have.
 
     examples: a shell script of two or three examples, each below a comment that says what it is
     for, or below none; help and manual end with it.
     """
 
     examples: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Settings):
+    """What every command that writes an output takes."""
 
     output: Path | None = option(
         None, "Output file instead of standard output.", "-o", "--output", role="output"
@@ -148,9 +187,6 @@ class Common:
         False, "Check the inputs, print what would be done, write nothing.", "-n", "--dry-run",
         role="runtime",
     )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,11 +322,13 @@ class Modal:
 
 def semantic(settings: Any) -> dict[str, Any]:
     """The fields that affect the result, JSON-able, for provenance."""
-    return {
-        item.name: _plain(getattr(settings, item.name))
-        for item in dataclasses.fields(settings)
-        if item.metadata.get("role", "setting") == "setting"
-    }
+    found = {}
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        is_as_before = item.metadata["added"] and value == item.default
+        if item.metadata["role"] == "setting" and not is_as_before:
+            found[item.name] = _plain(value)
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import argument, option
+from avaffect.settings.base import Settings, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckSettings:
+class CheckSettings(Settings):
     """Reads every byte and recomputes the content ids. Prints `FILE: ok` for each whole file;
     errors go to standard error, and the exit status is 65."""
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import argument, option
+from avaffect.settings.base import Settings, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoSettings:
+class InfoSettings(Settings):
     """Reads headers and structure, not the values: `check` verifies those."""
 
     examples: ClassVar[str] = """

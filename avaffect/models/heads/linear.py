@@ -17,16 +17,16 @@ from avaffect.models.heads.base import (
     means,
 )
 from avaffect.models.standardisation import Standardisation
+from avaffect.settings.head_options import LinearOptions
 
 
 @dataclass(frozen=True)
-class LinearHeadConfiguration(FrameHeadConfiguration):
+class LinearHeadConfiguration(LinearOptions, FrameHeadConfiguration):
     """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between. standardise:
     the inputs are standardised first, by statistics that belong to the head.
     """
 
     hidden: int | None = None
-    dropout: float = 0.0
     standardise: bool = False
 
 

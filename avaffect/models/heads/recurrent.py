@@ -12,17 +12,15 @@ from avaffect.models.encoder import Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.heads.base import FrameHead, FrameHeadConfiguration, Outputs, joined
 from avaffect.models.standardisation import Standardisation
+from avaffect.settings.head_options import RecurrentOptions
 
 
 @dataclass(frozen=True)
-class RecurrentHeadConfiguration(FrameHeadConfiguration):
+class RecurrentHeadConfiguration(RecurrentOptions, FrameHeadConfiguration):
     """hidden: GRU units of each direction and layer. frames_per_step: the recurrence reads means of
     so many frames. bidirectional: False where a step may not know what comes after it.
     """
 
-    hidden: int = 256
-    layers: int = 2
-    dropout: float = 0.0
     frames_per_step: int = 1
     bidirectional: bool = True
 

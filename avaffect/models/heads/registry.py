@@ -1,13 +1,15 @@
 """Heads by name: those of `finetune --head`, open to other packages.
 
 A package adds a head through an entry point of the group "avaffect.heads" that names a
-`core.registry.Part`: the dataclass of its configuration, which has `inputs` and `outputs`, and a
-`FrameHead` that is made of it.
+`core.registry.Part`: the dataclass of its configuration, a `FrameHeadConfiguration`, and a
+`FrameHead` that is made of it. Fields of the configuration that are declared with
+`settings.base.option` are what users choose by --head-option NAME=VALUE.
 """
 
 from __future__ import annotations
 
 from avaffect.core.registry import Registry
+from avaffect.settings.head_options import OWN_HEADS
 
 HEADS = Registry("head", "avaffect.heads")
 HEADS.register(
@@ -25,3 +27,11 @@ HEADS.register(
     "avaffect.models.heads.recurrent:ForwardHeadConfiguration",
     "avaffect.models.heads.recurrent:RecurrentHead",
 )
+
+
+def options_of(name: str) -> type:
+    """The dataclass that declares a head's options; of avaffect's own heads it costs no torch.
+
+    Raises UsageError for an unknown head.
+    """
+    return OWN_HEADS.get(name) or HEADS[name].load_configuration()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
+from typing import Any
 
 from avaffect.models.heads.base import FrameHead, HeadInput
-from avaffect.models.heads.registry import HEADS
+from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import Labels
-from avaffect.settings.finetune import AUTO, FinetuneSettings
+from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.runs import AUTO
 from avaffect.training.run import Batches
 
 
@@ -19,22 +20,13 @@ def selected(settings: FinetuneSettings, labels: Labels) -> str:
 
 
 def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: int) -> FrameHead:
-    """A fresh head; on what is frozen it standardises its inputs first.
-
-    Its configuration takes those of the settings that it has fields for.
-    """
+    """A fresh head with the options of the settings; one that can standardise its inputs does so
+    where these are frozen."""
     part = HEADS[settings.head]
-    known = {
-        "hidden": settings.hidden,
-        "layers": settings.layers,
-        "dropout": settings.dropout,
-        "frames_per_step": settings.frames_per_step,
-        "standardise": settings.mode == "frozen",
-    }
-    fields = {field.name for field in dataclasses.fields(part.load_configuration())}
-    chosen = {n: value for n, value in known.items() if n in fields and value is not None}
-    given = [dataclasses.asdict(item) for item in inputs]
-    return part.make({"inputs": given, "outputs": outputs, **chosen})
+    configuration: dict[str, Any] = settings.options(options_of(settings.head))
+    if "standardise" in {field.name for field in fields(part.load_configuration())}:
+        configuration["standardise"] = settings.mode == "frozen"
+    return part.make({"inputs": [asdict(i) for i in inputs], "outputs": outputs, **configuration})
 
 
 def rates(settings: FinetuneSettings) -> dict[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError, UsageError
@@ -18,14 +19,14 @@ from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
-from avaffect.models.heads.registry import HEADS
+from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import score_names
-from avaffect.settings.finetune import AUTO, RECURRENT, FinetuneSettings
+from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.head_options import LINEAR
+from avaffect.settings.runs import AUTO
 
-RECURRENT_HIDDEN, RECURRENT_LAYERS = 256, 2
-# Steps a second that a recurrent head reads, unless labels have more.
-RECURRENT_HZ = 25.0
-LINEAR = "linear"
+# Steps a second of a head that averages frames, unless labels have more.
+STEPS_HZ = 25.0
 # The score whose standard error is known.
 UA = "ua"
 # By what is trained, and whether the head is other than linear: passes, and the fewest steps that
@@ -58,34 +59,34 @@ def completed(
     """
     if settings.head not in HEADS:
         raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
+    settings = settings.with_options(_head_options(settings, stores, features))
     linear = settings.head == LINEAR
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
     # What was asked for is what is done.
     said = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if said else LENGTHS[mode, not linear]
-    hidden, layers = _size(settings)
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
     return replace(
         settings,
         mode=mode,
-        hidden=hidden,
-        layers=layers,
         epochs=epochs,
         least_steps=least if settings.least_steps is None else settings.least_steps,
         head_learning_rate=settings.head_learning_rate or head_rate,
         learning_rate=settings.learning_rate or _encoder_rate(settings, mode),
         head_penalty=_penalty(settings, mode, kinds),
-        frames_per_step=settings.frames_per_step or _frames_per_step(settings, stores, features),
         select=_selection(settings, kinds),
         folds=_folds(settings, stores),
     )
 
 
-def _size(settings: FinetuneSettings) -> tuple[int | None, int | None]:
-    """Hidden units and layers of a recurrent head; another one has its own defaults."""
-    if settings.head not in RECURRENT:
-        return settings.hidden, settings.layers
-    return settings.hidden or RECURRENT_HIDDEN, settings.layers or RECURRENT_LAYERS
+def _head_options(
+    settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store]
+) -> dict[str, Any]:
+    """Every option of the head; a head without frames_per_step has one frame a step."""
+    options = {"frames_per_step": 1} | settings.options(options_of(settings.head))
+    if options["frames_per_step"] is None:
+        options["frames_per_step"] = _frames_per_step(settings, stores, features)
+    return options
 
 
 def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) -> float:
@@ -116,9 +117,7 @@ def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
 def _frames_per_step(
     settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store]
 ) -> int:
-    """As many as make RECURRENT_HZ steps a second, or as many as traces have."""
-    if settings.head not in RECURRENT:
-        return 1
+    """As many as make STEPS_HZ steps a second, or as many as traces have."""
     rate = 0.0
     if settings.encoder is not None:
         rate = headers.read(settings.encoder, EncoderHeader).rate_hz
@@ -130,7 +129,7 @@ def _frames_per_step(
     specs = [annotations.specs.get(name) for name in settings.label]
     specs += [store.labels.get(name) for store in stores for name in settings.label]
     traced = [s.rate_hz or 0.0 for s in specs if s is not None and s.kind == "trace"]
-    return max(1, int(rate / max(RECURRENT_HZ, *traced, 0.0)))
+    return max(1, int(rate / max(STEPS_HZ, *traced, 0.0)))
 
 
 def _selection(settings: FinetuneSettings, kinds: Mapping[str, str]) -> str:

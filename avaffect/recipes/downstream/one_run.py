@@ -31,7 +31,8 @@ from avaffect.recipes.downstream.sources import Opened
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.recipes.downstream.windows import windows_of
 from avaffect.recipes.encoding import checkpoints
-from avaffect.settings.finetune import AUTO, FinetuneSettings
+from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.runs import AUTO
 from avaffect.training import checkpoint
 from avaffect.training.loop import train
 from avaffect.training.run import Batches, Outcome, Run

@@ -1,0 +1,59 @@
+"""The encoder under the head of `finetune`, and its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.core.errors import UsageError
+from avaffect.settings.base import Common, Modal, option
+
+MODES = ("fine-tuned", "frozen", "scratch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderTraining(Modal, Common):
+    """Raises UsageError for options that need an encoder, or one that is trained."""
+
+    encoder: Path | None = option(
+        None, "Encoder under the head. Default: none, the features in the stores.", "--encoder",
+        role="input", metavar="X.safetensors",
+    )  # fmt: skip
+    mode: str | None = option(
+        None, "Training of the encoder. Default: fine-tuned with --encoder.", "--mode",
+        choices=MODES,
+    )  # fmt: skip
+    freeze: tuple[str, ...] = option(
+        (), "Part of the encoder to freeze: stem, the first convolution of a visual or audiovisual "
+        "encoder. Repeatable.", "--freeze", metavar="PART",
+    )  # fmt: skip
+    learning_rate: float | None = option(
+        None, "Peak learning rate of the encoder. Default: 1e-5 for base encoders, higher for "
+        "smaller ones.", "--learning-rate", above=0,
+    )  # fmt: skip
+    augment: str | None = option(
+        None, "Augmentations of the training faces: flip, crop, crop-out, missing, solarise, "
+        "salt-pepper; several joined by +.", "--augment", metavar="NAME[+NAME...]",
+    )  # fmt: skip
+    crop_pixels: int | None = option(
+        None, "Side of --augment crop in pixels. Default: 5/6 of the faces' side.",
+        "--crop-pixels", at_least=1,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoder is None and self.mode not in (None, "frozen"):
+            raise UsageError(
+                f"--mode {self.mode} needs an --encoder: features that are given stay as they are"
+            )
+        if self.encoder is None and self.modality is not None:
+            raise UsageError(
+                f"--modality {self.modality} needs an --encoder: features that are given have none"
+            )
+        if self.freeze and (self.encoder is None or self.mode == "frozen"):
+            raise UsageError(
+                "--freeze keeps a part of an --encoder that is trained: without one, or with "
+                "--mode frozen, nothing of it changes anyway"
+            )
+        if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
+            raise UsageError("--crop-pixels goes with --augment crop")

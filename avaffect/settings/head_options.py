@@ -1,0 +1,179 @@
+"""Options of the heads of `finetune`: each head declares its own, with help, default and range.
+
+A head's options are the fields that a dataclass declares with `option`. Those of avaffect's own
+heads are here, where they cost no torch; their configurations (`models.heads`) inherit them. The
+command line offers them by flags of their own (`--hidden 128`), and those of any head by
+`--head-option NAME=VALUE`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from avaffect.core.errors import UsageError
+from avaffect.settings.base import Common, check_range, flags_of, option, types_of
+
+if TYPE_CHECKING:
+    from typing import Self
+
+TRUE_OR_FALSE = {"true": True, "false": False}
+
+
+def _dropout() -> Any:
+    return option(0.0, "Dropout probability in the head.", at_least=0, below=1)
+
+
+@dataclass(frozen=True)
+class LinearOptions:
+    dropout: float = _dropout()
+
+
+@dataclass(frozen=True)
+class RecurrentOptions:
+    """frames_per_step None: as many as make the head's default rate."""
+
+    hidden: int = option(256, "Hidden units of the GRU in each direction.", at_least=1)
+    layers: int = option(2, "Number of GRU layers.", at_least=1)
+    dropout: float = _dropout()
+    frames_per_step: int | None = option(
+        None, "Frames that are averaged into one step of the GRU.", at_least=1
+    )
+
+
+LINEAR = "linear"
+# Heads without the option have one frame a step, and completed settings say so.
+ONE_FRAME = ("frames_per_step", 1)
+# Name of a head -> the class of its options.
+OWN_HEADS: dict[str, type] = {
+    LINEAR: LinearOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
+}  # fmt: skip
+
+
+def flag_of(kind: type, name: str, default: str | None = None) -> Any:
+    """A head's option as a flag of the command: None, the head's default, unless it is given.
+
+    default: it in words, where it is no number.
+    """
+    item = declared(kind)[name]
+    words = f"{item.default:g}." if default is None else default
+    metadata = {**item.metadata, "help": f"{item.metadata['help']} Default: {words}"}
+    return dataclasses.field(default=None, metadata=metadata)
+
+
+def declared(kind: type) -> dict[str, dataclasses.Field]:
+    """The options that a dataclass declares; other fields are not a user's to choose."""
+    return {item.name: item for item in dataclasses.fields(kind) if "help" in item.metadata}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings(Common):
+    """The head, its options and its training. Raises UsageError as `options` does, which sees to
+    heads of other packages."""
+
+    head: str = option(
+        LINEAR, "Head: one linear layer on the mean over time, or GRU layers, bidirectional "
+        "(bgru) or forward (gru), or a head of another package.", "--head",
+        metavar="linear|bgru|gru|NAME",
+    )  # fmt: skip
+    hidden: int | None = flag_of(RecurrentOptions, "hidden")
+    layers: int | None = flag_of(RecurrentOptions, "layers")
+    dropout: float | None = flag_of(RecurrentOptions, "dropout")
+    frames_per_step: int | None = flag_of(
+        RecurrentOptions, "frames_per_step",
+        "25 steps per second, or the rate of the traces if that is higher.",
+    )  # fmt: skip
+    head_option: tuple[str, ...] = option(
+        (), "Option of the head by its name, such as one of a head of another package. "
+        "Repeatable.", "--head-option", metavar="NAME=VALUE", added=True,
+    )  # fmt: skip
+    head_learning_rate: float | None = option(
+        None, "Peak learning rate of the head. Default: 1e-3; frozen linear 1e-2.",
+        "--head-learning-rate", above=0,
+    )  # fmt: skip
+    head_penalty: float | None = option(
+        None, "L2 penalty P of a linear head: P / 2 |w|^2 beside the sum of the utterances' "
+        "losses. Default: 1 if frozen, as C = 1 in scikit-learn, otherwise 0.", "--head-penalty",
+        metavar="P", at_least=0,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.head in OWN_HEADS:
+            self.options(OWN_HEADS[self.head])
+        if self.head_penalty and self.head != LINEAR:
+            raise UsageError(f"--head-penalty goes with --head {LINEAR}")
+
+    def options(self, kind: type) -> dict[str, Any]:
+        """Name -> value of every option of the head, as given or by default.
+
+        kind: the dataclass that declares them. Raises UsageError for an option that the head does
+        not have, one that is given twice, and a value that it cannot have.
+        """
+        known = declared(kind)
+        given = self._flags(known)
+        for text in self.head_option:
+            name, _, value = text.partition("=")
+            name = name.replace("-", "_")
+            if name not in known:
+                raise UsageError(f"--head-option {text}: {self.head} has {_described(known)}")
+            if name in given:
+                raise UsageError(f"--head-option {text}: {name} is given twice")
+            given[name] = _value(known[name], types_of(kind)[name], text, value)
+        return {name: given.get(name, item.default) for name, item in known.items()}
+
+    def _flags(self, known: Mapping[str, dataclasses.Field]) -> dict[str, Any]:
+        """Options that are given by a flag of their own."""
+        given = {}
+        for item in dataclasses.fields(self):
+            heads = [head for head, kind in OWN_HEADS.items() if item.name in declared(kind)]
+            value = getattr(self, item.name)
+            if not heads or value is None:
+                continue
+            if item.name in known:
+                given[item.name] = value
+            elif (item.name, value) != ONE_FRAME:
+                raise UsageError(f"{flags_of(item)[-1]} goes with --head {' or '.join(heads)}")
+        return given
+
+    def with_options(self, options: Mapping[str, Any]) -> Self:
+        """These settings with all options of the head given."""
+        flags = {item.name for item in dataclasses.fields(self)}
+        named = {name: value for name, value in options.items() if name in flags}
+        others = [f"{name}={_text(v)}" for name, v in options.items() if name not in flags]
+        return dataclasses.replace(self, **named, head_option=tuple(others))
+
+
+def _described(known: Mapping[str, dataclasses.Field]) -> str:
+    words = [
+        f"{name} ({item.metadata['help'].rstrip('.')}; default {_text(item.default)})"
+        for name, item in known.items()
+    ]
+    return f"the options {', '.join(words)}" if words else "no options"
+
+
+def _value(item: dataclasses.Field, types: Sequence[type], text: str, value: str) -> Any:
+    """The value of an option from NAME=VALUE."""
+    flag = f"--head-option {text.partition('=')[0]}"
+    choices = item.metadata["choices"] or (TRUE_OR_FALSE if bool in types else None)
+    if choices and value not in choices:
+        raise UsageError(f"{flag}={value}: expected {' or '.join(choices)}")
+    if bool in types:
+        return TRUE_OR_FALSE[value]
+    number = next((kind for kind in (int, float) if kind in types), None)
+    if number is None:
+        return value
+    try:
+        found = number(value)
+    except ValueError:
+        what = "an integer" if number is int else "a number"
+        raise UsageError(f"{flag}={value}: expected {what}") from None
+    check_range(item, found, flag)
+    return found
+
+
+def _text(value: Any) -> str:
+    """A value as NAME=VALUE has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
