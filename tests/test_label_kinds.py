@@ -11,7 +11,7 @@ import torch
 import two_stores
 from chain import invoke
 from label_heads import linear, named
-from two_stores import CLASSES, TWO, features, report, store, trained
+from two_stores import CLASSES, QUICK, TWO, features, report, store, trained
 
 from avaffect.core.errors import DataError
 from avaffect.data import manifest
@@ -26,6 +26,7 @@ from avaffect.models.heads.labels import LabelHead, Readout
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
 from avaffect.objectives.losses.soft_cross_entropy import soft_cross_entropy
 from avaffect.recipes.downstream import one_run
+from avaffect.training import checkpoint
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "labels" / "crema-d"
 
@@ -34,6 +35,24 @@ TABLES = Path(__file__).parents[2] / "shared" / "data" / "labels" / "crema-d"
 def folder(tmp_path: Path) -> Path:
     two_stores.write(tmp_path)
     return tmp_path
+
+
+def annotate(folder: Path, label: str, kind: str, unit: float, level: float) -> None:
+    """unit.jsonl: the labels of slow.h5 in another unit, around another level."""
+    store = Store(folder / "slow.h5")
+    values = (
+        [store.trace(label, row) for row in range(store.count)]
+        if kind == "trace"
+        else [value if np.isfinite(value) else None for value in store.label(label).tolist()]
+    )
+    items = []
+    for identifier, value in zip(store.ids, values):
+        other = None if value is None else (np.float64(value) * unit + level).tolist()
+        items.append({"id": identifier, "labels": {label: other}})
+    facts = {"kind": kind, "rate_hz": 10.0} if kind == "trace" else {"kind": kind}
+    manifest.write(
+        folder / "unit.jsonl", manifest.new_header("corpus", labels={label: facts}), items
+    )
 
 
 # -- scalars --------------------------------------------------------------------------------------
@@ -52,6 +71,35 @@ def test_a_scalar_is_learned(folder: Path, loss: tuple) -> None:
     items = [i for i in manifest.read(folder / "p.jsonl").items if i["split"] == "test"]
     pairs = np.array([(i["prediction"], i["gold"]) for i in items if i["gold"] is not None])
     assert scores["ccc"] == pytest.approx(ccc(*pairs.T))
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"), [("scalar", "ccc=1"), ("scalar", "mae=1"), ("trace", "mse=1")]
+)
+def test_the_unit_of_a_label_changes_nothing(folder: Path, kind: str, loss: str) -> None:
+    """The same is learned of a label in any unit and around any level; traces from -1 to 1, which
+    losses were published for, stay as they are."""
+    label = {"scalar": "arousal_mean", "trace": "arousal"}[kind]
+    options = ("--label", label, "--loss", loss, "--steps", 40, "-f", "-o", "c.safetensors")
+    found = []
+    for unit, level in ((1.0, 50.0), (1e-6, 5e-6), (1e30, -1e30)):
+        annotate(folder, label, kind, unit, level)
+        invoke(folder, "finetune", "slow.h5", *TWO, "--annotations", "unit.jsonl", *options)
+        header, _ = checkpoint.load(folder / "c.safetensors")
+        found.append(header["runs"][0]["metrics"]["development"]["ccc"])
+    assert found[0] > 0.05 and found == pytest.approx([found[0]] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e30])
+def test_a_scalar_is_predicted_in_its_own_unit(folder: Path, unit: float) -> None:
+    annotate(folder, "arousal_mean", "scalar", unit, 0.0)
+    annotated = ("--annotations", "unit.jsonl")
+    options = ("--label", "arousal_mean", "--loss", "mse=1", *annotated)
+    invoke(folder, "finetune", "slow.h5", *TWO, *QUICK, *options, "-o", "c.safetensors")
+    invoke(folder, "predict", "slow.h5", *TWO, *annotated, "--model", "c.safetensors",
+           "-o", "p.jsonl")  # fmt: skip
+    scores = report(folder, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]
+    assert scores["ccc"] > 0.9 and 0 < scores["rmse"] < 0.4 * unit
 
 
 def test_scores_of_scalars_are_compared(folder: Path) -> None:
@@ -82,6 +130,17 @@ def test_the_concordance_of_one_utterance_is_no_loss(folder: Path) -> None:
     alone = ("finetune", "slow.h5", "--label", "arousal_mean", "--batch-utterances", 1)
     invoke(folder, *alone, status=2)
     invoke(folder, *alone, "--loss", "mse=1", "--steps", 1)
+
+
+def test_batches_of_one_utterance_by_their_seconds(folder: Path) -> None:
+    """All utterances last 2 s."""
+    alone = ("finetune", "slow.h5", "--label", "arousal_mean", "--steps", 1, "-f")
+    gru = (*alone, "--head", "gru", "--hidden", 4, "--batch-seconds")
+    assert "--batch-seconds 3: 58 of 58" in invoke(folder, *gru, 3, status=2).stderr
+    said = invoke(folder, *gru, 3, "--loss", "ccc=1,mse=1").stderr
+    assert "--batch-seconds 3: 58 of 58" in said
+    for command in ((*gru, 5), (*gru, 3, "--loss", "mse=1"), (*alone, "--batch-seconds", 3)):
+        assert "alone" not in invoke(folder, *command).stderr
 
 
 @pytest.mark.parametrize(

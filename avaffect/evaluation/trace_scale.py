@@ -8,6 +8,14 @@ import numpy as np
 
 # A value beyond is of another scale, or marks what is unknown.
 SCALE = (-1.0, 1.0)
+# Values that stay this near to 0 are of a scale of their own.
+NEAR = 0.1
+
+
+def is_usual(values: np.ndarray) -> bool:
+    """Whether known values (N,) are on the usual scale."""
+    largest = float(np.abs(values).max())
+    return SCALE[0] <= float(values.min()) and float(values.max()) <= SCALE[1] and largest > NEAR
 
 
 def beyond_scale(

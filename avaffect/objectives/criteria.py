@@ -20,12 +20,11 @@ from avaffect.objectives.losses.kullback_leibler import kullback_leibler
 from avaffect.objectives.losses.mean_absolute_error import mean_absolute_error
 from avaffect.objectives.losses.mean_squared_error import mean_squared_error
 from avaffect.objectives.losses.soft_cross_entropy import known_rows, soft_cross_entropy
+from avaffect.settings.label_losses import COUPLED
 
 OF_VALUES = {"ccc": concordance_loss, "mse": mean_squared_error, "mae": mean_absolute_error}
 OF_BINS = {"ce": binned_cross_entropy, "ncce": cost_sensitive_cross_entropy}
 OF_SHARES = {"kl": kullback_leibler, "ce": soft_cross_entropy}
-# Ties the utterances of a batch together.
-COUPLED = "ccc"
 
 Losses = dict[str, tuple[Tensor, Tensor | float]]
 
@@ -109,7 +108,11 @@ class DistributionCriterion:
 
 @dataclass(frozen=True)
 class ScalarCriterion:
-    """1 - CCC "ccc_NAME", "mse_NAME" and "mae_NAME" of values (B,), NaN missing."""
+    """1 - CCC "ccc_NAME", "mse_NAME" and "mae_NAME" of values (B,), NaN missing.
+
+    Predictions and gold are compared in the unit of the head's scale: whatever unit the label has,
+    the losses weigh the same.
+    """
 
     name: str
     number: int
@@ -121,10 +124,11 @@ class ScalarCriterion:
 
     @property
     def coupled(self) -> bool:
-        return COUPLED in self.losses
+        return not self.losses.keys().isdisjoint(COUPLED)
 
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
-        value = head.value(outputs.utterance, self.number)
+        value = head.standard_value(outputs.utterance, self.number)
+        gold = head.standardised(gold, self.number)
         known = usable & ~torch.isnan(gold)
         found: Losses = {
             f"{loss}_{self.name}": OF_VALUES[loss](value, gold, known) for loss in self.losses
@@ -138,7 +142,8 @@ class ScalarCriterion:
 @dataclass(frozen=True)
 class TraceCriterion:
     """Losses of all known steps (B, T) at the rate of the head's steps, NaN missing (Shukla et al.
-    2021, section 6.3; SS-VAERR, equation 6): those of a scalar, and of bins "ce_NAME", "ncce_NAME".
+    2021, section 6.3; SS-VAERR, equation 6): those of a scalar, and of bins "ce_NAME", "ncce_NAME",
+    whose centres are in the label's own unit.
     """
 
     name: str
@@ -156,16 +161,18 @@ class TraceCriterion:
         steps = min(found.values.shape[1], gold.shape[1])
         gold, values = gold[:, :steps], found.values[:, :steps]
         known = found.valid[:, :steps] & ~torch.isnan(gold)
+        standard = head.standardised(gold, self.number)
         losses: Losses = {}
         for loss in self.losses:
             if loss in OF_VALUES:
-                part = OF_VALUES[loss](head.value(values, self.number), gold, known)
+                value = head.standard_value(values, self.number)
+                part = OF_VALUES[loss](value, standard, known)
             else:
                 scores, centres = head.scores(values, self.number), head.centres(self.number)
                 part = OF_BINS[loss](scores, gold, known, centres)
             losses[f"{loss}_{self.name}"] = part
-        predicted = head.trace(values.detach(), self.number)
-        return Step(losses, _agreement(self.name, predicted, gold, known))
+        predicted = head.standardised(head.trace(values.detach(), self.number), self.number)
+        return Step(losses, _agreement(self.name, predicted, standard, known))
 
     def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
         raise NotImplementedError("steps of traces are known by the head alone")

@@ -20,6 +20,8 @@ OF_KIND = {
 LOSSES = (*OF_VALUES, *OF_BINS, "kl")
 # SS-VAERR: bins of the labels, and clusters of them.
 BINS = 20
+# Of scalars these compare the utterances of a batch with each other.
+COUPLED = ("ccc",)
 
 Weights = dict[str, float]
 

@@ -24,7 +24,8 @@ class Readout:
     classes  outputs that score its classes (class, distribution)
     value    whether one output is its value (scalar, trace)
     bins     outputs that score bins of its values (trace); 0 for none
-    They stand in this order.
+    scaled   whether a trace has a scale of its own, as a scalar has; False in older files
+    Outputs stand in the order of classes, value, bins.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Readout:
     classes: int = 0
     value: bool = False
     bins: int = 0
+    scaled: bool = False
 
     @property
     def outputs(self) -> int:
@@ -60,9 +62,10 @@ class LabelHead(nn.Module):
     """Labels from the outputs of a head.
 
     A class or distribution: scores before the softmax. A scalar: its output, in the unit and around
-    the level of the training labels (`scale`). A trace: its output where it has one, else the mean
-    of its bins' centres, weighted by the softmax of their scores (SS-VAERR). Scales and centres
-    (bins,) travel with the weights. Raises ValueError where the head beneath has other outputs.
+    the level of the training labels (`scale`). A trace: likewise where it has such an output, else
+    the mean of its bins' centres, weighted by the softmax of their scores (SS-VAERR). Scales and
+    centres (bins,) travel with the weights. Raises ValueError where the head beneath has other
+    outputs.
     """
 
     def __init__(self, configuration: LabelHeadConfiguration, head: FrameHead) -> None:
@@ -77,7 +80,7 @@ class LabelHead(nn.Module):
             self._starts.append(sum(before.outputs for before in self.labels[:number]))
             if label.bins:
                 self.register_buffer(f"centres_{number}", torch.zeros(label.bins))
-            if label.kind == "scalar":
+            if label.scaled or label.kind == "scalar":
                 self.register_buffer(f"scale_{number}", torch.tensor([0.0, 1.0]))
 
     @classmethod
@@ -119,12 +122,18 @@ class LabelHead(nn.Module):
         return self.scores(outputs, number).softmax(dim=-1) @ self.centres(number)
 
     def value(self, outputs: Tensor, number: int) -> Tensor:
-        """(..., outputs) -> (...); of a label that has a value"""
-        value = outputs[..., self._starts[number]]
-        if self.labels[number].kind != "scalar":
-            return value
+        """(..., outputs) -> (...) in the label's own unit; of a label that has a value"""
         level, spread = self.scale(number)
-        return value * spread + level
+        return self.standard_value(outputs, number) * spread + level
+
+    def standard_value(self, outputs: Tensor, number: int) -> Tensor:
+        """(..., outputs) -> (...) in the unit of its scale; of a label that has a value"""
+        return outputs[..., self._starts[number]]
+
+    def standardised(self, values: Tensor, number: int) -> Tensor:
+        """(...) in the label's own unit -> in the unit of its scale"""
+        level, spread = self.scale(number)
+        return (values - level) / spread
 
     def scores(self, outputs: Tensor, number: int) -> Tensor:
         """(..., outputs) -> (..., classes or bins) before the softmax"""
@@ -137,5 +146,6 @@ class LabelHead(nn.Module):
         return getattr(self, f"centres_{number}")
 
     def scale(self, number: int) -> Tensor:
-        """(2,): where the output of a scalar is 0, and the unit it is in"""
-        return getattr(self, f"scale_{number}")
+        """(2,): where the output of a scalar or trace is 0, and the unit it is in"""
+        found = getattr(self, f"scale_{number}", None)
+        return torch.tensor([0.0, 1.0]) if found is None else found

@@ -22,6 +22,7 @@ from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
     completed,
     frozen_inputs,
+    lone_utterances,
     sources,
     training_speakers,
     undertraining,
@@ -48,13 +49,14 @@ def run(
     divisions = divisions_of(settings, material.labels)
     for division in divisions:
         _check(material, division)
+        lone_utterances.check(material, division)
     tell_parts(settings, divisions, material.labels, progress)
     _tell_doubts(material, divisions)
     fabric = material.fabric
     with training_run.running(settings, made, fabric, progress) as started:
         if started is None:
             return
-        if settings.mode == "frozen" and material.form.reads_means and not labels.over_time:
+        if material.reads_means:
             material.pooled = frozen_inputs.pooled_means(
                 material.opened.inputs, material.dataset, settings.batch_seconds, started, fabric,
                 progress,

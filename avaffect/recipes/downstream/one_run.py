@@ -63,9 +63,20 @@ class Material:
     pooled: np.ndarray | None = None
 
     @property
+    def reads_means(self) -> bool:
+        """Whether the head is applied to means, which are computed once."""
+        frozen = self.settings.mode == "frozen"
+        return frozen and self.form.reads_means and not self.labels.over_time
+
+    @property
+    def trains_on_means(self) -> bool:
+        """Whether it is trained on them, too: faces that are augmented have others each time."""
+        return self.reads_means and self.treatment.augmentation is None
+
+    @property
     def vectors(self) -> np.ndarray | None:
-        """The means, where heads train on them: faces that are augmented have others each time."""
-        return self.pooled if self.treatment.augmentation is None else None
+        """The means, where heads train on them."""
+        return self.pooled if self.trains_on_means else None
 
 
 def train_run(material: Material, division: Division, run: Run, path: Path) -> None:
@@ -101,7 +112,7 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
 
         selected = completed.selected(settings, material.labels)
         run = replace(run, evaluate=evaluate, select=selected)
-    batches = _batches(material, division)
+    batches = batches_of(material, division)
     outcome = train(
         objective,
         batches,
@@ -157,7 +168,7 @@ def _standardise(head: LabelHead, material: Material, division: Division, run: R
         )  # fmt: skip
 
 
-def _batches(material: Material, division: Division) -> Batches:
+def batches_of(material: Material, division: Division) -> Batches:
     """Training batches; of means that are computed once, vectors."""
     settings = material.settings
     rows = np.flatnonzero(division.train)

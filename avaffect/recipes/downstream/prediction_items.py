@@ -16,7 +16,7 @@ from avaffect.recipes.downstream.prediction_data import PredictedUtterances
 from avaffect.recipes.downstream.prediction_passes import Prediction
 from avaffect.recipes.downstream.training_speakers import worst
 
-DECIMALS = 6
+DECIMALS, DIGITS = 6, 7
 
 
 def write(prediction: Prediction) -> None:
@@ -90,8 +90,8 @@ def _items(
 def _said(label: PredictedLabel, row: np.ndarray, gold: Any) -> dict[str, Any]:
     """gold, prediction and scores: of votes both sides' most frequent class, and their shares."""
     if label.kind == "scalar":
-        right = None if gold is None else _rounded(gold)
-        return {"gold": right, "prediction": _rounded(row[0])}
+        right = None if gold is None else _significant(gold)
+        return {"gold": right, "prediction": _significant(row[0])}
     found: dict[str, Any] = {"gold": gold}
     if label.kind == "distribution":
         most = -1 if gold is None else int(distributions.majority(gold[None])[0])
@@ -106,5 +106,10 @@ def _by_class(label: PredictedLabel, row: np.ndarray) -> dict[str, float]:
     return {name: _rounded(value) for name, value in zip(label.classes, row)}
 
 
-def _rounded(value: float) -> float:
-    return round(float(value), DECIMALS)
+def _rounded(share: float) -> float:
+    return round(float(share), DECIMALS)
+
+
+def _significant(value: float) -> float:
+    """As many digits as float32 has, whatever the unit."""
+    return float(f"{value:.{DIGITS}g}")

@@ -72,11 +72,7 @@ class ScalarTask:
         return Readout(self.name, self.kind, value=True)
 
     def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """The head begins at the mean of these utterances, in the unit of their deviation."""
-        import torch
-
-        values = self.values[self.known].astype(np.float64)
-        head.scale(number).copy_(torch.tensor([values.mean(), values.std() or 1.0]))
+        set_scale(head, number, self.values[self.known])
 
     def criterion(self, number: int, alone: bool) -> ScalarCriterion:
         from avaffect.objectives.criteria import ScalarCriterion
@@ -94,6 +90,16 @@ class ScalarTask:
 
     def _constant(self) -> bool:
         return len(np.unique(self.values[self.known])) < 2
+
+
+def set_scale(head: LabelHead, number: int, values: np.ndarray, deviations: float = 1.0) -> None:
+    """A label's output begins at the mean of values (N,), in a unit of so many of their standard
+    deviations."""
+    import torch
+
+    precise = values.astype(np.float64)
+    unit = deviations * precise.std() or 1.0
+    head.scale(number).copy_(torch.tensor([precise.mean(), unit]))
 
 
 def never_changes(name: str) -> str:

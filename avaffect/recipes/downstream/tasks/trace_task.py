@@ -13,13 +13,22 @@ from avaffect.data.dataset import Dataset
 from avaffect.data.traces import Traces, delayed, resample
 from avaffect.evaluation import concordance
 from avaffect.evaluation.binning import clusters, equal_width
+from avaffect.evaluation.trace_scale import is_usual
 from avaffect.recipes.downstream.tasks.base import Line
-from avaffect.recipes.downstream.tasks.scalar_task import concordance_ended, never_changes
+from avaffect.recipes.downstream.tasks.scalar_task import (
+    concordance_ended,
+    never_changes,
+    set_scale,
+)
 from avaffect.settings.label_losses import BINS, OF_BINS, OF_VALUES, Weights
 
 if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import TraceCriterion
+
+# Standard deviations in the unit of a head's output, where a label is not on the usual scale, -1 to
+# 1. Losses and their weights were published for that scale; there it is about 1.
+UNIT = 3.0
 
 
 @dataclass(frozen=True)
@@ -82,12 +91,16 @@ class TraceTask:
         from avaffect.models.heads.labels import Readout
 
         value = not self.losses.keys().isdisjoint(OF_VALUES)
-        return Readout(self.name, self.kind, value=value, bins=len(self._centres(where)))
+        bins = len(self._centres(where))
+        return Readout(self.name, self.kind, value=value, bins=bins, scaled=True)
 
     def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """The bins of these labels travel with the weights."""
+        """The scale and the bins of these labels travel with the weights."""
         import torch
 
+        learned = self._learned()
+        if not is_usual(learned):
+            set_scale(head, number, learned, UNIT)
         centres = self._centres(where)
         if len(centres):
             head.centres(number).copy_(torch.from_numpy(centres))

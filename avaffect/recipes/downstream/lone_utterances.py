@@ -1,0 +1,53 @@
+"""Losses that compare the utterances of a batch, and batches that hold one alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avaffect.core.errors import UsageError
+from avaffect.recipes.downstream.one_run import Material, batches_of
+from avaffect.recipes.downstream.partitions import Division
+from avaffect.recipes.downstream.tasks.base import Task
+from avaffect.settings.label_losses import COUPLED
+
+# A larger share of the utterances alone in their batches is worth a warning.
+MANY = 0.5
+
+
+def check(material: Material, division: Division) -> None:
+    """Refuses a label whose loss compares utterances where all are alone in their batches; warns
+    where many are, or another loss of the label trains in its place."""
+    for task in material.labels.chosen(division.train).tasks:
+        comparing = [loss for loss in task.losses if loss in COUPLED]
+        if task.over_time or not comparing:
+            continue
+        alone, count = _alone(material, division, task)
+        words = (
+            f"{_limit(material)}: {alone} of {count} utterances with {task.name} are alone in "
+            f"their batches, and the loss {comparing[0]} compares utterances of a batch; raise "
+            "it, or choose another --loss, such as mse=1"
+        )
+        if alone == count and len(comparing) == len(task.losses):
+            raise UsageError(words)
+        if alone > MANY * count:
+            material.progress.warn(words)
+
+
+def _alone(material: Material, division: Division, task: Task) -> tuple[int, int]:
+    """How many utterances have no other with the label in their batch, and how many there are."""
+    if material.trains_on_means:
+        rows = np.flatnonzero(task.known)
+        together = [rows[n : n + material.settings.batch_utterances] for n in
+                    range(0, len(rows), material.settings.batch_utterances)]  # fmt: skip
+    else:
+        known = task.known
+        together = [batch[known[batch]] for batch in batches_of(material, division).plan(0)]
+    return sum(len(batch) == 1 for batch in together), sum(map(len, together))
+
+
+def _limit(material: Material) -> str:
+    """The option that keeps batches small."""
+    settings = material.settings
+    if material.trains_on_means or settings.batch_utterances == 1:
+        return f"--batch-utterances {settings.batch_utterances}"
+    return f"--batch-seconds {settings.batch_seconds:g}"
