@@ -13,7 +13,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.models import registry
 from avaffect.models.avhubert import PRESETS, AVHubert, AVHubertConfiguration
 from avaffect.models.encoder import Corruption, Frames
-from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
+from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 
 NANO = PRESETS["nano"]
 SMALL = replace(NANO.transformer, layers=2, dim=32, ffn_dim=32)

@@ -19,7 +19,7 @@ from golden import generator
 
 from avaffect.models.avhubert import PRESETS, AVHubert, AVHubertConfiguration
 from avaffect.models.encoder import Frames
-from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
+from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 from avaffect.models.resnet import clip_windows
 
 FOLDER = Path(__file__).parent / "golden"

@@ -17,7 +17,7 @@ from avaffect.core.checkpoint_header import DIGEST_KEY, METADATA_KEY
 from avaffect.core.errors import DataError
 from avaffect.core.filekind import WORDS
 from avaffect.models import registry
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.training import checkpoint
 
 TENSORS = {

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.combined import Combined

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from avaffect.models.heads.attentive import (
-    Head,
-    HeadConfiguration,
-    PredictionHead,
-    PredictionHeadConfiguration,
-)
+from avaffect.models.heads.dense import Head, HeadConfiguration
+from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy
 from avaffect.objectives.losses.domain import domain_adversarial
 from avaffect.objectives.losses.masked_prediction import masked_prediction

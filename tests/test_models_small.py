@@ -10,14 +10,9 @@ from avaffect.core.errors import DataError
 from avaffect.models import registry
 from avaffect.models.encoder import Maskable
 from avaffect.models.gradient_reversal import reversal_strength, reverse_gradient
-from avaffect.models.heads.attentive import (
-    Head,
-    HeadConfiguration,
-    PredictionHead,
-    PredictionHeadConfiguration,
-    Projector,
-    ProjectorConfiguration,
-)
+from avaffect.models.heads.dense import Head, HeadConfiguration
+from avaffect.models.heads.projector import Projector, ProjectorConfiguration
+from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.models.quantiser import Quantiser, QuantiserConfiguration
 from avaffect.models.registry import ENCODERS

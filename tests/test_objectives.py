@@ -8,13 +8,9 @@ from small_encoders import SMALL_TRANSFORMER
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
 from avaffect.models.gradient_reversal import reversal_strength
-from avaffect.models.heads.attentive import (
-    Head,
-    HeadConfiguration,
-    Projector,
-    ProjectorConfiguration,
-)
+from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.models.heads.linear import LinearHead
+from avaffect.models.heads.projector import Projector, ProjectorConfiguration
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.objectives.base import Context, Objective, Step
 from avaffect.objectives.combined import Combined

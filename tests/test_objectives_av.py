@@ -10,10 +10,7 @@ from small_encoders import SMALL_TRANSFORMER
 
 from avaffect.core.batch import Batch
 from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
-from avaffect.models.heads.attentive import (
-    Head,
-    HeadConfiguration,
-)
+from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.objectives.base import Context
 from avaffect.objectives.combined import Combined
 from avaffect.objectives.masked_prediction import (

@@ -33,9 +33,9 @@ for _name, _module, _class, _configuration in (
 PARTS = Registry("model", None, DataError)
 for _name, _place in (
     ("quantiser", "quantiser:Quantiser"),
-    ("projector", "heads.attentive:Projector"),
-    ("head", "heads.attentive:Head"),
-    ("prediction_head", "heads.attentive:PredictionHead"),
+    ("projector", "heads.projector:Projector"),
+    ("head", "heads.dense:Head"),
+    ("prediction_head", "heads.units:PredictionHead"),
     ("label_head", "heads.labels:LabelHead"),
 ):
     PARTS.register(_name, f"avaffect.models.{_place}Configuration", f"avaffect.models.{_place}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames
 from avaffect.models.gradient_reversal import reversal_strength
-from avaffect.models.heads.attentive import Head
+from avaffect.models.heads.dense import Head
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Pretraining, Step
 from avaffect.objectives.cropping import crop
 from avaffect.objectives.groups import module_groups

@@ -10,7 +10,7 @@ from torch import Tensor
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, UNITS, WAVEFORM
 from avaffect.models.encoder import Corruption, Encoder, Frames, maskable
-from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
+from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames

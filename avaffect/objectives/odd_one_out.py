@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, Frames, maskable
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.jumbling import FEWEST_STEPS, WINDOW_SHARE, fits, reorder, swap_order
 from avaffect.objectives.losses.cross_entropy import cross_entropy

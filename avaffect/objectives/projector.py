@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.attentive import Projector
+from avaffect.models.heads.projector import Projector
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from avaffect.models.encoder import Frames
-from avaffect.models.heads.attentive import dense
 from avaffect.models.heads.base import (
     FrameHead,
     FrameHeadConfiguration,
@@ -16,6 +15,7 @@ from avaffect.models.heads.base import (
     joined,
     means,
 )
+from avaffect.models.heads.dense import dense
 from avaffect.models.standardisation import Standardisation
 from avaffect.settings.head_options import LinearOptions
 

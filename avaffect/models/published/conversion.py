@@ -14,7 +14,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.attentive import PredictionHead, PredictionHeadConfiguration
+from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 from avaffect.models.published import configuration, names
 from avaffect.models.published.configuration import Flat, Shapes
 from avaffect.models.published.names import Layout

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avaffect.core.errors import DataError
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.attentive import PredictionHead
+from avaffect.models.heads.units import PredictionHead
 from avaffect.models.published.names import Layout
 
 Warn = Callable[[str], None]

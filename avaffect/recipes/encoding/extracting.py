@@ -22,7 +22,7 @@ from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import PooledSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
-from avaffect.models.heads.attentive import Projector
+from avaffect.models.heads.projector import Projector
 from avaffect.recipes.common import work
 from avaffect.recipes.common.copied_metadata import Carried
 from avaffect.recipes.encoding import extraction

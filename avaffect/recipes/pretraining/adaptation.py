@@ -20,7 +20,7 @@ from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.attentive import Head, HeadConfiguration
+from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.objectives.base import Needs, Pretraining
 from avaffect.objectives.combined import ENCODER, HEADS, Combined
 from avaffect.recipes.common import training_run

@@ -17,7 +17,7 @@ from avaffect.data.store.reader import Store
 from avaffect.evaluation.clustering import davies_bouldin_index, nearest_neighbour_accuracy
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.attentive import Projector, ProjectorConfiguration
+from avaffect.models.heads.projector import Projector, ProjectorConfiguration
 from avaffect.objectives.losses.metric import MetricLoss, metric_loss
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.projector import ProjectorTraining

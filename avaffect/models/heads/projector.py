@@ -1,0 +1,45 @@
+"""SAAML's projector, from pooled features to embeddings (section 3 and implementation details)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from avaffect.models.standardisation import Standardisation
+
+
+@dataclass(frozen=True)
+class ProjectorConfiguration:
+    """dim of the encoder's frames; sizes of the two dense layers; classes of the classifier."""
+
+    dim: int
+    classes: int
+    hidden: int = 256
+    embedding: int = 32
+    dropout: float = 0.0
+
+
+class Projector(nn.Module):
+    """SAAML's Embedding Projector: two dense layers of {256, 32}, and a classifier upon them.
+
+    The standardisation of its input belongs to it. Its statistics are the source corpus's; they
+    may be replaced by those of the corpus at hand (`standardisation.set`).
+    """
+
+    def __init__(self, configuration: ProjectorConfiguration) -> None:
+        super().__init__()
+        c = configuration
+        self.configuration = c
+        self.standardisation = Standardisation(c.dim)
+        self.dense = nn.Sequential(
+            nn.Linear(c.dim, c.hidden),
+            nn.ReLU(),
+            nn.Dropout(c.dropout),
+            nn.Linear(c.hidden, c.embedding),
+        )
+        self.classifier = nn.Linear(c.embedding, c.classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """pooled (B, dim) -> embeddings (B, embedding), not normalised"""
+        return self.dense(self.standardisation(pooled))
