@@ -24,6 +24,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("cluster", "a.h5", "-k", "4", "--initialisations", "1", "-o", "kmeans.safetensors"),
     ("extract", "a.h5", "--model", "kmeans.safetensors", "-o", "units.h5"),
     ("extract", "a.h5", "--model", "mfcc", "-o", "mfcc.h5"),
+    ("import-features", "features.csv", "--annotations", "a.h5", "-o", "imported.h5"),
     ("pretrain-hubert", "a.h5", "--units", "units.h5", *NEW, "-o", "hubert.safetensors"),
     *(
         (f"pretrain-{task}", "a.h5", *NEW, "-o", f"{task}.safetensors")
@@ -50,6 +51,8 @@ def build(folder: Path) -> None:
 
     rows = "\n".join(f"{number}.wav" for number in range(9))
     (folder / "table.csv").write_text(f"path\n{rows}\n", encoding="utf-8")
+    frames = "\n".join(f"synthA_{n:06},{k / 50},{n - k}" for n in range(1, 10) for k in range(3))
+    (folder / "features.csv").write_text(f"id,time,x\n{frames}\n", encoding="utf-8")
     for number in range(9):
         (folder / f"{number}.wav").write_bytes(b"RIFF")
     before = Path.cwd()

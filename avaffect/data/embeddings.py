@@ -83,10 +83,14 @@ def check_same_model(stores: Sequence[Store]) -> None:
             )
 
 
-def _model(store: Store) -> tuple[int, str | None]:
-    """The dimension and the model's content id, None where the store does not say."""
+def _model(store: Store) -> tuple[int, str | None, str | None, list[str] | None]:
+    """The dimension, and the model's content id, or name and columns of what was imported; None
+    where the store does not say."""
     spec = store.pooled[EMBEDDING]
-    return spec.dim, spec.made.get("model", {}).get("content_id")
+    made = spec.made
+    return (
+        spec.dim, made.get("model", {}).get("content_id"), made.get("imported"), made.get("columns")
+    )  # fmt: skip
 
 
 def _checked_vectors(store: Store) -> np.ndarray:

@@ -13,6 +13,9 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.artifacts import Artifact
 from avaffect.data.store.reader import Store
 
+# Roles of the inputs of `import` and `import-features`.
+IMPORTED = ("weights", "files")
+
 
 def info(path: Path, lineage: bool = False) -> dict[str, Any]:
     """A JSON-able description of one artifact.
@@ -113,8 +116,8 @@ def _inputs(artifact: Artifact, lineage: bool) -> list[dict[str, Any]]:
     found = []
     for reference in artifact.provenance.get("inputs", []):
         entry: dict[str, Any] = dict(reference)
-        # Weights that were imported are no artifact: the lineage begins with them.
-        if lineage and reference.get("path") and reference["role"] != "weights":
+        # Weights and features that were imported are no artifact: the lineage begins with them.
+        if lineage and reference.get("path") and reference["role"] not in IMPORTED:
             try:
                 parent = artifacts.describe(artifacts.locate_parent(reference, artifact.path))
                 if parent.content_id == artifact.content_id:

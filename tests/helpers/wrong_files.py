@@ -47,6 +47,9 @@ SLOTS = {
     "pretrain-apc --only": (["corpus.jsonl"], "pretrain-apc store.h5 --only X"),
     "pretrain-hubert --units": ([STORE], "pretrain-hubert store.h5 --units X"),
     "import": (["weights.pt", "foreign.safetensors", "noise.dat"], "import X -o new.safetensors"),
+    "import-features --annotations": (
+        [STORE, "corpus.jsonl"], "import-features table.csv --annotations X -o new.h5"
+    ),
     "extract": ([STORE], "extract X --model mfcc -o new.h5"),
     "extract --model": (
         [f"{kind}.safetensors" for kind in CHECKPOINTS[:3]], "extract store.h5 --model X -o new.h5"

@@ -191,6 +191,10 @@ class StoreWriter:
         """What is said of all values of a stream; see `StreamSpec`."""
         self.streams[stream] = replace(self.streams[stream], statistics=statistics)
 
+    def set_rate(self, stream: str, rate_hz: float) -> None:
+        """The rate of a stream, where it is known at the end alone."""
+        self.streams[stream] = replace(self.streams[stream], rate_hz=rate_hz)
+
     def column(self, name: str) -> list[Any]:
         """A meta field of the utterances so far, None where it is missing."""
         return self._meta.get(name, [])

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -148,15 +148,30 @@ def _csv(
     names: Sequence[str] | None,
     blanks: bool,
 ) -> Table:
+    start, delimiter, lines = header_of(path, lines, columns, names, blanks)
+    rows, comments = _rows(lines, start, delimiter)
+    known = rows.pop(0)[1] if names is None and rows else list(names or ())
+    return _table(path, known, rows, delimiter, comments=tuple(comments))
+
+
+def header_of(
+    path: Path,
+    lines: list[str],
+    columns: Sequence[str] = (),
+    names: Sequence[str] | None = None,
+    blanks: bool = False,
+) -> tuple[int, str, list[str]]:
+    """The index of the row of names in a CSV, or with `names` of the first row; the separator; and
+    the lines, with a leading # of that row removed. Arguments as of `read_table`.
+
+    Raises DataError where there is no such row.
+    """
     start, delimiter = _start(lines)
     if names is None:
         start, lines = _names_line(lines, start, delimiter, columns)
     if start == len(lines):
         raise DataError(f"{path} is empty: its first line must name the columns")
-    delimiter = delimiter or _delimiter(lines[start], columns, blanks, names)
-    rows, comments = _rows(lines, start, delimiter)
-    known = rows.pop(0)[1] if names is None and rows else list(names or ())
-    return _table(path, known, rows, delimiter, comments=tuple(comments))
+    return start, delimiter or _delimiter(lines[start], columns, blanks, names), lines
 
 
 def _start(lines: list[str]) -> tuple[int, str | None]:
@@ -209,7 +224,7 @@ def _delimiter(
     readings = {mark: _split(line, mark) for mark in DELIMITERS}
     known = {mark: len(wanted & set(names)) for mark, names in readings.items()}
     if not any(known.values()):
-        if wanted <= {_unquoted(name) for name in line.split()}:
+        if wanted <= {unquoted(name) for name in line.split()}:
             return " "
         # For the message that lists the columns.
         return max(DELIMITERS, key=lambda mark: len(readings[mark]))
@@ -218,10 +233,10 @@ def _delimiter(
 
 def _split(line: str, delimiter: str) -> list[str]:
     fields = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-    return [_unquoted(field.strip()) for field in fields]
+    return [unquoted(field.strip()) for field in fields]
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
     """The text without quotation marks that csv does not handle; an apostrophe is kept."""
     paired = len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
     return text[1:-1] if paired else text
@@ -247,7 +262,7 @@ def _rows(
             strict=True, skipinitialspace=True,
         )  # fmt: skip
         try:
-            fields = [_unquoted(field.strip()) for field in next(reader)]
+            fields = [unquoted(field.strip()) for field in next(reader)]
         except csv.Error as error:
             raise csv.Error(f"line {line}: {error}") from error
         place += reader.line_num
@@ -276,6 +291,19 @@ def _table(
 
 
 def _arff(path: Path, lines: list[str]) -> Table:
+    names, no_numbers, start = arff_header(path, lines)
+    data = (text for text in lines[start:] if not text.lstrip().startswith("%"))
+    quote = '"' if any('"' in text for text in data) else "'"
+    rows, _ = _rows(lines, start, ",", quote, comment="%")
+    return _table(path, names, rows, ",", no_numbers)
+
+
+def arff_header(path: Path, lines: Iterable[str]) -> tuple[list[str], frozenset[int], int]:
+    """Names of an ARFF file's columns, the places of those that have no numbers, and how many lines
+    precede its rows.
+
+    Raises DataError where it is no ARFF file.
+    """
     names: list[str] = []
     no_numbers: set[int] = set()
     for number, line in enumerate(lines, start=1):
@@ -283,10 +311,7 @@ def _arff(path: Path, lines: list[str]) -> Table:
         if word.lower() == "@data":
             if not names:
                 raise DataError(f"{path}: no @attribute before @data (line {number})")
-            data = (text for text in lines[number:] if not text.lstrip().startswith("%"))
-            quote = '"' if any('"' in text for text in data) else "'"
-            rows, _ = _rows(lines, number, ",", quote, comment="%")
-            return _table(path, names, rows, ",", frozenset(no_numbers))
+            return names, frozenset(no_numbers), number
         if word.lower() == "@attribute":
             name, kind = _attribute(path, number, rest.strip())
             if kind.lower() not in _NUMBER_TYPES:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from avaffect.core import filekind
@@ -24,6 +26,8 @@ _NO_TEXT = {
 }
 # Bytes at the beginning of a file, enough for its column names.
 _LOOKED_AT = 200
+# Of a file that is read line by line.
+_BEGINNING = 1 << 16
 
 
 def read_text(path: Path) -> str:
@@ -33,6 +37,36 @@ def read_text(path: Path) -> str:
     Raises DataError for other files, with how to convert them.
     """
     data = path.read_bytes()
+    encoding, begins = _checked_encoding(path, data)
+    try:
+        # Concatenated files contain further marks.
+        return nfc(data[begins:].decode(encoding).replace("\ufeff", ""))
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            where = f"{error.reason} at byte {begins + error.start}"
+            raise _damaged(path, encoding, where) from error
+        advice = _advice(data, begins + error.start)
+        raise DataError(f"{path} is not UTF-8 text: {advice}") from error
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a file that may be too large for memory, each with its end. The encoding is
+    found as in `read_text`, with the same errors; the text is not normalised."""
+    with path.open("rb") as stream:
+        encoding, begins = _checked_encoding(path, stream.read(_BEGINNING))
+        stream.seek(begins)
+        with io.TextIOWrapper(stream, encoding=encoding, newline=None) as text:
+            try:
+                yield from text
+            except UnicodeDecodeError as error:
+                raise _damaged(path, encoding, error.reason) from error
+
+
+def _checked_encoding(path: Path, data: bytes) -> tuple[str, int]:
+    """The encoding of a file that begins with `data`, and the offset of the text.
+
+    Raises DataError where it is no text.
+    """
     for mark, kind in _NO_TEXT.items():
         if data.startswith(mark):
             raise DataError(f"{path} is {kind}")
@@ -45,17 +79,11 @@ def read_text(path: Path) -> str:
             f"{path} contains zero bytes: it is not a text, or UTF-16 without a byte order mark, "
             "which `iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE) converts"
         )
-    try:
-        # Concatenated files contain further marks.
-        return nfc(data[begins:].decode(encoding).replace("\ufeff", ""))
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            raise DataError(
-                f"{path} is truncated or damaged {encoding.upper()} text ({error.reason} "
-                f"at byte {begins + error.start})"
-            ) from error
-        advice = _advice(data, begins + error.start)
-        raise DataError(f"{path} is not UTF-8 text: {advice}") from error
+    return encoding, begins
+
+
+def _damaged(path: Path, encoding: str, why: str) -> DataError:
+    return DataError(f"{path} is truncated or damaged {encoding.upper()} text ({why})")
 
 
 def nfc(text: str) -> str:

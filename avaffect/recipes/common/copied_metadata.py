@@ -26,14 +26,20 @@ class Carried:
     ) -> None:
         """Add an utterance of the store to `writer`: `values` are its streams and pooled vectors,
         `meta` fields that stand over those of the store."""
-        store = self.store
-        fields = {name: _plain(column[row]) for name, column in store.meta.items()}
         writer.add(
-            store.ids[row],
-            labels={name: self._label(name, row) for name in store.labels},
-            meta={**fields, **(meta or {})},
+            self.store.ids[row],
+            labels=self.labels_of(row),
+            meta={**self.fields_of(row), **(meta or {})},
             **values,
         )
+
+    def labels_of(self, row: int) -> dict[str, Any]:
+        """The labels of an utterance, as `StoreWriter.add` takes them."""
+        return {name: self._label(name, row) for name in self.store.labels}
+
+    def fields_of(self, row: int) -> dict[str, Any]:
+        """The fields of an utterance."""
+        return {name: _plain(column[row]) for name, column in self.store.meta.items()}
 
     def _label(self, name: str, row: int) -> Any:
         spec = self.store.labels[name]

@@ -14,7 +14,7 @@ from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHead
 from avaffect.core.launch import parse_shard
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
-from avaffect.core.streams import FEATURES, UNITS
+from avaffect.core.streams import FEATURES, FUNCTIONALS, MEAN, UNITS
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.embeddings import EMBEDDING
@@ -31,10 +31,6 @@ from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_wo
 from avaffect.settings.extract import ExtractSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import resolve_device
-
-POOLED = "mean"
-# Of a front-end that describes an utterance as a whole.
-FUNCTIONALS = "functionals"
 
 
 @dataclass
@@ -135,7 +131,7 @@ def _features(
 ) -> _Plan:
     empty: list[str] = []
     not_finite: list[str] = []
-    pooled = POOLED if extractor.over_time else FUNCTIONALS
+    pooled = MEAN if extractor.over_time else FUNCTIONALS
     with_frames = extractor.over_time and not settings.pooled_only
     spec = StreamSpec(FEATURES, "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made)
 

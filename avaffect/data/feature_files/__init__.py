@@ -1,0 +1,1 @@
+"""Features that other tools wrote: arrays and tables, one file or one table for many utterances."""

@@ -1,0 +1,105 @@
+"""Features in NumPy's files: .npy, one array, and .npz, several by name."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core import filekind
+from avaffect.core.errors import DataError
+from avaffect.data.feature_files.rows import Rows, as_float32
+
+# Errors of NumPy on a file that is damaged, holds objects, or is none of its own.
+DAMAGE = (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError)
+
+
+def read_array(path: Path, name: str) -> Rows:
+    """The features of one utterance: .npy, or .npz with one array. (D,) is one vector; (T, D) are
+    rows, as are (1, T, D).
+
+    Raises DataError where the file is damaged or holds no such array of numbers.
+    """
+    return as_rows(path, name, _load(path))
+
+
+def read_archive(path: Path) -> Iterator[Rows]:
+    """The utterances of an .npz, whose arrays are called by their ids.
+
+    Raises DataError as `read_array`, and where it is empty.
+    """
+    with _opened(path) as archive:
+        if not archive.files:
+            raise DataError(f"{path} is empty: it has no array")
+        for name in archive.files:
+            try:
+                values = archive[name]
+            except DAMAGE as error:
+                raise _damaged(path, error) from error
+            yield as_rows(path, name, values)
+
+
+def as_rows(path: Path, name: str, values: np.ndarray) -> Rows:
+    """An array as an utterance's features; DataError where its shape or its type is another's."""
+    where = f"{path} ({name})" if path.suffix.lower() == ".npz" else str(path)
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"{where} has values of type {values.dtype}, not numbers")
+    shape = values.shape
+    while values.ndim > 2 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim not in (1, 2) or 0 in values.shape:
+        why = "is empty" if 0 in shape else "is no vector and has no rows of features"
+        raise DataError(f"{where} {why}: its shape is {shape}, expected (D,) or (T, D)")
+    rows = as_float32(np.atleast_2d(values))
+    return Rows(name, rows, np.ones(len(rows), dtype=bool), None, 0, where)
+
+
+def has_several(path: Path) -> bool:
+    """Whether an utterance of an array file has more than one row. DataError as above."""
+    if path.suffix.lower() == ".npz":
+        return any(len(rows.values) > 1 for rows in read_archive(path))
+    return len(read_array(path, path.stem).values) > 1
+
+
+def _load(path: Path) -> np.ndarray:
+    if path.suffix.lower() != ".npz":
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except DAMAGE as error:
+            raise _damaged(path, error) from error
+    with _opened(path) as archive:
+        if len(archive.files) != 1:
+            raise DataError(
+                f"{path} has {len(archive.files)} arrays ({', '.join(archive.files[:5])}); in a "
+                "folder each file holds one utterance's; name the file itself if its arrays are "
+                "called by ids"
+            )
+        try:
+            found: np.ndarray = archive[archive.files[0]]
+        except DAMAGE as error:
+            raise _damaged(path, error) from error
+        return found
+
+
+def _opened(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+    if not isinstance(found, np.lib.npyio.NpzFile):
+        raise DataError(f"{path} is no .npz file: it has one array without a name; call it .npy")
+    return found
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    if isinstance(error, ValueError) and ("allow_pickle" in str(error) or "objects" in str(error)):
+        return DataError(
+            f"{path} has objects of Python (pickle), which are not read: they can run any code; "
+            "save an array of numbers"
+        )
+    kind = filekind.kind_of(path)
+    if kind in (filekind.ARRAY, filekind.ZIP):
+        return DataError(f"{path} is damaged or cut short ({error})")
+    return DataError(f"{path} is {kind}; a file of NumPy was expected")

@@ -1,0 +1,562 @@
+"""Features that other tools computed, through the command line: what is read, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chain import invoke
+
+from avaffect.core.errors import DataError
+from avaffect.data import manifest
+from avaffect.data.feature_files.grid import Rates, filled, grid_of
+from avaffect.data.store.reader import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORT = "import-features"
+
+
+def table(
+    path: Path, names: Sequence[str], rows: Iterable[Sequence[object]], mark: str = ","
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [mark.join(names), *(mark.join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def corpus(path: Path, *items: dict) -> Path:
+    header = manifest.new_header(
+        "corpus", labels={"emotion": {"kind": "class", "classes": ["anger", "joy"]},
+                          "arousal": {"kind": "scalar"}},
+    )  # fmt: skip
+    manifest.write(path, header, list(items))
+    return path
+
+
+def openface(path: Path, rows: Iterable[tuple[float, int, float, float]], face: int = 0) -> Path:
+    """As FeatureExtraction writes: blanks after commas, times in milliseconds' steps."""
+    names = ("frame", " face_id", " timestamp", " confidence", " success", " AU01_r", " pose_Tx")
+    return table(
+        path, names,
+        ((k + 1, face, f"{t:.3f}", 0.98 if s else 0.1, s, a, p)
+         for k, (t, s, a, p) in enumerate(rows)), ", ",
+    )  # fmt: skip
+
+
+# -- the grid of times ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0, 100.0])
+@pytest.mark.parametrize("count", [8, 300, 20_000])
+def test_rounded_times_do_not_drift(rate: float, count: int) -> None:
+    exact = {23.976: 24000 / 1001, 29.97: 30000 / 1001, 59.94: 60000 / 1001}.get(rate, rate)
+    kept = np.ones(count, dtype=bool)
+    kept[3 : 3 + count // 4] = False
+    times = 7.5 + np.round(np.arange(count)[kept] / exact, 3)
+    found = grid_of(times)
+    np.testing.assert_array_equal(found.positions, np.flatnonzero(kept))
+    assert found.worst < 0.1
+    rates = Rates()
+    rates.add("a", found)
+    measured = rates.common()
+    assert measured is not None
+    assert abs(measured - rate) < (1e-3 if count > 8 else 0.01 * rate)
+
+
+def test_other_rates_are_found() -> None:
+    rates = Rates()
+    for name, rate in (("a", 25), ("b", 25), ("c", 30)):
+        rates.add(name, grid_of(np.arange(200) / rate))
+    with pytest.raises(DataError, match=r"^c has 30 rows a second, most have 25"):
+        rates.common()
+    assert Rates().common() is None
+    assert grid_of(np.array([3.0])).positions.tolist() == [0]
+    # A row in the middle between two places.
+    assert grid_of(np.array([0, 1, 2, 3.5, 5, 6, 7])).worst > 0.2
+
+
+def test_gaps_are_straight_lines() -> None:
+    values = np.array([[1.0, 10], [4, 40], [5, 0]], dtype=np.float32)
+    found = filled(values, np.array([1, 4, 5]), 7)
+    np.testing.assert_allclose(found[:, 0], [1, 1, 2, 3, 4, 5, 5])
+    np.testing.assert_allclose(found[:, 1], [10, 10, 20, 30, 40, 0, 0])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(filled(values, np.arange(3), 3), values)
+
+
+# -- what extract would have written --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def emodb(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real recordings, their eGeMAPS as extract writes them, and as openSMILE's tools do."""
+    pytest.importorskip("opensmile", reason="openSMILE (an optional extra) is not there")
+    folder = tmp_path_factory.mktemp("emodb")
+    (folder / "wav").mkdir()
+    chosen = [p for p in sorted((recordings / "emodb").glob("*.wav")) if p.stem[5] in "WNFT"]
+    for path in chosen[::20]:
+        shutil.copy(path, folder / "wav" / path.name)
+    for line in (
+        "manifest emodb wav -o all.jsonl",
+        "split all.jsonl --by speaker --ratios 60 20 20 -o m.jsonl",
+        "preprocess m.jsonl -o media.h5 -j 1",
+        "extract media.h5 --model egemaps -o lld.h5",
+        "extract media.h5 --model egemaps-functionals -o functionals.h5",
+    ):
+        invoke(folder, *line.split())
+    frames, vectors = Store(folder / "lld.h5"), Store(folder / "functionals.h5")
+    columns = frames.streams["features"].made["columns"]
+    for row, name in enumerate(_stems(frames)):
+        lines = (
+            ("'unknown'", f"{k / 100:.6f}", *map(repr, values.tolist()))
+            for k, values in enumerate(frames.read("features", row))
+        )
+        table(folder / "lld" / f"{name}.csv", ("name", "frameTime", *columns), lines, ";")
+    columns = vectors.pooled["functionals"].made["columns"]
+    rows = (
+        (f"wav/{name}.wav", "0 days", "0 days 00:00:01.9", *map(repr, values.tolist()))
+        for name, values in zip(_stems(vectors), vectors.pooled_vectors("functionals"))
+    )
+    table(folder / "functionals.csv", ("file", "start", "end", *columns), rows)
+    return folder
+
+
+def _stems(store: Store) -> list[str]:
+    return [name.removeprefix("emodb_") for name in store.ids]
+
+
+def _same_but_made(found: Store, expected: Store, imported: str) -> None:
+    assert found.ids == expected.ids and len(found.ids) > 9
+    assert found.labels == expected.labels
+    for name in expected.labels:
+        np.testing.assert_array_equal(found.label(name), expected.label(name))
+    for name in ("speaker", "split"):
+        assert found.meta[name] == expected.meta[name]
+    assert found.pooled.keys() == expected.pooled.keys()
+    assert found.streams.keys() == expected.streams.keys()
+    for name, spec in expected.pooled.items():
+        np.testing.assert_array_equal(found.pooled_vectors(name), expected.pooled_vectors(name))
+        made = {"imported": imported, "columns": spec.made["columns"]}
+        assert found.pooled[name].made == made and found.pooled[name].dim == spec.dim
+    for name, stream in expected.streams.items():
+        np.testing.assert_array_equal(found.values(name), expected.values(name))
+        np.testing.assert_array_equal(found.offsets(name), expected.offsets(name))
+        other = found.streams[name]
+        assert (other.kind, other.shape, other.dtype, other.rate_hz) == (
+            stream.kind, stream.shape, stream.dtype, stream.rate_hz
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("annotations", ["m.jsonl", "media.h5"])
+def test_frames_of_opensmile_are_those_of_extract(emodb: Path, annotations: str) -> None:
+    said = invoke(emodb, IMPORT, "lld", "--annotations", annotations, "-f", "-o", "in.h5").stderr
+    _same_but_made(Store(emodb / "in.h5"), Store(emodb / "lld.h5"), "opensmile")
+    assert "found by the name of their recording" in said and "frames of 25 features" in said
+    invoke(emodb, "check", "in.h5")
+
+
+def test_functionals_of_a_table_are_those_of_extract(emodb: Path) -> None:
+    invoke(emodb, IMPORT, "functionals.csv", "--annotations", "media.h5", "-f", "-o", "inf.h5")
+    _same_but_made(Store(emodb / "inf.h5"), Store(emodb / "functionals.h5"), "opensmile")
+
+
+def test_finetune_and_predict_give_the_same_on_both(emodb: Path) -> None:
+    invoke(emodb, IMPORT, "lld", "--annotations", "media.h5", "-f", "-o", "in.h5")
+    found = {}
+    for name in ("in", "lld"):
+        invoke(emodb, "finetune", f"{name}.h5", "--steps", 20, "-f", "-o", f"{name}.safetensors")
+        invoke(emodb, "predict", f"{name}.h5", "--model", f"{name}.safetensors", "-f", "-o",
+               f"{name}.jsonl")  # fmt: skip
+        items = manifest.read(emodb / f"{name}.jsonl").items
+        found[name] = [(item["id"], item["prediction"], item["scores"]) for item in items]
+    assert found["in"] == found["lld"] and len(found["in"]) > 1
+    # Beside another store, and not in the place of features that were made otherwise.
+    both = ("--features", "a=in.h5", "--features", "b=lld.h5")
+    invoke(emodb, "finetune", "in.h5", *both, "--steps", 2, "-f", "-o", "both.safetensors")
+    invoke(emodb, "predict", "in.h5", *both, "--model", "both.safetensors", "-f", "-o", "p.jsonl")
+    invoke(emodb, "predict", "in.h5", "--model", "lld.safetensors", status=65)
+    invoke(emodb, "merge", "in.h5", "lld.h5", "-o", "m.h5", status=65)
+
+
+# -- tools ----------------------------------------------------------------------------------------
+
+
+def test_openface_with_gaps_and_lost_faces(tmp_path: Path) -> None:
+    """30 Hz in milliseconds; frames 3 and 4 are not there, no face in 6 and in the last one."""
+    rows = [(k / 30, int(k not in (6, 11)), 10.0 * k, -k) for k in range(12) if k not in (3, 4)]
+    rows[4] = (rows[4][0], 0, 999.0, 999.0)
+    openface(tmp_path / "of" / "a.csv", rows)
+    openface(tmp_path / "of" / "b.csv", [(k / 30, 1, k, k) for k in range(20)])
+    openface(tmp_path / "of" / "c.csv", [(k / 30, 0, 0, 0) for k in range(20)])
+    (tmp_path / "of" / "a_of_details.txt").write_text("Input:a.mp4\n")
+    said = invoke(tmp_path, IMPORT, "of", "--where", "success=1", "-o", "s.h5").stderr
+    store = Store(tmp_path / "s.h5")
+    spec = store.streams["features"]
+    assert store.ids == ["a", "b"] and spec.rate_hz == 30 and spec.shape == (2,)
+    assert spec.made == {"imported": "openface", "columns": ["AU01_r", "pose_Tx"]}
+    first = store.read("features", 0)
+    expected = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100]
+    np.testing.assert_allclose(first[:, 0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(store.pooled_vectors("mean")[0], first.mean(axis=0))
+    assert store.meta["filled_frames"].tolist() == [4, 0]
+    assert "4 frames are missing in 1 utterances" in said and "1 utterances are left out" in said
+    assert "22 of 50 rows were dropped: 22 do not meet --where, 0 have" in said
+    invoke(tmp_path, IMPORT, "of", "--where", "confidence>=0.5", "--gaps", "close",
+           "--columns", "AU*_r", "-o", "closed.h5")  # fmt: skip
+    closed = Store(tmp_path / "closed.h5")
+    assert closed.read("features", 0)[:, 0].tolist() == [0, 10, 20, 50, 70, 80, 90, 100]
+    assert "filled_frames" not in closed.meta
+    facts = json.loads(invoke(tmp_path, "info", "s.h5", "--json").stdout)
+    assert facts["losses"] == {"found": 3, "kept": 2, "lost": {"no row meets --where": 1}}
+
+
+def test_several_faces_need_a_choice(tmp_path: Path) -> None:
+    names = ("frame", "face_id", "timestamp", "confidence", "success", "AU01_r")
+    rows = [(k, face, k / 25, 1, 1, 100 * face + k) for k in range(5) for face in (0, 1)]
+    table(tmp_path / "of" / "a.csv", names, rows)
+    table(tmp_path / "of" / "b.csv", names, sorted(rows, key=lambda row: row[1]))
+    said = invoke(tmp_path, IMPORT, "of", "-o", "s.h5", status=65).stderr
+    assert "--where" in said and "a.csv, line 3" in said
+    invoke(tmp_path, IMPORT, "of", "--where", "face_id=1", "-o", "s.h5")
+    for row in range(2):
+        found = Store(tmp_path / "s.h5").read("features", row)
+        assert found[:, 0].tolist() == [100, 101, 102, 103, 104]
+
+
+def test_py_feat_has_frame_numbers_and_missing_faces(tmp_path: Path) -> None:
+    names = ("", "FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore", "AU01",
+             "anger", "input", "frame", "approx_time")  # fmt: skip
+    rows = [(k, 1, 2, 3, 4, 0.9, 0.1 * k, 0.2, "clips/a.mp4", 2 * k, "00:00") for k in range(6)]
+    rows[2] = (2, "", "", "", "", "", "", "", "clips/a.mp4", 4, "00:00")
+    table(tmp_path / "all.csv", names, rows + [(k, *row[1:8], "clips/b.mp4", *row[9:])
+                                              for k, row in enumerate(rows) if k != 2])  # fmt: skip
+    run = (IMPORT, "all.csv", "-o", "s.h5")
+    assert "--rate" in invoke(tmp_path, *run, status=2).stderr
+    assert "AU01" in invoke(tmp_path, *run, "--rate", 15, status=65).stderr
+    invoke(tmp_path, *run, "--rate", 15, "--drop-nan", 0.5)
+    store = Store(tmp_path / "s.h5")
+    spec = store.streams["features"]
+    assert store.ids == ["a", "b"] and spec.rate_hz == 15
+    assert spec.made == {"imported": "py-feat", "columns": ["AU01", "anger"]}
+    for row in range(2):
+        np.testing.assert_allclose(store.read("features", row)[:, 0], 0.1 * np.arange(6), atol=1e-6)
+    # 1 of 6 rows is missing in a: more than a tenth.
+    said = invoke(tmp_path, *run, "--rate", 15, "--drop-nan", 0.1, "-f").stderr
+    assert Store(tmp_path / "s.h5").ids == ["b"] and "missing values" in said
+
+
+def test_libreface_counts_milliseconds(tmp_path: Path) -> None:
+    names = (
+        "frame_idx",
+        "frame_time_in_ms",
+        "pitch",
+        "facial_expression",
+        "au_1",
+        "au_1_intensity",
+    )
+    rows = [(k, 40.0 * k, 0.5, "Neutral", 0, k) for k in range(10)]
+    table(tmp_path / "lf" / "a.csv", names, rows)
+    said = invoke(tmp_path, IMPORT, "lf", "-o", "s.h5").stderr
+    spec = Store(tmp_path / "s.h5").streams["features"]
+    assert spec.rate_hz == 25 and spec.made["imported"] == "libreface"
+    assert spec.made["columns"] == ["pitch", "au_1", "au_1_intensity"]
+    assert "facial_expression" in said
+
+
+def test_one_opensmile_table_of_many_recordings(tmp_path: Path) -> None:
+    names = ("file", "start", "end", "loudness", "pitch")
+    rows = [(f"wav/{n}.wav", f"0 days 00:00:0{k / 100:.6f}", f"0 days 00:00:0{k / 100 + 0.02:.6f}",
+             k, n) for n in (7, 5) for k in range(6)]  # fmt: skip
+    table(tmp_path / "lld.csv", names, rows)
+    invoke(tmp_path, IMPORT, "lld.csv", "-o", "s.h5")
+    store = Store(tmp_path / "s.h5")
+    assert store.ids == ["7", "5"] and store.streams["features"].rate_hz == 100
+    assert store.read("features", 1).tolist() == [[k, 5] for k in range(6)]
+    text = "@relation x\n@attribute name string\n@attribute frameTime numeric\n"
+    text += "@attribute F0 numeric\n\n@data\n\n'u1',0.0,1.5\n'u2',0.0,-2\n"
+    (tmp_path / "f.arff").write_text(text)
+    invoke(tmp_path, IMPORT, "f.arff", "-o", "f.h5")
+    store = Store(tmp_path / "f.h5")
+    assert store.ids == ["u1", "u2"] and not store.streams
+    assert store.pooled_vectors("functionals").tolist() == [[1.5], [-2]]
+
+
+# -- arrays ---------------------------------------------------------------------------------------
+
+
+def test_arrays_of_frames(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frames = {f"u{n}": random.normal(size=(n + 3, 8)) for n in range(3)}
+    (tmp_path / "npy" / "deep").mkdir(parents=True)
+    for name, values in frames.items():
+        np.save(tmp_path / "npy" / ("deep" if name == "u1" else "") / f"{name}.wav.npy", values)
+    run = (IMPORT, "npy", "--name", "emotion2vec", "-o", "s.h5")
+    assert "--rate" in invoke(tmp_path, *run, status=2).stderr
+    invoke(tmp_path, *run, "--rate", 50)
+    store = Store(tmp_path / "s.h5")
+    assert store.ids == [*frames] and store.streams["features"].rate_hz == 50
+    assert store.streams["features"].made == {"imported": "emotion2vec"}
+    for row, values in enumerate(frames.values()):
+        np.testing.assert_array_equal(store.read("features", row), values.astype(np.float32))
+    np.savez(tmp_path / "all.npz", **frames)
+    invoke(tmp_path, IMPORT, "all.npz", "--rate", 50, "--name", "emotion2vec", "-o", "z.h5")
+    assert Store(tmp_path / "z.h5").content_id == store.content_id
+
+
+def test_vectors_are_compared_as_embeddings(tmp_path: Path) -> None:
+    (tmp_path / "e").mkdir()
+    for number, vector in enumerate(np.random.default_rng(1).normal(size=(9, 5))):
+        np.save(tmp_path / "e" / f"u{number}.npy", vector if number % 2 else vector[None])
+    items = [{"id": f"u{n}", "media": f"{n}.wav", "speaker": f"s{n}",
+              "labels": {"emotion": ("anger", "joy")[n % 2]}} for n in range(9)]  # fmt: skip
+    corpus(tmp_path / "m.jsonl", *items)
+    for name, flags in (("text", ()), ("other", ("--name", "other"))):
+        invoke(tmp_path, IMPORT, "e", "--annotations", "m.jsonl", "--embedding", *flags, "-o",
+               f"{name}.h5")  # fmt: skip
+    assert list(Store(tmp_path / "text.h5").pooled) == ["embedding"]
+    pair = ("--query", "text.h5", "--pool", "text.h5")
+    invoke(tmp_path, "similarity", *pair, "-o", "similarity.h5")
+    found = invoke(tmp_path, "retrieve", *pair, "--draws", 3).stdout.splitlines()
+    assert len(found) == 2 + 9
+    # Of another model, for all that is known.
+    other = ("--query", "text.h5", "--pool", "other.h5")
+    invoke(tmp_path, "retrieve", *other, "--draws", 3, status=65)
+
+
+def test_text_embeddings_of_a_table(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(2).normal(size=(4, 3))
+    rows = [(f"u{n}", *values) for n, values in enumerate(vectors)]
+    table(tmp_path / "t.csv", ("utterance_id", "0", "1", "2"), rows)
+    invoke(tmp_path, IMPORT, "t.csv", "--prefix", "iemocap", "-o", "s.h5")
+    store = Store(tmp_path / "s.h5")
+    assert store.ids == [f"iemocap_u{n}" for n in range(4)]
+    np.testing.assert_array_equal(store.pooled_vectors("functionals"), vectors.astype(np.float32))
+    # A decimal comma, and another column of ids.
+    table(tmp_path / "c.csv", ("x", "id", "key"), [("1,5", "no", "k1"), ("-2,25", "no", "k2")], ";")
+    invoke(tmp_path, IMPORT, "c.csv", "--id", "key", "--exclude", "id", "-o", "c.h5")
+    store = Store(tmp_path / "c.h5")
+    assert store.ids == ["k1", "k2"]
+    assert store.pooled_vectors("functionals").tolist() == [[1.5], [-2.25]]
+
+
+def test_parquet_is_read_where_pyarrow_is(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"id": ["a", "a", "b"], "time": [0.0, 0.5, 0.0], "x": [1.0, 2.0, None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "p.parquet")
+    assert "x is nan" in invoke(tmp_path, IMPORT, "p.parquet", "-o", "s.h5", status=65).stderr
+    invoke(tmp_path, IMPORT, "p.parquet", "--drop-nan", 0, "-o", "s.h5")
+    store = Store(tmp_path / "s.h5")
+    assert store.ids == ["a"] and store.streams["features"].rate_hz == 2
+
+
+# -- ids ------------------------------------------------------------------------------------------
+
+
+def test_ids_that_do_not_match_are_counted_and_listed(tmp_path: Path) -> None:
+    table(tmp_path / "t.csv", ("id", "x"), [("u1", 1), ("u2", 2), ("u8", 3), ("u9", 4)])
+    corpus(
+        tmp_path / "m.jsonl",
+        *({"id": f"c_u{n}", "media": f"wav/u{n}.wav", "speaker": "s", "split": "train",
+           "labels": {"emotion": "joy", "arousal": 0.5}} for n in range(6)),
+    )  # fmt: skip
+    said = invoke(tmp_path, IMPORT, "t.csv", "--annotations", "m.jsonl", "-o", "s.h5").stderr
+    store = Store(tmp_path / "s.h5")
+    assert store.ids == ["c_u1", "c_u2", "u8", "u9"]
+    assert store.label("emotion").tolist() == [1, 1, -1, -1]
+    assert store.meta["split"] == ["train", "train", "", ""]
+    assert re.search("2 utterances are not in m.jsonl.*: u8, u9", said)
+    assert re.search("4 utterances of m.jsonl have no features: c_u0, c_u3, c_u4, c_u5", said)
+    # By prefix, as well; not at all.
+    invoke(tmp_path, IMPORT, "t.csv", "--annotations", "m.jsonl", "--prefix", "c", "-o", "p.h5")
+    assert Store(tmp_path / "p.h5").ids == ["c_u1", "c_u2", "c_u8", "c_u9"]
+    corpus(tmp_path / "n.jsonl", {"id": "z1", "media": "z.wav", "labels": {}})
+    said = invoke(tmp_path, IMPORT, "t.csv", "--annotations", "n.jsonl", "-o", "n.h5", status=65)
+    assert "z1" in said.stderr and "u1" in said.stderr and not (tmp_path / "n.h5").exists()
+
+
+def test_parts_of_one_recording_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    table(tmp_path / "t.csv", ("id", "x"), [("p1", 1), ("long", 2)])
+    items = [{"id": f"p{n}", "media": "long.wav", "start": n, "end": n + 1, "labels": {}}
+             for n in range(2)]  # fmt: skip
+    corpus(tmp_path / "m.jsonl", *items)
+    invoke(tmp_path, IMPORT, "t.csv", "--annotations", "m.jsonl", "-o", "s.h5")
+    assert Store(tmp_path / "s.h5").ids == ["p1", "long"]
+
+
+# -- rerun, bounds, mistakes ----------------------------------------------------------------------
+
+
+def test_rerun_force_and_dry_run(tmp_path: Path) -> None:
+    source = table(tmp_path / "t.csv", ("id", "x", "y"), [("a", 1, 2), ("b", 3, 4)])
+    run = (IMPORT, "t.csv", "-o", "s.h5")
+    assert "would import vectors of 2" in invoke(tmp_path, *run, "-n").stderr
+    assert not (tmp_path / "s.h5").exists()
+    invoke(tmp_path, *run)
+    before = (tmp_path / "s.h5").read_bytes()
+    assert "up to date" in invoke(tmp_path, *run).stderr
+    # The name of the file is not in its identity, its content is.
+    source.rename(tmp_path / "other.csv")
+    assert "up to date" in invoke(tmp_path, IMPORT, "other.csv", "-o", "s.h5").stderr
+    invoke(tmp_path, IMPORT, "other.csv", "--columns", "x", "-o", "s.h5", status=73)
+    table(source, ("id", "x", "y"), [("a", 1, 2), ("b", 3, 5)])
+    invoke(tmp_path, *run, status=73)
+    assert (tmp_path / "s.h5").read_bytes() == before
+    invoke(tmp_path, *run, "-f")
+    assert Store(tmp_path / "s.h5").pooled_vectors("functionals").tolist() == [[1, 2], [3, 5]]
+    facts = json.loads(invoke(tmp_path, "info", "s.h5", "--lineage", "--json").stdout)
+    assert [entry["role"] for entry in facts["inputs"]] == ["files"]
+    assert "missing" not in facts["inputs"][0]
+
+
+PEAK = """
+import resource, sys
+from avaffect.cli.main import run
+status = run(sys.argv[1:])
+print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_large_table_in_little_memory(tmp_path: Path) -> None:
+    """60,000 rows of 30 numbers are 60 MB as Python's floats; ids alone stay."""
+    peaks = {}
+    for count in (100, 60_000):
+        with (tmp_path / f"{count}.csv").open("w") as file:
+            file.write("id," + ",".join(f"f{k}" for k in range(30)) + "\n")
+            tail = ",".join(f"{k / 7:.6f}" for k in range(29))
+            file.writelines(f"u{n},{n},{tail}\n" for n in range(count))
+        found = subprocess.run(
+            [sys.executable, "-c", PEAK, IMPORT, f"{count}.csv", "-o", f"{count}.h5"], cwd=tmp_path,
+            capture_output=True, text=True, timeout=300,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        status, peak = map(int, found.stdout.split())
+        assert status == 0, found.stderr
+        peaks[count] = peak
+    assert Store(tmp_path / "60000.h5").pooled_vectors("functionals")[-1, 0] == 59_999
+    assert peaks[60_000] - peaks[100] < 45, peaks
+
+
+def _folder(*shapes: tuple[int, ...]):
+    def write(folder: Path) -> str:
+        (folder / "f").mkdir()
+        for number, shape in enumerate(shapes):
+            np.save(folder / "f" / f"u{number}.npy", np.zeros(shape))
+        return "f --rate 50"
+
+    return write
+
+
+def _pickled(folder: Path) -> str:
+    (folder / "f").mkdir()
+    np.save(folder / "f" / "u.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return "f"
+
+
+def _cut(folder: Path) -> str:
+    (folder / "f").mkdir()
+    np.save(folder / "f" / "u.npy", np.zeros((100, 10)))
+    whole = (folder / "f" / "u.npy").read_bytes()
+    (folder / "f" / "u.npy").write_bytes(whole[:2000])
+    return "f --rate 50"
+
+
+def _two_kinds(folder: Path) -> str:
+    table(folder / "f" / "a.csv", ("id", "x"), [("a", 1)])
+    np.save(folder / "f" / "b.npy", np.zeros(3))
+    return "f"
+
+
+def _two_of_one_name(folder: Path) -> str:
+    for part in ("x", "y"):
+        table(folder / "f" / part / "a.csv", ("x",), [(1,)])
+    return "f"
+
+
+def _other_columns(folder: Path) -> str:
+    table(folder / "f" / "a.csv", ("x", "y"), [(1, 2)])
+    table(folder / "f" / "b.csv", ("x", "z"), [(1, 2)])
+    return "f"
+
+
+def _other_rates(folder: Path) -> str:
+    for name, rate in (("a", 25), ("b", 25), ("c", 30)):
+        table(folder / "f" / f"{name}.csv", ("time", "x"), [(k / rate, k) for k in range(99)])
+    return "f"
+
+
+def _of(*lines: str, options: str = "", name: str = "t.csv"):
+    def write(folder: Path) -> str:
+        (folder / name).write_text("\n".join(lines) + "\n" if lines else "")
+        return f"{name} {options}"
+
+    return write
+
+
+def _picture(folder: Path) -> str:
+    (folder / "t.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    return "t.csv"
+
+
+BAD = {
+    "nothing there": (lambda folder: "nowhere", "no such file"),
+    "an empty folder": (_folder(), "no file of features"),
+    "other widths": (_folder((5, 4), (5, 3)), "u1.npy: 3 features, but the first file has 4"),
+    "no rows": (_folder((0, 4)), "is empty"),
+    "layers": (_folder((3, 5, 4)), r"\(3, 5, 4\)"),
+    "pickles": (_pickled, "pickle"),
+    "cut short": (_cut, "damaged or cut short"),
+    "two kinds": (_two_kinds, "--files"),
+    "two of one name": (_two_of_one_name, "have one name"),
+    "other columns": (_other_columns, "b.csv lacks y"),
+    "other rates": (_other_rates, "c has 30 rows a second"),
+    "an empty file": (_of(), "is empty"),
+    "no rows of a table": (_of("id,x"), "t.csv is empty: no rows"),
+    "texts": (_of("id,x,who,mood", "a,1,me,sad"), r"line 2: not numbers: who \('me'\), mood"),
+    "a text later on": (_of("id,x", "a,1", "b,much"), "line 3: x is 'much'"),
+    "nan": (_of("id,x,y", "a,1,2", "b,1,nan"), "1 of 1 rows of b .* y is nan"),
+    "infinite": (_of("id,x", "a,1e300"), "x is inf"),
+    "an id twice": (_of("id,x", "a,1", "b,1", "a,2"), "line 4: the id a is there twice"),
+    "frames apart": (_of("id,time,x", "a,0,1", "a,1,1", "b,0,1", "a,2,2"), "one after the other"),
+    "no id": (_of("id,x", "a,1", ",2"), "line 3: the id is missing"),
+    "a short row": (_of("id,x,y", "a,1,2", "b,1"), "line 3: 2 fields, but 3 columns"),
+    "backwards": (_of("id,time,x", "a,0,1", "a,1,1", "a,0.5,2"), "line 4: time 0.5 does not come"),
+    "uneven": (_of("id,time,x", *(f"a,{t + (t > 9) * 0.4 * (t - 9)},1" for t in range(20))),
+               "not evenly spaced"),
+    "milliseconds": (_of("id,time,x", "a,0,1", "a,40,1", "a,80,2"), "milliseconds"),
+    "no column": (_of("id,x", "a,1", options="--columns AU*"), "no column like 'AU\\*'"),
+    "no column of ids": (_of("id,x", "a,1", options="--id utt"), "no column 'utt'"),
+    "no features": (_of("id,time", "a,1"), "no column of features"),
+    "nothing meets": (_of("id,x", "a,1", options="--where x>2"), "all 1 utterances are left out"),
+    "columns of one name": (_of("id,x,x", "a,1,2"), "2 columns called 'x'"),
+    "a store": (_of("\x89HDF\r\n\x1a\n", name="t.h5"), "expected a folder, a table"),
+    "a picture": (_picture, "t.csv is a picture"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case: str, tmp_path: Path) -> None:
+    write, words = BAD[case]
+    found = invoke(tmp_path, IMPORT, *write(tmp_path).split(), "-o", "s.h5", status=65)
+    said = found.stderr.splitlines()[-1]
+    assert said.startswith("avaffect: ") and re.search(words, said), said
+    assert "Traceback" not in found.stderr
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("s.h5")]
+
+
+@pytest.mark.parametrize(
+    "options", ["--where x", "--files *.csv", "--rate 0", "--rate 5 --vectors", "--drop-nan 2"]
+)
+def test_wrong_use(options: str, tmp_path: Path) -> None:
+    table(tmp_path / "t.csv", ("id", "x"), [("a", 1)])
+    invoke(tmp_path, IMPORT, "t.csv", *options.split(), "-o", "s.h5", status=2)
