@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import sys
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +32,14 @@ from avaffect.models import avhubert, hubert
 from avaffect.models.avhubert import AVHubert
 from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import Hubert
+from avaffect.models.whisper import Whisper, WhisperConfiguration
 from avaffect.recipes.encoding import extraction
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
 
 FACE_RATE, FACE_SIZE = 25, 48
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5
-ONE_BY_ONE, UNPADDED = 2.0, 1.1
+ONE_BY_ONE, UNPADDED, PADDED = 2.0, 1.1, 5.0
 
 
 def write_noise(path: Path, seconds: np.ndarray, faces: bool) -> Store:
@@ -105,6 +107,28 @@ def rows_of(name: str, encoder: Encoder, count: int, repetitions: int) -> tuple[
     ], error  # fmt: skip
 
 
+def whisper_row(count: int, repetitions: int) -> Row:
+    """Whisper tiny on utterances of 3 s: padded with silence to 30 s, as published, over their own
+    length."""
+    configuration = WhisperConfiguration()
+    encoders = {
+        "own": Whisper(configuration).eval(),
+        "padded": Whisper(replace(configuration, padded=True)).eval(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_noise(Path(folder) / "short.h5", np.full(count, 3.0), False)
+        data = dataset_of([store], store.ids, encoders["own"].streams)
+        spent = interleaved(
+            {name: partial(features, encoder, data, 64) for name, encoder in encoders.items()},
+            dict.fromkeys(encoders, float(count)),
+            repetitions,
+        )
+    return Row(
+        "Whisper tiny: padded to 30 s over own length", median_ratio(spent, "padded", "own"),
+        PADDED, note=f"{count} utterances of 3 s",
+    )  # fmt: skip
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer utterances, nano alone")
@@ -127,6 +151,7 @@ def main() -> int:
                 found, error = rows_of(name, encoder, count, 1 if quick else 3)
                 rows += found
                 errors.append(error)
+            rows.append(whisper_row(4 if quick else 32, 1 if quick else 3))
         rows.append(
             Row("features in batches against alone", max(errors), TOLERANCE, unit="",
                 at_least=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ from torch.nn.utils.rnn import pad_sequence
 # Beside a torch for the CPU alone, torchaudio loads through this, and transformers then finds it.
 import avaffect.signal.audio  # noqa: F401
 from avaffect.core.batch import Batch
+from avaffect.data import manifest
 from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
 from avaffect.models.published.whisper import _NAMES
 from avaffect.recipes.encoding import checkpoints
 from avaffect.training import checkpoint
@@ -267,6 +271,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def write_speakers(path: Path, prefix: str) -> None:
+    """Two utterances of each of two classes by six speakers, four of them in the training split."""
+    batch = noise(*[6400 + 160 * n for n in range(24)], seed=len(prefix))
+    streams = {"waveform": StreamSpec("waveform", "int16", 16000.0)}
+    labels = {"emotion": LabelSpec("class", ("anger", "sadness"))}
+    with store_writer(path, {}, streams=streams, labels=labels) as writer:
+        for row in range(24):
+            speaker = row // 4
+            writer.add(
+                f"{prefix}{row}",
+                streams={"waveform": alone(batch, row).streams["waveform"][0].numpy()},
+                labels={"emotion": ("anger", "sadness")[row % 2]},
+                meta={
+                    "speaker": f"{prefix}{speaker}",
+                    "split": "train" if speaker < 4 else ("development", "test")[speaker - 4],
+                },
+            )
+
+
 def test_a_random_twin_is_the_same_model_untrained(folder):
     twin, other, own = (
         checkpoints.load_encoder(folder / f"{name}.safetensors", CPU)
@@ -306,5 +329,34 @@ def test_masked_prediction_with_fresh_clusters(folder, tmp_path):
     before = checkpoint.load(folder / "own.safetensors")[1]
     assert header["objective"]["name"] == "masked_prediction"
     assert header["objective"]["configuration"]["units"] == 4
+    assert header["objective"]["configuration"]["features_penalty"] == 0.0
     changed = {name for name, value in before.items() if not torch.equal(value, tensors[name])}
     assert changed == before.keys() - {"positions"}
+
+
+def test_the_whole_chain(folder, tmp_path):
+    """Units, further pre-training, retrieval, adaptation, and classifiers in every mode."""
+    write_speakers(tmp_path / "a.h5", "a")
+    write_speakers(tmp_path / "b.h5", "bb")
+    shutil.copy(folder / "own.safetensors", tmp_path)
+    for line in (
+        "cluster a.h5 b.h5 --model own.safetensors --layer 1 -k 4 -o kmeans.safetensors",
+        "extract a.h5 --model kmeans.safetensors -o ua.h5",
+        "extract b.h5 --model kmeans.safetensors -o ub.h5",
+        "pretrain-hubert a.h5 b.h5 --units ua.h5 --units ub.h5 --init own.safetensors --reset-head "
+        "--steps 2 -o further.safetensors",
+        "train-projector a.h5 --encoder further.safetensors --epochs 1 -o projector.safetensors",
+        "extract a.h5 --model projector.safetensors -o qa.h5",
+        "extract b.h5 --model projector.safetensors -o qb.h5",
+        "retrieve --query qa.h5 --pool qb.h5 -T 0.1 --draws 1 -o r.jsonl",
+        "adapt r.jsonl --epochs 1 -o adapted.safetensors",
+    ):
+        invoke(tmp_path, *line.split())
+    assert checkpoint.load(tmp_path / "adapted.safetensors")[0]["model"]["name"] == "whisper"
+    for mode in ("frozen", "fine-tuned", "scratch"):
+        encoder = "adapted.safetensors" if mode == "frozen" else "own.safetensors"
+        invoke(tmp_path, "finetune", "a.h5", "--encoder", encoder, "--mode", mode, "--epochs", 1,
+               "-o", f"{mode}.safetensors")  # fmt: skip
+        invoke(tmp_path, "predict", "a.h5", "--model", f"{mode}.safetensors", "--split", "test",
+               "-o", f"{mode}.jsonl")  # fmt: skip
+        assert len(manifest.read(tmp_path / f"{mode}.jsonl").items) == 4

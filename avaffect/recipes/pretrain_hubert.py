@@ -30,7 +30,7 @@ def pretrain_hubert(settings: PretrainHubertSettings, progress: Progress = SILEN
     """
     unit_stores = open_stores(settings.units)
     quantiser = _quantiser_of(unit_stores)
-    settings = _with_dropout(_checked(settings), quantiser)
+    settings = _with_penalty(_with_dropout(_checked(settings), quantiser))
     pretrain(
         "pretrain-hubert",
         settings,
@@ -112,6 +112,20 @@ def _with_dropout(
         return settings
     of_model = quantiser is not None and of_role(artifacts.describe(quantiser).provenance, "model")
     return replace(settings, modality_dropout=0.5 if of_model else 0.0)
+
+
+def _with_penalty(settings: PretrainHubertSettings) -> PretrainHubertSettings:
+    """The settings with the published weight of the penalty, where none was given.
+
+    Whisper was trained without one: its features go without a norm beside its positions, and
+    smaller ones would be others.
+    """
+    if settings.features_penalty is not None:
+        return settings
+    name = (
+        None if settings.init is None else headers.read(settings.init, EncoderHeader).model["name"]
+    )
+    return replace(settings, features_penalty=0.0 if name == "whisper" else 10.0)
 
 
 def _check_same_units(init: Path, quantiser: Path | None) -> None:

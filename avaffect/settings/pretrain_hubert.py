@@ -86,9 +86,9 @@ class PretrainHubertSettings(PretrainingSettings):
     unmasked_weight: float = option(
         0.0, "Weight of the loss on unmasked frames.", "--unmasked-weight", at_least=0
     )
-    features_penalty: float = option(
-        10.0,
-        "Weight of the mean square of the front-end's features.",
+    features_penalty: float | None = option(
+        None,
+        "Weight of the mean square of the front-end's features. Default: 10; Whisper 0.",
         "--features-penalty",
         at_least=0,
     )

@@ -64,6 +64,7 @@ def method(
 def _configuration(
     settings: PretrainHubertSettings, encoder: Encoder, rows: int
 ) -> MaskedPredictionConfiguration:
+    assert settings.features_penalty is not None
     return MaskedPredictionConfiguration(
         rows, _masking(settings, encoder), settings.unmasked_weight, settings.features_penalty
     )
