@@ -92,9 +92,10 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 def load_encoder(path: str | os.PathLike[str], device: str = "cpu") -> Encoder:
     """The encoder of a checkpoint, a torch module in evaluation mode.
 
-    `encoder(make_batch(waveform=[...]))` gives frames: `values` (B, T, dim) and `lengths` (B,);
-    `layer=n` those of a layer, from 1. Its `streams`, `rate_hz` and `dim` say what it reads and
-    gives.
+    `encoder(make_batch(waveform=[...]))` gives frames, `values` (B, T, dim) and `lengths` (B,), or
+    tokens, `values` (B, N, dim) and `valid` (B, N); `layer=n` those of a layer, from 1 to its
+    `depth`; `.mean()` one vector an utterance. Its `streams`, `dim` and, of frames, `rate_hz` say
+    what it reads and gives.
 
     Raises DataError where the file holds no encoder.
     """

@@ -8,10 +8,9 @@ import torch
 from small_encoders import check_feature_grad_mult
 
 from avaffect.core.batch import Batch
-from avaffect.core.configuration import read
 from avaffect.core.errors import DataError, UsageError
 from avaffect.models import registry
-from avaffect.models.avhubert import PRESETS, AVHubert, AVHubertConfiguration
+from avaffect.models.avhubert import PRESETS, AVHubert
 from avaffect.models.encoder import Corruption, Frames
 from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 
@@ -298,14 +297,6 @@ def test_nano_has_at_most_a_million_parameters_with_its_head():
     head = PredictionHead(PredictionHeadConfiguration(128, 500, NANO.final_dim))
     count = sum(p.numel() for module in (AVHubert(NANO), head) for p in module.parameters())
     assert count <= 1_000_000
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_configurations_survive_json(preset):
-    configuration = PRESETS[preset]
-    assert read(AVHubertConfiguration, json.loads(json.dumps(asdict(configuration)))) == (
-        configuration
-    )
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ from golden import generator
 from small_encoders import check_feature_grad_mult
 
 from avaffect.core.batch import Batch
-from avaffect.core.configuration import read
 from avaffect.core.errors import UsageError
 from avaffect.models.encoder import Frames
-from avaffect.models.hubert import PRESETS, Hubert, HubertConfiguration
+from avaffect.models.hubert import PRESETS, Hubert
 from avaffect.models.published import names
 from avaffect.models.published.names import Layout
 
@@ -183,14 +181,6 @@ def test_feature_grad_mult_scales_the_front_end_alone():
         return Hubert(replace(TINY, feature_grad_mult=factor)).eval()
 
     check_feature_grad_mult(model_of, speech(8000))
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_configurations_survive_json(preset):
-    configuration = PRESETS[preset]
-    assert read(HubertConfiguration, json.loads(json.dumps(asdict(configuration)))) == (
-        configuration
-    )
 
 
 @pytest.mark.parametrize("style", STYLES)

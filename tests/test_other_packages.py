@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import packages
 import pytest
 from chain import invoke
 from other_package import EnergyConfiguration, EnergyEncoder, Level, LevelConfiguration
@@ -16,17 +17,11 @@ from stores import write_store
 from avaffect.core import headers
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.provenance import provenance
-from avaffect.core.registry import Registry
 from avaffect.data import manifest
-from avaffect.data.corpora import CORPORA
 from avaffect.data.store.reader import Store
-from avaffect.models.registry import ENCODERS
-from avaffect.objectives.registry import OBJECTIVES
 from avaffect.recipes.encoding import checkpoints
-from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 from avaffect.recipes.pretraining.kept_objective import load_objective
 
-REGISTRIES: tuple[Registry, ...] = (ENCODERS, OBJECTIVES, FRONT_ENDS, CORPORA)
 ENTRY_POINTS = """
 [avaffect.encoders]
 energy = other_package:ENERGY
@@ -42,20 +37,9 @@ twins = other_package:TWINS
 
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    folder = tmp_path / "site" / "other_package-1.0.dist-info"
-    folder.mkdir(parents=True)
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: other_package\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    _forget()
+    packages.install(tmp_path / "site", ENTRY_POINTS, monkeypatch)
     yield
-    _forget()
-
-
-def _forget() -> None:
-    """As in a new process: which packages there are is looked up once."""
-    for registry in REGISTRIES:
-        registry.__dict__.pop("_points", None)
+    packages.forget()
 
 
 @pytest.fixture
@@ -66,7 +50,9 @@ def media(tmp_path: Path) -> list[np.ndarray]:
     return sound
 
 
-def test_an_encoder(tmp_path: Path, media: list[np.ndarray]) -> None:
+def test_an_encoder(
+    tmp_path: Path, media: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its checkpoint names it; without its package the file is refused in words."""
     path = tmp_path / "energy.safetensors"
     encoder = EnergyEncoder(EnergyConfiguration(2.0))
@@ -80,8 +66,7 @@ def test_an_encoder(tmp_path: Path, media: list[np.ndarray]) -> None:
         expected = 2 * np.square(wave[: len(wave) // 320 * 320].astype(float)).reshape(-1, 320)
         found = store.read("features", row)[:, 0]
         np.testing.assert_allclose(found, expected.mean(axis=1), rtol=1e-5)
-    (tmp_path / "site" / "other_package-1.0.dist-info" / "entry_points.txt").write_text("")
-    _forget()
+    packages.install(tmp_path / "site", "", monkeypatch)
     words = invoke(tmp_path, *extract, "again.h5", status=65).stderr
     assert "'energy'" in words and "avhubert" in words
 

@@ -16,6 +16,7 @@ from tiny_training import Killed, Killing, Rows, Tiny
 from avaffect.core.errors import Preempted
 from avaffect.core.progress import SILENT
 from avaffect.core.signals import StopFlag
+from avaffect.models.encoder import Frames
 from avaffect.recipes.encoding import extraction, kmeans
 from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.training import saving
@@ -93,9 +94,9 @@ class Utterances:
         return SimpleNamespace(map=lambda move: torch.from_numpy(indices.copy()))
 
 
-def _frames(indices: torch.Tensor) -> SimpleNamespace:
+def _frames(indices: torch.Tensor) -> Frames:
     values = torch.sin(indices[:, None, None] + torch.arange(6.0).reshape(3, 2))
-    return SimpleNamespace(values=values, lengths=1 + indices % 3)
+    return Frames(values, 1 + indices % 3)
 
 
 @pytest.mark.parametrize("of", [None, lambda values: values.sum(axis=0)])

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.dropout import Dropout
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.encoder import Corruption, FrameEncoder, Frames
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
 
 
-class ContextEncoder(Encoder):
+class ContextEncoder(FrameEncoder):
     """Local features, normalised and projected, then a Transformer. Subclasses give `features`.
 
     `mask_emb` (mask_dim,) stands in for what a pretext task hides: a projected frame where mask_dim
@@ -26,7 +26,7 @@ class ContextEncoder(Encoder):
         mask_dim: int,
     ) -> None:
         super().__init__()
-        self.dim = transformer.dim
+        self.dim, self.depth = transformer.dim, transformer.layers
         self.feature_dim = feature_dim
         self.layer_norm = nn.LayerNorm(feature_dim)
         self.post_extract_proj = nn.Linear(feature_dim, self.dim)

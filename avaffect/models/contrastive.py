@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.streams import WAVEFORM
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.encoder import Corruption, FrameEncoder, Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.signal.features import unit_scale
 
@@ -86,7 +85,7 @@ class _AddHalves(torch.autograd.Function):
         return torch.cat([F.pad(gradient, (0, 0, 0, 1)), F.pad(gradient, (0, 0, 1, 0))], dim=2)
 
 
-class ContrastiveEncoder(Encoder):
+class ContrastiveEncoder(FrameEncoder):
     """Frames at 100 Hz from 16 kHz waveforms: five strided convolutions over samples, each with a
     norm over the channels of a frame and a ReLU, then layers of GRU or LSTM.
 
@@ -105,6 +104,7 @@ class ContrastiveEncoder(Encoder):
             raise ValueError(f"cell {c.cell!r}: expected {' or '.join(CELLS)}")
         self.configuration = c
         self.dim = self.feature_dim = c.dim
+        self.depth = 1 + c.layers
         self.convolutions = nn.ModuleList(
             HalvesConvolution(inputs, outputs, stride)
             for (inputs, outputs), stride in zip(pairwise([1, *[c.dim] * 5]), STRIDES)
@@ -145,11 +145,9 @@ class ContrastiveEncoder(Encoder):
         """
         if mask is not None:
             raise ValueError("this encoder has no embedding to hide frames behind")
-        last = 1 + len(self.recurrence)
-        if layer is not None and not 1 <= layer <= last:
-            raise UsageError(f"layer {layer}: this encoder has layers 1 to {last}")
+        self.check_layer(layer)
         x = features.values
-        for recurrent in self.recurrence[: (layer or last) - 1]:
+        for recurrent in self.recurrence[: (layer or self.depth) - 1]:
             x, _ = recurrent(x)
         # What came after the end never reached a valid frame; it only has to be zero.
         return Frames(x.float() * features.valid[..., None], features.lengths)

@@ -9,13 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.streams import FACE
+
+
+class Encoded(Protocol):
+    """What an encoder makes of a batch: `Frames` or `Tokens`.
+
+    values (B, N, dim), zero in padding; valid (B, N) bool: False in padding; present (B,) bool:
+    utterances that have any.
+    """
+
+    @property
+    def values(self) -> Tensor: ...
+
+    @property
+    def valid(self) -> Tensor: ...
+
+    @property
+    def present(self) -> Tensor: ...
+
+    def mean(self) -> Tensor:
+        """(B, dim), padding excluded; zeros for an utterance that has none."""
 
 
 @dataclass
 class Frames:
-    """values (B, T, dim), lengths (B,) valid frames; padded frames are zero."""
+    """Vectors in time. values (B, T, dim), lengths (B,) valid frames; padded frames are zero."""
 
     values: Tensor
     lengths: Tensor
@@ -26,10 +46,38 @@ class Frames:
         steps = torch.arange(self.values.shape[1], device=self.values.device)
         return steps[None, :] < self.lengths[:, None]
 
+    @property
+    def present(self) -> Tensor:
+        return self.lengths > 0
+
     def mean(self) -> Tensor:
         """(B, dim) mean over valid frames, padding excluded; zeros for an empty utterance."""
-        total = (self.values * self.valid[..., None].to(self.values.dtype)).sum(dim=1)
-        return total / self.lengths.clamp(min=1)[:, None].to(total.dtype)
+        return _mean(self.values, self.valid, self.lengths)
+
+
+@dataclass
+class Tokens:
+    """Vectors of patches (of a spectrogram, of pictures), in no one order of time: padding may
+    stand anywhere among them.
+
+    values (B, N, dim), zero in padding; valid (B, N) bool.
+    """
+
+    values: Tensor
+    valid: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        return self.valid.any(dim=1)
+
+    def mean(self) -> Tensor:
+        """(B, dim) mean over valid tokens; zeros for an utterance that has none."""
+        return _mean(self.values, self.valid, self.valid.sum(dim=1))
+
+
+def _mean(values: Tensor, valid: Tensor, count: Tensor) -> Tensor:
+    total = (values * valid[..., None].to(values.dtype)).sum(dim=1)
+    return total / count.clamp(min=1)[:, None].to(total.dtype)
 
 
 @dataclass
@@ -47,23 +95,56 @@ class Corruption:
 
 
 class Encoder(nn.Module):
-    """Declares the streams it reads, the rate of its frames and their size.
+    """Declares the streams it reads, the size of a vector that it gives, and its layers.
 
-    `forward(batch, layer=None)` gives frames of the last layer, or of `layer` (1-based, without
-    the final normalisation). Padding and batch-mates never change an utterance's frames; a missing
-    modality is part of the contract.
+    `forward(batch, layer=None)` gives vectors of the last layer, or of `layer` (1 to `depth`,
+    without the final normalisation). Padding and batch-mates never change what an utterance gets;
+    a missing modality is part of the contract. It is a `FrameEncoder` or a `TokenEncoder`.
 
     configuration: the dataclass that it is made of, as `registry` describes and builds it.
+    depth: how many layers it has to choose from; 0 where it gives its output alone.
+    """
+
+    streams: tuple[str, ...] = ()
+    dim: int = 0
+    depth: int = 0
+    configuration: Any
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Encoded:
+        raise NotImplementedError
+
+    def usable(self, lengths: dict[str, Tensor]) -> Tensor:
+        """(B,) bool: utterances with these stream lengths of which it gives any vector; a stream
+        that is not in `lengths` is missing."""
+        raise NotImplementedError
+
+    def check_layer(self, layer: int | None) -> None:
+        """Raises UsageError for a layer that it does not have."""
+        check_layer(layer, self.depth)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Parts by name, from the input on, that one may want to keep as they are while the others
+        are fine-tuned; none where this encoder is one whole."""
+        return {}
+
+    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A random view of a batch for training (crops and flips of faces), of the same lengths.
+
+        Drawn on the CPU from `generator`; the batch itself where this encoder has no such views.
+        """
+        return batch
+
+
+class FrameEncoder(Encoder):
+    """An encoder of frames in time, `rate_hz` a second.
+
     reach: how many frames on either side a frame knows of, where its streams come one step a frame:
     a recording may then be seen in parts. None where a frame may know of the whole utterance.
     window_s: seconds that it sees at once: of longer utterances it joins the frames of several such
     windows. None where it sees an utterance of any length at once.
     """
 
-    streams: tuple[str, ...] = ()
     rate_hz: float = 0.0
-    dim: int = 0
-    configuration: Any
     reach: int | None = None
     window_s: float | None = None
 
@@ -75,10 +156,8 @@ class Encoder(nn.Module):
         `lengths` is missing."""
         raise NotImplementedError
 
-    def parts(self) -> dict[str, nn.Module]:
-        """Parts by name, from the input on, that one may want to keep as they are while the others
-        are fine-tuned; none where this encoder is one whole."""
-        return {}
+    def usable(self, lengths: dict[str, Tensor]) -> Tensor:
+        return self.frame_count(lengths) > 0
 
     def check_face_rate(self, batch: Batch) -> None:
         """Raises UsageError for faces that do not come one a frame."""
@@ -89,12 +168,48 @@ class Encoder(nn.Module):
                 f"{found:g}: preprocess it with --fps {self.rate_hz:g}"
             )
 
-    def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """A random view of a batch for training (crops and flips of faces), of the same lengths.
 
-        Drawn on the CPU from `generator`; the batch itself where this encoder has no such views.
-        """
-        return batch
+class TokenEncoder(Encoder):
+    """An encoder of tokens: of an utterance as a whole, whose mean stands for it.
+
+    What needs frames in time (traces, clusters, masked prediction, recurrent heads) refuses it:
+    see `in_time`.
+    """
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Tokens:
+        raise NotImplementedError
+
+    def usable(self, lengths: dict[str, Tensor]) -> Tensor:
+        """Those that have anything of any of its streams, unless a subclass needs more."""
+        held = [lengths[name] > 0 for name in self.streams if name in lengths]
+        return torch.stack(held).any(dim=0)
+
+
+def in_time(encoder: Encoder, reader: str) -> FrameEncoder:
+    """The same encoder. Raises DataError where it gives tokens.
+
+    reader: what needs frames, for the message.
+    """
+    if not isinstance(encoder, FrameEncoder):
+        raise DataError(
+            f"{reader} needs frames in time, and this encoder ({type(encoder).__name__}) gives "
+            "tokens, which have no time of their own: only their mean over an utterance can be used"
+        )
+    return encoder
+
+
+def rate_of(encoder: Encoder) -> float:
+    """Frames a second; 0 where it gives tokens."""
+    return encoder.rate_hz if isinstance(encoder, FrameEncoder) else 0.0
+
+
+def check_layer(layer: int | None, depth: int, first: int = 1) -> None:
+    """Raises UsageError unless `layer` is None or one of `first` to `depth`."""
+    if layer is None or first <= layer <= depth:
+        return
+    if not depth:
+        raise UsageError(f"layer {layer}: this encoder has no layers to choose from")
+    raise UsageError(f"layer {layer}: this encoder has layers 1 to {depth}")
 
 
 @runtime_checkable

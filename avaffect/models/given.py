@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.streams import FEATURES
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import FrameEncoder, Frames
 
 
 def stream_of(name: str) -> str:
@@ -26,7 +25,7 @@ class GivenFeaturesConfiguration:
     stream: str = FEATURES
 
 
-class GivenFeatures(Encoder):
+class GivenFeatures(FrameEncoder):
     """Passes on a stream of features (B, T, dim): there is nothing to train."""
 
     streams = (FEATURES,)
@@ -45,7 +44,6 @@ class GivenFeatures(Encoder):
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """(B, T, dim) float32; zero in padding, as the batch is."""
-        if layer is not None:
-            raise UsageError("features that are given have no layers")
+        self.check_layer(layer)
         stream = self.configuration.stream
         return Frames(batch.streams[stream].float(), batch.lengths[stream])

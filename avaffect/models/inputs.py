@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, Frames, in_time, rate_of
 from avaffect.models.heads.base import HeadInput
 
 # The name of the encoder's frames.
@@ -26,7 +26,7 @@ class Inputs(nn.Module):
 
     @property
     def described(self) -> tuple[HeadInput, ...]:
-        return tuple(HeadInput(name, e.dim, e.rate_hz) for name, e in self.encoders.items())
+        return tuple(HeadInput(name, e.dim, rate_of(e)) for name, e in self.encoders.items())
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -35,32 +35,42 @@ class Inputs(nn.Module):
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second of the fastest."""
-        return max(encoder.rate_hz for encoder in self.encoders.values())
+        """Frames a second of the fastest; 0 where all give tokens."""
+        return max(rate_of(encoder) for encoder in self.encoders.values())
 
     @property
     def encoder(self) -> Encoder | None:
         """The one that is no given feature, where there is one."""
         return self.encoders.get(ENCODER)
 
-    def forward(self, batch: Batch) -> dict[str, Frames]:
+    def forward(self, batch: Batch) -> dict[str, Encoded]:
         return {name: encoder(batch) for name, encoder in self.encoders.items()}
 
+    def in_time(self, reader: str) -> dict[str, FrameEncoder]:
+        """All by name. Raises DataError where one gives tokens; see `models.encoder.in_time`."""
+        return {name: in_time(encoder, reader) for name, encoder in self.encoders.items()}
+
+    def usable(self, lengths: dict[str, Tensor]) -> Tensor:
+        """(B,) bool: utterances with these stream lengths of which there is anything; none of
+        those of which an encoder makes nothing, whatever features they have."""
+        read = [e for e in self.encoders.values() if any(name in lengths for name in e.streams)]
+        found = torch.stack([encoder.usable(lengths) for encoder in read]).any(dim=0)
+        if self.encoder is not None and len(self.encoders) > 1:
+            found = found & self.encoder.usable(lengths)
+        return found
+
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
-        """(B,) frames at the highest rate that utterances with these stream lengths give; none of
-        those of which an encoder makes none, whatever features they have."""
+        """(B,) frames at the highest rate that utterances with these stream lengths give; 0 for
+        those that are not usable. Raises DataError where an encoder gives tokens."""
         counts = []
-        for encoder in self.encoders.values():
+        for encoder in self.in_time("a label over time").values():
             if not any(name in lengths for name in encoder.streams):
                 continue
             count = encoder.frame_count(lengths)
             if encoder.rate_hz != self.rate_hz:
                 count = torch.round(count * (self.rate_hz / encoder.rate_hz)).long()
             counts.append(count)
-        found = torch.stack(counts).amax(dim=0)
-        if self.encoder is not None and len(self.encoders) > 1:
-            found = found * (self.encoder.frame_count(lengths) > 0)
-        return found
+        return torch.stack(counts).amax(dim=0) * self.usable(lengths)
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A random view of a batch for training; see `Encoder.view`."""

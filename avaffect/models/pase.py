@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.streams import WAVEFORM
 from avaffect.models.convolution import convolve
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.encoder import Corruption, FrameEncoder, Frames
 from avaffect.models.sinc import SincFilters
 from avaffect.models.valid_norm import ValidBatchNorm
 from avaffect.models.waveform import valid_steps
@@ -67,7 +66,7 @@ PRESETS: dict[str, PaseConfiguration] = {
 }  # fmt: skip
 
 
-class PaseEncoder(Encoder):
+class PaseEncoder(FrameEncoder):
     """Frames at 100 Hz from 16 kHz waveforms: learned band-pass filters, seven blocks of strided
     convolution, batch norm and PReLU, a projection and a batch norm without parameters.
 
@@ -81,6 +80,7 @@ class PaseEncoder(Encoder):
 
     streams = (WAVEFORM,)
     rate_hz = FEATURE_RATE_HZ
+    depth = 1
 
     def __init__(self, configuration: PaseConfiguration) -> None:
         super().__init__()
@@ -144,8 +144,7 @@ class PaseEncoder(Encoder):
         """
         if mask is not None:
             raise ValueError("this encoder has no embedding to hide frames behind")
-        if layer not in (None, 1):
-            raise UsageError(f"layer {layer}: this encoder has layer 1 alone, its frames")
+        self.check_layer(layer)
         x = self.projection(features.values)
         if layer is None:
             x = self.norm(x.transpose(1, 2), features.lengths).transpose(1, 2)

@@ -8,9 +8,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.streams import WAVEFORM
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.encoder import Corruption, FrameEncoder, Frames, check_layer
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.waveform import standardised_log_mel
 from avaffect.signal.features import FEATURE_RATE_HZ, window_count
@@ -32,7 +31,7 @@ PRESETS: dict[str, RecurrentConfiguration] = {
 }
 
 
-class RecurrentEncoder(Encoder):
+class RecurrentEncoder(FrameEncoder):
     """Frames at 100 Hz from 16 kHz waveforms: log-mel, layers of GRU, a linear layer.
 
     A frame knows its past alone. The spectrum of an utterance is shifted and scaled as one, so
@@ -47,7 +46,7 @@ class RecurrentEncoder(Encoder):
         super().__init__()
         c = configuration
         self.configuration = c
-        self.dim = c.dim
+        self.dim, self.depth = c.dim, c.layers
         self.feature_dim = c.bands
         sizes = [c.bands, *[c.hidden] * c.layers]
         self.layers = nn.ModuleList(
@@ -76,8 +75,7 @@ class RecurrentEncoder(Encoder):
         """
         if mask is not None:
             raise ValueError("a recurrent encoder has no embedding to hide frames behind")
-        if layer is not None and not 0 <= layer <= len(self.layers):
-            raise UsageError(f"layer {layer}: this encoder has layers 1 to {len(self.layers)}")
+        check_layer(layer, self.depth, first=0)
         x = features.values
         for recurrent in self.layers[:layer]:
             x, _ = recurrent(x)

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core.errors import UsageError
 from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout, dropout
+from avaffect.models.encoder import check_layer
 from avaffect.models.valid_norm import ValidBatchNorm
 
 # On the CPU, with dropout or in half precision, attention written out takes less time than
@@ -196,8 +196,7 @@ class TransformerEncoder(nn.Module):
         does not exist.
         """
         count = len(self.layers)
-        if layer is not None and not 0 <= layer <= count:
-            raise UsageError(f"layer {layer}: this encoder has layers 1 to {count}")
+        check_layer(layer, count, first=0)
         keep = valid[..., None].to(x.dtype)
         x = x * keep
         if self.configuration.position_norm == "batch":

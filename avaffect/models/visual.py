@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.streams import FACE
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import FrameEncoder, Frames
 from avaffect.models.resnet import STEM_FRAMES, VideoResNet18, clip_windows
 from avaffect.models.waveform import valid_steps
 from avaffect.signal.images import resize, to_channels
@@ -40,7 +39,7 @@ PRESETS: dict[str, VisualConfiguration] = {
 }
 
 
-class VisualEncoder(Encoder):
+class VisualEncoder(FrameEncoder):
     """Frames at 25 Hz from faces at 25 a second; each sees two pictures before and two after it.
 
     Stored faces (uint8) are seen whole, resized to `face_size`. Pictures in floating point are a
@@ -78,10 +77,10 @@ class VisualEncoder(Encoder):
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """(B, T, dim) from batch.streams["face"] (B, T, H, W, C) uint8, or float on the same scale.
 
-        Raises UsageError for a layer, of which there is one, and for faces at another rate.
+        Raises UsageError for a layer, of which there are none to choose from, and for faces at
+        another rate.
         """
-        if layer is not None:
-            raise UsageError("a visual encoder gives the frames of its last layer alone")
+        self.check_layer(layer)
         self.check_face_rate(batch)
         lengths, faces = batch.lengths[FACE], batch.streams[FACE]
         valid = valid_steps(lengths, faces.shape[1])

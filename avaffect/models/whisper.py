@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
-from avaffect.models.encoder import Corruption, Encoder, Frames
+from avaffect.models.encoder import Corruption, FrameEncoder, Frames
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
 from avaffect.models.waveform import valid_steps
 from avaffect.signal.features import HOP, WINDOW
@@ -55,7 +55,7 @@ def sinusoids(positions: int, dim: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-class Whisper(Encoder):
+class Whisper(FrameEncoder):
     """Frames at 50 Hz from 16 kHz waveforms: (S // 160 + 1) // 2 of S samples, none of fewer than
     400.
 
@@ -73,6 +73,7 @@ class Whisper(Encoder):
         c = configuration
         self.configuration = c
         self.dim = self.feature_dim = c.transformer.dim
+        self.depth = c.transformer.layers
         self.window_s = c.positions / self.rate_hz
         self.conv1 = nn.Conv1d(c.bands, self.dim, 3, padding=1)
         self.conv2 = nn.Conv1d(self.dim, self.dim, 3, stride=_STRIDE, padding=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames, maskable
+from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 
 
@@ -29,7 +29,7 @@ class AutoregressivePrediction(Pretraining):
 
     loss = "prediction"
     tied = ("shift",)
-    encoder: Encoder
+    encoder: FrameEncoder
 
     def __init__(
         self, encoder: Encoder, configuration: AutoregressivePredictionConfiguration | None = None
@@ -39,7 +39,7 @@ class AutoregressivePrediction(Pretraining):
         self.shift = self.configuration.shift
         if self.shift < 1:
             raise ValueError(f"shift {self.shift}: at least one frame ahead")
-        self.encoder = encoder
+        self.encoder = in_time(encoder, "autoregressive prediction")
         self.head = nn.Linear(encoder.dim, maskable(encoder).feature_dim)
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoded, Encoder
 
 
 @dataclass
@@ -50,7 +50,7 @@ class ParameterGroup:
 class Needs:
     """What an objective can learn from.
 
-    frames    fewest frames that the encoder makes of an utterance
+    frames    fewest frames that the encoder makes of an utterance; of tokens, any
     streams   streams that the objective reads beside the encoder's, and the fewest steps of each
     together  fewest utterances of a batch
     crop_s    length in seconds of the clips that it compares; None where any length will do
@@ -135,8 +135,8 @@ class Pretraining(Objective):
 
     def with_frames(
         self, batch: Batch, context: Context, phase: str = "main"
-    ) -> tuple[Step, Frames]:
-        """The step, and the encoder's frames of the batch with nothing hidden or changed but the
+    ) -> tuple[Step, Encoded]:
+        """The step, and what the encoder makes of the batch with nothing hidden or changed but the
         random view that training takes. Overridden where one pass gives both."""
         step = self(batch, context, phase)
         return step, self.encoder(self.view(batch, context))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.gradient_reversal import reversal_strength
 from avaffect.models.heads.dense import Head
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Pretraining, Step
@@ -85,7 +85,7 @@ class Combined(Objective):
             self._classify(frames.mean(), batch, context, step)
         return step
 
-    def _pretrain(self, batch: Batch, context: Context, phase: str) -> tuple[Step, Frames | None]:
+    def _pretrain(self, batch: Batch, context: Context, phase: str) -> tuple[Step, Encoded | None]:
         """The pre-training's step, and the frames for the classifiers (None: there are none)."""
         inner, frames = self.pretraining, None
         if inner is None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames, maskable
+from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.info_nce import draw_distinct, info_nce
 from avaffect.settings.pretrain_cpc import SOURCES
@@ -41,7 +41,7 @@ class ContrastivePrediction(Pretraining):
     """
 
     loss = "contrastive"
-    encoder: Encoder
+    encoder: FrameEncoder
 
     def __init__(
         self, encoder: Encoder, configuration: ContrastivePredictionConfiguration | None = None
@@ -53,7 +53,7 @@ class ContrastivePrediction(Pretraining):
                 f"{c.ahead} frames, each with {c.negatives} negatives from a {c.negatives_from!r}"
             )
         self.configuration = c
-        self.encoder = encoder
+        self.encoder = in_time(encoder, "contrastive prediction")
         self.head = nn.Linear(encoder.dim, c.ahead * maskable(encoder).feature_dim, bias=False)
         self.steps = c.ahead
         self.negatives = c.negatives

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time
 from avaffect.models.talking_face import (
     TalkingFace,
     TalkingFaceConfiguration,
@@ -58,7 +58,7 @@ class FaceReconstruction(Pretraining):
     """
 
     loss = "video"
-    encoder: Encoder
+    encoder: FrameEncoder
 
     def __init__(
         self, encoder: Encoder, configuration: FaceReconstructionConfiguration | None = None
@@ -67,7 +67,7 @@ class FaceReconstruction(Pretraining):
         alone = c.alpha == 1
         super().__init__({"video": 1.0} if alone else {"video": c.alpha, "odd": 1 - c.alpha})
         self.configuration = replace(c, face=replace(c.face, speech_dim=encoder.dim))
-        self.encoder = encoder
+        self.encoder = in_time(encoder, "face reconstruction")
         self.face = TalkingFace(self.configuration.face)
         self.odd = None if alone else OddOneOut(encoder)
         self.pictures = c.pictures

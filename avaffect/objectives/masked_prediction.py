@@ -9,7 +9,15 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, UNITS, WAVEFORM
-from avaffect.models.encoder import Corruption, Encoder, Frames, maskable
+from avaffect.models.encoder import (
+    Corruption,
+    Encoded,
+    Encoder,
+    FrameEncoder,
+    Frames,
+    in_time,
+    maskable,
+)
 from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
@@ -103,7 +111,7 @@ class MaskedPrediction(Pretraining):
     """
 
     loss = "masked"
-    encoder: Encoder
+    encoder: FrameEncoder
     # The head bears its published names.
     kept_as = ("head.", "")
 
@@ -116,11 +124,11 @@ class MaskedPrediction(Pretraining):
                 "features_penalty": c.features_penalty,
             }
         )
+        self.encoder = in_time(encoder, "masked prediction")
         final_dim = getattr(encoder.configuration, "final_dim", None)
         if final_dim is None:
             raise ValueError(f"masked prediction does not train a {type(encoder).__name__}")
         self.configuration = c
-        self.encoder = encoder
         self.head = PredictionHead(PredictionHeadConfiguration(encoder.dim, c.units, final_dim))
         self.masking = c.masking
 
@@ -192,7 +200,7 @@ class MaskedPrediction(Pretraining):
 
     def with_frames(
         self, batch: Batch, context: Context, phase: str = "main"
-    ) -> tuple[Step, Frames]:
+    ) -> tuple[Step, Encoded]:
         if not self.hides_features_alone:
             return super().with_frames(batch, context, phase)
         # Both passes start from the same local features: they are computed once.

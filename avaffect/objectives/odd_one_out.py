@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.models.encoder import Encoder, Frames, maskable
+from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.jumbling import FEWEST_STEPS, WINDOW_SHARE, fits, reorder, swap_order
@@ -38,14 +38,14 @@ class OddOneOut(Pretraining):
     """
 
     loss = "odd"
-    encoder: Encoder
+    encoder: FrameEncoder
 
     def __init__(
         self, encoder: Encoder, configuration: OddOneOutConfiguration | None = None
     ) -> None:
         super().__init__({"odd": 1.0})
         self.configuration = configuration or OddOneOutConfiguration()
-        self.encoder = encoder
+        self.encoder = in_time(encoder, "Odd-One-Out")
         outputs = 2 if self.configuration.variant == "clip" else 1
         self.head = Head(HeadConfiguration(encoder.dim, outputs))
 

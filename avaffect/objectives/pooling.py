@@ -14,14 +14,14 @@ POOLED = "pooled"
 
 
 def pooled_features(encoder: Encoder | None, batch: Batch, layer: int | None = None) -> Tensor:
-    """(B, D) mean of the encoder's frames, padding excluded; without an encoder the stream."""
+    """(B, D) mean of the encoder's frames or tokens, padding excluded; the stream without one."""
     if encoder is None:
         return batch.streams[POOLED].float()
     return encoder(batch, layer).mean()
 
 
 def usable_labels(encoder: Encoder | None, batch: Batch, labels: Tensor) -> Tensor:
-    """(B,) labels, -1 where an utterance is too short to give a frame."""
+    """(B,) labels, -1 where an utterance gives the encoder nothing to read."""
     if encoder is None:
         return labels
-    return torch.where(encoder.frame_count(batch.lengths) > 0, labels, MISSING)
+    return torch.where(encoder.usable(batch.lengths), labels, MISSING)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time
 from avaffect.models.workers import Regressor, Worker, WorkerConfiguration
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.information_maximisation import (
@@ -53,7 +53,7 @@ class ProblemAgnostic(Pretraining):
     """
 
     loss = "workers"
-    encoder: Encoder
+    encoder: FrameEncoder
     gathered: Tensor
 
     def __init__(
@@ -65,7 +65,7 @@ class ProblemAgnostic(Pretraining):
             raise ValueError(f"workers {', '.join(names)}: known are {', '.join(WORKERS)}")
         super().__init__(dict.fromkeys(names, 1.0 / len(names)))
         self.configuration = configuration
-        self.encoder = encoder
+        self.encoder = in_time(encoder, "PASE's task")
         self.workers = nn.ModuleDict({name: _worker(name, encoder.dim) for name in names})
         self.register_buffer("gathered", torch.zeros((), dtype=torch.long))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs, as_frames
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
@@ -93,22 +93,22 @@ class Supervised(Objective):
             return batch
         return augmented(batch, self.augmentation, context.generator)
 
-    def frames(self, batch: Batch) -> dict[str, Frames]:
-        """Name of an input -> (B, T, dim)"""
+    def encoded(self, batch: Batch) -> Mapping[str, Encoded]:
+        """Name of an input -> its frames or tokens"""
         if self.inputs is None:
             return as_frames(batch.streams[POOLED].float(), self.head.head.inputs)
         return self.inputs(batch)
 
     def usable(self, batch: Batch) -> Tensor:
-        """(B,) bool: utterances that are long enough to give a frame."""
+        """(B,) bool: utterances that give the inputs anything to read."""
         if self.inputs is None:
             pooled = batch.streams[POOLED]
             return torch.ones(len(pooled), dtype=torch.bool, device=pooled.device)
-        return self.inputs.frame_count(batch.lengths) > 0
+        return self.inputs.usable(batch.lengths)
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         usable = self.usable(batch)
-        outputs = self.head(self.frames(self.seen(batch, context)))
+        outputs = self.head(self.encoded(self.seen(batch, context)))
         step = Step({}, {})
         for criterion in self.criteria:
             part = criterion.step(self.head, outputs, batch.labels[criterion.name], usable)

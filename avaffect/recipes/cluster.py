@@ -82,7 +82,7 @@ def _cluster(
         source = Clustered(front_end=settings.features, rate_hz=extractor.rate_hz)
     else:
         extractor = extraction.encoder_extractor(
-            settings.model, settings.layer, device, stores, progress
+            settings.model, settings.layer, device, stores, progress, frames_for="cluster"
         )
         source = Clustered(layer=settings.layer, rate_hz=extractor.rate_hz)
     dataset = dataset_of(stores, ids, extractor.streams)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.core.registry import Part
 from avaffect.data.corpora.common import Clip, Corpus, by_names
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoder, FrameEncoder, Frames
 from avaffect.models.front_ends import FrontEnd
 from avaffect.objectives.base import Context, Pretraining, Step
 from avaffect.settings.manifest import ManifestSettings
@@ -33,7 +33,7 @@ class EnergyConfiguration:
     scale: float = 1.0
 
 
-class EnergyEncoder(Encoder):
+class EnergyEncoder(FrameEncoder):
     """The mean square of every 20 ms of sound, times a scale that is learned."""
 
     streams, rate_hz, dim, reach = ("waveform",), 50.0, 1, 0

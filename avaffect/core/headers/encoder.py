@@ -14,7 +14,7 @@ class Input(Record):
     """What an encoder reads, and how often it gives a frame.
 
     streams      names of the streams; none of a file of version 1.0 that does not say
-    rate_hz      frames a second
+    rate_hz      frames a second; 0 of an encoder of tokens
     sample_rate  of the waveform, Hz
     features     how features that are read in the place of recordings were made
     """
@@ -77,5 +77,5 @@ class EncoderHeader(CheckpointHeader):
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second."""
+        """Frames a second; 0 of an encoder of tokens."""
         return self.preprocessing.rate_hz

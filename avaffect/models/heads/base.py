@@ -9,13 +9,15 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from avaffect.models.encoder import Frames
+from avaffect.core.errors import DataError
+from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.standardisation import Standardisation
 
 
 @dataclass(frozen=True)
 class HeadInput:
-    """Frames that a head reads: their name, the size of one, and how many there are a second."""
+    """Frames or tokens that a head reads: their name, the size of one, and how many there are a
+    second; 0 of tokens."""
 
     name: str
     dim: int
@@ -63,10 +65,13 @@ class FrameHead(nn.Module):
     standardisation  of its inputs, one after the other, (sum of dims,); None without
     reads_means      class attribute: what it says of an utterance depends on the means over time
                      alone, so that they can be computed once
+    needs_time       class attribute: False where what it says of an utterance can be read from
+                     tokens, too
     """
 
     standardisation: Standardisation | None
     reads_means: bool = False
+    needs_time: bool = True
 
     def __init__(
         self, inputs: tuple[HeadInput, ...], outputs: int, frames_per_step: int = 1
@@ -95,20 +100,20 @@ class FrameHead(nn.Module):
         return -(-frames // self.frames_per_step)
 
     def forward(
-        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+        self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
-        """frames: name of an input -> (B, T, dim), each at its own rate; present: name -> (B,)
-        bool, False where an utterance lacks this input; by default where it has no frame."""
+        """frames: name of an input -> (B, T, dim), each at its own rate, or tokens; present: name
+        -> (B,) bool, False where an utterance lacks this input; by default where it has none."""
         raise NotImplementedError
 
 
 def means(
-    frames: Mapping[str, Frames],
+    frames: Mapping[str, Encoded],
     inputs: tuple[HeadInput, ...],
     present: Mapping[str, Tensor] | None,
     missing: Tensor,
 ) -> Tensor:
-    """(B, D) means over time of all inputs, one after the other.
+    """(B, D) means over time, or over tokens, of all inputs, one after the other.
 
     missing (D,): what stands where an utterance lacks one of several inputs.
     """
@@ -122,7 +127,7 @@ def means(
 
 
 def joined(
-    frames: Mapping[str, Frames],
+    encoded: Mapping[str, Encoded],
     inputs: tuple[HeadInput, ...],
     present: Mapping[str, Tensor] | None,
     missing: Tensor,
@@ -130,8 +135,10 @@ def joined(
     """(B, T, D) frames of all inputs side by side, at the rate of the fastest: a slower one's frame
     stands as long as it lasts. An utterance is as long as its longest input.
 
-    missing (D,): what stands where an utterance lacks one of several inputs.
+    missing (D,): what stands where an utterance lacks one of several inputs. Raises DataError where
+    an input is of tokens.
     """
+    frames = {item.name: _in_time(encoded[item.name], item) for item in inputs}
     if len(inputs) == 1:
         return frames[inputs[0].name]
     rate_hz = max(item.rate_hz for item in inputs)
@@ -161,8 +168,14 @@ def _steps(lengths: Tensor, item: HeadInput, rate_hz: float) -> Tensor:
     return torch.round(lengths * (rate_hz / item.rate_hz)).long()
 
 
+def _in_time(encoded: Encoded, item: HeadInput) -> Frames:
+    if not isinstance(encoded, Frames):
+        raise DataError(f"{item.name} gives tokens, which cannot be read over time")
+    return encoded
+
+
 def _present(
-    frames: Mapping[str, Frames], item: HeadInput, present: Mapping[str, Tensor] | None
+    frames: Mapping[str, Encoded], item: HeadInput, present: Mapping[str, Tensor] | None
 ) -> Tensor:
-    there = frames[item.name].lengths > 0
+    there = frames[item.name].present
     return there if present is None else there & present[item.name]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.registry import Description
-from avaffect.models.encoder import Frames
+from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.heads.base import FrameHead, Outputs
 from avaffect.models.heads.registry import HEADS
 
@@ -92,7 +92,7 @@ class LabelHead(nn.Module):
         return cls(configuration, HEADS.build(configuration.head))
 
     def forward(
-        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+        self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
         """The outputs of the head beneath; `utterances` and `traces` read labels from them."""
         return self.head(frames, present)

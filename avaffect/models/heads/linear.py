@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from avaffect.models.encoder import Frames
+from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.heads.base import (
     FrameHead,
     FrameHeadConfiguration,
@@ -31,9 +31,10 @@ class LinearHeadConfiguration(LinearOptions, FrameHeadConfiguration):
 
 
 class LinearHead(FrameHead):
-    """Dense layers on the mean over time of each input; over time, on each frame."""
+    """Dense layers on the mean of each input (frames or tokens); over time, on each frame."""
 
     reads_means = True
+    needs_time = False
 
     def __init__(self, configuration: LinearHeadConfiguration) -> None:
         c = configuration
@@ -43,7 +44,7 @@ class LinearHead(FrameHead):
         self.layers = dense(c.dim, c.outputs, c.hidden, c.dropout)
 
     def forward(
-        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+        self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
         def utterance() -> Tensor:
             return self._dense(means(frames, self.inputs, present, self._missing()))

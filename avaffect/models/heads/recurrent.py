@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from avaffect.models.encoder import Frames
+from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.heads.base import FrameHead, FrameHeadConfiguration, Outputs, joined
 from avaffect.models.standardisation import Standardisation
@@ -60,7 +60,7 @@ class RecurrentHead(FrameHead):
         self.dense = nn.Linear(c.width, c.outputs)
 
     def forward(
-        self, frames: Mapping[str, Frames], present: Mapping[str, Tensor] | None = None
+        self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
         """Over time (B, ceil(T / frames_per_step), outputs); an utterance without frames has the
         outputs of zeros."""

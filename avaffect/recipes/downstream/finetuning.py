@@ -18,6 +18,8 @@ from avaffect.core.provenance import Provenance
 from avaffect.core.registry import Description
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.statistics import mean_and_std
+from avaffect.models.heads.base import FrameHead
+from avaffect.models.inputs import Inputs
 from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
     completed,
@@ -43,7 +45,8 @@ def run(
 ) -> None:  # fmt: skip
     """Train every run and write the classifier.
 
-    Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
+    Raises DataError where a test speaker's labels were seen before, there is nothing to learn, or
+    an encoder of tokens is to give frames.
     """
     material = _material(settings, stores, features, labels, progress)
     divisions = divisions_of(settings, material.labels)
@@ -79,6 +82,8 @@ def _material(
     opened = sources.opened(
         settings.encoder, settings.modality, stores, features, fabric.device, progress
     )
+    form = completed.new_head(settings, opened.inputs.described, 1)
+    _check_time(settings, form, opened.inputs, labels)
     version = opened.header.version
     if settings.encoder is not None and not has_digest(version):
         progress.warn(
@@ -87,11 +92,20 @@ def _material(
         )
     opened.sources.check_ids(labels.utterances.ids, progress)
     labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
-    form = completed.new_head(settings, opened.inputs.described, 1)
     dataset = opened.sources.dataset(labels.utterances.ids, settings.seed)
     dataset = labels.label(dataset, form.steps_hz)
     treatment = treatment_of(settings, opened.inputs.encoder, stores, opened.sources.streams)
     return Material(settings, labels, dataset, opened, form, treatment, fabric, progress)
+
+
+def _check_time(
+    settings: FinetuneSettings, form: FrameHead, inputs: Inputs, labels: Labels
+) -> None:
+    """Raises DataError where the encoder gives tokens, and the head or a label needs frames."""
+    if form.needs_time:
+        inputs.in_time(f"--head {settings.head}")
+    for task in labels.over_time:
+        inputs.in_time(f"the trace {task.name}")
 
 
 def _finished(material: Material, number: int, division: Division, run: Run) -> Path:

@@ -14,7 +14,7 @@ from avaffect.models.encoder import Encoder
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs
 from avaffect.recipes.encoding import extraction
-from avaffect.recipes.encoding.input_streams import frame_counts
+from avaffect.recipes.encoding.input_streams import usable_rows
 from avaffect.training.run import Run
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def pooled_means(
                 extractor, dataset, fabric.device, progress, batch_seconds, kept=kept
             )
         if len(inputs.encoders) > 1:
-            means[frame_counts(encoder, dataset) == 0] = np.nan
+            means[~usable_rows(encoder, dataset)] = np.nan
         parts.append(means)
     return np.concatenate(parts, axis=1)
 

@@ -27,7 +27,7 @@ from avaffect.recipes.downstream.labelled_data import vote_shares
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, input_models
 from avaffect.recipes.downstream.sources import Sources, check_features, other_features
 from avaffect.recipes.downstream.training_speakers import Seen
-from avaffect.recipes.encoding.input_streams import check_faces, frame_counts, leave_out_words
+from avaffect.recipes.encoding.input_streams import check_faces, leave_out_words, usable_rows
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.scores import seen_words
@@ -88,7 +88,7 @@ def utterances_of(
     sources, inputs = _sources(stores, features, header)
     if ids:
         sources.check_ids(ids, progress)
-    shown = frame_counts(inputs, sources.dataset(ids)) > 0
+    shown = usable_rows(inputs, sources.dataset(ids))
     streams = tuple(sources.dataset([]).columns)
     if ids and not shown.any():
         raise DataError(f"{stores[0].path}: no utterance has a frame of {' or '.join(streams)}")

@@ -23,8 +23,8 @@ from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.input_streams import (
     chosen_streams,
-    frame_counts,
     leave_out_words,
+    usable_rows,
 )
 
 
@@ -60,9 +60,9 @@ class Sources:
                 )
 
     def shown(self, inputs: Inputs, ids: Sequence[str], progress: Progress) -> np.ndarray:
-        """(N,) bool: utterances of which there is a frame; the others are named in a warning."""
+        """(N,) bool: utterances that the inputs make anything of; others are named in a warning."""
         dataset = self.dataset(ids)
-        shown = frame_counts(inputs, dataset) > 0
+        shown = usable_rows(inputs, dataset)
         if not shown.all():
             progress.warn(leave_out_words(shown, ids, tuple(dataset.columns)))
         return shown

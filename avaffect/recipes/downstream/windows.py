@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation.overlap import OverlapMean, window_starts
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import FrameEncoder, Frames
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.encoding.input_streams import frame_counts
 from avaffect.settings.windows import check_windows
@@ -64,10 +64,11 @@ def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarr
     steps = group.form.step_count(int(frame_counts(group.inputs, recording)[0]))
     starts = window_starts(steps, window, step)
     # Frames of each input in a step.
-    frames_in = {name: e.rate_hz / rate_hz for name, e in group.inputs.encoders.items()}
+    encoders = group.inputs.in_time("a trace")
+    frames_in = {name: encoder.rate_hz / rate_hz for name, encoder in encoders.items()}
     sources = {
         name: _source_of(encoder, recording, max(1, round(window * frames_in[name])), group)
-        for name, encoder in group.inputs.encoders.items()
+        for name, encoder in encoders.items()
     }
     together = min(source.together for source in sources.values())
     said = None
@@ -87,7 +88,7 @@ def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarr
     return said.mean()
 
 
-def _source_of(encoder: Encoder, recording: Dataset, length: int, group: HeadGroup) -> _Source:
+def _source_of(encoder: FrameEncoder, recording: Dataset, length: int, group: HeadGroup) -> _Source:
     """The source of frames for windows of `length` frames."""
     kind: type[_Source] = _Anew if encoder.reach is None else _Once
     if not frame_counts(encoder, recording)[0]:
@@ -105,7 +106,7 @@ class _Source:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: FrameEncoder,
         recording: Dataset,
         length: int,
         batch_seconds: float,

@@ -20,7 +20,7 @@ from avaffect.data import artifacts
 from avaffect.data.dataset import held_streams
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
-from avaffect.models.encoder import Encoder
+from avaffect.models.encoder import Encoder, rate_of
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.objectives.base import Pretraining
 from avaffect.objectives.registry import describe, kept_weights
@@ -112,7 +112,7 @@ def save_encoder(
         model=registry.describe(encoder),
         objective=None if objective is None else KeptObjective(**describe(objective)),
         preprocessing=Input(
-            streams=encoder.streams, rate_hz=encoder.rate_hz, sample_rate=SAMPLE_RATE_HZ
+            streams=encoder.streams, rate_hz=rate_of(encoder), sample_rate=SAMPLE_RATE_HZ
         ),
         **facts,
     )

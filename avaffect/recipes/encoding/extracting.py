@@ -94,13 +94,16 @@ def _plan(
 ) -> _Plan:
     device = resolve_device(settings.device)
     if header is None:
-        return _features(settings, extraction.front_end_extractor(settings.model), device, progress)
+        extractor = extraction.front_end_extractor(settings.model)
+        pooled = MEAN if extractor.over_time else FUNCTIONALS
+        return _features(settings, extractor, pooled, device, progress)
     path = Path(settings.model)
     if isinstance(header, EncoderHeader):
         extractor = extraction.encoder_extractor(
-            path, settings.layer, device, [store], progress, settings.modality
-        )
-        return _features(settings, extractor, device, progress)
+            path, settings.layer, device, [store], progress, settings.modality,
+            None if settings.pooled_only else "extract without --pooled-only",
+        )  # fmt: skip
+        return _features(settings, extractor, MEAN, device, progress)
     if isinstance(header, QuantiserHeader):
         return _units(
             settings,
@@ -127,11 +130,15 @@ def _computed(
 
 
 def _features(
-    settings: ExtractSettings, extractor: Extractor, device: torch.device, progress: Progress
+    settings: ExtractSettings,
+    extractor: Extractor,
+    pooled: str,
+    device: torch.device,
+    progress: Progress,
 ) -> _Plan:
+    """pooled: the name of the vectors of utterances."""
     empty: list[str] = []
     not_finite: list[str] = []
-    pooled = MEAN if extractor.over_time else FUNCTIONALS
     with_frames = extractor.over_time and not settings.pooled_only
     spec = StreamSpec(FEATURES, "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made)
 

@@ -1,4 +1,4 @@
-"""Frames of utterances by any model: shared by cluster, extract, adapt, predict and others."""
+"""What any model makes of utterances: shared by cluster, extract, adapt, predict and others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
 from avaffect.data.dataset import Dataset
 from avaffect.data.store.reader import Store
-from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, Frames, in_time, rate_of
 from avaffect.models.front_ends import FrontEnd
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS
@@ -36,13 +36,13 @@ WINDOW_BATCHES = 16
 
 @dataclass
 class Extractor:
-    """Frames of a batch by one model: `frames(batch) -> Frames` (B, T, dim).
+    """What one model makes of a batch: `encode(batch)`, frames (B, T, dim) or tokens.
 
-    made: JSON-able words on the model, for the stream's attributes. over_time: False where the one
-    frame of an utterance describes the whole of it.
+    made: JSON-able words on the model, for the stream's attributes. over_time: False where it gives
+    tokens, or one vector that describes the whole of an utterance; rate_hz means nothing then.
     """
 
-    frames: Callable[[Batch], Frames]
+    encode: Callable[[Batch], Encoded]
     streams: tuple[str, ...]
     rate_hz: float
     dim: int
@@ -57,9 +57,15 @@ def encoder_extractor(
     stores: Sequence[Store],
     progress: Progress,
     modality: str | None = None,
+    frames_for: str | None = None,
 ) -> Extractor:
-    """Frames of an encoder's layer (1-based), or of its output, from what `stores` hold."""
+    """Frames or tokens of an encoder's layer (1-based), or of its output, from what `stores` hold.
+
+    frames_for: what needs frames, for the DataError of `in_time`; None: tokens will do.
+    """
     encoder, header = checkpoints.load_encoder(path, device)
+    if frames_for is not None:
+        in_time(encoder, f"{path}: {frames_for}")
     made: dict[str, Any] = {"model": {"content_id": header.content_id}, "layer": layer}
     if modality is not None:
         made["modality"] = modality
@@ -69,10 +75,14 @@ def encoder_extractor(
 def wrap_encoder(
     encoder: Encoder, layer: int | None, made: dict[str, Any], streams: tuple[str, ...]
 ) -> Extractor:
-    def frames(batch: Batch) -> Frames:
+    """Raises UsageError for a layer that the encoder does not have."""
+    encoder.check_layer(layer)
+
+    def encode(batch: Batch) -> Encoded:
         return encoder(batch, layer=layer)
 
-    return Extractor(frames, streams, encoder.rate_hz, encoder.dim, made)
+    over_time = isinstance(encoder, FrameEncoder)
+    return Extractor(encode, streams, rate_of(encoder), encoder.dim, made, over_time)
 
 
 def front_end_extractor(name: str) -> Extractor:
@@ -95,12 +105,13 @@ def quantiser_extractor(
     quantiser.to(device).eval()
     source = quantised_source(path, header, device, stores, progress)
 
-    def frames(batch: Batch) -> Frames:
-        found = source.frames(batch)
+    def encode(batch: Batch) -> Frames:
+        found = source.encode(batch)
+        assert isinstance(found, Frames)
         return Frames(quantiser(found.values)[..., None], found.lengths)
 
     made = {"clusters": header.clusters, "model": {"content_id": header.content_id}}
-    return Extractor(frames, source.streams, source.rate_hz, 1, made)
+    return Extractor(encode, source.streams, source.rate_hz, 1, made)
 
 
 def quantised_source(
@@ -118,8 +129,9 @@ def quantised_source(
     if not parents:
         raise DataError(f"{path} does not say which encoder its clusters are made of")
     return encoder_extractor(
-        artifacts.locate_parent(parents[0], path), source.layer, device, stores, progress
-    )
+        artifacts.locate_parent(parents[0], path), source.layer, device, stores, progress,
+        frames_for="a quantiser",
+    )  # fmt: skip
 
 
 def compute(
@@ -131,24 +143,22 @@ def compute(
     batch_seconds: float = 80.0,
     batch_utterances: int = 64,
     precision: str = "32",
-    reduce: Callable[[Frames], Tensor] | None = None,
+    reduce: Callable[[Encoded], Tensor] | None = None,
     of: Callable[[np.ndarray], np.ndarray] | None = None,
     kept: Spool | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, values) of every utterance of `dataset`, in order.
 
-    values is (T, dim) without padding, or a row of `reduce(frames)` (B, ...), or `of` either.
+    values is (T, dim) without padding, or a row of `reduce(encoded)` (B, ...), or `of` either.
     Utterances are batched by length within a window of some batches, so that memory stays bounded;
     one that is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again.
     """
 
     def rows_of(indices: np.ndarray) -> list[np.ndarray]:
         with torch.inference_mode(), mixed_precision(device, precision):
-            frames = extractor.frames(to_device(dataset.batch(indices), device))
-            values = (frames.values if reduce is None else reduce(frames).float()).cpu().numpy()
-        rows = list(values)
-        if reduce is None:
-            rows = [row[:length] for row, length in zip(values, frames.lengths.tolist())]
+            encoded = extractor.encode(to_device(dataset.batch(indices), device))
+            values = (encoded.values if reduce is None else reduce(encoded).float()).cpu().numpy()
+        rows = list(values) if reduce is not None else _unpadded(encoded, values)
         return rows if of is None else [of(row) for row in rows]
 
     durations = dataset.batch_durations()
@@ -163,6 +173,13 @@ def compute(
             yield index, found[index]
     if kept is not None:
         kept.close()
+
+
+def _unpadded(encoded: Encoded, values: np.ndarray) -> list[np.ndarray]:
+    """values (B, N, dim) of each utterance without padding"""
+    if isinstance(encoded, Frames):
+        return [row[:length] for row, length in zip(values, encoded.lengths.tolist())]
+    return [row[valid] for row, valid in zip(values, encoded.valid.cpu().numpy())]
 
 
 def _windows(durations: np.ndarray, seconds: float) -> Iterator[np.ndarray]:
@@ -181,11 +198,11 @@ def pooled_means(
     precision: str = "32",
     kept: Spool | None = None,
 ) -> np.ndarray:
-    """(N, dim) float32 means over time, padding excluded."""
+    """(N, dim) float32 means over time or over tokens, padding excluded."""
     found = np.zeros((len(dataset), extractor.dim), dtype=np.float32)
     for index, row in compute(
         extractor, dataset, device, progress,
-        batch_seconds=batch_seconds, precision=precision, reduce=Frames.mean, kept=kept,
+        batch_seconds=batch_seconds, precision=precision, reduce=lambda e: e.mean(), kept=kept,
     ):  # fmt: skip
         found[index] = row
     return found
@@ -199,7 +216,7 @@ def statistics(
     progress: Progress = SILENT,
     kept: Spool | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (dim,) float32 over all frames of the dataset."""
+    """Mean and standard deviation (dim,) float32 over all frames or tokens of the dataset."""
 
     def sums(values: np.ndarray) -> np.ndarray:
         counts = np.full(extractor.dim, len(values), dtype=np.float64)

@@ -13,7 +13,7 @@ from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store.reader import Store
-from avaffect.models.encoder import Encoder
+from avaffect.models.encoder import Encoder, FrameEncoder
 from avaffect.recipes.common import work
 
 
@@ -29,11 +29,17 @@ class Listed(Protocol):
 Some = TypeVar("Some", bound=Listed)
 
 
-class Framed(Protocol):
-    """Whatever makes frames of streams: an encoder, or the inputs of a head."""
+class Reading(Protocol):
+    """Whatever reads streams: an encoder, or the inputs of a head."""
 
     @property
     def streams(self) -> tuple[str, ...]: ...
+
+    def usable(self, lengths: dict[str, torch.Tensor]) -> torch.Tensor: ...
+
+
+class Framed(Reading, Protocol):
+    """Whatever makes frames of streams."""
 
     def frame_count(self, lengths: dict[str, torch.Tensor]) -> torch.Tensor: ...
 
@@ -66,7 +72,7 @@ def chosen_streams(
 def _say_windows(
     encoder: Encoder, stores: Sequence[Store], streams: Sequence[str], progress: Progress
 ) -> None:
-    if encoder.window_s is None:
+    if not isinstance(encoder, FrameEncoder) or encoder.window_s is None:
         return
     long = sum(
         int((store.lengths(name) > encoder.window_s * (store.streams[name].rate_hz or 0)).sum())
@@ -83,13 +89,13 @@ def _say_windows(
 
 def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]) -> None:
     """Raises DataError where faces come at another rate than the encoder's frames or in several
-    sizes."""
+    sizes; an encoder of tokens reads any rate."""
     if FACE not in streams:
         return
     shown = [s for s in stores if FACE in s.streams and s.lengths(FACE).any()]
     for store in shown:
         spec, first = store.streams[FACE], shown[0].streams[FACE]
-        if spec.rate_hz != encoder.rate_hz:
+        if isinstance(encoder, FrameEncoder) and spec.rate_hz != encoder.rate_hz:
             raise DataError(
                 f"{store.path} holds {spec.rate_hz:g} pictures a second, and this encoder sees "
                 f"{encoder.rate_hz:g}: preprocess with --fps {encoder.rate_hz:g}"
@@ -102,25 +108,27 @@ def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str
             )
 
 
-def gives_frames(
-    encoder: Encoder, stores: Sequence[Store], ids: Sequence[str], streams: Sequence[str]
-) -> np.ndarray:
-    """(N,) bool: utterances of which the encoder makes at least one frame from these streams."""
-    return frame_counts(encoder, dataset_of(stores, ids, streams)) > 0
-
-
-def frame_counts(encoder: Framed, dataset: Dataset) -> np.ndarray:
-    """(N,) frames that the encoder makes of each utterance, uncropped."""
-    lengths = {
+def stream_lengths(encoder: Reading, dataset: Dataset) -> dict[str, torch.Tensor]:
+    """Stream -> (N,) steps of each utterance, uncropped, of those that the encoder reads."""
+    return {
         name: torch.from_numpy(dataset.steps(name))
         for name in encoder.streams
         if name in dataset.columns
     }
-    return encoder.frame_count(lengths).numpy()
+
+
+def usable_rows(encoder: Reading, dataset: Dataset) -> np.ndarray:
+    """(N,) bool: utterances of which the encoder makes a frame or token."""
+    return encoder.usable(stream_lengths(encoder, dataset)).numpy()
+
+
+def frame_counts(encoder: Framed, dataset: Dataset) -> np.ndarray:
+    """(N,) frames that the encoder makes of each utterance, uncropped."""
+    return encoder.frame_count(stream_lengths(encoder, dataset)).numpy()
 
 
 def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]) -> str:
-    """A sentence on the utterances that give no frame, naming some of them."""
+    """A sentence on the utterances that give nothing to read, naming some of them."""
     names = [ids[row] for row in np.flatnonzero(~mask).tolist()]
     return (
         f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: "
@@ -128,15 +136,15 @@ def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]
     )
 
 
-def those_with_frames(
+def usable_utterances(
     encoder: Encoder,
     stores: Sequence[Store],
     utterances: Some,
     streams: Sequence[str],
     progress: Progress,
 ) -> Some:
-    """The utterances of which the encoder makes a frame; the others are named in a warning."""
-    shown = gives_frames(encoder, stores, utterances.ids, streams)
+    """The utterances of which the encoder makes a frame or token; others are named in a warning."""
+    shown = usable_rows(encoder, dataset_of(stores, utterances.ids, streams))
     if shown.all():
         return utterances
     progress.warn(leave_out_words(shown, utterances.ids, streams))

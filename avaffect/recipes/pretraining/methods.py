@@ -53,8 +53,6 @@ RANK_UTTERANCES = 512
 # An effective rank below this is a collapse, where there could be more than so many directions.
 COLLAPSED_RANK = 2.0
 FEWEST_DIRECTIONS = 8
-# More than any utterance has, where the fewest that an encoder needs are looked for.
-LONGEST_STEPS = 2**40
 
 
 @dataclass

@@ -25,7 +25,7 @@ from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances
 from avaffect.recipes.encoding import checkpoints, extraction
 from avaffect.recipes.encoding.extracting import standardise_by
-from avaffect.recipes.encoding.input_streams import chosen_streams, those_with_frames
+from avaffect.recipes.encoding.input_streams import chosen_streams, usable_utterances
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -40,12 +40,12 @@ def run(
 ) -> None:  # fmt: skip
     """Train a projector on labelled utterances and write it.
 
-    Raises DataError where the encoder gives no frame of them, or of one class only.
+    Raises DataError where the encoder makes nothing of them, or of one class only.
     """
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = checkpoints.load_encoder(settings.encoder, fabric.device)
     streams = chosen_streams(encoder, settings.modality, stores, progress)
-    utterances = those_with_frames(encoder, stores, utterances, streams, progress)
+    utterances = usable_utterances(encoder, stores, utterances, streams, progress)
     utterances.check_classes(str(settings.media[0]))
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))

@@ -15,12 +15,12 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
 from avaffect.data.store.reader import Store
-from avaffect.models.encoder import Encoder
+from avaffect.models.encoder import Encoder, FrameEncoder
 from avaffect.objectives.base import Needs, Pretraining
 from avaffect.recipes.common import work
 from avaffect.recipes.common.stores import chosen_ids, in_split
 from avaffect.recipes.common.subset import chosen_share
-from avaffect.recipes.encoding.input_streams import chosen_streams, frame_counts
+from avaffect.recipes.encoding.input_streams import chosen_streams, stream_lengths
 from avaffect.settings.pretraining import PretrainingSettings
 
 # More than any utterance has, where the fewest that an encoder needs are looked for.
@@ -69,9 +69,16 @@ def _listed(path: Path, stores: Sequence[Store], progress: Progress) -> set[str]
     return set(wanted)
 
 
+def _enough(encoder: Encoder, lengths: dict[str, torch.Tensor], frames: int) -> torch.Tensor:
+    """(B,) bool: utterances of which it makes so many frames; of tokens, any."""
+    if isinstance(encoder, FrameEncoder):
+        return encoder.frame_count(lengths) >= frames
+    return encoder.usable(lengths)
+
+
 def usable(encoder: Encoder, dataset: Dataset, needs: Needs) -> np.ndarray:
     """(N,) bool: utterances that have the frames and the streams that an objective needs."""
-    found = frame_counts(encoder, dataset) >= needs.frames
+    found = _enough(encoder, stream_lengths(encoder, dataset), needs.frames).numpy()
     for stream, fewest in needs.streams.items():
         found &= dataset.steps(stream) >= fewest
     return found
@@ -121,12 +128,12 @@ def _in_words(encoder: Encoder, dataset: Dataset, needs: Needs) -> str:
 
 
 def shortest_s(encoder: Encoder, stream: str, frames: int, rate_hz: float) -> float:
-    """Seconds of a stream of so many steps a second from which an encoder makes so many frames,
-    rounded up to milliseconds."""
+    """Seconds of a stream of so many steps a second from which an encoder makes so many frames (of
+    tokens, any), rounded up to milliseconds."""
     steps = bisect_left(
         range(LONGEST_STEPS),
-        frames,
-        key=lambda count: int(encoder.frame_count({stream: torch.tensor([count])})[0]),
+        True,
+        key=lambda count: bool(_enough(encoder, {stream: torch.tensor([count])}, frames)[0]),
     )
     return math.ceil(1000 * steps / rate_hz) / 1000
 
