@@ -138,7 +138,7 @@ PARENTS = {
 def test_a_parent_that_is_gone(retrieved: Path, name: str, role: str) -> None:
     (retrieved / name).unlink()
     found = invoke(retrieved, "adapt", "r.jsonl", *SHORT, status=65).stderr
-    assert f"{name}, the {role} that was used, is not at" in found
+    assert f"{name}, the {role} that was used, is no longer at" in found
     assert "adapted" not in " ".join(os.listdir(retrieved))
 
 

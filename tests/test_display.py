@@ -52,7 +52,7 @@ def test_a_matrix_that_scales_turns_and_one_beside_a_right_angle_is_said(tmp_pat
     film, turn = VideoCounts(), np.deg2rad(20)
     slanted = (-np.cos(turn), np.sin(turn), np.sin(turn), np.cos(turn))
     assert differs(shown(set_matrix(path, slanted), film)[0], PICTURE) < 8
-    assert "20 degrees beside a right angle" in film.notes[0]
+    assert "by 20 degrees" in film.notes[0]
     for zero in ((0, 0, 0, 0), (1, 0, 0, 0)):
         assert nearest_turn(np.reshape(zero, (2, 2))) == ((1, 0, 0, 1), 0.0)
 

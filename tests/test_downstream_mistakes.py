@@ -164,7 +164,7 @@ def test_a_disk_that_can_only_be_read_is_named(folder: Path, monkeypatch) -> Non
 
     monkeypatch.setattr(training_run, "acquire", refuse)
     said = invoke(folder, "finetune", "f.h5", *QUICK, "-o", "x.safetensors", status=1).stderr
-    assert "x.safetensors cannot be written: . is on a disk that can only be read" in said
+    assert "x.safetensors cannot be written: . is on a read-only disk" in said
 
 
 def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:

@@ -252,7 +252,7 @@ def test_what_cannot_be_compared(refused, two, tmp_path: Path) -> None:
     assert "nothing to score" in refused(unknown, two[1])
     assert "no such file" in refused(tmp_path / "nothing", two[1])
     (tmp_path / "empty").mkdir()
-    assert "no file of traces" in refused(tmp_path / "empty", two[1])
+    assert "no trace files" in refused(tmp_path / "empty", two[1])
     classes = tmp_path / "classes.jsonl"
     manifest.write(classes, manifest.new_header("corpus"), [{"id": "a", "labels": {"x": "y"}}])
     assert "no trace labels" in refused(classes, two[1])

@@ -84,7 +84,7 @@ def test_times_in_milliseconds_are_refused(both, tmp_path: Path) -> None:
 def test_values_beyond_every_scale_are_refused(both, tmp_path: Path) -> None:
     huge = write_table(tmp_path / "huge.csv", {"arousal": np.where(TEN_HZ == 3, 1e300, 0.1)})
     words = invoke(tmp_path, "eval-ccc", huge, "--gold", both[1] / "a.csv", status=65).stderr
-    assert "huge.csv, line 32: arousal is '1e+300', which is no number" in words
+    assert "huge.csv, line 32: arousal is '1e+300', which is not a number" in words
     manifest = write_manifest(tmp_path / "huge.jsonl", {"a": np.array([0.1, 1e300])})
     words = invoke(tmp_path, "eval-ccc", manifest, "--gold", both[1] / "a.csv", status=65).stderr
     assert "value 1 (from 0) of the trace arousal is 1e+300" in words

@@ -53,7 +53,7 @@ def test_corpora_keep_their_media_and_unite_their_classes(tmp_path: Path) -> Non
 def test_a_shared_id_names_both_files(tmp_path: Path) -> None:
     first = corpus(tmp_path / "a.jsonl", ["x"], ["anger"])
     second = corpus(tmp_path / "b.jsonl", ["x"], ["anger"])
-    with pytest.raises(DataError, match=r"a\.jsonl and .*b\.jsonl both hold the id x"):
+    with pytest.raises(DataError, match=r"a\.jsonl and .*b\.jsonl both have the id x"):
         joined([first, second])
 
 

@@ -113,7 +113,7 @@ def test_a_place_that_takes_no_file_is_named(path: Path, acquire, monkeypatch) -
     monkeypatch.setattr(lock, "SETTLE_S", 0.01)
     path.parent.mkdir(exist_ok=True)
     path.symlink_to("missing/lock")
-    with pytest.raises(WriteError, match="cannot be made: name another output"):
+    with pytest.raises(WriteError, match="cannot be created: choose another output"):
         acquire()
 
 
@@ -157,7 +157,7 @@ def test_an_owner_that_was_taken_for_dead_stops(path: Path, monkeypatch) -> None
     held.check()
     _written(path)
     deadline = time.monotonic() + 60
-    with pytest.raises(LockedError, match="took this one"):
+    with pytest.raises(LockedError, match="taken over by another"):
         while time.monotonic() < deadline:
             held.check()
             time.sleep(0.01)
@@ -266,7 +266,7 @@ def test_interrupted_from_the_keyboard(chain: Path) -> None:
     saved = chain / "out.safetensors.state" / "state.safetensors"
     process = start(chain, *command)
     status, words = interrupt(process, signal.SIGINT, saved.exists, 0.3)
-    assert status == 130 and "stopped by SIGINT" in words and "again stops at once" in words
+    assert status == 130 and "stopped by SIGINT" in words and "second Ctrl-C" in words
     assert "Traceback" not in words
     found = invoke(chain, *command, "--seed", 1, status=73)
     assert "unfinished run" in found.stderr and ", step " in found.stderr

@@ -86,7 +86,7 @@ def test_every_truncation_is_refused(tmp_path):
     [
         (b"", "is empty"),
         (lines_of(HEADER, ITEM), "no end record after 1 items"),
-        (lines_of(HEADER, END), "counts 1 items, but 0 are there"),
+        (lines_of(HEADER, END), "counts 1 items, but it has 0"),
         (lines_of(HEADER, ITEM, {"kind": "end"}), "counts None items"),
         (WHOLE + lines_of(ITEM), "follows its end record"),
         (WHOLE + WHOLE, "follows its end record"),
@@ -97,8 +97,8 @@ def test_every_truncation_is_refused(tmp_path):
         (b"\xff\xfe\n", "is a table or other text, and a manifest"),
         (lines_of(HEADER, [1, 2], END), "not a JSON object"),
         (lines_of(HEADER, {"kind": "verse"}, END), "unknown kind of record 'verse'"),
-        (lines_of(PLAIN, ITEM, ITEM, {**END, "count": 2}), "the id a is there twice"),
-        (closed(HEADER, ITEM, ITEM), "the id a is there twice"),
+        (lines_of(PLAIN, ITEM, ITEM, {**END, "count": 2}), "the id a occurs twice"),
+        (closed(HEADER, ITEM, ITEM), "the id a occurs twice"),
         (closed(HEADER, {"kind": "item"}), "an item has no id"),
         (closed(HEADER, {"kind": "item", "id": 7}), "an item has no id"),
         (lines_of(HEADER, ITEM, END), "digest differs.* `avaffect seal`"),
@@ -215,7 +215,7 @@ def test_filters_that_left_no_manifest(tmp_path: Path) -> None:
     manifest.write(path, manifest.new_header("corpus"), [{"id": "a"}])
     records = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("\n".join(json.dumps(record, indent=2) for record in records))
-    with pytest.raises(DataError, match="over several lines; jq writes one a line with -c"):
+    with pytest.raises(DataError, match="several lines; use jq -c"):
         manifest.read(path)
     path.write_text("\n".join(json.dumps(record) for record in records[1:]) + "\n")
     with pytest.raises(DataError, match="if a filter dropped it: avaffect seal --like"):

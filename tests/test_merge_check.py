@@ -155,14 +155,14 @@ def test_what_does_not_fit_is_refused_naming_both(tmp_path: Path) -> None:
     slower = {"units": StreamSpec("units", "int32", 25.0), "features": FEATURES}
     refused(
         write(tmp_path / "slower.h5", utterances("x"), streams=slower),
-        r"first\.h5 and .*slower\.h5 hold the "
-        r"stream 'units' in different ways \(rate_hz 50\.0 and 25\.0\); only like",
+        r"first\.h5 and .*slower\.h5 have different kinds of the "
+        r"stream 'units' \(rate_hz 50\.0 and 25\.0\)",
     )
     refused(write(tmp_path / "wider.h5", {}, pooled={"mean": PooledSpec(3)}), "'mean'.*dim 2 and 3")
     other = {"mean": PooledSpec(2, {"encoder": "another"})}
     refused(
         write(tmp_path / "other.h5", utterances("x"), pooled=other),
-        r"first\.h5 and .*other\.h5 hold the pooled vector 'mean' of different models; [^{]+$",
+        r"first\.h5 and .*other\.h5 have the pooled vector 'mean' of different models; [^{]+$",
     )
     refused(write(tmp_path / "without.h5", utterances("x"), pooled={}), "no pooled vector 'mean'")
     cut = tmp_path / "cut.h5"
@@ -247,7 +247,7 @@ def test_check_looks_at_every_file_and_says_which_are_bad(tmp_path: Path, avaffe
     assert len(lines) == len(bad) + 1 and f"{len(bad)} of {len(bad) + 3} files" in lines[-1]
     for path, line in zip(bad, lines):
         assert str(path) in line
-    assert "stream features of 1 utterances differs" in found.stderr
+    assert "stream features was changed in 1 utterances" in found.stderr
 
 
 def test_check_finds_parents_or_says_what_is_missing(tmp_path: Path, monkeypatch) -> None:

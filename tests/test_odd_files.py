@@ -167,7 +167,7 @@ def test_tracks_that_begin_on_the_way_are_named() -> None:
 
     packets = demuxed(Changing())
     assert next(packets) == "packet"
-    with pytest.raises(Unusable, match="other tracks begin on the way"):
+    with pytest.raises(Unusable, match="tracks change within"):
         next(packets)
 
 

@@ -214,7 +214,7 @@ def test_it_reads_a_pipe_and_names_losses_on_standard_error(corpus: Path, avaffe
     assert found.stdout == ""
     named = [line for line in found.stderr.splitlines() if "lost" in line]
     assert len(named) == 21 and "piped.h5.lost.jsonl" in named[-1]
-    assert "lost cut.flac: truncated (1.02 s of 2.00 s are there)" in found.stderr
+    assert "lost cut.flac: truncated (only 1.02 s of 2.00 s are present)" in found.stderr
     verify_store(output)
     cut = avaffect("preprocess", "-", "-o", corpus.with_name("x.h5"), status=65, stdin=None,
                    input=f"{header}\n")  # fmt: skip

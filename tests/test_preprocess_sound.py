@@ -78,7 +78,7 @@ def test_channels_are_chosen_for_all_and_for_an_item(tmp_path: Path) -> None:
     for row, samples in enumerate(expected.values()):
         assert np.abs(store.read("waveform", row) - samples * 32768).max() < 2
     lost = {item["id"]: item["lost"] for item in manifest.read(tmp_path / "m.h5.lost.jsonl").items}
-    assert lost["far"] == "outside (channel 7 was asked for; it has 0 to 1)"
+    assert lost["far"] == "outside (channel 7 was requested; it has 0 to 1)"
     assert "'left': numbers of channels" in lost["wrong"]
 
 
@@ -141,5 +141,5 @@ def test_channels_that_change_on_the_way(tmp_path: Path) -> None:
     samples = np.frombuffer(sink.getvalue(), "<i2").astype(float)
     first, second = (np.sqrt(np.mean(part**2)) for part in np.array_split(samples, 2))
     assert 0.8 < second / first < 1.25
-    with pytest.raises(Unusable, match="channel 1 was asked for; it has 0 alone"):
+    with pytest.raises(Unusable, match="channel 1 was requested; it has 0 alone"):
         decode_audio(tmp_path / "both.aac", io.BytesIO(), channels=(1,))

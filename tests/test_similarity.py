@@ -134,7 +134,7 @@ def test_several_stores_of_a_role_are_one_pool(avaffect, stores, vectors, tmp_pa
     np.testing.assert_allclose(values, expected, atol=1e-6)
     with pytest.raises(DataError, match="other pool stores"):
         open_similarity(output, queries, open_embeddings([second, stores[1]], "pool"))
-    with pytest.raises(DataError, match="holds no similarities"):
+    with pytest.raises(DataError, match="has no similarities"):
         open_similarity(second, queries, both)
 
 

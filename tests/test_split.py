@@ -165,8 +165,8 @@ def test_sessions_that_share_a_speaker_are_refused(tmp_path):
     [
         (utterances({"a": 2}), {}, DataError, "1 speakers cannot fill 3 parts"),
         (utterances({"a": 1, "b": 1, "c": 1}), {"folds": 4}, DataError, "3 speakers cannot fill 4"),
-        ([{"id": "x"}, *utterances({"a": 2})], {}, DataError, "x names no speaker"),
-        (utterances({"a": 2}), {"by": "session"}, DataError, "a_0 names no session"),
+        ([{"id": "x"}, *utterances({"a": 2})], {}, DataError, "x has no speaker"),
+        (utterances({"a": 2}), {"by": "session"}, DataError, "a_0 has no session"),
         (utterances({"a": 2}, split="test"), {}, DataError, "a_0 has a split already .test"),
         (utterances({"a": 2}, fold=0), {"folds": 3}, DataError, "a_0 has a fold already .0"),
         (utterances({"a": 2}), {"stratify": "mood"}, DataError, "no label 'mood' .it has: emotion"),

@@ -145,13 +145,13 @@ def test_what_a_store_cannot_hold_is_refused(tmp_path: Path) -> None:
     for name in ("a/b", "", "."):
         with pytest.raises(DataError, match="cannot name"):
             write(meta={name: 1})
-    with pytest.raises(DataError, match="none of its classes"):
+    with pytest.raises(DataError, match="not one of its classes"):
         write(labels={"emotion": "joy"})
     odd = tmp_path / "odd.raw"
     odd.write_bytes(b"123")
-    with pytest.raises(ValueError, match="no multiple"):
+    with pytest.raises(ValueError, match="not a multiple"):
         write(streams={"waveform": odd})
-    with pytest.raises(ValueError, match="not announced"):
+    with pytest.raises(ValueError, match="not declared"):
         write(streams={"sound": np.zeros(3)})
 
 
@@ -234,7 +234,7 @@ def test_other_files_are_refused_with_a_clear_word(tmp_path: Path) -> None:
         patch.setattr(schema, "VERSION", "1.7")
         later = make(tmp_path / "b.h5")
     assert Store(later).version == "1.7"
-    refused(edited(make(tmp_path / "c.h5"), complete=False), "never finished")
+    refused(edited(make(tmp_path / "c.h5"), complete=False), "is incomplete")
     refused(edited(make(tmp_path / "d.h5"), format="other"), "not an avaffect-store")
     (tmp_path / "e.h5").write_bytes(b"")
     refused(tmp_path / "e.h5", "is empty")

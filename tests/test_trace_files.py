@@ -120,7 +120,7 @@ REFUSED = {
     "no values": ("name,time\nx,0\n", "no column of values"),
     "text": ("time,a\n0,1\n1,high\n", "line 3: a is 'high'"),
     "infinite": ("time,a\n0,inf\n", "line 2: a is 'inf'"),
-    "backwards": ("time,a\n0,1\n\n2,1\n1,1\n", "line 5: the time 1 does not come after 2"),
+    "backwards": ("time,a\n0,1\n\n2,1\n1,1\n", "line 5: the time 1 is not after 2"),
     "twice": ("time,a\n0,1\n0,1\n", "line 3"),
     "time missing": ("time,a\n0,1\n,1\n", "line 3: the time is missing"),
     "cut short": ("time,a,b\n0,1,2\n1,2\n", "line 3: 2 fields, but 3 columns"),
@@ -164,7 +164,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file of traces"):
+    with pytest.raises(DataError, match="no trace files"):
         find_trace_files(tmp_path)
     for name in ("b.csv", "a.ARFF", ".hidden.csv", "notes.md"):
         write(tmp_path, "x", name)

@@ -107,9 +107,9 @@ def test_labels_of_another_length_are_named(tmp_path: Path):
         ({"arousal": [True]}, "neither a finite number nor null"),
         ({"arousal": [1e39]}, "neither a finite number nor null"),
         ({"arousal": [[0.1]]}, "value 0 (from 0) of the trace arousal is [0.1]"),
-        ({"arousal": 0.5}, "e: label arousal is 0.5, which is no trace"),
+        ({"arousal": 0.5}, "e: label arousal is 0.5, which is not a trace"),
         ({"valence": [[0, 0, 0], [0, 0]]}, "value 1 (from 0) of the trace valence is [0, 0]"),
-        ({"valence": [0.5]}, "a list of 3 is needed, one for each rater"),
+        ({"valence": [0.5]}, "expected a list of 3, one for each rater"),
     ],
 )
 def test_values_that_are_none_stop_before_anything_is_decoded(folder, given, said):
@@ -120,10 +120,7 @@ def test_values_that_are_none_stop_before_anything_is_decoded(folder, given, sai
 
 def test_traces_are_no_classes(folder):
     options = ("--stratify", "arousal", "-o", "x.jsonl")
-    assert (
-        "is no class to stratify by"
-        in invoke(folder, "split", "all.jsonl", *options, status=65).stderr
-    )
+    assert "is not a class" in invoke(folder, "split", "all.jsonl", *options, status=65).stderr
     with pytest.raises(DataError, match=r"label 'arousal' of a is no class"):
         gold_labels.read([folder / "all.jsonl"], "arousal")
 

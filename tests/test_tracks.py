@@ -33,8 +33,8 @@ def heard(path: Path, track: int | None = None) -> tuple[int, DecodedAudio]:
 
 @pytest.mark.parametrize(
     ("levels", "taken", "note"),
-    [((0.5,), 0, None), ((0.0, 0.5), 1, "track 0 is silent"), ((0.5, 0.0), 0, "2 sound tracks"),
-     ((0.4, 0.5), 0, "2 sound tracks"), ((0.0, 0.0, 0.5), 2, "track 0 is silent"),
+    [((0.5,), 0, None), ((0.0, 0.5), 1, "track 0 is silent"), ((0.5, 0.0), 0, "2 audio tracks"),
+     ((0.4, 0.5), 0, "2 audio tracks"), ((0.0, 0.0, 0.5), 2, "track 0 is silent"),
      ((None, 0.5), 1, ""), ((0.0, 0.0), -1, None)],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["a.mkv", "a.mov"])
@@ -61,7 +61,7 @@ def test_a_track_that_was_asked_for_is_taken_whatever_it_holds(tmp_path: Path) -
     for track, taken in ((0, 0), (1, 1), (2, -1)):
         number, sound = heard(path, track)
         assert number == taken and not sound.notes
-    with pytest.raises(Unusable, match="track 3 was asked for; it has tracks 0 to 2"):
+    with pytest.raises(Unusable, match="track 3 was requested; it has tracks 0 to 2"):
         heard(path, 3)
 
 
@@ -80,9 +80,9 @@ def corpus(tmp_path: Path) -> Path:
 def test_preprocess_names_recording_and_track(corpus: Path, avaffect) -> None:
     output = corpus.with_name("m.h5")
     words = avaffect("preprocess", corpus, "-o", output, "--without", "video").stderr
-    assert "two (two.mkv): its sound track 0 is silent: track 1 of 0 to 2 is taken" in words
+    assert "two (two.mkv): its audio track 0 is silent: track 1 of 0 to 2 is used" in words
     assert "one.mkv" not in words and "third" not in words
-    assert "largest sample is 0 of 32768, in all of its sound tracks, 0 to 1" in words
+    assert "largest sample is 0 of 32768, in all of its audio tracks, 0 to 1" in words
     assert "its audio_track is 'x'; the first track is 0" in words
     store = Store(output)
     assert list(store.ids) == ["two", "one", "third"]
@@ -97,8 +97,8 @@ def test_audio_track_is_an_option_with_a_range(corpus: Path, avaffect) -> None:
     words = avaffect(*arguments, "1").stderr
     # The item's own word overrides the option.
     assert list(Store(output).ids) == ["two", "third"]
-    assert "sound track 1 was asked for; it has track 0 alone" in words
-    assert "in sound track 1 of 0 to 1" in words and "is taken" not in words
+    assert "audio track 1 was requested; it has track 0 alone" in words
+    assert "in audio track 1 of 0 to 1" in words and "is used" not in words
     assert Store(output).provenance["settings"]["audio_track"] == 1
     assert "at least 0" in avaffect(*arguments, "-1", status=2).stderr
     without = ("preprocess", corpus, "-o", output, "--without", "audio", "--audio-track", "1")

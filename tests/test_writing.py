@@ -128,12 +128,12 @@ def test_a_full_standard_output(arguments, tmp_path: Path) -> None:
     [
         (OSError(errno.ENOSPC, "x"), "the disk is full"),
         (OSError(errno.EDQUOT, "x"), "quota"),
-        (OSError(errno.EROFS, "x"), "can only be read"),
+        (OSError(errno.EROFS, "x"), "read-only"),
         # HDF5 and safetensors say it in words.
         (RuntimeError("unable to extend file (file write failed: errno = 28, x)"), "disk is full"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
-        (PermissionError(errno.EACCES, "x", "/data/o.h5"), "does not let this user write"),
-        (PermissionError(errno.EACCES, "x", "/data/.o.h5.12ab.partial/o.h5"), "does not let"),
+        (PermissionError(errno.EACCES, "x", "/data/o.h5"), "is not writable for this user"),
+        (PermissionError(errno.EACCES, "x", "/data/.o.h5.12ab.partial/o.h5"), "is not writable"),
     ],
 )
 def test_the_reason_is_said(error: Exception, words: str) -> None:
@@ -164,7 +164,7 @@ def test_a_folder_that_lets_nobody_write(tmp_path: Path, monkeypatch) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setattr(Path, "mkdir", refused)
-    with pytest.raises(WriteError, match=f"{tmp_path} does not let this user write"):
+    with pytest.raises(WriteError, match=f"{tmp_path} is not writable for this user"):
         write_text(tmp_path / "a.txt", "x")
 
 

@@ -10,11 +10,11 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Let large blocks that were freed be used again, instead of going back to the system.
+    """Keep freed large blocks for reuse, instead of returning them to the system.
 
-    glibc maps every large block anew and unmaps it when it is freed, and the system clears each
-    page again: for batches of sound or pictures on the CPU that is up to half of all time. Peak
-    memory is about the same. Nothing happens where the C library is another.
+    By default glibc maps every large block anew and unmaps it when it is freed, and the system
+    clears each page again: for batches of audio or video on the CPU this takes up to half of the
+    time. Peak memory is about the same. No effect with another C library.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -21,12 +21,12 @@ from avaffect.core.writing import said, writing
 
 @contextlib.contextmanager
 def workspace(output: Path) -> Iterator[Path]:
-    """A private, locked folder beside `output`, removed at the end whatever happens."""
+    """A private, locked folder beside `output`, removed at the end in any case."""
     parent = output.parent
     if not parent.is_dir():
-        raise DataError(f"{parent}: no such folder to write {output.name} into; make it first")
+        raise DataError(f"{parent}: no such folder for the output {output.name}; make it first")
     _sweep(output)
-    # Named before it is there: a signal while it is made leaves nothing either.
+    # Named before it is made, so that a signal in between leaves nothing.
     folder = parent / f".{output.name}.{secrets.token_hex(8)}.partial"
     lock = None
     try:
@@ -62,7 +62,7 @@ def publish(temporary: Path, output: Path) -> None:
         _flush(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, output)
-        # The rename itself is durable only once the directory is.
+        # The rename is durable only after the directory is flushed too.
         _flush(output.parent)
 
 
@@ -87,7 +87,7 @@ def _umask() -> int:
 
 
 def _lock(folder: Path) -> int | None:
-    """An exclusive lock on a folder; None where it is taken or the file system has no locks."""
+    """An exclusive lock on a folder; None if it is locked or the file system has no locks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,7 +98,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def _sweep(output: Path) -> None:
-    """Remove partial folders of writers that no longer live."""
+    """Remove partial folders of dead writers."""
     for folder in output.parent.glob(f".{glob_escape(output.name)}.*.partial"):
         with contextlib.suppress(OSError):
             lock = _lock(folder)

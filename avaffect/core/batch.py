@@ -1,7 +1,7 @@
 """The batch: made by `data`, read by `models` and `objectives`. Imports no torch.
 
-Arrays are NumPy as they leave `data` and torch tensors once the training loop or `extract` has
-moved them to the device; the shapes are the same.
+Arrays are NumPy arrays in `data`, and torch tensors after the training loop or `extract` has moved
+them to the device; the shapes are the same.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Array = Any
 class Batch:
     """B utterances, padded at the end to the longest of each stream.
 
-    ids       B texts
-    streams   name -> (B, T, ...), absent or T = 0 where nobody has it: waveform (B, S) int16 at
+    ids       B strings
+    streams   name -> (B, T, ...), absent or T = 0 if no utterance has it: waveform (B, S) int16 at
               16 kHz, face (B, T, H, W, C) uint8, units (B, T) int32, features (B, T, D), ...
-    lengths   name -> (B,) int64, valid steps of that stream; 0 where the modality is missing (what
-              lies past the length is nobody's concern)
-    present   name -> (B,) bool, False where the modality is missing
+    lengths   name -> (B,) int64, valid steps of that stream; 0 if the modality is missing (values
+              past the length are arbitrary)
+    present   name -> (B,) bool, False if the modality is missing
     rates     name -> steps per second of that stream
     labels    name -> (B,) int64 classes (-1 missing), float32 scalars, (B, C) distributions,
               or (B, T) float32 traces, NaN where unknown
@@ -48,7 +48,7 @@ class Batch:
         return self.streams.get(FACE)
 
     def without(self, stream: str, rows: Array) -> Batch:
-        """The batch as if nobody had recorded `stream` of some utterances, rows (B,) bool."""
+        """The batch without `stream` of the utterances in rows (B,) bool."""
         lengths, present = self.lengths[stream] * ~rows, self.present[stream] & ~rows
         return replace(
             self,
@@ -57,7 +57,7 @@ class Batch:
         )
 
     def seconds(self) -> float:
-        """How long its utterances last together, each by its longest stream that has a rate."""
+        """Total duration of its utterances, each by its longest stream with a rate."""
         timed = [self.lengths[name] / rate for name, rate in self.rates.items() if rate]
         return float(sum(max(durations) for durations in zip(*timed)))
 
@@ -65,7 +65,7 @@ class Batch:
         return len(self.ids)
 
     def map(self, function: Callable[[Array], Array]) -> Batch:
-        """The batch with `function` applied to every array (a move to a device, say)."""
+        """The batch with `function` applied to every array, such as a move to a device."""
         return replace(
             self,
             streams={name: function(value) for name, value in self.streams.items()},

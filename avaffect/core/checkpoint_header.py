@@ -1,7 +1,7 @@
 """The header of a checkpoint file, read without torch; see avaffect-checkpoint(5).
 
 A safetensors file starts with the length of its JSON header (8 bytes, little-endian). One metadata
-key, `avaffect`, holds sorted JSON: what the model is and where it came from.
+key, `avaffect`, holds sorted JSON: the model and its provenance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DIGEST_KEY = "header_digest"
 # safetensors itself refuses headers over 100 MB.
 LARGEST_HEADER = 100_000_000
 
-# What a checkpoint is; provenance, metrics and lineage say where it came from.
+# Keys of the content id; provenance, metrics and lineage are not part of it.
 SEMANTIC_KEYS = (
     "format", "kind", "model", "encoder", "mode", "inputs", "features",
     "labels", "distributions", "scalars", "traces", "classes",
@@ -37,9 +37,9 @@ Header = dict[str, Any]
 def read_header(path: Path, *expected: str) -> Header:
     """The `avaffect` header of a checkpoint.
 
-    expected: kinds of checkpoint, of which it is one; any where none is named. Raises DataError
-    when the file is missing, cut short, no checkpoint of avaffect, of another major version or of
-    another kind, or when its header is not what was written.
+    expected: the allowed kinds of checkpoint; by default all. Raises DataError if the file is
+    missing, truncated, no checkpoint of avaffect, of another major version or of another kind, or
+    if its header was changed.
     """
     check_kind(path, *expected)
     with path.open("rb") as stream:
@@ -47,14 +47,14 @@ def read_header(path: Path, *expected: str) -> Header:
 
 
 def check_kind(path: Path, *expected: str) -> None:
-    """Raises DataError, saying what the file is, where it does not begin as a checkpoint does."""
-    # What is of no known kind may be the stump of a checkpoint.
+    """Raises DataError, with the kind of the file, unless it starts like a checkpoint."""
+    # A file of unknown kind may be a truncated checkpoint.
     if filekind.kind_of(path) not in (filekind.CHECKPOINT, filekind.UNKNOWN):
         raise filekind.other_kind(path, " or ".join(expected) or "checkpoint")
 
 
 def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
-    """`read_header` of a file that is open. path: what to call it."""
+    """`read_header` of an open file. path: its name in messages."""
     needed = " or ".join(expected) or "checkpoint"
     structure = _structure(path, stream)
     text = structure.get("__metadata__", {}).get(METADATA_KEY)
@@ -65,7 +65,7 @@ def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
     except ValueError:
         header = None
     if not isinstance(header, dict):
-        raise DataError(f"{path} is damaged: its header is no JSON object")
+        raise DataError(f"{path} is damaged: its header is not a JSON object; make it again")
     version = str(header.get("version"))
     if header.get("format") != FORMAT or version.split(".")[0] != VERSION.split(".")[0]:
         raise DataError(
@@ -76,8 +76,7 @@ def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
         table = [[n, e.get("dtype"), e.get("shape")] for n, e in _tensors(structure).items()]
         if header_digest(header, table) != header.get(DIGEST_KEY):
             raise DataError(
-                f"{path} is damaged: its header is not what was written (its digest differs); make "
-                "it again"
+                f"{path} is damaged: its header was changed (its digest differs); make it again"
             )
     if expected and header.get("kind") not in expected:
         found = filekind.WORDS.get(str(header.get("kind")), filekind.CHECKPOINT)
@@ -86,13 +85,13 @@ def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
 
 
 def file_metadata(path: Path) -> dict[str, Any]:
-    """What a safetensors file says of itself beside its tensors; DataError where it is none."""
+    """The metadata of a safetensors file; DataError for another file."""
     with path.open("rb") as stream:
         return _structure(path, stream).get("__metadata__", {})
 
 
 def header_digest(header: Header, tensors: Iterable[list[Any]]) -> str:
-    """The digest of a whole header, and of the names, types and shapes of the weights.
+    """The digest of a header, and of the names, types and shapes of the weights.
 
     tensors: [name, safetensors dtype, shape] of each, in any order.
     """
@@ -113,7 +112,7 @@ def _tensors(structure: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def checkpoint_content_id(
     header: Header, tensors: Iterable[tuple[str, str, list[int], bytes]]
 ) -> str:
-    """Hash of what a checkpoint is: its kind, model, labels, preprocessing and weights.
+    """Hash of a checkpoint's content: its kind, model, labels, preprocessing and weights.
 
     tensors: (name, safetensors dtype, shape, little-endian bytes), sorted by name. Provenance,
     metrics and references to parents are not part of the content.
@@ -131,7 +130,7 @@ def checkpoint_content_id(
 
 
 def verify(path: Path) -> Header:
-    """Recompute the content id from the bytes in the file; DataError where it differs."""
+    """Recompute the content id from the bytes in the file; DataError if it differs."""
     check_kind(path)
     with path.open("rb") as stream:
         header = header_in(path, stream)
@@ -147,7 +146,9 @@ def verify(path: Path) -> Header:
                 yield name, entry["dtype"], entry["shape"], stream.read(last - first)
 
         if checkpoint_content_id(header, tensors()) != header.get("content_id"):
-            raise DataError(f"{path} is damaged: its content does not match its content id")
+            raise DataError(
+                f"{path} is damaged: its content does not match its content id; make it again"
+            )
     return header
 
 
@@ -165,8 +166,8 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
         structure.get("__metadata__", {}).get(METADATA_KEY)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} is damaged: its table of weights is none; make it again"
+            f"{path} is damaged: its table of weights is invalid; make it again"
         ) from error
     if 8 + length + max(ends, default=0) != size:
-        raise DataError(f"{path} is cut short: its weights are not all there; make it again")
+        raise DataError(f"{path} is cut short: weights are missing; make it again")
     return structure

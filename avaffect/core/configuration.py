@@ -1,5 +1,5 @@
-"""Configurations of parts: frozen dataclasses whose fields are JSON values, tuples of such, and
-configurations again."""
+"""Configurations of parts: frozen dataclasses whose fields are JSON values, tuples of these, or
+configurations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ C = TypeVar("C")
 
 
 def read(kind: type[C], values: Mapping[str, Any]) -> C:
-    """The inverse of dataclasses.asdict, also after a trip through JSON.
+    """The inverse of dataclasses.asdict, also for values from JSON.
 
-    Raises KeyError, TypeError or ValueError where the values do not fit.
+    Raises KeyError, TypeError or ValueError for values that do not fit.
     """
     hints = _hints(kind)  # type: ignore[arg-type]
     return kind(**{name: _read(hints.get(name, Any), value) for name, value in values.items()})
@@ -27,7 +27,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _read(hint: Any, value: Any) -> Any:
-    """`value` of JSON as `hint` says: a list as a tuple, an object as a configuration."""
+    """`value` of JSON converted to the type `hint`: a list to a tuple, an object to a
+    configuration."""
     inner = get_args(hint)
     if get_origin(hint) in (Union, types.UnionType):
         some = next(one for one in inner if one is not types.NoneType)

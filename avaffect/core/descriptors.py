@@ -1,7 +1,7 @@
 """Descriptors 0 to 2 of a process that was started without them (`2>&-` in a shell).
 
-The next file that is opened would get their number: what is printed on standard error would then
-stand within a store or a manifest. See POSIX.1, open(): the lowest free descriptor is used.
+The next file to be opened would get such a number, and messages on standard error would be written
+into a store or a manifest. See POSIX.1, open(): the lowest free descriptor is used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fcntl
 import os
 import sys
 
-# (name in sys, how it is opened, how Python treats what cannot be encoded)
+# (name in sys, mode, Python's error handler of its encoding)
 STANDARD = (
     ("stdin", "r", "strict"),
     ("stdout", "w", "strict"),
@@ -19,8 +19,8 @@ STANDARD = (
 
 
 def open_missing() -> None:
-    """Open the null device on those of 0 to 2 that are closed, for children too, and give Python
-    the streams that it left out (None in `sys`)."""
+    """Open the null device on the closed descriptors of 0 to 2, for child processes too, and set
+    the streams that Python left as None in `sys`."""
     for number, (name, mode, errors) in enumerate(STANDARD):
         closed = not _serves(number, mode)
         if closed:
@@ -35,8 +35,8 @@ def open_missing() -> None:
 
 
 def _serves(number: int, mode: str) -> bool:
-    """Whether a descriptor is open, and for its mode: a shell that runs a script whose standard
-    error is closed may leave the script itself there (bash)."""
+    """Whether a descriptor is open in its mode: with a closed standard error, bash may leave the
+    script that it runs open at descriptor 2."""
     try:
         opened = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
     except OSError:

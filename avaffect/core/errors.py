@@ -1,6 +1,6 @@
-"""Errors that end a command, each with the exit status that tells scripts what happened.
+"""Errors that end a command, each with its exit status.
 
-The statuses follow sysexits(3) where it has a word for the case; avaffect(1) documents them.
+The statuses follow sysexits(3) where it covers the case; avaffect(1) documents them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TERMINATED = 143
 
 
 class AvaffectError(Exception):
-    """A failure that a user can act on: one sentence that names the file and what to do."""
+    """A failure that a user can act on: one sentence with the file and what to do."""
 
     status = FAILURE
 
@@ -35,17 +35,17 @@ class DataError(AvaffectError):
 
 
 class ForeignError(DataError):
-    """The file is none of avaffect's, whether or not it is whole."""
+    """The file was not written by avaffect."""
 
 
 class OutputExistsError(AvaffectError):
-    """The output is there already, made from other inputs or settings."""
+    """The output exists, made from other inputs or settings."""
 
     status = OUTPUT_EXISTS
 
 
 class WriteError(AvaffectError):
-    """The output cannot be written: a full disk, a folder that can only be read, a limit."""
+    """The output cannot be written: a full disk, a read-only folder, a limit."""
 
 
 class LockedError(OutputExistsError):
@@ -53,7 +53,7 @@ class LockedError(OutputExistsError):
 
 
 class Preempted(AvaffectError):
-    """A signal asked training to stop; the state is saved and the same command resumes."""
+    """A signal stopped training; the state is saved and the same command resumes."""
 
     status = PREEMPTED
 
@@ -61,11 +61,11 @@ class Preempted(AvaffectError):
 class MachineFault(AvaffectError):
     """The machine failed, not the data: memory, permissions, descriptors, a disk, the network.
 
-    The same command may do when the fault has passed: nothing of it may be written down.
+    The same command may succeed after the fault: it must not be recorded in any output.
     """
 
 
 class Interrupted(Preempted):
-    """Ctrl-C, otherwise the same."""
+    """Ctrl-C stopped training; the state is saved and the same command resumes."""
 
     status = INTERRUPTED

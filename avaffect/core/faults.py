@@ -1,7 +1,7 @@
 """Faults of the machine, distinguished from faults of the files that were read.
 
-A recording that could not be read for want of memory is as good as before. Where its loss were
-written down, it would be lost for good: the run stops instead.
+A recording that could not be read for lack of memory is good. If it were recorded as unusable, it
+would be missing for ever: the run stops instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from avaffect.core import writing
 from avaffect.core.errors import MachineFault
 
-# Of the machine, whoever reports them.
+# Faults of the machine, whoever reports them.
 ERRORS = {
     getattr(errno, name)
     for name in (
@@ -26,7 +26,7 @@ ERRORS = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
-# Likewise where the system says so; libraries give them as reasons of their own.
+# Faults of the machine if the system reports them; libraries also use them for other errors.
 FROM_SYSTEM = ERRORS | {errno.EACCES, errno.EPERM, errno.EIO}
 ADVICE = {
     errno.ENOMEM: "give it more memory, or let fewer processes run at once",
@@ -34,24 +34,24 @@ ADVICE = {
     errno.EACCES: "make it readable",
     errno.EPERM: "make it readable",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
-    errno.ENFILE: "end other programs that hold files open",
+    errno.ENFILE: "end other programs that have files open",
 }
-OTHERWISE = "see to the disk or the network"
-# Words in which libraries say that memory, or another process or thread, was refused.
+OTHERWISE = "check the disk or the network"
+# Words of libraries' messages on lack of memory, processes or threads.
 REFUSALS = ("bad_alloc", "insufficient memory", "can't start new thread", "cannot allocate memory",
             "can't allocate memory", "failed to allocate")  # fmt: skip
-# A process that cannot have this much more is short of memory, whatever its libraries report.
+# A process that cannot allocate this is short of memory, whatever its libraries report.
 LITTLE_BYTES = 64 << 20
-# No decoder asks for more at once (FFmpeg refuses it): a file that is damaged may say so.
+# No decoder allocates more at once (FFmpeg refuses it), but a damaged file may request it.
 LARGEST_BYTES = (1 << 31) - 1
 READ_BYTES = 1 << 20
-# The reason of a loss that may be the machine's fault: a later run tries again.
+# Reason of an unusable recording that may be the machine's fault: a later run tries again.
 CRASHED = "crashed"
 
 
 def walk(folder: Path, followlinks: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
-    """`os.walk`, where a folder that cannot be listed is an error: os.walk and glob take it for
-    an empty one, and its files would be lost."""
+    """`os.walk` that raises an error for a folder that cannot be listed: os.walk and glob treat it
+    as empty, and its files would be missing."""
     return os.walk(folder, followlinks=followlinks, onerror=_raise)
 
 
@@ -60,7 +60,7 @@ def _raise(error: OSError) -> None:
 
 
 def code_of(error: BaseException) -> int | None:
-    """The errno of a fault of the machine that Python or a library reports; None for any other."""
+    """The errno of an error if it is a fault of the machine, otherwise None."""
     if isinstance(error, MemoryError):
         return errno.ENOMEM
     code = writing.code_of(error)
@@ -72,9 +72,9 @@ def code_of(error: BaseException) -> int | None:
 
 
 def check_machine(path: Path | str, error: BaseException) -> None:
-    """Raises MachineFault where an error that was met while reading `path` is no fault of it.
+    """Raises MachineFault if an error while reading `path` is not due to the file.
 
-    A file that is damaged may ask for more memory than there is anywhere.
+    A damaged file may request more memory than any machine has.
     """
     code = code_of(error)
     if code is not None and (code != errno.ENOMEM or memory_lacks(LARGEST_BYTES)):
@@ -82,7 +82,7 @@ def check_machine(path: Path | str, error: BaseException) -> None:
 
 
 def memory_lacks(size: int = LITTLE_BYTES) -> bool:
-    """Whether this process can have no `size` bytes more."""
+    """Whether this process cannot allocate `size` bytes."""
     try:
         mmap.mmap(-1, size).close()
     except (OSError, MemoryError):
@@ -91,7 +91,7 @@ def memory_lacks(size: int = LITTLE_BYTES) -> bool:
 
 
 def of_file(path: Path | str, code: int | None) -> MachineFault:
-    """The error that ends a run for a fault that was met at `path`; code 0 or None: unknown."""
+    """The error that ends a run after a fault at `path`; code 0 or None: unknown."""
     code = code or 0
     name = errno.errorcode.get(code, str(code))
     return MachineFault(
@@ -101,7 +101,7 @@ def of_file(path: Path | str, code: int | None) -> MachineFault:
 
 
 def check_reading(path: Path) -> None:
-    """Read a file to its end. Raises MachineFault where the system does not let it."""
+    """Read a file to its end. Raises MachineFault if the system refuses it."""
     try:
         with path.open("rb", buffering=0) as stream:
             while stream.read(READ_BYTES):

@@ -12,10 +12,10 @@ from avaffect.core.errors import DataError, ForeignError
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 BOM = b"\xef\xbb\xbf"
 START_BYTES = 4096
-# What a file is by its first bytes, in words.
+# Kinds of files, as they are called in messages.
 STORE = "an HDF5 store"
 CHECKPOINT = "a checkpoint"
-JSON = "JSON, but no manifest"
+JSON = "JSON, but not a manifest"
 FOLDER = "a folder"
 DEVICE = "a device or a pipe, not a file"
 EMPTY = "empty (0 bytes)"
@@ -33,9 +33,9 @@ COMPRESSED = {
     b"\xfd7zXZ": ("compressed by xz", "unxz -k"),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unzstd"),
 }
-# Of tables of text that other programs write.
+# Suffixes of text tables of other programs.
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff")
-# How AVI and WAV, AIFF, FLAC, Ogg, Matroska and WebM, and MP3 begin.
+# First bytes of AVI and WAV, AIFF, FLAC, Ogg, Matroska and WebM, and MP3.
 _RECORDINGS = (b"RIFF", b"FORM", b"fLaC", b"OggS", b"\x1aE\xdf\xa3", b"ID3", b"\xff\xfb")
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt")
 # One way to make each kind of input.
@@ -89,7 +89,7 @@ def kind_of(path: Path) -> str:
 
 
 def kind_of_bytes(start: bytes) -> str:
-    """The kind of a file that begins so; of some kinds only a name says more."""
+    """The kind of a file by its first bytes; some kinds can be told apart only by suffix."""
     if not start.strip():
         return EMPTY if not start else BLANK
     if HDF5_SIGNATURE.startswith(start[:8]):
@@ -124,21 +124,21 @@ def _kind_of_json(line: bytes) -> str:
 def _is_text(start: bytes) -> bool:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    # Whatever its encoding, text has no other control characters.
+    # In any encoding, text has no other control characters.
     return not any(byte < 32 and byte not in b"\t\n\f\r" for byte in start)
 
 
 def other_kind(path: Path, needed: str) -> DataError:
-    """The error where `path` is not of the kind that is needed: what it is, and what to type.
+    """The error for a `path` of another kind than needed: its kind, and the command to use.
 
     needed: a key of MADE_BY, several joined by " or ", "manifest", "checkpoint" or "artifact".
-    Raises DataError itself where there is no such file.
+    Raises DataError itself if there is no such file.
     """
     return as_other_kind(kind_of(path), str(path), needed)
 
 
 def as_other_kind(found: str, name: str, needed: str) -> DataError:
-    """`other_kind` of something that was found to be of a kind, such as a stream."""
+    """`other_kind` for an input of known kind, such as a pipe."""
     if found in (EMPTY, BLANK):
         return DataError(
             f"{name} is {found}, and {_words(needed)} is needed: the command that wrote it failed, "
@@ -155,7 +155,7 @@ def _words(needed: str) -> str:
 
 
 def _advice(found: str, name: str, needed: str) -> str:
-    """What to type."""
+    """The command to use."""
     quoted = shlex.quote(name)
     for words, command in COMPRESSED.values():
         if found == words:
@@ -166,7 +166,7 @@ def _advice(found: str, name: str, needed: str) -> str:
     if found == MANIFESTS["corpus"] and needed == "store":
         return f"decode its recordings first: avaffect preprocess {quoted} -o MEDIA.h5"
     if found == STORE and needed == "corpus":
-        return f"its recordings are decoded already; avaffect info {quoted} names its manifest"
+        return f"its recordings are decoded already; avaffect info {quoted} shows its manifest"
     if found == CHECKPOINT and needed == "store":
         return f"apply it to a store: avaffect extract MEDIA.h5 --model {quoted} -o F.h5"
     if found == WEIGHTS and needed in ("encoder", "checkpoint", "artifact"):

@@ -10,14 +10,14 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spare blanks: one text per value."""
+    """JSON with sorted keys and without blanks: equal values give equal strings."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
-    """SHA-256 of the parts in turn (32 bytes)."""
+    """SHA-256 (32 bytes) of the parts one after the other."""
     state = hashlib.sha256()
     for part in parts:
         state.update(part)
@@ -25,7 +25,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
 
 
 def text_digest(texts: Iterable[str]) -> str:
-    """Hex SHA-256 of a list of texts; where one ends and the next starts matters."""
+    """Hex SHA-256 of a list of strings, with their lengths."""
     state = hashlib.sha256()
     for text in texts:
         encoded = text.encode("utf-8")
@@ -44,11 +44,11 @@ def file_content_id(path: Path) -> str:
 
 
 def content_id(value: Any) -> str:
-    """`sha256:…` of a JSON-able description of some content."""
+    """`sha256:…` of a description in JSON values."""
     return "sha256:" + hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
 
 
 def has_digest(version: str) -> bool:
-    """Whether an artifact of this version holds a digest of its header: since 1.1."""
+    """Whether an artifact of this version has a digest of its header: since 1.1."""
     minor = version.partition(".")[2]
     return minor.isdecimal() and int(minor) >= 1

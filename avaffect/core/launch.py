@@ -1,8 +1,8 @@
-"""How this process was started: alone, as one of the ranks of torchrun or srun, or as a task of a
-Slurm job array.
+"""How this process was started: alone, as a rank of torchrun or srun, or as a task of a Slurm job
+array.
 
-Everything that a launcher sets in the environment is read here, once, before anything is recorded
-or run: a name such as `slurm` means something else in every task, and stands in no settings.
+The launcher's environment variables are read only here, once, before anything is recorded or run: a
+value such as `slurm` has another meaning in every task, and is not recorded.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Launch:
 
     @property
     def follows(self) -> bool:
-        """True in all processes but the first: that one speaks and writes for all."""
+        """True in all processes but the first, which prints and writes for all."""
         return self.rank != 0
 
 
 def launch(environment: Mapping[str, str] = os.environ) -> Launch:
-    """What torchrun or srun set; one process alone otherwise."""
+    """The launch by torchrun or srun; otherwise a single process."""
     if "TORCHELASTIC_RUN_ID" in environment:
         local = int(environment.get("LOCAL_WORLD_SIZE", "1"))
         world = int(environment.get("WORLD_SIZE", "1"))
@@ -60,7 +60,7 @@ def host() -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """The `index`-th (from 0) of `count` contiguous parts: merged in order they are the whole."""
+    """The `index`-th (from 0) of `count` contiguous parts."""
 
     index: int
     count: int
@@ -69,7 +69,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def of(self, items: Sequence[T]) -> Sequence[T]:
-        """This shard's part: sizes differ by one at most, order is kept."""
+        """This shard's part; sizes of shards differ by at most one."""
         start = len(items) * self.index // self.count
         stop = len(items) * (self.index + 1) // self.count
         return items[start:stop]
@@ -125,6 +125,6 @@ def _array_task(environment: Mapping[str, str]) -> Shard:
 
 
 def shard_text(text: str | None) -> str | None:
-    """The shard as it is recorded: I/N, whatever way it was named."""
+    """The shard as I/N, as it is recorded."""
     shard = parse_shard(text)
     return None if shard is None else str(shard)

@@ -1,15 +1,16 @@
-"""One writer at a time for an output: a lock file that names its holder.
+"""One writer at a time for an output: a lock file with its owner.
 
-The file holds the host and the process id of its owner, is locked (flock) while the owner lives,
-and gets a new time stamp every BEAT_S seconds. Whoever finds it judges the owner:
+The file has the host and the process id of its owner, is locked (flock) while the owner is alive,
+and gets a new time stamp every BEAT_S seconds. Another process decides whether the owner is alive:
 
-same machine    the system releases the lock of a dead process: a file that can be locked has a dead
-                owner; where the file system has no locks, the process table tells
-other machine   not every network file system locks across machines: an owner whose time stamp
-                changes within SILENT_S seconds lives, any other is dead; clocks are not compared
+same machine    the system releases the lock of a dead process, so that the owner is dead if the
+                file can be locked; without locks in the file system, the process table decides
+other machine   not every network file system locks across machines: the owner is alive if the time
+                stamp changes within SILENT_S seconds, otherwise dead; clocks are not compared
 
-The lock of a dead owner is taken over. An owner that was taken for dead (a suspended job that goes
-on later) sees it at its next beat, and stops before it writes anything (`Lock.check`).
+The lock of a dead owner is taken over. An owner that was wrongly taken as dead (a suspended job
+that continues later) detects this at its next beat, and stops before it writes anything
+(`Lock.check`).
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from avaffect.core.launch import host
 
 BEAT_S = 10.0
 SILENT_S = 60.0
-# How long a lock file may be empty, or locked by somebody who only looks at it.
+# Seconds for which a lock file may be empty, or locked by a process that only inspects it.
 SETTLE_S = 1.0
-# So many looks in a row that find no file, though they make one, are no accident.
+# After this many attempts in a row that create no file, the file cannot be created.
 GONE = 200
 
 
 @dataclass(frozen=True)
 class Owner:
-    """kernel, processes: tell machines, and the process tables of containers, apart; started: tells
-    the owner from a later process of the same id; token: of this lock alone."""
+    """kernel, processes: identify the machine, and the process table of a container; started: start
+    time of the process, as ids are reused; token: identifies this lock."""
 
     host: str
     pid: int
@@ -65,7 +66,7 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_S):
-            # A file system that fails for a moment is no reason to stop.
+            # A temporary failure of the file system does not stop the work.
             with contextlib.suppress(OSError):
                 os.utime(self._descriptor)
                 self._lost = self._lost or not self._is_mine()
@@ -77,16 +78,16 @@ class Lock:
             return False
 
     def check(self) -> None:
-        """Raises LockedError where another process took this one for dead, or the file is gone."""
+        """Raises LockedError if another process has taken the lock over, or the file is missing."""
         if self._lost:
             raise LockedError(
-                f"{self.path} was removed, or is held by another process now that took this one "
-                f"for dead; nothing more is written here. Run the command again when the other "
+                f"{self.path} was removed, or taken over by another process while this one did not "
+                f"respond; this process writes nothing more. Run the command again when the other "
                 "has ended"
             )
 
     def release(self) -> None:
-        """Remove the lock file, unless it is another's by now."""
+        """Remove the lock file, unless it now belongs to another process."""
         self._over.set()
         self._heart.join()
         with contextlib.suppress(OSError):
@@ -96,10 +97,10 @@ class Lock:
 
 
 def acquire(path: Path, output: Path, say: Callable[[str], None]) -> Lock:
-    """The lock at `path` on the work that makes `output`; its folder is made where it is missing.
+    """The lock at `path` for making `output`; its folder is created if it is missing.
 
-    Raises LockedError, naming the owner, where another living process holds it, WriteError where
-    the folder takes no file.
+    Raises LockedError, with the owner, if another live process holds it, WriteError if no file can
+    be created in the folder.
     """
     mine = _myself()
     settled = time.monotonic() + SETTLE_S
@@ -108,25 +109,25 @@ def acquire(path: Path, output: Path, say: Callable[[str], None]) -> Lock:
     while True:
         seen = _look(path)
         if seen is None:
-            # Removed by another process between two looks: that does not happen for ever.
+            # Removed by another process in between: this does not happen for ever.
             gone += 1
             if gone > GONE:
-                raise WriteError(f"{path} cannot be made: name another output with -o")
+                raise WriteError(f"{path} cannot be created: choose another output with -o")
             time.sleep(SETTLE_S / GONE)
             continue
         gone, unsettled = 0, time.monotonic() < settled
         if seen.owner is None and (seen.created or not unsettled) and not seen.taken:
             return seen.take(path, mine)
         if unsettled and (seen.owner is None or seen.taken):
-            # Just made, or looked at by somebody else.
+            # Just created, or inspected by another process.
             seen.close()
             time.sleep(SETTLE_S / 20)
             continue
         if seen.owner is not None and (seen.owner == silent or seen.is_dead()):
             if not seen.taken:
-                say(f"{output}: the lock of {seen.owner}, which is dead, is taken over")
+                say(f"{output}: took over the lock of {seen.owner}, which is dead")
                 return seen.take(path, mine)
-            # The server keeps the lock of a machine that is gone: a new file has none.
+            # The server keeps the lock of a machine that is gone: a new file has no lock.
             seen.remove(path)
             continue
         seen.close()
@@ -136,7 +137,7 @@ def acquire(path: Path, output: Path, say: Callable[[str], None]) -> Lock:
 
 
 def try_acquire(path: Path) -> Lock | None:
-    """The lock where nobody holds it; None where somebody does, alive or not."""
+    """The lock if no process holds it; None if one does, alive or dead."""
     seen = _look(path)
     if seen is None:
         return None
@@ -148,8 +149,8 @@ def try_acquire(path: Path) -> Lock | None:
 
 @dataclass
 class _Seen:
-    """A lock file as it was found open. created: by this look; locks: whether the file system has
-    any; taken: whether another process holds it."""
+    """An opened lock file. created: by this process; locks: whether the file system has locks;
+    taken: whether another process holds it."""
 
     descriptor: int
     created: bool
@@ -169,7 +170,7 @@ class _Seen:
         return same_table and _started(self.owner.pid) != self.owner.started
 
     def is_alive(self) -> bool:
-        """Whether the owner is known to live, without waiting."""
+        """Whether the owner is known to be alive, without waiting."""
         assert self.owner is not None
         here = _myself()
         same_table = not self.locks and self.owner.processes == here.processes
@@ -193,7 +194,7 @@ class _Seen:
 
 
 def _look(path: Path) -> _Seen | None:
-    """Open, or make, the lock file, and try to lock it; None where it was removed meanwhile."""
+    """Open or create the lock file, and try to lock it; None if it was removed meanwhile."""
     created = False
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -224,10 +225,10 @@ def _look(path: Path) -> _Seen | None:
 
 
 def _lives(path: Path, owner: Owner, say: Callable[[str], None]) -> bool:
-    """Whether an owner on another machine gives a sign of life; waits for it."""
+    """Whether an owner on another machine is alive; waits for a new time stamp."""
     say(
         f"{path} is held by {owner}, another machine: waiting up to {SILENT_S:g} s to see whether "
-        "it lives"
+        "it is alive"
     )
     first = _stamp(path)
     deadline = time.monotonic() + SILENT_S
@@ -235,13 +236,14 @@ def _lives(path: Path, owner: Owner, say: Callable[[str], None]) -> bool:
         time.sleep(min(1.0, SILENT_S / 10))
         now = _stamp(path)
         if now != first:
-            # Gone, or another's: to be looked at anew.
+            # The file is gone, or has another owner: inspect it again.
             return now is not None and now[0] == owner
     return False
 
 
 def _stamp(path: Path) -> tuple[Owner | None, int] | None:
-    """Opened anew each time: network file systems ask the server only then."""
+    """Owner and time stamp. The file is opened again, as network file systems query the server only
+    then."""
     try:
         with path.open("rb") as stream:
             return _owner(stream.read()), os.fstat(stream.fileno()).st_mtime_ns
@@ -259,8 +261,8 @@ def _owner(text: bytes) -> Owner | None:
 def _refusal(path: Path, output: Path, owner: Owner | None) -> LockedError:
     who = "another process" if owner is None else str(owner)
     return LockedError(
-        f"{output} is being made by {who}: wait for it, stop it, or name another output. If that "
-        f"process is gone for certain, remove {path}"
+        f"{output} is being made by {who}: wait for it, stop it, or choose another output. If this "
+        f"process has certainly ended, remove {path}"
     )
 
 
@@ -286,7 +288,7 @@ def _process_table() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process was started, in the system's ticks; None where there is no such process."""
+    """Start time of a process in the system's ticks; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -297,6 +299,6 @@ def _started(pid: int) -> str | None:
         except OSError:
             pass
         return ""
-    # The name, in brackets, may hold anything.
+    # The name, in brackets, may contain any character.
     fields = text.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]

@@ -1,6 +1,6 @@
-"""Provenance as a text within a PNG picture.
+"""Provenance as text in a PNG picture.
 
-Chunks are of the PNG specification (ISO/IEC 15948, 5.3 and 11.3.3.4): length, name, data, CRC-32.
+Chunks of the PNG specification (ISO/IEC 15948, 5.3 and 11.3.3.4): length, name, data, CRC-32.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from avaffect.core.errors import DataError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The key of what a picture was made from.
+# The key of a picture's provenance.
 MADE = "avaffect"
 _TEXT, _END = b"iTXt", b"IEND"
 # No compression, no language, no translated keyword.
@@ -29,9 +29,9 @@ def with_text(picture: bytes, key: str, text: str) -> bytes:
 
 
 def read_text(path: Path, key: str) -> str | None:
-    """The text under `key`; None where the file is no PNG or has none.
+    """The text under `key`; None if the file is not PNG, or has none.
 
-    Raises DataError where a PNG is cut, or a chunk differs from its CRC.
+    Raises DataError if a PNG is truncated, or a chunk differs from its CRC.
     """
     content = path.read_bytes()
     if not content.startswith(SIGNATURE):
@@ -51,6 +51,6 @@ def _chunks(content: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
         body = content[at + 4 : at + 8 + length]
         stated = content[at + 8 + length : at + 12 + length]
         if len(stated) < 4 or zlib.crc32(body) != int.from_bytes(stated, "big"):
-            raise DataError(f"{path} is damaged: a part of the picture is cut or altered")
+            raise DataError(f"{path} is damaged: a part of the picture is missing or was changed")
         name, at = body[:4], at + 12 + length
         yield name, body[4:]

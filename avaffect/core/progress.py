@@ -12,22 +12,22 @@ from collections.abc import Iterator
 class Progress:
     """Silent progress. Every method may be called at any time, in any order.
 
-    Tasks nest: `advance` counts for the task begun last; `finish` brings back the one around it.
+    Tasks nest: `advance` applies to the task started last; `finish` returns to the task around it.
     """
 
     def check(self) -> None:
-        """Raise here what a signal raised where a library swallowed it."""
+        """Raise again the exception of a signal that a library suppressed."""
 
     def start(
         self, what: str, total: float | None = None, unit: str = "utterances", done: float = 0
     ) -> None:
-        """Begin a task of `total` units (None: unknown), of which `done` were done earlier."""
+        """Start a task of `total` units (None: unknown), of which `done` were done earlier."""
 
     def advance(self, count: float = 1, **facts: object) -> None:
-        """`count` more units are done; `facts` are short values worth showing (loss, lost)."""
+        """Report `count` more units; `facts`: short values to show (loss, skipped items)."""
 
     def finish(self) -> None:
-        """The task begun last is over."""
+        """End the task started last."""
 
     @contextlib.contextmanager
     def task(
@@ -41,13 +41,13 @@ class Progress:
             self.finish()
 
     def say(self, message: str) -> None:
-        """One line that a user wants to see unless told to be quiet."""
+        """One line, shown unless --quiet."""
 
     def detail(self, message: str) -> None:
-        """One line for those who asked for more (`-v`)."""
+        """One line, shown with --verbose."""
 
     def warn(self, message: str) -> None:
-        """One line about something that may spoil the result; shown even when quiet."""
+        """One line about something that may impair the result; always shown."""
 
 
 SILENT = Progress()

@@ -1,8 +1,8 @@
 """Provenance of an artifact: the command, its settings and its inputs by content id.
 
-A reference names another artifact by the role it played, a path relative to the file that holds the
-reference, and the content id by which the file is recognised wherever it was moved to. Nothing
-here knows the time, the host or an absolute path: equal work has equal provenance.
+A reference names another artifact by its role, a path relative to the file that contains the
+reference, and the content id, by which the file is recognised if it was moved. There is no time,
+host or absolute path: equal work has equal provenance.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Provenance = dict[str, Any]
 
 
 def reference(role: str, path: Path, content: str, relative_to: Path | None) -> Reference:
-    """A reference to `path` as seen from the folder of the file `relative_to`.
+    """A reference to `path`, relative to the folder of the file `relative_to`.
 
     With `relative_to` None (a manifest on standard output) the path is relative to the current
-    folder, which the stream's header names as its base.
+    folder, which is the base in the header of the manifest.
     """
     folder = Path.cwd() if relative_to is None else relative_to.resolve().parent
     return {
@@ -33,7 +33,7 @@ def reference(role: str, path: Path, content: str, relative_to: Path | None) -> 
 
 
 def provenance(command: str, settings: dict[str, Any], inputs: list[Reference]) -> Provenance:
-    """The record that every artifact carries: settings that affect the result, and the inputs."""
+    """The provenance of an artifact: settings that change the result, and the inputs."""
     return {
         "program": "avaffect",
         "version": __version__,
@@ -44,7 +44,7 @@ def provenance(command: str, settings: dict[str, Any], inputs: list[Reference]) 
 
 
 def identity(record: Provenance) -> str:
-    """Equal for two runs that must give the same result: paths and version are left out."""
+    """The provenance without paths and version: equal for runs that must give the same result."""
     return content_id(
         {
             "command": record.get("command"),
@@ -55,5 +55,5 @@ def identity(record: Provenance) -> str:
 
 
 def of_role(record: Provenance, role: str) -> list[Reference]:
-    """The inputs that played `role`, in order."""
+    """The inputs of a role, in order."""
     return [r for r in record.get("inputs", []) if r["role"] == role]

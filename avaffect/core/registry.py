@@ -1,14 +1,14 @@
 """Registries by name: encoders, objectives, heads, front-ends, corpora; open to other packages.
 
-A name is registered with the class that it stands for and the class of its configuration, each as
-an object or as the place where it is defined ("module:attribute"), which is imported when the part
-is used: names cost no import. Another package adds a part through an entry point of the registry's
-group, named as the part (https://packaging.python.org/en/latest/specifications/entry-points/):
+A name is registered with its class and the class of its configuration, each as an object or as its
+place ("module:attribute"), which is imported when the part is used: names cost no import. Another
+package adds a part through an entry point of the registry's group, with the name of the part
+(https://packaging.python.org/en/latest/specifications/entry-points/):
 
     [project.entry-points."avaffect.encoders"]
     toy = "toy_package:TOY"        # TOY = Part(ToyConfiguration, ToyEncoder)
 
-Where a part has no configuration (a front-end, a corpus), the entry point names the part itself.
+For a part without a configuration (a front-end, a corpus), the entry point is the part itself.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Description(TypedDict):
 
 @dataclass(frozen=True)
 class Part:
-    """What a name stands for.
+    """A registered part.
 
     configuration  class of its configuration, a dataclass (`core.configuration`); or None
-    value          the class; whatever it is where it has no configuration
-    needs          an optional package of avaffect's without which it cannot be used
+    value          its class; without a configuration, any object
+    needs          an optional package that it requires
 
     configuration and value may be places, "module" or "module:attribute".
     """
@@ -50,7 +50,7 @@ class Part:
     needs: str | None = None
 
     def load(self) -> Any:
-        """The class, or whatever the name stands for."""
+        """The class, or the object of a part without a configuration."""
         return _at(self.value)
 
     def load_configuration(self) -> Any:
@@ -58,16 +58,16 @@ class Part:
         return _at(self.configuration)
 
     def make(self, configuration: dict[str, Any], *given: Any) -> Any:
-        """An instance from its configuration as JSON has it, behind what else it is made of.
+        """An instance from the arguments `given` and its configuration in JSON values.
 
-        A class that is not made so has a class method from_configuration.
-        Raises KeyError, TypeError or ValueError where the configuration does not fit.
+        A class that is constructed otherwise has a class method from_configuration.
+        Raises KeyError, TypeError or ValueError if the configuration does not fit.
         """
         made, known = self.load(), read(self.load_configuration(), configuration)
         return getattr(made, "from_configuration", made)(*given, known)
 
     def is_of(self, value: Any) -> bool:
-        """Whether `value` is the class of this part; imports nothing of a part named by place."""
+        """Whether `value` is the class of this part, without importing it."""
         if isinstance(self.value, str):
             return self.value == f"{value.__module__}:{value.__qualname__}"
         return self.value is value
@@ -76,9 +76,9 @@ class Part:
 class Registry:
     """Parts of one kind by name, avaffect's own before those of other packages.
 
-    noun   what a part is called in messages
-    group  of the entry points that add parts; None where no other package may
-    error  raised for an unknown name: DataError where names come from files
+    noun   name of a part in messages
+    group  group of entry points that add parts; None if other packages may not
+    error  raised for an unknown name: DataError if names come from files
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class Registry:
     def register(
         self, name: str, configuration: Any, value: Any, *, needs: str | None = None
     ) -> None:
-        """Add a part; see `Part`. Raises ValueError where the name is taken."""
+        """Add a part; see `Part`. Raises ValueError if the name is registered already."""
         if name in self._own:
             raise ValueError(f"{self.noun} {name!r} is registered already")
         self._own[name] = Part(configuration, value, needs)
 
     def owns(self, name: str) -> bool:
-        """Whether avaffect itself has this part; other packages are not looked through."""
+        """Whether avaffect itself has this part; other packages are not searched."""
         return name in self._own
 
     def __contains__(self, name: object) -> bool:
-        # Packages are looked through only for names that are none of avaffect's own.
+        # Other packages are searched only for names that avaffect itself does not have.
         return name in self._own or name in self._points
 
     def __iter__(self) -> Iterator[str]:
@@ -109,8 +109,8 @@ class Registry:
         yield from (name for name in sorted(self._points) if name not in self._own)
 
     def __getitem__(self, name: str) -> Part:
-        """The part of a name. Raises the registry's error, which lists the names, where there is
-        none, and AvaffectError where the package that adds it cannot be imported."""
+        """The part of a name. Raises the registry's error, with the known names, for an unknown
+        name, and AvaffectError if the package that adds the part cannot be imported."""
         if name in self._own:
             return self._own[name]
         if name not in self._points:
@@ -120,9 +120,9 @@ class Registry:
         return self._loaded[name]
 
     def describe(self, instance: Any) -> Description:
-        """{"name": ..., "configuration": {...}}, JSON-able, from which `build` makes its like.
+        """{"name": ..., "configuration": {...}} in JSON values, for `build`.
 
-        Raises KeyError where its class is not registered.
+        Raises KeyError if its class is not registered.
         """
         return {
             "name": self.name_of(type(instance)),
@@ -130,22 +130,22 @@ class Registry:
         }
 
     def name_of(self, value: Any) -> str:
-        """The name of a class. Raises KeyError where it is not registered."""
+        """The name of a class. Raises KeyError if it is not registered."""
         for name, part in self._own.items():
             if part.is_of(value):
                 return name
         for name in self._points:
-            # A package that cannot be imported has made no instance.
+            # There are no instances of a package that cannot be imported.
             with suppress(AvaffectError):
                 if self[name].is_of(value):
                     return name
         raise KeyError(value)
 
     def build(self, description: Description, *given: Any) -> Any:
-        """A new instance from what `describe` gave; given: what its class takes before the
-        configuration (an objective its encoder).
+        """A new instance from the result of `describe`; given: arguments before the configuration
+        (for an objective, its encoder).
 
-        Raises the registry's error for an unknown name, DataError where the configuration does not
+        Raises the registry's error for an unknown name, DataError if the configuration does not
         fit.
         """
         name = description.get("name")
@@ -159,7 +159,7 @@ class Registry:
     def _points(self) -> dict[str, EntryPoint]:
         if self.group is None:
             return {}
-        # 30 ms that most commands need not spend.
+        # Imported here: it takes 30 ms, which most commands do not need.
         from importlib.metadata import entry_points
 
         return {point.name: point for point in entry_points(group=self.group)}
@@ -169,14 +169,14 @@ class Registry:
             found = point.load()
         except (ImportError, AttributeError) as error:
             raise AvaffectError(
-                f"{self.noun} {point.name!r}: {point.value} cannot be imported ({error}); mend or "
-                "uninstall the package that adds it"
+                f"{self.noun} {point.name!r}: {point.value} cannot be imported ({error}); repair "
+                "or uninstall the package that adds it"
             ) from error
         return found if isinstance(found, Part) else Part(None, found)
 
 
 def _at(place: Any) -> Any:
-    """What stands at "module:attribute" or is the module; whatever is no text, itself."""
+    """The object at "module:attribute", or the module; an object that is not a string, itself."""
     if not isinstance(place, str):
         return place
     module, _, attribute = place.partition(":")

@@ -1,8 +1,8 @@
 """Random numbers as a pure function of a seed and a name.
 
-Nothing in avaffect draws from global random state that has to be saved: a generator is made
-where it is used, from the run's seed and words or numbers that say what it is for (the epoch,
-the step, an utterance's id). A resumed run therefore draws what the undisturbed one drew.
+avaffect has no global random state that must be saved: each generator is made where it is used,
+from the run's seed and names of its purpose (the epoch, the step, an utterance's id). A resumed run
+therefore makes the same draws as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def derive(seed: int, *names: str | int) -> int:
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """A NumPy generator for the stream called `names` under `seed`."""
-    # Here: commands that draw nothing start without NumPy.
+    # Imported here: commands without random draws start without NumPy.
     import numpy as np
 
     return np.random.default_rng(derive(seed, *names))

@@ -1,8 +1,8 @@
-"""Signals that ask training to stop: it saves its state, and the same command resumes.
+"""Signals that stop training: it saves its state, and the same command resumes.
 
-TERM, USR1 and USR2 come from a cluster's scheduler, INT from Ctrl-C. Where work is being done that
-is saved between its steps, a signal only sets a flag, which is looked at after the step at hand;
-anywhere else it ends the work at once. A second Ctrl-C always does.
+TERM, USR1 and USR2 come from a cluster's scheduler, INT from Ctrl-C. In work that is saved between
+its steps, a signal only sets a flag, which is checked after the current step; elsewhere it ends the
+work at once, as a second Ctrl-C always does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopFlag:
-    """`raised` holds the name of the signal that came, or None."""
+    """`raised` is the name of the signal, or None."""
 
     def __init__(self) -> None:
         self.raised: str | None = None
@@ -34,9 +34,9 @@ class StopFlag:
 
     @contextlib.contextmanager
     def steps(self) -> Iterator[None]:
-        """In this block the work looks at the flag between its steps, and no signal ends it.
+        """In this block the work checks the flag between its steps, and signals only set it.
 
-        What nobody looked at ends the work after the block.
+        A flag that was not checked ends the work after the block.
         """
         self._steps += 1
         try:
@@ -47,7 +47,7 @@ class StopFlag:
             self.stop()
 
     def heard(self, number: int) -> None:
-        """A signal came. Raises what ends the work, where nothing looks at the flag."""
+        """Handle a signal. Raises the exception that ends the work, outside `steps`."""
         again = number == signal.SIGINT and self.interrupted
         self.raised = signal.Signals(number).name
         if again:
@@ -56,7 +56,7 @@ class StopFlag:
             self.stop()
 
     def stop(self, where: str = "", interrupted: bool | None = None) -> None:
-        """Raises Interrupted after Ctrl-C, otherwise Preempted; where: what was being done."""
+        """Raises Interrupted after Ctrl-C, otherwise Preempted; where: the current work."""
         kind = Interrupted if self.interrupted or interrupted else Preempted
         place = f" {where}" if where else ""
         raise kind(f"stopped by {self.raised or 'another rank'}{place}; the same command resumes")
@@ -64,18 +64,18 @@ class StopFlag:
 
 @contextlib.contextmanager
 def stop_flag(say: Callable[[str], None] = lambda words: None) -> Iterator[StopFlag]:
-    """While the block runs, the signals go to the flag; `say` is told of the first Ctrl-C."""
+    """While the block runs, signals set the flag; `say` reports the first Ctrl-C."""
     flag = StopFlag()
-    # Handlers belong to the main thread; elsewhere (a test, a notebook) there is only the flag.
+    # Handlers need the main thread; elsewhere (a test, a notebook) the flag has none.
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
 
     def handler(number: int, frame: object) -> None:
         if number == signal.SIGINT and not flag.interrupted:
-            # A signal in the middle of a line that is being printed: it is not worth a failure.
+            # A signal while a line is being printed must not cause a failure.
             with contextlib.suppress(RuntimeError):
-                say("Ctrl-C: stopping after this step, and saving; again stops at once")
+                say("Ctrl-C: stopping after this step, and saving; a second Ctrl-C stops at once")
         flag.heard(number)
 
     numbers = (*PREEMPTION_SIGNALS, signal.SIGINT)

@@ -1,6 +1,6 @@
-"""Names of the streams and pooled vectors that stores and batches hold; see avaffect-store(5).
+"""Names of streams and pooled vectors in stores and batches; see avaffect-store(5).
 
-They are the names in files: a change of one would make old stores unreadable.
+They are names in files: a change would make old stores unreadable.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ WAVEFORM = "waveform"
 FACE = "face"
 # Box, landmarks, score and source of each picture of FACE.
 FACE_TRACK = "face_track"
-# Frames that `extract` wrote, and their cluster numbers.
+# Frames written by `extract`, and their cluster numbers.
 FEATURES = "features"
 UNITS = "units"
 
@@ -17,5 +17,5 @@ UNITS = "units"
 MEAN = "mean"
 FUNCTIONALS = "functionals"
 
-# Every waveform in a store or a batch.
+# Sampling rate of all waveforms in stores and batches.
 SAMPLE_RATE_HZ = 16_000

@@ -1,7 +1,7 @@
 """Errors of writing an output: the file, the reason, and what to do.
 
-A full disk shows in the middle of work, in whatever library writes at the time and under a
-temporary name. What a user knows is the output's own name.
+A full disk raises an error in the library that writes at the time, with a temporary name. The user
+knows the name of the output.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 
 from avaffect.core.errors import AvaffectError, WriteError
 
-# Only writing meets these, whatever was written.
+# Errors of writing alone.
 OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# HDF5 and safetensors say so in words.
+# HDF5 and safetensors give them as text.
 _CODE = re.compile(r"(?:errno = |os error |\[Errno )(\d+)")
 STANDARD_OUTPUT = "standard output"
 
 
 @contextlib.contextmanager
 def writing(output: Path | None) -> Iterator[None]:
-    """While the block runs, what cannot be written is a WriteError that names `output` (None:
-    standard output). Faults of what is read in it stay what they are."""
+    """In this block, errors of writing become a WriteError with the name of `output` (None:
+    standard output). Errors of reading are not changed."""
     try:
         yield
     except (AvaffectError, BrokenPipeError):
@@ -40,7 +40,7 @@ def writing(output: Path | None) -> Iterator[None]:
 
 
 def check_room(folder: Path, size: int) -> None:
-    """Raises OSError where no file of so many bytes can be written into a folder."""
+    """Raises OSError if a file of this size cannot be written into a folder."""
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if largest != resource.RLIM_INFINITY and size > largest:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -49,7 +49,7 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def code_of(error: BaseException) -> int | None:
-    """The errno of a fault that Python or a library reports, None where there is none."""
+    """The errno of an error of Python or a library; None if it has none."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     found = _CODE.search(str(error))
@@ -57,7 +57,7 @@ def code_of(error: BaseException) -> int | None:
 
 
 def said(output: Path | None, code: int) -> str:
-    """A sentence: the output, why it cannot be written, what to do."""
+    """The message: the output, why it cannot be written, what to do."""
     name = STANDARD_OUTPUT if output is None else str(output)
     return f"{name} cannot be written: {_why(output, code)}"
 
@@ -68,13 +68,13 @@ def _why(output: Path | None, code: int) -> str:
     if code == errno.ENOSPC:
         return f"the disk is full{_left(folder)}; make room, or {elsewhere}"
     if code == errno.EDQUOT:
-        return f"the quota of this user is used up; remove files, or {elsewhere}"
+        return f"the user's disk quota is exceeded; remove files, or {elsewhere}"
     if code == errno.EFBIG:
-        return f"files may not be so large here (see `ulimit -f`); raise the limit, or {elsewhere}"
+        return f"the limit on the size of files is reached (`ulimit -f`); raise it, or {elsewhere}"
     if code == errno.EROFS:
-        return f"{folder or 'it'} is on a disk that can only be read; {elsewhere}"
+        return f"{folder or 'it'} is on a read-only disk; {elsewhere}"
     reason = os.strerror(code)
-    return f"{folder or 'it'} does not let this user write ({reason}); change that, or {elsewhere}"
+    return f"{folder or 'it'} is not writable for this user ({reason}); change that, or {elsewhere}"
 
 
 def _left(folder: Path | None) -> str:
@@ -87,8 +87,8 @@ def _left(folder: Path | None) -> str:
 
 
 def _is_beside(error: Exception, output: Path | None) -> bool:
-    """Whether permission was refused for the output itself, or for its temporary files: those are
-    in a hidden folder beside it."""
+    """Whether permission was denied for the output itself, or for its temporary files, which are in
+    a hidden folder beside it."""
     if not isinstance(error, PermissionError) or output is None or error.filename is None:
         return False
     folder, named = output.absolute().parent, Path(os.fsdecode(error.filename)).absolute()

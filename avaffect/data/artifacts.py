@@ -17,7 +17,7 @@ SEARCH_PATH = "AVAFFECT_PATH"
 
 @dataclass(frozen=True)
 class Artifact:
-    """kind: store, checkpoint or manifest. header: what the file says of itself."""
+    """kind: store, checkpoint or manifest. header: the header of the file."""
 
     path: Path
     kind: str
@@ -27,12 +27,12 @@ class Artifact:
 
 
 def is_store(path: Path) -> bool:
-    """Whether this file begins as a store does."""
+    """Whether this file is a store, by its first bytes."""
     return filekind.kind_of(path) == filekind.STORE
 
 
 def is_table(path: Path) -> bool:
-    """Whether this file is called as a table, and does not begin as something else does."""
+    """Whether this file is a table, by its suffix, and nothing else, by its first bytes."""
     if path.suffix.lower() not in filekind.TABLE_SUFFIXES or not path.is_file():
         return False
     of_text = (filekind.TABLE, filekind.EMPTY, filekind.BLANK, filekind.UNKNOWN)
@@ -42,8 +42,8 @@ def is_table(path: Path) -> bool:
 def kind_of(path: Path, needed: str = "artifact") -> str:
     """store, checkpoint or manifest, by the file's first bytes, not its name.
 
-    needed: what it should be, in the words of `filekind.other_kind`, for the error. Raises
-    DataError where the file is not there, or is none of the three.
+    needed: the expected kind, in the words of `filekind.other_kind`, for the error. Raises
+    DataError if the file is missing, or of another kind.
     """
     found = filekind.kind_of(path)
     if found == filekind.STORE:
@@ -56,10 +56,10 @@ def kind_of(path: Path, needed: str = "artifact") -> str:
 
 
 def describe(path: Path, *expected: str) -> Artifact:
-    """What an artifact says of itself, from its header alone (`check` verifies the rest).
+    """An artifact by its header alone (`check` verifies the rest).
 
-    expected: what it may be: store; encoder, quantiser, projector, classifier; corpus, retrieval,
-    predictions. Without, it may be anything. Raises DataError where it is something else.
+    expected: the kinds that are allowed: store; encoder, quantiser, projector, classifier; corpus,
+    retrieval, predictions; by default all. Raises DataError for another kind.
     """
     needed = " or ".join(expected) or "artifact"
     kind = kind_of(path, needed)
@@ -74,17 +74,18 @@ def describe(path: Path, *expected: str) -> Artifact:
     if kind == "checkpoint":
         header = checkpoint_header.read_header(path, *expected)
         return Artifact(path, kind, header["content_id"], header.get("provenance", {}), header)
-    # Nothing but the whole tells a manifest's identity, and whether it is whole.
+    # The content id of a manifest, and its completeness, need all of its lines.
     whole = manifest.read(path, expected or None)
     return Artifact(path, kind, whole.content_id, whole.header.get("provenance", {}), whole.header)
 
 
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
-    """The file that a reference means, recognised by its content id.
+    """The file of a reference, recognised by its content id.
 
-    Looked for at the reference's path from `folder`, then, by name, in `folder`, beside the file
-    `beside` that holds the reference, in the current folder and along AVAFFECT_PATH: artifacts
-    may have been moved together. Raises DataError naming the file when none of these is it.
+    It is searched for at the reference's path from `folder`, then by name in `folder`, beside the
+    file `beside` that contains the reference, in the current folder and along AVAFFECT_PATH, as
+    artifacts may have been moved together. Raises DataError, with the file, if it is at none of
+    these.
     """
     path = Path(found["path"])
     places = [folder / path, folder / path.name]
@@ -104,11 +105,11 @@ def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
     if changed is not None:
         raise DataError(
             f"{changed} is no longer the {role} that was used (its content id differs from "
-            f"{found['content_id'][:19]}…); restore it, or make what depends on it again"
+            f"{found['content_id'][:19]}…); restore it, or make the artifacts that use it again"
         )
     raise DataError(
-        f"{path.name}, the {role} that was used, is not at {folder / path} any more; put it there "
-        f"or name its folder in {SEARCH_PATH}"
+        f"{path.name}, the {role} that was used, is no longer at {folder / path}; move it there, "
+        f"or add its folder to {SEARCH_PATH}"
     )
 
 

@@ -1,8 +1,8 @@
-"""Batches: bucketed by length within shuffled pools, capped by padded seconds.
+"""Batches: bucketed by length within shuffled pools, limited by padded seconds.
 
-Utterances of like length share a batch, so that little of it is padding, yet every epoch mixes
-them anew: all are shuffled, cut into pools of some fifty batches, sorted by length within a pool,
-cut into batches, and the batches shuffled.
+Utterances of similar length share a batch, so that it has little padding, but are mixed anew in
+every epoch: all are shuffled, divided into pools of some fifty batches, sorted by length within a
+pool, divided into batches, and the batches shuffled.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from avaffect.data.dataset import Dataset
 
 POOL_BATCHES = 50
 SHORTEST_S = 1e-9
-# Of a batch for extraction: a share of it, or so many seconds, whichever is more.
+# Padding allowed in a batch for extraction: a share of it, or these seconds, whichever is more.
 MOST_PADDING = 0.12
 PADDING_S = 0.5
 
 
 @dataclass
 class Bucketed:
-    """An epoch's batches over a dataset: what the training loop asks for.
+    """The batches of an epoch over a dataset, for the training loop.
 
-    batch_seconds caps the padded length (utterances x longest), batch_utterances their number.
+    batch_seconds limits the padded length (utterances x longest), batch_utterances their number.
     """
 
     dataset: Dataset
@@ -48,11 +48,11 @@ class Bucketed:
 
 @dataclass
 class Paired:
-    """SAAML's batches: k labelled utterances of A, and for each the one drawn from B.
+    """SAAML's batches: k labelled utterances of A, and for each a retrieved utterance of B.
 
     pairs (A, draws) int64: for each utterance of `queries`, indices into `pool`; epoch e uses draw
-    e mod draws, so that each epoch has its fresh one-to-one retrieval. The label of A is the
-    pseudo-label of B. domain: 0 for A, 1 for B.
+    e mod draws, so that each epoch has another one-to-one retrieval. The label of an utterance of A
+    is the pseudo-label of its utterance of B. domain: 0 for A, 1 for B.
     """
 
     queries: Dataset
@@ -88,7 +88,7 @@ def plan_batches(
     batch_utterances: int,
     generator: np.random.Generator,
 ) -> list[np.ndarray]:
-    """Indices of each batch of one epoch. Every utterance is in exactly one; empty ones in none."""
+    """Indices of the batches of one epoch, with every utterance once; no batch is empty."""
     order = generator.permutation(np.flatnonzero(durations > 0))
     if not len(order):
         return []
@@ -105,7 +105,7 @@ def plan_batches(
 def _cut(
     part: np.ndarray, durations: np.ndarray, batch_seconds: float, batch_utterances: int
 ) -> list[np.ndarray]:
-    """Cut a sorted pool from its longest end, so that the longest utterance sets each batch."""
+    """Divide a sorted pool from its longest utterance on, which limits the size of its batch."""
     batches = []
     stop = len(part)
     while stop > 0:
@@ -121,10 +121,9 @@ def _cut(
 def sequential_batches(
     durations: np.ndarray, batch_seconds: float, batch_utterances: int
 ) -> list[np.ndarray]:
-    """Every utterance once, the longest first, for extraction; the order is nobody's concern.
+    """Batches for extraction, with every utterance once, in any order, the longest first.
 
-    No batch holds much padding, however small it has to be for that: unlike a training step, it
-    need not be of any size.
+    No batch has much padding; batches may be small for that, unlike in training.
     """
     part = np.argsort(durations, kind="stable")
     batches = _cut(part, durations, batch_seconds, batch_utterances) if len(part) else []
@@ -132,7 +131,7 @@ def sequential_batches(
 
 
 def _tighten(batch: np.ndarray, durations: np.ndarray) -> list[np.ndarray]:
-    """A sorted batch in parts, from the longest, none with much padding."""
+    """A sorted batch divided into parts with little padding, from the longest utterance on."""
     parts = []
     while len(batch):
         seconds = durations[batch][::-1]
@@ -151,14 +150,15 @@ def useful_share(durations: np.ndarray, batches: list[np.ndarray]) -> float:
 
 
 def join(source: Batch, target: Batch) -> Batch:
-    """Two batches as one, streams padded alike; domain 0 for the first, 1 for the second.
+    """Two batches as one, with streams padded to one length; domain 0 for the first, 1 for the
+    second.
 
     A stream that one of them lacks is missing in its utterances.
     """
     joined = Batch(ids=source.ids + target.ids, rates={**target.rates, **source.rates})
     for name in joined.rates:
         parts = [batch.streams.get(name) for batch in (source, target)]
-        # The shape of a step is that of the batch that has any.
+        # The shape of a step is that of the batch with the stream.
         step = max((part for part in parts if part is not None), key=lambda part: part.shape[1])
         longest = step.shape[1]
         joined.streams[name] = np.concatenate(
@@ -190,7 +190,7 @@ def _padded(values: np.ndarray, steps: int) -> np.ndarray:
 
 @dataclass
 class Vectors:
-    """Batches of vectors that were made once: `rows` (N, D) as the stream `name`, with labels."""
+    """Batches of precomputed vectors: `rows` (N, D) as the stream `name`, with labels."""
 
     name: str
     rows: np.ndarray

@@ -1,6 +1,6 @@
 """Utterances of one or more stores as batches of padded NumPy arrays.
 
-Segments and crops in time only; random views are the objectives' business.
+Datasets crop in time only; objectives make random views.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces
 
-# Crops start on this grid, on which steps of 16 kHz, 100, 50 and 25 Hz all fall.
+# Crops start on this grid, on which steps at 16 kHz, 100, 50 and 25 Hz coincide.
 CROP_GRID_S = 0.04
 
 
 @dataclass
 class Column:
-    """Where one stream of each utterance lies: stores[store_of[i]], row row_of[i]; -1 = missing.
+    """The place of one stream of each utterance: stores[store_of[i]], row row_of[i]; -1: missing.
 
-    held_as: what the stores call it, where that is not the name of the column.
+    held_as: name of the stream in the stores, if it differs from that of the column.
     """
 
     stores: list[Store]
@@ -37,11 +37,12 @@ class Column:
 
 @dataclass
 class Dataset:
-    """N utterances whose streams may lie in different stores (media here, units there).
+    """N utterances whose streams may be in different stores (media in one, units in another).
 
-    ids: N texts, unique; columns: stream name -> Column; labels: name -> (N,) or (N, C) arrays;
-    traces: name -> labels over time, one rater's, cropped like the streams;
-    crop_s: longer utterances are cropped, at a place drawn from (seed, epoch, id); None: whole.
+    ids: N strings, unique; columns: stream name -> Column; labels: name -> (N,) or (N, C) arrays;
+    traces: name -> traces without raters, cropped like the streams;
+    crop_s: length of the crop of longer utterances, at a place drawn from (seed, epoch, id); None:
+    no crops.
     """
 
     ids: list[str]
@@ -55,7 +56,7 @@ class Dataset:
         return len(self.ids)
 
     def steps(self, stream: str) -> np.ndarray:
-        """(N,) int64 steps of a stream, 0 where missing."""
+        """(N,) int64 steps of a stream, 0 if it is missing."""
         column = self.columns[stream]
         found = np.zeros(len(self.ids), dtype=np.int64)
         for index, store in enumerate(column.stores):
@@ -64,19 +65,19 @@ class Dataset:
         return found
 
     def durations(self) -> np.ndarray:
-        """(N,) seconds of the longest stream of each utterance, uncropped."""
+        """(N,) seconds of the longest stream of each utterance, before cropping."""
         found = np.zeros(len(self.ids))
         for name, column in self.columns.items():
             np.maximum(found, self.steps(name) / column.rate_hz, out=found)
         return found
 
     def batch_durations(self) -> np.ndarray:
-        """(N,) seconds that each utterance takes in a batch: cropped."""
+        """(N,) seconds of each utterance in a batch, after cropping."""
         durations = self.durations()
         return durations if self.crop_s is None else np.minimum(durations, self.crop_s)
 
     def read(self, stream: str, index: int, start_s: float = 0.0) -> np.ndarray:
-        """One utterance's stream from `start_s` on, cropped: a view where the store is mapped."""
+        """One utterance's stream from `start_s` on, cropped; a view if the store is mapped."""
         column = self.columns[stream]
         stream = column.held_as or stream
         if column.store_of[index] < 0:
@@ -99,7 +100,7 @@ class Dataset:
     def batch_from(
         self, indices: np.ndarray | Sequence[int], starts: np.ndarray | Sequence[float]
     ) -> Batch:
-        """As `batch`, each utterance from a time on, in seconds."""
+        """As `batch`, with a start in seconds for each utterance."""
         indices = np.asarray(indices)
         batch = Batch(ids=[self.ids[index] for index in indices])
         for name, column in self.columns.items():
@@ -153,7 +154,7 @@ class Dataset:
 
 
 def _stack(pieces: Sequence[np.ndarray], padding: float) -> np.ndarray:
-    """Arrays (T, ...) of one kind as one (B, longest, ...), padded at the end."""
+    """Arrays (T, ...) stacked to (B, longest, ...), padded at the end."""
     longest = max((len(piece) for piece in pieces), default=0)
     shape = (len(pieces), longest, *pieces[0].shape[1:])
     stacked = np.zeros(shape, dtype=pieces[0].dtype)
@@ -165,13 +166,13 @@ def _stack(pieces: Sequence[np.ndarray], padding: float) -> np.ndarray:
 
 
 def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Column:
-    """Finds `ids` in the stores that hold `stream`; utterances in none of them are missing there.
+    """Look `ids` up in the stores that have `stream`; it is missing for ids in none of them.
 
-    Raises DataError where no store has the stream, or two disagree about its rate or shape.
+    Raises DataError if no store has the stream, or rates or shapes of two differ.
     """
     held_streams(stores, [stream])
     holders = [store for store in stores if stream in store.streams]
-    # A store in which nobody has it does not say how it must be.
+    # An empty stream does not determine rate and shape.
     holders = [store for store in holders if store.lengths(stream).any()] or holders[:1]
     for store in holders:
         _check_waveform(store, stream)
@@ -190,7 +191,7 @@ def column_of(stores: Sequence[Store], ids: Sequence[str], stream: str) -> Colum
 
 
 def held_streams(stores: Sequence[Store], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Those of the wanted streams that some store has; DataError where there is none."""
+    """The wanted streams that some store has; DataError if there is none."""
     held = tuple(name for name in wanted if any(name in store.streams for store in stores))
     if not held:
         names = ", ".join(str(store.path) for store in stores)
@@ -199,7 +200,7 @@ def held_streams(stores: Sequence[Store], wanted: Sequence[str]) -> tuple[str, .
         there = ", ".join(dict.fromkeys(name for store in stores for name in store.streams))
         raise DataError(
             f"no stream {streams} in {names} (there: {there or 'none'}); "
-            f"`avaffect {made_by}` makes it"
+            f"make it with `avaffect {made_by}`"
         )
     return held
 
@@ -210,17 +211,17 @@ def _kind_of_step(store: Store, stream: str) -> str:
 
 
 def _check_waveform(store: Store, stream: str) -> None:
-    """Every encoder hears 16 kHz; at another rate it would run, and be wrong.
+    """Check for 16 kHz, the rate of every encoder: results at another rate would be wrong.
 
-    Samples are int16, or float32 with full scale at 1.0 in stores that others wrote.
+    Samples are int16 or, in stores of other programs, float32 with full scale at 1.0.
     """
     if stream != WAVEFORM:
         return
     spec = store.streams[stream]
     if (spec.rate_hz, spec.shape) != (SAMPLE_RATE_HZ, ()) or spec.dtype not in ("int16", "float32"):
         raise DataError(
-            f"{store.path}: its waveform is {spec.dtype} at {spec.rate_hz:g} Hz; 16-bit mono at "
-            f"{SAMPLE_RATE_HZ} Hz is needed, as `avaffect preprocess` makes it"
+            f"{store.path}: its waveform is {spec.dtype} at {spec.rate_hz:g} Hz; expected 16-bit "
+            f"mono at {SAMPLE_RATE_HZ} Hz, as made by `avaffect preprocess`"
         )
 
 
@@ -234,14 +235,14 @@ def dataset_of(
     crop_s: float | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """The utterances `ids` with `streams` looked up in `stores`, then in `others` (units)."""
+    """The utterances `ids`, with `streams` from `stores`, otherwise from `others` (units)."""
     everywhere = [*stores, *others]
     columns = {name: column_of(everywhere, ids, name) for name in streams}
     return Dataset(list(ids), columns, dict(labels or {}), crop_s, seed)
 
 
 def unique_ids(stores: Sequence[Store]) -> list[str]:
-    """The ids of all stores in order; DataError names two stores that share one."""
+    """The ids of all stores in order; DataError, with both stores, if two have the same id."""
     owner: dict[str, Store] = {}
     for store in stores:
         for identifier in store.ids:

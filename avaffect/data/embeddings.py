@@ -21,8 +21,7 @@ BLOCK_ROWS = 1 << 16
 class Embeddings:
     """The embeddings of the stores of one role (query, pool), in order.
 
-    ids: N texts, unique; vectors: (N, D) float32, none of them zero. Those of a single store are
-    mapped, not read.
+    ids: N strings, unique; vectors: (N, D) float32, not zero; mapped if there is a single store.
     """
 
     role: str
@@ -39,7 +38,7 @@ class Embeddings:
         return {identifier: row for row, identifier in enumerate(self.ids)}
 
     def meta(self, name: str) -> np.ndarray | None:
-        """(N,) of a field of numbers or texts, None where one of the stores lacks it."""
+        """(N,) numbers or strings of a field; None if one of the stores lacks it."""
         if any(name not in store.meta for store in self.stores):
             return None
         return np.concatenate([np.asarray(store.meta[name]) for store in self.stores])
@@ -51,10 +50,10 @@ class Embeddings:
 
 
 def open_embeddings(paths: Iterable[Path], role: str) -> Embeddings:
-    """Open the stores that play `role` together.
+    """Open the stores of a role together.
 
-    Raises DataError where a store has no embeddings, a vector is zero or not finite, an id is in
-    two of the stores, models differ, or there is no embedding at all.
+    Raises DataError if a store has no embeddings, a vector is zero or not finite, an id is in two
+    of the stores, models differ, or there is no embedding at all.
     """
     stores = tuple(Store(path) for path in paths)
     check_same_model(stores)
@@ -67,7 +66,7 @@ def open_embeddings(paths: Iterable[Path], role: str) -> Embeddings:
 
 
 def check_same_model(stores: Sequence[Store]) -> None:
-    """Raise DataError unless every store has embeddings and one model made them all."""
+    """Raise DataError unless every store has embeddings, all of one model."""
     for store in stores:
         if EMBEDDING not in store.pooled:
             have = ", ".join(store.pooled) or "none"
@@ -94,7 +93,7 @@ def _model(store: Store) -> tuple[int, str | None, str | None, list[str] | None]
 
 
 def _checked_vectors(store: Store) -> np.ndarray:
-    """The store's embeddings, mapped, each of which has a direction."""
+    """The store's embeddings, mapped; DataError if one is zero or not finite."""
     vectors = store.pooled_vectors(EMBEDDING)
     for start in range(0, len(vectors), BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS]
@@ -104,6 +103,6 @@ def _checked_vectors(store: Store) -> np.ndarray:
         if len(bad):
             raise DataError(
                 f"{store.path}: the embedding of {store.ids[start + int(bad[0])]} is zero or not "
-                f"finite ({len(bad)} such in this part); extract the store again without it"
+                f"finite ({len(bad)} in this block); extract the store again without it"
             )
     return vectors

@@ -24,10 +24,10 @@ ORDER: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """`field=a,b` (is one of), `field!=a,b` (is none of), `field>=number` and the like.
+    """`field=a,b` (one of), `field!=a,b` (none of), `field>=number`; likewise >, <= and <.
 
-    The field is a key of the item or the name of a label. An item without it counts as empty text:
-    `session=` keeps items that name no session. Of a list, one element that fits is enough.
+    The field is a key of the item or the name of a label, and an empty string if it is missing:
+    `session=` keeps items without a session. Of a list, one matching element is enough.
     """
 
     text: str
@@ -37,27 +37,27 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Raises UsageError where `text` is no condition."""
+        """Raises UsageError if `text` is not a condition."""
         match = CONDITION.fullmatch(text)
         if match is None:
             raise UsageError(
-                f"--where {text}: expected a field, one of = != < <= > >=, and values with commas "
-                "between"
+                f"--where {text}: expected a field, one of = != < <= > >=, and values separated "
+                "by commas"
             )
         name, sign, values = match.groups()
         if values.startswith("="):
-            raise UsageError(f"--where {text}: equality is one =")
+            raise UsageError(f"--where {text}: use a single = for equality")
         condition = cls(text, name.strip(), sign, tuple(v.strip() for v in values.split(",")))
         if sign in ORDER:
             condition.number()
         return condition
 
     def number(self) -> float:
-        """What to compare with by order; raises UsageError where it is no single number."""
+        """The number to compare with; raises UsageError if it is not a single number."""
         try:
             return float(",".join(self.values))
         except ValueError as error:
-            raise UsageError(f"--where {self.text}: {self.sign} compares with a number") from error
+            raise UsageError(f"--where {self.text}: {self.sign} needs a number") from error
 
     def holds(self, item: Item) -> bool:
         found = value_of(item, self.field)
@@ -71,12 +71,12 @@ class Condition:
 
 
 def value_of(item: Item, name: str) -> Any:
-    """A key of the item, or one of its labels; None where it has neither."""
+    """A key of the item, or one of its labels; None if it has neither."""
     return item[name] if name in item else (item.get("labels") or {}).get(name)
 
 
 def as_text(value: Any) -> str:
-    """As one would type it: whole numbers without a point, nothing for None."""
+    """A value as a user types it: whole numbers without a point, None as an empty string."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -92,7 +92,7 @@ def identifier_of(item: Item) -> str:
 
 
 def require_field(source: Manifest, condition: Condition) -> None:
-    """Raises DataError where neither the items nor the header know the condition's field."""
+    """Raises DataError if neither the items nor the header have the condition's field."""
     names = {name for item in source.items for name in (*item, *(item.get("labels") or {}))}
     names |= set(source.header.get("labels", {}))
     if source.items and condition.field not in names:
@@ -102,7 +102,7 @@ def require_field(source: Manifest, condition: Condition) -> None:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a filter let through. `ended`: the end record of the stream before it came too."""
+    """The output of a filter. `ended`: it contains the end record of the original manifest."""
 
     header: dict[str, Any] | None
     items: list[Item]
@@ -112,11 +112,11 @@ class Filtered:
 def read_filtered(stream: BinaryIO, name: str, allow_cut: bool) -> Filtered:
     """Read a manifest whose records a filter may have dropped, changed or reordered.
 
-    The count of the end record is stale and ignored; that the record came shows that the stream
-    was whole before the filter.
+    The count of the end record is outdated and ignored; the presence of the record shows that the
+    manifest was complete before the filter.
 
-    Raises DataError where two manifests were joined, a line is no record, or, unless allow_cut,
-    the end record did not come.
+    Raises DataError for concatenated manifests, for a line that is not a record and, unless
+    allow_cut, for a missing end record.
     """
     header: dict[str, Any] | None = None
     items: list[Item] = []
@@ -132,8 +132,8 @@ def read_filtered(stream: BinaryIO, name: str, allow_cut: bool) -> Filtered:
             ended = True
         elif kind in ("header", "end"):
             raise DataError(
-                f"{name}, line {number}: a second {kind} record: these are several manifests; seal "
-                "each by itself, join their stores with `avaffect merge`"
+                f"{name}, line {number}: a second {kind} record: several manifests; seal each of "
+                "them, and join them with `avaffect merge`"
             )
         else:
             raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")
@@ -151,7 +151,7 @@ def _lines(stream: BinaryIO, name: str, allow_cut: bool) -> Iterable[bytes]:
 
 
 def _is_rest(line: bytes) -> bool:
-    """Whether this is a last line that was cut in the middle."""
+    """Whether this is an incomplete last line."""
     if line.endswith(b"\n"):
         return False
     try:
@@ -163,10 +163,10 @@ def _is_rest(line: bytes) -> bool:
 
 def _no_end(name: str, header: dict[str, Any] | None, items: list[Item]) -> str:
     if header is None and not items:
-        said = f"{name} is empty: what was to write it failed, or its filter let nothing through"
+        said = f"{name} is empty: the command before it failed, or the filter dropped all lines"
     else:
         said = (
             f"{name} has no end record after {len(items)} items: it was cut short, or the filter "
             "dropped that record, as grep and head do"
         )
-    return f"{said}; if the filter did, say so with --allow-cut"
+    return f"{said}; if the filter did, give --allow-cut"

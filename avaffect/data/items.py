@@ -1,4 +1,4 @@
-"""Items of a corpus manifest, in the form of a store."""
+"""Items of a corpus manifest, converted for a store."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from avaffect.data.store import schema
 from avaffect.data.store.schema import LabelSpec
 from avaffect.data.tables.numerals import LARGEST
 
-# Said elsewhere in a store, or not of the utterance.
+# Keys that are elsewhere in a store, or do not describe the utterance.
 RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")
-# Labels whose length differs by more, in seconds and in shares, are hardly of the recording.
+# Traces whose length differs by more, in seconds and as a share, may belong to another recording.
 APART_S = 1.0
 APART_SHARE = 0.1
 
 
 def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:
-    """The labels of a manifest: as its header describes them, else by the values of its items.
+    """The labels of a manifest, by its header, otherwise by the values of its items.
 
-    Raises DataError where the header's word is none that a store knows, or values are of two kinds.
+    Raises DataError for an unknown kind of label in the header, and for values of several kinds.
     """
     specs = described_labels(manifest)
     found: dict[str, set[Any]] = {}
@@ -39,14 +39,14 @@ def label_specs(manifest: Manifest) -> dict[str, LabelSpec]:
             specs[name] = LabelSpec("scalar")
         else:
             raise DataError(f"{manifest.name}: describe label {name} in the header's labels: its "
-                            "values are neither all texts nor all numbers")  # fmt: skip
+                            "values are neither all strings nor all numbers")  # fmt: skip
     return specs
 
 
 def described_labels(manifest: Manifest) -> dict[str, LabelSpec]:
     """The labels that a manifest's header describes.
 
-    Raises DataError where its word is none that a store knows.
+    Raises DataError for an unknown kind of label.
     """
     return {
         name: _described(manifest, name, facts if isinstance(facts, dict) else {})
@@ -72,7 +72,7 @@ def _described(manifest: Manifest, name: str, facts: dict[str, Any]) -> LabelSpe
 
 
 def _is_number(value: Any) -> bool:
-    """Whether JSON's value is a number that float32 holds."""
+    """Whether a JSON value is a number within the range of float32."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and (
         abs(value) <= LARGEST
     )  # fmt: skip
@@ -83,12 +83,11 @@ def _hashable(value: Any) -> Any:
 
 
 def labels_of(item: Item, specs: dict[str, LabelSpec]) -> dict[str, Any]:
-    """The labels of one item as `StoreWriter.add` takes them; NaN counts as missing.
+    """The labels of one item for `StoreWriter.add`; NaN counts as missing.
 
-    A trace is (T,) or (T, raters) float32, NaN where the item says null; one of no values is
-    missing.
+    A trace is (T,) or (T, raters) float32, NaN for null; a trace without values is missing.
 
-    Raises DataError naming the item where a value does not fit its kind.
+    Raises DataError, with the item, for a value that is not of the label's kind.
     """
     given = item.get("labels") or {}
     return {name: _label(item, name, spec, given.get(name)) for name, spec in specs.items()}
@@ -124,16 +123,16 @@ def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:
             and all(votes is None or (_is_number(votes) and votes >= 0) for votes in value)
         ):
             return [math.nan if votes is None else votes for votes in value]
-    raise DataError(f"{item['id']}: label {name} is {value!r}, which is no {spec.kind}")
+    raise DataError(f"{item['id']}: label {name} is {value!r}, which is not a {spec.kind}")
 
 
 def _trace(item: Item, name: str, spec: LabelSpec, steps: list[Any]) -> np.ndarray | None:
-    """Raises DataError naming the item and the first step that is no value, or too few or many."""
+    """Raises DataError, with the item, for the first step that is not a value, or one a rater."""
     for number, step in enumerate(steps):
         where = f"{item['id']}: value {number} (from 0) of the trace {name}"
         if spec.raters and (not isinstance(step, list) or len(step) != spec.raters):
-            raise DataError(f"{where} is {step!r}: a list of {spec.raters} is needed, one for each "
-                            "rater that the header names")  # fmt: skip
+            raise DataError(f"{where} is {step!r}; expected a list of {spec.raters}, one for each "
+                            "rater in the header")  # fmt: skip
         for value in step if spec.raters else [step]:
             if value is not None and not _is_number(value):
                 raise DataError(f"{where} is {value!r}, neither a finite number nor null")
@@ -141,12 +140,12 @@ def _trace(item: Item, name: str, spec: LabelSpec, steps: list[Any]) -> np.ndarr
 
 
 def audio_of(item: Item) -> str:
-    """The recording whose sound an item means, as the manifest names it; "" where none is named."""
+    """The path of an item's audio in the manifest; "" without audio."""
     return _named(item, "audio", "video")
 
 
 def video_of(item: Item) -> str:
-    """The recording whose pictures an item means, as the manifest names it; "" without one."""
+    """The path of an item's video in the manifest; "" without video."""
     return _named(item, "video")
 
 
@@ -158,9 +157,9 @@ def _named(item: Item, *roles: str) -> str:
 
 
 def channels_of(item: Item) -> tuple[int, ...]:
-    """The channels of its sound that an item means, from 0; () where it does not say.
+    """The audio channels of an item, from 0; () if it does not list them.
 
-    Raises ValueError where they are none.
+    Raises ValueError for a value that is not a list of channels.
     """
     value = item.get("audio_channels")
     if value is None or value == "":
@@ -169,9 +168,9 @@ def channels_of(item: Item) -> tuple[int, ...]:
 
 
 def parse_channels(value: Any) -> tuple[int, ...]:
-    """Channels from 0: a number, a list of them, or a text with commas between.
+    """Channels from 0: a number, a list of numbers, or a string of numbers separated by commas.
 
-    Raises ValueError where they are none, or one comes twice.
+    Raises ValueError for other values, and for duplicates.
     """
     parts = value.split(",") if isinstance(value, str) else value
     parts = parts if isinstance(parts, list) else [parts]
@@ -181,14 +180,14 @@ def parse_channels(value: Any) -> tuple[int, ...]:
     except (TypeError, ValueError, OverflowError):
         right = False
     if not right or min(found) < 0 or len(set(found)) < len(found):
-        raise ValueError(f"{value!r}: numbers of channels are needed, from 0, such as 0 or 0,2")
+        raise ValueError(f"{value!r}; expected numbers of channels, from 0, such as 0 or 0,2")
     return found
 
 
 def meta_fields(items: Sequence[Item]) -> dict[str, list[Any]]:
-    """The plain fields of all items, each a list of texts, of ints or of floats.
+    """The plain fields of all items, each a list of strings, of ints or of floats.
 
-    Decided over the whole manifest: a shard's fields have the types of the whole.
+    Types are those of the whole manifest, so that all shards have the same.
     """
     names = {
         name

@@ -1,4 +1,4 @@
-"""Joining manifests: corpora side by side, predictions as further runs."""
+"""Joining manifests: corpora one after the other, predictions as further runs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from avaffect.data.manifest import Item, Manifest
 
 
 def joined(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]:
-    """Header facts and items of manifests of one content, in order; paths are those of the first.
+    """Header keys and items of manifests of one content, in order; paths are relative to the first.
 
-    Raises DataError where contents differ, ids of corpora collide, labels differ in kind, or
-    predictions are of different targets.
+    Raises DataError if contents differ, ids of corpora collide, labels differ in kind, or
+    predictions have different targets.
     """
     contents = {manifest.content for manifest in manifests}
     if len(contents) > 1 or contents == {"retrieval"}:
         raise DataError(
-            f"{manifests[0].name} and {manifests[-1].name}: manifests of a corpus, or of "
-            "predictions, can be joined with their like"
+            f"{manifests[0].name} and {manifests[-1].name}: only corpora, or only predictions, can "
+            "be joined"
         )
     return _corpora(manifests) if contents == {"corpus"} else _predictions(manifests)
 
@@ -33,7 +33,8 @@ def _corpora(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]
         for item in manifest.items:
             if item["id"] in owner:
                 raise DataError(
-                    f"{owner[item['id']].name} and {manifest.name} both hold the id {item['id']}"
+                    f"{owner[item['id']].name} and {manifest.name} both have the id {item['id']}; "
+                    "ids are unique in a manifest: leave one out, or make one with another prefix"
                 )
             owner[item["id"]] = manifest
             items.append(_rebased(item, manifest, manifests[0]))
@@ -42,7 +43,7 @@ def _corpora(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]
 
 
 def _rebased(item: Item, manifest: Manifest, first: Manifest) -> Item:
-    """The item with media paths that start where the first manifest's do."""
+    """The item with media paths relative to the first manifest's base."""
     media = item.get("media")
     if manifest.folder == first.folder or media is None:
         return item
@@ -57,7 +58,7 @@ def _rebased(item: Item, manifest: Manifest, first: Manifest) -> Item:
 
 
 def _labels(manifests: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
-    """The labels of all; classes are united, in order."""
+    """The labels of all manifests, with their classes joined in order."""
     labels: dict[str, dict[str, Any]] = {}
     for manifest in manifests:
         for name, spec in manifest.header.get("labels", {}).items():

@@ -1,8 +1,8 @@
 """Manifests: JSON Lines with a header, items and an end record; see avaffect-manifest(5).
 
-The only artifact that travels in pipes. A manifest without its end record was cut short, and a
-reader that acted on part of it would lose data silently: `read` therefore checks the end record's
-count before anybody starts work.
+The only artifact for pipes. A manifest without its end record is truncated, and a command that used
+a part of it would lose data silently: `read` therefore checks the end record before it returns any
+item.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ FORMAT = "avaffect-manifest"
 VERSION = "1.1"
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
-SEVERAL_LINES = "a record goes over several lines; jq writes one a line with -c"
-# That command said why: a second explanation would only hide it.
+SEVERAL_LINES = "a record spans several lines; use jq -c"
+# The command before reported the reason: a second explanation would distract from it.
 EMPTY_PIPE = "the pipe is empty: the command before it wrote nothing (see its message)"
 
 Item = dict[str, Any]
@@ -40,7 +40,7 @@ Item = dict[str, Any]
 
 @dataclass
 class Manifest:
-    """A whole manifest. `path` is None for a stream; `folder` is what its paths are relative to."""
+    """A complete manifest. `path` is None for a pipe; its paths are relative to `folder`."""
 
     header: dict[str, Any]
     items: list[Item] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return "standard input" if self.path is None else str(self.path)
 
     @property
@@ -61,16 +61,16 @@ class Manifest:
 
     @property
     def folder(self) -> Path:
-        """The folder that the manifest's relative paths start from.
+        """The folder to which the manifest's paths are relative.
 
-        In a file, `base` is relative to the file's own folder; in a stream, to the reader's.
+        In a file, `base` is relative to the file's own folder; in a pipe, to the current folder.
         """
         start = Path.cwd() if self.path is None else self.path.resolve().parent
         return start / self.header.get("base", ".")
 
     @cached_property
     def content_id(self) -> str:
-        """Hash of what the manifest says; where its files lie (base, paths) is left out."""
+        """Hash of the manifest's content, without the location of its files (base, paths)."""
         state = hashlib.sha256()
         stores = {
             role: [store["content_id"] for store in stores]
@@ -81,7 +81,7 @@ class Manifest:
             for key, value in self.header.items()
             if key not in ("base", "stores", "provenance", "filtered")
         }
-        # What is said is the same in every minor version.
+        # The content is the same in every minor version.
         semantic["version"] = f"{VERSION.split('.')[0]}.0"
         state.update(canonical_json([semantic, stores]).encode())
         for item in self.items:
@@ -99,10 +99,10 @@ def new_header(content: str, **facts: Any) -> dict[str, Any]:
 
 
 def base_for(output: Path | None, folder: Path) -> str:
-    """The `base` under which a manifest written to `output` finds files relative to `folder`.
+    """The `base` of a manifest that is written to `output`, for paths relative to `folder`.
 
-    A file names the folder relative to itself, so that both can be moved together. A stream has no
-    place of its own: it is the one artifact that names an absolute folder.
+    In a file it is relative to the file, so that both can be moved together. In a pipe, which has
+    no location, it is absolute, as nowhere else.
     """
     if output is None:
         return str(folder.resolve())
@@ -110,10 +110,10 @@ def base_for(output: Path | None, folder: Path) -> str:
 
 
 def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
-    """Read and verify a whole manifest from a path or `-` (standard input).
+    """Read and verify a manifest from a path or `-` (standard input).
 
-    Raises DataError when it is empty, cut short, malformed, of another major version, or holds
-    other content than expected.
+    Raises DataError if it is empty, truncated, malformed, of another major version, or of other
+    content than expected.
     """
     is_stream = source == STANDARD_STREAM
     path = None if is_stream else source
@@ -137,7 +137,7 @@ def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
 
 
 def header_of(path: Path) -> dict[str, Any]:
-    """The header of a manifest file alone (the rest is not verified)."""
+    """The header of a manifest file; the rest is not verified."""
     with path.open("rb") as stream:
         return parse_header(stream.readline(), str(path))
 
@@ -146,8 +146,8 @@ def header_of(path: Path) -> dict[str, Any]:
 def writer(output: Path | None, header: dict[str, Any]) -> Iterator[ManifestWriter]:
     """Write a manifest to a path (atomically) or, with None, to standard output.
 
-    The end record is written only when the block ends without an exception: a reader at the other
-    end of a pipe refuses what a failed writer left.
+    The end record is written only if the block ends without an exception: the reader of a pipe
+    refuses the output of a failed writer.
     """
     if output is None:
         with writing(None):
@@ -162,7 +162,7 @@ def writer(output: Path | None, header: dict[str, Any]) -> Iterator[ManifestWrit
 
 
 def write(output: Path | None, header: dict[str, Any], items: Iterable[Item]) -> int:
-    """Write a whole manifest; returns the number of items."""
+    """Write a manifest; returns the number of items."""
     with writer(output, header) as sink:
         for item in items:
             sink.item(item)
@@ -172,8 +172,8 @@ def write(output: Path | None, header: dict[str, Any], items: Iterable[Item]) ->
 class ManifestWriter:
     """Writes one record a line to an open binary stream; `end` closes the manifest.
 
-    Its end record holds the digest of all lines before: a header of version 1.0, as others write
-    them, becomes one of this version.
+    The end record has the digest of all lines before; a header of version 1.0, as other programs
+    write it, therefore gets the current version.
     """
 
     def __init__(self, stream: BinaryIO, header: dict[str, Any]) -> None:
@@ -192,7 +192,7 @@ class ManifestWriter:
         self.stream.flush()
 
     def _record(self, record: dict[str, Any]) -> None:
-        # Written as it comes: a header first, kind first, so that people can read the file.
+        # Keys are not sorted, so that `kind` comes first and people can read the file.
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         line = text.encode("utf-8") + b"\n"
         self._digest.update(line)
@@ -213,9 +213,9 @@ def _open_source(source: Path) -> Iterator[BufferedReader]:
 
 
 def check_start(stream: BufferedReader, source: Path, needed: str = "manifest") -> None:
-    """Raises DataError, with what to type, where something else than JSON begins.
+    """Raises DataError, with the command to use, if the stream does not start with JSON.
 
-    source: what is read there, `-` for standard input; needed: as `filekind.other_kind` has it.
+    source: path of the stream, `-` for standard input; needed: see `filekind.other_kind`.
     """
     start = stream.peek(filekind.START_BYTES)[: filekind.START_BYTES]
     if not start and is_pipe(stream):
@@ -231,8 +231,8 @@ def check_start(stream: BufferedReader, source: Path, needed: str = "manifest") 
 
 
 def check_end(path: Path, version: str) -> None:
-    """Raises DataError where a manifest of this version lacks its last line feed: it is read
-    without, for nothing that it says is missing, but it is not what was written."""
+    """Raises DataError if the last line feed is missing. Such a manifest is readable, as no content
+    is missing, but it is not as it was written."""
     with path.open("rb") as stream:
         stream.seek(-1, os.SEEK_END)
         if has_digest(version) and stream.read(1) != b"\n":
@@ -240,7 +240,7 @@ def check_end(path: Path, version: str) -> None:
 
 
 def is_pipe(stream: BinaryIO | TextIO) -> bool:
-    """Whether a stream is the end of a pipe; one in memory is none."""
+    """Whether a stream is the end of a pipe."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except OSError:
@@ -262,35 +262,35 @@ def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
         elif kind == "end":
             if record.get("count") != len(items):
                 raise DataError(
-                    f"{name}: its end record counts {record.get('count')} items, but "
-                    f"{len(items)} are there; after a filter, close it with `avaffect seal`"
+                    f"{name}: its end record counts {record.get('count')} items, but it has "
+                    f"{len(items)}; after a filter, close it with `avaffect seal`"
                 )
             if stream.read(1):
                 raise DataError(f"{name}: something follows its end record (line {number})")
             told = has_digest(str(header["version"])) or "digest" in record
             if told and record.get("digest") != _named(state):
                 raise DataError(
-                    f"{name} is not what was written (its digest differs): after a filter or an "
-                    "edit, close it with `avaffect seal`; otherwise it is damaged: make it again"
+                    f"{name} was changed (its digest differs): after a filter or an edit, close it "
+                    "with `avaffect seal`; otherwise it is damaged: make it again"
                 )
             return header, items
         else:
             raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")
     raise DataError(
         f"{name} is cut short: it has no end record after {len(items)} items; make it again, or "
-        "close a filtered stream with `avaffect seal`"
+        "close a filtered manifest with `avaffect seal`"
     )
 
 
 def parse_header(line: bytes, name: str) -> dict[str, Any]:
-    """The first line of the manifest `name` as a header; DataError where it is none."""
+    """The first line of the manifest `name` as a header; DataError if it is not one."""
     if not line.strip():
         raise DataError(f"{name} is empty: a manifest has at least a header and an end record")
     header = parse_record(line, name, 1)
     if header.get("kind") != "header" or header.get("format") != FORMAT:
         filtered = header.get("kind") in ("item", "end")
         raise ForeignError(
-            f"{name} is not a manifest: its first line is no {FORMAT} header"
+            f"{name} is not a manifest: its first line is not a header of {FORMAT}"
             + "; if a filter dropped it: avaffect seal --like ORIGINAL.jsonl" * filtered
         )
     version = str(header.get("version", ""))
@@ -302,15 +302,15 @@ def parse_header(line: bytes, name: str) -> dict[str, Any]:
     if header.get("content") not in CONTENTS:
         raise DataError(f"{name}: unknown content {header.get('content')!r}")
     if not isinstance(header.get("base", "."), str):
-        raise DataError(f"{name}: its base is no folder: {header['base']!r}")
+        raise DataError(f"{name}: its base is not a folder: {header['base']!r}")
     return header
 
 
 def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
-    """One line of the manifest `name` as a record; DataError where it is none."""
+    """One line of the manifest `name` as a record; DataError if it is not one."""
     try:
         record = json.loads(line, parse_constant=_refuse_constant)
-        # A lone surrogate passes JSON, but is no text that could be written again.
+        # A lone surrogate is valid in JSON, but cannot be written again.
         json.dumps(record, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         if not line.endswith(b"\n"):
@@ -328,7 +328,7 @@ def _refuse_constant(text: str) -> None:
 
 
 def check_items(manifest: Manifest) -> None:
-    """Every item of a corpus names an id, once, and its labels and media are what they must be."""
+    """Raises DataError for a missing or duplicate id, and for invalid labels or media paths."""
     if manifest.content != "corpus":
         return
     seen: set[str] = set()
@@ -337,15 +337,15 @@ def check_items(manifest: Manifest) -> None:
         if not isinstance(identifier, str) or not identifier:
             raise DataError(f"{manifest.name}: an item has no id: {canonical_json(item)[:120]}")
         if identifier in seen:
-            raise DataError(f"{manifest.name}: the id {identifier} is there twice; ids are unique")
+            raise DataError(f"{manifest.name}: the id {identifier} occurs twice; ids are unique")
         seen.add(identifier)
         for key, kinds in (("labels", dict), ("media", (str, dict))):
             if key in item and not isinstance(item[key], kinds):
                 raise DataError(f"{manifest.name}: {key} of {identifier} is {item[key]!r}")
         if item.get("split") not in (None, *SPLITS):
             raise DataError(
-                f"{manifest.name}: the split of {identifier} is {item['split']!r}; there are "
-                f"{', '.join(SPLITS)}"
+                f"{manifest.name}: the split of {identifier} is {item['split']!r}; it must be one "
+                f"of {', '.join(SPLITS)}"
             )
         fold = item.get("fold")
         if fold is not None and not str(fold).isdecimal():

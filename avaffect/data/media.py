@@ -1,4 +1,4 @@
-"""From the items of a corpus manifest to decoded streams, by several processes."""
+"""Decoding of the items of a corpus manifest to streams, by several processes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from avaffect.data.store.schema import StreamSpec
 from avaffect.data.workers import ordered_map
 
 WAVEFORM_SPEC = StreamSpec(WAVEFORM, "int16", float(SAMPLE_RATE_HZ))
-# Frames of a recording for its preview: this many at least, and less than twice as many.
+# Pictures of a recording for its preview: at least this many, and less than twice as many.
 SAMPLES = 5
-# What is counted of pictures, whether or not there are any.
+# Counts of pictures, also of a recording without video.
 FACE_COUNTS = (
     "face_frames", "faces_detected", "faces_tracked", "faces_interpolated", "faces_absent",
     "frames_dropped", "frames_duplicated", "damaged_pictures", "cuts",
@@ -41,8 +41,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """sound: whether it is wanted; channels: of it, from 0, where an item names none; audio_track:
-    from 0, None where that is to be found out; faces: how, None where they are not."""
+    """audio: whether to decode it; channels: of the audio, from 0, for items that list none;
+    audio_track: from 0, None to select it; faces: options, None for no faces."""
 
     audio: bool = True
     keep_silent: bool = False
@@ -53,9 +53,9 @@ class DecodingOptions:
 
 @dataclass(frozen=True)
 class Task:
-    """One utterance to decode. sound, pictures: its recordings, None where it names none; spool:
-    where its streams are written, one raw file for each; channels: of the sound, from 0, () for
-    all; samples: frames to keep for a preview; audio_track: what the item says of it."""
+    """One utterance to decode. audio, video: paths of its files, or None; spool: stem of the raw
+    files of its streams; channels: of the audio, from 0, () for all; samples: number of pictures
+    for a preview; audio_track: value of the item, not yet checked."""
 
     audio: Path | None
     video: Path | None
@@ -73,8 +73,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Lost:
-    """Why a recording gave no utterance, or no sound, or no face. reason: a word or two to count
-    by."""
+    """Why an utterance, or its audio or face, could not be used. reason: a fixed word or two, by
+    which they are counted."""
 
     reason: str
     detail: str
@@ -85,9 +85,9 @@ class Lost:
 
 @dataclass(frozen=True)
 class Decoded:
-    """streams: name -> raw file of steps; counts: of FACE_COUNTS; without_sound, without_face: why
-    a modality that was wanted is missing; sums, samples: of the faces; notes: what a user should
-    know of how the recording was read; facts: see `mixing.FACTS`."""
+    """streams: name -> raw file of steps; counts: of FACE_COUNTS; without_audio, without_face: why
+    a requested modality is missing; sums, samples: of the faces; notes: remarks on the decoding for
+    the user; facts: see `mixing.FACTS`."""
 
     streams: dict[str, Path]
     duration_s: float
@@ -104,19 +104,19 @@ class Decoded:
 
 
 def seconds_of(item: Item, key: str) -> float | None:
-    """An item's start or end. Raises Unusable where it is no time."""
+    """An item's start or end. Raises Unusable if it is not a time."""
     value = item.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise Unusable("outside", f"its {key} is {value!r}, which is no time in seconds")
+        raise Unusable("outside", f"its {key} is {value!r}, which is not a time in seconds")
     return float(value)
 
 
 def check_access(folder: Path, sources: Iterable[str]) -> None:
-    """Raises MachineFault where recordings are there, but may not be read.
+    """Raises MachineFault for recordings that exist but may not be read, before hours of decoding.
 
-    Said before hours of decoding: a folder of somebody else, or a mount without permissions.
+    Reasons are another user's folder, or a mount without permissions.
     """
     refused = [
         source
@@ -132,10 +132,10 @@ def decode_items(
     folder: Path, items: Iterable[Item], spool: Path, jobs: int, options: DecodingOptions,
     previewed: Container[int] = (),
 ) -> Generator[Decoded | Lost, None, None]:  # fmt: skip
-    """Decode the items' recordings, in their order whatever the number of processes.
+    """Decode the items' recordings; results are in order for any number of processes.
 
-    folder: what media paths are relative to; spool: a folder for raw files, which the caller
-    removes as it goes; previewed: rows of which frames are kept. Few items are under way at once.
+    folder: to which media paths are relative; spool: a folder for raw files, which the caller
+    removes one by one; previewed: rows whose pictures are kept. Few items are in work at a time.
     """
     tasks = (
         _task(folder, item, spool / f"{row}", options, SAMPLES if row in previewed else 0)
@@ -159,7 +159,7 @@ def _task(
         folder / source if source else None for source in (audio_of(item), video_of(item))
     )
     if audio is None and video is None:
-        return Lost("missing", "the item names no recording")
+        return Lost("missing", "the item has no recording")
     track = item.get("audio_track")
     return Task(audio, video, start_s, end_s, spool, options, channels, samples, track)
 
@@ -171,7 +171,7 @@ def _decode(task: Task | Lost) -> Decoded | Lost:
     faces: Faces | Lost | None = None
     if task.options.audio:
         audio = _attempt(_decode_audio, task)
-    # A file that was cut short is worth a repair: it is lost whole, but not what lies beside it.
+    # A truncated file may be repaired, and is skipped as a whole; a separate file is still used.
     one_file = task.audio == task.video
     if task.options.faces is not None and not (one_file and _truncated(audio)):
         faces = _attempt(_decode_faces, task)
@@ -195,16 +195,16 @@ def _attempt(decode: Callable[[Task], Result], task: Task) -> Result | Lost:
     except Unusable as error:
         return Lost(error.reason, error.detail)
     except AvaffectError:
-        # A detector that does not load: of no single recording.
+        # A detector that does not load is not a fault of the recording.
         raise
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
-            # A full disk, likewise.
+            # Nor is a full disk.
             raise
         code = faults.code_of(error)
         if code is not None or faults.memory_lacks():
             raise faults.of_file(str(task), code or errno.ENOMEM) from error
-        # Ours to mend, but no reason to lose the night's other recordings.
+        # An error in this program, which must not stop the decoding of the other recordings.
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         return Lost("unexpected", f"{type(error).__name__}: {error}, in {where}; please report it")
@@ -216,7 +216,7 @@ def _waveform(task: Task) -> Path:
 
 def _decode_audio(task: Task) -> DecodedAudio:
     if task.audio is None:
-        raise Unusable("no sound", "the item names no recording of it")
+        raise Unusable("no sound", "the item has no audio file")
     track = _audio_track(task)
     with _waveform(task).open("wb") as file:
         audio = decode_audio(
@@ -226,15 +226,16 @@ def _decode_audio(task: Task) -> DecodedAudio:
         which = ""
         if audio.tracks > 1:
             last = audio.tracks - 1
-            which = f", in all of its sound tracks, 0 to {last}"
+            which = f", in all of its audio tracks, 0 to {last}"
             if track is not None:
-                which = f", in sound track {track} of 0 to {last}"
+                which = f", in audio track {track} of 0 to {last}"
         raise Unusable("silent", f"its largest sample is {audio.peak} of 32768{which}")
     return audio
 
 
 def _audio_track(task: Task) -> int | None:
-    """The track that an item names, or else the options. Raises Unusable where it is no number."""
+    """The audio track of an item, otherwise that of the options. Raises Unusable for a value that
+    is not a track."""
     named = task.audio_track
     if named is None:
         return task.options.audio_track
@@ -245,7 +246,7 @@ def _audio_track(task: Task) -> int | None:
 
 def _decode_faces(task: Task) -> Faces:
     if task.video is None:
-        raise Unusable("no picture", "the item names no recording of it")
+        raise Unusable("no picture", "the item has no video file")
     assert task.options.faces is not None
     return decode_faces(
         task.video, task.spool, task.options.faces, task.start_s, task.end_s, task.samples,
@@ -287,4 +288,4 @@ def _both_lost(audio: Any, faces: Any) -> Lost:
 
 
 def _crashed(task: Task | Lost) -> Lost:
-    return Lost(faults.CRASHED, "its decoder ends the process")
+    return Lost(faults.CRASHED, "the decoder crashed on it")

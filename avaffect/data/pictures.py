@@ -27,9 +27,9 @@ HEADING_SCALE = 0.5
 MARGIN = 12
 GAP = 8
 FRAME = 3
-# The widest a row's title may be, in tiles.
+# Greatest width of a row's title, in tiles.
 TITLE_TILES = 2.0
-# What the drawn font has no sign for and no decomposition leads to.
+# Replacement of characters that the font lacks, also after decomposition.
 SPELLINGS = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "œ": "oe", "đ": "d",
      "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "..."}
@@ -38,7 +38,7 @@ SPELLINGS = str.maketrans(
 
 @dataclass(frozen=True)
 class Tile:
-    """One place of a sheet.
+    """One cell of a sheet.
 
     picture  (H, W), (H, W, 1) or (H, W, 3) uint8, grey or RGB; None leaves the place blank
     caption  lines under the picture, cut to its width
@@ -57,11 +57,12 @@ def sheet(
     tile: int = 96,
     heading: str = "",
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: `rows` of tiles, `tile` pixels square, row i's title to its left.
+    """(H, W, 3) uint8 RGB: `rows` of tiles, `tile` pixels square, with the title of a row at its
+    left.
 
-    Pictures keep their proportions. A heading flows over as many lines as it needs; other texts
-    that do not fit end in "...", and separate their lines by line breaks. Raises ValueError where
-    `titles` are not one per row or none.
+    Pictures keep their proportions. A heading is wrapped; other texts end in "..." if they do not
+    fit, and break at line feeds. Raises ValueError unless `titles` is empty or has one for each
+    row.
     """
     if titles and len(titles) != len(rows):
         raise ValueError(f"{len(titles)} titles for {len(rows)} rows")
@@ -80,7 +81,7 @@ def sheet(
 
 
 def sound_tile(waveform: np.ndarray, caption: str = "", colour: Colour | None = None) -> Tile:
-    """A tile with the outline of `waveform` (S,), as loud as the tile is high."""
+    """A tile with the outline of `waveform` (S,), scaled to the height of the tile."""
     side = 2 * 96
     picture = np.full((side, side, 3), BLANK, dtype=np.uint8)
     signal = np.asarray(waveform, dtype=np.float64)
@@ -96,11 +97,11 @@ def sound_tile(waveform: np.ndarray, caption: str = "", colour: Colour | None = 
 
 
 def write_png(path: Path, picture: np.ndarray, made: str | None = None) -> None:
-    """Write (H, W) grey or (H, W, 3) RGB uint8, atomically and whatever the name ends in.
+    """Write (H, W) grey or (H, W, 3) RGB uint8, atomically, as PNG whatever the suffix.
 
-    made: what it was made from, kept within the file under `png.MADE`.
+    made: its provenance, stored in the file under `png.MADE`.
 
-    Raises DataError where the folder is not there or cannot be written.
+    Raises DataError if the folder is missing or not writable.
     """
     stored = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     done, encoded = cv2.imencode(".png", stored)
@@ -114,7 +115,7 @@ def write_png(path: Path, picture: np.ndarray, made: str | None = None) -> None:
 
 
 def is_picture(path: Path, picture: np.ndarray) -> bool:
-    """True where the file shows exactly this picture, (H, W) grey or (H, W, 3) RGB uint8."""
+    """Whether the file contains exactly this picture, (H, W) grey or (H, W, 3) RGB uint8."""
     content = np.fromfile(path, dtype=np.uint8)
     stored = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     if stored is not None and stored.ndim == 3 and stored.shape[2] == 3:
@@ -131,7 +132,7 @@ def _row(
     caption_height = caption_lines * line_height + (4 if caption_lines else 0)
     height = max(tile + caption_height, len(title_lines) * line_height) + GAP
     band = _empty(height, full_width)
-    # The title stands at the height of the middle of the pictures.
+    # The title is at half the height of the pictures.
     first = max(0, (tile - len(title_lines) * line_height) // 2)
     for number, line in enumerate(title_lines):
         _write(band, line, MARGIN, first + (number + 1) * line_height, title_width, TEXT_SCALE)
@@ -188,7 +189,7 @@ def _write(picture: np.ndarray, text: str, x: int, bottom: int, width: int, scal
 
 
 def _shortened(text: str, width: int, scale: float) -> str:
-    """`text`, or as much of it as fits with dots at its end."""
+    """`text`, cut to the width, with dots at its end if it is cut."""
     shown = _drawable(text)
     if _text_width(shown, scale) <= width:
         return shown
@@ -198,7 +199,7 @@ def _shortened(text: str, width: int, scale: float) -> str:
 
 
 def _flowed(text: str, width: int, scale: float) -> list[str]:
-    """The lines of `text`, broken between words where they would be wider."""
+    """The lines of `text`, wrapped between words."""
     found: list[str] = []
     for line in _lines(text):
         first, *words = line.split(" ")
@@ -213,7 +214,7 @@ def _flowed(text: str, width: int, scale: float) -> list[str]:
 
 
 def _drawable(text: str) -> str:
-    """`text` in the signs that the font has: ASCII; accents are dropped, the rest become "?"."""
+    """`text` in ASCII, which the font has: accents are dropped, other characters become "?"."""
     spelled = unicodedata.normalize("NFKD", text.translate(SPELLINGS))
     kept = "".join(sign for sign in spelled if not unicodedata.combining(sign))
     return "".join(sign if " " <= sign <= "~" else "?" for sign in kept)
@@ -224,7 +225,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _text_width(text: str, scale: float = TEXT_SCALE) -> int:
-    # Anti-aliased strokes reach a pixel beyond what is measured.
+    # Anti-aliased strokes exceed the measured width by a pixel.
     return cv2.getTextSize(_drawable(text), FONT, scale, 1)[0][0] + 1
 
 

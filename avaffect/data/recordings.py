@@ -1,4 +1,4 @@
-"""Paths of the recordings that the items of a manifest name; nothing is decoded."""
+"""The recordings of a manifest's items, without decoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avaffect.data.manifest import Item, Manifest
 
 
 def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
-    """Identity of the recordings that items name, by path and size: a changed one is noticed."""
+    """Hash of the paths and sizes of the items' recordings, which shows a changed recording."""
     sources = sorted({source for item in items for source in (audio_of(item), video_of(item))})
     return content_id([[source, _size(manifest.folder / source)] for source in sources if source])
 

@@ -1,8 +1,8 @@
 """Similarities as a store: a row of cosines for each query, over the whole pool or its top K.
 
-The utterances are the queries. Stream `similarity` holds one row each; with a top K, stream `index`
-says which row of the pool (its stores one after the other) each value belongs to. Both streams say
-in `made` of which stores, by content id, so that the pool's ids are not written twice.
+The utterances are the queries. The stream `similarity` has one row each; with a top K, the stream
+`index` has the pool row (of its stores one after the other) of each value. The attribute `made` of
+both has the content ids of the stores, so that the pool's ids are not written again.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ def open_similarity(
     values (A, K) float32 and indices (A, K) int64 into the rows of the pool; without a top K is
     |B|, column j is row j, and indices are None.
 
-    Raises DataError where the store holds none, or holds those of other stores.
+    Raises DataError if the store has no similarities, or those of other stores.
     """
     store = Store(path)
     if SIMILARITY not in store.streams:
-        raise DataError(f"{path} holds no similarities; make them with `avaffect similarity`")
+        raise DataError(f"{path} has no similarities; make them with `avaffect similarity`")
     made = store.streams[SIMILARITY].made
     for given in (queries, pool):
         if made.get(given.role) != given.content_ids:
             names = ", ".join(str(each.path) for each in given.stores)
             raise DataError(
-                f"{path} holds the similarities of other {given.role} stores than {names} (or of "
+                f"{path} has the similarities of other {given.role} stores than {names} (or of "
                 "these in another order); run `avaffect similarity` on them again"
             )
     widths = np.unique(store.lengths(SIMILARITY))

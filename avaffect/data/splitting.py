@@ -1,4 +1,4 @@
-"""Assigning speakers or sessions to splits or folds: whole groups, near the requested shares."""
+"""Assignment of whole groups (speakers or sessions) to splits or folds, near requested shares."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from avaffect.core.errors import DataError
 from avaffect.core.seeds import generator
 from avaffect.data.manifest import Manifest
 
-# Few enough that different seeds still give different splits of a handful of speakers.
+# Number of random orders; few, so that seeds still give different splits of a few speakers.
 ORDERS = 16
 
 
 def groups_of(source: Manifest, field: str) -> dict[str, list[int]]:
     """group -> positions of its items.
 
-    Raises DataError naming the first item that does not say its `field`.
+    Raises DataError, with the first item, for an item without the `field`.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for position, item in enumerate(source.items):
         value = item.get(field)
         if value is None or value == "":
             raise DataError(
-                f"{source.name}: {item['id']} names no {field}, so that it might leak; remove such "
-                f"items (`avaffect select --where {field}!=`) or split by something else"
+                f"{source.name}: {item['id']} has no {field}, and so may leak; remove such items "
+                f"(`avaffect select --where {field}!=`), or split by another field"
             )
         groups[str(value)].append(position)
     return groups
@@ -35,10 +35,10 @@ def groups_of(source: Manifest, field: str) -> dict[str, list[int]]:
 def class_weights(
     source: Manifest, groups: Mapping[str, Sequence[int]], label: str | None
 ) -> dict[str, np.ndarray]:
-    """group -> number of its utterances, of each class of `label` or altogether.
+    """group -> number of its utterances, for each class of `label` or in all.
 
-    Utterances without the label count as one more class. Raises DataError where none has it, or it
-    is no class.
+    Utterances without the label are one more class. Raises DataError if no utterance has the label,
+    or it is not a class.
     """
     if label is None:
         return {group: np.array([len(rows)], float) for group, rows in groups.items()}
@@ -48,7 +48,9 @@ def class_weights(
         known = ", ".join(source.header.get("labels", {})) or "none"
         raise DataError(f"{source.name} has no label {label!r} (it has: {known})")
     if any(isinstance(value, (list, dict)) for value in values):
-        raise DataError(f"{source.name}: label {label!r} is no class to stratify by")
+        raise DataError(
+            f"{source.name}: label {label!r} is not a class: it cannot be stratified by"
+        )
     index = {name: position for position, name in enumerate(sorted(set(names)))}
     return {
         group: np.bincount([index[names[row]] for row in rows], minlength=len(index)).astype(float)
@@ -61,12 +63,12 @@ def assign(
 ) -> dict[str, int]:
     """group -> part, so that the parts' shares of utterances (of each class) come near `ratios`.
 
-    weights: group -> utterances (C,). The nearest of ORDERS seeded random orders of the groups is
-    taken; in each, a group goes where it takes most off the squared distance between what the
-    parts have and what they should have, relative to the class's size. Every part with a ratio
-    above zero gets at least one group.
+    weights: group -> utterances (C,). Of ORDERS seeded random orders of the groups, the best is
+    used. In each, a group is assigned to the part where it most reduces the squared distance
+    between actual and desired sizes, relative to the size of the class. Every part with a ratio
+    above 0 gets at least one group.
 
-    Raises DataError where there are fewer groups than such parts.
+    Raises DataError if there are fewer groups than such parts.
     """
     parts = [part for part, ratio in enumerate(ratios) if ratio > 0]
     names = sorted(weights)
@@ -97,7 +99,8 @@ def _assign_in_order(
     parts: list[int],
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of each group (G,), and what the parts still lack (P, C), for one random order."""
+    """The part of each group (G,), and the missing utterances of the parts (P, C), for one
+    order."""
     lacking = wanted.copy()
     empty = set(parts)
     assigned = np.empty(len(table), dtype=np.int64)
@@ -113,9 +116,9 @@ def _assign_in_order(
 
 
 def shared_speaker(source: Manifest, parts: Sequence[int]) -> tuple[str, int, int] | None:
-    """The first speaker found in two parts, and one item's position in each; None if there is none.
+    """The first speaker in two parts, and an item's position in each; None if there is none.
 
-    parts: the part of each item. Items that name no speaker are passed over.
+    parts: the part of each item. Items without a speaker are ignored.
     """
     first: dict[str, int] = {}
     for position, item in enumerate(source.items):

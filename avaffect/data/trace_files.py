@@ -1,7 +1,7 @@
 """Trace files of corpora: tables with a time and one or more values a line, CSV or ARFF.
 
-CSV: a row of column names, then numbers, between semicolons, tabs, commas or blanks. ARFF: Weka's
-format, which RECOLA and the AVEC challenges use; its sparse rows are not read.
+CSV: a row of column names, then numbers, separated by semicolons, tabs, commas or blanks. ARFF:
+Weka's format, used by RECOLA and the AVEC challenges; sparse rows are not supported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from avaffect.data.tables.numerals import LARGEST, Numbers
 from avaffect.data.tables.reader import Table, plain_name, read_table
 from avaffect.data.tables.texts import nfc
 
-# As they read without capitals, blanks and signs: Time (s), frame_time, timeStamp.
+# Names in lower case without blanks and signs: Time (s), frame_time, timeStamp.
 TIME_NAMES = ("time", "times", "timesec", "timeseconds", "timestamp", "frametime", "seconds", "t")
 FILE_NAMES = ("name", "instancename", "instance", "file", "filename", "recording", "id")
-# How far a time may stand from an even grid, in steps: files round times.
+# Tolerance of a time against an even grid, in steps, as files round times.
 UNEVEN = 0.1
-# No trace is as slow as this: its times are milliseconds, or numbers of frames.
+# No trace has steps as long as this: its times are milliseconds, or numbers of frames.
 SLOWEST_STEP_S = 10.0
 
 
@@ -31,9 +31,8 @@ SLOWEST_STEP_S = 10.0
 class TraceFile:
     """One recording's traces.
 
-    times: (T,) float64 seconds, each later than the one before; columns: name -> (T,) float64, NaN
-    where unknown, in the file's order; name: what the file calls the recording, None where it does
-    not say.
+    times: (T,) float64 seconds, increasing; columns: name -> (T,) float64, NaN if unknown, in the
+    file's order; name: the name of the recording in the file, or None.
     """
 
     path: Path
@@ -43,7 +42,7 @@ class TraceFile:
 
     @property
     def rate_hz(self) -> float | None:
-        """Values per second; None where they are fewer than two or not evenly spaced."""
+        """Values a second; None for fewer than two, or if they are not evenly spaced."""
         if len(self.times) < 2:
             return None
         step = (self.times[-1] - self.times[0]) / (len(self.times) - 1)
@@ -56,7 +55,7 @@ class TraceFile:
 def find_trace_files(folder: Path) -> dict[str, Path]:
     """Name without suffix -> file, of the tables directly in a folder, in the order of names.
 
-    Raises DataError where there is none, or two of them bear one name.
+    Raises DataError if there is none, or two have the same name.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -64,10 +63,10 @@ def find_trace_files(folder: Path) -> dict[str, Path]:
             continue
         name = nfc(path.stem)
         if name in found:
-            raise DataError(f"{found[name]} and {path} bear one name; keep one of them")
+            raise DataError(f"{found[name]} and {path} have the same name; keep one of them")
         found[name] = path
     if not found:
-        raise DataError(f"{folder} holds no file of traces ({', '.join(SUFFIXES)})")
+        raise DataError(f"{folder} has no trace files ({', '.join(SUFFIXES)})")
     return found
 
 
@@ -77,12 +76,12 @@ def read_trace_file(
     """The traces of a file: ARFF by its suffix, CSV otherwise.
 
     names: of the columns, for CSV without a row of names; rate_hz: for a file without times, whose
-    value k stands at k / rate_hz seconds. The column of times is called time, timestamp, frameTime
-    or the like and holds seconds. Text in the first column, or in one called name, is the
-    recording's name; a column without a name is left out.
+    value k is at k / rate_hz seconds. The column of times has a name such as time, timestamp or
+    frameTime, and values in seconds. Text in the first column, or in one called name, is the name
+    of the recording; a column without a name is ignored.
 
-    Raises DataError with file and line where it is no table, has no times or no values, a time does
-    not come after the one before, or a field is no number.
+    Raises DataError, with file and line, for a file that is no table, has no times or no values,
+    for times that do not increase, and for a field that is not a number.
     """
     table = read_table(path, names=names, blanks=True)
     if names is None:
@@ -100,19 +99,19 @@ def read_trace_file(
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError where a row of names is one of values."""
+    """Raises DataError if the row of names is a row of values."""
     known = any(plain_name(name) in (*TIME_NAMES, *FILE_NAMES) for name in names)
-    # SEWA's tables begin with the recording's name; raters may be called by numbers.
+    # SEWA's tables begin with the recording's name; names of raters may be numbers.
     if not known and None not in Numbers((), ";").of(names[1:] or names):
         raise DataError(
-            f"{path}: its first line holds numbers; it must name the columns, one of them time"
+            f"{path}: its first line has numbers; it must have the column names, one of them time"
         )
 
 
 def _traces(path: Path, table: Table, place: int | None, rate_hz: float | None) -> TraceFile:
-    """The rows as numbers. place: of the column of times; None where rate_hz gives them."""
+    """The rows as numbers. place: index of the column of times; None if rate_hz is given."""
     if not table.rows:
-        raise DataError(f"{path} has no values: nothing follows the names of its columns")
+        raise DataError(f"{path} has no values after the column names")
     for line, fields in table.rows:
         if len(fields) != len(table.names):
             raise DataError(
@@ -146,7 +145,7 @@ def _column(table: Table, place: int, values: Sequence[float | None]) -> np.ndar
         if value is None:
             raise DataError(
                 f"{table.path}, line {line}: {table.names[place]} is {fields[place]!r}, which is "
-                f"no number, or may be two (within {LARGEST:.0e})"
+                f"not a number, or ambiguous, or beyond {LARGEST:.0e}"
             )
     return np.array(values, dtype=np.float64)
 
@@ -158,23 +157,23 @@ def _check_times(path: Path, times: np.ndarray, lines: list[int]) -> None:
         step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         if step_s >= SLOWEST_STEP_S:
             raise DataError(
-                f"{path}: its times are {step_s:g} apart, as those in milliseconds or frames are; "
-                "times are in seconds: divide them"
+                f"{path}: its times are {step_s:g} apart, probably milliseconds or frames; convert "
+                "them to seconds"
             )
         return
     k = wrong[0]
     if np.isnan(times[k]):
         raise DataError(f"{path}, line {lines[k]}: the time is missing")
     raise DataError(
-        f"{path}, line {lines[k]}: the time {times[k]:g} does not come after {times[k - 1]:g}; a "
-        "file holds one recording, in the order of time"
+        f"{path}, line {lines[k]}: the time {times[k]:g} is not after {times[k - 1]:g}; a file "
+        "must have one recording, with increasing times"
     )
 
 
 def _recording(
     path: Path, names: list[str], aside: set[int], rows: list[tuple[int, list[str]]]
 ) -> str | None:
-    """What the file calls its recording: the first column that was set aside and has a name."""
+    """The name of the recording in the file: the first text column with a name."""
     place = next((k for k in sorted(aside) if names[k]), None)
     if place is None:
         return None
@@ -183,6 +182,6 @@ def _recording(
         if fields[place] != first:
             raise DataError(
                 f"{path}, line {line}: {names[place]} is {fields[place]!r} after {first!r}; a file "
-                "holds one recording: split it by this column"
+                "must have one recording: split it by this column"
             )
     return first or None

@@ -1,6 +1,6 @@
 """Traces: a label's values at a constant rate from the start of the utterance.
 
-Value k stands at k / rate seconds. NaN is a value that is not known.
+Value k is at k / rate seconds. NaN is an unknown value.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A time so near to a value's own, in steps, is that value's: tables round their times.
+# Tolerance of times, in steps, as tables round them.
 NEAR = 0.1
-# What lies between values further apart, in steps of the coarser side, is not known.
+# Longest gap for interpolation, in steps of the coarser side; between further values it is unknown.
 WIDEST_GAP = 2.0
 
-# Nearer than this share of a step, two times are one.
+# Times nearer than this share of a step are equal.
 SAME_TIME = 1e-6
 
 
@@ -22,7 +22,8 @@ SAME_TIME = 1e-6
 class Traces:
     """A trace label of a store's utterances, in their order.
 
-    raters 0: values are (T,); else (T, raters). float32; no steps where the label is missing.
+    Values are float32, (T,) if raters is 0, otherwise (T, raters); no steps if the label is
+    missing.
     """
 
     rate_hz: float
@@ -39,13 +40,13 @@ def resample(
 ) -> np.ndarray:
     """values (T, ...) at rate_hz -> (count, ...) float32 at new_rate_hz, by time stamps.
 
-    Linear between neighbours; NaN where a neighbour with any weight is NaN and past the last value
-    (which holds for a step: a trace of T values lasts T / rate_hz). Without a count, as many values
-    as the trace lasts. ahead_s: value k is that of so many seconds after k / new_rate_hz. Raises
-    ValueError for a rate that is not above 0.
+    Linear interpolation; NaN where a neighbour with weight is NaN, and after the end (the last
+    value lasts for a step, so that a trace of T values lasts T / rate_hz). Without a count, as many
+    values as the trace lasts. ahead_s: value k is that of ahead_s seconds after k / new_rate_hz.
+    Raises ValueError for a rate that is not above 0.
     """
     if not (rate_hz > 0 and new_rate_hz > 0):
-        raise ValueError(f"rates {rate_hz:g} and {new_rate_hz:g} Hz: both are above 0")
+        raise ValueError(f"rates of {rate_hz:g} and {new_rate_hz:g} Hz: both must be above 0")
     steps = len(values)
     if count is None:
         count = max(0, round((steps / rate_hz - ahead_s) * new_rate_hz))
@@ -60,9 +61,9 @@ def resample(
 
 
 def delayed(values: np.ndarray, rate_hz: float, delay_s: float) -> np.ndarray:
-    """values (T, ...) -> (T, ...) float32: what stood at a time stands delay_s seconds later.
+    """values (T, ...) -> (T, ...) float32: shifted to later times by delay_s seconds.
 
-    Before that, the first value stands. Linear between neighbours.
+    The first value is repeated before them. Linear interpolation.
     """
     if delay_s == 0 or not len(values):
         return values.astype(np.float32)
@@ -71,7 +72,7 @@ def delayed(values: np.ndarray, rate_hz: float, delay_s: float) -> np.ndarray:
 
 
 def widest_gap(step: float, new_step: float) -> float:
-    """Neighbours further apart than this, two steps of the coarser side, tell nothing between."""
+    """Longest gap for interpolation: two steps of the coarser side."""
     return WIDEST_GAP * max(step, new_step) * (1 + SAME_TIME)
 
 
@@ -80,10 +81,10 @@ def at_times(
 ) -> np.ndarray:
     """values (T, ...) known at times (T,) seconds -> (N, ...) float64 at new_times (N,).
 
-    times rise, T is 1 or more. Linear between neighbours; NaN where a neighbour with any weight is
-    NaN, and between times that lie more than two steps of the coarser side apart. The first and the
-    last value hold for less than a step, where NaN begins. step_s: how long a step is, by default
-    the median of those in `times`.
+    times increase, T is 1 or more. Linear interpolation; NaN where a neighbour with weight is NaN,
+    and between times more than two steps of the coarser side apart. The first and the last value
+    extend for less than a step, then NaN. step_s: length of a step, by default the median of those
+    in `times`.
     """
     known = np.asarray(values, dtype=np.float64)
     if step_s is None:
@@ -107,11 +108,11 @@ def at_times(
 
 
 def on_grid(times: np.ndarray, values: np.ndarray, rate_hz: float) -> np.ndarray:
-    """values (T, ...) at times (T,), in seconds and rising -> (count, ...) float32 at k / rate_hz.
+    """values (T, ...) at increasing times (T,) seconds -> (count, ...) float32 at k / rate_hz.
 
-    Linear between neighbours. NaN where a neighbour with any weight is NaN, before the first time,
-    and between times that lie more than two steps apart. The last value is the one at the last
-    time; times that all stand at the grid but for rounding keep their values.
+    Linear interpolation. NaN where a neighbour with weight is NaN, before the first time, and
+    between times more than two steps apart. The last value is that of the last time; values whose
+    times are on the grid, up to rounding, are unchanged.
     """
     found = np.full((0, *values.shape[1:]), np.nan, dtype=np.float32)
     if not len(times) or times[-1] * rate_hz < -NEAR:

@@ -22,14 +22,14 @@ def write_video(
     sample_rate: int,
     quality: int = 18,
 ) -> None:
-    """Write RGB frames (H, W, 3) uint8 of an even `size` (width, height), and (samples,) float32
-    sound.
+    """Write RGB frames (H, W, 3) uint8 of an even `size` (width, height), and audio (samples,)
+    float32.
 
     quality is x264's constant rate factor, lower is better. Equal input gives equal bytes: one
     thread, and neither dates nor versions in the file.
     """
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        # Without B-frames the first picture is shown at time zero, as the sound begins.
+        # Without B-frames the first picture is at time zero, like the first sample.
         picture = container.add_stream(
             "libx264", rate=rate_hz,
             options={"preset": "ultrafast", "crf": str(quality), "bf": "0", "threads": "1"},
@@ -48,7 +48,7 @@ def write_video(
         container.mux(picture.encode(None))
         block = av.AudioFrame.from_ndarray(audio[None, :], format="fltp", layout="mono")
         block.sample_rate = sample_rate
-        # A stamp lets the encoder say how much silence it puts before: players leave that out.
+        # With a stamp the encoder declares the silence that it adds, which players skip.
         block.pts, block.time_base = 0, Fraction(1, sample_rate)
         container.mux(voice.encode(block))
         container.mux(voice.encode(None))

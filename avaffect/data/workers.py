@@ -1,7 +1,7 @@
 """A pool of processes: results in order, few tasks in flight, no orphaned processes.
 
-joblib's own loop would let finished results pile up, and cancels by a race; its executor is used
-directly instead.
+joblib's own loop would accumulate finished results, and its cancellation has a race; its executor
+is used directly instead.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from avaffect.core.errors import MachineFault
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Begun tasks per process: more would stand in the executor's queue, where they cannot be cancelled.
+# Started tasks a process: more would wait in the executor's queue, where they cannot be cancelled.
 BEGUN = 2
-# Tasks per process whose results may wait for an earlier, longer one.
+# Tasks a process whose results may wait for an earlier, longer one.
 AHEAD = 16
 WATCH_S = 0.5
 SETTLE_S = 1.0
-# In loky's words on how a worker ended.
+# In loky's message on the end of a worker.
 KILLED = "SIGKILL"
 
 
@@ -42,14 +42,14 @@ def ordered_map(
     jobs: int,
     crashed: Callable[[Task], Result],
 ) -> Generator[Result, None, None]:
-    """function(task) of each task, in order, by `jobs` processes; in this one where jobs is 1.
+    """function(task) for each task, in order, by `jobs` processes; in this process if jobs is 1.
 
-    At most AHEAD x jobs tasks are ahead of the result that is awaited. Where a process dies (a
-    decoder's bug, memory), what was begun is done again, one by one; a task that ends its process
-    then too gives `crashed(task)`. Closing the iterator ends the processes.
+    At most AHEAD x jobs tasks are ahead of the awaited result. If a process dies (a bug of a
+    decoder, lack of memory), its tasks are repeated one by one; for a task that crashes its process
+    again the result is `crashed(task)`. Closing the iterator ends the processes.
 
-    Raises MachineFault where that process was killed from outside (SIGKILL: the system is short of
-    memory), or where no process can work at all.
+    Raises MachineFault if that process was killed (SIGKILL: the system is short of memory), or if
+    no process can be started.
     """
     if jobs == 1:
         yield from map(function, tasks)
@@ -81,7 +81,8 @@ def ordered_map(
 
 
 def _settle(futures: list[Future[Result]]) -> None:
-    """Until the executor's thread has handed out what it was given: it trips when ended before."""
+    """Wait until the executor's thread has distributed its tasks: it fails if it is ended
+    before."""
     deadline = time.monotonic() + SETTLE_S
     while time.monotonic() < deadline:
         if all(future.running() or future.done() for future in futures):
@@ -97,9 +98,8 @@ def _again(
     except BrokenProcessPool as error:
         if KILLED in str(error):
             raise MachineFault(
-                f"{task}: its process was killed twice, as the system does where memory is short; "
-                "give it more memory, or let fewer processes run at once, and run the same command "
-                "again"
+                f"{task}: its process was killed twice, probably for lack of memory; give it more "
+                "memory, or let fewer processes run at once, and run the same command again"
             ) from error
     try:
         rescue.result(os.getpid)
@@ -112,7 +112,7 @@ def _again(
 
 
 class _Crew:
-    """An executor that is begun when it is needed, and anew once it is broken."""
+    """An executor that is started on use, and again after it has failed."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
@@ -129,27 +129,27 @@ class _Crew:
             return self._pool.submit(function, *task)
 
     def wait(self, futures: list[Future[Result]]) -> None:
-        """Until one of them is done, or soon after."""
+        """Wait until one of them is done, or slightly longer."""
         if not wait(futures, WATCH_S, FIRST_COMPLETED).done and not self._is_managed():
             raise MachineFault(
-                "the thread that hands work to processes ended, probably for want of memory; give "
-                "this command more of it, or let fewer processes run at once, and run it again"
+                "the thread that distributes tasks to processes ended, probably for lack of "
+                "memory; give it more memory, or let fewer processes run at once, and run it again"
             )
 
     def result(self, function: Callable[..., Result], *task: Any) -> Result:
-        """function(*task), by one of the processes."""
+        """function(*task) in one of the processes."""
         future = self.submit(function, *task)
         while not future.done():
             self.wait([future])
         return future.result()
 
     def _is_managed(self) -> bool:
-        """Whether loky's own thread lives: without it no future is ever done."""
+        """Whether loky's own thread is alive: without it no future completes."""
         manager = getattr(self._pool, "_executor_manager_thread", None)
         return manager is None or manager.is_alive()
 
     def end(self) -> None:
-        # Without their manager, processes end when they see this one gone (`_end_with`).
+        # Without their manager, the processes end with this one (`_end_with`).
         if self._pool is not None and self._is_managed():
             self._pool.shutdown(kill_workers=True)
         self._pool = None
@@ -157,8 +157,9 @@ class _Crew:
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Processes started here inherit that Ctrl-C waits: one that is still importing would print."""
-    # Its start, which loky causes, would let the signal through again (CPython up to 3.12).
+    """Block Ctrl-C in processes that are started here: during imports it would print a
+    traceback."""
+    # The resource tracker, which loky starts, would unblock the signal (CPython up to 3.12).
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -168,13 +169,14 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _begin(parent: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
+    # Ctrl-C reaches every process of a terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
-    """A killed parent cannot end its workers: they would wait for minutes."""
+    """End this process with its parent: a killed parent cannot end its workers, which would wait
+    for minutes."""
     while os.getppid() == parent:
         time.sleep(WATCH_S)
     os._exit(1)

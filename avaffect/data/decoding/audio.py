@@ -1,11 +1,11 @@
-"""Decoding audio with PyAV (FFmpeg): any container or codec to 16 kHz mono int16, in a stream.
+"""Decoding audio with PyAV (FFmpeg): any container or codec to 16 kHz mono int16.
 
 Memory does not grow with the length of a recording: packets are decoded, resampled and written to
 a raw file one after the other.
 
-Time. Second 0 is where the container starts (the earliest of its streams), so that sound and
-picture share it. Sound that starts later, and gaps between time stamps, are filled with silence;
-see `clock` for what is a gap, and what a fault of the time stamps.
+Time: second 0 is the start of the container (of its earliest track), so that audio and video share
+it. Silence is inserted before audio that starts later, and into gaps between time stamps; `clock`
+distinguishes gaps from faults of the time stamps.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from avaffect.data.decoding.timeline import Timeline
 from avaffect.data.decoding.tracks import audio_tracks, demuxed, opened_for
 from avaffect.data.decoding.unusable import Unusable, check_file, check_machine, opened
 
-# Decoding is quick, and time stamps after a seek are as coarse as the container's (1 ms).
+# Seek only for later starts: decoding is fast, and time stamps after a seek are coarse (1 ms).
 SEEK_FROM_S = 30.0
-# Codecs with memory need some packets before the first that counts.
+# Codecs with memory need some packets before the first one that is used.
 PREROLL_S = 1.0
-# How far the end of the sound may lie from where the container, or the manifest, puts it.
+# Tolerance of the end of the audio against that of the container, or the manifest.
 TOLERANCE_S = 0.1
-# Above this share of packets that cannot be decoded the recording is damaged.
+# A recording with a larger share of undecodable packets is damaged.
 DAMAGED_SHARE = 0.01
 # A peak at or below this (about -80 dBFS) is digital silence, dither included.
 SILENT_PEAK = 3
-# How names of sample formats begin that are floats.
+# Prefixes of the names of floating-point sample formats.
 FLOATS = ("flt", "dbl")
-# What makes one track useless, and says nothing of the others.
+# Reasons for which one track is unusable while others may be good.
 OF_ONE_TRACK = ("empty", "damaged", "unreadable")
-# Their time stamps after a seek are estimated from the bit rate: decode from the start.
+# Time stamps after a seek are estimated from the bit rate: decode from the start.
 UNSEEKABLE = ("mp3", "aac", "mpeg", "mpegts", "ac3", "amr")
 
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """What was written. samples at 16 kHz; peak of the absolute samples; damaged packets that were
-    left out; seconds of silence that fill gaps; notes: what a user should know of how it was
-    read; facts: of its channels and levels, see `mixing.FACTS`; track: the sound track that was
-    taken, from 0, of how many tracks."""
+    """samples: number at 16 kHz; peak: largest absolute sample; damaged: skipped packets; filled_s:
+    seconds of silence in gaps; notes: remarks on the decoding for the user; facts: of channels and
+    levels, see `mixing.FACTS`; track: the audio track that was decoded, from 0; tracks: their
+    number."""
 
     samples: int
     peak: int
@@ -67,7 +67,7 @@ class DecodedAudio:
 
 
 class _Sink:
-    """Writes samples that fall between two times, given where the first one lies."""
+    """Writes the samples between two times, given the time of the first one."""
 
     def __init__(self, file: BinaryIO, start_s: float, end_s: float | None) -> None:
         self.file = file
@@ -98,7 +98,7 @@ class _Sink:
         self.next += min(len(samples), last)
 
     def fill(self, index: int) -> None:
-        """Silence up to a sample."""
+        """Write silence up to a sample."""
         while self.next < index and not self.full:
             before = self.written
             self.write(np.zeros(min(index - self.next, SAMPLE_RATE_HZ), dtype="<i2"))
@@ -106,7 +106,7 @@ class _Sink:
 
 
 class _Resampler:
-    """To 16 kHz mono int16; made anew when the source changes its format on the way."""
+    """Resampler to 16 kHz mono int16; replaced if the format of the recording changes."""
 
     def __init__(self, sink: Stretcher) -> None:
         self.sink = sink
@@ -122,7 +122,7 @@ class _Resampler:
         self._pass(frame)
 
     def flush(self) -> None:
-        """Give out what the filter still holds."""
+        """Write the samples that are still in the filter."""
         if self._resampler is not None:
             self._pass(None)
             self._resampler = self._source = None
@@ -138,18 +138,17 @@ def decode_audio(
     path: Path, file: BinaryIO, start_s: float | None = None, end_s: float | None = None,
     channels: tuple[int, ...] = (), track: int | None = None, beside: Path | None = None,
 ) -> DecodedAudio:  # fmt: skip
-    """Write the sound of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
+    """Write the audio of a recording to `file`, raw little-endian int16 at 16 kHz, mono.
 
-    start_s, end_s: the part to take, in seconds of the recording; the whole without.
-    channels: those to mix, from 0; all without. `mixing` says how; where they cancel each other,
-    the recording is decoded again.
-    track: of the sound tracks, from 0; without, the one that players take, or where that is silent
-    or useless the first that is not, which is decoded after it. beside: a recording of the pictures
-    that shares second 0; see `Timeline`.
+    start_s, end_s: the utterance, in seconds of the recording; by default all of it.
+    channels: channels to mix, from 0, by default all; see `mixing`. If they cancel each other, the
+    recording is decoded again.
+    track: audio track, from 0. By default the one that players select or, if it is silent or
+    unusable, the first that is not. beside: a video file with the same second 0; see `Timeline`.
 
     Raises Unusable: missing, unreadable, no sound, empty, damaged, truncated (shorter than its
-    container declares) or outside (the part, or a channel, is not in the recording).
-    MachineFault: memory, the disk or the network failed, and the recording is none the worse.
+    container declares) or outside (the utterance, or a channel, is not in the recording).
+    MachineFault: memory, disk or network failed; the recording may be good.
     """
     check_file(path)
     begin = file.tell()
@@ -175,28 +174,28 @@ def decode_audio(
         return audio
     if audio.peak <= SILENT_PEAK:
         return _of_another_track(path, decode, audio)
-    return _noted(audio, f"it has {audio.tracks} sound tracks")
+    return _noted(audio, f"it has {audio.tracks} audio tracks")
 
 
 def _of_another_track(
     path: Path, decode: Callable[[int], DecodedAudio], found: DecodedAudio | Unusable
 ) -> DecodedAudio:  # fmt: skip
-    """The first of the other tracks that is not silent; what was found where none is."""
+    """The first of the other tracks that is not silent; `found` if there is none."""
     with opened_for("audio", path) as container:
         first, *others = audio_tracks(container)
     for number in others:
         with contextlib.suppress(Unusable):
             audio = decode(number)
             if audio.peak > SILENT_PEAK:
-                what = "silent" if isinstance(found, DecodedAudio) else f"of no use ({found})"
-                return _noted(audio, f"its sound track {first} is {what}")
+                what = "silent" if isinstance(found, DecodedAudio) else f"unusable ({found})"
+                return _noted(audio, f"its audio track {first} is {what}")
     if isinstance(found, Unusable):
         raise found
     return decode(first) if others else found
 
 
 def _noted(audio: DecodedAudio, why: str) -> DecodedAudio:
-    note = f"{why}: track {audio.track} of 0 to {audio.tracks - 1} is taken; see --audio-track"
+    note = f"{why}: track {audio.track} of 0 to {audio.tracks - 1} is used; see --audio-track"
     return replace(audio, notes=(*audio.notes, note))
 
 
@@ -204,7 +203,7 @@ def _decode_once(
     path: Path, file: BinaryIO, start_s: float | None, end_s: float | None,
     channels: tuple[int, ...], track: int | None, settled: dict[Kind, Mix], beside: Path | None,
 ) -> tuple[DecodedAudio, bool]:  # fmt: skip
-    """What was written, and whether `settled` now says to mix it otherwise."""
+    """The decoded audio, and whether `settled` now requires another mix, and so another pass."""
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise Unusable("empty", f"it ends at {end_s:g} s and starts at {start_s:g} s")
     with opened_for("audio", path) as container:
@@ -223,9 +222,9 @@ def _decode_once(
 
 @lru_cache(maxsize=64)
 def _full_scale(path: Path, track: int, changed: int) -> float:
-    """What full scale is in a track of floats: in all of it, for its parts have one scale.
+    """Full scale of a track of floats; all of it is read, as its utterances share one scale.
 
-    changed: when the file was, so that another one under its name is read anew.
+    changed: time of the file's last change, so that a replaced file is read again.
     """
     with opened(path) as container:
         packets = Packets(container, container.streams[track])
@@ -249,7 +248,7 @@ def _decode(
     for frame, later in with_later(packets):
         gap, here = clock.place(frame, later)
         if gap is None:
-            # After a seek: before the part, or where sound begins within it.
+            # After a seek: before the utterance, or where audio begins within it.
             sink.next = min(sink.index(here), 0)
             sink.fill(sink.index(here))
         elif gap:
@@ -270,8 +269,8 @@ def _decode(
 
 
 def sought_to(container: Any, stream: Any, time_s: float) -> bool:
-    """Go on from the last place before a time from which a track can be decoded, if there is one: a
-    track that begins late has none, and is read from the start."""
+    """Seek to the last place before a time from which a track can be decoded. False if there is
+    none, as in a track that begins later; it is then read from the start."""
     try:
         container.seek(max(round(time_s / stream.time_base), 0), stream=stream)
     except av.FFmpegError as error:
@@ -281,7 +280,7 @@ def sought_to(container: Any, stream: Any, time_s: float) -> bool:
 
 
 def check_damage(packets: Packets) -> None:
-    """Raises Unusable where too many packets could not be decoded."""
+    """Raises Unusable if too many packets could not be decoded."""
     if packets.damaged > max(1, DAMAGED_SHARE * packets.count):
         raise Unusable(
             "damaged",
@@ -291,35 +290,35 @@ def check_damage(packets: Packets) -> None:
         path = Path(packets.container.name)
         broken, count = broken_pages(path, path.stat().st_mtime_ns)
         if broken > DAMAGED_SHARE * count:
-            raise Unusable("damaged", f"{broken} of {count} pages do not have their checksum")
+            raise Unusable("damaged", f"{broken} of {count} pages have a wrong checksum")
 
 
 def _check_end(
     sink: _Sink, reached: float, declared: float | None, end_s: float | None, cut_off: bool
 ) -> None:
-    """The sound ended before the part did: was it cut short, or was more asked than there is?"""
+    """The audio ended before the utterance: the file is truncated, or the utterance is outside."""
     if declared == 0:
-        # What was decoded is what follows: text.
-        raise Unusable("empty", "it holds no samples")
+        # The samples that were decoded are text that follows.
+        raise Unusable("empty", "it contains no samples")
     wanted = declared if end_s is None else end_s
     if sink.written and wanted is not None and reached >= wanted - TOLERANCE_S:
         return
-    # What was asked for lies in the recording as it was made.
+    # The utterance was within the recording when it was made.
     inside = sink.start_s < (declared or 0.0) and (wanted or 0.0) <= (declared or 0.0) + TOLERANCE_S
     if declared is not None and inside and reached < declared - TOLERANCE_S:
-        raise Unusable("truncated", f"{reached:.2f} s of {declared:.2f} s are there")
+        raise Unusable("truncated", f"only {reached:.2f} s of {declared:.2f} s are present")
     if declared is None and cut_off:
-        raise Unusable("truncated", f"it breaks off after {reached:.2f} s")
+        raise Unusable("truncated", f"it ends unexpectedly after {reached:.2f} s")
     if end_s is not None or (sink.start_s and not sink.written):
         asked = f"{sink.start_s:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
         ends = f"the recording ends at {declared or reached:.2f} s"
-        raise Unusable("outside", f"{asked} was asked for; {ends}")
+        raise Unusable("outside", f"it is {asked}; {ends}")
     if not sink.written:
-        raise Unusable("empty", "it holds no samples")
+        raise Unusable("empty", "it contains no samples")
 
 
 class Packets:
-    """Decoded frames of a stream, and what could not be decoded."""
+    """Decoded frames of a track, and counts of undecodable packets."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.container, self.stream = container, stream
@@ -328,11 +327,11 @@ class Packets:
         self.word = ""
 
     def __iter__(self) -> Iterator[Any]:
-        # Floats in a file may be no numbers; lossy codecs make none such.
+        # Floats in a file may be NaN; those of lossy codecs are not.
         plain_float = self.stream.codec_context.codec.name.startswith(("pcm_f", "wavpack"))
         for packet in demuxed(self.container, self.stream):
             if not packet.size and packet.pts is not None:
-                # A decoder would take it for the end.
+                # A decoder would take an empty packet for the end.
                 self._sent(packet)
                 continue
             try:
@@ -351,8 +350,8 @@ class Packets:
                 self._sent(packet)
             for frame in frames:
                 if plain_float and not np.isfinite(samples_of(frame)).all():
-                    raise Unusable("damaged", "it holds samples that are no numbers (NaN)")
+                    raise Unusable("damaged", "it contains samples that are not numbers (NaN)")
                 yield frame
 
     def _sent(self, packet: av.Packet) -> None:
-        """A packet that is not damaged."""
+        """Called for each packet that is not damaged."""

@@ -1,20 +1,20 @@
 """Channels that cancel each other when mixed: detection, and choice of a channel.
 
-Where one of two channels is inverted (a cable soldered the wrong way round), their mean loses the
-speech and keeps the noise that each has of its own. What a mix keeps is compared with what it would
-keep of independent channels, in cells of a quarter of a second and an octave:
+If one of two channels is inverted (a miswired cable), their mean loses the speech and keeps the
+channels' own noise. The energy of a mix is compared with that of a mix of independent channels, in
+cells of a quarter of a second and an octave:
 
-    kept = |sum w x|^2 / sum |w x|^2        of two channels: 2 alike, 1 independent, 0 inverted
+    kept = |sum w x|^2 / sum |w x|^2        for two channels: 2 equal, 1 independent, 0 inverted
 
-Ordinary stereo lies above 1, and around it where people sit far to the side. Channels are said to
-cancel where one of these holds, by energy or by energy with high frequencies raised (pre-emphasis):
+The value is above 1 for ordinary stereo, and about 1 if speakers sit far to the side. Channels
+cancel if one of these conditions holds, for the energy or the energy after pre-emphasis:
 
-- octaves with a share of LEAST_OCTAVES of the energy keep less than LEAST_KEPT, each cell counted
-  by its energy: noise that each channel has of its own is in the weaker cells;
+- octaves with a share of LEAST_OCTAVES of the energy keep less than LEAST_KEPT, with cells weighted
+  by their energy, as the channels' own noise is in the weaker cells;
 - quarters of a second with a share of LEAST_PARTS keep less than PART_KEPT;
-- cells with a share of LEAST_CELLS keep less than CELL_KEPT: channels inverted in bands.
+- cells with a share of LEAST_CELLS keep less than CELL_KEPT (channels inverted in bands).
 
-One octave alone cancels where microphones are some 0.2 m apart, and so adjacent ones have to.
+With microphones about 0.2 m apart, single octaves cancel; therefore adjacent octaves are required.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 
 FRAME_S = 0.064
-# Nothing above half of this is looked at.
+# Sampling rate of the analysis.
 ENOUGH_HZ = 16000
 FRAMES = 4
-# All of the first so many quarters of a second is looked at.
+# Number of quarters of a second, from the start, that are all analysed.
 ALL_GROUPS = 60
-# Below is hum, which channels share whatever becomes of the speech.
+# Below is hum, which channels share also if the speech cancels.
 EDGES_HZ = (150, 300, 600, 1200, 2400, 4800)
 EMPHASIS = 0.97
 LEAST_KEPT = 0.5
@@ -38,15 +38,15 @@ PART_KEPT = 0.25
 CELL_KEPT = 0.15
 LEAST_PARTS = 0.03
 LEAST_CELLS = 0.15
-# Cells that keep more speak against an inversion of the whole.
+# Cells that keep more are evidence against an inversion of the whole recording.
 ALIKE = 1.25
 LEAST_ALIKE = 0.05
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """cancel: whether the channels do; throughout: whether nowhere are they alike; energies: of
-    each channel above 300 Hz, numbers to compare; shares: of all that it has, about."""
+    """cancel: whether the channels cancel; throughout: whether they are equal nowhere; energies: of
+    each channel above 300 Hz, for comparison; shares: of the channel's whole energy, about."""
 
     cancel: bool
     throughout: bool
@@ -55,9 +55,9 @@ class Verdict:
 
 
 class Coherence:
-    """Looks at channels block by block; memory does not grow with them.
+    """Analysis of channels, block by block, in memory of constant size.
 
-    weights: (C,) what each channel is mixed with.
+    weights: (C,) of the channels in the mix.
     """
 
     def __init__(self, weights: np.ndarray, rate: int) -> None:
@@ -70,7 +70,7 @@ class Coherence:
         self._edges = np.searchsorted(hertz, edges)
         raised = np.abs(1 - EMPHASIS * np.exp(-2j * np.pi * hertz / rate)) ** 2
         self._raised = raised.astype(np.float32)
-        # Of a long recording only some of the time is looked at, the less the more channels.
+        # A part of a long recording is analysed, a smaller one for more channels.
         self._every = len(weights)
         self._groups = 0
         self._waiting: list[np.ndarray] = []
@@ -82,7 +82,7 @@ class Coherence:
         self._octaves = np.zeros((4, len(edges)))
 
     def look(self, block: np.ndarray) -> None:
-        """block: (C, n) float32."""
+        """Add a block (C, n) float32."""
         block = self._thinned(block)
         self._waiting.append(block)
         self._count += block.shape[1]
@@ -95,7 +95,7 @@ class Coherence:
         self._waiting, self._count = [whole[:, ready:]], self._count - ready
 
     def verdict(self) -> Verdict:
-        """Of all blocks; the last, incomplete one is looked at too."""
+        """The verdict on all blocks, with the last, incomplete one."""
         if self._count:
             whole = np.concatenate(self._waiting, axis=1)
             self._analyse(np.pad(whole, ((0, 0), (0, -self._count % (self.length * FRAMES)))))
@@ -131,7 +131,7 @@ class Coherence:
         independent = sum(w**2 * cells for w, cells in zip(self.weights, channels))
         self._energies += (
             [cells[0, :, self._edges[:2].size - 1 :].sum() for cells in channels],
-            # Parseval: half of the spectrum, and what the window leaves.
+            # Parseval, for half of the spectrum and the energy of the window.
             (groups**2).sum((1, 2, 3), dtype=float) * (self.length * 3 / 16),
         )
         part, part_kept = independent.sum(2), kept.sum(2)
@@ -156,7 +156,8 @@ class Coherence:
         )
 
     def _thinned(self, block: np.ndarray) -> np.ndarray:
-        """At a lower rate, by sums of neighbours: what is aliased is so in all channels alike."""
+        """The block at a lower rate, by sums of adjacent samples; aliasing is equal in all
+        channels."""
         step = self._step
         if step == 1:
             return block
@@ -168,6 +169,6 @@ class Coherence:
 
 
 def _adjacent(octaves: np.ndarray) -> np.ndarray:
-    """Those that hold and have a neighbour that holds, on the last axis."""
+    """True values with a true neighbour on the last axis."""
     padded = np.pad(octaves, [(0, 0)] * (octaves.ndim - 1) + [(1, 1)])
     return octaves & (padded[..., 2:] | padded[..., :-2])

@@ -1,12 +1,12 @@
 """Times of decoded audio and video: jitter, gaps, drift and broken time stamps.
 
-Deviations of a time stamp up to GAP_S are rounding or jitter and are ignored. Later ones are gaps.
-Where stamps run back, or jump by more than LARGEST_GAP_S without the other tracks agreeing, the
-clock is broken: what follows is joined without a gap.
+Deviations of a time stamp up to GAP_S are rounding or jitter and are ignored; later stamps are
+gaps. If stamps run backwards, or jump by more than LARGEST_GAP_S without agreement of the other
+tracks, the clock is broken, and the following audio is joined without a gap.
 
-The clock of a microphone may run slower or faster than that of the time stamps: sound then holds
-more or fewer samples than they span. It is stretched by as much, in a phase-locked loop, from where
-that adds up to DRIFT_S. Sound whose stamps are right, or jitter alone, is never touched.
+The clock of a microphone may run slower or faster than that of the time stamps: the audio then has
+more or fewer samples than the stamps span. It is stretched accordingly, in a phase-locked loop,
+once the difference is DRIFT_S. Audio with exact stamps, or with jitter alone, is not changed.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ import av
 from avaffect.data.decoding.timeline import LARGEST_GAP_S
 
 GAP_S = 0.04
-# Lateness that adds up slowly to this is drift; a packet that is lost makes less.
+# Lateness that slowly adds up to this is drift; a lost packet causes less.
 DRIFT_S = 0.03
-# Less lateness is none: it is neither looked at nor followed.
+# Less lateness than this is ignored.
 QUIET_S = 0.01
-# Frames that have to agree that there is a gap.
+# Number of frames that must agree on a gap.
 LATER = 8
-# The median lateness of frames that together last this long is free of jitter.
+# The median lateness of frames with this total duration is free of jitter.
 LEVEL_S = 0.6
 LEAST_FRAMES = 5
-# Of the loop, critically damped: pace = 1 + rate + GAIN lateness, rate' = GAIN^2 / 4 lateness.
+# Gain of the loop, critically damped: pace = 1 + rate + GAIN lateness, rate' = GAIN^2 / 4 lateness.
 GAIN = 0.25
-# A larger drift is none.
+# A larger deviation is not drift.
 LARGEST_RATE = 0.1
-# Intervals between pictures that say how long one stands.
+# Number of intervals between pictures from which the duration of a picture is estimated.
 INTERVALS = 15
 
-# Of a jump of time stamps, from and to in seconds of the container: how much of it is no time.
+# A jump of time stamps, from and to in seconds of the container -> the seconds of it without time.
 NoTime = Callable[[float, float], float]
 
 
 def never_time(from_s: float, to_s: float) -> float:
-    """Every long jump is a fault of the clock."""
+    """Treat every long jump as a fault of the clock."""
     return to_s - from_s
 
 
 class AudioClock:
-    """Where frames of sound lie in time.
+    """Times of decoded audio frames.
 
-    zero_s: time stamp of second 0; position_s: where the next frame lies, None where its stamp says
-    so. pace: length of a frame in time over that of its samples, 1.0 exactly without drift.
+    zero_s: time stamp of second 0; position_s: time of the next frame, None if its stamp decides.
+    pace: duration of a frame over that of its samples, exactly 1.0 without drift.
     """
 
     def __init__(
@@ -64,17 +64,17 @@ class AudioClock:
 
     @property
     def reached_s(self) -> float:
-        """Where the sound ends, also by the time stamps as they are, which containers count by."""
+        """End of the audio, also by the raw time stamps, on which a container's duration is
+        based."""
         return (self.position_s or 0.0) - min(self._shift_s, 0.0)
 
     def place(
         self, frame: av.AudioFrame, later: Sequence[av.AudioFrame] = ()
     ) -> tuple[bool | None, float]:
-        """Whether a gap comes before this frame, and the frame's time; advances the clock and sets
-        `pace` for the frame.
+        """Whether a gap precedes this frame (None for the first frame), and the frame's time.
+        Advances the clock and sets `pace` for the frame.
 
-        None in place of the first where this is the first frame ever placed. later: the frames that
-        follow it, some at least: a step of the time stamps that they take back is jitter.
+        later: some of the following frames; a step of the time stamps that they reverse is jitter.
         """
         stamp = None if frame.time is None else frame.time - self.zero_s + self._shift_s
         first = self.position_s is None
@@ -94,19 +94,19 @@ class AudioClock:
         return (None if first else gap), here
 
     def _steps(self, here: float, frames: Sequence[av.AudioFrame]) -> bool:
-        """Whether the first of some frames, and all that follow, lie elsewhere than at `here`."""
+        """Whether the first of some frames, and all that follow, deviate from `here`."""
         late = []
         for frame in frames:
             if frame.time is not None:
                 late.append(frame.time - self.zero_s + self._shift_s - here)
             here += frame.samples / frame.sample_rate
-        # Both: what was late before is drift.
+        # Both conditions, as earlier lateness is drift.
         return (min(late) > GAP_S and min(late) - self._level > GAP_S) or (
             max(late) < -GAP_S and max(late) - self._level < -GAP_S
         )
 
     def _jump(self, here: float, late: float) -> float:
-        """How late a frame is once time that is none is left out."""
+        """The lateness of a frame without the time that a faulty clock adds."""
         cut = min(late, 0.0)
         if late > LARGEST_GAP_S:
             raw = self.zero_s - self._shift_s + here
@@ -120,13 +120,13 @@ class AudioClock:
         self._base: float | None = None
 
     def _follow(self, late: float, seconds: float) -> None:
-        """Learn from the lateness of a frame that lasts `seconds`."""
+        """Update the loop with the lateness of a frame of `seconds`."""
         self._late.append((late, seconds))
         self._span_s += seconds
         self._since_s += seconds
         while len(self._late) > LEAST_FRAMES and self._span_s - self._late[0][1] >= LEVEL_S:
             self._span_s -= self._late.popleft()[1]
-        # A median for each frame would cost more than to decode it.
+        # A median for each frame would cost more than decoding it.
         quiet = abs(late) <= QUIET_S and not self._drifts
         self._level = 0.0 if quiet else statistics.median([value for value, _ in self._late])
         if len(self._late) < LEAST_FRAMES or self._span_s < LEVEL_S:
@@ -140,7 +140,8 @@ class AudioClock:
             self.pace = 1 + _within(self._rate + GAIN * self._level)
 
     def _is_drift(self, base: float) -> bool:
-        """Whether lateness moved by more than jitter makes its median move; if so, its rate."""
+        """Whether the median lateness moved by more than jitter can move it; if so, set the
+        rate."""
         moved = self._level - base
         jitter = statistics.median(abs(value - self._level) for value, _ in self._late)
         self._rate = _within(moved / max(self._since_s, LEVEL_S))
@@ -148,7 +149,7 @@ class AudioClock:
 
 
 def with_later(frames: Iterable[Any]) -> Iterator[tuple[Any, list[Any]]]:
-    """Each frame with the LATER that follow it, fewer at the end."""
+    """Each frame with the next LATER frames, fewer at the end."""
     waiting: deque[Any] = deque()
     for frame in frames:
         waiting.append(frame)
@@ -163,9 +164,9 @@ def _within(rate: float) -> float:
 
 
 class PictureClock:
-    """Where pictures lie in time.
+    """Times of decoded pictures.
 
-    zero_s: time stamp of second 0; interval_s: how long a picture stands before any two are known.
+    zero_s: time stamp of second 0; interval_s: duration of a picture until two are decoded.
     """
 
     def __init__(self, zero_s: float, interval_s: float, no_time: NoTime = never_time) -> None:
@@ -176,8 +177,8 @@ class PictureClock:
 
     @property
     def interval_s(self) -> float:
-        """How long a picture stands: as the last ones did, for a mean that a container declares is
-        wrong where its clock jumps."""
+        """Duration of a picture, by the last ones: the mean that a container declares is wrong if
+        its clock jumps."""
         return statistics.median_low(self._intervals) if self._intervals else self._declared_s
 
     def place(self, time_s: float | None) -> float:
@@ -192,7 +193,7 @@ class PictureClock:
         return self._last_s
 
     def _broken(self, stamp: float) -> float:
-        """How much of the way to a stamp is no time."""
+        """Seconds of the step to a stamp that a faulty clock adds."""
         cut = stamp - self.end_s
         if cut > 0:
             raw = self.zero_s - self._shift_s
@@ -206,5 +207,5 @@ class PictureClock:
 
     @property
     def reached_s(self) -> float:
-        """`end_s`, also by the time stamps as they are, which containers count by."""
+        """`end_s`, also by the raw time stamps, on which a container's duration is based."""
         return self.end_s - min(self._shift_s, 0.0)

@@ -1,7 +1,7 @@
 """Declared length of a recording, if its header can be trusted.
 
-FFmpeg gives a duration for every file, but often one estimated from what is there, which hides that
-a file was cut short. Only what was written when the recording was made is used here.
+FFmpeg gives a duration for every file, but often an estimate from the present data, which hides a
+truncation. Only durations that were written when the recording was made are used here.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, BinaryIO
 
 from avaffect.data.decoding.headers import is_placeholder, read_header
 
-# Containers whose duration comes from a header or an index.
+# Containers with a duration in a header or an index.
 TRUSTED = {"flac", "mov", "tta", "wv", "ape", "aiff", "caf", "au"}
-# FFmpeg clamps their duration to the file, or has none, or the placeholder.
+# FFmpeg limits their duration to the file, or gives none, or the placeholder.
 COUNTED_AHEAD = {"wav", "w64", "aiff", "au", "caf"}
 MP3_TAGS = (b"Xing", b"Info", b"VBRI")
-# An ID3 tag with a picture may come before the first frame, which holds the tag.
+# An ID3 tag with a picture may precede the first frame, which contains the duration.
 MP3_HEAD_BYTES = 4096
-# A Flash video says how long it is as a whole: a track may end a little before.
+# The duration of a Flash video is that of the file: a track may end slightly earlier.
 FLV_SLACK_S = 0.5
-# Kinds of its tags (sound, pictures, data), and the bytes of a tag's head.
+# Types of its tags (audio, video, data), and the bytes of a tag's header.
 FLV_TAGS = (8, 9, 18)
 FLV_TAG_BYTES = 11
 AVI_HEAD_BYTES = 1 << 16
 
 
 def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> float | None:
-    """Where a track ends by the container's word, in seconds after `zero_s`.
+    """Declared end of a track, in seconds after `zero_s`; None without a trustworthy declaration.
 
-    None where nothing trustworthy says so. container, stream: PyAV's, open.
+    container, stream: open, of PyAV.
     """
     formats = set(container.format.name.split(","))
     if "matroska" in formats:
@@ -57,11 +57,11 @@ def declared_end(path: Path, container: Any, stream: Any, zero_s: float) -> floa
 
 
 def is_whole(path: Path, container: Any) -> bool:
-    """Whether a file holds all that was written, although a track may end before, or what follows
-    its end cannot be decoded.
+    """Whether a file is complete although a track ends earlier, or undecodable data follow its end.
 
-    An mp3 whose first frame counts no more bytes than there are: tags, padding or another mp3
-    follow, and FFmpeg guesses how long it is. A Flash video that ends when it says.
+    True for an mp3 with at least the bytes that its first frame declares (tags, padding or another
+    mp3 may follow, and FFmpeg estimates the duration), and for a Flash video that has its declared
+    duration.
     """
     formats = set(container.format.name.split(","))
     if "mp3" in formats:
@@ -73,7 +73,7 @@ def is_whole(path: Path, container: Any) -> bool:
 
 
 def _avi_seconds(path: Path, index: int) -> float | None:
-    """FFmpeg shortens what an AVI declares to what is there: read the header of its track."""
+    """Duration in the header of an AVI track; FFmpeg limits it to the present data."""
     with path.open("rb") as stream:
         head = stream.read(AVI_HEAD_BYTES)
     start = -1
@@ -91,7 +91,7 @@ def _avi_seconds(path: Path, index: int) -> float | None:
 
 
 def _clock_seconds(text: str | None) -> float | None:
-    """`00:00:04.046000000`, where a Matroska track ends, in seconds."""
+    """`00:00:04.046000000`, the end of a Matroska track, in seconds."""
     try:
         hours, minutes, seconds = (text or "").split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -100,7 +100,8 @@ def _clock_seconds(text: str | None) -> float | None:
 
 
 def _last_flash_s(path: Path) -> float:
-    """The time stamp of the last tag of a Flash video, in seconds; -1.0 where it is not whole."""
+    """The time stamp of the last tag of a Flash video, in seconds; -1.0 if the tag is
+    incomplete."""
     with path.open("rb") as stream:
         stream.seek(-min(4, path.stat().st_size), os.SEEK_END)
         size = int.from_bytes(stream.read(4), "big")
@@ -116,8 +117,8 @@ def _last_flash_s(path: Path) -> float:
 
 
 def _counted_bytes(path: Path) -> float | None:
-    """How long an mp3 is by its first frame, with what comes before; infinite where that counts
-    frames alone, None where it counts nothing and the duration is a guess."""
+    """Bytes of an mp3 by its first frame, with those before it; infinite if the frame declares only
+    a number of frames, None if it declares nothing and the duration is an estimate."""
     with path.open("rb") as stream:
         _skip_id3(stream)
         start = stream.tell()

@@ -1,7 +1,7 @@
 """Display of decoded frames: rotation, mirroring, and square pixels.
 
-Cameras that are held otherwise, or that mirror, store the picture as the sensor sees it, and a
-display matrix that sets it right; old formats store pixels that are not square, and their aspect.
+Rotated or mirroring cameras store the picture of the sensor and a display matrix that corrects it;
+old formats store pixels that are not square, and their aspect.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 
-# Pixels that are wider or higher than square by less are taken for square: sizes are rounded.
+# Pixels within this of square are taken as square, as sizes are rounded.
 LEAST_ASPECT = 1.01
-# No film has such pixels: a header that says so is wrong.
+# No video has such pixels: the header is wrong.
 LARGEST_ASPECT = 4.0
-# A matrix further from a right angle is no rounding: it is said.
+# A larger deviation from a right angle is not rounding, and is reported.
 LARGEST_TILT_DEGREES = 2.0
 
-# Display matrices (a, b, c, d) that turn by right angles or mirror, and what does the same: the
-# pixel at (x, y) is displayed at (a x + c y, b x + d y), both growing to the right and down.
+# Display matrices (a, b, c, d) of rotations by right angles and reflections, and equal operations:
+# the pixel at (x, y) is displayed at (a x + c y, b x + d y), with axes to the right and down.
 TURNS: dict[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray] | None] = {
     (1, 0, 0, 1): None,
     (0, 1, -1, 0): lambda picture: cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE),
@@ -46,9 +46,9 @@ class Display:
     aspect: float = 1.0
 
     def of(self, picture: np.ndarray) -> np.ndarray:
-        """A stored picture (H, W, ...) uint8 as it is displayed; itself where that is the same.
+        """A stored picture (H, W, ...) uint8 as it is displayed; the same array if nothing changes.
 
-        Pixels that are not square are made so by enlarging the shorter side: nothing is lost.
+        Pixels are made square by enlarging the shorter side, so that no resolution is lost.
         """
         if self.aspect != 1.0:
             height, width = picture.shape[:2]
@@ -60,12 +60,12 @@ class Display:
 
 
 class Displays:
-    """How the frames of one film are displayed: looked up where that may change, in key frames.
-    tilt: the most degrees that a display matrix lay beside a right angle."""
+    """Display of the frames of a video, updated in key frames, where it may change.
+    tilt: largest deviation of a display matrix from a right angle, in degrees."""
 
     def __init__(self, stream: Any) -> None:
         self._context = stream.codec_context
-        # A container's aspect overrides the codec's, which may change on the way.
+        # The container's aspect overrides that of the codec, which may change within the video.
         aspect = stream.sample_aspect_ratio
         self._declared = None if aspect == self._context.sample_aspect_ratio else aspect
         self._now: Display | None = None
@@ -82,7 +82,7 @@ class Displays:
 
 
 def plausible_aspect(aspect: Any) -> float:
-    """The aspect of pixels, 1 where it is not known, absurd or nearly 1."""
+    """The aspect of pixels; 1 if it is unknown, implausible or nearly 1."""
     if not aspect or aspect <= 0:
         return 1.0
     larger = max(float(aspect), 1 / float(aspect))
@@ -90,11 +90,12 @@ def plausible_aspect(aspect: Any) -> float:
 
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    """The (2, 2) part of a frame's display matrix that turns: [[a, b], [c, d]]; None without."""
+    """The (2, 2) linear part of a frame's display matrix: [[a, b], [c, d]]; None without a
+    matrix."""
     try:
         data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
     except ValueError as error:
-        # PyAV lists no side data at all where FFmpeg has a kind that it has no name for, as the
+        # PyAV lists no side data at all if FFmpeg has a type that PyAV has no name for, such as the
         # EXIF data of photographs: "31 is not a valid Type".
         number = str(error).split()[0]
         return display_matrix(_without(frame, number)) if number.isdigit() else None
@@ -104,7 +105,7 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
 
 
 def _without(frame: av.VideoFrame, kind: str) -> av.VideoFrame:
-    """The same picture without side data of one kind."""
+    """The same picture without side data of one type."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
@@ -121,11 +122,11 @@ def _without(frame: av.VideoFrame, kind: str) -> av.VideoFrame:
 
 
 def nearest_turn(matrix: np.ndarray) -> tuple[tuple[int, int, int, int], float]:
-    """The key of TURNS that is nearest to a matrix (2, 2), and how many degrees away that is."""
+    """The key of TURNS nearest to a matrix (2, 2), and its distance in degrees."""
     lengths = np.hypot(matrix[:, 0], matrix[:, 1])
     if not lengths.all():
         return UPRIGHT, 0.0
-    # Its scale is of the player's window.
+    # The scale of the matrix is that of the player's window.
     unit = (matrix / lengths[:, None]).ravel()
     alike = {turn: float(np.dot(turn, unit)) / 2 for turn in TURNS}
     turn = max(alike, key=alike.__getitem__)

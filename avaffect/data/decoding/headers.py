@@ -1,13 +1,13 @@
 """Headers that declare the size of audio data: RIFF and RF64, W64, AIFF, AU and CAF.
 
-A writer that cannot go back (a pipe, a killed process) leaves the size that it wrote in advance: 0,
-the largest that it can count, or another round number. Programs differ in the number, and so the
-question is whether a size can have been counted. It cannot where it lies within ROUND_BYTES of a
-multiple of 16 MiB or of 100 million (a counted size of 16 MiB or more does once in 900), nor where
-it is a GiB or more of which less than a hundredth is there. Such a recording is as long as it is;
-any other that is shorter than its header says was cut.
+A writer that cannot seek back (a pipe, a killed process) leaves the placeholder that it wrote
+first: 0, the largest possible size, or another round number. Programs use different numbers;
+therefore a size is a placeholder if it lies within ROUND_BYTES of a multiple of 16 MiB or of 100
+million (one in 900 real sizes from 16 MiB on does), or if it is a GiB or more of which less than a
+hundredth is present. The length of such a recording is that of the file; any other recording that
+is shorter than its header declares is truncated.
 
-FFmpeg refuses some of these placeholders; `readable` puts what is there in their place.
+FFmpeg refuses some of these placeholders; `readable` replaces them by the actual size.
 """
 
 from __future__ import annotations
@@ -19,30 +19,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-# A placeholder is such a number, less or more what the header takes.
+# A placeholder is a multiple of these, plus or minus the size of the header.
 ROUND_NUMBERS = (1 << 24, 100_000_000)
 ROUND_BYTES = 1 << 13
-# Of so many bytes this share is there at least, unless they were never written.
+# At least this share of a large declared size is present, unless the size is a placeholder.
 LARGE_BYTES = 1 << 30
 LEAST_SHARE = 0.01
 # The first 16 bytes of a W64, and the ends of its chunks' names.
 W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-# Formats of WAVE: PCM, floats and companded, of so many bytes a sample; and ADPCM in blocks, which
-# say how many samples each holds. The bytes a second that a header gives are often wrong for them.
+# Formats of WAVE: PCM, floats and companded, with bytes a sample; and ADPCM, whose blocks declare
+# their number of samples. For these the header's bytes a second are often wrong.
 PCM_FORMATS = (1, 3, 6, 7)
 BLOCK_FORMATS = (0x02, 0x11, 0x31)
 EXTENSIBLE = 0xFFFE
 FORMAT_BYTES = 40
-# Bytes of a sample by the encodings of AU.
+# Bytes a sample of the encodings of AU.
 AU_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 
 
 def is_placeholder(size: int, there: int | None) -> bool:
-    """Whether a declared size cannot have been counted; see the head of this file.
+    """Whether a declared size is a placeholder; see the head of this file.
 
-    size: in bytes or samples; there: how many of them the file holds at most, None where that is
-    not known.
+    size: in bytes or samples; there: the most that the file can contain, None if unknown.
     """
     if not size:
         return there != 0
@@ -56,9 +55,9 @@ def is_placeholder(size: int, there: int | None) -> bool:
 
 @dataclass(frozen=True)
 class Header:
-    """size: bytes of sound that are declared; there: that follow in the file; byte_rate: a second,
-    0 where it is not known; patches: what to read at an offset where the size is a placeholder that
-    FFmpeg may refuse."""
+    """size: declared bytes of audio; there: bytes that follow in the file; byte_rate: bytes a
+    second, 0 if unknown; patches: offset -> bytes to read instead of a placeholder that FFmpeg may
+    refuse."""
 
     size: int
     there: int
@@ -71,12 +70,12 @@ class Header:
 
     @property
     def seconds(self) -> float | None:
-        """How long the sound is, None where that is not known."""
+        """Duration of the audio; None if unknown."""
         return self.size / self.byte_rate if self.byte_rate and self.is_counted else None
 
 
 def read_header(path: Path) -> Header | None:
-    """None where a file has no such header, or none that is whole."""
+    """The header of a file; None without a complete one."""
     with path.open("rb") as stream:
         start = stream.read(16)
         try:
@@ -91,15 +90,15 @@ def read_header(path: Path) -> Header | None:
             if start[:4] == b"caff":
                 return _caf(stream, path)
         except struct.error:
-            # It ends within its header.
+            # The file ends within its header.
             return None
     return None
 
 
 def readable(path: Path) -> str | BinaryIO:
-    """What FFmpeg can open: the path, or a file whose header declares what is there.
+    """An input that FFmpeg accepts: the path, or a file object with the actual size in its header.
 
-    Whoever opens the file closes it.
+    The caller closes the file object.
     """
     header = read_header(path)
     if header is None or header.is_counted or not header.patches:
@@ -108,7 +107,7 @@ def readable(path: Path) -> str | BinaryIO:
 
 
 class _Patched:
-    """A file, read with other bytes at some offsets."""
+    """A file with replaced bytes at some offsets."""
 
     def __init__(self, path: Path, patches: dict[int, bytes]) -> None:
         self.name = str(path)
@@ -143,8 +142,8 @@ def _chunks(
     inclusive: bool,
     align: int,
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Name, bytes and offset of each chunk. name, size: how long these fields are; inclusive:
-    whether they are counted; align: what chunks are padded to."""
+    """Name, bytes and offset of each chunk. name, size: lengths of these fields; inclusive: whether
+    the size includes them; align: alignment of chunks."""
     end = stream.seek(0, os.SEEK_END)
     while at < end:
         stream.seek(at)
@@ -162,8 +161,8 @@ def _after(path: Path, at: int) -> int:
 
 
 def _only(chunks: Iterator[tuple[bytes, int, int]], path: Path) -> bool:
-    """Whether nothing but chunks follows, up to the end of the file: text beside no sound at all,
-    rather than sound whose size was never filled in."""
+    """Whether only chunks follow up to the end of the file: a file without audio, rather than audio
+    whose size was not filled in."""
     end = 0
     for name, size, at in chunks:
         if not (name[:4].isascii() and name[:4].decode().isprintable()):
@@ -173,9 +172,9 @@ def _only(chunks: Iterator[tuple[bytes, int, int]], path: Path) -> bool:
 
 
 def _byte_rate(format_: bytes, order: str, is_short: bool) -> float:
-    """Bytes of sound a second, by a WAVE's format chunk; 0 where that is not known.
+    """Bytes of audio a second, by the format chunk of a WAVE; 0 if unknown.
 
-    is_short: whether bytes are missing. Only then the mean that the header gives will do.
+    is_short: whether bytes are missing; only then the header's mean is used.
     """
     mark = ">" if order == "big" else "<"
     kind, channels, rate, mean, block, bits = struct.unpack_from(mark + "HHIIHH", format_)

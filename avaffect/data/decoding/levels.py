@@ -1,15 +1,15 @@
 """Full scale of floating-point samples, and clipped samples.
 
-Floats have full scale at 1, by convention alone: arrays of int16 values or of unit variance are
-written to files too. `full_scale` tells by all samples of a recording, where more than
-LEAST_SHARE of them lie beyond 1 or are whole numbers:
+Full scale of floats is 1 only by convention: files may contain int16 values, or samples of unit
+variance. `full_scale` decides by all samples of a recording, if more than LEAST_SHARE of them are
+beyond 1 or whole numbers:
 
-- whole numbers alone: the integers' full scale, 2^15, 2^23 or 2^31, the least that holds them;
-- up to SLIGHT with less than LEAST_SHARE beyond 1: full scale is 1, and the few are clipped;
-- from INTEGERS to 2^15: 2^15, integers that were filtered or resampled;
-- else the largest sample: of unit variance, or louder than they should be.
+- whole numbers alone: full scale of the integers, 2^15, 2^23 or 2^31, the smallest that fits;
+- up to SLIGHT with less than LEAST_SHARE beyond 1: full scale is 1, and these few are clipped;
+- from INTEGERS to 2^15: 2^15, for integers that were filtered or resampled;
+- otherwise the largest sample, for samples of unit variance or excessive level.
 
-A lossy decoder gives floats a little beyond 1 for loud sound. Its full scale is always 1.
+A lossy decoder gives floats slightly beyond 1 for loud audio. Its full scale is always 1.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ SLIGHT = 2.0
 LEAST_SHARE = 0.001
 INTEGERS = 128.0
 INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
-# At full scale, so many equal samples in a row were clipped. The steps of 8 bits are so large there
-# that a smooth crest has some.
+# At full scale, this many equal samples in a row are clipped; more for 8 bits, whose large steps
+# also occur at a smooth crest.
 AT_FULL_SCALE = 1 - 2**-14
 LEAST_RUN = 3
 AT_COARSE_FULL_SCALE = 0.98
 LEAST_COARSE_RUN = 6
-# A ceiling below was made by clipping where so many runs meet it steeply: the samples before and
-# after are lower by so much in all, as a share and in steps of 16 bits, which a smooth crest of
-# three equal samples cannot be. One of two can, but in a tone it is always the same one.
+# A lower ceiling is due to clipping if this many runs reach it steeply: the sum of the steps before
+# and after is at least this, as a share and in steps of 16 bits. A smooth crest of three equal
+# samples cannot be as steep. A crest of two can, but in a tone it is always the same.
 LEAST_CEILING = 0.01
 LEAST_STEEP = 4
 STEEP_SHARE = 0.004
@@ -39,9 +39,9 @@ STEEP_STEPS = 8 / 2**15
 
 
 def full_scale(blocks: Iterable[np.ndarray]) -> float:
-    """What full scale is in a recording of floats that no lossy decoder made.
+    """Full scale of a recording of floats that are not from a lossy decoder.
 
-    blocks: all its samples, arrays of any shape.
+    blocks: all its samples, in arrays of any shape.
     """
     peak, beyond, count, whole = 0.0, 0, 0, True
     for block in blocks:
@@ -61,8 +61,9 @@ def full_scale(blocks: Iterable[np.ndarray]) -> float:
 
 @dataclass
 class _Ceiling:
-    """The largest value of a channel on one side of zero, as a share of full scale; samples there;
-    long runs of them; long runs that are met steeply; what lies around shorter ones that are."""
+    """The largest value of a channel on one side of zero, as a share of full scale; the number of
+    samples there, of long runs of them, and of long steep runs; the samples around shorter steep
+    runs."""
 
     value: float = 0.0
     samples: int = 0
@@ -78,9 +79,9 @@ class _Ceiling:
 
 @dataclass
 class Clipping:
-    """Counts samples that were clipped, block by block.
+    """Counter of clipped samples, block by block.
 
-    lossless: whether the codec keeps samples as they are: else only those beyond full scale, or
+    lossless: whether the codec keeps samples exactly; otherwise only samples beyond full scale, or
     in runs at it, are known to be clipped.
     """
 
@@ -90,7 +91,7 @@ class Clipping:
     _beyond: dict[int, int] = field(default_factory=dict)
 
     def look(self, block: np.ndarray, scale: float) -> None:
-        """block: (C, n) as decoded: uint8, int16, int32 or float; scale: where full scale is."""
+        """Add a block (C, n) as decoded: uint8, int16, int32 or float; scale: full scale."""
         self._coarse = coarse = block.dtype == np.uint8 or not self.lossless
         if block.dtype == np.uint8:
             block = block.astype(np.int16) - 128
@@ -111,7 +112,7 @@ class Clipping:
 
     @property
     def samples(self) -> int:
-        """Those of the channel that was clipped most."""
+        """The number in the channel with most clipped samples."""
         counts = dict(self._beyond)
         runs: dict[int, int] = {}
         for (number, _), ceiling in self._ceilings.items():
@@ -122,7 +123,7 @@ class Clipping:
 def _count_runs(
     ceiling: _Ceiling, channel: np.ndarray, extreme: np.generic, factor: float, coarse: bool
 ) -> None:
-    """Runs of a block; one that goes on in the next block is counted as two."""
+    """Runs in a block; a run across two blocks counts as two."""
     edges = np.flatnonzero(np.diff(channel == extreme, prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
     lengths = ends - starts

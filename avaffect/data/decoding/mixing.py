@@ -1,12 +1,12 @@
-"""From several audio channels to one, and faults of the channels.
+"""Mixing of audio channels to one, and faults of the channels.
 
-Mono and stereo (the mean) and layouts that a recording declares are mixed by FFmpeg, before or
-after this with its weights. Without a declared layout (no channel mask, say a microphone a
-channel) FFmpeg would take one by the number of channels, and leave out the one that it takes for
-low-frequency effects: here it is the plain mean, of any number of channels.
+Mono, stereo (the mean) and declared layouts are mixed by FFmpeg, with its weights. Without a
+declared layout (no channel mask, for example one microphone a channel) FFmpeg would assume a layout
+by the number of channels, and omit a supposed low-frequency channel: here the plain mean of all
+channels is used.
 
-What is wrong with channels is known when all of them were looked at; then the recording is decoded
-again, with what was found: channels that cancel, or a low-frequency channel that holds speech.
+Faults are known when the whole recording was analysed; it is then decoded again with the remedy.
+They are channels that cancel, and a low-frequency channel that contains speech.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from avaffect.data.decoding.channels import Coherence, Verdict
 from avaffect.data.decoding.levels import Clipping
 from avaffect.data.decoding.unusable import Unusable
 
-# What FFmpeg has weights for.
+# Layouts for which FFmpeg has weights.
 DECLARED = {"FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"}
 LOW = "LFE"
 PLAIN = ("FC",), ("FL", "FR")
-# About those weights; only whether channels cancel is told by them.
+# Approximate weights of FFmpeg, used only to decide whether channels cancel.
 WEIGHTS = {"FC": 1.0, "FL": 0.7, "FR": 0.7, LOW: 0.0}
 OTHER_WEIGHT = 0.5
 # Effects have less above 300 Hz, as a share of the loudest channel's energy there or of their own.
 LOW_SHARE = 0.03
 LOW_OWN_SHARE = 0.02
 BLOCK = 1 << 15
-# What PyAV gives as arrays: all but 64-bit integers, which FFmpeg mixes.
+# Formats that PyAV gives as arrays: all but 64-bit integers, which FFmpeg mixes.
 ARRAYS = ("u8", "s16", "s32", "flt", "dbl")
-# Of a frame with as many planes, a channel each, or more, PyAV reads more than there are.
+# For frames with this many planes (one a channel) or more, PyAV reads beyond them.
 SAFE_PLANES = 8
 CANCEL = "channels that cancel"
-LOW_SPEECH = "a low-frequency channel that holds speech"
+LOW_SPEECH = "a low-frequency channel that contains speech"
 
-# Of a recording's channels and levels, and here of one without sound. clipped_samples: of the
-# source, in the channel that has most; full_scale: what it was, 1 but for floats on another scale;
-# mixing: what was taken instead of all channels and why, "" where nothing is wrong with them.
+# Facts of a recording's channels and levels, here of one without audio. clipped_samples: of the
+# recording, in the channel with most; full_scale: 1, except for floats on another scale; mixing:
+# the channels that are used instead of all, and the reason, or "" without a fault.
 Facts = dict[str, int | float | str]
 FACTS: Facts = {"clipped_samples": 0, "full_scale": 1.0, "mixing": ""}
 
 # Names of the channels.
 Layout = tuple[str, ...]
-# Sound of one kind: names of its layout and sample format, and its rate, which may change on the
-# way.
+# A format of audio, which may change within a recording: names of its layout and sample format, and
+# its rate.
 Kind = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
 class Mix:
-    """weights: of each channel, None where FFmpeg has them; what: their name; why: what is wrong
-    with the channels, "" where nothing is."""
+    """weights: of the channels, None for those of FFmpeg; what: their name; why: the fault of the
+    channels, or ""."""
 
     weights: tuple[float, ...] | None = None
     what: str = ""
@@ -75,7 +75,7 @@ def mean(channels: int, why: str = "") -> Mix:
 
 @dataclass
 class _Watched:
-    """What is looked at in sound of one layout."""
+    """The analyses of audio of one format."""
 
     layout: Layout
     mix: Mix
@@ -86,10 +86,10 @@ class _Watched:
 
 
 class Mixer:
-    """Takes decoded frames one by one, and says in the end what was found.
+    """Mixes decoded frames one by one, and reports their faults at the end.
 
-    channels: those to take, from 0; all without. scale: what full scale is in floats. lossless:
-    see Clipping. start_s, end_s: the part that is looked at. settled: what was found before.
+    channels: channels to mix, from 0; by default all. scale: full scale of floats. lossless: see
+    Clipping. start_s, end_s: the part that is analysed. settled: remedies of an earlier pass.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Mixer:
         self._watched: dict[Kind, _Watched] = {}
 
     def take(self, frame: av.AudioFrame, here_s: float) -> av.AudioFrame:
-        """A frame for the resampler, which mixes what is not mixed; here_s: when this one begins.
+        """The mixed frame, or the frame itself if the resampler mixes it; here_s: its start.
 
-        Raises Unusable where a channel that was asked for is not there.
+        Raises Unusable if a requested channel is missing.
         """
         if not frame.format.name.startswith(ARRAYS):
             return frame
@@ -124,7 +124,7 @@ class Mixer:
         return self._mixed(frame, samples, watched.mix)
 
     def finish(self) -> bool:
-        """Look at the rest; whether something was found for which to decode again."""
+        """Complete the analysis; True if the recording must be decoded again."""
         found = False
         for kind, watched in self._watched.items():
             self._look(watched)
@@ -137,7 +137,7 @@ class Mixer:
 
     @property
     def facts(self) -> Facts:
-        """What is in FACTS, of all that was taken."""
+        """The values of FACTS for all frames."""
         watched = self._watched.values()
         return {
             "clipped_samples": sum(one.clipping.samples for one in watched),
@@ -162,7 +162,7 @@ class Mixer:
         if self.channels:
             if max(self.channels) >= len(layout):
                 there = "0 alone" if len(layout) == 1 else f"0 to {len(layout) - 1}"
-                asked = f"channel {max(self.channels)} was asked for"
+                asked = f"channel {max(self.channels)} was requested"
                 raise Unusable("outside", f"{asked}; it has {there}")
             share = 1 / len(self.channels)
             return Mix(tuple(share * (n in self.channels) for n in range(len(layout))))
@@ -197,7 +197,7 @@ class Mixer:
 
 
 def _remedy(mix: Mix, layout: Layout, used: tuple[int, ...], found: Verdict) -> Mix:
-    """What to mix instead; the same where nothing is wrong. used: the channels looked at."""
+    """The mix to use instead; the same without a fault. used: the analysed channels."""
     loudest = max(found.energies)
     if mix.weights is None and LOW in layout:
         low = layout.index(LOW)
@@ -212,7 +212,7 @@ def _remedy(mix: Mix, layout: Layout, used: tuple[int, ...], found: Verdict) -> 
 
 
 def samples_of(frame: av.AudioFrame) -> np.ndarray:
-    """(C, n), of the frame's own type."""
+    """(C, n) samples of the frame's own type."""
     channels = frame.layout.nb_channels
     if not frame.format.is_planar:
         return frame.to_ndarray().reshape(-1, channels).T
@@ -224,7 +224,7 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
 
 
 def _most(block: np.ndarray) -> float:
-    """Full scale of integers, uint8 as signed."""
+    """Full scale of integers; uint8 as signed."""
     return 128.0 if block.dtype == np.uint8 else float(np.iinfo(block.dtype).max) + 1
 
 

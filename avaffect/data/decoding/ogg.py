@@ -1,11 +1,11 @@
 """Detection of truncated Ogg files.
 
-Ogg counts nothing in advance. The mark of a last page (RFC 3533) does not tell: Android and others
-never write it, and a last page that is cut still bears it. But each page holds its length (a table
-of segments) and a checksum: is the last page whole? Where it is, marked or not, the file is taken
-for whole; a cut that falls between two pages cannot be seen.
+Ogg declares no length. The mark of the last page (RFC 3533) does not help: Android and others do
+not write it, and a truncated last page still has it. But each page has its length (a table of
+segments) and a checksum: if the last page is complete, the file is taken as complete. A truncation
+between two pages is not detected.
 
-Pages whose checksum is wrong FFmpeg passes over in silence, with the second or so that each holds.
+FFmpeg silently skips pages with a wrong checksum, about a second of audio each.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ MAGIC = b"OggS"
 HEAD_BYTES = 27
 LARGEST_PAGE = HEAD_BYTES + 255 + 255 * 255
 READ_BYTES = 1 << 20
-# A segment of this length is continued: by the next one, or on the next page.
+# A segment of this length is continued by the next one, possibly on the next page.
 CONTINUED = b"\xff"
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def ends_within_page(path: Path) -> bool:
-    """Whether an Ogg file breaks off within a page, or within a packet that goes on over pages.
+    """Whether an Ogg file ends within a page, or within a packet that spans pages.
 
-    Whatever else follows the last page, such as tags, is let pass.
+    Other data after the last page, such as tags, are ignored.
     """
     with path.open("rb") as stream:
         stream.seek(max(path.stat().st_size - LARGEST_PAGE, 0))
@@ -50,9 +50,9 @@ def ends_within_page(path: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def broken_pages(path: Path, changed: int) -> tuple[int, int]:
-    """How many pages of an Ogg file do not have their checksum, and how many it has.
+    """Number of pages of an Ogg file with a wrong checksum, and number of all pages.
 
-    changed: when the file was, so that another one under its name is read anew.
+    changed: time of the file's last change, so that a replaced file is read again.
     """
     broken = count = at = 0
     data = b""
@@ -64,7 +64,7 @@ def broken_pages(path: Path, changed: int) -> tuple[int, int]:
             if start < 0:
                 if len(data) - at < LARGEST_PAGE:
                     return broken, count
-                # The name may go on in what is read next.
+                # The name may continue in the next block.
                 at = len(data) - len(MAGIC) + 1
                 continue
             page = _page(data[start : start + LARGEST_PAGE])
@@ -79,7 +79,7 @@ def broken_pages(path: Path, changed: int) -> tuple[int, int]:
 
 
 def _page(data: bytes) -> bytes:
-    """The page that some bytes begin with, empty where it is not whole."""
+    """The page at the start of some bytes; empty if it is incomplete."""
     segments = data[HEAD_BYTES - 1] if len(data) >= HEAD_BYTES else 0
     table = data[HEAD_BYTES : HEAD_BYTES + segments]
     size = HEAD_BYTES + segments + sum(table)

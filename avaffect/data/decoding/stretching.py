@@ -1,4 +1,4 @@
-"""Stretching audio by small, slowly changing ratios, in a stream."""
+"""Stretching audio by small, slowly changing ratios, block by block."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-# Samples before and after that a new one is made of.
+# Number of samples on each side from which a new sample is interpolated.
 REACH = 16
-# Places between two samples for which weights are kept: errors lie 70 dB below the sound.
+# Positions between two samples for which weights are tabulated: errors are 70 dB below the signal.
 PHASES = 4096
 
 
@@ -25,9 +25,9 @@ def _weights() -> np.ndarray:
 
 
 class Stretcher:
-    """Passes int16 samples on to a sink, stretched by `pace`: new samples over old ones.
+    """Passes int16 samples to a sink, stretched by `pace`: the number of new samples over old ones.
 
-    While pace is 1.0 from the start, or from the last flush, samples go through as they are.
+    Samples are unchanged while pace is 1.0 from the start, or from the last flush.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -36,7 +36,7 @@ class Stretcher:
         self._reset()
 
     def _reset(self) -> None:
-        # The last samples, and where among them, or after them, the next new one lies.
+        # The last samples, and the position of the next new one among or after them.
         self._held = np.zeros(REACH, np.int16)
         self._next = float(REACH)
         self._active = False
@@ -52,7 +52,7 @@ class Stretcher:
         self._stretch(len(self._held) - REACH)
 
     def flush(self) -> None:
-        """Give out what waits for later samples; there are none."""
+        """Write the samples that wait for later ones, at the end."""
         if self._active:
             whole = len(self._held)
             self._held = np.concatenate([self._held, np.zeros(REACH, np.int16)])
@@ -60,7 +60,7 @@ class Stretcher:
         self._reset()
 
     def _stretch(self, until: int) -> None:
-        """Make the new samples that lie before place `until` of what is held."""
+        """Write the new samples before position `until` of the buffer."""
         step = 1 / self.pace
         count = int(np.ceil((until - self._next) / step))
         if count <= 0:

@@ -1,9 +1,9 @@
 """Classification of jumps of time stamps: a pause of the track, or a fault of the clock.
 
-A track may pause for minutes while others run on: a camera that is switched off in a call, a
-microphone that is muted or joins late. Time in which no track holds anything is no time: a clock
-was set, or a recording was paused, and what lies around it belongs together. Where a jump leads
-away from where the other tracks end, the stamps of this track are wrong.
+A track may pause for minutes while others continue: a camera is switched off in a call, a
+microphone is muted or joins late. A time without data in any track is not part of the recording:
+the clock was set, or the recording was paused; the parts before and after are joined. If a jump
+leads away from the end of the other tracks, the stamps of this track are wrong.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import av
 from avaffect.data.decoding.tracks import STILLS, demuxed
 from avaffect.data.decoding.unusable import Unusable, check_file, opened
 
-# Longer jumps of a time stamp have to agree with the other tracks.
+# Longer jumps of a time stamp must agree with the other tracks.
 LARGEST_GAP_S = 60.0
-# A packet stands for no longer: before a pause some containers declare the pause as its duration.
+# Longest duration of a packet: before a pause some containers declare the pause as its duration.
 LONGEST_PACKET_S = 1.0
 
 Span = tuple[float, float]
-# Spans of each track; of those beside, -1 - index.
+# Spans of each track, by index; of tracks of the other file by -1 - index.
 Tracks = dict[int, list[Span]]
 
 
 class Timeline:
-    """The spans of time that each track of a recording covers, by its time stamps; read from the
-    packets, which are not decoded, when a jump is first asked about.
+    """The spans of time that each track of a recording covers, by its time stamps. They are read
+    from the packets, without decoding, at the first query.
 
-    beside: another recording that shares second 0 with it, whose tracks count too.
+    beside: another file with the same second 0, whose tracks count too.
     """
 
     def __init__(self, path: Path, beside: Path | None = None) -> None:
@@ -41,9 +41,9 @@ class Timeline:
         self._tracks: dict[int, list[Span]] | None = None
 
     def no_time(self, index: int, from_s: float, to_s: float) -> float:
-        """How many seconds of a jump of track `index` are no time: all, a part, or 0.0.
+        """Seconds of a jump of track `index` that are not part of the recording: all, a part, or 0.
 
-        from_s, to_s: where the time stamps jump from and to, as the container has them.
+        from_s, to_s: time stamps before and after the jump, as in the container.
         """
         if self._tracks is None:
             self._tracks, zero_s = _read(self._path)
@@ -61,7 +61,7 @@ class Timeline:
     def _add_beside(self, tracks: Tracks, zero_s: float) -> None:
         if self._beside is None or self._beside == self._path:
             return
-        # It is decoded on its own: what is wrong with it is said there.
+        # Its faults are reported when it is decoded itself.
         with contextlib.suppress(Unusable):
             check_file(self._beside)
             others, start_s = _read(self._beside)
@@ -70,7 +70,7 @@ class Timeline:
                 tracks[-1 - index] = moved
 
     def _agrees(self, tracks: Tracks, index: int, everything: list[Span]) -> bool:
-        """Whether a track ends nearer to the others with its jumps than without."""
+        """Whether the end of a track is nearer to those of others with its jumps than without."""
         own = tracks.get(index, [])
         others = [spans for other, spans in tracks.items() if other != index and spans]
         if not own or not others:
@@ -88,14 +88,14 @@ class Timeline:
 
 
 def _without_holes(time_s: float, everything: list[Span]) -> float:
-    """A time once the time that no track covers is left out."""
+    """A time without the spans that no track covers."""
     return time_s - sum(
         max(min(after[0], time_s) - before[1], 0.0) for before, after in pairwise(everything)
     )
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order, with those made one that lie within LARGEST_GAP_S of each other."""
+    """Spans in order; those within LARGEST_GAP_S of each other are merged."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start - merged[-1][1] <= LARGEST_GAP_S:
@@ -106,7 +106,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def _read(path: Path) -> tuple[dict[int, list[Span]], float]:
-    """The spans of each track by its number, and second 0, by the container's stamps."""
+    """The spans of each track by its index, and second 0, in the container's time stamps."""
     tracks: dict[int, list[Span]] = {}
     with opened(path) as container:
         streams = [

@@ -1,4 +1,4 @@
-"""Choosing among the tracks of a recording."""
+"""Selection of a track of a recording."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from av.stream import Disposition
 
 from avaffect.data.decoding.unusable import Unusable, opened
 
-# Formats whose tracks show by their packets alone: one that begins late is found by looking longer.
+# Formats without a list of tracks: a longer probe finds tracks that begin late.
 LATE_TRACKS = ("mpeg", "mpegts", "flv", "live_flv")
 PATIENT = {"analyzeduration": str(10**12), "probesize": str(1 << 26)}
-# So many bytes FFmpeg looks at for the next packet before it asks to be called again.
+# Number of bytes that FFmpeg searches for the next packet before it returns.
 RESYNC_BYTES = 1 << 16
 TRIES = 100
-# The cover of a song, and previews of chapters, are no film.
+# The cover of a song, and previews of chapters, are not video.
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 @contextmanager
 def opened_for(kind: str, path: Path) -> Iterator[Any]:
-    """A recording in PyAV, as `opened` gives it, in which a track of a kind is looked for: audio or
-    video."""
+    """A recording in PyAV, see `opened`, probed for a track of a kind: audio or video."""
     with opened(path) as container:
         if container.format.name not in LATE_TRACKS or container.streams.best(kind) is not None:
             yield container
@@ -35,10 +34,10 @@ def opened_for(kind: str, path: Path) -> Iterator[Any]:
 
 
 def demuxed(container: Any, *streams: Any) -> Iterator[Any]:
-    """The packets of some tracks. Where FFmpeg finds bytes that belong to no packet, as behind the
-    last one of a transport stream, it asks to be called again.
+    """The packets of some tracks. If FFmpeg finds bytes that belong to no packet, such as those
+    after the last one of a transport stream, it must be called again.
 
-    Raises Unusable where other tracks begin on the way, which PyAV may stumble over at the end.
+    Raises Unusable if further tracks begin within the recording, which may crash PyAV at the end.
     """
     for _ in range(max(container.size, 0) // RESYNC_BYTES + TRIES):
         try:
@@ -47,16 +46,16 @@ def demuxed(container: Any, *streams: Any) -> Iterator[Any]:
         except av.error.BlockingIOError:
             pass
         except IndexError as error:
-            what = "other tracks begin on the way (its programme changes): divide it there"
+            what = "its tracks change within the recording: divide it there"
             raise Unusable("damaged", what) from error
-    raise Unusable("damaged", "it holds bytes that belong to no packet")
+    raise Unusable("damaged", "it contains bytes that belong to no packet")
 
 
 def audio_tracks(container: Any, number: int | None = None) -> list[int]:
-    """Numbers, from 0, of the sound tracks that can be decoded: the one that players take, then the
-    others in their order; or `number` alone.
+    """Numbers, from 0, of the audio tracks that can be decoded: the one that players select, then
+    the others in their order; or `number` alone.
 
-    Raises Unusable where there is none.
+    Raises Unusable if there is none.
     """
     tracks = container.streams.audio
     usable = [n for n, stream in enumerate(tracks) if stream.codec_context is not None]
@@ -65,7 +64,7 @@ def audio_tracks(container: Any, number: int | None = None) -> list[int]:
         if tracks:
             has = "track 0 alone" if len(tracks) == 1 else f"tracks 0 to {len(tracks) - 1}"
         cannot = ", which cannot be decoded" if 0 <= number < len(tracks) else ""
-        raise Unusable("no sound", f"sound track {number} was asked for{cannot}; it has {has}")
+        raise Unusable("no sound", f"audio track {number} was requested{cannot}; it has {has}")
     if not usable:
         raise Unusable("no sound", "it has no audio track that can be decoded")
     best = container.streams.best("audio")
@@ -74,16 +73,16 @@ def audio_tracks(container: Any, number: int | None = None) -> list[int]:
 
 
 def video_track(container: Any) -> Any:
-    """The best track of moving pictures.
+    """The best video track.
 
-    Raises Unusable where there is none.
+    Raises Unusable if there is none.
     """
     best = container.streams.best("video")
     for stream in (best, *container.streams.video):
         if stream is None or stream.codec_context is None:
             continue
         if not stream.disposition & STILLS:
-            # Processes work on a recording each: threads in the decoder would only cost.
+            # Each process decodes one recording: threads in the decoder would only cost time.
             stream.codec_context.thread_count = 1
             return stream
     raise Unusable("no picture", "it has no video track that can be decoded")

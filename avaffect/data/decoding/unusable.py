@@ -13,12 +13,13 @@ import av
 from avaffect.core import faults
 from avaffect.data.decoding.headers import readable
 
-# What a disk that fails half-way would look like: FFmpeg takes such an error for the file's end.
+# Reasons that a failing disk would cause too: FFmpeg takes a read error for the end of the file.
 OF_BYTES = ("unreadable", "damaged", "truncated", "empty", "no sound", "no picture")
 
 
 class Unusable(Exception):
-    """A recording that gives no utterance. reason: one of a few words; detail: what was seen."""
+    """A recording without a usable utterance. reason: a fixed word, by which recordings are
+    counted; detail: the observation."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -26,8 +27,7 @@ class Unusable(Exception):
 
 
 def check_file(path: Path) -> None:
-    """Raises Unusable where there is no file with bytes, MachineFault where the system refuses to
-    show it."""
+    """Raises Unusable for a missing or empty file, MachineFault if the system denies access."""
     try:
         size = path.stat().st_size
         is_file = path.is_file()
@@ -48,14 +48,14 @@ def check_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
-    """A recording in PyAV; options: of its format, as FFmpeg calls them.
+    """A recording in PyAV; options: FFmpeg's options of its format.
 
-    Within, errors of FFmpeg become Unusable, or MachineFault where the machine is at fault.
+    Within the block, errors of FFmpeg become Unusable, or MachineFault if the machine is at fault.
     """
     try:
         source = readable(path)
         held = contextlib.nullcontext() if isinstance(source, str) else contextlib.closing(source)
-        # Tags are often in other encodings than they say; nobody reads them here.
+        # Tags are often in other encodings than declared; they are not used.
         with held, av.open(source, metadata_errors="replace", options=options or {}) as container:
             try:
                 yield container
@@ -73,10 +73,10 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
 
 
 def check_machine(path: Path | str, error: av.FFmpegError) -> None:
-    """Raises MachineFault where an error of FFmpeg cannot come from the file.
+    """Raises MachineFault if an error of FFmpeg cannot be due to the file.
 
-    To be called while what the decoder holds is still held: memory that it lacked is free after.
-    A header that is damaged can ask for more memory than there is anywhere.
+    Call it while the decoder still holds its memory, as the lack of memory ends afterwards. A
+    damaged header can request more memory than any machine has.
     """
     if error.errno in faults.ERRORS and error.errno != errno.ENOMEM:
         raise faults.of_file(path, error.errno) from error

@@ -1,8 +1,8 @@
-"""Decoding video with PyAV (FFmpeg): any container or codec to a constant rate, in a stream.
+"""Decoding video with PyAV (FFmpeg): any container or codec to a constant frame rate.
 
-Time. Second 0 is where the container starts (the earliest of its streams), as for sound. Output
-frame t shows the source frame nearest to t / fps, whatever the rate of the source, steady or not.
-Where no source frame lies within HOLD_S there is no picture. See `clock` for faults of time stamps.
+Time: second 0 is the start of the container (of its earliest track), as for audio. Output frame t
+is the source frame nearest to t / fps, for constant and variable rates; it is None if there is no
+source frame within HOLD_S. See `clock` for faults of time stamps.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from avaffect.data.decoding.timeline import Timeline
 from avaffect.data.decoding.tracks import opened_for, video_track
 from avaffect.data.decoding.unusable import Unusable, check_file
 
-# A picture stands for this long before and after its time.
+# Longest time before and after its time stamp for which a picture is used.
 HOLD_S = 0.5
-# Decoding starts at a key frame before the part: a seek pays off from here.
+# Decoding starts at a key frame before the utterance: for later starts a seek saves time.
 SEEK_FROM_S = 5.0
 # The last picture may be this many intervals earlier than its container declares.
 LATE_FRAMES = 2.5
@@ -51,14 +51,14 @@ class Picture:
 
     @property
     def luma(self) -> np.ndarray:
-        """(H, W) uint8: the decoder's own plane where it has one, without a copy; see `limited`."""
+        """(H, W) uint8: the decoder's own plane if it has one, without a copy; see `limited`."""
         if self._luma is None:
             self._luma = self._display.of(self._read_luma())
         return self._luma
 
     def grey(self, part: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """A part of `luma`, or what was made of it, in the full range of 0..255. out: where to put
-        it, `part` itself at will."""
+        """A part of `luma`, or an array made from it, in the full range of 0..255. out: array for
+        the result, which may be `part`."""
         return cv2.LUT(part, EXPAND, out) if self.limited else part
 
     @property
@@ -82,8 +82,8 @@ class Picture:
 
 @functools.cache
 def _limited_ranges(name: str) -> tuple[int, ...] | None:
-    """FFmpeg's numbers of colour ranges (0 not said, 1 limited, 2 full) that mean a limited range
-    in a pixel format; None where its first plane is no 8-bit luma."""
+    """FFmpeg's numbers of colour ranges (0 unspecified, 1 limited, 2 full) that mean a limited
+    range in a pixel format; None if its first plane is not 8-bit luma."""
     if not LUMA_FIRST.match(name):
         return None
     if name.startswith("yuvj"):
@@ -93,13 +93,13 @@ def _limited_ranges(name: str) -> tuple[int, ...] | None:
 
 @dataclass
 class VideoCounts:
-    """Counts of what was read, whole once the pictures are through.
+    """Counts of decoded pictures, final after the last picture.
 
     shown        output frames
-    dropped      source frames within the part that no output frame shows
-    duplicated   output frames that show the same source frame as the one before
-    damaged      packets that were left out
-    notes        what a user should know of how it was read
+    dropped      source frames within the utterance that are in no output frame
+    duplicated   output frames with the same source frame as the one before
+    damaged      skipped packets
+    notes        remarks on the decoding for the user
     """
 
     shown: int = 0
@@ -113,13 +113,13 @@ def read_pictures(
     path: Path, fps: float, counts: VideoCounts, start_s: float | None = None,
     end_s: float | None = None, beside: Path | None = None,
 ) -> Iterator[Picture | None]:  # fmt: skip
-    """The pictures of a recording at `fps`, in order; None where there is none. Fills `counts`.
+    """The pictures of a recording at `fps`, in order; None for a missing picture. Fills `counts`.
 
-    start_s, end_s: the part to take, in seconds of the recording; the whole without. beside: a
-    recording of the sound that shares second 0; see `Timeline`.
+    start_s, end_s: the utterance, in seconds of the recording; by default all of it. beside: an
+    audio file with the same second 0; see `Timeline`.
 
-    Raises Unusable, before the first picture or after the last: missing, unreadable, no picture,
-    empty, damaged, truncated or outside, and MachineFault, as `decode_audio` does.
+    Raises, before the first picture or after the last, Unusable: missing, unreadable, no picture,
+    empty, damaged, truncated or outside; and MachineFault, as `decode_audio` does.
     """
     check_file(path)
     if start_s is not None and end_s is not None and end_s <= start_s:
@@ -155,8 +155,8 @@ def _read(
     counts.damaged = packets.damaged
     if displays.tilt:
         counts.notes.append(
-            f"its display matrix lies {displays.tilt:.0f} degrees beside a right angle: the "
-            "pictures are turned by the nearest right angle alone"
+            f"its display matrix deviates by {displays.tilt:.0f} degrees from a right angle: the "
+            "pictures are rotated by the nearest right angle"
         )
     if not sampler.full:
         declared = declared_end(path, container, stream, zero_s)
@@ -166,7 +166,7 @@ def _read(
 
 
 class _Sampler:
-    """Chooses the source frame that each output frame shows."""
+    """Selects the source frame of each output frame."""
 
     def __init__(
         self, fps: float, start_s: float, end_s: float | None, counts: VideoCounts
@@ -193,7 +193,7 @@ class _Sampler:
         self._last, self._picture = (frame, time_s, display), None
 
     def stand(self, time_s: float) -> Iterator[Picture | None]:
-        """The last picture again, at another time."""
+        """Repeat the last picture at another time."""
         if self._last is not None:
             frame, last_s, display = self._last
             yield from self._show(min((last_s + time_s) / 2, last_s + HOLD_S))
@@ -201,9 +201,9 @@ class _Sampler:
             self._last = (frame, time_s, display)
 
     def finish(self, end_s: float) -> Iterator[Picture | None]:
-        """The last frame stands until `end_s`."""
+        """Repeat the last picture until `end_s`."""
         if self._last is not None:
-            # Frame t belongs to the film where its middle does.
+            # An output frame is within the video if its middle is.
             yield from self._show(end_s - 0.5 / self.fps, before=True)
             self._leave(self._last[1])
 
@@ -216,7 +216,7 @@ class _Sampler:
         return self.start_s + self.counts.shown / self.fps
 
     def _show(self, until_s: float, before: bool = False) -> Iterator[Picture]:
-        # Rounding must not decide between two frames that are equally near.
+        # Rounding must not decide between two frames at equal distance.
         until_s += -1e-6 if before else 1e-6
         while self._next_s <= until_s and not self.full:
             if self._picture is None:
@@ -237,12 +237,15 @@ def _check_end(
     counts: VideoCounts, start_s: float, end_s: float | None, reached: float,
     declared: float | None, late: float,
 ) -> None:  # fmt: skip
-    """The pictures ended before the part did: cut short, or was more asked than there is?"""
+    """The pictures ended before the utterance: the file is truncated, or the utterance is
+    outside."""
     wanted = declared if end_s is None else min(end_s, declared or end_s)
     if declared is not None and start_s < declared and reached < (wanted or 0.0) - late:
-        raise Unusable("truncated", f"{reached:.2f} s of {declared:.2f} s of pictures are there")
+        raise Unusable(
+            "truncated", f"only {reached:.2f} s of {declared:.2f} s of video are present"
+        )
     if (end_s is not None and reached < end_s - late) or (start_s and not counts.shown):
         asked = f"{start_s:g} s to {'the end' if end_s is None else f'{end_s:g} s'}"
-        raise Unusable("outside", f"{asked} was asked for; the pictures end at {reached:.2f} s")
+        raise Unusable("outside", f"it is {asked}; the video ends at {reached:.2f} s")
     if not counts.shown:
-        raise Unusable("empty", "it holds no pictures")
+        raise Unusable("empty", "it contains no pictures")

@@ -1,7 +1,7 @@
-"""Laying a store out in one HDF5 file, from parts that need not fit in memory.
+"""Writing the HDF5 file of a store from parts that need not fit in memory.
 
-Both the writer (parts spooled on disk) and `merge` (parts in other stores) end here, so that equal
-content gives equal bytes however it came about.
+The writer (with parts in spool files) and `merge` (with parts in other stores) both end here, so
+that equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from avaffect.core.writing import check_room
 from avaffect.data.store import schema
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 
-# One version of the file format whatever the library: equal bytes, and attributes over 64 kB.
+# One version of the file format for all libraries: equal bytes, and attributes over 64 kB.
 LIBRARY_VERSIONS = ("v108", "v108")
-# Mapped arrays start on a cache line, whatever their element.
+# Mapped arrays start on a cache line, for any element type.
 ALIGNMENT = 64
 
-# Of a dataset's header and attributes.
+# Estimated bytes of a dataset's header and attributes.
 STRUCTURE_BYTES = 1 << 10
 
 Blocks = Callable[[], Iterable[np.ndarray]]
@@ -35,7 +35,7 @@ Blocks = Callable[[], Iterable[np.ndarray]]
 
 @dataclass
 class Ragged:
-    """Steps of N utterances. `blocks` gives them in order, cut anywhere, as (steps, ...) arrays.
+    """Steps of N utterances. `blocks` gives them in order, as arrays (steps, ...) of any length.
 
     lengths (N,) int64, digests (N, 32) uint8.
     """
@@ -51,7 +51,7 @@ class Ragged:
 
 @dataclass
 class Contents:
-    """Everything in a store but its provenance. A column is a list of texts or an array."""
+    """The contents of a store without its provenance. A column is a list of strings or an array."""
 
     ids: list[str]
     meta: dict[str, list[str] | np.ndarray] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Contents:
 
 
 def write_store(output: Path, contents: Contents, provenance: Provenance) -> str:
-    """Lay a store out; it appears at `output` when it is whole. Returns its content id."""
+    """Write a store; it appears at `output` when it is complete. Returns its content id."""
     with workspace(output) as folder:
         temporary = folder / output.name
         content = lay_out(temporary, contents, provenance)
@@ -74,7 +74,7 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
     for group in (contents.meta, contents.streams, contents.labels, contents.pooled):
         for name in group:
             _check_name(name)
-    # HDF5 fails on a full disk again and again, for every object that it lets go: asked before.
+    # On a full disk HDF5 fails again for every object that it releases: reserve the space before.
     check_room(path.parent, _size(contents))
     with h5py.File(
         path,
@@ -126,8 +126,8 @@ def _specs(contents: Contents) -> schema.Specs:
 
 
 def _size(contents: Contents) -> int:
-    """Bytes that a store needs, rounded up: its arrays, texts of four bytes a character, and what
-    HDF5 says of each."""
+    """Upper bound of a store's bytes: its arrays, strings with four bytes a character, and HDF5's
+    headers."""
     arrays = [(spec.dtype, spec.shape, steps) for spec, steps in contents.streams.values()]
     arrays += [
         ("float32", spec.step_shape, values)
@@ -186,7 +186,7 @@ def _lay_ragged(
 
 
 def _lay_pooled(file: h5py.File, name: str, spec: PooledSpec, blocks: Blocks, count: int) -> str:
-    """Lay pooled vectors; returns their array digest, taken on the way."""
+    """Write pooled vectors; returns their array digest."""
     state = schema.array_digest_start("<f4", (count, spec.dim))
 
     def hashed() -> Iterator[np.ndarray]:
@@ -208,20 +208,20 @@ def _lay(
         dataset[start : start + len(block)] = block
         start += len(block)
     if start != shape[0]:
-        raise ValueError(f"{name}: {start} steps came where {shape[0]} were promised")
+        raise ValueError(f"{name}: {start} steps, expected {shape[0]}")
     return dataset
 
 
 def _texts(values: list[str]) -> np.ndarray:
-    """Fixed-length UTF-8: contiguous, and read a hundred times faster than variable length."""
+    """Fixed-length UTF-8: contiguous, and a hundred times faster to read than variable length."""
     try:
         encoded = [value.encode("utf-8") for value in values]
     except UnicodeEncodeError as error:
         raise DataError(f"the text {error.object!r} is not valid Unicode; correct it") from error
     for value in encoded:
-        # HDF5 pads such texts with NUL: one inside would be lost silently.
+        # HDF5 pads such strings with NUL: one inside would be lost silently.
         if b"\0" in value:
-            raise DataError(f"the text {value.decode()!r} holds a NUL character; remove it")
+            raise DataError(f"the text {value.decode()!r} contains a NUL character; remove it")
     width = max((len(value) for value in encoded), default=1) or 1
     return np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
 
@@ -237,7 +237,7 @@ def digest_rows(digests: list[bytes]) -> np.ndarray:
 
 
 def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """(N, 32) SHA-256 of each utterance, recomputed from blocks cut anywhere."""
+    """(N, 32) SHA-256 of each utterance, recomputed from blocks of any length."""
     rows: list[bytes] = []
     state = hashlib.sha256()
     ends = np.cumsum(lengths).tolist()
@@ -255,6 +255,6 @@ def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndar
         rest = little[done:]
         state.update(memoryview(rest).cast("B") if rest.size else b"")
         position = stop
-    # What is left has no steps at all: an empty stream gives no block.
+    # The remaining utterances have no steps: an empty stream gives no block.
     rows += [schema.EMPTY_DIGEST] * (len(ends) - len(rows))
     return digest_rows(rows)

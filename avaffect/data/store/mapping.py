@@ -1,7 +1,7 @@
 """HDF5 datasets as NumPy arrays, memory-mapped from the file.
 
-A contiguous, unfiltered, little-endian dataset lies in the file as raw bytes: mapping them costs
-nothing per read. Anything else is read through h5py, more slowly but just as right.
+The values of a contiguous, unfiltered, little-endian dataset are raw bytes in the file, and are
+mapped. Other datasets are read through h5py, which is slower.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from avaffect.core.errors import DataError
 
 
 def is_mappable(dataset: h5py.Dataset) -> bool:
-    """True where the dataset's bytes can be used as they lie in the file."""
+    """Whether the dataset's bytes can be used as they are in the file."""
     creation = dataset.id.get_create_plist()
     return (
         creation.get_layout() == h5py.h5d.CONTIGUOUS
@@ -36,7 +36,7 @@ def is_mappable(dataset: h5py.Dataset) -> bool:
 class Pages:
     """A whole file, mapped read-only. (A mapping must start on a page, a dataset need not.)
 
-    identity: which file it is, whatever its path names by now.
+    identity: device and inode of the file, as its path may name another file later.
     """
 
     identity: tuple[int, int, int]
@@ -44,7 +44,7 @@ class Pages:
 
     @classmethod
     def of(cls, descriptor: int, before: Pages | None) -> Pages:
-        """The pages of an open file; those of `before`, where they are of the same one."""
+        """The pages of an open file; `before` if it belongs to the same file."""
         status = os.fstat(descriptor)
         identity = status.st_dev, status.st_ino, status.st_size
         if before is not None and before.identity == identity:
@@ -53,11 +53,11 @@ class Pages:
 
 
 def view_dataset(path: Path, pages: Pages, dataset: h5py.Dataset) -> np.ndarray | None:
-    """A dataset of the store at `path` as a read-only array over its mapped file; None where it
-    cannot be mapped.
+    """A dataset of the store at `path` as a read-only array over its mapped file; None if it cannot
+    be mapped.
 
     A plain ndarray, not np.memmap: slicing the subclass costs several times more. Raises DataError
-    when the dataset ends beyond the file.
+    if the dataset ends beyond the file.
     """
     if dataset.size == 0:
         return np.zeros(dataset.shape, dtype=dataset.dtype)

@@ -1,4 +1,4 @@
-"""Joining stores: columns are united, streams are copied block by block with their digests."""
+"""Merging stores: columns are joined, streams are copied block by block with their digests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Spec = TypeVar("Spec", StreamSpec, LabelSpec, PooledSpec)
 
 
 def merged(stores: Sequence[Store]) -> Contents:
-    """The contents of several stores, in their order; values are read when they are laid out.
+    """The contents of several stores, in their order; values are read when they are written.
 
-    A store that lacks a stream, a label or a field has it missing. Class lists are united in the
-    order of their appearance. Raises DataError, naming both stores, where ids collide or one name
-    means different things.
+    A stream, label or field that a store lacks is missing for its utterances. Classes are in the
+    order of their first occurrence. Raises DataError, with both stores, if ids collide or one name
+    has different specifications.
     """
     _check_ids(stores)
     return Contents(
@@ -48,12 +48,12 @@ def _check_ids(stores: Sequence[Store]) -> None:
             if other is not None:
                 raise DataError(
                     f"the id {identifier} is in {other.path} and in {store.path}; ids are unique "
-                    "in a store: leave one of them out, or make one anew with another prefix"
+                    "in a store: leave one store out, or make it again with another prefix"
                 )
 
 
 def _meta(stores: Sequence[Store], name: str) -> list[str] | np.ndarray:
-    """As one writer would have made the column from all utterances."""
+    """The column that one writer would have made from all utterances."""
     columns = [store.meta.get(name) for store in stores]
     if any(isinstance(column, list) and column for column in columns):
         return [
@@ -62,7 +62,7 @@ def _meta(stores: Sequence[Store], name: str) -> list[str] | np.ndarray:
             for text in (_texts(column) if column is not None else [""] * store.count)
         ]
     parts = [np.full(s.count, np.nan) if c is None else c for s, c in zip(stores, columns)]
-    # An empty store says nothing of the type.
+    # An empty store does not determine the type.
     kept = [np.asarray(part) for part in parts if len(part)]
     return np.concatenate(kept) if kept else next(c for c in columns if c is not None)
 
@@ -75,7 +75,7 @@ def _texts(column: list[str] | np.ndarray) -> list[str]:
 
 def _same(stores: Sequence[Store], what: str, name: str, get: Callable[[Store], Spec | None],
           say: Callable[[Spec], dict[str, Any]]) -> Spec:  # fmt: skip
-    """The specification that all stores share, of those that have it."""
+    """The common specification of all stores that have it."""
     having = [(store, spec) for store in stores if (spec := get(store)) is not None]
     first, expected = having[0]
     for store, spec in having[1:]:
@@ -83,14 +83,14 @@ def _same(stores: Sequence[Store], what: str, name: str, get: Callable[[Store], 
         unlike = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
         if "made" in unlike:
             raise DataError(
-                f"{first.path} and {store.path} hold the {what} {name!r} of different models; "
-                "extract them with the same model, or merge them apart"
+                f"{first.path} and {store.path} have the {what} {name!r} of different models; "
+                "extract them with the same model, or do not merge them"
             )
         if unlike:
             words = ", ".join(f"{key} {mine.get(key)} and {theirs.get(key)}" for key in unlike)
             raise DataError(
-                f"{first.path} and {store.path} hold the {what} {name!r} in different ways "
-                f"({words}); only like can be merged"
+                f"{first.path} and {store.path} have different kinds of the {what} {name!r} "
+                f"({words}); they cannot be merged"
             )
     return expected
 
@@ -112,7 +112,7 @@ def _stream(stores: Sequence[Store], name: str) -> tuple[StreamSpec, Ragged]:
 
 
 def _statistics(stores: Sequence[Store], name: str) -> dict[str, Any]:
-    """Of the stores that hold anything: an empty one has no word in it."""
+    """The merged statistics of all stores that are not empty."""
     holding = [store for store in stores if store.offsets(name)[-1]] or stores
     height, width = (*holding[0].streams[name].shape, 1, 1)[:2]
     parts = [store.streams[name].statistics for store in holding]
@@ -140,7 +140,7 @@ def _without_classes(spec: LabelSpec) -> dict[str, Any]:
 
 
 def _label_values(store: Store, name: str, united: LabelSpec) -> np.ndarray:
-    """A label's values in the united order of classes."""
+    """A label's values as indices into the joined classes."""
     if name not in store.labels:
         if united.kind == "class":
             return np.full(store.count, -1, dtype="<i4")
@@ -181,7 +181,7 @@ def _pooled(stores: Sequence[Store], name: str) -> tuple[PooledSpec, Blocks]:
     )  # fmt: skip
     for store in stores:
         if name not in store.pooled and store.count:
-            raise DataError(f"{store.path} has no pooled vector {name!r}, which others have")
+            raise DataError(f"{store.path} has no pooled vector {name!r}, but other stores do")
 
     def blocks() -> Iterator[np.ndarray]:
         for store in stores:

@@ -1,7 +1,7 @@
-"""Opening stores: one descriptor, by which the header is read and the values are mapped.
+"""Opening stores: one descriptor for reading the header and for mapping the values.
 
-A path may name another file at any moment, where a store is made again while it is read. What was
-opened stays the same file: offsets that were read from it belong to the bytes that are mapped.
+If a store is made again while it is read, its path names another file. A descriptor stays with one
+file, so that the offsets belong to the mapped bytes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from avaffect.core.errors import AvaffectError, DataError, ForeignError
 from avaffect.core.filekind import HDF5_SIGNATURE
 from avaffect.data.store import schema
 
-# What h5py and parsing raise on a file whose structure was damaged.
+# Exceptions of h5py and of parsing for a file with a damaged structure.
 DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
 
 
 class _Positioned(io.RawIOBase):
-    """A descriptor as HDF5 reads it: by position, for forked processes share a descriptor's own."""
+    """A descriptor that is read by explicit position, as forked processes share its own
+    position."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._position = descriptor, 0
@@ -48,9 +49,9 @@ class _Positioned(io.RawIOBase):
 
 @contextlib.contextmanager
 def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
-    """An HDF5 file, read-only, and its descriptor, both until the block ends.
+    """An HDF5 file, read-only, and its descriptor, open until the block ends.
 
-    Raises DataError where there is none, saying what the file is; MachineFault.
+    Raises DataError for another or no file; MachineFault.
     """
     if not path.is_file():
         raise filekind.other_kind(path, "store")
@@ -72,8 +73,8 @@ def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
 
 
 def check_size(path: Path) -> None:
-    """Raises DataError where something follows the end that HDF5 wrote into the file's superblock;
-    where something is missing, the file does not open."""
+    """Raises DataError if bytes follow the end that is in the superblock of the file; if bytes are
+    missing, the file does not open."""
     with path.open("rb") as stream:
         start = stream.read(48)
         there = os.fstat(stream.fileno()).st_size
@@ -83,20 +84,19 @@ def check_size(path: Path) -> None:
     end = int.from_bytes(start[at : at + 8], "little")
     if there > end:
         raise DataError(
-            f"{path} is damaged: {there - end} bytes follow the end that it was written with; make "
-            "it again"
+            f"{path} is damaged: {there - end} bytes were appended to it; make it again"
         )
 
 
 def damaged(path: Path, error: BaseException) -> AvaffectError:
-    """What an error of DAMAGE means: the machine is at fault, or the file is."""
+    """The error for an exception of DAMAGE: the machine is at fault, or the file is damaged."""
     if isinstance(error, OSError) and error.errno in faults.FROM_SYSTEM:
         return faults.of_file(path, error.errno)
     return DataError(f"{path} is damaged: {error}; make it again")
 
 
 def _not_a_store(path: Path, descriptor: int, said: str) -> DataError:
-    """Why a file does not open as HDF5."""
+    """The error for a file that does not open as HDF5."""
     start = os.pread(descriptor, len(HDF5_SIGNATURE), 0)
     if start and HDF5_SIGNATURE.startswith(start):
         reason = "cut short" if "truncated" in said else "cut short or damaged"
@@ -105,8 +105,8 @@ def _not_a_store(path: Path, descriptor: int, said: str) -> DataError:
 
 
 def check_header(path: Path, file: h5py.File) -> str:
-    """The version of a store. Raises DataError where it is none, of another major version, or was
-    never finished."""
+    """The version of a store. Raises DataError for another file, another major version, or an
+    unfinished store."""
     try:
         found = {name: file.attrs.get(name) for name in ("format", "format_version", "complete")}
     except DAMAGE as error:
@@ -120,5 +120,5 @@ def check_header(path: Path, file: h5py.File) -> str:
             f"{schema.VERSION.split('.')[0]}.x"
         )
     if not found["complete"]:
-        raise DataError(f"{path} was never finished; make it again")
+        raise DataError(f"{path} is incomplete; make it again")
     return version

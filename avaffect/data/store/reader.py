@@ -25,15 +25,15 @@ BLOCK_BYTES = 1 << 24
 
 
 class Store:
-    """A finished store, read-only. Opening reads the structure; values are mapped when asked for.
+    """A finished store, read-only. Opening reads the structure; values are mapped on use.
 
-    It can be pickled: only the path travels, and each process maps the file for itself.
+    It can be pickled: the pickle has only the path, and each process maps the file itself.
 
-    path, version, count, content_id, provenance; ids: list of N texts; streams, labels, pooled:
-    name -> specification; meta: name -> list of texts or array of numbers.
+    path, version, count, content_id, provenance; ids: list of N strings; streams, labels, pooled:
+    name -> specification; meta: name -> list of strings or array of numbers.
 
-    Raises DataError when the file is missing, cut short, incomplete, no store, of another major
-    version, or when what it says of itself is not what was written (see `schema.header_digest`).
+    Raises DataError if the file is missing, truncated, incomplete, no store, of another major
+    version, or if its header was changed (see `schema.header_digest`).
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -92,7 +92,7 @@ class Store:
         return (Utterance(self, row) for row in range(self.count))
 
     def __getitem__(self, identifier: str) -> Utterance:
-        """The utterance of an id. Raises KeyError where there is none."""
+        """The utterance with this id. Raises KeyError if there is none."""
         return Utterance(self, self.rows[identifier])
 
     def __repr__(self) -> str:
@@ -108,7 +108,7 @@ class Store:
         return self._offsets[self._known(stream, self.streams, "stream")]
 
     def lengths(self, stream: str) -> np.ndarray:
-        """(N,) int64 steps of each utterance; 0 where the modality is missing."""
+        """(N,) int64 steps of each utterance; 0 if the modality is missing."""
         return np.diff(self.offsets(stream))
 
     def values(self, stream: str) -> np.ndarray:
@@ -127,7 +127,7 @@ class Store:
     def blocks(self, stream: str) -> Iterator[np.ndarray]:
         """All steps of a stream in order, some megabytes at a time, copied.
 
-        For one pass over a store of any size: unlike `values`, no page of it stays in the process.
+        For one pass over a store of any size: unlike with `values`, no mapped page stays in memory.
         """
         return self._blocks(f"streams/{self._known(stream, self.streams, 'stream')}/values")
 
@@ -144,7 +144,7 @@ class Store:
         values = self._copied(f"labels/{self._known(name, self.labels, 'label')}")
         spec = self.labels[name]
         if spec.kind == "class" and np.any((values < -1) | (values >= len(spec.classes))):
-            raise DataError(f"{self.path} is damaged: label {name!r} has no such class")
+            raise DataError(f"{self.path} is damaged: label {name!r} has values beyond its classes")
         return values
 
     def trace(self, name: str, row: int) -> np.ndarray:
@@ -175,7 +175,7 @@ class Store:
         return name
 
     def _array(self, name: str) -> np.ndarray:
-        """A dataset as an array, mapped on first use; copied where it cannot be mapped."""
+        """A dataset as an array, mapped on first use; copied if it cannot be mapped."""
         if name not in self._arrays:
             with open_hdf5(self.path) as (file, descriptor):
                 self._check_unchanged(str(file.attrs.get("content_id")))
@@ -199,14 +199,14 @@ class Store:
                 yield _native(dataset[start : start + rows])
 
     def _check_unchanged(self, found: str) -> None:
-        """Offsets of one file over the values of another would give noise without a word."""
+        """Raises DataError if the file was replaced: its values would not fit the known offsets."""
         if found != self.content_id:
             raise DataError(f"{self.path} was replaced while it was read; start again")
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What a store says of itself, without ids and values."""
+    """The header of a store: everything but ids and values."""
 
     version: str
     count: int
@@ -228,7 +228,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def _read_head(path: Path, file: h5py.File) -> _Head:
-    """Raises DataError where it is not what was written, as far as the version has a digest."""
+    """Raises ValueError if the header was changed, for versions with a header digest."""
     version = check_header(path, file)
     try:
         record = file["provenance"][()]
@@ -281,7 +281,7 @@ def _checked_offsets(group: h5py.Group, count: int) -> np.ndarray:
 
 
 def _column(dataset: h5py.Dataset) -> Any:
-    """Texts as a list, numbers as an array."""
+    """Strings as a list, numbers as an array."""
     if h5py.check_string_dtype(dataset.dtype) is not None:
         return [value.decode("utf-8") for value in dataset[()].tolist()]
     return _native(dataset[()])

@@ -1,7 +1,7 @@
 """Schema of a store: the specifications of streams, labels and pooled vectors.
 
-Each specification turns into HDF5 attributes and back; together with the digests of the values they
-make up a store's content id. See avaffect-store(5).
+Each specification converts to HDF5 attributes and back; the specifications and the digests of the
+values give the content id of a store. See avaffect-store(5).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class StreamSpec:
     shape     shape of one step: () for a waveform, (D,) for features, (H, W, C) for faces
     rate_hz   steps per second
     encoding  raw | jpeg
-    made      how it was made, JSON-able (front-end, encoder, clusters)
-    statistics  of all values, JSON-able (see data.statistics): they follow from the values and
-                are neither part of the content id nor of equality
+    made      how it was made, JSON values (front-end, encoder, clusters)
+    statistics  of all values, JSON values (see data.statistics): they follow from the values and
+                are not part of the content id or of equality
     """
 
     kind: str
@@ -70,7 +70,7 @@ class StreamSpec:
         )
 
     def describe(self) -> dict[str, Any]:
-        """All that is semantic, for the content id and for `info`."""
+        """The part of the content id, also shown by `info`."""
         return {**self.attributes(), "dtype": self.dtype, "shape": list(self.shape)}
 
 
@@ -111,7 +111,7 @@ class LabelSpec:
 
 @dataclass(frozen=True)
 class PooledSpec:
-    """One float32 vector of `dim` per utterance; `made` says by which model."""
+    """One float32 vector of size `dim` an utterance; `made`: by which model."""
 
     dim: int
     made: dict[str, Any] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class PooledSpec:
 
 @dataclass(frozen=True)
 class Specs:
-    """What a store holds, by name."""
+    """The specifications of a store, by name."""
 
     streams: dict[str, StreamSpec]
     labels: dict[str, LabelSpec]
@@ -142,17 +142,18 @@ def array_digest(values: np.ndarray) -> str:
 
 
 def array_digest_start(dtype: str, shape: tuple[int, ...]) -> hashlib._Hash:
-    """The hash that `array_digest` takes of an array whose bytes are still to come.
+    """The hash of `array_digest` before the bytes of the array.
 
-    dtype: NumPy's text of it, with the byte order: "<f4".
+    dtype: NumPy's notation with the byte order: "<f4".
     """
     return hashlib.sha256(f"{dtype}{shape}".encode())
 
 
 def column(values: list[Any]) -> list[str] | np.ndarray:
-    """A meta column of one value per utterance: texts, int64 or float64.
+    """A meta column with one value an utterance: strings, int64 or float64.
 
-    One text makes texts of all; a missing value (None) is "" there and makes numbers float64, NaN.
+    If one value is a string, all become strings. A missing value (None) is "" among strings; among
+    numbers it is NaN, and makes the column float64.
     """
     if any(isinstance(value, str) for value in values) or all(value is None for value in values):
         return [as_text(value) for value in values]
@@ -166,14 +167,14 @@ def column(values: list[Any]) -> list[str] | np.ndarray:
 
 
 def as_text(value: Any) -> str:
-    """A meta value as text; a whole number has no decimal point, a missing one (None) is ""."""
+    """A meta value as a string; a whole number has no decimal point, None is ""."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return "" if value is None else str(value)
 
 
 def column_digest(values: list[str] | np.ndarray) -> str:
-    """Digest of one value per utterance, texts or numbers."""
+    """Digest of a column, strings or numbers."""
     return array_digest(values) if isinstance(values, np.ndarray) else text_digest(values)
 
 
@@ -188,7 +189,7 @@ def store_content_id(
 
     streams: name -> (spec, offsets (N + 1,) int64, digests (N, 32) uint8); labels: name -> (spec,
     values; for a trace the digests of its utterances); pooled: name -> (spec, array digest).
-    Merging shards concatenates these and so gives the id of the undivided store.
+    Merged shards have the concatenation of these, and so the id of the undivided store.
     """
     return content_id(
         {
@@ -213,8 +214,8 @@ def store_content_id(
 
 
 def header_digest(version: str, content: str, count: int, provenance: str, specs: Specs) -> str:
-    """The digest of what a store says of itself, beside its content id: what its values mean, their
-    statistics, and its provenance (the text as it stands in the file)."""
+    """The digest of a store's header: its content id, the specifications of its values, their
+    statistics, and its provenance (the string in the file)."""
     return content_id(
         {
             "format": f"{FORMAT}/{version}",

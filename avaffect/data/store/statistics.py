@@ -1,4 +1,4 @@
-"""Mean and standard deviation of the pixels of faces, as a stream's specification holds them."""
+"""Mean and standard deviation of the pixels of faces, in the specification of a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# ITU-R BT.601: what a grey picture shows of red, green and blue.
+# ITU-R BT.601: weights of red, green and blue in grey.
 LUMA = (0.299, 0.587, 0.114)
 
 Statistics = dict[str, Any]
@@ -19,8 +19,9 @@ def pixel_statistics(
 ) -> Statistics:
     """Mean and standard deviation by channel of the pixels of faces, divided by 255.
 
-    frames: those that show a face; total, squares: whole sums, by channel, of their values and of
-    the squares; pixels: of one channel of a frame. The sums stay: those of parts add up exactly.
+    frames: number of pictures with a face; total, squares: sums, by channel, of their values and of
+    the squares, whole numbers; pixels: of one channel of a picture. The sums are kept, so that
+    those of several parts add up exactly.
     """
     count = max(frames * pixels, 1)
     means = [value / count for value in total]
@@ -37,7 +38,7 @@ def pixel_statistics(
 
 
 def merged_statistics(parts: Sequence[Statistics], pixels: int) -> Statistics:
-    """`pixel_statistics` of several streams together; empty where one lacks them."""
+    """`pixel_statistics` of several streams together; empty if one lacks them."""
     if not parts or not all(parts):
         return {}
     total, squares = (
@@ -48,10 +49,10 @@ def merged_statistics(parts: Sequence[Statistics], pixels: int) -> Statistics:
 
 
 def combined(parts: Iterable[Statistics | None]) -> Statistics | None:
-    """Mean, std and frames of several corpora as one, where sizes and colours may differ.
+    """Mean, std and frames of several corpora together, with possibly different sizes and channels.
 
-    Each counts by its frames; one without any, or None, for nothing. Parts with other channels
-    than the first are brought to its. (Of parts of one corpus, `merged_statistics` is exact.)
+    Each is weighted by its frames; parts without frames, or None, are ignored. Parts are converted
+    to the channels of the first. (For parts of one corpus, `merged_statistics` is exact.)
     """
     known = [part for part in parts if part and part["frames"]]
     if not known:
@@ -72,9 +73,9 @@ def combined(parts: Iterable[Statistics | None]) -> Statistics | None:
 
 
 def in_channels(statistics: Statistics, channels: int) -> tuple[tuple[float, ...], ...]:
-    """(mean, std) of so many channels: grey for each colour, luma of colours for grey.
+    """(mean, std) converted to `channels`: grey for each colour, luma of colours for grey.
 
-    The deviation of luma is taken as if the colours rose and fell together, as in faces they do.
+    The deviation of luma assumes fully correlated colours, which is nearly true of faces.
     """
     rows = (statistics["mean"], statistics["std"])
     if len(rows[0]) == channels:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Utterance:
-    """Row `row` of a store; nothing is read before it is asked for.
+    """Row `row` of a store; values are read on use.
 
-    utterance["waveform"] is a stream, (T, ...), a read-only view of the mapped file; T is 0 where
-    the modality is missing.
+    utterance["waveform"] is a stream, (T, ...), a read-only view of the mapped file; T is 0 if the
+    modality is missing.
     """
 
     store: Store
@@ -27,22 +27,22 @@ class Utterance:
         return self.store.ids[self.row]
 
     def __getitem__(self, stream: str) -> np.ndarray:
-        """Raises DataError, naming those there are, where the store has no such stream."""
+        """A stream, (T, ...). Raises DataError, with the streams of the store, for another name."""
         return self.store.read(stream, self.row)
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Speaker, split, source, duration_s, ...: texts and numbers."""
+        """Speaker, split, source, duration_s, ...: strings and numbers."""
         return {name: values[self.row] for name, values in self.store.meta.items()}
 
     @property
     def labels(self) -> dict[str, Any]:
-        """name -> the class as a text, a float, an array (C,) of votes, or a trace (T,) or
-        (T, raters); None where it is unknown."""
+        """name -> the class as a string, a float, an array (C,) of votes, or a trace (T,) or
+        (T, raters); None if it is missing."""
         return {name: self._label(name) for name in self.store.labels}
 
     def pooled(self, name: str) -> np.ndarray:
-        """(D,) float32: a vector of the whole utterance, as an embedding."""
+        """(D,) float32: a pooled vector of the utterance, such as an embedding."""
         return self.store.pooled_vectors(name)[self.row]
 
     def _label(self, name: str) -> Any:

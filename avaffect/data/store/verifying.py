@@ -15,10 +15,10 @@ from avaffect.data.store.reader import Store
 
 
 def verify_store(path: Path) -> Store:
-    """Read a store whole and recompute what it says of itself.
+    """Read all of a store, recompute its digests and return it.
 
-    Memory is bounded by the number of utterances, not by their length. Raises DataError naming the
-    first damaged utterance.
+    Memory depends on the number of utterances, not on their length. Raises DataError with the first
+    damaged utterance.
     """
     store = Store(path)
     check_size(path)
@@ -33,7 +33,7 @@ def verify_store(path: Path) -> Store:
 
 def _verify(store: Store) -> None:
     if len(set(store.ids)) < store.count:
-        raise DataError(f"{store.path} is damaged: an id is there twice; make it again")
+        raise DataError(f"{store.path} is damaged: an id occurs twice; make it again")
     for name in store.streams:
         _compare(store, f"stream {name}", store.lengths(name), store.blocks(name),
                  store.digests(name))  # fmt: skip
@@ -68,15 +68,15 @@ def _compare(
     if differs.any():
         first = store.ids[int(np.argmax(differs))]
         raise DataError(
-            f"{store.path} is damaged: {what} of {int(differs.sum())} utterances differs from what "
-            f"was written, first of {first}; make it again"
+            f"{store.path} is damaged: {what} was changed in {int(differs.sum())} utterances, "
+            f"the first of which is {first}; make it again"
         )
 
 
 def _check_classes(store: Store, name: str) -> None:
     spec, values = store.labels[name], store.label(name)
     if spec.kind == "class" and ((values < -1) | (values >= len(spec.classes))).any():
-        raise DataError(f"{store.path} is damaged: label {name} holds unknown classes")
+        raise DataError(f"{store.path} is damaged: label {name} has values beyond its classes")
 
 
 def _pooled_digest(store: Store, name: str) -> str:

@@ -1,8 +1,8 @@
-"""Writing stores: utterances are spooled beside the output, then laid out once.
+"""Writing stores: utterances are collected in spool files beside the output, then written once.
 
-HDF5 fixes a dataset's layout when it is made, and only a contiguous one can be mapped into memory.
-The total length of a stream is known at the end alone, so each stream grows in a plain spool file
-and is copied into its final place when the last utterance is in.
+HDF5 fixes the layout of a dataset when it is created, and only a contiguous dataset can be mapped
+into memory. As the total length of a stream is known only at the end, each stream grows in a spool
+file and is copied into the store after the last utterance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COPY_BYTES = 1 << 24
 
 @dataclass
 class _Spool:
-    """One growing array on disk: a stream, a trace or pooled vectors."""
+    """A growing array on disk: a stream, a trace or pooled vectors."""
 
     file: BinaryIO
     dtype: str
@@ -58,7 +58,7 @@ class _Spool:
                 self.file.write(block)
                 copied += len(block)
         if copied % self.step_bytes:
-            raise ValueError(f"{source} holds {copied} bytes, no multiple of {self.step_bytes}")
+            raise ValueError(f"{source} has {copied} bytes, not a multiple of {self.step_bytes}")
         self.lengths.append(copied // self.step_bytes)
         self.digests.append(state.digest())
 
@@ -76,10 +76,10 @@ class _Spool:
 
 
 class StoreWriter:
-    """Collects utterances for one store; use `store_writer`, which publishes it when whole.
+    """Collects utterances for one store; use `store_writer`, which publishes it when complete.
 
-    folder       a place beside the output for temporary files; it goes when the block ends
-    provenance   may gain facts (what was lost) until the block ends
+    folder       for temporary files, beside the output; removed when the block ends
+    provenance   may be extended, for example by counts of skipped items, until the block ends
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class StoreWriter:
             if spec.kind == "trace"
         ]
         parts += [("pooled", name, "float32", (spec.dim,)) for name, spec in pooled.items()]
-        # Names come from users: they make no file names.
+        # Names come from users, and so are not used as file names.
         self._spools = {
             (group, name): _Spool((folder / f"{number}.spool").open("w+b"), dtype, shape)
             for number, (group, name, dtype, shape) in enumerate(parts)
@@ -123,15 +123,15 @@ class StoreWriter:
     ) -> None:
         """Add one utterance.
 
-        A stream is an array (T, ...) or the path of a raw file of such steps; one that is not
-        named is missing (zero length). A class label is its name or None, a scalar a number, a
-        distribution (C,), a trace (T,) or (T, raters). Meta fields are texts or numbers; one that
-        some utterances lack is empty text or NaN there.
+        A stream is an array (T, ...) or the path of a raw file of such steps; a stream that is not
+        given is missing (zero length). A class label is the name of a class or None, a scalar a
+        number, a distribution (C,), a trace (T,) or (T, raters). Meta fields are strings or
+        numbers; for utterances that lack a field it is an empty string or NaN.
         """
         if not identifier:
-            raise DataError("an utterance has no id; give each its own")
+            raise DataError("an utterance has no id; give every utterance an id")
         if identifier in self._seen:
-            raise DataError(f"the id {identifier} is there twice; ids are unique in a store")
+            raise DataError(f"the id {identifier} occurs twice; ids are unique in a store")
         self._seen.add(identifier)
         given = streams or {}
         for group, names, known in (
@@ -140,7 +140,7 @@ class StoreWriter:
             ("pooled vector", pooled or {}, self.pooled),
         ):
             if not names.keys() <= known.keys():
-                raise ValueError(f"{group} {sorted(names.keys() - known.keys())} was not announced")
+                raise ValueError(f"{group} {sorted(names.keys() - known.keys())} was not declared")
         for name, stream in self.streams.items():
             self._add_stream(self._spools["streams", name], stream, given.get(name))
         for name, label in self.labels.items():
@@ -148,7 +148,7 @@ class StoreWriter:
         for name, vectors in self.pooled.items():
             vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(1, vectors.dim)
             self._spools["pooled", name].append(vector)
-        # Fields that only some utterances bear are filled for those before and after.
+        # Fields that only some utterances have are filled for those before and after.
         for name in (meta or {}).keys() - self._meta.keys():
             self._meta[name] = [None] * len(self.ids)
         for name, values in self._meta.items():
@@ -169,7 +169,7 @@ class StoreWriter:
         if spec.kind == "class":
             if given is not None and given not in spec.classes:
                 raise DataError(
-                    f"{identifier}: label {name} is {given!r}, which is none of its classes "
+                    f"{identifier}: label {name} is {given!r}, which is not one of its classes "
                     f"({', '.join(spec.classes)})"
                 )
             value: Any = -1 if given is None else spec.classes.index(given)
@@ -188,7 +188,7 @@ class StoreWriter:
         return np.asarray(self._label_values[name], dtype=dtype).reshape(shape)
 
     def set_statistics(self, stream: str, statistics: dict[str, Any]) -> None:
-        """What is said of all values of a stream; see `StreamSpec`."""
+        """Set the statistics of all values of a stream; see `StreamSpec`."""
         self.streams[stream] = replace(self.streams[stream], statistics=statistics)
 
     def set_rate(self, stream: str, rate_hz: float) -> None:
@@ -196,11 +196,11 @@ class StoreWriter:
         self.streams[stream] = replace(self.streams[stream], rate_hz=rate_hz)
 
     def column(self, name: str) -> list[Any]:
-        """A meta field of the utterances so far, None where it is missing."""
+        """A meta field of the utterances so far, None for a missing value."""
         return self._meta.get(name, [])
 
     def missing(self, label: str) -> int:
-        """How many utterances so far lack a label."""
+        """Number of utterances so far without a label."""
         spec = self.labels[label]
         if spec.kind == "trace":
             return self._spools["labels", label].lengths.count(0)
@@ -210,7 +210,7 @@ class StoreWriter:
         return sum(bool(np.isnan(value).all()) for value in values)
 
     def contents(self) -> Contents:
-        """All that was added, ready to be laid out."""
+        """The contents that were added, ready to be written."""
         return Contents(
             self.ids,
             {name: schema.column(values) for name, values in self._meta.items()},
@@ -221,7 +221,7 @@ class StoreWriter:
 
     def close(self) -> None:
         for spool in self._spools.values():
-            # On a full disk this fails, too; what was read from the spool was flushed before.
+            # On a full disk this fails too; the spool was flushed before it was read.
             with contextlib.suppress(OSError):
                 spool.file.close()
 
@@ -235,7 +235,7 @@ def store_writer(
     labels: dict[str, LabelSpec] | None = None,
     pooled: dict[str, PooledSpec] | None = None,
 ) -> Iterator[StoreWriter]:
-    """A writer whose store appears at `output`, whole, when the block ends without an exception."""
+    """A writer whose complete store appears at `output` if the block ends without an exception."""
     with workspace(output) as folder:
         writer = StoreWriter(folder, provenance, streams or {}, labels or {}, pooled or {})
         try:
