@@ -202,7 +202,7 @@ def test_what_is_gained_by_hearing(encoder, face):
     assert count == others == 16
     assert abs(float(other) - float(loss)) > 1e-5
     found = {"development_video": 0.05, "development_swapped": 0.0501}
-    assert "0.0500 is that with the sound of other clips" in objective.collapse(found)
+    assert "0.0500 is that with the audio of other clips" in objective.collapse(found)
     assert objective.collapse({**found, "development_swapped": 0.06}) is None
     assert objective.collapse({"video": 0.05}) is None
     face.decoder.start[0].weight[:10] = 0

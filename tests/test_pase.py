@@ -170,7 +170,7 @@ def test_gathering_ends(encoder, monkeypatch):
         objective(noise_batch(8000, 7000, 6000), context())
     assert int(objective.gathered) == 6
     assert int(objective.workers["mfcc"].standardisation.rows) == 2 * (48 + 42 + 36)
-    with pytest.raises(ValueError, match="known are"):
+    with pytest.raises(ValueError, match="choose from"):
         ProblemAgnostic(encoder, ProblemAgnosticConfiguration(("mfcc", "nothing")))
 
 

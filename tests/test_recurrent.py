@@ -130,7 +130,7 @@ def test_windows_lie_everywhere_and_never_overlap():
         starts.add((first, second))
     assert min(a for a, _ in starts) == 0
     assert max(b for _, b in starts) == 17
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="too few"):
         swap_order(torch.tensor([1]), torch.tensor([True]), 1, generator())
     assert not fits(1)
     assert fits(2)

@@ -14,7 +14,7 @@ from avaffect.objectives.base import Context, Needs, Pretraining, Step
 
 @dataclass(frozen=True)
 class AutoregressivePredictionConfiguration:
-    """shift  how many frames ahead"""
+    """shift  number of frames ahead"""
 
     shift: int = 3
 
@@ -22,9 +22,9 @@ class AutoregressivePredictionConfiguration:
 class AutoregressivePrediction(Pretraining):
     """L1 distance of predicted and true features `shift` frames ahead, loss "prediction".
 
-    The encoder's frames, which know the past alone, go through one linear layer. Sums run over
-    frames that have a future within the utterance; a frame counts its mean over bands. The metric
-    "repeated" is the loss of saying that nothing changes.
+    The encoder's frames, which depend on the past alone, pass one linear layer. Sums are over
+    frames whose target is within the utterance; a frame counts its mean over bands. The metric
+    "repeated" is the loss of repeating the current spectrum.
     """
 
     loss = "prediction"

@@ -1,4 +1,4 @@
-"""The contract between the training loop and what it trains."""
+"""The interface between the training loop and objectives."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from avaffect.models.encoder import Encoded, Encoder
 
 @dataclass
 class Context:
-    """Where training stands while a batch is seen.
+    """The state of training for a batch.
 
-    generator is a fresh CPU generator for this step, rank and micro-batch: an objective draws its
-    masks and views from it, so that a resumed run draws the same ones.
+    generator: a new CPU generator for this step, rank and micro-batch. An objective draws its masks
+    and views from it, so that a resumed run draws the same ones.
     """
 
     step: int = 0
@@ -30,8 +30,8 @@ class Context:
 
 @dataclass
 class Step:
-    """losses: name -> (sum, count). The loop adds counts over micro-batches and ranks before it
-    divides, so that one and N ranks agree. metrics: name -> (sum, count) too, not optimised."""
+    """losses: name -> (sum, count). The loop adds sums and counts over micro-batches and ranks
+    before it divides, so that 1 and N ranks agree. metrics: likewise, not optimised."""
 
     losses: dict[str, tuple[Tensor, Tensor | float]]
     metrics: dict[str, tuple[Tensor | float, Tensor | float]] = field(default_factory=dict)
@@ -67,13 +67,13 @@ class Objective(nn.Module):
 
     weights: loss name -> weight in the total, 1 by default.
     phases: one by default; each names its own parameters and optimiser (VAVL has three).
-    coupled: True where a loss ties the utterances of a batch together (contrastive,
-        Multi-Similarity, CCC): such objectives refuse plain gradient accumulation.
+    coupled: whether a loss depends on several utterances of a batch together (contrastive,
+        Multi-Similarity, CCC); such objectives do not allow plain gradient accumulation.
     """
 
     phases: tuple[str, ...] = ("main",)
     coupled: bool = False
-    # Adam's constants; those of torch unless a paper has others.
+    # Adam's constants; torch's defaults unless a paper has others.
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
 
@@ -87,8 +87,8 @@ class Objective(nn.Module):
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         """The counts that `forward` will return for this batch, without the forward pass.
 
-        Needed for gradient accumulation alone: sums of several micro-batches can be divided by
-        the whole count only when that is known before the first backward pass.
+        Needed for gradient accumulation alone: the sums of micro-batches are divided by the total
+        count, which must be known before the first backward pass.
         """
         raise NotImplementedError(f"{type(self).__name__} does not support gradient accumulation")
 
@@ -97,12 +97,12 @@ class Objective(nn.Module):
         return [ParameterGroup("all", [p for p in self.parameters() if p.requires_grad])]
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        """What is wrong where these are the last metrics of a training, those of the development
-        split (development_X) among them; None where nothing is."""
+        """A message if the last metrics of training, those of the development split (development_X)
+        included, show a collapse; otherwise None."""
         return None
 
     def before_step(self, context: Context, phase: str = "main") -> None:
-        """Called before the optimiser's step, gradients in place (frozen last layers)."""
+        """Called before the optimiser's step, with gradients (frozen last layers)."""
 
     def after_step(self, context: Context, phase: str = "main") -> None:
         """Called after the optimiser's step (EMA teachers)."""

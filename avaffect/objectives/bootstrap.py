@@ -19,8 +19,8 @@ from avaffect.objectives.views import large_views
 
 @dataclass(frozen=True)
 class BootstrapConfiguration:
-    """momentum        of the teacher as training begins
-    smallest_crop   share of a picture that the smallest crop covers
+    """momentum        of the teacher at the start of training
+    smallest_crop   smallest share of a picture that a crop covers
     hidden, outputs  of projector and predictor; by default 8 dim and dim / 2 of the encoder (4,096
                     and 256 for ResNet-18)
     crop_seconds    of the clips that are compared; None for whole ones
@@ -34,11 +34,11 @@ class BootstrapConfiguration:
 
 
 class Bootstrap(Taught):
-    """2 - 2 cos of the prediction from one view and the teacher's projection of the other, both
-    ways round; loss "byol", 0 to 8.
+    """2 - 2 cos of the prediction from one view and the teacher's projection of the other, in both
+    directions; loss "byol", 0 to 8.
 
-    Each clip is seen in two views, one draw for all of its frames; the encoder's frames are
-    averaged over time, projected, and predicted from.
+    Each clip has two views, each with one draw for all of its frames. The encoder's frames are
+    averaged over time and projected; the predictor maps the result to the teacher's projection.
     """
 
     loss = "byol"
@@ -73,8 +73,8 @@ class Bootstrap(Taught):
 
 
 def distance(predicted: Tensor, target: Tensor) -> Tensor:
-    """predicted and target (B, D) -> (B,) 2 - 2 cos: the square distance of unit vectors
-    (equation 2). Half precision is raised to float32."""
+    """predicted and target (B, D) -> (B,) 2 - 2 cos: the squared distance of unit vectors
+    (equation 2). Half precision is converted to float32."""
     dtype = torch.promote_types(predicted.dtype, torch.float32)
     with torch.autocast(predicted.device.type, enabled=False):
         return 2.0 - 2.0 * F.cosine_similarity(predicted.to(dtype), target.to(dtype), dim=1)

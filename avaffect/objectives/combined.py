@@ -24,18 +24,18 @@ ENCODER, HEADS = "encoder", "heads"
 class Combined(Objective):
     """Emotion classification, domain confusion and continued pre-training of one encoder.
 
-    A term is absent where its module is None: emotion (L_EC), domain (L_DC), pretraining (L_PT, any
-    objective that owns `encoder`). batch.labels[label] holds the source's labels and the pool's
-    pseudo-labels; batch.domain tells them apart (0 source, 1 pool).
+    A term is absent if its module is None: emotion (L_EC), domain (L_DC), pretraining (L_PT, any
+    objective that owns `encoder`). batch.labels[label] has the labels of the source and the
+    pseudo-labels of the pool; batch.domain is 0 for the source, 1 for the pool.
 
-    L_EC and L_DC read the mean of the valid frames of a pass that hides nothing, in the first
-    phase. The strength of the gradient reversal follows context.progress (Ganin and Lempitsky
-    2015). The pre-training keeps its phases, coupling, optimiser constants, parameter groups and
-    hooks, and the length of the clips that it needs.
+    L_EC and L_DC use the mean of the valid frames of a pass without masks, in the first phase. The
+    strength of the gradient reversal follows context.progress (Ganin and Lempitsky 2015). The
+    pre-training keeps its phases, coupling, optimiser constants, parameter groups and hooks, and
+    the length of its clips.
 
-    Losses "emotion" and "domain" (weight 1) and those of the pre-training, whose own weights are
-    multiplied by weights["pretraining"] (1). Groups: "encoder", with the pre-training's head, which
-    was trained together with it, and "heads".
+    Losses: "emotion" and "domain" (weight 1) and those of the pre-training, whose own weights are
+    multiplied by weights["pretraining"] (1). Groups: "encoder", with the head of the pre-training,
+    which was trained together with it, and "heads".
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Combined(Objective):
             raise ValueError("the pre-training must own the encoder that is adapted")
         if inner.keys() & terms.keys():
             raise ValueError(f"{' and '.join(inner.keys() & terms.keys())}: a loss of two terms")
-        # Registered once, through the pre-training where there is one: a state dict with the
-        # same tensor under two names cannot be saved.
+        # Registered once, through the pre-training if there is one: a state dict with the same
+        # tensor under two names cannot be saved.
         self.pretraining = pretraining
         self.alone = encoder if pretraining is None else None
         self.label = label
@@ -95,7 +95,7 @@ class Combined(Objective):
         else:
             step = inner(self._own(inner, batch, context), context, phase)
         for name in step.losses:
-            # Those that the pre-training does not name weigh 1 in it.
+            # Losses without a weight in the pre-training have weight 1.
             self.weights.setdefault(name, self.factor)
         if frames is None and self._classifies(phase):
             shown = self.encoder.view(batch, context.generator) if self.training else batch
@@ -143,7 +143,7 @@ class Combined(Objective):
         return counts
 
     def _labelled(self, batch: Batch, labels: Tensor) -> float:
-        """How many utterances have a label (B,) and a frame."""
+        """Number of utterances with a label (B,) and a frame."""
         return float((usable_labels(self.encoder, batch, labels) != MISSING).sum())
 
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
@@ -158,7 +158,7 @@ class Combined(Objective):
         there = {id(p) for group in trunk for p in group.parameters}
         left = [p for p in self.encoder.parameters() if p.requires_grad and id(p) not in there]
         if left:
-            # L_EC and L_DC train all of the encoder, whatever the pre-training does in this phase.
+            # L_EC and L_DC train the whole encoder, whatever the pre-training trains in this phase.
             trunk.append(self._as_encoder(ParameterGroup("left", left)))
         heads = module_groups({HEADS: [self.emotion, self.domain]}, self.learning_rates)
         return [*trunk, *heads]
@@ -182,6 +182,6 @@ class Combined(Objective):
 
 
 def _domains(batch: Batch) -> Tensor:
-    """(B,) 0 source, 1 pool: `adapt` always tells them apart."""
+    """(B,) 0 source, 1 pool; `adapt` always sets them."""
     assert batch.domain is not None
     return batch.domain

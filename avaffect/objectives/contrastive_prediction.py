@@ -1,4 +1,4 @@
-"""Contrastive Predictive Coding (van den Oord et al. 2018): tell future frames from negatives."""
+"""Contrastive Predictive Coding (van den Oord et al. 2018): future frames against negatives."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from avaffect.settings.pretrain_cpc import SOURCES
 
 @dataclass(frozen=True)
 class ContrastivePredictionConfiguration:
-    """ahead           frames that are predicted, one after another
-    negatives       of each
-    negatives_from  "clip" or "batch": where they are drawn
+    """ahead           number of future frames that are predicted
+    negatives       number for each of them
+    negatives_from  "clip" or "batch", from which they are drawn
     """
 
     ahead: int = 12
@@ -32,12 +32,12 @@ class ContrastivePrediction(Pretraining):
     "contrastive".
 
     The head maps a frame to a prediction for each step, (dim -> ahead * feature_dim) without a
-    bias. Negatives are valid local features other than the positive, without repetition, drawn
-    anew for each clip and step and shared by the frames of the clip, so that they cost a product
-    of matrices and no copies. From "clip": of the same clip, and all that it has where these are
-    fewer. "batch": of all clips, which ties them together. Sums run over steps and frames whose
-    future lies within the utterance. Metrics: the share of them whose positive wins, "accuracy",
-    and that of the first and the last step.
+    bias. Negatives are valid local features other than the positive, without repetition, drawn for
+    each clip and step and shared by the frames of the clip, so that they cost one matrix product
+    and no copies. They are drawn from the same "clip" (all of its features if it has fewer), or
+    from the "batch", which couples its utterances. Sums are over steps and frames whose target is
+    within the utterance. Metrics: "accuracy", the share of them whose positive has the highest
+    score, and that of the first and the last step.
     """
 
     loss = "contrastive"
@@ -76,7 +76,7 @@ class ContrastivePrediction(Pretraining):
         return self._step(local, self.head(frames.values), context), frames
 
     def _step(self, local: Frames, predicted: Tensor, context: Context) -> Step:
-        # One tensor a step: the backward pass of a slice would fill all of them with zeros.
+        # One tensor a step: the backward pass of a slice would fill the whole tensor with zeros.
         predictions = predicted.unflatten(2, (self.steps, -1)).unbind(dim=2)
         device = local.values.device
         drawn = self.draw(local, context.generator)
@@ -108,10 +108,10 @@ class ContrastivePrediction(Pretraining):
         )
 
     def draw(self, frames: Frames, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Candidates (B, steps, negatives + 1) of each clip and step, as places in the padded
-        frames of the batch laid end to end, -1 where there are no more; and for each frame as the
-        positive (B, steps, T) the candidate whose place it takes: itself where it is among them,
-        otherwise one drawn at random. On the CPU.
+        """Candidates (B, steps, negatives + 1) of each clip and step, as indices into the
+        concatenated padded frames of the batch, -1 if there are fewer; and for each frame as the
+        positive (B, steps, T) the candidate that it replaces: itself if it is a candidate,
+        otherwise a random one. On the CPU.
         """
         clips, longest = frames.values.shape[:2]
         valid = torch.nonzero(frames.valid.flatten()).flatten().cpu()
@@ -122,7 +122,7 @@ class ContrastivePrediction(Pretraining):
         one_more = self.negatives + 1
         drawn = draw_distinct(lengths.repeat_interleave(self.steps), one_more, generator)
         drawn = drawn.view(clips, self.steps, one_more)
-        # The end is a place that nobody draws: a batch may have no frame at all.
+        # One more index, which is never drawn, as a batch may have no frames.
         places = F.pad(valid, (0, 1))[first[:, None, None] + drawn.clamp(min=0)]
         places = torch.where(drawn < 0, -1, places)
         spare = torch.randint(one_more, (clips, self.steps, 1), generator=generator)

@@ -43,13 +43,13 @@ class Criterion(Protocol):
 
     @property
     def coupled(self) -> bool:
-        """Whether a loss ties the utterances of a batch together."""
+        """Whether a loss depends on several utterances together."""
 
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
-        """gold: batch.labels[name]; usable (B,) bool: utterances that give a frame."""
+        """gold: batch.labels[name]; usable (B,) bool: utterances with a frame."""
 
     def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
-        """Counts of the losses that `step` will return, where they are not coupled."""
+        """Counts of the losses that `step` will return, for losses that are not coupled."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 
-# Crops start on this grid, on which steps of 16 kHz, 100, 50 and 25 Hz all fall.
+# Crops start on this grid, on which steps at 16 kHz, 100, 50 and 25 Hz coincide.
 GRID_S = 0.04
 
 
 def crop(batch: Batch, seconds: float, generator: torch.Generator) -> Batch:
-    """The batch with `seconds` of each utterance, from a random place that its streams share.
+    """The batch with a crop of `seconds` of each utterance, at the same random place in its
+    streams.
 
-    Shorter utterances stay whole. Places are drawn on the CPU, one for each utterance.
+    Shorter utterances are not cropped. Places are drawn on the CPU, one for each utterance.
     """
     timed = [name for name, rate in batch.rates.items() if rate and name in batch.streams]
     lasting = torch.stack([batch.lengths[n].cpu().double() / batch.rates[n] for n in timed])
@@ -36,7 +37,8 @@ def crop(batch: Batch, seconds: float, generator: torch.Generator) -> Batch:
 
 
 def _cut(values: Tensor, first: Tensor, steps: int) -> Tensor:
-    """values (B, T, ...), first (B,) -> (B, steps, ...) from there on; past the end, its last."""
+    """values (B, T, ...), first (B,) -> (B, steps, ...) from there on; the last step is repeated
+    after the end."""
     if values.shape[1] == 0:
         return values
     places = first[:, None] + torch.arange(steps, device=values.device)

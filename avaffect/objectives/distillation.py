@@ -22,16 +22,16 @@ LARGE, SMALL = (0.4, 1.0), (0.05, 0.4)
 """Shares of the picture that crops cover."""
 
 FLAT = 0.99
-"""Share of ln(outputs) above which an entropy is that of nothing said, a loss that of guessing."""
+"""Share of ln(outputs) above which an entropy counts as uniform, a loss as chance."""
 
 
 @dataclass(frozen=True)
 class DistillationConfiguration:
-    """outputs             that the softmax is over; by default 8 dim (4,096 for ResNet-18)
-    small_views         beside the two large ones
-    momentum            of the teacher as training begins; centre_momentum: of its centre
+    """outputs             of the softmax; by default 8 dim (4,096 for ResNet-18)
+    small_views         number, in addition to the two large ones
+    momentum            of the teacher at the start of training; centre_momentum: of its centre
     student_temperature, teacher_temperature
-    frozen_epochs       in which the last layer stays as it was initialised
+    frozen_epochs       number of epochs in which the last layer is not trained
     head_norm           batch norm in the head
     crop_seconds        of the clips that are compared; None for whole ones
     """
@@ -48,12 +48,12 @@ class DistillationConfiguration:
 
 
 class Distillation(Taught):
-    """Cross-entropy of the student's softmax of each view under the teacher's of each large one,
-    but never of the same view; the mean over such pairs is the loss "dino".
+    """Cross-entropy of the student's softmax of each view with the teacher's softmax of each other
+    large view; the mean over these pairs is the loss "dino".
 
-    The teacher's scores are centred by a running mean and sharpened by a low temperature: the
-    first keeps it from saying one thing, the second from saying nothing. The metric
-    "teacher_entropy" is that of its softmax: ln(outputs) and 0 are the two ways to collapse.
+    The teacher's scores are centred by a running mean, which prevents a collapse to one output, and
+    sharpened by a low temperature, which prevents a collapse to the uniform distribution. The
+    metric "teacher_entropy" is the entropy of its softmax: ln(outputs) and 0 are the two collapses.
     """
 
     loss = "dino"
@@ -84,7 +84,7 @@ class Distillation(Taught):
             if views
         ]
         head = head_of(self.student)
-        # Views of one size go through the network together, as published.
+        # Views of one size pass the network together, as published.
         embedded = [
             head.embed(pooled(self.student, views, lengths.repeat(len(views) // len(clips))))
             for views in sizes
@@ -111,11 +111,11 @@ class Distillation(Taught):
         )
 
     def sharpened(self, told: Tensor) -> Tensor:
-        """The teacher's scores (R, B, K) -> its softmax, centred and sharpened"""
+        """The teacher's scores (R, B, K) -> its softmax, centred and sharpened."""
         return F.softmax((told - self.centre) / self.configuration.teacher_temperature, dim=2)
 
     def before_step(self, context: Context, phase: str = "main") -> None:
-        """The last layer rests while what is below it finds its way."""
+        """Drop the gradients of the last layer in the first epochs."""
         if context.epoch < self.configuration.frozen_epochs:
             head_of(self.student).directions.weight.grad = None
 
@@ -125,20 +125,20 @@ class Distillation(Taught):
         least = FLAT * math.log(self.outputs)
         if entropy > least:
             return (
-                f"the teacher says nothing (teacher_entropy {entropy:.2f}, {flat} at most): the "
-                "encoder has collapsed, or has not begun to learn"
+                f"the teacher's output is uniform (teacher_entropy {entropy:.2f}, {flat} at most): "
+                "the encoder has collapsed, or has not begun to learn"
             )
         found = super().collapse(metrics)
         if found is None and loss > least:
             return (
-                f"the loss {loss:.2f} is not below {flat}, that of guessing: nothing was learned "
-                f"yet of what the teacher says (teacher_entropy {entropy:.2f})"
+                f"the loss {loss:.2f} is not below chance ({flat}): the student has not learned to "
+                f"predict the teacher yet (teacher_entropy {entropy:.2f})"
             )
         return found
 
 
 def head_of(network: nn.ModuleDict) -> DistillationHead:
-    """That of a student or a teacher."""
+    """The head of a student or a teacher."""
     head = network["head"]
     assert isinstance(head, DistillationHead)
     return head
@@ -148,7 +148,7 @@ def cross_entropies(targets: Tensor, scores: Tensor) -> Tensor:
     """targets (R, B, K) probabilities of the first R views, scores (V, B, K) of all V -> (B,) mean
     cross-entropy over the pairs of different views (equation 3)."""
     logarithms = F.log_softmax(scores, dim=2)
-    # Over all pairs at once, less those of the same view.
+    # The sum over all pairs less that over pairs of the same view.
     crossed = -(targets.sum(0) * logarithms.sum(0)).sum(1)
     same = -(targets * logarithms[: len(targets)]).sum((0, 2))
     return (crossed - same) / (len(targets) * (len(scores) - 1))

@@ -25,15 +25,15 @@ from avaffect.signal.images import resize, to_channels
 FEWEST_PICTURES = 2
 """The still, and one to reconstruct."""
 SCORED_PICTURES = 8
-"""Of each clip in evaluation, evenly spread."""
+"""Number for each clip in evaluation, evenly spaced."""
 HEARD = 0.995
-"""Share of the loss with swapped sounds above which nothing was learned from them."""
+"""Share of the loss with swapped audio above which the audio was not used."""
 
 
 @dataclass(frozen=True)
 class FaceReconstructionConfiguration:
-    """alpha     weight of the faces; below 1 Odd-One-Out has the rest
-    pictures  random frames of each clip to reconstruct
+    """alpha     weight of the faces; 1 - alpha is that of Odd-One-Out
+    pictures  number of random frames of each clip to reconstruct
     face      of the generator; its speech_dim is that of the encoder's frames
     """
 
@@ -43,18 +43,18 @@ class FaceReconstructionConfiguration:
 
 
 class FaceReconstruction(Pretraining):
-    """Mean absolute error of `pictures` random frames of each clip, made from its first frame and
-    its sound; loss "video".
+    """Mean absolute error of `pictures` random frames of each clip, generated from its first frame
+    and its audio; loss "video".
 
-    Frames without a face, which are black, are neither shown nor asked for. In evaluation frames
-    are not random but SCORED_PICTURES of each clip.
+    Frames without a face, which are black, are not used. In evaluation frames are not random but
+    SCORED_PICTURES of each clip.
 
-    With alpha below 1 the same clips go through Odd-One-Out as well, a task on sound for the same
-    encoder, and the total is equation 1, alpha L_video + (1 - alpha) L_audio, as weights of
-    "video" and "odd".
-    Clips without sound, or with fewer than two pictures, take no part in "video". The metric
-    "still" is the loss of a face that does not move, "swapped" (in evaluation) that of each clip
-    with the sound of the one before it in the batch: what is gained by hearing.
+    With alpha below 1 the same clips are used for Odd-One-Out, a task on audio for the same
+    encoder, and the total is equation 1, alpha L_video + (1 - alpha) L_audio, as weights of "video"
+    and "odd".
+    Clips without audio, or with fewer than two pictures, are not used in "video". The metric
+    "still" is the loss of the still face, "swapped" (in evaluation) that of each clip with the
+    audio of the previous clip in the batch: the difference is the gain from audio.
     """
 
     loss = "video"
@@ -74,7 +74,7 @@ class FaceReconstruction(Pretraining):
 
     @property
     def needs(self) -> Needs:
-        # A picture's time of sound for each.
+        # Audio of the duration of a picture for each.
         return Needs(
             4 * FEWEST_PICTURES,
             {FACE: FEWEST_PICTURES},
@@ -111,26 +111,26 @@ class FaceReconstruction(Pretraining):
     def _swapped(
         self, stills: Tensor, speech: Frames, rows: Tensor, times: Tensor, real: Tensor
     ) -> tuple[Tensor, float]:
-        """Sum and count of the errors with the sound of others, its last frame where it ends."""
+        """Sum and count of the errors with the audio of others, whose last frame is repeated."""
         others = rows.roll(1)
         times = torch.minimum(times, speech.lengths[others, None] - 1)
         made = self.face(stills, speech.values[others], times, torch.Generator())
         return _errors(made, real).sum() * (len(rows) > 1), times.numel() * (len(rows) > 1)
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        """What is wrong where these are the metrics of a face that does not hear."""
+        """A message if the generated faces do not depend on the audio; otherwise None."""
         loss = metrics.get("development_video", 0.0)
         other = metrics.get("development_swapped", math.inf)
         if loss < HEARD * other:
             return None
         return (
-            f"on development the loss {loss:.4f} is that with the sound of other clips "
-            f"({other:.4f}): faces are drawn, but how sound moves them was not learned yet"
+            f"on development the loss {loss:.4f} is that with the audio of other clips "
+            f"({other:.4f}): the faces do not depend on the audio yet; train longer"
         )
 
     def draw(self, seen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """seen (N, T) bool, two or more of each row -> (N,) place of the first of them, and
-        (N, K) places among the others, random in training, spread in evaluation."""
+        """seen (N, T) bool, two or more of each row -> (N,) index of the first of them, and (N, K)
+        indices of others, random in training, evenly spaced in evaluation."""
         first = seen.int().argmax(dim=1)
         order = seen.int().cumsum(dim=1)
         others = order[:, -1:] - 1
@@ -153,7 +153,7 @@ class FaceReconstruction(Pretraining):
 
     @staticmethod
     def _seen(speech: Tensor, batch: Batch) -> Tensor:
-        """speech (B,) pictures' worth of sound -> (B, T) bool: pictures that have both sound and a
+        """speech (B,) duration of the audio in pictures -> (B, T) bool: pictures with audio and a
         face."""
         faces = batch.streams[FACE]
         lengths = torch.minimum(speech, batch.lengths[FACE])
@@ -170,7 +170,7 @@ class FaceReconstruction(Pretraining):
 
 
 def shows_face(faces: Tensor) -> Tensor:
-    """faces (B, T, H, W, C) uint8 -> (B, T) bool: `preprocess` leaves pictures without one black"""
+    """faces (B, T, H, W, C) uint8 -> (B, T) bool: pictures with a face; others are black."""
     return faces.flatten(2).any(dim=2).bool()
 
 

@@ -12,9 +12,9 @@ from avaffect.objectives.base import ParameterGroup
 def module_groups(
     parts: Mapping[str, Sequence[nn.Module | None]], learning_rates: Mapping[str, float]
 ) -> list[ParameterGroup]:
-    """A group for each name with the trainable parameters of its modules; empty ones are left out.
+    """A group for each name with the trainable parameters of its modules; no empty groups.
 
-    learning_rates: group name -> learning rate; the run's own where a name is missing.
+    learning_rates: group name -> learning rate; by default that of the run.
     """
     groups = []
     for name, modules in parts.items():
@@ -29,7 +29,7 @@ def module_groups(
 
 
 def decayed_groups(module: nn.Module) -> list[ParameterGroup]:
-    """Weights, and by themselves biases and the parameters of norms, which are not decayed."""
+    """Two groups: weights, and biases and parameters of norms, which are not decayed."""
     trained = [p for p in module.parameters() if p.requires_grad]
     return [
         ParameterGroup("weights", [p for p in trained if p.ndim > 1]),

@@ -1,5 +1,5 @@
-"""Local and global information maximisation: tell pairs of one utterance from pairs of two (Hjelm
-et al. 2019; Ravanelli and Bengio 2019; Pascual et al. 2019, section 2.2)."""
+"""Local and global information maximisation: discriminate pairs of one utterance from pairs of two
+(Hjelm et al. 2019; Ravanelli and Bengio 2019; Pascual et al. 2019, section 2.2)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SHORTEST_CHUNK = 10
 
 
 def local_usable(lengths: Tensor) -> Tensor:
-    """(B,) bool: utterances of two frames or more, where there are two of them."""
+    """(B,) bool: utterances of two frames or more, if there are at least two of them."""
     enough = lengths >= 2
     return enough & (enough.sum() >= 2)
 
 
 def global_usable(lengths: Tensor) -> Tensor:
-    """(B,) bool: utterances with room for two chunks, where there are two of them."""
+    """(B,) bool: utterances long enough for two chunks, if there are at least two of them."""
     enough = lengths >= 2 * SHORTEST_CHUNK
     return enough & (enough.sum() >= 2)
 
@@ -61,7 +61,7 @@ def global_chunks(lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, 
 
 
 def another(which: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """which (N,) of `count` things -> for each a different one, (N,)"""
+    """which (N,): indices below `count` -> for each a different index, (N,)."""
     if not len(which):
         return which
     return (which + 1 + _below(torch.full_like(which, count - 1), generator)) % count
@@ -102,6 +102,6 @@ def _discriminate(
 
 
 def _below(limits: Tensor, generator: torch.Generator) -> Tensor:
-    """Whole numbers below each of the limits, 1 or more, uniformly drawn."""
+    """Uniform random whole numbers from 0 to below each of the limits, which are 1 or more."""
     uniform = torch.rand(limits.shape, dtype=torch.float64, generator=generator)
     return (uniform * limits).long()

@@ -23,16 +23,16 @@ from avaffect.signal.augmentations import flip, in_turn, random_crop
 from avaffect.signal.features import FEATURE_RATE_HZ, HOP, WINDOW, window_count
 
 FEWEST_SAMPLES = WINDOW + 3 * HOP
-"""Of sound: four windows, the time of one picture."""
+"""Shortest audio: four windows, the duration of one picture."""
 
 LEARNED = 0.99
-"""Share of the loss of a model that does not look above which nothing was learned from faces."""
+"""Share of the loss without faces above which the faces were not used."""
 
 NOT_LOOKING = {
-    "constant": "is no better than that of telling the mean sound whatever the face",
-    "swapped": "is that with the faces of other clips",
+    "constant": "is no better than that of predicting the mean",
+    "swapped": "is no better than with the faces of other clips",
 }
-"""Metrics of models that do not look, and what a loss is that is no better."""
+"""Metrics without use of the faces, and the message about a loss that is no better."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,23 @@ class AcousticPredictionConfiguration:
 
     @classmethod
     def on(cls, encoder: Encoder, blocks: int) -> AcousticPredictionConfiguration:
-        """As many blocks, half as wide as the encoder's frames: 256 for ResNet-18."""
+        """`blocks` blocks, half as wide as the encoder's frames: 256 for ResNet-18."""
         dim = encoder.dim // 2
         return cls(ConformerConfiguration(blocks, dim, 8 * dim))
 
 
 class AcousticPrediction(Pretraining):
-    """Mean absolute error of descriptors of the sound that goes with each picture, told by a
-    conformer and a linear layer from the encoder's frames; loss "acoustic".
+    """Mean absolute error of acoustic descriptors during each picture, predicted by a conformer and
+    a linear layer from the encoder's frames; loss "acoustic".
 
-    The descriptors are those that PASE's workers tell (`acoustic_targets`: spectrum, cepstra,
-    filterbank, prosody), each number standardised over the first 1,000 utterances that are trained
-    on, averaged over the time of a picture. Each descriptor counts alike, whatever its size. The
-    metrics have them one by one; "constant" is the loss of telling their means, and "swapped" that
-    of telling the sound of each clip from the face of the one before it in the batch.
+    The descriptors are those of PASE's workers (`acoustic_targets`: spectrum, cepstra, filterbank,
+    prosody), standardised over the first 1,000 training utterances and averaged over the duration
+    of a picture. Each descriptor has equal weight, whatever its size. The metrics have them one by
+    one; "constant" is the loss of predicting their means, and "swapped" that of predicting the
+    audio of each clip from the face of the previous clip in the batch.
 
     In training clips are mirrored with probability 0.5 and cropped to 5/6 of a face, at a random
-    place (80 pixels of 96). Pictures whose time is not filled with sound take no part.
+    place (80 pixels of 96). Pictures without audio for their whole duration are not used.
     """
 
     loss = "acoustic"
@@ -106,7 +106,7 @@ class AcousticPrediction(Pretraining):
         )
 
     def told(self, batch: Batch, context: Context) -> Tensor:
-        """(B, T, descriptors) for all pictures (B, T)"""
+        """(B, T, descriptors) predicted for all pictures (B, T)."""
         clips, lengths = self.encoder.clips(batch.streams[FACE]), batch.lengths[FACE]
         if self.training:
             clips = self.seen(clips, lengths, context.generator)
@@ -117,7 +117,7 @@ class AcousticPrediction(Pretraining):
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
         """(B, T, descriptors) at the rate of the pictures, T of the longest, zeros in padding; not
-        standardised"""
+        standardised."""
         waveform, samples = batch.streams[WAVEFORM], batch.lengths[WAVEFORM]
         found = acoustic_targets(waveform, samples)
         whole = Frames(torch.cat([found[name] for name in SIZES], dim=2), window_count(samples))
@@ -125,7 +125,7 @@ class AcousticPrediction(Pretraining):
         return values[:, : int(self._lengths(batch).max())]
 
     def _lengths(self, batch: Batch) -> Tensor:
-        """(B,) pictures of each clip that have both a face and sound"""
+        """(B,) number of pictures of each clip with both a face and audio."""
         heard = count_at_rate(
             window_count(batch.lengths[WAVEFORM]), FEATURE_RATE_HZ, self.encoder.rate_hz
         )
@@ -138,8 +138,8 @@ class AcousticPrediction(Pretraining):
         return decayed_groups(self)
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        """What is wrong where these are the metrics of a model that does not look, in training or
-        on unseen faces."""
+        """A message if predictions do not depend on the faces, in training or on development;
+        otherwise None."""
         for prefix, where in (("", ""), ("development_", " on development")):
             loss = metrics.get(f"{prefix}acoustic", 0.0)
             for name, words in NOT_LOOKING.items():
@@ -147,13 +147,13 @@ class AcousticPrediction(Pretraining):
                 if other is not None and loss >= LEARNED * other:
                     return (
                         f"the loss {loss:.3f}{where} {words} ({other:.3f}): nothing was learned "
-                        "from the pictures yet"
+                        "from the faces yet"
                     )
         return None
 
 
 def swapped(told: Tensor, wanted: Tensor, valid: Tensor) -> tuple[Tensor, float]:
-    """The loss where each clip's sound is told from the clip before it in the batch, over pictures
+    """The loss of predicting each clip's audio from the previous clip in the batch, over pictures
     that both have: told and wanted (B, T, descriptors), valid (B, T) -> sum and count."""
     both = valid & valid.roll(1, 0) & (len(told) > 1)
     errors = (told.roll(1, 0)[both] - wanted[both]).abs()
@@ -161,11 +161,11 @@ def swapped(told: Tensor, wanted: Tensor, valid: Tensor) -> tuple[Tensor, float]
 
 
 def mean_of(losses: Mapping[str, Tensor]) -> Tensor:
-    """(N,) of each descriptor -> (N,): they count alike, whatever their size"""
+    """(N,) of each descriptor -> (N,), with equal weights."""
     return torch.stack(list(losses.values())).mean(0)
 
 
 def by_descriptor(values: Tensor) -> dict[str, Tensor]:
-    """values (N, descriptors) -> name -> (N,) mean over the numbers of that descriptor"""
+    """values (N, descriptors) -> name -> (N,) mean over the values of that descriptor."""
     parts = values.split(list(SIZES.values()), dim=1)
     return {name: part.mean(dim=1) for name, part in zip(SIZES, parts)}

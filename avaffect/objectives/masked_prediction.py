@@ -24,18 +24,18 @@ from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames
 
 FEWEST_FRAMES = 2
-"""Of an utterance: of fewer none can be masked."""
+"""Shortest utterance in frames: a shorter one cannot be masked."""
 
 
 @dataclass(frozen=True)
 class Masking:
-    """What is hidden. Spans of `span` frames with `probability`, see objectives.masking.
+    """Masks: spans of `span` frames with `probability`, see objectives.masking.
 
-    kind              "feature": fused frames are hidden behind one embedding; "input": sound and
-                      pictures are hidden apart, before the encoder sees them (AV-HuBERT's last
+    kind              "feature": fused frames are replaced by one embedding; "input": audio and
+                      pictures are masked separately, before the encoder (AV-HuBERT's last
                       iteration), pictures by video_probability and video_span
-    modality_dropout  probability that one modality of a batch is missing; it is then the sound with
-                      probability audio_dropout. An utterance never loses its only modality.
+    modality_dropout  probability that one modality of a batch is dropped: audio with probability
+                      audio_dropout, otherwise video. An utterance keeps its only modality.
     """
 
     probability: float = 0.8
@@ -50,9 +50,9 @@ class Masking:
 
 @dataclass(frozen=True)
 class MaskedPredictionConfiguration:
-    """units             that the head tells apart
-    masking           what is hidden
-    unmasked_weight   of the loss on frames that are shown, 0 in HuBERT base; AV-HuBERT large has 1
+    """units             number of outputs of the head
+    masking           of the encoder's inputs or features
+    unmasked_weight   of the loss on frames without mask: 0 in HuBERT base, 1 in AV-HuBERT large
     features_penalty  weight of the mean square of the local features
     """
 
@@ -64,10 +64,10 @@ class MaskedPredictionConfiguration:
 
 @dataclass
 class Plan:
-    """What one pass hides and asks for.
+    """Masks and targets of one pass.
 
     lengths (B,) frames, 0 for utterances without units; targets, mask, valid (B, T). dropped: the
-    stream that rows (B,) bool lack in this pass.
+    stream that is dropped, and the rows (B,) bool without it.
     """
 
     lengths: Tensor
@@ -85,7 +85,7 @@ class Plan:
 def align_units(
     units: Tensor, lengths: Tensor, rate_hz: float, frame_rate_hz: float, steps: int
 ) -> Tensor:
-    """units (B, U), lengths (B,) -> (B, steps) int64: the unit of each frame, -1 where none is.
+    """units (B, U), lengths (B,) -> (B, steps) int64: the unit of each frame, -1 without one.
 
     Frame t takes unit floor(t * rate_hz / frame_rate_hz): both streams share time zero.
     """
@@ -102,12 +102,12 @@ def align_units(
 class MaskedPrediction(Pretraining):
     """Cross-entropy of units (SAAML equation 6) plus a penalty on the size of local features.
 
-    Reads batch.streams["units"] at batch.rates["units"], and what `encoder` reads: any that has
-    `features` and `contextualise`. Losses, each a sum and a count:
-    masked            over masked frames that have a unit, weight 1
-    unmasked          over the others; with weight 0 it is only measured
+    Reads batch.streams["units"] at batch.rates["units"], and the streams of `encoder`, any that is
+    Maskable. Losses, each a sum and a count:
+    masked            over masked frames with a unit, weight 1
+    unmasked          over the other frames; with weight 0 it is a metric
     features_penalty  mean square of the features before normalisation over valid frames
-    Utterances without units take no part. Masks are drawn on the CPU from context.generator.
+    Utterances without units are not used. Masks are drawn on the CPU from context.generator.
     """
 
     loss = "masked"
@@ -138,11 +138,11 @@ class MaskedPrediction(Pretraining):
 
     @property
     def hides_features_alone(self) -> bool:
-        """Whether a pass begins with the same local features as one that hides nothing."""
+        """Whether a pass starts from the same local features as one without masks."""
         return self.masking.kind == "feature" and self.masking.modality_dropout == 0.0
 
     def plan(self, batch: Batch, generator: torch.Generator) -> Plan:
-        """Draw what the pass over this batch hides."""
+        """Draw the masks of the pass over this batch."""
         dropped, rows = self._drop_modality(batch, generator)
         seen = batch if dropped is None else batch.without(dropped, rows)
         unit_lengths = batch.lengths[UNITS]
@@ -175,7 +175,7 @@ class MaskedPrediction(Pretraining):
     def _mask(
         self, batch: Batch, lengths: Tensor, steps: int, generator: torch.Generator
     ) -> tuple[Tensor, Corruption | None]:
-        """(B, steps) frames to predict, and what the encoder must not see of its inputs."""
+        """(B, steps) frames to predict, and the corruption of the encoder's inputs."""
         m = self.masking
         on_cpu = lengths.cpu()
         mask = span_mask(on_cpu, steps, generator, m.probability, m.span, same_count=m.same_count)
@@ -210,7 +210,7 @@ class MaskedPrediction(Pretraining):
         return step, maskable(self.encoder).contextualise(features)
 
     def from_plan(self, plan: Plan, features: Frames) -> Step:
-        """The same from a plan and the local features (B, T, C) of its batch."""
+        """The step of a plan from the local features (B, T, C) of its batch."""
         shown = Frames(features.values[:, : plan.mask.shape[1]], plan.lengths)
         hidden = plan.mask if self.masking.kind == "feature" else None
         frames = maskable(self.encoder).contextualise(shown, hidden).values

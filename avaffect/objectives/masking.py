@@ -15,14 +15,14 @@ def span_mask(
     minimum: int = 2,
     same_count: bool = True,
 ) -> Tensor:
-    """(B,) lengths -> (B, steps) bool on the CPU, True where a frame is hidden; never padding.
+    """(B,) lengths -> (B, steps) bool on the CPU, True for masked frames; never for padding.
 
     Each row of T frames gets int(probability * T / span + U(0, 1)) spans, at least `minimum`, whose
-    starts are drawn without replacement; spans may overlap and end with the row. same_count: every
-    row then shows random hidden frames again until it hides as many as the row that hides fewest.
-    A row of a single frame hides none: there would be nothing to predict it from.
+    starts are drawn without replacement; spans may overlap and end with the row. same_count: random
+    masked frames of each row are unmasked until all rows have as many as the row with fewest.
+    In a row of a single frame none is masked: there would be nothing to predict it from.
 
-    probability 0.8 and span 10 hide 0.57 of a long utterance, and 0.52 in batches of 8 trimmed so.
+    probability 0.8 and span 10 mask 0.57 of a long utterance, 0.52 in batches of 8 with same_count.
     """
     mask = torch.zeros(len(lengths), steps, dtype=torch.bool)
     maskable = []
@@ -32,7 +32,7 @@ def span_mask(
         maskable.append(row)
         uniform = torch.rand((), generator=generator).item()
         count = max(minimum, int(probability * length / span + uniform))
-        # A row shorter than a span is hidden in part only: its spans shrink to half of it.
+        # A row shorter than a span is masked only in part: its spans are half as long as the row.
         reach = min(span, max(1, length // 2))
         starts = torch.randperm(length - reach + 1, generator=generator)
         starts = starts[: min(count, length - reach)]
@@ -49,10 +49,10 @@ def span_mask(
 
 def substitute_frames(mask: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
     """mask (B, T) bool, lengths (B,), on the CPU -> (B, T) int64: the frame of the same clip that
-    stands in for each frame, itself where it is not hidden (AV-HuBERT, section 3.2).
+    replaces each frame, itself if it is not masked (AV-HuBERT, section 3.2).
 
-    Each hidden run is replaced by an equally long run of the clip that does not overlap it. Where
-    no such run fits, the frames are -1: blank.
+    Each masked run is replaced by a run of equal length of the clip that does not overlap it. If
+    there is no such run, the frames are -1: blank.
     """
     sources = torch.arange(mask.shape[1]).repeat(len(mask), 1)
     for row, length in enumerate(lengths.tolist()):

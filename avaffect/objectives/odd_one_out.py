@@ -18,9 +18,9 @@ from avaffect.settings.pretrain_odd import FEWEST_CLIPS
 
 @dataclass(frozen=True)
 class OddOneOutConfiguration:
-    """variant  "clip": exactly `share` of a batch are jumbled, at least one, and where there are
-             two clips one at least stays intact; "group": exactly one of every `group` clips
-    window   length of the two windows that change places, as a share of the clip
+    """variant  "clip": exactly `share` of a batch are jumbled, at least one, but of two clips or
+             more not all; "group": exactly one of every `group` clips
+    window   length of the two windows that are swapped, as a share of the clip
     """
 
     variant: str = "clip"
@@ -34,7 +34,7 @@ class OddOneOut(Pretraining):
 
     variant "clip": the head gives two scores a clip, intact and jumbled. "group": it gives one, and
     the softmax is over the clips of a group. Spectra are jumbled, between the encoder's `features`
-    and `contextualise`. Clips without room for two windows take no part.
+    and `contextualise`. Clips that are too short for two windows are not used.
     """
 
     loss = "odd"
@@ -55,8 +55,8 @@ class OddOneOut(Pretraining):
         return Needs(FEWEST_STEPS, together=FEWEST_CLIPS if c.variant == "clip" else c.group)
 
     def draw(self, lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """lengths (B,) on the CPU -> which clips are jumbled (B,) bool, and the clips that take
-        part: (B',) in variant "clip", (groups, group) in variant "group"."""
+        """lengths (B,) on the CPU -> which clips are jumbled (B,) bool, and the clips that are
+        used: (B',) in variant "clip", (groups, group) in variant "group"."""
         j = self.configuration
         room = [row for row, length in enumerate(lengths.tolist()) if fits(length)]
         usable = torch.tensor(room, dtype=torch.long)
@@ -87,7 +87,7 @@ class OddOneOut(Pretraining):
 
     @staticmethod
     def _by_clip(scores: Tensor, odd: Tensor) -> Step:
-        """scores (B', 2), odd (B',); recalls beside the loss, for most clips are intact."""
+        """scores (B', 2), odd (B',). Metrics are recalls, as most clips are intact."""
         right = scores.argmax(dim=1) == odd
         return Step(
             {"odd": cross_entropy(scores, odd.long())},

@@ -1,4 +1,4 @@
-"""One vector an utterance, from an encoder or from a stream that is pooled already."""
+"""One vector an utterance, from an encoder or from a stream of pooled vectors."""
 
 from __future__ import annotations
 

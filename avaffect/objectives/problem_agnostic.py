@@ -26,7 +26,7 @@ from avaffect.signal.features import HOP, WINDOW, unit_scale
 
 FEWEST_FRAMES = 2 * SHORTEST_CHUNK
 GATHERED = 1000
-"""Utterances whose targets, as training begins, say how all are standardised."""
+"""Number of utterances, at the start of training, whose statistics standardise all targets."""
 
 _DISCRIMINATORS = {"lim": (local_step, local_usable), "gim": (global_step, global_usable)}
 
@@ -46,10 +46,10 @@ class ProblemAgnostic(Pretraining):
     lim        whether two frames are of one utterance
     gim        whether two chunks of a second are, by the means of their frames
 
-    Targets are standardised by the mean and deviation of each of their numbers over the first
-    1,000 utterances that are trained on (those so far until then); buffers keep them. The metric
-    "workers" is the mean of a batch's losses: what is optimised. Utterances too short for a task
-    take no part in it, nor does a batch of one utterance in lim and gim.
+    Targets are standardised by the mean and deviation of each dimension over the first 1,000
+    training utterances (until then, over those so far), which are kept in buffers. The metric
+    "workers" is the mean of a batch's losses, which is optimised. Utterances that are too short for
+    a task are not used in it, nor is a batch of one utterance in lim and gim.
     """
 
     loss = "workers"
@@ -62,7 +62,7 @@ class ProblemAgnostic(Pretraining):
         configuration = configuration or ProblemAgnosticConfiguration()
         names = configuration.workers
         if not names or set(names) - set(WORKERS):
-            raise ValueError(f"workers {', '.join(names)}: known are {', '.join(WORKERS)}")
+            raise ValueError(f"workers {', '.join(names)}: choose from {', '.join(WORKERS)}")
         super().__init__(dict.fromkeys(names, 1.0 / len(names)))
         self.configuration = configuration
         self.encoder = in_time(encoder, "PASE's task")

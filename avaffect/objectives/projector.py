@@ -17,11 +17,11 @@ from avaffect.objectives.pooling import pooled_features, usable_labels
 
 
 class ProjectorTraining(Objective):
-    """Metric loss on embeddings and cross-entropy of the classifier upon them.
+    """Metric loss on embeddings and cross-entropy of a classifier on them.
 
     With `encoder` its frames are pooled and it is trained too; without, the stream "pooled" (B, D)
-    is read, made once by a frozen encoder. Labels: batch.labels[label], -1 missing. metric_loss
-    takes (embeddings, labels) to (sum, count); Multi-Similarity with the paper's numbers if None.
+    of a frozen encoder is read. Labels: batch.labels[label], -1 missing. metric_loss: (embeddings,
+    labels) -> (sum, count), by default Multi-Similarity with the paper's constants.
     Losses "metric" (weight 1) and "classification" (weight 0.5).
     """
 

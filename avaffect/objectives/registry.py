@@ -32,26 +32,26 @@ for _name, _module, _class in (
 
 
 def describe(objective: Pretraining) -> dict[str, Any]:
-    """{"name", "configuration", "streams"}, from the first two of which `build` makes its like.
+    """{"name", "configuration", "streams"}; `build` takes the first two.
 
-    streams: what it reads beside the encoder's, for readers that do not build it. Raises KeyError
-    for an objective that is not registered.
+    streams: those that it reads besides the encoder's, for readers that do not build it. Raises
+    KeyError for an objective that is not registered.
     """
     return {**OBJECTIVES.describe(objective), "streams": tuple(sorted(objective.needs.streams))}
 
 
 def build(name: str, configuration: Mapping[str, Any], encoder: Encoder) -> Pretraining:
-    """The objective of that name around an encoder, its heads with fresh weights.
+    """The objective of this name around an encoder, with heads with new weights.
 
-    Raises DataError where the name is unknown, or the configuration does not fit the objective or
-    the encoder.
+    Raises DataError if the name is unknown, or the configuration does not fit the objective or the
+    encoder.
     """
     return OBJECTIVES.build({"name": name, "configuration": dict(configuration)}, encoder)
 
 
 def kept_names(objective: Pretraining) -> dict[str, str]:
-    """Names in its state dict, the encoder's left out -> their names in a checkpoint."""
-    # An encoder may stand there under several names: a task within a task shares it.
+    """Names in its state dict without the encoder's -> their names in a checkpoint."""
+    # An encoder may have several names there, as an objective within an objective shares it.
     inside = tuple(
         f"{name}."
         for name, module in objective.named_modules(remove_duplicate=False)
@@ -66,6 +66,6 @@ def kept_names(objective: Pretraining) -> dict[str, str]:
 
 
 def kept_weights(objective: Pretraining) -> dict[str, Tensor]:
-    """All that the objective has learned beside the encoder, under its names in a checkpoint."""
+    """The weights of the objective besides the encoder's, under their names in a checkpoint."""
     state = objective.state_dict()
     return {kept: state[own] for own, kept in kept_names(objective).items()}

@@ -25,10 +25,10 @@ PENALTY = "penalty"
 class Supervised(Objective):
     """The weighted sum of the losses of each label. Groups "encoder" and "heads".
 
-    inputs: what the head reads; None: its means over time, (B, D) in the stream "pooled".
+    inputs: of the head; None: pooled vectors, (B, D) in the stream "pooled".
     frozen: the encoder stays in evaluation mode and gets no gradient. learning_rates: of the
-    groups; the run's own where a name is missing. penalty: P / 2 |w|^2 of the weights of the head.
-    augmentation: of the faces that are trained on; None unless it is set.
+    groups; by default that of the run. penalty: P / 2 |w|^2 of the weights of the head.
+    augmentation: of the faces in training; None by default.
     """
 
     augmentation: Augmentation | None = None
@@ -61,7 +61,7 @@ class Supervised(Objective):
         return None if self.inputs is None else self.inputs.encoder
 
     def keep(self, names: Sequence[str]) -> None:
-        """These parts of the encoder stay as they are: without gradient, in evaluation mode.
+        """Freeze these parts of the encoder: no gradient, evaluation mode.
 
         Raises KeyError for a part that it does not have.
         """
@@ -82,8 +82,8 @@ class Supervised(Objective):
         return self
 
     def seen(self, batch: Batch, context: Context) -> Batch:
-        """The view of a batch that the encoder sees: in training a random one, of an encoder that
-        is trained, too, or whose faces are augmented."""
+        """The encoder's view of a batch: in training a random one, if the encoder is trained too or
+        faces are augmented."""
         if self.inputs is None or not self.training:
             return batch
         if self.frozen and self.augmentation is None:
@@ -115,7 +115,7 @@ class Supervised(Objective):
             step.losses |= part.losses
             step.metrics |= part.metrics
         if self.penalty:
-            # Counted as the first loss is, so that it weighs the same however a batch is cut.
+            # With the count of the first loss, so that its weight does not depend on micro-batches.
             count = next(iter(step.losses.values()))[1]
             weights = (p for p in self.head.parameters() if p.ndim > 1)
             squares = sum((p.square().sum() for p in weights), torch.zeros(()))
@@ -136,9 +136,9 @@ class Supervised(Objective):
 
 
 def augmented(batch: Batch, change: Augmentation, generator: torch.Generator) -> Batch:
-    """The batch with its faces (B, T, H, W, C), of 0 to 255, changed; they are float then.
+    """The batch with augmented faces (B, T, H, W, C), 0 to 255, as floats.
 
-    Each channel is changed by the same draws. A batch without faces stays as it is.
+    The draws are the same for all channels. A batch without faces is not changed.
     """
     faces = batch.face
     if faces is None or faces.shape[1] == 0:

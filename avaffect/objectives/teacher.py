@@ -17,30 +17,30 @@ from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining
 from avaffect.objectives.groups import decayed_groups
 
 FEWEST_FRAMES = 5
-"""Of a clip: what the stem of the encoder sees at once."""
+"""Shortest clip in pictures: the temporal kernel of the encoder's stem."""
 
 COLLAPSED_STD = 0.05
-"""Of embeddings over a batch, below which they are called the same."""
+"""Deviation of embeddings over a batch below which they count as equal."""
 
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class Taught(Pretraining):
-    """A student, which learns, and a teacher of the same shape, which follows it.
+    """A student, which is trained, and a teacher of the same shape, its moving average.
 
-    student: the encoder and what stands on it, under their names. The teacher begins as a copy of
-    it and moves after each step: theta' = tau theta' + (1 - tau) theta, tau from `momentum` to 1 by
-    a cosine over training; the buffers of batch norm are the student's. Its parameters are
-    buffers: no optimiser sees them, and a saved state has them.
+    student: the encoder and its heads, by name. The teacher starts as a copy and is updated after
+    each step: theta' = tau theta' + (1 - tau) theta, with tau from `momentum` to 1 by a cosine over
+    training; the buffers of batch norm are copied from the student. The teacher's parameters are
+    buffers: they are not optimised, and are part of a saved state.
 
-    Clips of fewer than FEWEST_FRAMES pictures take no part. Nor does, in training, a batch of one
-    clip, which may be left over: batch norm would have nothing to compare it with.
+    Clips of fewer than FEWEST_FRAMES pictures are not used. In training a batch of one clip is not
+    used either, as batch norm needs several.
 
     crop_s: length in seconds of the clips that are compared.
     """
 
-    # Batch norm and DINO's centre are of the batch; what teaches one clip depends on the others.
+    # Batch norm and DINO's centre are of the batch: the loss of a clip depends on the others.
     coupled = True
 
     def __init__(
@@ -61,8 +61,8 @@ class Taught(Pretraining):
         return Needs(FEWEST_FRAMES, crop_s=self.crop_s)
 
     def clips(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Those of the batch that take part: (B', T, H, W) as `embed` takes them, and their lengths
-        (B',)"""
+        """The clips of the batch that are used: (B', T, H, W) for `embed`, and their lengths
+        (B',)."""
         lengths = batch.lengths[FACE]
         shown = lengths >= FEWEST_FRAMES
         faces = batch.streams[FACE]
@@ -81,35 +81,35 @@ class Taught(Pretraining):
         return decayed_groups(self)
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        """What is wrong where these are the metrics of a model that says the same of each clip."""
+        """A message if the embeddings of all clips are equal; otherwise None."""
         found = metrics.get("embedding_std", 1.0)
         if found < COLLAPSED_STD:
             return (
-                f"the embeddings of different clips are the same (embedding_std {found:.3f}, 1 "
-                "where they lie in all directions): the encoder has collapsed"
+                f"the embeddings of different clips are equal (embedding_std {found:.3f}; 1: "
+                "spread in all directions): the encoder has collapsed"
             )
         return None
 
 
 def pooled(network: nn.ModuleDict, views: Tensor, lengths: Tensor) -> Tensor:
-    """The encoder of a student or a teacher: views (B, T, H, W) -> (B, dim), means over time"""
+    """The encoder's mean over time: views (B, T, H, W) -> (B, dim), of a student or a teacher."""
     return encoder_of(network).embed(views, lengths).mean()
 
 
 def encoder_of(network: nn.ModuleDict) -> VisualEncoder:
-    """That of a student or a teacher."""
+    """The encoder of a student or a teacher."""
     encoder = network["encoder"]
     assert isinstance(encoder, VisualEncoder)
     return encoder
 
 
 def nothing(clips: Tensor, loss: str) -> Step:
-    """The step of clips that take no part."""
+    """The step of a batch without usable clips."""
     return Step({loss: (torch.zeros((), device=clips.device), 0.0)})
 
 
 def teacher_of(student: Network) -> Network:
-    """A copy whose parameters are buffers of the same names."""
+    """A copy whose parameters are buffers with the same names."""
     teacher = copy.deepcopy(student)
     for module in teacher.modules():
         for name, parameter in list(module._parameters.items()):
@@ -135,9 +135,9 @@ def momentum_at(first: float, progress: float) -> float:
 
 
 def embedding_std(embedded: Tensor) -> tuple[Tensor | float, float]:
-    """embedded (B, D) -> the standard deviation over the batch of each number of vectors of length
-    1, their mean times sqrt(D): 1 where they lie in all directions alike, 0 where they are the
-    same (Chen and He 2021, section 4.1). With a count, 0 for a batch of one."""
+    """embedded (B, D) -> the mean over dimensions of the standard deviation of unit vectors over
+    the batch, times sqrt(D): 1 if they are spread uniformly in all directions, 0 if they are equal
+    (Chen and He 2021, section 4.1); and a count, 0 for a batch of one."""
     if len(embedded) < 2:
         return 0.0, 0.0
     unit = nn.functional.normalize(embedded.detach().float(), dim=1)

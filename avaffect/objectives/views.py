@@ -1,6 +1,6 @@
 """The random views of a clip that BYOL and DINO compare, grey (Grill et al. 2020, appendix B).
 
-Without the shifts of saturation and hue and the conversion to grey, which grey pictures lack.
+Shifts of saturation and hue and the conversion to grey are omitted, as pictures are grey.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SOLARISED_ABOVE = 0.5
 def view(
     size: int, area: tuple[float, float], blurred: float, solarised: float = 0.0
 ) -> Augmentation:
-    """A resized crop of size x size pixels that covers a share of the picture in the range `area`,
-    mirrored or not, brightness and contrast changed with probability 0.8; blurred and solarised
-    with these probabilities."""
+    """A crop that covers a share of the picture in the range `area`, resized to size x size pixels,
+    mirrored with probability 0.5, with jitter of brightness and contrast with probability 0.8;
+    blurred and solarised with these probabilities."""
     return in_turn(
         partial(random_resized_crop, size=size, area=area),
         flip,
@@ -39,8 +39,8 @@ def view(
 
 
 def large_views(encoder: VisualEncoder, area: tuple[float, float]) -> list[Augmentation]:
-    """Two of 88 pixels for faces of 96: one is always blurred, the other seldom, and solarised at
-    times."""
+    """Two views, of 88 pixels for faces of 96: one always blurred, the other rarely, and sometimes
+    solarised."""
     size = round(encoder.configuration.face_size * 11 / 12)
     return [view(size, area, 1.0), view(size, area, 0.1, 0.2)]
 
@@ -48,5 +48,5 @@ def large_views(encoder: VisualEncoder, area: tuple[float, float]) -> list[Augme
 def small_views(
     encoder: VisualEncoder, area: tuple[float, float], count: int
 ) -> list[Augmentation]:
-    """`count` of them, of half the pixels of a face."""
+    """`count` views, with half the side of a face."""
     return [view(encoder.configuration.face_size // 2, area, 0.5)] * count

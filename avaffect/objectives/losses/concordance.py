@@ -1,6 +1,6 @@
 """The concordance correlation coefficient of Lin (1989), as a loss (SS-VAERR, equations 1 and 6).
 
-Equation 1 has the sign of the means wrong.
+Equation 1 of the paper has a wrong sign of the means.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ EPSILON = 1e-8
 def concordance(prediction: Tensor, gold: Tensor, known: Tensor) -> Tensor:
     """CCC = 2 cov / (var + var + (mean - mean)^2) over the known values of all tensors (...).
 
-    known: bool, of the same shape; what is not known weighs nothing, NaN or not. Biased variances;
-    0 where nothing varies, or fewer than two values are known.
+    known: bool, of the same shape; unknown values are ignored, NaN or not. Biased variances; 0 if
+    nothing varies, or fewer than two values are known.
     """
     precise = torch.promote_types(prediction.dtype, torch.float32)
     weight = known.to(precise)
@@ -30,7 +30,7 @@ def concordance(prediction: Tensor, gold: Tensor, known: Tensor) -> Tensor:
 
 
 def concordance_loss(prediction: Tensor, gold: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """(1 - CCC, 1) over all known values; both 0 where fewer than two are known.
+    """(1 - CCC, 1) over all known values; both 0 if fewer than two are known.
 
     From 0 to 2, as SS-VAERR weights it; half of it is the loss of Shukla et al. 2021.
     """

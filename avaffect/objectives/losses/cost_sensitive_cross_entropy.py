@@ -1,7 +1,7 @@
 """Cost-sensitive cross-entropy of a continuous label's cluster, nCCE (SS-VAERR, equations 4 and 5;
 after Le, Aldeneh and Provost, Interspeech 2017).
 
-Equation 4 lacks its minus.
+Equation 4 of the paper lacks the minus sign.
 """
 
 from __future__ import annotations

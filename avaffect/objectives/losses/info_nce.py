@@ -10,11 +10,12 @@ from torch import Tensor
 def info_nce(
     predicted: Tensor, positives: Tensor, candidates: Tensor, missing: Tensor, column: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the positive among candidates by dot products, and where it wins.
+    """Cross-entropy of the positive among candidates by dot products, and whether its score is
+    best.
 
-    predicted and positives (B, T, D); candidates (B, M, D), which the frames of a clip share, but
-    for those that are missing (B, M) bool; column (B, T) int64, the candidate whose place the
-    positive takes -> losses (B, T), wins (B, T) bool. Half precision is raised to float32.
+    predicted and positives (B, T, D); candidates (B, M, D), shared by the frames of a clip; missing
+    (B, M) bool; column (B, T) int64, the candidate that the positive replaces -> losses (B, T),
+    wins (B, T) bool. Half precision is converted to float32.
     """
     with torch.autocast(predicted.device.type, enabled=False):
         dtype = torch.promote_types(predicted.dtype, torch.float32)
@@ -29,7 +30,7 @@ def info_nce(
 
 
 def draw_distinct(population: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Uniformly drawn subsets: for each of population (G,) sizes `count` distinct numbers below it.
+    """Uniform random subsets: for each size in population (G,) `count` distinct numbers below it.
 
     (G, count) int64 on the CPU; a population of fewer than `count` is drawn whole, the rest is -1.
     The order within a subset is not random. (Floyd's sampling: Bentley and Floyd 1987.)

@@ -9,7 +9,7 @@ from avaffect.objectives.losses.soft_cross_entropy import known_rows, soft_cross
 
 
 def kullback_leibler(logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """logits (N, C), shares (N, C) that sum to 1, a row of NaN where unknown -> (sum of
+    """logits (N, C), shares (N, C) that sum to 1, a row of NaN if unknown -> (sum of
     KL(shares || softmax(logits)) over known rows, their count)
 
     The cross-entropy less the entropy of the shares: the gradient is that of the cross-entropy, and

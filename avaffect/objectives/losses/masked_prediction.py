@@ -13,11 +13,11 @@ Fraction = tuple[Tensor, Tensor]
 def masked_prediction(
     head: nn.Module, frames: Tensor, targets: Tensor, selected: Tensor
 ) -> tuple[Fraction, Fraction]:
-    """Cross-entropy of the unit of each selected frame that has one, and the accuracy.
+    """Cross-entropy of the units of selected frames, and the accuracy.
 
     frames (B, T, D), targets (B, T) units or -1, selected (B, T) bool; head maps (N, D) to scores
     (N, C). Both results are (sum, count). The paper's equation 6 is a sum over masked frames; the
-    mean, which the count makes of it, keeps it on a par with the losses it is added to.
+    mean, by the count, has the same scale as the other losses of the total.
     """
     rows = selected & (targets >= 0)
     chosen = targets[rows]

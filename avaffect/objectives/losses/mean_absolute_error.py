@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def mean_absolute_error(prediction: Tensor, gold: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Tensors (...), known bool -> (sum over the known values, their count); gold may be NaN where
-    it is not known"""
+    """Tensors (...), known bool -> (sum over the known values, their count); unknown gold may be
+    NaN."""
     precise = torch.promote_types(prediction.dtype, torch.float32)
-    # The difference itself would hand NaN back to the prediction.
+    # The gradient of the difference would be NaN for unknown values.
     right = torch.where(known, gold.to(precise), prediction.detach().to(precise))
     error = torch.where(known, prediction.to(precise) - right, 0.0)
     return error.abs().sum(), known.sum()

@@ -32,9 +32,9 @@ def metric_loss(
     base: float = 1.0,
     epsilon: float = 0.5,
 ) -> MetricLoss:
-    """The loss called `name`: multi-similarity (with its constants), triplet, angular or circle.
+    """The loss `name`: multi-similarity (with its constants), triplet, angular or circle.
 
-    It takes embeddings (B, D) and labels (B,), -1 missing, to (sum, count). Raises KeyError for
+    It maps embeddings (B, D) and labels (B,), -1 missing, to (sum, count). Raises KeyError for
     another name.
     """
     if name == "multi-similarity":

@@ -13,9 +13,9 @@ from avaffect.objectives.losses.cross_entropy import MISSING
 class MultiSimilarity:
     """The paper's alpha 2, lambda (`base`) 1, beta 50; pairs within epsilon 0.5 are hard.
 
-    With base 1 negatives get hardly a gradient: 20 of them at cosine 0.7 weigh 3e-7 each, against
-    0.05 at base 0.5. base 0.5 with epsilon 0.1 are the loss's own defaults and the alternative.
-    Both sums of equation 1 stand inside its mean over anchors.
+    With base 1 negatives get hardly any gradient: the weight of each of 20 at cosine 0.7 is 3e-7,
+    against 0.05 with base 0.5. base 0.5 and epsilon 0.1 are the defaults of the original loss.
+    Both sums of equation 1 are inside the mean over anchors.
     """
 
     def __init__(
@@ -29,9 +29,9 @@ class MultiSimilarity:
         self.miner = MultiSimilarityMiner(epsilon=epsilon)
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """embeddings (B, D) of any length, labels (B,) classes, -1 missing -> (sum, anchors)
+        """embeddings (B, D) of any length, labels (B,) classes, -1 missing -> (sum, anchors).
 
-        A batch of one class or of one utterance gives what its positive pairs alone give, or 0.
+        The loss of a batch of one class is that of its positive pairs; of one utterance, 0.
         """
         labelled = labels != MISSING
         embeddings, labels = embeddings[labelled], labels[labelled]

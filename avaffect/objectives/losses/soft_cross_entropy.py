@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def soft_cross_entropy(logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """logits (N, C), shares (N, C) that sum to 1, a row of NaN where unknown -> (sum of
+    """logits (N, C), shares (N, C) that sum to 1, a row of NaN if unknown -> (sum of
     -sum_c shares_c log softmax(logits)_c over known rows, their count)"""
     known = known_rows(shares)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
