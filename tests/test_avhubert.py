@@ -229,7 +229,7 @@ def test_features_are_hidden_only_where_the_mask_embedding_is_one():
     features.values[0, 4:7] += 1.0
     torch.testing.assert_close(model.contextualise(features, mask).values, hidden)
     assert (model.contextualise(features).values - hidden).abs().max() > 1e-2
-    with pytest.raises(ValueError, match="hides its inputs"):
+    with pytest.raises(ValueError, match="masks its inputs"):
         model_of("nano").contextualise(features, mask)
 
 

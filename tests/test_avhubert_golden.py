@@ -67,7 +67,7 @@ def features(model: AVHubert, modalities: str = "av", lengths=(T, T)) -> Frames:
         if "v" in modalities
         else model.embed_pictures(pictures[:0], ~EVERY_FRAME)
     )
-    audio = model.embed_sound(sound, EVERY_FRAME if "a" in modalities else ~EVERY_FRAME)
+    audio = model.embed_audio(sound, EVERY_FRAME if "a" in modalities else ~EVERY_FRAME)
     return Frames(torch.cat([audio, video], dim=2), torch.as_tensor(lengths))
 
 
@@ -120,7 +120,7 @@ def masked_frames(model: AVHubert, case: str) -> tuple[torch.Tensor, torch.Tenso
     sound, pictures = inputs()
     audio_mask, video_mask = (torch.from_numpy(LOSS[f"{name}_mask"]) for name in ("audio", "video"))
     source = torch.from_numpy(LOSS["video_src_index"])
-    audio = model.embed_sound(sound, EVERY_FRAME, audio_mask)
+    audio = model.embed_audio(sound, EVERY_FRAME, audio_mask)
     video = model.embed_pictures(pictures, EVERY_FRAME, source)
     fused = Frames(torch.cat([audio, video], dim=2), LENGTHS)
     return model.contextualise(fused).values, audio_mask | video_mask, fused.values

@@ -160,7 +160,7 @@ def test_the_loss_by_hand():
     step = objective(batch, Context(generator=generator()))
     targets = objective.standardisation(objective.targets(batch)).tolist()
     with torch.no_grad():
-        told = objective.told(batch, Context(generator=generator())).tolist()
+        told = objective.predicted(batch, Context(generator=generator())).tolist()
     total, constant, of = 0.0, 0.0, dict.fromkeys(SIZES, 0.0)
     for row, count in enumerate((14, 8, 9)):
         for picture in range(count):

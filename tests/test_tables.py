@@ -19,7 +19,7 @@ from avaffect.data.store.schema import LabelSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.data.tables import spellings
 from avaffect.data.tables.numerals import Numbers
-from avaffect.data.tables.reader import read_rows, read_table, told_apart
+from avaffect.data.tables.reader import read_rows, read_table, unique_names
 from avaffect.recipes.downstream.labelled_data import labelled_utterances
 from avaffect.recipes.merge import merge
 from avaffect.settings.merge import MergeSettings
@@ -175,8 +175,8 @@ def test_numpy_writes_names_behind_a_sign(tmp_path):
 def test_names_of_parts():
     names = ["a", "a", "b", "a"]
     times = [(0.0, 0.9), (0.9, None), (3.0, 4.0), (None, 0.5)]
-    assert told_apart(names, times) == ["a_0-0.9", "a_0.9-end", "b", "a_0-0.5"]
-    assert told_apart(["a", "a"], [(None, None)] * 2) == ["a", "a"]
+    assert unique_names(names, times) == ["a_0-0.9", "a_0.9-end", "b", "a_0-0.5"]
+    assert unique_names(["a", "a"], [(None, None)] * 2) == ["a", "a"]
 
 
 def manifest_of(folder: Path, text: str, **options):

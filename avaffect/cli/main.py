@@ -17,7 +17,7 @@ import click
 from avaffect import __version__
 from avaffect.cli import catalogue, interruption
 from avaffect.core import descriptors, errors, faults
-from avaffect.core.writing import OF_WRITING, said
+from avaffect.core.writing import OF_WRITING, message
 
 
 class _ReaderGone(Exception):
@@ -159,7 +159,7 @@ def _words(error: OSError) -> str:
     if error.filename:
         return f"{error.filename}: {error.strerror}"
     if error.errno in OF_WRITING:
-        return said(None, error.errno)
+        return message(None, error.errno)
     advice = faults.ADVICE.get(error.errno or 0)
     return f"{error.strerror}: {advice}, and run the same command again" if advice else str(error)
 

@@ -142,8 +142,8 @@ def _entry(option: click.Option, context: click.Context, remarks: dict[str, str]
     facts = [f"Default: {extra['default']}"] if "default" in extra else []
     facts += [str(extra["range"])] if "range" in extra else []
     facts += ["Required"] if option.required else []
-    told = "; ".join(facts)
-    text = f"{option.help} {told[:1].upper()}{told[1:]}." if told else option.help or ""
+    shown = "; ".join(facts)
+    text = f"{option.help} {shown[:1].upper()}{shown[1:]}." if shown else option.help or ""
     flag = _long(option)
     kept = f"{REMARKS}\n{remarks[flag]}" if flag in remarks else ""
     return f".TP\n{flags}{value}\n{_text(text)}\n{kept}"

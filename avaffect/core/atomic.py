@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from avaffect.core.errors import DataError, WriteError
-from avaffect.core.writing import said, writing
+from avaffect.core.writing import message, writing
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def _make(folder: Path, output: Path) -> None:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise WriteError(said(output, error.errno or 0)) from error
+        raise WriteError(message(output, error.errno or 0)) from error
 
 
 @contextlib.contextmanager

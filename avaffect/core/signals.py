@@ -46,7 +46,7 @@ class StopFlag:
         if self and not self._steps:
             self.stop()
 
-    def heard(self, number: int) -> None:
+    def received(self, number: int) -> None:
         """Handle a signal. Raises the exception that ends the work, outside `steps`."""
         again = number == signal.SIGINT and self.interrupted
         self.raised = signal.Signals(number).name
@@ -76,7 +76,7 @@ def stop_flag(say: Callable[[str], None] = lambda words: None) -> Iterator[StopF
             # A signal while a line is being printed must not cause a failure.
             with contextlib.suppress(RuntimeError):
                 say("Ctrl-C: stopping after this step, and saving; a second Ctrl-C stops at once")
-        flag.heard(number)
+        flag.received(number)
 
     numbers = (*PREEMPTION_SIGNALS, signal.SIGINT)
     before = {number: signal.signal(number, handler) for number in numbers}

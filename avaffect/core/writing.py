@@ -36,7 +36,7 @@ def writing(output: Path | None) -> Iterator[None]:
         code = code_of(error)
         if code is None or not (code in OF_WRITING or _is_beside(error, output)):
             raise
-        raise WriteError(said(output, code)) from error
+        raise WriteError(message(output, code)) from error
 
 
 def check_room(folder: Path, size: int) -> None:
@@ -56,7 +56,7 @@ def code_of(error: BaseException) -> int | None:
     return int(found[1]) if found else None
 
 
-def said(output: Path | None, code: int) -> str:
+def message(output: Path | None, code: int) -> str:
     """The message: the output, why it cannot be written, what to do."""
     name = STANDARD_OUTPUT if output is None else str(output)
     return f"{name} cannot be written: {_why(output, code)}"

@@ -267,8 +267,8 @@ def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
                 )
             if stream.read(1):
                 raise DataError(f"{name}: something follows its end record (line {number})")
-            told = has_digest(str(header["version"])) or "digest" in record
-            if told and record.get("digest") != _named(state):
+            expected = has_digest(str(header["version"])) or "digest" in record
+            if expected and record.get("digest") != _named(state):
                 raise DataError(
                     f"{name} was changed (its digest differs): after a filter or an edit, close it "
                     "with `avaffect seal`; otherwise it is damaged: make it again"

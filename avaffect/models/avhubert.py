@@ -24,22 +24,22 @@ from avaffect.signal.images import centre_crop, random_crop_and_flip, resize, to
 
 _BANDS = 26
 _STACKED = 4
-SOUND_DIM = _BANDS * _STACKED
+AUDIO_DIM = _BANDS * _STACKED
 
 
 @dataclass(frozen=True)
 class AVHubertConfiguration:
-    """A whole model, JSON-able through dataclasses.asdict and core.configuration.
+    """Configuration of the model.
 
     channels        1: grey pictures; 3: RGB
     face_size       stored faces are resized to it, unless they have crop_size pixels already
-    crop_size       what the model sees of them: the centre, or a random place in training
+    crop_size       input size of the model: the centre, or a random crop in training
     face_mean, face_std  of pixel / 255, for each channel
     width, activation    of the ResNet-18, see VideoResNet18
-    masking         "feature": mask_emb stands in for fused frames, before the Transformer;
-                    "input": for frames of sound, before the encoder
+    masking         "feature": mask_emb replaces fused frames, before the Transformer; "input": it
+                    replaces frames of audio, before the encoder
     feature_grad_mult    factor on the gradient that reaches both front-ends
-    final_dim       size of the space in which pre-training compares frames with classes
+    final_dim       size of the space in which pre-training compares frames with units
     """
 
     transformer: TransformerConfiguration = field(
@@ -81,10 +81,10 @@ PRESETS: dict[str, AVHubertConfiguration] = {
 }
 
 
-class _SoundBranch(nn.Module):
+class _AudioBranch(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(SOUND_DIM, dim)
+        self.proj = nn.Linear(AUDIO_DIM, dim)
 
 
 class _VideoBranch(nn.Module):
@@ -94,8 +94,8 @@ class _VideoBranch(nn.Module):
         self.proj = nn.Linear(resnet.dim, dim)
 
 
-def sound_frames(samples: Tensor) -> Tensor:
-    """(B,) samples -> (B,) frames of four windows; any sound at all gives one."""
+def audio_frames(samples: Tensor) -> Tensor:
+    """(B,) samples -> (B,) frames of four windows; at least one for any audio."""
     windows = torch.div(samples - WINDOW + HOP - 1, HOP, rounding_mode="floor").clamp(min=0) + 1
     stacked = torch.div(windows + _STACKED - 1, _STACKED, rounding_mode="floor")
     return stacked * (samples > 0)
@@ -104,8 +104,8 @@ def sound_frames(samples: Tensor) -> Tensor:
 class AVHubert(ContextEncoder):
     """Frames at 25 Hz from 16 kHz waveforms, faces at 25 frames a second, or both.
 
-    An utterance with faces has as many frames as faces; its sound is cut or filled with zeros. One
-    without has a frame for every begun 40 ms of sound.
+    An utterance with faces has as many frames as faces; its audio is cut or padded with zeros. An
+    utterance without faces has a frame for every 40 ms of audio, rounded up.
     """
 
     streams = (WAVEFORM, FACE)
@@ -124,10 +124,10 @@ class AVHubert(ContextEncoder):
             2 * dim,
             c.transformer,
             c.input_dropout,
-            mask_dim=dim if c.masking == "feature" else SOUND_DIM,
+            mask_dim=dim if c.masking == "feature" else AUDIO_DIM,
         )
         self.configuration = c
-        self.feature_extractor_audio = _SoundBranch(dim)
+        self.feature_extractor_audio = _AudioBranch(dim)
         self.feature_extractor_video = _VideoBranch(
             dim, VideoResNet18(c.width, c.channels, c.activation)
         )
@@ -135,17 +135,17 @@ class AVHubert(ContextEncoder):
         self.register_buffer("face_std", torch.tensor(c.face_std), persistent=False)
 
     def parts(self) -> dict[str, nn.Module]:
-        """Those of its ResNet-18, which sees the faces: stem and trunk."""
+        """The parts of its ResNet-18, the visual front-end: stem and trunk."""
         return self.feature_extractor_video.resnet.parts()
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) frames for "face" (B,) pictures and "waveform" (B,) samples; one may be missing."""
         nobody = torch.zeros_like(next(iter(lengths.values())))
         faces = lengths.get(FACE, nobody)
-        return torch.where(faces > 0, faces, sound_frames(lengths.get(WAVEFORM, nobody)))
+        return torch.where(faces > 0, faces, audio_frames(lengths.get(WAVEFORM, nobody)))
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Faces cropped at a random place and mirrored or not, alike throughout an utterance."""
+        """Faces with a random crop and flip, the same for all pictures of an utterance."""
         faces = batch.face
         if faces is None or faces.shape[1] == 0:
             return batch
@@ -156,8 +156,8 @@ class AVHubert(ContextEncoder):
         return replace(batch, streams={**batch.streams, FACE: faces})
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
-        """(B, T, 2 dim): sound and faces, each projected, side by side, not normalised; zeros in
-        place of a modality that an utterance lacks.
+        """(B, T, 2 dim): projected audio and faces side by side, not normalised; zeros for a
+        modality that an utterance lacks.
 
         From batch.streams["waveform"] (B, S) int16, or float with full scale at 1.0, and "face"
         (B, T, H, H, C) uint8, or float on the same scale, C 1 or 3. Raises UsageError for faces at
@@ -170,35 +170,35 @@ class AVHubert(ContextEncoder):
         }
         frames = self.frame_count(lengths)
         steps = max(1, int(frames.max()))
-        heard = valid_steps(frames * (lengths[WAVEFORM] > 0), steps)
+        audio_valid = valid_steps(frames * (lengths[WAVEFORM] > 0), steps)
         seen = valid_steps(lengths[FACE], steps)
         corruption = corruption or Corruption()
         branches = [
-            self.embed_sound(self._sound(batch, lengths[WAVEFORM], frames, steps), heard,
+            self.embed_audio(self._audio(batch, lengths[WAVEFORM], frames, steps), audio_valid,
                              corruption.audio),
             self.embed_pictures(self._pictures(batch, lengths[FACE]), seen,
                                 corruption.video_source),
         ]  # fmt: skip
         return Frames(torch.cat(branches, dim=2), frames)
 
-    def embed_sound(self, sound: Tensor, heard: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """sound (B, T, 104), heard (B, T) bool -> (B, T, dim), zero where nothing is heard.
+    def embed_audio(self, audio: Tensor, valid: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """audio (B, T, 104), valid (B, T) bool -> (B, T, dim), zero where not valid.
 
-        hidden (B, at most T) bool: frames behind the mask embedding.
+        hidden (B, at most T) bool: frames that the mask embedding replaces.
         """
         if hidden is not None:
-            hidden = F.pad(hidden, (0, sound.shape[1] - hidden.shape[1]))
-            sound = torch.where(hidden[..., None], self.mask_emb.to(sound.dtype), sound)
-        embedded = self.feature_extractor_audio.proj(sound)
+            hidden = F.pad(hidden, (0, audio.shape[1] - hidden.shape[1]))
+            audio = torch.where(hidden[..., None], self.mask_emb.to(audio.dtype), audio)
+        embedded = self.feature_extractor_audio.proj(audio)
         embedded = scale_gradient(embedded, self.configuration.feature_grad_mult)
-        return embedded * heard[..., None].to(embedded.dtype)
+        return embedded * valid[..., None].to(embedded.dtype)
 
     def embed_pictures(
         self, pictures: Tensor, seen: Tensor, source: Tensor | None = None
     ) -> Tensor:
         """pictures (N, C, H, W) of the N frames seen (B, T) bool -> (B, T, dim), zero elsewhere.
 
-        source (B, at most T) int64: the frame of the same clip whose picture stands in, -1: none.
+        source (B, at most T) int64: the frame of the same clip whose picture is used, -1: none.
         """
         branch = self.feature_extractor_video
         if len(pictures) == 0:
@@ -212,19 +212,19 @@ class AVHubert(ContextEncoder):
         placed[seen] = embedded
         return placed
 
-    def _sound(self, batch: Batch, lengths: Tensor, frames: Tensor, steps: int) -> Tensor:
-        """(B, steps, 104) stacked filterbanks, normalised; zeros past the end of the sound."""
-        sound = torch.zeros(len(batch), steps, SOUND_DIM, device=frames.device)
+    def _audio(self, batch: Batch, lengths: Tensor, frames: Tensor, steps: int) -> Tensor:
+        """(B, steps, 104) stacked filterbanks, normalised; zeros past the end of the audio."""
+        audio = torch.zeros(len(batch), steps, AUDIO_DIM, device=frames.device)
         device = frames.device.type
         with torch.no_grad(), torch.autocast(device, enabled=False):
-            # One by one: the last window of each is filled with zeros in its own place.
+            # One by one: the last window of each utterance is padded with zeros in its own place.
             rows = zip(lengths.tolist(), frames.tolist())
             for row, (samples, count) in enumerate(rows):
                 if samples > 0:
                     bands = log_filterbank(batch.streams[WAVEFORM][row, :samples], _BANDS)
                     stacked = stack_frames(bands, _STACKED)[:count]
-                    sound[row, : len(stacked)] = stacked
-            return normalise_frames(sound)
+                    audio[row, : len(stacked)] = stacked
+            return normalise_frames(audio)
 
     def _pictures(self, batch: Batch, lengths: Tensor) -> Tensor:
         """(N, C, H, H) standardised pictures of all utterances, one after the other."""

@@ -18,8 +18,8 @@ from avaffect.models.valid_norm import ValidBatchNorm
 
 @dataclass(frozen=True)
 class ConformerConfiguration:
-    """blocks of `dim` numbers a frame; units of the feed-forward halves; heads of the attention;
-    kernel of the convolution, an odd number of frames."""
+    """blocks: their number; dim: size of a frame; units: of the feed-forward halves; heads: of the
+    attention; kernel: of the convolution, an odd number of frames."""
 
     blocks: int = 6
     dim: int = 256
@@ -39,13 +39,13 @@ class FeedForward(nn.Sequential):
 
 
 class ConvolutionModule(nn.Module):
-    """A gate, a convolution of each channel over time, batch norm: padding enters none of them."""
+    """A gate, a convolution of each channel over time, batch norm; padding has no effect."""
 
     def __init__(self, configuration: ConformerConfiguration) -> None:
         super().__init__()
         c = configuration
         if c.kernel % 2 == 0:
-            raise ValueError(f"kernel {c.kernel}: an odd number of frames is needed")
+            raise ValueError(f"kernel {c.kernel}: it must be an odd number of frames")
         self.norm = nn.LayerNorm(c.dim)
         self.expand = nn.Linear(c.dim, 2 * c.dim)
         self.depthwise = nn.Conv1d(c.dim, c.dim, c.kernel, groups=c.dim)
@@ -86,8 +86,8 @@ class ConformerBlock(nn.Module):
 
 
 class Conformer(nn.Module):
-    """Frames in their context. Where a frame stands the convolutions alone tell; no frame of
-    padding is seen."""
+    """Blocks over frames. Positions are encoded by the convolutions alone; padding has no
+    effect."""
 
     def __init__(self, configuration: ConformerConfiguration) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Conformer(nn.Module):
         """(B, T, dim) -> (B, T, dim), zero in padding"""
         valid = frames.valid
         x = frames.values
-        # A finite number, so that an utterance without a valid frame gives no NaN.
+        # Finite, so that an utterance without valid frames does not give NaN.
         bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
         for block in self.blocks:
             x = block(x, frames.lengths, valid, bias)

@@ -14,8 +14,8 @@ from avaffect.models.transformer import TransformerConfiguration, TransformerEnc
 class ContextEncoder(FrameEncoder):
     """Local features, normalised and projected, then a Transformer. Subclasses give `features`.
 
-    `mask_emb` (mask_dim,) stands in for what a pretext task hides: a projected frame where mask_dim
-    is the Transformer's dim, else whatever the subclass puts it in place of.
+    `mask_emb` (mask_dim,) replaces masked frames: projected ones if mask_dim is the Transformer's
+    dim, otherwise inputs of the subclass.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class ContextEncoder(FrameEncoder):
     def contextualise(
         self, features: Frames, mask: Tensor | None = None, layer: int | None = None
     ) -> Frames:
-        """See Maskable. ValueError for a mask where `mask_emb` is no projected frame."""
+        """See Maskable. ValueError for a mask if `mask_emb` does not replace projected frames."""
         x = self.input_dropout(self.post_extract_proj(self.layer_norm(features.values)))
         if mask is not None:
             if len(self.mask_emb) != self.dim:
-                raise ValueError("this encoder hides its inputs (Corruption), not its features")
+                raise ValueError("this encoder masks its inputs (Corruption), not its features")
             x = torch.where(mask[..., None], self.mask_emb.to(x.dtype), x)
         return Frames(self.encoder(x, features.valid, layer).float(), features.lengths)
 

@@ -27,8 +27,8 @@ STRIDES = (5, 4, 2, 2, 2)
 
 @dataclass(frozen=True)
 class ContrastiveConfiguration:
-    """dim of the convolutions, of the recurrence and of a frame; cell "gru" or "lstm"; recurrent
-    layers."""
+    """dim: of the convolutions, of the recurrence and of a frame; cell: "gru" or "lstm"; layers: of
+    the recurrence."""
 
     dim: int = 256
     cell: str = "gru"
@@ -43,13 +43,13 @@ PRESETS: dict[str, ContrastiveConfiguration] = {
 
 class HalvesConvolution(nn.Module):
     """A convolution over time whose kernel is twice its stride: a window is two blocks of `stride`
-    steps. Time comes before the channels, which spares the norm that follows two transpositions.
+    steps. Time precedes the channels, which saves the following norm two transpositions.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        # (outputs, inputs, kernel), as nn.Conv1d has it.
+        # (outputs, inputs, kernel), as in nn.Conv1d.
         self.weight = nn.Parameter(torch.empty(outputs, inputs, 2 * stride))
         self.bias = nn.Parameter(torch.zeros(outputs))
         nn.init.kaiming_normal_(self.weight)
@@ -63,7 +63,7 @@ class HalvesConvolution(nn.Module):
             windows = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
             return F.linear(windows, self.weight.flatten(1), self.bias)
         weight = self.weight.transpose(1, 2).reshape(outputs, kernel * inputs)
-        # Blocks are multiplied by both halves of the kernel at once: no window is ever copied.
+        # Blocks are multiplied by both halves of the kernel at once: windows are not copied.
         halves = weight.view(outputs, 2, -1).transpose(0, 1).reshape(2 * outputs, -1)
         return _AddHalves.apply(F.linear(blocks, halves)) + self.bias
 
@@ -71,8 +71,8 @@ class HalvesConvolution(nn.Module):
 class _AddHalves(torch.autograd.Function):
     """(B, N, 2 D) -> (B, N - 1, D): the first half of a block and the second of the next.
 
-    What slices of the products would do, but for their backward passes, which fill two tensors of
-    the products' size with zeros and add them.
+    The same as slices of the products, whose backward passes would fill two tensors of the
+    products' size with zeros and add them.
     """
 
     @staticmethod
@@ -89,9 +89,9 @@ class ContrastiveEncoder(FrameEncoder):
     """Frames at 100 Hz from 16 kHz waveforms: five strided convolutions over samples, each with a
     norm over the channels of a frame and a ReLU, then layers of GRU or LSTM.
 
-    A waveform of S samples gives 1 + (S - 465) // 160 frames, none when it is shorter than 465: a
-    frame sees 29 ms, and knows the frames before it. `features` is what the convolutions give and
-    `contextualise` the recurrence.
+    A waveform of S samples gives 1 + (S - 465) // 160 frames, none if it is shorter than 465. The
+    receptive field of a frame is 29 ms, and by the recurrence all frames before it. `features` are
+    the outputs of the convolutions, `contextualise` is the recurrence.
     """
 
     streams = (WAVEFORM,)
@@ -123,12 +123,12 @@ class ContrastiveEncoder(FrameEncoder):
         """(B, T, dim) of the convolutions from batch.streams["waveform"] (B, S) int16, or float
         with full scale at 1.0."""
         if corruption is not None:
-            raise ValueError("this encoder has no embedding to hide its inputs behind")
+            raise ValueError("this encoder has no mask embedding for its inputs")
         x = unit_scale(batch.streams[WAVEFORM])[..., None]
         for convolution, norm in zip(self.convolutions, self.norms):
             assert isinstance(convolution, HalvesConvolution)
             stride = convolution.stride
-            # A batch of fragments still has a (padded) frame.
+            # A batch of fragments has one (padded) frame.
             steps = max(2 * stride, x.shape[1] // stride * stride)
             x = F.pad(x, (0, 0, 0, steps - x.shape[1]))
             x = F.relu(norm(convolution(x)), inplace=True)
@@ -138,10 +138,10 @@ class ContrastiveEncoder(FrameEncoder):
     def contextualise(
         self, features: Frames, mask: Tensor | None = None, layer: int | None = None
     ) -> Frames:
-        """(B, T, dim) of the last layer, or of `layer`: 1 is what the convolutions gave, 2 the
+        """(B, T, dim) of the last layer, or of `layer`: 1 is the output of the convolutions, 2 the
         first layer of recurrence.
 
-        Raises UsageError past the last layer, ValueError for a mask: there is no embedding for it.
+        Raises UsageError past the last layer, ValueError for a mask, as there is no embedding.
         """
         if mask is not None:
             raise ValueError("this encoder has no embedding to hide frames behind")
@@ -149,7 +149,7 @@ class ContrastiveEncoder(FrameEncoder):
         x = features.values
         for recurrent in self.recurrence[: (layer or self.depth) - 1]:
             x, _ = recurrent(x)
-        # What came after the end never reached a valid frame; it only has to be zero.
+        # Frames past the end do not affect valid ones; they only have to be zero.
         return Frames(x.float() * features.valid[..., None], features.lengths)
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:

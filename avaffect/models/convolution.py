@@ -17,9 +17,9 @@ def convolve(
     padding: int = 0,
     groups: int = 1,
 ) -> Tensor:
-    """F.conv1d, in float32 where fewer than 16 channels enter each group and x is on the CPU.
+    """F.conv1d; in float32 if a group has fewer than 16 input channels and x is on the CPU.
 
-    There oneDNN's bfloat16 kernel for AMX returns wrong sums without a word (torch 2.13, oneDNN
+    There oneDNN's bfloat16 kernel for AMX silently returns wrong sums (torch 2.13, oneDNN
     3.12: relative error above 1 for 2-12 channels and long kernels; github.com/pytorch/pytorch
     issue 163347). Such convolutions are cheap anyway.
     """
@@ -30,12 +30,12 @@ def convolve(
 
 
 class StridedPointwise(nn.Conv2d):
-    """nn.Conv2d of kernel 1 with a stride, under the same parameter names: the pixels that the
-    stride leaves out are dropped before a convolution of stride 1.
+    """nn.Conv2d of kernel 1 with a stride, under the same parameter names: skipped pixels are
+    dropped before a convolution of stride 1.
 
     On a CPU with AVX2 but without AVX-512, oneDNN's kernel for the weight gradient of a strided
-    1 x 1 convolution writes past its buffer where fewer than 8 channels enter in channels-last
-    order (torch 2.13, `jit_avx2_1x1_convolution_bwd_weights_t`): the heap is corrupted.
+    1 x 1 convolution writes past its buffer for fewer than 8 input channels in channels-last order
+    (torch 2.13, `jit_avx2_1x1_convolution_bwd_weights_t`), and corrupts the heap.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

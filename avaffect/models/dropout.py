@@ -1,7 +1,7 @@
 """Dropout that draws its random numbers four at a time on the CPU.
 
-There torch draws a number for each element, which costs a sixth of a training step in bfloat16; a
-64-bit number split in four decides four elements at a fifth of the price.
+torch draws a number for each element, which takes a sixth of a training step in bfloat16; a 64-bit
+number divided in four serves four elements at a fifth of the cost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STEPS = 2**16
 def dropout(x: Tensor, probability: float, training: bool = True) -> Tensor:
     """x with elements zeroed at random and the others scaled to keep the mean.
 
-    On the CPU the probability is rounded to a 65536th; torch's CPU generator decides.
+    On the CPU the probability is rounded to a 65536th; draws come from torch's CPU generator.
     """
     if not training or probability == 0.0:
         return x

@@ -19,9 +19,9 @@ from avaffect.signal import descriptors, features
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """describe: (S,) samples -> (T, dim); T is 1 where one vector stands for the utterance.
+    """describe: (S,) samples -> (T, dim); T is 1 for one vector an utterance.
 
-    origin: JSON-able words on what the numbers are, where its name does not say it.
+    origin: JSON values that specify the descriptors, if the name alone does not.
     """
 
     dim: int
@@ -30,8 +30,8 @@ class FrontEnd:
     origin: Callable[[], dict[str, Any]] = field(default=dict)
 
     def frames(self, batch: Batch) -> Frames:
-        """(B, T, dim). One by one: edges belong to an utterance, not to its padding."""
-        # In single precision whatever was asked for: it is no model whose speed counts.
+        """(B, T, dim), one utterance at a time, so that padding does not affect its edges."""
+        # Always in single precision, as its speed does not matter.
         waveform = batch.streams[WAVEFORM]
         with torch.autocast(waveform.device.type, enabled=False):
             found = [

@@ -4,8 +4,8 @@
     z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)      h' = n + z (h - n)
 
 (Cho et al. 2014; the reset gate follows the product, as in torch and cuDNN.) torch differentiates
-this frame by frame, and adds to the gradient of every weight at each. Here only what needs the
-frame before stays in the loop, and each weight has one product over all frames of all clips.
+this frame by frame, and updates the gradient of every weight at each frame. Here only computations
+that need the frame before are in the loop; the gradient of a weight is one product over all frames.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
-# Frames whose derivatives are computed at once: enough to spare calls, few enough for the cache.
+# Frames whose derivatives are computed at once: many to save calls, few enough for the cache.
 _FRAMES_AT_ONCE = 8
 
-# A gradient that fades over time passes through numbers too small to be normal, and products of
-# those take ten times as long.
+# Gradients that fade over time become denormal, and products of denormal numbers take ten times as
+# long.
 _NOTHING = 1e-25
 
 _through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
@@ -32,10 +32,9 @@ _through_tanh = torch.ops.aten.tanh_backward.grad_input
 class GatedRecurrent(nn.GRU):
     """nn.GRU(inputs, hidden, batch_first=True): one layer, in one direction.
 
-    Its own passes are for training on the CPU; everything else is torch's. Under autocast the
-    factors of matrix products are in half precision while gates, state and sums over frames stay
-    in float32, so that gradients keep their direction over long clips. They have no second
-    derivatives.
+    Its own passes are used for training on the CPU; otherwise those of torch. Under autocast the
+    factors of matrix products are in half precision, gates, state and sums over frames in float32,
+    which keeps gradients accurate over long clips. There are no second derivatives.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -56,11 +55,11 @@ class GatedRecurrent(nn.GRU):
 
 
 class _Recurrence(torch.autograd.Function):
-    """Gates lie as (T, 4, H, B) in the order W_hn h + b_hn, r, z, n: the first three are what the
-    recurrent weights give, the last three what the weights of the input give.
+    """Gates are (T, 4, H, B) in the order W_hn h + b_hn, r, z, n: the recurrent weights give the
+    first three, the weights of the input the last three.
 
-    Clips come last: then weights are the left factor of each product, which oneDNN reads as they
-    lie, while it rearranges the right one at every call.
+    Clips are the last dimension, so that weights are the left factor of each product: oneDNN
+    rearranges the right factor in every call.
     """
 
     @staticmethod
@@ -74,7 +73,7 @@ class _Recurrence(torch.autograd.Function):
         bias_hh: Tensor,
         factor: torch.dtype,
     ) -> Tensor:
-        """x (B, T, I), weights as nn.GRU has them, dtype of factors in products -> (B, T, H)"""
+        """x (B, T, I), weights as in nn.GRU, dtype of factors in products -> (B, T, H)."""
         clips, frames, inputs = x.shape
         hidden = weight_hh.shape[1]
         x = x.transpose(0, 1).to(factor).reshape(frames * clips, inputs)
@@ -117,10 +116,10 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _run(gates: Tensor, from_state: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn what inputs and biases give, (T, 4, H, B), into gates, in place.
+    """Convert the contributions of inputs and biases, (T, 4, H, B), to gates, in place.
 
     from_state (3 H, H) in the dtype of factors. Returns the states (T + 1, H, B) before the first
-    frame and after each: as they are, and as factors.
+    frame and after each, in float32 and as factors.
     """
     frames, _, hidden, clips = gates.shape
     states = gates.new_empty(frames + 1, hidden, clips)
@@ -150,8 +149,8 @@ def _run(gates: Tensor, from_state: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _run_back(gradient: Tensor, gates: Tensor, states: Tensor, from_state: Tensor) -> Tensor:
-    """Gradients (T, 4, H, B), as factors, of what the gates are made from, in the gates' order;
-    `gradient` (T, H, B) is that of the frames given."""
+    """Gradients (T, 4, H, B), as factors, with respect to the gates' inputs, in the gates' order;
+    `gradient` (T, H, B): with respect to the frames."""
     frames, _, hidden, clips = gates.shape
     to_state = from_state.t().contiguous()
     found = from_state.new_empty(gates.shape)
@@ -178,7 +177,7 @@ def _run_back(gradient: Tensor, gates: Tensor, states: Tensor, from_state: Tenso
 
 
 def _derivatives(gates: Tensor, before: Tensor) -> Tensor:
-    """(T, 4, H, B), of the new state by what each gate is made from."""
+    """(T, 4, H, B) derivatives of the new state with respect to the gates' inputs."""
     candidate, r, z, n = gates.unbind(1)
     found = torch.empty_like(gates)
     by_candidate, by_r, by_z, by_n = found.unbind(1)

@@ -1,4 +1,4 @@
-"""Stored features in the place of an encoder."""
+"""Stored features in place of an encoder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from avaffect.models.encoder import FrameEncoder, Frames
 
 
 def stream_of(name: str) -> str:
-    """The stream of a batch with features that a user has named."""
+    """The stream of a batch with the features that a user calls `name`."""
     return f"{FEATURES}:{name}"
 
 
 @dataclass(frozen=True)
 class GivenFeaturesConfiguration:
-    """dim of a frame; frames a second; the stream of a batch that holds them."""
+    """dim: of a frame; rate_hz: frames a second; stream: its name in a batch."""
 
     dim: int
     rate_hz: float

@@ -27,16 +27,16 @@ from avaffect.signal.features import unit_scale
 
 @dataclass(frozen=True)
 class HubertConfiguration:
-    """A whole model, JSON-able through dataclasses.asdict and core.configuration.
+    """Configuration of the model.
 
     front_end       "waveform": convolutions over samples; "logmel": log-mel bands and one
                     convolution to conv_layers[0][0] channels
     conv_layers     (channels, kernel, stride) of each convolution over samples
     conv_norm       "group" or "layer", see WaveformConvolutions
-    normalise       waveforms get mean 0 and variance 1 first
-    normalise_epsilon  what is added to the variance: 1e-5 (fairseq), 1e-7 (transformers)
+    normalise       waveforms are normalised to mean 0 and variance 1
+    normalise_epsilon  added to the variance: 1e-5 (fairseq), 1e-7 (transformers)
     feature_grad_mult  factor on the gradient that reaches the front-end
-    final_dim       size of the space in which pre-training compares frames with classes
+    final_dim       size of the space in which pre-training compares frames with units
     """
 
     transformer: TransformerConfiguration = field(default_factory=TransformerConfiguration)
@@ -87,10 +87,10 @@ PRESETS: dict[str, HubertConfiguration] = {
 
 
 class Hubert(ContextEncoder):
-    """Frames at 50 Hz from 16 kHz waveforms; at 25 Hz where the convolutions take steps of 640.
+    """Frames at 50 Hz from 16 kHz waveforms; at 25 Hz if the strides of the convolutions are 640.
 
     With the published convolutions a waveform of S samples gives 1 + (S - 400) // 320 frames, none
-    when it is shorter than 400.
+    if it is shorter than 400.
     """
 
     streams = (WAVEFORM,)
@@ -119,7 +119,7 @@ class Hubert(ContextEncoder):
         """(B, T, feature_dim) of the front-end, not normalised, from batch.streams["waveform"]
         (B, S) int16, or float with full scale at 1.0."""
         if corruption is not None:
-            raise ValueError("HuBERT hides frames in `contextualise` alone")
+            raise ValueError("HuBERT masks frames in `contextualise` alone")
         lengths = batch.lengths[WAVEFORM]
         waveform = unit_scale(batch.streams[WAVEFORM])
         if self.configuration.normalise:

@@ -16,7 +16,7 @@ ENCODER = "encoder"
 
 
 class Inputs(nn.Module):
-    """Encoders by name; given features stand among them (`models.given`)."""
+    """Encoders by name, including stored features (`models.given`)."""
 
     def __init__(self, encoders: Mapping[str, Encoder]) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Inputs(nn.Module):
 
     @property
     def encoder(self) -> Encoder | None:
-        """The one that is no given feature, where there is one."""
+        """The encoder that is not stored features, if there is one."""
         return self.encoders.get(ENCODER)
 
     def forward(self, batch: Batch) -> dict[str, Encoded]:
@@ -78,8 +78,8 @@ class Inputs(nn.Module):
 
 
 def as_frames(pooled: Tensor, inputs: Sequence[HeadInput]) -> dict[str, Frames]:
-    """Means (B, sum of dims) that were computed before, as one frame of each input; of an input
-    that an utterance lacks, NaN, none."""
+    """Precomputed means (B, sum of dims) as one frame of each input; no frame if they are NaN, as
+    the utterance lacks the input."""
     found = {}
     for item, part in zip(inputs, pooled.split([item.dim for item in inputs], dim=1)):
         there = ~torch.isnan(part[:, 0])

@@ -19,16 +19,17 @@ from avaffect.signal.features import FEATURE_RATE_HZ, HOP, WINDOW, unit_scale, w
 
 Layer = tuple[int, int, int]
 
-# Speech is some 5 % of full scale, and a band has a share of it: before any training too, what the
-# first block gives lies far above the epsilon of its norm.
+# Speech is about 5 % of full scale, and a band has a share of it: with this gain the output of the
+# first block is far above the epsilon of its norm, also before training.
 _GAIN = 100.0
 
 
 @dataclass(frozen=True)
 class PaseConfiguration:
-    """filters of filter_width samples; (channels, kernel, stride) of each block; dim of a frame.
+    """filters: number of filters of filter_width samples; blocks: (channels, kernel, stride) of
+    each; dim: of a frame.
 
-    Raises ValueError where the strides are not 160 samples together.
+    Raises ValueError unless the product of the strides is 160 samples.
     """
 
     filters: int = 64
@@ -44,11 +45,11 @@ class PaseConfiguration:
         for _, _, stride in self.blocks:
             together *= stride
         if together != HOP:
-            raise ValueError(f"the strides are {together} samples together, not {HOP}")
+            raise ValueError(f"the strides are {together} samples together; expected {HOP}")
 
     @property
     def seen(self) -> int:
-        """Samples that a frame sees."""
+        """Receptive field of a frame in samples."""
         samples, step = self.filter_width, 1
         for _, kernel, stride in self.blocks:
             samples += (kernel - 1) * step
@@ -70,12 +71,12 @@ class PaseEncoder(FrameEncoder):
     """Frames at 100 Hz from 16 kHz waveforms: learned band-pass filters, seven blocks of strided
     convolution, batch norm and PReLU, a projection and a batch norm without parameters.
 
-    A frame stands for the window of 25 ms that other front-ends see, 1 + (S - 400) // 160 of them,
-    and sees the samples around it, 148 ms in all; silence surrounds the utterance. `features` is
-    what the blocks give and `contextualise` the projection.
+    There are 1 + (S - 400) // 160 frames, at the windows of 25 ms of other front-ends; the
+    receptive field of a frame is 148 ms, with silence around the utterance. `features` are the
+    outputs of the blocks, `contextualise` is the projection.
 
-    The filters and the first block's convolution, with nothing between them, are one linear
-    filter: it is put together once a batch, and no band is ever computed at 16 kHz.
+    The filters and the first block's convolution are one linear filter, which is computed once a
+    batch, so that no band is computed at 16 kHz.
     """
 
     streams = (WAVEFORM,)
@@ -108,16 +109,16 @@ class PaseEncoder(FrameEncoder):
         """(B, T, feature_dim) of the last block from batch.streams["waveform"] (B, S) int16, or
         float with full scale at 1.0."""
         if corruption is not None:
-            raise ValueError("this encoder has no embedding to hide its inputs behind")
+            raise ValueError("this encoder has no mask embedding for its inputs")
         lengths = batch.lengths[WAVEFORM]
         frames = self.frame_count(batch.lengths)
         waveform = unit_scale(batch.streams[WAVEFORM])
         waveform = waveform * valid_steps(lengths, waveform.shape[1])
         around = self.configuration.seen - WINDOW
-        # A batch of fragments still has a (padded) frame.
+        # A batch of fragments has one (padded) frame.
         missing = max(0, WINDOW - waveform.shape[1])
         x = F.pad(waveform, (around // 2, around - around // 2 + missing))[:, None] * _GAIN
-        # What is beyond an utterance and its silence never reaches one of its frames.
+        # Samples beyond an utterance and its silence do not affect its frames.
         steps = torch.where(frames > 0, lengths + around, 0)
         weights = [self.first_filter(), *self.convolutions[1:]]
         for weight, norm, activation, (_, _, stride) in zip(
@@ -140,7 +141,7 @@ class PaseEncoder(FrameEncoder):
     ) -> Frames:
         """(B, T, dim); of layer 1, the only one, without the norm.
 
-        Raises UsageError past it, ValueError for a mask: there is no embedding for it.
+        Raises UsageError past it, ValueError for a mask, as there is no embedding.
         """
         if mask is not None:
             raise ValueError("this encoder has no embedding to hide frames behind")

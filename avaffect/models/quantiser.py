@@ -12,7 +12,7 @@ from avaffect.models.standardisation import Standardisation
 
 @dataclass(frozen=True)
 class QuantiserConfiguration:
-    """clusters (K) and the dimension of the frames that they divide."""
+    """clusters: their number K; dim: of the frames."""
 
     clusters: int
     dim: int
@@ -30,10 +30,11 @@ class Quantiser(nn.Module):
         self.register_buffer("centroids", torch.zeros(configuration.clusters, configuration.dim))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """frames (..., D) -> (...) int64: the nearest centroid's index, the first of equals"""
-        # Half precision would assign many frames to a neighbour.
+        """frames (..., D) -> (...) int64: the index of the nearest centroid, the first of
+        several."""
+        # Half precision would assign many frames to another centroid.
         with torch.autocast(frames.device.type, enabled=False):
             x = self.standardisation(frames.float())
-            # |x - c|^2 without the |x|^2 that all centroids share: one matrix product.
+            # |x - c|^2 without |x|^2, which is the same for all centroids: one matrix product.
             distance = self.centroids.square().sum(dim=1) - 2.0 * (x @ self.centroids.T)
             return distance.argmin(dim=-1)

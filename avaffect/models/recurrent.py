@@ -17,7 +17,7 @@ from avaffect.signal.features import FEATURE_RATE_HZ, window_count
 
 @dataclass(frozen=True)
 class RecurrentConfiguration:
-    """bands of the log-mel spectrum; layers of `hidden` GRU units; dim of a frame."""
+    """bands: of the log-mel spectrum; layers: of `hidden` GRU units; dim: of a frame."""
 
     bands: int = 80
     layers: int = 3
@@ -34,9 +34,9 @@ PRESETS: dict[str, RecurrentConfiguration] = {
 class RecurrentEncoder(FrameEncoder):
     """Frames at 100 Hz from 16 kHz waveforms: log-mel, layers of GRU, a linear layer.
 
-    A frame knows its past alone. The spectrum of an utterance is shifted and scaled as one, so
-    that loudness and gain are gone and its shape is kept. `features` is that spectrum and
-    `contextualise` all that is trained: a pretext task may change what stands between them.
+    A frame depends on its past alone. The spectrum of an utterance is standardised by one mean and
+    deviation, which removes the gain and keeps its shape. `features` is this spectrum,
+    `contextualise` are all trained layers: a pretext task may change the features in between.
     """
 
     streams = (WAVEFORM,)
@@ -61,7 +61,7 @@ class RecurrentEncoder(FrameEncoder):
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """(B, T, bands) standardised log-mel of batch.streams["waveform"] (B, S)."""
         if corruption is not None:
-            raise ValueError("a recurrent encoder has no embedding to hide its inputs behind")
+            raise ValueError("a recurrent encoder has no mask embedding for its inputs")
         lengths = batch.lengths[WAVEFORM]
         spectrum = standardised_log_mel(batch.streams[WAVEFORM], lengths, self.configuration.bands)
         return Frames(spectrum, window_count(lengths))
@@ -71,7 +71,7 @@ class RecurrentEncoder(FrameEncoder):
     ) -> Frames:
         """(B, T, dim), or the (B, T, hidden) of a layer of GRU, counted from 1 (0: the spectrum).
 
-        Raises UsageError past the last layer, ValueError for a mask: there is no embedding for it.
+        Raises UsageError past the last layer, ValueError for a mask, as there is no embedding.
         """
         if mask is not None:
             raise ValueError("a recurrent encoder has no embedding to hide frames behind")
@@ -81,7 +81,7 @@ class RecurrentEncoder(FrameEncoder):
             x, _ = recurrent(x)
         if layer is None:
             x = self.output(x)
-        # What came after the end never reached a valid frame; it only has to be zero.
+        # Frames past the end do not affect valid ones; they only have to be zero.
         return Frames(x.float() * features.valid[..., None], features.lengths)
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:

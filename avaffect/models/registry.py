@@ -1,8 +1,8 @@
-"""From the name and configuration in a checkpoint's header to an (untrained) module.
+"""Models by name: an untrained module from the name and configuration in a checkpoint's header.
 
-A package adds an encoder through an entry point of the group "avaffect.encoders" that names a
-`core.registry.Part`: the dataclass of its configuration, and an `encoder.Encoder` that is made of
-it and keeps it as `configuration`.
+A package adds an encoder through an entry point of the group "avaffect.encoders", a
+`core.registry.Part`: the dataclass of its configuration, and a subclass of `encoder.Encoder` that
+is constructed from it and keeps it as `configuration`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ for _name, _module, _class, _configuration in (
     _place = f"avaffect.models.{_module}"
     ENCODERS.register(_name, f"{_place}:{_configuration}", f"{_place}:{_class}")
 
-# What stands on an encoder, beside the heads that `finetune` may choose of.
+# Parts on an encoder, besides the heads of `finetune`.
 PARTS = Registry("model", None, DataError)
 for _name, _place in (
     ("quantiser", "quantiser:Quantiser"),
@@ -42,9 +42,9 @@ for _name, _place in (
 
 
 def describe(module: nn.Module) -> Description:
-    """{"name": ..., "configuration": {...}}, JSON-able, from which `build` makes its like.
+    """{"name": ..., "configuration": {...}} in JSON values, for `build`.
 
-    Raises KeyError for a module that no checkpoint can hold.
+    Raises KeyError for a module that is not registered.
     """
     try:
         return PARTS.describe(module)
@@ -53,9 +53,9 @@ def describe(module: nn.Module) -> Description:
 
 
 def build(description: Description) -> Any:
-    """The module of a description, with fresh weights.
+    """The module of a description, with new weights.
 
-    Raises DataError where the name or a setting is unknown to this version.
+    Raises DataError if the name or a setting is unknown to this version.
     """
     owned = PARTS.owns(str(description.get("name")))
     return (PARTS if owned else ENCODERS).build(description)

@@ -1,7 +1,7 @@
-"""ResNet-18 over video: a stem with kernels over five frames, then each frame by itself.
+"""ResNet-18 over video: a stem with kernels over five pictures, then each frame by itself.
 
 He et al. 2016 with the stem of Stafylakis and Tzimiropoulos 2017, as in AV-HuBERT, under its
-parameter names. Only pictures of utterances enter: packed one after the other, without padding.
+parameter names. The input is the pictures of utterances, one after the other, without padding.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from avaffect.models.convolution import StridedPointwise
 
 STEM_FRAMES = 5
-"""Pictures that the stem sees at once: the frame, two before and two after it."""
+"""Temporal kernel of the stem in pictures: the frame's own, two before and two after it."""
 
 
 def clip_windows(valid: Tensor, source: Tensor | None = None) -> Tensor:
-    """The pictures that the stem sees for each frame.
+    """The pictures in the stem's kernel for each frame.
 
-    valid (B, T) bool: the frames that have a picture; `pictures[valid]` packs them in that order.
-    source (B, T) int64: the frame of the same clip whose picture stands at each place, -1 for a
-    blank one; by default its own. -> (N, 5) int64 places in the packed pictures, -1 for blank.
+    valid (B, T) bool: the frames with a picture; `pictures[valid]` packs them in that order.
+    source (B, T) int64: the frame of the same clip whose picture is used at each place, -1 for a
+    blank one; by default its own. -> (N, 5) int64 indices of the packed pictures, -1 for blank.
     """
     places = torch.where(valid, valid.flatten().cumsum(0).view(valid.shape) - 1, -1)
     if source is not None:
@@ -65,7 +65,7 @@ class BasicBlock(nn.Module):
 
 
 class VideoResNet18(nn.Module):
-    """Pictures of any size, grey (1 channel) or RGB (3), to 8 * width numbers for each frame.
+    """From pictures of any size, grey (1 channel) or RGB (3), to frames of size 8 * width.
 
     width       channels of the stem and the first layer; 64 is the published ResNet-18
     activation  "prelu" with a slope for each channel, or "relu"
@@ -74,7 +74,7 @@ class VideoResNet18(nn.Module):
     def __init__(self, width: int = 64, channels: int = 1, activation: str = "prelu") -> None:
         super().__init__()
         self.dim = 8 * width
-        # The pooling of the published 3-D stem does not reach across frames: 2-D does the same.
+        # The pooling of the published 3-D stem does not span frames: 2-D pooling is the same.
         self.frontend3D = nn.Sequential(
             nn.Conv3d(channels, width, (STEM_FRAMES, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),
             nn.BatchNorm2d(width),
@@ -107,8 +107,8 @@ class VideoResNet18(nn.Module):
         """
         convolution, *rest = self.frontend3D
         assert isinstance(convolution, nn.Conv3d)
-        # The convolution over time as a flat one over five pictures' channels: padding costs
-        # nothing, and at width 64 a CPU takes half the time of the 3-D kernel. -1 is the blank.
+        # The convolution over time as a 2-D one over the channels of five pictures: there is no
+        # padding, and at width 64 it takes half the time of the 3-D kernel on a CPU. -1: blank.
         blank = pictures.new_zeros(1, *pictures.shape[1:])
         x = torch.cat([pictures, blank])[windows].flatten(1, 2)
         x = x.contiguous(memory_format=torch.channels_last)

@@ -13,12 +13,12 @@ LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
 
 
 class SincFilters(nn.Module):
-    """`count` filters of `width` samples, an odd number, each known by its two edges.
+    """`count` filters of `width` samples, an odd number, each with two learned edges.
 
     g[n] = 2 f2 sinc(2 pi f2 n) - 2 f1 sinc(2 pi f1 n) with sinc(x) = sin(x) / x and frequencies as
-    shares of the sampling rate (equation 4), under a Hamming window: 1 in the pass band, 0 far from
-    it. A filter begins at 50 Hz or above, is 50 Hz wide at least and ends at half the rate at most.
-    The bands of new filters lie side by side on the mel scale; those narrower than that overlap.
+    shares of the sampling rate (equation 4), with a Hamming window: 1 in the pass band, 0 far from
+    it. A filter starts at 50 Hz or above, is at least 50 Hz wide and ends at most at half the rate.
+    The bands of new filters are adjacent on the mel scale; bands narrower than 50 Hz overlap.
     """
 
     steps: Tensor
@@ -27,14 +27,14 @@ class SincFilters(nn.Module):
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         if width % 2 == 0:
-            raise ValueError(f"{width} samples: an odd number has a middle")
+            raise ValueError(f"filters of {width} samples: the width must be odd")
         highest = SAMPLE_RATE_HZ / 2 - NARROWEST_HZ
         mel = torch.linspace(_mel(LOWEST_HZ), _mel(highest), count + 1, dtype=torch.float64)
         edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-        # Not 0: there a magnitude has no slope, and the edge would never move.
+        # Not 0, where the magnitude has no gradient, and the edge would not be trained.
         lows = (edges[:-1] - LOWEST_HZ).clamp(min=1.0)
         widths = (edges.diff() - NARROWEST_HZ).clamp(min=1.0)
-        # In shares of the sampling rate, a step of Adam is some Hz; in Hz it would be next to none.
+        # As shares of the sampling rate: a step of Adam is some Hz; in Hz it would be negligible.
         self.low = nn.Parameter((lows / SAMPLE_RATE_HZ).float())
         self.band = nn.Parameter((widths / SAMPLE_RATE_HZ).float())
         steps = torch.arange(width, dtype=torch.float64) - width // 2

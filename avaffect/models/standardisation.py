@@ -18,7 +18,7 @@ class Standardisation(nn.Module):
         self.register_buffer("std", torch.ones(dim))
 
     def set(self, mean: Tensor, std: Tensor) -> None:
-        """mean, std (D,); a dimension that does not vary (std 0) is only centred."""
+        """mean, std (D,); a constant dimension (std 0) is only centred."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 

@@ -1,5 +1,5 @@
-"""A talking face: from one still and an audio encoder's frames to pictures (Shukla et al. 2021,
-section 3).
+"""Generator of a talking face: from one still and an audio encoder's frames to pictures (Shukla et
+al. 2021, section 3).
 
 Three parts: an identity encoder of the still, coherent noise, and a decoder with skip connections
 from the identity encoder (a U-Net). Pictures are (N, C, H, W) between -1 and 1, twice as high as
@@ -21,7 +21,7 @@ from avaffect.models.gated_recurrent import GatedRecurrent
 
 @dataclass(frozen=True)
 class TalkingFaceConfiguration:
-    """speech_dim  size of the frames of sound that drive the face
+    """speech_dim  size of the audio frames that drive the face
     height      of a picture, twice its width: 4 times a power of two
     channels    of a picture: 1 grey, 3 RGB
     width       channels after the first convolution; each further one has twice as many
@@ -40,7 +40,7 @@ class TalkingFaceConfiguration:
 
     @property
     def stages(self) -> int:
-        """Halvings from the whole picture to 4 x 2; ValueError where they do not come out even."""
+        """Number of halvings from the picture to 4 x 2; ValueError if the height does not fit."""
         stages = (self.height // 4).bit_length() - 1
         if stages < 1 or 4 << stages != self.height:
             raise ValueError(f"height {self.height}: expected 8, 16, 32, 64, 128, …")
@@ -48,9 +48,9 @@ class TalkingFaceConfiguration:
 
 
 class IdentityEncoder(nn.Module):
-    """Convolutions that halve the still down to 4 x 2, and one that makes a code of what is left.
+    """Convolutions that halve the still down to 4 x 2, and one that gives the code.
 
-    64 x 128 pixels: 64, 128, 256, 512 and 1024 channels, then 64 numbers.
+    64 x 128 pixels: 64, 128, 256, 512 and 1024 channels, then a code of size 64.
     """
 
     def __init__(self, configuration: TalkingFaceConfiguration) -> None:
@@ -66,7 +66,8 @@ class IdentityEncoder(nn.Module):
         self.code = nn.Conv2d(sizes[-1], c.identity, (4, 2))
 
     def forward(self, still: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """still (N, C, H, W) -> code (N, identity), and what each block gave, the largest first"""
+        """still (N, C, H, W) -> code (N, identity), and the outputs of the blocks, largest
+        first."""
         found = []
         x = still
         for block in self.blocks:
@@ -76,7 +77,8 @@ class IdentityEncoder(nn.Module):
 
 
 class CoherentNoise(nn.Module):
-    """Gaussian noise through a GRU, so that neighbouring frames go together (blinks, say)."""
+    """Gaussian noise through a GRU, so that it is correlated over time (for blinks, for
+    example)."""
 
     def __init__(self, dim: int, deviation: float) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class CoherentNoise(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Transposed convolutions from a code back to a picture, over what the identity encoder saw."""
+    """Transposed convolutions from a code to a picture, with skip connections from the still."""
 
     def __init__(self, configuration: TalkingFaceConfiguration) -> None:
         super().__init__()
@@ -114,7 +116,7 @@ class FrameDecoder(nn.Module):
         self.picture = nn.ConvTranspose2d(c.width, c.channels, 4, 2, 1)
 
     def forward(self, code: Tensor, seen: list[Tensor]) -> Tensor:
-        """code (N, speech + identity + noise), seen as IdentityEncoder gives it -> (N, C, H, W)"""
+        """code (N, speech + identity + noise), seen: from IdentityEncoder -> (N, C, H, W)."""
         x = self.start(code[:, :, None, None])
         for block, skip in zip(self.blocks, reversed(seen[1:]), strict=True):
             x = block(torch.cat([x, skip], dim=1))
@@ -132,7 +134,7 @@ def _upwards(
 
 
 class TalkingFace(nn.Module):
-    """The whole generator: pictures of chosen frames of clips, from stills and frames of sound."""
+    """The whole generator: pictures at chosen times of clips, from stills and audio frames."""
 
     def __init__(self, configuration: TalkingFaceConfiguration) -> None:
         super().__init__()
@@ -148,7 +150,7 @@ class TalkingFace(nn.Module):
         """stills (B, C, H, W), speech (B, T, speech_dim) at the rate of the pictures, times (B, K)
         int64 -> (B, K, C, H, W).
 
-        Only the pictures at `times` are decoded; the noise runs over the whole clips.
+        Only the pictures at `times` are decoded; the noise is drawn for the whole clips.
         """
         clips, count = times.shape
         identity, seen = self.identity(stills)
@@ -162,8 +164,8 @@ class TalkingFace(nn.Module):
 
 
 def at_rate(frames: Frames, rate_hz: float, target_hz: float) -> Frames:
-    """Frames of sound at the lower rate of pictures: for each picture the mean of the frames that
-    begin while it is shown. Pictures whose time is not filled with sound are left out."""
+    """Audio frames at the lower rate of pictures: for each picture the mean of the frames that
+    start during it. Pictures without audio for their whole duration are left out."""
     ratio = rate_hz / target_hz
     lengths = count_at_rate(frames.lengths, rate_hz, target_hz)
     count = int(lengths.max()) if len(lengths) else 0
@@ -176,6 +178,6 @@ def at_rate(frames: Frames, rate_hz: float, target_hz: float) -> Frames:
 
 
 def count_at_rate(lengths: Tensor, rate_hz: float, target_hz: float) -> Tensor:
-    """(B,) frames of sound -> (B,) pictures whose time they fill: the lengths of `at_rate`."""
-    # A rounding error must not cost a whole picture.
+    """(B,) audio frames -> (B,) pictures whose duration they cover: the lengths of `at_rate`."""
+    # A rounding error must not remove a picture.
     return torch.floor((lengths.double() + 1e-6) / (rate_hz / target_hz)).long()

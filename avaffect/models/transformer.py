@@ -19,8 +19,8 @@ from avaffect.models.dropout import Dropout, dropout
 from avaffect.models.encoder import check_layer
 from avaffect.models.valid_norm import ValidBatchNorm
 
-# On the CPU, with dropout or in half precision, attention written out takes less time than
-# the fused kernel (`python -m benchmarks.encoder`); for longer utterances its memory counts.
+# On the CPU, with dropout or in half precision, explicit attention is faster than the fused kernel
+# (`python -m benchmarks.encoder`); for longer utterances than this it takes too much memory.
 _EXPLICIT_FRAMES = 512
 
 
@@ -49,8 +49,8 @@ class TransformerConfiguration:
 class PositionalConvolution(nn.Module):
     """Grouped convolution over time whose kernel is normalised for each tap (weight norm, dim 2).
 
-    weight_g (1, 1, K) and weight_v (dim, dim / groups, K) are plain parameters. An even kernel
-    gives one frame too many, and the last one is dropped.
+    weight_g (1, 1, K) and weight_v (dim, dim / groups, K) are plain parameters. The extra last
+    frame of an even kernel is dropped.
     """
 
     def __init__(self, dim: int, kernel: int, groups: int) -> None:
@@ -83,7 +83,8 @@ class BatchNormalisedConvolution(nn.Sequential):
         """x (B, T, dim), valid (B, T) bool -> (B, T, dim)"""
         norm, convolution = self
         assert isinstance(convolution, nn.Conv1d)
-        # The norm shifts padding, which is zero for the convolution, as beyond an utterance alone.
+        # The norm changes padding, which must be zero in the convolution, as for a single
+        # utterance.
         y = norm(x.transpose(1, 2), valid.sum(1)).to(x.dtype) * valid[:, None]
         return _positions(y, convolution.weight, convolution.bias, convolution.groups)
 
@@ -97,7 +98,7 @@ def _positions(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> T
 def _explicit_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, probability: float
 ) -> Tensor:
-    """scaled_dot_product_attention, written out."""
+    """scaled_dot_product_attention as explicit products."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
     if bias is not None:
         scores = scores + bias
@@ -111,7 +112,7 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float, key_bias: bool = True) -> None:
         super().__init__()
         if dim % heads:
-            raise ValueError(f"{dim} dimensions do not divide among {heads} heads")
+            raise ValueError(f"{dim} dimensions cannot be divided among {heads} heads")
         self.heads = heads
         self.dropout = dropout
         self.q_proj = nn.Linear(dim, dim)
@@ -162,7 +163,8 @@ class TransformerLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """key_bias: whether keys have a bias, which changes no attention but is published with most."""
+    """key_bias: whether keys have a bias; it does not affect attention, but most published weights
+    have it."""
 
     def __init__(self, configuration: TransformerConfiguration, key_bias: bool = True) -> None:
         super().__init__()
@@ -182,7 +184,7 @@ class TransformerEncoder(nn.Module):
         self.dropout = Dropout(c.dropout)
         for module in self.layers.modules():
             if isinstance(module, nn.Linear):
-                # 0.02 is the published figure at 768; narrower layers need larger weights.
+                # 0.02 is published for 768 dimensions; narrower layers need larger weights.
                 nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / c.dim))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -190,10 +192,10 @@ class TransformerEncoder(nn.Module):
     def forward(self, x: Tensor, valid: Tensor, layer: int | None = None) -> Tensor:
         """x (B, T, dim), valid (B, T) bool -> (B, T, dim), zero where not valid.
 
-        `layer` n stops after the n-th layer (0: before the first) and leaves out the final
+        `layer` n stops after the n-th layer (0: before the first) and omits the final
         normalisation. In training each layer is skipped with probability `layerdrop`, drawn from
-        torch's CPU generator, as its dropout is on the CPU. Raises UsageError for a layer that
-        does not exist.
+        torch's CPU generator, like dropout on the CPU. Raises UsageError for a layer that does not
+        exist.
         """
         count = len(self.layers)
         check_layer(layer, count, first=0)
@@ -206,7 +208,7 @@ class TransformerEncoder(nn.Module):
         if not self.configuration.pre_norm:
             x = self.layer_norm(x)
         x = self.dropout(x)
-        # A finite number, so that an utterance without a valid frame gives no NaN.
+        # Finite, so that an utterance without valid frames does not give NaN.
         bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
         layerdrop = self.configuration.layerdrop if self.training else 0.0
         for module in self.layers[: count if layer is None else layer]:

@@ -11,10 +11,10 @@ MOMENTUM = 0.1
 
 
 class ValidBatchNorm(nn.Module):
-    """Batch norm over (batch, time) in whose statistics only valid steps enter.
+    """Batch norm over (batch, time) with statistics of valid steps alone.
 
-    The first batches count alike in the running statistics, as long as that gives each more than
-    the momentum of 0.1: after few steps, too, they are of the data and not of the initialisation.
+    The running statistics are the mean over the first ten batches, then have a momentum of 0.1, so
+    that they do not depend on the initialisation after few steps.
     """
 
     mean: Tensor
@@ -30,7 +30,7 @@ class ValidBatchNorm(nn.Module):
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (B, C, T), lengths (B,) valid steps -> (B, C, T), float32 where x is of less."""
+        """x (B, C, T), lengths (B,) valid steps -> (B, C, T), at least float32."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         mean, variance = self.mean, self.variance
         if self.training and int(lengths.sum()):
@@ -44,10 +44,10 @@ class ValidBatchNorm(nn.Module):
         return torch.addcmul(shift[:, None], x, scale[:, None])
 
     def _of_batch(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,) of this batch, which also enter the running ones."""
+        """Mean and variance (C,) of this batch, which update the running ones."""
         valid = valid_steps(lengths, x.shape[2])[:, None]
         count = lengths.sum()
-        # Where padding is zero, sums over all are sums over what is valid.
+        # As padding is zero, sums over all steps are sums over valid ones.
         share = count / (x.shape[0] * x.shape[2])
         variance, mean = torch.var_mean(x * valid, dim=(0, 2), correction=0)
         square = (variance + mean.square()) / share

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 class Perceptron(nn.Sequential):
     """Linear, batch norm, ReLU, linear: BYOL's projector and predictor (Grill et al. 2020,
-    section 3.3), there of 4,096 hidden and 256 outputs. (B, inputs) -> (B, outputs)"""
+    section 3.3), there with 4,096 hidden units and 256 outputs. (B, inputs) -> (B, outputs)."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__(
@@ -21,9 +21,9 @@ class Perceptron(nn.Sequential):
 
 class DistillationHead(nn.Module):
     """DINO's head (Caron et al. 2021, appendix C): three dense layers with GELU, with batch norm or
-    without, the result on the unit sphere, and its cosines with so many directions.
+    without, normalisation to unit length, and cosines with `outputs` directions.
 
-    Published with 2,048 hidden, 256 numbers on the sphere and 65,536 directions.
+    Published with 2,048 hidden units, a bottleneck of 256 and 65,536 directions.
     """
 
     def __init__(
@@ -37,21 +37,21 @@ class DistillationHead(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, bottleneck))
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
-                # 0.02 is the published figure at 2,048 inputs; in narrower layers biases would
-                # soon say more than weights as small.
+                # 0.02 is published for 2,048 inputs; in narrower layers, with weights as small,
+                # biases would soon dominate.
                 std = 0.02 * math.sqrt(2048 / layer.in_features)
                 nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
                 nn.init.zeros_(layer.bias)
-        # Weight norm whose lengths stay 1.
+        # Weight norm with constant length 1.
         self.directions = nn.Linear(bottleneck, outputs, bias=False)
 
     def embed(self, pooled: Tensor) -> Tensor:
-        """(B, inputs) -> (B, bottleneck) of length 1, float32 where pooled is of less"""
+        """(B, inputs) -> (B, bottleneck) of length 1, at least float32."""
         found = self.layers(pooled)
         return F.normalize(found.to(torch.promote_types(found.dtype, torch.float32)), dim=1)
 
     def scores(self, embedded: Tensor) -> Tensor:
-        """What `embed` gave -> (B, outputs)"""
-        # Divided by a temperature of 0.04: half precision would be too coarse.
+        """The result of `embed` -> (B, outputs)."""
+        # They are divided by a temperature of 0.04: half precision would be too coarse.
         with torch.autocast(embedded.device.type, enabled=False):
             return F.linear(embedded, F.normalize(self.directions.weight, dim=1))

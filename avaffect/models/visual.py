@@ -15,14 +15,14 @@ from avaffect.models.resnet import STEM_FRAMES, VideoResNet18, clip_windows
 from avaffect.models.waveform import valid_steps
 from avaffect.signal.images import resize, to_channels
 
-# Frames that are computed at a time where no gradient is wanted, whatever a film's length.
+# Frames that are computed at a time without gradient, for videos of any length.
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class VisualConfiguration:
-    """width, activation  of the ResNet-18, see VideoResNet18; a frame has 8 * width numbers
-    face_size            stored faces are resized to so many pixels
+    """width, activation  of the ResNet-18, see VideoResNet18; a frame has size 8 * width
+    face_size            side in pixels to which stored faces are resized
     face_mean, face_std  of pixel / 255 in the corpus of the pre-training
     """
 
@@ -42,8 +42,8 @@ PRESETS: dict[str, VisualConfiguration] = {
 class VisualEncoder(FrameEncoder):
     """Frames at 25 Hz from faces at 25 a second; each sees two pictures before and two after it.
 
-    Stored faces (uint8) are seen whole, resized to `face_size`. Pictures in floating point are a
-    view that somebody made of them, a crop for instance, and are taken at the size that they have.
+    Stored faces (uint8) are resized to `face_size`. Pictures in floating point are a view, such as
+    a crop, and are used at their own size.
     """
 
     streams = (FACE,)
@@ -54,13 +54,13 @@ class VisualEncoder(FrameEncoder):
         super().__init__()
         c = configuration
         if c.face_std <= 0:
-            raise ValueError(f"face_std {c.face_std}: above 0")
+            raise ValueError(f"face_std {c.face_std}: it must be above 0")
         self.configuration = c
         self.resnet = VideoResNet18(c.width, 1, c.activation)
         self.dim = self.resnet.dim
 
     def parts(self) -> dict[str, nn.Module]:
-        """Those of its ResNet-18: stem and trunk."""
+        """The parts of its ResNet-18: stem and trunk."""
         return self.resnet.parts()
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
@@ -68,7 +68,7 @@ class VisualEncoder(FrameEncoder):
         return lengths[FACE]
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Nothing random: faces at the size that is seen, for whoever changes them further."""
+        """Faces at the input size, without random changes, for augmentations."""
         if batch.face is None:
             return batch
         faces = resize(to_channels(batch.face, 1), self.configuration.face_size)
@@ -95,14 +95,14 @@ class VisualEncoder(FrameEncoder):
         return self._placed(found, valid, lengths)
 
     def clips(self, faces: Tensor) -> Tensor:
-        """(..., H, W, C) uint8, or a float view on the same scale -> (..., h, w) grey, 0 to 1"""
+        """(..., H, W, C) uint8, or a float view on the same scale -> (..., h, w) grey, 0 to 1."""
         pictures = to_channels(faces, 1)
         if not pictures.is_floating_point():
             pictures = resize(pictures, self.configuration.face_size)
         return pictures[..., 0].float() / 255.0
 
     def embed(self, clips: Tensor, lengths: Tensor) -> Frames:
-        """Views as `clips` gives them (B, T, H, W), of any size, lengths (B,) -> (B, T, dim)"""
+        """Views from `clips` (B, T, H, W), of any size, lengths (B,) -> (B, T, dim)."""
         valid = valid_steps(lengths, clips.shape[1])
         return self._placed(self._see(clips[valid], clip_windows(valid)), valid, lengths)
 
@@ -127,7 +127,7 @@ class VisualEncoder(FrameEncoder):
 
 
 def _block(packed: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """The pictures that some windows show, and the windows counted from the first of them."""
+    """The pictures of some windows, and the windows as indices from the first of them."""
     shown = windows >= 0
     first, last = int(windows[shown].min()), int(windows[shown].max())
     return packed[first : last + 1], torch.where(shown, windows - first, -1)

@@ -1,7 +1,7 @@
 """Front-ends of audio encoders: from samples to local features at 50 Hz.
 
-Both see 25 ms of sound in a frame and give a frame every 20 ms: 1 + (S - 400) // 320 of them.
-No feature of a valid frame depends on a sample beyond the utterance's end.
+Both have a receptive field of 25 ms and give a frame every 20 ms: 1 + (S - 400) // 320 of them.
+Features of valid frames do not depend on samples beyond the utterance's end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def normalise_waveform(waveform: Tensor, lengths: Tensor, epsilon: float = 1e-5)
     """Mean 0 and variance 1 over the valid samples of each utterance; padding becomes zero."""
     valid = valid_steps(lengths, waveform.shape[1]).to(waveform.dtype)
     count = lengths.clamp(min=1)[:, None]
-    # Double sums: what padding does to the order of summation must not show.
+    # Double precision, so that padding does not change the result by the order of summation.
     mean = (waveform * valid).sum(1, keepdim=True, dtype=torch.float64) / count
     centred = (waveform - mean.to(waveform.dtype)) * valid
     variance = centred.square().sum(1, keepdim=True, dtype=torch.float64) / count
@@ -34,7 +34,7 @@ def normalise_waveform(waveform: Tensor, lengths: Tensor, epsilon: float = 1e-5)
 
 
 class ValidGroupNorm(nn.Module):
-    """Group norm with a group for each channel; only valid frames enter its statistics."""
+    """Group norm with a group for each channel and statistics of valid frames alone."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class ValidGroupNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (B, C, T), lengths (B,) -> (B, C, T), float32 whatever the precision of x"""
+        """x (B, C, T), lengths (B,) -> (B, C, T), always float32."""
         x = x.float()
         valid = valid_steps(lengths, x.shape[2])[:, None].to(x.dtype)
         count = lengths.clamp(min=1)[:, None, None].to(x.dtype)
@@ -93,7 +93,7 @@ class WaveformConvolutions(nn.Module):
         return torch.div(steps - kernel, stride, rounding_mode="floor").add(1).clamp(min=0)
 
     def _minimum(self) -> int:
-        """The fewest samples that give a frame."""
+        """Number of samples of a single frame."""
         samples = 1
         for kernel, stride in reversed(self.shapes):
             samples = (samples - 1) * stride + kernel
@@ -119,16 +119,16 @@ class WaveformConvolutions(nn.Module):
 
 
 def standardised_log_mel(waveform: Tensor, lengths: Tensor, bands: int = 80) -> Tensor:
-    """waveform (B, S), lengths (B,) samples -> (B, windows, bands), each utterance shifted and
-    scaled to mean 0 and variance 1 over all its valid windows and bands; zero in padding."""
-    # One window at least: a batch of fragments still has a (padded) frame.
+    """waveform (B, S), lengths (B,) samples -> (B, windows, bands), each utterance standardised to
+    mean 0 and variance 1 over all its valid windows and bands; zero in padding."""
+    # At least one window: a batch of fragments has one (padded) frame.
     waveform = F.pad(waveform, (0, max(0, WINDOW - waveform.shape[1])))
     with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
         spectrum = log_mel(waveform, bands)
         windows = window_count(lengths)
         valid = valid_steps(windows, spectrum.shape[1])[..., None].float()
         count = (windows.clamp(min=1) * bands)[:, None, None]
-        # Double sums: what padding and batch-mates do to the order of summation must not show.
+        # Double precision, so that padding does not change the result by the order of summation.
         mean = spectrum.mul(valid).sum((1, 2), keepdim=True, dtype=torch.float64) / count
         centred = (spectrum - mean.float()) * valid
         power = centred.square().sum((1, 2), keepdim=True, dtype=torch.float64) / count
@@ -137,12 +137,12 @@ def standardised_log_mel(waveform: Tensor, lengths: Tensor, bands: int = 80) -> 
 
 
 class LogMelConvolution(nn.Module):
-    """80 log-mel bands at 100 Hz and one strided convolution: for models that learn from minutes.
+    """80 log-mel bands at 100 Hz and one strided convolution, for training on minutes of speech.
 
-    A front-end that learns its filters needs hours of speech; a small model spends its capacity
-    better on a fixed spectrum (as AV-HuBERT does with its filterbank). The spectrum is shifted and
-    scaled by one mean and one deviation for each utterance, which takes the recording's gain away
-    and keeps spectral tilt and the course of loudness.
+    Learned filters need hours of speech; a small model uses its capacity better on a fixed spectrum
+    (as AV-HuBERT does with its filterbank). The spectrum is standardised by one mean and deviation
+    for each utterance, which removes the recording's gain and keeps spectral tilt and the course of
+    loudness.
     """
 
     def __init__(self, dim: int, bands: int = 80) -> None:

@@ -12,7 +12,7 @@ from avaffect.models.standardisation import Standardisation
 
 
 class RunningStandardisation(Standardisation):
-    """Standardisation by all rows that were ever given to `gather`."""
+    """Standardisation with the statistics of all rows that were passed to `gather`."""
 
     rows: Tensor
     centre: Tensor
@@ -26,7 +26,7 @@ class RunningStandardisation(Standardisation):
 
     @torch.no_grad()
     def gather(self, x: Tensor) -> None:
-        """x (N, D): more rows, in double precision (Chan et al. 1983)."""
+        """Add rows x (N, D) to the statistics, in double precision (Chan et al. 1983)."""
         if not len(x):
             return
         x = x.double()
@@ -42,7 +42,7 @@ class RunningStandardisation(Standardisation):
 
 @dataclass(frozen=True)
 class WorkerConfiguration:
-    """inputs: an encoder's frame, or two side by side; outputs; hidden units."""
+    """inputs: size of an encoder's frame, or of two side by side; outputs; hidden: units."""
 
     inputs: int
     outputs: int
@@ -50,7 +50,7 @@ class WorkerConfiguration:
 
 
 class Worker(nn.Module):
-    """A hidden layer with PReLU and a linear one: little enough that the encoder has to know."""
+    """A hidden layer with PReLU and a linear one: small, so that the encoder must do the work."""
 
     def __init__(self, configuration: WorkerConfiguration) -> None:
         super().__init__()
@@ -66,9 +66,9 @@ class Worker(nn.Module):
 
 
 class Regressor(Worker):
-    """A worker that tells numbers; its `standardisation` is of what it has to tell.
+    """A worker for regression; `standardisation` is that of its targets.
 
-    alike: all numbers are standardised as one (the samples of a waveform).
+    alike: all outputs have one mean and deviation (the samples of a waveform).
     """
 
     def __init__(self, configuration: WorkerConfiguration, alike: bool = False) -> None:
@@ -77,5 +77,5 @@ class Regressor(Worker):
         self.standardisation = RunningStandardisation(1 if alike else configuration.outputs)
 
     def gather(self, targets: Tensor) -> None:
-        """targets (N, outputs): more of what is to be told, for its mean and deviation."""
+        """Add targets (N, outputs) to their mean and deviation."""
         self.standardisation.gather(targets.reshape(-1, 1) if self.alike else targets)

@@ -93,12 +93,12 @@ class Distillation(Taught):
         with torch.no_grad():
             seen = pooled(self.teacher, sizes[0], lengths.repeat(len(self.large)))
             teacher = head_of(self.teacher)
-            told = teacher.scores(teacher.embed(seen)).view(-1, len(clips), self.outputs)
+            raw = teacher.scores(teacher.embed(seen)).view(-1, len(clips), self.outputs)
             if self.training and not self.centred:
-                self.centre.copy_(told.mean((0, 1)))
-            targets = self.sharpened(told)
+                self.centre.copy_(raw.mean((0, 1)))
+            targets = self.sharpened(raw)
             if self.training:
-                self.centre.lerp_(told.mean((0, 1)), 1.0 - self.configuration.centre_momentum)
+                self.centre.lerp_(raw.mean((0, 1)), 1.0 - self.configuration.centre_momentum)
                 self.centred.fill_(True)
             entropy = -torch.special.xlogy(targets, targets).sum(2)
         losses = cross_entropies(targets, scores / self.configuration.student_temperature)
@@ -110,9 +110,9 @@ class Distillation(Taught):
             },
         )
 
-    def sharpened(self, told: Tensor) -> Tensor:
+    def sharpened(self, raw: Tensor) -> Tensor:
         """The teacher's scores (R, B, K) -> its softmax, centred and sharpened."""
-        return F.softmax((told - self.centre) / self.configuration.teacher_temperature, dim=2)
+        return F.softmax((raw - self.centre) / self.configuration.teacher_temperature, dim=2)
 
     def before_step(self, context: Context, phase: str = "main") -> None:
         """Drop the gradients of the last layer in the first epochs."""

@@ -93,19 +93,19 @@ class AcousticPrediction(Pretraining):
             self.standardisation.gather(targets[valid])
             self.gathered += len(batch)
         wanted = self.standardisation(targets)
-        told = self.told(batch, context)[:, : valid.shape[1]].float()
-        losses = by_descriptor((told[valid] - wanted[valid]).abs())
+        predicted = self.predicted(batch, context)[:, : valid.shape[1]].float()
+        losses = by_descriptor((predicted[valid] - wanted[valid]).abs())
         count = float(valid.sum())
         return Step(
             {"acoustic": (mean_of(losses).sum(), count)},
             {
                 **{name: (loss.detach().sum(), count) for name, loss in losses.items()},
                 "constant": (mean_of(by_descriptor(wanted[valid].abs())).sum(), count),
-                "swapped": swapped(told.detach(), wanted, valid),
+                "swapped": swapped(predicted.detach(), wanted, valid),
             },
         )
 
-    def told(self, batch: Batch, context: Context) -> Tensor:
+    def predicted(self, batch: Batch, context: Context) -> Tensor:
         """(B, T, descriptors) predicted for all pictures (B, T)."""
         clips, lengths = self.encoder.clips(batch.streams[FACE]), batch.lengths[FACE]
         if self.training:
@@ -126,10 +126,10 @@ class AcousticPrediction(Pretraining):
 
     def _lengths(self, batch: Batch) -> Tensor:
         """(B,) number of pictures of each clip with both a face and audio."""
-        heard = count_at_rate(
+        audible = count_at_rate(
             window_count(batch.lengths[WAVEFORM]), FEATURE_RATE_HZ, self.encoder.rate_hz
         )
-        return torch.minimum(heard, batch.lengths[FACE])
+        return torch.minimum(audible, batch.lengths[FACE])
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         return {"acoustic": float(self._lengths(batch).sum())}
@@ -152,11 +152,11 @@ class AcousticPrediction(Pretraining):
         return None
 
 
-def swapped(told: Tensor, wanted: Tensor, valid: Tensor) -> tuple[Tensor, float]:
+def swapped(predicted: Tensor, wanted: Tensor, valid: Tensor) -> tuple[Tensor, float]:
     """The loss of predicting each clip's audio from the previous clip in the batch, over pictures
-    that both have: told and wanted (B, T, descriptors), valid (B, T) -> sum and count."""
-    both = valid & valid.roll(1, 0) & (len(told) > 1)
-    errors = (told.roll(1, 0)[both] - wanted[both]).abs()
+    that both have: predicted and wanted (B, T, descriptors), valid (B, T) -> sum and count."""
+    both = valid & valid.roll(1, 0) & (len(predicted) > 1)
+    errors = (predicted.roll(1, 0)[both] - wanted[both]).abs()
     return mean_of(by_descriptor(errors)).sum(), float(both.sum())
 
 

@@ -63,15 +63,15 @@ def record(
     kind = str(random.choice(channel.noises))
     noise = _noise(kind, len(wet), random)
     noise *= 10 ** (-random.uniform(*channel.snr) / 20) / max(_rms(noise), SILENCE)
-    heard = _filter(wet + noise, _response(channel, place))
+    signal = _filter(wet + noise, _response(channel, place))
     level = random.uniform(*channel.level) + EFFORT_LEAK * effort
-    heard *= 10 ** (level / 20) / max(_active_rms(heard), SILENCE)
+    signal *= 10 ** (level / 20) / max(_active_rms(signal), SILENCE)
     if channel.sample_rate != SAMPLE_RATE_HZ:
         step = np.gcd(channel.sample_rate, SAMPLE_RATE_HZ)
-        count = round(len(heard) * channel.sample_rate / SAMPLE_RATE_HZ)
-        heard = resample_poly(heard, channel.sample_rate // step, SAMPLE_RATE_HZ // step)[:count]
-    peak = np.abs(heard).max(initial=0.0)
-    return (heard * min(1.0, LARGEST_PEAK / max(peak, SILENCE))).astype(np.float32)
+        count = round(len(signal) * channel.sample_rate / SAMPLE_RATE_HZ)
+        signal = resample_poly(signal, channel.sample_rate // step, SAMPLE_RATE_HZ // step)[:count]
+    peak = np.abs(signal).max(initial=0.0)
+    return (signal * min(1.0, LARGEST_PEAK / max(peak, SILENCE))).astype(np.float32)
 
 
 def _rms(values: np.ndarray) -> float:

@@ -25,7 +25,7 @@ from avaffect.data.manifest import Item
 from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import Files, with_slashes
 from avaffect.data.tables.numerals import is_missing
-from avaffect.data.tables.reader import Table, read_table, told_apart
+from avaffect.data.tables.reader import Table, read_table, unique_names
 from avaffect.data.tables.texts import nfc
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.data.vocabulary import SPLITS
@@ -238,7 +238,7 @@ def _name(settings: ManifestSettings, kept: list[tuple[int, Item, Row]]) -> None
     """Give items their ids. DataError where two have one."""
     ids = [item["id"] for _, item, _ in kept]
     if settings.id_column is None:
-        ids = told_apart(ids, [(item.get("start"), item.get("end")) for _, item, _ in kept])
+        ids = unique_names(ids, [(item.get("start"), item.get("end")) for _, item, _ in kept])
     lines: dict[str, int] = {}
     for identifier, (line, item, _) in zip(ids, kept, strict=True):
         item["id"] = identifier

@@ -235,8 +235,8 @@ def _read_head(path: Path, file: h5py.File) -> _Head:
         count, content = int(file.attrs["count"]), str(file.attrs["content_id"])
         specs = _read_specs(file)
         found = schema.header_digest(version, content, count, record.decode("utf-8"), specs)
-        told = has_digest(version) or "header_digest" in file.attrs
-        if told and found != file.attrs["header_digest"]:
+        expected = has_digest(version) or "header_digest" in file.attrs
+        if expected and found != file.attrs["header_digest"]:
             raise ValueError("its header (attributes, statistics, provenance) was changed")
         return _Head(version, count, content, json.loads(record), specs)
     except DAMAGE as error:

@@ -65,7 +65,7 @@ def plain_name(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def told_apart(
+def unique_names(
     names: Sequence[str],
     times: Sequence[tuple[float | None, float | None]],
     groups: Sequence[str] | None = None,

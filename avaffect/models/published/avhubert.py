@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from avaffect.core.errors import DataError
-from avaffect.models.avhubert import SOUND_DIM, AVHubert, AVHubertConfiguration
+from avaffect.models.avhubert import AUDIO_DIM, AVHubert, AVHubertConfiguration
 from avaffect.models.published import configuration, conversion
 from avaffect.models.published.configuration import Flat, Shapes
 from avaffect.models.published.conversion import Model
@@ -41,11 +41,11 @@ def from_shapes(shapes: Shapes) -> Flat:
     stem = "feature_extractor_video.resnet.frontend3D"
     width, channels = shapes[f"{stem}.0.weight"][:2]
     sound = shapes["feature_extractor_audio.proj.weight"][1]
-    if sound != SOUND_DIM:
-        raise DataError(f"this AV-HuBERT reads sound of {sound} numbers a frame, not {SOUND_DIM}")
+    if sound != AUDIO_DIM:
+        raise DataError(f"this AV-HuBERT reads sound of {sound} numbers a frame, not {AUDIO_DIM}")
     if shapes["layer_norm.weight"] != (2 * dim,):
         raise DataError("this AV-HuBERT adds its modalities; only those that join them are known")
-    mask = shapes.get("mask_emb", (SOUND_DIM,))
+    mask = shapes.get("mask_emb", (AUDIO_DIM,))
     return configuration.flatten(AVHubertConfiguration()) | {
         **transformer,
         "channels": channels,

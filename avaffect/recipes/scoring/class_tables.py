@@ -18,7 +18,7 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import with_slashes
 from avaffect.data.tables.numerals import is_missing
-from avaffect.data.tables.reader import Table, of_part, plain_name, read_table, told_apart
+from avaffect.data.tables.reader import Table, of_part, plain_name, read_table, unique_names
 from avaffect.recipes.common.work import some_of
 from avaffect.recipes.scoring.matching import but_for_prefix
 
@@ -134,7 +134,7 @@ def names_of(recordings: Sequence[str], parts: Sequence[Part], classes: Sequence
     return [
         (name, known)
         for spelled in ([_stem(text) for text in texts], texts)
-        for names in (told_apart(spelled, parts), map(of_part, spelled, parts))
+        for names in (unique_names(spelled, parts), map(of_part, spelled, parts))
         for name, known in zip(names, classes, strict=True)
     ]
 
@@ -243,7 +243,7 @@ def _namings(table: Table, ids: str | None, runs: Sequence[str]) -> Iterator[lis
     for column in columns:
         texts = [with_slashes(text) for text in table.column(column)]
         for names in ([_stem(text) for text in texts], texts):
-            for found in (told_apart(names, times, runs), list(map(of_part, names, times))):
+            for found in (unique_names(names, times, runs), list(map(of_part, names, times))):
                 counts = Counter(zip(runs, found, strict=True))
                 if max(counts.values(), default=1) == 1:
                     yield found
