@@ -5,13 +5,12 @@
     avaffect.extract("media.h5", model="mfcc", output="mfcc.h5")
     avaffect.finetune("mfcc.h5", head="linear", output="classifier.safetensors")
 
-A function takes what the command takes, by the names of its options (`--batch-seconds` is
-`batch_seconds`; what the command line takes without a flag may also be given by place), and does
-the same, with the same defaults. It raises an AvaffectError where the command ends with another
-status than 0, warns through `warnings`, and is otherwise silent unless `progress` is given.
-`help(avaffect.finetune)` lists the options.
+A function has the options of the command as arguments (`--batch-seconds` is `batch_seconds`; the
+command's arguments may be positional), with the same defaults. It raises an AvaffectError if the
+command ends with another status than 0, warns through `warnings`, and prints nothing unless
+`progress` is given. `help(avaffect.finetune)` lists the options.
 
-`avaffect.NAME` finds what is here; it is imported when first used.
+The names of this module are attributes of `avaffect`, imported on first use.
 """
 
 from __future__ import annotations
@@ -39,26 +38,26 @@ if TYPE_CHECKING:
     from avaffect.models.encoder import Encoder
 
 STANDARD_STREAM = Path("-")
-# Streams whose rates need not be said.
+# Streams with a known rate.
 RATES_HZ = {WAVEFORM: float(SAMPLE_RATE_HZ), FACE: 25.0}
-# Settings that only the command line acts on, and why a function has none of them.
+# Settings of the command line alone, and why functions do not have them.
 SHOWN = ("json",)
 
 
 class Warnings(Progress):
-    """Silent progress; what a command warns of becomes a Python warning."""
+    """Silent progress; warnings of a command become Python warnings."""
 
     def warn(self, message: str) -> None:
         warnings.warn(message, stacklevel=2)
 
 
 def names() -> list[str]:
-    """The functions that stand for commands: `pretrain_apc` for `pretrain-apc`, `import_`."""
+    """The names of the commands' functions: `pretrain_apc` for `pretrain-apc`, `import_`."""
     return [_spelling(name) for name in catalogue.every()]
 
 
 def function(name: str) -> Callable[..., Any] | None:
-    """The function that stands for a command, None where there is no such command.
+    """The function of a command; None if there is no such command.
 
     It returns the path of the output; of commands that score a report or a list of reports, which
     are dataclasses (`report.ua`; `report.to_dict()` gives the JSON of --json); descriptions of
@@ -84,7 +83,7 @@ def function(name: str) -> Callable[..., Any] | None:
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """A manifest of any content, read whole: iterate over it for its items, dictionaries.
 
-    Raises DataError where it is missing, cut short or no manifest.
+    Raises DataError if it is missing, truncated or not a manifest.
     """
     return _read_manifest(Path(path))
 
@@ -97,7 +96,7 @@ def load_encoder(path: str | os.PathLike[str], device: str = "cpu") -> Encoder:
     `depth`; `.mean()` one vector an utterance. Its `streams`, `dim` and, of frames, `rate_hz` say
     what it reads and gives.
 
-    Raises DataError where the file holds no encoder.
+    Raises DataError if the file is not an encoder.
     """
     from avaffect.recipes.encoding.checkpoints import load_encoder as load
     from avaffect.training.device import resolve_device
@@ -108,14 +107,14 @@ def load_encoder(path: str | os.PathLike[str], device: str = "cpu") -> Encoder:
 def make_batch(
     *, rates_hz: dict[str, float] | None = None, device: str = "cpu", **streams: Sequence[Any]
 ) -> Batch:
-    """Utterances as an encoder reads them, from arrays or tensors of different lengths.
+    """A batch for an encoder, from arrays or tensors of different lengths.
 
-    streams: name -> for each utterance its steps (T, ...), None where it has none: waveform (S,)
+    streams: name -> for each utterance its steps (T, ...), or None: waveform (S,)
         int16, or float with full scale at 1.0, at 16 kHz; face (T, H, W, C) uint8, 25 a second.
     rates_hz: steps per second of other streams, or of faces at another rate.
 
-    Raises ValueError where streams have different numbers of utterances, a stream is missing
-    everywhere, or its rate is not known.
+    Raises ValueError if streams have different numbers of utterances, a stream is missing in all of
+    them, or its rate is unknown.
     """
     import numpy as np
     import torch
@@ -124,13 +123,13 @@ def make_batch(
 
     counts = {name: len(values) for name, values in streams.items()}
     if len(set(counts.values())) != 1:
-        raise ValueError(f"streams of as many utterances each are needed, not {counts}")
+        raise ValueError(f"all streams must have the same number of utterances, not {counts}")
     batch = Batch(ids=[str(row) for row in range(next(iter(counts.values())))])
     rates = {**RATES_HZ, **(rates_hz or {})}
     for name, values in streams.items():
         if name not in rates:
-            raise ValueError(f"the rate of the stream {name!r} is not known: give it in rates_hz")
-        # Copied: what a store gives is mapped, and can only be read.
+            raise ValueError(f"the rate of the stream {name!r} is unknown: give it in rates_hz")
+        # Copied, as arrays of a store are mapped and read-only.
         steps = [
             value if value is None or isinstance(value, torch.Tensor)
             else torch.from_numpy(np.array(value))
@@ -157,7 +156,7 @@ def _fields(settings_class: type) -> list[dataclasses.Field[Any]]:
 
 
 def _signature(settings_class: type) -> inspect.Signature:
-    """What may be given by place first, then options by name; with `progress`."""
+    """Positional parameters first, then options by name; with `progress`."""
     fields = sorted(_fields(settings_class), key=lambda item: not item.metadata["positional"])
     parameters = []
     for item in fields:
@@ -179,8 +178,8 @@ def _documentation(command: Command, settings_class: type) -> str:
 
 
 def _settings(command: Command, settings_class: type, given: dict[str, Any]) -> Any:
-    """The settings object from plain values. Raises UsageError for one that is no choice, or where
-    a manifest would go to standard output."""
+    """The settings object from plain values. Raises UsageError for an invalid choice, or if a
+    manifest would go to standard output."""
     hints = typing.get_type_hints(settings_class)
     choices = {item.name: item.metadata["choices"] for item in _fields(settings_class)}
     values = {}
@@ -200,7 +199,7 @@ def _settings(command: Command, settings_class: type, given: dict[str, Any]) -> 
 
 
 def _plain(value: Any, hint: Any) -> Any:
-    """A text as a path, and one value or a list as a tuple, where the settings hold such."""
+    """A string converted to a path, and one value or a list to a tuple, as the settings need."""
     options = typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
     hint = next(option for option in options if option is not type(None))
     if value is None:
@@ -224,7 +223,7 @@ def _run(command: Command, settings: Any, progress: Progress) -> Any:
         return [info(path, settings.lineage) for path in settings.files]
     call = command.call
     if call.startswith("avaffect.cli."):
-        # The recipe alone: what it returns is not printed.
+        # The recipe itself, whose result is not printed.
         name = command.name.replace("-", "_")
         call = f"avaffect.recipes.{name}:{name}"
     module, _, name = call.partition(":")

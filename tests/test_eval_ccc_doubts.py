@@ -149,7 +149,7 @@ def test_ewe_beyond_the_scale_is_no_marked_value(tmp_path: Path) -> None:
     predicted = write_table(tmp_path / "p.csv", {"arousal": rising})
     command = ("eval-ccc", predicted, "--gold", gold, "--raters")
     words = invoke(tmp_path, *command, "ewe").stderr
-    assert "beyond -1..1, which no rater does" in words and "marks what is unknown" not in words
+    assert "beyond -1..1, but no rater does" in words and "mark unknown values" not in words
     assert "beyond -1" not in invoke(tmp_path, *command, "ewe-loo").stderr
 
 

@@ -274,7 +274,7 @@ def test_traces_that_cannot_be_learned_or_scored(tmp_path: Path) -> None:
     assert "development part" not in run(wave, wave, flat, options=("--select", "none"))
     # A mark for what is unknown, or another scale.
     found = run(np.where(wave > 0.9, -5.0, wave), wave, wave)
-    assert "arousal reaches from -5 to" in found and "must be left out" in found
+    assert "arousal reaches from -5 to" in found and "leave out numbers" in found
     assert "reaches from" not in run(wave, wave, wave)
 
 

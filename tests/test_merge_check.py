@@ -264,7 +264,7 @@ def test_check_finds_parents_or_says_what_is_missing(tmp_path: Path, monkeypatch
     moved.mkdir()
     os.replace(parent, moved / "parent.h5")
     verify(child)
-    with pytest.raises(DataError, match=r"parent\.h5, the store that was used, is not at"):
+    with pytest.raises(DataError, match=r"parent\.h5, the store that was used, is no longer at"):
         verify(child, parents=True)
     monkeypatch.setenv("AVAFFECT_PATH", str(moved))
     verify(child, parents=True)

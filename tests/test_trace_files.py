@@ -115,7 +115,7 @@ def test_rates(tmp_path: Path) -> None:
 REFUSED = {
     "empty": ("", "is empty"),
     "no rows": ("time,a\n", "no values"),
-    "no header": ("0,1\n1,2\n", "must name the columns"),
+    "no header": ("0,1\n1,2\n", "column names"),
     "no times": ("frame,a\n0,1\n", r"no column of times.*frame, a"),
     "no values": ("name,time\nx,0\n", "no column of values"),
     "text": ("time,a\n0,1\n1,high\n", "line 3: a is 'high'"),
@@ -135,7 +135,10 @@ ARFF_REFUSED = {
     "no attributes": ("@relation x\n@data\n1\n", "no @attribute"),
     "csv": ("time,a\n0,1\n", "line 1: not ARFF"),
     "no type": ("@attribute time\n@data\n1\n", "line 1: an attribute needs"),
-    "sparse": ("@attribute time real\n@attribute a real\n@data\n{0 1, 1 2}\n", "line 4: .*no num"),
+    "sparse": (
+        "@attribute time real\n@attribute a real\n@data\n{0 1, 1 2}\n",
+        "line 4: .*not a num",
+    ),
     "fields": ("@attribute time real\n@attribute a real\n@data\n1\n", "line 4: 1 fields"),
 }
 
@@ -170,7 +173,7 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
         write(tmp_path, "x", name)
     assert list(find_trace_files(tmp_path)) == ["a", "b"]
     write(tmp_path, "x", "b.txt")
-    with pytest.raises(DataError, match="one name"):
+    with pytest.raises(DataError, match="same name"):
         find_trace_files(tmp_path)
 
 

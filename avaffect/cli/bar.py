@@ -11,7 +11,7 @@ BLOCKS = " ▏▎▍▌▋▊▉█"
 
 @dataclass
 class Task:
-    """done: units, of which `before` were done before the task began; total None: unknown."""
+    """done: units, of which `before` were done before the task started; total None: unknown."""
 
     what: str
     total: float | None
@@ -26,7 +26,7 @@ class Task:
         self.facts = facts or self.facts
 
     def rate(self, now: float) -> float:
-        """Units a second since the task began; 0 before any is done."""
+        """Units a second since the start of the task; 0 before the first."""
         return (self.done - self.before) / max(now - self.began, 1e-9)
 
 
@@ -44,7 +44,7 @@ def figures(task: Task, now: float, with_rate: bool = True) -> str:
 
 
 def facts(task: Task) -> list[str]:
-    """name=value of what was said beside the count."""
+    """name=value of the facts of a task."""
     return [f"{name}={_short(value)}" for name, value in task.facts.items()]
 
 
@@ -76,7 +76,7 @@ def bar_line(task: Task, now: float, width: int, utf8: bool = True) -> str:
 
 
 def log_line(tasks: list[Task], now: float) -> str:
-    """All tasks, the outer first: a task within another says where it stands beside it."""
+    """A line with all nested tasks, the outer first."""
     words = [f"{task.what}: {figures(task, now)} {' '.join(facts(task))}".rstrip()
              for task in tasks]  # fmt: skip
     return "; ".join(words)
@@ -108,7 +108,7 @@ def _rate(rate: float, unit: str) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """1:02:03, or 2:03; days where there are some."""
+    """1:02:03, or 2:03; days if there are any."""
     whole = int(seconds + 0.5)
     minutes, last = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

@@ -31,8 +31,8 @@ GROUPS = (CORPORA, STORES, PRETRAINING, ADAPTATION, DOWNSTREAM, SCORING, ARTIFAC
 
 @dataclass(frozen=True)
 class Input:
-    """What a command reads from standard input: the field of its settings that names it (`-`),
-    its content in words, and a shell line that provides it ({} is the command)."""
+    """The standard input of a command: the field of its settings that may be `-`, a description of
+    its content, and a shell line that provides it ({} is the command)."""
 
     field: str
     content: str
@@ -44,8 +44,8 @@ class Command:
     """A subcommand. `settings` and `call` are `module:name`, imported when the command is called:
     the settings class, and a function of the settings and a Progress.
 
-    help: one line. writes: the kind of the output, a key of `settings.outputs.SUFFIXES`; None
-    where it depends on what is read.
+    help: one line. writes: the kind of the output, a key of `settings.outputs.SUFFIXES`; None if it
+    depends on the input.
     """
 
     name: str
@@ -100,7 +100,7 @@ _COMMANDS = (
     _ours("select", CORPORA, "Keep the items of a manifest that meet conditions.",
           "manifest", _CORPUS),
     _ours("seal", CORPORA, "Close a manifest after a filter such as jq or grep.", "manifest",
-          Input("source", "what a filter left of a manifest",
+          Input("source", "the output of a filter of a manifest",
                 "jq -c FILTER M.jsonl | avaffect {}")),
     _ours("preprocess", STORES, "Decode recordings; resample audio, crop faces.", "store",
           Input("manifest", _CORPUS.content, _FROM_CORPUS)),
@@ -178,7 +178,7 @@ def every() -> dict[str, Command]:
 
 
 def grouped() -> dict[str, list[Command]]:
-    """All commands by group; groups that only other distributions have come last."""
+    """All commands by group, those of other distributions last."""
     groups: dict[str, list[Command]] = {group: [] for group in GROUPS}
     for command in [*COMMANDS.values(), *_of_others().values()]:
         groups.setdefault(command.group, []).append(command)
@@ -186,9 +186,9 @@ def grouped() -> dict[str, list[Command]]:
 
 
 def _of_others(name: str | None = None) -> dict[str, Command]:
-    """Commands of other distributions; `name`: of that one alone. Ours cannot be replaced.
+    """Commands of other distributions, or only the command `name`; ours cannot be replaced.
 
-    Raises AvaffectError where the command `name` cannot be imported; it is not listed either.
+    Raises AvaffectError if the command `name` cannot be imported; without a name it is not listed.
     """
     if not any(map(_declares_commands, map(Path, sys.path))):
         return {}
@@ -211,8 +211,8 @@ def _of_others(name: str | None = None) -> dict[str, Command]:
 
 
 def _declares_commands(folder: Path) -> bool:
-    """Whether a distribution that lies there has our group. importlib.metadata parses them all,
-    which takes a third of the time of `avaffect --help`."""
+    """Whether the distribution in a folder has our group. importlib.metadata would parse all of
+    them, which takes a third of the time of `avaffect --help`."""
     try:
         names = [name for name in os.listdir(folder) if name.endswith("-info")]
     except OSError:

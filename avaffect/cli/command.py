@@ -27,8 +27,8 @@ STANDARD_STREAM = Path("-")
 def make(command: Command) -> click.Command:
     """The subcommand: options from the settings class, then the call.
 
-    Where the field that reads standard input is `-` (also its default) and standard input is a
-    terminal, what is expected and the help are shown instead of waiting in silence.
+    If standard input would be read and is a terminal, the expected input and the help are printed
+    instead of waiting.
     """
     settings_class = imported(command.settings)
 
@@ -49,7 +49,7 @@ def make(command: Command) -> click.Command:
         except interruption.Terminated as stop:
             if stop.number not in PREEMPTION_SIGNALS or not isinstance(settings, Resumable):
                 raise
-            # Before the first step or after the last, a scheduler's signal means the same.
+            # Before the first step or after the last, a signal has the same status.
             heard = signal.Signals(stop.number).name
             raise Preempted(f"stopped by {heard}; the same command resumes") from stop
         finally:
@@ -90,16 +90,16 @@ def _verbosity() -> list[click.Option]:
 
 def _expected(name: str, reads: Input) -> str:
     return (
-        f"avaffect {name} reads {reads.content} from standard input, and here that is a terminal: "
-        f"name the file, or pipe it in: {reads.line.format(name)}"
+        f"avaffect {name} reads {reads.content} from standard input, which is a terminal: give a "
+        f"file, or a pipe: {reads.line.format(name)}"
     )
 
 
 def _without_output(settings: Any, settings_class: type) -> Any:
-    """`-o -` is standard output, for what can be written there."""
+    """`-o -` is standard output, for outputs that can be written there."""
     default = next(f for f in dataclasses.fields(settings_class) if f.name == "output").default
     if default is not None:
-        raise UsageError("-o -: this cannot be written to standard output; name a file")
+        raise UsageError("-o -: this output cannot be written to standard output; give a file")
     return dataclasses.replace(settings, output=None)
 
 

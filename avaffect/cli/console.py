@@ -24,7 +24,7 @@ ERASE_TO_END = "\x1b[K"
 class ConsoleProgress(Progress):
     """Progress on standard error; quiet (-q) keeps warnings alone, verbose (-v) adds details.
 
-    Tasks nest: the one begun last has the bar, and when it is over the one around it comes back.
+    Tasks nest: the bar is that of the task started last.
     """
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
@@ -62,7 +62,7 @@ class ConsoleProgress(Progress):
             self._erase()
 
     def close(self) -> None:
-        """The command is over, and so are all tasks."""
+        """End all tasks, with the command."""
         self._tasks.clear()
         self._erase()
 
@@ -84,7 +84,7 @@ class ConsoleProgress(Progress):
             self._show(at_once=True)
 
     def _show(self, at_once: bool = False) -> None:
-        """Draw the bar, or write a line of the log, where it is time."""
+        """Draw the bar, or write a line of the log, if it is due."""
         now = time.monotonic()
         if self._draws:
             if at_once or now - self._drawn >= REDRAW_S:
@@ -104,7 +104,7 @@ class ConsoleProgress(Progress):
 
 
 def _has_cursor(stream: Any) -> bool:
-    """Whether a line can be drawn over: a terminal that is more than a typewriter."""
+    """Whether a line can be overwritten: a terminal with a movable cursor."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
@@ -120,7 +120,7 @@ def _utf8() -> bool:
 
 
 def colour_wanted(stream: Any) -> bool:
-    """Colour only on a terminal that wants it (NO_COLOR, TERM=dumb)."""
+    """Whether to use colour: on a terminal, unless NO_COLOR or TERM=dumb is set."""
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 

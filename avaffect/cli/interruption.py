@@ -1,8 +1,8 @@
-"""Ctrl-C, the terminal's end and a scheduler's signals: they unwind, so that temporary files are
-removed.
+"""Ctrl-C, a closed terminal and a scheduler's signals: they raise exceptions, so that temporary
+files are removed.
 
-A signal's handler raises where Python happens to be. Libraries that call back into Python (PyAV's
-resampler) swallow what is raised there: it is therefore raised again at the next tick of progress.
+The handler of a signal raises at an arbitrary place in Python. Libraries that call back into Python
+(PyAV's resampler) may suppress the exception: it is raised again at the next update of progress.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def install() -> None:
 
 
 def check() -> None:
-    """Raise what a signal has raised before and a library has swallowed."""
+    """Raise the exception of a signal again if a library has suppressed it."""
     if _pending:
         raise _ending(_pending[0])
 

@@ -1,7 +1,7 @@
 """The `avaffect` command: finds the subcommand, runs it, turns errors into exit statuses.
 
 Subcommands are imported only when they are called, and none of them imports torch before its work
-starts: help is as quick as a bare click program's.
+starts: help is as fast as that of a plain click program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from avaffect.core.writing import OF_WRITING, message
 
 
 class _ReaderGone(Exception):
-    """Nobody reads standard output any more."""
+    """The reader of standard output has ended."""
 
 
 class Group(click.Group):
@@ -88,22 +88,23 @@ UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirecto
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Never returns: exits with the status that avaffect(1) documents."""
-    # Before anything opens a file, which would get the number of a closed descriptor.
+    # First, as the next opened file would get the number of a closed descriptor.
     descriptors.open_missing()
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    # Imports make many objects and no garbage: the default of 700 takes a fifth of start-up.
+    # Imports make many objects and no garbage: collection at the default of 700 takes a fifth of
+    # start-up.
     gc.set_threshold(10_000)
     interruption.install()
-    # OpenMP threads that spin while they wait slow everything down where cores are shared.
+    # OpenMP threads that spin while they wait slow down other processes on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # OpenBLAS's, of NumPy, spin for 2^26 cycles from their start on, which is as long as it takes
-    # to import NumPy.
+    # Those of NumPy's OpenBLAS spin for 2^26 cycles from their start, which is as long as the
+    # import of NumPy takes.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
-    # torch's own remarks on how it is used (DDP's on unused parameters) are not the user's affair.
+    # torch's warnings on its use (DDP's on unused parameters) do not concern the user.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         # Without standalone mode click returns the status of an early exit (help on a terminal).
@@ -118,7 +119,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return errors.INTERRUPTED
     except interruption.Terminated as stop:
-        # As a shell says that a signal ended a command; of the terminal's end as of SIGTERM.
+        # The status of a shell for a command that a signal ended; for SIGHUP as for SIGTERM.
         return errors.TERMINATED if stop.number == signal.SIGHUP else 128 + stop.number
     except (BrokenPipeError, _ReaderGone):
         _abandon_stdout()
@@ -133,7 +134,7 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         said = f" ({error})" if str(error) else ""
         print(
-            f"avaffect: out of memory{said}; give this command more of it, and run it again",
+            f"avaffect: out of memory{said}; give this command more memory, and run it again",
             file=sys.stderr,
         )
         return errors.FAILURE
@@ -155,7 +156,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _words(error: OSError) -> str:
-    """Files are named where they are opened; what is left without a name is standard output."""
+    """The message of an error; errors of writing without a file name are of standard output."""
     if error.filename:
         return f"{error.filename}: {error.strerror}"
     if error.errno in OF_WRITING:
@@ -169,12 +170,12 @@ def _wants_traceback() -> bool:
 
 
 def _abandon_stdout() -> None:
-    """The reader is gone: keep the interpreter from flushing into the broken pipe at exit."""
+    """Keep the interpreter from flushing into a broken pipe at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _abandon_full_stdout() -> None:
-    """Likewise where it goes to a disk that takes no more."""
+    """Keep the interpreter from flushing to a full disk at exit."""
     try:
         sys.stdout.flush()
     except OSError:

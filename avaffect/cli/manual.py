@@ -1,9 +1,9 @@
 """Generated sections of manual pages: `python -m avaffect.cli.manual [FOLDER]`, or `make man`.
 
 In avaffect-COMMAND(1) the sections NAME, SYNOPSIS, ARGUMENTS, OPTIONS and EXAMPLES come from the
-catalogue and the settings; in avaffect(1) the list of commands does. All else is written by hand,
-and so are remarks on an option: what stands below its generated lines and the line
-`.\\" Remarks:` is kept.
+catalogue and the settings; in avaffect(1) the list of commands. Everything else is written by hand,
+and so are remarks on an option: the lines after the generated ones and the line `.\\" Remarks:` are
+kept.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from avaffect.core.errors import DataError
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "man"
 REMARKS = '.\\" Remarks:'
-# Where a section goes that a page has not got yet: behind the last of these that it has.
+# The order of sections: a new one goes after the last of those before it.
 ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "ARGUMENTS", "OPTIONS", "FILES", "EXIT STATUS",
          "EXAMPLES", "SEE ALSO")  # fmt: skip
 SECTION = re.compile(r"^\.SH ", re.M)
 
 
 def page(command: Command, text: str = "") -> str:
-    """The page of a command, from the page as it is; without one, a new page.
+    """The updated page of a command; without a text, a new page.
 
-    Raises DataError where a remark is on an option that the command has not got.
+    Raises DataError for remarks on an option that the command does not have.
     """
     made = make(command)
     context = click.Context(made, info_name=command.name)
@@ -45,7 +45,7 @@ def page(command: Command, text: str = "") -> str:
     remarks = _remarks(sections.get("OPTIONS", ""))
     lost = remarks.keys() - {_long(option) for option in options}
     if lost:
-        raise DataError(f"avaffect-{command.name}(1) has remarks on no option: {sorted(lost)}")
+        raise DataError(f"avaffect-{command.name}(1) has remarks on missing options {sorted(lost)}")
     new = {
         "NAME": f"avaffect\\-{_escaped(command.name)} \\- {_line(command.help)}\n",
         "SYNOPSIS": _synopsis(command.name, arguments, options, context),
@@ -75,7 +75,7 @@ def overview(text: str) -> str:
 
 
 def pages(folder: Path = FOLDER) -> dict[Path, str]:
-    """Every page that is generated in part, as it should be."""
+    """Path -> updated text of every page with generated sections."""
     found = {folder / "avaffect.1": overview((folder / "avaffect.1").read_text("utf-8"))}
     for name, command in catalogue.COMMANDS.items():
         path = folder / f"avaffect-{name}.1"
@@ -97,7 +97,7 @@ def _sections(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _put(sections: dict[str, str], name: str, body: str) -> None:
-    """Replace a section, add it in its place, or, if there is nothing to say, remove it."""
+    """Replace a section, add it in its place, or remove it if it is empty."""
     if not body:
         sections.pop(name, None)
         return
@@ -114,7 +114,7 @@ def _put(sections: dict[str, str], name: str, body: str) -> None:
 def _synopsis(
     name: str, arguments: list[click.Argument], options: list[click.Option], context: click.Context
 ) -> str:
-    """Arguments and what is required; all else is [OPTION]..."""
+    """Arguments and required options; the others are [OPTION]..."""
     lines = [f".B avaffect {_escaped(name)}"]
     lines += [f".I {_escaped(each.make_metavar(context))}" for each in arguments]
     for each in options:
@@ -150,7 +150,7 @@ def _entry(option: click.Option, context: click.Context, remarks: dict[str, str]
 
 
 def _remarks(options: str) -> dict[str, str]:
-    """The remarks in a section OPTIONS by the flag that they are on."""
+    """Flag -> remarks in a section OPTIONS."""
     found: dict[str, str] = {}
     for entry in re.split(r"^\.TP\n", options, flags=re.M):
         head, marker, remark = entry.partition(f"{REMARKS}\n")
@@ -161,7 +161,7 @@ def _remarks(options: str) -> dict[str, str]:
 
 
 def _examples(script: str) -> str:
-    """Comments are text, commands are set as they are typed."""
+    """An examples section: comments as text, commands verbatim."""
     out: list[str] = []
     typed = False
     for line in script.splitlines():
@@ -174,7 +174,7 @@ def _examples(script: str) -> str:
 
 
 def _text(prose: str) -> str:
-    """Prose as roff: words in `...` and options bold, paragraphs kept apart."""
+    """Prose as roff: words in `...` and options bold, with paragraphs."""
     paragraphs = [" ".join(each.split()) for each in prose.split("\n\n")]
     return "\n.PP\n".join(map(_marked, paragraphs))
 
@@ -186,7 +186,7 @@ def _marked(text: str) -> str:
 
 
 def _line(text: str, lower: bool = True) -> str:
-    """A line of help without its full stop, as it stands behind a name."""
+    """A line of help without its full stop."""
     first = text[0].lower() if lower else text[0]
     return _escaped(first + text[1:].removesuffix("."))
 

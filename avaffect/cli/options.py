@@ -19,8 +19,8 @@ METAVARS = {int: "N", float: "X", Path: "FILE"}
 def parameters(settings_class: type) -> list[click.Parameter]:
     """click parameters for every field, positional ones first."""
     hints = typing.get_type_hints(settings_class)
-    # Inherited fields come first in a dataclass; in help the command's own options do, and those
-    # that all commands have come last.
+    # Inherited fields come first in a dataclass; in help the command's own options come first, and
+    # common ones last.
     order: dict[str, int] = {}
     for each in settings_class.__mro__:
         for name in inspect.get_annotations(each):
@@ -31,7 +31,7 @@ def parameters(settings_class: type) -> list[click.Parameter]:
 
 
 def build(settings_class: type, values: dict[str, Any]) -> Any:
-    """The settings object from click's values, which know no tuples of paths."""
+    """The settings object from click's values, which are not tuples of paths."""
     names = {item.name for item in dataclasses.fields(settings_class)}
     return settings_class(**{name: value for name, value in values.items() if name in names})
 
@@ -46,7 +46,7 @@ def _argument(item: dataclasses.Field, hint: Any) -> click.Argument:
             [item.name], help=help, type=kind, nargs=-1, required=required, metavar=shown
         )  # fmt: skip
     if required:
-        # No default at all: click takes None for a value.
+        # No default at all, as None is a value for click.
         return click.Argument([item.name], help=help, type=kind, required=True, metavar=metavar)
     return click.Argument(
         [item.name], help=help, type=kind, required=False, default=item.default,
@@ -105,9 +105,9 @@ def _plain_type(hint: Any) -> Any:
 def _scalar(hint: Any) -> Any:
     hint = _plain_type(hint)
     if typing.get_origin(hint) is tuple:
-        # One option of so many values; click takes a tuple of types.
+        # One option with several values: click takes a tuple of types.
         return typing.get_args(hint)
     if hint is Path:
-        # Whether a file can be read shows when it is read, with the status of bad data.
+        # click does not check files: reading them gives the status of bad data.
         return click.Path(path_type=Path, readable=False)
     return hint

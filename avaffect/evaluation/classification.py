@@ -70,9 +70,9 @@ class Classification(Record):
 def validate(matrix: np.ndarray) -> None:
     """Raise ValueError unless `matrix` is a square matrix of counts that counts something."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"a confusion matrix is square, not of shape {matrix.shape}")
+        raise ValueError(f"a confusion matrix must be square; its shape is {matrix.shape}")
     if (matrix < 0).any():
-        raise ValueError("a confusion matrix holds counts, and this one has negative entries")
+        raise ValueError("a confusion matrix has counts; this one has negative entries")
     if not matrix.sum():
         raise ValueError("there is nothing to score")
 
@@ -82,21 +82,21 @@ def confusion_matrix(
 ) -> np.ndarray:
     """(C, C) int64: entry g, p counts the utterances of class g that were predicted as p.
 
-    Raises ValueError where there is nothing to score, the numbers of gold labels and predictions
-    differ, a class is named twice, or a label is none of the classes.
+    Raises ValueError if there is nothing to score, the numbers of gold labels and predictions
+    differ, a class occurs twice, or a label is not one of the classes.
     """
     if len(gold) != len(predictions):
-        raise ValueError(f"{len(gold)} gold labels do not fit {len(predictions)} predictions")
+        raise ValueError(f"{len(gold)} gold labels for {len(predictions)} predictions")
     if not len(gold):
         raise ValueError("there is nothing to score")
     index_of = {name: index for index, name in enumerate(classes)}
     if len(index_of) < len(classes):
-        raise ValueError(f"a class is named twice: {', '.join(classes)}")
+        raise ValueError(f"a class occurs twice: {', '.join(classes)}")
     for what, labels in (("gold label", gold), ("prediction", predictions)):
         unknown = sorted({str(label) for label in labels if label not in index_of})
         if unknown:
             raise ValueError(
-                f"the {what} {unknown[0]!r} is none of the classes ({', '.join(classes)})"
+                f"the {what} {unknown[0]!r} is not one of the classes ({', '.join(classes)})"
             )
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     rows, columns = ([index_of[label] for label in labels] for labels in (gold, predictions))
@@ -105,7 +105,7 @@ def confusion_matrix(
 
 
 def accuracy(matrix: np.ndarray) -> float:
-    """The share of utterances that were predicted right."""
+    """The share of correctly predicted utterances."""
     validate(matrix)
     return float(np.trace(matrix) / matrix.sum())
 

@@ -10,13 +10,13 @@ BLOCK_ROWS = 1024
 def validate(vectors: np.ndarray, labels: np.ndarray) -> None:
     """Raise ValueError unless vectors (N, D) are finite and labels (N,) two classes or more."""
     if vectors.ndim != 2:
-        raise ValueError(f"vectors of shape (N, D) are needed, not {vectors.shape}")
+        raise ValueError(f"vectors have shape {vectors.shape}; expected (N, D)")
     if labels.shape != (len(vectors),):
-        raise ValueError(f"labels of shape {labels.shape} do not fit {len(vectors)} vectors")
+        raise ValueError(f"labels of shape {labels.shape} for {len(vectors)} vectors")
     if not np.isfinite(vectors).all():
         raise ValueError("a vector is not finite")
     if len(np.unique(labels)) < 2:
-        raise ValueError("two or more classes are needed to tell how far apart they are")
+        raise ValueError("two or more classes are needed")
 
 
 def davies_bouldin_index(vectors: np.ndarray, labels: np.ndarray) -> float:
@@ -59,16 +59,16 @@ def effective_rank(features: np.ndarray, centre: bool = True) -> float:
 
     erank = exp(-sum_k p_k ln p_k), p_k = sigma_k / sum_j sigma_j: Roy and Vetterli, The effective
     rank: a measure of effective dimensionality, EUSIPCO 2007, Definition 1 (the singular values
-    themselves, not their squares). Between 1 and min(N, D); 0 for features that are all equal. With
-    `centre` the mean is taken off first, so that an offset common to all features does not pass
-    for a direction. Raises ValueError where features are not finite or not a matrix.
+    themselves, not their squares). Between 1 and min(N, D); 0 if all features are equal. With
+    `centre` the mean is subtracted first, so that a common offset does not count as a direction.
+    Raises ValueError for features that are not finite or not a matrix.
     """
     if features.ndim != 2 or not features.size:
-        raise ValueError(f"features of shape (N, D) are needed, not {features.shape}")
+        raise ValueError(f"features have shape {features.shape}; expected (N, D)")
     wide = np.asarray(features, dtype=np.float64)
     if not np.isfinite(wide).all():
         raise ValueError("a feature is not finite")
-    # What rounding leaves of equal features must not count as a direction.
+    # Rounding errors of equal features must not count as a direction.
     smallest = np.linalg.norm(wide) * max(wide.shape) * np.finfo(np.float64).eps
     singular = np.linalg.svd(wide - wide.mean(axis=0) if centre else wide, compute_uv=False)
     singular = singular[singular > smallest]

@@ -9,14 +9,15 @@ With means m, variances v and covariance c of a prediction x and gold y:
     RMSE     sqrt(mean (x - y)^2)
     MAE      mean |x - y|
 
-A pair of which one value is NaN is left out. Several recordings are scored in two ways: pooled, all
-of their pairs as one trace (SEWA, AVEC's cross-cultural task), and by the mean of their own scores
-(RECOLA, AVEC 2018), which can be far lower: pooled, differences between recordings count too.
+Pairs with a NaN are left out. Several recordings are scored in two ways: pooled, with all of their
+pairs as one trace (SEWA, AVEC's cross-cultural task), and by the mean of the recordings' scores
+(RECOLA, AVEC 2018), which may be far lower, as pooled scores include differences between
+recordings.
 
 Everything is a function of a recording's `moments`, which add up over recordings.
 
 Source: Lin, A concordance correlation coefficient to evaluate reproducibility, Biometrics 45(1),
-1989, whose estimator is the biased one. Equation 1 of SS-VAERR has a sign wrong.
+1989, whose estimator is the biased one. Equation 1 of SS-VAERR has a wrong sign.
 """
 
 from __future__ import annotations
@@ -66,28 +67,28 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def validate(prediction: np.ndarray, gold: np.ndarray) -> Pair:
-    """Both as float64 (T,) without the pairs of which one value is NaN: none may be left.
+    """Both as float64 (T,) without pairs with a NaN; possibly empty.
 
     Raises ValueError unless they are two traces of equal length, finite or NaN.
     """
     x, y = (np.asarray(values, dtype=np.float64) for values in (prediction, gold))
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"a prediction of shape {x.shape} does not fit gold of shape {y.shape}")
+        raise ValueError(f"a prediction of shape {x.shape} for gold of shape {y.shape}")
     if np.isinf(x).any() or np.isinf(y).any():
-        raise ValueError("a trace holds an infinite value")
+        raise ValueError("a trace has an infinite value")
     known = ~(np.isnan(x) | np.isnan(y))
     return x[known], y[known]
 
 
 def moments(prediction: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """(8,) float64: all that the scores of these traces (T,) are made of; 0 without any pair.
+    """(8,) float64 moments of two traces (T,), which determine their scores; 0 without pairs.
 
     Raises ValueError as `validate` does.
     """
     x, y = validate(prediction, gold)
     if not len(x):
         return np.zeros(8)
-    # From the first value on: a constant has no variance at all, not that of its rounding.
+    # Relative to the first value, so that a constant has no variance by rounding.
     mean_x, mean_y = x[0] + np.mean(x - x[0]), y[0] + np.mean(y - y[0])
     dx, dy, error = x - mean_x, y - mean_y, x - y
     return np.array(
@@ -104,7 +105,7 @@ def pooled(recordings: np.ndarray, weights: np.ndarray | None = None) -> np.ndar
     if not len(there):
         return np.zeros(8 if weights is None else (len(weights), 8))
     chosen = np.ones((1, len(there))) if weights is None else weights[:, recordings[:, _COUNT] > 0]
-    # Sums around one recording's means lose no digits to a level that all share.
+    # Sums around one recording's means keep precision for a large common offset.
     centre = there[0, [_MEAN_X, _MEAN_Y]]
     count = there[:, _COUNT]
     x, y = (there[:, [_MEAN_X, _MEAN_Y]] - centre).T
@@ -173,7 +174,7 @@ def evaluate(recordings: Mapping[str, np.ndarray], biased: bool = True) -> Conco
     """
     table = np.stack(list(recordings.values())) if recordings else np.zeros((0, 8))
     if not table[:, _COUNT].any():
-        raise ValueError("there is nothing to score: no time has both a prediction and gold")
+        raise ValueError("nothing to score: prediction and gold have no common time")
     own = scores(table, biased)
     return Concordance(
         pooled=_described(pooled(table), biased),

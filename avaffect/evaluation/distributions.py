@@ -16,8 +16,8 @@ LEAST = 1e-7
 
 
 def shares(votes: np.ndarray) -> np.ndarray:
-    """Votes (N, C) -> shares (N, C) float64 that sum to 1; a row of NaN where nobody voted, or it
-    holds NaN."""
+    """Votes (N, C) -> shares (N, C) float64 that sum to 1; a row of NaN without votes, or with
+    NaN."""
     votes = np.asarray(votes, dtype=np.float64)
     total = votes.sum(axis=1, keepdims=True)
     undefined = np.full_like(votes, np.nan)
@@ -25,7 +25,7 @@ def shares(votes: np.ndarray) -> np.ndarray:
 
 
 def majority(found: np.ndarray) -> np.ndarray:
-    """(N,) int64: the class of the largest share in rows of (N, C); -1 of a tie, and of NaN."""
+    """(N,) int64: the class with the largest share in rows of (N, C); -1 for a tie or NaN."""
     if not found.size:
         return np.full(len(found), -1, dtype=np.int64)
     largest = found.max(axis=1, keepdims=True)

@@ -4,12 +4,12 @@
     median   of the raters known at each time
     ewe      evaluator weighted estimator, sum_k r_k y_k / sum_k r_k over the raters known at each
              time; r_k is the Pearson correlation of rater k with the mean of all raters
-    ewe-loo  the same, r_k with the mean of the other raters, and 0 where that is negative: a
-             rater's own part in the mean of all makes any rater look reliable
+    ewe-loo  the same, r_k with the mean of the other raters, and 0 if negative, as the mean of all
+             raters includes rater k and makes the rater look reliable
 
-Weights are of one recording. A correlation that is undefined, of a rater who never moves or is
-alone, weighs nothing. Where the raters known at a time have no weight above 0 together, their mean
-stands there. NaN is what a rater does not know, and what no rater knows.
+Weights are computed for each recording. An undefined correlation, of a constant or single rater,
+has weight 0. If the sum of the weights of the known raters is not above 0 at a time, their mean is
+used. NaN: unknown, in a rater's trace and in the result.
 
 Source: Grimm and Kroschel, Evaluation of natural emotions using self assessment manikins, ASRU
 2005, whose weights may be negative.
@@ -31,11 +31,11 @@ def gold_standard(values: np.ndarray, way: str = "mean") -> np.ndarray:
     """
     given = np.asarray(values, dtype=np.float64)
     if way not in WAYS:
-        raise ValueError(f"no gold standard {way!r}: there are {', '.join(WAYS)}")
+        raise ValueError(f"unknown gold standard {way!r}: choose from {', '.join(WAYS)}")
     if given.ndim not in (1, 2):
-        raise ValueError(f"traces of shape {given.shape}: (T, raters) or (T,) is needed")
+        raise ValueError(f"traces have shape {given.shape}; expected (T, raters) or (T,)")
     if np.isinf(given).any():
-        raise ValueError("a trace holds an infinite value")
+        raise ValueError("a trace has an infinite value")
     if given.ndim == 1:
         return given
     if way == "median":

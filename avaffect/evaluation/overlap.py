@@ -8,9 +8,9 @@ import numpy as np
 def window_starts(steps: int, window: int, step: int) -> np.ndarray:
     """(W,) int64: the first steps of windows of `window` steps over a recording of `steps`.
 
-    They are `step` apart, from 0 on, but for the last, which ends where the recording does: every
-    step is in one at least, and every window is full unless the recording is shorter than one.
-    Raises ValueError unless 1 <= step <= window.
+    They are `step` apart, from 0 on, except the last, which ends with the recording: every step is
+    in at least one, and every window is full unless the recording is shorter. Raises ValueError
+    unless 1 <= step <= window.
     """
     if not 1 <= step <= window:
         raise ValueError(f"windows of {window} steps, {step} apart: some steps are in none")
@@ -19,11 +19,11 @@ def window_starts(steps: int, window: int, step: int) -> np.ndarray:
 
 
 class OverlapMean:
-    """The mean of all that was said of each step."""
+    """The mean of the predictions of each step."""
 
     def __init__(self, steps: int, *shape: int) -> None:
-        """shape: of what is said of a step."""
-        # Sums of equal numbers, divided by how many there are, are that number again.
+        """shape: of the prediction of a step."""
+        # The mean of equal numbers is exactly this number.
         self._sums = np.zeros((steps, *shape), dtype=np.float64)
         self._counts = np.zeros((steps, *[1] * len(shape)), dtype=np.int64)
 
@@ -34,6 +34,6 @@ class OverlapMean:
         self._counts[part] += 1
 
     def mean(self) -> np.ndarray:
-        """(steps, ...) float32; NaN where nothing was said"""
+        """(steps, ...) float32; NaN for steps without predictions."""
         said = self._counts > 0
         return np.where(said, self._sums / np.maximum(self._counts, 1), np.nan).astype(np.float32)

@@ -1,13 +1,13 @@
 """Share of retrieved utterances whose label is that of their query.
 
-SAAML (Tran et al., 2023, section 3.2) gives each retrieved utterance the label of its query. Where
-the pool's true labels are known, that pseudo-label can be scored. Everything here is a matrix
-(C, C) of mass: entry q, c is how much of what queries of class q retrieve is truly of class c.
-Three ways fill it: draws, the distribution that draws come from, and the nearest neighbour.
-Matrices of parts of the queries (slabs of a similarity matrix) add up.
+SAAML (Tran et al., 2023, section 3.2) gives each retrieved utterance the label of its query. If the
+pool's true labels are known, this pseudo-label can be scored. Scores are functions of a matrix
+(C, C) of mass: entry q, c is the mass of class c among the retrievals of queries of class q. It is
+computed from draws, from the distribution of the draws, or from the nearest neighbours. Matrices of
+parts of the queries (slabs of a similarity matrix) add up.
 
-Labels are indices of one list of classes, -1 where unknown: such queries and such pool items are
-left out. A class that only the pool has is one of the classes too: its items are never right.
+Labels are indices of one list of classes, -1 if unknown: such queries and pool items are left out.
+A class that only the pool has counts too: its items are always wrong.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def drawn(query_labels: np.ndarray, item_labels: np.ndarray, classes: int) -> np
     _check(query_labels, classes)
     _check(item_labels, classes)
     if item_labels.ndim != 2 or len(item_labels) != len(query_labels):
-        raise ValueError(
-            f"items of shape {item_labels.shape} do not fit {len(query_labels)} queries"
-        )
+        raise ValueError(f"items of shape {item_labels.shape} for {len(query_labels)} queries")
     owners = np.broadcast_to(query_labels[:, None], item_labels.shape)
     known = (owners >= 0) & (item_labels >= 0)
     matrix = np.zeros((classes, classes), dtype=np.int64)
@@ -94,9 +92,9 @@ def expected(
     """Mass under softmax(similarity / T) (SAAML Eq. 5), exactly -> (C, C) float64.
 
     query_labels (A,), pool_labels (B,), similarity (A, B): an array or a memory map, read in
-    blocks of rows. A query's mass is 1 less what lies on items of unknown label.
+    blocks of rows. A query's mass is 1 minus that of items of unknown label.
 
-    Raises ValueError where shapes, labels or the temperature do not fit.
+    Raises ValueError if shapes, labels or the temperature do not fit.
     """
     _check_similarity(query_labels, pool_labels, similarity, classes)
     if not 0 < temperature < np.inf:
@@ -140,7 +138,7 @@ def _blocks(similarity: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 def _check(labels: np.ndarray, classes: int) -> None:
     if labels.size and (labels.min() < -1 or labels.max() >= classes):
-        raise ValueError(f"labels are indices from -1 to {classes - 1} here")
+        raise ValueError(f"labels must be indices from -1 to {classes - 1}")
 
 
 def _check_similarity(

@@ -16,14 +16,14 @@ def mean_and_std(values: Values) -> tuple[float, float]:
     Raises ValueError where there are no values.
     """
     if not len(values):
-        raise ValueError("there are no values to average")
+        raise ValueError("no values to average")
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     return float(np.mean(values)), spread
 
 
 def mean_defined(values: Sequence[float | None]) -> float | None:
-    """The mean of what is defined, None where nothing is; of equal values the value itself, so
-    that a count stays one."""
+    """The mean of the defined values, None without any; of equal values the value itself, so that
+    a count stays an integer."""
     known = [value for value in values if value is not None]
     if len(set(known)) < 2:
         return known[0] if known else None
@@ -43,11 +43,11 @@ class TTest:
 def paired_t_test(first: Values, second: Values) -> TTest:
     """Student's t-test of paired scores (run i of one way against run i of the other), two-sided.
 
-    Pairs that all differ by the same amount have t = 0, p = 1 where that is zero, otherwise an
-    infinite t and p = 0. Raises ValueError unless there are two pairs or more.
+    If all differences are equal, t = 0 and p = 1 for a difference of 0, otherwise t is infinite and
+    p = 0. Raises ValueError for fewer than two pairs.
     """
     if len(first) != len(second):
-        raise ValueError(f"{len(first)} and {len(second)} scores do not pair")
+        raise ValueError(f"{len(first)} and {len(second)} scores cannot be paired")
     if len(first) < 2:
         raise ValueError("a t-test needs two pairs of scores or more")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
@@ -58,11 +58,11 @@ def paired_t_test(first: Values, second: Values) -> TTest:
 def welch_t_test(first: Values, second: Values) -> TTest:
     """Welch's t-test of scores that do not pair, whose variances may differ, two-sided.
 
-    The degrees of freedom are Satterthwaite's, no whole number. Scores without any spread are
+    The degrees of freedom are Satterthwaite's, not a whole number. Scores without variance are
     treated as in `paired_t_test`. Raises ValueError unless both have two scores or more.
     """
     if min(len(first), len(second)) < 2:
-        raise ValueError("a t-test needs two scores or more on either side")
+        raise ValueError("a t-test needs two scores or more on each side")
     (mean, spread), (other, other_spread) = mean_and_std(first), mean_and_std(second)
     parts = np.array([spread**2 / len(first), other_spread**2 / len(second)])
     inverse = (parts**2 / [len(first) - 1, len(second) - 1]).sum()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# A value beyond is of another scale, or marks what is unknown.
+# A value beyond is on another scale, or marks an unknown value.
 SCALE = (-1.0, 1.0)
 # Values that stay this near to 0 are of a scale of their own.
 NEAR = 0.1
@@ -21,10 +21,10 @@ def is_usual(values: np.ndarray) -> bool:
 def beyond_scale(
     label: str, traces: Iterable[np.ndarray], of_raters: Iterable[np.ndarray]
 ) -> str | None:
-    """A sentence where known values of traces (T, ...) lie beyond the scale, else None.
+    """A message if known values of traces (T, ...) lie beyond the scale, otherwise None.
 
-    of_raters: the values (T, ...) that the traces were made of; the evaluator weighted estimator
-    has weights below 0, and goes beyond all raters.
+    of_raters: the raters' values (T, ...) of the traces; the evaluator weighted estimator may have
+    negative weights, and exceed the values of all raters.
     """
     least, largest = _range(traces)
     if least >= SCALE[0] and largest <= SCALE[1]:
@@ -33,14 +33,14 @@ def beyond_scale(
     least, largest = _range(of_raters)
     if least >= SCALE[0] and largest <= SCALE[1]:
         return (
-            f"{words}, which no rater does: raters with a negative weight do that to --raters ewe; "
-            "ewe-loo has none"
+            f"{words}, but no rater does: --raters ewe has raters with negative weights; use "
+            "ewe-loo, which has none"
         )
-    return f"{words}; a number that marks what is unknown must be left out (empty, NaN or null)"
+    return f"{words}; leave out numbers that mark unknown values (empty, NaN or null)"
 
 
 def _range(traces: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Least and largest known value; 0 without any."""
+    """Smallest and largest known value; 0 without any."""
     known = [found for values in traces if len(found := values[~np.isnan(values)])]
     return (
         min((float(values.min()) for values in known), default=0.0),
