@@ -111,7 +111,7 @@ def test_padding_and_batch_mates_change_nothing():
         torch.testing.assert_close(found, whole[:2], atol=1e-5, rtol=1e-4)
     alone = model(Frames(x[1:2, :4], torch.tensor([4]))).values
     torch.testing.assert_close(alone[0], whole[1, :4], atol=1e-5, rtol=1e-4)
-    with pytest.raises(ValueError, match="kernel 4: an odd number"):
+    with pytest.raises(ValueError, match=r"kernel 4: .*odd"):
         Conformer(replace(SMALL, kernel=4))
 
 

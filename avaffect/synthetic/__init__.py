@@ -1,7 +1,7 @@
 """Synthetic talking faces from a seed, with emotional speech, for use without real recordings.
 
-`emotion` says what an emotion does to prosody, `speaker` who speaks, `score` what is said and when,
-`voice` turns a score into sound, `channel` records it, `corpus` plans and writes whole corpora.
-`expression` says what an emotion and speech do to a face, `identity` whose face it is, `head` and
-`features` draw it, `camera` films it, `clip` joins picture and sound in a file.
+Audio: `emotion` is the prosody of emotions, `speaker` the speakers, `score` the syllables and their
+times, `voice` the synthesiser, `channel` the recording; `corpus` plans and writes corpora. Video:
+`expression` is the face of an emotion and of speech, `identity` the faces, `head` and `features`
+draw them, `camera` renders the pictures, `clip` joins audio and video in a file.
 """

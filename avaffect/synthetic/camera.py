@@ -1,4 +1,4 @@
-"""How domains film: cameras, framing, light, backgrounds, and what goes wrong in a pool."""
+"""Cameras of the domains: framing, light, backgrounds, and mishaps of a pool."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NTSC = Fraction(30000, 1001)
 @dataclass(frozen=True)
 class Camera:
     """sizes (width, height) in pixels and rates in Hz, one of each for a session; ranges
-    (low, high): height of the head as a part of the picture's, how far it is off the centre as a
-    part of the picture, brightness, unevenness of the light over the picture, blur and noise in
+    (low, high): height of the head as a share of the picture's, its offset from the centre as a
+    share of the picture, brightness, unevenness of the light over the picture, blur and noise in
     pixels and grey levels (standard deviations), quality (x264's CRF: lower is better); tint: the
     standard deviation of the light's colour; mishaps: share of clips with one.
     """
@@ -64,10 +64,10 @@ NOISE_MARGIN = 16
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip's picture before anybody moves in it: size (width, height), backdrop (H, W, 3) uint8,
-    lit already, light (H, W, 3) float32 factors, scale of a head's canvas, middle of the head in
-    pixels, blur as a standard deviation in pixels, noise (H, W, 3) int8 with a margin, quality as
-    x264's CRF, mishap: "" or one of MISHAPS, away: for "leaves" when (s), how long (s), which side.
+    """The constant parts of a clip's pictures: size (width, height), backdrop (H, W, 3) uint8, with
+    light, light (H, W, 3) float32 factors, scale of a head's canvas, middle of the head in pixels,
+    blur as a standard deviation in pixels, noise (H, W, 3) int8 with a margin, quality as x264's
+    CRF, mishap: "" or one of MISHAPS, away: for "leaves" start (s), duration (s), side.
     """
 
     size: tuple[int, int]
@@ -84,8 +84,8 @@ class Scene:
 
 
 def mishap(seed: int, utterance_id: str, camera: Camera) -> str:
-    """What makes a clip harder: "leaves" (the head is out of the picture for a moment),
-    "bystander" (another, silent face in the background), "" for nothing."""
+    """The mishap of a clip: "leaves" (the head is outside the picture for a moment), "bystander"
+    (another, silent face in the background), or ""."""
     random = generator(seed, utterance_id, "mishap")
     return str(random.choice(MISHAPS)) if random.random() < camera.mishaps else ""
 
@@ -150,7 +150,7 @@ def film(view: Scene, who: Face, acts: Acting, random: np.random.Generator) -> I
 
 
 def _steps(view: Scene, count: int) -> np.ndarray:
-    """How far the person stands aside in each frame, in pixels; 0 nearly always."""
+    """Horizontal offset of the person in each frame, in pixels; mostly 0."""
     if view.mishap != "leaves":
         return np.zeros(count)
     start, seconds, side = view.away
@@ -161,7 +161,7 @@ def _steps(view: Scene, count: int) -> np.ndarray:
 
 
 def _head_place(view: Scene, place: np.ndarray, roll: float, step: float) -> np.ndarray:
-    """The (2, 3) transform from a head's canvas to the picture; it rolls about the neck."""
+    """The (2, 3) transform from a head's canvas to the picture, with roll about the neck."""
     scale, (x, y) = view.scale, view.middle
     turned = scale * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
     pivot = np.array([head.MIDDLE, head.CHIN_Y])
@@ -239,7 +239,7 @@ def _backdrop(random: np.random.Generator, size: tuple[int, int], camera: Camera
 def _bystander(
     backdrop: np.ndarray, seed: int, name: str, scale: float, random: np.random.Generator
 ) -> None:
-    """Somebody else, smaller, at rest, at one side, a little out of focus; in place."""
+    """Draw another person, smaller, at rest, at one side, slightly out of focus; in place."""
     who = face(seed, f"{name} bystander", bool(random.random() < 0.5))
     canvas = head.draw_head(who).copy()
     features.draw_features(canvas, who, features.Pose(Expression(), 0.0, 0.0, 0.0, 0.0))

@@ -1,4 +1,4 @@
-"""How domains record: rooms, microphones, noise and levels."""
+"""Audio channels of the domains: rooms, microphones, noise and levels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CHANNELS = {
     "U": Channel(22050, ("hum", "pink"), (22, 34), (0.15, 0.35), (-27, -20), 2.0, (100, 7000)),
 }
 
-# Part of the vocal effort, in dB, that survives the normalisation of loudness.
+# Share of the vocal effort, in dB, that remains after the normalisation of loudness.
 EFFORT_LEAK = 0.4
 
 
@@ -79,7 +79,7 @@ def _rms(values: np.ndarray) -> float:
 
 
 def _active_rms(values: np.ndarray) -> float:
-    """Root mean square over the louder half of 20 ms pieces: pauses do not count."""
+    """Root mean square over the louder half of 20 ms pieces, without pauses."""
     width = SAMPLE_RATE_HZ // 50
     pieces = values[: len(values) // width * width].reshape(-1, width)
     power = np.sort(np.mean(pieces**2, axis=1)) if len(pieces) else np.array([np.mean(values**2)])
@@ -97,7 +97,7 @@ def _reverberate(dry: np.ndarray, seconds: float, random: np.random.Generator) -
 
 
 def _filter(values: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`values` through a filter without phase whose gain is a function of the frequency in Hz."""
+    """`values` through a zero-phase filter whose gain is a function of the frequency in Hz."""
     length = fft.next_fast_len(len(values), real=True)
     hertz = fft.rfftfreq(length, 1 / SAMPLE_RATE_HZ)
     return fft.irfft(fft.rfft(values, length) * gain(hertz), length)[: len(values)]

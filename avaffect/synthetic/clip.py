@@ -1,4 +1,4 @@
-"""Talking faces as files: H.264 and AAC in mp4, sound and picture from one performance."""
+"""Talking faces as files: H.264 and AAC in mp4, audio and video of one performance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOW_VOICE_HZ = float(np.sqrt(VOICES[0][0] * VOICES[1][0]))
 
 
 def mishap(utterance: Utterance) -> str:
-    """What makes a clip harder than others of its domain: see `camera.mishap`."""
+    """The mishap of a clip: see `camera.mishap`."""
     return camera.mishap(utterance.seed, utterance.id, camera.CAMERAS[utterance.domain])
 
 
@@ -35,7 +35,7 @@ def scene_of(utterance: Utterance) -> camera.Scene:
 
 
 def frame_times(utterance: Utterance, rate_hz: Fraction) -> np.ndarray:
-    """Seconds at which frames are taken: as many as fit the duration, to the nearest one."""
+    """Times of frames in seconds; their number is the rounded duration times the rate."""
     count = max(1, round(utterance.duration_s * rate_hz))
     return np.arange(count) / float(rate_hz)
 
@@ -67,5 +67,5 @@ def write(utterance: Utterance, folder: Path) -> Path:
 
 
 def path_of(utterance: Utterance) -> Path:
-    """Where `write` puts an utterance."""
+    """The path at which `write` writes an utterance."""
     return Path("video") / f"{utterance.id}.mp4"

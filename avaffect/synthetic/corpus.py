@@ -1,21 +1,21 @@
-"""Whole corpora of synthetic people: who says what, in which emotion, recorded how.
+"""Corpora of synthetic people: speakers, emotions and recordings of all utterances.
 
-Each utterance is a pure function of the corpus's seed, its domain and its index: how many there
-are, and which others are rendered beside it, changes nothing. Equal seeds give equal bytes under
-equal library versions.
+Each utterance is a pure function of the corpus's seed, its domain and its index; it does not depend
+on the number of utterances or on the others. Equal seeds give equal bytes with equal library
+versions.
 
     A   labelled source: acted, a quiet studio
     B   large pool: weaker emotions, every kind of room, noise and microphone; meant to be planned
         with most utterances neutral
     U   unseen third corpus: another room and microphone, between the two
 
-This module makes the voices; `clip` joins faces to them. Speakers, faces and languages differ
+This module makes the audio; `clip` adds faces to it. Speakers, faces and languages differ
 between domains. Difficulty, as unweighted average recall of four emotions (chance 0.25; logistic
 regression, 96 clips of 8 speakers in A: held-out speakers / trained on A, tested on 64 clips of U):
 
-    sound, clips of 2 s, 8 seeds: mean and deviation of 40 log-mel bands         0.44 / 0.38
+    audio, clips of 2 s, 8 seeds: mean and deviation of 40 log-mel bands         0.44 / 0.38
     its truth (pitch, timing, voice quality)                                     0.86 / 0.79
-    sound, clips of 1.5 s, 6 seeds: mean and deviation of 40 log-mel bands       0.42 / 0.38
+    audio, clips of 1.5 s, 6 seeds: mean and deviation of 40 log-mel bands       0.42 / 0.38
     faces, same clips: mean and deviation of 12 x 12 grey pixels of the face     0.55 / 0.54
     both: sum of the two classifiers' log-probabilities                          0.58 / 0.55
     the faces' truth (mean strengths of the action units)                        0.88 / 0.90
@@ -43,7 +43,7 @@ from avaffect.synthetic.voice import Parameters
 
 EMOTIONS = ("anger", "happiness", "sadness", "neutral")
 ALL_EMOTIONS = tuple(emotion.SHIFTS)
-# How strongly speakers of a domain show their emotions: acted, natural, in between.
+# Expressiveness of the speakers of a domain: acted, natural, in between.
 EXPRESSIVENESS = {"A": 1.0, "B": 0.8, "U": 0.9}
 INTENSITY = (0.7, 1.0)
 SPEAKERS_PER_SESSION = 2
@@ -51,7 +51,8 @@ SPEAKERS_PER_SESSION = 2
 
 @dataclass(frozen=True)
 class Utterance:
-    """All that rendering needs. Arousal and valence lie in [-1, 1]; `seed` is the corpus's."""
+    """The parameters of an utterance. Arousal and valence lie in [-1, 1]; `seed` is the
+    corpus's."""
 
     id: str
     domain: str
@@ -67,7 +68,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Performance:
-    """What an utterance's sound is made from: the truth that listening has to recover."""
+    """The hidden variables of an utterance's audio."""
 
     voice: Speaker
     course: score.Course
@@ -99,7 +100,7 @@ def plan(
 
 
 def perform(utterance: Utterance) -> Performance:
-    """The utterance before it becomes sound."""
+    """The performance of an utterance, before the synthesis of its audio."""
     seed, name = utterance.seed, utterance.id
     random = generator(seed, name, "performance")
     who = speaker(seed, utterance.speaker, EXPRESSIVENESS[utterance.domain])
@@ -122,7 +123,7 @@ def render(utterance: Utterance) -> tuple[np.ndarray, int]:
 
 
 def record(utterance: Utterance, performance: Performance) -> tuple[np.ndarray, int]:
-    """As `render`, of a performance that is there already."""
+    """As `render`, for a given performance."""
     random = generator(utterance.seed, utterance.id, "sound")
     dry = voice.synthesise(performance.parameters, random)
     recorder = channel.CHANNELS[utterance.domain]
@@ -135,7 +136,7 @@ def write(utterance: Utterance, folder: Path) -> Path:
     """Render into `folder`/wav/ID.wav (PCM, 16 bits, mono); the path relative to `folder`."""
     recording, rate = render(utterance)
     samples = np.rint(recording * 32767).astype(np.int16)
-    # In memory first: the library does not say why a file cannot be written.
+    # In memory first, as the library does not report why a file cannot be written.
     whole = io.BytesIO()
     soundfile.write(whole, samples, rate, subtype="PCM_16", format="WAV")
     with whole_file(folder / path_of(utterance)) as temporary:
@@ -151,7 +152,7 @@ def path_of(utterance: Utterance) -> Path:
 def trajectory(utterance: Utterance, rate_hz: float) -> np.ndarray:
     """Arousal and valence over time, (T, 2) float32 in [-1, 1], T = ceil(duration * rate_hz).
 
-    The voice follows the arousal's sway.
+    The voice follows the course of arousal.
     """
     times = np.arange(int(np.ceil(round(utterance.duration_s * rate_hz, 6)))) / rate_hz
     means = {"arousal": utterance.arousal, "valence": utterance.valence}
@@ -175,16 +176,16 @@ def write_traces(utterance: Utterance, folder: Path, rate_hz: float) -> Path:
 
 
 def traces_path(utterance: Utterance) -> Path:
-    """Where `write_traces` puts an utterance's."""
+    """The path at which `write_traces` writes an utterance's traces."""
     return Path("traces") / f"{utterance.id}.csv"
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`, which is made, that becomes `path` at the end.
+    """A temporary path in the folder of `path`, which is created, that becomes `path` at the end.
 
-    Lighter than core's atomic writing, which looks through the folder and waits for the disk each
-    time: there are many files, and the manifest that vouches for them comes last.
+    Faster than core's atomic writing, which lists the folder and waits for the disk each time:
+    there are many files, and the manifest is written after all of them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -197,7 +198,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def prosody(performance: Performance) -> Prosody:
-    """The mean prosody of a performance, habits of the speaker included."""
+    """The mean prosody of a performance, including the speaker's habits."""
     return Prosody(*performance.course.values.mean(axis=0).tolist())
 
 
@@ -257,8 +258,8 @@ def _mostly_neutral(
 def _check_emotions(emotions: Sequence[str], neutral_fraction: float | None) -> None:
     unknown = [e for e in emotions if e not in emotion.SHIFTS]
     if unknown:
-        raise UsageError(f"emotion {unknown[0]}: choose from {', '.join(ALL_EMOTIONS)}")
+        raise UsageError(f"unknown emotion {unknown[0]}: choose from {', '.join(ALL_EMOTIONS)}")
     if not emotions or len(set(emotions)) != len(emotions):
-        raise UsageError("name at least one emotion, and each one once")
+        raise UsageError("give at least one emotion, and each one once")
     if neutral_fraction and "neutral" not in emotions:
         raise UsageError("a neutral fraction needs neutral among the emotions")

@@ -1,8 +1,8 @@
-"""What emotions do to a voice, and how strongly at each moment.
+"""Effects of emotions on the voice, and their strength over time.
 
 Directions follow the reviews of Murray & Arnott (1993, table 1), Juslin & Laukka (2003, table 11)
-and Scherer (2003, table 2). Sizes are chosen so that emotions overlap: single cues mislead, their
-combination over time does not.
+and Scherer (2003, table 2). Sizes are chosen so that emotions overlap: single cues are ambiguous,
+their combination over time is not.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ AFFECT = {
     "boredom": (-0.7, -0.3),
 }
 
-# Standard deviation from one utterance to the next that no emotion explains.
+# Standard deviation between utterances that is independent of emotion.
 UTTERANCE_SPREAD = Prosody(
     pitch=0.8, pitch_range=0.15, declination=0.5, final=0.7, peak=0.06, rate=0.07, pause=0.25,
     effort=1.5, brightness=1.2, breath=1.2, roughness=0.2, stress=0.7, staccato=0.03, tremor=0.05,
     smile=0.01,
 )  # fmt: skip
 
-# An emotion is seldom pure: up to this part of an utterance's shift comes from another one.
+# Emotions are mixed: up to this share of an utterance's shift is that of another emotion.
 LARGEST_BLEND = 0.25
 TRACE_SWAY = 0.35
 TREMOR_HZ = 6.0
@@ -121,8 +121,9 @@ def affect(emotion: str, intensity: float, random: np.random.Generator) -> tuple
 
 
 def shift(emotion: str, intensity: float, random: np.random.Generator) -> np.ndarray:
-    """How this utterance departs from its speaker's rest: (fields of Prosody,) float64."""
-    # Neutral speech leans towards no other emotion, or a neutral pool would have none in it.
+    """Difference of an utterance from its speaker's neutral prosody: (fields of Prosody,)
+    float64."""
+    # Neutral speech is not mixed with other emotions, so that a pool has truly neutral speech.
     other = random.choice(sorted(SHIFTS))
     weight = 0.0 if emotion == "neutral" else random.uniform(0.0, LARGEST_BLEND)
     blend = (1 - weight) * np.array(SHIFTS[emotion]) + weight * np.array(SHIFTS[other])
@@ -130,7 +131,7 @@ def shift(emotion: str, intensity: float, random: np.random.Generator) -> np.nda
 
 
 def envelope(seed: int, utterance_id: str, dimension: str, times: np.ndarray) -> np.ndarray:
-    """The factor around 1 by which an affective dimension sways over `times` (seconds)."""
+    """The factor around 1 by which an affective dimension varies over `times` (seconds)."""
     random = generator(seed, utterance_id, "envelope", dimension)
     periods, phases = random.uniform(1.5, 6.0, 3), random.uniform(0.0, 2 * np.pi, 3)
     waves = np.sin(2 * np.pi * times[:, None] / periods + phases).mean(axis=1)

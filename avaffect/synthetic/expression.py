@@ -1,9 +1,9 @@
-"""What emotions do to a face, how strongly at each moment, and how a face moves while it speaks.
+"""Effects of emotions on the face over time, and motion of the face during speech.
 
 Action units (AU) and their prototypes follow Ekman & Friesen (FACS, 1978; EMFACS, 1983); gaze and
-posture follow Wallbott (1998, table 5). Sizes are chosen so that emotions overlap. A face says the
-same as its voice only in the main: its intensity, its lapses and what is blended in are drawn
-apart from the voice's, so that both together tell more than either.
+posture follow Wallbott (1998, table 5). Sizes are chosen so that emotions overlap. The emotion of a
+face agrees with that of the voice only in part: its intensity, exceptions and mixture are drawn
+independently, so that both modalities together have more information than one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from avaffect.synthetic.voice import FRAME_RATE, Parameters
 
 
 class Expression(NamedTuple):
-    """A look, as departures from a face at rest; 1 is an action unit at full strength.
+    """An expression, as differences from a neutral face; 1 is an action unit at full strength.
 
     inner_brow, outer_brow  raised (AU 1, 2)
     brow_lower              lowered and drawn together (AU 4)
@@ -89,7 +89,7 @@ LOOKS = {
     ),
 }  # fmt: skip
 
-# Standard deviations: from one person's face at rest to another's, and between utterances.
+# Standard deviations of neutral faces between people, and between utterances.
 REST_SPREAD = Expression(
     inner_brow=0.08, outer_brow=0.1, brow_lower=0.1, upper_lid=0.1, cheek=0.05, lid_tight=0.08,
     nose=0.03, corner=0.1, stretch=0.08, press=0.1, drop=0.02, gaze_side=0.05, gaze_down=0.05,
@@ -101,15 +101,15 @@ UTTERANCE_SPREAD = Expression(
     bow=0.18, tilt=0.3, motion=0.4, blink=0.4,
 )  # fmt: skip
 
-# Which of the two courses an action unit follows; the others follow arousal, as the voice does.
+# Action units that follow the course of valence; the others follow arousal, like the voice.
 VALENCED = ("inner_brow", "cheek", "corner", "gaze_down")
 INTENSITY = (0.85, 1.35)
 LARGEST_BLEND = 0.25
-# Share of utterances whose face belies the voice: a mask, or a look that is left over.
+# Share of utterances whose face has another emotion than the voice.
 BELIED_SHARE = 0.1
 BLINKS_HZ = 0.3
 BLINK_S = 0.22
-# Articulators are slower than the glottis: what the lips do is smoothed over this.
+# Smoothing of lip motion, as articulators are slower than the glottis.
 LIPS_S = 0.022
 
 
@@ -139,7 +139,7 @@ def acting(
     expressiveness: float, times: np.ndarray, course: Course, parameters: Parameters,
     who: Speaker, spoken: list[Syllable],
 ) -> Acting:  # fmt: skip
-    """What the face of an utterance does at `times` (seconds), in step with its voice."""
+    """The face of an utterance at `times` (seconds), synchronous with its voice."""
     person = generator(seed, speaker_id, "looks")
     random = generator(seed, utterance_id, "looks")
     fields = len(Expression._fields)
@@ -168,7 +168,8 @@ def acting(
 
 
 def _shift(felt: str, intensity: float, random: np.random.Generator) -> np.ndarray:
-    """How the face of an utterance departs from its owner's rest: (fields of Expression,)."""
+    """Difference of the face of an utterance from the speaker's neutral: (fields of
+    Expression,)."""
     others = sorted(name for name in LOOKS if name != felt)
     if random.random() < BELIED_SHARE:
         felt = str(random.choice(others))

@@ -1,4 +1,4 @@
-"""Brows, eyes, mouth and folds, drawn anew in every frame onto a head."""
+"""Brows, eyes, mouth and folds, drawn onto a head in every frame."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _mouth(canvas: np.ndarray, who: Face, look: Expression, pose: Pose) -> None:
     x = MIDDLE + 19.5 * who.mouth * wide * ACROSS
     gap = 15 * _clip(pose.opening, 0.0, 1.5) + 13 * max(look.drop, 0.0) + 3.5 * up
     gap *= 1 - 0.35 * _clip(look.press, 0.0, 1.0)
-    # The corners stand higher or lower than the middle of the line between the lips.
+    # The corners are higher or lower than the middle of the line between the lips.
     seam = y + 1.5 * up - (0.8 + 9 * up) * SQUARE + (7.5 * SQUARE - 2) * down
     inner_top, inner_bottom = seam - 0.25 * gap * BOW, seam + 0.75 * gap * BOWS[0.8]
     full = who.lips * (1 - 0.5 * _clip(look.press, 0.0, 1.2)) * (1 - 0.2 * up)
@@ -160,7 +160,7 @@ def _mouth(canvas: np.ndarray, who: Face, look: Expression, pose: Pose) -> None:
 
 
 def _folds(canvas: np.ndarray, who: Face, look: Expression) -> None:
-    """Lines that skin throws where muscles pull: soft, so they are drawn as light shadows."""
+    """Folds of the skin, drawn as light shadows."""
     nose, mouth = lower_y(who, NOSE_Y), lower_y(who, MOUTH_Y)
     up, wrinkled = max(look.corner, 0.0), max(look.nose, 0.0)
 

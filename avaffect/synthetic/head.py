@@ -1,8 +1,7 @@
-"""A head without its features, drawn once for each person, and the ways in which it can be bent.
+"""A head without its features, drawn once for each person, and its deformations.
 
-All is laid out on a canvas of HEIGHT x WIDTH pixels; a head drawn there is taken into a picture by
-`camera`. Proportions are those of the classical canon: eyes in the middle of the head, five eyes
-to its width.
+It is drawn on a canvas of HEIGHT x WIDTH pixels, which `camera` places in a picture. Proportions
+are those of the classical canon: eyes in the middle of the head, which is five eyes wide.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def mixed(first: Colour, second: Colour, part: float) -> Colour:
 
 
 def lower_y(who: Face, y: float) -> float:
-    """Where a height below the eyes lies on this face."""
+    """The y coordinate of a height below the eyes on this face."""
     return EYE_Y + (y - EYE_Y) * who.length
 
 
@@ -113,10 +112,10 @@ def draw_body(who: Face) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def bends() -> np.ndarray:
-    """(4, HEIGHT * WIDTH * 2) float32: where each pixel (its x, its y) of a bent head comes from.
+    """(4, HEIGHT * WIDTH * 2) float32: source coordinates (x, y) of each pixel of a deformed head.
 
-    The straight head, and what a whole turn to the right (yaw 1), a whole bow (pitch 1) and a
-    wholly open jaw add. What stands out of the face moves most, its edge not at all.
+    Those of the frontal head, and the differences for yaw 1 (to the right), pitch 1 (downwards) and
+    a fully open jaw. Protruding parts of the face move most, its edge does not move.
     """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     across, down = (x - MIDDLE) / HALF_WIDTH, (y - 112) / 78
@@ -198,7 +197,7 @@ def _ear(who: Face, side: int) -> np.ndarray:
 def _covers(
     who: Face, skull: np.ndarray, outline: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray | float]]:
-    """What hair covers of the head: (coverage, brightness)."""
+    """Hair on the head: (coverage, brightness)."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     across = (x - MIDDLE) / (HALF_WIDTH * who.width)
     line_y = {

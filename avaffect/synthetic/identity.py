@@ -1,4 +1,4 @@
-"""Whose face it is: shapes, colours, hair, glasses and beard, all from a seed."""
+"""Identities of faces: shapes, colours, hair, glasses and beard, from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sounds and rhythms that domains speak in: invented languages over real phones."""
+"""Languages of the domains: invented sounds and rhythms over real phones."""
 
 from __future__ import annotations
 

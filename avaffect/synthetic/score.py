@@ -1,4 +1,4 @@
-"""What is said and when: syllables, and the course of pitch, formants and noise over them."""
+"""Syllables of an utterance with their times, and the course of pitch, formants and noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who speaks: a vocal tract, a larynx and habits, all from a seed."""
+"""Speakers: vocal tract, larynx and habits, from a seed."""
 
 from __future__ import annotations
 

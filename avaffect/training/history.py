@@ -14,11 +14,10 @@ from avaffect.core.writing import writing
 class History:
     """Writes to `path` (None: nowhere); every line begins with `tags`.
 
-    Where it is told what was heard, a line says how many times real time that was since the last
-    one.
+    If seconds of recordings are added, a line has `times_real_time`, the speed since the last line.
 
-    length is what the file holds of this run and of those before it, `digest()` a hash of that. A
-    resumed run cuts off what was logged after its state was saved: it will be logged again.
+    length: bytes of this run and of earlier ones in the file; `digest()`: a hash of them. A resumed
+    run removes the lines that were written after its state was saved, as it writes them again.
     """
 
     def __init__(self, path: Path | None, tags: dict[str, Any]) -> None:
@@ -29,7 +28,7 @@ class History:
         self.heard = 0.0
 
     def hear(self, seconds: float) -> None:
-        """So many seconds of recordings were trained on."""
+        """Add seconds of recordings that were used in training."""
         self.heard += seconds
 
     def write(self, line: dict[str, Any]) -> None:
@@ -51,8 +50,8 @@ class History:
         return "sha256:" + self._hash.hexdigest()
 
     def cut(self, length: int, digest: str | None = None) -> bool:
-        """Cut the file to what it held; False where that is not the same any more. A state of
-        version 1.0 has no digest."""
+        """Cut the file to its earlier length; False if these bytes have changed. A state of version
+        1.0 has no digest."""
         whole = length <= self.length
         self.length = min(length, self.length)
         self._hash = hashlib.sha256(self._held(self.length))

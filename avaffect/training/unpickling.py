@@ -44,7 +44,7 @@ _LEGACY_PICKLES = 4
 _BEGINNINGS = {
     b"version https://git-lfs": "is a pointer of git-lfs: run `git lfs pull`",
     b"<": "is a web page, or XML: the download went wrong",
-    b"RIFF": "is a sound or a film",
+    b"RIFF": "is an audio or video recording",
 }
 
 
