@@ -166,7 +166,7 @@ def classification(
     head: LinearHead, encoder: Encoder | None = None, frozen: bool = False, penalty: float = 0.0
 ) -> Supervised:
     inputs = None if encoder is None else inputs_of(encoder)
-    criteria = [ClassCriterion("emotion", 0)]
+    criteria = [ClassCriterion("emotion", 0, {"ce": 1.0})]
     return Supervised(of_class(head), criteria, inputs, frozen, penalty=penalty)
 
 

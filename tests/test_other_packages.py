@@ -1,7 +1,8 @@
-"""Another package adds an encoder, an objective, a front-end and a corpus by entry points."""
+"""Another package adds parts of each kind by entry points."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import packages
 import pytest
+import torch
+import two_stores
 from chain import invoke
 from other_package import EnergyConfiguration, EnergyEncoder, Level, LevelConfiguration
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from stores import write_store
 
 from avaffect.core import headers
@@ -32,6 +35,11 @@ peaks = other_package:PEAKS
 loudest = other_package:LOUDEST
 [avaffect.corpora]
 twins = other_package:TWINS
+[avaffect.losses]
+huber = other_package:HUBER
+focal = other_package:FOCAL
+[avaffect.published]
+energy-net = other_package:ENERGY_NET
 """
 
 
@@ -125,3 +133,30 @@ def test_a_corpus(tmp_path: Path) -> None:
     assert made.items[0]["labels"] == {"emotion": "anger"}
     words = invoke(tmp_path, "manifest", "triplets", "twins", "-o", "t.jsonl", status=2).stderr
     assert "emodb" in words and "twins" in words
+
+
+def test_losses_of_labels(tmp_path: Path) -> None:
+    two_stores.write(tmp_path)
+    options = ("--label", "emotion", "--label", "arousal_mean", "--loss", "focal=1",
+               "--loss", "arousal_mean:huber=2")  # fmt: skip
+    two_stores.trained(tmp_path, *options)
+    lines = (tmp_path / "c.safetensors.metrics.jsonl").read_text().splitlines()
+    assert {"focal_emotion", "huber_arousal_mean"} <= json.loads(lines[0]).keys()
+    assert two_stores.report(tmp_path, "eval-class", "p.jsonl")["ua"] > 0.8
+    scores = two_stores.report(tmp_path, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]
+    assert scores["ccc"] > 0.8
+    finetune = ("finetune", "slow.h5", "-f", "-o", "c.safetensors", "--label", "emotion", "--loss")
+    for wrong in ("huber=1", "hubert=1"):
+        words = invoke(tmp_path, *finetune, wrong, status=2).stderr
+        assert "focal" in words
+
+
+def test_a_published_model(tmp_path: Path) -> None:
+    save_file({"energy_net.gain": torch.tensor([3.0])}, tmp_path / "net.safetensors")
+    load = ("import", "net.safetensors", "-o", "e.safetensors")
+    invoke(tmp_path, *load)
+    header = headers.read(tmp_path / "e.safetensors", EncoderHeader)
+    assert header.model == {"name": "energy", "configuration": {"scale": 3.0}}
+    assert header.published is not None and header.published.kind == "energy-net"
+    invoke(tmp_path, *load, "--as", "energy-net", "-f")
+    invoke(tmp_path, *load, "--as", "hubert", "-f", status=65)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +16,7 @@ from test_trace_losses import LOSSES as NAIVE_LOSSES
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.registry import located
 from avaffect.evaluation.binning import clusters, equal_width
 from avaffect.evaluation.concordance import ccc
 from avaffect.models import registry
@@ -21,10 +24,10 @@ from avaffect.models.encoder import Frames
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.models.heads.labels import LabelHead, Readout
 from avaffect.objectives.base import Context
-from avaffect.objectives.criteria import OF_BINS, OF_SHARES, OF_VALUES, TraceCriterion
+from avaffect.objectives.criteria import TraceCriterion
 from avaffect.objectives.supervised import Supervised
-from avaffect.settings import label_losses
-from avaffect.settings.label_losses import parse_losses
+from avaffect.settings.label_losses import LOSSES, loss_of, parse_losses
+from avaffect.settings.learned_labels import LearnedLabels
 
 AROUSAL_VALENCE = ("arousal", "valence")
 
@@ -139,10 +142,19 @@ def test_clusters_are_the_best_there_are() -> None:
 # -- the objective --------------------------------------------------------------------------------
 
 
-def test_every_loss_has_its_name_everywhere() -> None:
-    assert tuple(OF_VALUES) == label_losses.OF_VALUES and tuple(OF_BINS) == label_losses.OF_BINS
-    assert tuple(NAIVE_LOSSES) == label_losses.OF_KIND["trace"]
-    assert tuple(OF_SHARES) == label_losses.OF_KIND["distribution"]
+def test_every_loss_has_its_function_and_is_in_the_help() -> None:
+    of_kind: dict[str, list[str]] = {}
+    for name in LOSSES:
+        for kind, place in loss_of(name).functions.items():
+            of_kind.setdefault(kind, []).append(name)
+            assert callable(located(place))
+    assert of_kind == {
+        "class": ["ce"], "distribution": ["kl", "ce"], "scalar": ["ccc", "mse", "mae"],
+        "trace": list(NAIVE_LOSSES),
+    }  # fmt: skip
+    (option,) = (field for field in dataclasses.fields(LearnedLabels) if field.name == "loss")
+    words = re.findall(r"[a-z]+", option.metadata["help"])
+    assert set(LOSSES) <= set(words)
 
 
 def objective_of(losses: dict[str, dict[str, float]], head: LabelHead) -> Supervised:
@@ -239,7 +251,7 @@ def test_losses_as_users_spell_them() -> None:
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (("l1=1",), "one or more of ccc, mse, mae, ce, ncce, kl"),
+        (("l1=1",), "one or more of ccc, mse, mae, kl, ce, ncce"),
         (("",), "one or more of"),
         (("ccc=1,ccc=2",), "each once"),
         (("ccc",), "needs a weight"),

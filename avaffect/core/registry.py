@@ -51,11 +51,11 @@ class Part:
 
     def load(self) -> Any:
         """The class, or the object of a part without a configuration."""
-        return _at(self.value)
+        return located(self.value)
 
     def load_configuration(self) -> Any:
         """The class of its configuration."""
-        return _at(self.configuration)
+        return located(self.configuration)
 
     def make(self, configuration: dict[str, Any], *given: Any) -> Any:
         """An instance from the arguments `given` and its configuration in JSON values.
@@ -175,7 +175,7 @@ class Registry:
         return found if isinstance(found, Part) else Part(None, found)
 
 
-def _at(place: Any) -> Any:
+def located(place: Any) -> Any:
     """The object at "module:attribute", or the module; an object that is not a string, itself."""
     if not isinstance(place, str):
         return place

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from avaffect.core.registry import located
 from avaffect.models.heads.base import Outputs
 from avaffect.models.heads.labels import LabelHead
 from avaffect.objectives.base import Step
-from avaffect.objectives.losses.binned_cross_entropy import binned_cross_entropy
-from avaffect.objectives.losses.concordance import concordance, concordance_loss
-from avaffect.objectives.losses.cost_sensitive_cross_entropy import cost_sensitive_cross_entropy
-from avaffect.objectives.losses.cross_entropy import MISSING, accuracy, cross_entropy
+from avaffect.objectives.losses.concordance import concordance
+from avaffect.objectives.losses.cross_entropy import MISSING, accuracy
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
-from avaffect.objectives.losses.mean_absolute_error import mean_absolute_error
-from avaffect.objectives.losses.mean_squared_error import mean_squared_error
-from avaffect.objectives.losses.soft_cross_entropy import known_rows, soft_cross_entropy
-from avaffect.settings.label_losses import COUPLED
-
-OF_VALUES = {"ccc": concordance_loss, "mse": mean_squared_error, "mae": mean_absolute_error}
-OF_BINS = {"ce": binned_cross_entropy, "ncce": cost_sensitive_cross_entropy}
-OF_SHARES = {"kl": kullback_leibler, "ce": soft_cross_entropy}
+from avaffect.objectives.losses.soft_cross_entropy import known_rows
+from avaffect.settings.label_losses import is_coupled, loss_of
 
 Losses = dict[str, tuple[Tensor, Tensor | float]]
 
@@ -53,51 +47,68 @@ class Criterion(Protocol):
 
 
 @dataclass(frozen=True)
-class ClassCriterion:
-    """Cross-entropy of classes (B,), -1 missing. loss, metric: what its loss and the share of right
-    ones are called."""
-
-    name: str
-    number: int
-    weight: float = 1.0
-    loss: str = "classification"
-    metric: str = "accuracy"
-    coupled = False
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return {self.loss: self.weight}
-
-    def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
-        labels = torch.where(usable, gold, MISSING)
-        scores = head.scores(outputs.utterance, self.number)
-        with torch.no_grad():
-            right = accuracy(scores, labels)
-        return Step({self.loss: cross_entropy(scores, labels)}, {self.metric: right})
-
-    def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
-        return {self.loss: float((usable & (gold != MISSING)).sum())}
-
-
-@dataclass(frozen=True)
-class DistributionCriterion:
-    """Losses "kl_NAME" and "ce_NAME" of shares of votes (B, C), a row of NaN missing."""
+class _Weighted:
+    """Losses of one label: loss -> weight. In a step's losses each is called "LOSS_NAME"."""
 
     name: str
     number: int
     losses: Mapping[str, float]
-    coupled = False
+    kind: ClassVar[str]
 
     @property
     def weights(self) -> dict[str, float]:
-        return {f"{loss}_{self.name}": weight for loss, weight in self.losses.items()}
+        return {self.called(loss): weight for loss, weight in self.losses.items()}
+
+    @property
+    def coupled(self) -> bool:
+        return is_coupled(self.losses)
+
+    def called(self, loss: str) -> str:
+        return f"{loss}_{self.name}"
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[..., tuple[Tensor, Tensor]]]:
+        """Loss -> its function."""
+        return {loss: located(loss_of(loss).functions[self.kind]) for loss in self.losses}
+
+
+@dataclass(frozen=True)
+class ClassCriterion(_Weighted):
+    """Losses of scores (B, C) and classes (B,), -1 missing. alone: whether it is the only label;
+    its cross-entropy is called "classification" then, and the share of right ones "accuracy"."""
+
+    alone: bool = True
+    kind = "class"
+
+    def called(self, loss: str) -> str:
+        return "classification" if self.alone and loss == "ce" else super().called(loss)
+
+    @property
+    def metric(self) -> str:
+        return "accuracy" if self.alone else f"accuracy_{self.name}"
+
+    def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
+        labels = torch.where(usable, gold, MISSING)
+        scores = head.scores(outputs.utterance, self.number)
+        found: Losses = {self.called(loss): f(scores, labels) for loss, f in self.functions.items()}
+        with torch.no_grad():
+            right = accuracy(scores, labels)
+        return Step(found, {self.metric: right})
+
+    def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
+        return dict.fromkeys(self.weights, float((usable & (gold != MISSING)).sum()))
+
+
+@dataclass(frozen=True)
+class DistributionCriterion(_Weighted):
+    """Losses of scores (B, C) and shares of votes (B, C), a row of NaN missing."""
+
+    kind = "distribution"
 
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
         shares = gold.masked_fill(~usable[:, None], torch.nan)
         scores = head.scores(outputs.utterance, self.number)
-        found: Losses = {
-            f"{loss}_{self.name}": OF_SHARES[loss](scores, shares) for loss in self.losses
-        }
+        found: Losses = {self.called(loss): f(scores, shares) for loss, f in self.functions.items()}
         with torch.no_grad():
             divergence = kullback_leibler(scores, shares)
         return Step(found, {f"divergence_{self.name}": divergence})
@@ -107,31 +118,21 @@ class DistributionCriterion:
 
 
 @dataclass(frozen=True)
-class ScalarCriterion:
-    """1 - CCC "ccc_NAME", "mse_NAME" and "mae_NAME" of values (B,), NaN missing.
+class ScalarCriterion(_Weighted):
+    """Losses of predictions (B,), gold (B,), and which of them are known (B,).
 
     Predictions and gold are compared in the unit of the head's scale: whatever unit the label has,
     the losses weigh the same.
     """
 
-    name: str
-    number: int
-    losses: Mapping[str, float]
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return {f"{loss}_{self.name}": weight for loss, weight in self.losses.items()}
-
-    @property
-    def coupled(self) -> bool:
-        return not self.losses.keys().isdisjoint(COUPLED)
+    kind = "scalar"
 
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
         value = head.standard_value(outputs.utterance, self.number)
         gold = head.standardised(gold, self.number)
         known = usable & ~torch.isnan(gold)
         found: Losses = {
-            f"{loss}_{self.name}": OF_VALUES[loss](value, gold, known) for loss in self.losses
+            self.called(loss): f(value, gold, known) for loss, f in self.functions.items()
         }
         return Step(found, _agreement(self.name, value.detach(), gold, known))
 
@@ -140,20 +141,16 @@ class ScalarCriterion:
 
 
 @dataclass(frozen=True)
-class TraceCriterion:
+class TraceCriterion(_Weighted):
     """Losses of all known steps (B, T) at the rate of the head's steps, NaN missing (Shukla et al.
-    2021, section 6.3; SS-VAERR, equation 6): those of a scalar, and of bins "ce_NAME", "ncce_NAME",
-    whose centres are in the label's own unit.
-    """
+    2021, section 6.3; SS-VAERR, equation 6): those of values as of a scalar, and of bins, from
+    scores (B, T, K), gold and known (B, T) and the bins' centres (K,) in the label's own unit."""
 
-    name: str
-    number: int
-    losses: Mapping[str, float]
-    coupled = True
+    kind = "trace"
 
     @property
-    def weights(self) -> dict[str, float]:
-        return {f"{loss}_{self.name}": weight for loss, weight in self.losses.items()}
+    def coupled(self) -> bool:
+        return True
 
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
         found = outputs.over_time
@@ -163,14 +160,14 @@ class TraceCriterion:
         known = found.valid[:, :steps] & ~torch.isnan(gold)
         standard = head.standardised(gold, self.number)
         losses: Losses = {}
-        for loss in self.losses:
-            if loss in OF_VALUES:
+        for loss, function in self.functions.items():
+            if loss_of(loss).bins is None:
                 value = head.standard_value(values, self.number)
-                part = OF_VALUES[loss](value, standard, known)
+                part = function(value, standard, known)
             else:
                 scores, centres = head.scores(values, self.number), head.centres(self.number)
-                part = OF_BINS[loss](scores, gold, known, centres)
-            losses[f"{loss}_{self.name}"] = part
+                part = function(scores, gold, known, centres)
+            losses[self.called(loss)] = part
         predicted = head.standardised(head.trace(values.detach(), self.number), self.number)
         return Step(losses, _agreement(self.name, predicted, standard, known))
 

@@ -34,9 +34,10 @@ class ImportSettings(Seeded):
     )
     kind: str | None = option(
         None,
-        "Model family. Default: recognised by the names of the weights.",
+        "Model family, one of another package included. Default: recognised by the names of the "
+        "weights.",
         "--as",
-        choices=KINDS,
+        metavar="|".join((*KINDS, "NAME")),
     )
     random: bool = option(
         False,

@@ -3,27 +3,81 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from avaffect.core.errors import UsageError
+from avaffect.core.registry import Registry
 
-# Of a value that is predicted, and of scores of its bins.
-OF_VALUES = ("ccc", "mse", "mae")
-OF_BINS = ("ce", "ncce")
-# Kind of label -> its losses, the default first.
-OF_KIND = {
-    "class": ("ce",),
-    "distribution": ("kl", "ce"),
-    "scalar": OF_VALUES,
-    "trace": (*OF_VALUES, *OF_BINS),
-}
-LOSSES = (*OF_VALUES, *OF_BINS, "kl")
 # SS-VAERR: bins of the labels, and clusters of them.
 BINS = 20
-# Of scalars these compare the utterances of a batch with each other.
-COUPLED = ("ccc",)
+WIDTH, CLUSTERS = "width", "clusters"
 
 Weights = dict[str, float]
+
+
+@dataclass(frozen=True)
+class LabelLoss:
+    """A loss of labels.
+
+    functions  kind of label (class, distribution, scalar, trace) -> its function, or the place
+               where it is defined, "module:attribute"; see `objectives.criteria`
+    coupled    whether it compares the utterances of a batch with each other
+    bins       of traces: how their values are cut into the 20 bins whose scores it takes, into
+               equal "width" or "clusters"; None where it takes values
+    """
+
+    functions: Mapping[str, Any]
+    coupled: bool = False
+    bins: str | None = None
+
+
+LOSSES = Registry("loss", "avaffect.losses")
+_ROOM = "avaffect.objectives.losses"
+_CCC = f"{_ROOM}.concordance:concordance_loss"
+_MSE = f"{_ROOM}.mean_squared_error:mean_squared_error"
+_MAE = f"{_ROOM}.mean_absolute_error:mean_absolute_error"
+# The first of a kind is its default.
+for _name, _loss in {
+    "ccc": LabelLoss({"scalar": _CCC, "trace": _CCC}, coupled=True),
+    "mse": LabelLoss({"scalar": _MSE, "trace": _MSE}),
+    "mae": LabelLoss({"scalar": _MAE, "trace": _MAE}),
+    "kl": LabelLoss({"distribution": f"{_ROOM}.kullback_leibler:kullback_leibler"}),
+    "ce": LabelLoss(
+        {
+            "class": f"{_ROOM}.cross_entropy:cross_entropy",
+            "distribution": f"{_ROOM}.soft_cross_entropy:soft_cross_entropy",
+            "trace": f"{_ROOM}.binned_cross_entropy:binned_cross_entropy",
+        },
+        bins=WIDTH,
+    ),
+    "ncce": LabelLoss(
+        {"trace": f"{_ROOM}.cost_sensitive_cross_entropy:cost_sensitive_cross_entropy"},
+        bins=CLUSTERS,
+    ),
+}.items():
+    LOSSES.register(_name, None, _loss)
+
+
+def loss_of(name: str) -> LabelLoss:
+    """Raises UsageError, which lists the losses, where there is none of the name."""
+    return LOSSES[name].load()
+
+
+def is_coupled(losses: Iterable[str]) -> bool:
+    """Whether any of these compares the utterances of a batch with each other."""
+    return any(loss_of(name).coupled for name in losses)
+
+
+def bins_of(losses: Iterable[str]) -> str | None:
+    """How these losses of a trace cut its values into bins; None where none of them does."""
+    return next((cut for name in losses if (cut := loss_of(name).bins) is not None), None)
+
+
+def takes_values(losses: Iterable[str]) -> bool:
+    """Whether any of these losses of a trace takes values, not bins."""
+    return any(loss_of(name).bins is None for name in losses)
 
 
 def parse_losses(texts: Sequence[str], kinds: Mapping[str, str]) -> dict[str, Weights]:
@@ -39,15 +93,14 @@ def parse_losses(texts: Sequence[str], kinds: Mapping[str, str]) -> dict[str, We
     found: dict[str, Weights] = {}
     for label, kind in kinds.items():
         weights = said.get(label)
-        if weights is None and others is not None and others.keys() <= set(OF_KIND[kind]):
+        if weights is None and others is not None and not _unfit(others, kind):
             weights = others
-        found[label] = dict(weights or {OF_KIND[kind][0]: 1.0})
-        unknown = [name for name in found[label] if name not in OF_KIND[kind]]
-        if unknown:
-            raise _no_loss(unknown[0], label, kind)
-    if others is not None and not any(others.keys() <= set(OF_KIND[k]) for k in kinds.values()):
+        found[label] = dict(weights or {next(_of_kind(kind)): 1.0})
+        if _unfit(found[label], kind):
+            raise _no_loss(_unfit(found[label], kind)[0], label, kind)
+    if others is not None and all(_unfit(others, kind) for kind in kinds.values()):
         label, kind = next(iter(kinds.items()))
-        raise _no_loss(next(n for n in others if n not in OF_KIND[kind]), label, kind)
+        raise _no_loss(_unfit(others, kind)[0], label, kind)
     return found
 
 
@@ -69,9 +122,19 @@ def spelled_losses(texts: Sequence[str], labels: Sequence[str]) -> dict[str, Wei
     return said
 
 
+def _of_kind(kind: str) -> Iterator[str]:
+    """The losses of a kind of label, avaffect's own before those of other packages."""
+    return (name for name in LOSSES if kind in loss_of(name).functions)
+
+
+def _unfit(losses: Iterable[str], kind: str) -> list[str]:
+    """Those that a kind of label does not have."""
+    return [name for name in losses if kind not in loss_of(name).functions]
+
+
 def _no_loss(loss: str, label: str, kind: str) -> UsageError:
     return UsageError(
-        f"--loss {loss}: {label} is a {kind}; its losses are {', '.join(OF_KIND[kind])}"
+        f"--loss {loss}: {label} is a {kind}; its losses are {', '.join(_of_kind(kind))}"
     )
 
 
@@ -90,6 +153,8 @@ def _weights(text: str, pairs: str) -> Weights:
             raise UsageError(f"--loss {text}: {name} needs a weight, {name}=0.5") from None
         if not (math.isfinite(found[name]) and found[name] > 0):
             raise UsageError(f"--loss {text}: the weight {number} is not above 0")
-    if set(OF_BINS) <= found.keys():
-        raise UsageError(f"--loss {text}: ce and ncce are two ways to the same end; choose one")
+    cuts = {cut: name for name in found if (cut := loss_of(name).bins) is not None}
+    if len(cuts) > 1:
+        names = " and ".join(cuts.values())
+        raise UsageError(f"--loss {text}: {names} need bins of two kinds; choose one")
     return found

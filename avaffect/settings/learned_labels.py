@@ -21,8 +21,8 @@ class LearnedLabels(Labelled, Rated):
     loss: tuple[str, ...] = option(
         (), "Losses and their weights. Class: ce (cross-entropy). Distribution: kl, ce. Scalar: "
         "ccc (1 - CCC), mse, mae. Trace: ccc, mse, mae, ce (over 20 bins), ncce (cost-sensitive, "
-        "over 20 clusters). LABEL: limits them to one label. Default: the first, with weight 1. "
-        "Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
+        "over 20 clusters). Or a loss of another package. LABEL: limits them to one label. "
+        "Default: the first, with weight 1. Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
     )  # fmt: skip
     delay: float = option(
         0.0, "Annotation delay of traces in seconds, compensated in training and prediction.",

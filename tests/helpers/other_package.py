@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
@@ -14,7 +15,10 @@ from avaffect.core.registry import Part
 from avaffect.data.corpora.common import Clip, Corpus, by_names
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames
 from avaffect.models.front_ends import FrontEnd
+from avaffect.models.published.names import Layout
+from avaffect.models.published.source import Converted, Source, Warn
 from avaffect.objectives.base import Context, Pretraining, Step
+from avaffect.settings.label_losses import LabelLoss
 from avaffect.settings.manifest import ManifestSettings
 
 
@@ -80,6 +84,38 @@ class Level(Pretraining):
 
 
 LEVEL = Part(LevelConfiguration, Level)
+
+
+def huber(prediction: Tensor, gold: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of Huber (1964), of known values."""
+    right = torch.where(known, gold, prediction.detach())
+    return F.huber_loss(prediction, right, reduction="sum"), known.sum()
+
+
+def focal(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The focal loss of Lin et al. (2017), of targets that are not -1."""
+    known = targets != -1
+    shares = scores[known].log_softmax(dim=1).gather(1, targets[known][:, None])
+    return -((1 - shares.exp()).square() * shares).sum(), known.sum()
+
+
+class EnergyNet:
+    """A published family: weights of one number, the scale of the encoder."""
+
+    TITLE = "EnergyNet"
+
+    def recognise(self, source: Source) -> bool:
+        return "energy_net.gain" in source.tensors
+
+    def convert(self, source: Source, warn: Warn) -> Converted:
+        gain = float(source.tensors["energy_net.gain"][0])
+        encoder = EnergyEncoder(EnergyConfiguration(gain))
+        return Converted(encoder, Layout("its authors"), head=None, units=0, masking={}, left=[])
+
+
+ENERGY_NET = EnergyNet()
+HUBER = LabelLoss({"scalar": "other_package:huber"})
+FOCAL = LabelLoss({"class": focal})
 
 
 def read(settings: ManifestSettings) -> Corpus:

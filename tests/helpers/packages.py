@@ -8,11 +8,13 @@ import pytest
 
 from avaffect.core.registry import Registry
 from avaffect.data.corpora import CORPORA
+from avaffect.models.published import FAMILIES
 from avaffect.models.registry import ENCODERS
 from avaffect.objectives.registry import OBJECTIVES
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS
+from avaffect.settings.label_losses import LOSSES
 
-REGISTRIES: tuple[Registry, ...] = (ENCODERS, OBJECTIVES, FRONT_ENDS, CORPORA)
+REGISTRIES: tuple[Registry, ...] = (ENCODERS, OBJECTIVES, FRONT_ENDS, CORPORA, LOSSES, FAMILIES)
 
 
 def install(site: Path, entry_points: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from avaffect.core.errors import UsageError
 from avaffect.recipes.downstream.one_run import Material, batches_of
 from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.downstream.tasks.base import Task
-from avaffect.settings.label_losses import COUPLED
+from avaffect.settings.label_losses import loss_of
 
 # A larger share of the utterances alone in their batches is worth a warning.
 MANY = 0.5
@@ -18,7 +18,7 @@ def check(material: Material, division: Division) -> None:
     """Refuses a label whose loss compares utterances where all are alone in their batches; warns
     where many are, or another loss of the label trains in its place."""
     for task in material.labels.chosen(division.train).tasks:
-        comparing = [loss for loss in task.losses if loss in COUPLED]
+        comparing = [loss for loss in task.losses if loss_of(loss).coupled]
         if task.over_time or not comparing:
             continue
         alone, count = _alone(material, division, task)

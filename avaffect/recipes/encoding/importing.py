@@ -69,11 +69,13 @@ def run(
         return
     _save(settings, kind, read, masking, made)
     encoder, head = read.encoder, read.head
+    transformer = getattr(encoder.configuration, "transformer", None)
+    layers = "frames of " if transformer is None else f"{transformer.layers} layers of "
     random = " at random initialisation" if settings.random else ""
     parameters = sum(p.numel() for m in (encoder, head) if m is not None for p in m.parameters())
     progress.say(
         f"{settings.output}: {family.TITLE} of {read.layout.writer}{random}, "
-        f"{encoder.configuration.transformer.layers} layers of {encoder.dim}, "
+        f"{layers}{encoder.dim}, "
         f"{parameters / 1e6:.1f} M parameters"
         + (f"; its head predicts {read.units} units" if read.units else "")
     )
@@ -95,8 +97,9 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
             "weights is named as fairseq, transformers or torchaudio name them (the first is "
             f"{next(iter(source.tensors))})"
         )
-    # The first that is sure, or the last that may be.
-    name = settings.kind or next((name for name in possible if said[name]), possible[-1])
+    # The first that is sure, or the last that may be, of avaffect's own before other packages'.
+    likely = sorted(possible, key=FAMILIES.owns)[-1]
+    name = settings.kind or next((name for name in possible if said[name]), likely)
     if name not in possible:
         titles = " or ".join(families[one].TITLE for one in possible)
         raise DataError(f"--as {name}: its weights are those of {titles}")

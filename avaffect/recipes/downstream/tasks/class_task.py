@@ -1,4 +1,4 @@
-"""One class of each utterance; cross-entropy."""
+"""One class of each utterance."""
 
 from __future__ import annotations
 
@@ -28,21 +28,17 @@ SCORES = ("ua", "accuracy", "f1_macro")
 
 @dataclass(frozen=True)
 class ClassTask:
-    """targets (N,) int64 into classes, -1 missing. weight: of its loss. there: the labels that the
-    stores hold, where `--classes` chose of them; None where all are in use."""
+    """targets (N,) int64 into classes, -1 missing; losses: loss -> weight. there: the labels that
+    the stores hold, where `--classes` chose of them; None where all are in use."""
 
     name: str
     targets: np.ndarray
     classes: tuple[str, ...]
-    weight: float = 1.0
+    losses: Weights
     there: tuple[str, ...] | None = None
     kind = "class"
     over_time = False
     scores = SCORES
-
-    @property
-    def losses(self) -> Weights:
-        return {"ce": self.weight}
 
     @property
     def columns(self) -> int:
@@ -92,7 +88,7 @@ class ClassTask:
     def criterion(self, number: int, alone: bool) -> ClassCriterion:
         from avaffect.objectives.criteria import ClassCriterion
 
-        return ClassCriterion(self.name, number, self.weight, *self._names(alone))
+        return ClassCriterion(self.name, number, self.losses, alone)
 
     def score(self, found: Sequence[np.ndarray], rate_hz: float) -> dict[str, float]:
         predicted = [int(row.argmax()) for row in found]
@@ -100,13 +96,13 @@ class ClassTask:
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
         """Chance: the cross-entropy of one who knows how frequent the classes are, and the share of
-        the largest."""
+        the largest. Nobody knows where training by other losses ends."""
         targets = self.targets[self.known]
         shares = np.bincount(targets) / len(targets)
         shares = shares[shares > 0]
         entropy, largest = -float((shares * np.log(shares)).sum()), float(shares.max())
-        loss_name, metric = self._names(alone)
-        loss, right = ending(lines, loss_name), ending(lines, metric)
+        criterion = self.criterion(0, alone)
+        loss, right = ending(lines, criterion.called("ce")), ending(lines, criterion.metric)
         if loss is None or right is None:
             return False, False
         error = np.sqrt(largest * (1 - largest) / len(targets))
@@ -114,12 +110,6 @@ class ClassTask:
         better = min(largest + 2 * error, (1 + largest) / 2)
         chance = loss.late > NEARLY_CHANCE * entropy and right.late < better
         return bool(not chance and right.late < LEARNED and loss.falling(entropy)), bool(chance)
-
-    def _names(self, alone: bool) -> tuple[str, str]:
-        """Of the loss and of the share of right ones, in the history."""
-        if alone:
-            return "classification", "accuracy"
-        return f"ce_{self.name}", f"accuracy_{self.name}"
 
 
 def class_scores(

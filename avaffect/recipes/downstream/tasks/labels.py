@@ -29,7 +29,7 @@ from avaffect.recipes.downstream.tasks.scalar_task import ScalarTask
 from avaffect.recipes.downstream.tasks.trace_task import TraceTask
 from avaffect.settings.base import RATERS
 from avaffect.settings.finetune import FinetuneSettings
-from avaffect.settings.label_losses import Weights, parse_losses
+from avaffect.settings.label_losses import Weights, loss_of, parse_losses
 
 if TYPE_CHECKING:
     from avaffect.models.heads.base import FrameHead
@@ -159,10 +159,11 @@ def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Pro
     _check_options(settings, kinds)
     losses = parse_losses(settings.loss, kinds)
     for name, kind in kinds.items():
-        if kind == "scalar" and set(losses[name]) == {"ccc"} and settings.batch_utterances == 1:
+        alone = settings.batch_utterances == 1 and kind != "trace"
+        if alone and all(loss_of(loss).coupled for loss in losses[name]):
             raise UsageError(
-                f"--batch-utterances 1: the loss ccc of {name} compares the utterances of a batch; "
-                "give 2 or more, or --loss mse=1"
+                f"--batch-utterances 1: the loss {next(iter(losses[name]))} of {name} compares the "
+                "utterances of a batch; give 2 or more, or --loss mse=1"
             )
     everyone = all_utterances(stores, annotations, progress)
     tasks = [
@@ -234,7 +235,7 @@ def _task(
     if settings.classes is not None:
         names = {n for store in stores for n in annotations.names(store, name) if n is not None}
         there = tuple(sorted(names))
-    return ClassTask(name, targets, classes, losses["ce"], there)
+    return ClassTask(name, targets, classes, losses, there)
 
 
 def header_of(labels: Labels, rate_hz: float, settings: FinetuneSettings) -> dict[str, Any]:

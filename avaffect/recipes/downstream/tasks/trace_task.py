@@ -20,7 +20,7 @@ from avaffect.recipes.downstream.tasks.scalar_task import (
     never_changes,
     set_scale,
 )
-from avaffect.settings.label_losses import BINS, OF_BINS, OF_VALUES, Weights
+from avaffect.settings.label_losses import BINS, WIDTH, Weights, bins_of, takes_values
 
 if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
@@ -90,9 +90,10 @@ class TraceTask:
     def readout(self, where: str) -> Readout:
         from avaffect.models.heads.labels import Readout
 
-        value = not self.losses.keys().isdisjoint(OF_VALUES)
         bins = len(self._centres(where))
-        return Readout(self.name, self.kind, value=value, bins=bins, scaled=True)
+        return Readout(
+            self.name, self.kind, value=takes_values(self.losses), bins=bins, scaled=True
+        )
 
     def fit(self, head: LabelHead, number: int, where: str) -> None:
         """The scale and the bins of these labels travel with the weights."""
@@ -132,9 +133,10 @@ class TraceTask:
 
     def _centres(self, where: str) -> np.ndarray:
         """(bins,) centres as the loss has them; none where it has no bins."""
-        if self.losses.keys().isdisjoint(OF_BINS):
+        cut = bins_of(self.losses)
+        if cut is None:
             return np.empty(0)
-        if "ce" in self.losses:
+        if cut == WIDTH:
             return equal_width(self._learned(), BINS)
         try:
             return clusters(self._learned(), BINS)
