@@ -80,6 +80,9 @@ def test_other_rates_are_found() -> None:
         rates.common()
     assert Rates().common() is None
     assert grid_of(np.array([3.0])).positions.tolist() == [0]
+    # Half of the frames are missing.
+    assert grid_of(np.array([1, 2, 4, 6, 8, 9])).positions.tolist() == [0, 1, 3, 5, 7, 8]
+    assert grid_of(np.array([1, 2, 4])).positions.tolist() == [0, 1, 3]
     # A row in the middle between two places.
     assert grid_of(np.array([0, 1, 2, 3.5, 5, 6, 7])).worst > 0.2
 
@@ -345,6 +348,12 @@ def test_text_embeddings_of_a_table(tmp_path: Path) -> None:
     invoke(tmp_path, IMPORT, "c.csv", "--id", "key", "--exclude", "id", "-o", "c.h5")
     store = Store(tmp_path / "c.h5")
     assert store.ids == ["k1", "k2"]
+    # pandas' index.
+    table(tmp_path / "i.csv", ("", "x"), [("k1", "True"), ("k2", "False")])
+    invoke(tmp_path, IMPORT, "i.csv", "-o", "i.h5")
+    found = Store(tmp_path / "i.h5")
+    assert found.ids == ["k1", "k2"]
+    assert found.pooled_vectors("functionals").tolist() == [[1], [0]]
     assert store.pooled_vectors("functionals").tolist() == [[1.5], [-2.25]]
 
 
@@ -503,6 +512,18 @@ def _of(*lines: str, options: str = "", name: str = "t.csv"):
     return write
 
 
+def _no_array(folder: Path) -> str:
+    (folder / "f").mkdir()
+    (folder / "f" / "u.npy").write_text("numbers\n")
+    return "f"
+
+
+def _latin1(folder: Path) -> str:
+    text = "id,x\n" + "a,1\n" + "h\xf6h,2\n"
+    (folder / "t.csv").write_bytes(text.encode("cp1252"))
+    return "t.csv"
+
+
 def _picture(folder: Path) -> str:
     (folder / "t.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     return "t.csv"
@@ -540,6 +561,12 @@ BAD = {
     "nothing meets": (_of("id,x", "a,1", options="--where x>2"), "all 1 utterances are left out"),
     "columns of one name": (_of("id,x,x", "a,1,2"), "2 columns called 'x'"),
     "a store": (_of("\x89HDF\r\n\x1a\n", name="t.h5"), "expected a folder, a table"),
+    "no file of NumPy": (_no_array, r"a table or other text|no array|not a NumPy|is a table"),
+    "two recordings of one name": (
+        _of("file,x,y", "p/a.wav,1,2", "p/a.wav,2,2", "q/a.wav,3,3", options="--rate 9"),
+        "line 4: the id a is there twice",
+    ),
+    "another encoding": (_latin1, "line 3 has 'h\xf6h'.*iconv -f CP1252"),
     "a picture": (_picture, "t.csv is a picture"),
 }  # fmt: skip
 

@@ -168,10 +168,11 @@ class _Importing:
         row = int(np.flatnonzero(~known)[0])
         place = int(np.flatnonzero(~np.isfinite(rows.values[row]))[0])
         column = self.opened.columns[place] if self.opened.columns else f"value {place} (from 0)"
+        exclude = ", --exclude a column" if self.opened.columns else ""
         return DataError(
             f"{rows.where}: {(~known).sum()} of {len(known)} rows of {rows.name} have missing "
             f"values (NaN or infinite), the first in row {row + 1}: {column} is "
-            f"{rows.values[row, place]:g}. --drop-nan SHARE drops such rows, --exclude a column"
+            f"{rows.values[row, place]:g}. --drop-nan SHARE drops such rows{exclude}"
         )
 
     def _even(self, rows: Rows, vectors: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, int]:

@@ -94,12 +94,13 @@ def _opened(path: Path) -> np.lib.npyio.NpzFile:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
+    kind = filekind.kind_of(path)
+    if kind not in (filekind.ARRAY, filekind.ZIP):
+        return DataError(f"{path} is {kind}; a file of NumPy was expected")
+    # Of an array of objects, as a whole and as one that is to be mapped.
     if isinstance(error, ValueError) and ("allow_pickle" in str(error) or "objects" in str(error)):
         return DataError(
             f"{path} has objects of Python (pickle), which are not read: they can run any code; "
             "save an array of numbers"
         )
-    kind = filekind.kind_of(path)
-    if kind in (filekind.ARRAY, filekind.ZIP):
-        return DataError(f"{path} is damaged or cut short ({error})")
-    return DataError(f"{path} is {kind}; a file of NumPy was expected")
+    return DataError(f"{path} is damaged or cut short ({error})")

@@ -40,7 +40,8 @@ def grid_of(times: np.ndarray) -> Grid:
     if len(times) < 2:
         return Grid(np.zeros(len(times), dtype=np.int64), np.nan, 0.0)
     between = np.diff(times)
-    step, start = float(np.median(between)), float(times[0])
+    # A short distance between rows is one step, whatever the gaps; the shortest may be a jitter.
+    step, start = float(np.sort(between)[(len(between) - 1) // 4]), float(times[0])
     for _ in range(2):
         steps = np.maximum(np.rint(between / step), 1).astype(np.int64)
         positions = np.concatenate([[0], np.cumsum(steps)])

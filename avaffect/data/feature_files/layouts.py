@@ -109,6 +109,8 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
     frames = _first(plain, FRAME_NAMES)
     if times is not None and plain[times] in FRAME_NAMES:
         frames, times = times, None
+    if ids is None and times is None and frames is None and plain[0] in UNNAMED:
+        ids = 0
     aside = {place for place in (ids, times, frames) if place is not None}
     aside |= {place for place, name in enumerate(plain) if name in UNNAMED}
     patterns = () if tool is None else tool.beside
@@ -122,7 +124,7 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
         times=times,
         frames=frames,
         unit_s=1e-3 if times is not None and plain[times] in MILLISECONDS else 1.0,
-        beside=tuple(names[place] for place in sorted(aside - {*places}) if names[place]),
+        beside=tuple(names[place] for place in sorted(aside - {*places, ids}) if names[place]),
         conditions=tuple((_place(path, names, one.field), one) for one in wanted.where),
     )
 

@@ -136,8 +136,7 @@ class Opened:
         for name, path in self.files.found.items():
             table, layout = _open_table(name, path, self.wanted, self.has_rate)
             layout = like(path, layout, self.layout, first)
-            alone = None if layout.ids is not None else name or tables.name_of(path.stem)
-            yield from tables.read_utterances(table, layout, alone, self.sequences)
+            yield from tables.read_utterances(table, layout, name or path.stem, self.sequences)
 
 
 def open_files(files: Files, wanted: Wanted, sequences: bool | None, has_rate: bool) -> Opened:

@@ -25,6 +25,7 @@ from avaffect.data.trace_files import SLOWEST_STEP_S
 # Rows that are numbers of Python before they become an array.
 BLOCK = 1024
 NAMED = 8
+TRUTH = {"true": 1.0, "false": 0.0}
 
 
 def name_of(text: Any) -> str:
@@ -40,13 +41,13 @@ def has_several(table: StreamedTable, layout: Layout) -> bool:
     first = list(islice(table.rows(), 2))
     if len(first) < 2 or layout.ids is None:
         return len(first) == 2
-    return name_of(first[0][1][layout.ids]) == name_of(first[1][1][layout.ids])
+    return bool(first[0][1][layout.ids] == first[1][1][layout.ids])
 
 
 def read_utterances(
-    table: StreamedTable, layout: Layout, name: str | None, sequences: bool
+    table: StreamedTable, layout: Layout, name: str, sequences: bool
 ) -> Iterator[Rows]:
-    """The utterances of a table. name: of the one whose rows all are; None: the column of ids says
+    """The utterances of a table. name: of the one whose rows all are, where no column of ids says
     whose a row is. sequences: rows that follow each other are one utterance's; otherwise each row
     is an utterance, and its time does not matter.
 
@@ -61,13 +62,15 @@ def read_utterances(
     seen: set[str] = set()
     group: _Group | None = None
     for line, fields in chain([first], rows):
-        own = name if name is not None else name_of(fields[layout.ids])  # type: ignore[index]
-        if group is not None and (group.name != own or not sequences):
+        text = name if layout.ids is None else fields[layout.ids]
+        # Two recordings of one name in two folders are told apart, to be refused.
+        if group is not None and (group.text != text or not sequences):
             yield group.rows()
             group = None
         if group is None:
+            own = name_of(text)
             _check_id(table.path, line, own, seen, sequences)
-            group = _Group(table, layout, own, line, sequences)
+            group = _Group(table, layout, text, own, line, sequences)
         group.add(line, fields)
     assert group is not None
     yield group.rows()
@@ -104,11 +107,13 @@ def _check_numbers(table: StreamedTable, layout: Layout, first: Row) -> None:
 
 @dataclass
 class _Group:
-    """Rows of one utterance, gathered. times: of rows that meet the conditions; others: of those
-    that do not, which tell where the utterance begins and its gaps are."""
+    """Rows of one utterance, gathered. text: what they say of whose they are; times: of rows that
+    meet the conditions; others: of those that do not, which tell where the utterance begins and its
+    gaps are."""
 
     table: StreamedTable
     layout: Layout
+    text: Any
     name: str
     line: int
     timed: bool
@@ -207,6 +212,8 @@ def _number(value: Any, delimiter: str) -> float | None:
         text = str(value).strip()
         if text.lower() in (*MISSING, "?"):
             return math.nan
+        if text.lower() in TRUTH:
+            return TRUTH[text.lower()]
         return None if delimiter == "," else Numbers((), delimiter).of([text])[0]
 
 

@@ -49,7 +49,7 @@ def stream_table(path: Path) -> StreamedTable:
         delimiter, comment = ",", "%"
     else:
         head = list(islice(lines_of(path), HEAD))
-        start, delimiter, head = header_of(path, head)
+        start, delimiter, head = header_of(path, head, blanks=True)
         comment = "#"
         fields = next(csv.reader([head[start]], delimiter=delimiter, skipinitialspace=True))
         names = [unquoted(field.strip()) for field in fields]

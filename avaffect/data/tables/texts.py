@@ -59,7 +59,9 @@ def lines_of(path: Path) -> Iterator[str]:
             try:
                 yield from text
             except UnicodeDecodeError as error:
-                raise _damaged(path, encoding, error.reason) from error
+                if encoding != "utf-8":
+                    raise _damaged(path, encoding, error.reason) from error
+                raise _not_utf8(path) from error
 
 
 def _checked_encoding(path: Path, data: bytes) -> tuple[str, int]:
@@ -80,6 +82,18 @@ def _checked_encoding(path: Path, data: bytes) -> tuple[str, int]:
             "which `iconv -f UTF-16LE -t UTF-8 FILE > NEW` (or UTF-16BE) converts"
         )
     return encoding, begins
+
+
+def _not_utf8(path: Path) -> DataError:
+    """The error for a file that is too large for memory: it is read again, up to the line."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                advice = _advice(line, error.start, number)
+                return DataError(f"{path} is not UTF-8 text: {advice}")
+    return DataError(f"{path} is not UTF-8 text")
 
 
 def _damaged(path: Path, encoding: str, why: str) -> DataError:
@@ -105,11 +119,12 @@ def _encoding(data: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
-def _advice(data: bytes, place: int) -> str:
-    """The word at `place` read as Windows-1252, and how to convert the file."""
+def _advice(data: bytes, place: int, line: int | None = None) -> str:
+    """The word at `place` read as Windows-1252, and how to convert the file. line: the number of
+    the line that `data` is; None: `data` is the file."""
     begins = max(data.rfind(mark, 0, place) for mark in (b"\n", b",", b";", b"\t", b" ", b"|")) + 1
     word = re.split(rb"[\s,;|]", data[begins : place + 40], maxsplit=1)[0]
-    line = data.count(b"\n", 0, place) + 1
+    line = line or data.count(b"\n", 0, place) + 1
     return (
         f"line {line} has {word.decode('cp1252', 'replace')!r} if it is Windows-1252; if this "
         "spelling is right, convert it by `iconv -f CP1252 -t UTF-8 FILE > NEW`, otherwise by "
