@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avaffect.core.errors import DataError
+from avaffect.core.sampling import Sampling
 from avaffect.core.seeds import generator
 from avaffect.data import batches
 from avaffect.data.batches import Bucketed, Paired, Vectors, plan_batches, useful_share
@@ -151,6 +152,28 @@ class TestDataset:
         one, other = dataset.batch([0, 9], 4), part.batch([0, 1], 4)
         steps = one.lengths["waveform"][1]
         assert (one.streams["waveform"][1, :steps] == other.streams["waveform"][0]).all()
+
+    def test_what_an_encoder_samples(self, dataset: Dataset) -> None:
+        """The middle section where nothing is cropped, a random one where it is; evenly apart."""
+        dataset.sampling = Sampling(0.8, {"face": 4})
+        assert dataset.batch_durations()[[0, 9]] == pytest.approx([0.4, 0.8])
+        for whole in (dataset, dataset.subset(np.arange(10))):
+            batch = whole.batch([9, 0, 4])
+            # j lasts 64 pictures: 20 of them from the 22nd on, by the grid; a has 10, e none.
+            assert batch.streams["face"][:, :, 0, 0, 0].tolist() == [
+                [25, 30, 35, 40], [2, 4, 7, 9], [0] * 4
+            ]  # fmt: skip
+            assert batch.lengths["face"].tolist() == [4, 4, 0] and batch.rates["face"] == 0.0
+            assert batch.streams["units"][0, [0, 39]].tolist() == [23, 42]
+            assert batch.lengths["units"].tolist() == [40, 20, 0]
+        starts = set()
+        for crop_s, longest in ((2.0, 40), (0.4, 20)):
+            dataset.crop_s = crop_s
+            for epoch in range(10):
+                batch = dataset.batch([9], epoch)
+                assert batch.lengths["units"].tolist() == [longest]
+                starts.add(int(batch.streams["units"][0, 0]))
+        assert len(starts) > 8
 
     def test_durations(self, dataset: Dataset) -> None:
         assert dataset.durations()[[0, 4, 9]] == pytest.approx([0.4, 0.0, 2.56])

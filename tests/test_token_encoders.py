@@ -130,6 +130,37 @@ def test_extract_writes_their_means(folder: Path, encoder: PatchEncoder) -> None
     assert not Store(folder / "seen.h5").pooled_vectors("mean")[[3, 9, COUNT - 1]].any()
 
 
+def test_what_is_read_is_what_the_encoder_samples(folder: Path) -> None:
+    """The middle outside training, and so many pictures of it; in training, a random place."""
+    torch.manual_seed(1)
+    sampled = PatchEncoder(PatchConfiguration(seconds=0.3, pictures=2)).eval()
+    made = provenance("test", {}, [])
+    checkpoints.save_encoder(folder / "s.safetensors", sampled, None, provenance=made)
+    invoke(folder, "extract", "media.h5", "--model", "s.safetensors", "--pooled-only",
+           "-o", "s.h5")  # fmt: skip
+    found = Store(folder / "s.h5").pooled_vectors("mean")
+    store = Store(folder / "media.h5")
+    long = [row for row in range(COUNT) if store.lengths("face")[row] > 5]
+    assert len(long) > 3
+    for row in long:
+        wave, face = store.read("waveform", row), store.read("face", row)
+        start = int((len(face) / FACE_RATE_HZ - 0.3) / 0.04) // 2 * 0.04
+        samples, pictures = round(start * 16000), round(start * FACE_RATE_HZ)
+        # The middles of the two halves of four pictures.
+        streams = {
+            "waveform": torch.tensor(wave[None, samples : samples + 4800]),
+            "face": torch.tensor(face[None, [pictures + 1, pictures + 3]]),
+        }
+        lengths = {name: torch.tensor([values.shape[1]]) for name, values in streams.items()}
+        with torch.no_grad():
+            expected = sampled(Batch(["x"], streams, lengths)).mean()[0].numpy()
+        np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-6)
+    invoke(folder, "finetune", "media.h5", "--encoder", "s.safetensors", "--label", "emotion",
+           "--steps", 3, "-o", "c.safetensors")  # fmt: skip
+    invoke(folder, "predict", "media.h5", "--model", "c.safetensors", "-o", "p.jsonl")
+    assert len(manifest.read(folder / "p.jsonl").items) == COUNT - 1
+
+
 def test_its_header_gives_no_rate(folder: Path) -> None:
     header = headers.read(folder / "x.safetensors", EncoderHeader)
     assert header.rate_hz == 0.0 and header.streams == ("waveform", "face")

@@ -25,7 +25,7 @@ class Batch:
     lengths   name -> (B,) int64, valid steps of that stream; 0 if the modality is missing (values
               past the length are arbitrary)
     present   name -> (B,) bool, False if the modality is missing
-    rates     name -> steps per second of that stream
+    rates     name -> steps per second of that stream; 0 if an encoder's sampling picked some
     labels    name -> (B,) int64 classes (-1 missing), float32 scalars, (B, C) distributions,
               or (B, T) float32 traces, NaN where unknown
     domain    (B,) int64, 0 = labelled source (A), 1 = pool (B); None outside adaptation

@@ -13,6 +13,7 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces
@@ -42,7 +43,8 @@ class Dataset:
     ids: N strings, unique; columns: stream name -> Column; labels: name -> (N,) or (N, C) arrays;
     traces: name -> traces without raters, cropped like the streams;
     crop_s: length of the crop of longer utterances, at a place drawn from (seed, epoch, id); None:
-    no crops.
+    no crops, but the middle section if `sampling` has a length.
+    sampling: what the encoder reads of an utterance.
     """
 
     ids: list[str]
@@ -51,6 +53,7 @@ class Dataset:
     crop_s: float | None = None
     seed: int = 0
     traces: dict[str, Traces] = field(default_factory=dict)
+    sampling: Sampling = EVERYTHING
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,24 +76,35 @@ class Dataset:
 
     def batch_durations(self) -> np.ndarray:
         """(N,) seconds of each utterance in a batch, after cropping."""
-        durations = self.durations()
-        return durations if self.crop_s is None else np.minimum(durations, self.crop_s)
+        durations, longest = self.durations(), self._longest_s
+        return durations if longest is None else np.minimum(durations, longest)
+
+    @property
+    def _longest_s(self) -> float | None:
+        """Seconds of an utterance that are read at most."""
+        limits = [s for s in (self.crop_s, self.sampling.seconds) if s is not None]
+        return min(limits, default=None)
 
     def read(self, stream: str, index: int, start_s: float = 0.0) -> np.ndarray:
         """One utterance's stream from `start_s` on, cropped; a view if the store is mapped."""
-        column = self.columns[stream]
+        column, most = self.columns[stream], self.sampling.steps.get(stream)
         stream = column.held_as or stream
         if column.store_of[index] < 0:
             spec = column.stores[0].streams[stream]
             return np.zeros((0, *spec.shape), dtype=spec.dtype)
         values = column.stores[column.store_of[index]].read(stream, column.row_of[index])
-        return self._cropped(values, column.rate_hz, start_s)
+        values = self._cropped(values, column.rate_hz, start_s)
+        if most is None or len(values) <= most:
+            return values
+        # The step in the middle of each of so many equal parts.
+        return values[np.floor((np.arange(most) + 0.5) * len(values) / most).astype(np.int64)]
 
     def _cropped(self, values: np.ndarray, rate_hz: float, start_s: float) -> np.ndarray:
-        if self.crop_s is None:
+        longest = self._longest_s
+        if longest is None:
             return values
         start = round(start_s * rate_hz)
-        return values[start : start + round(self.crop_s * rate_hz)]
+        return values[start : start + round(longest * rate_hz)]
 
     def batch(self, indices: np.ndarray | Sequence[int], epoch: int = 0) -> Batch:
         """The utterances of `indices`, each stream padded with zeros, each trace with NaN, to its
@@ -109,7 +123,7 @@ class Dataset:
             batch.streams[name] = _stack(pieces, 0)
             batch.lengths[name] = lengths
             batch.present[name] = lengths > 0
-            batch.rates[name] = column.rate_hz
+            batch.rates[name] = 0.0 if name in self.sampling.steps else column.rate_hz
         batch.labels = {name: values[indices] for name, values in self.labels.items()}
         for name, traces in self.traces.items():
             batch.labels[name] = _stack(
@@ -136,14 +150,18 @@ class Dataset:
                 name: replace(traces, values=[traces.values[index] for index in indices])
                 for name, traces in self.traces.items()
             },
+            sampling=self.sampling,
         )
 
     def _crop_start(self, index: int, epoch: int) -> float:
-        if self.crop_s is None:
+        longest = self._longest_s
+        if longest is None:
             return 0.0
-        spare = int((self._durations_once()[index] - self.crop_s) / CROP_GRID_S)
+        spare = int((self._durations_once()[index] - longest) / CROP_GRID_S)
         if spare <= 0:
             return 0.0
+        if self.crop_s is None:
+            return spare // 2 * CROP_GRID_S
         draw = seeds.generator(self.seed, "crop", epoch, self.ids[index])
         return float(draw.integers(0, spare + 1)) * CROP_GRID_S
 
@@ -234,11 +252,12 @@ def dataset_of(
     labels: dict[str, np.ndarray] | None = None,
     crop_s: float | None = None,
     seed: int = 0,
+    sampling: Sampling = EVERYTHING,
 ) -> Dataset:
     """The utterances `ids`, with `streams` from `stores`, otherwise from `others` (units)."""
     everywhere = [*stores, *others]
     columns = {name: column_of(everywhere, ids, name) for name in streams}
-    return Dataset(list(ids), columns, dict(labels or {}), crop_s, seed)
+    return Dataset(list(ids), columns, dict(labels or {}), crop_s, seed, sampling=sampling)
 
 
 def unique_ids(stores: Sequence[Store]) -> list[str]:

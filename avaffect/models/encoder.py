@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FACE
 
 
@@ -103,11 +104,13 @@ class Encoder(nn.Module):
 
     configuration: the dataclass that it is made of, as `registry` describes and builds it.
     depth: how many layers it has to choose from; 0 where it gives its output alone.
+    sampling: what is read for it of an utterance.
     """
 
     streams: tuple[str, ...] = ()
     dim: int = 0
     depth: int = 0
+    sampling: Sampling = EVERYTHING
     configuration: Any
 
     def forward(self, batch: Batch, layer: int | None = None) -> Encoded:

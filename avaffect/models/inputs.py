@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, Frames, in_time, rate_of
 from avaffect.models.heads.base import HeadInput
 
@@ -37,6 +38,11 @@ class Inputs(nn.Module):
     def rate_hz(self) -> float:
         """Frames a second of the fastest; 0 where all give tokens."""
         return max(rate_of(encoder) for encoder in self.encoders.values())
+
+    @property
+    def sampling(self) -> Sampling:
+        """What the encoder reads of an utterance."""
+        return EVERYTHING if self.encoder is None else self.encoder.sampling
 
     @property
     def encoder(self) -> Encoder | None:

@@ -85,7 +85,7 @@ def _cluster(
             settings.model, settings.layer, device, stores, progress, frames_for="cluster"
         )
         source = Clustered(layer=settings.layer, rate_hz=extractor.rate_hz)
-    dataset = dataset_of(stores, ids, extractor.streams)
+    dataset = dataset_of(stores, ids, extractor.streams, sampling=extractor.sampling)
     frames = _sample(extractor, dataset, settings, device, run, progress)
     if len(frames) < settings.clusters:
         raise DataError(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.registry import Part
+from avaffect.core.sampling import Sampling
 from avaffect.models.encoder import TokenEncoder, Tokens
 
 ENTRY_POINTS = "[avaffect.encoders]\npatches = toy_tokens:PATCHES\n"
@@ -18,8 +19,12 @@ SAMPLES = 800
 
 @dataclass(frozen=True)
 class PatchConfiguration:
+    """seconds, pictures: of the section that is read; None: all."""
+
     dim: int = 6
     layers: int = 2
+    seconds: float | None = None
+    pictures: int | None = None
 
 
 class PatchEncoder(TokenEncoder):
@@ -33,6 +38,8 @@ class PatchEncoder(TokenEncoder):
         c = configuration
         self.configuration = c
         self.dim, self.depth = c.dim, c.layers
+        picked = {} if c.pictures is None else {"face": c.pictures}
+        self.sampling = Sampling(c.seconds, picked)
         self.embed = nn.ModuleDict({name: nn.Linear(1, c.dim) for name in self.streams})
         self.layers = nn.ModuleList(nn.Linear(c.dim, c.dim) for _ in range(c.layers))
 

@@ -136,7 +136,8 @@ def _sources(
     for name, encoder in models.items():
         if name not in features:
             check_faces(encoder, stores, streams)
-    return Sources(stores, streams, features), Inputs(models)
+    inputs = Inputs(models)
+    return Sources(stores, streams, features, inputs.sampling), inputs
 
 
 def _check_features(

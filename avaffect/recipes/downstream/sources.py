@@ -13,6 +13,7 @@ import torch
 from avaffect.core.errors import DataError
 from avaffect.core.headers import EncoderHeader, labelled_speakers
 from avaffect.core.progress import Progress
+from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import Dataset, column_of
 from avaffect.data.store.reader import Store
@@ -30,18 +31,20 @@ from avaffect.recipes.encoding.input_streams import (
 
 @dataclass(frozen=True)
 class Sources:
-    """media: stores of the streams that are read under their own names; features: name -> store."""
+    """media: stores of the streams that are read under their own names; features: name -> store;
+    sampling: what the encoder reads of an utterance, and of its features in the same section."""
 
     media: Sequence[Store]
     streams: tuple[str, ...]
     features: Mapping[str, Store]
+    sampling: Sampling = EVERYTHING
 
     def dataset(self, ids: Sequence[str], seed: int = 0) -> Dataset:
         """The utterances `ids`, joined by id: what a store does not hold of one is missing."""
         columns = {name: column_of(self.media, ids, name) for name in self.streams}
         for name, store in self.features.items():
             columns[stream_of(name)] = replace(column_of([store], ids, FEATURES), held_as=FEATURES)
-        return Dataset(list(ids), columns, seed=seed)
+        return Dataset(list(ids), columns, seed=seed, sampling=self.sampling)
 
     def check_ids(self, ids: Sequence[str], progress: Progress) -> None:
         """Raises DataError where a store of features holds none of `ids`; warns where it lacks
@@ -112,9 +115,10 @@ def opened(
         assert isinstance(given, GivenFeatures)
         encoders[name] = GivenFeatures(replace(given.configuration, stream=stream_of(name))).eval()
         headers.append(header)
+    inputs = Inputs(encoders)
     return Opened(
-        Inputs(encoders),
-        Sources(media, streams, features),
+        inputs,
+        Sources(media, streams, features, inputs.sampling),
         headers[0],
         labelled_speakers(*headers),
         {name: store.streams[FEATURES].made for name, store in features.items()},

@@ -14,6 +14,7 @@ from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHead
 from avaffect.core.launch import parse_shard
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
+from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FEATURES, FUNCTIONALS, MEAN, UNITS
 from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset, dataset_of
@@ -44,6 +45,7 @@ class _Plan:
     streams: dict[str, StreamSpec] = field(default_factory=dict)
     pooled: dict[str, PooledSpec] = field(default_factory=dict)
     not_finite: list[str] = field(default_factory=list)
+    sampling: Sampling = EVERYTHING
 
 
 def run(
@@ -60,7 +62,9 @@ def run(
     shard = parse_shard(settings.shard)
     rows = range(store.count) if shard is None else shard.of(range(store.count))
     plan = _plan(settings, store, header, progress)
-    dataset = dataset_of([store], [store.ids[row] for row in rows], plan.reads)
+    dataset = dataset_of(
+        [store], [store.ids[row] for row in rows], plan.reads, sampling=plan.sampling
+    )
     progress.start("extract", len(dataset))
     with store_writer(
         settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
@@ -162,6 +166,7 @@ def _features(
         {"features": spec} if with_frames else {},
         {pooled: PooledSpec(extractor.dim, extractor.made)},
         not_finite,
+        extractor.sampling,
     )
 
 
@@ -177,7 +182,7 @@ def _units(
                 empty.append(dataset.ids[index])
             yield index, {"streams": {UNITS: values[:, 0].astype(np.int32)}}
 
-    return _Plan(rows, extractor.streams, empty, {UNITS: spec})
+    return _Plan(rows, extractor.streams, empty, {UNITS: spec}, sampling=extractor.sampling)
 
 
 def _embeddings(
@@ -206,7 +211,8 @@ def _embeddings(
             yield int(index), {"pooled": {EMBEDDING: embeddings[index]}}
 
     dim = projector.configuration.embedding
-    return _Plan(rows, extractor.streams, [], pooled={EMBEDDING: PooledSpec(dim, made)})
+    pooled = {EMBEDDING: PooledSpec(dim, made)}
+    return _Plan(rows, extractor.streams, [], pooled=pooled, sampling=extractor.sampling)
 
 
 def _training_part(store: Store) -> np.ndarray:

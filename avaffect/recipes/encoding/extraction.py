@@ -15,6 +15,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.core.headers import QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import WAVEFORM
 from avaffect.data import artifacts
 from avaffect.data.batches import sequential_batches
@@ -40,6 +41,7 @@ class Extractor:
 
     made: JSON-able words on the model, for the stream's attributes. over_time: False where it gives
     tokens, or one vector that describes the whole of an utterance; rate_hz means nothing then.
+    sampling: what a dataset reads for it.
     """
 
     encode: Callable[[Batch], Encoded]
@@ -48,6 +50,7 @@ class Extractor:
     dim: int
     made: dict[str, Any] = field(default_factory=dict)
     over_time: bool = True
+    sampling: Sampling = EVERYTHING
 
 
 def encoder_extractor(
@@ -82,7 +85,9 @@ def wrap_encoder(
         return encoder(batch, layer=layer)
 
     over_time = isinstance(encoder, FrameEncoder)
-    return Extractor(encode, streams, rate_of(encoder), encoder.dim, made, over_time)
+    return Extractor(
+        encode, streams, rate_of(encoder), encoder.dim, made, over_time, encoder.sampling
+    )
 
 
 def front_end_extractor(name: str) -> Extractor:
@@ -111,7 +116,7 @@ def quantiser_extractor(
         return Frames(quantiser(found.values)[..., None], found.lengths)
 
     made = {"clusters": header.clusters, "model": {"content_id": header.content_id}}
-    return Extractor(encode, source.streams, source.rate_hz, 1, made)
+    return Extractor(encode, source.streams, source.rate_hz, 1, made, sampling=source.sampling)
 
 
 def quantised_source(

@@ -126,7 +126,9 @@ def _write_units(
         output = _units_path(settings, role)
         if _is_whole(output, progress):
             continue
-        dataset = dataset_of(media, ids, held_streams(media, extractor.streams))
+        dataset = dataset_of(
+            media, ids, held_streams(media, extractor.streams), sampling=extractor.sampling
+        )
         kept = run.spool(f"units-{role}", progress.warn)
         with (
             progress.task(f"units of the {role}", len(dataset)),
@@ -196,7 +198,7 @@ def _batches(
             column_of([*both, *units[role]], [], name)
         found = dataset_of(
             media, ids, (*held_streams(media, encoder.streams), *beside), others=units[role],
-            crop_s=settings.crop_seconds, seed=settings.seed,
+            crop_s=settings.crop_seconds, seed=settings.seed, sampling=encoder.sampling,
         )  # fmt: skip
         if pretraining is not None and not usable(encoder, found, needs).any():
             raise DataError(

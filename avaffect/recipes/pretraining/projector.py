@@ -50,7 +50,10 @@ def run(
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))
     labels = {settings.label: utterances.targets}
-    dataset = dataset_of(stores, utterances.ids, streams, labels=labels, seed=settings.seed)
+    dataset = dataset_of(
+        stores, utterances.ids, streams, labels=labels, seed=settings.seed,
+        sampling=encoder.sampling,
+    )  # fmt: skip
     with training_run.running(settings, made, fabric, progress, settings.seed) as opened:
         if opened is None:
             return

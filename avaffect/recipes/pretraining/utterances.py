@@ -102,7 +102,13 @@ def learnable(
     if needs.streams:
         streams += held_streams([*stores, *others], tuple(needs.streams))
     dataset = dataset_of(
-        stores, ids, streams, others=others, crop_s=settings.crop_seconds, seed=settings.seed
+        stores,
+        ids,
+        streams,
+        others=others,
+        crop_s=settings.crop_seconds,
+        seed=settings.seed,
+        sampling=encoder.sampling,
     )
     kept = usable(encoder, dataset, needs)
     needed = _in_words(encoder, dataset, needs)
