@@ -11,7 +11,7 @@ import torch
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
-from avaffect.core.headers import ClassifierHeader, RunHeader
+from avaffect.core.headers import ClassifierHeader, RunHeader, TraceOutputs
 from avaffect.core.headers import Run as KeptRun
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
@@ -30,9 +30,10 @@ from avaffect.recipes.downstream import (
     undertraining,
 )
 from avaffect.recipes.downstream.freezing import treatment_of
-from avaffect.recipes.downstream.one_run import Material, train_run
+from avaffect.recipes.downstream.material import Material
+from avaffect.recipes.downstream.one_run import train_run
 from avaffect.recipes.downstream.partitions import Division, divisions_of, tell_parts
-from avaffect.recipes.downstream.tasks.labels import Labels, header_of
+from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
@@ -60,10 +61,7 @@ def run(
         if started is None:
             return
         if material.reads_means:
-            material.pooled = frozen_inputs.pooled_means(
-                material.opened.inputs, material.dataset, settings.batch_seconds, started, fabric,
-                progress,
-            )  # fmt: skip
+            material.pooled = frozen_inputs.pooled_means(material, started)
         finished = [
             _finished(material, number, division, started)
             for number, division in enumerate(divisions)
@@ -113,8 +111,7 @@ def _finished(material: Material, number: int, division: Division, run: Run) -> 
     assert run.folder is not None
     path = run.folder / f"run-{number}.safetensors"
     if not path.exists():
-        tags = {k: v for k, v in division.describe().items() if v is not None}
-        train_run(material, division, replace(run, tags=tags), path)
+        train_run(material, division, replace(run, tags=division.tags), path)
     return path
 
 
@@ -162,7 +159,7 @@ def _save(
     for number, (division, path) in enumerate(zip(divisions, finished)):
         header, tensors = checkpoint.read(path, RunHeader)
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
-        runs.append(KeptRun(**division.describe(), metrics=header.metrics))
+        runs.append(division.described(header.metrics))
     whole = _header(material, divisions, header.model, runs, made)
     checkpoint.write(settings.output, whole, weights)
     undertraining.tell(settings, [run.metrics for run in runs], material.progress)
@@ -183,9 +180,9 @@ def _header(
     material: Material, divisions: Sequence[Division], model: Description, runs: Sequence[KeptRun],
     made: Provenance,
 ) -> ClassifierHeader:  # fmt: skip
-    settings, opened = material.settings, material.opened
+    settings, opened, labels = material.settings, material.opened, material.labels
     assert settings.mode is not None
-    utterances, before = material.labels.utterances, opened.labelled_speakers
+    utterances, before = labels.utterances, opened.labelled_speakers
     trained = np.any([division.train | division.development for division in divisions], axis=0)
     return ClassifierHeader(
         model=model,
@@ -205,5 +202,19 @@ def _header(
         seen=training_speakers.described(
             divisions, utterances, [] if settings.mode == "scratch" else before
         ),
-        **header_of(material.labels, material.form.steps_hz, settings),
+        labels=labels.classes_of("class") or None,
+        distributions=labels.classes_of("distribution") or None,
+        scalars=tuple(task.name for task in labels.of_kind("scalar")) or None,
+        traces=_traces(material) if labels.over_time else None,
+    )
+
+
+def _traces(material: Material) -> TraceOutputs:
+    settings, over_time = material.settings, material.labels.over_time
+    return TraceOutputs(
+        names=tuple(task.name for task in over_time),
+        rate_hz=material.form.steps_hz,
+        delay_s=settings.delay,
+        window_s=settings.window,
+        losses={task.name: task.losses for task in over_time},
     )

@@ -41,14 +41,8 @@ def treatment_of(
     streams: those that the encoder is to read. Raises UsageError where it sees no faces to augment,
     or they are too small for it, an augmentation is unknown, or the encoder has no such part.
     """
-    if encoder is None:
-        if settings.augment is not None:
-            raise UsageError(
-                f"--augment {settings.augment} changes faces, and what is trained on is features "
-                "alone"
-            )
-        return Treatment()
-    _check_parts(settings, encoder)
+    if encoder is not None:
+        _check_parts(settings, encoder)
     return Treatment(_augmentation(settings, encoder, stores, streams), settings.freeze)
 
 
@@ -72,14 +66,12 @@ def _augmentation(
     if settings.augment is None:
         return None
     found = augmentation(settings.augment, settings.crop_pixels)
-    if FACE not in streams:
+    if encoder is None or FACE not in streams:
+        read = "features" if encoder is None else " and ".join(streams)
         raise UsageError(
-            f"--augment {settings.augment} changes faces, and what is trained on is "
-            f"{' and '.join(streams)} alone"
+            f"--augment {settings.augment} changes faces, and what is trained on is {read} alone"
         )
     shape = next(store.streams[FACE].shape for store in stores if FACE in store.streams)
-    # Faces are read by an encoder alone.
-    assert encoder is not None
     black = torch.zeros(1, 1, *shape, dtype=torch.uint8)
     one = Batch(["black"], {FACE: black}, {FACE: torch.ones(1, dtype=torch.long)})
     augmented(encoder.view(one, torch.Generator()), found, torch.Generator())

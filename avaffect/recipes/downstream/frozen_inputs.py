@@ -2,76 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from avaffect.core.progress import Progress
-from avaffect.data.dataset import Dataset
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.labels import LabelHead
-from avaffect.models.inputs import Inputs
+from avaffect.models.standardisation import Standardisation
+from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.encoding import extraction
+from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.recipes.encoding.input_streams import usable_rows
 from avaffect.training.run import Run
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+from avaffect.training.spool import Spool
 
 
-def pooled_means(
-    inputs: Inputs, dataset: Dataset, batch_seconds: float, run: Run, fabric: Fabric,
-    progress: Progress,
-) -> np.ndarray:  # fmt: skip
+def pooled_means(material: Material, run: Run) -> np.ndarray:
     """(N, D) means over time of all inputs, one after the other; NaN in inputs that an utterance
     lacks, where there are several."""
+    dataset, progress = material.dataset, material.progress
     parts = []
-    for name, encoder in inputs.encoders.items():
-        extractor = extraction.wrap_encoder(encoder, None, {}, encoder.streams)
-        spool = _named("features", name, inputs.encoders)
-        kept = run.spool(spool, progress.warn, fabric.global_rank == 0)
+    for encoder, extractor, kept in _extractors("features", material, run):
         with progress.task("features", len(dataset)):
             means = extraction.pooled_means(
-                extractor, dataset, fabric.device, progress, batch_seconds, kept=kept
-            )
-        if len(inputs.encoders) > 1:
+                extractor, dataset, material.fabric.device, progress,
+                material.settings.batch_seconds, kept=kept,
+            )  # fmt: skip
+        if len(material.opened.inputs.encoders) > 1:
             means[~usable_rows(encoder, dataset)] = np.nan
         parts.append(means)
     return np.concatenate(parts, axis=1)
 
 
-def standardise_by_means(head: LabelHead, means: np.ndarray) -> None:
-    """Give a head the statistics of means (N, D), each input's by the utterances that have it."""
-    if head.head.standardisation is None:
-        return
-    known = np.ma.masked_invalid(means.astype(np.float64))
-    mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (known.mean, known.std))
-    head.head.standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
-
-
-def standardise_by_frames(
-    head: LabelHead, inputs: Inputs, dataset: Dataset, batch_seconds: float, run: Run,
-    fabric: Fabric, progress: Progress,
-) -> None:  # fmt: skip
-    """Give a head the statistics of all frames of a dataset."""
-    if head.head.standardisation is None:
-        return
-    found = []
-    for name, encoder in inputs.encoders.items():
-        extractor = extraction.wrap_encoder(encoder.to(fabric.device), None, {}, encoder.streams)
-        spool = _named("statistics", name, inputs.encoders)
-        kept = run.spool(spool, progress.warn, fabric.global_rank == 0)
-        found.append(
+def standardise(known: Standardisation, material: Material, rows: np.ndarray, run: Run) -> None:
+    """Set the statistics of the utterances in these rows: of their means, each input's by those
+    that have it, or of all their frames."""
+    if material.pooled is not None:
+        means = np.ma.masked_invalid(material.pooled[rows].astype(np.float64))
+        mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (means.mean, means.std))
+    else:
+        dataset = material.dataset.subset(rows)
+        found = [
             extraction.statistics(
-                extractor, dataset, fabric.device, batch_seconds, progress, kept
+                extractor, dataset, material.fabric.device, material.settings.batch_seconds,
+                material.progress, kept,
             )
-        )  # fmt: skip
-    mean, std = (np.concatenate(part) for part in zip(*found))
-    head.head.standardisation.set(torch.from_numpy(mean), torch.from_numpy(std))
+            for _, extractor, kept in _extractors("statistics", material, run)
+        ]  # fmt: skip
+        mean, std = (np.concatenate(part) for part in zip(*found))
+    known.set(torch.from_numpy(mean), torch.from_numpy(std))
 
 
-def _named(what: str, name: str, encoders: Mapping[str, Encoder]) -> str:
-    """The name of a spool."""
-    return what if len(encoders) == 1 else f"{what}-{name}"
+def _extractors(
+    what: str, material: Material, run: Run
+) -> Iterator[tuple[Encoder, Extractor, Spool | None]]:
+    """Of each input, with the place for what is computed of it."""
+    encoders = material.opened.inputs.encoders
+    for name, encoder in encoders.items():
+        encoder.to(material.fabric.device)
+        spool = what if len(encoders) == 1 else f"{what}-{name}"
+        extractor = extraction.wrap_encoder(encoder, None, {}, encoder.streams)
+        yield encoder, extractor, material.spool(run, spool)

@@ -34,6 +34,11 @@ class HeadGroup:
         """The first of the heads beneath; all have its steps."""
         return self.heads[0].head
 
+    @property
+    def columns(self) -> int:
+        """Numbers over time: the traces of each head."""
+        return len(self.heads) * sum(label.over_time for label in self.heads[0].labels)
+
     def utterances(self, batch: Batch) -> Tensor:
         """(B, heads, columns) of the labels of utterances."""
         frames = self.inputs(batch)

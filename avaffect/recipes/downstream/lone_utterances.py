@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from avaffect.core.errors import UsageError
-from avaffect.recipes.downstream.one_run import Material, batches_of
+from avaffect.recipes.downstream.material import Material
+from avaffect.recipes.downstream.one_run import batches_of
 from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.downstream.tasks.base import Task
 from avaffect.settings.label_losses import loss_of

@@ -3,80 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from avaffect.core import seeds
 from avaffect.core.headers import RunHeader
-from avaffect.core.progress import Progress
 from avaffect.data.batches import Bucketed, Vectors
-from avaffect.data.dataset import Dataset
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.models.heads.base import FrameHead
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import ENCODER, Inputs, as_frames
 from avaffect.objectives.base import Objective
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.downstream import completed, frozen_inputs, heads, undertraining
-from avaffect.recipes.downstream.freezing import Treatment
 from avaffect.recipes.downstream.head_group import HeadGroup
+from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.partitions import Division
-from avaffect.recipes.downstream.sources import Opened
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.recipes.downstream.windows import windows_of
 from avaffect.recipes.encoding import checkpoints
-from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.runs import AUTO
 from avaffect.training import checkpoint
 from avaffect.training.loop import train
 from avaffect.training.run import Batches, Outcome, Run
 from avaffect.training.spool import Spool
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
-
-@dataclass
-class Material:
-    """What all runs of a classifier share.
-
-    form     a head as each run has one, of a single output and untrained
-    dataset  the labelled utterances, with traces at the rate of the head's steps
-    pooled   (N, D) where the head reads means of frozen inputs alone; NaN in inputs that an
-             utterance lacks
-    """
-
-    settings: FinetuneSettings
-    labels: Labels
-    dataset: Dataset
-    opened: Opened
-    form: FrameHead
-    treatment: Treatment
-    fabric: Fabric
-    progress: Progress
-    pooled: np.ndarray | None = None
-
-    @property
-    def reads_means(self) -> bool:
-        """Whether the head is applied to means, which are computed once."""
-        frozen = self.settings.mode == "frozen"
-        return frozen and self.form.reads_means and not self.labels.over_time
-
-    @property
-    def trains_on_means(self) -> bool:
-        """Whether it is trained on them, too: faces that are augmented have others each time."""
-        return self.reads_means and self.treatment.augmentation is None
-
-    @property
-    def vectors(self) -> np.ndarray | None:
-        """The means, where heads train on them."""
-        return self.pooled if self.trains_on_means else None
 
 
 def train_run(material: Material, division: Division, run: Run, path: Path) -> None:
@@ -93,8 +47,9 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     run = replace(run, seed=division.seed, folder=folder)
-    if frozen:
-        _standardise(head, material, division, run)
+    known = head.head.standardisation
+    if frozen and known is not None:
+        frozen_inputs.standardise(known, material, np.flatnonzero(division.train), run)
     assert settings.head_penalty is not None
     objective = Supervised(
         head,
@@ -154,18 +109,6 @@ def _own_inputs(material: Material) -> Inputs:
     if settings.mode == "scratch":
         encoder = registry.build(header.model)
     return Inputs({**material.opened.inputs.encoders, ENCODER: encoder})
-
-
-def _standardise(head: LabelHead, material: Material, division: Division, run: Run) -> None:
-    """Give a head the statistics of the training part: of the means, or of all frames."""
-    rows = np.flatnonzero(division.train)
-    if material.pooled is not None:
-        frozen_inputs.standardise_by_means(head, material.pooled[rows])
-    else:
-        frozen_inputs.standardise_by_frames(
-            head, material.opened.inputs, material.dataset.subset(rows),
-            material.settings.batch_seconds, run, material.fabric, material.progress,
-        )  # fmt: skip
 
 
 def batches_of(material: Material, division: Division) -> Batches:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.headers import Run
 from avaffect.core.progress import Progress
 from avaffect.recipes.downstream.labelled_data import Utterances
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
+
+# (N,) bool of the training, development and test utterances.
+Masks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,15 @@ class Division:
     development: np.ndarray
     test: np.ndarray
 
-    def describe(self) -> dict[str, Any]:
-        return {"run": self.run, "seed": self.seed, "fold": self.fold}
+    @property
+    def tags(self) -> dict[str, int]:
+        """Of the lines of its history."""
+        tags = {"run": self.run, "seed": self.seed}
+        return tags if self.fold is None else {**tags, "fold": self.fold}
+
+    def described(self, metrics: dict[str, Any]) -> Run:
+        """As a classifier's header has it."""
+        return Run(run=self.run, seed=self.seed, fold=self.fold, metrics=metrics)
 
 
 def divisions_of(settings: FinetuneSettings, labels: Labels) -> list[Division]:
@@ -38,10 +49,14 @@ def divisions_of(settings: FinetuneSettings, labels: Labels) -> list[Division]:
 
     Raises DataError where the utterances are not in these folds.
     """
-    return [
-        replace(division, train=labels.share(division.train, settings.fraction, division.seed))
-        for division in _whole(settings, labels.utterances)
-    ]
+    parts = _parts(settings, labels.utterances)
+    found = []
+    for index in range(settings.runs):
+        seed = settings.seed + index
+        for fold, (train, development, test) in parts.items():
+            share = labels.share(train, settings.fraction, seed)
+            found.append(Division(index, seed, fold, share, development, test))
+    return found
 
 
 def tell_parts(
@@ -51,7 +66,7 @@ def tell_parts(
     not to train on."""
     first, utterances = divisions[0], labels.utterances
     train = int(first.train.sum())
-    whole = int(_whole(settings, utterances)[0].train.sum())
+    whole = int(_parts(settings, utterances)[first.fold][0].sum())
     counted = labels.chosen(first.train).counted()
     fold = "" if first.fold is None else f"fold {first.fold}: "
     of = f" of {whole}" if settings.fraction < 1 else ""
@@ -82,27 +97,23 @@ def tell_parts(
         )
 
 
-def _whole(settings: FinetuneSettings, utterances: Utterances) -> list[Division]:
-    found = []
-    for index in range(settings.runs):
-        seed = settings.seed + index
-        if settings.folds is None:
-            splits = np.array(utterances.splits, dtype=object)
-            if not any(utterances.splits):
-                everyone = np.ones(len(splits), dtype=bool)
-                found.append(Division(index, seed, None, everyone, ~everyone, ~everyone))
-                continue
-            parts = [splits == name for name in ("train", "development", "test")]
-            found.append(Division(index, seed, None, *parts))
-            continue
-        folds = np.array([int(fold) if fold else -1 for fold in utterances.folds])
-        count = settings.folds
-        if set(np.unique(folds)) != set(range(count)):
-            raise DataError(
-                f"{settings.media[0]}: the labelled utterances are not in folds 0 to {count - 1}; "
-                f"make them with `avaffect split --folds {count}` and give them as --annotations"
-            )
-        for fold in range(count):
-            test, development = folds == fold, folds == (fold + 1) % count
-            found.append(Division(index, seed, fold, ~test & ~development, development, test))
-    return found
+def _parts(settings: FinetuneSettings, utterances: Utterances) -> dict[int | None, Masks]:
+    """Fold -> its parts; without folds one for None."""
+    if settings.folds is None:
+        splits = np.array(utterances.splits, dtype=object)
+        train, development, test = (splits == n for n in ("train", "development", "test"))
+        if not any(utterances.splits):
+            train = ~train
+        return {None: (train, development, test)}
+    folds = np.array([int(fold) if fold else -1 for fold in utterances.folds])
+    count = settings.folds
+    if set(np.unique(folds)) != set(range(count)):
+        raise DataError(
+            f"{settings.media[0]}: the labelled utterances are not in folds 0 to {count - 1}; "
+            f"make them with `avaffect split --folds {count}` and give them as --annotations"
+        )
+    parts: dict[int | None, Masks] = {}
+    for fold in range(count):
+        test, development = folds == fold, folds == (fold + 1) % count
+        parts[fold] = ~test & ~development, development, test
+    return parts

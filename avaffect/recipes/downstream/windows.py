@@ -71,7 +71,7 @@ def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarr
         for name, encoder in encoders.items()
     }
     together = min(source.together for source in sources.values())
-    said = None
+    said = OverlapMean(steps, group.columns)
     for first in range(0, len(starts), together):
         group.progress.check()
         part = starts[first : first + together]
@@ -79,12 +79,9 @@ def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarr
             name: source.frames(np.round(part * frames_in[name]).astype(np.int64))
             for name, source in sources.items()
         })  # fmt: skip
-        if said is None:
-            said = OverlapMean(steps, found.values.shape[2])
         values, lengths = found.values.float().cpu().numpy(), found.lengths.tolist()
         for start, row, length in zip(part.tolist(), values, lengths):
             said.add(start, row[: min(length, steps - start)])
-    assert said is not None
     return said.mean()
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.core.headers import TraceOutputs
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
@@ -57,6 +56,13 @@ class Labels:
     @property
     def over_time(self) -> tuple[Task, ...]:
         return tuple(task for task in self.tasks if task.over_time)
+
+    def of_kind(self, kind: str) -> tuple[Task, ...]:
+        return tuple(task for task in self.tasks if task.kind == kind)
+
+    def classes_of(self, kind: str) -> dict[str, tuple[str, ...]]:
+        """Label -> classes, of the labels of a kind."""
+        return {task.name: task.classes for task in self.of_kind(kind)}
 
     def chosen(self, mask: np.ndarray) -> Labels:
         """The labels of some of the utterances, mask (N,) bool."""
@@ -236,21 +242,3 @@ def _task(
         names = {n for store in stores for n in annotations.names(store, name) if n is not None}
         there = tuple(sorted(names))
     return ClassTask(name, targets, classes, losses, there)
-
-
-def header_of(labels: Labels, rate_hz: float, settings: FinetuneSettings) -> dict[str, Any]:
-    """Fields of a classifier's header on its labels. rate_hz: steps a second of the head."""
-    of_kind = {kind: [task for task in labels.tasks if task.kind == kind] for kind in KINDS}
-    traces = TraceOutputs(
-        names=tuple(task.name for task in of_kind["trace"]),
-        rate_hz=rate_hz,
-        delay_s=settings.delay,
-        window_s=settings.window,
-        losses={task.name: task.losses for task in of_kind["trace"]},
-    )
-    return {
-        "labels": {task.name: task.classes for task in of_kind["class"]} or None,
-        "distributions": {task.name: task.classes for task in of_kind["distribution"]} or None,
-        "scalars": tuple(task.name for task in of_kind["scalar"]) or None,
-        "traces": traces if of_kind["trace"] else None,
-    }

@@ -1,0 +1,60 @@
+"""What all runs of a classifier share in `finetune`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset
+from avaffect.models.heads.base import FrameHead
+from avaffect.recipes.downstream.freezing import Treatment
+from avaffect.recipes.downstream.sources import Opened
+from avaffect.recipes.downstream.tasks.labels import Labels
+from avaffect.settings.finetune import FinetuneSettings
+from avaffect.training.run import Run
+from avaffect.training.spool import Spool
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass
+class Material:
+    """form     a head as each run has one, of a single output and untrained
+    dataset  the labelled utterances, with traces at the rate of the head's steps
+    pooled   (N, D) where the head reads means of frozen inputs alone; NaN in inputs that an
+             utterance lacks
+    """
+
+    settings: FinetuneSettings
+    labels: Labels
+    dataset: Dataset
+    opened: Opened
+    form: FrameHead
+    treatment: Treatment
+    fabric: Fabric
+    progress: Progress
+    pooled: np.ndarray | None = None
+
+    @property
+    def reads_means(self) -> bool:
+        """Whether the head is applied to means, which are computed once."""
+        frozen = self.settings.mode == "frozen"
+        return frozen and self.form.reads_means and not self.labels.over_time
+
+    @property
+    def trains_on_means(self) -> bool:
+        """Whether it is trained on them, too: faces that are augmented have others each time."""
+        return self.reads_means and self.treatment.augmentation is None
+
+    @property
+    def vectors(self) -> np.ndarray | None:
+        """The means, where heads train on them."""
+        return self.pooled if self.trains_on_means else None
+
+    def spool(self, run: Run, name: str) -> Spool | None:
+        """Where rows are kept that are computed for a run."""
+        return run.spool(name, self.progress.warn, self.fabric.global_rank == 0)
