@@ -241,7 +241,7 @@ def test_other_files_are_refused_with_a_clear_word(tmp_path: Path) -> None:
     # Files of other kinds say what they are, whatever their names.
     others = {
         b'{"format":"avaffect-manifest","content":"corpus"}\n': "is a manifest of a corpus, and a",
-        b"\xef\xbb\xbf{}": "is JSON, but no manifest, and a store",
+        b"\xef\xbb\xbf{}": "is JSON, but not a manifest, and a store",
         b"\x40\0\0\0\0\0\0\0{}": "is a checkpoint, and a store",
         b"RIFF\x24\0\0\0WAVE": "is a recording, and a store",
         b"\0\0\0\x20ftypisom": "is a recording, and a store",

@@ -22,6 +22,7 @@ from avaffect.data.tables.numerals import Numbers
 from avaffect.data.tables.reader import read_rows, read_table, unique_names
 from avaffect.recipes.downstream.labelled_data import labelled_utterances
 from avaffect.recipes.merge import merge
+from avaffect.settings.class_map import ClassMap
 from avaffect.settings.merge import MergeSettings
 
 NAN = math.nan
@@ -257,11 +258,12 @@ def test_classes_that_look_alike_are_named_before_training(tmp_path):
             writer.add(f"id_{name}", labels={"m": name})
     store = Store(tmp_path / "s.h5")
     said = Spoken()
-    labelled_utterances([store], "m", None, Annotations({}), said)
+    labelled_utterances([store], "m", ClassMap(), Annotations({}), said)
     assert "m: Angry, angry are 2 classes" in said.text
     assert "--classes angry=Angry+angry,joy makes them one" in said.text
     said = Spoken()
-    labelled_utterances([store], "m", "angry=Angry+angry,joy", Annotations({}), said)
+    merged = ClassMap.parse("angry=Angry+angry,joy")
+    labelled_utterances([store], "m", merged, Annotations({}), said)
     assert said.text == ""
 
 
