@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -35,11 +34,12 @@ def recordings() -> Path:
 
 @pytest.fixture(scope="session")
 def avaffect():
-    """Runs `avaffect ARGUMENTS...` in a process of its own."""
+    """Runs `avaffect ARGUMENTS...` in a process of its own (see helpers/forked.py)."""
+    from forked import client
 
     def run(*arguments: object, status: int = 0, **options) -> subprocess.CompletedProcess[str]:
         found = subprocess.run(
-            [sys.executable, "-m", "avaffect", *map(str, arguments)],
+            [client(), *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=300,
@@ -52,13 +52,11 @@ def avaffect():
 
 
 @pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory):
-    """Runs a line of bash with pipefail, `avaffect` on the path."""
-    folder = tmp_path_factory.mktemp("bin")
-    command = folder / "avaffect"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m avaffect "$@"\n')
-    command.chmod(0o755)
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+def shell():
+    """Runs a line of bash with pipefail, `avaffect` on the path (see helpers/forked.py)."""
+    from forked import client
+
+    path = f"{client().parent}{os.pathsep}{os.environ['PATH']}"
 
     def run(line: str, cwd: Path, status: int = 0, **options) -> subprocess.CompletedProcess[str]:
         found = subprocess.run(

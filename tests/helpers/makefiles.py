@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
+
+from forked import client
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def make(makefile: str, *variables: str) -> str:
-    """Run an example with `avaffect` of this environment on the path; its standard output."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Run an example with `avaffect` on the path (see forked.py); its standard output."""
+    path = f"{client().parent}{os.pathsep}{os.environ['PATH']}"
     found = subprocess.run(
         ["make", "-f", makefile, *variables],
         cwd=ROOT,
