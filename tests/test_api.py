@@ -80,7 +80,7 @@ def test_reports_are_returned(files: Path) -> None:
     assert report.count == 3 and report.ua == 0.5 and report.per_class["anger"].support == 2
     assert json.loads(report.to_json()) == report.to_dict()
     (described,) = avaffect.info("labelled.h5")
-    assert described["content_id"] == id_of("labelled.h5")
+    assert described.content_id == id_of("labelled.h5")
     assert avaffect.check(["labelled.h5", "hubert.safetensors"]) is None
 
 

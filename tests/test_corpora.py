@@ -53,7 +53,7 @@ def test_emodb_knows_seven_emotions_and_leaves_others_out(tmp_path):
     found, said = made(tmp_path / "m.jsonl", "emodb", folder)
     assert {item["labels"]["emotion"] for item in found.items} == set(emodb.EMOTIONS.values())
     assert len(found) == 8
-    assert found.header["labels"]["emotion"]["classes"] == [
+    assert found.header.to_dict()["labels"]["emotion"]["classes"] == [
         "anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness",
     ]  # fmt: skip
     assert "(03a01Wa.wav): 3: wav/03a01Xa.wav, wav/07a01Wa.wav, wav/noise.wav" in said
@@ -128,7 +128,7 @@ def test_cremad_with_its_official_tables(recordings, tmp_path):
             assert item["labels"].get(label) == names.get(row[column])
             ties += ":" in row[column]
     assert ties == 2
-    assert not any("votes" in label for label in found.header["labels"])
+    assert not any("votes" in label for label in found.header.to_dict()["labels"])
 
 
 def test_cremad_without_tables_and_in_several_formats(tmp_path):
@@ -149,7 +149,7 @@ def test_cremad_without_tables_and_in_several_formats(tmp_path):
         "video": "VideoFlash/1001_DFA_ANG_XX.flv",
     }
     assert set(items) == {"cremad_1001_DFA_ANG_XX", "cremad_1002_IEO_HAP_HI"}
-    assert set(found.header["labels"]) == {"emotion", "intensity"}
+    assert set(found.header.to_dict()["labels"]) == {"emotion", "intensity"}
     assert "Git LFS pointer" in said and "1002_IEO_BOR_HI" in said
 
 
@@ -161,7 +161,7 @@ def test_cremad_votes_are_counts_in_the_order_of_the_classes(tmp_path):
         '"300009",6,2,0,1,3,0,"1001_IEO_ANG_MD",12\n'
     )
     found, _ = made(tmp_path / "m.jsonl", "cremad", folder)
-    classes = found.header["labels"]["votes"]["classes"]
+    classes = found.header.to_dict()["labels"]["votes"]["classes"]
     labels = by_id(found)["cremad_1001_IEO_ANG_MD"]["labels"]
     assert dict(zip(classes, labels["votes"])) == {
         "anger": 6, "disgust": 2, "fear": 0, "happiness": 1, "neutral": 3, "sadness": 0,
@@ -241,8 +241,8 @@ def test_table(tmp_path):
         tmp_path / "m.jsonl", "table", table(tmp_path), **COLUMNS, label=("emotion=emo",),
         scalar=("valence",), map=("angry=anger",), prefix="mine",
     )  # fmt: skip
-    assert found.header["corpus"] == "mine"
-    assert found.header["labels"] == {
+    assert found.header.to_dict()["corpus"] == "mine"
+    assert found.header.to_dict()["labels"] == {
         "emotion": {"kind": "class", "classes": ["anger", "happiness"]},
         "valence": {"kind": "scalar"},
     }

@@ -35,7 +35,7 @@ def traced(folder: Path, rows: str, **options) -> tuple[dict[str, dict], str, di
     (folder / "t.csv").write_text(TABLE + rows)
     options = {"media_column": "path", "trace": ("arousal=rated",), **options}
     found, said = made(folder / "m.jsonl", "table", folder / "t.csv", **options)
-    return by_id(found), said, found.header
+    return by_id(found), said, found.header.to_dict()
 
 
 def test_a_column_of_trace_files(mine: Path):
@@ -144,7 +144,7 @@ def conversations(tmp_path: Path) -> Path:
 def test_semaine(conversations: Path, tmp_path: Path):
     found, said = made(tmp_path / "m.jsonl", "semaine", conversations)
     trace = {"kind": "trace", "rate_hz": 50.0}
-    assert found.header["labels"] == {
+    assert found.header.to_dict()["labels"] == {
         "valence": {**trace, "raters": ["R5", "R6"]}, "arousal": {**trace, "raters": ["R5"]},
     }  # fmt: skip
     items = by_id(found)
@@ -160,7 +160,7 @@ def test_semaine(conversations: Path, tmp_path: Path):
     assert items["semaine_3_user"]["speaker"] == user["speaker"]
     assert "no ratings (kept without): 1: semaine_3_user" in said
     assert "left out, another microphone or camera: 3" in said and len(found) == 3
-    inputs = [given["role"] for given in found.header["provenance"]["inputs"]]
+    inputs = [given["role"] for given in found.header.to_dict()["provenance"]["inputs"]]
     assert inputs == ["corpus"] + ["table"] * 4
 
 
@@ -213,7 +213,7 @@ def films(tmp_path: Path) -> Path:
 def test_aff_wild2(films: Path, tmp_path: Path):
     found, said = made(tmp_path / "m.jsonl", "aff-wild2", films)
     trace = {"kind": "trace", "rate_hz": 30.0}
-    assert found.header["labels"] == {"valence": trace, "arousal": trace}
+    assert found.header.to_dict()["labels"] == {"valence": trace, "arousal": trace}
     items = by_id(found)
     assert items["aff-wild2_video1"] == {
         "kind": "item", "id": "aff-wild2_video1", "media": "batch1/video1.mp4",

@@ -180,7 +180,7 @@ def test_msp_improv_with_its_evaluation(tmp_path, name):
     folder = touch(tmp_path / "improv", *IMPROV, "session7/MSP-IMPROV-S01A-F07-P-FM01.wav")
     (folder / name).write_text(EVALUATION)
     found, said = made(tmp_path / "m.jsonl", "msp-improv", folder)
-    classes = found.header["labels"]["votes"]["classes"]
+    classes = found.header.to_dict()["labels"]["votes"]["classes"]
     assert classes == ["anger", "happiness", "neutral", "sadness", "other"]
     first = item_of(found, "msp-improv_S01A-F01-P-FM01")
     assert first["media"] == {"audio": IMPROV[0], "video": IMPROV[1]}
@@ -203,7 +203,7 @@ def test_msp_improv_with_its_evaluation(tmp_path, name):
 def test_msp_improv_without_its_evaluation(tmp_path):
     folder = touch(tmp_path / "improv", *IMPROV)
     found, said = made(tmp_path / "m.jsonl", "msp-improv", folder)
-    assert set(found.header["labels"]) == {"target"}
+    assert set(found.header.to_dict()["labels"]) == {"target"}
     assert "no Evaluation.txt or Evalution.txt (kept without emotion and ratings)" in said
     with pytest.raises(DataError, match=r"no Evaluation\.txt"):
         made(tmp_path / "strict.jsonl", "msp-improv", folder, strict=True)

@@ -71,7 +71,7 @@ def chats(tmp_path: Path) -> Path:
 def test_sewa_with_and_without_names_of_columns(chats, tmp_path):
     found, said = made(tmp_path / "m.jsonl", "sewa", chats)
     trace = {"kind": "trace", "rate_hz": 10.0}
-    assert found.header["labels"] == {"arousal": trace, "valence": trace, "liking": trace}
+    assert found.header.to_dict()["labels"] == {"arousal": trace, "valence": trace, "liking": trace}
     items = by_id(found)
     labels = {"arousal": [0.1, 0.15, 0.2], "valence": [-0.2, None, -0.3], "liking": [0.0, 0.5, 1.0]}
     assert items["sewa_Train_DE_01"] == {
@@ -103,7 +103,7 @@ def test_sewa_with_real_labels_elsewhere(recordings, tmp_path):
     for column, label in enumerate(("arousal", "valence", "liking"), start=2):
         assert item["labels"][label] == [float(row.split(";")[column]) for row in table]
     assert all(len(i["labels"]["arousal"]) > 400 for i in found.items)
-    inputs = found.header["provenance"]["inputs"]
+    inputs = found.header.to_dict()["provenance"]["inputs"]
     assert [given["role"] for given in inputs] == ["corpus"] + ["table"] * 14
 
 
@@ -186,7 +186,7 @@ def test_recola_of_the_challenges(tmp_path):
     touch(folder, "recordings_audio/test_2.wav", "recordings_audio/dev_3.wav")
     touch(folder, "ratings_individual/arousal/dev_9.csv", content=INDIVIDUAL.encode())
     found, said = made(tmp_path / "m.jsonl", "recola", folder)
-    assert found.header["labels"] == {
+    assert found.header.to_dict()["labels"] == {
         "arousal": {"kind": "trace", "rate_hz": 25.0},
         "arousal_raters": {"kind": "trace", "rate_hz": 25.0, "raters": SIX},
         "valence": {"kind": "trace", "rate_hz": 25.0},
@@ -213,7 +213,11 @@ def test_recola_as_it_first_was(tmp_path):
     other = "time;FF3;FF2;FF1;FM3;FM2\n0;6;5;4;3;2\n"
     touch(ratings, "arousal/P17.csv", content=other.encode())
     found, _ = made(tmp_path / "m.jsonl", "recola", folder, tables=ratings)
-    assert found.header["labels"]["arousal"] == {"kind": "trace", "rate_hz": 25.0, "raters": SIX}
+    assert found.header.to_dict()["labels"]["arousal"] == {
+        "kind": "trace",
+        "rate_hz": 25.0,
+        "raters": SIX,
+    }
     items = by_id(found)
     assert "split" not in items["recola_P16"]
     assert items["recola_P17"]["labels"] == {"arousal": [[None, 2, 3, 4, 5, 6]]}

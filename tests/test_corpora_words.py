@@ -59,7 +59,7 @@ def sessions(tmp_path: Path) -> Path:
 
 def test_iemocap_turns_and_their_ratings(sessions, tmp_path):
     found, said = made(tmp_path / "m.jsonl", "iemocap", sessions)
-    classes = found.header["labels"]["emotion"]["classes"]
+    classes = found.header.to_dict()["labels"]["emotion"]["classes"]
     assert classes == [name for name in EMOTIONS if name in classes] and len(classes) == 10
     items = by_id(found)
     first = items["iemocap_Ses01F_impro01_F000"]
@@ -132,7 +132,9 @@ def spoken_words(folder: Path) -> Path:
 def test_speech_commands_words_speakers_and_parts(tmp_path):
     folder = spoken_words(tmp_path / "speech_commands_v0.01")
     found, said = made(tmp_path / "m.jsonl", "speech-commands", folder)
-    assert found.header["labels"] == {"word": {"kind": "class", "classes": ["bed", "cat"]}}
+    assert found.header.to_dict()["labels"] == {
+        "word": {"kind": "class", "classes": ["bed", "cat"]}
+    }
     assert by_id(found)["speech-commands_cat_00f0204f_2"] == {
         "kind": "item", "id": "speech-commands_cat_00f0204f_2", "media": WORDS[3],
         "speaker": "speech-commands_00f0204f", "labels": {"word": "cat"}, "text": "cat",
@@ -177,7 +179,9 @@ def lips(tmp_path: Path) -> Path:
 
 def test_lrw_words_and_parts(tmp_path):
     found, said = made(tmp_path / "m.jsonl", "lrw", lips(tmp_path))
-    assert found.header["labels"] == {"word": {"kind": "class", "classes": ["ABOUT", "ABUSE"]}}
+    assert found.header.to_dict()["labels"] == {
+        "word": {"kind": "class", "classes": ["ABOUT", "ABUSE"]}
+    }
     assert by_id(found)["lrw_val_ABOUT_00001"] == {
         "kind": "item", "id": "lrw_val_ABOUT_00001", "media": FILMS[1], "split": "development",
         "labels": {"word": "ABOUT"}, "text": "ABOUT",

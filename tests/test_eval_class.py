@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -197,7 +198,7 @@ def test_bad_manifests_end_with_65(avaffect, base: Path, tmp_path: Path) -> None
     whole = base.read_bytes()
     assert "cut short" in refused("cut.jsonl", whole[: len(whole) // 2])
     assert "is empty" in refused("empty.jsonl", b"")
-    header = json.dumps({**manifest.new_header("corpus"), "version": "1.0"}).encode()
+    header = json.dumps({**manifest.new_header("corpus").to_dict(), "version": "1.0"}).encode()
     words = refused("corpus.jsonl", header + b'\n{"kind":"end","count":0}\n')
     assert "is a manifest of a corpus" in words
     twice = write(tmp_path / "x.jsonl", items([*BASE, BASE[0]])).read_bytes()
@@ -301,12 +302,11 @@ def test_retrieval_by_given_labels(avaffect, shell, retrieval: Path, tmp_path: P
 
 def test_retrieval_merges_as_it_was_drawn(avaffect, retrieval: Path, tmp_path: Path) -> None:
     found = manifest.read(retrieval)
-    found.header["provenance"] = {"settings": {"classes": "anger,joy=happiness"}}
+    merged = {"settings": {"classes": "anger,joy=happiness"}}
+    header = dataclasses.replace(found.header, provenance=merged)
     path = tmp_path / "merged.jsonl"
     rename = {"happiness": "joy", "anger": "anger"}
-    manifest.write(
-        path, found.header, [{**item, "label": rename[item["label"]]} for item in found.items]
-    )
+    manifest.write(path, header, [{**item, "label": rename[item["label"]]} for item in found.items])
     report = json.loads(avaffect("eval-class", path, "--json").stdout)
     assert report["accuracy"] == pytest.approx(4 / 6)
     assert report["confusion"]["classes"] == ["anger", "joy", "fear"]

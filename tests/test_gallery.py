@@ -177,7 +177,7 @@ def test_labels_that_were_merged_for_the_queries(folder):
     found = manifest.read(retrieval(folder, provenance={"settings": {"classes": "low=sadness"}}))
     items = [{**item, "label": "low"} for item in found.items if item["query"] == "q1"]
     items = [{k: v for k, v in item.items() if k != "kind"} for item in items]
-    manifest.write(folder / "r.jsonl", {k: v for k, v in found.header.items()}, items)
+    manifest.write(folder / "r.jsonl", found.header, items)
     assert framed(drawn(folder)[0], AGREES) == 1
 
 

@@ -274,7 +274,7 @@ def test_equal_content_in_another_layout_is_mapped_anew(tmp_path: Path) -> None:
     expected = Store(longer).values("waveform").copy()
     fresh = Store(path)
     fresh.values("features")
-    assert read_header(longer)["content_id"] == store.content_id
+    assert read_header(longer).content_id == store.content_id
     longer.replace(path)
     np.testing.assert_array_equal(fresh.values("waveform"), expected)
     np.testing.assert_array_equal(fresh.values("features"), features)

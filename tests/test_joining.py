@@ -44,9 +44,9 @@ def predictions(path: Path, runs: int, target: str = "emotion") -> Path:
 def test_corpora_keep_their_media_and_unite_their_classes(tmp_path: Path) -> None:
     first = corpus(tmp_path / "one" / "a.jsonl", ["a1", "a2"], ["anger", "neutral"])
     second = corpus(tmp_path / "two" / "b.jsonl", ["b1"], ["fear", "anger"])
-    facts, items = joined([first, second])
-    assert facts["corpus"] == "a+b"
-    assert facts["labels"]["emotion"]["classes"] == ["anger", "neutral", "fear"]
+    header, items = joined([first, second])
+    assert header.corpus == "a+b" and header.labels is not None
+    assert header.labels["emotion"].classes == ("anger", "neutral", "fear")
     assert [item["media"] for item in items] == ["wav/a1.wav", "wav/a2.wav", "../two/wav/b1.wav"]
 
 

@@ -40,7 +40,7 @@ def closed(*records: object) -> bytes:
     return before + lines_of({"kind": "end", "count": len(records) - 1, "digest": digest})
 
 
-HEADER = manifest.new_header("corpus", base=".")
+HEADER = manifest.new_header("corpus", base=".").to_dict()
 # As other programs, and version 1.0, write it: without a digest.
 PLAIN = {**HEADER, "version": "1.0"}
 ITEM = {"kind": "item", "id": "a"}
@@ -61,7 +61,7 @@ def test_round_trip_keeps_everything(tmp_path_factory, items, extra):
     assert manifest.write(path, manifest.new_header("corpus", **facts), items) == len(items)
     found = manifest.read(path, expect="corpus")
     assert found.items == [{"kind": "item", **item} for item in items]
-    assert found.header.items() >= facts.items()
+    assert found.header.to_dict().items() >= facts.items()
     again = path.with_name("again.jsonl")
     manifest.write(again, found.header, found.items)
     assert again.read_bytes() == path.read_bytes()
@@ -115,7 +115,7 @@ def test_broken_manifests_say_what_is_wrong(tmp_path, content, said):
 def test_higher_minor_version_and_unknown_keys_are_read(tmp_path):
     later = closed({**HEADER, "version": "1.9", "new": 1}, ITEM)
     found = read_bytes(tmp_path, later)
-    assert found.header["new"] == 1
+    assert found.header.to_dict()["new"] == 1
     with pytest.raises(DataError, match="digest differs"):
         read_bytes(tmp_path, later.replace(b'"new": 1', b'"new": 2'))
 
@@ -124,7 +124,7 @@ def test_a_manifest_without_a_digest_is_read_and_gets_one(tmp_path):
     found = read_bytes(tmp_path, lines_of(PLAIN, ITEM, END))
     again = tmp_path / "again.jsonl"
     manifest.write(again, found.header, found.items)
-    assert manifest.read(again).header["version"] == manifest.VERSION
+    assert manifest.read(again).header.to_dict()["version"] == manifest.VERSION
     assert manifest.read(again).content_id == found.content_id
     assert "digest" in json.loads(again.read_bytes().splitlines()[-1])
 
@@ -175,7 +175,7 @@ def test_a_failed_writer_leaves_no_file_and_no_end_record(tmp_path, monkeypatch)
         raise RuntimeError("the power went out")
 
     with pytest.raises(RuntimeError):
-        manifest.write(tmp_path / "m.jsonl", HEADER, items())
+        manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items())
     assert list(tmp_path.iterdir()) == []
 
     class Stdout:
@@ -183,7 +183,7 @@ def test_a_failed_writer_leaves_no_file_and_no_end_record(tmp_path, monkeypatch)
 
     monkeypatch.setattr("sys.stdout", Stdout)
     with pytest.raises(RuntimeError):
-        manifest.write(None, HEADER, items())
+        manifest.write(None, manifest.new_header("corpus"), items())
     with pytest.raises(DataError, match="no end record"):
         read_bytes(tmp_path, Stdout.buffer.getvalue())
 

@@ -212,7 +212,8 @@ def test_many_stores_need_few_files_at_once(tmp_path: Path, avaffect) -> None:
 def checkpoint(path: Path) -> Path:
     safetensors = pytest.importorskip("safetensors.numpy")
     weights = {"w": np.arange(6, dtype="float32").reshape(2, 3)}
-    header = {"format": checkpoint_header.FORMAT, "version": "1.1", "kind": "test"}
+    header = {"format": checkpoint_header.FORMAT, "version": "1.1", "kind": "encoder",
+              "model": {"name": "none", "configuration": {}}}  # fmt: skip
     tensors = [("w", "F32", [2, 3], weights["w"].tobytes())]
     header["content_id"] = checkpoint_header.checkpoint_content_id(header, tensors)
     header["header_digest"] = checkpoint_header.header_digest(header, [["w", "F32", [2, 3]]])

@@ -128,7 +128,7 @@ def test_a_corpus(tmp_path: Path) -> None:
         path.write_bytes(b"RIFF")
     invoke(tmp_path, "manifest", "twins", "twins", "-o", "m.jsonl")
     made = manifest.read(tmp_path / "m.jsonl")
-    assert made.header["corpus"] == "twins"
+    assert made.header.to_dict()["corpus"] == "twins"
     assert [item["speaker"] for item in made.items] == ["ann", "bea"]
     assert made.items[0]["labels"] == {"emotion": "anger"}
     words = invoke(tmp_path, "manifest", "triplets", "twins", "-o", "t.jsonl", status=2).stderr

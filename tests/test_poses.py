@@ -115,7 +115,7 @@ def test_select_by_the_landmarks_of_a_store(corpus, tmp_path):
     out = ("--poses", "s.h5", "--within", 12, "-o", "o.jsonl")
     kept(tmp_path, *out)
     assert "up to date" in kept(tmp_path, *out)[1]
-    made = manifest.read(tmp_path / "o.jsonl").header["provenance"]
+    made = manifest.read(tmp_path / "o.jsonl").header.to_dict()["provenance"]
     assert made["settings"]["within"] == 12.0
     assert [given["role"] for given in made["inputs"]] == ["manifest", "poses"]
     kept(tmp_path, "--poses", "s.h5", "-o", "o.jsonl", status=73)

@@ -119,7 +119,9 @@ def test_select_reads_retrieval_and_predictions(tmp_path):
     listed.write_text("q2")
     assert kept(retrieval, ids=listed) == ["q2"]
     found = manifest.read(tmp_path / "selected.jsonl")
-    assert found.header["stores"] == stores and found.header["base"] == "elsewhere"
+    assert (
+        found.header.to_dict()["stores"] == stores and found.header.to_dict()["base"] == "elsewhere"
+    )
 
     predictions = tmp_path / "p.jsonl"
     manifest.write(

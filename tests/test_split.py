@@ -198,8 +198,8 @@ def test_pipe_keeps_lineage_and_base(shell, tmp_path):
         "avaffect manifest emodb . | avaffect split - --ratios 1 1 1 -o lists/split.jsonl", tmp_path
     )
     found = manifest.read(tmp_path / "lists" / "split.jsonl")
-    assert found.header["base"] == ".."
-    (reference,) = found.header["provenance"]["inputs"]
+    assert found.header.to_dict()["base"] == ".."
+    (reference,) = found.header.to_dict()["provenance"]["inputs"]
     assert reference["role"] == "manifest"
     assert reference["provenance"]["command"] == "manifest"
     assert Counter(item["split"] for item in found.items) == {

@@ -289,7 +289,7 @@ def settings(folder: Path, **changed) -> SynthSettings:
 def test_traces_lie_beside_the_videos_at_the_stated_rate(tmp_path):
     synth(settings(tmp_path / "A", trace_rate=10.0, longest=1.5))
     made = manifest.read(tmp_path / "made.jsonl")
-    assert made.header["labels"]["valence"] == {"kind": "trace", "rate_hz": 10.0}
+    assert made.header.to_dict()["labels"]["valence"] == {"kind": "trace", "rate_hz": 10.0}
     for item in made.items:
         assert item["media"] == f"video/{item['id']}.mp4"
         table = np.genfromtxt(tmp_path / "A" / item["traces"], delimiter=",", names=True)

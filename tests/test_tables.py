@@ -226,14 +226,16 @@ def test_splits_that_leave_no_doubt():
 def test_classes_that_look_alike_are_named_with_the_option_that_helps(tmp_path):
     text = "file,emotion\nwav/a.wav,Angry\nwav/b.wav,angry\nwav/c.wav,ANGRY\n"
     found, said = manifest_of(tmp_path, text)
-    assert found.header["labels"]["emotion"]["classes"] == ["ANGRY", "Angry", "angry"]
+    assert found.header.to_dict()["labels"]["emotion"]["classes"] == ["ANGRY", "Angry", "angry"]
     hint = "--map ANGRY=anger --map Angry=anger --map angry=anger"
     assert "emotion: ANGRY, Angry, angry are 3 classes" in said
     assert f"{hint} makes them one" in said
     found, said = manifest_of(
         tmp_path, text, map=("ANGRY=anger", "Angry=anger", "angry=anger"), force=True
     )
-    assert found.header["labels"]["emotion"]["classes"] == ["anger"] and "alike" not in said
+    assert (
+        found.header.to_dict()["labels"]["emotion"]["classes"] == ["anger"] and "alike" not in said
+    )
     _, said = manifest_of(tmp_path, text, label=("mood=emotion",), force=True)
     assert "mood: ANGRY, Angry, angry are 3 classes" in said
 
@@ -282,7 +284,7 @@ def test_classes_in_two_forms_of_unicode_are_one(tmp_path):
     name = "Überraschung"
     text = f"file,emotion\nwav/a.wav,{name}\nwav/b.wav,{unicodedata.normalize('NFD', name)}\n"
     found, _ = manifest_of(tmp_path, text)
-    assert found.header["labels"]["emotion"]["classes"] == [name]
+    assert found.header.to_dict()["labels"]["emotion"]["classes"] == [name]
 
 
 def test_recordings_elsewhere_and_in_another_case(tmp_path, monkeypatch):

@@ -130,7 +130,7 @@ def test_traces_are_no_classes(folder):
     [
         ({"kind": "trace"}, "rate_hz None"),
         ({"kind": "trace", "rate_hz": 0}, "rate_hz 0"),
-        ({"kind": "trace", "rate_hz": 10, "raters": 3}, "a list of names"),
+        ({"kind": "trace", "rate_hz": 10, "raters": 3}, "its raters is"),
         ({"kind": "course"}, "class, scalar, distribution or trace"),
     ],
 )

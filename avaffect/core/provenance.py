@@ -24,12 +24,13 @@ def reference(role: str, path: Path, content: str, relative_to: Path | None) -> 
     With `relative_to` None (a manifest on standard output) the path is relative to the current
     folder, which is the base in the header of the manifest.
     """
+    return {"role": role, "path": relative(path, relative_to), "content_id": content}
+
+
+def relative(path: Path, relative_to: Path | None) -> str:
+    """The path of a reference, as `reference` has it."""
     folder = Path.cwd() if relative_to is None else relative_to.resolve().parent
-    return {
-        "role": role,
-        "path": Path(os.path.relpath(path.resolve(), folder)).as_posix(),
-        "content_id": content,
-    }
+    return Path(os.path.relpath(path.resolve(), folder)).as_posix()
 
 
 def provenance(command: str, settings: dict[str, Any], inputs: list[Reference]) -> Provenance:

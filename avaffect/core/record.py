@@ -38,7 +38,8 @@ class Record:
         values = {}
         for item in fields(cls):
             name = item.name
-            if name in found and name != "rest":
+            # A null that may be left out stays what it was, in the rest.
+            if name != "rest" and name in found and (found[name], item.default) != (None, None):
                 values[name] = _read(hints[name], found[name], name)
             elif item.default is MISSING and item.default_factory is MISSING:
                 raise DataError(f"it has no {name}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from avaffect.core import checkpoint_header, filekind
+from avaffect.core import checkpoint_header, filekind, headers
 from avaffect.core.errors import DataError
+from avaffect.core.headers import CheckpointHeader, ManifestHeader, StoreHeader
 from avaffect.core.provenance import Provenance, Reference
 from avaffect.data import manifest
 
@@ -21,9 +21,13 @@ class Artifact:
 
     path: Path
     kind: str
+    header: StoreHeader | CheckpointHeader | ManifestHeader
     content_id: str
-    provenance: Provenance
-    header: dict[str, Any]
+
+    @property
+    def provenance(self) -> Provenance:
+        """What it was made from; empty where it does not say."""
+        return self.header.provenance
 
 
 def is_store(path: Path) -> bool:
@@ -70,13 +74,14 @@ def describe(path: Path, *expected: str) -> Artifact:
         from avaffect.data.store import reader
 
         header = reader.read_header(path)
-        return Artifact(path, kind, header["content_id"], header["provenance"], header)
+        return Artifact(path, kind, header, header.content_id)
     if kind == "checkpoint":
-        header = checkpoint_header.read_header(path, *expected)
-        return Artifact(path, kind, header["content_id"], header.get("provenance", {}), header)
+        found = checkpoint_header.read_header(path, *expected)
+        of_checkpoint = headers.typed(path, found, CheckpointHeader)
+        return Artifact(path, kind, of_checkpoint, of_checkpoint.content_id)
     # The content id of a manifest, and its completeness, need all of its lines.
     whole = manifest.read(path, expected or None)
-    return Artifact(path, kind, whole.content_id, whole.header.get("provenance", {}), whole.header)
+    return Artifact(path, kind, whole.header, whole.content_id)
 
 
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.headers.manifest import ManifestHeader
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 
@@ -94,7 +95,7 @@ def identifier_of(item: Item) -> str:
 def require_field(source: Manifest, condition: Condition) -> None:
     """Raises DataError if neither the items nor the header have the condition's field."""
     names = {name for item in source.items for name in (*item, *(item.get("labels") or {}))}
-    names |= set(source.header.get("labels", {}))
+    names |= set(source.header.labels or {})
     if source.items and condition.field not in names:
         have = ", ".join(sorted(names - {"kind", "labels"}))
         raise DataError(f"{source.name}: no item has {condition.field!r} (they have: {have})")
@@ -104,7 +105,7 @@ def require_field(source: Manifest, condition: Condition) -> None:
 class Filtered:
     """The output of a filter. `ended`: it contains the end record of the original manifest."""
 
-    header: dict[str, Any] | None
+    header: ManifestHeader | None
     items: list[Item]
     ended: bool
 
@@ -118,7 +119,7 @@ def read_filtered(stream: BinaryIO, name: str, allow_cut: bool) -> Filtered:
     Raises DataError for concatenated manifests, for a line that is not a record and, unless
     allow_cut, for a missing end record.
     """
-    header: dict[str, Any] | None = None
+    header: ManifestHeader | None = None
     items: list[Item] = []
     ended = False
     for number, line in enumerate(_lines(stream, name, allow_cut), start=1):
@@ -161,7 +162,7 @@ def _is_rest(line: bytes) -> bool:
     return False
 
 
-def _no_end(name: str, header: dict[str, Any] | None, items: list[Item]) -> str:
+def _no_end(name: str, header: ManifestHeader | None, items: list[Item]) -> str:
     if header is None and not items:
         said = f"{name} is empty: the command before it failed, or the filter dropped all lines"
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.headers.manifest import DescribedLabel
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store import schema
 from avaffect.data.store.schema import LabelSpec
@@ -49,25 +50,22 @@ def described_labels(manifest: Manifest) -> dict[str, LabelSpec]:
     Raises DataError for an unknown kind of label.
     """
     return {
-        name: _described(manifest, name, facts if isinstance(facts, dict) else {})
-        for name, facts in manifest.header.get("labels", {}).items()
+        name: _described(manifest, name, facts)
+        for name, facts in (manifest.header.labels or {}).items()
     }
 
 
-def _described(manifest: Manifest, name: str, facts: dict[str, Any]) -> LabelSpec:
-    kind = facts.get("kind")
+def _described(manifest: Manifest, name: str, facts: DescribedLabel) -> LabelSpec:
+    kind = facts.kind
     if kind not in ("class", "scalar", "distribution", "trace"):
         raise DataError(f"{manifest.name}: label {name} is of the kind {kind!r}; it must be "
                         "class, scalar, distribution or trace")  # fmt: skip
     if kind != "trace":
-        return LabelSpec(kind, tuple(facts.get("classes", ())))
-    rate, raters = facts.get("rate_hz"), facts.get("raters", [])
+        return LabelSpec(kind, facts.classes or ())
+    rate, raters = facts.rate_hz, facts.raters or ()
     if rate is None or not _is_number(rate) or rate <= 0:
         raise DataError(f"{manifest.name}: the trace {name} has the rate_hz {rate!r}; it must be "
                         "a number above 0")  # fmt: skip
-    if not isinstance(raters, list) or not all(isinstance(rater, str) for rater in raters):
-        raise DataError(f"{manifest.name}: the raters of the trace {name} are {raters!r}; they "
-                        "must be a list of names")  # fmt: skip
     return LabelSpec("trace", rate_hz=float(rate), raters=len(raters))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.headers.manifest import DescribedLabel, ManifestHeader
 from avaffect.data.manifest import Item, Manifest
 
 
-def joined(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]:
+def joined(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
     """Header keys and items of manifests of one content, in order; paths are relative to the first.
 
     Raises DataError if contents differ, ids of corpora collide, labels differ in kind, or
@@ -26,7 +27,7 @@ def joined(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]:
     return _corpora(manifests) if contents == {"corpus"} else _predictions(manifests)
 
 
-def _corpora(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]:
+def _corpora(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
     owner: dict[str, Manifest] = {}
     items = []
     for manifest in manifests:
@@ -38,8 +39,8 @@ def _corpora(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]
                 )
             owner[item["id"]] = manifest
             items.append(_rebased(item, manifest, manifests[0]))
-    names = [str(manifest.header.get("corpus", manifest.name)) for manifest in manifests]
-    return {"corpus": "+".join(dict.fromkeys(names)), "labels": _labels(manifests)}, items
+    names = "+".join(dict.fromkeys(m.header.corpus or m.name for m in manifests))
+    return ManifestHeader(content="corpus", corpus=names, labels=_labels(manifests)), items
 
 
 def _rebased(item: Item, manifest: Manifest, first: Manifest) -> Item:
@@ -57,32 +58,36 @@ def _rebased(item: Item, manifest: Manifest, first: Manifest) -> Item:
     return {**item, "media": {stream: moved(path) for stream, path in media.items()}}
 
 
-def _labels(manifests: Sequence[Manifest]) -> dict[str, dict[str, Any]]:
+def _labels(manifests: Sequence[Manifest]) -> dict[str, DescribedLabel]:
     """The labels of all manifests, with their classes joined in order."""
-    labels: dict[str, dict[str, Any]] = {}
+    labels: dict[str, DescribedLabel] = {}
     for manifest in manifests:
-        for name, spec in manifest.header.get("labels", {}).items():
-            known = labels.setdefault(name, dict(spec))
-            if known["kind"] != spec["kind"]:
+        for name, spec in (manifest.header.labels or {}).items():
+            known = labels.setdefault(name, spec)
+            if known.kind != spec.kind:
                 raise DataError(
-                    f"{manifest.name}: the label {name} is a {spec['kind']}, elsewhere a "
-                    f"{known['kind']}"
+                    f"{manifest.name}: the label {name} is a {spec.kind}, elsewhere a {known.kind}"
                 )
-            if "classes" in spec:
-                known["classes"] = list(dict.fromkeys([*known["classes"], *spec["classes"]]))
+            if spec.classes is not None:
+                united = dict.fromkeys([*(known.classes or ()), *spec.classes])
+                labels[name] = replace(known, classes=tuple(united))
     return labels
 
 
-def _predictions(manifests: Sequence[Manifest]) -> tuple[dict[str, Any], list[Item]]:
+def _predictions(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
     first = manifests[0].header
     items: list[Item] = []
     runs = 0
     for manifest in manifests:
-        if any(manifest.header.get(key) != first.get(key) for key in ("target", "classes")):
+        header = manifest.header
+        if (header.target, header.classes) != (first.target, first.classes):
             raise DataError(
                 f"{manifests[0].name} and {manifest.name} predict different labels or classes"
             )
         moved = (_rebased(item, manifest, manifests[0]) for item in manifest.items)
         items += [{**item, "run": runs + item.get("run", 0)} for item in moved]
-        runs += manifest.header.get("runs", 1)
-    return {"target": first.get("target"), "classes": first.get("classes"), "runs": runs}, items
+        runs += 1 if header.runs is None else header.runs
+    joined = ManifestHeader(
+        content="predictions", target=first.target, classes=first.classes, runs=runs
+    )
+    return joined, items

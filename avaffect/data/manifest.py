@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
@@ -24,11 +24,10 @@ from avaffect.core import filekind
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
+from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
 from avaffect.core.writing import writing
 from avaffect.data.vocabulary import SPLITS
 
-FORMAT = "avaffect-manifest"
-VERSION = "1.1"
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
 SEVERAL_LINES = "a record spans several lines; use jq -c"
@@ -42,7 +41,7 @@ Item = dict[str, Any]
 class Manifest:
     """A complete manifest. `path` is None for a pipe; its paths are relative to `folder`."""
 
-    header: dict[str, Any]
+    header: ManifestHeader
     items: list[Item] = field(default_factory=list)
     path: Path | None = None
 
@@ -57,7 +56,7 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        return self.header["content"]
+        return self.header.content
 
     @property
     def folder(self) -> Path:
@@ -66,19 +65,19 @@ class Manifest:
         In a file, `base` is relative to the file's own folder; in a pipe, to the current folder.
         """
         start = Path.cwd() if self.path is None else self.path.resolve().parent
-        return start / self.header.get("base", ".")
+        return start / (self.header.base or ".")
 
     @cached_property
     def content_id(self) -> str:
         """Hash of the manifest's content, without the location of its files (base, paths)."""
         state = hashlib.sha256()
         stores = {
-            role: [store["content_id"] for store in stores]
-            for role, stores in self.header.get("stores", {}).items()
+            role: [store.content_id for store in stores]
+            for role, stores in (self.header.stores or {}).items()
         }
         semantic = {
             key: value
-            for key, value in self.header.items()
+            for key, value in self.header.to_dict().items()
             if key not in ("base", "stores", "provenance", "filtered")
         }
         # The content is the same in every minor version.
@@ -93,9 +92,9 @@ class Manifest:
         return len(self.items)
 
 
-def new_header(content: str, **facts: Any) -> dict[str, Any]:
-    """A header for `content` (corpus, retrieval, predictions) with further keys."""
-    return {"kind": "header", "format": FORMAT, "version": VERSION, "content": content, **facts}
+def new_header(content: str, **facts: Any) -> ManifestHeader:
+    """A header for `content` (corpus, retrieval, predictions) from further keys, JSON-able."""
+    return ManifestHeader.from_dict({"content": content, **facts})
 
 
 def base_for(output: Path | None, folder: Path) -> str:
@@ -136,14 +135,14 @@ def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
     return manifest
 
 
-def header_of(path: Path) -> dict[str, Any]:
+def header_of(path: Path) -> ManifestHeader:
     """The header of a manifest file; the rest is not verified."""
     with path.open("rb") as stream:
         return parse_header(stream.readline(), str(path))
 
 
 @contextlib.contextmanager
-def writer(output: Path | None, header: dict[str, Any]) -> Iterator[ManifestWriter]:
+def writer(output: Path | None, header: ManifestHeader) -> Iterator[ManifestWriter]:
     """Write a manifest to a path (atomically) or, with None, to standard output.
 
     The end record is written only if the block ends without an exception: the reader of a pipe
@@ -161,7 +160,7 @@ def writer(output: Path | None, header: dict[str, Any]) -> Iterator[ManifestWrit
         sink.end()
 
 
-def write(output: Path | None, header: dict[str, Any], items: Iterable[Item]) -> int:
+def write(output: Path | None, header: ManifestHeader, items: Iterable[Item]) -> int:
     """Write a manifest; returns the number of items."""
     with writer(output, header) as sink:
         for item in items:
@@ -176,12 +175,12 @@ class ManifestWriter:
     write it, therefore gets the current version.
     """
 
-    def __init__(self, stream: BinaryIO, header: dict[str, Any]) -> None:
+    def __init__(self, stream: BinaryIO, header: ManifestHeader) -> None:
         self.stream = stream
         self.count = 0
         self._digest = hashlib.sha256()
-        fresh = header if has_digest(str(header.get("version"))) else {**header, "version": VERSION}
-        self._record(fresh)
+        fresh = header if has_digest(header.version) else replace(header, version=VERSION)
+        self._record(fresh.to_dict())
 
     def item(self, item: Item) -> None:
         self._record({"kind": "item", **item})
@@ -248,7 +247,7 @@ def is_pipe(stream: BinaryIO | TextIO) -> bool:
         return False
 
 
-def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
+def _parse(stream: BinaryIO, name: str) -> tuple[ManifestHeader, list[Item]]:
     first = stream.readline()
     header = parse_header(first, name)
     state = hashlib.sha256(first)
@@ -267,7 +266,7 @@ def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
                 )
             if stream.read(1):
                 raise DataError(f"{name}: something follows its end record (line {number})")
-            expected = has_digest(str(header["version"])) or "digest" in record
+            expected = has_digest(header.version) or "digest" in record
             if expected and record.get("digest") != _named(state):
                 raise DataError(
                     f"{name} was changed (its digest differs): after a filter or an edit, close it "
@@ -282,28 +281,29 @@ def _parse(stream: BinaryIO, name: str) -> tuple[dict[str, Any], list[Item]]:
     )
 
 
-def parse_header(line: bytes, name: str) -> dict[str, Any]:
+def parse_header(line: bytes, name: str) -> ManifestHeader:
     """The first line of the manifest `name` as a header; DataError if it is not one."""
     if not line.strip():
         raise DataError(f"{name} is empty: a manifest has at least a header and an end record")
-    header = parse_record(line, name, 1)
-    if header.get("kind") != "header" or header.get("format") != FORMAT:
-        filtered = header.get("kind") in ("item", "end")
+    found = parse_record(line, name, 1)
+    if found.get("kind") != "header" or found.get("format") != FORMAT:
+        filtered = found.get("kind") in ("item", "end")
         raise ForeignError(
             f"{name} is not a manifest: its first line is not a header of {FORMAT}"
             + "; if a filter dropped it: avaffect seal --like ORIGINAL.jsonl" * filtered
         )
-    version = str(header.get("version", ""))
+    version = str(found.get("version", ""))
     if version.split(".")[0] != VERSION.split(".")[0]:
         raise DataError(
             f"{name} is a manifest of version {version}; this program reads version "
             f"{VERSION.split('.')[0]}.x"
         )
-    if header.get("content") not in CONTENTS:
-        raise DataError(f"{name}: unknown content {header.get('content')!r}")
-    if not isinstance(header.get("base", "."), str):
-        raise DataError(f"{name}: its base is not a folder: {header['base']!r}")
-    return header
+    if found.get("content") not in CONTENTS:
+        raise DataError(f"{name}: unknown content {found.get('content')!r}")
+    try:
+        return ManifestHeader.from_dict(found)
+    except DataError as error:
+        raise DataError(f"{name}: in its header, {error}") from error
 
 
 def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def class_weights(
     values = [(item.get("labels") or {}).get(label) for item in source.items]
     names = [str(value) for value in values]
     if source.items and all(value is None for value in values):
-        known = ", ".join(source.header.get("labels", {})) or "none"
+        known = ", ".join(source.header.labels or {}) or "none"
         raise DataError(f"{source.name} has no label {label!r} (it has: {known})")
     if any(isinstance(value, (list, dict)) for value in values):
         raise DataError(

@@ -169,7 +169,7 @@ def _check(settings: GallerySettings) -> None:
 
 def _gold(found: Manifest, settings: GallerySettings, pool: list[Store]) -> gold_labels.Gold:
     """The pool's labels: those given, else those that came along into its embeddings, if any."""
-    label = settings.label or found.header.get("settings", {}).get("label")
+    label = settings.label or found.header.made_with.label
     label = label or gold_labels.DEFAULT_LABEL
     if settings.gold:
         return gold_labels.read(settings.gold, label)
@@ -216,7 +216,7 @@ def _tile(
 
 
 def _heading(found: Manifest, compared: bool) -> str:
-    temperature = found.header.get("settings", {}).get("temperature")
+    temperature = found.header.made_with.temperature
     drawn = "" if temperature is None else f" at T = {temperature:g}"
     frames = ". Frames: green, the query's label; red, another" if compared else ""
     return f"Queries (blue) and what was retrieved for them{drawn}{frames}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,14 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     manifests = [manifest.read(path) for path in settings.stores]
     inputs = [work.manifest_input("manifest", source, output) for source in manifests]
     record = provenance("merge", semantic(settings), inputs)
-    facts, items = joined(manifests)
-    labels = facts.get("labels", {})
-    _warn_of_alike({name: spec.get("classes", ()) for name, spec in labels.items()}, progress)
+    header, items = joined(manifests)
+    labels = header.labels or {}
+    _warn_of_alike({name: spec.classes or () for name, spec in labels.items()}, progress)
     plan = f"write {len(items)} items of {len(manifests)} manifests"
     if publishing.is_done(settings, record, progress, plan):
         return output
     base = manifest.base_for(output, manifests[0].folder)
-    header = manifest.new_header(manifests[0].content, base=base, **facts, provenance=record)
-    manifest.write(output, header, items)
+    manifest.write(output, replace(header, base=base, provenance=record), items)
     progress.say(f"{output}: {len(items)} items of {len(manifests)} manifests")
     return output
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.headers.manifest import ManifestHeader, NamedStore, RetrievalSettings
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import Provenance, reference
+from avaffect.core.provenance import Provenance, relative
 from avaffect.data import manifest
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.labels import Annotations
@@ -126,32 +127,26 @@ def _header(
     query: Embeddings,
     pool: Embeddings,
     drawn: Retrieved,
-) -> dict:
-    def references(role: str, embeddings: Embeddings) -> list[dict[str, str]]:
-        found = [
-            reference(role, store.path, store.content_id, settings.output)
-            for store in embeddings.stores
-        ]
-        return [{key: entry[key] for key in ("path", "content_id")} for entry in found]
+) -> ManifestHeader:
+    def named(embeddings: Embeddings) -> tuple[NamedStore, ...]:
+        found = [(s.content_id, relative(s.path, settings.output)) for s in embeddings.stores]
+        return tuple(NamedStore(path=path, content_id=content) for content, path in found)
 
     folder = settings.output.parent if settings.output is not None else None
     pilot = drawn.pilot
-    return manifest.new_header(
-        "retrieval",
+    return ManifestHeader(
+        content="retrieval",
         base="." if folder is not None else manifest.base_for(None, manifest.Path.cwd()),
-        stores={"query": references("query", query), "pool": references("pool", pool)},
-        settings={
-            "temperature": settings.temperature,
-            "draws": settings.draws,
-            "seed": settings.seed,
-            "label": settings.label,
-            "sampler": drawn.sampler,
-            **(
-                {}
-                if pilot is None
-                else {"pilot_trials": round(pilot.trials, 1), "pilot_limit": round(pilot.limit, 1)}
-            ),
-        },
+        stores={"query": named(query), "pool": named(pool)},
+        settings=RetrievalSettings(
+            temperature=settings.temperature,
+            draws=settings.draws,
+            seed=settings.seed,
+            label=settings.label,
+            sampler=drawn.sampler,
+            pilot_trials=None if pilot is None else round(pilot.trials, 1),
+            pilot_limit=None if pilot is None else round(pilot.limit, 1),
+        ),
         provenance=made,
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError
+from avaffect.core.headers import ManifestHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import filtering, manifest
 from avaffect.data.filtering import Filtered
@@ -34,10 +36,10 @@ def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
     _warn_astray(source, settings, progress)
     nothing = ": an empty manifest" if not source.items else ""
     progress.say(f"sealed {len(source)} items{nothing}")
-    history = [*_history(source.header), "whole" if filtered.ended else "cut"]
+    history = [*(source.header.filtered or ()), "whole" if filtered.ended else "cut"]
     return derived.write(
         "seal", settings, {"filtered": history}, source, source.items, progress,
-        header={"filtered": history},
+        filtered=tuple(history),
     )  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def _opened(path: Path) -> BufferedReader:
         raise DataError(f"{path}: {error.strerror}") from error
 
 
-def _header(settings: SealSettings, filtered: Filtered) -> dict[str, Any]:
+def _header(settings: SealSettings, filtered: Filtered) -> ManifestHeader:
     """The stream's header, or that of --like; its base is the original's, where that is known.
 
     A filter that reads a file passes on a base which is meant from that file's folder, and nothing
@@ -87,12 +89,12 @@ def _header(settings: SealSettings, filtered: Filtered) -> dict[str, Any]:
     _opened(settings.like).close()
     original = Manifest(manifest.header_of(settings.like), [], settings.like)
     header = filtered.header or original.header
-    if header["content"] != original.content:
+    if header.content != original.content:
         raise DataError(
-            f"{settings.like} holds {original.content}, what was filtered is {header['content']}"
+            f"{settings.like} holds {original.content}, what was filtered is {header.content}"
         )
     here = Path.cwd() if path is None else path.resolve().parent
-    return {**header, "base": Path(os.path.relpath(original.folder, here)).as_posix()}
+    return replace(header, base=Path(os.path.relpath(original.folder, here)).as_posix())
 
 
 def _warn_astray(source: Manifest, settings: SealSettings, progress: Progress) -> None:
@@ -104,8 +106,3 @@ def _warn_astray(source: Manifest, settings: SealSettings, progress: Progress) -
             f"{name} is not under {source.folder}: if the filter read a file in another folder, "
             "name that file with --like"
         )
-
-
-def _history(header: dict[str, Any]) -> list[str]:
-    known = header.get("filtered", [])
-    return list(known) if isinstance(known, list) else []

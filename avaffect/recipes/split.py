@@ -121,5 +121,5 @@ def _report(
 
 
 def _first_class_label(source: Manifest) -> str | None:
-    facts = source.header.get("labels", {})
-    return next((name for name in facts if facts[name].get("kind") == "class"), None)
+    labels = source.header.labels or {}
+    return next((name for name, facts in labels.items() if facts.kind == "class"), None)

@@ -1,34 +1,41 @@
-"""Prints the content of artifacts: lines, or JSON."""
+"""Prints descriptions of artifacts: sections for people, or JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from avaffect.core.progress import Progress
 from avaffect.settings.info import InfoSettings
 
+if TYPE_CHECKING:
+    from avaffect.recipes.common.sections import Section
+
+INDENT = "  "
+
 
 def show(settings: InfoSettings, progress: Progress) -> None:
+    from avaffect.recipes.common.sections import sections
     from avaffect.recipes.info import info
 
-    for path in settings.files:
+    for place, path in enumerate(settings.files):
         found = info(path, settings.lineage)
         if settings.json:
-            print(json.dumps(found, ensure_ascii=False))
-        else:
-            _lines(found)
+            print(json.dumps(found.to_dict(), ensure_ascii=False))
+            continue
+        if place:
+            print()
+        print(f"{found.path}: {found.kind}, version {found.version}")
+        for section in sections(found):
+            _print(section)
 
 
-def _lines(value: dict[str, Any], indent: str = "") -> None:
-    """Key, value lines; nested ones indented: readable, and easy to grep."""
-    for key, entry in value.items():
-        if isinstance(entry, dict) and entry:
-            print(f"{indent}{key}:")
-            _lines(entry, indent + "  ")
-        elif isinstance(entry, list) and entry and isinstance(entry[0], dict):
-            for part in entry:
-                print(f"{indent}{key}:")
-                _lines(part, indent + "  ")
-        elif entry not in (None, {}, []):
-            print(f"{indent}{key}: {entry}")
+def _print(section: Section) -> None:
+    """A title, and below it rows in aligned columns."""
+    print(f"\n{section.title}")
+    columns = zip_longest(*section.rows, fillvalue="")
+    widths = [max(map(len, cells)) for cells in columns]
+    for row in section.rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        print(f"{INDENT}{INDENT.join(cells)}".rstrip())

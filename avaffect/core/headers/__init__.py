@@ -1,4 +1,5 @@
-"""Headers of checkpoints as dataclasses, one file a kind; see avaffect-checkpoint(5)."""
+"""Headers of artifacts as dataclasses, one file a kind; see avaffect-checkpoint(5),
+avaffect-manifest(5) and avaffect-store(5)."""
 
 from avaffect.core.headers.checkpoint import (
     CheckpointHeader,
@@ -22,8 +23,11 @@ from avaffect.core.headers.encoder import (
     Prediction,
     Published,
 )
+from avaffect.core.headers.kinds import read_named
+from avaffect.core.headers.manifest import ManifestHeader
 from avaffect.core.headers.projector import Normalisation, Projected, ProjectorHeader
 from avaffect.core.headers.quantiser import Clustered, QuantiserHeader
+from avaffect.core.headers.store import StoreHeader
 
 __all__ = [
     "CheckpointHeader",
@@ -32,6 +36,7 @@ __all__ = [
     "EncoderHeader",
     "Input",
     "KeptObjective",
+    "ManifestHeader",
     "Normalisation",
     "Prediction",
     "Projected",
@@ -42,9 +47,11 @@ __all__ = [
     "RunHeader",
     "SeenPart",
     "SeenUtterances",
+    "StoreHeader",
     "TraceOutputs",
     "labelled_speakers",
     "read",
     "read_any",
+    "read_named",
     "typed",
 ]

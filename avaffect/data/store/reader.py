@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
+from avaffect.core.headers.store import StoreHeader
 from avaffect.core.provenance import Provenance
 from avaffect.data.store import schema
 from avaffect.data.store.mapping import Pages, view_dataset
@@ -39,20 +39,19 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with open_hdf5(self.path) as (file, _):
-            head = _read_head(self.path, file)
+            head, specs = _read_head(self.path, file)
             try:
-                self._read_structure(file, head)
+                self._read_structure(file, head, specs)
             except DAMAGE as error:
                 raise damaged(self.path, error) from error
         self._pages: Pages | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._streams: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def _read_structure(self, file: h5py.File, head: _Head) -> None:
+    def _read_structure(self, file: h5py.File, head: StoreHeader, specs: Specs) -> None:
         self.version, self.count, self.content_id = head.version, head.count, head.content_id
         self.provenance: Provenance = head.provenance
-        self.streams, self.labels = head.specs.streams, head.specs.labels
-        self.pooled = head.specs.pooled
+        self.streams, self.labels, self.pooled = specs.streams, specs.labels, specs.pooled
         _check_shape(file["id"], (self.count,))
         self.ids: list[str] = _column(file["id"])
         self.meta: dict[str, Any] = {}
@@ -204,30 +203,13 @@ class Store:
             raise DataError(f"{self.path} was replaced while it was read; start again")
 
 
-@dataclass(frozen=True)
-class _Head:
-    """The header of a store: everything but ids and values."""
-
-    version: str
-    count: int
-    content_id: str
-    provenance: Provenance
-    specs: Specs
-
-
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> StoreHeader:
     """Count, content id and provenance of a store, without its structure."""
     with open_hdf5(path) as (file, _):
-        head = _read_head(path, file)
-    return {
-        "version": head.version,
-        "count": head.count,
-        "content_id": head.content_id,
-        "provenance": head.provenance,
-    }
+        return _read_head(path, file)[0]
 
 
-def _read_head(path: Path, file: h5py.File) -> _Head:
+def _read_head(path: Path, file: h5py.File) -> tuple[StoreHeader, Specs]:
     """Raises ValueError if the header was changed, for versions with a header digest."""
     version = check_header(path, file)
     try:
@@ -238,7 +220,10 @@ def _read_head(path: Path, file: h5py.File) -> _Head:
         expected = has_digest(version) or "header_digest" in file.attrs
         if expected and found != file.attrs["header_digest"]:
             raise ValueError("its header (attributes, statistics, provenance) was changed")
-        return _Head(version, count, content, json.loads(record), specs)
+        header = StoreHeader(
+            version=version, count=count, content_id=content, provenance=json.loads(record)
+        )
+        return header, specs
     except DAMAGE as error:
         raise damaged(path, error) from error
 

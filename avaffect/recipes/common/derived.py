@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from avaffect.core.progress import Progress
@@ -21,12 +22,13 @@ def write(
     progress: Progress,
     *,
     further_inputs: tuple[dict[str, Any], ...] = (),
-    header: dict[str, Any] | None = None,
+    filtered: tuple[str, ...] = (),
 ) -> int:
     """Write `items` under `source`'s header, with the provenance of `command`; returns their count.
 
-    facts are the settings that affect the result; header holds keys to set anew. Unknown keys of
-    header and items go through. Paths stay as they are: `base` is set anew for the new place.
+    facts are the settings that affect the result; filtered: of the header, where it is set anew.
+    Unknown keys of header and items go through. Paths stay as they are: `base` is set anew for the
+    new place.
     Raises OutputExistsError where the output was made otherwise.
     """
     inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
@@ -34,5 +36,10 @@ def write(
     if publishing.is_done(settings, record, progress, f"write {len(items)} items"):
         return len(items)
     base = manifest.base_for(settings.output, source.folder)
-    fresh = {**source.header, **(header or {}), "base": base, "provenance": record}
+    fresh = replace(
+        source.header,
+        base=base,
+        provenance=record,
+        filtered=filtered or source.header.filtered,
+    )
     return manifest.write(settings.output, fresh, items)

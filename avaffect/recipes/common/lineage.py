@@ -72,11 +72,11 @@ def embedding_stores(manifest: Manifest, role: str) -> list[Store]:
 
     Raises DataError where it names none, or one is missing or has changed.
     """
-    references = manifest.header.get("stores", {}).get(role, [])
+    references = (manifest.header.stores or {}).get(role, ())
     if not references:
         raise DataError(f"{manifest.name} names no {role} store; make it with `avaffect retrieve`")
     return [
-        Store(artifacts.locate({"role": role, **entry}, manifest.folder, manifest.path))
+        Store(artifacts.locate({"role": role, **entry.to_dict()}, manifest.folder, manifest.path))
         for entry in references
     ]
 

@@ -118,7 +118,7 @@ def _check_whole(artifact: Artifact) -> None:
     its header has verified: the end of a manifest, the size of a store, small weights."""
     path = artifact.path
     if artifact.kind == "manifest":
-        manifest.check_end(path, str(artifact.header["version"]))
+        manifest.check_end(path, artifact.header.version)
     elif artifact.kind == "store":
         # Here: commands on manifests start without NumPy and h5py.
         from avaffect.data.store import opening

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from avaffect.core import checkpoint_header
+from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
+from avaffect.core.headers import CheckpointHeader, ManifestHeader
 from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts, manifest
 from avaffect.data.store.verifying import verify_store
 
-# Folders of recordings: listed by path and size, no artifacts.
-FOLDER_ROLES = ("recordings", "corpus")
+# No artifacts: folders of recordings, tables, lists, files of other programs.
+FOREIGN_ROLES = ("recordings", "corpus", "table", "ids", "weights", "files")
 # What the content id leaves out.
 UNGUARDED = {
     "store": "attributes, statistics and provenance",
@@ -35,14 +35,14 @@ def verify(path: Path, parents: bool = False) -> str:
             store = verify_store(path)
             record, version = store.provenance, store.version
         else:
-            whole = checkpoint_header.verify(path) if kind == "checkpoint" else _header(path)
-            record, version = whole.get("provenance", {}), str(whole["version"])
+            header = _checkpoint(path) if kind == "checkpoint" else _manifest(path)
+            record, version = header.provenance, header.version
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise DataError(f"{path} is damaged: {error!r}; make it again") from error
     if parents:
         for parent in record.get("inputs", []):
             # A stream has no path.
-            if parent["role"] not in FOLDER_ROLES and parent["path"]:
+            if parent["role"] not in FOREIGN_ROLES and parent["path"]:
                 artifacts.locate_parent(parent, path)
     if has_digest(version):
         return ""
@@ -50,7 +50,12 @@ def verify(path: Path, parents: bool = False) -> str:
     return f"{path} is of version {version}, which has no digest of {unguarded}: not verified"
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _checkpoint(path: Path) -> CheckpointHeader:
+    checkpoint_header.verify(path)
+    return headers.read(path, CheckpointHeader)
+
+
+def _manifest(path: Path) -> ManifestHeader:
     header = manifest.read(path).header
-    manifest.check_end(path, str(header["version"]))
+    manifest.check_end(path, header.version)
     return header

@@ -57,7 +57,7 @@ def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[s
         "role": role,
         "path": "",
         "content_id": manifest.content_id,
-        "provenance": manifest.header.get("provenance", {}),
+        "provenance": manifest.header.provenance,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ def list_losses(output: Path, corpus: Manifest, found: Found, record: Provenance
         path.unlink(missing_ok=True)
         return
     base = manifest.base_for(path, corpus.folder)
-    header = {**corpus.header, "base": base, "provenance": record}
+    header = replace(corpus.header, base=base, provenance=record)
     manifest.write(path, header, ({**item, "lost": str(lost)} for item, lost in found.lost))
 
 

@@ -64,7 +64,7 @@ def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
         np.array([[index_of[i] for i in item["pool"]] for item in items], dtype=np.int64),
         np.array([classes.index(item["label"]) for item in items], dtype=np.int64),
         classes,
-        str(found.header.get("settings", {}).get("label", "emotion")),
+        found.header.made_with.label or "emotion",
         frozenset(item["speaker"] for item in items if item.get("speaker")),
     )
 
@@ -73,7 +73,7 @@ def save_manifest(found: Manifest, folder: Path) -> None:
     """Keep a manifest with the run's state, so that the run resumes without the pipe."""
     if (folder / MANIFEST).exists():
         return
-    header = {**found.header, "base": str(found.folder.resolve())}
+    header = replace(found.header, base=str(found.folder.resolve()))
     items = [{k: v for k, v in item.items() if k != "kind"} for item in found.items]
     manifest.write(folder / MANIFEST, header, items)
 

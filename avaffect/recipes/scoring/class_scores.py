@@ -72,9 +72,9 @@ def _score_predictions(
 ) -> ClassReport:
     name, other = gold_labels.asked(settings.label)
     found = of_label(found, name, OF_CLASSES)
-    label = name or found.header.get("target") or gold_labels.DEFAULT_LABEL
+    label = name or found.header.target or gold_labels.DEFAULT_LABEL
     if isinstance(found, TablePredictions):
-        label = found.header["target"]
+        label = found.header.target or label
     gold = None
     if settings.gold:
         gold = gold_labels.read(settings.gold, other or name, label, settings.id_column)
@@ -159,8 +159,8 @@ def _classes(found: Manifest, chosen: ClassMap, pairs: Pairs) -> list[str]:
     """The classes in order: as chosen, else the classifier's, else all that occur."""
     if chosen:
         return list(chosen.names)
-    if found.header.get("classes"):
-        return list(found.header["classes"])
+    if found.header.classes:
+        return list(found.header.classes)
     occurring = {name for run in pairs.values() for pair in run.values() for name in pair}
     return gold_labels.in_order(occurring)
 

@@ -32,9 +32,9 @@ def score_retrieval(
 
     Raises DataError where no drawn utterance has a true label.
     """
-    made = found.header.get("settings", {})
+    made = found.header.made_with
     name, other = gold_labels.asked(settings.label)
-    label = name or made.get("label") or gold_labels.DEFAULT_LABEL
+    label = name or made.label or gold_labels.DEFAULT_LABEL
     gold = _pool_gold(found, settings, other or name, label)
     # Queries were merged when they were drawn for; the pool's own labels were not.
     chosen, merged = settings.class_map, queried_classes(found)
@@ -67,7 +67,7 @@ def score_retrieval(
     return RetrievalReport(
         file=file,
         target=label,
-        temperature=made.get("temperature"),
+        temperature=made.temperature,
         queries=len(found),
         distinct=len(set(drawn)),
         effective_size=float(np.median(sizes)) if sizes else None,
@@ -79,7 +79,7 @@ def score_retrieval(
 
 def queried_classes(found: Manifest) -> ClassMap:
     """The classes that `retrieve` was asked for."""
-    return ClassMap.parse(found.header.get("provenance", {}).get("settings", {}).get("classes"))
+    return ClassMap.parse(found.header.provenance.get("settings", {}).get("classes"))
 
 
 def _draws(
@@ -102,9 +102,9 @@ def _pool_gold(found: Manifest, settings: EvalClassSettings, asked: str | None, 
     """The pool's labels: those given, else those that came along into its embeddings."""
     if settings.gold:
         return gold_labels.read(settings.gold, asked, label, settings.id_column)
-    references = found.header.get("stores", {}).get("pool", [])
+    references = (found.header.stores or {}).get("pool", ())
     paths = [
-        artifacts.locate({"role": "pool", **reference}, found.folder, beside=found.path)
+        artifacts.locate({"role": "pool", **reference.to_dict()}, found.folder, beside=found.path)
         for reference in references
     ]
     try:

@@ -18,6 +18,7 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.core.record import Record
+from avaffect.data import manifest
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
 from avaffect.recipes.scoring import scalar_scores
@@ -143,7 +144,7 @@ def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
         if isinstance(found, dict) and found.get("kind") == "header":
             if path == STANDARD_STREAM:
                 raise DataError("standard input is a manifest: score it with eval-class --json")
-            if set(kinds_of(found).values()) == {scalar_scores.KIND}:
+            if set(kinds_of(manifest.header_of(path)).values()) == {scalar_scores.KIND}:
                 yield scalar_scores.report_of(path, EvalCccSettings(predictions=(path,)), progress)
             else:
                 report = report_of(path, EvalClassSettings(predictions=(path,)), progress)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.headers import ManifestHeader
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes.downstream import training_speakers
 
 OF_CLASSES = ("class", "distribution")
 
 
-def kinds_of(header: dict[str, Any]) -> dict[str, str]:
+def kinds_of(header: ManifestHeader) -> dict[str, str]:
     """Label -> class, distribution or scalar, as a header of predictions says; empty of versions
     that know classes alone."""
-    return {name: facts["kind"] for name, facts in header.get("targets", {}).items()}
+    return {name: facts.kind or "" for name, facts in (header.targets or {}).items()}
 
 
 def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Manifest:
@@ -36,8 +36,8 @@ def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Man
         command = "eval-ccc" if known[label] == "scalar" else "eval-class"
         raise DataError(f"{found.name}: {label} is a {known[label]}; score it with {command}")
     label = wanted or fitting[0]
-    header = {k: v for k, v in found.header.items() if k != "classes"}
-    header |= {"target": label, **found.header["targets"][label]}
+    classes = (found.header.targets or {})[label].classes
+    header = replace(found.header, target=label, classes=classes)
     items = [item for item in found.items if item.get("target", label) == label]
     return replace(found, header=header, items=items)
 
@@ -45,7 +45,7 @@ def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Man
 def seen_of(found: Manifest, items: list[Item], scored: Collection[str]) -> dict[str, int] | None:
     """How many of the utterances that are scored the classifier has learned from, in any run; None
     where predictions never said so. A filter may have dropped it from items."""
-    if not found.header.get("seen") and not any("seen" in item for item in found.items):
+    if not found.header.seen and not any("seen" in item for item in found.items):
         return None
     statuses: dict[str, str | None] = {}
     for item in items:

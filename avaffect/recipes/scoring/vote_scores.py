@@ -25,7 +25,7 @@ class VoteScores:
 def by_run(found: Manifest, items: list[Item]) -> dict[RunName, VoteScores]:
     """The scores of each run; empty where the predictions are of no votes. Utterances without a
     most frequent class count, too."""
-    classes = found.header.get("classes", [])
+    classes = found.header.classes or ()
     rows: dict[RunName, list[tuple[list[float], list[float]]]] = {}
     for item in items:
         right, said = item.get("gold_scores"), item.get("scores")
