@@ -13,7 +13,7 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.store.verifying import verify_store
 
 # No artifacts: folders of recordings, tables, lists, files of other programs.
-FOREIGN_ROLES = ("recordings", "corpus", "table", "ids", "weights", "files")
+FOREIGN_ROLES = ("recordings", "corpus", "table", "ids", "face model", "weights", "files")
 # What the content id leaves out.
 UNGUARDED = {
     "store": "attributes, statistics and provenance",
