@@ -130,7 +130,6 @@ def test_traces_are_no_classes(folder):
     [
         ({"kind": "trace"}, "rate_hz None"),
         ({"kind": "trace", "rate_hz": 0}, "rate_hz 0"),
-        ({"kind": "trace", "rate_hz": 10, "raters": 3}, "its raters is"),
         ({"kind": "course"}, "class, scalar, distribution or trace"),
     ],
 )
@@ -138,6 +137,13 @@ def test_headers_that_describe_no_trace(folder, facts, said):
     write(folder / "wrong.jsonl", labels={**LABELS, "arousal": facts})
     found = invoke(folder, "preprocess", "wrong.jsonl", "-o", "x.h5", status=65)
     assert said in found.stderr
+
+
+def test_raters_are_names(folder):
+    text = write(folder / "wrong.jsonl").read_text()
+    (folder / "wrong.jsonl").write_text(text.replace('["FM1","FF1","FF2"]', "3"))
+    found = invoke(folder, "preprocess", "wrong.jsonl", "-o", "x.h5", status=65)
+    assert "wrong.jsonl: in its header, labels: its raters is '3'" in found.stderr
 
 
 def made(path: Path, spec: LabelSpec, traces: list) -> Store:

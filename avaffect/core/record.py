@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from avaffect.core.errors import DataError
 
@@ -26,7 +26,11 @@ class Record:
 
     Fields are texts, numbers, records, tuples of these (JSON lists) and dictionaries.
     rest: keys that are no field, as a later version may write them.
+    keeps_nulls: whether a null of a key that may be left out stays there, in the rest; part of the
+    content id of manifests.
     """
+
+    keeps_nulls: ClassVar[bool] = False
 
     rest: dict[str, Any] = field(default_factory=dict)
 
@@ -38,8 +42,8 @@ class Record:
         values = {}
         for item in fields(cls):
             name = item.name
-            # A null that may be left out stays what it was, in the rest.
-            if name != "rest" and name in found and (found[name], item.default) != (None, None):
+            kept = cls.keeps_nulls and found.get(name) is None and item.default is None
+            if name in found and name != "rest" and not kept:
                 values[name] = _read(hints[name], found[name], name)
             elif item.default is MISSING and item.default_factory is MISSING:
                 raise DataError(f"it has no {name}")

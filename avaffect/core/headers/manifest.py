@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from avaffect.core.provenance import Provenance
 from avaffect.core.record import Record
@@ -13,7 +13,12 @@ VERSION = "1.1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescribedLabel(Record):
+class _Said(Record):
+    keeps_nulls: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedLabel(_Said):
     """kind     class, scalar, distribution or trace
     classes  of a class or distribution, in order
     rate_hz  values a second of a trace
@@ -35,7 +40,7 @@ class NamedStore(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalSettings(Record):
+class RetrievalSettings(_Said):
     """How a retrieval was drawn: temperature, draws a query, seed, the queries' label and the
     sampler; of `auto`, what it chose by."""
 
@@ -49,7 +54,7 @@ class RetrievalSettings(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ManifestHeader(Record):
+class ManifestHeader(_Said):
     """content     corpus, retrieval or predictions
     base        folder that paths start from, relative to the manifest's own
     filtered    whole or cut, for each filter behind which it was sealed
