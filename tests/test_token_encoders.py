@@ -11,6 +11,8 @@ import packages
 import pytest
 import torch
 from chain import invoke
+from other_package import Level, LevelConfiguration
+from safetensors.torch import load_file
 from toy_tokens import ENTRY_POINTS, SAMPLES, PatchConfiguration, PatchEncoder
 
 import avaffect
@@ -235,14 +237,20 @@ def test_masked_prediction_refuses_them(encoder: PatchEncoder) -> None:
 
 
 def test_they_retrieve_and_are_adapted(folder: Path, encoder: PatchEncoder) -> None:
-    """train-projector, similarity, retrieve and adapt read one vector an utterance."""
+    """train-projector, similarity, retrieve and adapt read one vector an utterance; adapt also
+    continues a pre-training that does."""
+    objective = Level(encoder, LevelConfiguration(1.0))
+    made = provenance("test", {}, [])
+    checkpoints.save_encoder(folder / "x.safetensors", encoder, objective, provenance=made)
     invoke(folder, "train-projector", "media.h5", "--encoder", "x.safetensors", "--epochs", 2,
            "-o", "projector.safetensors")  # fmt: skip
     invoke(folder, "extract", "media.h5", "--model", "projector.safetensors", "-o", "e.h5")
     assert len(Store(folder / "e.h5").ids) == COUNT - 1
     invoke(folder, "similarity", "--query", "e.h5", "--pool", "e.h5", "-o", "s.h5")
     invoke(folder, "retrieve", "--query", "e.h5", "--pool", "e.h5", "--draws", 1, "-o", "r.jsonl")
-    invoke(folder, "adapt", "r.jsonl", "--without", "pt", "--steps", 2, "-o", "a.safetensors")
-    adapted = checkpoints.load_encoder(folder / "a.safetensors", CPU)[0]
-    assert isinstance(adapted, PatchEncoder)
-    assert not torch.equal(adapted.layers[0].weight, encoder.layers[0].weight)
+    for options in (("--without", "pt"), ()):
+        invoke(folder, "adapt", "r.jsonl", *options, "--steps", 2, "-f", "-o", "a.safetensors")
+        adapted = checkpoints.load_encoder(folder / "a.safetensors", CPU)[0]
+        assert isinstance(adapted, PatchEncoder)
+        assert not torch.equal(adapted.layers[0].weight, encoder.layers[0].weight)
+    assert load_file(folder / "a.safetensors")["objective.offset"].abs().min() > 0

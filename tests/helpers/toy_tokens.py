@@ -13,7 +13,12 @@ from avaffect.core.registry import Part
 from avaffect.core.sampling import Sampling
 from avaffect.models.encoder import TokenEncoder, Tokens
 
-ENTRY_POINTS = "[avaffect.encoders]\npatches = toy_tokens:PATCHES\n"
+ENTRY_POINTS = """
+[avaffect.encoders]
+patches = toy_tokens:PATCHES
+[avaffect.objectives]
+level = other_package:LEVEL
+"""
 SAMPLES = 800
 
 
