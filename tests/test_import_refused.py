@@ -44,7 +44,7 @@ def test_missing_and_unexpected_weights_are_named(tmp_path, sound_model):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"model_type": "wavlm"}, "model_type is 'wavlm'"),
+        ({"model_type": "sew"}, "model_type is 'sew'"),
         ({"add_adapter": True}, "add_adapter True"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'"),
         ({"num_attention_heads": 5}, "no model has these settings"),
@@ -57,7 +57,7 @@ def test_models_of_another_kind_are_refused(tmp_path, sound_model, config, expec
 
 def test_weights_of_something_else_are_refused(tmp_path):
     torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "x.pt")
-    assert "holds no AV-HuBERT, HuBERT, wav2vec 2.0 or Whisper" in refused(tmp_path, "x.pt")
+    assert "holds no AV-HuBERT, HuBERT, wav2vec 2.0, WavLM or Whisper" in refused(tmp_path, "x.pt")
     (tmp_path / "y.pt").write_bytes(b"")
     assert "y.pt" in refused(tmp_path, "y.pt")
     assert "no such file" in refused(tmp_path, "z.pt")

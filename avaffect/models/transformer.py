@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout, dropout
 from avaffect.models.encoder import check_layer
+from avaffect.models.relative_positions import buckets_of
 from avaffect.models.valid_norm import ValidBatchNorm
 
 # On the CPU, with dropout or in half precision, explicit attention is faster than the fused kernel
@@ -30,6 +31,8 @@ class TransformerConfiguration:
 
     position_norm: "weight", the kernel of the positional convolution is normalised; "batch", its
     input is (mHuBERT); "none", there is no such convolution (Whisper).
+    relative_buckets, relative_distance: of distances between frames, each of which has a learned
+    bias of attention, gated by the frame (WavLM); 0, there is none.
     """
 
     layers: int = 12
@@ -40,6 +43,8 @@ class TransformerConfiguration:
     position_kernel: int = 128
     position_groups: int = 16
     position_norm: str = "weight"
+    relative_buckets: int = 0
+    relative_distance: int = 800
     dropout: float = 0.1
     attention_dropout: float = 0.1
     activation_dropout: float = 0.0
@@ -107,9 +112,17 @@ def _explicit_attention(
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over the valid frames of each utterance."""
+    """Multi-head self-attention over the valid frames of each utterance.
 
-    def __init__(self, dim: int, heads: int, dropout: float, key_bias: bool = True) -> None:
+    gated: biases by distance are scaled by a gate that each query computes (WavLM).
+    relative_attention_bias: these biases, of the first layer of such a Transformer alone.
+    """
+
+    relative_attention_bias: nn.Embedding
+
+    def __init__(
+        self, dim: int, heads: int, dropout: float, key_bias: bool = True, gated: bool = False
+    ) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"{dim} dimensions cannot be divided among {heads} heads")
@@ -119,10 +132,17 @@ class SelfAttention(nn.Module):
         self.k_proj = nn.Linear(dim, dim, bias=key_bias)
         self.v_proj = nn.Linear(dim, dim)
         self.out_proj = nn.Linear(dim, dim)
+        if gated:
+            self.grep_linear = nn.Linear(dim // heads, 8)
+            self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
-    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """x (B, T, dim), bias (B, 1, 1, T) added to the scores of each key -> (B, T, dim)"""
+    def forward(self, x: Tensor, bias: Tensor | None, distances: Tensor | None = None) -> Tensor:
+        """x (B, T, dim), bias (B, 1, 1, T) added to the scores of each key, distances (heads, T, T)
+        likewise, behind a gate -> (B, T, dim)"""
         shape = (*x.shape[:2], self.heads, -1)
+        if distances is not None:
+            gated = self._gate(x.view(shape).transpose(1, 2)) * distances
+            bias = gated if bias is None else bias + gated
         q, k, v = (
             projection(x).view(shape).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
@@ -137,13 +157,20 @@ class SelfAttention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=probability)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
+    def _gate(self, x: Tensor) -> Tensor:
+        """x (B, heads, T, dim / heads) -> (B, heads, T, 1)"""
+        sums = self.grep_linear(x).unflatten(-1, (2, 4)).sum(-1)
+        update, reset = torch.sigmoid(sums).chunk(2, dim=-1)
+        return update * (reset * self.grep_a - 1.0) + 2.0
+
 
 class TransformerLayer(nn.Module):
     def __init__(self, configuration: TransformerConfiguration, key_bias: bool = True) -> None:
         super().__init__()
         c = configuration
         self.pre_norm = c.pre_norm
-        self.self_attn = SelfAttention(c.dim, c.heads, c.attention_dropout, key_bias)
+        gated = c.relative_buckets > 0
+        self.self_attn = SelfAttention(c.dim, c.heads, c.attention_dropout, key_bias, gated)
         self.self_attn_layer_norm = nn.LayerNorm(c.dim)
         self.fc1 = nn.Linear(c.dim, c.ffn_dim)
         self.fc2 = nn.Linear(c.ffn_dim, c.dim)
@@ -154,11 +181,11 @@ class TransformerLayer(nn.Module):
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.dropout(self.fc2(self.activation_dropout(F.gelu(self.fc1(x)))))
 
-    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor | None, distances: Tensor | None = None) -> Tensor:
         if self.pre_norm:
-            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), bias))
+            x = x + self.dropout(self.self_attn(self.self_attn_layer_norm(x), bias, distances))
             return x + self._feed_forward(self.final_layer_norm(x))
-        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, bias)))
+        x = self.self_attn_layer_norm(x + self.dropout(self.self_attn(x, bias, distances)))
         return self.final_layer_norm(x + self._feed_forward(x))
 
 
@@ -180,6 +207,11 @@ class TransformerEncoder(nn.Module):
                 f"position_norm {c.position_norm!r}: expected 'weight', 'batch' or 'none'"
             )
         self.layers = nn.ModuleList(TransformerLayer(c, key_bias) for _ in range(c.layers))
+        if c.relative_buckets:
+            # All layers share it; it was published as a part of the first.
+            self._first.self_attn.relative_attention_bias = nn.Embedding(
+                c.relative_buckets, c.heads
+            )
         self.layer_norm = nn.LayerNorm(c.dim)
         self.dropout = Dropout(c.dropout)
         for module in self.layers.modules():
@@ -210,10 +242,26 @@ class TransformerEncoder(nn.Module):
         x = self.dropout(x)
         # Finite, so that an utterance without valid frames does not give NaN.
         bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
+        distances = self._distances(x)
         layerdrop = self.configuration.layerdrop if self.training else 0.0
         for module in self.layers[: count if layer is None else layer]:
             if layerdrop == 0.0 or torch.rand(()).item() >= layerdrop:
-                x = module(x, bias)
+                x = module(x, bias, distances)
         if layer is None and self.configuration.pre_norm:
             x = self.layer_norm(x)
         return x * valid[..., None].to(x.dtype)
+
+    @property
+    def _first(self) -> TransformerLayer:
+        first = self.layers[0]
+        assert isinstance(first, TransformerLayer)
+        return first
+
+    def _distances(self, x: Tensor) -> Tensor | None:
+        """x (B, T, dim) -> (heads, T, T): the bias of each distance; None where there is none."""
+        c = self.configuration
+        if not c.relative_buckets:
+            return None
+        table = self._first.self_attn.relative_attention_bias
+        found = buckets_of(x.shape[1], c.relative_buckets, c.relative_distance, x.device)
+        return table(found).permute(2, 0, 1)

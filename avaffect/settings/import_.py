@@ -8,14 +8,14 @@ from typing import ClassVar
 
 from avaffect.settings.base import Seeded, argument, option
 
-KINDS = ("avhubert", "hubert", "wav2vec2", "whisper")
+KINDS = ("avhubert", "hubert", "wav2vec2", "wavlm", "whisper")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings(Seeded):
     """Converts published weights to an encoder that all other commands read: AV-HuBERT and HuBERT
     of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned;
-    the encoder of Whisper, of transformers or OpenAI.
+    WavLM, of transformers or Microsoft; the encoder of Whisper, of transformers or OpenAI.
 
     The file is read without executing code in it."""
 

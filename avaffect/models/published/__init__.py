@@ -8,5 +8,5 @@ from avaffect.core.registry import Registry
 
 FAMILIES = Registry("published model", "avaffect.published")
 # Where nothing in a file tells which of several it is, wav2vec2 is meant, the last that may be.
-for _name in ("avhubert", "hubert", "wav2vec2", "whisper"):
+for _name in ("avhubert", "hubert", "wav2vec2", "wavlm", "whisper"):
     FAMILIES.register(_name, None, f"{__name__}.{_name}")

@@ -32,6 +32,7 @@ _FAIRSEQ = {
     "transformer.attention_dropout": "attention_dropout",
     "transformer.activation_dropout": "activation_dropout",
     "transformer.layerdrop": "encoder_layerdrop",
+    "transformer.relative_distance": "max_distance",
     "input_dropout": "dropout_input",
     "feature_grad_mult": "feature_grad_mult",
 }
@@ -43,6 +44,7 @@ _TRANSFORMERS = {
     "transformer.attention_dropout": "attention_dropout",
     "transformer.activation_dropout": "activation_dropout",
     "transformer.layerdrop": "layerdrop",
+    "transformer.relative_distance": "max_bucket_distance",
     "input_dropout": "feat_proj_dropout",
 }
 # What a model of ours always does: another value is another model.
@@ -62,10 +64,11 @@ _LIMITS = (
     ("final_dim", (1, 1 << 20)), ("ffn_dim", (1, 1 << 20)), ("transformer.dim", (1, 1 << 16)),
     ("transformer.layers", (1, 200)), ("position_kernel", (1, 4096)),
     ("position_groups", (1, 4096)), ("width", (1, 4096)),
-    ("feature_grad_mult", (0.0, 1e6)), ("bands", (1, 1024)), ("positions", (1, 1 << 16)),
+    ("feature_grad_mult", (0.0, 1e6)), ("relative", (0, 1 << 16)),
+    ("bands", (1, 1024)), ("positions", (1, 1 << 16)),
 )  # fmt: skip
 _MOST_CONVOLUTIONS = 100
-TRANSFORMERS_MODELS = ("hubert", "wav2vec2")
+TRANSFORMERS_MODELS = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 
 
 def read_shapes(from_shapes: Callable[[Shapes], Flat], shapes: Shapes) -> Flat:

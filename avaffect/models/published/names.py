@@ -26,6 +26,15 @@ _MODULES = (
         for p in ("q", "k", "v", "out")
     ),
 )
+# WavLM's biases by distance, which the first layer holds for all, and their gates.
+_RELATIVE = (
+    ("encoder.layers.N.self_attn.grep_linear", "encoder.layers.N.attention.gru_rel_pos_linear"),
+    ("encoder.layers.N.self_attn.grep_a", "encoder.layers.N.attention.gru_rel_pos_const"),
+    (
+        "encoder.layers.N.self_attn.relative_attention_bias",
+        "encoder.layers.N.attention.rel_attn_embed",
+    ),
+)
 # The norm inside a convolution layer sits one level deeper where it is a layer norm.
 _GROUP_NORM = ("feature_extractor.conv_layers.N.2", "feature_extractor.conv_layers.N.layer_norm")
 _LAYER_NORM = ("feature_extractor.conv_layers.N.2.1", _GROUP_NORM[1])
@@ -97,7 +106,7 @@ def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
     by_batch = any(name.startswith(_BATCH_NORMS[1]) for name in plain.values())
     positions = _BATCH_NORMED if by_batch else _WEIGHT_NORMED
     norm = _LAYER_NORM if deeper else _GROUP_NORM
-    pairs = [(b, a) for a, b in (norm, *positions, *_MODULES)]
+    pairs = [(b, a) for a, b in (norm, *positions, *_MODULES, *_RELATIVE)]
     return {name: _known(inner, pairs) for name, inner in plain.items()}
 
 
