@@ -147,7 +147,7 @@ def test_batches_of_one_utterance_by_their_seconds(folder: Path) -> None:
     ("kind", "value"),
     [("scalar", True), ("scalar", "high"), ("scalar", 1e300), ("distribution", {"anger": "two"}),
      ("distribution", [True, 0, 0]), ("distribution", {"anger": -1, "neutral": 3}),
-     ("distribution", {"joy": 1}), ("distribution", [1, 2])],
+     ("distribution", {"joy": 1}), ("distribution", [1, 2]), ("class", "")],
 )  # fmt: skip
 def test_a_value_that_is_none_of_its_kind_is_named(kind: str, value: object) -> None:
     spec = LabelSpec(kind, CLASSES if kind == "distribution" else ())
@@ -164,6 +164,9 @@ def test_votes_are_learned_as_distributions(folder: Path, loss: str) -> None:
     assert header["distributions"] == {"votes": list(CLASSES)}
     found = report(folder, "eval-class", "p.jsonl")
     assert found["kl"] < 0.2 and found["ua"] > 0.8 and found["ce"] > found["kl"]
+    again = report(folder, "eval-class", "p.jsonl", "--gold", "slow.h5")
+    assert again["kl"] == pytest.approx(found["kl"], abs=1e-4) and again["ua"] == found["ua"]
+    assert again["missing_gold"] == found["missing_gold"]
     item = next(i for i in manifest.read(folder / "p.jsonl").items if i["gold_scores"] is not None)
     assert sum(item["scores"].values()) == pytest.approx(1, abs=1e-5)
     assert sum(item["gold_scores"].values()) == pytest.approx(1, abs=1e-5)
@@ -176,6 +179,48 @@ def test_votes_for_merged_classes_are_added_up(folder: Path) -> None:
     item = next(i for i in manifest.read(folder / "p.jsonl").items if i["gold_scores"] is not None)
     votes = np.asarray(Store(folder / "slow.h5").label("votes"))[int(item["id"][1:])]
     assert item["gold_scores"]["active"] == pytest.approx(votes[:2].sum() / votes.sum(), abs=1e-5)
+
+
+def test_predictions_are_scored_by_votes(tmp_path: Path) -> None:
+    """Two votes of u1 are a tie, which merging decides."""
+    votes = [{"a": 3, "b": 1}, {"a": 1, "b": 1}, {"b": 1, "c": 2}]
+    said = [("a", (0.6, 0.3, 0.1)), ("b", (0.2, 0.5, 0.3)), ("b", (0.1, 0.6, 0.3))]
+    specs = {"rated": {"kind": "distribution", "classes": ["a", "b", "c"]}}
+    gold = [{"id": f"u{n}", "labels": {"rated": row}} for n, row in enumerate(votes)]
+    manifest.write(tmp_path / "g.jsonl", manifest.new_header("corpus", labels=specs), gold)
+    items = [{"id": f"u{n}", "prediction": name, "scores": dict(zip("abc", shares))}
+             for n, (name, shares) in enumerate(said)]  # fmt: skip
+    header = manifest.new_header("predictions", target="rated", classes=["a", "b", "c"])
+    manifest.write(tmp_path / "p.jsonl", header, items)
+
+    def kl(*pairs: tuple[float, float]) -> float:
+        return sum(y * np.log(y / p) for y, p in pairs) / 3
+
+    command = ("eval-class", "p.jsonl", "--gold", "g.jsonl")
+    found = report(tmp_path, *command)
+    assert (found["count"], found["missing_gold"], found["accuracy"]) == (2, 1, 0.5)
+    third = ((1 / 3, 0.6), (2 / 3, 0.3))
+    expected = kl((0.75, 0.6), (0.25, 0.3), (0.5, 0.2), (0.5, 0.5), *third)
+    assert found["kl"] == pytest.approx(expected) and found["runs"][0]["votes"] == 3
+    found = report(tmp_path, *command, "--classes", "c,ab=a+b")
+    assert found["confusion"] == {"classes": ["c", "ab"], "matrix": [[0, 1], [0, 2]]}
+    assert found["kl"] == pytest.approx(kl((1, 0.9), (1, 0.7), (1 / 3, 0.7), (2 / 3, 0.3)))
+    # Without c, u2's two votes for it count for nothing, and neither does what was said of it.
+    found = report(tmp_path, *command, "--classes", "a,b")
+    assert found["kl"] == pytest.approx(
+        kl((0.75, 2 / 3), (0.25, 1 / 3), (0.5, 2 / 7), (0.5, 5 / 7), (1, 6 / 7))
+    )
+
+
+def test_an_empty_name_is_no_class(folder: Path) -> None:
+    finetune = ("finetune", "slow.h5", "--annotations", "a.jsonl", "--steps", 1, "-o", "c")
+    item = {"id": "u00", "labels": {"emotion": ""}}
+    manifest.write(folder / "a.jsonl", manifest.new_header("corpus"), [item])
+    invoke(folder, *finetune, status=65)
+    specs = {"emotion": {"kind": "class", "classes": ["anger", ""]}}
+    item["labels"]["emotion"] = "anger"
+    manifest.write(folder / "a.jsonl", manifest.new_header("corpus", labels=specs), [item])
+    invoke(folder, *finetune, status=65)
 
 
 def test_distributions_by_hand() -> None:

@@ -61,7 +61,10 @@ def _described(manifest: Manifest, name: str, facts: DescribedLabel) -> LabelSpe
         raise DataError(f"{manifest.name}: label {name} is of the kind {kind!r}; it must be "
                         "class, scalar, distribution or trace")  # fmt: skip
     if kind != "trace":
-        return LabelSpec(kind, facts.classes or ())
+        classes = facts.classes or ()
+        if "" in classes:
+            raise DataError(f"{manifest.name}: a class of label {name} has an empty name")
+        return LabelSpec(kind, classes)
     rate, raters = facts.rate_hz, facts.raters or ()
     if rate is None or not _is_number(rate) or rate <= 0:
         raise DataError(f"{manifest.name}: the trace {name} has the rate_hz {rate!r}; it must be "
@@ -108,7 +111,7 @@ def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:
         return None
     if spec.kind == "trace" and isinstance(value, list):
         return _trace(item, name, spec, value)
-    if spec.kind == "class" and isinstance(value, str):
+    if spec.kind == "class" and isinstance(value, str) and value:
         return value
     if spec.kind == "scalar" and _is_number(value):
         return value

@@ -69,7 +69,7 @@ class Annotations:
             if label in labels:
                 known = True
                 found[row] = labels[label]
-                if not isinstance(found[row], (str, type(None))):
+                if found[row] == "" or not isinstance(found[row], (str, type(None))):
                     raise DataError(f"{identifier}: its annotation {label} is no class")
         if not known:
             raise self._no_label(store, label)

@@ -25,7 +25,9 @@ from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.lineage import embedding_stores, media_of
 from avaffect.recipes.scoring import gold_labels
 from avaffect.recipes.scoring.retrieval_scores import queried_classes
+from avaffect.recipes.scoring.vote_scores import true_classes
 from avaffect.settings.base import semantic
+from avaffect.settings.class_map import ClassMap
 from avaffect.settings.gallery import GallerySettings
 
 # OpenCV is imported once the inputs are known to be right.
@@ -38,6 +40,9 @@ QUERY: Colour = (70, 100, 200)
 # Of a face_track's columns, the one that says where a frame's face came from.
 SOURCE_COLUMN = COLUMNS.index("source")
 MOST_TILES = 4096
+
+# Id -> true class, None where it is missing.
+Classes = dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -167,19 +172,19 @@ def _check(settings: GallerySettings) -> None:
         raise UsageError(f"{settings.output}: a gallery is a PNG picture; name it .png")
 
 
-def _gold(found: Manifest, settings: GallerySettings, pool: list[Store]) -> gold_labels.Gold:
+def _gold(found: Manifest, settings: GallerySettings, pool: list[Store]) -> Classes:
     """The pool's labels: those given, else those that came along into its embeddings, if any."""
     label = settings.label or found.header.made_with.label
     label = label or gold_labels.DEFAULT_LABEL
     if settings.gold:
-        return gold_labels.read(settings.gold, label)
+        return true_classes(gold_labels.read(settings.gold, label), ClassMap())
     known = [s.path for s in pool if label in s.labels and s.labels[label].kind == "class"]
     if settings.label is not None and not known:
         raise DataError(f"{pool[0].path} has no label {label!r}; name GOLD that has with --gold")
-    return gold_labels.read(known, label)
+    return true_classes(gold_labels.read(known, label), ClassMap())
 
 
-def _retrieved(found: Manifest, item: Item, gold: gold_labels.Gold, count: int) -> list[Shown]:
+def _retrieved(found: Manifest, item: Item, gold: Classes, count: int) -> list[Shown]:
     """The first `count` different utterances that were drawn for a query."""
     drawn, similarity = item.get("pool"), item.get("similarity")
     if not isinstance(drawn, list) or not isinstance(item.get("query"), str):

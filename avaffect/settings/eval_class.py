@@ -35,9 +35,9 @@ class EvalClassSettings(Classed):
         default=(STANDARD_INPUT,), metavar="PREDICTIONS",
     )  # fmt: skip
     gold: tuple[Path, ...] = option(
-        (), "True labels by id: a store, a corpus manifest or a table (CSV); they override those "
-        "in the predictions. Of a retrieval, those of the pool. Default: those in the pool's "
-        "stores. Repeatable.",
+        (), "True labels by id: a store or a corpus manifest, of classes or rater votes, or a "
+        "table (CSV) of classes; they override those in the predictions. Of a retrieval, those of "
+        "the pool. Default: those in the pool's stores. Repeatable.",
         "--gold", role="input", metavar="GOLD",
     )  # fmt: skip
     label: str | None = option(

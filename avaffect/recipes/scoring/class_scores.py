@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,11 @@ from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import class_tables, gold_labels, vote_scores
 from avaffect.recipes.scoring.class_tables import TablePredictions
-from avaffect.recipes.scoring.gold_labels import Gold
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
 from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, seen_of
-from avaffect.recipes.scoring.vote_scores import VoteScores
+from avaffect.recipes.scoring.vote_scores import Gold, VoteScores, true_classes
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
 
@@ -84,7 +84,7 @@ def _score_predictions(
     classes = _classes(found, settings.class_map, pairs)
     every = [pair for run in pairs.values() for pair in run.values()]
     gold_labels.warn_of_doubts(found.name, every, progress)
-    votes = {} if settings.gold or settings.classes else vote_scores.by_run(found, items)
+    votes = vote_scores.by_run(items, _scored(found, settings), gold, settings.class_map)
     runs = [
         _score_run(found, run, pairs[run], classes, votes.get(run))
         for run in sorted(pairs, key=lambda run: (str(type(run)), run))
@@ -129,15 +129,16 @@ def _pairs(
     found: Manifest, items: list[Item], classes: ClassMap, gold: Gold | None
 ) -> tuple[Pairs, set[str]]:
     """run -> id -> (true class, predicted class), and the ids that have no true class."""
+    known = None if gold is None else true_classes(gold, classes)
     pairs: Pairs = {}
     missing: set[str] = set()
     for item in items:
         identifier, predicted = item.get("id"), item.get("prediction")
-        if not isinstance(identifier, str) or not isinstance(predicted, str):
+        if not isinstance(identifier, str) or not isinstance(predicted, str) or not predicted:
             raise DataError(
                 f"{found.name}: an item has no id or no predicted class: {json.dumps(item)[:120]}"
             )
-        true = classes.renamed(item.get("gold") if gold is None else gold.get(identifier))
+        true = classes.renamed(item.get("gold")) if known is None else known.get(identifier)
         if true is None:
             missing.add(identifier)
             continue
@@ -153,6 +154,11 @@ def _pairs(
             "by; name a store or a corpus manifest with --gold"
         )
     return pairs, missing
+
+
+def _scored(found: Manifest, settings: EvalClassSettings) -> Sequence[str]:
+    """The classes whose predicted shares are scored: as chosen, else the classifier's."""
+    return settings.class_map.names or found.header.classes or ()
 
 
 def _classes(found: Manifest, chosen: ClassMap, pairs: Pairs) -> list[str]:

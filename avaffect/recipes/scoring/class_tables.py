@@ -21,6 +21,7 @@ from avaffect.data.tables.numerals import is_missing
 from avaffect.data.tables.reader import Table, of_part, plain_name, read_table, unique_names
 from avaffect.recipes.common.work import some_of
 from avaffect.recipes.scoring.matching import but_for_prefix
+from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
 # As columns read without capitals, blanks and signs; earlier ones count first.
 ID_NAMES = (
@@ -38,10 +39,9 @@ TRUE_NAMES = (
 )  # fmt: skip
 SPLIT_NAMES = ("split", "set", "partition", "subset")
 
-Gold = dict[str, str | None]
 # Start and end of a part of a recording in seconds, None where it is that of the recording.
 Part = tuple[float | None, float | None]
-Names = list[tuple[str, str | None]]
+Names = list[tuple[str, str | Votes | None]]
 
 
 @dataclass

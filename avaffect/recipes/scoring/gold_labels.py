@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
-from avaffect.data.items import audio_of
+from avaffect.data.items import audio_of, described_labels, labels_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import work
 from avaffect.recipes.scoring import class_tables
-from avaffect.recipes.scoring.class_tables import Gold
 from avaffect.recipes.scoring.matching import asked_labels
+from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
 DEFAULT_LABEL = "emotion"
 
@@ -33,7 +37,7 @@ def asked(label: str | None) -> tuple[str | None, str | None]:
 def read(
     paths: Iterable[Path], label: str | None, default: str = DEFAULT_LABEL, ids: str | None = None
 ) -> Gold:
-    """id -> class, None where it is missing, over several files.
+    """id -> class or raters' votes, None where it is missing, over several files.
 
     label: as it was asked for; default: that of the predictions, in whose place a table may have a
     column of a usual name; ids: a table's column of ids, None for a usual name.
@@ -42,7 +46,7 @@ def read(
     class. Raises DataError where a file knows no such label, or an id is in two of the files.
     """
     found: Gold = {}
-    also: dict[str, set[str | None]] = defaultdict(set)
+    also: dict[str, set[str | Votes | None]] = defaultdict(set)
     home: dict[str, Path] = {}
     for path in paths:
         labels, names = _labels(path, label, default, ids)
@@ -76,26 +80,47 @@ def _labels(
     label = label or default
     if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
         store = Store(path)
-        labels = Annotations({}).names(store, label)
+        labels = _of_store(store, label)
         sources = [str(source) for source in store.meta.get("source", ())]
         once = Counter(sources)
         whole = [(n, known) for n, known in zip(sources, labels) if n and once[n] == 1]
         recordings, known = [n for n, _ in whole], [known for _, known in whole]
         parts = [(None, None)] * len(whole)
         return dict(zip(store.ids, labels)), class_tables.names_of(recordings, parts, known)
-    items = manifest.read(path, expect="corpus").items
+    whole_manifest = manifest.read(path, expect="corpus")
+    items = whole_manifest.items
     if items and not any(label in item.get("labels", {}) for item in items):
         have = ", ".join(sorted({name for item in items for name in item.get("labels", {})}))
         raise DataError(f"{path} has no label {label!r} (it has: {have or 'none'})")
-    found = {item["id"]: item.get("labels", {}).get(label) for item in items}
-    other = next(
-        (i for i, value in found.items() if not isinstance(value, (str, type(None)))), None
-    )
-    if other is not None:
-        raise DataError(f"{path}: label {label!r} of {other} is no class")
+    found = _of_items(whole_manifest, label)
     recordings = [audio_of(item) for item in items]
     parts = [(item.get("start"), item.get("end")) for item in items]
     return found, class_tables.names_of(recordings, parts, list(found.values()))
+
+
+def _of_store(store: Store, label: str) -> list[str | Votes | None]:
+    own = store.labels.get(label)
+    if own is None or own.kind != "distribution":
+        return list(Annotations({}).names(store, label))
+    return [_voted(own.classes, row) for row in np.asarray(store.label(label)).tolist()]
+
+
+def _of_items(found: manifest.Manifest, label: str) -> Gold:
+    """Raises DataError where a value is neither a class nor, of a distribution, votes."""
+    spec = described_labels(found).get(label)
+    if spec is None or spec.kind != "distribution":
+        spec = LabelSpec("class")
+    labels = {item["id"]: labels_of(item, {label: spec})[label] for item in found.items}
+    if spec.kind == "class":
+        return labels
+    return {i: None if row is None else _voted(spec.classes, row) for i, row in labels.items()}
+
+
+def _voted(classes: Sequence[str], row: Sequence[float]) -> Votes | None:
+    """None where the votes are not known."""
+    if any(math.isnan(number) for number in row):
+        return None
+    return Votes(tuple(classes), tuple(row))
 
 
 def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
 from avaffect.evaluation import retrieval_quality
 from avaffect.recipes.scoring import gold_labels
-from avaffect.recipes.scoring.gold_labels import Gold
 from avaffect.recipes.scoring.reports.classes import RetrievalReport
+from avaffect.recipes.scoring.vote_scores import Gold, true_classes
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
 
@@ -42,7 +42,10 @@ def score_retrieval(
     def rename(name: str | None) -> str | None:
         return chosen.renamed(name) if chosen else merged.renamed(name) or name
 
-    owners, drawn, true = _draws(found, gold, rename)
+    classes_of = true_classes(gold, chosen)
+    if not chosen:
+        classes_of = {identifier: rename(name) for identifier, name in classes_of.items()}
+    owners, drawn, true = _draws(found, classes_of, rename)
     scored = [(owner, name) for owner, name in zip(owners, true) if owner and name]
     if not scored:
         raise DataError(
@@ -83,10 +86,11 @@ def queried_classes(found: Manifest) -> ClassMap:
 
 
 def _draws(
-    found: Manifest, gold: Gold, rename: Callable[[str | None], str | None]
+    found: Manifest,
+    classes_of: Mapping[str, str | None],
+    rename: Callable[[str | None], str | None],
 ) -> tuple[list[str | None], list[str], list[str | None]]:
     """For every draw: its query's class, the drawn id, and that utterance's true class."""
-    renamed = {identifier: rename(name) for identifier, name in gold.items()}
     owners: list[str | None] = []
     drawn: list[str] = []
     for item in found.items:
@@ -95,7 +99,7 @@ def _draws(
             raise DataError(f"{found.name}: the query {item.get('query')} has no list of draws")
         owners += [rename(item.get("label"))] * len(pool)
         drawn += pool
-    return owners, drawn, [renamed.get(identifier) for identifier in drawn]
+    return owners, drawn, [classes_of.get(identifier) for identifier in drawn]
 
 
 def _pool_gold(found: Manifest, settings: EvalClassSettings, asked: str | None, label: str) -> Gold:
