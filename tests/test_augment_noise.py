@@ -191,8 +191,8 @@ def test_each_utterance_has_its_noise_at_the_ratio(folder, dtype):
             unit = disturbance / np.linalg.norm(disturbance)
             assert unit @ pieces.setdefault(name, unit) > 0.999
     assert "1 utterances are silent" in words and "u3" in words
-    assert "1 utterances have no sound" in words
-    assert "beneath 4 of 6 utterances, from 1 recordings" in words
+    assert "1 utterances have no audio" in words
+    assert "in 4 of 6 utterances, from 1 recordings" in words
     assert "clip" not in words
 
 
@@ -261,7 +261,7 @@ def test_what_would_clip_is_made_quieter_as_a_whole(folder):
     store, words = augmented(folder, "--noise", "hiss.wav", "--snr", 0, media="loud.h5")
     found = store.read("waveform", 0)
     assert np.abs(found.astype(int)).max() == 32767
-    assert "1 utterances were made quieter" in words
+    assert "1 utterances were attenuated" in words
     # Independent parts of equal power: each correlates with the sum by the root of a half.
     assert np.corrcoef(loud, found)[0, 1] == pytest.approx(np.sqrt(0.5), abs=0.03)
 
@@ -314,7 +314,7 @@ def test_folders_of_noises(folder):
         store, words = augmented(folder, "--noise", noises, "--snr", 0, "--seed", seed)
         names |= set(store.meta["noise"])
     assert names == {"a.flac", "deep/b.wav", ""}
-    assert "2 files among the noises are left out" in words
+    assert "skipped 2 files of noise" in words
     assert "README (unreadable), silent.wav (silent)" in words
 
 
@@ -329,7 +329,7 @@ def test_what_cannot_be_done_is_said(folder):
         "absent.wav": "no such file",
         "silent.wav": "silent",
         "text.wav": "is a table or other text",
-        "nothing": "holds no file",
+        "nothing": "has no file",
         "faces.h5": "'waveform'",
     }
     for name, why in bad.items():

@@ -304,7 +304,7 @@ def test_features_of_one_direction_are_a_warning(folder: Path, tmp_path: Path, m
 def test_the_encoder_knows_the_pixels_of_its_corpus(folder: Path, tmp_path: Path):
     """Stores without statistics are said; those of preprocess are taken over."""
     line = ("--steps", 0, "-o", tmp_path / "byol.safetensors")
-    assert "no store knows the mean" in invoke(folder, *LINE, *line).stderr
+    assert "no store has pixel statistics" in invoke(folder, *LINE, *line).stderr
     encoder, _ = checkpoints.load_encoder(tmp_path / "byol.safetensors", torch.device("cpu"))
     assert encoder.configuration == PRESETS["nano"]
 

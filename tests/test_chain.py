@@ -210,7 +210,7 @@ class TestFilters:
              "version 2.0"),
             (lambda text: "\n".join(li for li in text.splitlines() if "anger" not in li),
              "avaffect seal"),
-            (lambda text: closed(text.splitlines()[0]), "names no query"),
+            (lambda text: closed(text.splitlines()[0]), "has no query"),
             (lambda text: text + text.splitlines()[1] + "\n", "follows its end record"),
             (lambda text: text.replace('"label":"anger"', '"label":null'), "avaffect seal"),
             (lambda text: closed(text.replace('"label":"anger"', '"label":null')), "has no label"),

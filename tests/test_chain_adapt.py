@@ -277,7 +277,7 @@ class TestBadInput:
         found = invoke(chain, *pretrain, "--units", "units_b.h5", status=65).stderr
         assert "units_b.h5" in found and "a.h5" in found
         found = invoke(chain, *pretrain, "--units", "b.h5", status=65).stderr
-        assert "b.h5 holds no units" in found
+        assert "b.h5 has no units" in found
 
     def test_too_few_frames_for_the_clusters(self, chain: Path) -> None:
         found = invoke(chain, "cluster", "a.h5", "-k", 5000, "-o", "x.safetensors", status=65)

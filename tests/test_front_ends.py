@@ -224,7 +224,7 @@ def test_unknown_names_are_refused(folder):
     assert "egemaps" in words.stderr and "no such file" in words.stderr
     words = invoke(folder, "extract", "media.h5", "--model", "egemaps", "--modality", "video",
                    "-o", "x.h5", status=2)  # fmt: skip
-    assert "describes sound" in words.stderr
+    assert "reads audio" in words.stderr
     with pytest.raises(UsageError, match="known: mfcc, logmel"):
         FRONT_ENDS["egemap"]
 

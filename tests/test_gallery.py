@@ -215,7 +215,7 @@ def test_what_cannot_be_drawn(folder, options, error, said):
 def test_manifests_and_stores_that_do_not_fit(folder):
     found = manifest.read(folder / "r.jsonl")
     for items, said in (
-        ([], "names no query"),
+        ([], "has no query"),
         ([{"query": "q0", "label": "x"}], "q0 has no list of draws"),
         ([{"query": "q0", "label": "x", "pool": ["q1"]}], "names q1, which is not in .*pm.h5"),
     ):

@@ -306,7 +306,7 @@ def test_the_chain_of_films(split_films: Path, tmp_path: Path, task: str):
     found = invoke(split_films, f"pretrain-{task}", "a.h5", "--preset", "nano", "--epochs", 2,
                    *options, "-o", output)  # fmt: skip
     assert f"{loss} loss" in found.stderr and "on development" in found.stderr
-    assert "no store knows" not in found.stderr
+    assert "no store has" not in found.stderr
     encoder, header = checkpoints.load_encoder(output, torch.device("cpu"))
     store = Store(split_films / "a.h5")
     shown = np.concatenate(

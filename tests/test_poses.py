@@ -109,7 +109,7 @@ def test_select_by_the_landmarks_of_a_store(corpus, tmp_path):
     ids, said = kept(tmp_path, "--poses", "s.h5")
     assert ids == ["c_one"]
     assert "left out: 1 turned by more than 10 degrees" in said
-    assert "left out: 2 of which s.h5 gives no pose: c_three, c_four" in said
+    assert "left out: 2 without a pose in s.h5: c_three, c_four" in said
     ids, said = kept(tmp_path, "--poses", "s.h5", "--within", 12)
     assert ids == ["c_one", "c_two"] and "turned by" not in said
     out = ("--poses", "s.h5", "--within", 12, "-o", "o.jsonl")
@@ -125,7 +125,7 @@ def test_select_by_a_table(corpus, tmp_path):
     table = tmp_path / "p.csv"
     table.write_text("id,yaw,pitch,roll\nc_two, 1,2,3\nc_one,-30,0,0\nc_four,,0,0\n")
     ids, said = kept(tmp_path, "--poses", "p.csv")
-    assert ids == ["c_two"] and "2 of which p.csv gives no pose: c_three, c_four" in said
+    assert ids == ["c_two"] and "2 without a pose in p.csv: c_three, c_four" in said
     text = "roll;yaw;pitch;file\n0;0;1,5;/data/a/one.avi\n0;0;20,5;b\\three.mp4\n0;0;0;four\n"
     table.write_bytes(text.encode("utf-16"))
     assert kept(tmp_path, "--poses", "p.csv")[0] == ["c_one", "c_four"]
@@ -138,7 +138,7 @@ def test_select_by_a_table(corpus, tmp_path):
         ("name,yaw,pitch,roll\nc_one,0,0,0\n", "column 'id' or 'file'"),
         ("id,yaw,pitch,roll\nc_one,0,x,0\n", "line 2: 0, x, 0: "),
         ("id,yaw,pitch,roll\nc_one,0,0,0\nc_one,1,0,0\n", "line 3: the id c_one "),
-        ("id,yaw,pitch,roll\nd_one,0,0,0\n", "says where none of the 4 faces looks"),
+        ("id,yaw,pitch,roll\nd_one,0,0,0\n", "has the pose of none of the 4 items"),
         ("file,yaw,pitch,roll\nx/a/one,0,0,0\ny/a/one,0,0,0\n", "matches x/a/one and y/a/one"),
     ],
 )

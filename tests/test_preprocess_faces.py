@@ -291,7 +291,7 @@ def test_sound_and_pictures_that_hardly_belong_together_are_named(tmp_path: Path
     item = {"id": "a", "media": {"audio": "long.wav", "video": "a.mp4"}}
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), [item])
     words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr
-    assert "sound and pictures of 1 utterances differ in length by more than 1 s" in words
+    assert "audio and video of 1 utterances differ in length by more than 1 s" in words
 
 
 def test_cuts_are_counted_and_said(tmp_path: Path, avaffect) -> None:

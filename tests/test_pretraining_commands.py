@@ -158,7 +158,7 @@ def test_films_that_cannot_be_are_refused_before_training(faces, tmp_path):
     line = ("pretrain-l1", "s.h5", "--preset", "nano", "-o", tmp_path / "l1.safetensors")
     for name in ("file", "file/below"):
         words = invoke(faces, *line, "--steps", 1, "--preview", tmp_path / name, status=2).stderr
-        assert "is a file; name a folder" in words
+        assert "is a file; give a folder" in words
     words = invoke(faces, *line, "--steps", 0, "--preview", tmp_path / "films", status=2).stderr
     assert "--preview and --steps 0" in words
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

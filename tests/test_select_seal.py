@@ -224,7 +224,7 @@ def test_base_of_a_file_that_was_filtered_elsewhere(corpus, shell, tmp_path):
     away = tmp_path / "away"
     away.mkdir()
     line = "grep -v u2 ../corpus.jsonl | avaffect seal -o out.jsonl"
-    assert "name that file with --like" in shell(line, away).stderr
+    assert "give that file with --like" in shell(line, away).stderr
     (away / "out.jsonl").unlink()
     assert "--like" not in shell(f"{line} --like ../corpus.jsonl", away).stderr
     found = manifest.read(away / "out.jsonl")

@@ -96,7 +96,7 @@ def test_labels_of_another_length_are_named(tmp_path: Path):
         soundfile.write(tmp_path / f"{name}.wav", tone, 16000)
     write(tmp_path / "m.jsonl", {n: {"arousal": [0.1] * count} for n, count in counts.items()})
     said = invoke(tmp_path, "preprocess", "m.jsonl", "-o", "m.h5", "-j", 1).stderr
-    assert "labels over time of 2 utterances are longer or shorter" in said
+    assert "traces of 2 utterances differ from them in length" in said
     assert "by more than a second and a tenth: b, d\n" in said
 
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -> None:
-    """Mix noise beneath the sound of a store and write the result, utterance by utterance.
+    """Add noise to the audio of a store and write the result, utterance by utterance.
 
-    Raises DataError where the store has no sound, or the noise is missing, unreadable or silent.
+    Raises DataError if the store has no audio, or the noise is missing, unreadable or silent.
     """
     store = Store(settings.media)
     sound = dataset_of([store], store.ids, (WAVEFORM,))
     sources = Sources.find(settings.noise)
     inputs = [*work.store_inputs("media", [store]), *sources.inputs]
     made = work.record("augment-noise", settings, inputs)
-    if publishing.is_done(settings, made, progress, f"mix noise into {store.count} utterances"):
+    if publishing.is_done(settings, made, progress, f"add noise to {store.count} utterances"):
         return
     # Decoding comes with the work.
     from avaffect.recipes.media import noises
@@ -62,8 +62,8 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
 class _Mixing:
     """One run: mixes and counts.
 
-    silent, soundless: ids of utterances that stay as they are; lowered: of those that were made
-    quieter, noise and all, so that the sum does not clip.
+    silent, soundless: ids of unchanged utterances; lowered: of those that were attenuated with
+    their noise, so that the sum does not clip.
     """
 
     settings: AugmentNoiseSettings
@@ -76,7 +76,7 @@ class _Mixing:
     lowered: list[str] = field(default_factory=list)
 
     def noisy(self, row: int) -> tuple[np.ndarray, dict[str, Any]]:
-        """The waveform of an utterance with its noise, and what the store says of it."""
+        """The waveform of an utterance with its noise, and its new fields."""
         from avaffect.recipes.media.noises import QUIET
 
         identifier, values = self.sound.ids[row], self.sound.read(WAVEFORM, row)
@@ -101,24 +101,24 @@ class _Mixing:
         return float(seeds.generator(self.settings.seed, "snr", identifier).uniform(low, high))
 
     def tell(self, progress: Progress) -> None:
-        """The last words: what was done, and to whom it was not."""
+        """The summary: how many utterances were changed, and which were not."""
         from avaffect.data.decoding.audio import SILENT_PEAK
 
         if self.silent:
             progress.warn(
                 f"{len(self.silent)} utterances are silent (no sample above {SILENT_PEAK} of "
-                f"32768) and stay as they are: {work.some_of(self.silent)}"
+                f"32768) and were not changed: {work.some_of(self.silent)}"
             )
         if self.lowered:
             progress.warn(
-                f"{len(self.lowered)} utterances were made quieter, speech and noise alike, so "
+                f"{len(self.lowered)} utterances were attenuated, speech and noise alike, so "
                 f"that the sum does not clip: {work.some_of(self.lowered)}"
             )
         if self.soundless:
-            progress.say(f"{len(self.soundless)} utterances have no sound and stay as they are")
+            progress.say(f"{len(self.soundless)} utterances have no audio and were not changed")
         low, high = self.settings.snr_range or (self.settings.snr, self.settings.snr)
         at = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
         progress.say(
-            f"{self.settings.output}: noise at {at} beneath {self.mixed} of {len(self.sound)} "
+            f"{self.settings.output}: noise at {at} in {self.mixed} of {len(self.sound)} "
             f"utterances, from {len(self.recordings.names)} recordings"
         )

@@ -111,7 +111,7 @@ def _cluster(
 
 
 def _labelled_speakers(settings: ClusterSettings) -> tuple[str, ...]:
-    """Whose labels the clustered model has seen: its clusters tell of them."""
+    """The labelled speakers of the clustered model, on which its clusters depend."""
     if settings.model is None:
         return ()
     return headers.read(settings.model, EncoderHeader).labelled_speakers

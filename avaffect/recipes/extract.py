@@ -54,7 +54,7 @@ def _check_front_end(settings: ExtractSettings) -> None:
     if package is not None and find_spec(package) is None:
         raise UsageError(WITHOUT_OPENSMILE)
     if settings.modality not in (None, "audio"):
-        raise UsageError(f"--modality {settings.modality}: {settings.model} describes sound")
+        raise UsageError(f"--modality {settings.modality}: {settings.model} reads audio")
 
 
 def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:

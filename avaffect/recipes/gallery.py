@@ -64,7 +64,7 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
     _check(settings)
     found = manifest.read(settings.retrieval, expect="retrieval")
     if not found.items:
-        raise DataError(f"{found.name} names no query: there is nothing to draw")
+        raise DataError(f"{found.name} has no query: there is nothing to draw")
     made = _provenance(settings, found)
 
     @cache
@@ -116,7 +116,7 @@ def _draw(settings: GallerySettings, found: Manifest, progress: Progress) -> tup
         rows.append(tiles)
     if settings.gold and not compared:
         names = ", ".join(str(path) for path in settings.gold)
-        progress.warn(f"{names} has no label of what is shown: no frame says what is right")
+        progress.warn(f"{names} has no label of the retrieved utterances: frames have no colour")
     titles = [f"{item.get('label') or 'no label'}\n{item['query']}" for item in items]
     picture = pictures.sheet(
         rows, titles, tile=settings.tile, heading=_heading(found, bool(compared))

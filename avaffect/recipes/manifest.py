@@ -23,8 +23,8 @@ NAMED_AT_MOST = 5
 def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> int:
     """Write the manifest of a corpus; returns the number of items.
 
-    Raises DataError where the folder holds no such corpus, an id comes twice, or, with `strict`,
-    anything had to be left out.
+    Raises DataError if the folder is not that of the corpus, an id occurs twice, or, with `strict`,
+    an item is unusable.
     """
     corpus = corpora.read(settings)
     _report(corpus, settings.strict, progress)
@@ -44,7 +44,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
 def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:
     inputs = [reference("corpus", corpus.root, corpus.content_id, settings.output)]
     for path in corpus.tables:
-        # A table decides labels, so that its bytes count; of media, names and sizes do.
+        # The bytes of a table count, as it has the labels; of media, names and sizes.
         identity = content_id(path.read_bytes().hex())
         inputs.append(reference("table", path, identity, settings.output))
     given = {
@@ -69,7 +69,7 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
     if known and len(known) < len(corpus.items):
         progress.warn(
             f"{len(corpus.items) - len(known)} of {len(corpus.items)} utterances have no speaker: "
-            "splits by speaker cannot know whose they are"
+            "they cannot be split by speaker"
         )
     progress.say(f"{corpus.name}: {len(corpus.items)}{of} utterances, {speakers} speakers")
     for label, facts in corpus.labels.items():
@@ -95,8 +95,8 @@ def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
     others = [name for name in classes if name not in EMOTIONS]
     if others:
         progress.say(
-            f"emotion has classes that other corpora spell otherwise or lack: {', '.join(others)}; "
-            f"{spellings.emotion_hint(others[:NAMED_AT_MOST])} gives one of {', '.join(EMOTIONS)}"
+            f"emotion has classes that are not common to all corpora: {', '.join(others)}; "
+            f"{spellings.emotion_hint(others[:NAMED_AT_MOST])} maps them to {', '.join(EMOTIONS)}"
         )
 
 

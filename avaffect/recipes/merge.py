@@ -22,18 +22,18 @@ from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
 from avaffect.settings.outputs import check_suffix
 
-# What adapt, and whoever asks for a lineage, looks for behind a store.
+# Inputs of a store that `adapt` and lineages need.
 PARENT_ROLES = ("media", "model")
 
 
 def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     """Join stores or manifests in the order given; returns the path of the result.
 
-    Raises DataError where ids collide or streams, labels or pooled vectors differ in kind.
+    Raises DataError if ids collide or streams, labels or pooled vectors differ in kind.
     """
     output = settings.output
     if any(output.exists() and path.exists() and path.samefile(output) for path in settings.stores):
-        raise UsageError(f"{output} is one of the files to merge; name another output")
+        raise UsageError(f"{output} is one of the files to merge; give another output")
     kinds = {artifacts.kind_of(path, "store or manifest"): path for path in settings.stores}
     if list(kinds) == ["manifest"]:
         check_suffix(output, "manifest")
@@ -63,7 +63,7 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
 
 
 def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
-    """Corpora side by side; predictions as further runs."""
+    """Join corpora one after the other, and predictions as further runs."""
     output = settings.output
     manifests = [manifest.read(path) for path in settings.stores]
     inputs = [work.manifest_input("manifest", source, output) for source in manifests]
@@ -86,9 +86,9 @@ def _warn_of_alike(labels: Mapping[str, Sequence[str]], progress: Progress) -> N
 
 
 def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:
-    """The recordings and models behind the stores, each once, as seen from the output.
+    """The recordings and models of the stores, each once, relative to the output.
 
-    What is made of a store finds them in it, whether or not it was merged from shards.
+    Artifacts made from a store find them in it, whether or not it was merged from shards.
     """
     found: dict[tuple[str, str], Reference] = {}
     for store in stores:
@@ -120,7 +120,7 @@ def _check_shards(stores: Sequence[Store], progress: Progress) -> None:
     if shards != whole:
         missing = ", ".join(str(shard) for shard in whole if shard not in shards)
         progress.warn(
-            f"these are not all shards in order: {' '.join(map(str, shards))}"
+            f"shards are missing or not in order: {' '.join(map(str, shards))}"
             + (f"; missing: {missing}" if missing else "")
         )
 
@@ -134,7 +134,7 @@ def _shard(name: object) -> Shard | None:
 
 
 def _losses(stores: Sequence[Store]) -> dict[str, Any]:
-    """What the stores' makers lost, summed up; empty where none of them counted."""
+    """The unusable items of all stores, counted; empty if no store counts them."""
     counted = [store.provenance["losses"] for store in stores if "losses" in store.provenance]
     if not counted:
         return {}

@@ -44,25 +44,25 @@ from avaffect.recipes.media.preprocess_summary import (
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
 
-# What decodes, and finds faces, comes with the work.
+# Decoders and face detectors are imported with the work.
 if TYPE_CHECKING:
     from avaffect.data.faces.preview import Preview
     from avaffect.data.media import Decoded, DecodingOptions, Lost
 
 NAMED = 20
-# Options that say how faces are found and cut out.
+# Options of face detection and cropping.
 OF_FACES = ("faces", "face_model", "align", "size", "color", "fps", "margin", "face")
-# Settings that stores of version 1.0 do not know: left out where they are not set, so that those
-# stay up to date.
+# Settings that stores of version 1.0 do not have: left out if they are not set, so that these
+# stores stay up to date.
 NEWER = ("audio_track", "channels")
-# That a recording of sound has no pictures is no news: counted, not named.
+# An audio file without video is normal: counted, not listed.
 USUAL = "no picture"
 
 
 def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Path:
     """Decode the recordings of a corpus manifest into a store; returns its path.
 
-    Raises DataError where a recording is lost under `strict`, or all are; then nothing is written.
+    Raises DataError if a recording is unusable with `strict`, or all are; nothing is written then.
     """
     settings = _checked(settings)
     shard = parse_shard(settings.shard) or Shard(0, 1)
@@ -74,14 +74,14 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     if publishing.is_current(replace(settings, force=force), record, progress):
         _check_strict(settings)
         if settings.preview:
-            progress.warn("the preview is drawn while decoding: --force decodes again")
+            progress.warn("no preview: it is drawn during decoding; --force decodes again")
         return settings.output
     from avaffect.data import media
     from avaffect.data.faces.preview import Preview
 
     options, streams = _options(settings)
     specs = label_specs(corpus)
-    # Decoding takes hours: what is wrong with a label is said before.
+    # Decoding takes hours: errors of labels are reported before.
     for item in items:
         labels_of(item, specs)
     if settings.dry_run:
@@ -112,9 +112,9 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
 
 
 def _checked(settings: PreprocessSettings) -> PreprocessSettings:
-    """Raises UsageError where options make no sense, alone or together."""
+    """Raises UsageError for invalid or contradictory options."""
     if str(settings.output) == "-":
-        raise UsageError("a store cannot go to standard output; name a file with --output")
+        raise UsageError("a store cannot go to standard output; give a file with --output")
     if settings.faces == "yunet" and settings.face_model is None:
         from avaffect.data.faces.detection import WHERE
 
@@ -124,11 +124,11 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
     if settings.faces != "yunet" and settings.face_model:
         raise UsageError("--face-model is for --faces yunet")
     if settings.preview and settings.without == "video":
-        raise UsageError("--preview shows pictures: leave out --without video")
+        raise UsageError("--preview needs video: leave out --without video")
     if settings.preview and settings.preview.exists() and not settings.preview.is_dir():
-        raise UsageError(f"--preview {settings.preview}: this is a file; name a folder")
+        raise UsageError(f"--preview {settings.preview}: this is a file; give a folder")
     if settings.audio_track is not None and settings.without == "audio":
-        raise UsageError("--audio-track is for sound, which --without audio leaves out")
+        raise UsageError("--audio-track needs audio: leave out --without audio")
     if settings.without == "video":
         _check_without_video(settings)
     align = settings.faces == "yunet" if settings.align is None else settings.align
@@ -139,11 +139,11 @@ def _check_without_video(settings: PreprocessSettings) -> None:
     for item in fields(settings):
         if item.name in OF_FACES and getattr(settings, item.name) != item.default:
             flag = item.name.replace("_", "-")
-            raise UsageError(f"--{flag} is for pictures, which --without video leaves out")
+            raise UsageError(f"--{flag} needs video: leave out --without video")
 
 
 def _options(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str, StreamSpec]]:
-    """How to decode, and the streams that come of it."""
+    """The decoding options, and the streams that result."""
     from avaffect.data.faces.detection import check_model
     from avaffect.data.media import WAVEFORM_SPEC, DecodingOptions
 
@@ -173,7 +173,7 @@ def _channels(settings: PreprocessSettings) -> tuple[int, ...]:
     if settings.channels is None:
         return ()
     if settings.without == "audio":
-        raise UsageError("--channels are of the sound, which --without audio leaves out")
+        raise UsageError("--channels needs audio: leave out --without audio")
     try:
         return parse_channels(settings.channels)
     except ValueError as error:
@@ -191,15 +191,15 @@ def _check_strict(settings: PreprocessSettings) -> None:
     lost = artifacts.describe(settings.output).provenance.get("losses", {}).get("lost", {})
     if settings.strict and lost:
         raise DataError(
-            f"{settings.output} is up to date, but lacks {sum(lost.values())} utterances, which "
-            f"{losses_path(settings.output).name} names"
+            f"{settings.output} is up to date, but lacks {sum(lost.values())} utterances, listed "
+            f"in {losses_path(settings.output).name}"
         )
 
 
 def _provenance(
     settings: PreprocessSettings, corpus: Manifest, items: Sequence[Item]
 ) -> Provenance:
-    """Recordings are inputs too: one that changed makes another store."""
+    """Recordings are inputs too: a changed recording gives another store."""
     if corpus.path is None:
         listed = {"role": "manifest", "path": "", "content_id": corpus.content_id}
     else:
@@ -224,7 +224,7 @@ def _sources(settings: PreprocessSettings, item: Item) -> list[str]:
 
 
 def _source(settings: PreprocessSettings, item: Item) -> str:
-    """The recording that an utterance is named by."""
+    """The recording that names an utterance."""
     audio, video = audio_of(item), video_of(item)
     return video or audio if settings.without == "audio" else audio or video
 
@@ -310,20 +310,20 @@ class _Work:
             path.unlink()
 
     def _note(self, item: Item, note: str) -> None:
-        """Say of an utterance how it was read."""
+        """Report a remark on the decoding of an utterance."""
         if self.found.noted < NAMED:
             self.progress.warn(f"{self._name(item)}: {note}")
         elif self.found.noted == NAMED:
-            self.progress.warn("more recordings were read like that; they are not named")
+            self.progress.warn("the same remark on further recordings is not shown")
         self.found.noted += 1
 
     def _name(self, item: Item) -> str:
-        """An utterance's id and, where that is another name, its recording."""
+        """An utterance's id, and its recording if the name differs."""
         source = _source(self.settings, item)
         return f"{item['id']} ({source})" if source not in ("", item["id"]) else item["id"]
 
     def _without(self, item: Item, what: str, why: Lost | None) -> str:
-        """Count and name an utterance that lacks a modality; the reason, "" where it has it."""
+        """Count and report an utterance that lacks a modality; the reason, or ""."""
         if why is None:
             return ""
         self.found.without[what][why.reason] += 1
@@ -331,7 +331,7 @@ class _Work:
             if self.found.named < NAMED:
                 self.progress.warn(f"without {what}: {item['id']}: {why}")
             elif self.found.named == NAMED:
-                self.progress.warn(f"more lack a modality; without_{what} in the store says which")
+                self.progress.warn(f"further ones: see the field without_{what} of the store")
             self.found.named += 1
         return why.reason
 

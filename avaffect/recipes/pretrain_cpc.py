@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    Raises DataError where no utterance is longer than what is foretold, UsageError for negatives
+    Raises DataError if no utterance is longer than the predicted frames, UsageError for negatives
     of the whole batch in several processes.
     """
     if settings.negatives_from == "batch" and launch().processes > 1:

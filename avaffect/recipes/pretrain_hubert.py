@@ -62,7 +62,7 @@ def _quantiser_of(unit_stores: list[Store]) -> Path | None:
     for store in unit_stores:
         if UNITS not in store.streams:
             raise DataError(
-                f"{store.path} holds no units; make them with "
+                f"{store.path} has no units; make them with "
                 "`avaffect extract MEDIA.h5 --model KMEANS.safetensors`"
             )
         made.append(store.streams[UNITS].made)
@@ -77,7 +77,7 @@ def _quantiser_of(unit_stores: list[Store]) -> Path | None:
 def _checked(settings: PretrainHubertSettings) -> PretrainHubertSettings:
     """The settings, where what they say of a new encoder is true of the one that is continued.
 
-    Raises UsageError where it is not, or the encoder reads sound alone and they are of pictures.
+    Raises UsageError if it is not, or the options need video and the encoder reads audio alone.
     """
     sees = settings.modality == "av"
     if settings.init is not None:
@@ -103,7 +103,7 @@ def _checked(settings: PretrainHubertSettings) -> PretrainHubertSettings:
 def _with_dropout(
     settings: PretrainHubertSettings, quantiser: Path | None
 ) -> PretrainHubertSettings:
-    """The settings with the modality dropout of an encoder that sees, where none was given."""
+    """The settings with the default modality dropout of an audiovisual encoder."""
     if settings.init is None:
         sees = settings.modality == "av"
     else:
@@ -136,5 +136,5 @@ def _check_same_units(init: Path, quantiser: Path | None) -> None:
     if artifacts.describe(quantiser).content_id != known[0]["content_id"]:
         raise DataError(
             f"{init} was trained on the units of another quantiser than {quantiser}; pre-train "
-            "with --reset-head, or give the units that it knows"
+            "with --reset-head, or give the units of its own quantiser"
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    Raises DataError where no clip has both sound and two pictures, UsageError where the films of
+    Raises DataError if no clip has both audio and two pictures, UsageError if the videos of
     --preview cannot be written.
     """
     if settings.preview is not None:
@@ -33,12 +33,12 @@ def pretrain_l1(settings: PretrainL1Settings, progress: Progress = SILENT) -> No
 
 
 def _check_folder(folder: Path) -> None:
-    """Raises UsageError where films could not be written there."""
+    """Raises UsageError if videos cannot be written there."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise UsageError(f"--preview {folder}: {there} is a file; name a folder")
+        raise UsageError(f"--preview {folder}: {there} is a file; give a folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--preview {folder}: {there} cannot be written to; name another folder")
+        raise UsageError(f"--preview {folder}: {there} is not writable; give another folder")
 
 
 def _generator(preset: str, kept: Kept | None) -> TalkingFaceConfiguration:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    Raises DataError where no clip has both faces and sound.
+    Raises DataError if no clip has both faces and audio.
     """
     pretrain("pretrain-lira", settings, lambda: _method(settings, progress), progress)
 

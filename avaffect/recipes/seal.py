@@ -21,18 +21,17 @@ from avaffect.settings.seal import SealSettings
 
 
 def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
-    """Write the filtered manifest whole again; returns the number of items.
+    """Write the filtered manifest with a new end record; returns the number of items.
 
-    The header's `filtered` grows by "whole", or by "cut" where the end record did not come.
+    "whole" is appended to the header's `filtered`, or "cut" if the end record is missing.
 
-    Raises DataError as `filtering.read_filtered` does, where no header is there or given, and where
-    an id comes twice.
+    Raises DataError as `filtering.read_filtered` does, without a header, and for a duplicate id.
     """
     filtered = _read(settings)
     source = Manifest(_header(settings, filtered), filtered.items, _path(settings))
     manifest.check_items(source)
     if not filtered.ended:
-        progress.warn(f"{source.name} has no end record: taken as whole because of --allow-cut")
+        progress.warn(f"{source.name} has no end record: taken as complete (--allow-cut)")
     _warn_astray(source, settings, progress)
     nothing = ": an empty manifest" if not source.items else ""
     progress.say(f"sealed {len(source)} items{nothing}")
@@ -58,7 +57,7 @@ def _read(settings: SealSettings) -> Filtered:
 
 
 def _check_start(stream: BufferedReader, settings: SealSettings) -> None:
-    """A cut line may begin with anything, and a filter may let nothing through."""
+    """A truncated line may begin with anything, and a filter may drop all lines."""
     if not settings.allow_cut and stream.peek(1):
         manifest.check_start(stream, settings.source)
 
@@ -75,8 +74,8 @@ def _opened(path: Path) -> BufferedReader:
 def _header(settings: SealSettings, filtered: Filtered) -> ManifestHeader:
     """The stream's header, or that of --like; its base is the original's, where that is known.
 
-    A filter that reads a file passes on a base which is meant from that file's folder, and nothing
-    in the stream says where that was.
+    A filter of a file passes on a base that is relative to the file's folder, which the reader of
+    the pipe does not know.
     """
     path = _path(settings)
     if settings.like is None:
@@ -98,11 +97,11 @@ def _header(settings: SealSettings, filtered: Filtered) -> ManifestHeader:
 
 
 def _warn_astray(source: Manifest, settings: SealSettings, progress: Progress) -> None:
-    """Where the first recording is not found, the base is probably another folder's."""
+    """Warn if the first recording is not found: the base is probably that of another folder."""
     media = source.items[0].get("media") if source.items else None
     name = next(iter(media.values()), None) if isinstance(media, dict) else media
     if settings.like is None and isinstance(name, str) and not (source.folder / name).exists():
         progress.warn(
             f"{name} is not under {source.folder}: if the filter read a file in another folder, "
-            "name that file with --like"
+            "give that file with --like"
         )

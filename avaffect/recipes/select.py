@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
     """Write the manifest of the items that match; returns their number.
 
-    Raises UsageError for a condition that is none, DataError for a field that no item has.
+    Raises UsageError for an invalid condition, DataError for a field that no item has.
     """
     _check(settings)
     conditions = [filtering.Condition.parse(text) for text in settings.where]
@@ -34,7 +34,7 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
         filtering.require_field(source, condition)
         items = [item for item in items if condition.holds(item)]
     facts, inputs = semantic(settings), []
-    # Without poses it says nothing, and outputs made before it was an option stay up to date.
+    # Not recorded without poses, so that outputs of earlier versions stay up to date.
     del facts["within"]
     if settings.ids is not None:
         wanted = _listed(settings.ids)
@@ -42,7 +42,7 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
         _warn_unknown(source, settings.ids, wanted, progress)
         items = [item for item in items if filtering.identifier_of(item) in wanted]
     if settings.poses is not None:
-        # Here: other conditions need neither NumPy nor h5py.
+        # Imported here: other conditions need neither NumPy nor h5py.
         from avaffect.data.faces.pose import WITHIN, read_poses
 
         poses = read_poses(settings.poses)
@@ -70,21 +70,21 @@ def _check(settings: SelectSettings) -> None:
 def _looking_ahead(
     items: list[Item], poses: Poses, within: float, progress: Progress
 ) -> list[Item]:
-    """The items whose faces are turned by no more than so many degrees, in any direction."""
+    """The items whose faces are turned by at most `within` degrees, in any direction."""
     from avaffect.data.items import video_of
 
     found = [poses.of(filtering.identifier_of(item), video_of(item)) for item in items]
     unknown = [filtering.identifier_of(i) for i, pose in zip(items, found) if pose is None]
     if items and len(unknown) == len(items):
-        raise DataError(f"{poses.path} says where none of the {len(items)} faces looks: its ids "
-                        f"are others than {unknown[0]} and the like")  # fmt: skip
+        raise DataError(f"{poses.path} has the pose of none of the {len(items)} items: its ids "
+                        f"differ from ids such as {unknown[0]}")  # fmt: skip
     kept = [item for item, pose in zip(items, found) if pose is not None and pose.within(within)]
     turned = len(items) - len(unknown) - len(kept)
     if turned:
         progress.say(f"left out: {turned} turned by more than {within:g} degrees")
     if unknown:
         progress.warn(
-            f"left out: {len(unknown)} of which {poses.path} gives no pose: {work.some_of(unknown)}"
+            f"left out: {len(unknown)} without a pose in {poses.path}: {work.some_of(unknown)}"
         )
     return kept
 

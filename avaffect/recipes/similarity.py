@@ -21,7 +21,7 @@ TOP_VALUES = 1 << 22
 def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> None:
     """Write the cosine matrix of queries and pool, or its top K, block by block.
 
-    Raises DataError where the embeddings are missing, of different models or without direction.
+    Raises DataError if embeddings are missing, of different models, zero or not finite.
     """
     queries = open_embeddings(settings.query, "query")
     pool = open_embeddings(settings.pool, "pool")

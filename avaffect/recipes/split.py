@@ -17,9 +17,9 @@ from avaffect.settings.split import DEFAULT_RATIOS, SplitSettings
 def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
     """Write the manifest with a split or fold for each item; returns the number of items.
 
-    Raises UsageError for ratios or folds that make no sense; DataError where an item names no
-    group, groups are fewer than parts, a speaker would stand in two parts, or splits are there
-    already and `replace` is not set.
+    Raises UsageError for invalid ratios or folds; DataError if an item has no group, there are
+    fewer groups than parts, a speaker would be in two parts, or splits exist and `replace` is not
+    set.
     """
     ratios = _ratios(settings)
     source = manifest.read(settings.source, expect="corpus")
@@ -42,7 +42,7 @@ def _ratios(settings: SplitSettings) -> tuple[float, ...]:
     if len(ratios) != len(SPLITS):
         raise UsageError("--ratios takes three numbers: train, development and test")
     if ratios[0] == 0:
-        raise UsageError("--ratios 0: the share of train is above 0")
+        raise UsageError("--ratios 0: the share of train must be above 0")
     return ratios
 
 
@@ -52,7 +52,7 @@ def _refuse_existing(source: Manifest, replace: bool) -> None:
             if item.get(key) is not None and not replace:
                 raise DataError(
                     f"{source.name}: {item['id']} has a {key} already ({item[key]}), perhaps the "
-                    "corpus's official one; --replace puts new ones in their place"
+                    "corpus's official one; --replace replaces them"
                 )
 
 
@@ -75,7 +75,7 @@ def _parts(settings: SplitSettings, source: Manifest, ratios: tuple[float, ...])
 def _check_speakers(source: Manifest, parts: list[int], allowed: bool, progress: Progress) -> None:
     unknown = sum(item.get("speaker") in (None, "") for item in source.items)
     if unknown:
-        progress.warn(f"{unknown} items name no speaker: whether speakers leak is not known")
+        progress.warn(f"{unknown} items have no speaker: leakage of speakers cannot be checked")
     shared = splitting.shared_speaker(source, parts)
     if shared is None:
         return
@@ -87,8 +87,8 @@ def _check_speakers(source: Manifest, parts: list[int], allowed: bool, progress:
     )
     if not allowed:
         raise DataError(
-            f"{source.name}: {said}: models would be tested on voices that they know; use "
-            "--by speaker, or --allow-speaker-overlap where that is meant"
+            f"{source.name}: {said}: models would be tested on training speakers; use --by "
+            "speaker, or --allow-speaker-overlap if this is intended"
         )
     progress.warn(said)
 
@@ -112,7 +112,7 @@ def _report(
         name = f"fold {part}" if settings.folds else SPLITS[part]
         groups = len({item[settings.by] for item in items})
         said = [
-            f"{name}: {len(items)} utterances ({len(items) / total:.1%}, asked for "
+            f"{name}: {len(items)} utterances ({len(items) / total:.1%}, requested "
             f"{ratio / sum(ratios):.1%}), {groups} {settings.by}s"
         ]
         counts = Counter((item.get("labels") or {}).get(label) for item in items)

@@ -42,9 +42,9 @@ def from_shapes(shapes: Shapes) -> Flat:
     width, channels = shapes[f"{stem}.0.weight"][:2]
     sound = shapes["feature_extractor_audio.proj.weight"][1]
     if sound != AUDIO_DIM:
-        raise DataError(f"this AV-HuBERT reads sound of {sound} numbers a frame, not {AUDIO_DIM}")
+        raise DataError(f"this AV-HuBERT has audio frames of size {sound}; expected {AUDIO_DIM}")
     if shapes["layer_norm.weight"] != (2 * dim,):
-        raise DataError("this AV-HuBERT adds its modalities; only those that join them are known")
+        raise DataError("this AV-HuBERT adds its modalities; only concatenation is supported")
     mask = shapes.get("mask_emb", (AUDIO_DIM,))
     return configuration.flatten(AVHubertConfiguration()) | {
         **transformer,

@@ -19,8 +19,8 @@ ROLE = "noise"
 
 @dataclass(frozen=True)
 class Sources:
-    """What --noise names: stores of sound; files, and how each is called; whether one that is no
-    sound may be left out, as in a folder."""
+    """Sources of --noise: stores of audio; files and their names; whether a file without audio may
+    be skipped, as in a folder."""
 
     stores: list[Store] = field(default_factory=list)
     files: list[tuple[Path, str, bool]] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Sources:
 
     @classmethod
     def find(cls, paths: Sequence[Path]) -> Sources:
-        """Raises DataError where one of the paths is not there, or a folder is empty."""
+        """Raises DataError if one of the paths is missing, or a folder is empty."""
         found = cls()
         for path in paths:
             if path.is_dir():
@@ -63,5 +63,5 @@ def _files_in(folder: Path) -> list[tuple[Path, str]]:
         if path.is_file() and not any(part.startswith(".") for part in Path(name).parts)
     ]
     if not files:
-        raise DataError(f"--noise {folder}: this folder holds no file")
+        raise DataError(f"--noise {folder}: this folder has no file")
     return files

@@ -59,8 +59,8 @@ class Noises:
         rows = np.flatnonzero(others)
         if len(rows) < voices:
             raise DataError(
-                f"{identifier} needs {voices} recordings of noise that are not of its speaker, and "
-                f"there are {len(rows)}: give more with --noise, or a smaller --babble"
+                f"{identifier} needs {voices} recordings of noise of other speakers, but there are "
+                f"{len(rows)}: give more with --noise, or a smaller --babble"
             )
         chosen = random.choice(rows, voices, replace=False).tolist()
         pieces = [
@@ -85,8 +85,8 @@ class Noises:
 def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
     """The recordings; files are decoded into `folder`.
 
-    Raises DataError where a file is no sound or silent, a store has no sound, or nothing is left.
-    What is no sound in a folder of noises is left out and counted.
+    Raises DataError if a file has no audio or is silent, a store has no audio, or nothing is left.
+    Files without audio in a folder are skipped and counted.
     """
     stored, speakers = _of_stores(sources.stores) if sources.stores else (None, [])
     files: list[tuple[str, Path]] = []
@@ -102,15 +102,15 @@ def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
             continue
         files.append((name, raw))
     if lost:
-        progress.warn(f"{len(lost)} files among the noises are left out: {work.some_of(lost)}")
+        progress.warn(f"skipped {len(lost)} files of noise: {work.some_of(lost)}")
     found = Noises(stored, speakers, files)
     if not found.names:
-        raise DataError("--noise: no recording of noise is there")
+        raise DataError("--noise: no usable recording of noise")
     return found
 
 
 def _of_stores(stores: Sequence[Store]) -> tuple[Dataset, list[str]]:
-    """The utterances that have sound, and their speakers."""
+    """The utterances with audio, and their speakers."""
     dataset = dataset_of(stores, unique_ids(stores), (WAVEFORM,))
     annotations = Annotations({})
     speakers = [name for store in stores for name in annotations.field(store, "speaker")]

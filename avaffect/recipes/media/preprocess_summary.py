@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from avaffect.data.faces.spool import Sums
     from avaffect.data.media import Lost
 
-# Sound and pictures whose lengths differ by more hardly belong together.
+# Audio and video whose lengths differ by more may not belong together.
 APART_S = 1.0
 
 
@@ -35,9 +35,9 @@ def _no_sums() -> Sums:
 
 @dataclass
 class Found:
-    """What became of the items: those that gave no utterance, or one without sound or without a
-    face, and why; how many lacks and notes there were; ids whose sound and pictures, or labels over
-    time, are of different length; sums of the pixels of all crops."""
+    """Results of the items: unusable ones, utterances without audio or a face, with reasons;
+    numbers of missing modalities and remarks; ids whose audio and video, or traces, differ in
+    length; sums of the pixels of all crops."""
 
     lost: list[tuple[Item, Lost]] = field(default_factory=list)
     without: dict[str, Counter[str]] = field(
@@ -71,7 +71,7 @@ def losses_path(output: Path) -> Path:
 
 
 def list_losses(output: Path, corpus: Manifest, found: Found, record: Provenance) -> None:
-    """A corpus manifest of what was lost: once repaired, it can be preprocessed by itself."""
+    """A corpus manifest of the unusable items, which can be preprocessed alone after a repair."""
     path = losses_path(output)
     if not found.lost:
         path.unlink(missing_ok=True)
@@ -94,13 +94,13 @@ def summarise(
             progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
     if found.apart:
         progress.warn(
-            f"sound and pictures of {len(found.apart)} utterances differ in length by more than "
-            f"{APART_S:g} s; do they belong together? {work.some_of(found.apart)}"
+            f"audio and video of {len(found.apart)} utterances differ in length by more than "
+            f"{APART_S:g} s; check that they belong together: {work.some_of(found.apart)}"
         )
     if found.mislabelled:
         progress.warn(
-            f"labels over time of {len(found.mislabelled)} utterances are longer or shorter than "
-            f"they are by more than a second and a tenth: {work.some_of(found.mislabelled)}"
+            f"traces of {len(found.mislabelled)} utterances differ from them in length by more "
+            f"than a second and a tenth: {work.some_of(found.mislabelled)}"
         )
     for name, count in missing.items():
         if count:
@@ -108,14 +108,14 @@ def summarise(
 
 
 def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
-    """Utterances whose channels were not mixed as they are, whose floats were on another scale, and
-    that are clipped."""
+    """Report utterances with faults of channels, with floats on another scale, and with
+    clipping."""
     from avaffect.data.decoding.mixing import CANCEL, LOW_SPEECH
 
     mixing = writer.column("mixing")
     for why, taken in (
-        (CANCEL, "their difference or the loudest was taken"),
-        (LOW_SPEECH, "the mean of all was taken"),
+        (CANCEL, "their difference or the loudest is used"),
+        (LOW_SPEECH, "the mean of all is used"),
     ):
         found = [name for name, words in zip(writer.ids, mixing) if why in words]
         if found:
@@ -142,7 +142,7 @@ def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Prog
     with_cuts = sum(map(bool, writer.column("cuts")))
     if with_cuts:
         progress.say(
-            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): of each one person is "
+            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): one person of each is "
             "kept; see the field cuts"
         )
     if totals["face_frames"]:
@@ -159,10 +159,10 @@ def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Prog
 
 
 def lacks_crashed(output: Path, made: Provenance, progress: Progress) -> bool:
-    """Whether the output is current but for recordings whose decoder ended its process: that may
-    have been for want of memory, and they are to be decoded again.
+    """Whether the output is current except for recordings on which the decoder crashed: these are
+    decoded again, as the reason may have been a lack of memory.
 
-    Recordings that were missing, and may be there by now, are other inputs: it is said why."""
+    Recordings that were missing, and may exist now, are other inputs: a message says so."""
     try:
         there = artifacts.describe(output).provenance if output.is_file() else {}
     except DataError:

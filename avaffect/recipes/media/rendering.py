@@ -94,14 +94,14 @@ def _people(settings: SynthSettings) -> str:
 
 
 def _check_folder(settings: SynthSettings) -> None:
-    """Files of another seed bear the same names: they are not mixed, and not replaced unasked."""
+    """Files of another seed have the same names: they are not mixed or replaced without --force."""
     marker = settings.folder / MARKER
     if settings.folder.exists() and not settings.folder.is_dir():
-        raise DataError(f"{settings.folder} is a file; name a folder for the recordings")
+        raise DataError(f"{settings.folder} is a file; give a folder for the recordings")
     known = marker.read_text(encoding="utf-8").strip() if marker.exists() else None
     if known not in (None, _people(settings)) and not settings.force:
         raise OutputExistsError(
-            f"{settings.folder} holds the recordings of another corpus; name another folder, or "
+            f"{settings.folder} has the recordings of another corpus; give another folder, or "
             "replace them with --force"
         )
 

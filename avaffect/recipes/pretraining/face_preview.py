@@ -22,7 +22,7 @@ from avaffect.training.device import to_device
 CLIPS = 4
 # Pictures decoded at a time.
 BLOCK = 64
-# Pixels of a film, from top to bottom: small pictures are drawn larger.
+# Height of a video in pixels: small pictures are enlarged.
 FILM_HEIGHT = 256
 
 
@@ -30,9 +30,9 @@ FILM_HEIGHT = 256
 def write_preview(
     folder: Path, trained: FaceReconstruction, dataset: Dataset, progress: Progress
 ) -> None:
-    """Into `folder`: ID.mp4, the real face beside the one made of its first frame with a face and
-    its sound; still-ID.mp4, the first clip's still, and beside it the same driven by the sound of
-    clip ID (the paper's figure 3)."""
+    """Write into `folder`: ID.mp4, the real face beside the generated one, from its first picture
+    with a face and its audio; still-ID.mp4, the first clip's still beside the same driven by the
+    audio of clip ID (the paper's figure 3)."""
     folder.mkdir(parents=True, exist_ok=True)
     device = next(trained.parameters()).device
     rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))
@@ -46,7 +46,7 @@ def write_preview(
         _write(folder / f"{name}.mp4", torch.cat([real[: len(own)], own], dim=3), batch)
         beside = torch.cat([stills[0].expand_as(driven), driven], dim=3)
         _write(folder / f"still-{name}.mp4", beside, batch)
-    progress.say(f"{folder}: {2 * len(batches)} films")
+    progress.say(f"{folder}: {2 * len(batches)} videos")
 
 
 def _first_seen(faces: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def _first_seen(faces: Tensor) -> Tensor:
 
 
 def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:
-    """(T, C, H, W): the still (1, C, H, W) moved by the sound of a batch of one clip."""
+    """(T, C, H, W): the still (1, C, H, W) animated by the audio of a batch of one clip."""
     speech = trained.speech(batch)
     count = min(int(speech.lengths[0]), int(batch.lengths[FACE][0]))
     places = torch.arange(count, device=still.device)[None]
@@ -67,7 +67,7 @@ def _drive(trained: FaceReconstruction, batch: Batch, still: Tensor) -> Tensor:
 
 
 def _write(path: Path, pictures: Tensor, batch: Batch) -> None:
-    """pictures (T, C, H, W) of -1 to 1, with the sound of a batch of one clip"""
+    """Write pictures (T, C, H, W) from -1 to 1, with the audio of a batch of one clip."""
     shown = ((pictures + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
     shown = shown.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
     scale = max(1, FILM_HEIGHT // shown.shape[1])

@@ -136,8 +136,9 @@ def _train(
     if fabric.global_rank == 0 and not _learned(outcome, settings.output, objective.loss):
         training_run.discard_state(state_folder(settings.output))
         raise DataError(
-            f"{settings.media[0]}: nothing was learned, for no {objective.loss} loss was counted "
-            f"in {outcome.steps} steps; use larger batches or longer utterances"
+            f"{settings.media[0]}: nothing was learned, as no utterance was long enough for the "
+            f"loss {objective.loss} in {outcome.steps} steps; use larger batches or longer "
+            "utterances"
         )
     metrics = {"first": outcome.first, "last": outcome.last}
     scored: Metrics = {}
@@ -176,8 +177,8 @@ def _training_data(
     ids = training_ids(settings, stores, progress)
     if method.others and not _held(ids, method.others):
         raise DataError(
-            f"{method.others[0].path} holds nothing of the utterances in {settings.media[0]}; "
-            "extract it from this store"
+            f"{method.others[0].path} has none of the utterances in {settings.media[0]}; extract "
+            "it from this store"
         )
     return learnable(settings, stores, method.others, ids, objective, progress)
 

@@ -22,8 +22,7 @@ def face_statistics(
     found = combined(s.streams[FACE].statistics for s in stores if FACE in s.streams)
     if found is None:
         progress.warn(
-            "no store knows the mean and deviation of its pictures: those of AV-HuBERT's mouths "
-            "are used"
+            "no store has pixel statistics of its faces: those of AV-HuBERT's mouth crops are used"
         )
         return None
     return in_channels(found, channels)

@@ -44,11 +44,11 @@ def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
         found = replace(found, path=None)
     items = found.items
     if not items:
-        raise DataError(f"{found.name} names no query: there is nothing to adapt on")
+        raise DataError(f"{found.name} has no query: there is nothing to adapt on")
     queries = [item["query"] for item in items]
     if len(set(queries)) < len(queries):
         twice = next(query for query in queries if queries.count(query) > 1)
-        raise DataError(f"{found.name}: the query {twice} is there twice")
+        raise DataError(f"{found.name}: the query {twice} occurs twice")
     counts = {len(item["pool"]) for item in items}
     if len(counts) > 1 or 0 in counts:
         raise DataError(f"{found.name}: queries have different numbers of draws, or none")
