@@ -259,7 +259,9 @@ def test_who_leaves_is_gone_for_a_while_and_comes_back():
     view = clip.scene_of(gone)
     performance = corpus.perform(gone)
     frames = list(
-        camera.film(view, clip.face_of(gone, performance), acted(gone), np.random.default_rng(0))
+        camera.render_frames(
+            view, clip.face_of(gone, performance), acted(gone), np.random.default_rng(0)
+        )
     )
     empty = [np.abs(f.astype(float) - view.backdrop).mean() < 6 for f in frames]
     start, seconds, _ = view.away

@@ -50,8 +50,8 @@ def make(command: Command) -> click.Command:
             if stop.number not in PREEMPTION_SIGNALS or not isinstance(settings, Resumable):
                 raise
             # Before the first step or after the last, a signal has the same status.
-            heard = signal.Signals(stop.number).name
-            raise Preempted(f"stopped by {heard}; the same command resumes") from stop
+            name = signal.Signals(stop.number).name
+            raise Preempted(f"stopped by {name}; the same command resumes") from stop
         finally:
             progress.close()
 

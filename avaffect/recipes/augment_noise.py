@@ -30,7 +30,7 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     Raises DataError if the store has no audio, or the noise is missing, unreadable or silent.
     """
     store = Store(settings.media)
-    sound = dataset_of([store], store.ids, (WAVEFORM,))
+    audio = dataset_of([store], store.ids, (WAVEFORM,))
     sources = Sources.find(settings.noise)
     inputs = [*work.store_inputs("media", [store]), *sources.inputs]
     made = work.record("augment-noise", settings, inputs)
@@ -46,7 +46,7 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     }
     with store_writer(settings.output, made, streams=streams, labels=store.labels) as writer:
         recordings = noises.open_noises(sources, writer.folder, progress)
-        mixing = _Mixing(settings, sound, recordings, Annotations({}).field(store, "speaker"))
+        mixing = _Mixing(settings, audio, recordings, Annotations({}).field(store, "speaker"))
         carried = Carried(store)
         progress.start("augment-noise", store.count)
         for row in range(store.count):
@@ -55,7 +55,7 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
             carried.add(writer, row, {"streams": values}, facts)
             progress.advance()
         progress.finish()
-    mixing.tell(progress)
+    mixing.report(progress)
 
 
 @dataclass
@@ -67,7 +67,7 @@ class _Mixing:
     """
 
     settings: AugmentNoiseSettings
-    sound: Dataset
+    audio: Dataset
     recordings: Noises
     speakers: list[str]
     mixed: int = 0
@@ -79,7 +79,7 @@ class _Mixing:
         """The waveform of an utterance with its noise, and its new fields."""
         from avaffect.recipes.media.noises import QUIET
 
-        identifier, values = self.sound.ids[row], self.sound.read(WAVEFORM, row)
+        identifier, values = self.audio.ids[row], self.audio.read(WAVEFORM, row)
         speech = noise.unit_scale(values)
         if float(np.abs(speech).max(initial=0.0)) <= QUIET:
             (self.silent if len(values) else self.soundless).append(identifier)
@@ -100,7 +100,7 @@ class _Mixing:
         low, high = self.settings.range_db
         return float(seeds.generator(self.settings.seed, "snr", identifier).uniform(low, high))
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """The summary: how many utterances were changed, and which were not."""
         from avaffect.data.decoding.audio import SILENT_PEAK
 
@@ -119,6 +119,6 @@ class _Mixing:
         low, high = self.settings.snr_range or (self.settings.snr, self.settings.snr)
         at = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
         progress.say(
-            f"{self.settings.output}: noise at {at} in {self.mixed} of {len(self.sound)} "
+            f"{self.settings.output}: noise at {at} in {self.mixed} of {len(self.audio)} "
             f"utterances, from {len(self.recordings.names)} recordings"
         )

@@ -124,7 +124,9 @@ def scene(seed: int, utterance_id: str, session: str, camera: Camera, seconds: f
     )
 
 
-def film(view: Scene, who: Face, acts: Acting, random: np.random.Generator) -> Iterator[np.ndarray]:
+def render_frames(
+    view: Scene, who: Face, acts: Acting, random: np.random.Generator
+) -> Iterator[np.ndarray]:
     """The clip's frames, (H, W, 3) uint8 RGB each."""
     cv2.setNumThreads(1)
     bare, body = head.draw_head(who), head.draw_body(who)

@@ -57,11 +57,11 @@ def write(utterance: Utterance, folder: Path) -> Path:
     times = frame_times(utterance, view.rate_hz)
     acts = acting_of(utterance, performance, times)
     random = generator(utterance.seed, utterance.id, "film")
-    frames = camera.film(view, face_of(utterance, performance), acts, random)
-    sound, sample_rate = corpus.record(utterance, performance)
+    frames = camera.render_frames(view, face_of(utterance, performance), acts, random)
+    audio, sample_rate = corpus.record(utterance, performance)
     with corpus.whole_file(folder / path_of(utterance)) as temporary:
         write_video(
-            temporary, frames, view.size, view.rate_hz, sound, sample_rate, quality=view.quality
+            temporary, frames, view.size, view.rate_hz, audio, sample_rate, quality=view.quality
         )
     return path_of(utterance)
 

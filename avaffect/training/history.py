@@ -25,20 +25,20 @@ class History:
         self.length = path.stat().st_size if path is not None and path.exists() else 0
         self._hash = hashlib.sha256(self._held(self.length))
         self.started = self.since = time.monotonic()
-        self.heard = 0.0
+        self.seconds = 0.0
 
-    def hear(self, seconds: float) -> None:
+    def add_seconds(self, seconds: float) -> None:
         """Add seconds of recordings that were used in training."""
-        self.heard += seconds
+        self.seconds += seconds
 
     def write(self, line: dict[str, Any]) -> None:
         if self.path is None:
             return
         now = time.monotonic()
         whole = {**self.tags, **line, "seconds": round(now - self.started, 3)}
-        if self.heard:
-            whole["times_real_time"] = round(self.heard / max(now - self.since, 1e-9), 2)
-            self.heard, self.since = 0.0, now
+        if self.seconds:
+            whole["times_real_time"] = round(self.seconds / max(now - self.since, 1e-9), 2)
+            self.seconds, self.since = 0.0, now
         text = json.dumps(whole)
         with writing(self.path), self.path.open("ab") as stream:
             stream.write(text.encode() + b"\n")

@@ -147,7 +147,7 @@ class _Trainer:
             else:
                 done = (self.epoch + (self.position + 0.5) / len(plan)) / (epochs or 1)
             group = plan[self.position : self.position + size]
-            self.history.hear(self.stepper.take(group, Moment(self.step, self.epoch, done)))
+            self.history.add_seconds(self.stepper.take(group, Moment(self.step, self.epoch, done)))
             self.step += 1
             self.position += len(group)
             if self.step % self.settings.log_every == 0 or self.step == 1:

@@ -38,7 +38,7 @@ NEAR_OVERLAP = 0.3
 
 
 @dataclass(frozen=True)
-class Found:
+class Detection:
     """box: see the head of this file; score: number of agreeing neighbours (Haar), 0..1 (YuNet)."""
 
     box: np.ndarray
@@ -66,13 +66,13 @@ class Haar:
             + "haarcascade_frontalface_default.xml"
         )
 
-    def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
+    def scan(self, luma: np.ndarray, smallest: float) -> list[Detection]:
         """All faces of a picture that are at least `smallest` pixels wide."""
         scale = min(WINDOW / smallest, 1.0)
         window = max(round(smallest * scale), WINDOW)
         return self._detect(reduced(luma, scale), scale, 0, 0, STEP, NEIGHBOURS, window, 0)
 
-    def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
+    def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Detection | None:
         """The face near `box` of about its size. look: number of earlier searches for this face."""
         for size in (NEAR_FACES[(look + trial) % len(NEAR_FACES)] for trial in range(2)):
             found = self._near(luma, box, around, size)
@@ -80,7 +80,9 @@ class Haar:
                 return found
         return None
 
-    def _near(self, luma: np.ndarray, box: np.ndarray, around: float, size: int) -> Found | None:
+    def _near(
+        self, luma: np.ndarray, box: np.ndarray, around: float, size: int
+    ) -> Detection | None:
         x0, y0, x1, y1 = surroundings(luma, box, around)
         scale = min(size / box[2], 1.0)
         if min(x1 - x0, y1 - y0) * scale < WINDOW:
@@ -96,12 +98,12 @@ class Haar:
     def _detect(
         self, picture: np.ndarray, scale: float, x0: int, y0: int, step: float, neighbours: int,
         smallest: int, largest: int,
-    ) -> list[Found]:  # fmt: skip
+    ) -> list[Detection]:  # fmt: skip
         boxes, counts = self._cascade.detectMultiScale2(
             picture, step, neighbours, 0, (smallest, smallest), (largest, largest)
         )
         return [
-            Found(
+            Detection(
                 np.array(
                     [x0 + (x + w / 2) / scale, y0 + (y + h / 2) / scale, w / scale, h / scale]
                 ),
@@ -120,14 +122,14 @@ class YuNet:
         self._detector = _load_yunet(model, LONGEST_SIDE)
         self._near = _load_yunet(model, NEAR_SIDE)
 
-    def scan(self, luma: np.ndarray, smallest: float) -> list[Found]:
+    def scan(self, luma: np.ndarray, smallest: float) -> list[Detection]:
         """All faces of a picture that are at least `smallest` pixels wide."""
         scale = min(SMALLEST_FACE / smallest, LONGEST_SIDE / max(luma.shape), 1.0)
         picture = reduced(luma, scale)
         self._detector.setInputSize((picture.shape[1], picture.shape[0]))
         return _yunet_faces(self._detector, picture, scale, 0, 0)
 
-    def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Found | None:
+    def near(self, luma: np.ndarray, box: np.ndarray, around: float, look: int) -> Detection | None:
         """The face near `box` of about its size. look: number of earlier searches for this face."""
         x0, y0, x1, y1 = surroundings(luma, box, around)
         scale = NEAR_SIDE / max(x1 - x0, y1 - y0, 1)
@@ -177,7 +179,7 @@ def _load_yunet(model: Path, side: int) -> cv2.FaceDetectorYN:
 
 def _yunet_faces(
     detector: cv2.FaceDetectorYN, picture: np.ndarray, scale: float, x0: int, y0: int
-) -> list[Found]:
+) -> list[Detection]:
     _, rows = detector.detect(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
     found = []
     for row in () if rows is None else rows.astype(np.float64):
@@ -187,11 +189,11 @@ def _yunet_faces(
         box[1] += y0
         box[4::2] += x0
         box[5::2] += y0
-        found.append(Found(box, float(row[14])))
+        found.append(Detection(box, float(row[14])))
     return found
 
 
-def nearest(found: list[Found], box: np.ndarray) -> Found | None:
+def nearest(found: list[Detection], box: np.ndarray) -> Detection | None:
     """The face that overlaps `box` most, if it overlaps it enough."""
     best = max(found, key=lambda face: overlap(face.box, box), default=None)
     return best if best is not None and overlap(best.box, box) > NEAR_OVERLAP else None

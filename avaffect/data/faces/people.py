@@ -16,7 +16,14 @@ import numpy as np
 
 from avaffect.data.faces.appearance import ALIKE, Appearance
 from avaffect.data.faces.cuts import Cuts, differ
-from avaffect.data.faces.detection import AROUND, FAR_AROUND, Detector, Found, overlap, surroundings
+from avaffect.data.faces.detection import (
+    AROUND,
+    FAR_AROUND,
+    Detection,
+    Detector,
+    overlap,
+    surroundings,
+)
 from avaffect.data.faces.options import DETECTED, TRACKED
 from avaffect.data.faces.path import HALF, Path
 from avaffect.data.faces.template import Template
@@ -171,7 +178,7 @@ class People:
         self._scan_interval = FURTHER if complete else min(2 * self._scan_interval, most)
         self._next_scan = self.now + self._scan_interval
 
-    def _search(self, luma: np.ndarray, boxes: list[np.ndarray]) -> list[Found]:
+    def _search(self, luma: np.ndarray, boxes: list[np.ndarray]) -> list[Detection]:
         """Faces anywhere in a picture; boxes: of known faces."""
         if boxes:
             smallest = LESSER * max(box[2] for box in boxes)
@@ -182,13 +189,13 @@ class People:
                 return found
         return []
 
-    def _closer(self, luma: np.ndarray, face: Found) -> Found:
+    def _closer(self, luma: np.ndarray, face: Detection) -> Detection:
         """A refined box, the mean of further detections, as a scan is coarse."""
         looks = [self.detector.near(luma, face.box, AROUND, look) for look in range(LOOKS)]
         boxes = [look.box for look in looks if look is not None]
-        return Found(np.mean(boxes, axis=0), face.score) if boxes else face
+        return Detection(np.mean(boxes, axis=0), face.score) if boxes else face
 
-    def _welcome(self, luma: np.ndarray, face: Found) -> None:
+    def _welcome(self, luma: np.ndarray, face: Detection) -> None:
         """Assign a face without a visible person to the nearest lost person, or to a new one."""
         template = Template(luma, face.box)
         person = self._known(luma, face)
@@ -203,7 +210,7 @@ class People:
             return
         self._enter(person, face)
 
-    def _known(self, luma: np.ndarray, face: Found) -> Person | None:
+    def _known(self, luma: np.ndarray, face: Detection) -> Person | None:
         """The lost person with this face: the nearest one of this scene, or one of earlier scenes
         with the same appearance."""
         lost = [person for person in self.everybody if not person.visible]
@@ -219,13 +226,13 @@ class People:
         best, number = max(alike, default=(-1.0, 0))
         return lost[number] if best >= ALIKE else None
 
-    def _distance(self, person: Person, face: Found) -> float:
+    def _distance(self, person: Person, face: Detection) -> float:
         if not person.path.has(person.last):
             return np.inf
         last = person.path.box(person.last)
         return float(np.hypot(*(last[:2] - face.box[:2])) / face.box[2])
 
-    def _enter(self, person: Person, face: Found) -> None:
+    def _enter(self, person: Person, face: Detection) -> None:
         """Add a face to a person's path, also in earlier frames to which it can be tracked."""
         path, before = person.path, person.last
         path.begin()
@@ -305,7 +312,7 @@ class People:
             person.last = frame
 
     def _found(
-        self, person: Person, luma: np.ndarray, box: np.ndarray, face: Found, likeness: float
+        self, person: Person, luma: np.ndarray, box: np.ndarray, face: Detection, likeness: float
     ) -> None:
         agreement = overlap(box, face.box)
         if likeness >= DOUBTFUL and agreement > ASTRAY:

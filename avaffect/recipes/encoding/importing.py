@@ -55,7 +55,7 @@ def run(
             read = _random_twin(read)
         masking = _masking(read.encoder, read.masking)
     except Unfit as error:
-        raise DataError(f"{settings.weights}: {_told(error, progress)}") from error
+        raise DataError(f"{settings.weights}: {_explained(error, progress)}") from error
     except DataError as error:
         raise DataError(f"{settings.weights}: {error}") from error
     except _MISREADINGS as error:
@@ -112,7 +112,7 @@ def _random_twin(read: Converted) -> Converted:
     return replace(read, encoder=encoder, head=None, units=0, left=[])
 
 
-def _told(unfit: Unfit, progress: Progress) -> str:
+def _explained(unfit: Unfit, progress: Progress) -> str:
     """What does not fit, in a sentence; every weight in the details."""
     for what, names in unfit.faults.items():
         for name in names:

@@ -73,7 +73,7 @@ def _write(path: Path, pictures: Tensor, batch: Batch) -> None:
     scale = max(1, FILM_HEIGHT // shown.shape[1])
     large = shown.repeat_interleave(scale, 1).repeat_interleave(scale, 2).cpu().numpy()
     samples = int(batch.lengths[WAVEFORM][0])
-    sound = unit_scale(batch.streams[WAVEFORM][0, :samples]).cpu().numpy()
+    audio = unit_scale(batch.streams[WAVEFORM][0, :samples]).cpu().numpy()
     rate = Fraction(batch.rates[FACE]).limit_denominator(1001)
     with atomic_path(path) as temporary:
-        write_video(temporary, large, (large.shape[2], large.shape[1]), rate, sound, SAMPLE_RATE_HZ)
+        write_video(temporary, large, (large.shape[2], large.shape[1]), rate, audio, SAMPLE_RATE_HZ)

@@ -114,7 +114,7 @@ def run(
                 metrics=metrics,
                 labelled_speakers=labelled_speakers(settings.init, *method.parents),
             )
-            progress.say(told(settings.output, settings.init, metrics, objective.loss))
+            progress.say(summary(settings.output, settings.init, metrics, objective.loss))
     if fabric.global_rank == 0 and method.finish is not None and shown is not None:
         method.finish(objective.eval(), shown)
 
@@ -196,7 +196,7 @@ def _learned(outcome: Outcome, output: Path, loss: str) -> bool:
     return any(loss in json.loads(line) for line in lines)
 
 
-def told(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str:
+def summary(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str:
     """The last word: the loss at the start and at the end, and the rank of the features."""
     if not metrics and init is not None:
         return f"{output}: the weights of {init}, not trained further"
