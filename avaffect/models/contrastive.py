@@ -144,7 +144,7 @@ class ContrastiveEncoder(FrameEncoder):
         Raises UsageError past the last layer, ValueError for a mask, as there is no embedding.
         """
         if mask is not None:
-            raise ValueError("this encoder has no embedding to hide frames behind")
+            raise ValueError("this encoder has no mask embedding for frames")
         self.check_layer(layer)
         x = features.values
         for recurrent in self.recurrence[: (layer or self.depth) - 1]:

@@ -144,7 +144,7 @@ class PaseEncoder(FrameEncoder):
         Raises UsageError past it, ValueError for a mask, as there is no embedding.
         """
         if mask is not None:
-            raise ValueError("this encoder has no embedding to hide frames behind")
+            raise ValueError("this encoder has no mask embedding for frames")
         self.check_layer(layer)
         x = self.projection(features.values)
         if layer is None:

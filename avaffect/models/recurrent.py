@@ -74,7 +74,7 @@ class RecurrentEncoder(FrameEncoder):
         Raises UsageError past the last layer, ValueError for a mask, as there is no embedding.
         """
         if mask is not None:
-            raise ValueError("a recurrent encoder has no embedding to hide frames behind")
+            raise ValueError("a recurrent encoder has no mask embedding for frames")
         check_layer(layer, self.depth, first=0)
         x = features.values
         for recurrent in self.layers[:layer]:

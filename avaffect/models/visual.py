@@ -40,7 +40,7 @@ PRESETS: dict[str, VisualConfiguration] = {
 
 
 class VisualEncoder(FrameEncoder):
-    """Frames at 25 Hz from faces at 25 a second; each sees two pictures before and two after it.
+    """Frames at 25 Hz from faces at 25 a second, each from five pictures around it.
 
     Stored faces (uint8) are resized to `face_size`. Pictures in floating point are a view, such as
     a crop, and are used at their own size.

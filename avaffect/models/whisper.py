@@ -173,7 +173,7 @@ class Whisper(FrameEncoder):
                 found.append(self._attended(x, valid, layer))
             rows.append(torch.cat(found).flatten(0, 1)[:count].float())
         values = pad_sequence(rows, batch_first=True)
-        # A batch of fragments still has a (padded) frame.
+        # A batch of fragments has one (padded) frame.
         return Frames(F.pad(values, (0, 0, 0, max(0, 1 - values.shape[1]))), counts)
 
 
