@@ -237,7 +237,7 @@ def test_the_encoder_behind_a_frozen_head_is_found(chain: Path, tmp_path: Path) 
     assert first.count('"kind":"item"') == 24
     (chain / "fav.safetensors").unlink()
     found = invoke(tmp_path, *predict, status=65)
-    assert "fav.safetensors, the encoder that was used, is not at" in found.stderr
+    assert "fav.safetensors, the encoder that was used, is no longer at" in found.stderr
     assert '"kind":"end"' not in found.stdout
 
 

@@ -157,7 +157,7 @@ def test_tables_without_names_are_told_so(both, tmp_path: Path) -> None:
     bare = tmp_path / "Train_02.csv"
     bare.write_text("'Train_02';0.000000;0.1;0.000000\n'Train_02';0.100000;0.2;0.000000\n")
     words = invoke(tmp_path, "eval-ccc", bare, "--gold", both[1] / "a.csv", status=65).stderr
-    assert "Train_02.csv: its first line holds numbers; it must name the columns" in words
+    assert "Train_02.csv: its first line has numbers; it must have the column names" in words
 
 
 def test_a_count_is_that_of_every_run_or_none(both, tmp_path: Path) -> None:

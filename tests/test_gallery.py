@@ -227,7 +227,7 @@ def test_manifests_and_stores_that_do_not_fit(folder):
         drawn(folder)
     retrieval(folder)
     (folder / "pm.h5").unlink()
-    with pytest.raises(DataError, match=r"pm\.h5, the media that was used, is not at"):
+    with pytest.raises(DataError, match=r"pm\.h5, the media that was used, is no longer at"):
         drawn(folder)
 
 

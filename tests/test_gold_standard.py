@@ -135,4 +135,4 @@ def test_an_infinite_value_is_told(tmp_path: Path) -> None:
         ("finetune", path, "--label", "arousal"), ("eval-ccc", path, "--gold", path),
     ):  # fmt: skip
         found = invoke(tmp_path, *command, status=65).stderr
-        assert "arousal of a: a trace holds an infinite value" in found
+        assert "arousal of a: a trace has an infinite value" in found
