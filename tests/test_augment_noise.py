@@ -238,7 +238,7 @@ def test_the_same_again_is_up_to_date_and_of_the_same_bytes(folder):
     # Another noise under the same name is noticed.
     soundfile.write(folder / "hiss.wav", np.linspace(-1, 1, 9000), 16000)
     invoke(folder, *line, "-o", "a.h5", status=73)
-    assert "would mix" in invoke(folder, *line, "-n", "-o", "c.h5").stderr
+    assert "would add" in invoke(folder, *line, "-n", "-o", "c.h5").stderr
     assert not (folder / "c.h5").exists()
 
 
