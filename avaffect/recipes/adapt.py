@@ -46,14 +46,12 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
     made = work.record(
         "adapt",
         settings,
-        [
-            *work.store_inputs("query", lineage.query),
-            *work.store_inputs("pool", lineage.pool),
-            *work.file_inputs("projector", [lineage.projector], "projector"),
-            *work.file_inputs("encoder", [lineage.encoder], "encoder"),
-            *work.file_inputs("quantiser", [lineage.quantiser], "quantiser"),
-            *work.file_inputs("units", settings.units, "store"),
-        ],
+        work.store_inputs("query", lineage.query),
+        work.store_inputs("pool", lineage.pool),
+        work.file_inputs("projector", [lineage.projector], "projector"),
+        work.file_inputs("encoder", [lineage.encoder], "encoder"),
+        work.file_inputs("quantiser", [lineage.quantiser], "quantiser"),
+        work.file_inputs("units", settings.units, "store"),
     )
     made["inputs"].append(work.manifest_input("retrieval", manifest, settings.output))
     if training_run.is_done(settings, made, progress, f"adapt {lineage.encoder}"):

@@ -45,10 +45,8 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
     made = work.record(
         "cluster",
         settings,
-        [
-            *work.store_inputs("media", stores),
-            *work.file_inputs("model", [settings.model], "encoder"),
-        ],
+        work.store_inputs("media", stores),
+        work.file_inputs("model", [settings.model], "encoder"),
     )
     if training_run.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
         return

@@ -24,12 +24,10 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     made = work.record(
         "finetune",
         settings,
-        [
-            *work.store_inputs("media", stores),
-            *(work.store_inputs(f"features:{name}", [s])[0] for name, s in features.items()),
-            *work.file_inputs("encoder", [settings.encoder], "encoder"),
-            *work.file_inputs("annotations", [settings.annotations], "corpus"),
-        ],
+        work.store_inputs("media", stores),
+        work.feature_inputs(features),
+        work.file_inputs("encoder", [settings.encoder], "encoder"),
+        work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return

@@ -41,12 +41,10 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     made = work.record(
         "predict",
         settings,
-        [
-            *work.store_inputs("media", stores),
-            *(work.store_inputs(f"features:{name}", [s])[0] for name, s in features.items()),
-            *work.file_inputs("model", [settings.model], "classifier"),
-            *work.file_inputs("annotations", [settings.annotations], "corpus"),
-        ],
+        work.store_inputs("media", stores),
+        work.feature_inputs(features),
+        work.file_inputs("model", [settings.model], "classifier"),
+        work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     if publishing.is_done(settings, made, progress, f"predict with {settings.model}"):
         return

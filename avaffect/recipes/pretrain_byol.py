@@ -22,14 +22,9 @@ def pretrain_byol(settings: PretrainByolSettings, progress: Progress = SILENT) -
 
 def _method(settings: PretrainByolSettings, progress: Progress) -> Method:
     from avaffect.objectives.bootstrap import Bootstrap, BootstrapConfiguration
-    from avaffect.recipes.pretraining.methods import Method
-    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder, visual
+    from avaffect.recipes.pretraining.visual_encoders import visual_method
 
     configuration = BootstrapConfiguration(
         settings.momentum, settings.smallest_crop, crop_seconds=settings.crop_seconds
     )
-    return Method(
-        kinds=("visual",),
-        new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder, kept: Bootstrap(visual(encoder), configuration),
-    )
+    return visual_method(settings, progress, lambda encoder: Bootstrap(encoder, configuration))

@@ -22,16 +22,11 @@ def pretrain_dino(settings: PretrainDinoSettings, progress: Progress = SILENT) -
 
 def _method(settings: PretrainDinoSettings, progress: Progress) -> Method:
     from avaffect.objectives.distillation import Distillation, DistillationConfiguration
-    from avaffect.recipes.pretraining.methods import Method
-    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder, visual
+    from avaffect.recipes.pretraining.visual_encoders import visual_method
 
     configuration = DistillationConfiguration(
         settings.outputs, settings.local_views, settings.momentum, settings.centre_momentum,
         settings.student_temperature, settings.teacher_temperature, settings.frozen_epochs,
         settings.head_norm, settings.crop_seconds,
     )  # fmt: skip
-    return Method(
-        kinds=("visual",),
-        new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder, kept: Distillation(visual(encoder), configuration),
-    )
+    return visual_method(settings, progress, lambda encoder: Distillation(encoder, configuration))

@@ -9,6 +9,8 @@ from avaffect.recipes.pretraining.start import pretrain
 from avaffect.settings.pretrain_lira import PretrainLiraSettings
 
 if TYPE_CHECKING:
+    from avaffect.models.visual import VisualEncoder
+    from avaffect.objectives.lira import AcousticPrediction
     from avaffect.recipes.pretraining.methods import Method
 
 
@@ -22,13 +24,10 @@ def pretrain_lira(settings: PretrainLiraSettings, progress: Progress = SILENT) -
 
 def _method(settings: PretrainLiraSettings, progress: Progress) -> Method:
     from avaffect.objectives.lira import AcousticPrediction, AcousticPredictionConfiguration
-    from avaffect.recipes.pretraining.methods import Method
-    from avaffect.recipes.pretraining.visual_encoders import new_visual_encoder, visual
+    from avaffect.recipes.pretraining.visual_encoders import visual_method
 
-    return Method(
-        kinds=("visual",),
-        new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
-        objective=lambda encoder, kept: AcousticPrediction(
-            visual(encoder), AcousticPredictionConfiguration.on(encoder, settings.blocks)
-        ),
-    )
+    def objective(encoder: VisualEncoder) -> AcousticPrediction:
+        configuration = AcousticPredictionConfiguration.on(encoder, settings.blocks)
+        return AcousticPrediction(encoder, configuration)
+
+    return visual_method(settings, progress, objective)

@@ -37,12 +37,10 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     made = work.record(
         "retrieve",
         settings,
-        [
-            *work.store_inputs("query", query.stores),
-            *work.store_inputs("pool", pool.stores),
-            *work.file_inputs("similarity", [settings.similarity], "store"),
-            *work.file_inputs("annotations", [settings.annotations], "corpus"),
-        ],
+        work.store_inputs("query", query.stores),
+        work.store_inputs("pool", pool.stores),
+        work.file_inputs("similarity", [settings.similarity], "store"),
+        work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     annotations = Annotations.read(settings.annotations, query.stores)
     rows, labels = _labelled_queries(settings, query, annotations, progress)

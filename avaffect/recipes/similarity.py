@@ -30,10 +30,8 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
     made = work.record(
         "similarity",
         settings,
-        [
-            *work.store_inputs("query", queries.stores),
-            *work.store_inputs("pool", pool.stores),
-        ],
+        work.store_inputs("query", queries.stores),
+        work.store_inputs("pool", pool.stores),
     )
     width = len(pool) if settings.top is None else min(settings.top, len(pool))
     value_bytes = 4 if settings.top is None else 12

@@ -28,11 +28,9 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     made = work.record(
         "train-projector",
         settings,
-        [
-            *work.store_inputs("media", stores),
-            *work.file_inputs("encoder", [settings.encoder], "encoder"),
-            *work.file_inputs("annotations", [settings.annotations], "corpus"),
-        ],
+        work.store_inputs("media", stores),
+        work.file_inputs("encoder", [settings.encoder], "encoder"),
+        work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     if training_run.is_done(settings, made, progress, "train a projector"):
         return

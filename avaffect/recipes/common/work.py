@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ Input = tuple[str, Path, str]
 
 def store_inputs(role: str, stores: Iterable[Store]) -> list[Input]:
     return [(role, store.path, store.content_id) for store in stores]
+
+
+def feature_inputs(features: Mapping[str, Store]) -> list[Input]:
+    """Named features, each with a role of its own."""
+    return [(f"features:{name}", store.path, store.content_id) for name, store in features.items()]
 
 
 def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list[Input]:
@@ -61,9 +67,11 @@ def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[s
     }
 
 
-def record(command: str, settings: Common, inputs: Iterable[Input]) -> Provenance:
-    """The provenance of the output of `settings`."""
-    references = [reference(role, path, content, settings.output) for role, path, content in inputs]
+def record(command: str, settings: Common, *inputs: Iterable[Input]) -> Provenance:
+    """The provenance of the output of `settings`; inputs: in their order."""
+    references = [
+        reference(role, path, content, settings.output) for role, path, content in chain(*inputs)
+    ]
     return provenance(command, semantic(settings), references)
 
 

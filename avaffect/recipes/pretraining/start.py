@@ -38,12 +38,10 @@ def pretrain(
     made = work.record(
         command,
         settings,
-        [
-            *work.store_inputs("media", stores),
-            *inputs,
-            *work.file_inputs("init", [settings.init], "encoder"),
-            *work.file_inputs("only", [settings.only], "corpus"),
-        ],
+        work.store_inputs("media", stores),
+        inputs,
+        work.file_inputs("init", [settings.init], "encoder"),
+        work.file_inputs("only", [settings.only], "corpus"),
     )
     done = training_run.is_done(settings, made, progress, "pre-train an encoder")
     if done and (settings.dry_run or getattr(settings, "preview", None) is None):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from avaffect.core.progress import Progress
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
 from avaffect.models.visual import PRESETS, VisualEncoder
+from avaffect.objectives.base import Pretraining
+from avaffect.recipes.pretraining.kept_objective import Kept
+from avaffect.recipes.pretraining.methods import Method
 from avaffect.recipes.pretraining.pixels import face_statistics
 from avaffect.settings.pretraining import VisualPretrainingSettings
 
@@ -25,7 +28,20 @@ def new_visual_encoder(
     return VisualEncoder(configuration)
 
 
-def visual(encoder: Encoder) -> VisualEncoder:
-    """The same: `Method.kinds` lets no other kind pass."""
-    assert isinstance(encoder, VisualEncoder)
-    return encoder
+def visual_method(
+    settings: VisualPretrainingSettings,
+    progress: Progress,
+    objective: Callable[[VisualEncoder], Pretraining],
+) -> Method:
+    """The pre-training of a visual encoder. objective: makes it around an encoder."""
+
+    def around(encoder: Encoder, kept: Kept | None) -> Pretraining:
+        # `kinds` admits no other encoder.
+        assert isinstance(encoder, VisualEncoder)
+        return objective(encoder)
+
+    return Method(
+        kinds=("visual",),
+        new_encoder=lambda stores: new_visual_encoder(settings, stores, progress),
+        objective=around,
+    )
