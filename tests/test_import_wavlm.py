@@ -90,7 +90,7 @@ def test_buckets_of_distances():
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("name", ["WavLM", "UniSpeechSat"])
+@pytest.mark.parametrize("name", ["WavLM", "UniSpeech", "UniSpeechSat"])
 def test_every_layer_agrees_on_real_speech(speech, tmp_path, name, style):  # noqa: F811
     transformers = pytest.importorskip("transformers", reason="the extra huggingface is missing")
     torch.manual_seed(0)
