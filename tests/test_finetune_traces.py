@@ -19,7 +19,7 @@ from avaffect.data.store.writer import store_writer
 from avaffect.data.traces import delayed, resample
 from avaffect.evaluation.binning import clusters, equal_width
 from avaffect.evaluation.concordance import ccc
-from avaffect.recipes.downstream.tasks.labels import header_of, labels_of
+from avaffect.recipes.downstream.tasks.labels import labels_of
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 
@@ -284,4 +284,4 @@ def test_the_task_of_traces_shares_and_labels(folder: Path) -> None:
     train = np.array([split == "train" for split in labels.utterances.splits])
     share = labels.share(train, 0.25, 3)
     assert share.sum() == 8 and not (share & ~train).any()
-    assert header_of(labels, 50.0, settings)["traces"].losses == {"arousal": CCC}
+    assert {task.name: task.losses for task in labels.of_kind("trace")} == {"arousal": CCC}
