@@ -268,7 +268,7 @@ def test_traces_that_cannot_be_learned_or_scored(tmp_path: Path) -> None:
     assert "arousal never changes in what is trained on" in run(flat, flat, wave, status=65)
     assert "no utterance has a known value of arousal" in run(flat * np.nan, status=65)
     found = run(few, few, wave, options=("--loss", "ncce=1"), status=65)
-    assert "arousal: it takes 2 different values, too few for 20 clusters" in found
+    assert "2 different values" in found and "20 clusters" in found
     run(few, few, wave, options=("--loss", "ce=1"))
     assert "arousal never changes in the development part" in run(wave, wave, flat)
     assert "development part" not in run(wave, wave, flat, options=("--select", "none"))
