@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from chain import invoke
 
+from avaffect.cli import catalogue
 from avaffect.core import checkpoint_header
 from avaffect.data import artifacts, manifest
 from avaffect.data.store.reader import Store
@@ -49,6 +51,16 @@ def test_every_file_is_whole_and_described(name: str, files: Path) -> None:
     assert invoke(files, "check", "--parents", name).stdout == f"{name}: ok\n"
     said = invoke(files, "info", name).stdout
     assert f"content id  {id_of(files / name)}" in said
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_options_that_came_later_do_not_outdate(name: str) -> None:
+    """Every setting that is recorded at its default was recorded by version 0.1 as well."""
+    made = artifacts.describe(WRITTEN / name).provenance
+    settings = catalogue.imported(catalogue.find(made["command"]).settings)
+    metadata = {item.name: item.metadata for item in dataclasses.fields(settings)}
+    recorded = {n for n, m in metadata.items() if m["role"] == "setting" and not m["added"]}
+    assert recorded == set(made["settings"])
 
 
 @pytest.mark.parametrize("name", CONTENT_IDS)

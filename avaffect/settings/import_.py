@@ -44,6 +44,7 @@ class ImportSettings(Seeded):
         "Random weights in place of the published ones: the same model at random initialisation, "
         "the reference of a table.",
         "--random",
+        added=True,
     )
     assignments: tuple[str, ...] = option(
         (),

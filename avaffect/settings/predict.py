@@ -39,7 +39,7 @@ class PredictSettings(Batched):
     )  # fmt: skip
     label: tuple[str, ...] = option(
         (), "Label to predict. Default: all labels of the classifier. Repeatable.", "--label",
-        metavar="NAME",
+        metavar="NAME", added=True,
     )  # fmt: skip
     split: str | None = option(None, "Split to predict. Default: every utterance.", "--split")
     annotations: Path | None = option(

@@ -68,6 +68,7 @@ class PreprocessSettings(Sharded):
         "override it.",
         "--channels",
         metavar="LIST",
+        added=True,
     )
     without: str | None = option(
         None, "Modality to leave out.", "--without", choices=("audio", "video")
@@ -79,6 +80,7 @@ class PreprocessSettings(Sharded):
         "--audio-track",
         metavar="N",
         at_least=0,
+        added=True,
     )
     preview: Path | None = option(
         None,

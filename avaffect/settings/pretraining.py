@@ -39,7 +39,7 @@ class PretrainingSettings(TrainingSettings):
         None, "Encoder to continue from, instead of a new one, with its heads and teacher where it "
         "was trained by the same objective.", "--init", role="input", metavar="X.safetensors",
     )  # fmt: skip
-    reset_head: bool = option(False, "New heads and teacher on --init.", "--reset-head")
+    reset_head: bool = option(False, "New heads and teacher on --init.", "--reset-head", added=True)
     split: str = option(
         "train", "Split to train on, in stores with splits; all: every utterance.", "--split"
     )
