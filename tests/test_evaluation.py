@@ -94,10 +94,10 @@ def test_scores_agree_with_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     ("gold", "predicted", "classes", "words"),
     [
         ([], [], CLASSES, "nothing to score"),
-        (["anger"], ["anger", "fear"], CLASSES, "do not fit"),
-        (["anger"], ["joy"], CLASSES, "prediction 'joy' is none of the classes"),
-        (["joy"], ["anger"], CLASSES, "gold label 'joy' is none of the classes"),
-        (["anger"], ["anger"], ["anger", "anger"], "named twice"),
+        (["anger"], ["anger", "fear"], CLASSES, "1 gold labels for 2 predictions"),
+        (["anger"], ["joy"], CLASSES, "prediction 'joy' is not one of the classes"),
+        (["joy"], ["anger"], CLASSES, "gold label 'joy' is not one of the classes"),
+        (["anger"], ["anger"], ["anger", "anger"], "occurs twice"),
     ],
 )
 def test_bad_labels_are_refused(gold, predicted, classes, words: str) -> None:
@@ -143,7 +143,7 @@ def test_nearest_neighbour_by_hand_and_by_loop(monkeypatch: pytest.MonkeyPatch) 
     ("vectors", "labels", "words"),
     [
         (np.ones((3, 2)), np.array([0, 0, 0]), "two or more classes"),
-        (np.ones((3, 2)), np.array([0, 1]), "do not fit"),
+        (np.ones((3, 2)), np.array([0, 1]), "for 3 vectors"),
         (np.array([[1, np.nan], [1, 1]]), np.array([0, 1]), "not finite"),
         (np.array([[0.0, 0], [1, 1]]), np.array([0, 1]), "vector 0 is zero"),
     ],
@@ -194,7 +194,7 @@ def test_paired_t_test_at_its_edges() -> None:
     assert (equal.t, equal.p) == (0, 1)
     shifted = statistics.paired_t_test([1, 2], [2, 3])
     assert (shifted.t, shifted.p) == (-np.inf, 0)
-    with pytest.raises(ValueError, match="do not pair"):
+    with pytest.raises(ValueError, match="cannot be paired"):
         statistics.paired_t_test([1, 2], [1])
     with pytest.raises(ValueError, match="two pairs"):
         statistics.paired_t_test([1], [1])

@@ -82,7 +82,7 @@ def test_nearest_passes_over_items_of_unknown_label() -> None:
         (lambda: quality.expected(QUERIES, POOL, SIMILARITY, 0, 3), "must be positive"),
         (lambda: quality.expected(QUERIES, POOL, SIMILARITY, 1, 2), "indices from -1 to 1"),
         (lambda: quality.nearest(QUERIES, np.full(4, -1), SIMILARITY, 3), "no item of the pool"),
-        (lambda: quality.drawn(QUERIES, POOL[None], 3), "do not fit"),
+        (lambda: quality.drawn(QUERIES, POOL[None], 3), "items of shape"),
         (lambda: quality.evaluate(np.zeros((3, 3)), "abc"), "nothing to score"),
     ],
 )

@@ -248,7 +248,7 @@ def test_pre_training_with_films_to_look_at(folder, tmp_path):
                    "--batch-seconds", 10, "--learning-rate", 1e-3, "--alpha", 0.67,
                    "--preview", tmp_path / "films", "-o", tmp_path / "l1.safetensors")  # fmt: skip
     assert "video loss" in found.stderr
-    assert "8 films" in found.stderr
+    assert "8 videos" in found.stderr
     header, tensors = checkpoint.load(tmp_path / "l1.safetensors", expect="encoder")
     assert header["model"]["name"] == "recurrent"
     assert header["objective"]["name"] == "face_reconstruction"

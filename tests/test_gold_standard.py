@@ -104,7 +104,7 @@ def test_impossible_traces() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             gold_standard(wrong, "ewe")
-    with pytest.raises(ValueError, match="no gold standard 'best'"):
+    with pytest.raises(ValueError, match="gold standard 'best'"):
         gold_standard(RATED, "best")
 
 

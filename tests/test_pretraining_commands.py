@@ -92,7 +92,7 @@ def test_no_checkpoint_where_no_loss_was_counted(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(OddOneOut, "draw", nothing)
     words = invoke(tmp_path, "pretrain-odd", folder / "a.h5", *TASK, "--variant", "group",
                    "-o", "x.safetensors", status=65).stderr  # fmt: skip
-    assert "no odd loss was counted in 2 steps" in words
+    assert "in 2 steps the loss odd" in words
     assert not (tmp_path / "x.safetensors").exists()
     assert not (tmp_path / "x.safetensors.state").exists()
 
@@ -135,7 +135,7 @@ def test_films_of_unseen_faces_now_or_later(faces, tmp_path):
     words = invoke(faces, *line, "--alpha", 0.67, "--preview", tmp_path / "now").stderr
     store = Store(faces / "s.h5")
     unseen = [n for n, split in zip(store.ids, store.meta["split"]) if split == "development"]
-    assert len(unseen) == 4 and "8 films" in words
+    assert len(unseen) == 4 and "8 videos" in words
     expected = sorted(f"{start}{name}.mp4" for name in unseen for start in ("", "still-"))
     made = {path.name: path.read_bytes() for path in (tmp_path / "now").iterdir()}
     assert sorted(made) == expected
@@ -145,7 +145,7 @@ def test_films_of_unseen_faces_now_or_later(faces, tmp_path):
     invoke(faces, *again, "--dry-run")
     assert not (tmp_path / "later").exists()
     words = invoke(faces, *again).stderr
-    assert "up to date" in words and "8 films" in words
+    assert "up to date" in words and "8 videos" in words
     assert {path.name: path.read_bytes() for path in (tmp_path / "later/films").iterdir()} == made
     assert (tmp_path / "l1.safetensors").read_bytes() == before
     invoke(faces, *line, "--alpha", 0.67, "--split", "all", "-f", "--preview", tmp_path / "all")

@@ -136,8 +136,8 @@ def _train(
     if fabric.global_rank == 0 and not _learned(outcome, settings.output, objective.loss):
         training_run.discard_state(state_folder(settings.output))
         raise DataError(
-            f"{settings.media[0]}: nothing was learned, as no utterance was long enough for the "
-            f"loss {objective.loss} in {outcome.steps} steps; use larger batches or longer "
+            f"{settings.media[0]}: nothing was learned: in {outcome.steps} steps the loss "
+            f"{objective.loss} was computed for no utterance; use larger batches or longer "
             "utterances"
         )
     metrics = {"first": outcome.first, "last": outcome.last}
