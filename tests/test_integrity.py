@@ -231,7 +231,7 @@ def test_a_flipped_weight_is_seen_where_that_is_cheap(tmp_path: Path, monkeypatc
 def test_bytes_behind_a_store_are_damage_and_do_not_keep_it_from_being_read(tmp_path: Path) -> None:
     path = _store(tmp_path / "a.h5")
     path.write_bytes(path.read_bytes() + b"12")
-    with pytest.raises(DataError, match="2 bytes follow the end"):
+    with pytest.raises(DataError, match="2 bytes were appended"):
         verify(path)
     assert Store(path).count == 3
 
