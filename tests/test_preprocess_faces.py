@@ -224,7 +224,7 @@ def test_options_that_make_no_sense_are_refused(films: Path, tmp_path: Path, ava
         ({"size": 4}, "size"), ({"fps": 0.0}, "fps"), ({"margin": -1.0}, "margin"),
         ({"align": True}, "align"), ({"face_model": Path("x.onnx")}, "face-model"),
         ({"without": "video", "preview": tmp_path / "p"}, "preview"),
-        ({"without": "video", "size": 48}, "--size is for pictures"), ({"preview": films}, "file"),
+        ({"without": "video", "size": 48}, "--size needs video"), ({"preview": films}, "file"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             run(films, tmp_path / "media.h5", **options)
