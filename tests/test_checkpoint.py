@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from avaffect.models import registry
 from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.training import checkpoint
 
+ROOT = Path(__file__).resolve().parent.parent
 TENSORS = {
     "weight": torch.arange(12.0).reshape(3, 4).T,
     "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
@@ -142,6 +144,14 @@ def test_a_header_of_another_digest(saved: Path) -> None:
     with pytest.raises(DataError, match="digest differs"):
         checkpoint.load(saved)
     assert "digest differs" in invoke(saved.parent, "info", saved, status=65).stderr
+
+
+def test_the_manual_lists_the_keys_of_the_content_id() -> None:
+    """Other programs compute the content id by avaffect-checkpoint(5)."""
+    page = (ROOT / "man" / "avaffect-checkpoint.5").read_text(encoding="utf-8")
+    listed = page.split("The object of those keys among\n")[1].split("that the header has")[0]
+    keys = re.findall(r"[a-z]+", listed)
+    assert keys == [*checkpoint_header.SEMANTIC_KEYS, "runs"]
 
 
 def test_a_header_without_a_digest_is_read_with_a_word(saved: Path) -> None:

@@ -201,7 +201,7 @@ class TestDamage:
         words: list[str] = []
         objective = Tiny()
         found = state.load_state(folder, objective, {}, words.append)
-        assert found is not None and found[0]["step"] == 3 and "version 1.0" in words[0]
+        assert found is not None and found[0]["step"] == 3 and len(words) == 1
         batches = Rows()
         run(objective, batches, folder, steps=4)
         assert len(batches.seen) == 1
@@ -229,10 +229,10 @@ class TestDamage:
         for identity in ("sha256:1", "sha256:2"):
             with pytest.raises(DataError, match="step 3"):
                 state.open_folder(other, identity, fresh=False)
-        # Of version 1.0: without a digest.
+        # Of an earlier version: without a digest.
         marker.write_text('{"identity":"sha256:1"}')
         assert state.open_folder(other, "sha256:1", fresh=False)
-        with pytest.raises(OutputExistsError, match=r"begun by version 1\.0"):
+        with pytest.raises(OutputExistsError, match="begun by an earlier version"):
             state.open_folder(other, "sha256:2", fresh=False)
 
 

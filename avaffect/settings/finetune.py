@@ -32,7 +32,7 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
     avaffect finetune sewa.h5 --encoder lira.safetensors --head bgru \\
       --label arousal --label valence --delay 2.4 --window 20 -o va.safetensors
     # A baseline on openSMILE features
-    avaffect extract media.h5 --model egemaps-functionals -o egemaps.h5
+    avaffect extract media.h5 --model egemaps -o egemaps.h5
     avaffect finetune egemaps.h5 -o baseline.safetensors
     """
 

@@ -62,7 +62,7 @@ def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
             resumed = (
                 "the former options resume it"
                 if "digest" in _marker(folder)
-                else "it was begun by version 1.0, which resumes it: its settings were others"
+                else "it was begun by an earlier version, which resumes it: settings differ"
             )
             raise OutputExistsError(
                 f"{folder} holds an unfinished run with other inputs or settings ({work}); --fresh "
@@ -117,7 +117,7 @@ def owner(folder: Path) -> str | None:
     """The identity of the run that a state folder belongs to, where it says so undamaged."""
     marker = _marker(folder)
     identity = marker.get("identity")
-    # Folders of version 1.0 have no digest.
+    # Folders of earlier versions have no digest.
     whole = marker.get("digest") in (None, content_id(identity))
     return identity if isinstance(identity, str) and whole else None
 
@@ -182,8 +182,8 @@ def load_state(
 ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """Restore module and optimisers; returns (position, best weights), None without a state.
 
-    Raises DataError where the file is not as it was saved; `say` is told of a state of version 1.0,
-    which has no digest to tell by.
+    Raises DataError where the file is not as it was saved; `say` is called for a state of an
+    earlier version, which has no digest.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -196,7 +196,7 @@ def load_state(
             position = json.loads(facts["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if set(facts) == {"position"}:
-            say(f"{path} was saved by version 1.0, without a digest: damage would not show")
+            say(f"{path} was saved by an earlier version, without a digest: damage would not show")
         elif facts.get("digest") != _digest(facts["position"], tensors):
             raise ValueError("its digest does not match")
         _restore(tensors, module, optimisers)
