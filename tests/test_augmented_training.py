@@ -188,7 +188,7 @@ def test_mistakes(folder: Path) -> None:
     assert not list(folder.glob("y.safetensors*"))
     write_features(folder / "f.h5")
     found = refused("--augment", "flip")
-    assert "--augment flip changes faces, and what is trained on is features alone" in found
+    assert "--augment flip changes faces, and the input is features alone" in found
 
 
 def test_crops_of_what_avhubert_sees(folder: Path) -> None:

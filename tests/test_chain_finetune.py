@@ -129,7 +129,7 @@ class TestSpeakers:
         annotated = ("--annotations", "other.jsonl")
         encoder = ("--encoder", "adapted.safetensors")
         found = invoke(other_split, *tune, *encoder, *annotated, status=65).stderr
-        assert "adapted.safetensors has seen labels of the test speaker synthA_" in found
+        assert "adapted.safetensors was trained with labels of the test speaker synthA_" in found
         assert not (other_split / "er.safetensors").exists() and litter(other_split) == []
         # The split that the chain kept to is fine, and so is an encoder that saw no labels.
         invoke(other_split, *tune, *encoder)
@@ -157,7 +157,7 @@ class TestSpeakers:
         )
         tune = (*FINETUNE, "--steps", 1, "--encoder", "next.safetensors")
         found = invoke(other_split, *tune, "--annotations", "other.jsonl", status=65).stderr
-        assert "next.safetensors has seen labels of the test speaker" in found
+        assert "next.safetensors was trained with labels of the test speaker" in found
 
     def test_one_in_train_and_test(self, chain: Path) -> None:
         lines = (chain / "a.jsonl").read_text(encoding="utf-8").splitlines()

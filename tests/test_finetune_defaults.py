@@ -181,7 +181,9 @@ def test_folds_are_used_unless_there_are_splits(tmp_path: Path) -> None:
     assert "up to date" in invoke(tmp_path, "finetune", "f.h5", "--folds", 6, *quick[:2],
                                   *quick[3:]).stderr  # fmt: skip
     found = invoke(tmp_path, "finetune", "f.h5", "--folds", 0, *quick).stderr
-    assert "not used (--folds 0)" in found and "no splits: all utterances are trained on" in found
+    assert (
+        "not used (--folds 0)" in found and "no splits: all utterances are training data" in found
+    )
     _store(tmp_path / "both.h5", 24, ("speaker", "fold", "split"))
     found = invoke(tmp_path, "finetune", "both.h5", *quick).stderr
     assert "not used (there are splits); --folds 6 uses them" in found
@@ -316,10 +318,10 @@ def test_a_kept_earlier_epoch_is_no_reason_to_train_on() -> None:
     settings = SimpleNamespace(steps=None, head_learning_rate=1e-2, mode="fine-tuned",
                                learning_rate=1e-5)  # fmt: skip
     calm = {"training": {"falling": 0.0, "chance": 0.0, "epochs": 5.0}}
-    undertraining.tell(settings, [calm, {}], Heard())
+    undertraining.warn(settings, [calm, {}], Heard())
     assert told == []
     lost = {"training": {"falling": 0.0, "chance": 1.0, "epochs": 5.0}}
-    undertraining.tell(settings, [calm, lost], Heard())
+    undertraining.warn(settings, [calm, lost], Heard())
     assert "in 1 of 2 runs" in told[0] and "--learning-rate 0.0001 (now 1e-05)" in told[0]
     assert "--mode frozen" in told[0] and "--head-learning-rate" not in told[0]
 

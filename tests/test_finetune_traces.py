@@ -235,7 +235,7 @@ def test_mistakes_with_traces(folder: Path) -> None:
     assert "--delay -1: at least 0" in refused(*TRACES, "--delay", -1, status=2)
     assert "choose one" in refused(*TRACES, "--loss", "ce=1,ncce=1", status=2)
     # All utterances are shorter than that.
-    assert "arousal never changes in what is trained on after the first 5 s (--delay)" in refused(
+    assert "arousal never changes in the training part after the first 5 s (--delay)" in refused(
         *TRACES, "--delay", 5
     )
     # What was refused for --accumulate does not stand in the way.
@@ -265,7 +265,7 @@ def test_traces_that_cannot_be_learned_or_scored(tmp_path: Path) -> None:
         return invoke(tmp_path, "finetune", path, "--label", "arousal", "--epochs", 1, *options,
                       "-f", status=status).stderr  # fmt: skip
 
-    assert "arousal never changes in what is trained on" in run(flat, flat, wave, status=65)
+    assert "arousal never changes in the training part" in run(flat, flat, wave, status=65)
     assert "no utterance has a known value of arousal" in run(flat * np.nan, status=65)
     found = run(few, few, wave, options=("--loss", "ncce=1"), status=65)
     assert "2 different values" in found and "20 clusters" in found

@@ -1,4 +1,4 @@
-"""predict marks the steps that show no face, and leaves them out when asked to."""
+"""predict marks the steps that have no face, and leaves them out when asked to."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_steps_without_a_face_are_marked_and_counted(folder: Path) -> None:
         assert len(made.trace("arousal", row)) == len(seen)
         assert made.meta["steps_without_face"][row] == (~seen).sum()
         assert not np.isnan(made.trace("arousal", row)).any()
-    assert f"10 predictions of 10 utterances; {7 + 3 + 41} of {5 * 71} steps show no face" in said
+    assert f"10 predictions of 10 utterances; {7 + 3 + 41} of {5 * 71} steps have no face" in said
     invoke(folder, "check", "p.h5")
 
 
@@ -91,7 +91,7 @@ def test_masked_steps_are_nan_in_every_run(folder: Path) -> None:
         assert masked.shape == (len(seen), 2)
         np.testing.assert_array_equal(np.isnan(masked), np.repeat(~seen[:, None], 2, axis=1))
         np.testing.assert_array_equal(masked[seen], values[row][seen])
-    assert "show no face" in said
+    assert "have no face" in said
     # They can be scored: what is not known takes no part.
     found = invoke(folder, "eval-ccc", "p.h5", "--gold", "f.h5", "--split", "train", "--json")
     assert json.loads(found.stdout)["pooled"]["arousal"]["ccc"] is not None
@@ -110,9 +110,9 @@ def test_stores_without_tracks_say_nothing(folder: Path) -> None:
     labelled_faces.write(folder / "n.h5", tracked=False)
     made, said = predicted(folder, store="n.h5")
     assert "face_seen" not in made.streams and "steps_without_face" not in made.meta
-    assert "show no face" not in said
+    assert "have no face" not in said
     mask = ("predict", "n.h5", "--model", "classifier.safetensors", "--mask-absent", "-o", "x.h5")
-    assert "nobody knows where a face is absent" in invoke(folder, *mask, status=65).stderr
+    assert "without a record of absent faces" in invoke(folder, *mask, status=65).stderr
 
 
 def test_classifiers_that_see_no_faces_or_know_no_traces(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_classifiers_that_see_no_faces_or_know_no_traces(folder: Path) -> None:
     assert not made.streams
     model = ("--model", "classifier.safetensors", "--mask-absent", "-o", "x.h5")
     found = invoke(folder, "predict", "s.h5", *model, status=65).stderr
-    assert "reads features here, and nobody knows where a face is absent" in found
+    assert "reads features here, and without a record of absent faces" in found
     invoke(folder, "finetune", "s.h5", "--epochs", 1, "-f")
     found = invoke(folder, "predict", "s.h5", *model, status=2).stderr
     assert "--mask-absent goes with traces" in found

@@ -15,7 +15,7 @@ from avaffect.core.headers import ClassifierHeader, Input, Run, SeenUtterances
 from avaffect.recipes.downstream.labelled_data import Utterances
 from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.downstream.training_speakers import Seen, counted, described, worst
-from avaffect.settings.scores import seen_words
+from avaffect.settings.scores import training_words
 from avaffect.training import checkpoint
 
 QUICK = ("--epochs", 1, "--batch-utterances", 16, "--head", "linear")
@@ -79,9 +79,9 @@ def test_the_worst_of_several_runs_counts() -> None:
     assert worst([None, "unknown", "development", "training"]) == "training"
     assert worst([None, "development"]) == "development" and worst([None]) is None
     assert counted(["training", None]) == {"training": 1, "development": 0, "unknown": 0}
-    assert seen_words(counted(["training"] * 3), 3) == "training speakers"
-    assert seen_words(counted(["training", None]), 2) == "training speakers (1 of 2)"
-    assert seen_words(counted([None]), 1) == seen_words(None, 1) == ""
+    assert training_words(counted(["training"] * 3), 3) == "training speakers"
+    assert training_words(counted(["training", None]), 2) == "training speakers (1 of 2)"
+    assert training_words(counted([None]), 1) == training_words(None, 1) == ""
 
 
 def test_classifiers_of_earlier_versions_know_speakers_alone() -> None:
@@ -105,7 +105,7 @@ def test_scores_of_what_was_trained_on_say_so(folder: Path) -> None:
     scored = invoke(folder, "eval-class", stdin=found.stdout)
     head, row = (line.split("\t") for line in scored.stdout.splitlines())
     assert row[head.index("on")] == "training speakers" and head.index("on") < head.index("ua")
-    assert "on training speakers: the classifier has learned their labels" in scored.stderr
+    assert "on training speakers: the classifier was trained on their labels" in scored.stderr
     report, _ = _report(folder, "eval-class", stdin=found.stdout)
     assert report["seen"] == {"training": 48, "development": 0, "unknown": 0}
     # By the id, where nobody knows the speaker.
@@ -125,7 +125,7 @@ def test_splits_are_told_apart_and_a_result_is_clean(folder: Path) -> None:
     assert report["seen"] == {"training": 32, "development": 8, "unknown": 0}
     assert "training speakers (32 of 48), development speakers (8 of 48)" in words
     _, words = _report(folder, "eval-class", "--split", "development", stdin=predictions)
-    assert "on development speakers: its epoch was chosen by their labels" in words
+    assert "on development speakers: its epoch was selected by their labels" in words
 
 
 def test_each_fold_is_a_result_unless_it_is_another_division(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.downstream.defaults import completed, tell_folds
+from avaffect.recipes.downstream.defaults import completed, report_folds
 from avaffect.recipes.downstream.tasks.labels import kinds_of, labels_of
 from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.finetune import FinetuneSettings
@@ -31,7 +31,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     )
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
-    tell_folds(settings, asked, stores, progress)
+    report_folds(settings, asked, stores, progress)
     labels = labels_of(stores, settings, progress)
     from avaffect.recipes.downstream import finetuning
 

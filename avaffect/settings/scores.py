@@ -36,7 +36,7 @@ def score_words(name: str) -> str:
     return f"{label} {words}".strip()
 
 
-def seen_words(seen: Mapping[str, int] | None, count: int) -> str:
+def training_words(seen: Mapping[str, int] | None, count: int) -> str:
     """What a score of `count` utterances is on, to be read before it; "" where none was seen, or
     the predictions never said (None). seen: how many are of each status."""
     parts = []

@@ -17,7 +17,7 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
-from avaffect.data.corpora.traces import add_traces, tell_unused
+from avaffect.data.corpora.traces import add_traces, report_unused
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
@@ -50,7 +50,7 @@ def read(settings: ManifestSettings) -> Corpus:
         for key, values in add_traces(corpus, label, files, RATE_HZ, raters=not is_gold).items():
             labels.setdefault(key, {})[label] = values
     by_names(corpus, partial(_parse, labels), "train_1.wav", "RECOLA", settings.modality)
-    tell_unused(corpus, labels)
+    report_unused(corpus, labels)
     for item in corpus.items:
         # Those of the test part were kept back.
         if not item["labels"] and item.get("split") != "test":

@@ -17,7 +17,7 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
-from avaffect.data.corpora.traces import add_traces, tell_unused
+from avaffect.data.corpora.traces import add_traces, report_unused
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
@@ -53,7 +53,7 @@ def read(settings: ManifestSettings) -> Corpus:
         ).items():
             labels.setdefault(key, {})[label] = values
     by_names(corpus, partial(_parse, labels), "Train_DE_01.wav", "SEWA", settings.modality)
-    tell_unused(corpus, files)
+    report_unused(corpus, files)
     for item in corpus.items:
         # Those of the test part were kept back.
         if not item["labels"] and item["split"] != "test":

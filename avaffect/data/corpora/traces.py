@@ -69,7 +69,7 @@ def _rate_between_gaps(file: TraceFile) -> float | None:
     return replace(file, times=np.concatenate([[0.0], times])).rate_hz
 
 
-def tell_unused(corpus: Corpus, rated: Iterable[str]) -> None:
+def report_unused(corpus: Corpus, rated: Iterable[str]) -> None:
     """Count what is rated, by its name without the corpus's prefix, but has no recording here;
     recordings that were left out are here."""
     there = {item["id"].removeprefix(f"{corpus.name}_") for item in corpus.items}

@@ -1,4 +1,4 @@
-"""What settings of `finetune` with every default in its place mean for a run."""
+"""Settings of `finetune` with every default filled in, applied to a run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from avaffect.training.run import Batches
 
 
 def selected(settings: FinetuneSettings, labels: Labels) -> str:
-    """The score that epochs are chosen by."""
+    """The score that selects the epoch."""
     return labels.scores[0] if settings.select in (None, AUTO) else settings.select
 
 
 def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: int) -> FrameHead:
-    """A fresh head with the options of the settings; one that can standardise its inputs does so
-    where these are frozen."""
+    """A fresh head with the options of the settings; it standardises frozen inputs if it can."""
     part = HEADS[settings.head]
     configuration: dict[str, Any] = settings.options(options_of(settings.head))
     if "standardise" in {field.name for field in fields(part.load_configuration())}:
@@ -37,7 +36,7 @@ def rates(settings: FinetuneSettings) -> dict[str, float]:
 
 
 def long_enough(settings: FinetuneSettings, batches: Batches) -> FinetuneSettings:
-    """The settings with as many epochs as make the fewest steps that were asked for."""
+    """The settings with enough epochs for the fewest steps that they require."""
     if settings.epochs is None or settings.least_steps is None:
         return settings
     steps = -(-max(1, len(batches.plan(0))) // settings.accumulate)

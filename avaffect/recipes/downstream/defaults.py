@@ -1,7 +1,8 @@
-"""Defaults of `finetune` that depend on the head, on what is trained, and on the stores.
+"""Defaults of `finetune` that depend on the head, on the trained part of the model, and on the
+stores.
 
-They were measured, beside others: `python -m benchmarks.defaults`. All are known before torch is
-imported, and provenance records what they became.
+All were measured: `python -m benchmarks.defaults`. They are filled in before torch is imported, and
+provenance records the values.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from avaffect.settings.runs import AUTO
 
 # Steps a second of a head that averages frames, unless labels have more.
 STEPS_HZ = 25.0
-# The score whose standard error is known.
+# The score with a known standard error.
 UA = "ua"
-# By what is trained, and whether the head is other than linear: passes, and the fewest steps that
-# these must be; small corpora are passed over more often.
+# By mode, and whether the head is other than linear: epochs, and the fewest steps that they must
+# make; small corpora get more epochs.
 LENGTHS = {
     ("frozen", False): (50, 4000),
     ("frozen", True): (20, 300),
@@ -41,7 +42,7 @@ LENGTHS = {
 }
 # Of the head: a linear one on frozen features, which are standardised; any other.
 FROZEN_LINEAR_RATE, HEAD_RATE = 1e-2, 1e-3
-# Of an encoder that is trained: at 95 million weights (base), and the highest, of small ones.
+# Of a trained encoder: at 95 million weights (base), and the highest, of small ones.
 LARGE_WEIGHTS = 95e6
 ENCODER_RATES = {"fine-tuned": (1e-5, 5e-4), "scratch": (1e-4, 1e-3), "frozen": (1e-5, 1e-5)}
 
@@ -52,19 +53,19 @@ def completed(
     kinds: Mapping[str, str],
     features: Sequence[Store] = (),
 ) -> FinetuneSettings:
-    """The settings with every default in its place.
+    """The settings with every default filled in.
 
     kinds: label -> class, distribution, scalar or trace; features: the stores of --features. Raises
-    UsageError for options that do not go with the head or with the labels, and an unknown head.
+    UsageError for an unknown head and for options that do not suit the head or the labels.
     """
     if settings.head not in HEADS:
         raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
     settings = settings.with_options(_head_options(settings, stores, features))
     linear = settings.head == LINEAR
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
-    # What was asked for is what is done.
-    said = settings.epochs is not None or settings.steps is not None
-    epochs, least = (settings.epochs, 0) if said else LENGTHS[mode, not linear]
+    # Recorded as it is done: the option that was given, and no default beside it.
+    given = settings.epochs is not None or settings.steps is not None
+    epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
     return replace(
         settings,
@@ -90,8 +91,8 @@ def _head_options(
 
 
 def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) -> float:
-    """With it, a linear head on frozen features is logistic regression (of scalars, ridge
-    regression): what it learns does not depend on how long it is trained, once that is long
+    """With the penalty, a linear head on frozen features is logistic regression (of scalars,
+    ridge regression): its weights do not depend on the length of the training, once that is long
     enough."""
     traces = [name for name, kind in kinds.items() if kind == "trace"]
     if traces and settings.head_penalty:
@@ -101,12 +102,12 @@ def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) ->
 
 
 def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
-    """The smaller an encoder, the higher the rate that it bears."""
+    """The smaller an encoder, the higher its learning rate."""
     lowest, highest = ENCODER_RATES[mode]
     if settings.encoder is None or mode == "frozen":
         return lowest
     if artifacts.describe(settings.encoder).kind != "checkpoint":
-        # Refused later, with better words.
+        # Refused later, with a message of its own.
         return lowest
     table = checkpoint_header.tensor_table(settings.encoder)
     weights = sum(math.prod(entry["shape"]) for entry in table.values())
@@ -117,7 +118,7 @@ def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
 def _frames_per_step(
     settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store]
 ) -> int:
-    """As many as make STEPS_HZ steps a second, or as many as traces have."""
+    """Enough for STEPS_HZ steps a second, or for the rate of the traces."""
     rate = 0.0
     if settings.encoder is not None:
         rate = headers.read(settings.encoder, EncoderHeader).rate_hz
@@ -133,8 +134,8 @@ def _frames_per_step(
 
 
 def _selection(settings: FinetuneSettings, kinds: Mapping[str, str]) -> str:
-    """A standard error is known of ua alone: scalars and traces keep the best epoch. Of several
-    labels the first decides, unless it is said otherwise."""
+    """Only ua has a known standard error: scalars and traces keep the best epoch. Of several labels
+    the first decides, unless --select names another."""
     scores = score_names(kinds)
     if settings.select is None:
         return AUTO if scores[0] == UA else scores[0]
@@ -152,7 +153,8 @@ def _selection(settings: FinetuneSettings, kinds: Mapping[str, str]) -> str:
 
 
 def _folds(settings: FinetuneSettings, stores: Sequence[Store]) -> int | None:
-    """As asked; 0 asks for none. Without a word, those of the utterances, where no split stands."""
+    """--folds as it was given; 0: none. By default the folds of the utterances, where there are no
+    splits."""
     if settings.folds is not None:
         return settings.folds or None
     splits, folds = _divided(settings, stores)
@@ -161,39 +163,40 @@ def _folds(settings: FinetuneSettings, stores: Sequence[Store]) -> int | None:
     return len(set(folds))
 
 
-def tell_folds(
-    settings: FinetuneSettings, asked: int | None, stores: Sequence[Store], progress: Progress
+def report_folds(
+    settings: FinetuneSettings, given: int | None, stores: Sequence[Store], progress: Progress
 ) -> None:
-    """Say that folds are used though nobody named them, or are not though they are there, and that
-    all is trained on where nothing divides the utterances. asked: --folds as it was given."""
+    """Report that folds are used by default, or that existing folds are not used; warn that all
+    utterances are trained on where there are neither splits nor folds. given: --folds, None by
+    default."""
     splits, folds = _divided(settings, stores)
     there = sorted(set(folds) - {""})
-    if settings.folds is not None and asked is None:
+    if settings.folds is not None and given is None:
         progress.say(
             f"each of the {settings.folds} folds is tested in turn, as `avaffect split --folds` "
             "made them; --folds 0 trains one classifier on all"
         )
     elif settings.folds is None and there:
-        why = "--folds 0" if asked == 0 else "there are splits" if any(splits) else None
+        why = "--folds 0" if given == 0 else "there are splits" if any(splits) else None
         why = why or ("some utterances are in none" if "" in folds else "fewer than 3")
-        more = "" if asked == 0 or why[0] in "sf" else f"; --folds {len(there)} uses them"
+        more = "" if given == 0 or why[0] in "sf" else f"; --folds {len(there)} uses them"
         progress.say(f"the folds of the utterances are not used ({why}){more}")
     if settings.folds is None and not any(splits):
         progress.say(
-            "no splits: all utterances are trained on, and scores of them are no result; divide "
+            "no splits: all utterances are training data, so scores on them are no result; divide "
             "the corpus with `avaffect split`"
         )
 
 
 def _are_folds(folds: Sequence[str]) -> bool:
-    """Whether these are 0 to K - 1, of K folds that can be tested in turn."""
+    """Whether these are 0 to K - 1, of K folds that can each be the test set."""
     there = set(folds)
     return len(there) >= 3 and there == {str(number) for number in range(len(there))}
 
 
 def _divided(settings: FinetuneSettings, stores: Sequence[Store]) -> tuple[list[str], list[str]]:
-    """Splits and folds of the utterances that have the label; a label that nobody knows is an error
-    of its own, later."""
+    """Splits and folds of the utterances that have the label; an unknown label is an error of its
+    own, later."""
     annotations = Annotations.read(settings.annotations, stores)
     splits, folds = [], []
     for store in stores:

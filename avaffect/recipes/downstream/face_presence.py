@@ -20,7 +20,7 @@ _SOURCE = COLUMNS.index("source")
 
 @dataclass(frozen=True)
 class FacePresence:
-    """tracks: where each utterance's face_track lies; faces (N,): how many pictures it has."""
+    """tracks: face_track of each utterance in its store; faces (N,): its number of pictures."""
 
     tracks: Dataset
     faces: np.ndarray
@@ -28,8 +28,8 @@ class FacePresence:
     def steps(
         self, index: int, count: int, rate_hz: float, delay_s: float = 0.0
     ) -> np.ndarray | None:
-        """(count,) bool: whether any picture of a step shows a face; steps at rate_hz, put late by
-        delay_s as predictions are. None where nobody knows: pictures without a track."""
+        """(count,) bool: whether any picture of a step shows a face; steps at rate_hz, delayed by
+        delay_s as predictions are. None where that is unknown: pictures without a track."""
         track = self.tracks.read(FACE_TRACK, index)
         if self.faces[index] and not len(track):
             return None
@@ -49,5 +49,5 @@ def presence_of(stores: Sequence[Store], dataset: Dataset) -> FacePresence | Non
 
 
 def stream(rate_hz: float) -> StreamSpec:
-    """Of a prediction's store: 1 where a face was there, else 0."""
+    """Of a prediction's store: 1 where a face was present, else 0."""
     return StreamSpec("presence", "uint8", rate_hz)

@@ -32,7 +32,7 @@ from avaffect.recipes.downstream import (
 from avaffect.recipes.downstream.freezing import treatment_of
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.one_run import train_run
-from avaffect.recipes.downstream.partitions import Division, divisions_of, tell_parts
+from avaffect.recipes.downstream.partitions import Division, divisions_of, report_divisions
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
@@ -46,16 +46,16 @@ def run(
 ) -> None:  # fmt: skip
     """Train every run and write the classifier.
 
-    Raises DataError where a test speaker's labels were seen before, there is nothing to learn, or
-    an encoder of tokens is to give frames.
+    Raises DataError where a test speaker's labels were used in earlier training, there is nothing
+    to learn, or an encoder of tokens would have to give frames.
     """
     material = _material(settings, stores, features, labels, progress)
     divisions = divisions_of(settings, material.labels)
     for division in divisions:
         _check(material, division)
         lone_utterances.check(material, division)
-    tell_parts(settings, divisions, material.labels, progress)
-    _tell_doubts(material, divisions)
+    report_divisions(settings, divisions, material.labels, progress)
+    _warn_of_doubts(material, divisions)
     fabric = material.fabric
     with training_run.running(settings, made, fabric, progress) as started:
         if started is None:
@@ -75,7 +75,7 @@ def _material(
     settings: FinetuneSettings, stores: list[Store], features: Mapping[str, Store], labels: Labels,
     progress: Progress,
 ) -> Material:  # fmt: skip
-    """What all runs share: inputs and options are checked here, before anything is trained."""
+    """What all runs share: inputs and options are checked here, before training."""
     fabric = make_fabric(settings.device, settings.precision)
     opened = sources.opened(
         settings.encoder, settings.modality, stores, features, fabric.device, progress
@@ -86,7 +86,7 @@ def _material(
     if settings.encoder is not None and not has_digest(version):
         progress.warn(
             f"{settings.encoder} is of version {version}, which has no digest of the "
-            "header: that it has seen no labels of test speakers is taken as it stands there"
+            "header: its list of labelled speakers is taken as it stands there, unchecked"
         )
     opened.sources.check_ids(labels.utterances.ids, progress)
     labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
@@ -107,7 +107,7 @@ def _check_time(
 
 
 def _finished(material: Material, number: int, division: Division, run: Run) -> Path:
-    """The weights of a run, in the state folder; it is trained unless that was done before."""
+    """The weights of a run, in the state folder; an interrupted run is trained to its end."""
     assert run.folder is not None
     path = run.folder / f"run-{number}.safetensors"
     if not path.exists():
@@ -116,7 +116,8 @@ def _finished(material: Material, number: int, division: Division, run: Run) -> 
 
 
 def _check(material: Material, division: Division) -> None:
-    """Refuses one class, an empty part, and test speakers whose labels were seen."""
+    """Refuses a single class, an empty part, and test speakers whose labels were used in earlier
+    training."""
     settings, utterances = material.settings, material.labels.utterances
     train_part = utterances.chosen(division.train)
     where = str(settings.media[0])
@@ -124,23 +125,23 @@ def _check(material: Material, division: Division) -> None:
         raise DataError(f"{where}: no labelled utterance to train on")
     material.labels.chosen(division.train).check(where)
     tested = set(utterances.chosen(division.test).speakers) - {""}
-    seen = set(train_part.speakers) | set(utterances.chosen(division.development).speakers)
-    if tested & seen:
+    trained = set(train_part.speakers) | set(utterances.chosen(division.development).speakers)
+    if tested & trained:
         raise DataError(
-            f"{where}: the test speaker {min(tested & seen)} is also in train or development; "
+            f"{where}: the test speaker {min(tested & trained)} is also in train or development; "
             "split by speaker with `avaffect split --by speaker`"
         )
     before = tested & set(material.opened.labelled_speakers)
     if before and settings.mode != "scratch":
         source = settings.encoder or "the model behind the features"
         raise DataError(
-            f"{source} has seen labels of the test speaker {min(before)}: a score on "
-            f"such speakers says nothing ({len(before)} of {len(tested)}); adapt and train the "
+            f"{source} was trained with labels of the test speaker {min(before)}: a score on "
+            f"such speakers is no test ({len(before)} of {len(tested)}); adapt and train the "
             "projector on the training split, or test on other speakers"
         )
 
 
-def _tell_doubts(material: Material, divisions: Sequence[Division]) -> None:
+def _warn_of_doubts(material: Material, divisions: Sequence[Division]) -> None:
     if material.settings.select == "none":
         return
     parts = [d.development for d in divisions if d.development.any()]
@@ -152,7 +153,7 @@ def _tell_doubts(material: Material, divisions: Sequence[Division]) -> None:
 def _save(
     material: Material, divisions: Sequence[Division], finished: Sequence[Path], made: Provenance
 ) -> None:
-    """Write the classifier of all runs, and say how they ended."""
+    """Write the classifier of all runs, and report its metrics."""
     settings = material.settings
     weights: dict[str, torch.Tensor] = {}
     runs = []
@@ -162,7 +163,7 @@ def _save(
         runs.append(division.described(header.metrics))
     whole = _header(material, divisions, header.model, runs, made)
     checkpoint.write(settings.output, whole, weights)
-    undertraining.tell(settings, [run.metrics for run in runs], material.progress)
+    undertraining.warn(settings, [run.metrics for run in runs], material.progress)
     selected = completed.selected(settings, material.labels)
     values = [run.metrics["development"].get(selected) for run in runs]
     known = [value for value in values if value is not None]

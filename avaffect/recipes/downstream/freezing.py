@@ -19,8 +19,8 @@ from avaffect.signal.augmentations import Augmentation, augmentation
 
 @dataclass(frozen=True)
 class Treatment:
-    """augmentation: of the faces that are trained on; kept: parts of the encoder that stay as they
-    are."""
+    """augmentation: of the faces in training; kept: parts of the encoder that keep their
+    weights."""
 
     augmentation: Augmentation | None = None
     kept: tuple[str, ...] = ()
@@ -36,10 +36,10 @@ def treatment_of(
     stores: Sequence[Store],
     streams: Sequence[str],
 ) -> Treatment:
-    """What the settings ask for, tried before anything is trained.
+    """The options of the settings, checked before training.
 
-    streams: those that the encoder is to read. Raises UsageError where it sees no faces to augment,
-    or they are too small for it, an augmentation is unknown, or the encoder has no such part.
+    streams: the encoder's inputs. Raises UsageError for an unknown augmentation, faces to augment
+    that the encoder does not read or that are too small, and a part that the encoder does not have.
     """
     if encoder is not None:
         _check_parts(settings, encoder)
@@ -52,7 +52,7 @@ def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
         if name not in have:
             words = f"its parts are {' and '.join(have)}" if have else "it is one whole"
             raise UsageError(
-                f"--freeze {name}: the encoder has no such part, {words}; --mode frozen keeps all "
+                f"--freeze {name}: the encoder has no such part ({words}); --mode frozen keeps all "
                 "of it"
             )
 
@@ -69,7 +69,7 @@ def _augmentation(
     if encoder is None or FACE not in streams:
         read = "features" if encoder is None else " and ".join(streams)
         raise UsageError(
-            f"--augment {settings.augment} changes faces, and what is trained on is {read} alone"
+            f"--augment {settings.augment} changes faces, and the input is {read} alone"
         )
     shape = next(store.streams[FACE].shape for store in stores if FACE in store.streams)
     black = torch.zeros(1, 1, *shape, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""What a head on frozen inputs reads or needs to know once: their means and their statistics."""
+"""Means and statistics of frozen inputs, computed once for a head."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from avaffect.training.spool import Spool
 
 
 def pooled_means(material: Material, run: Run) -> np.ndarray:
-    """(N, D) means over time of all inputs, one after the other; NaN in inputs that an utterance
-    lacks, where there are several."""
+    """(N, D) means over time of all inputs, concatenated; NaN for inputs that an utterance lacks,
+    where there are several."""
     dataset, progress = material.dataset, material.progress
     parts = []
     for encoder, extractor, kept in _extractors("features", material, run):
@@ -35,8 +35,8 @@ def pooled_means(material: Material, run: Run) -> np.ndarray:
 
 
 def standardise(known: Standardisation, material: Material, rows: np.ndarray, run: Run) -> None:
-    """Set the statistics of the utterances in these rows: of their means, each input's by those
-    that have it, or of all their frames."""
+    """Set the statistics of the utterances in these rows: of their means, each input's over the
+    utterances that have it, or of all their frames."""
     if material.pooled is not None:
         means = np.ma.masked_invalid(material.pooled[rows].astype(np.float64))
         mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (means.mean, means.std))
@@ -56,7 +56,7 @@ def standardise(known: Standardisation, material: Material, rows: np.ndarray, ru
 def _extractors(
     what: str, material: Material, run: Run
 ) -> Iterator[tuple[Encoder, Extractor, Spool | None]]:
-    """Of each input, with the place for what is computed of it."""
+    """Of each input, with the name of the file of its computed rows."""
     encoders = material.opened.inputs.encoders
     for name, encoder in encoders.items():
         encoder.to(material.fabric.device)

@@ -1,4 +1,4 @@
-"""Heads on the same inputs, and how they are applied: shared by finetune and predict."""
+"""Heads on the same inputs, and their application: shared by finetune and predict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from avaffect.models.inputs import Inputs
 class HeadGroup:
     """Heads of the same form on the same inputs: one pass of the inputs serves all.
 
-    batch_seconds: how much of recordings the inputs read at once, padding included.
+    batch_seconds: recordings that the inputs read at once, padding included.
     """
 
     inputs: Inputs
@@ -36,7 +36,7 @@ class HeadGroup:
 
     @property
     def columns(self) -> int:
-        """Numbers over time: the traces of each head."""
+        """Columns over time: the traces of each head."""
         return len(self.heads) * sum(label.over_time for label in self.heads[0].labels)
 
     def utterances(self, batch: Batch) -> Tensor:

@@ -47,7 +47,7 @@ def traces(
     found = []
     for index, long in enumerate(is_long.tolist()):
         if long:
-            # Beside those of short ones, which count from 0.
+            # Rows of long recordings are kept apart from those of short ones, which count from 0.
             number = np.array([LONG - index])
             (row,) = in_windows(number) if kept is None else kept.of(number, in_windows)
             group.progress.advance(1)

@@ -45,7 +45,7 @@ class Utterances:
     def share(
         self, mask: np.ndarray, fraction: float, seed: int, classes: np.ndarray | None = None
     ) -> np.ndarray:
-        """(N,) bool: a share of those in a mask (N,), of each of the classes (N,) its own."""
+        """(N,) bool: a share of a mask (N,), drawn from each of the classes (N,) separately."""
         rows = np.flatnonzero(mask)
         ids = [self.ids[row] for row in rows]
         chosen = chosen_share(ids, fraction, seed, None if classes is None else classes[rows])
@@ -71,7 +71,7 @@ class LabelledUtterances(Utterances):
 
 
 def check_several(classes: Sequence[str], where: str) -> None:
-    """Raises DataError unless these, of what is learned from, are two classes or more."""
+    """Raises DataError unless these classes of the training part are two or more."""
     if len(classes) < 2:
         names = ", ".join(classes) or "none"
         raise DataError(f"{where}: one class only ({names}); at least two are needed to learn")
@@ -94,13 +94,13 @@ def labelled_utterances(
 def all_utterances(
     stores: Sequence[Store], annotations: Annotations, progress: Progress
 ) -> Utterances:
-    """Those of all stores, in order. Raises DataError where two share an id."""
+    """The utterances of all stores, in order. Raises DataError where two share an id."""
     ids = unique_ids(stores)
     count = sum(identifier in annotations.items for identifier in ids)
     if annotations.items and count < len(ids):
         progress.say(
-            f"--annotations names {count} of {len(ids)} utterances; the others stay as the store "
-            "has them, and are used too"
+            f"--annotations names {count} of {len(ids)} utterances; the others keep the store's "
+            "labels, and are used too"
         )
     fields = ("speaker", "split", "fold")
     columns = [[v for s in stores for v in annotations.field(s, name)] for name in fields]
@@ -137,10 +137,10 @@ def class_targets(
 def vote_shares(
     stores: Sequence[Store], label: str, classes: ClassMap, annotations: Annotations
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Classes in use, and (N, classes) float32 shares of the votes for them, a row of NaN where an
+    """Classes in use, and (N, classes) float32 shares of their votes, a row of NaN where an
     utterance has none. Votes for merged classes are added up, those for others left out.
 
-    Raises DataError where a store has no such label, or stores have other classes.
+    Raises DataError where a store has no such label, or stores have different classes.
     """
     parts = [annotations.distributions(store, label) for store in stores]
     names = parts[0][0]
@@ -154,7 +154,7 @@ def vote_shares(
         unknown = [name for name in classes.sources if name not in names]
         if unknown:
             raise DataError(
-                f"{stores[0].path}: nobody could vote for the class {unknown[0]!r} of --classes "
+                f"{stores[0].path}: the votes have no class {unknown[0]!r} of --classes "
                 f"({label}: {', '.join(names)})"
             )
         votes = np.stack([votes[:, p].sum(axis=1) for p in classes.places(names)], axis=1)

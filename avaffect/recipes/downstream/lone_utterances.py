@@ -1,4 +1,4 @@
-"""Losses that compare the utterances of a batch, and batches that hold one alone."""
+"""Losses that compare the utterances of a batch, and utterances that are alone in theirs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.downstream.tasks.base import Task
 from avaffect.settings.label_losses import loss_of
 
-# A larger share of the utterances alone in their batches is worth a warning.
+# A larger share of lone utterances is worth a warning.
 MANY = 0.5
 
 
 def check(material: Material, division: Division) -> None:
-    """Refuses a label whose loss compares utterances where all are alone in their batches; warns
-    where many are, or another loss of the label trains in its place."""
+    """Refuses a label whose loss compares utterances where each is alone in its batch; warns where
+    many are, or where another loss of the label trains in its place."""
     for task in material.labels.chosen(division.train).tasks:
         comparing = [loss for loss in task.losses if loss_of(loss).coupled]
         if task.over_time or not comparing:
@@ -47,7 +47,7 @@ def _alone(material: Material, division: Division, task: Task) -> tuple[int, int
 
 
 def _limit(material: Material) -> str:
-    """The option that keeps batches small."""
+    """The option that limits the size of a batch."""
     settings = material.settings
     if material.trains_on_means or settings.batch_utterances == 1:
         return f"--batch-utterances {settings.batch_utterances}"

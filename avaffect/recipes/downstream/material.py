@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Material:
-    """form     a head as each run has one, of a single output and untrained
+    """form     an untrained head with a single output, of the form that each run trains
     dataset  the labelled utterances, with traces at the rate of the head's steps
-    pooled   (N, D) where the head reads means of frozen inputs alone; NaN in inputs that an
+    pooled   (N, D) where the head reads means of frozen inputs alone; NaN for inputs that an
              utterance lacks
     """
 
@@ -47,7 +47,7 @@ class Material:
 
     @property
     def trains_on_means(self) -> bool:
-        """Whether it is trained on them, too: faces that are augmented have others each time."""
+        """Whether it is also trained on them: augmented faces give other means each time."""
         return self.reads_means and self.treatment.augmentation is None
 
     @property
@@ -56,5 +56,5 @@ class Material:
         return self.pooled if self.trains_on_means else None
 
     def spool(self, run: Run, name: str) -> Spool | None:
-        """Where rows are kept that are computed for a run."""
+        """The folder of rows that are computed for a run."""
         return run.spool(name, self.progress.warn, self.fabric.global_rank == 0)

@@ -1,4 +1,4 @@
-"""Training of one run of `finetune`, on what all runs share."""
+"""Training of one run of `finetune`, on the material that all runs share."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     if fabric.global_rank == 0:
         run.check()
         _keep(head, None if frozen else inputs.encoders[ENCODER], train_part, outcome, run, path)
-        # What the finished run would have been resumed from.
+        # The saved state of the finished run, which nothing resumes.
         shutil.rmtree(folder, ignore_errors=True)
     fabric.barrier()
 
@@ -87,7 +87,7 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
 def _keep(
     head: LabelHead, trained: Encoder | None, part: Labels, outcome: Outcome, run: Run, path: Path
 ) -> None:
-    """Write a run's weights, and those of an encoder that it trained, with its metrics."""
+    """Write a run's weights, those of its trained encoder, and its metrics."""
     weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     if trained is not None:
         weights |= {f"encoder.{n}": tensor for n, tensor in trained.state_dict().items()}
@@ -145,7 +145,7 @@ def _score(
             found = heads.traces(group, dataset, windows_of(settings.window), kept)
             traces = [row[:, 0] for row in found]
         if len(labels.over_time) < len(labels.tasks):
-            # What is kept of an evaluation that is interrupted is of one pass.
+            # The rows that an interrupted evaluation keeps belong to one pass.
             kept = None if labels.over_time else kept
             utterances = heads.utterance_scores(group, dataset, kept)[:, 0]
     return labels.score(utterances, traces, rate_hz)

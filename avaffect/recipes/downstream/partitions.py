@@ -20,7 +20,7 @@ Masks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Division:
-    """Which run, its seed, the fold that it tests, and (N,) masks of its parts.
+    """Number and seed of a run, its test fold, and (N,) masks of its parts.
 
     All folds of one seed are one run: together they predict every utterance once.
     """
@@ -34,18 +34,18 @@ class Division:
 
     @property
     def tags(self) -> dict[str, int]:
-        """Of the lines of its history."""
+        """Tags of the lines of its history."""
         tags = {"run": self.run, "seed": self.seed}
         return tags if self.fold is None else {**tags, "fold": self.fold}
 
     def described(self, metrics: dict[str, Any]) -> Run:
-        """As a classifier's header has it."""
+        """Its entry in a classifier's header."""
         return Run(run=self.run, seed=self.seed, fold=self.fold, metrics=metrics)
 
 
 def divisions_of(settings: FinetuneSettings, labels: Labels) -> list[Division]:
-    """Every run's division of the utterances: by their split, or by fold; of the training part
-    the share that was asked for.
+    """Every run's division of the utterances, by their split or by fold; a share of the training
+    part where the settings limit it.
 
     Raises DataError where the utterances are not in these folds.
     """
@@ -59,11 +59,11 @@ def divisions_of(settings: FinetuneSettings, labels: Labels) -> list[Division]:
     return found
 
 
-def tell_parts(
+def report_divisions(
     settings: FinetuneSettings, divisions: list[Division], labels: Labels, progress: Progress
 ) -> None:
-    """Say what the first division trains on, chooses by and tests; warn of classes that occur, but
-    not to train on."""
+    """Report the sizes of the first division's parts; warn of classes that have no training
+    utterance."""
     first, utterances = divisions[0], labels.utterances
     train = int(first.train.sum())
     whole = int(_parts(settings, utterances)[first.fold][0].sum())
@@ -84,15 +84,15 @@ def tell_parts(
     unknown = sum(not speaker for speaker in utterances.speakers)
     if unknown and (first.test.any() or first.development.any()):
         progress.say(
-            f"{unknown} utterances have no speaker: whether those of test or development are also "
-            "trained on cannot be checked"
+            f"{unknown} utterances have no speaker: an overlap of training with test "
+            "or development speakers cannot be checked"
         )
     missing = [name for d in divisions for name in labels.chosen(d.train).missing_classes()]
     if missing:
         some = "" if first.fold is None else " of some folds"
         progress.warn(
             f"no utterance of the training part{some} is of {', '.join(dict.fromkeys(missing))}: "
-            "it occurs in development or test alone, and is never predicted; choose classes with "
+            "it occurs in development or test alone, and is never predicted; select classes with "
             "--classes"
         )
 

@@ -18,7 +18,7 @@ _LINEAR, _TRACES = "head", "trace_head"
 @dataclass(frozen=True)
 class PredictedLabel:
     """kind: class, distribution, scalar or trace; classes: in the order of the head's outputs;
-    columns: where its numbers stand among those of its kind, labels of utterances or traces."""
+    columns: its numbers among those of its kind, labels of utterances or traces."""
 
     name: str
     kind: str
@@ -33,7 +33,7 @@ class PredictedLabel:
 def predicted_labels(
     header: ClassifierHeader, chosen: Sequence[str] = ()
 ) -> tuple[PredictedLabel, ...]:
-    """Those of a classifier, or the chosen ones of them.
+    """The labels of a classifier, or those of them that are named.
 
     Raises UsageError for a name that it does not predict.
     """
@@ -61,7 +61,7 @@ def predicted_labels(
 
 
 def input_models(header: ClassifierHeader) -> dict[str, Description]:
-    """Name -> model of what the head reads."""
+    """Name -> model of the head's inputs."""
     if header.inputs is not None:
         return header.inputs
     encoder = header.encoder
@@ -71,8 +71,8 @@ def input_models(header: ClassifierHeader) -> dict[str, Description]:
 def head_of(header: ClassifierHeader, run: int) -> tuple[Description, str]:
     """The model of the head of a run, and the prefix of its weights.
 
-    A head of version 0.1 gets the description that it has now: one of classes was saved by itself,
-    one of traces as it is today or, without losses of bins, by itself.
+    A head of version 0.1 gets today's description: one of classes was saved by itself, one of
+    traces as it is today or, without losses of bins, by itself.
     """
     model, prefix = header.model, f"runs.{run}."
     if model["name"] == LABEL_HEAD:

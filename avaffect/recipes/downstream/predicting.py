@@ -27,7 +27,7 @@ def run(
     """Write a manifest of predicted labels of utterances, or a store of predicted traces.
 
     Raises DataError where no utterance is in the split, the folds of the classifier are unknown, or
-    the stores hold other features than it was trained on.
+    the features of the stores are not those that it was trained on.
     """
     header, tensors = checkpoint.read(settings.model, ClassifierHeader)
     utterances = utterances_of(settings, stores, features, header, labels, progress)

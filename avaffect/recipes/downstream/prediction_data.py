@@ -30,14 +30,13 @@ from avaffect.recipes.downstream.training_speakers import Seen
 from avaffect.recipes.encoding.input_streams import check_faces, leave_out_words, usable_rows
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.predict import PredictSettings
-from avaffect.settings.scores import seen_words
+from avaffect.settings.scores import training_words
 
 
 @dataclass(frozen=True)
 class PredictedUtterances:
-    """N utterances. gold: label of utterances -> what is true: a class, shares of votes or a
-    number, None where nobody knows; asked: how many there were before those without a frame were
-    left out."""
+    """N utterances. gold: label of utterances -> gold values: a class, shares of votes or a number,
+    None where unknown; selected: their number before those without a frame were left out."""
 
     dataset: Dataset
     splits: list[str]
@@ -46,15 +45,15 @@ class PredictedUtterances:
     media: list[str | None]
     gold: Mapping[str, list[Any]]
     folder: Path | None
-    asked: int
+    selected: int
     faces: FacePresence | None
     seen: Seen
 
     def status(self, number: int, index: int) -> str | None:
-        """What run `number` has seen of an utterance."""
+        """Whether run `number` was trained on an utterance or its speaker: a status, or None."""
         return self.seen.status(number, self.dataset.ids[index], self.speakers[index])
 
-    def tell(
+    def report(
         self,
         predictions: int,
         statuses: Iterable[str | None],
@@ -62,8 +61,8 @@ class PredictedUtterances:
         more: str = "",
     ) -> None:
         count = len(self.dataset)
-        of = "" if count == self.asked else f" of {self.asked}"
-        on = seen_words(training_speakers.counted(statuses), count)
+        of = "" if count == self.selected else f" of {self.selected}"
+        on = training_words(training_speakers.counted(statuses), count)
         more += f"; on {on}" if on else ""
         progress.say(f"{predictions} predictions of {count}{of} utterances{more}")
 
@@ -76,10 +75,10 @@ def utterances_of(
     labels: Sequence[PredictedLabel],
     progress: Progress,
 ) -> PredictedUtterances:
-    """The utterances of the split that is asked for, and their true labels where they are known.
+    """The utterances of the split, and their gold labels where they are known.
 
-    Raises DataError where there are none, none gives a frame, or the stores hold other features
-    than the classifier was trained on.
+    Raises DataError where there are none, none gives a frame, or the features of the stores are not
+    those that the classifier was trained on.
     """
     annotations = Annotations.read(settings.annotations, stores)
     masks = in_split(stores, settings.split or "all", annotations, asked=True)
@@ -116,8 +115,8 @@ def utterances_of(
     faces = presence_of(stores, dataset) if over_time else None
     if settings.mask_absent and faces is None:
         raise DataError(
-            f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, and nobody knows "
-            "where a face is absent: predict from stores that `avaffect preprocess` made of films"
+            f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, without a record "
+            "of absent faces: predict from stores that `avaffect preprocess` made of films"
         )
     return PredictedUtterances(
         dataset, field("split"), field("fold"), field("speaker"),
@@ -128,8 +127,7 @@ def utterances_of(
 def _sources(
     stores: list[Store], features: Mapping[str, Store], header: ClassifierHeader
 ) -> tuple[Sources, Inputs]:
-    """Where the inputs lie, and the inputs without their weights, which are nobody's concern
-    here."""
+    """The stores of the inputs, and the inputs without their weights, which are not needed here."""
     with torch.device("meta"):
         models = {n: registry.build(model) for n, model in input_models(header).items()}
     streams = held_streams(stores, header.streams) if header.streams else ()
@@ -163,13 +161,13 @@ def _gold(
     classes: ClassMap,
     annotations: Annotations,
 ) -> list[Any]:
-    """What is true of each utterance, as the classifier names it; None where nobody knows."""
+    """The gold label of each utterance, in the classifier's classes; None where it is unknown."""
     labelled = any(label.name in item.get("labels", {}) for item in annotations.items.values())
     if label.name not in store.labels and not labelled:
         return [None] * store.count
     if label.kind == "class":
         true = [classes.class_of(name) for name in annotations.names(store, label.name)]
-        # A class that the classifier does not know is no error of its own.
+        # A class that the classifier does not have is no error of its own.
         return [name if name in label.classes else None for name in true]
     if label.kind == "scalar":
         values = annotations.scalars(store, label.name).tolist()

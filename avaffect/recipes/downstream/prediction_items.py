@@ -31,23 +31,23 @@ def write(prediction: Prediction) -> None:
     statuses: dict[str, str | None] = {}
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for part, dataset in prediction.passes():
-        said = heads.utterance_scores(part.group, dataset)
+        outputs = heads.utterance_scores(part.group, dataset)
         for place, number in enumerate(part.numbers):
-            found[number] = part.rows, said[:, place]
+            found[number] = part.rows, outputs[:, place]
     with manifest.writer(
         settings.output, manifest.new_header("predictions", **facts, provenance=prediction.made)
     ) as sink:
         for number in sorted(found):
-            rows, said = found[number]
+            rows, outputs = found[number]
             for label in prediction.labels:
-                for item in _items(utterances, rows, said, label, header.runs[number], number):
+                for item in _items(utterances, rows, outputs, label, header.runs[number], number):
                     statuses[item["id"]] = worst([item["seen"], statuses.get(item["id"])])
                     sink.item(item)
-    utterances.tell(sink.count, statuses.values(), prediction.progress)
+    utterances.report(sink.count, statuses.values(), prediction.progress)
 
 
 def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:
-    """What the header says: of the first label, and of all."""
+    """Data of the manifest's header: of the first label, and of all."""
     described: dict[str, dict[str, Any]] = {}
     for label in labels:
         described[label.name] = {"kind": label.kind}
@@ -62,14 +62,14 @@ def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:
 def _items(
     utterances: PredictedUtterances,
     rows: np.ndarray,
-    said: np.ndarray,
+    outputs: np.ndarray,
     label: PredictedLabel,
     run: Run,
     number: int,
 ) -> Iterator[manifest.Item]:
-    """said (rows, columns) by the run at `number`"""
-    said = said[:, label.columns]
-    values = distributions.softmax(said) if label.classes else said
+    """outputs (rows, columns) of the run at `number`."""
+    outputs = outputs[:, label.columns]
+    values = distributions.softmax(outputs) if label.classes else outputs
     gold = utterances.gold[label.name]
     for index, row in zip(rows.tolist(), values):
         item: manifest.Item = {

@@ -95,7 +95,7 @@ def _passes(prediction: Prediction) -> Iterator[Pass]:
 
 
 def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> Inputs:
-    """What the head of a run reads; of None that of all, whose encoder is frozen."""
+    """The inputs of the head of a run; of None the inputs of all, whose encoder is frozen."""
     model, header = prediction.settings.model, prediction.header
     encoders: dict[str, Encoder] = {}
     for name, description in input_models(header).items():
@@ -114,5 +114,5 @@ def _frozen_encoder(model: Path, header: ClassifierHeader, device: torch.device)
     """The parent, found by reference."""
     parents = of_role(header.provenance, "encoder")
     if not parents:
-        raise DataError(f"{model} does not say which encoder is under its head")
+        raise DataError(f"{model} does not name the encoder under its head")
     return checkpoints.load_encoder(artifacts.locate_parent(parents[0], model), device)[0]

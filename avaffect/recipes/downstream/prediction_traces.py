@@ -1,4 +1,4 @@
-"""Predicted traces as a store: each label, with the runs in the place of raters."""
+"""Predicted traces as a store: each label, with the runs as its raters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from avaffect.recipes.downstream.windows import windows_of
 
 
 def write(prediction: Prediction) -> None:
-    """A store with each label as a trace, its raters the runs, and which steps stand on a face."""
+    """A store with each label as a trace, its raters the runs, and the steps with a face."""
     settings, header = prediction.settings, prediction.header
     facts, utterances = header.traces, prediction.utterances
     assert facts is not None and settings.output is not None
@@ -41,7 +41,7 @@ def write(prediction: Prediction) -> None:
             meta: dict[str, str | int] = {
                 "speaker": utterances.speakers[index],
                 "split": utterances.splits[index],
-                # Of folds, as eval-ccc takes it: each is a test set.
+                # As eval-ccc reads it: each fold is a test set.
                 "fold": fold if header.of_folds else "",
                 "seen": statuses[-1] or "",
                 "source": utterances.media[index] or "",
@@ -61,15 +61,15 @@ def write(prediction: Prediction) -> None:
                 },
                 meta=meta,
             )
-    words = f"; {without} of {steps} steps show no face" if steps else ""
-    utterances.tell(len(found), statuses, prediction.progress, words)
+    words = f"; {without} of {steps} steps have no face" if steps else ""
+    utterances.report(len(found), statuses, prediction.progress, words)
 
 
 def _traces(prediction: Prediction, facts: TraceOutputs) -> dict[int, np.ndarray]:
     """Index of an utterance -> (T, runs, labels).
 
-    Of folds, a run predicts an utterance by the weights that have not seen it. What was learned
-    early stands late by as much, on the time line of the annotations.
+    Of folds, a run predicts the utterances of its test fold. Predictions are delayed by as much as
+    the labels were advanced in training, to the time line of the annotations.
     """
     settings, header = prediction.settings, prediction.header
     windows = windows_of(settings.window or facts.window_s, settings.step)

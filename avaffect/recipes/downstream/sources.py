@@ -32,7 +32,8 @@ from avaffect.recipes.encoding.input_streams import (
 @dataclass(frozen=True)
 class Sources:
     """media: stores of the streams that are read under their own names; features: name -> store;
-    sampling: what the encoder reads of an utterance, and of its features in the same section."""
+    sampling: the part of an utterance that the encoder reads, and of its features in the same
+    section."""
 
     media: Sequence[Store]
     streams: tuple[str, ...]
@@ -40,7 +41,7 @@ class Sources:
     sampling: Sampling = EVERYTHING
 
     def dataset(self, ids: Sequence[str], seed: int = 0) -> Dataset:
-        """The utterances `ids`, joined by id: what a store does not hold of one is missing."""
+        """The utterances `ids`, joined by id: a stream that a store lacks is missing."""
         columns = {name: column_of(self.media, ids, name) for name in self.streams}
         for name, store in self.features.items():
             columns[stream_of(name)] = replace(column_of([store], ids, FEATURES), held_as=FEATURES)
@@ -53,8 +54,8 @@ class Sources:
             lacking = sorted(set(ids) - set(store.ids))
             if len(lacking) == len(set(ids)):
                 raise DataError(
-                    f"{store.path} (--features {name}) holds no utterance of the media store: its "
-                    f"ids are others than {lacking[0]} and the like"
+                    f"{store.path} (--features {name}) holds no utterance of the media store: "
+                    f"it has other ids than {lacking[0]}"
                 )
             if lacking:
                 progress.warn(
@@ -63,7 +64,7 @@ class Sources:
                 )
 
     def shown(self, inputs: Inputs, ids: Sequence[str], progress: Progress) -> np.ndarray:
-        """(N,) bool: utterances that the inputs make anything of; others are named in a warning."""
+        """(N,) bool: utterances with at least one frame; others are named in a warning."""
         dataset = self.dataset(ids)
         shown = usable_rows(inputs, dataset)
         if not shown.all():
@@ -73,10 +74,10 @@ class Sources:
 
 @dataclass(frozen=True)
 class Opened:
-    """Inputs of a head, and what a classifier's header says of them.
+    """Inputs of a head, and their part of a classifier's header.
 
-    header: of the encoder, or in its place; labelled_speakers: whose labels the models behind have
-    seen; made: name of features -> how they were made.
+    header: of the encoder, or in its place; labelled_speakers: speakers whose labels trained the
+    models beneath; made: name of features -> model and layer of their extraction.
     """
 
     inputs: Inputs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avaffect.core.headers import ClassifierHeader, SeenPart, SeenUtterances
-from avaffect.settings.scores import DEVELOPMENT, STATUSES, TRAINING, UNKNOWN, seen_words
+from avaffect.settings.scores import DEVELOPMENT, STATUSES, TRAINING, UNKNOWN, training_words
 
 if TYPE_CHECKING:
     # The commands that score import no torch.
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def described(
     divisions: Sequence[Division], utterances: Utterances, lineage: Iterable[str]
 ) -> SeenUtterances:
-    """What a classifier's header says of it; see avaffect-checkpoint(5).
+    """The record in a classifier's header; see avaffect-checkpoint(5).
 
-    lineage: speakers whose labels the encoder has seen. Utterances stand once, and parts are masks
-    over them (np.packbits, hexadecimal), shared by runs that have the same.
+    lineage: speakers whose labels trained the encoder. Each utterance is listed once, and parts are
+    masks over the list (np.packbits, hexadecimal), shared by runs that have the same.
     """
     known = np.any([d.train | d.development for d in divisions], axis=0)
     parts: dict[tuple[str, str], list[int]] = {}
@@ -47,7 +47,7 @@ def described(
 
 @dataclass(frozen=True)
 class _Part:
-    """Ids and speakers, both as names of what was seen."""
+    """Ids and speakers, prefixed apart."""
 
     ids: frozenset[str]
     speakers: frozenset[str]
@@ -58,9 +58,9 @@ class _Part:
 
 @dataclass(frozen=True)
 class Seen:
-    """Of each run what it trained on, and what its epoch was chosen by.
+    """For each run, ids and speakers of its training and of its development utterances.
 
-    earlier: a classifier of an earlier version, which knows speakers alone, and of folds not which.
+    earlier: a classifier of an earlier version, which has speakers alone, and of folds not which.
     """
 
     training: dict[int, _Part]
@@ -70,7 +70,7 @@ class Seen:
 
     @classmethod
     def of(cls, header: ClassifierHeader) -> Seen:
-        """As a classifier's header says."""
+        """From a classifier's header."""
         numbers = range(len(header.runs))
         found = header.seen
         if found is None:
@@ -86,7 +86,7 @@ class Seen:
         return cls(training, development)
 
     def status(self, number: int, identifier: str, speaker: str) -> str | None:
-        """What run `number` knows of an utterance; speaker: "" where nobody knows."""
+        """Status of an utterance for run `number`; speaker: "" where it is unknown."""
         if self.training[number].has(identifier, speaker):
             return UNKNOWN if self.earlier and self.of_folds else TRAINING
         if self.development[number].has(identifier, speaker):
@@ -103,29 +103,29 @@ def _part(found: SeenUtterances, mask: str, others: Sequence[str]) -> _Part:
 
 
 def worst(statuses: Iterable[str | None]) -> str | None:
-    """Of several runs' on one utterance what weighs most: training first."""
+    """The most serious of several runs' statuses of one utterance: training first."""
     there = set(statuses)
     return next((status for status in STATUSES if status in there), None)
 
 
 def counted(statuses: Iterable[str | None]) -> dict[str, int]:
-    """How many utterances of a score are of each status, for its report."""
+    """Number of utterances of each status, for a report."""
     counts = Counter(statuses)
     return {status: counts[status] for status in STATUSES}
 
 
 def warning(seen: Mapping[str, int] | None, count: int) -> str | None:
-    """A sentence about a score that says too much; None where there is nothing to say."""
-    on = seen_words(seen, count)
+    """A warning about a score on training data; None where there is none."""
+    on = training_words(seen, count)
     if not on:
         return None
     if seen and seen.get(TRAINING):
-        why = "the classifier has learned their labels"
+        why = "the classifier was trained on their labels"
     elif seen and seen.get(DEVELOPMENT):
-        why = "its epoch was chosen by their labels"
+        why = "its epoch was selected by their labels"
     else:
-        why = "the predictions do not say whether the classifier has learned their labels"
+        why = "the predictions do not record whether the classifier was trained on their labels"
     return (
-        f"on {on}: {why}; for a result, score speakers that it has not seen (divide the corpus "
+        f"on {on}: {why}; for a result, score held-out speakers (divide the corpus "
         "with `avaffect split` before finetune)"
     )

@@ -12,16 +12,17 @@ from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training.ending import own_lines
 
 LONGER, FASTER = 4, 10
-# Rates beyond these are not proposed.
+# Higher rates are not proposed.
 HIGHEST_HEAD_RATE, HIGHEST_RATE = 1e-2, 1e-3
 
 
 def ended(
     history: Path, tags: Mapping[str, Any], train: Labels, kept_last: bool
 ) -> dict[str, float]:
-    """How one run ended on its training part, for its metrics: falling, chance (1 or 0) and epochs.
+    """The end of one run on its training part, for its metrics: falling, chance (1 or 0) and
+    epochs.
 
-    kept_last: no earlier epoch was chosen; where one was, longer training is no cure.
+    kept_last: no earlier epoch was selected; where one was, longer training does not help.
     """
     lines = own_lines(history, tags)
     if not lines:
@@ -34,13 +35,13 @@ def ended(
     }
 
 
-def tell(
+def warn(
     settings: FinetuneSettings,
     runs: Sequence[Mapping[str, Mapping[str, float]]],
     progress: Progress,
 ) -> None:
-    """Warn of runs, by their metrics, that never left chance on what they were trained on, or whose
-    loss was still falling."""
+    """Warn of runs, by their metrics, that never left chance on their training part, or whose loss
+    was still falling."""
     endings = [run.get("training", {}) for run in runs]
     for kind, words in (
         ("chance", "the predictions of the training part itself never left chance"),
@@ -56,7 +57,7 @@ def tell(
 
 
 def _remedies(settings: FinetuneSettings, epochs: int, kind: str) -> list[str]:
-    """Options and values, with what they are now."""
+    """Options and values, with their present values."""
     if settings.steps is not None:
         found = [f"--steps {LONGER * settings.steps} (now {settings.steps})"]
     else:

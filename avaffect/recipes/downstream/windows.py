@@ -21,17 +21,15 @@ from avaffect.recipes.encoding.input_streams import frame_counts
 from avaffect.settings.windows import check_windows
 from avaffect.training.device import to_device
 
-# Frames that a head reads at once, in as many windows: a recurrent one takes hardly longer for some
-# windows than for one.
+# Frames that a head reads at once, in as many windows: several windows cost a recurrent head hardly
+# more time than one.
 _FRAMES = 1 << 14
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Recordings of more than `whole_s` seconds are seen in windows of `window_s`, `step_s` apart.
-
-    Shorter ones are seen whole.
-    """
+    """Recordings of more than `whole_s` seconds are read in windows of `window_s`, `step_s` apart,
+    shorter ones whole."""
 
     window_s: float = 60.0
     step_s: float = 30.0
@@ -39,8 +37,8 @@ class Windows:
 
 
 def windows_of(window_s: float | None, step_s: float | None = None) -> Windows:
-    """Windows as asked for: half a window apart unless said otherwise; the default ones, which
-    leave recordings of up to two minutes whole, without a length.
+    """Windows of the options: half a window apart by default; without a length, windows that leave
+    recordings of up to two minutes whole.
 
     Raises UsageError where they are further apart than they are long.
     """
@@ -53,10 +51,11 @@ def windows_of(window_s: float | None, step_s: float | None = None) -> Windows:
 
 @torch.inference_mode()
 def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarray:
-    """(T, heads * traces) float32 of a dataset of one recording: the mean of what the heads say of
-    each step in all windows that it is in.
+    """(T, heads * traces) float32 of a dataset of one recording: the mean of the heads' outputs for
+    each step over all windows that contain it.
 
-    An encoder with a reach sees each frame once; for others each window is a recording of its own.
+    An encoder with a reach computes each frame once; for others each window is a recording of its
+    own.
     """
     rate_hz = group.form.steps_hz
     window = max(1, round(windows.window_s * rate_hz))
@@ -71,7 +70,7 @@ def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarr
         for name, encoder in encoders.items()
     }
     together = min(source.together for source in sources.values())
-    said = OverlapMean(steps, group.columns)
+    outputs = OverlapMean(steps, group.columns)
     for first in range(0, len(starts), together):
         group.progress.check()
         part = starts[first : first + together]
@@ -81,8 +80,8 @@ def windowed(group: HeadGroup, recording: Dataset, windows: Windows) -> np.ndarr
         })  # fmt: skip
         values, lengths = found.values.float().cpu().numpy(), found.lengths.tolist()
         for start, row, length in zip(part.tolist(), values, lengths):
-            said.add(start, row[: min(length, steps - start)])
-    return said.mean()
+            outputs.add(start, row[: min(length, steps - start)])
+    return outputs.mean()
 
 
 def _source_of(encoder: FrameEncoder, recording: Dataset, length: int, group: HeadGroup) -> _Source:
@@ -96,7 +95,7 @@ def _source_of(encoder: FrameEncoder, recording: Dataset, length: int, group: He
 class _Source:
     """Frames of windows of `length` frames of a recording, `together` windows at a time.
 
-    An encoder sees `at_once` frames' time at once, or a window where that is more.
+    An encoder reads `at_once` frames' time at once, or a window where that is more.
     """
 
     together: int
@@ -115,19 +114,19 @@ class _Source:
         self.total = int(frame_counts(encoder, recording)[0])
 
     def frames(self, starts: np.ndarray) -> Frames:
-        """(W, length, dim) of the windows from these frames on, which rise; the last may be
-        shorter."""
+        """(W, length, dim) of the windows that begin at these frames, in rising order; the last may
+        be shorter."""
         raise NotImplementedError
 
     def _encoded(self, starts: np.ndarray, length: int) -> Frames:
-        """The encoder's frames of pieces of so many frames' time."""
+        """The encoder's frames of pieces that last `length` frames."""
         rate_hz = self.encoder.rate_hz
         pieces = replace(self.recording, crop_s=length / rate_hz)
         batch = pieces.batch_from(np.zeros(len(starts), dtype=np.int64), starts / rate_hz)
         return self.encoder(to_device(batch, self.device))
 
     def _lengths(self, starts: np.ndarray) -> Tensor:
-        """(W,) frames of the windows, which end where the recording does."""
+        """(W,) frames of the windows, which end with the recording."""
         left = torch.from_numpy(np.clip(self.total - starts, 0, self.length))
         return left.to(self.device)
 
@@ -143,8 +142,8 @@ class _Missing(_Source):
 
 
 class _Once(_Source):
-    """Each frame is computed once, by an encoder whose frames know of `reach` others on each side;
-    those that the next windows need are kept."""
+    """Each frame is computed once, by an encoder whose frames depend on `reach` others on each
+    side; frames that the next windows need are kept."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -163,34 +162,34 @@ class _Once(_Source):
         return Frames(values, lengths)
 
     def _reach_to(self, first: int, last: int) -> None:
-        """Keep frames `first` to `last`: drop what is before, compute what is missing."""
+        """Keep frames `first` to `last`: drop earlier ones, compute missing ones."""
         parts, reach = [self.kept[first - self.first :]], self.encoder.reach
         assert reach is not None
         # Of an input that is slower than the steps, windows side by side may leave out a frame.
         for begin in range(max(first, self.first + len(self.kept)), last, self.at_once):
             end = min(begin + self.at_once, last)
-            seen = max(0, begin - reach), min(self.total, end + reach)
-            found = self._encoded(np.array(seen[:1]), seen[1] - seen[0]).values[0]
-            parts.append(found[begin - seen[0] : end - seen[0]])
+            piece = max(0, begin - reach), min(self.total, end + reach)
+            frames = self._encoded(np.array(piece[:1]), piece[1] - piece[0]).values[0]
+            parts.append(frames[begin - piece[0] : end - piece[0]])
         self.first, self.kept = first, torch.cat(parts)
 
 
 class _Anew(_Source):
-    """Each window is seen by itself, with as much after it as its last frame needs to begin."""
+    """Each window is encoded by itself, with as much after it as its last frame needs to begin."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.together = max(1, self.at_once // self.length)
-        self.seen = next(n for n in itertools.count(self.length) if self._count(n) >= self.length)
+        self.piece = next(n for n in itertools.count(self.length) if self._count(n) >= self.length)
 
     def frames(self, starts: np.ndarray) -> Frames:
-        found = self._encoded(starts, self.seen)
+        found = self._encoded(starts, self.piece)
         lengths = torch.minimum(found.lengths, self._lengths(starts))
         cut = Frames(found.values[:, : self.length], lengths)
         return Frames(cut.values * cut.valid[..., None], lengths)
 
     def _count(self, frames: int) -> int:
-        """Frames of the encoder in a piece of so many frames' time."""
+        """Frames of the encoder in a piece that lasts so many frames."""
         seconds = frames / self.encoder.rate_hz
         steps = {
             name: torch.tensor([round(seconds * column.rate_hz)])

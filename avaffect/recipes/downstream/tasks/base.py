@@ -13,7 +13,7 @@ import numpy as np
 from avaffect.data.dataset import Dataset
 from avaffect.settings.label_losses import Weights
 
-# What a task is of is asked before there is work: torch comes with the work.
+# Kinds of label are known before there is work: torch comes with the work.
 if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import Criterion
@@ -24,7 +24,7 @@ Line = Mapping[str, Any]
 class Task(Protocol):
     """One label of N utterances.
 
-    kind: as in a store; scores: what --select may name, the default first; over_time: whether it is
+    kind: as in a store; scores: names for --select, the default first; over_time: whether it is
     predicted for each step rather than for each utterance.
     """
 
@@ -47,7 +47,7 @@ class Task(Protocol):
 
     @property
     def columns(self) -> int:
-        """Numbers that a head says of an utterance, or of a step."""
+        """Numbers of a head's output for an utterance, or for a step."""
 
     @property
     def known(self) -> np.ndarray:
@@ -57,32 +57,32 @@ class Task(Protocol):
         """The same label of some of the utterances, mask (N,) bool."""
 
     def check(self, where: str) -> None:
-        """Raises DataError where nothing can be learned from these utterances."""
+        """Raises DataError where these utterances give nothing to learn."""
 
     def doubts(self) -> list[str]:
-        """Sentences on why the epoch cannot be chosen by these utterances."""
+        """Reasons why these utterances cannot select the epoch, as sentences."""
 
     def strata(self) -> np.ndarray | None:
         """(N,) int64: groups of which a share is drawn from each; None without groups."""
 
     def counted(self) -> dict[str, int]:
-        """Class -> how many utterances have it; empty of other kinds."""
+        """Class -> number of its utterances; empty for other kinds."""
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         """The dataset of these utterances with their labels; traces at the rate of the head."""
 
     def readout(self, where: str) -> Readout:
-        """The outputs that the label needs, learned from these utterances."""
+        """The outputs that the label needs, with statistics of these utterances."""
 
     def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """Give a head, whose `number`-th label this is, what follows from these utterances."""
+        """Give a head, whose `number`-th label this is, its constants from these utterances."""
 
     def criterion(self, number: int, alone: bool) -> Criterion:
         """Its losses. alone: whether it is the only label."""
 
     def score(self, found: Sequence[np.ndarray], rate_hz: float) -> dict[str, float]:
-        """Scores of what a head says of each utterance: (columns,), or (T,) at a rate."""
+        """Scores of a head's outputs for each utterance: (columns,), or (T,) at a rate."""
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
-        """By the history of a run on these utterances: whether it ended while still learning, and
-        whether it never learned more than one does without looking."""
+        """From the history of a run on these utterances: whether it ended while still learning, and
+        whether it never left chance."""

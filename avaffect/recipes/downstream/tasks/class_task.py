@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import ClassCriterion
 
-# Of the training part: where this much is right, a loss may well go on falling.
+# Accuracy on the training part above which a rising loss does not mean an end too early.
 LEARNED = 0.9
 NEARLY_CHANCE = 0.97
 SCORES = ("ua", "accuracy", "f1_macro")
@@ -28,8 +28,8 @@ SCORES = ("ua", "accuracy", "f1_macro")
 
 @dataclass(frozen=True)
 class ClassTask:
-    """targets (N,) int64 into classes, -1 missing; losses: loss -> weight. there: the labels that
-    the stores hold, where `--classes` chose of them; None where all are in use."""
+    """targets (N,) int64 into classes, -1 missing; losses: loss -> weight. there: the labels of the
+    stores, where `--classes` selected among them; None where all are in use."""
 
     name: str
     targets: np.ndarray
@@ -52,7 +52,7 @@ class ClassTask:
         return replace(self, targets=self.targets[mask])
 
     def check(self, where: str) -> None:
-        """Every class that was named has an utterance to train on, and there are two at least."""
+        """Every named class has a training utterance, and there are at least two classes."""
         counted = self.counted()
         missing = [name for name, count in counted.items() if not count]
         if self.there is not None and missing:
@@ -67,7 +67,7 @@ class ClassTask:
         return []
 
     def strata(self) -> np.ndarray:
-        """Of each class its share, one utterance at least."""
+        """A share of each class, one utterance at least."""
         return self.targets
 
     def counted(self) -> dict[str, int]:
@@ -83,7 +83,7 @@ class ClassTask:
         return Readout(self.name, self.kind, classes=len(self.classes))
 
     def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """Nothing but weights is learned."""
+        """No statistics: a class has weights alone."""
 
     def criterion(self, number: int, alone: bool) -> ClassCriterion:
         from avaffect.objectives.criteria import ClassCriterion
@@ -95,8 +95,8 @@ class ClassTask:
         return class_scores(self.targets, np.array(predicted, dtype=np.int64), self.classes)
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
-        """Chance: the cross-entropy of one who knows how frequent the classes are, and the share of
-        the largest. Nobody knows where training by other losses ends."""
+        """Chance: the cross-entropy of the class frequencies, and the share of the largest class.
+        The end of training by other losses is unknown."""
         targets = self.targets[self.known]
         shares = np.bincount(targets) / len(targets)
         shares = shares[shares > 0]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import DistributionCriterion
 
-# Share of the divergence of one who knows the mean distribution: below it enough was learned.
+# Share of the mean distribution's divergence: below it enough was learned.
 LEARNED = 0.1
 
 
@@ -28,7 +28,7 @@ LEARNED = 0.1
 class DistributionTask:
     """shares (N, C) float32 of votes for classes, a row of NaN missing; losses: loss -> weight.
 
-    Scored by the class that most voted for, ties left out, and by KL and cross-entropy.
+    Scored by the class with most votes, ties left out, and by KL and cross-entropy.
     """
 
     name: str
@@ -54,7 +54,7 @@ class DistributionTask:
         known = self.shares[self.known]
         if len(known) == 0 or (known == known[0]).all():
             raise DataError(
-                f"{where}: the votes of {self.name} never differ in what is trained on; there is "
+                f"{where}: the votes of {self.name} never differ in the training part; there is "
                 "nothing to learn"
             )
 
@@ -62,16 +62,16 @@ class DistributionTask:
         if (distributions.majority(self.shares) >= 0).any():
             return []
         return [
-            f"no utterance of the development part has a class of {self.name} that most voted for: "
+            f"no utterance of the development part has a majority class of {self.name}: "
             "by ua all epochs are equally good; keep the last: --select none"
         ]
 
     def strata(self) -> np.ndarray:
-        """By the class that most voted for; ties are a group of their own."""
+        """Groups by the class with most votes; ties are a group of their own."""
         return distributions.majority(self.shares)
 
     def counted(self) -> dict[str, int]:
-        """By the class that most voted for."""
+        """Counted by the class with most votes."""
         most = distributions.majority(self.shares)
         counts = np.bincount(most[most >= 0], minlength=len(self.classes))
         return {name: count for name, count in zip(self.classes, counts.tolist()) if count}
@@ -85,7 +85,7 @@ class DistributionTask:
         return Readout(self.name, self.kind, classes=len(self.classes))
 
     def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """Nothing but weights is learned."""
+        """No statistics: a distribution has weights alone."""
 
     def criterion(self, number: int, alone: bool) -> DistributionCriterion:
         from avaffect.objectives.criteria import DistributionCriterion
@@ -106,7 +106,7 @@ class DistributionTask:
         }
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
-        """Chance: the divergence of one who knows the mean distribution."""
+        """Chance: the divergence of the mean distribution."""
         right = self.shares[self.known].astype(np.float64)
         mean = np.broadcast_to(right.mean(axis=0), right.shape)
         scale = float(distributions.divergence(mean, right).mean())

@@ -1,4 +1,4 @@
-"""The labels that one head learns, of one kind or several."""
+"""The labels of one head, of one kind or several."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Labels:
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """What --select may name, the default first."""
+        """Names for --select, the default first."""
         return score_names({task.name: task.kind for task in self.tasks})
 
     @property
@@ -74,7 +74,7 @@ class Labels:
             task.check(where)
 
     def doubts(self) -> list[str]:
-        """Sentences on why the epoch cannot be chosen by these utterances."""
+        """Reasons why these utterances cannot select the epoch, as sentences."""
         return [words for task in self.tasks for words in task.doubts()]
 
     def share(self, mask: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -84,12 +84,12 @@ class Labels:
         return self.utterances.share(mask, fraction, seed, strata)
 
     def counted(self) -> str:
-        """How many utterances each class has, in words; "" where there are no classes."""
+        """Number of utterances of each class, in words; "" without classes."""
         counts = [pair for task in self.tasks for pair in task.counted().items()]
         return ", ".join(f"{name} {count}" for name, count in counts if count)
 
     def missing_classes(self) -> list[str]:
-        """Classes that no utterance has."""
+        """Classes without an utterance."""
         return [n for task in self.tasks for n, count in task.counted().items() if not count]
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
@@ -121,7 +121,7 @@ class Labels:
         traces: Sequence[np.ndarray] | None,
         rate_hz: float,
     ) -> dict[str, float]:
-        """Scores of what a head says of these utterances.
+        """Scores of a head's outputs for these utterances.
 
         utterances: (N, columns) of the labels of utterances; traces: N arrays (T, traces). Of
         several labels, SCORE_NAME for each, and SCORE, the mean over the labels that have it; of
@@ -146,8 +146,8 @@ class Labels:
         return {**{score: float(np.mean(values)) for score, values in found.items()}, **named}
 
     def ended(self, lines: Sequence[Line]) -> tuple[bool, bool]:
-        """By the history of a run on these utterances: whether any label was still being learned,
-        and whether none ever was."""
+        """From the history of a run on these utterances: whether it ended while a label was still
+        being learned, and whether none left chance."""
         alone = len(self.tasks) == 1
         endings = [task.ended(lines, alone) for task in self.tasks]
         chance = all(one for _, one in endings)
@@ -155,10 +155,10 @@ class Labels:
 
 
 def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Progress) -> Labels:
-    """The labels that the settings name, each by its kind, of the utterances that have any.
+    """The labels of the settings, each by its kind, of the utterances that have any.
 
-    Raises UsageError for options that none of the labels has a use for, DataError where a label is
-    unknown or nobody has it.
+    Raises UsageError for options that suit none of the labels, DataError where a label is unknown
+    or no utterance has it.
     """
     annotations = Annotations.read(settings.annotations, stores)
     kinds = kinds_of(stores, settings, annotations)
@@ -195,7 +195,7 @@ def kinds_of(
 
 
 def score_names(kinds: Mapping[str, str]) -> tuple[str, ...]:
-    """What --select may name for labels of these kinds: the scores of the first label, then of the
+    """Names for --select with labels of these kinds: the scores of the first label, then of the
     others; of several labels also SCORE_NAME of each."""
     scores = {name: KINDS[kind].scores for name, kind in kinds.items()}
     plain = dict.fromkeys(score for of in scores.values() for score in of)

@@ -50,7 +50,7 @@ class ScalarTask:
     def check(self, where: str) -> None:
         if self._constant():
             raise DataError(
-                f"{where}: {self.name} never changes in what is trained on; there is nothing to "
+                f"{where}: {self.name} never changes in the training part; there is nothing to "
                 "learn"
             )
 
@@ -106,7 +106,7 @@ def never_changes(name: str) -> str:
     """A doubt about a development part in which a label has one value."""
     return (
         f"{name} never changes in the development part: by its ccc all epochs are equally good; "
-        "choose by other utterances, or keep the last: --select none"
+        "select by other utterances, or keep the last: --select none"
     )
 
 

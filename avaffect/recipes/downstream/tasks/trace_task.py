@@ -26,16 +26,15 @@ if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import TraceCriterion
 
-# Standard deviations in the unit of a head's output, where a label is not on the usual scale, -1 to
-# 1. Losses and their weights were published for that scale; there it is about 1.
+# Standard deviations in the unit of a head's output, for labels that are not on the usual scale, -1
+# to 1. Losses and their weights were published for that scale; there the unit is about 1.
 UNIT = 3.0
 
 
 @dataclass(frozen=True)
 class TraceTask:
     """traces: values (T,) of each utterance, no steps where it has none; losses: loss -> weight;
-    delay_s: how late annotators were: the frames of a time learn what was annotated so much later.
-    """
+    delay_s: annotation delay: frames are trained on the annotation of this much later."""
 
     name: str
     traces: Traces
@@ -63,7 +62,7 @@ class TraceTask:
         if len(np.unique(self._learned())) < 2:
             late = f" after the first {self.delay_s:g} s (--delay)" if self.delay_s else ""
             raise DataError(
-                f"{where}: {self.name} never changes in what is trained on{late}; there is nothing "
+                f"{where}: {self.name} never changes in the training part{late}; there is nothing "
                 "to learn"
             )
         self._centres(where)
@@ -125,14 +124,14 @@ class TraceTask:
         return concordance_ended(lines, self.name)
 
     def _learned(self) -> np.ndarray:
-        """(N,) known values that some frame learns: the first are nobody's when labels come
-        late."""
+        """(N,) known values that some frame is trained on: with a delay, no frame has the first
+        values."""
         first = int(np.ceil(round(self.delay_s * self.traces.rate_hz, 6)))
         values = _joined([value[first:] for value in self.traces.values])
         return values[~np.isnan(values)]
 
     def _centres(self, where: str) -> np.ndarray:
-        """(bins,) centres as the loss has them; none where it has no bins."""
+        """(bins,) centres of the loss; none where it has no bins."""
         cut = bins_of(self.losses)
         if cut is None:
             return np.empty(0)

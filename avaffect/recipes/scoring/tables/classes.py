@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
-from avaffect.settings.scores import SCORE_WORDS, seen_words
+from avaffect.settings.scores import SCORE_WORDS, training_words
 
 SCORES = {
     "predictions": ("accuracy", "ua", "f1_micro", "f1_macro"),
@@ -51,7 +51,7 @@ def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Ta
 
 
 def _seen(report: ClassReport | RetrievalReport) -> str:
-    return seen_words(report.seen, report.count) if isinstance(report, ClassReport) else ""
+    return training_words(report.seen, report.count) if isinstance(report, ClassReport) else ""
 
 
 def _scores(reports: Reports, style: Style) -> Table:

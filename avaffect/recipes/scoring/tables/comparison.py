@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.comparison import Compared, Comparison
-from avaffect.settings.scores import score_words, seen_words
+from avaffect.settings.scores import score_words, training_words
 
 # As papers mark them.
 STARS = ((0.01, "**"), (0.05, "*"))
@@ -16,7 +16,7 @@ Rows = list[tuple[list[str], dict[str, Compared]]]
 
 def table(report: Comparison, style: Style, per_class: bool = False) -> Table:
     """A row for each report, or with `per_class` for the F1 of each class."""
-    seen = [seen_words(row.seen, row.facts.count) for row in report.rows]
+    seen = [training_words(row.seen, row.facts.count) for row in report.rows]
     # Beside scores that everybody may believe there is no such column.
     on = ["on"] if any(seen) else []
     note = f"differences from {report.baseline}; * p < 0.05, ** p < 0.01 in a {report.test} t-test "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.concordance import SCORES
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport, TraceReport
-from avaffect.settings.scores import SCORE_WORDS, seen_words
+from avaffect.settings.scores import SCORE_WORDS, training_words
 
 HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": "values",
             "range": "95 % of CCC", **SCORE_WORDS}  # fmt: skip
@@ -25,7 +25,7 @@ def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
     own."""
     with_range = reports[0].interval is not None
     ends = [f"{name}_{end}" for name in SCORES for end in ("low", "high")]
-    on = [seen_words(report.seen, report.count) for report in reports]
+    on = [training_words(report.seen, report.count) for report in reports]
     # Beside scores that everybody may believe there is no such column.
     column = ["on"] if any(on) else []
     if style.for_people:
