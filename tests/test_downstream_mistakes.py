@@ -50,14 +50,14 @@ def test_a_split_that_was_asked_for_is_not_everything(folder: Path) -> None:
     # A default takes a store without splits whole.
     bare, whole = Store(folder / "bare.h5"), Store(folder / "f.h5")
     assert [mask.sum() for mask in in_split([bare, whole], "train")] == [48, 32]
-    assert [mask.sum() for mask in in_split([bare, whole], "train", asked=True)] == [0, 32]
+    assert [mask.sum() for mask in in_split([bare, whole], "train", given=True)] == [0, 32]
 
 
 def test_folds_have_no_split(folder: Path) -> None:
     invoke(folder, "finetune", "f.h5", *QUICK, "--folds", 3, "-o", "er.safetensors")
     predict = ("predict", "f.h5", "--model", "er.safetensors")
     found = invoke(folder, *predict, "--split", "development", status=65).stderr
-    assert "each tests itself" in found and "leave --split out" in found
+    assert "predicted by the fold that tests it" in found and "leave --split out" in found
     assert invoke(folder, *predict, "--split", "all").stdout.count('"kind":"item"') == 48
 
 

@@ -296,7 +296,7 @@ def test_constants_have_their_documented_values(tmp_path: Path) -> None:
     assert own == {"one": 0, "both": None, "none": pytest.approx(2 / 3)}
     assert found["mean"]["arousal"]["ccc"] == pytest.approx(1 / 3)
     assert found["constant"] == {"arousal": ["both", "one"]}
-    assert "constant, predicted or true, in 2 recordings (both, one)" in result.stderr
+    assert "constant, predicted or gold, in 2 recordings (both, one)" in result.stderr
     lines = invoke(tmp_path, "eval-ccc", predicted, "--gold", gold, "--per-recording").stdout
     assert [row["ccc"] for row in table(lines)] == ["", "0.666667", "0.000000"]
 

@@ -204,7 +204,7 @@ def test_bad_manifests_end_with_65(avaffect, base: Path, tmp_path: Path) -> None
     twice = write(tmp_path / "x.jsonl", items([*BASE, BASE[0]])).read_bytes()
     assert "u0 is predicted twice in run 0" in refused("twice.jsonl", twice)
     strange = write(tmp_path / "x.jsonl", items([*BASE, ("u9", "awe", "anger")])).read_bytes()
-    assert "'awe', the true class of u9" in refused("strange.jsonl", strange)
+    assert "'awe', the gold class of u9" in refused("strange.jsonl", strange)
     no_class = write(tmp_path / "x.jsonl", items([("u9", "anger", None)])).read_bytes()
     assert "no predicted class" in refused("no_class.jsonl", no_class)
     avaffect("eval-class", base, "--runs", "--json", status=2)

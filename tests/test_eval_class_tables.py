@@ -164,13 +164,13 @@ def test_numbers_as_classes(tmp_path):
 
 REFUSED = [
     (["id,score", "a,0.5"], [], {}, "no column of predictions.*--label NAME=OTHER"),
-    (["id,pred", "a,joy"], [], {}, "no column of true classes.*--gold"),
+    (["id,pred", "a,joy"], [], {}, "no column of gold classes.*--gold"),
     (["id,pred", "a,joy"], [], {"label": "pred=emo"}, "no column 'emo' .it has: id, pred"),
     (["id,pred,gold", "a,joy,joy", "b,,joy"], [], {}, "line 3: pred is missing"),
     (["id,pred,gold", "a,joy,joy", "a,joy,joy"], [], {}, "lines 2 and 3 are both a by column 'id'"),
     (["x,pred", "a,joy"], GOLD, {}, "no column of ids.*--id"),
     (["id,pred", "z,joy"], GOLD, {}, "no utterance in common: predictions are of z, the gold is"),
-    (["id,pred", "a,joy"], ["id,x", "a,joy"], {}, "no column of true classes"),
+    (["id,pred", "a,joy"], ["id,x", "a,joy"], {}, "no column of gold classes"),
 ]
 
 
@@ -187,7 +187,7 @@ def test_doubts_are_said(tmp_path):
     report, said = scored(path)
     assert report.accuracy == 0.0
     assert "--classes happiness,angry=Angry+angry,joy makes them one" in said
-    assert "no predicted class (angry, joy) is a true one (happiness, Angry)" in said
+    assert "no predicted class (angry, joy) is a gold one (happiness, Angry)" in said
     report, said = scored(path, classes="angry=angry+Angry,joy=joy+happiness")
     assert report.accuracy == 1.0 and "no predicted" not in said and "alike" not in said
 
@@ -195,7 +195,7 @@ def test_doubts_are_said(tmp_path):
 def test_one_class_under_two_names_among_others_that_agree(tmp_path):
     lines = ("id,pred,gold", "a,anger,anger", "b,joy,happiness", "c,fear,fear")
     said = scored(table(tmp_path / "p.csv", *lines))[1]
-    assert "joy predicted but never true, happiness true but never predicted" in said
+    assert "joy predicted but never in the gold, happiness in the gold but never predicted" in said
     assert "--classes lists all classes with happiness=joy+happiness" in said
     # A class that is never predicted, or never true, is no doubt by itself.
     for rest in ("d,happiness,happiness", "d,joy,joy"):

@@ -59,9 +59,9 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
 
 
 def _baselines(rows: list[Row], wanted: str | None) -> tuple[str, list[Row | None]]:
-    """What the rows are compared with: the name of a row or curve, and the row for each.
+    """The baseline of the rows: the name of a row or curve, and the baseline's row for each.
 
-    A curve's points have their own; a row is not compared with itself (None).
+    Each point of a curve has its own; a row is not compared with itself (None).
     """
     kinds = {row.content for row in rows}
     if len(kinds) > 1:
@@ -78,7 +78,7 @@ def _baselines(rows: list[Row], wanted: str | None) -> tuple[str, list[Row | Non
         return named[0].name, [None if row is named[0] else named[0] for row in rows]
     if not points or named:
         names = ", ".join(row.name for row in rows)
-        raise UsageError(f"--baseline {wanted}: no row, or several, are called that: {names}")
+        raise UsageError(f"--baseline {wanted}: no row, or several, have this name: {names}")
     found = [points.get(row.point[1]) for row in rows]
     return wanted, [None if row is other else other for row, other in zip(rows, found)]
 
@@ -98,7 +98,7 @@ def _chosen(rows: list[Row], wanted: tuple[str, ...]) -> list[str]:
 
 
 def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Progress) -> None:
-    """Of rows that do not compare, and of tests that cannot be made."""
+    """Warn of rows that do not compare, and of tests that cannot be made."""
     if other is None:
         return
     unlike = _unlike(row, other)
@@ -120,7 +120,7 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
 
 
 def _unlike(row: Row, other: Row) -> list[str]:
-    """What the scores of two rows are of, where they are not of the same."""
+    """The differing facts of two rows, in words; None where they agree."""
     facts, others = row.facts.to_dict(), other.facts.to_dict()
     return [key for key, value in facts.items() if _differ(value, others[key])]
 
@@ -142,7 +142,7 @@ def _unlike_words(key: str, value: Any, other: Any) -> str:
 
 def _described(row: Row, other: Row | None, scores: list[str], test: str) -> ComparedRow:
     curve, at = row.point
-    # A class that the other report does not know is compared with nothing.
+    # A class that the other report does not have is not compared.
     others = {} if other is None else {**other.scores, **other.classes}
     return ComparedRow(
         name=row.name,
@@ -166,8 +166,8 @@ def _compared(
 ) -> Compared:
     """Mean and spread of one score over runs, and its difference from the baseline's.
 
-    What there is not is None: a baseline, a t-test of one run, of runs that do not pair, or of
-    scores of something else.
+    None: no baseline; no t-test for one run, for runs that do not pair, or for scores of other
+    data.
     """
     known = values[~np.isnan(values)]
     mean, std = mean_and_std(known) if len(known) else (np.nan, np.nan)

@@ -66,14 +66,14 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence
         write_reports(settings, of_scalars, progress)
         return of_scalars
     if not settings.gold:
-        raise UsageError("--gold is needed: the true traces that predictions are scored by")
+        raise UsageError("--gold is needed: gold traces for the predictions")
     sources = [gold_traces.read(path) for path in settings.gold]
     raters = gold_traces.joined(sources)
     gold = gold_traces.of_one_rater(raters, settings.raters)
     for source in sources:
         if source.made_by == "predict":
             progress.warn(
-                f"{source.name}: predict made this --gold; predictions come first, and true traces "
+                f"{source.name}: predict made this --gold; predictions come first, and gold traces "
                 "after --gold"
             )
     reports = []
@@ -118,27 +118,27 @@ def _score(
 ) -> TraceReport:
     """The report of one source, without gold and provenance.
 
-    raters: what the gold was made of.
+    raters: names of the gold standard and its raters.
     """
     name = predicted.name
     predicted = under_common_ids(as_one_recording(predicted, gold), gold, progress)
     predicted, gold, names = with_common_labels(predicted, gold, settings.label, progress)
     recordings = matched(predicted, gold, settings.split)
-    recordings.tell(name, progress)
+    recordings.report(name, progress)
     overhangs = Overhangs()
     found = {
         label: _moments(f"{name}: {label}", recordings.common, traces, gold.labels[label],
                         settings, overhangs)
         for label, traces in predicted.labels.items()
     }  # fmt: skip
-    overhangs.tell(name, progress)
+    overhangs.report(name, progress)
     _warn(name, found, progress)
     for label, other in names.items():
         of_raters = raters.labels[other]
         _warn_of_scale(label, gold, of_raters, recordings.common, progress)
     biased = not settings.unbiased
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
-    learned = _seen(predicted, recordings.common)
+    learned = _trained_on(predicted, recordings.common)
     warning = training_speakers.warning(learned, len(recordings.common))
     if warning is not None:
         progress.warn(f"{name}: {warning}")
@@ -173,8 +173,9 @@ def _score(
     )
 
 
-def _seen(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
-    """How many recordings the classifier has learned from; None where predictions do not say."""
+def _trained_on(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
+    """How many recordings were used in the classifier's training, by status; None where predictions
+    do not record it."""
     if not predicted.seen:
         return None
     return training_speakers.counted(
@@ -198,7 +199,7 @@ def _moments(
     """One label, over the recordings that have it on both sides."""
     there = [i for i in ids if i in predicted and i in gold]
     if not there:
-        raise DataError(f"{name}: no recording has it on both sides; choose others with --label")
+        raise DataError(f"{name}: no recording has it on both sides; select others with --label")
     rows: list[list[np.ndarray]] = []
     unpredicted = 0
     for identifier in there:
@@ -224,11 +225,11 @@ def _moments(
 
 
 def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None:
-    """Of what makes a score 0 or undefined, or another than it seems."""
+    """Warn of conditions that make a score 0 or undefined, or hard to interpret."""
     for label, of in found.items():
         if of.constant:
             progress.warn(
-                f"{name}: {label} is constant, predicted or true, in {len(of.constant)} recordings "
+                f"{name}: {label} is constant, predicted or gold, in {len(of.constant)} recordings "
                 f"({work.some_of(of.constant)}): their CCC is 0, undefined where both are "
                 "constant and equal"
             )

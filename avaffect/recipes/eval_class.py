@@ -17,8 +17,8 @@ def eval_class(
 ) -> list[ClassReport | RetrievalReport]:
     """Score each file: one report per file, also written to `settings.output`.
 
-    Raises DataError where a file holds neither predictions nor a retrieval, nothing in it has a
-    true label, an utterance is predicted twice in a run, or a label is none of the classes.
+    Raises DataError where a file holds neither predictions nor a retrieval, no item has a gold
+    label, an utterance is predicted twice in a run, or a label is none of the classes.
     """
     if sum(getattr(settings, name) for name in (*ONE_TABLE, "json")) > 1:
         raise UsageError("--runs, --per-class, --confusion and --json exclude each other")

@@ -14,11 +14,12 @@ from avaffect.settings.finetune import FinetuneSettings
 def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     """Train every run and write the classifier.
 
-    Raises DataError where a test speaker's labels were seen before, or there is nothing to learn.
+    Raises DataError where a test speaker's labels were used in earlier training, or there is
+    nothing to learn.
     """
     stores = open_stores(settings.media)
     features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
-    asked = settings.folds
+    given = settings.folds
     kinds = kinds_of(stores, settings)
     settings = completed(settings, stores, kinds, tuple(features.values()))
     made = work.record(
@@ -31,7 +32,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     )
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
-    report_folds(settings, asked, stores, progress)
+    report_folds(settings, given, stores, progress)
     labels = labels_of(stores, settings, progress)
     from avaffect.recipes.downstream import finetuning
 

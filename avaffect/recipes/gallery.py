@@ -41,7 +41,7 @@ QUERY: Colour = (70, 100, 200)
 SOURCE_COLUMN = COLUMNS.index("source")
 MOST_TILES = 4096
 
-# Id -> true class, None where it is missing.
+# Id -> gold class, None where it is missing.
 Classes = dict[str, str | None]
 
 

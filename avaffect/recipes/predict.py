@@ -21,8 +21,8 @@ from avaffect.settings.windows import check_windows
 def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     """Write a manifest of predicted labels of utterances, or a store of predicted traces.
 
-    Raises DataError where no utterance is in the split, the classifier is of folds and a split is
-    named, or its folds are unknown, or the stores hold other features than it was trained on;
+    Raises DataError where no utterance is in the split, a split is named for a classifier of folds,
+    its folds are unknown, or the features of the stores are not those that it was trained on;
     UsageError where the output's name is that of another kind of file.
     """
     header = headers.read(settings.model, ClassifierHeader)
@@ -32,8 +32,8 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
     _check_output(settings, over_time)
     if settings.split not in (None, "all") and header.of_folds:
         raise DataError(
-            f"--split {settings.split}: {settings.model} is of folds, and each tests itself by the "
-            "weights that have not seen it, whatever its split; leave --split out"
+            f"--split {settings.split}: {settings.model} is of folds, and each utterance "
+            "is predicted by the fold that tests it, whatever its split; leave --split out"
         )
     stores = open_stores(settings.media)
     features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
@@ -54,8 +54,8 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
 
 
 def _over_time(settings: PredictSettings, labels: Sequence[PredictedLabel]) -> bool:
-    """Whether traces are predicted. Raises UsageError where labels of both kinds are: they go to
-    files of two kinds."""
+    """Whether traces are predicted. Raises UsageError for traces together with labels of
+    utterances, which go to files of different kinds."""
     kinds = {label.over_time: label for label in labels}
     if len(kinds) > 1:
         raise UsageError(
@@ -83,7 +83,7 @@ def _check_windows(
 
 
 def _check_output(settings: PredictSettings, over_time: bool) -> None:
-    """Traces go to a store, labels of utterances to a manifest, and their names end so."""
+    """Traces go to a store, labels of utterances to a manifest: the suffix must match."""
     if over_time:
         if settings.output is None:
             raise UsageError("traces are written to a store: name it with -o P.h5")

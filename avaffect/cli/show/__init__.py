@@ -1,1 +1,1 @@
-"""Printing of what recipes return: `show(settings, progress)`, one file a command."""
+"""Printing of the values that recipes return: `show(settings, progress)`, one file a command."""

@@ -1,4 +1,4 @@
-"""Prints descriptions of artifacts: sections for people, or JSON."""
+"""Prints descriptions of artifacts: sections on a terminal, or JSON."""
 
 from __future__ import annotations
 

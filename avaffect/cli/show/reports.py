@@ -30,7 +30,8 @@ class Printed(Protocol):
 def show_reports(
     settings: Reporting, reports: Sequence[Printed], tables: Callable[[Style], Sequence[Table]]
 ) -> None:
-    """Nothing of reports that went to a file. tables: those of the reports, in a style."""
+    """Reports that were written to a file are not printed. tables: those of the reports, in a
+    style."""
     if settings.output is not None or settings.dry_run:
         return
     if settings.json:

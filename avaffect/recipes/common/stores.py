@@ -23,7 +23,7 @@ def in_split(
     stores: Sequence[Store],
     split: str,
     annotations: Annotations | None = None,
-    asked: bool = False,
+    given: bool = False,
 ) -> list[np.ndarray]:
     """For each store, (N,) bool: utterances of `split`; all of a store that has no splits, unless
     the split was `asked` for, and is no default.
@@ -35,7 +35,7 @@ def in_split(
     found: set[str] = set()
     for store in stores:
         column = known.field(store, "split")
-        if split == "all" or not (asked or any(column)):
+        if split == "all" or not (given or any(column)):
             masks.append(np.ones(store.count, dtype=bool))
         else:
             masks.append(np.array([value == split for value in column], dtype=bool))

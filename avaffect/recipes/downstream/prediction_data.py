@@ -81,7 +81,7 @@ def utterances_of(
     those that the classifier was trained on.
     """
     annotations = Annotations.read(settings.annotations, stores)
-    masks = in_split(stores, settings.split or "all", annotations, asked=True)
+    masks = in_split(stores, settings.split or "all", annotations, given=True)
     ids = chosen_ids(stores, masks)
     _check_features(settings, stores, features, header)
     sources, inputs = _sources(stores, features, header)

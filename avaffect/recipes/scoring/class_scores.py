@@ -1,4 +1,4 @@
-"""Scores of predicted classes and of a retrieval's pseudo-labels: one report a file."""
+"""Scores of predicted classes and of a retrieval's pseudo-labels: one report per file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
-from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, seen_of
+from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, training_statuses
 from avaffect.recipes.scoring.vote_scores import Gold, VoteScores, true_classes
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
@@ -34,8 +34,8 @@ def report_of(
 ) -> ClassReport | RetrievalReport:
     """The scores of one file of predictions or of a retrieval; see avaffect-eval-class(1).
 
-    Raises DataError where it holds neither, nothing in it has a true label, an utterance is
-    predicted twice in a run, or a label is none of the classes.
+    Raises DataError where it holds neither, no item has a gold label, an utterance is predicted
+    twice in a run, or a label is none of the classes.
     """
     if path.is_file() and artifacts.is_store(path):
         raise DataError(
@@ -57,7 +57,7 @@ def _inputs(found: Manifest, settings: EvalClassSettings) -> list[work.Input]:
 def _read(path: Path, settings: EvalClassSettings) -> Manifest:
     if not artifacts.is_table(path):
         return manifest.read(path, expect=("predictions", "retrieval"))
-    name, other = gold_labels.asked(settings.label)
+    name, other = gold_labels.label_names(settings.label)
     return class_tables.predictions(
         path, name, other, gold_labels.DEFAULT_LABEL, bool(settings.gold), settings.id_column
     )
@@ -70,7 +70,7 @@ def _score_predictions(
     settings: EvalClassSettings,
     progress: Progress,
 ) -> ClassReport:
-    name, other = gold_labels.asked(settings.label)
+    name, other = gold_labels.label_names(settings.label)
     found = of_label(found, name, OF_CLASSES)
     label = name or found.header.target or gold_labels.DEFAULT_LABEL
     if isinstance(found, TablePredictions):
@@ -94,11 +94,11 @@ def _score_predictions(
         progress.warn(f"{found.name}: its runs do not predict the same utterances")
     utterances = frozenset().union(*scored)
     words = "" if split is None else f" of the split {split}"
-    learned = seen_of(found, items, utterances)
+    learned = training_statuses(found, items, utterances)
     warning = training_speakers.warning(learned, len(utterances))
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
-    left_out = f"; {len(missing)} left out, without a true label" if missing else ""
+    left_out = f"; {len(missing)} left out, without a gold label" if missing else ""
     progress.say(f"{found.name}: {len(utterances)} utterances{words}{left_out}")
     means, spread = _over_runs(runs)
     return ClassReport(
@@ -128,7 +128,7 @@ Pairs = dict[RunName, dict[str, tuple[str, str]]]
 def _pairs(
     found: Manifest, items: list[Item], classes: ClassMap, gold: Gold | None
 ) -> tuple[Pairs, set[str]]:
-    """run -> id -> (true class, predicted class), and the ids that have no true class."""
+    """run -> id -> (gold class, predicted class), and the ids without a gold class."""
     known = None if gold is None else true_classes(gold, classes)
     pairs: Pairs = {}
     missing: set[str] = set()
@@ -150,19 +150,19 @@ def _pairs(
         run[identifier] = (true, classes.renamed(predicted) or predicted)
     if not pairs:
         raise DataError(
-            f"{found.name}: none of its {len(items)} predictions has a true label to be scored "
+            f"{found.name}: none of its {len(items)} predictions has a gold label to be scored "
             "by; name a store or a corpus manifest with --gold"
         )
     return pairs, missing
 
 
 def _scored(found: Manifest, settings: EvalClassSettings) -> Sequence[str]:
-    """The classes whose predicted shares are scored: as chosen, else the classifier's."""
+    """The classes whose predicted shares are scored: those of --classes, else the classifier's."""
     return settings.class_map.names or found.header.classes or ()
 
 
 def _classes(found: Manifest, chosen: ClassMap, pairs: Pairs) -> list[str]:
-    """The classes in order: as chosen, else the classifier's, else all that occur."""
+    """The classes in order: those of --classes, else the classifier's, else all that occur."""
     if chosen:
         return list(chosen.names)
     if found.header.classes:
@@ -180,7 +180,7 @@ def _score_run(
 ) -> ClassRun:
     known = set(classes)
     for identifier, pair in run.items():
-        for what, of in zip(("true class", "prediction"), pair):
+        for what, of in zip(("gold class", "prediction"), pair):
             if of not in known:
                 raise DataError(
                     f"{found.name}: {of!r}, the {what} of {identifier}, is none of the classes "
@@ -206,7 +206,7 @@ def _over_runs(runs: list[ClassRun]) -> tuple[dict[str, float], dict[str, float 
 
 
 def _mean_per_class(runs: list[ClassRun], classes: list[str]) -> dict[str, ClassScores]:
-    """Means over runs of each class, of what is defined."""
+    """Means over runs of each class's defined scores."""
     return {
         name: ClassScores.from_dict(
             {

@@ -23,7 +23,7 @@ from avaffect.recipes.common.work import some_of
 from avaffect.recipes.scoring.matching import but_for_prefix
 from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
-# As columns read without capitals, blanks and signs; earlier ones count first.
+# Compared without capitals, blanks and signs; earlier names take precedence.
 ID_NAMES = (
     "id", "utt", "uttid", "utterance", "utteranceid", "segment", "segmentid", "key", "file",
     "filename", "filepath", "path", "wav", "wavfile", "audio", "audiofile", "audiopath",
@@ -39,15 +39,15 @@ TRUE_NAMES = (
 )  # fmt: skip
 SPLIT_NAMES = ("split", "set", "partition", "subset")
 
-# Start and end of a part of a recording in seconds, None where it is that of the recording.
+# Start and end of a part of a recording in seconds, None for the whole recording.
 Part = tuple[float | None, float | None]
 Names = list[tuple[str, str | Votes | None]]
 
 
 @dataclass
 class TablePredictions(Manifest):
-    """A table as a manifest of predictions. namings: ids that its rows may mean, a list for each
-    way to read them; the items have the first."""
+    """A table as a manifest of predictions. namings: possible ids of its rows, a list for each way
+    to derive them; the items have the first."""
 
     namings: list[list[str]] = field(default_factory=list)
 
@@ -55,14 +55,14 @@ class TablePredictions(Manifest):
 def predictions(
     path: Path, label: str | None, other: str | None, default: str, has_gold: bool, ids: str | None
 ) -> TablePredictions:
-    """Predicted classes, and where it has them true ones, of each row.
+    """Predicted classes of each row, and gold classes where the table has them.
 
-    label: the column of predictions, or what both sides call the label; other: the column of true
-    classes where that has another name; default: the label where none is said; has_gold: whether
-    true classes come from elsewhere; ids: the column of ids. Columns that are not named are known
-    by usual names.
+    label: the column of predictions, or the label's name on both sides; other: the column of gold
+    classes where that has another name; default: the label without --label; has_gold: whether
+    another file gives the gold classes; ids: the column of ids. Columns that are not named are
+    recognised by usual names.
 
-    Raises DataError where no column is of predictions, or of true classes without other gold, or a
+    Raises DataError where no column is of predictions, or of gold classes without other gold, or a
     row has no prediction.
     """
     table = read_table(path, [name for name in (ids,) if name])
@@ -80,7 +80,7 @@ def predictions(
     items = _items(table, predicted, true)
     namings = list(_namings(table, ids, [str(item.get("run", "")) for item in items]))
     if has_gold and not namings:
-        raise _nothing(table, "ids, called id, utt, file or the like; name it with --id")
+        raise _nothing(table, "ids, such as id, utt or file; name it with --id")
     # Rows of one table that holds both sides need no names.
     namings = namings or [[f"row {line}" for line, _ in table.rows]]
     header = manifest.new_header("predictions", target=other or label or default)
@@ -89,7 +89,7 @@ def predictions(
 
 
 def _items(table: Table, predicted: str, true: str | None) -> list[Item]:
-    """What rows say, but for their ids."""
+    """The values of the rows, without their ids."""
     splits = _splits(table)
     runs, folds = (_known(table, (name,)) for name in ("run", "fold"))
     items: list[Item] = []
@@ -111,9 +111,9 @@ def _items(table: Table, predicted: str, true: str | None) -> list[Item]:
 
 
 def gold(path: Path, label: str | None, default: str, ids: str | None) -> tuple[Gold, Names]:
-    """Id -> true class, None where it is missing; and further names of the same rows.
+    """Id -> gold class, None where it is missing; and further names of the same rows.
 
-    label: its column; None: one called as `default`, or by a usual name of true classes; ids: the
+    label: its column; None: one with the name `default`, or a usual name of gold classes; ids: the
     column of ids, where the table has it.
     """
     table = read_table(path)
@@ -122,14 +122,15 @@ def gold(path: Path, label: str | None, default: str, ids: str | None) -> tuple[
     classes = [None if is_missing(text) else _class(text) for text in table.column(column)]
     namings = list(_namings(table, ids, [""] * len(classes)))
     if not namings:
-        raise _nothing(table, "ids, called id, utt, file or the like; name it with --id")
+        raise _nothing(table, "ids, such as id, utt or file; name it with --id")
     own, *others = ([*zip(names, classes, strict=True)] for names in namings)
     return dict(own), [pair for naming in others for pair in naming]
 
 
 def names_of(recordings: Sequence[str], parts: Sequence[Part], classes: Sequence[Any]) -> Names:
-    """Names of utterances by their recordings, as other programs' tables name them, each with its
-    class: without folder and suffix and with, the whole where it is one utterance, else a part."""
+    """Names of utterances by their recordings, as tables of other programs write them, each with
+    its class: without folder and suffix and with, the whole where it is one utterance, else a
+    part."""
     texts = [with_slashes(text) for text in recordings]
     return [
         (name, known)
@@ -142,9 +143,8 @@ def names_of(recordings: Sequence[str], parts: Sequence[Part], classes: Sequence
 def matched(found: Manifest, known: Gold, progress: Progress) -> Manifest:
     """Predictions under the ids of the gold.
 
-    Those of a table as far as possible in the reading that agrees most often; where none agrees,
-    under ids that are the same but for a prefix on one side. Raises DataError where no id is in
-    both.
+    Of a table, the ids that agree with the most gold ids; where none agrees, ids that are equal but
+    for a prefix on one side. Raises DataError where no id is in both.
     """
     if isinstance(found, TablePredictions):
         best = sorted(found.namings, key=lambda names: -len(known.keys() & set(names)))
@@ -159,8 +159,8 @@ def matched(found: Manifest, known: Gold, progress: Progress) -> Manifest:
     if names:
         pairs = [f"{own} is {other}" for own, other in names.items()]
         progress.say(
-            f"{found.name}: {len(pairs)} utterances are called otherwise than in the gold, but for "
-            f"a prefix, and were matched so: {some_of(pairs, 2)}"
+            f"{found.name}: {len(pairs)} utterances differ from the gold in a "
+            f"prefix of their ids, and were matched without it: {some_of(pairs, 2)}"
         )
         items = [i | {"id": names.get(i["id"], i["id"])} if "id" in i else i for i in found.items]
         return replace(found, items=items)
@@ -179,7 +179,7 @@ def _known(table: Table, names: Sequence[str]) -> str | None:
 
 
 def _with_label(words: Sequence[str], label: str) -> list[str]:
-    """predemotion, emotionpred and the like."""
+    """predemotion, emotionpred and similar names."""
     plain = plain_name(label)
     return [name for word in words for name in (word + plain, plain + word)]
 
@@ -192,14 +192,14 @@ def _named(table: Table, name: str) -> str:
 
 
 def _true(table: Table, label: str | None, default: str, predicted: str | None = None) -> str:
-    """The column of true classes: as named, else called as the label, else by a usual name; not
-    that of predictions."""
+    """The column of gold classes, which is not that of predictions: the named one, else one with
+    the label's name, else one with a usual name."""
     if label not in (None, predicted):
         return _named(table, label)
     own = _with_label(("true", "gold"), default)
     found = _known(table, [plain_name(default), *TRUE_NAMES, *own])
     if found in (None, predicted):
-        raise _nothing(table, f"true classes, called {default}, gold or true")
+        raise _nothing(table, f"gold classes, called {default}, gold or true")
     return found
 
 
@@ -207,17 +207,17 @@ def _nothing(table: Table, what: str) -> DataError:
     have = ", ".join(filter(None, table.names))
     return DataError(
         f"{table.path} has no column of {what} (it has: {have}); --label NAME=OTHER names the "
-        "columns of predictions and true classes, --gold another file with these"
+        "columns of predictions and gold classes, --gold another file with these"
     )
 
 
 def _class(text: str) -> str:
-    """A class; of one that is a number, 1.0 and 1 are the same."""
+    """A class; numbers that are equal are the same class: 1.0 and 1."""
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 def _splits(table: Table) -> tuple[str, dict[str, str]] | None:
-    """The column of splits, and spelling -> split; unknown ones stay as they are spelled."""
+    """The column of splits, and spelling -> split; unknown ones keep their spelling."""
     column = _known(table, SPLIT_NAMES)
     if column is None:
         return None
@@ -226,10 +226,10 @@ def _splits(table: Table) -> tuple[str, dict[str, str]] | None:
 
 
 def _namings(table: Table, ids: str | None, runs: Sequence[str]) -> Iterator[list[str]]:
-    """The ids of all rows, in each way that they may be meant: by each column that may hold them,
-    with folder and suffix or without, with the times of a part of a recording or without.
+    """The ids of all rows, in each possible way: by each column that may hold them, with folder and
+    suffix or without, with the times of a part of a recording or without.
 
-    Raises DataError where there are such columns, and none tells the rows of a run apart.
+    Raises DataError where there are such columns, but none has distinct ids for the rows of a run.
     """
     plain = {plain_name(name): name for name in reversed(table.names)}
     columns = [ids] if ids else [plain[name] for name in ID_NAMES if name in plain]
@@ -263,6 +263,6 @@ def _or_none(value: float | None) -> float | None:
 
 
 def _stem(text: str) -> str:
-    """The name of a recording without folder and suffix; other ids as they are."""
+    """The name of a recording without folder and suffix; other ids unchanged."""
     path = PurePosixPath(text)
     return path.stem if path.suffix.lower() in SUFFIXES else path.name

@@ -15,7 +15,7 @@ from avaffect.recipes.scoring.reports.comparison import ComparedRow, Comparison
 from avaffect.settings.compare import CompareSettings
 from avaffect.settings.scores import score_words
 
-# Without what would differ from one day, or one installation, to the next.
+# Without metadata that differ by day or installation.
 METADATA = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
@@ -26,7 +26,7 @@ PNG_DOTS = 150
 
 
 def check(path: Path) -> None:
-    """Raise UsageError where matplotlib is missing, or the suffix is of no kind of picture."""
+    """Raise UsageError where matplotlib is missing, or the suffix names no format of pictures."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -45,7 +45,7 @@ def draw(path: Path, report: Comparison, settings: CompareSettings, progress: Pr
     is no curve, OutputExistsError where another file is there, unless forced.
     """
     if all(row.at is None for row in report.rows):
-        raise UsageError("--plot draws curves, and no row is a point of one: call rows NAME@NUMBER")
+        raise UsageError("--plot draws curves, and no row is a point of one: name rows NAME@NUMBER")
     content = _picture(report, settings.axis, path.suffix.lower())
     publishing.publish(
         replace(settings, output=path),

@@ -20,17 +20,17 @@ from avaffect.data.store.schema import LabelSpec
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import work
 from avaffect.recipes.scoring import class_tables
-from avaffect.recipes.scoring.matching import asked_labels
+from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
 DEFAULT_LABEL = "emotion"
 
 
-def asked(label: str | None) -> tuple[str | None, str | None]:
-    """What --label NAME or NAME=OTHER says: NAME, and OTHER where it is there."""
+def label_names(label: str | None) -> tuple[str | None, str | None]:
+    """The parts of --label NAME or NAME=OTHER: NAME, and OTHER where there is one."""
     if label is None:
         return None, None
-    ((name, other),) = asked_labels([label]).items()
+    ((name, other),) = parse_labels([label]).items()
     return name, other if "=" in label else None
 
 
@@ -39,11 +39,11 @@ def read(
 ) -> Gold:
     """id -> class or raters' votes, None where it is missing, over several files.
 
-    label: as it was asked for; default: that of the predictions, in whose place a table may have a
+    label: the value of --label; default: that of the predictions, in whose place a table may have a
     column of a usual name; ids: a table's column of ids, None for a usual name.
 
-    What other programs call the utterances, by their recordings, is there too where it means one
-    class. Raises DataError where a file knows no such label, or an id is in two of the files.
+    Names that other programs derive from recordings are also there, where they mean one class.
+    Raises DataError where a file has no such label, or an id is in two of the files.
     """
     found: Gold = {}
     also: dict[str, set[str | Votes | None]] = defaultdict(set)
@@ -117,19 +117,19 @@ def _of_items(found: manifest.Manifest, label: str) -> Gold:
 
 
 def _voted(classes: Sequence[str], row: Sequence[float]) -> Votes | None:
-    """None where the votes are not known."""
+    """None where the votes are unknown."""
     if any(math.isnan(number) for number in row):
         return None
     return Votes(tuple(classes), tuple(row))
 
 
 def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progress) -> None:
-    """Warn where true and predicted classes are hardly those that were meant."""
+    """Warn where gold and predicted classes seem to be different sets."""
     true, predicted = (set(side) for side in zip(*pairs, strict=True))
     work.warn_of_alike(name, in_order(true | predicted), progress)
     if true.isdisjoint(predicted):
         progress.warn(
-            f"{name}: no predicted class ({work.some_of(in_order(predicted), 3)}) is a true one "
+            f"{name}: no predicted class ({work.some_of(in_order(predicted), 3)}) is a gold one "
             f"({work.some_of(in_order(true), 3)}): --label names the columns of a table, "
             "--classes renames classes"
         )
@@ -137,8 +137,9 @@ def warn_of_doubts(name: str, pairs: Iterable[tuple[str, str]], progress: Progre
     strange, missed = in_order(predicted - true), in_order(true - predicted)
     if strange and missed:
         progress.warn(
-            f"{name}: {', '.join(strange)} predicted but never true, {', '.join(missed)} true but "
-            f"never predicted: if these are one class, --classes lists all classes with "
+            f"{name}: {', '.join(strange)} predicted but never in the gold, "
+            f"{', '.join(missed)} in the gold but never predicted: if these are one class, "
+            f"--classes lists all classes with "
             f"{missed[0]}={strange[0]}+{missed[0]}"
         )
 

@@ -32,7 +32,7 @@ class Trace:
 
     @property
     def step_s(self) -> float:
-        """Median distance of two times; 0 where there is one."""
+        """Median distance of consecutive times; 0 for a single one."""
         return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
 
     @property
@@ -51,7 +51,8 @@ class TraceSource:
     path: None of a stream and of several sources; kind: store, manifest, file (of one recording,
     whose id is the file's name) or folder; splits: id -> split, where it is known; folds: whether
     recordings are of folds, each of which is a test set; made_by: the command that made a store;
-    seen: id -> what the classifier has seen of it ("": nothing), where predictions say so.
+    seen: id -> status of a recording in the classifier's training ("": not used), where predictions
+    record it.
     """
 
     name: str

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from avaffect.core.errors import UsageError
 
 
-def asked_labels(wanted: Iterable[str]) -> dict[str, str]:
+def parse_labels(wanted: Iterable[str]) -> dict[str, str]:
     """Name in the predictions -> name in the gold, of --label NAME or NAME=OTHER.
 
     Raises UsageError where one is empty, or a name is there twice.
@@ -23,10 +23,10 @@ def asked_labels(wanted: Iterable[str]) -> dict[str, str]:
 
 
 def but_for_prefix(predicted: Iterable[str], gold: Iterable[str]) -> dict[str, str]:
-    """Id of a prediction -> id in the gold, where none has an id of the gold, of those that are the
-    same but for a prefix on one side, as `manifest` puts a corpus's name before the names of files.
+    """Id of a prediction -> id in the gold, for ids that differ by a prefix on one side, as
+    `manifest` puts a corpus's name before the names of files; only where no id is in both.
 
-    Empty where ids agree, or two have one name, so that no one knows which is meant.
+    Empty where ids agree, or where two ids would become the same.
     """
     own_ids = list(predicted)
     true, prefixed = set(gold), defaultdict(list)

@@ -30,13 +30,13 @@ def score_retrieval(
 
     file, provenance: of the report.
 
-    Raises DataError where no drawn utterance has a true label.
+    Raises DataError where no drawn utterance has a gold label.
     """
     made = found.header.made_with
-    name, other = gold_labels.asked(settings.label)
+    name, other = gold_labels.label_names(settings.label)
     label = name or made.label or gold_labels.DEFAULT_LABEL
     gold = _pool_gold(found, settings, other or name, label)
-    # Queries were merged when they were drawn for; the pool's own labels were not.
+    # The classes of queries were merged by `retrieve`; the pool's own labels were not.
     chosen, merged = settings.class_map, queried_classes(found)
 
     def rename(name: str | None) -> str | None:
@@ -49,7 +49,7 @@ def score_retrieval(
     scored = [(owner, name) for owner, name in zip(owners, true) if owner and name]
     if not scored:
         raise DataError(
-            f"{found.name}: none of its {len(drawn)} draws has a true label {label!r}; name a "
+            f"{found.name}: none of its {len(drawn)} draws has a gold label {label!r}; name a "
             "store or a corpus manifest that labels the pool with --gold"
         )
     queried = {owner for owner, _ in scored}
@@ -81,7 +81,7 @@ def score_retrieval(
 
 
 def queried_classes(found: Manifest) -> ClassMap:
-    """The classes that `retrieve` was asked for."""
+    """The classes that `retrieve` used."""
     return ClassMap.parse(found.header.provenance.get("settings", {}).get("classes"))
 
 
@@ -90,7 +90,7 @@ def _draws(
     classes_of: Mapping[str, str | None],
     rename: Callable[[str | None], str | None],
 ) -> tuple[list[str | None], list[str], list[str | None]]:
-    """For every draw: its query's class, the drawn id, and that utterance's true class."""
+    """For every draw: its query's class, the drawn id, and that utterance's gold class."""
     owners: list[str | None] = []
     drawn: list[str] = []
     for item in found.items:
@@ -102,17 +102,19 @@ def _draws(
     return owners, drawn, [classes_of.get(identifier) for identifier in drawn]
 
 
-def _pool_gold(found: Manifest, settings: EvalClassSettings, asked: str | None, label: str) -> Gold:
-    """The pool's labels: those given, else those that came along into its embeddings."""
+def _pool_gold(
+    found: Manifest, settings: EvalClassSettings, wanted: str | None, label: str
+) -> Gold:
+    """The pool's labels: those of --gold, else those in its embedding stores."""
     if settings.gold:
-        return gold_labels.read(settings.gold, asked, label, settings.id_column)
+        return gold_labels.read(settings.gold, wanted, label, settings.id_column)
     references = (found.header.stores or {}).get("pool", ())
     paths = [
         artifacts.locate({"role": "pool", **reference.to_dict()}, found.folder, beside=found.path)
         for reference in references
     ]
     try:
-        return gold_labels.read(paths, asked, label)
+        return gold_labels.read(paths, wanted, label)
     except DataError as error:
         raise DataError(
             f"{error}; name a store or a corpus manifest that labels the pool with --gold"

@@ -36,7 +36,7 @@ REPORTS: dict[str, type[ClassReport] | type[TraceReport] | type[ScalarReport]] =
     "traces": TraceReport,
     "scalars": ScalarReport,
 }
-# What a report, or what it is made of, looks like.
+# For messages: the commands that write reports.
 READ = (filekind.JSON, filekind.MANIFESTS["predictions"])
 A_REPORT = "a report is what eval-class and eval-ccc write with -o"
 Scored = ClassReport | TraceReport | ScalarReport
@@ -45,8 +45,9 @@ Scored = ClassReport | TraceReport | ScalarReport
 @dataclass(frozen=True)
 class Row:
     """One report. runs: their numbers, in order; scores: name -> (runs,) float64, NaN where
-    undefined; classes: class -> its F1, likewise; facts: what must agree for rows to compare; seen:
-    how many of `count` the classifier has learned from, None where nobody says."""
+    undefined; classes: class -> its F1, likewise; facts: conditions that must agree for rows to
+    compare; seen: how many of `count` were used in the classifier's training, by status, None where
+    that is not recorded."""
 
     name: str
     file: Path
@@ -59,7 +60,7 @@ class Row:
 
     @property
     def point(self) -> tuple[str, float | None]:
-        """The curve that the row is a point of, and where: NAME@NUMBER. None: it is on none."""
+        """The row's curve and its point there: NAME@NUMBER. None: it is on none."""
         curve, mark, text = self.name.rpartition("@")
         number = _number(text) if mark and curve else None
         return (self.name, None) if number is None else (curve, number)
@@ -69,7 +70,7 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
     """The rows of all sources, [NAME=]FILE each; `-` is standard input.
 
     Raises DataError where a file holds no report with runs, UsageError where names are not unique,
-    or one is no point of a curve as the others are.
+    or one is no point of a curve while others are.
     """
     rows: list[Row] = []
     for source in sources:
@@ -84,14 +85,12 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
     names = [row.name for row in rows]
     for row in rows:
         if names.count(row.name) > 1:
-            raise UsageError(
-                f"two rows are called {row.name}; tell them apart with NAME={row.file}"
-            )
+            raise UsageError(f"two rows are called {row.name}; name one with NAME={row.file}")
     return rows
 
 
 def _check_points(rows: Sequence[Row]) -> None:
-    """A number that is none, or not finite, has no place on a curve."""
+    """NaN and infinite values have no place on a curve."""
     on_curve = any(row.point[1] is not None for row in rows)
     for row in rows:
         curve, mark, text = row.name.rpartition("@")
@@ -116,7 +115,7 @@ def identity_of(source: Path) -> tuple[str, Path, str] | None:
 
 def _named(source: Path) -> tuple[str | None, Path]:
     name, equals, path = str(source).partition("=")
-    # A path may hold the sign itself.
+    # The path itself may contain `=`.
     return (None, source) if not equals or source.exists() else (name, Path(path))
 
 
@@ -192,7 +191,7 @@ def _row(name: str, path: Path, report: Scored) -> Row:
 
 
 def _some(report: Scored, kind: type[Record]) -> dict[str, Any]:
-    """What a report says of the fields of `kind`."""
+    """The fields of `kind` from a report."""
     whole = report.to_dict()
     return {item.name: whole[item.name] for item in fields(kind) if item.name in whole}
 

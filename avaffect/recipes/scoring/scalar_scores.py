@@ -1,4 +1,4 @@
-"""Scores of predicted scalars, one an utterance: one report a file."""
+"""Scores of predicted scalars, one per utterance: one report per file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring.matching import asked_labels
+from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.traces import Ends, Interval, ScalarReport, Spread, TraceRun
-from avaffect.recipes.scoring.scored_items import kinds_of, of_label, of_split, seen_of
+from avaffect.recipes.scoring.scored_items import kinds_of, of_label, of_split, training_statuses
 from avaffect.recipes.scoring.trace_scores import (
     LEVEL,
     LabelMoments,
@@ -36,8 +36,8 @@ Values = dict[str, float | None]
 
 
 def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
-    """Whether a source holds predictions of utterances; standard input does where no gold is named:
-    traces need theirs."""
+    """Whether a source holds predictions of utterances; standard input does without --gold, which
+    traces require."""
     if path == manifest.STANDARD_STREAM:
         return not settings.gold
     return not path.is_dir() and filekind.kind_of(path) == filekind.MANIFESTS["predictions"]
@@ -46,14 +46,14 @@ def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
 def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> ScalarReport:
     """CCC, Pearson, RMSE and MAE over utterances; see avaffect-eval-ccc(1).
 
-    Raises DataError where nothing is a number, an utterance is predicted twice in a run, or nothing
-    has a true value.
+    Raises DataError where no prediction is a number, an utterance is predicted twice in a run, or
+    no utterance has a gold value.
     """
     found = manifest.read(path, expect="predictions")
     known = [name for name, kind in kinds_of(found.header).items() if kind == KIND]
-    names = asked_labels(settings.label) or {name: name for name in known}
+    names = parse_labels(settings.label) or {name: name for name in known}
     if not names:
-        # The words for what it is.
+        # Names of the label's kind.
         of_label(found, None, (KIND,))
         raise DataError(f"{found.name}: no prediction is a number; score classes with eval-class")
     given = [] if found.path is None else [("predictions", found.path, found.content_id)]
@@ -75,12 +75,12 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         if settings.bootstrap:
             drawn = intervals(moments, settings.bootstrap, settings.seed, biased)
             ranges[label] = drawn[WAY]
-    learned = seen_of(found, [i for i in found.items if i.get("target") in names], scored)
+    learned = training_statuses(found, [i for i in found.items if i.get("target") in names], scored)
     warning = training_speakers.warning(learned, len(scored))
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
     left_out = (
-        f"; {max(missing.values())} left out, without a true value" if any(missing.values()) else ""
+        f"; {max(missing.values())} left out, without a gold value" if any(missing.values()) else ""
     )
     progress.say(f"{found.name}: {len(scored)} utterances{left_out}")
     return ScalarReport(
@@ -107,8 +107,8 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
 def _moments(
     found: Manifest, items: list[Item], gold: Values | None
 ) -> tuple[LabelMoments, list[RunName], int]:
-    """Moments of each utterance by itself, the numbers of the runs, and how many utterances have no
-    true value."""
+    """Moments of each utterance by itself, the numbers of the runs, and the number of utterances
+    without a gold value."""
     pairs: dict[RunName, dict[str, tuple[float, float]]] = {}
     missing: set[str] = set()
     for item in items:
@@ -126,7 +126,7 @@ def _moments(
     ids = list(dict.fromkeys(i for of in pairs.values() for i in of))
     if not ids:
         raise DataError(
-            f"{found.name}: none of its {len(items)} predictions has a true value to be scored by; "
+            f"{found.name}: none of its {len(items)} predictions has a gold value to be scored by; "
             "name a store or a corpus manifest with --gold"
         )
     runs = sorted(pairs)
@@ -140,7 +140,7 @@ def _moments(
 
 
 def _gold(paths: tuple[Path, ...], label: str) -> Values:
-    """True values by id, None where one is missing. Raises DataError where an id is in two files,
+    """Gold values by id, None where one is missing. Raises DataError where an id is in two files,
     or one is of another kind."""
     found: Values = {}
     for path in paths:

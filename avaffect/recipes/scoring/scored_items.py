@@ -14,16 +14,16 @@ OF_CLASSES = ("class", "distribution")
 
 
 def kinds_of(header: ManifestHeader) -> dict[str, str]:
-    """Label -> class, distribution or scalar, as a header of predictions says; empty of versions
-    that know classes alone."""
+    """Label -> class, distribution or scalar, from a header of predictions; empty for versions that
+    had classes alone."""
     return {name: facts.kind or "" for name, facts in (header.targets or {}).items()}
 
 
 def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Manifest:
     """The predictions of one label: the wanted one, else the first of these kinds.
 
-    Where a manifest holds several, the header is that of the label alone. Raises DataError where
-    it holds the wanted label in another kind, or none of these.
+    Where a manifest holds several, the header is that of the label alone. Raises DataError where it
+    holds the wanted label in another kind, or none of these.
     """
     known = kinds_of(found.header)
     fitting = [name for name, kind in known.items() if kind in kinds]
@@ -42,9 +42,11 @@ def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Man
     return replace(found, header=header, items=items)
 
 
-def seen_of(found: Manifest, items: list[Item], scored: Collection[str]) -> dict[str, int] | None:
-    """How many of the utterances that are scored the classifier has learned from, in any run; None
-    where predictions never said so. A filter may have dropped it from items."""
+def training_statuses(
+    found: Manifest, items: list[Item], scored: Collection[str]
+) -> dict[str, int] | None:
+    """How many of the scored utterances were used in the classifier's training, by status, in any
+    run; None where predictions never recorded it. A filter may have dropped it from items."""
     if not found.header.seen and not any("seen" in item for item in found.items):
         return None
     statuses: dict[str, str | None] = {}
@@ -56,9 +58,10 @@ def seen_of(found: Manifest, items: list[Item], scored: Collection[str]) -> dict
 
 
 def of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:
-    """The items to score, and the split that was chosen for it (None: no choice was made).
+    """The items to score, and their split (None: all of them).
 
-    Each fold tests what it did not train on, so that a fold's predictions are taken as they are.
+    Each fold tests utterances that it was not trained on, so that predictions of folds are all
+    scored.
     """
     splits = sorted({str(item["split"]) for item in found.items if item.get("split")})
     folds = any(item.get("fold") is not None for item in found.items)
@@ -71,7 +74,7 @@ def of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | Non
     if not chosen:
         have = ", ".join(splits) or "none"
         raise DataError(
-            f"{found.name}: no prediction is of the split {wanted!r} (there are: {have}); choose "
+            f"{found.name}: no prediction is of the split {wanted!r} (there are: {have}); select "
             "with --split, or --split all"
         )
     return chosen, wanted

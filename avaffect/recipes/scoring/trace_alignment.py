@@ -12,16 +12,16 @@ from avaffect.core.progress import Progress
 from avaffect.data.traces import SAME_TIME, at_times
 from avaffect.recipes.common.work import some_of
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
-from avaffect.recipes.scoring.matching import asked_labels, but_for_prefix
+from avaffect.recipes.scoring.matching import but_for_prefix, parse_labels
 from avaffect.recipes.scoring.reports.traces import Overhang, Truncated
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """One recording: predicted (T, runs) and true (T,) values at the same times.
+    """One recording: predicted (T, runs) and gold (T,) values at the same times.
 
-    longer_s: seconds that the predictions go on beyond the gold; shorter_s: the gold beyond the
-    predictions, both as they are without a delay.
+    longer_s: seconds by which the predictions are longer than the gold; shorter_s: by which the
+    gold is longer than the predictions, both without a delay.
     """
 
     predicted: np.ndarray
@@ -31,7 +31,7 @@ class Aligned:
 
     @property
     def unpredicted(self) -> int:
-        """Known true values for which a run that predicts the recording knows none."""
+        """Known gold values without a prediction in a run that predicts the recording."""
         missing = np.isnan(self.predicted)
         partly = ~missing.all(axis=0)
         return int((missing[:, partly].any(axis=1) & ~np.isnan(self.true)).sum())
@@ -40,10 +40,10 @@ class Aligned:
 def aligned(
     predicted: Trace, true: Trace, delay_s: float = 0.0, rate_hz: float | None = None
 ) -> Aligned | None:
-    """Both at the gold's times, or rate_hz times a second, over the span that both have.
+    """Both at the gold's times, or rate_hz times a second, over their common span.
 
-    The gold is one rater's (T,). A prediction for the time t stands beside the gold at t + delay_s.
-    None without a common span.
+    The gold is one rater's (T,). A prediction for the time t is compared with the gold at t +
+    delay_s. None without a common span.
     """
     gold, times = true.values, true.times
     if rate_hz is not None:
@@ -61,7 +61,7 @@ def aligned(
 
 
 def _overhang(predicted: Trace, true: Trace) -> tuple[float, float]:
-    """Seconds that each lasts beyond the other; less than a step of the slower is none."""
+    """Seconds by which each is longer than the other; less than a step of the slower is none."""
     step = max(predicted.step_s, true.step_s)
     begins = true.times[0] - predicted.times[0]
     ends = predicted.times[-1] + predicted.step_s - true.times[-1] - true.step_s
@@ -74,7 +74,7 @@ def _overhang(predicted: Trace, true: Trace) -> tuple[float, float]:
 
 @dataclass
 class Overhangs:
-    """Recordings whose predictions and gold do not last equally long: id -> seconds."""
+    """Recordings whose predictions and gold differ in length: id -> seconds."""
 
     longer: dict[str, float] = field(default_factory=dict)
     shorter: dict[str, float] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Overhangs:
             if seconds:
                 known[identifier] = max(seconds, known.get(identifier, 0.0))
 
-    def tell(self, name: str, progress: Progress) -> None:
+    def report(self, name: str, progress: Progress) -> None:
         if self.longer:
             progress.say(
                 f"{name}: predictions that last longer than the gold were truncated to it, "
@@ -107,7 +107,7 @@ class Overhangs:
 
 def _most(known: dict[str, float]) -> str:
     longest = max(known, key=lambda identifier: known[identifier])
-    # Never as 2e+04: an exponent tells few people how long that is.
+    # Without exponents such as 2e+04, which are hard to read as seconds.
     seconds = f"{known[longest]:.{3 if known[longest] < 1000 else 6}g}"
     return f"{len(known)} recordings, by up to {seconds} s ({longest})"
 
@@ -115,17 +115,17 @@ def _most(known: dict[str, float]) -> str:
 def with_common_labels(
     predicted: TraceSource, gold: TraceSource, wanted: tuple[str, ...], progress: Progress
 ) -> tuple[TraceSource, TraceSource, dict[str, str]]:
-    """Both sources with the labels to score, under the names that the predictions have for them,
-    and these names -> those that the gold had.
+    """Both sources with the labels to score, under their names in the predictions, and these names
+    -> their names in the gold.
 
-    wanted: NAME, or NAME=OTHER where the gold calls it OTHER; empty: all that both have. Raises
-    DataError where one side does not have it, UsageError where a label is named twice.
+    wanted: NAME, or NAME=OTHER for a label with the name OTHER in the gold; empty: all that both
+    have. Raises DataError where one side does not have it, UsageError where a label is named twice.
     """
-    chosen = asked_labels(wanted) or {
+    chosen = parse_labels(wanted) or {
         name: name for name in gold.labels if name in predicted.labels
     }
     if not chosen and len(gold.labels) == len(predicted.labels) == 1:
-        # With one label on either side there is nothing to mistake.
+        # With one label on either side the pair is clear.
         (name,), (other,) = predicted.labels, gold.labels
         chosen[name] = other
         progress.say(f"{name} of {predicted.name} is scored by {other} of {gold.name}")
@@ -147,7 +147,8 @@ def _renamed(source: TraceSource, names: dict[str, str]) -> TraceSource:
 
 
 def as_one_recording(predicted: TraceSource, gold: TraceSource) -> TraceSource:
-    """The predictions; under the gold's id where either is a single file and both are of one."""
+    """The predictions; under the gold's id where either is a single file and both are of one
+    recording."""
     if "file" not in (predicted.kind, gold.kind) or len(predicted.ids) > 1 or len(gold.ids) > 1:
         return predicted
     (there,), (identifier,) = predicted.ids, gold.ids
@@ -157,16 +158,15 @@ def as_one_recording(predicted: TraceSource, gold: TraceSource) -> TraceSource:
 
 
 def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progress) -> TraceSource:
-    """The predictions; where none has an id of the gold, under the gold's ids that are the same but
-    for a prefix on one side, as `manifest` puts a corpus's name before the names of files.
-    """
+    """The predictions; where none has an id of the gold, under the gold's ids that differ by a
+    prefix on one side, as `manifest` puts a corpus's name before the names of files."""
     names = but_for_prefix(predicted.ids, gold.ids)
     if not names:
         return predicted
     pairs = [f"{own} is {other}" for own, other in names.items()]
     progress.say(
-        f"{predicted.name}: {len(pairs)} recordings are called otherwise than in {gold.name}, but "
-        f"for a prefix, and were matched so: {some_of(pairs, 2)}"
+        f"{predicted.name}: {len(pairs)} recordings differ from {gold.name} in a "
+        f"prefix of their ids, and were matched without it: {some_of(pairs, 2)}"
     )
     labels = {
         label: {names.get(i, i): trace for i, trace in traces.items()}
@@ -181,14 +181,14 @@ def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progre
 
 @dataclass(frozen=True)
 class Recordings:
-    """Ids to score, in the gold's order, and those that one side lacks. split: None: no choice."""
+    """Ids to score, in the gold's order, and those that one side lacks. split: None: all."""
 
     common: list[str]
     without_prediction: list[str]
     without_gold: list[str]
     split: str | None
 
-    def tell(self, name: str, progress: Progress) -> None:
+    def report(self, name: str, progress: Progress) -> None:
         for missing, what in (
             (self.without_prediction, "have gold, but no prediction"),
             (self.without_gold, "are predicted, but have no gold"),
@@ -202,8 +202,8 @@ class Recordings:
 def matched(predicted: TraceSource, gold: TraceSource, wanted: str | None) -> Recordings:
     """The recordings of a split that both sides have.
 
-    wanted: train, development, test, all, or None: test where predictions are of several splits
-    and not of folds. Raises DataError where there is none.
+    wanted: train, development, test, all, or None: test where predictions are of several splits and
+    not of folds. Raises DataError where there is none.
     """
     splits = {**gold.splits, **predicted.splits}
     of_predicted = sorted({splits[i] for i in predicted.ids if i in splits})
@@ -213,15 +213,15 @@ def matched(predicted: TraceSource, gold: TraceSource, wanted: str | None) -> Re
         have = ", ".join(of_predicted) or "none"
         raise DataError(
             f"{predicted.name}: no prediction is of the split {wanted!r} (there are: {have}); "
-            "choose with --split, or --split all"
+            "select with --split, or --split all"
         )
 
-    def asked(identifier: str) -> bool:
+    def selected(identifier: str) -> bool:
         split = splits.get(identifier)
-        # Gold of a split that nobody predicted is not missed.
+        # Gold of a split without predictions is not reported as missing.
         return split == wanted or (wanted == "all" and split in (None, *of_predicted))
 
-    there, true = (list(filter(asked, source.ids)) for source in (predicted, gold))
+    there, true = (list(filter(selected, source.ids)) for source in (predicted, gold))
     also = set(there)
     common = [i for i in true if i in also]
     if not common:

@@ -27,7 +27,7 @@ A = TypeVar("A", bound=Agreement)
 @dataclass(frozen=True)
 class LabelMoments:
     """ids: of K recordings; moments: (runs, K, 8), see evaluation.concordance; unpredicted: known
-    values of the gold at whose time a prediction of the recording is unknown."""
+    gold values at times without a prediction."""
 
     ids: list[str]
     moments: np.ndarray
@@ -40,12 +40,12 @@ class LabelMoments:
 
     @property
     def empty(self) -> list[str]:
-        """Recordings of which no run has anything to score."""
+        """Recordings without a value to score in any run."""
         return [i for i, counts in zip(self.ids, self.counts.T) if not counts.any()]
 
     @property
     def runs_differ(self) -> bool:
-        """Whether one run predicts recordings that another does not."""
+        """Whether runs predict different recordings."""
         return bool(((self.counts > 0) != (self.counts[:1] > 0)).any())
 
     @property
@@ -60,7 +60,7 @@ class LabelScores:
     """Of one label: pooled, mean and recordings as in `Concordance`, means over runs; std: way ->
     standard deviations over runs (None of one run); runs: of each.
 
-    What is undefined in a run is left out of means over runs; a count is None where runs differ in
+    Undefined scores of a run are left out of means over runs; a count is None where runs differ in
     it.
     """
 
@@ -72,7 +72,7 @@ class LabelScores:
 
 
 def over_runs(name: str, found: LabelMoments, biased: bool) -> LabelScores:
-    """Raises DataError naming the run where one has nothing to score."""
+    """Raises DataError naming a run without a value to score."""
     runs = []
     for number, moments in enumerate(found.moments):
         try:
@@ -91,10 +91,11 @@ def over_runs(name: str, found: LabelMoments, biased: bool) -> LabelScores:
 
 
 def intervals(found: LabelMoments, resamples: int, seed: int, biased: bool) -> dict[str, Ends]:
-    """way -> score -> [low, high]: percentiles of the mean over runs, of recordings drawn anew.
+    """way -> score -> [low, high]: percentiles of the mean over runs, of bootstrap draws of
+    recordings.
 
-    Recordings are drawn with replacement, as many as there are: values within one are no
-    independent draws. None where a score is undefined in every draw.
+    Recordings are drawn with replacement, as many as there are: values within one are not
+    independent. None where a score is undefined in every draw.
     """
     count = len(found.ids)
     random = seeds.generator(seed, "bootstrap", count)
@@ -132,7 +133,7 @@ def _std(found: Sequence[Agreement]) -> Agreement:
 
 
 def _known_mean(values: np.ndarray) -> np.ndarray:
-    """(runs, B) -> (B,): the mean of what is defined, NaN where nothing is."""
+    """(runs, B) -> (B,): the mean of the defined values, NaN without any."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=0)
     undefined = np.full(total.shape, np.nan)

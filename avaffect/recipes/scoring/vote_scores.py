@@ -26,8 +26,8 @@ class Votes:
         return dict(zip(self.classes, self.numbers, strict=True))
 
     def most_voted(self, chosen: ClassMap) -> str | None:
-        """The class with most votes, which are added up where classes are merged; None of a tie,
-        and where nobody voted."""
+        """The class with most votes, which are added up where classes are merged; None of a tie and
+        without votes."""
         summed = chosen.summed(self.by_class())
         (place,) = distributions.majority(distributions.shares(np.array([list(summed.values())])))
         return list(summed)[place] if place >= 0 else None
@@ -38,7 +38,7 @@ Gold = dict[str, str | Votes | None]
 
 
 def true_classes(gold: Gold, chosen: ClassMap) -> dict[str, str | None]:
-    """Id -> class, as chosen; of votes the one with most."""
+    """Id -> class, after --classes; of votes the one with most."""
     return {
         identifier: label.most_voted(chosen) if isinstance(label, Votes) else chosen.renamed(label)
         for identifier, label in gold.items()
@@ -58,7 +58,7 @@ def by_run(
     items: Sequence[Item], classes: Sequence[str], gold: Gold | None, chosen: ClassMap
 ) -> dict[RunName, VoteScores]:
     """The scores of each run over `classes`; empty where predictions have no scores, or the gold
-    (None: that of the items) no votes. Utterances without a most voted class count, too."""
+    (None: that of the items) no votes. Utterances whose votes are tied count, too."""
     rows: dict[RunName, list[tuple[list[float], list[float]]]] = {}
     for item in items:
         right, said = _votes(item, gold), item.get("scores")

@@ -1,4 +1,4 @@
-"""What all reports have, and writing them: JSON objects, one on a line for each scored file."""
+"""Common fields of all reports, and their files: JSON objects, one line for each scored file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from avaffect.core.record import Record
 from avaffect.recipes.common import publishing
 from avaffect.settings.base import Common
 
-# A number, or what a table of predictions names.
+# A number, or the name of a run in a table of predictions.
 RunName = int | str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Record):
     """file        that was scored; None of several
-    content     what it holds
+    content     kind of the scored data: predictions, retrieval, traces, ...
     provenance  settings and inputs
     """
 
@@ -50,11 +50,11 @@ class Numbered(Record):
 def write_reports(
     settings: Common, reports: Sequence[Report], progress: Progress, what: str | None = None
 ) -> None:
-    """Write the reports into `settings.output`; without one, leave them to be printed.
+    """Write the reports into `settings.output`; without one, they are left to be printed.
 
-    what: they are, in words; by default the scores of so many files.
+    what: the reports in words; by default the scores of so many files.
 
-    Raises OutputExistsError where it holds something else, unless forced; UsageError where it is an
+    Raises OutputExistsError where it holds other data, unless forced; UsageError where it is an
     input.
     """
     what = what or f"the scores of {len(reports)} files"
@@ -64,13 +64,13 @@ def write_reports(
         "".join(report.to_json() + "\n" for report in reports).encode(),
         progress,
         plan=f"{'print' if settings.output is None else 'write'} {what}",
-        differs="holds something else",
+        differs="holds other scores",
         is_same=lambda path: _contents(path) == [_content(report.to_dict()) for report in reports],
     )
 
 
 def _contents(path: Path) -> list[Any] | None:
-    """What the reports in a file say; None where it holds something else."""
+    """The JSON of the reports in a file; None where it holds other data."""
     try:
         return [_content(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     except (ValueError, TypeError, KeyError):
@@ -78,5 +78,5 @@ def _contents(path: Path) -> list[Any] | None:
 
 
 def _content(report: dict[str, Any]) -> Any:
-    """A report without what another version or place writes otherwise."""
+    """A report without the fields that depend on version or folder."""
     return {**report, "provenance": identity(report["provenance"])}

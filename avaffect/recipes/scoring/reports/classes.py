@@ -23,14 +23,14 @@ class ClassRun(Classification, Numbered):
 @dataclass(frozen=True, kw_only=True)
 class ClassReport(Report):
     """target        name of the label
-    split         that was chosen to be scored; None where none was
+    split         that was scored; None: all
     accuracy, ua, f1_micro, f1_macro, kl, ce, per_class  means over runs
     confusion     sums over runs
     std           score -> standard deviation over runs; None of one run
     count         scored utterances
-    missing_gold  utterances without a true label
-    seen          how many of them the classifier has learned from, by status; None where
-                  predictions do not say
+    missing_gold  utterances without a gold label
+    seen          how many of them were used in the classifier's training, by status; None where
+                  predictions do not record it
     """
 
     file: str

@@ -11,7 +11,7 @@ from avaffect.recipes.scoring.reports.base import Report, RunName
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFacts(Record):
-    """What must agree for scores of classes to compare."""
+    """Conditions that must agree for scores of classes to compare."""
 
     target: str
     split: str | None
@@ -20,8 +20,8 @@ class ClassFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ScalarFacts(Record):
-    """What must agree for scores of numbers to compare; gold: content ids; gold_labels: of each
-    label."""
+    """Conditions that must agree for scores of numbers to compare; gold: content ids; gold_labels:
+    of each label."""
 
     gold: tuple[str, ...]
     gold_labels: dict[str, str]
@@ -32,7 +32,8 @@ class ScalarFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceFacts(Record):
-    """What must agree for scores of traces to compare; gold and gold_labels as of numbers."""
+    """Conditions that must agree for scores of traces to compare; gold and gold_labels as of
+    numbers."""
 
     gold: tuple[str, ...]
     gold_labels: dict[str, str]
@@ -64,10 +65,10 @@ class Compared(Record):
 @dataclass(frozen=True, kw_only=True)
 class ComparedRow(Record):
     """name, file  of the report
-    curve, at   that the row is a point of, and where; None: it is on none
+    curve, at   its curve, and its point there; None: it is on none
     against     name of the baseline's row; None of the baseline itself
-    facts       what must agree
-    seen        how many of `count` the classifier has learned from
+    facts       conditions that must agree
+    seen        how many of `count` were used in the classifier's training, by status
     scores      score -> comparison; per_class: class -> comparison of its F1
     """
 
@@ -83,7 +84,7 @@ class ComparedRow(Record):
     per_class: dict[str, Compared]
 
     def to_dict(self) -> dict[str, Any]:
-        """The facts stand beside the other keys."""
+        """The facts are keys of the same object."""
         found: dict[str, Any] = {}
         for key, value in super().to_dict().items():
             found |= value if key == "facts" else {key: value}

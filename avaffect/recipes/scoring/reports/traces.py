@@ -57,7 +57,7 @@ class Overhang(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Truncated(Record):
-    """What of each side lasted longer than the other."""
+    """Excess length on each side."""
 
     predictions: Overhang = Overhang()
     gold: Overhang = Overhang()
@@ -65,8 +65,8 @@ class Truncated(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TraceReport(Report):
-    """labels        that were scored; gold_labels: what the gold calls them
-    split         that was chosen to be scored; None where none was
+    """labels        that were scored; gold_labels: their names in the gold
+    split         that was scored; None: all
     variant       of CCC: biased or unbiased
     raters        gold standard of several raters
     delay         seconds by which predictions were moved
@@ -75,14 +75,14 @@ class TraceReport(Report):
     mean          label -> means of the recordings' own scores
     recordings    id -> label -> its own scores
     count         scored recordings; missing: those that one side lacks
-    truncated     what lasted longer on one side
+    truncated     excess length on either side
     unpredicted   label -> values of the gold without a prediction
     constant      label -> recordings whose prediction or gold does not vary
-    seen          how many recordings the classifier has learned from, by status; None where
-                  predictions do not say
+    seen          how many recordings were used in the classifier's training, by status; None
+                  where predictions do not record it
     gold          content ids
 
-    Fields with a default are not in every report that `compare` reads.
+    Fields with a default are missing in some reports that `compare` reads.
     """
 
     ways: ClassVar[tuple[str, ...]] = ("pooled", "mean")
@@ -113,7 +113,7 @@ class TraceReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ScalarReport(Report):
-    """As `TraceReport`, of numbers of utterances; missing_gold: label -> utterances without a true
+    """As `TraceReport`, of numbers of utterances; missing_gold: label -> utterances without a gold
     value."""
 
     ways: ClassVar[tuple[str, ...]] = ("pooled",)

@@ -31,8 +31,8 @@ Reports = (
 def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Table]:
     """The tables of reports of one content.
 
-    shown: of scores, runs, per_class and confusion; () gives all that there is to people who have
-    one report, and scores alone to others, for one table can be read by other tools.
+    shown: of scores, runs, per_class and confusion; (): all tables for one report on a terminal,
+    else scores alone, since other tools read one table.
     """
     if not shown:
         whole = style.for_people and len(reports) == 1
@@ -50,28 +50,28 @@ def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Ta
     return found
 
 
-def _seen(report: ClassReport | RetrievalReport) -> str:
+def _trained_on(report: ClassReport | RetrievalReport) -> str:
     return training_words(report.seen, report.count) if isinstance(report, ClassReport) else ""
 
 
 def _scores(reports: Reports, style: Style) -> Table:
-    """A row for each file. For programs standard deviations are columns of their own."""
+    """A row for each file. In a pipe standard deviations are columns of their own."""
     content = reports[0].content
     # Of votes for classes.
     votes = [n for n in ("kl", "ce") if any(getattr(r, n, None) is not None for r in reports)]
     scores = (*SCORES[content], *votes)
     with_runs = content == "predictions"
-    on = [_seen(report) for report in reports]
-    # Beside scores that everybody may believe there is no such column.
+    on = [_trained_on(report) for report in reports]
+    # Scores on held-out speakers alone need no such column.
     column = ["on"] if any(on) else []
     columns = ["file", *(["runs"] if with_runs else []), *FACTS[content], *column, *scores]
     rows = []
-    for report, seen in zip(reports, on):
+    for report, words in zip(reports, on):
         spread = report.std if isinstance(report, ClassReport) else {}
         row = [str(report.file)]
         row += [str(len(report.runs))] if isinstance(report, ClassReport) else []
         row += [style.number(getattr(report, name)) for name in FACTS[content]]
-        row += [seen] if column else []
+        row += [words] if column else []
         row += [style.number(getattr(report, name), spread.get(name)) for name in scores]
         if with_runs and not style.for_people:
             row += [style.number(spread.get(name)) for name in scores]
@@ -82,15 +82,15 @@ def _scores(reports: Reports, style: Style) -> Table:
 
 
 def _runs(reports: Reports, style: Style) -> Table:
-    on = [_seen(report) for report in reports]
+    on = [_trained_on(report) for report in reports]
     columns = ["file", "run", "count", *(["on"] if any(on) else []), *SCORES["predictions"]]
     rows = [
         [
             str(report.file),
             str(run.run),
-            *(seen if name == "on" else style.number(getattr(run, name)) for name in columns[2:]),
+            *(words if name == "on" else style.number(getattr(run, name)) for name in columns[2:]),
         ]
-        for report, seen in zip(reports, on)
+        for report, words in zip(reports, on)
         if isinstance(report, ClassReport)
         for run in report.runs
     ]
@@ -111,7 +111,7 @@ def _per_class(reports: Reports, style: Style) -> Table:
 def _confusion(reports: Reports) -> list[Table]:
     found = []
     for report in reports:
-        on = _seen(report)
+        on = _trained_on(report)
         names = report.confusion.classes
         rows = [[name, *map(str, counts)] for name, counts in zip(names, report.confusion.matrix)]
         title = "Confusion" if len(reports) == 1 else f"Confusion, {report.file}"

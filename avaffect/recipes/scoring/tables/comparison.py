@@ -8,7 +8,7 @@ from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.comparison import Compared, Comparison
 from avaffect.settings.scores import score_words, training_words
 
-# As papers mark them.
+# Signs of significance as in papers.
 STARS = ((0.01, "**"), (0.05, "*"))
 
 Rows = list[tuple[list[str], dict[str, Compared]]]
@@ -16,21 +16,21 @@ Rows = list[tuple[list[str], dict[str, Compared]]]
 
 def table(report: Comparison, style: Style, per_class: bool = False) -> Table:
     """A row for each report, or with `per_class` for the F1 of each class."""
-    seen = [training_words(row.seen, row.facts.count) for row in report.rows]
-    # Beside scores that everybody may believe there is no such column.
-    on = ["on"] if any(seen) else []
+    statuses = [training_words(row.seen, row.facts.count) for row in report.rows]
+    # Scores on held-out speakers alone need no such column.
+    on = ["on"] if any(statuses) else []
     note = f"differences from {report.baseline}; * p < 0.05, ** p < 0.01 in a {report.test} t-test "
     note += "over runs"
     if per_class:
         rows = [
             ([row.name, name, str(len(row.runs)), *[words] * len(on)], {"f1": of_class})
-            for row, words in zip(report.rows, seen)
+            for row, words in zip(report.rows, statuses)
             for name, of_class in row.per_class.items()
         ]
         return _table("Classes", ["name", "class", "runs", *on], ["f1"], rows, style, note)
     rows = [
         ([row.name, str(len(row.runs)), *[words] * len(on)], row.scores)
-        for row, words in zip(report.rows, seen)
+        for row, words in zip(report.rows, statuses)
     ]
     return _table("Comparison", ["name", "runs", *on], report.scores, rows, style, note)
 
@@ -39,7 +39,7 @@ def _table(
     title: str, start: list[str], scores: Sequence[str], rows: Rows, style: Style, note: str
 ) -> Table:
     columns, cells = (_words, _for_people) if style.for_people else (_columns, _for_programs)
-    # People see by the stars whether p is small; with one score there is room for the number.
+    # Stars show small p values; with a single score there is room for the number.
     width = 2 if style.for_people and len(scores) > 1 else None
     return Table.of(
         title,

@@ -21,12 +21,12 @@ def tables(
 
 
 def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
-    """For programs standard deviations over runs and the ends of intervals are columns of their
+    """In a pipe standard deviations over runs and the ends of intervals are columns of their
     own."""
     with_range = reports[0].interval is not None
     ends = [f"{name}_{end}" for name in SCORES for end in ("low", "high")]
     on = [training_words(report.seen, report.count) for report in reports]
-    # Beside scores that everybody may believe there is no such column.
+    # Scores on held-out speakers alone need no such column.
     column = ["on"] if any(on) else []
     if style.for_people:
         columns = ["file", "label", "way", *column, *SCORES, *["range"] * with_range]
@@ -34,11 +34,11 @@ def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
         columns = ["file", "label", "way", *column, "runs", "recordings", "count", *SCORES]
         columns += [f"{name}_std" for name in SCORES] + ends * with_range
     rows = []
-    for report, seen in zip(reports, on):
+    for report, words in zip(reports, on):
         for label in report.labels:
             for way in report.ways:
                 start = [report.file, label, *style.headings([way], HEADINGS)]
-                start += [seen] * bool(column)
+                start += [words] * bool(column)
                 cells = _for_people if style.for_people else _for_programs
                 rows.append(start + cells(report, label, way, style))
     table = Table.of("Scores", style.headings(columns, HEADINGS), rows)
