@@ -16,15 +16,15 @@ from avaffect.data.tables.locating import with_slashes
 from avaffect.recipes.common.copied_metadata import Carried
 from avaffect.recipes.common.source_recordings import SOURCE
 
-# Of a recording that several utterances are part of.
+# For the name of a recording with several utterances.
 SEVERAL = -1
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """ids: of the utterances that are described; specs: their labels; labels, fields: of a row, as
-    `StoreWriter.add` takes them; rows, recordings: id, and recording's name without suffix -> row.
-    """
+    """ids: of the described utterances; specs: their labels; labels, fields: of a row, as
+    `StoreWriter.add` takes them; rows, recordings: id, and recording's name without suffix ->
+    row."""
 
     path: Path
     ids: Sequence[str]
@@ -36,7 +36,8 @@ class Annotated:
 
     @classmethod
     def read(cls, path: Path) -> Annotated:
-        """Those of a corpus manifest or a store; DataError where it is neither, or is damaged."""
+        """The labels of a corpus manifest or a store; DataError where it is neither, or is
+        damaged."""
         if artifacts.kind_of(path) == "store":
             return cls._of_store(path)
         whole = manifest.read(path, expect="corpus")
@@ -66,7 +67,7 @@ class Annotated:
         return self
 
     def row_of(self, name: str) -> int | None:
-        """The row of this id or, where no id is so called, of the one utterance whose recording is;
-        None where there is none."""
+        """The row of this id; where there is no such id, of the one utterance with this recording;
+        None without one."""
         row = self.rows.get(name, self.recordings.get(name))
         return None if row == SEVERAL else row

@@ -25,7 +25,7 @@ class Carried:
         meta: dict[str, str | float | int] | None = None,
     ) -> None:
         """Add an utterance of the store to `writer`: `values` are its streams and pooled vectors,
-        `meta` fields that stand over those of the store."""
+        `meta` fields that override those of the store."""
         writer.add(
             self.store.ids[row],
             labels=self.labels_of(row),

@@ -27,9 +27,9 @@ def write(
     """Write `items` under `source`'s header, with the provenance of `command`; returns their count.
 
     facts are the settings that affect the result; filtered: of the header, where it is set anew.
-    Unknown keys of header and items go through. Paths stay as they are: `base` is set anew for the
-    new place.
-    Raises OutputExistsError where the output was made otherwise.
+    Unknown keys of header and items are copied. Paths are unchanged, with a new `base` for the new
+    folder.
+    Raises OutputExistsError where the output was made from other inputs or settings.
     """
     inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
     record = provenance(command, facts, inputs)

@@ -1,4 +1,4 @@
-"""What `info` says of an artifact; `to_dict` gives the JSON of --json."""
+"""Descriptions of artifacts for `info`; `to_dict` gives the JSON of --json."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from avaffect.core.headers import CheckpointHeader
 from avaffect.core.headers.manifest import DescribedLabel
 from avaffect.core.record import Record
 
-# Of a checkpoint's header, in this order, those that it has.
+# Fields of a checkpoint's header that are described, in this order.
 SHOWN = ("model", "mode", "labels", "preprocessing", "normalisation", "pretext", "objective",
          "prediction", "published", "metrics", "runs", "labelled_speakers")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Losses(Record):
-    """Utterances that were found and kept, and how many were lost for which reason."""
+    """Utterances that were found and kept, and the number lost for each reason."""
 
     found: int
     kept: int
@@ -69,14 +69,14 @@ class StreamSummary(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSummary(Record):
-    """A label of votes; others say more."""
+    """A label of votes; a base for other kinds."""
 
     kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSummary(LabelSummary):
-    """classes: how many utterances have each; missing: how many have none."""
+    """classes: utterances of each; missing: utterances with none."""
 
     classes: dict[str, int]
     missing: int
@@ -114,7 +114,7 @@ class _Stored(Record):
 class StoreDescription(_Made, _Stored, _Named):
     """count   utterances
     pooled  name -> width
-    meta    name -> counts of its values, how many there are, or least and largest
+    meta    name -> counts of its values, their number, or least and largest
     """
 
 
@@ -128,7 +128,7 @@ class _Listed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestDescription(_Made, _Listed, _Named):
-    """content: corpus, retrieval or predictions; count: items; splits: how many of each."""
+    """content: corpus, retrieval or predictions; count: items; splits: items of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ class CheckpointDescription(_Made, _Held, _Named):
     """header: of the class of its kind."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of the header stand beside the others; its kind is called `holds`."""
+        """Keys of the header are keys of the same object; its kind has the key `holds`."""
         header = self.header.to_dict()
         said = {"holds": self.header.kind}
         said |= {key: header[key] for key in SHOWN if header.get(key) is not None}

@@ -1,7 +1,7 @@
 """From a retrieval manifest to its stores and models, by references alone.
 
-manifest -> embedding stores -> the media stores and the projector behind them -> the encoder as
-it was before the projector's training -> its quantiser.
+manifest -> embedding stores -> their media stores and their projector -> the encoder before the
+projector's training -> its quantiser.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from avaffect.data.store.reader import Store
 
 @dataclass(frozen=True)
 class Lineage:
-    """query, pool: embedding stores; *_media: the recordings behind them; the models' paths.
+    """query, pool: embedding stores; *_media: their media stores; the models' paths.
 
-    quantiser: None where it was not asked for. labelled_speakers: whose labels any of the
-    models has seen.
+    quantiser: None where it was not requested. labelled_speakers: speakers whose labels trained any
+    of the models.
     """
 
     query: list[Store]
@@ -40,7 +40,7 @@ class Lineage:
 def trace_lineage(
     manifest: Manifest, encoder: Path | None, with_quantiser: Callable[[Path, EncoderHeader], bool]
 ) -> Lineage:
-    """Find what a retrieval manifest was made of; `encoder` replaces the one under the projector.
+    """Find the inputs of a retrieval manifest; `encoder` replaces the one under the projector.
 
     with_quantiser: whether the quantiser of an encoder (path, header) is looked for. Raises
     DataError naming the file that is missing, has changed, or does not fit the others; for a
@@ -52,7 +52,7 @@ def trace_lineage(
     if encoder is None:
         parents = header.parents("encoder")
         if not parents:
-            raise DataError(f"{projector} does not say which encoder it was trained on")
+            raise DataError(f"{projector} does not name the encoder that it was trained on")
         encoder = artifacts.locate_parent(parents[0], projector)
     encoder_header = headers.read(encoder, EncoderHeader)
     return Lineage(
@@ -97,7 +97,7 @@ def _quantiser(encoder: Path, header: EncoderHeader) -> Path:
     try:
         if not found:
             raise DataError(
-                f"{encoder} does not say which quantiser made the units it was trained on"
+                f"{encoder} does not name the quantiser of the units that it was trained on"
             )
         return artifacts.locate_parent(found[0], encoder)
     except DataError as error:
@@ -110,9 +110,9 @@ def _quantiser(encoder: Path, header: EncoderHeader) -> Path:
 
 
 def media_of(stores: list[Store]) -> list[Store]:
-    """The recordings behind embeddings, each store once.
+    """The media stores of embedding stores, each once.
 
-    Raises DataError where a store does not say what it was made of, or that is missing.
+    Raises DataError where a store does not record its inputs, or one is missing.
     """
     found: dict[str, Store] = {}
     for store in stores:
@@ -127,7 +127,7 @@ def _parents(store: Store, role: str) -> list[Reference]:
     found = of_role(store.provenance, role)
     if not found:
         raise DataError(
-            f"{store.path} does not say which {role} it was made of; make it with "
+            f"{store.path} does not name the {role} that it was made from; make it with "
             "`avaffect extract MEDIA.h5 --model PROJECTOR`"
         )
     return found

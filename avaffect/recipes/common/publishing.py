@@ -1,7 +1,7 @@
 """Rerun and overwrite, the same for every output of every command.
 
 An output that was made from the same inputs and settings is touched and kept. Another one is
-refused unless --force is given. A dry run says what would be written.
+refused unless --force is given. A dry run reports the output that would be written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.artifacts import Artifact
 from avaffect.settings.base import Common
 
-# Weights that are hashed in a hundredth of a second; the program starts in a few tenths.
+# Weights of this size are hashed in a hundredth of a second; the program starts in a few tenths.
 SMALL_BYTES = 4 << 20
 
 
@@ -33,12 +33,12 @@ def is_current(
 ) -> bool:
     """True where `settings.output` is there and the same: it is touched and kept.
 
-    is_same: whether a file is what would be written; by default whether an artifact has the
-    identity of the provenance `made`. differs: what is said of one that is not.
+    is_same: whether a file equals the output to be written; by default whether an artifact has the
+    identity of the provenance `made`. differs: the words for a file that does not.
 
-    Raises OutputExistsError where it is another and not forced, DataError where an artifact is
-    damaged as far as its size and its header tell, and small weights; UsageError where the output
-    is an input or cannot be written.
+    Raises OutputExistsError where it is another and not forced, DataError where the size or the
+    header of an artifact, or small weights, show damage; UsageError where the output is an input or
+    cannot be written.
     """
     output = settings.output
     if output is None or not output.exists():
@@ -56,18 +56,18 @@ def is_current(
 
 
 def is_dry(settings: Common, progress: Progress, plan: str) -> bool:
-    """Whether this is a dry run, after saying what would be done."""
+    """Whether this is a dry run, after a message on the work."""
     if settings.dry_run:
         progress.say(f"would {plan}" + (f" into {settings.output}" if settings.output else ""))
     return settings.dry_run
 
 
 def is_done(settings: Common, made: Provenance, progress: Progress, plan: str) -> bool:
-    """True where nothing is to be done: the artifact is current, or this is a dry run.
+    """True where there is no work: the artifact is current, or this is a dry run.
 
     Raises as `is_current` does.
     """
-    # Loading torch, just before, swallows signals.
+    # Signals are lost while torch is loaded, just before.
     progress.check()
     return is_current(settings, made, progress) or is_dry(settings, progress, plan)
 
@@ -82,7 +82,7 @@ def publish(
     differs: str,
     is_same: Callable[[Path], bool] | None = None,
 ) -> None:
-    """Write an output that is made in no time: by its content it shows whether it is current.
+    """Write an output that takes no time: its content shows whether it is current.
 
     is_same: by default whether a file has the same bytes. Raises as `is_current` does.
     """
@@ -99,7 +99,8 @@ def publish(
 
 
 def _is_of(output: Path, made: Provenance) -> bool:
-    """Whether an artifact was made from the same; DataError where it is damaged."""
+    """Whether an artifact was made from the same inputs and settings; DataError where it is
+    damaged."""
     try:
         found = artifacts.describe(output)
         _check_whole(found)
@@ -114,13 +115,13 @@ def _is_of(output: Path, made: Provenance) -> bool:
 
 
 def _check_whole(artifact: Artifact) -> None:
-    """Raises DataError where a file is damaged, as far as that is cheap to tell beside what reading
-    its header has verified: the end of a manifest, the size of a store, small weights."""
+    """Raises DataError where a file is damaged, by checks that are cheap and go beyond reading its
+    header: the end of a manifest, the size of a store, small weights."""
     path = artifact.path
     if artifact.kind == "manifest":
         manifest.check_end(path, artifact.header.version)
     elif artifact.kind == "store":
-        # Here: commands on manifests start without NumPy and h5py.
+        # Imported here: commands on manifests start without NumPy and h5py.
         from avaffect.data.store import opening
 
         opening.check_size(path)
@@ -136,4 +137,4 @@ def _check_output(output: Path, made: Provenance) -> None:
     for entry in made.get("inputs", []):
         read = (there.parent / entry["path"]).resolve() if entry.get("path") else None
         if read == there:
-            raise UsageError(f"{output} is the {entry['role']} that is read; name another output")
+            raise UsageError(f"{output} is an input ({entry['role']}); name another output")

@@ -1,4 +1,4 @@
-"""Descriptions of artifacts in sections of aligned rows, for people."""
+"""Descriptions of artifacts in sections of aligned rows, for a terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Section:
 
 
 def sections(found: Description) -> list[Section]:
-    """What is in an artifact, then how it was made; sections without a row are left out."""
+    """The content of an artifact, then its provenance; sections without a row are left out."""
     of_kind: Iterator[tuple[str, list[Row]]]
     if isinstance(found, StoreDescription):
         of_kind = _of_store(found)
@@ -126,7 +126,7 @@ def _of_checkpoint(found: CheckpointDescription) -> Iterator[tuple[str, list[Row
             fold = "" if run.fold is None else f", fold {run.fold}"
             yield f"Run {run.run}, seed {run.seed}{fold}", _metrics(run.metrics)
     if header.labelled_speakers:
-        yield "Speakers whose labels were seen", [
+        yield "Labelled speakers", [
             (str(len(header.labelled_speakers)), _some(header.labelled_speakers)),
         ]  # fmt: skip
 
@@ -144,7 +144,7 @@ def _reads(header: CheckpointHeader) -> Iterator[Row]:
 
 
 def _facts(header: CheckpointHeader) -> Iterator[Row]:
-    """What a kind of checkpoint says besides."""
+    """Further fields of a kind of checkpoint."""
     if isinstance(header, ClassifierHeader):
         yield "encoder", f"{header.encoder['name']}, {header.mode}"
     elif isinstance(header, EncoderHeader) and header.published is not None:
@@ -158,7 +158,7 @@ def _facts(header: CheckpointHeader) -> Iterator[Row]:
         projected = header.preprocessing
         which = "last layer" if projected.layer is None else f"layer {projected.layer}"
         yield "projects", f"means of the {which}"
-        yield "modality", projected.modality or "all that the encoder reads"
+        yield "modality", projected.modality or "all streams of the encoder"
         yield "normalisation", header.normalisation.statistics
 
 
@@ -192,7 +192,7 @@ def _inputs(found: tuple[InputDescription, ...], depth: int = 0) -> Iterator[Row
 
 
 def _metrics(found: Mapping[str, Any]) -> list[Row]:
-    """A row for each score, with columns for first and last epoch, development and the like."""
+    """A row for each score, with columns for first and last epoch, development and others."""
     parts = [name for name, values in found.items() if isinstance(values, Mapping)]
     parts.sort(key=lambda name: PARTS.index(name) if name in PARTS else len(PARTS))
     scores = dict.fromkeys(score for part in parts for score in found[part])
@@ -204,7 +204,7 @@ def _metrics(found: Mapping[str, Any]) -> list[Row]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[Row]:
-    """Names, nested ones with points between, and values; what is not set is left out."""
+    """Names, nested ones with dots between, and values; fields that are not set are left out."""
     rows: list[Row] = []
     for name, value in values.items():
         if isinstance(value, Mapping) and value.keys() == {"name", "configuration"}:
@@ -231,7 +231,7 @@ def _text(value: Any) -> str:
 
 
 def _made(values: Mapping[str, Any]) -> str:
-    """How a stream was made, in one line; content ids in short."""
+    """The origin of a stream, in one line; content ids in short."""
     return ", ".join(f"{n} {_short(v)}" for n, v in _flat(values))
 
 

@@ -1,5 +1,4 @@
-"""The recording behind an utterance of any store: the store names the file, its lineage the
-folder."""
+"""The recording of an utterance of any store: the store names the file, its lineage the folder."""
 
 from __future__ import annotations
 
@@ -13,15 +12,15 @@ from avaffect.data import artifacts
 from avaffect.data.store.reader import Store
 
 SOURCE = "source"
-# Of the stores that a store was made of.
+# Roles of a store's input stores.
 ROLES = ("media", "store")
-# More steps than any chain of commands has.
+# No chain of commands has more steps.
 DEEPEST = 32
 
 
 def folder_of(store: Store) -> Path | None:
-    """The folder that a store's sources start from; None where it is not known, as of a store
-    that was joined from several folders, or whose parents were moved away."""
+    """The folder of a store's sources; None where it is unknown, as of a store that was joined from
+    several folders, or whose parents were moved away."""
     return _folder(store.path, store.provenance, DEEPEST)
 
 
@@ -46,8 +45,8 @@ def _folder(path: Path, record: Provenance, left: int) -> Path | None:
 def paths_of(stores: Sequence[Store]) -> tuple[Path | None, list[list[str | None]]]:
     """A folder, and for each store the path of each utterance's recording from there.
 
-    The folder is that of the first store whose own is known. Paths of a store whose folder is not
-    known stay as it names them; None where it names none.
+    The folder is that of the first store whose own is known. Paths of a store whose folder is
+    unknown are unchanged; None where it names none.
     """
     folders = [folder_of(store) for store in stores]
     base = next((folder for folder in folders if folder is not None), None)

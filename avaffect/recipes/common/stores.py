@@ -25,8 +25,8 @@ def in_split(
     annotations: Annotations | None = None,
     given: bool = False,
 ) -> list[np.ndarray]:
-    """For each store, (N,) bool: utterances of `split`; all of a store that has no splits, unless
-    the split was `asked` for, and is no default.
+    """For each store, (N,) bool: utterances of `split`; all of a store without splits, unless
+    `split` was `given` by the user.
 
     Raises DataError where there are utterances, but none of them is in this split.
     """
@@ -55,7 +55,7 @@ def in_split(
 
 
 def chosen_ids(stores: Sequence[Store], masks: Sequence[np.ndarray]) -> list[str]:
-    """The ids of the utterances that the masks choose, in order."""
+    """The ids of the utterances that the masks select, in order."""
     return [
         store.ids[row]
         for store, mask in zip(stores, masks)
@@ -64,7 +64,7 @@ def chosen_ids(stores: Sequence[Store], masks: Sequence[np.ndarray]) -> list[str
 
 
 def concatenate(columns: Sequence[Sequence[Any]], masks: Sequence[np.ndarray]) -> list[Any]:
-    """One value per chosen utterance, from one column per store."""
+    """One value per selected utterance, from one column per store."""
     return [
         column[row] for column, mask in zip(columns, masks) for row in np.flatnonzero(mask).tolist()
     ]

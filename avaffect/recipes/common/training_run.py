@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def is_done(settings: Resumable, made: Provenance, progress: Progress, plan: str) -> bool:
-    """publishing.is_done; a state that outlived its run, killed at the very end, is discarded."""
+    """publishing.is_done; the state of a run that was killed after it had written its output is
+    discarded."""
     assert settings.output is not None
     done = publishing.is_done(settings, made, progress, plan)
     folder = state.state_folder(settings.output)
@@ -41,9 +42,9 @@ def running(
     settings: Resumable, made: Provenance, fabric: Fabric | None, progress: Progress, seed: int = 0
 ) -> Iterator[Run | None]:
     """The run that makes `settings.output`, and its lock: resumed where its state is there,
-    otherwise new; None where another process has made the output since `is_done` was asked.
+    otherwise new; None where another process has made the output since `is_done` returned.
 
-    Success removes the state. After a signal it stays, and after a failure what was saved of work.
+    Success removes the state. After a signal it stays, and after a failure the saved work stays.
     Raises LockedError where another process is making the output, OutputExistsError where there is
     the work of a run with other inputs or settings; in all ranks.
     """
@@ -87,7 +88,7 @@ def running(
 
 
 def _leave(lock: Lock, folder: Path) -> None:
-    """Release a lock; its folder goes where nothing else is in it."""
+    """Release a lock; its folder is removed if it is empty."""
     lock.release()
     with contextlib.suppress(OSError):
         folder.rmdir()
@@ -104,5 +105,5 @@ def summary(output: Path, metrics: dict[str, dict[str, float]], name: str) -> st
         return f"{output}: initialised, not trained"
     first, last = metrics["first"], metrics["last"]
     if name not in first or name not in last:
-        return f"{output}: no {name} frame was seen"
+        return f"{output}: the {name} loss was computed for no frame"
     return f"{output}: {name} loss {first[name]:.3f} at the start, {last[name]:.3f} at the end"

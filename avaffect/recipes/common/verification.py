@@ -14,10 +14,10 @@ from avaffect.data.store.verifying import verify_store
 
 # No artifacts: folders of recordings, tables, lists, files of other programs.
 FOREIGN_ROLES = ("recordings", "corpus", "table", "ids", "face model", "weights", "files")
-# What the content id leaves out.
+# Fields outside the content id.
 UNGUARDED = {
     "store": "attributes, statistics and provenance",
-    "checkpoint": "its whole header (speakers seen, metrics, provenance)",
+    "checkpoint": "its whole header (labelled speakers, metrics, provenance)",
     "manifest": "its lines",
 }
 
@@ -25,8 +25,8 @@ UNGUARDED = {
 def verify(path: Path, parents: bool = False) -> str:
     """Verify one artifact from its bytes; with `parents`, that its inputs can be found too.
 
-    Returns what could not be verified, in words: "" where all was. Raises DataError saying what is
-    wrong.
+    Returns the unverified parts, in words: "" where all was verified. Raises DataError that names
+    the damage.
     """
     kind = artifacts.kind_of(path)
     record: Provenance

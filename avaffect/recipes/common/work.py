@@ -30,7 +30,7 @@ def feature_inputs(features: Mapping[str, Store]) -> list[Input]:
 
 
 def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list[Input]:
-    """Files as inputs, of one of the kinds that `artifacts.describe` knows; None is skipped."""
+    """Files as inputs, of one of the kinds of `artifacts.describe`; None is skipped."""
     there = [path for path in paths if path is not None]
     return [(role, path, artifacts.describe(path, *expected).content_id) for path in there]
 
@@ -38,9 +38,9 @@ def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list
 def warn_of_alike(
     what: str, classes: Collection[str], progress: Progress, hint: str | None = None
 ) -> None:
-    """Warn of classes that are spelled alike; hint: the option that makes them one, --classes
-    unless said otherwise."""
-    # Here: commands that have nothing to do answer without the readers of tables.
+    """Warn of classes with similar spellings; hint: the option that merges them, by default
+    --classes."""
+    # Imported here: commands that have nothing to do start without the readers of tables.
     from avaffect.data.tables import spellings
 
     groups = spellings.alike(classes)
@@ -55,7 +55,7 @@ def warn_of_alike(
 def manifest_input(role: str, manifest: Manifest, output: Path | None) -> dict[str, Any]:
     """A manifest as an input of `output`.
 
-    A stream has no file to go back to: its own provenance stands in the reference.
+    A stream has no file to refer to: the reference holds its own provenance.
     """
     if manifest.path is not None:
         return dict(reference(role, manifest.path, manifest.content_id, output))
@@ -76,5 +76,5 @@ def record(command: str, settings: Common, *inputs: Iterable[Input]) -> Provenan
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:
-    """The first of some names, and whether there are more."""
+    """The first of some names, and the number of the others."""
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -114,7 +114,8 @@ def _write_units(
     settings: AdaptSettings,
     progress: Progress,
 ) -> None:
-    """Units of the queries and of the drawn part of the pool, once, beside the run's state."""
+    """Units of the queries and of the drawn part of the pool, computed once and kept with the run's
+    state."""
     device = resolve_device(settings.device)
     media = [*lineage.query_media, *lineage.pool_media]
     extractor = extraction.quantiser_extractor(quantiser, device, media, progress)
@@ -145,7 +146,7 @@ def _write_units(
 
 
 def _is_whole(output: Path, progress: Progress) -> bool:
-    """Whether units are there that an earlier process has computed, undamaged."""
+    """Whether the units of an earlier process are there, undamaged."""
     if not output.exists():
         return False
     try:
@@ -173,7 +174,7 @@ def _unit_stores(settings: AdaptSettings, lineage: Lineage) -> dict[str, list[St
 def _pretrained(
     settings: AdaptSettings, lineage: Lineage, units: dict[str, list[Store]]
 ) -> tuple[Pretraining | None, Encoder]:
-    """The objective that made the encoder, None where L_PT is left out, and the encoder."""
+    """The objective of the encoder's pre-training, None where L_PT is left out, and the encoder."""
     if "pt" in settings.without:
         return None, checkpoints.load_encoder(lineage.encoder, torch.device("cpu"))[0]
     made = units["query"][0].streams[UNITS].made if units["query"] else None

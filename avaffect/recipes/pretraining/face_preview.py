@@ -37,7 +37,7 @@ def write_preview(
     device = next(trained.parameters()).device
     rows = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).astype(np.int64))
     batches = [to_device(dataset.batch(rows[n : n + 1]), device) for n in range(len(rows))]
-    stills = [trained.prepare(_first_seen(batch.streams[FACE])) for batch in batches]
+    stills = [trained.prepare(_first_present(batch.streams[FACE])) for batch in batches]
     for batch, still in zip(batches, stills):
         real = trained.prepare(batch.streams[FACE][0])
         own = _drive(trained, batch, still)
@@ -49,7 +49,7 @@ def write_preview(
     progress.say(f"{folder}: {2 * len(batches)} videos")
 
 
-def _first_seen(faces: Tensor) -> Tensor:
+def _first_present(faces: Tensor) -> Tensor:
     """(1, T, H, W, C) -> (1, H, W, C): the first picture with a face"""
     return faces[:, int(shows_face(faces)[0].int().argmax())]
 

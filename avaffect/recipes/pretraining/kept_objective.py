@@ -13,7 +13,7 @@ from avaffect.core.hashing import canonical_json
 from avaffect.core.headers import EncoderHeader, KeptObjective
 from avaffect.core.streams import UNITS
 
-# `adapt` asks what it needs before it imports torch.
+# `adapt` needs the required streams before it imports torch.
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -36,7 +36,7 @@ _NOT_KEPT = {"bootstrap": "pretrain-byol", "self_distillation": "pretrain-dino"}
 
 @dataclass(frozen=True)
 class Kept:
-    """An objective as a checkpoint keeps it.
+    """An objective in a checkpoint.
 
     path, header  the checkpoint
     objective     name and configuration
@@ -58,7 +58,8 @@ def reads_units(header: EncoderHeader) -> bool:
 
 
 def check_kept(path: Path, header: EncoderHeader, otherwise: str) -> None:
-    """Raises DataError where a checkpoint keeps no objective; otherwise: what to do then."""
+    """Raises DataError where a checkpoint keeps no objective; otherwise: the advice in that
+    message."""
     if header.objective is not None:
         return
     if header.pretext is None:
@@ -78,11 +79,11 @@ def check_kept(path: Path, header: EncoderHeader, otherwise: str) -> None:
 def load_objective(
     path: Path, otherwise: str, units: Mapping[str, Any] | None = None
 ) -> Pretraining:
-    """The objective of an encoder's checkpoint, around its encoder, with all that it has learned.
+    """The objective of an encoder's checkpoint, around its encoder, with its trained weights.
 
-    units: how those units were made that it is to be trained on, where it reads units; otherwise:
-    what to do where there is no such objective, for messages. Raises DataError there, and where
-    the objective knows other units or its weights do not fit.
+    units: model and layer of the units for its training, where it reads units; otherwise: the
+    advice where there is no such objective, for messages. Raises DataError there, and where the
+    objective has other units or its weights do not fit.
     """
     from avaffect.objectives import registry
     from avaffect.training import checkpoint
@@ -104,7 +105,7 @@ def load_objective(
 def kept_in(
     path: Path, header: EncoderHeader, tensors: dict[str, Tensor], encoder: Encoder, otherwise: str
 ) -> Kept:
-    """The objective of an encoder's checkpoint that has been read, whatever version wrote it.
+    """The objective of an encoder's checkpoint that has been read, of any version.
 
     Raises DataError where there is none.
     """
@@ -115,10 +116,11 @@ def kept_in(
 
 
 def continue_objective(objective: Pretraining, kept: Kept) -> str | None:
-    """Load all that a checkpoint's objective has learned into a new one, made for another run.
+    """Load the weights of a checkpoint's objective into a new one, made for another run.
 
-    Returns what the checkpoint holds instead where the two do not fit (other names, or other
-    configurations, so that weights have other shapes or another meaning): nothing is loaded then.
+    Where the two do not fit (other names, or other configurations, so that weights have other
+    shapes or another meaning), nothing is loaded, and the checkpoint's objective is returned in
+    words.
     """
     from avaffect.objectives import registry
 
@@ -126,9 +128,9 @@ def continue_objective(objective: Pretraining, kept: Kept) -> str | None:
     was = kept.objective
     if was.name != description["name"]:
         return was.name.replace("_", " ")
-    # As JSON has it, without tuples.
+    # As in JSON, without tuples.
     fields = json.loads(canonical_json(description["configuration"])).items()
-    # What an earlier version did not write has its default.
+    # Fields that an earlier version did not write have their defaults.
     others = [field for field, value in fields if was.configuration.get(field, value) != value]
     state = objective.state_dict()
     fits = all(
@@ -162,10 +164,10 @@ def check_units(kept: Kept, units: Mapping[str, Any], otherwise: str) -> None:
     path, header = kept.path, kept.header
     if header.command == "import" and "model" in units:
         raise DataError(
-            f"{path} was imported, and the clusters that its head predicts were not published with "
-            f"it; these units are others: {otherwise}"
+            f"{path} was imported without the quantiser of the units that its head predicts; "
+            f"the given units are others: {otherwise}"
         )
-    # An imported head also has rows for what its dictionary held beside the units.
+    # An imported head also has rows for entries of its dictionary beside the units.
     rows = kept.objective.configuration.get("units")
     known = rows if header.prediction is None else header.prediction.units
     if known is not None and known != int(units["clusters"]):
@@ -179,7 +181,7 @@ def _of_version_0_1(
     path: Path, header: EncoderHeader, tensors: Mapping[str, Tensor], encoder: Encoder,
     otherwise: str,
 ) -> tuple[KeptObjective, dict[str, Tensor]]:  # fmt: skip
-    """Objective and weights as they would be written now."""
+    """Objective and weights in today's form."""
     settings = dict(header.pretext or {})
     task = settings.pop("objective", None)
     if task is None:
@@ -209,7 +211,7 @@ def _masked_prediction(
     encoder: Encoder,
     otherwise: str,
 ) -> tuple[KeptObjective, dict[str, Tensor]]:
-    """Masked prediction with the published weights of its losses: version 0.1 adapted so."""
+    """Masked prediction with the published weights of its losses, as version 0.1 adapted."""
     rows = tensors.get("label_embs_concat")
     if rows is None:
         raise DataError(f"{path} has no prediction head: {otherwise}")
@@ -219,8 +221,8 @@ def _masked_prediction(
 
 
 def _settled(task: str) -> dict[str, Tensor]:
-    """Version 0.1 did not keep how many utterances its targets are standardised by: all of them,
-    so that the targets stay as they are."""
+    """Version 0.1 did not keep how many utterances the statistics of its targets are from: all of
+    them, so that the targets do not change."""
     import torch
 
     from avaffect.objectives.problem_agnostic import GATHERED

@@ -50,25 +50,25 @@ if TYPE_CHECKING:
 
 AllMetrics = dict[str, Metrics]
 RANK_UTTERANCES = 512
-# An effective rank below this is a collapse, where there could be more than so many directions.
+# An effective rank below this is a collapse, where the rank could be higher.
 COLLAPSED_RANK = 2.0
 FEWEST_DIRECTIONS = 8
 
 
 @dataclass
 class Method:
-    """One way of pre-training, for `start.pretrain`.
+    """A pre-training method, for `start.pretrain`.
 
     kinds        names of the encoders that it trains
-    new_encoder  makes a fresh encoder for recordings that these stores hold
-    objective    makes the objective around an encoder; with what the checkpoint of that encoder
-                 keeps of its own objective, where it is continued and keeps one
+    new_encoder  makes a fresh encoder for recordings in these stores
+    objective    makes the objective around an encoder; with the objective in the encoder's
+                 checkpoint, where it is continued and has one
     others       stores of further streams that the objective reads (units)
-    parents      models behind these, whose labelled speakers the encoder inherits
-    otherwise    what to do where the objective of the checkpoint cannot be continued; None: the
+    parents      models of these streams, whose labelled speakers the encoder inherits
+    otherwise    advice where the objective of the checkpoint cannot be continued; None: the
                  objective then has new heads
-    finish       called with the trained objective and the data, unseen where there is such; also
-                 where the encoder was there already (a preview)
+    finish       called with the trained objective and the data, of the development split where
+                 there is one; also where the encoder was up to date (a preview)
     """
 
     kinds: tuple[str, ...]
@@ -123,15 +123,15 @@ def _train(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store],
     objective: Pretraining, run: Run, fabric: Fabric, progress: Progress,
 ) -> tuple[AllMetrics, Dataset]:  # fmt: skip
-    """Train the objective in place; its metrics, and the data to show what it does: unseen ones
-    where there are such."""
+    """Train the objective in place; its metrics, and the data for a preview: of the development
+    split where there is one."""
     dataset = _training_data(settings, method, stores, objective, progress)
     batches = bucketed(dataset, settings, progress)
     check_together(batches.plan(0), objective.needs.together)
     check_coupled(objective, settings, fabric)
-    unseen = _development(settings, stores, method, objective)
-    if unseen is not None:
-        run = replace(run, evaluate=partial(_score, unseen, settings.seed, progress))
+    held_out = _development(settings, stores, method, objective)
+    if held_out is not None:
+        run = replace(run, evaluate=partial(_score, held_out, settings.seed, progress))
     outcome = train(objective, batches, settings, run, fabric, progress)
     if fabric.global_rank == 0 and not _learned(outcome, settings.output, objective.loss):
         training_run.discard_state(state_folder(settings.output))
@@ -142,30 +142,30 @@ def _train(
         )
     metrics = {"first": outcome.first, "last": outcome.last}
     scored: Metrics = {}
-    if unseen is not None:
+    if held_out is not None:
         kept = run.spool("development", progress.warn, fabric.global_rank == 0)
-        metrics["development"] = evaluate(objective, unseen, settings.seed, kept, progress)
+        metrics["development"] = evaluate(objective, held_out, settings.seed, kept, progress)
         scored = _of_development(metrics["development"])
     wrong = objective.collapse({**outcome.last, **scored})
     if wrong is not None:
         progress.warn(wrong)
     found = rank(objective.encoder, dataset, settings, run, progress, fabric)
     metrics["features"] = {"effective_rank": found}
-    return metrics, dataset if unseen is None else unseen.dataset
+    return metrics, dataset if held_out is None else held_out.dataset
 
 
 def finish_again(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store], progress: Progress
 ) -> None:
-    """What `finish` does, with an encoder and an objective that are there already."""
+    """Call `finish` with an encoder and an objective that are up to date."""
     assert method.finish is not None
     objective = load_objective(settings.output, "make it again with --force")
     fabric = make_fabric(settings.device, settings.precision)
-    unseen = _development(settings, stores, method, objective)
-    if unseen is None:
+    held_out = _development(settings, stores, method, objective)
+    if held_out is None:
         dataset = _training_data(settings, method, stores, objective, SILENT)
     else:
-        dataset = unseen.dataset
+        dataset = held_out.dataset
     if fabric.global_rank == 0:
         method.finish(objective.to(fabric.device).eval(), dataset)
 
@@ -197,7 +197,7 @@ def _learned(outcome: Outcome, output: Path, loss: str) -> bool:
 
 
 def summary(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str:
-    """The last word: the loss at the start and at the end, and the rank of the features."""
+    """The final message: the loss at the start and at the end, and the rank of the features."""
     if not metrics and init is not None:
         return f"{output}: the weights of {init}, not trained further"
     found = metrics.get("features", {}).get("effective_rank")
@@ -208,7 +208,7 @@ def summary(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> 
 
 
 def labelled_speakers(*parents: Path | None) -> tuple[str, ...]:
-    """Whose labels the models behind this one have seen."""
+    """Speakers whose labels trained the models that this one inherits from."""
     known = [headers.read(path, CheckpointHeader) for path in parents if path is not None]
     return headers.labelled_speakers(*known)
 
@@ -231,7 +231,7 @@ def rank(
             kept=run.spool("rank", progress.warn, fabric.global_rank == 0),
         )
     found = effective_rank(pooled)
-    # So many directions at most: what is left of few utterances without their mean has few.
+    # The largest possible rank: few utterances, without their mean, span few directions.
     if found < COLLAPSED_RANK and min(pooled.shape[1], len(pooled) - 1) > FEWEST_DIRECTIONS:
         progress.warn(
             f"the features of different utterances differ in one direction or none (effective rank "
@@ -241,7 +241,7 @@ def rank(
 
 
 def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -> Bucketed:
-    """The batches of a run, and a word on them."""
+    """The batches of a run, and a message on them."""
     durations = dataset.batch_durations()
     batches = Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
     plan = batches.plan(0)
@@ -255,7 +255,8 @@ def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -
 def _start(
     settings: PretrainingSettings, method: Method, stores: Sequence[Store], command: str
 ) -> tuple[Pretraining, str | None]:
-    """The objective around a new encoder or that of --init, and what of --init is continued.
+    """The objective around a new encoder or that of --init; heads of --init are continued where
+    they fit.
 
     Raises DataError where --init is no encoder for this command, or its objective should be
     continued and cannot be.
@@ -296,10 +297,10 @@ def _check_kind(init: Path, header: EncoderHeader, method: Method, command: str)
 def _development(
     settings: PretrainingSettings, stores: Sequence[Store], method: Method, objective: Pretraining
 ) -> Bucketed | None:
-    """Batches of the split development, cropped alike each time; None where none is to be used.
+    """Batches of the split development, with the same crops each time; None where there are none.
 
-    Without splits, all is for training; and who chose the split knows what is left. Nor is there
-    one where other streams (units) were made of the training split alone.
+    None without splits, where all utterances are training data; with --split, whose users know
+    their other splits; and where other streams (units) were made of the training split alone.
     """
     split = [store for store in stores if "development" in Annotations({}).field(store, "split")]
     if settings.split != "train" or not split:
@@ -312,9 +313,9 @@ def _development(
 
 
 def _score(
-    unseen: Bucketed, seed: int, progress: Progress, objective: Objective, kept: Spool | None
+    held_out: Bucketed, seed: int, progress: Progress, objective: Objective, kept: Spool | None
 ) -> dict[str, float]:
-    return _of_development(evaluate(objective, unseen, seed, kept, progress))
+    return _of_development(evaluate(objective, held_out, seed, kept, progress))
 
 
 def _of_development(found: Metrics) -> Metrics:

@@ -15,7 +15,7 @@ def face_statistics(
 ) -> tuple[tuple[float, ...], ...] | None:
     """(mean, std) of pixel / 255, by channel, of the faces of all stores together.
 
-    None, and a warning, where no store that has faces knows them.
+    None, and a warning, where no store with faces has these statistics.
     """
     if not any(FACE in store.streams for store in stores):
         return None

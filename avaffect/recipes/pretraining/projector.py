@@ -40,7 +40,7 @@ def run(
 ) -> None:  # fmt: skip
     """Train a projector on labelled utterances and write it.
 
-    Raises DataError where the encoder makes nothing of them, or of one class only.
+    Raises DataError where the encoder gives no frame for any of them, or all are of one class.
     """
     fabric = make_fabric(settings.device, settings.precision)
     encoder, header = checkpoints.load_encoder(settings.encoder, fabric.device)
@@ -93,9 +93,9 @@ def _save(
     header: EncoderHeader,
     made: Provenance,
 ) -> None:
-    """A trained encoder goes along; a frozen one is found by reference."""
+    """A trained encoder is stored in the same file; a frozen one is named by reference."""
     projector = objective.projector
-    # The command chooses where none was given.
+    # The settings leave it to the command.
     assert settings.statistics is not None
     trained = {f"projector.{name}": t for name, t in projector.state_dict().items()}
     if settings.train_encoder:
@@ -150,7 +150,7 @@ def _batches(
     kept: Spool | None,
     progress: Progress,
 ) -> tuple[Batches, np.ndarray | None]:
-    """Batches, and with a frozen encoder the pooled features that they are made of."""
+    """Batches, and with a frozen encoder the pooled features in them."""
     if settings.train_encoder:
         dataset.crop_s = settings.crop_seconds
         return (
@@ -198,7 +198,7 @@ def _pooled(
 def _quality(
     projector: Projector, pooled: np.ndarray, utterances: LabelledUtterances
 ) -> dict[str, float]:
-    """How the training embeddings separate: the paper's Davies-Bouldin index, 1-NN accuracy."""
+    """Separation of the training embeddings: the paper's Davies-Bouldin index, 1-NN accuracy."""
     projector.eval()
     device = next(projector.parameters()).device
     with torch.inference_mode():

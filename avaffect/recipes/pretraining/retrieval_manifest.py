@@ -1,4 +1,4 @@
-"""A retrieval manifest as `adapt` uses it."""
+"""A retrieval manifest as the input of `adapt`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from avaffect.training.state import MANIFEST
 @dataclass(frozen=True)
 class Drawn:
     """queries, pool: distinct ids; pairs (A, draws) into pool; targets (A,) into classes; label:
-    what was queried by; speakers: of the queries, where they are known."""
+    the label of the queries; speakers: of the queries, where they are known."""
 
     queries: list[str]
     pool: list[str]
@@ -30,21 +30,21 @@ class Drawn:
 
 
 def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
-    """The manifest and what it says.
+    """The manifest and its content.
 
-    An empty standard input means the manifest that the run interrupted in `folder` had read.
-    Raises DataError where it names no query, a query twice, or other than one draw count.
+    An empty standard input means the manifest that the run interrupted in `folder` had read. Raises
+    DataError where it names no query, a query twice, or other than one draw count.
     """
     saved = folder / MANIFEST
     if source == STANDARD_STREAM and saved.exists() and _stdin_is_empty():
         source = saved
     found = manifest.read(source, expect="retrieval")
     if source == saved:
-        # It stands for the stream that it was: the checkpoint shall not say otherwise.
+        # It replaces the stream that it was read from: the checkpoint must record the same.
         found = replace(found, path=None)
     items = found.items
     if not items:
-        raise DataError(f"{found.name} has no query: there is nothing to adapt on")
+        raise DataError(f"{found.name} has no query: there is nothing to adapt to")
     queries = [item["query"] for item in items]
     if len(set(queries)) < len(queries):
         twice = next(query for query in queries if queries.count(query) > 1)

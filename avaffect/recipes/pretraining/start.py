@@ -27,9 +27,9 @@ def pretrain(
 ) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    inputs: those beside the media, as provenance records them. `method` says how to train; it is
-    called, and torch imported, where there is work to do. Raises DataError where the recordings
-    give nothing to learn from, or --init is no such encoder.
+    inputs: those beside the media, as provenance records them. `method` returns the method of
+    training; it is called, and torch imported, where there is work to do. Raises DataError where
+    the recordings give nothing to learn from, or --init is no such encoder.
     """
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)

@@ -23,7 +23,7 @@ from avaffect.recipes.common.subset import chosen_share
 from avaffect.recipes.encoding.input_streams import chosen_streams, stream_lengths
 from avaffect.settings.pretraining import PretrainingSettings
 
-# More than any utterance has, where the fewest that an encoder needs are looked for.
+# No utterance has more, in the search for the fewest that an encoder needs.
 LONGEST_STEPS = 2**40
 
 
@@ -32,8 +32,9 @@ def training_ids(
 ) -> list[str]:
     """The utterances to train on: of the split, of the manifest --only, and a share of these.
 
-    Which ones does not depend on the task: encoders of different tasks learn from the same.
-    Raises DataError where --only names no utterance of the stores, or none of the split.
+    The selection does not depend on the task: encoders of different tasks are trained on the same
+    utterances. Raises DataError where --only names no utterance of the stores, or none of the
+    split.
     """
     ids = chosen_ids(stores, in_split(stores, settings.split))
     if settings.only is not None:
@@ -70,7 +71,7 @@ def _listed(path: Path, stores: Sequence[Store], progress: Progress) -> set[str]
 
 
 def _enough(encoder: Encoder, lengths: dict[str, torch.Tensor], frames: int) -> torch.Tensor:
-    """(B,) bool: utterances of which it makes so many frames; of tokens, any."""
+    """(B,) bool: utterances that give the encoder so many frames; of tokens, any."""
     if isinstance(encoder, FrameEncoder):
         return encoder.frame_count(lengths) >= frames
     return encoder.usable(lengths)
@@ -92,7 +93,7 @@ def learnable(
     objective: Pretraining,
     progress: Progress = SILENT,
 ) -> Dataset:
-    """Those of the utterances that can be learned from: others are counted in a warning.
+    """The utterances that an objective can be trained on: others are counted in a warning.
 
     others: stores of further streams (units) that the objective reads. Raises DataError where there
     is no such utterance.
@@ -124,7 +125,7 @@ def learnable(
 
 
 def _in_words(encoder: Encoder, dataset: Dataset, needs: Needs) -> str:
-    """What an utterance needs: seconds of what the encoder reads, steps of other streams."""
+    """Requirements of an utterance: seconds of the encoder's streams, steps of other streams."""
     read = " or ".join(
         f"{shortest_s(encoder, stream, needs.frames, column.rate_hz):g} s of {stream}"
         for stream, column in dataset.columns.items()
@@ -134,8 +135,8 @@ def _in_words(encoder: Encoder, dataset: Dataset, needs: Needs) -> str:
 
 
 def shortest_s(encoder: Encoder, stream: str, frames: int, rate_hz: float) -> float:
-    """Seconds of a stream of so many steps a second from which an encoder makes so many frames (of
-    tokens, any), rounded up to milliseconds."""
+    """Seconds of a stream of so many steps a second that give an encoder so many frames (of tokens,
+    any), rounded up to milliseconds."""
     steps = bisect_left(
         range(LONGEST_STEPS),
         True,
@@ -145,8 +146,8 @@ def shortest_s(encoder: Encoder, stream: str, frames: int, rate_hz: float) -> fl
 
 
 def check_together(batches: Sequence[np.ndarray], fewest: int, of_each: int = 1) -> None:
-    """Raises DataError where every batch has fewer utterances than that; of_each: how many stand
-    behind each index of a batch."""
+    """Raises DataError where every batch has fewer utterances than that; of_each: utterances of one
+    index of a batch."""
     largest = of_each * max(len(indices) for indices in batches)
     if largest < fewest:
         raise DataError(

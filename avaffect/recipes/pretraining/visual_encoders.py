@@ -19,7 +19,7 @@ from avaffect.settings.pretraining import VisualPretrainingSettings
 def new_visual_encoder(
     settings: VisualPretrainingSettings, stores: Sequence[Store], progress: Progress
 ) -> VisualEncoder:
-    """A fresh encoder that knows the mean and deviation of the faces in the stores."""
+    """A fresh encoder with the mean and deviation of the faces in the stores."""
     configuration = PRESETS[settings.preset or "base"]
     found = face_statistics(stores, 1, progress)
     if found is not None:
