@@ -100,7 +100,7 @@ def test_ravdess_speech(tmp_path):
     assert alone["repetition"] == 2
     assert items["ravdess_01-01-01-01-01-02"]["media"].endswith(".mp4")
     assert "left out, song: 1: Actor_01/03-02-04" in said
-    assert "left out, the same clip again, in another format or place: 2: " in said
+    assert "left out, the same utterance again, in another format or place: 2: " in said
     assert "copy/Actor_01/03-01-08-02-01-02-01.wav" in said
     assert "named otherwise than RAVDESS's files" in said and "Actor_25" in said
 

@@ -227,9 +227,9 @@ def test_aff_wild2(films: Path, tmp_path: Path):
     assert second["split"] == "development"
     # No film to ask for its rate.
     assert items["aff-wild2_10-60-1280x720"]["labels"]["valence"] == [0.3, 0.4]
-    assert "frame rate not found (30 a second supposed): 1: batch2/10-60-1280x720.avi" in said
+    assert "frame rate not found (30 a second assumed): 1: batch2/10-60-1280x720.avi" in said
     assert items["aff-wild2_430"]["labels"] == {} and "split" not in items["aff-wild2_430"]
-    assert "rated, but the film is not there: 1: gone" in said
+    assert "rated, but the video is not there: 1: gone" in said
     assert "rates one of two people in the film" in said and "1: video5_left" in said
     assert "not even" not in said
 

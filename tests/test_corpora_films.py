@@ -140,9 +140,14 @@ def test_voxceleb2_by_a_list_of_clips(tmp_path, language):
     ("text", "options", "error", "said"),
     [
         (None, {"language": "English"}, UsageError, "--language needs --languages FILE"),
-        (LANGUAGES, {"language": "en"}, DataError, "no clip in en; it has: English 1, French 1"),
-        (LANGUAGES + "noise,x\n", {}, DataError, "line 5: expected a clip, .*found 'noise'"),
-        ("filename,lang\n", {}, DataError, "names no clip of VoxCeleb2"),
+        (
+            LANGUAGES,
+            {"language": "en"},
+            DataError,
+            "no utterance in en; it has: English 1, French 1",
+        ),
+        (LANGUAGES + "noise,x\n", {}, DataError, "line 5: expected an utterance, .*found 'noise'"),
+        ("filename,lang\n", {}, DataError, "names no utterance of VoxCeleb2"),
     ],
 )
 def test_voxceleb2_languages_that_cannot_be_used(tmp_path, text, options, error, said):
@@ -238,7 +243,7 @@ def test_lrs3_talks_and_texts(tmp_path):
     }  # fmt: skip
     splits = [(item["split"], item.get("text")) for item in found.items]
     assert splits[1:] == [("test", None), ("train", None)]
-    assert "no text beside the film (kept without it): 1: trainval" in said
+    assert "no text beside the video (kept without it): 1: trainval" in said
     assert "kept without): 1: test/Za-x/00001.txt" in said
     touch(folder, f"{names[0]}.txt", content=said_there.replace(b"HERE", b"THERE"))
     with pytest.raises(OutputExistsError):
@@ -266,7 +271,7 @@ def test_a_performance_is_one_item_in_any_modality(tmp_path, modality, media):
     folder = touch(tmp_path / "ravdess", *RAVDESS_FILMS)
     found, said = made(tmp_path / "m.jsonl", "ravdess", folder, modality=modality)
     assert [item["media"] for item in found.items] == media
-    without = "left out, without a sound file: 1: 01-01-01-01-01-03"
+    without = "left out, without an audio file: 1: 01-01-01-01-01-03"
     assert (without in said) == (modality == "audio")
 
 
@@ -278,7 +283,9 @@ def test_cremad_films_without_their_sound_files(tmp_path):
     found, _ = made(tmp_path / "m.jsonl", "cremad", folder)
     assert by_id(found)["cremad_1001_IEO_HAP_LO"]["media"] == "VideoFlash/1001_IEO_HAP_LO.flv"
     touch(tmp_path / "films", "1001_DFA_ANG_XX.flv")
-    with pytest.raises(DataError, match="none of CREMA-D's 1 clips there has a sound file; leave"):
+    with pytest.raises(
+        DataError, match="none of CREMA-D's 1 utterances there has an audio file; leave"
+    ):
         made(tmp_path / "m.jsonl", "cremad", tmp_path / "films", modality="audio")
 
 
@@ -288,7 +295,7 @@ def test_wrong_folders_say_what_was_looked_for_and_found(tmp_path, corpus):
     with pytest.raises(DataError, match=r"files named like .*; found 1 other, such as song\.mp3"):
         made(tmp_path / "m.jsonl", corpus, folder)
     (folder / "song.mp3").unlink()
-    with pytest.raises(DataError, match="no sound and no film at all"):
+    with pytest.raises(DataError, match="no audio and no video file at all"):
         made(tmp_path / "m.jsonl", corpus, folder)
     with pytest.raises(DataError, match="no such folder"):
         made(tmp_path / "m.jsonl", corpus, tmp_path / "nowhere")

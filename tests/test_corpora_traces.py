@@ -91,7 +91,7 @@ def test_sewa_with_and_without_names_of_columns(chats, tmp_path):
 def test_sewa_of_one_modality(chats, tmp_path):
     found, said = made(tmp_path / "m.jsonl", "sewa", chats, modality="audio")
     assert all(isinstance(item["media"], str) for item in found.items) and len(found) == 3
-    assert "left out, without a sound file: 1: Test_CN_03" in said
+    assert "left out, without an audio file: 1: Test_CN_03" in said
 
 
 def test_sewa_with_real_labels_elsewhere(recordings, tmp_path):

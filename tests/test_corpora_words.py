@@ -208,7 +208,8 @@ def test_lrw_keeps_faces_that_look_ahead(tmp_path, by):
     found, said = made(tmp_path / "w.jsonl", "lrw", folder, poses=table, within=11.5)
     assert len(found) == 2 and "more than 11.5 degrees: 1: " in said
     with pytest.raises(
-        DataError, match=r"poses\.csv leaves no film of .*: 1 without a pose in .*, 3 turned by"
+        DataError,
+        match=r"poses\.csv leaves no recording of .*: 1 without a pose in .*, 3 turned",
     ):
         made(tmp_path / "none.jsonl", "lrw", folder, poses=table, within=1.0)
     with pytest.raises(UsageError, match="--within needs --poses"):

@@ -1,4 +1,4 @@
-"""Labels as commands use them: annotations of a manifest over those of a store."""
+"""Labels as commands use them: annotations of a manifest override those of a store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from avaffect.data.traces import Traces, resample
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a manifest says of utterances, by id; it stands over what their store says.
+    """Annotations of utterances in a manifest, by id; they override those of a store.
 
     specs: the labels that its header describes.
     """
@@ -29,7 +29,7 @@ class Annotations:
 
     @classmethod
     def read(cls, path: Path | None, stores: Sequence[Store] = ()) -> Annotations:
-        """Those of a manifest; DataError where they name no utterance of the stores."""
+        """The annotations of a manifest; DataError where they name no utterance of the stores."""
         if path is None:
             return cls({})
         whole = manifest.read(path, expect="corpus")
@@ -37,8 +37,8 @@ class Annotations:
         if stores and not any(i in found.items for store in stores for i in store.ids):
             example = next((i for store in stores for i in store.ids), "none")
             raise DataError(
-                f"{path} annotates no utterance of {stores[0].path}: its ids are others than "
-                f"{example} and the like"
+                f"{path} annotates no utterance of {stores[0].path}: it has other ids than "
+                f"{example}"
             )
         return found
 
@@ -55,7 +55,7 @@ class Annotations:
     def names(self, store: Store, label: str) -> list[str | None]:
         """The class name of each utterance, None where missing.
 
-        Raises DataError where neither the store nor the annotations know the label.
+        Raises DataError where neither the store nor the annotations have the label.
         """
         found: list[str | None] = [None] * store.count
         known = label in store.labels
@@ -87,7 +87,7 @@ class Annotations:
     def distributions(self, store: Store, label: str) -> tuple[tuple[str, ...], np.ndarray]:
         """Classes, and (N, classes) float32 votes for each, a row of NaN where missing.
 
-        Raises DataError where neither the store nor the annotations know the label, it is of
+        Raises DataError where neither the store nor the annotations have the label, it is of
         another kind, or they name other classes.
         """
         spec, rows = self._numbers(store, label, "distribution")
@@ -105,7 +105,7 @@ class Annotations:
         return spec.classes, found
 
     def _numbers(self, store: Store, label: str, kind: str) -> tuple[LabelSpec, dict[int, Any]]:
-        """What a label of this kind is, and what the annotations say, by row."""
+        """The description of a label of this kind, and its annotations by row."""
         own, over = store.labels.get(label), self.specs.get(label)
         annotated = self._annotated(store, label)
         if own is not None and own.kind != kind:
@@ -130,7 +130,7 @@ class Annotations:
         }
 
     def kind(self, stores: Sequence[Store], label: str) -> str:
-        """Kind of a label: class, distribution, scalar or trace; class where nobody describes it.
+        """Kind of a label: class, distribution, scalar or trace; class where it is not described.
 
         Raises DataError where stores or annotations disagree.
         """
@@ -147,9 +147,9 @@ class Annotations:
     def traces(self, store: Store, label: str) -> Traces:
         """A trace label of each utterance.
 
-        Where any utterance of the store is annotated, the rate is that of the annotations, and
-        the store's own traces are resampled to it. Raises DataError where neither knows the
-        label, or it is of another kind or of another number of raters.
+        Where any utterance of the store is annotated, the rate is that of the annotations, and the
+        store's own traces are resampled to it. Raises DataError where neither has the label, or it
+        is of another kind or of another number of raters.
         """
         own, over = store.labels.get(label), self.specs.get(label)
         annotated = self._annotated(store, label)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.registry import Part
-from avaffect.data.corpora.common import Clip, Corpus, by_names
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames
 from avaffect.models.front_ends import FrontEnd
 from avaffect.models.published.names import Layout
@@ -124,10 +124,10 @@ def read(settings: ManifestSettings) -> Corpus:
     return by_names(corpus, _clip, "anger-ann-1.wav", "the corpus of twins")
 
 
-def _clip(path: PurePosixPath) -> Clip:
+def _clip(path: PurePosixPath) -> MediaFile:
     emotion, speaker, _ = path.stem.split("-")
     item = {"speaker": speaker, "labels": {"emotion": emotion}}
-    return Clip(path.stem, "audio", item)
+    return MediaFile(path.stem, "audio", item)
 
 
 TWINS = SimpleNamespace(NAME="twins", OPTIONS=(), read=read)

@@ -26,7 +26,7 @@ class Adapter(Protocol):
     def read(self, settings: ManifestSettings) -> Corpus:
         """The corpus in the folder, or the table, `settings.source`.
 
-        Raises DataError where that is not what it should be.
+        Raises DataError where that is not the corpus.
         """
 
 
@@ -44,10 +44,10 @@ def adapter(corpus: str) -> Adapter:
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """The corpus that `settings` name.
+    """The corpus of the settings.
 
-    Raises UsageError for an unknown corpus or an option that it does not read, DataError where
-    the folder or the table is not what it should be.
+    Raises UsageError for an unknown corpus or an option that it does not read, DataError where the
+    folder or the table is not the corpus.
     """
     found = adapter(settings.corpus)
     for option in _particular():

@@ -1,11 +1,12 @@
-"""Aff-Wild2: videos from the web, valence and arousal rated frame by frame.
+"""Aff-Wild2: videos from the web, with valence and arousal rated for each picture.
 
 Kollias and Zafeiriou, "Expression, Affect, Action Unit Recognition: Aff-Wild2, Multi-Task Learning
-and ArcFace", BMVC 2019; as the ABAW challenges give it: films in any folders (batch1/video1.mp4,
-batch2/10-60-1280x720.mp4), and annotations/VA_Estimation_Challenge/Train_Set/video1.txt (or
-Validation_Set; in the first release VA_Set/Train_Set): a line valence,arousal, then one for each
-frame of the film, where -5 means that it was not rated. Of two people in one film each has a file,
-video5_left.txt and video5_right.txt.
+and ArcFace", BMVC 2019. The form of the ABAW challenges is read: videos in any folders
+(batch1/video1.mp4, batch2/10-60-1280x720.mp4), and
+annotations/VA_Estimation_Challenge/Train_Set/video1.txt (or Validation_Set; in the first release
+VA_Set/Train_Set): a line valence,arousal, then one for each picture of the video, where -5 means
+that it was not rated. Of two people in one video each has a file, video5_left.txt and
+video5_right.txt.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_tables, role_of
 from avaffect.data.corpora.traces import add_traces, evenly
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
@@ -33,15 +34,15 @@ SPLITS = {"Train_Set": "train", "Validation_Set": "development"}
 LABELS = ("valence", "arousal")
 TABLE = rf"VA_[^/]+/(?P<set>{'|'.join(SPLITS)})/(?P<name>[^/]+)\.txt"
 ONE_OF_TWO = re.compile(r".+_(left|right)")
-TWO_PEOPLE = "rates one of two people in the film, of whom nobody can tell which face is whose"
+TWO_PEOPLE = "rates one of two people in the video, whose faces cannot be assigned"
 
 
 def read(settings: ManifestSettings) -> Corpus:
     """Aff-Wild2 below a folder; its annotations from there or from `tables`.
 
-    Labels over time: valence and arousal, put at 30 values a second by the frame rate of each film,
-    which is looked up in its header. A film stands for its speaker. Films that neither set rates
-    have no labels and no split. Raises DataError where there is no annotation at all.
+    Traces: valence and arousal, resampled to 30 values a second by the frame rate in each video's
+    header. The speaker is the video. Videos in neither set have no labels and no split. Raises
+    DataError where there is no annotation at all.
     """
     corpus = Corpus(NAME, settings.source, {})
     splits: dict[str, str] = {}
@@ -60,19 +61,19 @@ def read(settings: ManifestSettings) -> Corpus:
             if item["film"] in found:
                 item["labels"][label] = found[item["film"]]
     for name in sorted(paths.keys() - {item["film"] for item in corpus.items}):
-        corpus.lost["rated, but the film is not there"].append(name)
+        corpus.lost["rated, but the video is not there"].append(name)
     return corpus
 
 
-def _parse(splits: dict[str, str], path: PurePosixPath) -> Clip:
+def _parse(splits: dict[str, str], path: PurePosixPath) -> MediaFile:
     item: dict[str, Any] = {"speaker": f"{NAME}_{path.stem}", "labels": {}, "film": path.stem}
     if path.stem in splits:
         item["split"] = splits[path.stem]
-    return Clip(path.stem, role_of(path), item)
+    return MediaFile(path.stem, role_of(path), item)
 
 
 def _tables(corpus: Corpus, folder: Path, splits: dict[str, str]) -> dict[str, Path]:
-    """Name of the film -> its table. splits: filled with the set of each."""
+    """Name of the video -> its table. splits: filled with the set of each."""
     paths: dict[str, Path] = {}
     for match, path in find_tables(TABLE, folder):
         name = match["name"]
@@ -82,7 +83,7 @@ def _tables(corpus: Corpus, folder: Path, splits: dict[str, str]) -> dict[str, P
         other = paths.setdefault(name, path)
         if other != path:
             raise DataError(
-                f"{other} and {path} are of one film; name the folder of one with --tables"
+                f"{other} and {path} are of one video; name the folder of one with --tables"
             )
         splits[name] = SPLITS[match["set"]]
     if not paths:
@@ -95,11 +96,11 @@ def _tables(corpus: Corpus, folder: Path, splits: dict[str, str]) -> dict[str, P
 
 
 def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFile:
-    """The values of each frame at the times of the film, on even times; -5 is NaN."""
+    """The values of each picture at its time in the video, on even times; -5 is NaN."""
     film = media if isinstance(media, str) else media["video"]
     rate = _frame_rate(corpus.root / film)
     if rate is None:
-        corpus.lost[f"frame rate not found ({RATE_HZ:g} a second supposed)"].append(film)
+        corpus.lost[f"frame rate not found ({RATE_HZ:g} a second assumed)"].append(film)
     file = read_trace_file(path, rate_hz=rate or RATE_HZ)
     if not set(LABELS) <= file.columns.keys():
         raise DataError(f"{path}: expected the columns {' and '.join(LABELS)}")
@@ -111,7 +112,7 @@ def _frames(corpus: Corpus, path: Path, media: str | dict[str, str]) -> TraceFil
 
 
 def _frame_rate(path: Path) -> float | None:
-    """Pictures a second, as the film's header has them."""
+    """Pictures a second, from the video's header."""
     from avaffect.data.decoding.unusable import Unusable, opened
 
     try:

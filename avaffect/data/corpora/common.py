@@ -16,11 +16,11 @@ from avaffect.core.hashing import content_id
 from avaffect.data.manifest import Item
 from avaffect.data.vocabulary import EMOTIONS
 
-# In order of preference: where a clip is there in several formats, what was not compressed wins.
+# In order of preference: of a recording in several formats, the uncompressed file is read.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".flv")
 SUFFIXES = AUDIO_SUFFIXES + VIDEO_SUFFIXES
-KINDS: dict[str | None, str] = {"audio": "a sound file", "video": "a film"}
+KINDS: dict[str | None, str] = {"audio": "an audio file", "video": "a video file"}
 LFS_POINTER = b"version https://git-lfs"
 
 LabelFacts = dict[str, Any]
@@ -29,15 +29,15 @@ Media = str | dict[str, str]
 
 @dataclass
 class Corpus:
-    """What an adapter found.
+    """The result of an adapter.
 
     root      the folder that media paths are relative to
-    labels    name -> what a manifest's header says of it: {"kind": "class", "classes": [...]}
-    files     files that items were made from, media above all, relative to root
+    labels    name -> description in a manifest's header: {"kind": "class", "classes": [...]}
+    files     files of the items, media above all, relative to root
     tables    the corpus's own tables that were read
     lost      reason -> names of files or rows that should have become items
-    left_out  reason -> names of what the adapter leaves out on purpose
-    noted     what was read otherwise than it is spelled -> its names
+    left_out  reason -> names that the adapter leaves out on purpose
+    noted     correction of a spelling -> the names that it applied to
     expected  utterances of the whole corpus as published, where that is known
     """
 
@@ -54,17 +54,17 @@ class Corpus:
 
     @property
     def content_id(self) -> str:
-        """Identity of the media by relative name and size: what a manifest can depend on."""
+        """Identity of the media by relative name and size: all that a manifest can depend on."""
         return content_id([[n, _size(self.root / n)] for n in sorted(set(self.files))])
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One file that a corpus's naming explains.
+class MediaFile:
+    """A file whose name follows the corpus's scheme.
 
-    key   the clip it belongs to, without the corpus's prefix; the same in all of its formats
-    role  audio, both (a film with its sound) or video (without)
-    item  what the manifest says of the clip, besides id and media
+    key   its utterance, without the corpus's prefix; the same in all formats of the recording
+    role  audio, both (a video file with audio) or video (without)
+    item  fields of the utterance, besides id and media
     """
 
     key: str
@@ -72,19 +72,20 @@ class Clip:
     item: Item
 
 
-# A clip; a reason for leaving the file out on purpose; None where the name does not fit.
-Parse = Callable[[PurePosixPath], Clip | str | None]
+# An utterance; a reason for leaving the file out on purpose; None where the name does not fit.
+Parse = Callable[[PurePosixPath], MediaFile | str | None]
 
 
 def by_names(
     corpus: Corpus, parse: Parse, example: str, full_name: str, modality: str | None = None
 ) -> Corpus:
-    """Fill `corpus` from the file names under its root, in sorted order of the clips.
+    """Fill `corpus` from the file names under its root, in sorted order of the utterances.
 
-    modality: None or av, whatever there is of a clip; audio, its sound file; video, its film. A
-    clip without is left out. Raises DataError, saying what was looked for, where no file fits.
+    modality: None or av, all files of an utterance; audio, its audio file; video, its video file.
+    An utterance without one is left out. Raises DataError, naming the expected files, where none
+    fits.
     """
-    clips: dict[str, Clip] = {}
+    files: dict[str, MediaFile] = {}
     forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in _media_files(corpus.root, corpus.lost):
         found = parse(PurePosixPath(name))
@@ -93,25 +94,25 @@ def by_names(
         elif isinstance(found, str):
             corpus.left_out[found].append(name)
         else:
-            clips[found.key] = found
+            files[found.key] = found
             forms[found.key][found.role].append(name)
-    if not clips:
+    if not files:
         raise DataError(
             f"{corpus.root} holds no recordings of {full_name}: looked there and in its folders "
             f"for files named like {example}; found {_found(corpus)}"
         )
-    for key in sorted(clips):
+    for key in sorted(files):
         media, unused = _choose(forms[key], modality)
         if media is None:
             corpus.left_out[f"without {KINDS[modality]}"].append(key)
             continue
         corpus.files += [media] if isinstance(media, str) else list(media.values())
         if unused:
-            corpus.left_out["the same clip again, in another format or place"] += unused
-        corpus.items.append({"id": f"{corpus.name}_{key}", "media": media, **clips[key].item})
+            corpus.left_out["the same utterance again, in another format or place"] += unused
+        corpus.items.append({"id": f"{corpus.name}_{key}", "media": media, **files[key].item})
     if not corpus.items:
         raise DataError(
-            f"{corpus.root}: none of {full_name}'s {len(clips)} clips there has "
+            f"{corpus.root}: none of {full_name}'s {len(files)} utterances there has "
             f"{KINDS[modality]}; leave --modality {modality} out"
         )
     return corpus
@@ -128,7 +129,7 @@ def emotion_classes(names: set[str]) -> list[str]:
 
 
 def find_table(name: str, *folders: Path | None) -> Path | None:
-    """The first file called `name` in the folders or below them."""
+    """The first file with this name in the folders or below them."""
     for folder in folders:
         if folder is None:
             continue
@@ -141,8 +142,8 @@ def find_table(name: str, *folders: Path | None) -> Path | None:
 
 
 def find_tables(pattern: str, folder: Path) -> list[tuple[re.Match[str], Path]]:
-    """Files in the folder or below it whose path, with slashes, ends as `pattern` says; and how it
-    matched. The folder itself may be one that the pattern names."""
+    """Files in the folder or below it whose path, with slashes, ends with `pattern`; and the match.
+    The folder itself may be one that the pattern names."""
     found = []
     for name in _walk(folder):
         match = re.search(f"(?:^|/)(?:{pattern})$", (folder.resolve() / name).as_posix())
@@ -152,11 +153,11 @@ def find_tables(pattern: str, folder: Path) -> list[tuple[re.Match[str], Path]]:
 
 
 def _found(corpus: Corpus) -> str:
-    """What a folder holds instead of the corpus."""
+    """The content of a folder that is not the corpus."""
     others = [name for reasons in (corpus.lost, corpus.left_out) for n in reasons.values()
               for name in n]  # fmt: skip
     if not others:
-        return "no sound and no film at all"
+        return "no audio and no video file at all"
     plural = "s" if len(others) > 1 else ""
     return f"{len(others)} other{plural}, such as {others[0]}"
 
@@ -173,13 +174,13 @@ def _walk(folder: Path) -> Iterator[PurePosixPath]:
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}; name the folder that the corpus was unpacked into")
-    seen: set[str] = set()
+    visited: set[str] = set()
     for parent, folders, files in faults.walk(folder):
         real = os.path.realpath(parent)
-        if real in seen:
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
@@ -220,7 +221,8 @@ def _is_pointer(path: Path) -> bool:
 
 
 def _choose(forms: dict[str, list[str]], modality: str | None) -> tuple[Media | None, list[str]]:
-    """The file, or the audio and video files, that stand for a clip; and those not needed."""
+    """The recording of an utterance, or its audio and video files; and the files that are not
+    needed."""
 
     def preference(name: str) -> tuple[int, int, str]:
         path = PurePosixPath(name)

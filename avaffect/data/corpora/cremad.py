@@ -1,8 +1,8 @@
 """CREMA-D, the Crowd-sourced Emotional Multimodal Actors Dataset.
 
 Cao, Cooper, Keutmann, Gur, Nenkova and Verma, IEEE Transactions on Affective Computing 5(4), 2014.
-A file name says actor, sentence, intended emotion and its level: 1001_DFA_ANG_XX.wav. The corpus's
-tables add the actors and what raters perceived from voice, face and both.
+A file name gives actor, sentence, intended emotion and its level: 1001_DFA_ANG_XX.wav. The corpus's
+tables add the actors and the emotions that raters perceived from audio, video and both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import (
-    Clip,
     Corpus,
+    MediaFile,
     by_names,
     emotion_classes,
     find_table,
@@ -71,18 +71,18 @@ MOST_VOTED = {
     "VoiceVote": "most_voted_voice",
     "FaceVote": "most_voted_face",
 }
-# The first digit of a row's number in the table of votes says what the raters were shown.
+# The first digit of a row's number in the table of votes gives the modality that was rated.
 VOTES = {"3": "votes", "1": "votes_voice", "2": "votes_face"}
 
 Facts = dict[str, dict[str, Any]]
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """CREMA-D below a folder; its tables from there or from `tables`, those that are there.
+    """CREMA-D below a folder; its tables from there or from `tables`, where they exist.
 
     Labels: emotion (intended), intensity; from the tables perceived, perceived_voice and
     perceived_face (missing where raters tied) and the distributions most_voted, most_voted_voice,
-    most_voted_face (1 for each emotion that most raters chose, several where they tied), votes,
+    most_voted_face (1 for each emotion with most votes, several where they tied), votes,
     votes_voice, votes_face (counts of raters).
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
@@ -116,7 +116,9 @@ def read(settings: ManifestSettings) -> Corpus:
     return by_names(corpus, parse, "1001_DFA_ANG_XX.wav", "CREMA-D", settings.modality)
 
 
-def _parse(stimuli: Facts, actors: Facts, ratings: Facts, path: PurePosixPath) -> Clip | str | None:
+def _parse(
+    stimuli: Facts, actors: Facts, ratings: Facts, path: PurePosixPath
+) -> MediaFile | str | None:
     match = PATTERN.fullmatch(path.stem)
     if match is None:
         return None
@@ -133,7 +135,7 @@ def _parse(stimuli: Facts, actors: Facts, ratings: Facts, path: PurePosixPath) -
         "text": SENTENCES[sentence],
         **actors.get(actor, {}),
     }
-    return Clip(path.stem, role_of(path), item)
+    return MediaFile(path.stem, role_of(path), item)
 
 
 def _stimuli(path: Path) -> Facts:
@@ -155,7 +157,7 @@ def _actors(path: Path) -> Facts:
 def _perceived(path: Path) -> Facts:
     found: Facts = {}
     for _, row in read_rows(path, ["FileName", *PERCEIVED]):
-        # Tied emotions stand with colons between: no class is the perceived one.
+        # Tied emotions are separated by colons: no class is the perceived one.
         votes = {column: row[column].split(":") for column in PERCEIVED}
         found[row["FileName"]] = {
             PERCEIVED[column]: LETTERS[letters[0]]

@@ -1,7 +1,7 @@
 """EmoDB, the Berlin Database of Emotional Speech.
 
 Burkhardt, Paeschke, Rolfes, Sendlmeier and Weiss, "A Database of German Emotional Speech",
-Interspeech 2005. A file name says speaker (2 digits), sentence (3), emotion (the initial of its
+Interspeech 2005. A file name gives speaker (2 digits), sentence (3), emotion (the initial of its
 German word) and version: 03a01Wa.wav. erkennung.txt is the perception test by 20 listeners.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import (
-    Clip,
     Corpus,
+    MediaFile,
     by_names,
     emotion_classes,
     find_table,
@@ -77,7 +77,7 @@ def read(settings: ManifestSettings) -> Corpus:
     return by_names(corpus, partial(_parse, perception), "03a01Wa.wav", "EmoDB")
 
 
-def _parse(perception: Perception, path: PurePosixPath) -> Clip | None:
+def _parse(perception: Perception, path: PurePosixPath) -> MediaFile | None:
     match = PATTERN.fullmatch(path.stem)
     if match is None:
         return None
@@ -95,7 +95,7 @@ def _parse(perception: Perception, path: PurePosixPath) -> Clip | None:
         "text": SENTENCES[sentence],
         "version": version,
     }
-    return Clip(path.stem, role_of(path), item)
+    return MediaFile(path.stem, role_of(path), item)
 
 
 def _perception_test(path: Path) -> Perception:
@@ -113,7 +113,7 @@ def _perception_test(path: Path) -> Perception:
             }
         except ValueError as error:
             raise DataError(
-                f"{path}, line {number}: expected number, file, recognised and natural with tabs "
-                "between, as EmoDB's perception test has them"
+                f"{path}, line {number}: expected number, file, recognised and natural separated "
+                "by tabs, as in EmoDB's perception test"
             ) from error
     return found

@@ -3,7 +3,7 @@
 Cooke, Barker, Cunningham and Shao, "An audio-visual corpus for speech perception and automatic
 speech recognition", JASA 120(5), 2006. A file name spells the sentence: command, colour,
 preposition, letter, digit, adverb, as in bbaf2n.mpg: bin blue at f two now. The talker is a folder
-on the way to it, s1 to s34, however the archives were unpacked (s1/video/mpg_6000/bbaf2n.mpg,
+of its path, s1 to s34, however the archives were unpacked (s1/video/mpg_6000/bbaf2n.mpg,
 audio_25k/s1/bbaf2n.wav, s1/bbaf2n.mpg), or a number before the name (id2_vcd_swwp2s.mpg).
 """
 
@@ -13,7 +13,7 @@ import re
 from functools import partial
 from pathlib import PurePosixPath
 
-from avaffect.data.corpora.common import Clip, Corpus, by_names, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, role_of
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "grid"
@@ -40,7 +40,7 @@ def read(settings: ManifestSettings) -> Corpus:
     Where no folder names the talker, items have no speaker.
     """
     corpus = Corpus(NAME, settings.source, {})
-    # One talker's folder may be given by itself.
+    # The source may be the folder of one talker.
     above = FOLDER.fullmatch(settings.source.resolve().name)
     talker = int(above[1]) if above else None
     return by_names(
@@ -48,7 +48,7 @@ def read(settings: ManifestSettings) -> Corpus:
     )
 
 
-def _parse(path: PurePosixPath, above: int | None) -> Clip | None:
+def _parse(path: PurePosixPath, above: int | None) -> MediaFile | None:
     match = PATTERN.fullmatch(path.stem)
     if match is None:
         return None
@@ -67,11 +67,11 @@ def _parse(path: PurePosixPath, above: int | None) -> Clip | None:
         }
     text = " ".join(words[sign] for words, sign in zip(WORDS, sentence))
     key = sentence if talker is None else f"s{talker}_{sentence}"
-    return Clip(key, role_of(path), {**facts, "labels": {}, "text": text})
+    return MediaFile(key, role_of(path), {**facts, "labels": {}, "text": text})
 
 
 def _talker(path: PurePosixPath) -> int | None:
-    """By the folder nearest to the file that is named like a talker."""
+    """From the nearest folder with the name of a talker."""
     for part in reversed(path.parts[:-1]):
         match = FOLDER.fullmatch(part)
         if match is not None:

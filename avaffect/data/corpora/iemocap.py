@@ -1,16 +1,16 @@
 """IEMOCAP: ten actors in five sessions of two, in scripted and improvised dialogues.
 
 Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee and Narayanan, "IEMOCAP: Interactive emotional
-dyadic motion capture database", Language Resources and Evaluation 42(4), 2008. A turn is named by
-session and who wears the markers, dialogue, speaker and number:
+dyadic motion capture database", Language Resources and Evaluation 42(4), 2008. The name of a turn
+gives session and wearer of the markers, dialogue, speaker and number:
 Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav. An evaluation of a dialogue,
 Session1/dialog/EmoEvaluation/Ses01F_impro01.txt, has for each turn a line
 
     [6.2901 - 8.2357]   Ses01F_impro01_F000   neu   [2.5000, 2.5000, 2.5000]
 
-with what most raters chose (xxx: no majority) and the means of valence, activation and dominance,
-from 1 to 5; then a line for each rater's choices, "C-E2:   Neutral;   ()", and one for their
-ratings. C-F1 and C-M1 are the actors' own words for what they felt and count nowhere, as in the
+with the raters' majority vote (xxx: no majority) and the means of valence, activation and
+dominance, from 1 to 5; then a line for each rater's choices, "C-E2:   Neutral;   ()", and one for
+their ratings. C-F1 and C-M1 are the actors' ratings of themselves and are not counted, as in the
 corpus's means.
 """
 
@@ -24,8 +24,8 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import (
-    Clip,
     Corpus,
+    MediaFile,
     by_names,
     emotion_classes,
     find_tables,
@@ -67,8 +67,8 @@ Labels = dict[str, dict[str, Any]]
 def read(settings: ManifestSettings) -> Corpus:
     """IEMOCAP below a folder; evaluations and transcriptions from there or from `tables`.
 
-    Labels: emotion (what most raters chose; missing where there is no majority), the scalars
-    arousal, valence and dominance, and the distribution votes (how many raters chose each).
+    Labels: emotion (the raters' majority; missing where there is none), the scalars arousal,
+    valence and dominance, and the distribution votes (counts of raters).
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
     corpus.labels["emotion"] = {"kind": "class", "classes": CLASSES}
@@ -98,14 +98,14 @@ def _count(corpus: Corpus, reason: str, names: Iterable[str]) -> None:
         corpus.lost[reason] += listed
 
 
-def _parse(rated: Labels, texts: dict[str, str], path: PurePosixPath) -> Clip | str | None:
+def _parse(rated: Labels, texts: dict[str, str], path: PurePosixPath) -> MediaFile | str | None:
     match = re.fullmatch(TURN, path.stem)
     if match is None:
         whole = re.fullmatch(DIALOGUE, path.stem)
         return f"a whole dialogue ({path.suffix})" if whole else None
     dialogue, session, scenario, sex = match.groups()
     item = {
-        # The letter before tells who wore the markers.
+        # The letter before names the wearer of the markers.
         "speaker": f"{NAME}_{session}{sex}",
         "session": f"{NAME}_{session}",
         "labels": rated.get(path.stem, {}),
@@ -115,11 +115,11 @@ def _parse(rated: Labels, texts: dict[str, str], path: PurePosixPath) -> Clip | 
     }
     if path.stem in texts:
         item["text"] = texts[path.stem]
-    return Clip(path.stem, role_of(path), item)
+    return MediaFile(path.stem, role_of(path), item)
 
 
 def _texts(corpus: Corpus, folder: Path, kind: str) -> list[Path]:
-    """The dialogues' files of a kind; they are the corpus's tables from now on."""
+    """The dialogues' files of a kind, which are added to the corpus's tables."""
     paths = [path for _, path in find_tables(rf"{kind}/{DIALOGUE}\.txt", folder)]
     corpus.tables += paths
     return paths
@@ -158,7 +158,7 @@ def _consensus(path: Path, number: int, code: str, means: Iterable[str]) -> dict
             f"{', '.join([*EMOTIONS, NO_MAJORITY])}"
         )
     labels: dict[str, Any] = {} if code == NO_MAJORITY else {"emotion": EMOTIONS[code]}
-    # -1 stands for a turn that was not rated.
+    # -1 marks a turn that was not rated.
     return labels | {name: v for name, v in zip(MEANS, map(float, means)) if v >= 0}
 
 

@@ -1,7 +1,7 @@
-"""LRW, Lip Reading in the Wild: 500 words cut from news of the BBC, 29 frames around each.
+"""LRW, Lip Reading in the Wild: 500 words cut from news of the BBC, 29 pictures around each.
 
-Chung and Zisserman, "Lip Reading in the Wild", ACCV 2016. A film is WORD/PART/WORD_NUMBER, in
-lipread_mp4/ABOUT/train/ABOUT_00001.mp4. Nobody says who speaks.
+Chung and Zisserman, "Lip Reading in the Wild", ACCV 2016. A recording is WORD/PART/WORD_NUMBER, in
+lipread_mp4/ABOUT/train/ABOUT_00001.mp4. Speakers are unknown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, role_of
 from avaffect.data.faces.pose import WITHIN, Poses, read_poses
 from avaffect.settings.manifest import ManifestSettings
 
@@ -25,7 +25,7 @@ PATTERN = re.compile(rf"([^/]+)/({'|'.join(SPLITS)})/(\1_\d{{5}})")
 def read(settings: ManifestSettings) -> Corpus:
     """LRW below a folder. Label: word, as the corpus spells it. No speakers.
 
-    `poses` keeps the films whose yaw, pitch and roll are all `within` so many degrees.
+    `poses` keeps the recordings whose yaw, pitch and roll are all `within` so many degrees.
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
     within = WITHIN if settings.within is None else settings.within
@@ -42,13 +42,15 @@ def read(settings: ManifestSettings) -> Corpus:
         if not corpus.left_out:
             raise
         reasons = ", ".join(f"{len(names)} {reason}" for reason, names in corpus.left_out.items())
-        raise DataError(f"{settings.poses} leaves no film of {corpus.root}: {reasons}") from error
+        raise DataError(
+            f"{settings.poses} leaves no recording of {corpus.root}: {reasons}"
+        ) from error
     words = sorted({item["labels"]["word"] for item in corpus.items})
     corpus.labels["word"] = {"kind": "class", "classes": words}
     return corpus
 
 
-def _parse(poses: Poses | None, within: float, path: PurePosixPath) -> Clip | str | None:
+def _parse(poses: Poses | None, within: float, path: PurePosixPath) -> MediaFile | str | None:
     match = PATTERN.fullmatch("/".join(path.with_suffix("").parts[-3:]))
     if match is None:
         return None
@@ -61,4 +63,4 @@ def _parse(poses: Poses | None, within: float, path: PurePosixPath) -> Clip | st
         if not pose.within(within):
             return f"turned by more than {within:g} degrees"
     item = {"split": SPLITS[part], "labels": {"word": word}, "text": word}
-    return Clip(key, role_of(path), item)
+    return MediaFile(key, role_of(path), item)

@@ -2,21 +2,21 @@
 
 Busso, Parthasarathy, Burmania, AbdelWahab, Sadoughi and Mower Provost, "MSP-IMPROV: An Acted Corpus
 of Dyadic Interactions to Study Emotion Perception", IEEE Transactions on Affective Computing 8(1),
-2017. A file name says sentence and target emotion (S01A), actor and session (F01: the woman of
+2017. A file name gives sentence and target emotion (S01A), actor and session (F01: the woman of
 session 1), scenario (P, R, S or T) and turn: MSP-IMPROV-S01A-F01-P-FM01.wav and .avi, in folders
 session1/S01A/P or any other.
 
-The evaluation file (Evaluation.txt; the first release wrote Evalution.txt) is taken to be as its
-readers in public repositories take it. For each turn, one line
+The form of the evaluation file (Evaluation.txt; the first release wrote Evalution.txt) is taken
+from its readers in public repositories. For each turn, one line
 
     UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.000000; V:3.500000; D:3.000000 ; N:4.000000;
 
 with the consensus (A, H, S, N, O; X: none) and the means of arousal, valence, dominance and
-naturalness on scales of 1 to 5 (NaN: not rated), as they stand there; then one line for each rater,
+naturalness on scales of 1 to 5 (NaN: not rated), unchanged; then one line for each rater,
 
     WORKER; Neutral; Neutral, Calm; A:3.000000; V:4.000000; D:3.000000; N:5.000000;
 
-and an empty line. A rater who stands twice under a turn is a copy and counts once.
+and an empty line. A second line of the same rater is a copy: each rater counts once.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import (
-    Clip,
     Corpus,
+    MediaFile,
     by_names,
     emotion_classes,
     find_table,
@@ -46,7 +46,7 @@ EMOTIONS = {"A": "anger", "H": "happiness", "S": "sadness", "N": "neutral", "O":
 CLASSES = emotion_classes(set(EMOTIONS.values()))
 TARGETS = [name for name in CLASSES if name != "other"]
 NO_CONSENSUS = "X"
-# What raters chose, by its first letters; whatever else they wrote is another emotion.
+# Raters' choices by their first letters; all other words are another emotion.
 CHOICES = {"angry": "anger", "happy": "happiness", "sad": "sadness", "neutral": "neutral"}
 SCENARIOS = {
     "P": "between the scenes",
@@ -67,8 +67,8 @@ Ratings = dict[str, dict[str, Any]]
 def read(settings: ManifestSettings) -> Corpus:
     """MSP-IMPROV below a folder; the evaluation from there or from `tables`.
 
-    Labels: emotion (the raters' consensus; missing where they had none), target (the emotion that
-    the scene was to bring about), the scalars arousal, valence, dominance and naturalness, and the
+    Labels: emotion (the raters' consensus; missing where they had none), target (the intended
+    emotion of the scene), the scalars arousal, valence, dominance and naturalness, and the
     distribution votes (counts of raters). Without the evaluation: target alone.
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
@@ -94,8 +94,8 @@ def read(settings: ManifestSettings) -> Corpus:
     return corpus
 
 
-def _parser(ratings: Ratings) -> Callable[[PurePosixPath], Clip | None]:
-    def parse(path: PurePosixPath) -> Clip | None:
+def _parser(ratings: Ratings) -> Callable[[PurePosixPath], MediaFile | None]:
+    def parse(path: PurePosixPath) -> MediaFile | None:
         match = PATTERN.fullmatch(path.stem)
         if match is None:
             return None
@@ -109,7 +109,7 @@ def _parser(ratings: Ratings) -> Callable[[PurePosixPath], Clip | None]:
             "scenario": SCENARIOS[scenario],
             "turn": turn,
         }
-        return Clip(key, role_of(path), item)
+        return MediaFile(key, role_of(path), item)
 
     return parse
 

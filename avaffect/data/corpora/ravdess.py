@@ -1,7 +1,7 @@
 """RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song: its speech.
 
-Livingstone and Russo, PLoS ONE 13(5), 2018. A file name is seven numbers: modality (01 film with
-sound, 02 film without, 03 sound), channel (01 speech, 02 song), emotion, intensity, statement,
+Livingstone and Russo, PLoS ONE 13(5), 2018. A file name is seven numbers: modality (01 video with
+audio, 02 video alone, 03 audio), channel (01 speech, 02 song), emotion, intensity, statement,
 repetition, actor: 03-01-06-01-02-01-12.wav.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from avaffect.data.corpora.common import Clip, Corpus, by_names, emotion_classes, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, emotion_classes, role_of
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "ravdess"
@@ -34,7 +34,7 @@ PATTERN = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]
 def read(settings: ManifestSettings) -> Corpus:
     """RAVDESS speech below a folder. Labels: emotion, intensity.
 
-    A clip's id leaves the modality out, so that it is the same for sound, film and both.
+    An utterance's id leaves the modality out, so that it is the same for audio, video and both.
     """
     labels = {
         "emotion": {"kind": "class", "classes": emotion_classes(set(EMOTIONS.values()))},
@@ -45,7 +45,7 @@ def read(settings: ManifestSettings) -> Corpus:
     return by_names(corpus, _parse, example, "RAVDESS", settings.modality)
 
 
-def _parse(path: PurePosixPath) -> Clip | str | None:
+def _parse(path: PurePosixPath) -> MediaFile | str | None:
     match = PATTERN.fullmatch(path.stem)
     if match is None:
         return None
@@ -65,4 +65,4 @@ def _parse(path: PurePosixPath) -> Clip | str | None:
         "text": STATEMENTS[statement],
         "repetition": int(repetition),
     }
-    return Clip(path.stem.partition("-")[2], role, item)
+    return MediaFile(path.stem.partition("-")[2], role, item)

@@ -1,11 +1,11 @@
-"""RECOLA, French video conferences in pairs that solve a task; 5 minutes of a person are rated.
+"""RECOLA: French video conferences of pairs on a task; 5 minutes of each person are rated.
 
 Ringeval, Sonderegger, Sauer and Lalanne, "Introducing the RECOLA multimodal corpus of remote
 collaborative and affective interactions", EmoSPACE at FG 2013. Two forms are read: the challenges'
 (AVEC 2016 and 2018: recordings_audio/train_1.wav, recordings_video/train_1.mp4,
-ratings_gold_standard/arousal/train_1.arff, ratings_individual/arousal/train_1.csv) and the
-original (RECOLA-Audio-recordings/P16.wav, emotional_behaviour/arousal/P16.csv). Individual ratings
-are time;FM1;FM2;FM3;FF1;FF2;FF3, 25 a second.
+ratings_gold_standard/arousal/train_1.arff, ratings_individual/arousal/train_1.csv) and the original
+(RECOLA-Audio-recordings/P16.wav, emotional_behaviour/arousal/P16.csv). Individual ratings are
+time;FM1;FM2;FM3;FF1;FF2;FF3, 25 a second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_tables, role_of
 from avaffect.data.corpora.traces import add_traces, report_unused
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
@@ -37,9 +37,9 @@ Tables = dict[tuple[str, bool], dict[str, TraceFile]]
 def read(settings: ManifestSettings) -> Corpus:
     """RECOLA below a folder; its ratings from there or from `tables`.
 
-    Labels over time: arousal and valence, the gold standard; the six raters' own ratings beside it
-    are arousal_raters and valence_raters. Where there is no gold standard, arousal and valence are
-    the raters' own. A recording stands for its speaker; the original form has no split.
+    Traces: arousal and valence, the gold standard; arousal_raters and valence_raters, the six
+    raters' own ratings. Without a gold standard, arousal and valence are the raters' own. The
+    speaker is the recording; the original form has no split.
     """
     corpus = Corpus(NAME, settings.source, {})
     tables = _tables(corpus, settings.tables or settings.source)
@@ -52,20 +52,20 @@ def read(settings: ManifestSettings) -> Corpus:
     by_names(corpus, partial(_parse, labels), "train_1.wav", "RECOLA", settings.modality)
     report_unused(corpus, labels)
     for item in corpus.items:
-        # Those of the test part were kept back.
+        # Ratings of the test part were not published.
         if not item["labels"] and item.get("split") != "test":
             corpus.lost["no ratings (kept without)"].append(item["id"])
     return corpus
 
 
-def _parse(labels: dict[str, dict[str, Any]], path: PurePosixPath) -> Clip | None:
+def _parse(labels: dict[str, dict[str, Any]], path: PurePosixPath) -> MediaFile | None:
     match = re.fullmatch(KEY, path.stem)
     if match is None:
         return None
     item = {"speaker": f"{NAME}_{path.stem}", "labels": labels.get(path.stem, {})}
     if match[1]:
         item["split"] = SPLITS[match[1]]
-    return Clip(path.stem, role_of(path), item)
+    return MediaFile(path.stem, role_of(path), item)
 
 
 def _tables(corpus: Corpus, folder: Path) -> Tables:

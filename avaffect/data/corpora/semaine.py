@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_tables, role_of
 from avaffect.data.corpora.traces import add_traces, joined_raters
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
@@ -37,7 +37,7 @@ RATING = (
 )
 RECORDING = r"(?P<date>[\d.]+)_(?P<who>User|Operator)[ _](?P<device>\w+?)_(?P<character>[A-Za-z]+)"
 EXAMPLE = "2008.12.05.16.03.15_User HeadMounted_Poppy.wav"
-# The microphone and the camera that are nearest, in colour.
+# The nearest microphone and the nearest camera, in colour.
 CHOSEN = {"audio": "HeadMounted", "film": "Frontal_C"}
 
 # (session, user or operator) -> dimension -> values
@@ -45,11 +45,12 @@ Labels = dict[tuple[str, str], dict[str, Any]]
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """SEMAINE below a folder; its ratings from there or from `tables`, in folders called alike.
+    """SEMAINE below a folder; its ratings from there or from `tables`, in folders of the same
+    names.
 
-    Both people of a conversation are items. Labels over time, with a column for each rater:
-    valence, arousal, power, expectation and intensity. A recording's user stands for the speaker
-    of its conversations, its operator for another. There is no split.
+    Both people of a conversation are items. Traces, with a column for each rater: valence, arousal,
+    power, expectation and intensity. The user and the operator of a recording are the speakers of
+    all its conversations. There is no split.
     """
     corpus = Corpus(NAME, settings.source, {})
     labels = _labels(corpus, settings.tables or settings.source)
@@ -61,7 +62,7 @@ def read(settings: ManifestSettings) -> Corpus:
     return corpus
 
 
-def _parse(root: Path, labels: Labels, path: PurePosixPath) -> Clip | str | None:
+def _parse(root: Path, labels: Labels, path: PurePosixPath) -> MediaFile | str | None:
     match = re.fullmatch(RECORDING, path.stem)
     if match is None:
         return None
@@ -77,12 +78,12 @@ def _parse(root: Path, labels: Labels, path: PurePosixPath) -> Clip | str | None
         "role": who,
         "character": match["character"].lower(),
     }
-    # The film of a camera has no sound of its own.
-    return Clip(f"{session}_{who}", "audio" if role == "audio" else "video", item)
+    # The video file of a camera has no audio.
+    return MediaFile(f"{session}_{who}", "audio" if role == "audio" else "video", item)
 
 
 def _labels(corpus: Corpus, folder: Path) -> Labels:
-    """Described in `corpus`, which also gets the files."""
+    """The items; `corpus` gets their files and label descriptions."""
     found: dict[str, dict[str, TraceFile]] = defaultdict(dict)
     for (session, who, dimension), paths in sorted(_ratings(folder).items()):
         files = {rater: read_trace_file(path, ("time", "value")) for rater, path in paths.items()}

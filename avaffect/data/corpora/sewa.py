@@ -1,10 +1,11 @@
-"""SEWA as the AVEC challenges of 2017, 2018 and 2019 gave it: chats about adverts over video.
+"""SEWA in the form of the AVEC challenges of 2017, 2018 and 2019: video chats about adverts.
 
 Kossaifi and others, "SEWA DB: A Rich Database for Audio-Visual Emotion and Sentiment Research in
 the Wild", IEEE Transactions on Pattern Analysis and Machine Intelligence 43(3), 2021. A recording
-shows one of the two who chat and is named by its part: audio/Train_DE_01.wav, video/Train_DE_01.avi
-(2017, Germans alone: Train_01). labels/Train_DE_01.csv is the gold standard, ten times a second:
-name;timestamp;arousal;valence;liking, in most releases without that row of names.
+shows one of two chat partners, and its name begins with its part: audio/Train_DE_01.wav,
+video/Train_DE_01.avi (2017, Germans alone: Train_01). labels/Train_DE_01.csv is the gold standard,
+ten times a second: name;timestamp;arousal;valence;liking, in most releases without that row of
+names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_tables, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_tables, role_of
 from avaffect.data.corpora.traces import add_traces, report_unused
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
@@ -29,15 +30,15 @@ LANGUAGES = {"DE": "German", "HU": "Hungarian", "CN": "Chinese"}
 KEY = rf"({'|'.join(SPLITS)})_(?:({'|'.join(LANGUAGES)})_)?(\d\d)"
 LABELS = ("arousal", "valence", "liking")
 COLUMNS = ("name", "timestamp", *LABELS)
-# Features have names alike, and stand in other folders.
+# Features have similar names, and are in other folders.
 FOLDER = r"labels\w*"
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """SEWA below a folder; its labels from folders called labels, or from anywhere in `tables`.
+    """SEWA below a folder; its labels from folders with the name labels, or from anywhere in
+    `tables`.
 
-    Labels over time: arousal, valence, liking. A recording stands for its speaker: who chats with
-    whom is not told.
+    Traces: arousal, valence, liking. The speaker is the recording: the pairs are not published.
     """
     corpus = Corpus(NAME, settings.source, {})
     files = _tables(corpus, settings.tables)
@@ -55,13 +56,13 @@ def read(settings: ManifestSettings) -> Corpus:
     by_names(corpus, partial(_parse, labels), "Train_DE_01.wav", "SEWA", settings.modality)
     report_unused(corpus, files)
     for item in corpus.items:
-        # Those of the test part were kept back.
+        # Labels of the test part were not published.
         if not item["labels"] and item["split"] != "test":
             corpus.lost["no table of labels (kept without)"].append(item["id"])
     return corpus
 
 
-def _parse(labels: dict[str, dict[str, Any]], path: PurePosixPath) -> Clip | None:
+def _parse(labels: dict[str, dict[str, Any]], path: PurePosixPath) -> MediaFile | None:
     match = re.fullmatch(KEY, path.stem)
     if match is None:
         return None
@@ -72,7 +73,7 @@ def _parse(labels: dict[str, dict[str, Any]], path: PurePosixPath) -> Clip | Non
         "labels": labels.get(path.stem, {}),
         "language": LANGUAGES[language or "DE"],
     }
-    return Clip(path.stem, role_of(path), item)
+    return MediaFile(path.stem, role_of(path), item)
 
 
 def _tables(corpus: Corpus, tables: Path | None) -> dict[str, TraceFile]:
@@ -99,5 +100,5 @@ def _read(path: Path) -> TraceFile:
         has_names = LABELS[0] in stream.readline().lower()
     file = read_trace_file(path, None if has_names else COLUMNS)
     if not set(LABELS[:2]) <= file.columns.keys():
-        raise DataError(f"{path}: expected the columns {', '.join(LABELS)}, as SEWA's labels have")
+        raise DataError(f"{path}: expected the columns {', '.join(LABELS)}, as in SEWA's labels")
     return file

@@ -3,7 +3,7 @@
 Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", arXiv:1804.03209,
 2018. A folder for each word; a file is SPEAKER_nohash_NUMBER: bed/0c40e715_nohash_0.wav. Version
 0.01 has 30 words in 64,727 files, 0.02 has 35 in 105,829. validation_list.txt and testing_list.txt
-name the files of these parts, which share no speaker; what is in neither is for training.
+name the files of these parts, which share no speaker; all others are for training.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from avaffect.core.errors import DataError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_table, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_table, role_of
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "speech-commands"
@@ -48,7 +48,7 @@ def read(settings: ManifestSettings) -> Corpus:
 
 
 def _splits(lists: dict[Path, str]) -> dict[str, str]:
-    """The split of each file that is listed, as WORD/NAME without suffix."""
+    """The split of each listed file, as WORD/NAME without suffix."""
     found: dict[str, str] = {}
     for path, split in lists.items():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -63,7 +63,7 @@ def _splits(lists: dict[Path, str]) -> dict[str, str]:
     return found
 
 
-def _parse(splits: dict[str, str] | None, path: PurePosixPath) -> Clip | str | None:
+def _parse(splits: dict[str, str] | None, path: PurePosixPath) -> MediaFile | str | None:
     if path.parent.name == NOISE:
         return "background noise"
     match = PATTERN.fullmatch("/".join(path.parts[-2:]))
@@ -73,4 +73,4 @@ def _parse(splits: dict[str, str] | None, path: PurePosixPath) -> Clip | str | N
     item = {"speaker": f"{NAME}_{speaker}", "labels": {"word": word}, "text": word}
     if splits is not None:
         item["split"] = splits.get(key, "train")
-    return Clip(f"{word}_{speaker}_{number}", role_of(path), item)
+    return MediaFile(f"{word}_{speaker}_{number}", role_of(path), item)

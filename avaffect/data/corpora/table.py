@@ -49,7 +49,7 @@ TraceFiles = dict[str, dict[str, TraceFile]]
 
 
 class _Unusable(Exception):
-    """Why a row cannot become an item, and the text of it that says so."""
+    """A row that cannot become an item; the text gives the reason."""
 
     def __init__(self, reason: str, text: str = "") -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ class _Unusable(Exception):
 
 @dataclass
 class _Reading:
-    """What the options make of a table, and what was found on the way.
+    """A table after its options, and findings on the way.
 
     mapping: FROM -> TO of --map; spelled: the table's classes and splits; splits: spelling ->
     split; missing: paths of recordings that are not there.
@@ -74,11 +74,11 @@ class _Reading:
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """The table that `settings.source` names, read as its column options say.
+    """The table `settings.source`, read by its column options.
 
-    Rows without a recording or with impossible times are lost, counted and named; so are numbers
-    that are none. Raises DataError where an id comes twice, a column is not there, a split is
-    spelled in an unknown way or no row is left, UsageError where options do not go together.
+    Rows without a recording or with impossible times are lost, counted and listed; so are values
+    that are not numbers. Raises DataError where two rows have one id, a column is missing, a split
+    has an unknown spelling or no row is left, UsageError where options exclude each other.
     """
     check(settings)
     path = settings.source
@@ -122,7 +122,7 @@ def _items(
     labels: dict[str, str],
     scalars: dict[str, str],
 ) -> list[tuple[int, Item, Row]]:
-    """(line, item, row) of the rows that can be used. Ids are names yet, which several may have."""
+    """(line, item, row) of the usable rows. Ids are still names here, which several may have."""
     settings, corpus = reading.settings, reading.corpus
     given = {n: c for n, c in (("start", settings.start), ("end", settings.end)) if c}
     written = table.numbers([*given.values(), *scalars.values()])
@@ -155,7 +155,7 @@ def _line(line: int, text: str) -> str:
 
 
 def _item(reading: _Reading, row: Row) -> Item:
-    """Name, media and who. Raises _Unusable where the row does not say."""
+    """Name, media and speaker. Raises _Unusable where the row lacks one."""
     settings = reading.settings
     media = _media(reading, row)
     first = media if isinstance(media, str) else media["audio"]
@@ -197,7 +197,7 @@ def _media(reading: _Reading, row: Row) -> Media:
 def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     """Spelling -> split, of the column of splits.
 
-    Raises DataError where --map has to say which split a spelling is.
+    Raises DataError where a spelling needs --map.
     """
     settings, mapping = reading.settings, reading.mapping
     if settings.split is None:
@@ -211,7 +211,7 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     if unknown:
         raise DataError(
             f"{settings.source}: splits are {', '.join(SPLITS)}, and column {settings.split!r} "
-            f"holds {', '.join(unknown)}: say which they are with "
+            f"holds {', '.join(unknown)}: assign them with "
             f"{spellings.split_hint(unknown)} (--map {unknown[0]}= for none)"
         )
     splits = {text: known[meant] for text, meant in said.items() if meant}
@@ -222,7 +222,7 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
 
 
 def _times(given: dict[str, float | None], texts: str) -> dict[str, float]:
-    """Start and end in seconds, of those that are known. None: no time. texts: as spelled."""
+    """Start and end in seconds, where they are known. None: no time. texts: as spelled."""
     found: dict[str, float] = {}
     for name, value in given.items():
         if value is None or value < 0:
@@ -235,7 +235,7 @@ def _times(given: dict[str, float | None], texts: str) -> dict[str, float]:
 
 
 def _name(settings: ManifestSettings, kept: list[tuple[int, Item, Row]]) -> None:
-    """Give items their ids. DataError where two have one."""
+    """Give items their ids. DataError where two have the same."""
     ids = [item["id"] for _, item, _ in kept]
     if settings.id_column is None:
         ids = unique_names(ids, [(item.get("start"), item.get("end")) for _, item, _ in kept])
@@ -245,7 +245,7 @@ def _name(settings: ManifestSettings, kept: list[tuple[int, Item, Row]]) -> None
         if identifier in lines:
             hint = "name a column of ids with --id, or remove one of the rows"
             if settings.id_column and settings.start:
-                hint = "without --id, parts of one recording are told apart by their times"
+                hint = "without --id, parts of one recording have ids with their times"
             elif not settings.id_column and not settings.start:
                 hint = "where rows are parts of one recording, name --start and --end; else " + hint
             raise DataError(
@@ -267,7 +267,7 @@ def _classes(row: Row, labels: dict[str, str], reading: _Reading) -> dict[str, s
 
 
 def _fold_emotions(corpus: Corpus, mapping: dict[str, str]) -> None:
-    """Give emotions their one spelling where they differ from it in case alone."""
+    """Replace spellings of emotions that differ in case alone."""
     folded: set[str] = set()
     for item in corpus.items:
         name = item["labels"].get("emotion")
@@ -344,7 +344,7 @@ def _check_found(reading: _Reading, scalars: Iterable[str]) -> None:
         if no_number and not any(name in item["labels"] for item in corpus.items):
             raise DataError(
                 f"{settings.source}: no row has a number for {name}, from {no_number[0]} on; wrong "
-                "column? A comma before three digits is read where other numbers tell what it is"
+                "column? A comma before three digits is read where other numbers show its meaning"
             )
     unused = sorted(reading.mapping.keys() - reading.spelled)
     if unused:

@@ -10,7 +10,7 @@ from avaffect.settings.manifest import ManifestSettings
 
 
 def check(settings: ManifestSettings) -> None:
-    """Raises UsageError where an option lacks another, DataError where a folder is not there."""
+    """Raises UsageError where an option requires another, DataError where a folder is not there."""
     if settings.media_column is None:
         raise UsageError("a table needs --media COLUMN: the column of the recordings' paths")
     if settings.end is not None and settings.start is None:

@@ -14,7 +14,7 @@ from avaffect.data.corpora.common import Corpus
 from avaffect.data.trace_files import TraceFile
 from avaffect.data.traces import on_grid, widest_gap
 
-# Digits behind the point: corpora give six at most.
+# Decimals: corpora give six at most.
 DIGITS = 6
 
 
@@ -24,8 +24,8 @@ def add_traces(
     """Describe a label of `corpus`; its values by key, each from time 0 of the recording.
 
     files: key -> a table whose columns are the raters, or whose one column is the label. The rate
-    is that of most tables, nominal_hz where none has one; tables of other times are put on it and
-    counted, and so are those with gaps, and those without a known value, which are left out.
+    is that of most tables, nominal_hz where none has one; tables with other times are resampled to
+    it and counted, and so are those with gaps, and those without a known value, which are left out.
     """
     known = (file.rate_hz or _rate_between_gaps(file) for file in files.values())
     rates = Counter(rate for rate in known if rate is not None)
@@ -70,8 +70,8 @@ def _rate_between_gaps(file: TraceFile) -> float | None:
 
 
 def report_unused(corpus: Corpus, rated: Iterable[str]) -> None:
-    """Count what is rated, by its name without the corpus's prefix, but has no recording here;
-    recordings that were left out are here."""
+    """Count keys with ratings but without a recording; recordings that were left out count as
+    present."""
     there = {item["id"].removeprefix(f"{corpus.name}_") for item in corpus.items}
     there |= {name for names in corpus.left_out.values() for name in names}
     for key in sorted(set(rated) - there):
@@ -79,9 +79,10 @@ def report_unused(corpus: Corpus, rated: Iterable[str]) -> None:
 
 
 def joined_raters(files: Mapping[str, TraceFile], rate_hz: float) -> TraceFile:
-    """Rater -> a table with one column, as one table of even times, a column for each rater.
+    """Rater -> a table with one column, merged into one table of even times with a column for each
+    rater.
 
-    What one has not rated is NaN. Needs one rater or more.
+    Times without a rating are NaN. Needs one rater or more.
     """
     values = {
         rater: on_grid(file.times, next(iter(file.columns.values())), rate_hz)
@@ -102,7 +103,7 @@ def evenly(file: TraceFile, rate_hz: float) -> TraceFile:
 
 
 def _listed(values: np.ndarray) -> list[Any]:
-    """As JSON has it: null where a value is not known."""
+    """As in JSON: null where a value is unknown."""
     if values.ndim == 1:
         return [None if math.isnan(v) else round(v, DIGITS) for v in values.tolist()]
     return [_listed(row) for row in values]

@@ -1,11 +1,11 @@
-"""VoxCeleb2: celebrities speaking, cut from videos of YouTube.
+"""VoxCeleb2: celebrities' speech, cut from videos of YouTube.
 
-Chung, Nagrani and Zisserman, "VoxCeleb2: Deep Speaker Recognition", Interspeech 2018. A clip is
-SPEAKER/VIDEO/NUMBER: films in dev/mp4/id00012/21Uxsk56VDQ/00001.mp4 and their sound in
-dev/aac/id00012/21Uxsk56VDQ/00001.m4a, or films with sound, in whatever folders above.
+Chung, Nagrani and Zisserman, "VoxCeleb2: Deep Speaker Recognition", Interspeech 2018. An utterance
+is SPEAKER/VIDEO/NUMBER: video files in dev/mp4/id00012/21Uxsk56VDQ/00001.mp4 and their audio in
+dev/aac/id00012/21Uxsk56VDQ/00001.m4a, or video files with audio, in any folders above.
 
-Two published files say what is spoken: VGG's lang_vox2_final.csv of 2021 (filename,lang,confidence
-by a recogniser of 107 languages) and AV-HuBERT's vox-en.id, a bare list of the English clips.
+Two published files give the languages: VGG's lang_vox2_final.csv of 2021 (filename,lang,confidence
+by a recogniser of 107 languages) and AV-HuBERT's vox-en.id, a bare list of the English utterances.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.corpora.common import Clip, Corpus, by_names, find_table, role_of
+from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_table, role_of
 from avaffect.data.manifest import Item
 from avaffect.data.tables.reader import read_rows
 from avaffect.settings.manifest import ManifestSettings
@@ -27,7 +27,7 @@ OPTIONS = ("tables", "modality", "languages", "language")
 META_TABLE = "vox2_meta.csv"
 SPEAKER, SEX, SET = META_COLUMNS = ("VoxCeleb2 ID", "Gender", "Set")
 SEXES = {"m": "male", "f": "female"}
-# The part called dev is the one to train on.
+# The part dev is the training part.
 SPLITS = {"dev": "train", "test": "test"}
 PART = re.compile(r"(?:.*_)?(dev|test)(?:_.*)?")
 CLIP = re.compile(r"(?:.*/)?(id\d{5})/([^/]+)/(\d{5})(?:\.\w+)?")
@@ -35,7 +35,8 @@ CLIP = re.compile(r"(?:.*/)?(id\d{5})/([^/]+)/(\d{5})(?:\.\w+)?")
 
 @dataclass(frozen=True)
 class Languages:
-    """spoken: clip -> language, "" where the file only lists clips; chosen: the one to keep."""
+    """spoken: utterance -> language, "" where the file only lists utterances; chosen: the one to
+    keep."""
 
     path: Path
     spoken: dict[str, str]
@@ -49,8 +50,8 @@ class Languages:
 def read(settings: ManifestSettings) -> Corpus:
     """VoxCeleb2 below a folder; vox2_meta.csv from there or from `tables`. No labels.
 
-    `languages` adds the language to items, and keeps those of `language`, or the clips it lists
-    where it does not say which language they are of.
+    `languages` adds the language to items, and keeps those of `language`, or all listed utterances
+    where the list gives no languages.
     """
     corpus = Corpus(NAME, settings.source, {})
     languages = _languages(settings.languages, settings.language)
@@ -66,8 +67,8 @@ def read(settings: ManifestSettings) -> Corpus:
 
 def _parser(
     speakers: dict[str, Item], languages: Languages | None
-) -> Callable[[PurePosixPath], Clip | str | None]:
-    def parse(path: PurePosixPath) -> Clip | str | None:
+) -> Callable[[PurePosixPath], MediaFile | str | None]:
+    def parse(path: PurePosixPath) -> MediaFile | str | None:
         match = CLIP.fullmatch(str(path))
         if match is None:
             return None
@@ -89,7 +90,7 @@ def _parser(
                 return f"not in {languages.chosen}"
             if spoken or languages.chosen:
                 item["language"] = spoken or languages.chosen
-        return Clip(key, role_of(path), item)
+        return MediaFile(key, role_of(path), item)
 
     return parse
 
@@ -106,15 +107,16 @@ def _speakers(path: Path) -> dict[str, Item]:
 
 
 def _languages(path: Path | None, chosen: str | None) -> Languages | None:
-    """A list of clips, or a table of clip and language, between commas, tabs or blanks.
+    """A list of utterances, or a table of utterance and language, separated by commas, tabs or
+    blanks.
 
-    Its first line may name columns. Raises DataError where another line names no clip, or no clip
+    Its first line may name columns. Raises DataError where another line names no utterance, or none
     is of the chosen language.
     """
     if path is None:
         if chosen is not None:
             raise UsageError(
-                "--language needs --languages FILE, the language of each clip; "
+                "--language needs --languages FILE, the language of each utterance; "
                 "avaffect-manifest(1) names two that were published"
             )
         return None
@@ -129,13 +131,13 @@ def _languages(path: Path | None, chosen: str | None) -> Languages | None:
                 spoken["_".join(match.groups())] = fields[1] if len(fields) > 1 else ""
             elif number > 1 and fields[0]:
                 raise DataError(
-                    f"{path}, line {number}: expected a clip, such as "
+                    f"{path}, line {number}: expected an utterance, such as "
                     f"dev/id00012/21Uxsk56VDQ/00001, and its language; found {fields[0]!r}"
                 )
     if not spoken:
-        raise DataError(f"{path} names no clip of VoxCeleb2 (id00012/21Uxsk56VDQ/00001)")
+        raise DataError(f"{path} names no utterance of VoxCeleb2 (id00012/21Uxsk56VDQ/00001)")
     counts = Counter(spoken.values())
     if chosen and any(counts) and chosen.casefold() not in map(str.casefold, counts):
         there = ", ".join(f"{name} {count}" for name, count in counts.most_common(8))
-        raise DataError(f"{path} names no clip in {chosen}; it has: {there}")
+        raise DataError(f"{path} names no utterance in {chosen}; it has: {there}")
     return Languages(path, spoken, chosen)

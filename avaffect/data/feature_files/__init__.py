@@ -1,1 +1,1 @@
-"""Features that other tools wrote: arrays and tables, one file or one table for many utterances."""
+"""Features from other tools: arrays and tables, one file an utterance or one for many."""

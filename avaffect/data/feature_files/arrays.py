@@ -12,7 +12,7 @@ from avaffect.core import filekind
 from avaffect.core.errors import DataError
 from avaffect.data.feature_files.rows import Rows, as_float32
 
-# Errors of NumPy on a file that is damaged, holds objects, or is none of its own.
+# Errors of NumPy on a file that is damaged, holds objects, or is not in its format.
 DAMAGE = (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError)
 
 
@@ -26,7 +26,7 @@ def read_array(path: Path, name: str) -> Rows:
 
 
 def read_archive(path: Path) -> Iterator[Rows]:
-    """The utterances of an .npz, whose arrays are called by their ids.
+    """The utterances of an .npz, whose arrays are named by their ids.
 
     Raises DataError as `read_array`, and where it is empty.
     """
@@ -42,7 +42,7 @@ def read_archive(path: Path) -> Iterator[Rows]:
 
 
 def as_rows(path: Path, name: str, values: np.ndarray) -> Rows:
-    """An array as an utterance's features; DataError where its shape or its type is another's."""
+    """An array as an utterance's features; DataError for another shape or type."""
     where = f"{path} ({name})" if path.suffix.lower() == ".npz" else str(path)
     if values.dtype.kind not in "fiub":
         raise DataError(f"{where} has values of type {values.dtype}, not numbers")
@@ -73,8 +73,8 @@ def _load(path: Path) -> np.ndarray:
         if len(archive.files) != 1:
             raise DataError(
                 f"{path} has {len(archive.files)} arrays ({', '.join(archive.files[:5])}); in a "
-                "folder each file holds one utterance's; name the file itself if its arrays are "
-                "called by ids"
+                "folder each file holds one utterance's; name the file itself if its arrays have "
+                "ids as names"
             )
         try:
             found: np.ndarray = archive[archive.files[0]]
@@ -89,7 +89,9 @@ def _opened(path: Path) -> np.lib.npyio.NpzFile:
     except DAMAGE as error:
         raise _damaged(path, error) from error
     if not isinstance(found, np.lib.npyio.NpzFile):
-        raise DataError(f"{path} is no .npz file: it has one array without a name; call it .npy")
+        raise DataError(
+            f"{path} is no .npz file: it has one array without a name; rename it to .npy"
+        )
     return found
 
 
@@ -97,7 +99,7 @@ def _damaged(path: Path, error: Exception) -> DataError:
     kind = filekind.kind_of(path)
     if kind not in (filekind.ARRAY, filekind.ZIP):
         return DataError(f"{path} is {kind}; a file of NumPy was expected")
-    # Of an array of objects, as a whole and as one that is to be mapped.
+    # Of an array of objects, read as a whole or mapped.
     if isinstance(error, ValueError) and ("allow_pickle" in str(error) or "objects" in str(error)):
         return DataError(
             f"{path} has objects of Python (pickle), which are not read: they can run any code; "

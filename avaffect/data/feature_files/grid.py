@@ -8,24 +8,24 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 
-# How far a row may stand from its place, in steps, without a word: files round times.
+# Distance of a row from its place, in steps, that needs no warning: files round times.
 UNEVEN = 0.1
-# Farther, and it could be the next one's place.
+# A row farther away could belong to the next place.
 TOO_FAR = 0.5
-# Rates that cameras and front-ends have, where times are rounded: whole numbers, and NTSC's.
+# Usual rates of cameras and front-ends, where times are rounded: whole numbers, and NTSC's.
 NTSC = (24000 / 1001, 30000 / 1001, 60000 / 1001)
 ROUNDED = 5e-4
-# Two utterances at rates farther apart, in shares, were not made alike, ...
+# Two utterances whose rates differ by a larger share come from different settings, ...
 APART = 0.01
-# ... if they differ by so many steps at their end: short ones tell little.
+# ... if they differ by so many steps at their end: short ones are too imprecise.
 STEPS_APART = 1.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """positions: (T,) int64 steps from the first row on, each after the one before; step: between
-    places, in the unit of the times, NaN of fewer than two rows; worst: the largest distance of a
-    row from its place, in steps."""
+    """positions: (T,) int64 steps from the first row on, strictly rising; step: between places, in
+    the unit of the times, NaN of fewer than two rows; worst: the largest distance of a row from its
+    place, in steps."""
 
     positions: np.ndarray
     step: float
@@ -33,14 +33,14 @@ class Grid:
 
 
 def grid_of(times: np.ndarray) -> Grid:
-    """The even grid that times (T,), each later than the one before, stand on.
+    """The even grid of times (T,), which strictly rise.
 
     Its step is fitted to all of them: times that are rounded to milliseconds do not drift.
     """
     if len(times) < 2:
         return Grid(np.zeros(len(times), dtype=np.int64), np.nan, 0.0)
     between = np.diff(times)
-    # A short distance between rows is one step, whatever the gaps; the shortest may be a jitter.
+    # A short distance between rows is one step, whatever the gaps; the shortest may be jitter.
     step, start = float(np.sort(between)[(len(between) - 1) // 4]), float(times[0])
     for _ in range(2):
         steps = np.maximum(np.rint(between / step), 1).astype(np.int64)
@@ -58,8 +58,8 @@ def _line(positions: np.ndarray, times: np.ndarray) -> tuple[float, float]:
 
 
 def filled(values: np.ndarray, positions: np.ndarray, count: int) -> np.ndarray:
-    """(count, D): rows (T, D) at their positions, and between them straight lines; before the first
-    and after the last of them the row itself."""
+    """(count, D): rows (T, D) at their positions, with linear interpolation between them; before
+    the first and after the last the row itself."""
     places = np.arange(count)
     after = np.minimum(np.searchsorted(positions, places), len(positions) - 1)
     before = np.maximum(np.searchsorted(positions, places, side="right") - 1, 0)
@@ -82,7 +82,7 @@ class Rates:
     seconds: list[float] = field(default_factory=list)
 
     def add(self, name: str, grid: Grid) -> None:
-        """Note an utterance; grid: of its times in seconds."""
+        """Record an utterance; grid: of its times in seconds."""
         if len(grid.positions) > 1:
             last = int(grid.positions[-1])
             self.names.append(name)
@@ -92,12 +92,12 @@ class Rates:
     def common(self) -> float | None:
         """The rate of all in Hz, None where no utterance has two rows.
 
-        Raises DataError where an utterance's rate is another.
+        Raises DataError where an utterance has another rate.
         """
         if not self.names:
             return None
         steps, seconds = np.array(self.steps, dtype=np.float64), np.array(self.seconds)
-        # Whatever a few of another rate say.
+        # The median, which a few other rates do not change.
         longest = steps >= np.median(steps)
         rate = _usual(float(np.median(steps[longest] / seconds[longest])))
         off = np.abs(seconds * rate - steps)
@@ -113,6 +113,6 @@ class Rates:
 
 
 def _usual(rate: float) -> float:
-    """The rate that was meant, where it is one of the usual ones but for rounded times."""
+    """The usual rate that rounded times stand for, else the rate itself."""
     near = min((*NTSC, float(max(round(rate), 1))), key=lambda usual: abs(usual - rate))
     return float(f"{near if abs(near - rate) < ROUNDED * rate else rate:.6g}")

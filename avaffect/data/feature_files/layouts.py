@@ -1,4 +1,4 @@
-"""What the columns of a table of features are: ids, times, features, and what tools write beside.
+"""Layouts of tables of features: ids, times, features, and other columns that tools write.
 
 OpenFace 2: frame, face_id, timestamp, confidence, success, then features. Py-Feat: FaceRect...,
 FaceScore, features, input, frame. LibreFace: frame_idx, frame_time_in_ms, features,
@@ -33,7 +33,7 @@ UNNAMED = ("", "unnamed0", "index")
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool whose tables are known by some columns. beside: those that hold no features."""
+    """A tool whose tables are recognised by some columns. beside: those that hold no features."""
 
     name: str
     signs: frozenset[str]
@@ -57,8 +57,8 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user says of columns: patterns of those to take and to leave out, the columns of ids
-    and of times, and conditions that rows must meet. None: found by name."""
+    """Columns by the user's options: patterns of those to take and to leave out, the columns of ids
+    and of times, and conditions on rows. None: recognised by name."""
 
     columns: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Layout:
 
     features: names of the columns of features, at `places`; ids, times, frames: places of the
     columns of ids, times and frame numbers; unit_s: seconds in a unit of time; beside: names of
-    columns that are left out; conditions: with the place of what each is on.
+    columns that are left out; conditions: with the place of each one's column.
     """
 
     tool: str | None
@@ -90,14 +90,14 @@ class Layout:
 def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
     """The layout of a table by the names of its columns.
 
-    Raises DataError where a column that is wanted is not there, two columns have one name, or no
-    column holds features.
+    Raises DataError where a wanted column is missing, two columns have one name, or no column holds
+    features.
     """
     plain = [plain_name(name) for name in names]
     twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if twice:
-        raise DataError(f"{path} has {names.count(twice[0])} columns called {twice[0]!r}; rename "
-                        "all but one")  # fmt: skip
+        raise DataError(f"{path} has {names.count(twice[0])} columns with the name {twice[0]!r}; "
+                        "rename all but one")  # fmt: skip
     tool = next((tool for tool in TOOLS if tool.signs <= set(plain)), None)
     ids = _named(path, names, wanted.id_column)
     if ids is None:
@@ -150,7 +150,7 @@ def _chosen(path: Path, names: Sequence[str], aside: set[int], wanted: Wanted) -
 def like(path: Path, found: Layout, first: Layout, first_path: Path) -> Layout:
     """A later file's layout, with the features in the order of the first file's.
 
-    Raises DataError where they have others.
+    Raises DataError where the features differ.
     """
     if found.features == first.features:
         return found
@@ -161,7 +161,7 @@ def like(path: Path, found: Layout, first: Layout, first_path: Path) -> Layout:
         differing = f"lacks {_some(lacking)}" if lacking else f"has {_some(further)} besides"
         raise DataError(
             f"{path} and {first_path} hold different features: {len(found.features)} and "
-            f"{len(first.features)}; {path.name} {differing}. --columns chooses those of both"
+            f"{len(first.features)}; {path.name} {differing}. --columns selects those of both"
         )
     places = tuple(place_of[name] for name in first.features)
     return replace(found, features=first.features, places=places)

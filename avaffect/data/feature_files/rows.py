@@ -1,4 +1,4 @@
-"""Rows of features of one utterance, as files hold them."""
+"""Rows of features of one utterance, as they are in files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rows:
-    """name: the id that the file gives; values: (K, D) float32 of the rows that meet the
-    conditions, NaN where missing; kept: (T,) bool, which of all rows those are; times: (T,) float64
-    seconds, each later than the one before, or numbers of frames, None where the file has neither;
-    dropped: how many rows do not meet the conditions, those at one time with another included;
-    where: file and line."""
+    """name: the id from the file; values: (K, D) float32 of the rows that meet the conditions, NaN
+    where missing; kept: (T,) bool, which of all rows those are; times: (T,) float64 seconds or
+    frame numbers, strictly rising, None where the file has neither; dropped: number of rows that do
+    not meet the conditions, those with the time of another included; where: file and line."""
 
     name: str
     values: np.ndarray
@@ -24,6 +23,6 @@ class Rows:
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """float32; a number that it cannot hold is infinite."""
+    """float32; numbers beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return np.asarray(values, dtype=np.float32)

@@ -17,7 +17,7 @@ from avaffect.data.tables.streamed import PARQUET, StreamedTable, stream_table
 
 ARRAYS = (".npy", ".npz")
 TABLES = (".csv", ".tsv", ".arff", PARQUET)
-# A table may be called so; in a folder, tools write other texts beside.
+# A single table may have this suffix; in a folder, other texts of tools have it too.
 TEXT = ".txt"
 
 
@@ -31,7 +31,7 @@ class Files:
 
     @property
     def content_id(self) -> str:
-        """The identity of what the files hold, and of their names in a folder."""
+        """The identity of the files' content, and of their names in a folder."""
         if not self.path.is_dir():
             return file_content_id(self.path)
         return content_id([[name, file_content_id(file)] for name, file in self.found.items()])
@@ -39,7 +39,7 @@ class Files:
 
 def find(path: Path, pattern: str | None = None) -> Files:
     """The files of features at a path: a file, or those in a folder and below it. pattern: of their
-    names, such as *.csv; by default all that are arrays or tables.
+    names, such as *.csv; by default all arrays and tables.
 
     Raises DataError where there is none, two have one name, or they are of several kinds;
     UsageError where a pattern is given for a file.
@@ -85,7 +85,7 @@ def _check_kind(path: Path) -> None:
     if kind == filekind.ARRAY:
         raise DataError(
             f"{path} is one array, which has no ids; put one file an utterance into a folder and "
-            "name the folder, or save an .npz whose arrays are called by ids"
+            "name the folder, or save an .npz whose arrays have ids as names"
         )
     if suffix not in (*ARRAYS, *TABLES, TEXT) or kind in (filekind.STORE, filekind.CHECKPOINT):
         raise DataError(
@@ -95,7 +95,7 @@ def _check_kind(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Opened:
-    """Files of features, of which the first was looked at.
+    """Files of features, of which the first was inspected.
 
     layout: of the first table, None of arrays; dim: of a vector; sequences: whether utterances have
     rows over time; has_rate: whether the rate is given, so that columns of times do not count.
@@ -110,7 +110,7 @@ class Opened:
 
     @property
     def tool(self) -> str | None:
-        """The tool that made the tables, None where it is not known."""
+        """The tool of the tables, None where it is unknown."""
         return None if self.layout is None else self.layout.tool
 
     @property
@@ -124,7 +124,7 @@ class Opened:
         return self.sequences and self.layout is not None and self.layout.times is not None
 
     def utterances(self) -> Iterator[Rows]:
-        """The utterances, read as they come. Raises DataError for what is wrong with a file."""
+        """The utterances, read one by one. Raises DataError for a bad file."""
         if self.layout is None:
             for name, path in self.files.found.items():
                 if name:
@@ -140,8 +140,8 @@ class Opened:
 
 
 def open_files(files: Files, wanted: Wanted, sequences: bool | None, has_rate: bool) -> Opened:
-    """Look at the first of the files and, where nobody says whether utterances have rows over time
-    (`sequences` is None), at the first rows of all.
+    """Inspect the first of the files and, without `sequences` (whether utterances have rows over
+    time), the first rows of all.
 
     Raises DataError where the first file is bad, UsageError where an option is for tables, or rows
     have neither times nor a rate.
@@ -174,8 +174,8 @@ def open_files(files: Files, wanted: Wanted, sequences: bool | None, has_rate: b
 def _open_table(
     name: str, path: Path, wanted: Wanted, has_rate: bool
 ) -> tuple[StreamedTable, Layout]:
-    """A table, and what its columns are. name: of the utterance that the file is, "" where a column
-    has ids. Where the rate is given, numbers of frames count and times do not."""
+    """A table and its layout. name: of the utterance in the file, "" where a column has ids. Where
+    the rate is given, numbers of frames count and times do not."""
     table = stream_table(path)
     layout = layout_of(path, table.names, wanted)
     return table, replace(

@@ -1,4 +1,4 @@
-"""Rows of features from tables, an utterance at a time; a table is never held."""
+"""Rows of features from tables, one utterance at a time; a table is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from avaffect.data.tables.streamed import Row, StreamedTable
 from avaffect.data.tables.texts import nfc
 from avaffect.data.trace_files import SLOWEST_STEP_S
 
-# Rows that are numbers of Python before they become an array.
+# Rows of Python numbers before they become an array.
 BLOCK = 1024
 NAMED = 8
 TRUTH = {"true": 1.0, "false": 0.0}
 
 
 def name_of(text: Any) -> str:
-    """The id that a field or a file name gives: of a recording's path its name without suffix."""
+    """The id of a field or a file name: of a recording's path its name without suffix."""
     name = nfc(unquoted(str("" if text is None else text).strip()))
     path = PurePosixPath(with_slashes(name))
     of_recording = path.suffix.lower() in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
@@ -47,46 +47,46 @@ def has_several(table: StreamedTable, layout: Layout) -> bool:
 def read_utterances(
     table: StreamedTable, layout: Layout, name: str, sequences: bool
 ) -> Iterator[Rows]:
-    """The utterances of a table. name: of the one whose rows all are, where no column of ids says
-    whose a row is. sequences: rows that follow each other are one utterance's; otherwise each row
-    is an utterance, and its time does not matter.
+    """The utterances of a table. name: of the one utterance, where there is no column of ids.
+    sequences: consecutive rows are one utterance's; otherwise each row is an utterance, and its
+    time does not matter.
 
     Raises DataError with file and line where a field is no number, a time does not come after the
-    one before, a row has no id, or an id comes again.
+    one before, a row has no id, or an id occurs again.
     """
     rows = table.rows()
     first = next(rows, None)
     if first is None:
         raise DataError(f"{table.path} is empty: no rows follow its column names")
     _check_numbers(table, layout, first)
-    seen: set[str] = set()
+    ids: set[str] = set()
     group: _Group | None = None
     for line, fields in chain([first], rows):
         text = name if layout.ids is None else fields[layout.ids]
-        # Two recordings of one name in two folders are told apart, to be refused.
+        # Two recordings with one name in two folders are kept apart, to be refused.
         if group is not None and (group.text != text or not sequences):
             yield group.rows()
             group = None
         if group is None:
             own = name_of(text)
-            _check_id(table.path, line, own, seen, sequences)
+            _check_id(table.path, line, own, ids, sequences)
             group = _Group(table, layout, text, own, line, sequences)
         group.add(line, fields)
     assert group is not None
     yield group.rows()
 
 
-def _check_id(path: Path, line: int, name: str, seen: set[str], sequences: bool) -> None:
+def _check_id(path: Path, line: int, name: str, ids: set[str], sequences: bool) -> None:
     if not name:
         raise DataError(f"{path}, line {line}: the id is missing")
-    if name in seen:
+    if name in ids:
         advice = (
             "put an utterance's rows one after the other"
             if sequences
             else "an utterance has one row; with --sequences its rows are frames"
         )
-        raise DataError(f"{path}, line {line}: the id {name} is there twice; {advice}")
-    seen.add(name)
+        raise DataError(f"{path}, line {line}: the id {name} occurs twice; {advice}")
+    ids.add(name)
 
 
 def _check_numbers(table: StreamedTable, layout: Layout, first: Row) -> None:
@@ -107,9 +107,8 @@ def _check_numbers(table: StreamedTable, layout: Layout, first: Row) -> None:
 
 @dataclass
 class _Group:
-    """Rows of one utterance, gathered. text: what they say of whose they are; times: of rows that
-    meet the conditions; others: of those that do not, which tell where the utterance begins and its
-    gaps are."""
+    """Rows of one utterance, gathered. text: their id as it is spelled; times: of rows that meet
+    the conditions; others: of the other rows, which show the utterance's start and its gaps."""
 
     table: StreamedTable
     layout: Layout
@@ -140,7 +139,7 @@ class _Group:
             self._close_block()
 
     def rows(self) -> Rows:
-        """The utterance, whole. Raises DataError where its times are no seconds."""
+        """The complete utterance. Raises DataError where its times are not seconds."""
         self._close_block()
         width = len(self.layout.places)
         values = np.concatenate(self.blocks or [np.zeros((0, width), dtype=np.float32)])
@@ -203,7 +202,7 @@ class _Group:
 
 
 def _number(value: Any, delimiter: str) -> float | None:
-    """A field as a number, NaN where it is missing, None where it is none."""
+    """A field as a number, NaN where it is missing, None where it is not a number."""
     try:
         return float(value)
     except TypeError:
@@ -218,7 +217,7 @@ def _number(value: Any, delimiter: str) -> float | None:
 
 
 def _time(value: Any, delimiter: str) -> float | None:
-    """A field as seconds; a text such as 0 days 00:00:01.9 too, and a duration of Parquet."""
+    """A field as seconds; also a text such as 0 days 00:00:01.9, and a duration of Parquet."""
     if hasattr(value, "total_seconds"):
         return float(value.total_seconds())
     number = _number(value, delimiter)
