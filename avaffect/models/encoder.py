@@ -15,7 +15,7 @@ from avaffect.core.streams import FACE
 
 
 class Encoded(Protocol):
-    """What an encoder makes of a batch: `Frames` or `Tokens`.
+    """An encoder's output for a batch: `Frames` or `Tokens`.
 
     values (B, N, dim), zero in padding; valid (B, N) bool: False in padding; present (B,) bool:
     utterances that have any.
@@ -58,8 +58,8 @@ class Frames:
 
 @dataclass
 class Tokens:
-    """Vectors of patches (of a spectrogram, of pictures), in no one order of time: padding may
-    stand anywhere among them.
+    """Vectors of patches (of a spectrogram, of pictures), without an order in time: padding may be
+    anywhere among them.
 
     values (B, N, dim), zero in padding; valid (B, N) bool.
     """
@@ -83,11 +83,12 @@ def _mean(values: Tensor, valid: Tensor, count: Tensor) -> Tensor:
 
 @dataclass
 class Corruption:
-    """What a pretext task keeps from an encoder before any context (AV-HuBERT, input masking).
+    """Corruption of an encoder's inputs by a pretext task, before any context (AV-HuBERT, input
+    masking).
 
-    audio         (B, T) bool: frames of sound hidden behind an embedding
-    video_source  (B, T) int64: the frame of the same clip that stands in for each picture; -1
-                  where the picture is blank (zero after normalisation)
+    audio         (B, T) bool: frames of audio that an embedding replaces
+    video_source  (B, T) int64: the frame of the same clip that replaces each picture; -1 for a
+                  blank picture (zero after normalisation)
     Time is that of the encoder's frames.
     """
 
@@ -96,15 +97,15 @@ class Corruption:
 
 
 class Encoder(nn.Module):
-    """Declares the streams it reads, the size of a vector that it gives, and its layers.
+    """Streams, vector size and layers of an encoder.
 
     `forward(batch, layer=None)` gives vectors of the last layer, or of `layer` (1 to `depth`,
-    without the final normalisation). Padding and batch-mates never change what an utterance gets;
-    a missing modality is part of the contract. It is a `FrameEncoder` or a `TokenEncoder`.
+    without the final normalisation). Padding and the rest of the batch never change an utterance's
+    vectors; a missing modality is part of the contract. It is a `FrameEncoder` or a `TokenEncoder`.
 
-    configuration: the dataclass that it is made of, as `registry` describes and builds it.
-    depth: how many layers it has to choose from; 0 where it gives its output alone.
-    sampling: what is read for it of an utterance.
+    configuration: the dataclass that it is built from, as `registry` describes. depth: number of
+    layers to choose from; 0 where it gives its output alone. sampling: the part of an utterance
+    that it reads.
     """
 
     streams: tuple[str, ...] = ()
@@ -117,8 +118,8 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def usable(self, lengths: dict[str, Tensor]) -> Tensor:
-        """(B,) bool: utterances with these stream lengths of which it gives any vector; a stream
-        that is not in `lengths` is missing."""
+        """(B,) bool: utterances with these stream lengths that give any vector; a stream that is
+        not in `lengths` is missing."""
         raise NotImplementedError
 
     def check_layer(self, layer: int | None) -> None:
@@ -126,8 +127,8 @@ class Encoder(nn.Module):
         check_layer(layer, self.depth)
 
     def parts(self) -> dict[str, nn.Module]:
-        """Parts by name, from the input on, that one may want to keep as they are while the others
-        are fine-tuned; none where this encoder is one whole."""
+        """Parts by name, from the input on, that can be frozen while the others are fine-tuned;
+        none where the encoder has no parts."""
         return {}
 
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -141,10 +142,10 @@ class Encoder(nn.Module):
 class FrameEncoder(Encoder):
     """An encoder of frames in time, `rate_hz` a second.
 
-    reach: how many frames on either side a frame knows of, where its streams come one step a frame:
-    a recording may then be seen in parts. None where a frame may know of the whole utterance.
-    window_s: seconds that it sees at once: of longer utterances it joins the frames of several such
-    windows. None where it sees an utterance of any length at once.
+    reach: number of frames on either side that a frame depends on, where its streams have one step
+    a frame: a recording may then be read in parts. None where a frame may depend on the whole
+    utterance. window_s: seconds that it reads at once: of longer utterances it joins the frames of
+    several such windows. None where it reads an utterance of any length at once.
     """
 
     rate_hz: float = 0.0
@@ -163,7 +164,7 @@ class FrameEncoder(Encoder):
         return self.frame_count(lengths) > 0
 
     def check_face_rate(self, batch: Batch) -> None:
-        """Raises UsageError for faces that do not come one a frame."""
+        """Raises UsageError for faces at another rate than one a frame."""
         found = batch.rates.get(FACE, self.rate_hz)
         if found != self.rate_hz:
             raise UsageError(
@@ -173,9 +174,9 @@ class FrameEncoder(Encoder):
 
 
 class TokenEncoder(Encoder):
-    """An encoder of tokens: of an utterance as a whole, whose mean stands for it.
+    """An encoder of tokens, whose mean represents an utterance.
 
-    What needs frames in time (traces, clusters, masked prediction, recurrent heads) refuses it:
+    Consumers of frames in time (traces, clusters, masked prediction, recurrent heads) refuse it:
     see `in_time`.
     """
 
@@ -183,7 +184,7 @@ class TokenEncoder(Encoder):
         raise NotImplementedError
 
     def usable(self, lengths: dict[str, Tensor]) -> Tensor:
-        """Those that have anything of any of its streams, unless a subclass needs more."""
+        """Utterances with any step of any of its streams, unless a subclass requires more."""
         held = [lengths[name] > 0 for name in self.streams if name in lengths]
         return torch.stack(held).any(dim=0)
 
@@ -191,7 +192,7 @@ class TokenEncoder(Encoder):
 def in_time(encoder: Encoder, reader: str) -> FrameEncoder:
     """The same encoder. Raises DataError where it gives tokens.
 
-    reader: what needs frames, for the message.
+    reader: the consumer of frames, for the message.
     """
     if not isinstance(encoder, FrameEncoder):
         raise DataError(
@@ -217,11 +218,11 @@ def check_layer(layer: int | None, depth: int, first: int = 1) -> None:
 
 @runtime_checkable
 class Maskable(Protocol):
-    """An encoder whose local features stand apart from their context: what a task hides, or asks
-    for, lies between the two.
+    """An encoder with local features before their context: pretext tasks mask or predict them in
+    between.
 
-    feature_dim: size of a local feature. An encoder that has nothing to hide frames behind raises
-    ValueError for a mask, one that hides no inputs for a corruption.
+    feature_dim: size of a local feature. An encoder without a mask embedding raises ValueError for
+    a mask, one without input masking for a corruption.
     """
 
     feature_dim: int
@@ -232,12 +233,12 @@ class Maskable(Protocol):
     def contextualise(
         self, features: Frames, mask: Tensor | None = None, layer: int | None = None
     ) -> Frames:
-        """Frames in context from what `features` gave; where mask (B, T) is True a frame is
-        hidden behind the mask embedding. `layer` as in `Encoder.forward`."""
+        """Frames in context from the output of `features`; where mask (B, T) is True the mask
+        embedding replaces a frame. `layer` as in `Encoder.forward`."""
 
 
 def maskable(encoder: Encoder) -> Maskable:
-    """The same encoder. Raises ValueError where its local features do not stand apart."""
+    """The same encoder. Raises ValueError where it has no local features before its context."""
     if not isinstance(encoder, Maskable):
         raise ValueError(f"a {type(encoder).__name__} has no local features before its context")
     return encoder

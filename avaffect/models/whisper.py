@@ -19,7 +19,7 @@ from avaffect.signal.features import HOP, WINDOW
 from avaffect.signal.whisper import whisper_log_mel
 
 _STRIDE = 2
-# Windows that are computed at once: those of an hour would take much memory.
+# Windows that are computed at once: those of an hour would need much memory.
 _WINDOWS = 16
 
 
@@ -36,8 +36,8 @@ class WhisperConfiguration:
 
     bands      of the log-mel spectrum: 80, in large-v3 128
     positions  that are stored: the frames of a window, 1500 (30 s)
-    padded     each utterance is padded with silence to whole windows, as published; otherwise it is
-               seen at its own length
+    padded     each utterance is padded with silence to whole windows, as published; otherwise it
+               keeps its own length
     final_dim  size of the space in which pre-training compares frames with classes
     """
 
@@ -59,10 +59,10 @@ class Whisper(FrameEncoder):
     """Frames at 50 Hz from 16 kHz waveforms: (S // 160 + 1) // 2 of S samples, none of fewer than
     400.
 
-    A log-mel spectrum, two convolutions, positions, a Transformer. What lasts longer than a window
-    (30 s) is seen in as few windows as can be, of equal length where they are not padded, whose
-    frames are joined. `mask_emb` (dim,), which was not published, stands in for a frame that a
-    pretext task hides, before its position is added.
+    A log-mel spectrum, two convolutions, positions, a Transformer. Utterances longer than a window
+    (30 s) are read in as few windows as possible, of equal length where they are not padded, whose
+    frames are joined. `mask_emb` (dim,), which was not published, replaces a frame that a pretext
+    task masks, before its position is added.
     """
 
     streams = (WAVEFORM,)
@@ -77,7 +77,7 @@ class Whisper(FrameEncoder):
         self.window_s = c.positions / self.rate_hz
         self.conv1 = nn.Conv1d(c.bands, self.dim, 3, padding=1)
         self.conv2 = nn.Conv1d(self.dim, self.dim, 3, stride=_STRIDE, padding=1)
-        # No gradient was published for them either.
+        # They were published without a gradient, too.
         self.register_buffer("positions", sinusoids(c.positions, self.dim))
         self.positions: Tensor
         self.mask_emb = nn.Parameter(torch.rand(self.dim))
@@ -91,7 +91,7 @@ class Whisper(FrameEncoder):
 
     def features(self, batch: Batch, corruption: Corruption | None = None) -> Frames:
         """(B, T, dim) after the convolutions, from batch.streams["waveform"] (B, S) int16, or float
-        with full scale at 1.0. ValueError where utterances are padded: silence takes part in their
+        with full scale at 1.0. ValueError where utterances are padded: silence is part of their
         context."""
         if corruption is not None:
             raise ValueError("Whisper hides frames in `contextualise` alone")
@@ -127,7 +127,7 @@ class Whisper(FrameEncoder):
     def _convolved(self, spectrum: Tensor, steps: Tensor) -> Tensor:
         """spectrum (B, M, bands), steps (B,) valid of M -> (B, T, dim)"""
         x = F.gelu(self.conv1(spectrum.transpose(1, 2)))
-        # Beyond an utterance the second convolution finds zeros, as it does beyond one alone.
+        # Beyond an utterance the second convolution reads zeros, as in a batch of one utterance.
         x = x * valid_steps(steps, x.shape[2])[:, None]
         return F.gelu(self.conv2(x)).transpose(1, 2)
 
@@ -136,7 +136,8 @@ class Whisper(FrameEncoder):
         return self.encoder(x + self.positions[: x.shape[1]], valid, layer)
 
     def _in_windows(self, x: Tensor, lengths: list[int], layer: int | None) -> Tensor:
-        """(B, T, dim) -> (B, T, dim): an utterance in as few windows of equal length as can be."""
+        """(B, T, dim) -> (B, T, dim): an utterance in as few windows of equal length as
+        possible."""
         parts: list[Tensor] = []
         counts = []
         for row, length in zip(x, lengths):
@@ -147,14 +148,14 @@ class Whisper(FrameEncoder):
         found: list[Tensor] = []
         for few, size in zip(_blocks(parts), sizes.split(_WINDOWS)):
             padded = pad_sequence(few, batch_first=True)
-            seen = self._attended(padded, valid_steps(size, padded.shape[1]), layer)
-            found += [frames[:length] for frames, length in zip(seen, size.tolist())]
+            frames_of = self._attended(padded, valid_steps(size, padded.shape[1]), layer)
+            found += [frames[:length] for frames, length in zip(frames_of, size.tolist())]
         pieces = iter(found)
         rows = [torch.cat([next(pieces) for _ in range(count)]) for count in counts]
         return torch.stack([F.pad(row, (0, 0, 0, x.shape[1] - len(row))) for row in rows])
 
     def _padded(self, batch: Batch, layer: int | None) -> Frames:
-        """Each utterance in whole windows, with silence after it, of which no frame is kept."""
+        """Each utterance in whole windows, padded with silence, whose frames are dropped."""
         counts = self.frame_count(batch.lengths)
         window = len(self.positions) * _STRIDE
         rows = []

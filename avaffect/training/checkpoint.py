@@ -36,7 +36,7 @@ def save(path: Path, kind: str, tensors: dict[str, Tensor], **facts: Any) -> str
     whole = {
         name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()
     }
-    # As it will be read: JSON knows no tuples.
+    # As it will be read: JSON has no tuples.
     header: Header = json.loads(
         canonical_json({"format": FORMAT, "version": VERSION, "kind": kind, **facts})
     )
@@ -72,7 +72,7 @@ def load(
         except SafetensorError as error:
             faults.check_machine(path, error)
             raise DataError(f"{path} is damaged: {error}") from error
-        # The library opens the path once more: by then it may name another file.
+        # The library opens the path again: it may then be another file.
         if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             raise DataError(f"{path} was replaced while it was read; start again")
     return header, tensors
@@ -105,7 +105,7 @@ def build(
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path, prefix: str = "") -> None:
-    """Load the tensors under `prefix` into a module; DataError names what does not fit."""
+    """Load the tensors under `prefix` into a module; DataError names those that do not fit."""
     chosen = {
         name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
     }
@@ -114,7 +114,7 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path, prefix:
     shapes = sorted(n for n in own.keys() & chosen.keys() if own[n].shape != chosen[n].shape)
     if missing or shapes:
         raise DataError(
-            f"{path} does not fit the model it says it holds: "
+            f"{path} does not fit the model in its header: "
             + "; ".join(
                 f"{what} {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
                 for what, names in (("missing", missing), ("other shapes:", shapes))

@@ -1,4 +1,4 @@
-"""Where training runs: one process, torchrun or srun, through lightning-fabric."""
+"""The devices of training: one process, torchrun or srun, through lightning-fabric."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
     """A launched Fabric for the processes that torchrun or srun started, or for this one alone."""
     device = resolve_device(device_name)
     _check_precision(device, precision)
-    # As slow to import as torch itself: commands that only apply a model do without.
+    # As slow to import as torch itself: commands that only apply a model do not import it.
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
     started = launch()
-    # Hints on how to start jobs, once per process, are noise in a pipe.
+    # Hints on how to start jobs, once per process, only clutter a pipe.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     many = started.processes > 1
     devices: int | list[int] = started.per_node
     if device.type == "cuda" and not many:
         devices = [device.index or 0]
     with warnings.catch_warnings():
-        # Whether srun could have been used is the user's business.
+        # A warning that srun is available is of no use here.
         warnings.filterwarnings("ignore", message=".*srun.*")
         fabric = Fabric(
             accelerator=device.type,
@@ -88,13 +88,13 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
         )
         fabric.launch()
     if many:
-        # Left to the interpreter's end, the group's threads may outlive what they use (SIGABRT).
+        # Left to the interpreter's end, the group's threads may outlive their resources (SIGABRT).
         atexit.register(_leave_group)
     return fabric
 
 
 def on_first_rank(fabric: Fabric | None, work: Callable[[], T]) -> T:
-    """What `work()` gives on rank 0, on all ranks; an AvaffectError there is raised on all."""
+    """The result of `work()` on rank 0, on all ranks; an AvaffectError there is raised on all."""
     if fabric is None or fabric.world_size == 1:
         return work()
     found: tuple[T | None, AvaffectError | None] = None, None

@@ -17,9 +17,10 @@ import numpy as np
 
 # Quarters of that time are compared; with fewer lines than this there are too few in each.
 FEWEST_LINES = 8
-# A loss that falls by less than this share of where it began, from a quarter to the next, is flat.
+# A loss that falls by less than this share of its initial value, from a quarter to the next, is
+# flat.
 FALL = 0.03
-# So many standard errors of the difference are no chance.
+# A difference of so many standard errors is not due to chance.
 CERTAIN = 3.0
 
 
@@ -34,14 +35,14 @@ class Ending:
     lines: int
 
     def falling(self, scale: float) -> bool:
-        """Whether it was still falling. scale: the loss of one that knows nothing; below 0 of what
-        rises as it gets better."""
+        """Whether it was still falling. scale: the loss at chance; below 0 for a metric that rises
+        as it improves."""
         fall = (self.early - self.late) * (1 if scale > 0 else -1)
         return self.lines >= FEWEST_LINES and fall > max(FALL * abs(scale), CERTAIN * self.error)
 
 
 def own_lines(history: Path, tags: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of steps at the end of a history that bear these tags, in order."""
+    """The lines of steps at the end of a history that have these tags, in order."""
     found = []
     for text in reversed(history.read_bytes().splitlines()):
         line = json.loads(text)
@@ -53,7 +54,7 @@ def own_lines(history: Path, tags: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def ending(lines: Sequence[Mapping[str, Any]], name: str) -> Ending | None:
-    """How a loss or metric of a history ended; None where it was never written.
+    """The end of a loss or metric in a history; None where it was never written.
 
     lines: of steps, each the mean since the one before.
     """

@@ -1,4 +1,4 @@
-"""An objective's losses and metrics on data that it is not trained on."""
+"""An objective's losses and metrics on held-out data."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def evaluate(
     kept: Spool | None = None,
     progress: Progress = SILENT,
 ) -> Metrics:
-    """Means over the batches of epoch 0, in evaluation mode; kept: where those of batches are put.
+    """Means over the batches of epoch 0, in evaluation mode; kept: the spool of the batches' sums.
 
-    What the objective draws is a function of the seed and of the batch: every call asks the same.
+    The objective's draws are a function of the seed and of the batch: every call gives the same.
     """
     training = objective.training
     objective.eval()

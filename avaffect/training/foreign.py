@@ -19,27 +19,27 @@ from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.training.foreign_files import CONFIGURATION, PREPROCESSORS, read_json
 from avaffect.training.unpickling import StandIn, unpickle
 
-# Settings are small: what is larger, or goes round in circles, is none.
+# Settings are small: larger or circular objects are none.
 _MOST_SETTINGS = 100_000
 _DEEPEST = 50
-# What programs put weights under, outermost first: fairseq and many others, torch's own examples,
-# Lightning, s3prl (converted, and as it trains on).
+# Keys of weights in other programs' files, outermost first: fairseq and many others, torch's own
+# examples, Lightning, s3prl (converted, and during its training).
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "model_weight", "weights",
              "Upstream", "module")  # fmt: skip
-# s3prl keeps the parts of fairseq's cfg apart, and symbols alone of its dictionaries.
+# s3prl keeps the parts of fairseq's cfg apart, and only the symbols of its dictionaries.
 _S3PRL = {"model": "model_cfg", "task": "task_cfg"}
 _S3PRL_SYMBOLS = "dictionaries_symbols"
 
 
 @dataclass
 class Foreign:
-    """What a file or folder of others held.
+    """The content of a file or folder of another program.
 
-    tensors        name -> tensor, as they stand there
+    tensors        name -> tensor, as in the file
     settings       fairseq's cfg or args, Whisper's dims, or the contents of config.json; {} where
                    there is none
-    preprocessor   how transformers prepares sound, {} where nothing says so
-    dictionaries   fairseq's: what each row of the prediction head stands for, for each set of units
+    preprocessor   transformers' preparation of audio, {} where it is not given
+    dictionaries   fairseq's: the symbol of each row of the prediction head, for each set of units
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -49,10 +49,10 @@ class Foreign:
 
 
 def read(files: Sequence[Path]) -> Foreign:
-    """What the files of `foreign_files.files_of` hold.
+    """The content of the files of `foreign_files.files_of`.
 
     Raises DataError where a file is cut short or damaged or of no known kind, where it holds no
-    weights, or weights that are no plain numbers, and where reading it might run something.
+    weights, or weights that are no plain numbers, and where reading it might run code.
     """
     found = Foreign()
     for file in files:
@@ -91,9 +91,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _state_dict(held: Any, path: Path) -> dict[str, Tensor]:
-    """The weights of a file: itself, or what stands under a name that programs put them under.
+    """The weights of a file: itself, or the value of one of the usual keys for weights.
 
-    Where there is no such name, all tensors of nested dictionaries, with the path as their name.
+    Without such a key, all tensors of nested dictionaries, with the path as their name.
     """
     if isinstance(held, StandIn):
         raise DataError(
@@ -108,18 +108,18 @@ def _state_dict(held: Any, path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _gather(held: Any, name: str, found: dict[str, Tensor], seen: set[int]) -> None:
-    """Tensors of dictionaries within dictionaries, under `outer.inner`; none under numbers, as the
-    states of optimisers have them."""
-    if not isinstance(held, dict) or id(held) in seen or len(seen) > _MOST_SETTINGS:
+def _gather(held: Any, name: str, found: dict[str, Tensor], visited: set[int]) -> None:
+    """Tensors of dictionaries within dictionaries, under `outer.inner`; none under numbers, which
+    are keys of optimisers' states."""
+    if not isinstance(held, dict) or id(held) in visited or len(visited) > _MOST_SETTINGS:
         return
-    # A hostile file may go round in circles.
-    seen.add(id(held))
+    # A hostile file may be circular.
+    visited.add(id(held))
     for key, value in held.items():
         if isinstance(value, Tensor):
             found[f"{name}{key}"] = value
         elif isinstance(key, str) and name.count(".") < _DEEPEST:
-            _gather(value, f"{name}{key}.", found, seen)
+            _gather(value, f"{name}{key}.", found, visited)
 
 
 def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 def _settings(held: Any, path: Path) -> dict[str, Any]:
     """fairseq's `cfg`, or `args` of older files, s3prl's parts of it, Whisper's `dims`, or a
-    configuration beside the weights: plain dictionaries, whatever they were."""
+    configuration beside the weights: as plain dictionaries."""
     if not isinstance(held, dict):
         return {}
     parts = {part: held[key] for part, key in _S3PRL.items() if key in held}
@@ -171,8 +171,8 @@ def _dictionaries(held: Any, path: Path) -> list[list[str]]:
 
 
 class _Plain:
-    """Stand-ins as what they held: the attributes of a namespace, the contents of omegaconf's
-    nodes. Raises DataError for what is too large or too deep to be settings."""
+    """The content of stand-ins: the attributes of a namespace, the values of omegaconf's nodes.
+    Raises DataError for objects too large or too deep to be settings."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -192,7 +192,7 @@ class _Plain:
 
 
 def _held(state: Any) -> Any:
-    """What matters of an object's state: omegaconf's nodes know their parents, too."""
+    """The values in an object's state: omegaconf's nodes also refer to their parents."""
     if isinstance(state, dict):
         for content in ("_content", "_val"):
             if content in state:
@@ -203,7 +203,7 @@ def _held(state: Any) -> Any:
 def _preprocessor(path: Path) -> dict[str, Any]:
     """The settings of a feature extractor: the file itself, or a part of it.
 
-    Raises DataError where it prepares sound at another rate.
+    Raises DataError where its sampling rate is another.
     """
     found = read_json(path)
     found = found.get("feature_extractor", found)

@@ -23,10 +23,9 @@ _READ = (filekind.CHECKPOINT, filekind.WEIGHTS, filekind.ZIP, filekind.UNKNOWN)
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that `path` (a file, or a folder of transformers) consists of; weights come first.
+    """The files of `path` (a file, or a folder of transformers); weights come first.
 
-    Beside a file of fairseq or torchaudio no other is looked for. Raises DataError where there are
-    none.
+    A file of fairseq or torchaudio has no companions. Raises DataError where there are no files.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder (weights are not downloaded: give a path)")
@@ -35,7 +34,7 @@ def files_of(path: Path) -> list[Path]:
         found = [folder / name for name in _WEIGHTS if (folder / name).is_file()][:1]
         if not found:
             raise DataError(
-                f"{path} holds no weights that are known by their names ({', '.join(_WEIGHTS)}): "
+                f"{path} holds no weights with known names ({', '.join(_WEIGHTS)}): "
                 "download them too, or name the file"
             )
         path = found[0]
@@ -49,8 +48,8 @@ def files_of(path: Path) -> list[Path]:
 
 
 def check(files: Sequence[Path]) -> None:
-    """Raises DataError where a file of `files_of` begins as no file of weights does, or is a
-    checkpoint of avaffect."""
+    """Raises DataError where the first bytes of a file of `files_of` are not those of weights, or
+    it is a checkpoint of avaffect."""
     for file in files:
         found = filekind.kind_of(file)
         if file.suffix != ".json" and found not in _READ:
@@ -78,7 +77,7 @@ def _shards(index: Path) -> list[Path]:
     missing = [file.name for file in files if not file.is_file()]
     if missing or not files:
         raise DataError(
-            f"{index} lists {', '.join(missing)}, not there: the download is not finished"
+            f"{index} lists {', '.join(missing)}, which are missing: the download is not finished"
             if missing
             else f"{index} lists no file"
         )

@@ -1,8 +1,8 @@
 """The one training loop, for every objective.
 
-Everything random is a function of (seed, step), every batch of (seed, epoch): a run killed at any
-step and resumed from its state therefore ends as the undisturbed run does, bit for bit on the CPU
-at equal thread counts.
+Every draw is a function of (seed, step), every batch of (seed, epoch): a run killed at any step and
+resumed from its state therefore ends as the uninterrupted run does, bit for bit on the CPU at equal
+thread counts.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def train(
 ) -> Outcome:
     """Train `objective` in place.
 
-    Raises Preempted or Interrupted when a signal asked to stop (state saved), UsageError for
-    settings that the objective cannot honour, AvaffectError when a loss is no number.
+    Raises Preempted or Interrupted after a signal to stop (state saved), UsageError for settings
+    that do not suit the objective, AvaffectError when a loss is no number.
     """
     check_coupled(objective, settings, fabric)
     if settings.epochs is None and settings.steps is None:
@@ -63,7 +63,8 @@ def train(
 
 
 def check_coupled(objective: Objective, settings: TrainingSettings, fabric: Fabric) -> None:
-    """Raises UsageError where batches are to be divided that the objective needs whole."""
+    """Raises UsageError where batches are divided among ranks but the objective needs them
+    whole."""
     if objective.coupled and (settings.accumulate > 1 or fabric.world_size > 1):
         raise UsageError(TIED_TOGETHER)
 
@@ -85,12 +86,13 @@ class _Trainer:
         path = None if self.fabric.global_rank else run.history
         self.history = History(path, run.tags)
         self.writer, self.pace = writer, writer.pace
-        # How long the last evaluation took; unknown before the first.
+        # Seconds of the last evaluation; unknown before the first.
         self.evaluation_s = math.inf
         resumed = self._resume()
         stepper.set_up()
         if not resumed:
-            # So that a run killed before its first saved step knows where its history began.
+            # A run that is killed before its first saved step then starts its history at the same
+            # place.
             self._save()
 
     # -- the loop ------------------------------------------------------------------------------
@@ -108,7 +110,7 @@ class _Trainer:
                 self._train_epoch(plan, epochs, steps)
             if not self._finished_epoch(plan):
                 if self.run.steady:
-                    # What is kept has to have been looked at.
+                    # Only evaluated weights can be kept.
                     self._evaluate()
                 break
             self._save_before(self.evaluation_s if self.run.evaluate else 0.0)
@@ -116,7 +118,7 @@ class _Trainer:
             self._evaluate()
         self._flush()
         self.progress.finish()
-        # Whatever is done with the weights may take long.
+        # The work after training may take long.
         self._save_before(math.inf)
         if self.run.steady and as_good(self.run.select, self.newest, self.best_metrics):
             self.best_metrics = self.newest
@@ -126,7 +128,7 @@ class _Trainer:
         return Outcome(self.step, self.first, self.last, self.best_metrics, kept_last)
 
     def _epochs(self) -> float:
-        """How many epochs are done, in part too."""
+        """Epochs done, as a fraction."""
         within = self.position and self.position / len(self.batches.plan(self.epoch))
         return float(self.epoch + within)
 
@@ -141,7 +143,7 @@ class _Trainer:
     ) -> None:
         size = self.settings.accumulate
         while self.position < len(plan) and not (steps and self.step >= steps):
-            # The middle of the step: a run of one step has some learning rate.
+            # The middle of the step: a run of one step has a learning rate above 0.
             if steps:
                 done = (self.step + 0.5) / steps
             else:
@@ -199,21 +201,21 @@ class _Trainer:
         self.history.write({"step": self.step, "epoch": self.epoch, **metrics})
 
     def _save_if_due(self) -> None:
-        asked = {
+        request = {
             "stop": float(bool(self.flag)),
             "interrupted": float(self.flag.interrupted),
             # Clocks differ: one rank decides.
             "due": float(self.fabric.global_rank == 0 and self.pace.due()),
         }
         # Ranks stop together: the signal may have reached one of them alone.
-        asked = self.stepper.reduce(asked)
-        if asked["stop"] or asked["due"] or self.step % self.settings.save_every == 0:
+        request = self.stepper.reduce(request)
+        if request["stop"] or request["due"] or self.step % self.settings.save_every == 0:
             self._save()
-        if asked["stop"]:
-            self.flag.stop(f"at step {self.step}", interrupted=bool(asked["interrupted"]))
+        if request["stop"]:
+            self.flag.stop(f"at step {self.step}", interrupted=bool(request["interrupted"]))
 
     def _save_before(self, seconds: float) -> None:
-        """Save where a kill within the next so many seconds would lose more than it should."""
+        """Save where a kill within the next so many seconds would lose too much work."""
         due = float(self.fabric.global_rank == 0 and self.pace.due(seconds))
         if self.stepper.reduce({"due": due})["due"]:
             self._save()
@@ -261,7 +263,7 @@ class _Trainer:
         self.meter.restore(position["meter"])
         if not self.history.cut(position["history_bytes"], position.get("history_digest")):
             self.progress.warn(
-                f"{self.run.history} is not what it was when the state was saved: it was changed, "
+                f"{self.run.history} differs from the saved state: it was changed, "
                 "cut or damaged, and lines may be missing; the training itself goes on as before"
             )
         self.progress.say(f"resumed at step {self.step}, epoch {self.epoch}")

@@ -28,7 +28,7 @@ class Meter:
         self.notes[name] = value
 
     def means(self, reduce: Callable[[dict[str, float]], dict[str, float]]) -> Metrics:
-        """Means over all ranks, and a clean start."""
+        """Means over all ranks; the sums are then reset."""
         if not self.sums:
             return {}
         sums = reduce({name: float(value) for name, value in self.sums.items()})
@@ -51,7 +51,7 @@ class Meter:
 
 
 def scaled(counts: dict[str, float], share: float) -> dict[str, float]:
-    """Counts of which a share is meant."""
+    """The counts of losses that are shares."""
     return {name: float(count) * share for name, count in counts.items()}
 
 

@@ -17,7 +17,7 @@ from avaffect.training.spool import Spool
 
 
 class Batches(Protocol):
-    """What the loop asks of the data (avaffect.data.batches fulfils it)."""
+    """The data of the loop; avaffect.data.batches implements it."""
 
     def plan(self, epoch: int) -> Sequence[np.ndarray]:
         """The indices of every batch of an epoch, in order; a pure function of the epoch."""
@@ -28,18 +28,18 @@ class Batches(Protocol):
 
 @dataclass
 class Run:
-    """One run of training: where its state and history live, and what to keep.
+    """One run of training: places of its state and history, and the weights to keep.
 
     folder    for the state (None: nothing is saved, for short runs inside another command)
-    history   metrics file, appended to as training goes (None: none)
+    history   metrics file, appended to during training (None: none)
     tags      written into every line of the history (run, fold)
-    evaluate  called after each epoch with the objective and a place for rows that it computes; its
-              metrics go to the history
+    evaluate  called after each epoch with the objective and a spool for its rows; its metrics go to
+              the history
     select    metric of `evaluate` whose best epoch's weights are kept at the end
     steady    keep the last epoch's instead, unless the best is better by more than chance makes
               it, by the standard error that `evaluate` gives as SELECT_error
-    flag      of the signals that ask to stop (None: looked at within `train` alone)
-    check     called before anything is written: raises where the run lost its lock
+    flag      of the signals to stop (None: looked at within `train` alone)
+    check     called before a file is written: raises where the run lost its lock
     """
 
     seed: int
@@ -53,7 +53,7 @@ class Run:
     check: Callable[[], None] = lambda: None
 
     def spool(self, name: str, warn: Callable[[str], None], writes: bool = True) -> Spool | None:
-        """Where rows are kept that are computed for this run; None where it has no folder."""
+        """The spool of rows that are computed for this run; None where it has no folder."""
         if self.folder is None:
             return None
         flag = StopFlag() if self.flag is None else self.flag

@@ -12,7 +12,7 @@ LARGEST_SHARE = 0.01
 
 
 class Pace:
-    """Says when a state is to be saved, from what the last saving cost."""
+    """Decides when to save a state, from the cost of the last saving."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
@@ -32,14 +32,14 @@ class Pace:
         self._cost = self._since - begun
 
     def add(self, seconds: float) -> None:
-        """The last saving cost so much more."""
+        """Add to the cost of the last saving."""
         self._cost += seconds
 
 
 class Writer:
-    """Writes in the background, one thing after another: a disk is slower than a model.
+    """Writes in the background, one file after another: a disk is slower than a model.
 
-    What its processor time costs is told to `pace`; waiting for the disk costs nothing.
+    Its processor time is counted by `pace`; time of waiting for the disk is not.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -48,7 +48,7 @@ class Writer:
         self._failure: Exception | None = None
 
     def start(self, work: Callable[[], None]) -> None:
-        """Begin `work()`, once what was begun before is done."""
+        """Begin `work()`, once the work before it is done."""
         self.wait()
         self._thread = threading.Thread(target=self._run, args=(work,), name="state")
         self._thread.start()
@@ -62,7 +62,7 @@ class Writer:
         self.pace.add(time.thread_time() - begun)
 
     def wait(self) -> None:
-        """Return when everything is written; raises what the writing raised."""
+        """Return when everything is written; raises the errors of the writing."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None

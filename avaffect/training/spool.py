@@ -1,8 +1,8 @@
 """Rows that take long to compute, saved in a run's state folder as they are computed.
 
 Before training, and between its epochs, models are applied to many utterances: a run that is killed
-there computes again what was not saved, a minute's worth at most. A row is a function of its
-utterance's batch alone, so that rows that were kept are bit for bit those that would be computed.
+there computes the unsaved rows again, a minute's worth at most. A row is a function of its
+utterance's batch alone, so that kept rows are bit for bit equal to newly computed ones.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ WORTH_S = 10.0
 
 
 class Spool:
-    """The rows of a task, by their numbers. A row is an array; all are alike but for their first
-    axis.
+    """The rows of a task, by their numbers. A row is an array; all have the same shape but for the
+    first axis.
 
     folder: of this task alone, removed by `remove`. writes: False in all ranks but the first.
     """
@@ -46,7 +46,7 @@ class Spool:
         self._fresh: dict[int, np.ndarray] = {}
         self._place: dict[int, Path] = {}
         self._read: tuple[Path | None, dict[int, np.ndarray]] = None, {}
-        # What was written last holds, where a row was written twice.
+        # The last version of a row that was written twice counts.
         for path in sorted(folder.glob("*" + SUFFIX), key=lambda path: int(path.stem)):
             rows = _load(path)
             if rows is None:
@@ -64,7 +64,7 @@ class Spool:
     def of(
         self, numbers: np.ndarray, compute: Callable[[np.ndarray], list[np.ndarray]]
     ) -> list[np.ndarray]:
-        """Rows that were kept, or else those that `compute(numbers)` gives, kept from now on."""
+        """Rows that were kept, or else the result of `compute(numbers)`, kept from now on."""
         rows = self.get(numbers.tolist())
         if rows is None:
             with self.flag.steps():
@@ -80,9 +80,9 @@ class Spool:
         return self._read[1][number]
 
     def add(self, numbers: Sequence[int], rows: Sequence[np.ndarray]) -> None:
-        """Rows that were computed; written where it is time.
+        """Computed rows; written where it is time.
 
-        Raises Preempted or Interrupted, with all rows saved, where a signal asked to stop.
+        Raises Preempted or Interrupted, with all rows saved, after a signal to stop.
         """
         with self.flag.steps():
             if self.writes:

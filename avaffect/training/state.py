@@ -1,8 +1,8 @@
 """The state of an unfinished run, from which the same command resumes exactly.
 
 One safetensors file, replaced atomically: trained weights, buffers, optimiser, best weights so far,
-and as JSON where training stands, with a digest over all of them. There is no random state in it:
-every draw is a function of the seed and the step (avaffect.core.seeds).
+and as JSON the position in training, with a digest over all of them. There is no random state in
+it: every draw is a function of the seed and the step (avaffect.core.seeds).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json, content_id
 from avaffect.core.writing import writing
 
-# Whether there is a state is asked before there is work: torch comes with the work.
+# Commands look for a state before there is work: torch comes with the work.
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -43,10 +43,11 @@ def metrics_path(output: Path) -> Path:
 
 
 def open_folder(folder: Path, identity: str, fresh: bool) -> bool:
-    """Make ready the state folder of a run; True where an earlier one left something to resume.
+    """Make ready the state folder of a run; True where there is an earlier one's state to resume
+    from.
 
     Raises OutputExistsError where the folder holds the work of a run with other inputs or settings,
-    DataError where it is not known whose work it holds.
+    DataError where the run of that work is unknown.
     """
     if folder.is_dir() and not fresh:
         found = owner(folder)
@@ -89,7 +90,8 @@ def clear(folder: Path) -> None:
 
 
 def work_in(folder: Path) -> str | None:
-    """What was saved that would be lost; None where a run was stopped before its first step."""
+    """The saved work that would be lost, in words; None where a run was stopped before its first
+    step."""
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
         partial = any(part.endswith(".partial") for part in place.parts)
@@ -114,7 +116,7 @@ def _saved_step(path: Path) -> int | None:
 
 
 def owner(folder: Path) -> str | None:
-    """The identity of the run that a state folder belongs to, where it says so undamaged."""
+    """The identity of the run of a state folder, where its marker is undamaged."""
     marker = _marker(folder)
     identity = marker.get("identity")
     # Folders of earlier versions have no digest.
@@ -123,7 +125,7 @@ def owner(folder: Path) -> str | None:
 
 
 def _marker(folder: Path) -> dict[str, Any]:
-    """What a state folder says of its run; empty where that cannot be read."""
+    """The marker of a state folder; empty where it cannot be read."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -163,7 +165,7 @@ def save_state(folder: Path, tensors: dict[str, Tensor], position: dict[str, Any
 
 
 def _digest(position: str, tensors: dict[str, Tensor]) -> str:
-    """Over where training stands, and the names, types, shapes and bytes of all tensors."""
+    """Digest over the position, and the names, types, shapes and bytes of all tensors."""
     import torch
 
     found = hashlib.sha256(position.encode())
@@ -182,8 +184,8 @@ def load_state(
 ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """Restore module and optimisers; returns (position, best weights), None without a state.
 
-    Raises DataError where the file is not as it was saved; `say` is called for a state of an
-    earlier version, which has no digest.
+    Raises DataError where the file differs from what was saved; `say` gets a message for a state of
+    version 1.0, which has no digest to check.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Moment(NamedTuple):
-    """Where training stands; done: share of it that is over, 0 to 1."""
+    """Position in training; done: share of it that is over, 0 to 1."""
 
     step: int
     epoch: int
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 class Stepper:
-    """Takes the steps of a run; notes losses and metrics in `meter`.
+    """The steps of a run; losses and metrics are added to `meter`.
 
     `set_up` is called once the state of `objective` and `optimisers` (phase -> optimiser) has been
     loaded, and before the first step.
@@ -82,12 +82,12 @@ class Stepper:
         self.optimisers = dict(zip(self.optimisers, wrapped))
 
     def take(self, group: Sequence[np.ndarray], now: Moment) -> float:
-        """One step over micro-batches, which are read once, whatever the phases; returns how many
-        seconds of recordings they hold, in all ranks.
+        """One step over micro-batches, which are read once for all phases; returns their seconds of
+        recordings, in all ranks.
 
         Raises AvaffectError when a loss is no number.
         """
-        # Gone with this call: the device never holds the micro-batches of two steps.
+        # Released with this call: the device never holds the micro-batches of two steps.
         parts = [self._part(indices, now.epoch) for indices in group]
         for phase in self.objective.phases:
             self._optimise(parts, phase, now)
@@ -103,14 +103,15 @@ class Stepper:
         return dict(zip(names, reduced.tolist()))  # type: ignore[union-attr]
 
     def _part(self, indices: np.ndarray, epoch: int) -> Part:
-        """This rank's part of a batch; a rank for which nothing is left repeats one, unweighed."""
+        """This rank's part of a batch; a rank without a part repeats one, with weight 0."""
         own = indices[self.fabric.global_rank :: self.fabric.world_size]
         batch = self.batches.batch(own if len(own) else indices[:1], epoch)
         moved = to_device(batch, self.fabric.device)
         return Part(moved, 1.0 if len(own) else 0.0, batch.seconds())
 
     def _optimise(self, parts: Sequence[Part], phase: str, now: Moment) -> None:
-        """One optimiser step over micro-batches; counts are known whole before any division."""
+        """One optimiser step over micro-batches; counts are summed over all of them before any
+        division."""
         settings = self.settings
         factor = learning_rate_factor(settings.schedule, now.done, settings.warmup)
         factor *= decay_factor(now.epoch, settings.decay, settings.decay_every)
@@ -126,7 +127,7 @@ class Stepper:
         if settings.clip > 0:
             self.fabric.clip_gradients(self.module, optimiser, max_norm=settings.clip)
         optimiser.step()
-        # All of them: this phase's losses reach the parameters of the others too.
+        # All of them: this phase's losses also give gradients to the parameters of the others.
         self.objective.zero_grad()
         self.objective.after_step(context, phase)
         self.meter.note("learning_rate", optimiser.param_groups[0]["lr"])
@@ -154,8 +155,8 @@ class Stepper:
             )
         total = torch.zeros((), device=self.fabric.device)
         for name, (value, _) in step.losses.items():
-            # DDP averages gradients over ranks; the sum is what the counts are for. It also
-            # wants a gradient for all that `forward` gave: a loss without counts weighs nothing.
+            # DDP averages gradients over ranks; the counts require the sum. It also requires a
+            # gradient for every output of `forward`: a loss without counts has weight 0.
             weight = share * self.fabric.world_size / counts[name] if counts[name] else 0.0
             total = total + value * (self.objective.weights.get(name, 1.0) * weight)
         if not torch.isfinite(total):

@@ -23,9 +23,9 @@ from torch.serialization import safe_globals
 from avaffect.core import faults
 from avaffect.core.errors import DataError
 
-# Outside torch, what torch's unpickler builds itself.
+# Classes that torch's unpickler builds itself, outside torch.
 _TORCH_BUILDS = {"collections.OrderedDict", "collections.Counter", "_codecs.encode"}
-# Plain values of Python's library, and how numpy makes its own, that stand beside weights.
+# Plain values of Python's library, and numpy's constructors of its own, that occur beside weights.
 _PLAIN_MODULES = {
     "collections", "datetime", "decimal", "enum", "fractions", "numbers", "pathlib",
     "pathlib._local", "typing", "uuid", "numpy.random._pickle",
@@ -49,7 +49,7 @@ _BEGINNINGS = {
 
 
 class StandIn:
-    """In place of an object of a class that nobody here needs; keeps its state as plain values."""
+    """In place of an object of a class that is not needed here; keeps its state as plain values."""
 
     state: Any = None
 
@@ -68,8 +68,8 @@ class StandIn:
 def unpickle(path: Path) -> Any:
     """The object in a file of torch.save: tensors, plain containers, and stand-ins for the rest.
 
-    Raises DataError where it is cut short or damaged, is no such file, or wants to run something:
-    nothing of it is run.
+    Raises DataError where it is cut short or damaged, is no such file, or would run code: none of
+    it is run.
     """
     with path.open("rb") as stream:
         beginning = stream.read(64).lstrip()
@@ -82,7 +82,7 @@ def unpickle(path: Path) -> Any:
         names = set(_names(path, zipped))
         stand_ins = [_stand_in(path, name) for name in sorted(names - _TORCH_BUILDS)]
         with safe_globals([entry for entry in stand_ins if entry is not None]):
-            # Mapped memory is what stands in the file, which must therefore not be compressed.
+            # Mapped memory is the file's bytes, which must therefore not be compressed.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=stored)
     except DataError:
         raise
@@ -104,7 +104,7 @@ def _check_archive(path: Path) -> bool:
 
 
 def _names(path: Path, zipped: bool) -> Iterator[str]:
-    """What a file's pickles name, `module.name`, without running any of them."""
+    """The names in a file's pickles, `module.name`, without running any of them."""
     if not zipped:
         with path.open("rb") as stream:
             for _ in range(_LEGACY_PICKLES):
@@ -134,7 +134,7 @@ def _names_in(stream: BinaryIO | Any) -> Iterator[str]:
 
 
 def _stand_in(path: Path, name: str) -> tuple[Any, str] | None:
-    """What is built in place of a named class; None where torch knows what to do.
+    """The stand-in for a named class; None where torch builds it.
 
     Raises DataError for a function, and for a class of Python's library that is no plain value.
     """
@@ -170,7 +170,7 @@ def _refusal(path: Path, name: str) -> DataError:
 
 
 def _explained(path: Path, error: Exception) -> DataError:
-    """torch's words without its advice on how to read the file unprotected."""
+    """torch's message without its advice on how to read the file unprotected."""
     unknown = re.search(r"\bGLOBAL (\S+)", str(error))
     if unknown:
         return _refusal(path, unknown.group(1))

@@ -16,8 +16,8 @@ from avaffect.models.standardisation import Standardisation
 
 @dataclass(frozen=True)
 class HeadInput:
-    """Frames or tokens that a head reads: their name, the size of one, and how many there are a
-    second; 0 of tokens."""
+    """Input of a head, frames or tokens: name, size of a vector, and vectors a second; 0 of
+    tokens."""
 
     name: str
     dim: int
@@ -26,19 +26,19 @@ class HeadInput:
 
 @dataclass(frozen=True)
 class FrameHeadConfiguration:
-    """What the configuration of every head has: its inputs, and the number of its outputs."""
+    """Base of every head's configuration: its inputs, and the number of its outputs."""
 
     inputs: tuple[HeadInput, ...]
     outputs: int
 
     @property
     def dim(self) -> int:
-        """Of all inputs side by side."""
+        """Of all inputs, concatenated."""
         return sum(item.dim for item in self.inputs)
 
 
 class Outputs:
-    """Outputs of a head, each computed when it is first asked for.
+    """Outputs of a head, each computed on first use.
 
     utterance (B, outputs): of whole utterances; over_time (B, steps, outputs): of each step, zero
     in padding.
@@ -59,14 +59,14 @@ class Outputs:
 class FrameHead(nn.Module):
     """A head on frames of one or more inputs.
 
-    inputs           what it reads; frames of several have rates and sizes of their own
-    outputs          how many numbers it says of an utterance, and of a step
+    inputs           frames of several inputs have rates and sizes of their own
+    outputs          numbers for an utterance, and for a step
     frames_per_step  frames of the fastest input for each of its steps
-    standardisation  of its inputs, one after the other, (sum of dims,); None without
-    reads_means      class attribute: what it says of an utterance depends on the means over time
-                     alone, so that they can be computed once
-    needs_time       class attribute: False where what it says of an utterance can be read from
-                     tokens, too
+    standardisation  of its inputs, concatenated, (sum of dims,); None without
+    reads_means      class attribute: an utterance's outputs depend on the means over time alone,
+                     which can be computed once
+    needs_time       class attribute: False where an utterance's outputs can also be computed from
+                     tokens
     """
 
     standardisation: Standardisation | None
@@ -96,14 +96,15 @@ class FrameHead(nn.Module):
         return self.rate_hz / self.frames_per_step
 
     def step_count(self, frames: int) -> int:
-        """Steps over so many frames of the fastest input; the last may be of fewer."""
+        """Steps of so many frames of the fastest input; the last may have fewer."""
         return -(-frames // self.frames_per_step)
 
     def forward(
         self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
-        """frames: name of an input -> (B, T, dim), each at its own rate, or tokens; present: name
-        -> (B,) bool, False where an utterance lacks this input; by default where it has none."""
+        """frames: name of an input -> (B, T, dim), each at its own rate, or tokens; present:
+        name -> (B,) bool, False where an utterance lacks this input; by default where it has no
+        frames."""
         raise NotImplementedError
 
 
@@ -113,9 +114,9 @@ def means(
     present: Mapping[str, Tensor] | None,
     missing: Tensor,
 ) -> Tensor:
-    """(B, D) means over time, or over tokens, of all inputs, one after the other.
+    """(B, D) means over time, or over tokens, of all inputs, concatenated.
 
-    missing (D,): what stands where an utterance lacks one of several inputs.
+    missing (D,): values where an utterance lacks one of several inputs.
     """
     parts = [frames[item.name].mean() for item in inputs]
     if len(parts) == 1:
@@ -132,11 +133,11 @@ def joined(
     present: Mapping[str, Tensor] | None,
     missing: Tensor,
 ) -> Frames:
-    """(B, T, D) frames of all inputs side by side, at the rate of the fastest: a slower one's frame
-    stands as long as it lasts. An utterance is as long as its longest input.
+    """(B, T, D) frames of all inputs, concatenated, at the rate of the fastest: a slower one's
+    frame is repeated for its duration. An utterance is as long as its longest input.
 
-    missing (D,): what stands where an utterance lacks one of several inputs. Raises DataError where
-    an input is of tokens.
+    missing (D,): values where an utterance lacks one of several inputs. Raises DataError where an
+    input is of tokens.
     """
     frames = {item.name: _in_time(encoded[item.name], item) for item in inputs}
     if len(inputs) == 1:
@@ -148,7 +149,7 @@ def joined(
     parts, known = [], []
     for item in inputs:
         own = frames[item.name]
-        # The frame in which the middle of each step lies.
+        # The frame at the middle of each step.
         place = torch.floor((time + 0.5) * (item.rate_hz / rate_hz)).long()
         there = (place < own.lengths[:, None]) & _present(frames, item, present)[:, None]
         if own.values.shape[1]:
@@ -162,7 +163,7 @@ def joined(
 
 
 def _steps(lengths: Tensor, item: HeadInput, rate_hz: float) -> Tensor:
-    """Frames at a rate that frames of an input last as long as."""
+    """Frames at the rate whose frames last as long as these."""
     if item.rate_hz == rate_hz:
         return lengths
     return torch.round(lengths * (rate_hz / item.rate_hz)).long()

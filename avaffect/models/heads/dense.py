@@ -23,7 +23,7 @@ def dense(dim: int, outputs: int, hidden: int | None, dropout: float) -> nn.Sequ
 class HeadConfiguration:
     """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between.
 
-    standardise: the input is standardised first, by statistics that belong to the head.
+    standardise: the input is standardised first, by statistics that the head stores.
     """
 
     dim: int

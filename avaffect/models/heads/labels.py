@@ -1,4 +1,4 @@
-"""What the outputs of a head mean: labels of utterances and labels over time, one or several."""
+"""Labels from the outputs of a head: of utterances and over time, one or several."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Readout:
     value    whether one output is its value (scalar, trace)
     bins     outputs that score bins of its values (trace); 0 for none
     scaled   whether a trace has a scale of its own, as a scalar has; False in older files
-    Outputs stand in the order of classes, value, bins.
+    The order of outputs is classes, value, bins.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Readout:
 
     @property
     def columns(self) -> int:
-        """Numbers that are predicted."""
+        """Numbers in a prediction of the label."""
         return self.classes or 1
 
 
 @dataclass(frozen=True)
 class LabelHeadConfiguration:
-    """head: name and configuration of the head beneath, whose outputs are those of one label after
-    another."""
+    """head: name and configuration of the head beneath; its outputs are those of each label in
+    turn."""
 
     head: Description
     labels: tuple[Readout, ...]
@@ -146,6 +146,6 @@ class LabelHead(nn.Module):
         return getattr(self, f"centres_{number}")
 
     def scale(self, number: int) -> Tensor:
-        """(2,): where the output of a scalar or trace is 0, and the unit it is in"""
+        """(2,): the value at output 0 of a scalar or trace, and the unit of the output."""
         found = getattr(self, f"scale_{number}", None)
         return torch.tensor([0.0, 1.0]) if found is None else found

@@ -23,8 +23,7 @@ from avaffect.settings.head_options import LinearOptions
 @dataclass(frozen=True)
 class LinearHeadConfiguration(LinearOptions, FrameHeadConfiguration):
     """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between. standardise:
-    the inputs are standardised first, by statistics that belong to the head.
-    """
+    the inputs are standardised first, by statistics that the head stores."""
 
     hidden: int | None = None
     standardise: bool = False
@@ -62,7 +61,7 @@ class LinearHead(FrameHead):
         return self.layers(values)
 
     def _missing(self) -> Tensor:
-        """What is 0 once it is standardised."""
+        """The values that standardisation maps to 0."""
         if self.standardisation is not None:
             return self.standardisation.mean
         return next(self.parameters()).new_zeros(())

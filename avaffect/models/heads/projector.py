@@ -21,10 +21,10 @@ class ProjectorConfiguration:
 
 
 class Projector(nn.Module):
-    """SAAML's Embedding Projector: two dense layers of {256, 32}, and a classifier upon them.
+    """SAAML's Embedding Projector: two dense layers of {256, 32}, and a classifier on top.
 
-    The standardisation of its input belongs to it. Its statistics are the source corpus's; they
-    may be replaced by those of the corpus at hand (`standardisation.set`).
+    It stores the standardisation of its input. The statistics are the source corpus's; they may be
+    replaced by those of another corpus (`standardisation.set`).
     """
 
     def __init__(self, configuration: ProjectorConfiguration) -> None:

@@ -18,15 +18,14 @@ from avaffect.settings.head_options import RecurrentOptions
 @dataclass(frozen=True)
 class RecurrentHeadConfiguration(RecurrentOptions, FrameHeadConfiguration):
     """hidden: GRU units of each direction and layer. frames_per_step: the recurrence reads means of
-    so many frames. bidirectional: False where a step may not know what comes after it.
-    """
+    so many frames. bidirectional: False where a step must not depend on later ones."""
 
     frames_per_step: int = 1
     bidirectional: bool = True
 
     @property
     def width(self) -> int:
-        """Of a layer's output."""
+        """Width of a layer's output."""
         return self.hidden * (1 + self.bidirectional)
 
 
@@ -38,11 +37,11 @@ class ForwardHeadConfiguration(RecurrentHeadConfiguration):
 
 
 class RecurrentHead(FrameHead):
-    """Layers of GRU in both directions or one, and one dense layer upon them.
+    """Layers of GRU in both directions or one, and one dense layer on top.
 
-    For an utterance the dense layer reads the final state of each direction of the last layer;
-    over time it reads each step. The standardisation of its inputs belongs to it.
-    Padding never changes an output: the backward direction begins at an utterance's own end.
+    For an utterance the dense layer reads the final state of each direction of the last layer; over
+    time it reads each step. The head stores the standardisation of its inputs. Padding never
+    changes an output: the backward direction begins at an utterance's own end.
     """
 
     standardisation: Standardisation
@@ -101,7 +100,7 @@ class RecurrentHead(FrameHead):
 
 
 def mean_steps(frames: Frames, count: int) -> Frames:
-    """Means of `count` neighbouring frames; the last step that of those that are left."""
+    """Means of `count` neighbouring frames; the last step is the mean of the remaining ones."""
     if count == 1:
         return frames
     values, lengths = frames.values, frames.lengths

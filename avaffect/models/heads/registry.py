@@ -2,8 +2,8 @@
 
 A package adds a head through an entry point of the group "avaffect.heads" that names a
 `core.registry.Part`: the dataclass of its configuration, a `FrameHeadConfiguration`, and a
-`FrameHead` that is made of it. Fields of the configuration that are declared with
-`settings.base.option` are what users choose by --head-option NAME=VALUE.
+`FrameHead` that is built from it. Users set fields of the configuration that are declared with
+`settings.base.option` by --head-option NAME=VALUE.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEADS.register(
 
 
 def options_of(name: str) -> type:
-    """The dataclass that declares a head's options; of avaffect's own heads it costs no torch.
+    """The dataclass that declares a head's options; for avaffect's own heads it imports no torch.
 
     Raises UsageError for an unknown head.
     """

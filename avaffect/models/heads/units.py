@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class PredictionHeadConfiguration:
-    """dim of the encoder's frames; classes (units); size of the space where they are compared."""
+    """dim of the encoder's frames; classes (units); size of the space in which they are
+    compared."""
 
     dim: int
     classes: int
@@ -22,7 +23,7 @@ class PredictionHeadConfiguration:
 class PredictionHead(nn.Module):
     """HuBERT's pre-training head: cosine of the projected frame with each class's embedding.
 
-    Its parameters bear the published names and are saved beside the encoder's.
+    Its parameters have the published names and are saved beside the encoder's.
     """
 
     def __init__(self, configuration: PredictionHeadConfiguration) -> None:

@@ -7,6 +7,6 @@ Another package adds a family through an entry point of the group "avaffect.publ
 from avaffect.core.registry import Registry
 
 FAMILIES = Registry("published model", "avaffect.published")
-# Where nothing in a file tells which of several it is, wav2vec2 is meant, the last that may be.
+# Files that fit several families are wav2vec2's, the last in the list.
 for _name in ("avhubert", "hubert", "wav2vec2", "wavlm", "whisper"):
     FAMILIES.register(_name, None, f"{__name__}.{_name}")

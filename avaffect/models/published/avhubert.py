@@ -24,7 +24,7 @@ _MASKING = {
 
 
 def recognise(source: Source) -> bool:
-    """By its front-end for video."""
+    """Recognised by its front-end for video."""
     there = conversion.located(source)
     return there is not None and there.is_audiovisual
 
@@ -35,7 +35,7 @@ def convert(source: Source, warn: Warn) -> Converted:
 
 
 def from_shapes(shapes: Shapes) -> Flat:
-    """What the shapes of its weights say, and the rest as it was published."""
+    """The configuration from the shapes of its weights, the rest as published."""
     transformer = configuration.transformer_of(shapes, pre_norm=True)
     dim = transformer["transformer.dim"]
     stem = "feature_extractor_video.resnet.frontend3D"

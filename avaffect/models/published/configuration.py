@@ -1,8 +1,8 @@
 """The configuration of a published encoder: from its shapes first, then from its settings.
 
-Sizes come from the shapes alone, so that unknown or contradicting settings cannot spoil them; the
-settings say what no shape shows (attention heads, the place of normalisation, dropout, strides).
-A configuration in the making is a flat dictionary: `{"transformer.heads": 12, ...}`.
+Sizes come from the shapes alone, so that unknown or contradicting settings cannot change them; the
+settings give values without a shape (attention heads, the place of normalisation, dropout,
+strides). A configuration under construction is a flat dictionary: `{"transformer.heads": 12, ...}`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _TRANSFORMERS = {
     "transformer.relative_distance": "max_bucket_distance",
     "input_dropout": "feat_proj_dropout",
 }
-# What a model of ours always does: another value is another model.
+# Settings with a single value in our models: another value is another model.
 _FAIRSEQ_FIXED = {
     "activation_fn": "gelu", "modality_fuse": "concat", "sim_type": "cosine",
     "layer_type": "transformer",
@@ -57,7 +57,7 @@ _TRANSFORMERS_FIXED = {
     "add_adapter": False, "adapter_attn_dim": None,
     "layer_norm_eps": 1e-5,
 }  # fmt: skip
-# Of numbers whose names contain this.
+# For numbers whose names contain this.
 _LIMITS = (
     ("dropout", (0.0, 1.0)), ("layerdrop", (0.0, 1.0)), ("epsilon", (1e-12, 1.0)),
     ("face_std", (1e-6, 1e6)), ("heads", (1, 1024)), ("_size", (8, 4096)),
@@ -72,8 +72,8 @@ TRANSFORMERS_MODELS = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavl
 
 
 def read_shapes(from_shapes: Callable[[Shapes], Flat], shapes: Shapes) -> Flat:
-    """What `from_shapes` says of an encoder's shapes (our names). Raises DataError where they are
-    not those of a whole model."""
+    """The result of `from_shapes` for an encoder's shapes (our names). Raises DataError where they
+    are not those of a whole model."""
     try:
         return from_shapes(shapes)
     except KeyError as error:
@@ -98,7 +98,7 @@ def build(flat: Flat, kind: Any, check_family: Callable[[Flat], None] = lambda f
 
 
 def check(flat: Flat, kind: Any) -> None:
-    """Raises DataError for a value of the wrong type, or beyond what it can be."""
+    """Raises DataError for a value of the wrong type or out of its range."""
     example = flatten(kind())
     for name, value in flat.items():
         expected = example[name]
@@ -125,7 +125,7 @@ def flatten(configuration: Any) -> Flat:
 
 
 def transformer_of(shapes: Shapes, pre_norm: bool) -> Flat:
-    """What the shapes say of the transformer. Raises KeyError where one is absent."""
+    """The transformer's configuration from the shapes. Raises KeyError where one is absent."""
     by_batch = "encoder.pos_conv.1.weight" in shapes
     positions = "encoder.pos_conv.1.weight" if by_batch else "encoder.pos_conv.0.weight_v"
     dim, per_group, kernel = shapes[positions]
@@ -141,7 +141,7 @@ def transformer_of(shapes: Shapes, pre_norm: bool) -> Flat:
 
 
 def layers_of(shapes: Shapes) -> Flat:
-    """How many layers there are, and how wide. Raises KeyError where one is absent."""
+    """Number and width of the layers. Raises KeyError where one is absent."""
     found = (re.match(r"encoder\.layers\.(\d+)\.", name) for name in shapes)
     numbers = {int(match.group(1)) for match in found if match}
     if numbers != set(range(len(numbers))):
@@ -160,10 +160,10 @@ def final_dim(shapes: Shapes) -> Flat:
 
 
 def from_fairseq(settings: Mapping[str, Any]) -> Flat:
-    """What fairseq's `cfg` (or the flat `args` of older files) adds for every family; settings that
-    we do not know are ignored.
+    """Values of fairseq's `cfg` (or the flat `args` of older files) for every family; unknown
+    settings are ignored.
 
-    Raises DataError for a model that is built otherwise than any of ours.
+    Raises DataError for a model that differs from all of ours.
     """
     model = part_of(settings, "model")
     refuse_others(model, _FAIRSEQ_FIXED)
@@ -171,7 +171,8 @@ def from_fairseq(settings: Mapping[str, Any]) -> Flat:
 
 
 def masking_of_fairseq(settings: Mapping[str, Any], table: Mapping[str, str]) -> Flat:
-    """What the pre-training hid, as far as `cfg` says: fields of objectives' Masking by `table`."""
+    """Masking of the pre-training, as far as `cfg` has it: fields of objectives' Masking by
+    `table`."""
     return chosen(part_of(pretrained(settings), "model"), table)
 
 
@@ -185,7 +186,7 @@ def check_model_type(
 
 
 def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Flat:
-    """What config.json and preprocessor_config.json add. Raises DataError as `from_fairseq`."""
+    """Values of config.json and preprocessor_config.json. Raises DataError as `from_fairseq`."""
     refuse_others(settings, _TRANSFORMERS_FIXED)
     found = chosen(settings, _TRANSFORMERS) | _position_norm(settings)
     if settings or preprocessor:
@@ -198,7 +199,7 @@ def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, An
 
 
 def parse(assignments: Iterable[str], flat: Flat) -> Flat:
-    """What `--set NAME=VALUE` says; values are JSON, or words.
+    """Values of `--set NAME=VALUE`: JSON, or words.
 
     Raises UsageError for a name that this kind of encoder does not have.
     """
@@ -218,8 +219,7 @@ def parse(assignments: Iterable[str], flat: Flat) -> Flat:
 
 
 def pretrained(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of the model that was pre-trained, which fine-tuned files hold under
-    `w2v_args`."""
+    """The settings of the pre-trained model, which fine-tuned files hold under `w2v_args`."""
     inner = part_of(settings, "model").get("w2v_args")
     return inner if isinstance(inner, Mapping) else settings
 
@@ -242,7 +242,7 @@ def _position_norm(settings: Mapping[str, Any]) -> Flat:
 
 
 def refuse_others(settings: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Raises DataError for a setting of another value than the only one that is known."""
+    """Raises DataError for a setting with another than its one known value."""
     for name, value in fixed.items():
         if settings.get(name, value) != value:
             raise DataError(

@@ -1,4 +1,4 @@
-"""From a file of published weights to an encoder and its prediction head, whatever the family."""
+"""From a file of published weights to an encoder and its prediction head, for every family."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from avaffect.models.published.configuration import Flat, Shapes
 from avaffect.models.published.names import Layout
 from avaffect.models.published.source import Converted, Source, Unfit, Warn
 
-# Beside the encoder, what pre-training and fine-tuning put on top of it.
+# Weights beside the encoder: layers of pre-training and fine-tuning on top of it.
 _ON_TOP = (
     "quantizer.", "input_quantizer.", "project_q.", "project_hid.", "target_glu.", "final_proj.",
     "label_embs_concat", "aux.", "lm_head.", "classifier.", "projector.",
@@ -30,17 +30,18 @@ _MASK = "mask_emb"
 _HEAD = ("final_proj.weight", "final_proj.bias", "label_embs_concat")
 # fairseq's dictionaries begin with <s>, <pad>, </s> and <unk>.
 _SPECIAL_SYMBOLS = 4
-# What no shape shows, and what changes the result.
+# Values without a shape that change the result.
 _GUESSED = ("transformer.heads", "transformer.pre_norm", "normalise")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a family's models are made of.
+    """Classes and functions of a family's models.
 
     configuration  class, all of whose fields have defaults
     encoder        class
-    from_shapes    what the shapes of its weights (our names) say; KeyError names one that is absent
+    from_shapes    the configuration from the shapes of its weights (our names); KeyError names an
+                   absent one
     check          raises DataError for values that no such model has
     """
 
@@ -52,9 +53,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Model(Kind):
-    """A relative of HuBERT's.
+    """A relative of HuBERT.
 
-    from_fairseq   what fairseq's settings add, those of the pre-trained model
+    from_fairseq   values of fairseq's settings, those of the pre-trained model
     masking        field of objectives' Masking -> fairseq's setting
     """
 
@@ -64,8 +65,8 @@ class Model(Kind):
 
 @dataclass(frozen=True)
 class Located:
-    """The first encoder in a file: its tensors and what is not of another, the layout of its names,
-    and what stands before those of each encoder."""
+    """The first encoder in a file: its tensors and those of no other encoder, the layout of its
+    names, and the prefix of each encoder's names."""
 
     tensors: Mapping[str, Tensor]
     layout: Layout
@@ -91,10 +92,10 @@ def located(source: Source) -> Located | None:
 
 @dataclass
 class _Weights:
-    """A file's weights under our names, and what is left of them.
+    """A file's weights under our names, and the remaining ones.
 
-    encoder, head: all that belongs to them; the head may be empty. left: names of what stands on
-    top of the encoder. unexpected: names of what nobody knows.
+    encoder, head: all that belongs to them; the head may be empty. left: names of weights on top of
+    the encoder. unexpected: unknown names.
     """
 
     encoder: dict[str, Tensor] = field(default_factory=dict)
@@ -106,12 +107,12 @@ class _Weights:
 def convert(model: Model, source: Source, warn: Warn) -> Converted:
     """An encoder with the weights of a file, and its prediction head where it has one.
 
-    What the file lacks and only pre-training notices is drawn from torch's generator. Raises
+    Weights that the file lacks and only pre-training uses are drawn from torch's generator. Raises
     DataError where it is no whole model of this kind, or does not run.
     """
     there = located(source)
     if there is None:
-        raise DataError("it holds no encoder that is known")
+        raise DataError("it holds no known encoder")
     layout = there.layout
     if len(there.prefixes) > 1:
         warn(
@@ -125,7 +126,7 @@ def convert(model: Model, source: Source, warn: Warn) -> Converted:
     encoder = _encoder(model, source, layout, weights, warn)
     load(encoder, weights.encoder, weights.unexpected)
     if _MASK not in weights.encoder:
-        warn(f"{_MASK} is missing: drawn anew, which only pre-training notices")
+        warn(f"{_MASK} is missing: drawn anew, which affects pre-training alone")
     head, units = _head(encoder, weights, source.dictionaries, layout, warn)
     try_out(encoder)
     masking = configuration.masking_of_fairseq(source.settings, model.masking)
@@ -146,7 +147,7 @@ def _sort(tensors: Mapping[str, Tensor], layout: Layout) -> _Weights:
             found.encoder[ours] = value.float() if value.is_floating_point() else value
     shapes = {name: tuple(value.shape) for name, value in found.head.items()}
     whole = len(found.head) == len(_HEAD)
-    # With several sets of targets, fairseq projects for each of them.
+    # With several sets of targets, fairseq has a projection for each of them.
     if not whole or shapes["final_proj.weight"][0] != shapes["label_embs_concat"][-1]:
         found.left += sorted(found.head)
         found.head = {}
@@ -154,7 +155,8 @@ def _sort(tensors: Mapping[str, Tensor], layout: Layout) -> _Weights:
 
 
 def _is_on_top(name: str, layout: Layout) -> bool:
-    """Whether a weight belongs to what was built on the encoder: known, or outside of it."""
+    """Whether a weight belongs to layers on top of the encoder: known ones, or names outside of
+    it."""
     known = name.removeprefix(layout.prefix).startswith(_ON_TOP)
     return known or not (name.startswith(layout.prefix) or layout.writer == "torchaudio")
 
@@ -174,8 +176,8 @@ def _encoder(
 def built(
     kind: Kind, shapes: Shapes, said: Flat, assignments: Sequence[str], warn: Warn
 ) -> Encoder:
-    """An encoder with fresh weights: of these shapes (our names), with what its settings and the
-    user's NAME=VALUE say. Raises DataError where no model has them."""
+    """An encoder with fresh weights: of these shapes (our names), with the values of its settings
+    and of the user's NAME=VALUE. Raises DataError where no model has them."""
     flat = configuration.read_shapes(kind.from_shapes, shapes)
     said = said | configuration.parse(assignments, flat)
     flat |= said
@@ -194,8 +196,8 @@ def built(
 
 
 def load(encoder: Encoder, found: Mapping[str, Tensor], unexpected: Sequence[str]) -> None:
-    """Put the weights (our names) in their places; unexpected: names of what nobody knows. Raises
-    Unfit for what is missing, but for the mask embedding, unexpected or of another shape."""
+    """Put the weights (our names) in their places; unexpected: unknown names. Raises Unfit for
+    missing weights, but for the mask embedding, for unexpected ones, and for other shapes."""
     own = encoder.state_dict()
     faults = {
         "missing": sorted(own.keys() - found.keys() - {_MASK}),
@@ -223,10 +225,10 @@ def _head(
     layout: Layout,
     warn: Warn,
 ) -> tuple[PredictionHead | None, int]:
-    """The prediction head, and how many units it tells apart.
+    """The prediction head, and its number of units.
 
     Its rows are put in the order of the units, and the rows of special symbols after them. A head
-    whose rows cannot be told from each other is left out.
+    whose order of rows is unknown is left out.
     """
     if not weights.head:
         return None, 0
@@ -239,7 +241,7 @@ def _head(
         return None, 0
     if not dictionaries and layout.writer == "fairseq":
         warn(
-            f"no dictionary says what the {rows} rows of the prediction head are: "
+            f"no dictionary names the {rows} rows of the prediction head: taken as "
             f"{_SPECIAL_SYMBOLS} special symbols first, then clusters, as fairseq has it"
         )
     final_dim = encoder.configuration.final_dim
@@ -257,9 +259,9 @@ def _head(
 def _unit_order(
     rows: int, dictionaries: Sequence[Sequence[str]], layout: Layout
 ) -> tuple[list[int], int]:
-    """The rows in the order of the units, others last, and how many units there are.
+    """The rows in the order of the units, others last, and the number of units.
 
-    Raises ValueError, with words, where that cannot be said.
+    Raises ValueError, with words, where the order is unknown.
     """
     if not dictionaries:
         of_fairseq = layout.writer == "fairseq" and rows > _SPECIAL_SYMBOLS

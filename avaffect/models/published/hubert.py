@@ -21,7 +21,8 @@ _MASKING = {"probability": "mask_prob", "span": "mask_length"}
 
 
 def recognise(source: Source) -> bool | None:
-    """By its name in the settings or before those of its weights, or a head that predicts units."""
+    """Recognised by its name in the settings or in the prefix of its weights, or by a head that
+    predicts units."""
     there = conversion.located(source)
     if there is None or there.is_audiovisual:
         return False
@@ -35,7 +36,7 @@ def convert(source: Source, warn: Warn) -> Converted:
 
 
 def from_shapes(shapes: Shapes) -> Flat:
-    """What the shapes of its weights say, and the rest as it was published."""
+    """The configuration from the shapes of its weights, the rest as published."""
     convolutions: list[tuple[int, int, int]] = []
     while f"feature_extractor.conv_layers.{len(convolutions)}.0.weight" in shapes:
         width, _, kernel = shapes[f"feature_extractor.conv_layers.{len(convolutions)}.0.weight"]
@@ -48,7 +49,7 @@ def from_shapes(shapes: Shapes) -> Flat:
         "conv_layers": tuple(convolutions),
         "conv_norm": "layer" if by_layer else "group",
         "conv_bias": "feature_extractor.conv_layers.0.0.bias" in shapes,
-        # Models whose convolutions are normalised by layer were trained on normalised sound.
+        # Models whose convolutions have layer norms were trained on normalised audio.
         "normalise": by_layer,
         **configuration.final_dim(shapes),
     }

@@ -1,7 +1,7 @@
 """Parameter names of published encoders: ours, which are fairseq's, and those of others.
 
-transformers and torchaudio know HuBERT and wav2vec 2.0; AV-HuBERT has fairseq's names alone.
-Shapes and values are the same under all names.
+transformers and torchaudio have HuBERT and wav2vec 2.0; AV-HuBERT has fairseq's names alone. Shapes
+and values are the same under all names.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _RELATIVE = (
         "encoder.layers.N.attention.rel_attn_embed",
     ),
 )
-# The norm inside a convolution layer sits one level deeper where it is a layer norm.
+# The norm inside a convolution layer is one level deeper where it is a layer norm.
 _GROUP_NORM = ("feature_extractor.conv_layers.N.2", "feature_extractor.conv_layers.N.layer_norm")
 _LAYER_NORM = ("feature_extractor.conv_layers.N.2.1", _GROUP_NORM[1])
-# Where batch norm stands before the convolution of positions, in place of the kernel's weight norm.
+# For batch norm before the convolution of positions, in place of the kernel's weight norm.
 _WEIGHT_NORMED = (("encoder.pos_conv.0", "encoder.pos_conv_embed.conv"),)
 _BATCH_NORMED = (
     ("encoder.pos_conv.0", "encoder.pos_conv_embed.batch_norm"),
     ("encoder.pos_conv.1", "encoder.pos_conv_embed.conv"),
 )
-# (torchaudio's, transformers') beginnings; the head, which transformers lacks, bears our name.
+# (torchaudio's, transformers') prefixes; the head, which transformers lacks, has our name.
 _TORCHAUDIO = (
     ("encoder.transformer.", "encoder."),
     ("encoder.feature_projection.", "feature_projection."),
@@ -66,7 +66,7 @@ _STATISTICS = {
 }  # fmt: skip
 _BATCH_NORMS = ("encoder.pos_conv.0.", "encoder.pos_conv_embed.batch_norm.")
 
-# A parameter that every model has, by whose name its layout is known.
+# A parameter of every model, whose name identifies the layout.
 _MARKERS = (
     ("torchaudio", "encoder.transformer.layer_norm.weight"),
     ("transformers", "feature_projection.projection.weight"),
@@ -77,7 +77,7 @@ LAYOUTS = tuple(layout for layout, _ in _MARKERS)
 
 @dataclass(frozen=True)
 class Layout:
-    """Whose names they are, and what stands before each name of the encoder."""
+    """The layout of names, and the prefix of each name of the encoder."""
 
     writer: str
     prefix: str = ""
@@ -85,7 +85,7 @@ class Layout:
 
 def encoders(names: Iterable[str]) -> list[Layout]:
     """The layouts of the encoders among a model's names, in their order: none where no encoder is
-    known, several where a teacher, say, stands beside its student."""
+    known, several where, for example, a teacher is stored beside its student."""
     names = list(names)
     for writer, marker in _MARKERS:
         found = [n for n in names if n == marker or n.endswith(f".{marker}")]
@@ -95,7 +95,7 @@ def encoders(names: Iterable[str]) -> list[Layout]:
 
 
 def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
-    """Their name -> ours, None where no part of the encoder or its head is meant."""
+    """Their name -> ours, None for a name outside the encoder and its head."""
     names = list(names)
     plain = {name: _without_spelling(_inner(name, layout)) for name in names}
     if layout.writer == "fairseq":

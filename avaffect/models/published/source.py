@@ -14,15 +14,15 @@ from avaffect.models.heads.units import PredictionHead
 from avaffect.models.published.names import Layout
 
 Warn = Callable[[str], None]
-"""Takes a sentence on what the user should know."""
+"""Reports a message to the user."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """tensors       name -> tensor, as they stand in the file
+    """tensors       name -> tensor, as in the file
     settings      fairseq's cfg or args, Whisper's dims, or config.json; {} where there is none
-    preprocessor  how transformers prepares sound; {} where nothing says so
-    dictionaries  fairseq's: what each row of the prediction head stands for, for each set of units
+    preprocessor  transformers' preparation of audio; {} where it is not given
+    dictionaries  fairseq's: the symbol of each row of the prediction head, for each set of units
     assignments   NAME=VALUE of the user, which override the settings
     """
 
@@ -34,7 +34,7 @@ class Source:
 
     @property
     def model_type(self) -> str:
-        """What the settings call the model: transformers' model_type, or fairseq's name; or ""."""
+        """The model's name in the settings: transformers' model_type, or fairseq's name; or ""."""
         model = self.settings.get("model")
         of_fairseq = model.get("_name", "") if isinstance(model, Mapping) else ""
         return str(self.settings.get("model_type") or of_fairseq)
@@ -44,11 +44,11 @@ class Source:
 class Converted:
     """encoder  with its weights
     layout   of the names that these had
-    head     that predicts units, the rows of units first; None where there is none, or its rows
-             cannot be told from each other
-    units    how many it tells apart
-    masking  what the pre-training hid, as far as the settings say: fields of objectives' Masking
-    left     names of what stands on top of the encoder, and is left out
+    head     that predicts units, the rows of units first; None where there is none, or the order of
+             its rows is unknown
+    units    their number
+    masking  of the pre-training, as far as the settings have it: fields of objectives' Masking
+    left     names of weights on top of the encoder, which are left out
     """
 
     encoder: Encoder
@@ -60,19 +60,19 @@ class Converted:
 
 
 class Family(Protocol):
-    """A published model; a module is one. TITLE: as its authors call it."""
+    """A published model; a module is one. TITLE: the authors' name for it."""
 
     TITLE: str
 
     def recognise(self, source: Source) -> bool | None:
-        """Whether it is of this family: False where it cannot be, None where nothing tells."""
+        """Whether it is of this family: False where it cannot be, None where that is unknown."""
 
     def convert(self, source: Source, warn: Warn) -> Converted:
         """Raises DataError, `Unfit` among them, where it is no whole model of this family."""
 
 
 class Unfit(DataError):
-    """Weights that are not those of the model. faults: what is wrong -> of which weights."""
+    """Weights that are not those of the model. faults: fault -> names of weights."""
 
     def __init__(self, faults: Mapping[str, Sequence[str]]) -> None:
         self.faults = {what: names for what, names in faults.items() if names}

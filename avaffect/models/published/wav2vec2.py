@@ -9,7 +9,7 @@ TITLE = "wav2vec 2.0"
 
 
 def recognise(source: Source) -> bool | None:
-    """By its name in the settings or before those of its weights."""
+    """Recognised by its name in the settings or in the prefix of its weights."""
     there = conversion.located(source)
     if there is None or there.is_audiovisual:
         return False

@@ -15,7 +15,7 @@ _OURS = "encoder.layers.0.self_attn.relative_attention_bias.weight"
 
 
 def recognise(source: Source) -> bool | None:
-    """By its name in the settings, or the names of its biases."""
+    """Recognised by its name in the settings, or by the names of its biases."""
     there = conversion.located(source)
     if there is None or there.is_audiovisual:
         return False
@@ -28,7 +28,7 @@ def convert(source: Source, warn: Warn) -> Converted:
 
 
 def from_shapes(shapes: Shapes) -> Flat:
-    """What the shapes of its weights say, and the rest as it was published."""
+    """The configuration from the shapes of its weights, the rest as published."""
     return hubert.from_shapes(shapes) | {"transformer.relative_buckets": shapes[_OURS][0]}
 
 

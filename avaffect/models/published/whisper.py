@@ -17,7 +17,7 @@ from avaffect.models.whisper import Whisper, WhisperConfiguration
 
 TITLE = "Whisper"
 _HEAD_DIM = 64
-# Whose names they are -> those by which an encoder is told: the first, and one of the others.
+# Publisher -> names that identify an encoder: the first, and one of the others.
 _MARKERS = {
     "transformers": ("conv1.weight", "embed_positions.weight", "layers.0.fc1.weight"),
     "openai": ("conv1.weight", "positional_embedding", "blocks.0.mlp.0.weight"),
@@ -69,8 +69,8 @@ _FIXED_OF_SOUND = {"n_fft": 400, "hop_length": 160, "do_normalize": False}
 
 
 def recognise(source: Source) -> bool | None:
-    """By its settings, the names of its convolutions and positions, or a decoder without any
-    encoder."""
+    """Recognised by its settings, by the names of its convolutions and positions, or by a decoder
+    without an encoder."""
     if source.model_type == "whisper" or _layout(source.tensors) is not None:
         return True
     lone = source.model_type == "" and conversion.located(source) is None
@@ -84,7 +84,7 @@ def convert(source: Source, warn: Warn) -> Converted:
     if layout is None:
         decoder = any(_DECODER.search(name) for name in source.tensors)
         raise DataError(
-            "it holds a decoder without its encoder, which is what avaffect reads"
+            "it holds a decoder without its encoder; avaffect reads the encoder"
             if decoder
             else f"its settings are Whisper's, but its {len(source.tensors)} weights are not"
         )
@@ -98,7 +98,7 @@ def convert(source: Source, warn: Warn) -> Converted:
 
 
 def from_shapes(shapes: Shapes) -> Flat:
-    """What the shapes of its weights say, and the rest as it was published."""
+    """The configuration from the shapes of its weights, the rest as published."""
     dim, bands, _ = shapes["conv1.weight"]
     return configuration.flatten(WhisperConfiguration()) | {
         **configuration.layers_of(shapes),
@@ -110,8 +110,8 @@ def from_shapes(shapes: Shapes) -> Flat:
 
 
 def _layout(tensors: Mapping[str, Tensor]) -> Layout | None:
-    """Whose names those of the first encoder are, and what stands before them; None where there is
-    no encoder of Whisper."""
+    """The publisher of the first encoder's names, and their prefix; None where there is no encoder
+    of Whisper."""
     best, most = None, 1
     for writer, markers in _MARKERS.items():
         for name in tensors:
@@ -126,8 +126,8 @@ def _layout(tensors: Mapping[str, Tensor]) -> Layout | None:
 def _sort(
     tensors: Mapping[str, Tensor], layout: Layout
 ) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """The encoder's weights under our names; names of what stands beside the encoder, and of what
-    nobody knows."""
+    """The encoder's weights under our names; names of weights beside the encoder, and unknown
+    names."""
     found, left, unexpected = {}, [], []
     for name, value in tensors.items():
         inner = name.removeprefix(layout.prefix)
