@@ -275,7 +275,7 @@ def test_short_runs_are_named_with_what_to_try(tmp_path: Path) -> None:
 def test_a_class_that_nearly_all_have_can_be_learned() -> None:
     """Two errors above its share would be more than all."""
     targets = np.array([0] * 60 + [1] * 2)
-    train = ClassTask("emotion", targets, ("anger", "joy"), {"ce": 1.0})
+    train = ClassTask("emotion", ("anger", "joy"), targets, {"ce": 1.0})
 
     def ended(accuracy: float) -> tuple[bool, bool]:
         lines = [

@@ -17,7 +17,7 @@ METAVARS = {int: "N", float: "X", Path: "FILE"}
 
 
 def parameters(settings_class: type) -> list[click.Parameter]:
-    """click parameters for every field, positional ones first."""
+    """click parameters for every field: positional ones, required options, the others."""
     hints = typing.get_type_hints(settings_class)
     # Inherited fields come first in a dataclass; in help the command's own options come first, and
     # common ones last.
@@ -25,9 +25,15 @@ def parameters(settings_class: type) -> list[click.Parameter]:
     for each in settings_class.__mro__:
         for name in inspect.get_annotations(each):
             order.setdefault(name, len(order))
-    fields = sorted(dataclasses.fields(settings_class), key=lambda item: order[item.name])
-    arguments = [_argument(f, hints[f.name]) for f in fields if f.metadata["positional"]]
-    return arguments + [_option(f, hints[f.name]) for f in fields if not f.metadata["positional"]]
+
+    def place(item: dataclasses.Field) -> tuple[bool, bool, int]:
+        required = item.default is dataclasses.MISSING
+        return not item.metadata["positional"], not required, order[item.name]
+
+    return [
+        (_argument if item.metadata["positional"] else _option)(item, hints[item.name])
+        for item in sorted(dataclasses.fields(settings_class), key=place)
+    ]
 
 
 def build(settings_class: type, values: dict[str, Any]) -> Any:

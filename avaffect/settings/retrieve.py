@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Labelled, Seeded, option
+from avaffect.settings.compared_stores import ComparedStores
 
 SAMPLERS = ("auto", "stream", "reject")
 
@@ -15,7 +16,7 @@ SMALLEST_TEMPERATURE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrieveSettings(Labelled, Seeded):
+class RetrieveSettings(ComparedStores, Labelled, Seeded):
     """Draws utterances of the pool for each query with probability softmax(similarity / T)
     (SAAML Eq. 5), exactly, for a pool of any size. The manifest on standard output is what `adapt`
     reads.
@@ -30,20 +31,6 @@ class RetrieveSettings(Labelled, Seeded):
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 -o retrieval.jsonl
     """
 
-    query: tuple[Path, ...] = option(
-        MISSING,
-        "Store of embeddings of labelled utterances. Repeatable.",
-        "--query",
-        role="input",
-        metavar="A.h5",
-    )
-    pool: tuple[Path, ...] = option(
-        MISSING,
-        "Store of embeddings of the pool. Repeatable.",
-        "--pool",
-        role="input",
-        metavar="B.h5",
-    )
     temperature: float = option(
         0.1, "Temperature of the softmax.", "-T", "--temperature", at_least=SMALLEST_TEMPERATURE
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Common, option
+from avaffect.settings.compared_stores import ComparedStores
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilaritySettings(Common):
+class SimilaritySettings(ComparedStores, Common):
     """The cosine similarity of every query with every utterance of the pool, or with its K nearest:
     a store with a row for each query, for inspection and for `retrieve --similarity`.
 
@@ -24,20 +25,6 @@ class SimilaritySettings(Common):
       -T 0.05 -o drawn.jsonl
     """
 
-    query: tuple[Path, ...] = option(
-        MISSING,
-        "Store of embeddings of the queries. Repeatable.",
-        "--query",
-        role="input",
-        metavar="A.h5",
-    )
-    pool: tuple[Path, ...] = option(
-        MISSING,
-        "Store of embeddings of the pool. Repeatable.",
-        "--pool",
-        role="input",
-        metavar="B.h5",
-    )
     output: Path = option(MISSING, "Store to write.", "-o", "--output", role="output")
     top: int | None = option(
         None, "Number of nearest utterances per query, best first. Default: all.", "--top",

@@ -13,36 +13,27 @@ from avaffect.data.dataset import Dataset
 from avaffect.evaluation import classification
 from avaffect.recipes.downstream.labelled_data import check_several
 from avaffect.recipes.downstream.tasks.base import Line
+from avaffect.recipes.downstream.tasks.of_classes import OfClasses
 from avaffect.settings.label_losses import Weights
 from avaffect.training.ending import ending
 
 if TYPE_CHECKING:
-    from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import ClassCriterion
 
 # Accuracy on the training part above which a rising loss does not mean an end too early.
 LEARNED = 0.9
 NEARLY_CHANCE = 0.97
-SCORES = ("ua", "accuracy", "f1_macro")
 
 
 @dataclass(frozen=True)
-class ClassTask:
+class ClassTask(OfClasses):
     """targets (N,) int64 into classes, -1 missing; losses: loss -> weight. there: the labels of the
     stores, where `--classes` selected among them; None where all are in use."""
 
-    name: str
     targets: np.ndarray
-    classes: tuple[str, ...]
     losses: Weights
     there: tuple[str, ...] | None = None
     kind = "class"
-    over_time = False
-    scores = SCORES
-
-    @property
-    def columns(self) -> int:
-        return len(self.classes)
 
     @property
     def known(self) -> np.ndarray:
@@ -76,14 +67,6 @@ class ClassTask:
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         return replace(dataset, labels={**dataset.labels, self.name: self.targets})
-
-    def readout(self, where: str) -> Readout:
-        from avaffect.models.heads.labels import Readout
-
-        return Readout(self.name, self.kind, classes=len(self.classes))
-
-    def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """No statistics: a class has weights alone."""
 
     def criterion(self, number: int, alone: bool) -> ClassCriterion:
         from avaffect.objectives.criteria import ClassCriterion

@@ -12,12 +12,12 @@ from avaffect.core.errors import DataError
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation import distributions
 from avaffect.recipes.downstream.tasks.base import Line
-from avaffect.recipes.downstream.tasks.class_task import NEARLY_CHANCE, SCORES, class_scores
+from avaffect.recipes.downstream.tasks.class_task import NEARLY_CHANCE, class_scores
+from avaffect.recipes.downstream.tasks.of_classes import OfClasses
 from avaffect.settings.label_losses import Weights
 from avaffect.training.ending import ending
 
 if TYPE_CHECKING:
-    from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import DistributionCriterion
 
 # Share of the mean distribution's divergence: below it enough was learned.
@@ -25,23 +25,15 @@ LEARNED = 0.1
 
 
 @dataclass(frozen=True)
-class DistributionTask:
+class DistributionTask(OfClasses):
     """shares (N, C) float32 of votes for classes, a row of NaN missing; losses: loss -> weight.
 
     Scored by the class with most votes, ties left out, and by KL and cross-entropy.
     """
 
-    name: str
     shares: np.ndarray
-    classes: tuple[str, ...]
     losses: Weights
     kind = "distribution"
-    over_time = False
-    scores = SCORES
-
-    @property
-    def columns(self) -> int:
-        return len(self.classes)
 
     @property
     def known(self) -> np.ndarray:
@@ -78,14 +70,6 @@ class DistributionTask:
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         return replace(dataset, labels={**dataset.labels, self.name: self.shares})
-
-    def readout(self, where: str) -> Readout:
-        from avaffect.models.heads.labels import Readout
-
-        return Readout(self.name, self.kind, classes=len(self.classes))
-
-    def fit(self, head: LabelHead, number: int, where: str) -> None:
-        """No statistics: a distribution has weights alone."""
 
     def criterion(self, number: int, alone: bool) -> DistributionCriterion:
         from avaffect.objectives.criteria import DistributionCriterion

@@ -235,10 +235,10 @@ def _task(
         return ScalarTask(name, scalar_values(stores, name, annotations), losses)
     if kind == "distribution":
         classes, shares = vote_shares(stores, name, settings.class_map, annotations)
-        return DistributionTask(name, shares, classes, losses)
+        return DistributionTask(name, classes, shares, losses)
     classes, targets = class_targets(stores, name, settings.class_map, annotations, progress)
     there = None
     if settings.classes is not None:
         names = {n for store in stores for n in annotations.names(store, name) if n is not None}
         there = tuple(sorted(names))
-    return ClassTask(name, targets, classes, losses, there)
+    return ClassTask(name, classes, targets, losses, there)
