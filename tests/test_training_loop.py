@@ -374,6 +374,11 @@ def test_history_holds_means_over_its_intervals(tmp_path: Path) -> None:
     assert third[2]["first"] == pytest.approx(summed / sum(sizes[3:6]), rel=1e-5)
 
 
+def test_the_last_line_is_of_the_last_epoch(tmp_path: Path) -> None:
+    run(Tiny(), Rows(), tmp_path, epochs=2, log_every=1000)
+    assert [line["epoch"] for line in history(tmp_path / "history.jsonl")] == [0, 1]
+
+
 class TestDevices:
     def test_names(self) -> None:
         assert device.resolve_device("cpu") == torch.device("cpu")

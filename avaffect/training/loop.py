@@ -198,7 +198,9 @@ class _Trainer:
             return
         self.first = self.first or metrics
         self.last = metrics
-        self.history.write({"step": self.step, "epoch": self.epoch, **metrics})
+        # After the last epoch `self.epoch` is already that of the next one.
+        epoch = self.epoch if self.position else self.epoch - 1
+        self.history.write({"step": self.step, "epoch": epoch, **metrics})
 
     def _save_if_due(self) -> None:
         request = {
