@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -275,6 +276,18 @@ def test_libreface_counts_milliseconds(tmp_path: Path) -> None:
     assert "facial_expression" in said
 
 
+def test_means_and_lines_of_large_numbers_are_finite(tmp_path: Path) -> None:
+    large = np.float32(3e38)
+    (tmp_path / "f").mkdir()
+    np.save(tmp_path / "f" / "a.npy", np.array([[large], [-large], [np.nan], [large], [large]]))
+    found = invoke(tmp_path, IMPORT, "f", "--rate", 5, "--drop-nan", 0.5, "-o", "s.h5")
+    assert "Warning" not in found.stderr
+    store = Store(tmp_path / "s.h5")
+    values = [large, -large, 0, large, large]
+    assert store.values("features")[:, 0].tolist() == values
+    assert store.pooled_vectors("mean")[0, 0] == pytest.approx(np.mean(values, dtype=np.float64))
+
+
 def test_one_opensmile_table_of_many_recordings(tmp_path: Path) -> None:
     names = ("file", "start", "end", "loudness", "pitch")
     rows = [(f"wav/{n}.wav", f"0 days 00:00:0{k / 100:.6f}", f"0 days 00:00:0{k / 100 + 0.02:.6f}",
@@ -472,6 +485,20 @@ def _pickled(folder: Path) -> str:
     return "f"
 
 
+def _no_array_within(folder: Path) -> str:
+    with zipfile.ZipFile(folder / "f.npz", "w") as archive:
+        archive.writestr("a.txt", "words")
+    return "f.npz"
+
+
+def _damaged_within(folder: Path) -> str:
+    np.savez_compressed(folder / "f.npz", a=np.random.default_rng(0).random(999))
+    whole = bytearray((folder / "f.npz").read_bytes())
+    whole[300:400] = bytes(100)
+    (folder / "f.npz").write_bytes(whole)
+    return "f.npz"
+
+
 def _cut(folder: Path) -> str:
     (folder / "f").mkdir()
     np.save(folder / "f" / "u.npy", np.zeros((100, 10)))
@@ -536,6 +563,14 @@ BAD = {
     "no rows": (_folder((0, 4)), "is empty"),
     "layers": (_folder((3, 5, 4)), r"\(3, 5, 4\)"),
     "pickles": (_pickled, "pickle"),
+    "no array within": (_no_array_within, "'a.txt', which is no array"),
+    "damaged within": (_damaged_within, "damaged or cut short"),
+    "a row for names": (_of("0.5,1.25", "0.5,1.5"), "0.5, 1.25.*must name the columns"),
+    "a row with an id for names": (_of("a,0.5,2", "b,0.5,1"), "must name the columns"),
+    "steps beyond number": (_of("id,time,x", "a,0,1", "a,1e-300,1", "a,2e-300,1", "a,1,1"),
+                            "the times of a are not evenly spaced"),
+    "frames beyond number": (_of("id,frame,x", "a,0,1", "a,1,1", "a,2,1", "a,3,1", "a,1e300,1",
+                                 options="--rate 5"), "frame numbers of a .* resample them$"),
     "cut short": (_cut, "damaged or cut short"),
     "two kinds": (_two_kinds, "--files"),
     "two of one name": (_two_of_one_name, "have one name"),

@@ -63,6 +63,26 @@ def test_weights_of_something_else_are_refused(tmp_path):
     assert "no such file" in refused(tmp_path, "z.pt")
 
 
+def test_weights_of_eight_bits_are_refused(tmp_path, sound_model):
+    name = "encoder.layers.1.feed_forward.output_dense.weight"
+    sound_model[name] = sound_model[name].to(torch.float8_e4m3fn)
+    save_transformers(tmp_path / "m", sound_model, HUBERT_CONFIG)
+    assert f"{name} is quantised" in refused(tmp_path, "m")
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.npz", "f.arff", "f/a.csv", "f/a.npy"])
+def test_features_are_of_another_command(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"x,y\n1,2\n")
+    given = name.split("/")[0]
+    assert f"avaffect import-features {given} -o" in refused(tmp_path, given)
+
+
+def test_a_pointer_of_git_lfs_is_no_weights(tmp_path):
+    (tmp_path / "m.safetensors").write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    assert "git lfs pull" in refused(tmp_path, "m.safetensors")
+
+
 def test_a_hostile_file_is_refused_with_its_status(tmp_path):
     import os
 

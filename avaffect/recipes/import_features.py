@@ -130,7 +130,7 @@ class _Importing:
             streams=streams,
             labels=labels,
             meta={**meta, **fields},
-            pooled={self.pooled: vectors.mean(axis=0)},
+            pooled={self.pooled: _mean(vectors)},
         )
 
     def _check_shape(self, rows: Rows) -> None:
@@ -181,10 +181,12 @@ class _Importing:
         if rows.times is not None:
             grid = grid_of(rows.times)
             if grid.worst > TOO_FAR:
+                timed = self.opened.timed
+                what, unit = ("times", " s") if timed else ("frame numbers", "")
+                advice = ", or give --rate HZ, which ignores times" if timed else ""
                 raise DataError(
-                    f"{rows.where}: the times of {rows.name} are not evenly spaced (one is "
-                    f"{grid.worst:.2g} steps of {grid.step:.4g} s off); resample them, or give "
-                    "--rate HZ, which ignores times"
+                    f"{rows.where}: the {what} of {rows.name} are not evenly spaced (one is "
+                    f"{grid.worst:.2g} steps of {grid.step:.4g}{unit} off); resample them{advice}"
                 )
             if grid.worst > UNEVEN:
                 self.uneven.append(rows.name)
@@ -250,6 +252,14 @@ class _Importing:
                 )
             self.rate_hz = rate
             self.writer.set_rate(FEATURES, rate)
+
+
+def _mean(vectors: np.ndarray) -> np.ndarray:
+    """(D,) mean of (T, D) as `extract` computes it; of numbers whose sum float32 does not hold, in
+    float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: np.ndarray = vectors.mean(axis=0)
+    return found if np.isfinite(found).all() else vectors.mean(axis=0, dtype=np.float64)
 
 
 def _tell(done: _Importing, progress: Progress) -> None:

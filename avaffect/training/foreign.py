@@ -22,6 +22,8 @@ from avaffect.training.unpickling import StandIn, unpickle
 # Settings are small: larger or circular objects are none.
 _MOST_SETTINGS = 100_000
 _DEEPEST = 50
+# Weights of fewer bits come with scales, in formats of other programs.
+_PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # Keys of weights in other programs' files, outermost first: fairseq and many others, torch's own
 # examples, Lightning, s3prl (converted, and during its training).
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "model_weight", "weights",
@@ -130,6 +132,10 @@ def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         plain = value.layout == torch.strided and not value.is_meta and not value.is_quantized
         if not plain or value.is_complex():
             raise DataError(f"{path}: {name} is no plain tensor of numbers")
+        if value.is_floating_point() and value.dtype not in _PRECISIONS:
+            raise DataError(
+                f"{path}: {name} is quantised ({value.dtype}); weights of 16 bits or more are read"
+            )
         # A small file can claim a tensor of any size by repeating one number.
         if value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise DataError(f"{path}: {name} claims more numbers than the file holds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ _WEIGHTS = (
 )  # fmt: skip
 CONFIGURATION = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+
+# Of features of other tools, which `import-features` reads.
+_FEATURES = (*filekind.TABLE_SUFFIXES, ".npy", ".npz", ".parquet")
+_LFS = b"version https://git-lfs"
 
 # Of safetensors, and of torch.save, old and new.
 _READ = (filekind.CHECKPOINT, filekind.WEIGHTS, filekind.ZIP, filekind.UNKNOWN)
@@ -35,7 +40,7 @@ def files_of(path: Path) -> list[Path]:
         if not found:
             raise DataError(
                 f"{path} holds no weights with known names ({', '.join(_WEIGHTS)}): "
-                "download them too, or name the file"
+                "download them too, or name the file" + _of_features(path)
             )
         path = found[0]
     if path.suffix == ".json" and not path.name.endswith(".index.json"):
@@ -52,10 +57,28 @@ def check(files: Sequence[Path]) -> None:
     it is a checkpoint of avaffect."""
     for file in files:
         found = filekind.kind_of(file)
+        if file.suffix.lower() in _FEATURES:
+            raise DataError(f"{file} holds no weights{_of_features(file)}")
+        if found == filekind.TABLE and _begins(file, _LFS):
+            raise DataError(f"{file} is a pointer of Git LFS: download the file with git lfs pull")
         if file.suffix != ".json" and found not in _READ:
             raise filekind.other_kind(file, "weights")
         if found == filekind.CHECKPOINT and METADATA_KEY in file_metadata(file):
             raise DataError(f"{file} is a checkpoint of avaffect: there is nothing to import")
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(start)) == start
+
+
+def _of_features(path: Path) -> str:
+    """Advice where a file, or a folder's, is of features rather than weights."""
+    # Other texts stand beside weights.
+    files = [file for file in path.iterdir() if file.suffix != ".txt"] if path.is_dir() else [path]
+    if not any(file.suffix.lower() in _FEATURES for file in files):
+        return ""
+    return f"; features are read by: avaffect import-features {shlex.quote(str(path))} -o F.h5"
 
 
 def read_json(path: Path) -> dict[str, Any]:

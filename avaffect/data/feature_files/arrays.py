@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from avaffect.core.errors import DataError
 from avaffect.data.feature_files.rows import Rows, as_float32
 
 # Errors of NumPy on a file that is damaged, holds objects, or is not in its format.
-DAMAGE = (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError)
+DAMAGE = (
+    ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError
+)  # fmt: skip
 
 
 def read_array(path: Path, name: str) -> Rows:
@@ -34,11 +37,7 @@ def read_archive(path: Path) -> Iterator[Rows]:
         if not archive.files:
             raise DataError(f"{path} is empty: it has no array")
         for name in archive.files:
-            try:
-                values = archive[name]
-            except DAMAGE as error:
-                raise _damaged(path, error) from error
-            yield as_rows(path, name, values)
+            yield as_rows(path, name, _member(path, archive, name))
 
 
 def as_rows(path: Path, name: str, values: np.ndarray) -> Rows:
@@ -76,11 +75,18 @@ def _load(path: Path) -> np.ndarray:
                 "folder each file holds one utterance's; name the file itself if its arrays have "
                 "ids as names"
             )
-        try:
-            found: np.ndarray = archive[archive.files[0]]
-        except DAMAGE as error:
-            raise _damaged(path, error) from error
-        return found
+        return _member(path, archive, archive.files[0])
+
+
+def _member(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """An array of an .npz; what is no array comes as bytes."""
+    try:
+        found = archive[name]
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"{path} has {name!r}, which is no array")
+    return found
 
 
 def _opened(path: Path) -> np.lib.npyio.NpzFile:

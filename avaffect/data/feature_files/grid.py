@@ -8,6 +8,8 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 
+# Times with more steps than this are no times; float64 does not tell them apart.
+_MOST_STEPS = 2.0**50
 # Distance of a row from its place, in steps, that needs no warning: files round times.
 UNEVEN = 0.1
 # A row farther away could belong to the next place.
@@ -25,7 +27,7 @@ STEPS_APART = 1.0
 class Grid:
     """positions: (T,) int64 steps from the first row on, strictly rising; step: between places, in
     the unit of the times, NaN of fewer than two rows; worst: the largest distance of a row from its
-    place, in steps."""
+    place, in steps, infinite where no grid can be fitted."""
 
     positions: np.ndarray
     step: float
@@ -43,6 +45,8 @@ def grid_of(times: np.ndarray) -> Grid:
     # A short distance between rows is one step, whatever the gaps; the shortest may be jitter.
     step, start = float(np.sort(between)[(len(between) - 1) // 4]), float(times[0])
     for _ in range(2):
+        if not (times[-1] - start) < _MOST_STEPS * step:
+            return Grid(np.arange(len(times)), step, np.inf)
         steps = np.maximum(np.rint(between / step), 1).astype(np.int64)
         positions = np.concatenate([[0], np.cumsum(steps)])
         step, start = _line(positions, times)
@@ -65,9 +69,9 @@ def filled(values: np.ndarray, positions: np.ndarray, count: int) -> np.ndarray:
     before = np.maximum(np.searchsorted(positions, places, side="right") - 1, 0)
     span = positions[after] - positions[before]
     share = np.divide(places - positions[before], span, out=np.zeros(count), where=span > 0)
-    weights = share[:, None].astype(values.dtype)
-    found: np.ndarray = values[before] + weights * (values[after] - values[before])
-    return found
+    # The difference of two large numbers may be more than float32 holds.
+    rise = values[after].astype(np.float64) - values[before]
+    return (values[before] + share[:, None] * rise).astype(values.dtype)
 
 
 @dataclass

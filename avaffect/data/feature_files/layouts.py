@@ -8,6 +8,7 @@ features.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,14 +91,15 @@ class Layout:
 def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
     """The layout of a table by the names of its columns.
 
-    Raises DataError where a wanted column is missing, two columns have one name, or no column holds
-    features.
+    Raises DataError where columns have no names, two have one, a wanted one is missing, or none
+    holds features.
     """
     plain = [plain_name(name) for name in names]
     twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if twice:
         raise DataError(f"{path} has {names.count(twice[0])} columns with the name {twice[0]!r}; "
                         "rename all but one")  # fmt: skip
+    _check_named(path, names)
     tool = next((tool for tool in TOOLS if tool.signs <= set(plain)), None)
     ids = _named(path, names, wanted.id_column)
     if ids is None:
@@ -127,6 +129,27 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
         beside=tuple(names[place] for place in sorted(aside - {*places, ids}) if names[place]),
         conditions=tuple((_place(path, names, one.field), one) for one in wanted.where),
     )
+
+
+def _check_named(path: Path, names: Sequence[str]) -> None:
+    """Raises DataError where the first line is a row: numbers, but for an id, and not whole ones,
+    as which columns may be counted."""
+    numbers = [_number(name) for name in names]
+    if None not in (*numbers[1:], numbers[-1]) and any(map(_is_fraction, numbers)):
+        raise DataError(
+            f"{path} has numbers in its first line ({_some(names, 4)}), which must name the columns"
+        )
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def _is_fraction(number: float | None) -> bool:
+    return number is not None and math.isfinite(number) and number % 1 > 0
 
 
 def _chosen(path: Path, names: Sequence[str], aside: set[int], wanted: Wanted) -> tuple[int, ...]:
