@@ -110,7 +110,7 @@ def test_what_is_read_is_never_overwritten(tmp_path, sound_model):
     save_transformers(tmp_path / "m", sound_model, HUBERT_CONFIG)
     before = sorted((path.name, path.stat().st_size) for path in (tmp_path / "m").iterdir())
     for name, expected in {
-        "model.safetensors": "is the weights that is read",
+        "model.safetensors": "is an input (weights)",
         "config.json": "name it m/config.safetensors",
     }.items():
         words = invoke(tmp_path, "import", "m", "-f", "-o", f"m/{name}", status=2).stderr
