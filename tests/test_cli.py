@@ -403,7 +403,7 @@ def test_an_output_is_never_its_own_input(avaffect, tmp_path: Path) -> None:
     manifest = tmp_path / "a.jsonl"
     avaffect("synth", source, "--utterances", 4, "--speakers", 2, "-o", manifest)
     before = manifest.read_bytes()
-    assert "is read" in avaffect("select", manifest, "-o", manifest, "-f", status=2).stderr
+    assert "is an input" in avaffect("select", manifest, "-o", manifest, "-f", status=2).stderr
     assert manifest.read_bytes() == before
     avaffect("synth", source, "--utterances", 4, "--speakers", 2, "--seed", 1, "-o", manifest,
              status=73)  # fmt: skip

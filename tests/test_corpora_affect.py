@@ -230,7 +230,7 @@ def test_aff_wild2(films: Path, tmp_path: Path):
     assert "frame rate not found (30 a second assumed): 1: batch2/10-60-1280x720.avi" in said
     assert items["aff-wild2_430"]["labels"] == {} and "split" not in items["aff-wild2_430"]
     assert "rated, but the video is not there: 1: gone" in said
-    assert "rates one of two people in the film" in said and "1: video5_left" in said
+    assert "rates one of two people in the video" in said and "1: video5_left" in said
     assert "not even" not in said
 
 
@@ -254,5 +254,5 @@ def test_aff_wild2_without_or_with_odd_annotations(films: Path, tmp_path: Path):
     with pytest.raises(DataError, match="expected the columns valence and arousal"):
         made(tmp_path / "n.jsonl", "aff-wild2", films, tables=tmp_path / "other")
     touch(films, f"{SETS}/Validation_Set/video1.txt", content=b"valence,arousal\n0,0\n")
-    with pytest.raises(DataError, match="are of one film"):
+    with pytest.raises(DataError, match="are of one video"):
         made(tmp_path / "n.jsonl", "aff-wild2", films)

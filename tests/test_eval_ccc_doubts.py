@@ -103,14 +103,14 @@ def test_an_input_is_never_overwritten(both, tmp_path: Path) -> None:
 
     assert "a report (JSON) is written" in refused(predicted / "a.csv", predicted)
     store = write_traces(tmp_path / "traces", {"a": {"arousal": wave(20, 10)}})
-    assert "is the predictions that is read" in refused(store, store)
+    assert "is an input (predictions)" in refused(store, store)
     (tmp_path / "folder").mkdir()
     assert "is a folder" in refused(tmp_path / "folder", predicted)
     # A report beside its predictions is none of them.
     invoke(tmp_path, "eval-ccc", predicted, "--gold", gold, "-o", predicted / "report.json")
     report = predicted / "report.json"
     assert (
-        "is the report that is read"
+        "is an input (report)"
         in invoke(tmp_path, "compare", report, "-f", "-o", report, status=2).stderr
     )
 

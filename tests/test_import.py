@@ -286,7 +286,7 @@ def test_torchaudio_itself_agrees(tmp_path, kind):
         }
     torch.save(weights, tmp_path / "x.pth")
     found = invoke(tmp_path, "import", "x.pth", "--set", "transformer.heads=4")
-    assert "does not say transformer.pre_norm=false or normalise=false" in found.stderr
+    assert "does not give transformer.pre_norm=false or normalise=false" in found.stderr
     batch = speech_batch()
     expected = model.extract_features(batch.streams["waveform"])[0][-1]
     torch.testing.assert_close(

@@ -139,8 +139,8 @@ class Annotations:
         if len(kinds) > 1:
             raise DataError(f"label {label!r} is of several kinds: {' and '.join(kinds)}")
         if not kinds:
-            said = (item.get("labels", {}).get(label) for item in self.items.values())
-            if any(isinstance(value, (int, float)) for value in said):
+            annotated = (item.get("labels", {}).get(label) for item in self.items.values())
+            if any(isinstance(value, (int, float)) for value in annotated):
                 return "scalar"
         return next(iter(kinds), "class")
 

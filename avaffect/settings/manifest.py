@@ -59,7 +59,7 @@ class ManifestSettings(Common):
     )  # fmt: skip
     languages: Path | None = option(
         None,
-        "Table of the language of each clip, or a list of clips (voxceleb2).",
+        "Table of the language of each utterance, or a list of utterances (voxceleb2).",
         "--languages",
         role="input",
         metavar="FILE",

@@ -167,24 +167,24 @@ def _encoder(
     named = {**weights.encoder, **weights.head}
     shapes = {name: tuple(value.shape) for name, value in named.items()}
     if layout.writer == "fairseq":
-        said = model.from_fairseq(configuration.pretrained(source.settings))
+        given = model.from_fairseq(configuration.pretrained(source.settings))
     else:
-        said = configuration.from_transformers(source.settings, source.preprocessor)
-    return built(model, shapes, said, source.assignments, warn)
+        given = configuration.from_transformers(source.settings, source.preprocessor)
+    return built(model, shapes, given, source.assignments, warn)
 
 
 def built(
-    kind: Kind, shapes: Shapes, said: Flat, assignments: Sequence[str], warn: Warn
+    kind: Kind, shapes: Shapes, given: Flat, assignments: Sequence[str], warn: Warn
 ) -> Encoder:
     """An encoder with fresh weights: of these shapes (our names), with the values of its settings
     and of the user's NAME=VALUE. Raises DataError where no model has them."""
     flat = configuration.read_shapes(kind.from_shapes, shapes)
-    said = said | configuration.parse(assignments, flat)
-    flat |= said
-    guessed = [name for name in _GUESSED if name in flat and name not in said]
+    given = given | configuration.parse(assignments, flat)
+    flat |= given
+    guessed = [name for name in _GUESSED if name in flat and name not in given]
     if guessed:
         warn(
-            "the file does not say "
+            "the file does not give "
             + " or ".join(f"{name}={json.dumps(flat[name])}" for name in guessed)
             + ": published models of these shapes have it so; --set corrects it"
         )

@@ -151,10 +151,10 @@ def _said(source: Source, layout: Layout) -> Flat:
 
 
 def _check_bands(source: Source, bands: int) -> None:
-    said = source.preprocessor.get("feature_size", bands)
-    if said != bands:
+    declared = source.preprocessor.get("feature_size", bands)
+    if declared != bands:
         raise DataError(
-            f"its weights read {bands} mel bands, but preprocessor_config.json says {said}"
+            f"its weights read {bands} mel bands, but preprocessor_config.json has {declared}"
         )
 
 

@@ -143,11 +143,11 @@ class CheckpointDescription(_Made, _Held, _Named):
     def to_dict(self) -> dict[str, Any]:
         """Keys of the header are keys of the same object; its kind has the key `holds`."""
         header = self.header.to_dict()
-        said = {"holds": self.header.kind}
-        said |= {key: header[key] for key in SHOWN if header.get(key) is not None}
+        shown = {"holds": self.header.kind}
+        shown |= {key: header[key] for key in SHOWN if header.get(key) is not None}
         found: dict[str, Any] = {}
         for key, value in super().to_dict().items():
-            found |= said if key == "header" else {key: value}
+            found |= shown if key == "header" else {key: value}
         return found
 
 

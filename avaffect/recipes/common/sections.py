@@ -102,11 +102,11 @@ def _of_manifest(found: ManifestDescription) -> Iterator[tuple[str, list[Row]]]:
     ]  # fmt: skip
     labels: list[Row] = []
     for name, label in (found.labels or {}).items():
-        said = ", ".join(label.classes or ())
+        detail = ", ".join(label.classes or ())
         if label.rate_hz is not None:
             raters = f", {len(label.raters)} raters" if label.raters else ""
-            said = f"{label.rate_hz:g} Hz{raters}"
-        labels.append((name, label.kind or "", said))
+            detail = f"{label.rate_hz:g} Hz{raters}"
+        labels.append((name, label.kind or "", detail))
     yield "Labels", labels
 
 
@@ -179,14 +179,14 @@ def _labels(header: CheckpointHeader) -> Iterator[Row]:
 def _inputs(found: tuple[InputDescription, ...], depth: int = 0) -> Iterator[Row]:
     """Role, path, content id and command; inputs of inputs below them, indented."""
     for entry in found:
-        said = entry.made_by or ""
+        maker = entry.made_by or ""
         if entry.missing:
-            said = f"missing: {entry.missing}"
+            maker = f"missing: {entry.missing}"
         yield (
             f"{'  ' * depth}{entry.role}",
             entry.path or "(a stream)",
             _short(entry.content_id),
-            said,
+            maker,
         )
         yield from _inputs(entry.inputs or (), depth + 1)
 

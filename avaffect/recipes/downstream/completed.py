@@ -29,7 +29,7 @@ def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: i
 
 
 def rates(settings: FinetuneSettings) -> dict[str, float]:
-    """Peak learning rates by what is trained."""
+    """Peak learning rates of the trained parts."""
     encoder, head = settings.learning_rate, settings.head_learning_rate
     assert encoder is not None and head is not None
     return {"encoder": encoder, "heads": head}

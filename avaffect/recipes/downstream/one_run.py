@@ -135,8 +135,8 @@ def _score(
     rate_hz = material.form.steps_hz
     if material.pooled is not None:
         vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
-        said = head.utterances(head(as_frames(vectors, head.head.inputs)))
-        return labels.score(said.cpu().numpy(), None, rate_hz)
+        predicted = head.utterances(head(as_frames(vectors, head.head.inputs)))
+        return labels.score(predicted.cpu().numpy(), None, rate_hz)
     group = HeadGroup(inputs, [head], fabric.device, settings.batch_seconds, progress)
     dataset = material.dataset.subset(rows)
     utterances = traces = None

@@ -85,7 +85,7 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
     names = [row.name for row in rows]
     for row in rows:
         if names.count(row.name) > 1:
-            raise UsageError(f"two rows are called {row.name}; name one with NAME={row.file}")
+            raise UsageError(f"two rows have the name {row.name}; name one with NAME={row.file}")
     return rows
 
 

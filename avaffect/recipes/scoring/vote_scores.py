@@ -61,10 +61,10 @@ def by_run(
     (None: that of the items) no votes. Utterances whose votes are tied count, too."""
     rows: dict[RunName, list[tuple[list[float], list[float]]]] = {}
     for item in items:
-        right, said = _votes(item, gold), item.get("scores")
-        if right is None or said is None:
+        right, predicted = _votes(item, gold), item.get("scores")
+        if right is None or predicted is None:
             continue
-        sides = [chosen.summed(said), chosen.summed(right)]
+        sides = [chosen.summed(predicted), chosen.summed(right)]
         pair = [[side.get(name, 0.0) for name in classes] for side in sides]
         if all(sum(side) > 0 for side in pair):
             rows.setdefault(item.get("run", 0), []).append((pair[0], pair[1]))
