@@ -178,6 +178,7 @@ def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:
         found = invoke(folder, "finetune", path.name, *QUICK, "-o", "x", status=65).stderr
         assert f"{path.name} holds one vector for each utterance (/pooled/{pooled})" in found
         assert "without --pooled-only" in found
+        assert "import frames" in found
 
 
 def test_recurrent_heads_have_their_size(folder: Path) -> None:

@@ -72,7 +72,7 @@ def check_same_model(stores: Sequence[Store]) -> None:
             have = ", ".join(store.pooled) or "none"
             raise DataError(
                 f"{store.path} has no embeddings (its pooled vectors: {have}); make them with "
-                "`avaffect extract --model PROJECTOR`"
+                "`avaffect extract --model PROJECTOR`, or `avaffect import-features --embedding`"
             )
     for store in stores[1:]:
         if _model(store) != _model(stores[0]):

@@ -68,7 +68,7 @@ def _check_frames(stores: Sequence[Store]) -> None:
             raise DataError(
                 f"{store.path} holds one vector for each utterance (/pooled/{name}), and a head "
                 "reads features over time: extract them without --pooled-only, and with a "
-                "front-end that gives frames (egemaps, not egemaps-functionals)"
+                "front-end that gives frames (egemaps, not egemaps-functionals), or import frames"
             )
 
 
