@@ -170,7 +170,7 @@ def test_modalities_differ_and_are_those_of_the_stream(made: Path, tmp_path: Pat
           "--audio-dropout", 1.5), "--audio-dropout 1.5: "),
         (("pretrain-hubert", "a.h5", "--units", "a-units1.h5", "--init", "fav1.safetensors",
           "--preset", "tiny"), "--init has a size"),
-        (("extract", "a.h5", "--model", "mfcc", "--modality", "video"), "mfcc describes sound"),
+        (("extract", "a.h5", "--model", "mfcc", "--modality", "video"), "mfcc reads audio"),
         (("extract", "a.h5", "--model", "kmeans1.safetensors", "--modality", "audio"),
          "a quantiser reads what it was fitted on"),
     ],

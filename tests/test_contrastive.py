@@ -130,7 +130,7 @@ def test_layers_and_what_it_cannot_hide(encoder):
     for layer in (0, 3):
         with pytest.raises(UsageError, match="layers 1 to 2"):
             encoder(batch, layer=layer)
-    with pytest.raises(ValueError, match="no embedding"):
+    with pytest.raises(ValueError, match="no mask embedding"):
         encoder.contextualise(local, local.valid)
 
 

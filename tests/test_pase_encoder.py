@@ -195,7 +195,7 @@ def test_layers_and_what_it_cannot_hide(encoder):
         encoder.norm.mean.fill_(0.5)
         apart = encoder(batch, layer=1).values - encoder(batch).values
     torch.testing.assert_close(apart, torch.full_like(apart, 0.5), atol=1e-3, rtol=0)
-    with pytest.raises(UsageError, match="layer 1 alone"):
+    with pytest.raises(UsageError, match="layers 1 to 1"):
         encoder(batch, layer=2)
-    with pytest.raises(ValueError, match="no embedding"):
+    with pytest.raises(ValueError, match="no mask embedding"):
         encoder.contextualise(local, local.valid)

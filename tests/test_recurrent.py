@@ -77,7 +77,7 @@ def test_layers_and_what_it_cannot_hide(encoder):
     assert encoder.contextualise(features, layer=2).values.shape[2] == 12
     with pytest.raises(UsageError, match="layers 1 to 2"):
         encoder.contextualise(features, layer=3)
-    with pytest.raises(ValueError, match="no embedding"):
+    with pytest.raises(ValueError, match="no mask embedding"):
         encoder.contextualise(features, features.valid)
 
 

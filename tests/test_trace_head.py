@@ -115,7 +115,7 @@ def test_clusters_are_those_of_k_means() -> None:
         np.testing.assert_array_equal(clusters(random.permutation(values), count), found)
     # As many values as clusters are the clusters.
     np.testing.assert_allclose(clusters(np.array([3.0, 1, 2, 1]), 3), [1, 2, 3])
-    with pytest.raises(DataError, match="it takes 2 different values, too few for 3 clusters"):
+    with pytest.raises(DataError, match="has 2 different values, too few for 3 clusters"):
         clusters(np.array([0.5, 0.1, 0.5]), 3)
 
 

@@ -102,7 +102,7 @@ def test_audio_track_is_an_option_with_a_range(corpus: Path, avaffect) -> None:
     assert Store(output).provenance["settings"]["audio_track"] == 1
     assert "at least 0" in avaffect(*arguments, "-1", status=2).stderr
     without = ("preprocess", corpus, "-o", output, "--without", "audio", "--audio-track", "1")
-    assert "leaves out" in avaffect(*without, status=2).stderr
+    assert "--audio-track needs audio" in avaffect(*without, status=2).stderr
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.ts", ""), ("a.mpg", "mpeg2video")])

@@ -308,17 +308,17 @@ class Timed(Rows):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_batch_is_read_once_and_heard_once_whatever_the_phases(
+def test_a_batch_is_read_once_and_counted_once_whatever_the_phases(
     accumulate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[float] = []
-    monkeypatch.setattr(History, "hear", lambda history, seconds: heard.append(seconds))
+    counted: list[float] = []
+    monkeypatch.setattr(History, "add_seconds", lambda history, seconds: counted.append(seconds))
     batches = Timed()
     run(Alternating(), batches, epochs=2, accumulate=accumulate)
     plan = [(epoch, part.tolist()) for epoch in (0, 1) for part in batches.plan(epoch)]
     assert batches.seen == plan
     sizes = [len(part) for _, part in plan]
-    assert heard == [sum(sizes[n : n + accumulate]) / 2 for n in range(0, len(plan), accumulate)]
+    assert counted == [sum(sizes[n : n + accumulate]) / 2 for n in range(0, len(plan), accumulate)]
     # Those of one step, not of two.
     assert batches.most == accumulate
 
