@@ -21,7 +21,17 @@ COMMANDS = {
     "retrieve": ("--query", "msp.h5", "--pool", "vox.h5", "--draws", 2, "-o", "r.jsonl"),
     "eval-class": ("p.jsonl",),
 }
-WRONG = ("", "anger,", "=anger", "calm=", "calm=anger+", "anger,anger", "a=anger,b=anger", "a,a=b")
+WRONG = (
+    "",
+    "anger,",
+    "=anger",
+    "calm=",
+    "calm=anger+",
+    "anger,anger",
+    "a=anger,b=anger",
+    "a,a=b",
+    "a=b=c",
+)
 
 
 def test_names_and_classes() -> None:
@@ -56,6 +66,12 @@ def test_other_spellings_are_refused(text: str, tmp_path: Path) -> None:
     for command, options in COMMANDS.items():
         # Before any file is read: none is there.
         invoke(tmp_path, command, *options, "--classes", text, status=2)
+
+
+@pytest.mark.parametrize("command", ["train-projector", "finetune", "retrieve"])
+def test_a_class_without_utterances_is_refused(command: str, chain: Path) -> None:
+    asked = (*COMMANDS[command], "--classes", "anger,sadness,fear")
+    assert "'fear'" in invoke(chain, command, *asked, status=65).stderr
 
 
 def test_every_command_merges_alike(chain: Path) -> None:

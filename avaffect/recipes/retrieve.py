@@ -87,6 +87,7 @@ def _labelled_queries(
             + (f" of the split {settings.query_split!r}" if settings.query_split != "all" else "")
             + f" has a label {settings.label!r} to query with"
         )
+    classes.check({name for _, name in queries}, str(settings.query[0]), "to query with")
     left_out = int(chosen.sum()) - len(rows)
     if left_out:
         progress.say(f"{left_out} queries have no label {settings.label!r} in use; left out")

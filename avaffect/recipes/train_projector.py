@@ -39,6 +39,8 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         stores, settings.label, settings.class_map, annotations, progress
     )
     utterances = _in_split(utterances, settings)
+    used = (utterances.classes[index] for index in np.unique(utterances.targets))
+    settings.class_map.check(used, str(settings.media[0]), "to train on")
     from avaffect.recipes.pretraining import projector
 
     projector.run(settings, stores, utterances, made, progress)

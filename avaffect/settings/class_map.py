@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ClassMap:
         for part in text.split(","):
             name, equals, merged = (piece.strip() for piece in part.partition("="))
             sources = tuple(source.strip() for source in merged.split("+")) if equals else (name,)
-            if not name or not all(sources):
+            if not name or not all(sources) or "=" in merged:
                 raise UsageError(f"--classes {text}: expected name or name=a+b, between commas")
             members.append((name, sources))
         used = [source for _, sources in members for source in sources]
@@ -58,6 +58,16 @@ class ClassMap:
     def class_of(self, name: str | None) -> str | None:
         """The class that a name in the data belongs to; None where it is of none, or missing."""
         return self._class_of.get(name) if self and name is not None else name
+
+    def check(self, used: Iterable[str], where: str, purpose: str) -> None:
+        """Raises DataError where a class that was chosen is not among the used ones; purpose: of
+        the utterances, "to train on"."""
+        missing = sorted(set(self.names) - set(used))
+        if missing:
+            raise DataError(
+                f"{where}: no utterance {purpose} is of the class {missing[0]!r} of --classes; "
+                "leave it out, or see its spelling"
+            )
 
     def renamed(self, name: str | None) -> str | None:
         """As `class_of`, of what a command may have merged before: a class is itself unless it is
