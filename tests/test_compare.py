@@ -123,7 +123,7 @@ def test_pipes_predictions_and_several_reports_in_one_file(shell, folder: Path) 
     )
     assert [row["name"] for row in report(folder, "both.json")["rows"]] == ["base", "better"]
     assert "one name" in run(folder, "x=both.json", status=2).stderr
-    assert "called base" in run(folder, "base.json", "both.json", status=2).stderr
+    assert "have the name base" in run(folder, "base.json", "both.json", status=2).stderr
 
 
 def test_an_empty_pipe_is_explained_by_the_command_before_it(shell, folder: Path) -> None:

@@ -245,7 +245,7 @@ def test_encoders_of_sound_give_all_steps(tmp_path: Path, name: str) -> None:
     found = traces(encoder, identity(encoder), dataset, windows_of(0.8, 0.4), 1.7)
     hop, length, step = (round(x) for x in (16000 / encoder.rate_hz, 0.8 * encoder.rate_hz,
                                             0.4 * encoder.rate_hz))  # fmt: skip
-    margin = windows._Anew(encoder, dataset.subset(np.array([0])), length, 9.0, CPU).seen * hop
+    margin = windows._Anew(encoder, dataset.subset(np.array([0])), length, 9.0, CPU).piece * hop
     for index, samples in enumerate(sound):
         heard = torch.from_numpy(samples)[None]
         total = int(encoder.frame_count({"waveform": torch.tensor([len(samples)])})[0])
