@@ -19,7 +19,7 @@ demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory -j 2 -f examples/demo.mk SEEDS="$(SEEDS)"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Backward passes on small faces with AVX2 kernels, as on a laptop, while glibc checks the heap.
 AVX2_TESTS := convolution bootstrap distillation augmented_training freezing predicted_faces visual

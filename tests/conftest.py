@@ -23,6 +23,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole examples first: a worker that began one last would work alone for minutes."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_examples"))
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of real recordings; tests that need it are skipped where it is not."""
