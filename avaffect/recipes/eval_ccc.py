@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,11 +139,7 @@ def _score(
     biased = not settings.unbiased
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
     learned = _trained_on(predicted, recordings.common)
-    warning = training_speakers.warning(learned, len(recordings.common))
-    if warning is not None:
-        progress.warn(f"{name}: {warning}")
-    values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
-    progress.say(f"{name}: {len(recordings.common)} recordings, {values}")
+    _report_counts(name, len(recordings.common), learned, scores, progress)
     own = {label: of.recordings for label, of in scores.items()}
     return TraceReport(
         file=file,
@@ -171,6 +167,18 @@ def _score(
         seen=learned,
         runs=_runs(scores),
     )
+
+
+def _report_counts(
+    name: str, count: int, learned: dict[str, int] | None, scores: Mapping[str, LabelScores],
+    progress: Progress,
+) -> None:  # fmt: skip
+    """How many recordings and values are scored, and a warning where training used them."""
+    warning = training_speakers.warning(learned, count)
+    if warning is not None:
+        progress.warn(f"{name}: {warning}")
+    values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
+    progress.say(f"{name}: {count} recordings, {values}")
 
 
 def _trained_on(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
