@@ -28,6 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.name.startswith("test_examples"))
 
 
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the files that version 0.1 wrote, as the current folder."""
+    folder = Path(shutil.copytree(Path(__file__).parent / "fixtures" / "v0.1", tmp_path / "files"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of real recordings; tests that need it are skipped where it is not."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -22,13 +21,6 @@ from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 
 WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = Path(shutil.copytree(WRITTEN, tmp_path / "files"))
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def id_of(path: str) -> str:

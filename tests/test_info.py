@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,6 @@ from avaffect.recipes.common.descriptions import (
 )
 from avaffect.recipes.common.sections import sections
 from avaffect.recipes.info import info
-
-WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = Path(shutil.copytree(WRITTEN, tmp_path / "files"))
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def rows(name: str, title: str, lineage: bool = False) -> list[tuple[str, ...]]:
