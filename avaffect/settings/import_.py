@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from avaffect.settings.base import Seeded, argument, option
 
+# The families of avaffect itself, as `models.published` registers them.
 KINDS = ("avhubert", "hubert", "wav2vec2", "wavlm", "whisper")
 
 

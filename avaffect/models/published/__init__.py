@@ -5,8 +5,9 @@ Another package adds a family through an entry point of the group "avaffect.publ
 """
 
 from avaffect.core.registry import Registry
+from avaffect.settings.import_ import KINDS
 
 FAMILIES = Registry("published model", "avaffect.published")
 # Files that fit several families are wav2vec2's, the last in the list.
-for _name in ("avhubert", "hubert", "wav2vec2", "wavlm", "whisper"):
+for _name in KINDS:
     FAMILIES.register(_name, None, f"{__name__}.{_name}")
