@@ -84,3 +84,18 @@ def test_a_closed_standard_input_is_an_empty_one(corpus: Path, tmp_path: Path) -
     line = f"{sys.executable} -m avaffect select - --where id=u1 2> {said}"
     assert _run(line, "<&-", tmp_path) == 65
     assert "Traceback" not in said.read_text()
+
+
+def test_data_to_a_closed_standard_output_are_an_error(corpus: Path, tmp_path: Path) -> None:
+    """Not lost with status 0; what has no data there goes on."""
+    said = tmp_path / "said"
+    for command, status in (
+        (f"select {corpus}/m.jsonl --where id=u1", 1),
+        (f"info {corpus}/m.jsonl", 1),
+        (f"select {corpus}/m.jsonl --where id=u1 -o {tmp_path}/m.jsonl", 0),
+    ):
+        line = f"{sys.executable} -m avaffect {command} 2> {said}"
+        assert _run(line, ">&-", tmp_path) == status
+        lines = said.read_text().splitlines()
+        assert ("avaffect: standard output cannot be written" in lines[-1]) == bool(status)
+        assert not any("Traceback" in line or "Exception" in line for line in lines)

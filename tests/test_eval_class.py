@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chain import invoke
 from printed import on_terminal, table
 
+from avaffect.core import filekind
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
@@ -185,6 +187,27 @@ def test_output_file(avaffect, base: Path, tmp_path: Path) -> None:
     assert json.loads(output.read_text()) == report
     avaffect("eval-class", base, "-f", "-o", output)
     assert json.loads(output.read_text())["count"] == 2
+
+
+def test_damaged_reports_are_not_taken_for_others(tmp_path: Path) -> None:
+    """Cut short, flipped, empty: made anew by --force alone; what is no report stays."""
+    write(tmp_path / "base.jsonl", items(BASE))
+    output, line = tmp_path / "report.json", ("eval-class", "base.jsonl", "-o", "report.json")
+    invoke(tmp_path, *line)
+    whole = output.read_bytes()
+    flipped = whole.replace(b'"provenance"', b'"qrovenance"')
+    for content, status in (
+        (whole[:-40], 65), (flipped, 65), (whole[:200] + b"\xff" + whole[200:], 65), (b"", 65),
+        (b"another program's\n", 73), (b'{"x": 1}\n', 73),
+    ):  # fmt: skip
+        output.write_bytes(content)
+        invoke(tmp_path, *line, status=status)
+        assert output.read_bytes() == content
+    invoke(tmp_path, *line, "-f")
+    assert output.read_bytes() == whole
+    for command in ("info", "check"):
+        words = invoke(tmp_path, command, "report.json", status=65).stderr
+        assert filekind.REPORT in words and "avaffect compare report.json" in words
 
 
 def test_bad_manifests_end_with_65(avaffect, base: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ starts: help is as fast as that of a plain click program.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -82,6 +83,8 @@ def group() -> None:
     pass
 
 
+# Of standard output: it may also have been closed from the start (core/descriptors.py).
+OF_OUTPUT = (*OF_WRITING, errno.EBADF)
 UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError,
               PermissionError)  # fmt: skip
 
@@ -142,7 +145,7 @@ def run(arguments: list[str] | None = None) -> int:
         if _wants_traceback():
             raise
         print(f"avaffect: {_words(error)}", file=sys.stderr)
-        if error.errno in OF_WRITING:
+        if error.errno in OF_OUTPUT:
             _abandon_full_stdout()
         return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
@@ -159,7 +162,7 @@ def _words(error: OSError) -> str:
     """The message of an error; errors of writing without a file name are of standard output."""
     if error.filename:
         return f"{error.filename}: {error.strerror}"
-    if error.errno in OF_WRITING:
+    if error.errno in OF_OUTPUT:
         return message(None, error.errno)
     advice = faults.ADVICE.get(error.errno or 0)
     return f"{error.strerror}: {advice}, and run the same command again" if advice else str(error)

@@ -2,6 +2,9 @@
 
 The next file to be opened would get such a number, and messages on standard error would be written
 into a store or a manifest. See POSIX.1, open(): the lowest free descriptor is used.
+
+Messages to a closed standard error are lost, as the user wanted. Data to a closed standard output
+are an error: EBADF, from the first write that leaves the buffer.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ STANDARD = (
 
 def open_missing() -> None:
     """Open the null device on the closed descriptors of 0 to 2, for child processes too, and set
-    the streams that Python left as None in `sys`."""
+    the streams that Python left as None in `sys`. Only standard error is open for writing."""
     for number, (name, mode, errors) in enumerate(STANDARD):
         closed = not _serves(number, mode)
         if closed:
-            opened = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            opened = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)

@@ -16,6 +16,7 @@ START_BYTES = 4096
 STORE = "an HDF5 store"
 CHECKPOINT = "a checkpoint"
 JSON = "JSON, but not a manifest"
+REPORT = "a report of scores"
 FOLDER = "a folder"
 DEVICE = "a device or a pipe, not a file"
 EMPTY = "empty (0 bytes)"
@@ -37,6 +38,8 @@ COMPRESSED = {
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff")
 # First bytes of AVI and WAV, AIFF, FLAC, Ogg, Matroska and WebM, and MP3.
 _RECORDINGS = (b"RIFF", b"FORM", b"fLaC", b"OggS", b"\x1aE\xdf\xa3", b"ID3", b"\xff\xfb")
+# The first keys of a report (recipes/scoring/reports/base.py).
+_REPORT = re.compile(rb'\s*\{("file": ?"([^"\\]|\\.)*", ?)?"content": ?"\w+", ?"')
 _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt")
 # One way to make each kind of input.
 MADE_BY = {
@@ -115,6 +118,8 @@ def kind_of_bytes(start: bytes) -> str:
 
 
 def _kind_of_json(line: bytes) -> str:
+    if _REPORT.match(line):
+        return REPORT
     content = re.search(rb'"content"\s*:\s*"(\w+)"', line)
     if b'"avaffect-manifest"' not in line or content is None:
         return JSON
@@ -171,6 +176,8 @@ def _advice(found: str, name: str, needed: str) -> str:
         return f"apply it to a store: avaffect extract MEDIA.h5 --model {quoted} -o F.h5"
     if found == WEIGHTS and needed in ("encoder", "checkpoint", "artifact"):
         return f"import it first: avaffect import {quoted} -o X.safetensors"
+    if found == REPORT:
+        return f"it is JSON; avaffect compare {quoted} shows it" if needed == "artifact" else ""
     if found == STORE and needed == "report":
         return f"score the traces in it first: avaffect eval-ccc {quoted} --gold GOLD -o R.json"
     first = "corpus" if needed == "manifest" else needed.split(" or ")[0]

@@ -71,6 +71,8 @@ def _why(output: Path | None, code: int) -> str:
         return f"the user's disk quota is exceeded; remove files, or {elsewhere}"
     if code == errno.EFBIG:
         return f"the limit on the size of files is reached (`ulimit -f`); raise it, or {elsewhere}"
+    if code == errno.EBADF:
+        return f"it is closed; {elsewhere}"
     if code == errno.EROFS:
         return f"{folder or 'it'} is on a read-only disk; {elsewhere}"
     reason = os.strerror(code)

@@ -37,7 +37,7 @@ REPORTS: dict[str, type[ClassReport] | type[TraceReport] | type[ScalarReport]] =
     "scalars": ScalarReport,
 }
 # For messages: the commands that write reports.
-READ = (filekind.JSON, filekind.MANIFESTS["predictions"])
+READ = (filekind.REPORT, filekind.JSON, filekind.MANIFESTS["predictions"])
 A_REPORT = "a report is what eval-class and eval-ccc write with -o"
 Scored = ClassReport | TraceReport | ScalarReport
 

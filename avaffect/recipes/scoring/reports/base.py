@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avaffect.core import filekind
+from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.core.record import Record
@@ -16,6 +18,8 @@ from avaffect.settings.base import Common
 
 # A number, or the name of a run in a table of predictions.
 RunName = int | str
+# Kinds of files that were to be reports.
+DAMAGED = (filekind.REPORT, filekind.EMPTY, filekind.BLANK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +58,8 @@ def write_reports(
 
     what: the reports in words; by default the scores of so many files.
 
-    Raises OutputExistsError where it holds other data, unless forced; UsageError where it is an
-    input.
+    Raises OutputExistsError where it holds other data, DataError where it is damaged, unless
+    forced; UsageError where it is an input.
     """
     what = what or f"the scores of {len(reports)} files"
     publishing.publish(
@@ -70,11 +74,17 @@ def write_reports(
 
 
 def _contents(path: Path) -> list[Any] | None:
-    """The JSON of the reports in a file; None where it holds other data."""
+    """The JSON of the reports in a file; None where it holds other data.
+
+    Raises DataError where it is empty, or starts like a report and is none.
+    """
     try:
-        return [_content(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
-    except (ValueError, TypeError, KeyError):
-        return None
+        found = [_content(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        found = []
+    if not found and filekind.kind_of(path) in DAMAGED:
+        raise DataError(f"{path} is a damaged report: delete it, or overwrite it with --force")
+    return found or None
 
 
 def _content(report: dict[str, Any]) -> Any:
