@@ -37,7 +37,7 @@ loudest = other_package:LOUDEST
 twins = other_package:TWINS
 [avaffect.losses]
 huber = other_package:HUBER
-focal = other_package:FOCAL
+margin = other_package:MARGIN
 [avaffect.published]
 energy-net = other_package:ENERGY_NET
 """
@@ -137,18 +137,22 @@ def test_a_corpus(tmp_path: Path) -> None:
 
 def test_losses_of_labels(tmp_path: Path) -> None:
     two_stores.write(tmp_path)
-    options = ("--label", "emotion", "--label", "arousal_mean", "--loss", "focal=1",
+    options = ("--label", "emotion", "--label", "arousal_mean", "--loss", "margin=1",
                "--loss", "arousal_mean:huber=2")  # fmt: skip
     two_stores.trained(tmp_path, *options)
     lines = (tmp_path / "c.safetensors.metrics.jsonl").read_text().splitlines()
-    assert {"focal_emotion", "huber_arousal_mean"} <= json.loads(lines[0]).keys()
+    assert {"margin_emotion", "huber_arousal_mean"} <= json.loads(lines[0]).keys()
     assert two_stores.report(tmp_path, "eval-class", "p.jsonl")["ua"] > 0.8
     scores = two_stores.report(tmp_path, "eval-ccc", "p.jsonl")["pooled"]["arousal_mean"]
     assert scores["ccc"] > 0.8
     finetune = ("finetune", "slow.h5", "-f", "-o", "c.safetensors", "--label", "emotion", "--loss")
     for wrong in ("huber=1", "hubert=1"):
         words = invoke(tmp_path, *finetune, wrong, status=2).stderr
-        assert "focal" in words
+        assert "margin" in words
+    # It takes neither the weights of utterances nor shares of classes.
+    for option in (("--class-weights", "balanced"), ("--label-smoothing", 0.1)):
+        words = invoke(tmp_path, *finetune, "margin=1", *option, status=2).stderr
+        assert str(option[0]) in words and "margin" in words
 
 
 def test_a_published_model(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.batch import Batch
+from avaffect.data.balanced_sampling import BalancedSampling
 from avaffect.data.dataset import Dataset
 
 POOL_BATCHES = 50
@@ -20,6 +21,9 @@ SHORTEST_S = 1e-9
 # Padding allowed in a batch for extraction: a share of it, or these seconds, whichever is more.
 MOST_PADDING = 0.12
 PADDING_S = 0.5
+# Copies of an utterance in an epoch are sorted by lengths that differ by up to this factor, so that
+# they do not all meet in one batch.
+SPREAD = 1.25
 
 
 @dataclass
@@ -27,20 +31,24 @@ class Bucketed:
     """The batches of an epoch over a dataset, for the training loop.
 
     batch_seconds limits the padded length (utterances x longest), batch_utterances their number.
+    sampling: of the utterances of an epoch; None: all of them, once.
     """
 
     dataset: Dataset
     batch_seconds: float
     batch_utterances: int
     seed: int = 0
+    sampling: BalancedSampling | None = None
 
     def plan(self, epoch: int) -> list[np.ndarray]:
-        return plan_batches(
-            self.dataset.batch_durations(),
-            self.batch_seconds,
-            self.batch_utterances,
-            seeds.generator(self.seed, "batches", epoch),
-        )
+        durations = self.dataset.batch_durations()
+        limits = self.batch_seconds, self.batch_utterances
+        random = seeds.generator(self.seed, "batches", epoch)
+        if self.sampling is None:
+            return plan_batches(durations, *limits, random)
+        drawn = self.sampling.drawn(epoch)
+        spread = durations[drawn] * random.uniform(1.0, SPREAD, len(drawn))
+        return [drawn[batch] for batch in plan_batches(spread, *limits, random)]
 
     def batch(self, indices: np.ndarray, epoch: int) -> Batch:
         return self.dataset.batch(indices, epoch)
@@ -190,16 +198,20 @@ def _padded(values: np.ndarray, steps: int) -> np.ndarray:
 
 @dataclass
 class Vectors:
-    """Batches of precomputed vectors: `rows` (N, D) as the stream `name`, with labels."""
+    """Batches of precomputed vectors: `rows` (N, D) as the stream `name`, with labels. sampling: as
+    in `Bucketed`."""
 
     name: str
     rows: np.ndarray
     labels: dict[str, np.ndarray]
     batch_utterances: int
     seed: int = 0
+    sampling: BalancedSampling | None = None
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         order = seeds.generator(self.seed, "batches", epoch).permutation(len(self.rows))
+        if self.sampling is not None:
+            order = self.sampling.drawn(epoch)[order]
         size = self.batch_utterances
         return [order[start : start + size] for start in range(0, len(order), size)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, Protocol
 
 import torch
@@ -14,10 +14,11 @@ from avaffect.core.registry import located
 from avaffect.models.heads.base import Outputs
 from avaffect.models.heads.labels import LabelHead
 from avaffect.objectives.base import Step
+from avaffect.objectives.emphasis import Emphasis
 from avaffect.objectives.losses.concordance import concordance
 from avaffect.objectives.losses.cross_entropy import MISSING, accuracy
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
-from avaffect.objectives.losses.soft_cross_entropy import known_rows
+from avaffect.objectives.losses.soft_cross_entropy import as_shares, known_rows
 from avaffect.settings.label_losses import is_coupled, loss_of
 
 Losses = dict[str, tuple[Tensor, Tensor | float]]
@@ -69,13 +70,48 @@ class _Weighted:
     @cached_property
     def functions(self) -> dict[str, Callable[..., tuple[Tensor, Tensor]]]:
         """Loss -> its function."""
-        return {loss: located(loss_of(loss).functions[self.kind]) for loss in self.losses}
+        return self.functions_of(self.kind)
+
+    def functions_of(self, kind: str) -> dict[str, Callable[..., tuple[Tensor, Tensor]]]:
+        return {loss: located(loss_of(loss).functions[kind]) for loss in self.losses}
 
 
 @dataclass(frozen=True)
-class ClassCriterion(_Weighted):
-    """Losses of scores (B, C) and classes (B,), -1 missing. alone: whether it is the only label;
-    its cross-entropy is called "classification" then, and the share of right ones "accuracy"."""
+class _OfClasses(_Weighted):
+    """Losses of scores (B, C) of classes."""
+
+    emphasis: Emphasis = Emphasis()
+
+    def functions_of(self, kind: str) -> dict[str, Callable[..., tuple[Tensor, Tensor]]]:
+        """With the values of `emphasis` that they take by name."""
+        found = super().functions_of(kind)
+        for loss, function in found.items():
+            taken = {name: getattr(self.emphasis, name) for name in loss_of(loss).options}
+            found[loss] = partial(function, **taken) if taken else function
+        return found
+
+    @cached_property
+    def of_shares(self) -> dict[str, Callable[..., tuple[Tensor, Tensor]]]:
+        """Loss -> its function of targets that are spread over several classes."""
+        return self.functions_of(DistributionCriterion.kind)
+
+    def found(self, scores: Tensor, targets: Tensor) -> Losses:
+        """Losses of targets: classes (B,), -1 missing, or shares (B, C), a row of NaN missing."""
+        weights = self.emphasis.weights(targets)
+        functions = self.functions if targets.ndim == 1 else self.of_shares
+        if self.emphasis.smoothing:
+            shares = as_shares(targets, scores.shape[1]) if targets.ndim == 1 else targets
+            targets, functions = self.emphasis.smoothed(shares), self.of_shares
+        # Losses of other packages need not take weights.
+        more = () if weights is None else (weights,)
+        return {self.called(loss): f(scores, targets, *more) for loss, f in functions.items()}
+
+
+@dataclass(frozen=True)
+class ClassCriterion(_OfClasses):
+    """Losses of scores (B, C) and classes (B,), -1 missing, or shares (B, C) of mixed utterances.
+    alone: whether it is the only label; its cross-entropy is called "classification" then, and the
+    share of right ones "accuracy"."""
 
     alone: bool = True
     kind = "class"
@@ -88,19 +124,22 @@ class ClassCriterion(_Weighted):
         return "accuracy" if self.alone else f"accuracy_{self.name}"
 
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
-        labels = torch.where(usable, gold, MISSING)
         scores = head.scores(outputs.utterance, self.number)
-        found: Losses = {self.called(loss): f(scores, labels) for loss, f in self.functions.items()}
+        if gold.ndim == 1:
+            targets = most = torch.where(usable, gold, MISSING)
+        else:
+            targets = gold.masked_fill(~usable[:, None], torch.nan)
+            most = torch.where(known_rows(targets), targets.nan_to_num().argmax(dim=1), MISSING)
         with torch.no_grad():
-            right = accuracy(scores, labels)
-        return Step(found, {self.metric: right})
+            right = accuracy(scores, most)
+        return Step(self.found(scores, targets), {self.metric: right})
 
     def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
         return dict.fromkeys(self.weights, float((usable & (gold != MISSING)).sum()))
 
 
 @dataclass(frozen=True)
-class DistributionCriterion(_Weighted):
+class DistributionCriterion(_OfClasses):
     """Losses of scores (B, C) and shares of votes (B, C), a row of NaN missing."""
 
     kind = "distribution"
@@ -108,10 +147,9 @@ class DistributionCriterion(_Weighted):
     def step(self, head: LabelHead, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
         shares = gold.masked_fill(~usable[:, None], torch.nan)
         scores = head.scores(outputs.utterance, self.number)
-        found: Losses = {self.called(loss): f(scores, shares) for loss, f in self.functions.items()}
         with torch.no_grad():
             divergence = kullback_leibler(scores, shares)
-        return Step(found, {f"divergence_{self.name}": divergence})
+        return Step(self.found(scores, shares), {f"divergence_{self.name}": divergence})
 
     def counts(self, gold: Tensor, usable: Tensor) -> dict[str, float]:
         return dict.fromkeys(self.weights, float((known_rows(gold) & usable).sum()))

@@ -10,6 +10,7 @@ from typing import Any
 from avaffect.core.errors import UsageError
 from avaffect.core.registry import Registry
 
+FOCAL = "focal"
 # SS-VAERR: bins of the labels, and clusters of them.
 BINS = 20
 WIDTH, CLUSTERS = "width", "clusters"
@@ -26,11 +27,16 @@ class LabelLoss:
     coupled    whether it compares the utterances of a batch with each other
     bins       of traces: how their values are cut into the 20 bins whose scores it takes, into
                equal "width" or "clusters"; None where it takes values
+    weighted   of classes and distributions: whether it takes the weights of utterances (N,) as a
+               third argument; without it --class-weights is refused
+    options    names of fields of `objectives.emphasis.Emphasis` that it takes by name
     """
 
     functions: Mapping[str, Any]
     coupled: bool = False
     bins: str | None = None
+    weighted: bool = False
+    options: tuple[str, ...] = ()
 
 
 LOSSES = Registry("loss", "avaffect.losses")
@@ -43,7 +49,7 @@ for _name, _loss in {
     "ccc": LabelLoss({"scalar": _CCC, "trace": _CCC}, coupled=True),
     "mse": LabelLoss({"scalar": _MSE, "trace": _MSE}),
     "mae": LabelLoss({"scalar": _MAE, "trace": _MAE}),
-    "kl": LabelLoss({"distribution": f"{_ROOM}.kullback_leibler:kullback_leibler"}),
+    "kl": LabelLoss({"distribution": f"{_ROOM}.kullback_leibler:kullback_leibler"}, weighted=True),
     "ce": LabelLoss(
         {
             "class": f"{_ROOM}.cross_entropy:cross_entropy",
@@ -51,10 +57,16 @@ for _name, _loss in {
             "trace": f"{_ROOM}.binned_cross_entropy:binned_cross_entropy",
         },
         bins=WIDTH,
+        weighted=True,
     ),
     "ncce": LabelLoss(
         {"trace": f"{_ROOM}.cost_sensitive_cross_entropy:cost_sensitive_cross_entropy"},
         bins=CLUSTERS,
+    ),
+    FOCAL: LabelLoss(
+        {"class": f"{_ROOM}.focal:focal", "distribution": f"{_ROOM}.focal:soft_focal"},
+        weighted=True,
+        options=("gamma",),
     ),
 }.items():
     LOSSES.register(_name, None, _loss)
@@ -63,6 +75,11 @@ for _name, _loss in {
 def loss_of(name: str) -> LabelLoss:
     """Raises UsageError, which lists the losses, where there is none of the name."""
     return LOSSES[name].load()
+
+
+def takes_shares(loss: str) -> bool:
+    """Whether a loss of classes also takes targets that are spread over several of them."""
+    return "distribution" in loss_of(loss).functions
 
 
 def is_coupled(losses: Iterable[str]) -> bool:

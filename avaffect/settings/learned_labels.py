@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Rated, option
-from avaffect.settings.label_losses import spelled_losses
+from avaffect.settings.class_balance import BalanceOptions
+from avaffect.settings.label_losses import FOCAL, spelled_losses
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedLabels(Labelled, Rated):
-    """Raises UsageError for a label that is named twice, and as `spelled_losses` does."""
+class LearnedLabels(Labelled, Rated, BalanceOptions):
+    """Raises UsageError for a label that is named twice, --focal-gamma without its loss, and as
+    `spelled_losses` does."""
 
     label: tuple[str, ...] = option(  # type: ignore[assignment]
         ("emotion",), "Name of the label: a class, a distribution (rater votes), a scalar or a "
@@ -19,10 +21,11 @@ class LearnedLabels(Labelled, Rated):
         metavar="NAME",
     )  # fmt: skip
     loss: tuple[str, ...] = option(
-        (), "Losses and their weights. Class: ce (cross-entropy). Distribution: kl, ce. Scalar: "
-        "ccc (1 - CCC), mse, mae. Trace: ccc, mse, mae, ce (over 20 bins), ncce (cost-sensitive, "
-        "over 20 clusters). Or a loss of another package. LABEL: limits them to one label. "
-        "Default: the first, with weight 1. Repeatable.", "--loss", metavar="[LABEL:]LOSS=W,...",
+        (), "Losses and their weights. Class: ce (cross-entropy), focal. Distribution: kl, ce, "
+        "focal. Scalar: ccc (1 - CCC), mse, mae. Trace: ccc, mse, mae, ce (over 20 bins), ncce "
+        "(cost-sensitive, over 20 clusters). Or a loss of another package. LABEL: limits them to "
+        "one label. Default: the first, with weight 1. Repeatable.", "--loss",
+        metavar="[LABEL:]LOSS=W,...",
     )  # fmt: skip
     delay: float = option(
         0.0, "Annotation delay of traces in seconds, compensated in training and prediction.",
@@ -39,4 +42,6 @@ class LearnedLabels(Labelled, Rated):
         for name in self.label:
             if self.label.count(name) > 1:
                 raise UsageError(f"--label {name} is given twice; name each label once")
-        spelled_losses(self.loss, self.label)
+        said = spelled_losses(self.loss, self.label)
+        if self.focal_gamma is not None and not any(FOCAL in losses for losses in said.values()):
+            raise UsageError("--focal-gamma goes with --loss focal=W")

@@ -92,11 +92,10 @@ def huber(prediction: Tensor, gold: Tensor, known: Tensor) -> tuple[Tensor, Tens
     return F.huber_loss(prediction, right, reduction="sum"), known.sum()
 
 
-def focal(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The focal loss of Lin et al. (2017), of targets that are not -1."""
+def margin(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The hinge loss of Crammer and Singer (2001), of targets that are not -1."""
     known = targets != -1
-    shares = scores[known].log_softmax(dim=1).gather(1, targets[known][:, None])
-    return -((1 - shares.exp()).square() * shares).sum(), known.sum()
+    return F.multi_margin_loss(scores[known], targets[known], reduction="sum"), known.sum()
 
 
 class EnergyNet:
@@ -115,7 +114,7 @@ class EnergyNet:
 
 ENERGY_NET = EnergyNet()
 HUBER = LabelLoss({"scalar": "other_package:huber"})
-FOCAL = LabelLoss({"class": focal})
+MARGIN = LabelLoss({"class": margin})
 
 
 def read(settings: ManifestSettings) -> Corpus:

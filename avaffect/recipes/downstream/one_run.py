@@ -11,6 +11,7 @@ import torch
 
 from avaffect.core import seeds
 from avaffect.core.headers import RunHeader
+from avaffect.data.balanced_sampling import BalancedSampling
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
@@ -114,14 +115,17 @@ def _own_inputs(material: Material) -> Inputs:
 def batches_of(material: Material, division: Division) -> Batches:
     """Training batches; of means that are computed once, vectors."""
     settings = material.settings
-    rows = np.flatnonzero(division.train)
+    rows, seed = np.flatnonzero(division.train), division.seed
+    groups = material.labels.chosen(division.train).sampled()
+    sampling = None if groups is None else BalancedSampling(groups, seed)
     if material.vectors is None:
         dataset = material.dataset.subset(rows)
-        dataset.crop_s, dataset.seed = settings.crop_seconds, division.seed
-        return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, division.seed)
+        dataset.crop_s, dataset.seed = settings.crop_seconds, seed
+        limits = settings.batch_seconds, settings.batch_utterances
+        return Bucketed(dataset, *limits, seed, sampling)
     labels = {name: values[rows] for name, values in material.dataset.labels.items()}
     return Vectors(
-        POOLED, material.vectors[rows], labels, settings.batch_utterances, division.seed
+        POOLED, material.vectors[rows], labels, settings.batch_utterances, seed, sampling
     )  # fmt: skip
 
 

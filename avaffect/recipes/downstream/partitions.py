@@ -75,6 +75,8 @@ def report_divisions(
         f"{fold}training on {train}{of} utterances{classes}, "
         f"development {first.development.sum()}, test {first.test.sum()}"
     )
+    for words in labels.chosen(first.train).balanced():
+        progress.say(fold + words)
     unused = len(utterances.splits) - sum(map(bool, utterances.splits))
     if first.fold is None and 0 < unused < len(utterances.splits):
         progress.warn(

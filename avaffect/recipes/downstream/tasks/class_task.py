@@ -62,8 +62,12 @@ class ClassTask(OfClasses):
         return self.targets
 
     def counted(self) -> dict[str, int]:
-        counts = np.bincount(self.targets[self.known], minlength=len(self.classes))
-        return dict(zip(self.classes, counts.tolist()))
+        return dict(zip(self.classes, self.sizes.astype(int).tolist()))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        targets = self.targets[self.known]
+        return np.bincount(targets, minlength=len(self.classes)).astype(np.float64)
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         return replace(dataset, labels={**dataset.labels, self.name: self.targets})
@@ -71,19 +75,25 @@ class ClassTask(OfClasses):
     def criterion(self, number: int, alone: bool) -> ClassCriterion:
         from avaffect.objectives.criteria import ClassCriterion
 
-        return ClassCriterion(self.name, number, self.losses, alone)
+        return ClassCriterion(self.name, number, self.losses, self.emphasis(), alone)
 
     def score(self, found: Sequence[np.ndarray], rate_hz: float) -> dict[str, float]:
         predicted = [int(row.argmax()) for row in found]
         return class_scores(self.targets, np.array(predicted, dtype=np.int64), self.classes)
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
-        """Chance: the cross-entropy of the class frequencies, and the share of the largest class.
-        The end of training by other losses is unknown."""
-        targets = self.targets[self.known]
-        shares = np.bincount(targets) / len(targets)
+        """Chance: the cross-entropy of the class frequencies, as weights, sampler and smoothing
+        leave them, and the share of the largest class. The end of training by other losses is
+        unknown."""
+        seen = self.sizes
+        if self.balance.sampled:
+            seen = (seen > 0) * (seen.sum() / np.count_nonzero(seen))
+        largest = float(seen.max() / seen.sum())
+        shares = seen * self.class_weights() / seen.sum()
+        shares = shares * (1 - self.balance.smoothing) + self.balance.smoothing / len(shares)
         shares = shares[shares > 0]
-        entropy, largest = -float((shares * np.log(shares)).sum()), float(shares.max())
+        entropy = -float((shares * np.log(shares)).sum())
+        targets = self.targets[self.known]
         criterion = self.criterion(0, alone)
         loss, right = ending(lines, criterion.called("ce")), ending(lines, criterion.metric)
         if loss is None or right is None:

@@ -68,13 +68,17 @@ class DistributionTask(OfClasses):
         counts = np.bincount(most[most >= 0], minlength=len(self.classes))
         return {name: count for name, count in zip(self.classes, counts.tolist()) if count}
 
+    @property
+    def sizes(self) -> np.ndarray:
+        return self.shares[self.known].astype(np.float64).sum(axis=0)
+
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         return replace(dataset, labels={**dataset.labels, self.name: self.shares})
 
     def criterion(self, number: int, alone: bool) -> DistributionCriterion:
         from avaffect.objectives.criteria import DistributionCriterion
 
-        return DistributionCriterion(self.name, number, self.losses)
+        return DistributionCriterion(self.name, number, self.losses, self.emphasis())
 
     def score(self, found: Sequence[np.ndarray], rate_hz: float) -> dict[str, float]:
         known = self.known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +27,9 @@ from avaffect.recipes.downstream.tasks.distribution_task import DistributionTask
 from avaffect.recipes.downstream.tasks.scalar_task import ScalarTask
 from avaffect.recipes.downstream.tasks.trace_task import TraceTask
 from avaffect.settings.base import RATERS
+from avaffect.settings.class_balance import ClassBalance
 from avaffect.settings.finetune import FinetuneSettings
-from avaffect.settings.label_losses import Weights, loss_of, parse_losses
+from avaffect.settings.label_losses import Weights, loss_of, parse_losses, takes_shares
 
 if TYPE_CHECKING:
     from avaffect.models.heads.base import FrameHead
@@ -91,6 +92,21 @@ class Labels:
     def missing_classes(self) -> list[str]:
         """Classes without an utterance."""
         return [n for task in self.tasks for n, count in task.counted().items() if not count]
+
+    def balanced(self) -> list[str]:
+        """What is done about the sizes of classes, as sentences."""
+        return [words for task in self._with_classes() for words in task.balanced()]
+
+    def sampled(self) -> np.ndarray | None:
+        """(N,) int64 classes of which an epoch draws equally many, -1 without one; None where each
+        utterance comes once."""
+        for task in self._with_classes():
+            if task.balance.sampled:
+                return task.strata()
+        return None
+
+    def _with_classes(self) -> list[ClassTask | DistributionTask]:
+        return [t for t in self.tasks if isinstance(t, (ClassTask, DistributionTask))]
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         """The dataset of all utterances with their labels; traces at the rate of the head."""
@@ -164,6 +180,7 @@ def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Pro
     kinds = kinds_of(stores, settings, annotations)
     _check_options(settings, kinds)
     losses = parse_losses(settings.loss, kinds)
+    _check_losses(settings, kinds, losses)
     for name, kind in kinds.items():
         alone = settings.batch_utterances == 1 and kind != "trace"
         if alone and all(loss_of(loss).coupled for loss in losses[name]):
@@ -172,8 +189,9 @@ def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Pro
                 "utterances of a batch; give 2 or more, or --loss mse=1"
             )
     everyone = all_utterances(stores, annotations, progress)
+    balances = _balances(settings, kinds)
     tasks = [
-        _task(stores, settings, name, kind, losses[name], annotations, progress)
+        _task(stores, settings, name, kind, losses[name], balances[name], annotations, progress)
         for name, kind in kinds.items()
     ]
     for task in tasks:
@@ -207,6 +225,9 @@ def _check_options(settings: FinetuneSettings, kinds: Mapping[str, str]) -> None
     first = next(iter(kinds.items()))
     if settings.classes is not None and not set(kinds.values()) & set(OF_VOTES):
         raise UsageError(f"--classes goes with class labels; {first[0]} is a {first[1]}")
+    if settings.balance_flags and not set(kinds.values()) & set(OF_VOTES):
+        flag = settings.balance_flags[0]
+        raise UsageError(f"{flag} goes with classes and votes; {first[0]} is a {first[1]}")
     if "trace" in kinds.values():
         return
     of_traces = {
@@ -219,12 +240,35 @@ def _check_options(settings: FinetuneSettings, kinds: Mapping[str, str]) -> None
             raise UsageError(f"--{flag} goes with traces; {first[0]} is a {first[1]}")
 
 
+def _check_losses(
+    settings: FinetuneSettings, kinds: Mapping[str, str], losses: Mapping[str, Weights]
+) -> None:
+    """Raises UsageError for a loss of classes that takes no weights, or no smoothed targets, which
+    may be so of other packages' losses."""
+    for name, kind in kinds.items():
+        for loss in losses[name] if kind in OF_VOTES else ():
+            if settings.class_weights and not loss_of(loss).weighted:
+                raise UsageError(f"--class-weights: the loss {loss} of {name} takes no weights")
+            if settings.label_smoothing and not takes_shares(loss):
+                raise UsageError(
+                    f"--label-smoothing: the loss {loss} of {name} takes single classes alone"
+                )
+
+
+def _balances(settings: FinetuneSettings, kinds: Mapping[str, str]) -> dict[str, ClassBalance]:
+    """Label -> what its classes have; the sampler takes those of the first."""
+    first = next((name for name, kind in kinds.items() if kind in OF_VOTES), None)
+    balance = settings.balance
+    return {n: replace(balance, sampled=balance.sampled and n == first) for n in kinds}
+
+
 def _task(
     stores: Sequence[Store],
     settings: FinetuneSettings,
     name: str,
     kind: str,
     losses: Weights,
+    balance: ClassBalance,
     annotations: Annotations,
     progress: Progress,
 ) -> Task:
@@ -235,10 +279,10 @@ def _task(
         return ScalarTask(name, scalar_values(stores, name, annotations), losses)
     if kind == "distribution":
         classes, shares = vote_shares(stores, name, settings.class_map, annotations)
-        return DistributionTask(name, classes, shares, losses)
+        return DistributionTask(name, classes, shares, losses, balance=balance)
     classes, targets = class_targets(stores, name, settings.class_map, annotations, progress)
     there = None
     if settings.classes is not None:
         names = {n for store in stores for n in annotations.names(store, name) if n is not None}
         there = tuple(sorted(names))
-    return ClassTask(name, classes, targets, losses, there)
+    return ClassTask(name, classes, targets, losses, there, balance=balance)
