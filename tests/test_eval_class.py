@@ -164,6 +164,16 @@ def test_gold_missing_and_given(avaffect, tmp_path: Path) -> None:
     assert "no label 'mood'" in words
 
 
+def test_tied_votes_are_no_missing_gold(tmp_path: Path) -> None:
+    rows = items([(identifier, None, found) for identifier, _, found in BASE])
+    votes = {"anger": 0.5, "neutral": 0.5, "happiness": 0.0}
+    write(tmp_path / "tied.jsonl", [{**row, "gold_scores": votes} for row in rows])
+    write(tmp_path / "none.jsonl", rows)
+    words = invoke(tmp_path, "eval-class", "tied.jsonl", status=65).stderr
+    assert "tied" in words and "--gold" not in words
+    assert "--gold" in invoke(tmp_path, "eval-class", "none.jsonl", status=65).stderr
+
+
 def test_classes_merge_order_and_leave_out(avaffect, base: Path) -> None:
     merged = avaffect("eval-class", base, "--classes", "calm=neutral+happiness,anger", "--json")
     report = json.loads(merged.stdout)

@@ -97,6 +97,9 @@ def test_means_of_neighbouring_frames():
     steps = mean_steps(given, 2)
     assert steps.lengths.tolist() == [3, 2]
     assert steps.values[..., 0].tolist() == [[2, 6, 9], [3, 6, 0]]
+    # No more memory than the frames there are.
+    one = mean_steps(given, 10**12)
+    assert (one.lengths.tolist(), one.values[..., 0].tolist()) == ([1, 1], [[5], [4]])
     head = recurrent(1, 2, 4, frames_per_step=2)
     assert head(named(given)).over_time.values.shape == (2, 3, 2)
 

@@ -58,11 +58,9 @@ class Annotations:
         Raises DataError where neither the store nor the annotations have the label.
         """
         found: list[str | None] = [None] * store.count
+        spec = self._own(store, label, "class")
         known = label in store.labels
-        if known:
-            spec = store.labels[label]
-            if spec.kind != "class":
-                raise DataError(f"{store.path}: label {label!r} is a {spec.kind}, not a class")
+        if spec is not None:
             found = [spec.classes[v] if v >= 0 else None for v in store.label(label).tolist()]
         for row, identifier in enumerate(store.ids):
             labels = self.items.get(identifier, {}).get("labels", {})
@@ -79,7 +77,8 @@ class Annotations:
         """(N,) float32 of a scalar label, NaN where missing; DataError as `distributions`."""
         _, rows = self._numbers(store, label, "scalar")
         missing = np.full(store.count, np.nan, np.float32)
-        found = np.array(store.label(label), np.float32) if label in store.labels else missing
+        own = self._own(store, label, "scalar")
+        found = missing if own is None else np.array(store.label(label), np.float32)
         for row, value in rows.items():
             found[row] = np.nan if value is None else value
         return found
@@ -92,7 +91,7 @@ class Annotations:
         """
         spec, rows = self._numbers(store, label, "distribution")
         found = np.full((store.count, len(spec.classes)), np.nan, np.float32)
-        own = store.labels.get(label)
+        own = self._own(store, label, "distribution")
         if own is not None:
             if set(own.classes) != set(spec.classes):
                 raise DataError(
@@ -106,20 +105,34 @@ class Annotations:
 
     def _numbers(self, store: Store, label: str, kind: str) -> tuple[LabelSpec, dict[int, Any]]:
         """The description of a label of this kind, and its annotations by row."""
-        own, over = store.labels.get(label), self.specs.get(label)
+        own, over = self._own(store, label, kind), self.specs.get(label)
         annotated = self._annotated(store, label)
-        if own is not None and own.kind != kind:
-            raise DataError(f"{store.path}: label {label!r} is a {own.kind}, not a {kind}")
         if annotated and over is None and kind == "scalar":
             over = LabelSpec(kind)
         if annotated and (over is None or over.kind != kind):
             raise DataError(
                 f"the annotations do not describe {label!r} as a {kind} in their header"
             )
-        spec = over if annotated else own
+        is_overridden = own is None and label in store.labels
+        spec = over if annotated or is_overridden else own
         if spec is None:
             raise self._no_label(store, label)
         return spec, {r: labels_of(item, {label: spec})[label] for r, item in annotated.items()}
+
+    def _described(self, label: str) -> LabelSpec | None:
+        """The description of a label that any utterance is annotated with; None without one."""
+        is_used = any(label in item.get("labels", {}) for item in self.items.values())
+        return self.specs.get(label) if is_used else None
+
+    def _own(self, store: Store, label: str, kind: str) -> LabelSpec | None:
+        """A store's label of this kind; None where it has none, or where it has another kind, which
+        the annotations override. Raises DataError where they do not."""
+        own, over = store.labels.get(label), self._described(label)
+        if own is None or own.kind == kind:
+            return own
+        if over is None or over.kind != kind:
+            raise DataError(f"{store.path}: label {label!r} is a {own.kind}, not a {kind}")
+        return None
 
     def _annotated(self, store: Store, label: str) -> dict[int, manifest.Item]:
         """The annotations that have a label, by row of the store."""
@@ -132,9 +145,11 @@ class Annotations:
     def kind(self, stores: Sequence[Store], label: str) -> str:
         """Kind of a label: class, distribution, scalar or trace; class where it is not described.
 
-        Raises DataError where stores or annotations disagree.
+        Annotations that describe the label override the stores. Raises DataError where stores
+        disagree.
         """
-        specs = [self.specs.get(label), *(store.labels.get(label) for store in stores)]
+        over = self._described(label)
+        specs = [over] if over else [store.labels.get(label) for store in stores]
         kinds = dict.fromkeys(spec.kind for spec in specs if spec is not None)
         if len(kinds) > 1:
             raise DataError(f"label {label!r} is of several kinds: {' and '.join(kinds)}")
@@ -151,13 +166,12 @@ class Annotations:
         store's own traces are resampled to it. Raises DataError where neither has the label, or it
         is of another kind or of another number of raters.
         """
-        own, over = store.labels.get(label), self.specs.get(label)
+        own, over = self._own(store, label, "trace"), self.specs.get(label)
         annotated = self._annotated(store, label)
-        if own is not None and own.kind != "trace":
-            raise DataError(f"{store.path}: label {label!r} is a {own.kind}, not a trace")
         if annotated and (over is None or over.kind != "trace"):
             raise DataError(f"the annotations do not describe {label!r} as a trace in their header")
-        spec = over if annotated else own
+        is_overridden = own is None and label in store.labels
+        spec = over if annotated or is_overridden else own
         if spec is None:
             raise self._no_label(store, label)
         if own is not None and own.raters != spec.raters:

@@ -101,10 +101,12 @@ class RecurrentHead(FrameHead):
 
 def mean_steps(frames: Frames, count: int) -> Frames:
     """Means of `count` neighbouring frames; the last step is the mean of the remaining ones."""
-    if count == 1:
-        return frames
     values, lengths = frames.values, frames.lengths
     batch, time, dim = values.shape
+    # No padding beyond the frames there are.
+    count = min(count, max(time, 1))
+    if count == 1:
+        return frames
     spare = -time % count
     values = torch.cat([values, values.new_zeros(batch, spare, dim)], dim=1)
     sums = values.view(batch, -1, count, dim).sum(dim=2)

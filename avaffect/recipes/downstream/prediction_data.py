@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
@@ -19,6 +18,7 @@ from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.inputs import Inputs
+from avaffect.models.outline import Outlines
 from avaffect.recipes.common import source_recordings
 from avaffect.recipes.common.stores import chosen_ids, concatenate, in_split
 from avaffect.recipes.downstream import training_speakers
@@ -128,7 +128,7 @@ def _sources(
     stores: list[Store], features: Mapping[str, Store], header: ClassifierHeader
 ) -> tuple[Sources, Inputs]:
     """The stores of the inputs, and the inputs without their weights, which are not needed here."""
-    with torch.device("meta"):
+    with Outlines():
         models = {n: registry.build(model) for n, model in input_models(header).items()}
     streams = held_streams(stores, header.streams) if header.streams else ()
     for name, encoder in models.items():

@@ -149,9 +149,15 @@ def _pairs(
             )
         run[identifier] = (true, classes.renamed(predicted) or predicted)
     if not pairs:
+        tied = sum(vote_scores.votes_of(item, gold) is not None for item in items)
+        why = (
+            f"the votes of {tied} are tied, and the others have none"
+            if tied
+            else "name a store or a corpus manifest with --gold"
+        )
         raise DataError(
-            f"{found.name}: none of its {len(items)} predictions has a gold label to be scored "
-            "by; name a store or a corpus manifest with --gold"
+            f"{found.name}: none of its {len(items)} predictions has a gold class to be scored by; "
+            + why
         )
     return pairs, missing
 

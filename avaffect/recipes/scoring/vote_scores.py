@@ -61,7 +61,7 @@ def by_run(
     (None: that of the items) no votes. Utterances whose votes are tied count, too."""
     rows: dict[RunName, list[tuple[list[float], list[float]]]] = {}
     for item in items:
-        right, predicted = _votes(item, gold), item.get("scores")
+        right, predicted = votes_of(item, gold), item.get("scores")
         if right is None or predicted is None:
             continue
         sides = [chosen.summed(predicted), chosen.summed(right)]
@@ -83,7 +83,7 @@ def by_run(
     return scores
 
 
-def _votes(item: Item, gold: Gold | None) -> Mapping[str, float] | None:
+def votes_of(item: Item, gold: Gold | None) -> Mapping[str, float] | None:
     if gold is None:
         return item.get("gold_scores")
     label = gold.get(item["id"])
