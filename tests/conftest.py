@@ -139,19 +139,13 @@ def chain(chain_made: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def adapted_made(chain_made: Path, shell, tmp_path_factory: pytest.TempPathFactory):
-    """The literal line, run once in a folder of its own: (folder, what it said)."""
-    from chain import LINE
-
-    folder = tmp_path_factory.mktemp("adapted-made") / "chain"
-    shutil.copytree(chain_made, folder)
-    return folder, shell(LINE, folder)
-
-
 @pytest.fixture
-def adapted(adapted_made, tmp_path: Path) -> Path:
-    """A copy of the folder in which the literal line was run."""
-    folder = tmp_path / "chain"
-    shutil.copytree(adapted_made[0], folder)
-    return folder
+def adapted(chain: Path) -> Path:
+    """`chain`, with an encoder that was adapted in one step."""
+    from chain import invoke
+
+    invoke(
+        chain, "retrieve", "--query", "msp.h5", "--pool", "vox.h5", "--draws", 1, "-o", "r.jsonl"
+    )
+    invoke(chain, "adapt", "r.jsonl", "--steps", 1)
+    return chain

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import weakref
@@ -13,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_training import ROWS, Rows, Tiny, history, run, weights
 
 from avaffect.core.batch import Batch
@@ -27,6 +29,7 @@ from avaffect.training.loop import train
 from avaffect.training.run import Run
 from avaffect.training.schedules import learning_rate_factor
 
+FORK = multiprocessing.get_context("fork")
 TESTS = Path(__file__).resolve().parent
 # The third quarter holds no labelled row, the first four.
 QUARTERS = [list(range(5)), [5, 11, 12], [6, 7, 8, 9], [10, *range(13, ROWS)]]
@@ -77,58 +80,54 @@ def test_an_epoch_ends_with_a_smaller_group() -> None:
         assert seen == list(range(ROWS))
 
 
-TWO_RANKS = """
-import os
-from pathlib import Path
-
-from safetensors.torch import save_file
-from tiny_training import Rows, Tiny, run
-
-for accumulate in (1, 3):
-    objective = Tiny()
-    folder = Path(f"two-{accumulate}")
-    # Two ranks share every batch; the last, of one row, leaves one of them without any.
-    run(objective, Rows(size=7), folder, epochs=3, log_every=1, accumulate=accumulate)
-    tensors = {name: tensor.contiguous() for name, tensor in objective.state_dict().items()}
-    save_file(tensors, folder / f"rank-{os.environ['RANK']}.safetensors")
-"""
-
-
-def _torchrun(arguments: list[str], cwd: Path, **options) -> subprocess.CompletedProcess[str]:
-    """A command on two ranks of this machine."""
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS / "helpers")])
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         *arguments],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        cwd=cwd, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, **options,
+def _train_on_rank(rank: int, port: int, folder: Path) -> None:
+    """A process of two, as torchrun starts them."""
+    os.environ.update(
+        TORCHELASTIC_RUN_ID="x", RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
+        LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
+    for accumulate in (1, 3):
+        objective = Tiny()
+        two = folder / f"two-{accumulate}"
+        # Two ranks share every batch; the last, of one row, leaves one of them without any.
+        run(objective, Rows(size=7), two, epochs=3, log_every=1, accumulate=accumulate)
+        tensors = {name: tensor.contiguous() for name, tensor in objective.state_dict().items()}
+        save_file(tensors, two / f"rank-{rank}.safetensors")
 
 
 def test_two_ranks_agree_with_one(tmp_path: Path) -> None:
-    script = tmp_path / "two_ranks.py"
-    script.write_text(TWO_RANKS, encoding="utf-8")
-    found = _torchrun([str(script)], tmp_path)
-    assert found.returncode == 0, found.stderr
-    for accumulate in (1, 3):
-        alone, folder = Tiny(), tmp_path / f"one-{accumulate}"
-        run(alone, Rows(size=7), folder, epochs=3, log_every=1, accumulate=accumulate)
+    alone = {accumulate: Tiny() for accumulate in (1, 3)}
+    for accumulate, objective in alone.items():
+        folder = tmp_path / f"one-{accumulate}"
+        run(objective, Rows(size=7), folder, epochs=3, log_every=1, accumulate=accumulate)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    ranks = [FORK.Process(target=_train_on_rank, args=(rank, port, tmp_path)) for rank in (0, 1)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(timeout=200)
+        assert process.exitcode == 0
+    for accumulate, objective in alone.items():
         two = tmp_path / f"two-{accumulate}"
-        ranks = [load_file(two / f"rank-{rank}.safetensors") for rank in (0, 1)]
-        for name, tensor in alone.named_parameters():
-            assert torch.equal(ranks[0][name], ranks[1][name]), name
-            torch.testing.assert_close(ranks[0][name], tensor.detach(), rtol=0, atol=1e-5)
-        lines = history(folder / "history.jsonl")
+        tensors = [load_file(two / f"rank-{rank}.safetensors") for rank in (0, 1)]
+        for name, tensor in objective.named_parameters():
+            assert torch.equal(tensors[0][name], tensors[1][name]), name
+            torch.testing.assert_close(tensors[0][name], tensor.detach(), rtol=0, atol=1e-5)
+        lines = history(tmp_path / f"one-{accumulate}" / "history.jsonl")
         assert history(two / "history.jsonl") == [pytest.approx(line, rel=1e-4) for line in lines]
 
 
 def test_pretraining_on_two_ranks(chain: Path) -> None:
     """The command under torchrun: one checkpoint, one history, one voice."""
-    found = _torchrun(
-        ["-m", "avaffect", "pretrain-hubert", "a.h5", "b.h5", "--units", "units_a.h5",
+    found = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         "-m", "avaffect", "pretrain-hubert", "a.h5", "b.h5", "--units", "units_a.h5",
          "--units", "units_b.h5", "--preset", "nano", "--steps", "2", "--batch-seconds", "8",
          "--log-every", "1", "-o", "two.safetensors"],
-        chain,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"},
+        cwd=chain, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stderr.count("two.safetensors: masked loss") == 1

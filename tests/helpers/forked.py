@@ -11,6 +11,7 @@ import ast
 import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import os
 import pkgutil
@@ -25,6 +26,8 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# What torch and Lightning import when something is first trained; as long as torch itself.
+LATE = ("torch._dynamo", "lightning_fabric.plugins", "lightning_fabric.strategies")
 # Without site packages and with modules of the interpreter alone: 15 ms.
 CLIENT = """#!{python} -IS
 import _socket, array, os, sys
@@ -75,6 +78,10 @@ def serve(listener: socket.socket, alive: int) -> None:
     for module in pkgutil.walk_packages(avaffect.__path__, "avaffect."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for name in LATE:
+        importlib.import_module(name)
+    # Forks share what no collection touches.
+    gc.freeze()
     while alive not in select.select([listener, alive], [], [])[0]:
         connection, _ = listener.accept()
         # Those that have ended.

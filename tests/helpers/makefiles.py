@@ -24,3 +24,13 @@ def make(makefile: str, *variables: str) -> str:
     )
     assert found.returncode == 0, found.stderr[-3000:]
     return found.stdout
+
+
+def sentences_of_emodb(recordings: Path, folder: Path, *sentences: str) -> Path:
+    """A folder with EmoDB's recordings of some sentences, by all speakers, in all emotions."""
+    emodb = folder / "emodb"
+    emodb.mkdir()
+    for path in (recordings / "emodb").glob("*.wav"):
+        if path.stem[2:5] in sentences:
+            (emodb / path.name).symlink_to(path)
+    return emodb
