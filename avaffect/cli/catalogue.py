@@ -141,6 +141,8 @@ _COMMANDS = (
           Input("retrieval", _RETRIEVAL, _FROM_RETRIEVAL), call="recipes.gallery:make_gallery"),
     _ours("finetune", DOWNSTREAM, "Train a classifier or regressor on an encoder.",
           "checkpoint"),
+    _ours("merge-lora", DOWNSTREAM, "Fold adapters of finetune --mode lora into their encoder.",
+          "checkpoint"),
     _ours("predict", DOWNSTREAM, "Apply a fine-tuned model to a store."),
     _ours("eval-class", SCORING, "Score predicted classes: accuracy, UA, F1, confusion.",
           "report",

@@ -9,6 +9,7 @@ from avaffect.core.headers.checkpoint import (
     typed,
 )
 from avaffect.core.headers.classifier import (
+    Adapters,
     ClassifierHeader,
     Run,
     RunHeader,
@@ -30,6 +31,7 @@ from avaffect.core.headers.quantiser import Clustered, QuantiserHeader
 from avaffect.core.headers.store import StoreHeader
 
 __all__ = [
+    "Adapters",
     "CheckpointHeader",
     "ClassifierHeader",
     "Clustered",

@@ -102,7 +102,12 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
         encoder = registry.build(description)
         if not isinstance(encoder, GivenFeatures):
             if run is None:
-                encoder = _frozen_encoder(model, header, device)
+                encoder = _parent(model, header, device)
+            elif header.adapters is not None:
+                encoder = checkpoints.adapted(
+                    _parent(model, header, device), header.adapters, prediction.tensors, model,
+                    f"runs.{run}.adapters.",
+                )  # fmt: skip
             else:
                 prefix = f"runs.{run}.encoder."
                 encoder = checkpoint.build(description, prediction.tensors, model, prefix)
@@ -110,8 +115,8 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
     return Inputs(encoders)
 
 
-def _frozen_encoder(model: Path, header: ClassifierHeader, device: torch.device) -> Encoder:
-    """The parent, found by reference."""
+def _parent(model: Path, header: ClassifierHeader, device: torch.device) -> Encoder:
+    """The encoder that is no part of the classifier, found by reference."""
     parents = of_role(header.provenance, "encoder")
     if not parents:
         raise DataError(f"{model} does not name the encoder under its head")
