@@ -40,7 +40,7 @@ ROOMS = {
     "common": set(),
     "media": {"common"},
     "encoding": {"common"},
-    "downstream": {"common", "encoding"},
+    "downstream": {"common", "encoding", "media"},
     "pretraining": {"common", "encoding", "downstream"},
     "scoring": {"common", "downstream"},
 }

@@ -15,7 +15,8 @@ from sounds import tone
 
 from avaffect.core.errors import DataError, OutputExistsError, UsageError
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.data import manifest, media
+from avaffect.data import manifest
+from avaffect.data.faces import extraction
 from avaffect.data.faces.options import ABSENT, COLUMNS
 from avaffect.data.store.reader import Store
 from avaffect.data.store.verifying import verify_store
@@ -272,14 +273,14 @@ def test_what_fails_in_one_recording_loses_that_one(
         write_video(tmp_path / f"{name}.mp4", talking(frames), sound=SOUND[: 640 * frames])
     items = [{"id": name, "media": f"{name}.mp4"} for name in ("good", "strange")]
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
-    decode = media.decode_faces
+    decode = extraction.decode_faces
 
     def broken(path: Path, *arguments: object) -> object:
         if path.stem == "strange":
             raise IndexError("index 512 is out of bounds")
         return decode(path, *arguments)
 
-    monkeypatch.setattr(media, "decode_faces", broken)
+    monkeypatch.setattr(extraction, "decode_faces", broken)
     store = run(tmp_path / "m.jsonl", tmp_path / "media.h5")
     assert store.ids == ["good", "strange"]
     assert store.meta["without_face"] == ["", "unexpected"]

@@ -58,6 +58,7 @@ WORDS = {
     "predictions": "a manifest of predictions",
     "manifest": "a manifest (.jsonl)",
     "store": "a store (.h5)",
+    "recording": "a recording (audio or video)",
     "encoder": "the checkpoint of an encoder",
     "quantiser": "the checkpoint of a quantiser",
     "projector": "the checkpoint of a projector",
@@ -161,7 +162,7 @@ def _words(needed: str) -> str:
 
 def _advice(found: str, name: str, needed: str) -> str:
     """The command to use."""
-    quoted = shlex.quote(name)
+    quoted, needed = shlex.quote(name), needed.removesuffix(" or recording")
     for words, command in COMPRESSED.values():
         if found == words:
             return f"unpack it first: {command} {quoted}"

@@ -93,16 +93,8 @@ def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
     these.
     """
     path = Path(found["path"])
-    places = [folder / path, folder / path.name]
-    if beside is not None:
-        places += [beside.resolve().parent / path, beside.resolve().parent / path.name]
-    places.append(Path.cwd() / path.name)
-    for entry in filter(None, os.environ.get(SEARCH_PATH, "").split(os.pathsep)):
-        places += [Path(entry) / path, Path(entry) / path.name]
     changed: Path | None = None
-    for place in dict.fromkeys(places):
-        if not place.is_file():
-            continue
+    for place in places_of(path, folder, beside):
         if describe(place).content_id == found["content_id"]:
             return Path(os.path.relpath(place))
         changed = changed or place
@@ -116,6 +108,17 @@ def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
         f"{path.name}, the {role} that was used, is no longer at {folder / path}; move it there, "
         f"or add its folder to {SEARCH_PATH}"
     )
+
+
+def places_of(path: Path, folder: Path, beside: Path | None = None) -> list[Path]:
+    """The files that may be the one that a reference names, in the order of `locate`."""
+    places = [folder / path, folder / path.name]
+    if beside is not None:
+        places += [beside.resolve().parent / path, beside.resolve().parent / path.name]
+    places.append(Path.cwd() / path.name)
+    for entry in filter(None, os.environ.get(SEARCH_PATH, "").split(os.pathsep)):
+        places += [Path(entry) / path, Path(entry) / path.name]
+    return [place for place in dict.fromkeys(places) if place.is_file()]
 
 
 def locate_parent(parent: Reference, child: Path) -> Path:

@@ -45,6 +45,7 @@ class Dataset:
     crop_s: length of the crop of longer utterances, at a place drawn from (seed, epoch, id); None:
     no crops, but the middle section if `sampling` has a length.
     sampling: what the encoder reads of an utterance.
+    starts_s: (N,) where each crop starts instead; what the encoder reads is then its middle.
     """
 
     ids: list[str]
@@ -54,6 +55,7 @@ class Dataset:
     seed: int = 0
     traces: dict[str, Traces] = field(default_factory=dict)
     sampling: Sampling = EVERYTHING
+    starts_s: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -151,12 +153,15 @@ class Dataset:
                 for name, traces in self.traces.items()
             },
             sampling=self.sampling,
+            starts_s=None if self.starts_s is None else self.starts_s[indices],
         )
 
     def _crop_start(self, index: int, epoch: int) -> float:
         longest = self._longest_s
         if longest is None:
             return 0.0
+        if self.starts_s is not None:
+            return float(self.starts_s[index]) + ((self.crop_s or longest) - longest) / 2
         spare = int((self._durations_once()[index] - longest) / CROP_GRID_S)
         if spare <= 0:
             return 0.0

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Container, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
 
@@ -18,14 +18,17 @@ from avaffect.core.streams import SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.decoding.audio import SILENT_PEAK, DecodedAudio, decode_audio
 from avaffect.data.decoding.mixing import FACTS, Facts
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.faces.extraction import Faces, decode_faces
 from avaffect.data.faces.options import FaceOptions
-from avaffect.data.faces.samples import Samples
-from avaffect.data.faces.spool import Sums
 from avaffect.data.items import audio_of, channels_of, video_of
 from avaffect.data.manifest import Item
 from avaffect.data.store.schema import StreamSpec
 from avaffect.data.workers import ordered_map
+
+# OpenCV is imported where there are faces to find.
+if TYPE_CHECKING:
+    from avaffect.data.faces.extraction import Faces
+    from avaffect.data.faces.samples import Samples
+    from avaffect.data.faces.spool import Sums
 
 WAVEFORM_SPEC = StreamSpec(WAVEFORM, "int16", float(SAMPLE_RATE_HZ))
 # Pictures of a recording for its preview: at least this many, and less than twice as many.
@@ -177,10 +180,10 @@ def _decode(task: Task | Lost) -> Decoded | Lost:
         faces = _attempt(_decode_faces, task)
     waveform = _waveform(task)
     if isinstance(audio, DecodedAudio) and not (one_file and _truncated(faces)):
-        found = faces if isinstance(faces, Faces) else None
+        found = None if isinstance(faces, Lost) else faces
         return _joined({WAVEFORM: waveform}, audio, found, None, faces)
     waveform.unlink(missing_ok=True)
-    if isinstance(faces, Faces):
+    if faces is not None and not isinstance(faces, Lost):
         return _joined({}, None, faces, audio, None)
     return _both_lost(audio, faces)
 
@@ -248,6 +251,8 @@ def _decode_faces(task: Task) -> Faces:
     if task.video is None:
         raise Unusable("no picture", "the item has no video file")
     assert task.options.faces is not None
+    from avaffect.data.faces.extraction import decode_faces
+
     return decode_faces(
         task.video, task.spool, task.options.faces, task.start_s, task.end_s, task.samples,
         task.audio,

@@ -1,29 +1,44 @@
-"""`predict`: apply a classifier to stores."""
+"""`predict`: apply a classifier to recordings or stores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
+from avaffect.data.recordings import media_content_id
+from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.downstream import prediction_tables
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, predicted_labels
+from avaffect.recipes.media.listing import Listed, listed
 from avaffect.settings.feature_stores import parse_features
-from avaffect.settings.outputs import AS_TABLE, TABLES, check_suffix
+from avaffect.settings.outputs import TABLES, check_suffix
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.windows import check_windows
 
+if TYPE_CHECKING:
+    from avaffect.recipes.downstream.prediction_items import Predicted
 
-def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
+Inputs = tuple[list[Store], Mapping[str, Store]]
+
+
+def predict(
+    settings: PredictSettings, progress: Progress = SILENT, for_people: bool = False
+) -> Predicted | None:
     """Write a manifest of predicted labels of utterances, or a store of predicted traces.
 
-    Raises DataError where no utterance is in the split, a split is named for a classifier of folds,
-    its folds are unknown, or the features of the stores are not those that it was trained on;
-    UsageError where the output's name is that of another kind of file.
+    With --format csv or table, or of recordings `for_people`, without an output, the predictions
+    are returned. Raises DataError where no utterance is in the split, a split is named for a
+    classifier of folds, its folds are unknown, the features of the stores are not those that it was
+    trained on, or recordings do not give what it reads; UsageError where the output's name is that
+    of another kind of file, or recordings stand beside stores.
     """
     header = headers.read(settings.model, ClassifierHeader)
     labels = predicted_labels(header, settings.label)
@@ -35,22 +50,64 @@ def predict(settings: PredictSettings, progress: Progress = SILENT) -> None:
             f"--split {settings.split}: {settings.model} is of folds, and each utterance "
             "is predicted by the fold that tests it, whatever its split; leave --split out"
         )
-    stores = open_stores(settings.media)
-    features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
-    unique_ids(stores)
+    recordings = listed(settings.media, progress)
+    given, inputs = _inputs(settings, header, recordings, progress)
     made = work.record(
         "predict",
         settings,
-        work.store_inputs("media", stores),
-        work.feature_inputs(features),
+        *inputs,
         work.file_inputs("model", [settings.model], "classifier"),
         work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
-    if publishing.is_done(settings, made, progress, f"predict with {settings.model}"):
-        return
+    form = settings.format
+    if form is None and for_people and recordings and settings.output is None and not over_time:
+        form = "table"
+    plan = f"predict with {settings.model}"
+    of_manifest = form not in ("csv", "table")
+    if of_manifest and publishing.is_done(settings, made, progress, plan):
+        return None
+    if publishing.is_dry(settings, progress, plan):
+        return None
     from avaffect.recipes.downstream import predicting
 
-    predicting.run(settings, stores, features, labels, made, progress)
+    with given as (stores, features):
+        found = predicting.run(
+            settings, stores, features, labels, made, progress, collect=not of_manifest
+        )
+    if found is None or settings.output is None:
+        return found
+    publishing.publish(
+        settings, made, prediction_tables.csv_text(found).encode(), progress,
+        plan=plan, differs="holds other predictions",
+    )  # fmt: skip
+    return None
+
+
+def _inputs(
+    settings: PredictSettings,
+    header: ClassifierHeader,
+    recordings: Listed | None,
+    progress: Progress,
+) -> tuple[AbstractContextManager[Inputs], list[list[work.Input]]]:
+    """The stores that are read, which recordings become while they are used, and the inputs to
+    record."""
+    if recordings is None:
+        stores = open_stores(settings.media)
+        features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
+        unique_ids(stores)
+        listing = [work.store_inputs("media", stores), work.feature_inputs(features)]
+        return nullcontext((stores, features)), listing
+    if settings.features:
+        raise UsageError(
+            f"--features {settings.features[0]}: of recordings, features are computed; give stores"
+        )
+    from avaffect.recipes.downstream import decoded_recordings
+
+    corpus = recordings.corpus
+    prepared = decoded_recordings.prepared(settings.model, header)
+    given = decoded_recordings.decoded(settings, header, prepared, recordings, progress)
+    identity = media_content_id(corpus, corpus.items)
+    return given, [[("recordings", corpus.folder, identity)]]
 
 
 def _over_time(settings: PredictSettings, labels: Sequence[PredictedLabel]) -> bool:
@@ -71,27 +128,38 @@ def _check_windows(
     labels: Sequence[PredictedLabel],
     over_time: bool,
 ) -> None:
-    """Windows are for traces, and not further apart than they are long."""
+    """Windows are not further apart than they are long; absent faces are masked in traces."""
     if over_time and header.traces is not None:
         check_windows(settings.window or header.traces.window_s, settings.step)
         return
-    for flag in ("window", "step", "mask_absent"):
-        if getattr(settings, flag):
-            name = flag.replace("_", "-")
-            what = "classes" if labels[0].classes else "numbers"
-            raise UsageError(f"--{name} goes with traces; {settings.model} predicts {what}")
+    if settings.mask_absent:
+        what = "classes" if labels[0].classes else "numbers"
+        raise UsageError(f"--mask-absent goes with traces; {settings.model} predicts {what}")
+    if settings.step is not None and settings.window is None:
+        raise UsageError("--step goes with --window: the length of the windows in seconds")
 
 
 def _check_output(settings: PredictSettings, over_time: bool) -> None:
-    """Traces go to a store, labels of utterances to a manifest: the suffix must match."""
+    """Traces go to a store, labels of utterances to a manifest or a table: the suffix must
+    match."""
+    output, form = settings.output, settings.format
     if over_time:
-        if settings.output is None:
+        if form is not None:
+            raise UsageError(f"--format {form} goes with classes and numbers; traces are a store")
+        if output is None:
             raise UsageError("traces are written to a store: name it with -o P.h5")
-        check_suffix(settings.output, "store", "a store of traces")
-    elif settings.output is not None and settings.output.suffix.lower() in TABLES:
+        check_suffix(output, "store", "a store of traces")
+    elif form == "table":
+        if output is not None:
+            raise UsageError(f"-o {output}: a table is printed; write it with --format csv")
+    elif form != "csv":
+        if output is not None and output.suffix.lower() in TABLES:
+            raise UsageError(
+                f"-o {output}: classes are written to a manifest, not a table; for a table: "
+                "--format csv"
+            )
+        check_suffix(output, "manifest", "a manifest of classes")
+    elif output is not None and output.suffix.lower() not in (*TABLES, ""):
         raise UsageError(
-            f"-o {settings.output}: classes are written to a manifest, not a table; for a table: "
-            f"avaffect predict ... | {AS_TABLE} > {settings.output}"
+            f"-o {output}: --format csv is written; name it {output.with_suffix('.csv')}"
         )
-    else:
-        check_suffix(settings.output, "manifest", "a manifest of classes")

@@ -26,8 +26,6 @@ _OTHERS = (
 )  # fmt: skip
 PROMISES = {*_OTHERS, *(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)}
 TABLES = (".csv", ".tsv", ".xlsx", ".txt")
-# A table of predictions, for programs that read no JSON Lines.
-AS_TABLE = "jq -r 'select(.kind == \"item\") | [.id, .gold, .prediction] | @csv'"
 
 
 def check_suffix(output: Path | None, kind: str, what: str | None = None) -> None:

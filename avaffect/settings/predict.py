@@ -13,19 +13,24 @@ from avaffect.settings.windows import check_windows
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings(Batched):
-    """Applies a model of `finetune` to a store. A model of several runs writes one item per run and
-    utterance; in cross-validation each fold is predicted by the run that was not trained on it."""
+    """Applies a model of `finetune` to recordings, which it decodes as `preprocess` does, or to
+    stores. A model of several runs writes one item per run and utterance; in cross-validation each
+    fold is predicted by the run that was not trained on it."""
 
     examples: ClassVar[str] = """
+    # Recordings as they are, and a model in one file
+    avaffect predict clips/ talk.mp4 --model emotion.safetensors
+    # Emotions over time
+    avaffect predict talk.mp4 --model emotion.safetensors --window 2 --step 1 --format csv
     avaffect predict U.h5 --model er.safetensors --split test | avaffect eval-class
-    # A table for other programs
-    avaffect predict U.h5 --model er.safetensors |
-      jq -r 'select(.kind == "item") | [.id, .prediction] | @tsv'
     # Traces go to a store
     avaffect predict sewa.h5 --model va.safetensors -o traces.h5
     """
 
-    media: tuple[Path, ...] = argument("Media stores.", metavar="MEDIA.h5")
+    media: tuple[Path, ...] = argument(
+        "Recordings (files, folders with all below them, patterns), or media stores.",
+        metavar="MEDIA",
+    )
     model: Path = option(
         MISSING,
         "Checkpoint written by `finetune`.",
@@ -47,12 +52,18 @@ class PredictSettings(Batched):
         "id.", "--annotations", role="input", metavar="M.jsonl",
     )  # fmt: skip
     window: float | None = option(
-        None, "Window in seconds for the prediction of traces of longer recordings. Default: that "
-        "of finetune.", "--window", metavar="SECONDS", above=0,
+        None, "Window in seconds: of traces of longer recordings, by default that of finetune; of "
+        "other labels, each window is predicted by itself, by default the whole utterance is.",
+        "--window", metavar="SECONDS", above=0,
     )  # fmt: skip
     step: float | None = option(
         None, "Hop of the windows in seconds. Default: half a window.", "--step",
         metavar="SECONDS", above=0,
+    )  # fmt: skip
+    format: str | None = option(
+        None, "Form of predicted classes and numbers: json (a manifest), csv or table. Default: "
+        "json; table, for recordings and a terminal.", "--format", role="runtime",
+        choices=("json", "csv", "table"), added=True,
     )  # fmt: skip
     mask_absent: bool = option(False, "Predict NaN where no face was detected.", "--mask-absent")
 

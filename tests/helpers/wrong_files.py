@@ -63,7 +63,7 @@ SLOTS = {
     "finetune": ([STORE], "finetune X -o new.safetensors"),
     "finetune --encoder": ([ENCODER], "finetune store.h5 --encoder X -o new.safetensors"),
     "finetune --annotations": (["corpus.jsonl"], "finetune store.h5 --annotations X"),
-    "predict": ([STORE], f"predict X --model {CLASSIFIER}"),
+    "predict": ([STORE, "sound.wav", "noise.dat", "folder"], f"predict X --model {CLASSIFIER}"),
     "predict --model": ([CLASSIFIER], "predict store.h5 --model X"),
     "compare": (["report.json", "predictions.jsonl"], "compare X report.json"),
 }  # fmt: skip

@@ -1,6 +1,14 @@
 """Headers of artifacts as dataclasses, one file a kind; see avaffect-checkpoint(5),
 avaffect-manifest(5) and avaffect-store(5)."""
 
+from avaffect.core.headers.bundle import (
+    Bundle,
+    FaceCrops,
+    HeldEncoder,
+    HeldOutScores,
+    Recordings,
+    TrainedOn,
+)
 from avaffect.core.headers.checkpoint import (
     CheckpointHeader,
     labelled_speakers,
@@ -9,7 +17,6 @@ from avaffect.core.headers.checkpoint import (
     typed,
 )
 from avaffect.core.headers.classifier import (
-    Adapters,
     ClassifierHeader,
     Run,
     RunHeader,
@@ -31,11 +38,14 @@ from avaffect.core.headers.quantiser import Clustered, QuantiserHeader
 from avaffect.core.headers.store import StoreHeader
 
 __all__ = [
-    "Adapters",
+    "Bundle",
     "CheckpointHeader",
     "ClassifierHeader",
     "Clustered",
     "EncoderHeader",
+    "FaceCrops",
+    "HeldEncoder",
+    "HeldOutScores",
     "Input",
     "KeptObjective",
     "ManifestHeader",
@@ -45,12 +55,14 @@ __all__ = [
     "ProjectorHeader",
     "Published",
     "QuantiserHeader",
+    "Recordings",
     "Run",
     "RunHeader",
     "SeenPart",
     "SeenUtterances",
     "StoreHeader",
     "TraceOutputs",
+    "TrainedOn",
     "labelled_speakers",
     "read",
     "read_any",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from avaffect.core.headers.bundle import Bundle, Recordings
 from avaffect.core.headers.checkpoint import CheckpointHeader
 from avaffect.core.headers.encoder import Input
 from avaffect.core.record import Record, nullable
@@ -57,24 +58,16 @@ class TraceOutputs(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapters(Record):
-    """Low-rank adapters of an encoder: of the rank and alpha of LoRA, at linear layers of it, by
-    name."""
-
-    rank: int
-    alpha: float
-    modules: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ClassifierHeader(CheckpointHeader):
     """model          of the head; encoder: of the encoder beneath it
     inputs         all that the head reads, by name; None in files of version 0.1: the encoder alone
     features       named features among them -> how they were made; None without
-    mode           frozen, fine-tuned, lora or scratch
-    adapters       of the mode lora, whose runs hold adapters in the place of an encoder
+    mode           frozen, fine-tuned or scratch
     classes        --classes of the training
     preprocessing  what the encoder reads, as it was trained
+    recordings     how its streams were made of recordings; None where it reads features, and in
+                   files of earlier versions
+    bundle         what a bundle holds beside the heads; None of a classifier that is none
     seen           None in a file of version 1.0
     labels         class label -> classes in the order of the outputs
     distributions  label of votes -> classes, likewise
@@ -89,7 +82,6 @@ class ClassifierHeader(CheckpointHeader):
     inputs: dict[str, Description] | None = None
     features: dict[str, dict[str, Any]] | None = None
     mode: str
-    adapters: Adapters | None = None
     classes: str | None = nullable()
     preprocessing: Input
     runs: tuple[Run, ...]
@@ -98,6 +90,8 @@ class ClassifierHeader(CheckpointHeader):
     distributions: dict[str, tuple[str, ...]] | None = None
     scalars: tuple[str, ...] | None = None
     traces: TraceOutputs | None = None
+    recordings: Recordings | None = None
+    bundle: Bundle | None = None
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def by_names(
     """
     files: dict[str, MediaFile] = {}
     forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in _media_files(corpus.root, corpus.lost):
+    for name in media_files(corpus.root, corpus.lost):
         found = parse(PurePosixPath(name))
         if found is None:
             corpus.lost[f"named otherwise than {full_name}'s files ({example})"].append(name)
@@ -187,7 +187,9 @@ def _walk(folder: Path) -> Iterator[PurePosixPath]:
                 yield PurePosixPath(Path(parent, name).relative_to(folder).as_posix())
 
 
-def _media_files(folder: Path, lost: dict[str, list[str]]) -> list[str]:
+def media_files(folder: Path, lost: dict[str, list[str]]) -> list[str]:
+    """The recordings below a folder by their suffixes, as paths from there, sorted; those that are
+    no files with a readable name are added to `lost` by their reason."""
     found = []
     for path in _walk(folder):
         if path.suffix.lower() not in SUFFIXES:

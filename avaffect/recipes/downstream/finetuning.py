@@ -22,6 +22,7 @@ from avaffect.models.heads.base import FrameHead
 from avaffect.models.inputs import Inputs
 from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
+    bundling,
     completed,
     frozen_inputs,
     lone_utterances,
@@ -33,6 +34,7 @@ from avaffect.recipes.downstream.freezing import treatment_of
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.one_run import train_run
 from avaffect.recipes.downstream.partitions import Division, divisions_of, report_divisions
+from avaffect.recipes.downstream.recording_facts import recordings_of
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
@@ -80,6 +82,8 @@ def _material(
     opened = sources.opened(
         settings.encoder, settings.modality, stores, features, fabric.device, progress
     )
+    if settings.bundle:
+        bundling.check(settings, opened)
     form = completed.new_head(settings, opened.inputs.described, 1)
     _check_time(settings, form, opened.inputs, labels)
     version = opened.header.version
@@ -162,6 +166,8 @@ def _save(
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
         runs.append(division.described(header.metrics))
     whole = _header(material, divisions, header.model, runs, made)
+    if settings.bundle:
+        whole, weights = bundling.bundled(settings.output, whole, weights)
     checkpoint.write(settings.output, whole, weights)
     undertraining.warn(settings, [run.metrics for run in runs], material.progress)
     selected = completed.selected(settings, material.labels)
@@ -191,7 +197,6 @@ def _header(
         inputs=sources.described(opened.inputs),
         features=dict(opened.made) or None,
         mode=settings.mode,
-        adapters=material.treatment.adapters,
         classes=settings.classes,
         preprocessing=replace(
             opened.header.preprocessing,
@@ -208,6 +213,7 @@ def _header(
         distributions=labels.classes_of("distribution") or None,
         scalars=tuple(task.name for task in labels.of_kind("scalar")) or None,
         traces=_traces(material) if labels.over_time else None,
+        recordings=recordings_of(opened.sources.media, opened.sources.streams),
     )
 
 

@@ -2,48 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from avaffect.core.headers import Run
+from avaffect.core.headers import ManifestHeader, Run
 from avaffect.data import manifest
+from avaffect.data.tables.reader import of_part
 from avaffect.evaluation import distributions
 from avaffect.recipes.downstream import heads
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
 from avaffect.recipes.downstream.prediction_passes import Prediction
+from avaffect.recipes.downstream.sections import Times, sections_of
 from avaffect.recipes.downstream.training_speakers import worst
 
 DECIMALS, DIGITS = 6, 7
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """The header of a manifest of predictions, and its items."""
+
+    header: ManifestHeader
+    items: list[manifest.Item]
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What a run gives of utterances or their sections: rows (M,), indices of the utterances;
+    values (M, columns); times: see `Sections`."""
+
+    rows: np.ndarray
+    values: np.ndarray
+    times: list[Times] | None
+
+
 def write(prediction: Prediction) -> None:
     """A manifest of items, run by run."""
-    settings, header = prediction.settings, prediction.header
-    utterances = prediction.utterances
-    facts = _facts(prediction.labels)
-    facts["runs"] = header.run_count
-    facts["seen"] = True
-    if utterances.folder is not None:
-        facts["base"] = manifest.base_for(settings.output, utterances.folder)
-    statuses: dict[str, str | None] = {}
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    found = _computed(prediction)
+    counted = _Counted()
+    with manifest.writer(prediction.settings.output, _header(prediction)) as sink:
+        for item in counted.of(_all(prediction, found)):
+            sink.item(item)
+    prediction.utterances.report(sink.count, counted.statuses.values(), prediction.progress)
+
+
+def collected(prediction: Prediction) -> Predicted:
+    """The header and the items of that manifest, which is not written."""
+    counted = _Counted()
+    items = list(counted.of(_all(prediction, _computed(prediction))))
+    prediction.utterances.report(len(items), counted.statuses.values(), prediction.progress)
+    return Predicted(_header(prediction), items)
+
+
+def _computed(prediction: Prediction) -> dict[int, _Outputs]:
+    """Run -> its outputs."""
+    settings = prediction.settings
+    found: dict[int, _Outputs] = {}
     for part, dataset in prediction.passes():
-        outputs = heads.utterance_scores(part.group, dataset)
+        sections = sections_of(dataset, settings.window, settings.step)
+        outputs = heads.utterance_scores(part.group, sections.dataset)
+        rows = part.rows[sections.rows]
         for place, number in enumerate(part.numbers):
-            found[number] = part.rows, outputs[:, place]
-    with manifest.writer(
-        settings.output, manifest.new_header("predictions", **facts, provenance=prediction.made)
-    ) as sink:
-        for number in sorted(found):
-            rows, outputs = found[number]
-            for label in prediction.labels:
-                for item in _items(utterances, rows, outputs, label, header.runs[number], number):
-                    statuses[item["id"]] = worst([item["seen"], statuses.get(item["id"])])
-                    sink.item(item)
-    utterances.report(sink.count, statuses.values(), prediction.progress)
+            found[number] = _Outputs(rows, outputs[:, place], sections.times)
+    return found
+
+
+def _header(prediction: Prediction) -> ManifestHeader:
+    facts = _facts(prediction.labels)
+    facts["runs"] = prediction.header.run_count
+    facts["seen"] = True
+    if prediction.utterances.folder is not None:
+        facts["base"] = manifest.base_for(prediction.settings.output, prediction.utterances.folder)
+    return manifest.new_header("predictions", **facts, provenance=prediction.made)
+
+
+def _all(prediction: Prediction, found: dict[int, _Outputs]) -> Iterator[manifest.Item]:
+    for number in sorted(found):
+        for label in prediction.labels:
+            run = prediction.header.runs[number]
+            yield from _items(prediction.utterances, found[number], label, run, number)
+
+
+class _Counted:
+    """statuses: id -> the most serious of its items."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, str | None] = {}
+
+    def of(self, items: Iterable[manifest.Item]) -> Iterator[manifest.Item]:
+        for item in items:
+            known = self.statuses.get(item["id"])
+            self.statuses[item["id"]] = worst([item["seen"], known])
+            yield item
 
 
 def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:
@@ -60,21 +114,19 @@ def _facts(labels: Sequence[PredictedLabel]) -> dict[str, Any]:
 
 
 def _items(
-    utterances: PredictedUtterances,
-    rows: np.ndarray,
-    outputs: np.ndarray,
-    label: PredictedLabel,
-    run: Run,
-    number: int,
+    utterances: PredictedUtterances, outputs: _Outputs, label: PredictedLabel, run: Run, number: int
 ) -> Iterator[manifest.Item]:
-    """outputs (rows, columns) of the run at `number`."""
-    outputs = outputs[:, label.columns]
-    values = distributions.softmax(outputs) if label.classes else outputs
+    """Of the run at `number`."""
+    columns = outputs.values[:, label.columns]
+    values = distributions.softmax(columns) if label.classes else columns
     gold = utterances.gold[label.name]
-    for index, row in zip(rows.tolist(), values):
+    times: Sequence[Times | None] = outputs.times or [None] * len(values)
+    for index, row, part in zip(outputs.rows.tolist(), values, times):
+        identifier = utterances.dataset.ids[index]
         item: manifest.Item = {
-            "id": utterances.dataset.ids[index],
+            "id": identifier if part is None else of_part(identifier, part),
             "media": utterances.media[index],
+            **({} if part is None else {"start": part[0], "end": part[1]}),
             "split": utterances.splits[index] or None,
             "speaker": utterances.speakers[index] or None,
             "target": label.name,

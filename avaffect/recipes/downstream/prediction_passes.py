@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures
 from avaffect.models.inputs import Inputs
+from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, head_of, input_models
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
@@ -102,12 +102,7 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
         encoder = registry.build(description)
         if not isinstance(encoder, GivenFeatures):
             if run is None:
-                encoder = _parent(model, header, device)
-            elif header.adapters is not None:
-                encoder = checkpoints.adapted(
-                    _parent(model, header, device), header.adapters, prediction.tensors, model,
-                    f"runs.{run}.adapters.",
-                )  # fmt: skip
+                encoder = _frozen_encoder(prediction, device)
             else:
                 prefix = f"runs.{run}.encoder."
                 encoder = checkpoint.build(description, prediction.tensors, model, prefix)
@@ -115,8 +110,14 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
     return Inputs(encoders)
 
 
-def _parent(model: Path, header: ClassifierHeader, device: torch.device) -> Encoder:
-    """The encoder that is no part of the classifier, found by reference."""
+def _frozen_encoder(prediction: Prediction, device: torch.device) -> Encoder:
+    """The encoder of all runs: of a bundle in its file, otherwise the parent, found by
+    reference."""
+    model, header = prediction.settings.model, prediction.header
+    held = None if header.bundle is None else header.bundle.encoder
+    if held is not None:
+        encoder = checkpoint.build(held.model, prediction.tensors, model, ENCODER_PREFIX)
+        return encoder.to(device).eval()
     parents = of_role(header.provenance, "encoder")
     if not parents:
         raise DataError(f"{model} does not name the encoder under its head")

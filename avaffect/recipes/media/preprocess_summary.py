@@ -27,17 +27,11 @@ if TYPE_CHECKING:
 APART_S = 1.0
 
 
-def _no_sums() -> Sums:
-    from avaffect.data.faces.spool import Sums
-
-    return Sums()
-
-
 @dataclass
 class Found:
     """Results of the items: unusable ones, utterances without audio or a face, with reasons;
     numbers of missing modalities and remarks; ids whose audio and video, or traces, differ in
-    length; sums of the pixels of all crops."""
+    length; sums of the pixels of all crops, None without any."""
 
     lost: list[tuple[Item, Lost]] = field(default_factory=list)
     without: dict[str, Counter[str]] = field(
@@ -47,7 +41,14 @@ class Found:
     noted: int = 0
     apart: list[str] = field(default_factory=list)
     mislabelled: list[str] = field(default_factory=list)
-    sums: Sums = field(default_factory=_no_sums)
+    sums: Sums | None = None
+
+    def join(self, sums: Sums) -> None:
+        """Add the sums of an utterance's crops."""
+        if self.sums is None:
+            self.sums = sums
+        else:
+            self.sums.join(sums)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -1,0 +1,109 @@
+"""Recordings that are named on the command line, by path, folder or pattern, as a corpus."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avaffect.core import filekind
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.data import manifest
+from avaffect.data.corpora.common import SUFFIXES, media_files
+from avaffect.data.manifest import Item, Manifest
+from avaffect.data.tables.texts import nfc
+
+# What may be a recording, where the suffix does not say so.
+_PERHAPS = (filekind.RECORDING, filekind.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A corpus of recordings; unusable: name -> why, of files that cannot be opened."""
+
+    corpus: Manifest
+    unusable: dict[str, str] = field(default_factory=dict)
+
+
+def listed(paths: Sequence[Path], progress: Progress) -> Listed | None:
+    """The recordings at `paths`: files, folders with all below them, patterns such as a/*.wav. None
+    where they are stores.
+
+    Ids are the names of the files, or their paths where two have one name. Raises UsageError for
+    stores beside recordings, DataError where a path is neither, a folder has no recording, or a
+    pattern matches nothing.
+    """
+    stores: list[Path] = []
+    files: list[Path] = []
+    unusable: dict[str, str] = {}
+    for path in [one for given in paths for one in _expanded(given)]:
+        if path.is_dir():
+            found, lost = _in_folder(path, progress)
+            files += found
+            unusable |= lost
+        elif filekind.kind_of(path) == filekind.STORE:
+            stores.append(path)
+        elif path.suffix.lower() in SUFFIXES or _may_be_recording(path):
+            files.append(path)
+        else:
+            raise filekind.other_kind(path, "store or recording")
+    if stores and files:
+        raise UsageError(
+            f"{stores[0]} is a store and {files[0]} a recording: predict stores and recordings by "
+            "two commands"
+        )
+    return None if stores else Listed(_corpus(files), unusable)
+
+
+def _expanded(path: Path) -> list[Path]:
+    """The files of a pattern, as a shell would have them; a path that exists, itself."""
+    if path.exists() or not glob.has_magic(str(path)):
+        return [path]
+    found = sorted(glob.glob(str(path), recursive=True))
+    if not found:
+        raise DataError(f"{path}: no file is named like this")
+    return [Path(name) for name in found]
+
+
+def _may_be_recording(path: Path) -> bool:
+    return path.suffix.lower() not in (".h5", ".hdf5") and filekind.kind_of(path) in _PERHAPS
+
+
+def _in_folder(folder: Path, progress: Progress) -> tuple[list[Path], dict[str, str]]:
+    lost: dict[str, list[str]] = defaultdict(list)
+    found = [folder / name for name in media_files(folder, lost)]
+    unusable = {str(folder / name): why for why, names in lost.items() for name in names}
+    if not found and not unusable:
+        raise DataError(f"{folder}: no recording is in this folder (of {', '.join(SUFFIXES)})")
+    progress.say(f"{folder}: {len(found) + len(unusable)} recordings")
+    return found, unusable
+
+
+def _corpus(files: Sequence[Path]) -> Manifest:
+    whole = list(dict.fromkeys(Path(os.path.abspath(path)) for path in files))
+    folder = Path(os.path.commonpath([path.parent for path in whole])) if whole else Path.cwd()
+    names = [path.relative_to(folder) for path in whole]
+    items: list[Item] = [
+        {"id": identifier, "media": name.as_posix()}
+        for identifier, name in zip(_ids(names), names, strict=True)
+    ]
+    header = manifest.new_header("corpus", base=str(folder), corpus=folder.name, labels={})
+    corpus = Manifest(header, items)
+    manifest.check_items(corpus)
+    return corpus
+
+
+def _ids(names: Sequence[Path]) -> list[str]:
+    """The stem of each path; where several have it, the path without suffix; then the path."""
+    found = [name.stem for name in names]
+    for longer in (lambda name: name.with_suffix("").as_posix(), Path.as_posix):
+        counts = Counter(map(nfc, found))
+        found = [
+            longer(name) if counts[nfc(own)] > 1 else own
+            for name, own in zip(names, found, strict=True)
+        ]
+    return [nfc(own) for own in found]
