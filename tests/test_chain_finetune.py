@@ -21,6 +21,7 @@ FINETUNE = ("finetune", "a.h5", "-o", "er.safetensors", "--batch-utterances", 8)
 MODES = {
     "frozen": ("--epochs", 4),
     "fine-tuned": ("--epochs", 2),
+    "lora": ("--epochs", 2),
     "scratch": ("--epochs", 1),
 }
 
@@ -44,7 +45,7 @@ def test_modes(chain: Path, mode: str) -> None:
     assert "er.safetensors: 2 runs, development ua" in found.stderr and litter(chain) == []
     header, tensors = checkpoint.load(chain / "er.safetensors", expect="classifier")
     assert [(run["run"], run["seed"]) for run in header["runs"]] == [(0, 0), (1, 1)]
-    assert any(".encoder." in name for name in tensors) == (mode != "frozen")
+    assert any(".encoder." in name for name in tensors) == (mode in ("fine-tuned", "scratch"))
     name = next(name for name in tensors if name.startswith("runs.0.head") and "weight" in name)
     assert not torch.equal(tensors[name], tensors[name.replace("runs.0", "runs.1")])
 
@@ -73,7 +74,7 @@ def test_modes(chain: Path, mode: str) -> None:
 
 def test_the_kept_epoch_is_what_predict_applies(chain: Path) -> None:
     """Predictions of development score as the epoch did that was best there."""
-    for mode in ("frozen", "fine-tuned"):
+    for mode in ("frozen", "fine-tuned", "lora"):
         options = ("--encoder", "fav.safetensors", "--mode", mode, *MODES[mode], "-f")
         invoke(chain, *FINETUNE, *options, "--head-learning-rate", 0.02, "--select", "ua")
         lines = history(chain / "er.safetensors.metrics.jsonl")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chain import interrupt, invoke, litter, start
+from chain import interrupt, invoke, litter
+from running import Running
 from tiny_training import history
 
 from avaffect.recipes.common.verification import verify
@@ -60,7 +61,7 @@ def test_training(chain: Path, name: str) -> None:
     for number in (KILL, TERMINATE):
         # Once `adapt` has read its pipe, an empty standard input means what was read then.
         stdin = manifest if not statuses else None
-        process = start(chain, *command, stdin=stdin)
+        process = Running(chain, *command, stdin=stdin)
         status, words = interrupt(process, number, _has_saved(chain), draw.uniform(0.0, 0.15))
         statuses.append(status)
         if status == 0:
@@ -118,7 +119,7 @@ def test_extract(chain: Path) -> None:
     output = chain / "out.h5"
     statuses = []
     while len(statuses) < 3 and 0 not in statuses:
-        process = start(chain, *EXTRACT, "-o", output)
+        process = Running(chain, *EXTRACT, "-o", output)
         status, words = interrupt(process, KILL, _writes(chain), draw.uniform(0.0, 0.25))
         assert status in (-9, 0), words
         assert output.exists() == (status == 0)
@@ -133,7 +134,7 @@ def test_extract(chain: Path) -> None:
 
 def test_extract_ends_when_it_is_asked_to(chain: Path) -> None:
     """SIGTERM outside training: status 143 and nothing left."""
-    process = start(chain, *EXTRACT, "-o", "out.h5")
+    process = Running(chain, *EXTRACT, "-o", "out.h5")
     status, words = interrupt(process, TERMINATE, _writes(chain), 0.0)
     assert status == 143, words
     assert litter(chain) == [] and not (chain / "out.h5").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from chain import ROOT, interrupt, invoke, litter, start
+from chain import ROOT, interrupt, invoke, litter
+from running import Running
 from tiny_training import history
 
 from avaffect.core import lock
@@ -210,16 +212,22 @@ COMMANDS = {
 }  # fmt: skip
 
 
+def _has_owner(held: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return held.stat().st_size > 0
+    return False
+
+
 def test_two_writers(chain: Path, name: str = "finetune") -> None:
     """One is refused, and names the other, whose result is as if it had been alone."""
     command = (*COMMANDS[name], "-o", "out.safetensors")
-    first = start(chain, *command)
+    first = Running(chain, *command)
     held = chain / "out.safetensors.state" / "lock"
     deadline = time.monotonic() + 100
-    while not held.exists() and time.monotonic() < deadline:
+    while not _has_owner(held) and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     first.send_signal(signal.SIGSTOP)
-    if held.exists():
+    if _has_owner(held):
         refused = invoke(chain, *command, status=73)
         assert f"process {first.pid} on " in refused.stderr
         # Another output of the same inputs is not in the way.
@@ -264,7 +272,7 @@ def test_interrupted_from_the_keyboard(chain: Path) -> None:
     """Ctrl-C saves and ends with 130; a changed option is refused once there is work to lose."""
     command = (*COMMANDS["pretrain"][:-3], 4000, "--batch-seconds", 4, "-o", "out.safetensors")
     saved = chain / "out.safetensors.state" / "state.safetensors"
-    process = start(chain, *command)
+    process = Running(chain, *command)
     status, words = interrupt(process, signal.SIGINT, saved.exists, 0.3)
     assert status == 130 and "stopped by SIGINT" in words and "second Ctrl-C" in words
     assert "Traceback" not in words

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from chain import interrupt, invoke, start
+from chain import interrupt, invoke
+from running import Running
 from tiny_training import Killed, Killing, Rows, Tiny, history, run, weights
 
 from avaffect.core.errors import DataError, Interrupted, OutputExistsError, Preempted
@@ -255,7 +256,7 @@ def test_another_option_is_refused_only_where_work_would_be_lost(tmp_path: Path)
 def test_finished_runs_are_not_repeated(chain: Path) -> None:
     command = ("finetune", "a.h5", "--encoder", "fav.safetensors", "--mode", "frozen", "--runs", 9,
                "--epochs", 40, "-o", "out.safetensors")  # fmt: skip
-    process = start(chain, *command)
+    process = Running(chain, *command)
     folder = chain / "out.safetensors.state"
     status, _ = interrupt(
         process, signal.SIGKILL, lambda: (folder / "run-1.safetensors").exists(), 0.0

@@ -141,6 +141,8 @@ _COMMANDS = (
           Input("retrieval", _RETRIEVAL, _FROM_RETRIEVAL), call="recipes.gallery:make_gallery"),
     _ours("finetune", DOWNSTREAM, "Train a classifier or regressor on an encoder.",
           "checkpoint"),
+    _ours("merge-lora", DOWNSTREAM, "Fold adapters of finetune --mode lora into their encoder.",
+          "checkpoint"),
     _ours("bundle", DOWNSTREAM, "Write a classifier that needs no other file.", "checkpoint"),
     _ours("predict", DOWNSTREAM, "Apply a fine-tuned model to recordings or stores.",
           call="cli.show.predict:show"),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
+from avaffect.models import lora
 from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs, as_frames
@@ -79,6 +80,9 @@ class Supervised(Objective):
             self.inputs.eval()
         for name in self.kept:
             self._parts()[name].eval()
+        if self.encoder is not None:
+            for module in lora.keepers_of_statistics(self.encoder):
+                module.eval()
         return self
 
     def seen(self, batch: Batch, context: Context) -> Batch:

@@ -8,7 +8,12 @@ from pathlib import Path
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, Modal, option
 
-MODES = ("fine-tuned", "frozen", "scratch")
+LORA = "lora"
+MODES = ("fine-tuned", "frozen", LORA, "scratch")
+# Linear layers that --mode lora adapts, side by side in each module of attention.
+PROJECTIONS = ("q_proj", "v_proj")
+# The default rank, and what alpha is by default in multiples of the rank.
+RANK, ALPHA = 8, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,14 @@ class EncoderTraining(Modal, Common):
     mode: str | None = option(
         None, "Training of the encoder. Default: fine-tuned with --encoder.", "--mode",
         choices=MODES,
+    )  # fmt: skip
+    rank: int | None = option(
+        None, f"Rank of the adapters of --mode lora. Default: {RANK}.", "--rank", at_least=1,
+        added=True,
+    )  # fmt: skip
+    lora_alpha: float | None = option(
+        None, "Factor alpha of --mode lora, which scales its adapters by alpha / rank. Default: "
+        f"{ALPHA:g} times the rank.", "--lora-alpha", above=0, added=True,
     )  # fmt: skip
     freeze: tuple[str, ...] = option(
         (), "Part of the encoder to freeze: stem, the first convolution of a visual or audiovisual "
@@ -50,6 +63,9 @@ class EncoderTraining(Modal, Common):
             raise UsageError(
                 f"--modality {self.modality} needs an --encoder: features that are given have none"
             )
+        for name in ("rank", "lora_alpha"):
+            if getattr(self, name) is not None and self.mode != LORA:
+                raise UsageError(f"--{name.replace('_', '-')} goes with --mode lora")
         if self.freeze and (self.encoder is None or self.mode == "frozen"):
             raise UsageError(
                 "--freeze keeps a part of an --encoder that is trained: without one, or with "

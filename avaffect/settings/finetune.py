@@ -16,10 +16,11 @@ from avaffect.settings.runs import Runs
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
-    """Trains a head and the encoder under it (--mode fine-tuned), the head alone (frozen), or both
-    from random weights (scratch); without --encoder, a head on the features in the stores. Trains
-    on the split train, selects the epoch on the split development (--select) and does not read the
-    split test; with folds, each fold in turn.
+    """Trains a head and the encoder under it (--mode fine-tuned), the head alone (frozen), the head
+    and low-rank adapters in the encoder (lora), or all from random weights (scratch); without
+    --encoder, a head on the features in the stores. Trains on the split train, selects the epoch on
+    the split development (--select) and does not read the split test; with folds, each fold in
+    turn.
 
     Several runs differ in their seed. The checkpoint holds all of them, and `predict` writes the
     predictions of each."""
@@ -28,6 +29,8 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
     # A linear head on a frozen encoder, five seeds
     avaffect finetune media.h5 --encoder adapted.safetensors --mode frozen --runs 5 \\
       -o er.safetensors
+    # Low-rank adapters in an encoder of published weights
+    avaffect finetune media.h5 --encoder wavlm.safetensors --mode lora -o er.safetensors
     # Traces: GRU layers, windows of 20 s, an annotation delay of 2.4 s
     avaffect finetune sewa.h5 --encoder lira.safetensors --head bgru \\
       --label arousal --label valence --delay 2.4 --window 20 -o va.safetensors

@@ -102,7 +102,8 @@ class _Trainer:
         what = " ".join(["training", *(f"{k} {v}" for k, v in self.run.tags.items())])
         unit = "steps" if steps else "epochs"
         self.progress.start(what, steps or epochs, unit, self.step if steps else self._epochs())
-        while not self._finished(epochs, steps):
+        # A run that was stopped at its last step has an epoch to end yet.
+        while self.position or not self._finished(epochs, steps):
             plan = self.batches.plan(self.epoch)
             if not plan:
                 raise AvaffectError("there is no utterance to train on")
@@ -112,6 +113,7 @@ class _Trainer:
                 if self.run.steady:
                     # Only evaluated weights can be kept.
                     self._evaluate()
+                self.epoch, self.position = self.epoch + 1, 0
                 break
             self._save_before(self.evaluation_s if self.run.evaluate else 0.0)
             self.epoch, self.position = self.epoch + 1, 0

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import Running
 
 from avaffect.cli.main import run
 from avaffect.core.batch import Batch
@@ -81,18 +81,8 @@ def build(folder: Path) -> None:
         invoke(folder, *arguments)
 
 
-def start(cwd: Path, *arguments: object, stdin: Path | None = None) -> subprocess.Popen[str]:
-    """`avaffect ARGUMENTS...` in a process of its own, left running."""
-    with open(os.devnull if stdin is None else stdin, "rb") as source:
-        return subprocess.Popen(
-            [sys.executable, "-m", "avaffect", *map(str, arguments)],
-            cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-
 def interrupt(
-    process: subprocess.Popen[str], number: signal.Signals, moment: Callable[[], bool],
+    process: Running, number: signal.Signals, moment: Callable[[], bool],
     delay_s: float,
 ) -> tuple[int, str]:  # fmt: skip
     """Wait until `moment()` and `delay_s` more, then send a signal; status and standard error.

@@ -17,6 +17,7 @@ from avaffect.core.headers.checkpoint import (
     typed,
 )
 from avaffect.core.headers.classifier import (
+    Adapters,
     ClassifierHeader,
     Run,
     RunHeader,
@@ -38,6 +39,7 @@ from avaffect.core.headers.quantiser import Clustered, QuantiserHeader
 from avaffect.core.headers.store import StoreHeader
 
 __all__ = [
+    "Adapters",
     "Bundle",
     "CheckpointHeader",
     "ClassifierHeader",

@@ -58,11 +58,22 @@ class TraceOutputs(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adapters(Record):
+    """Low-rank adapters of an encoder: of the rank and alpha of LoRA, at linear layers of it, by
+    name."""
+
+    rank: int
+    alpha: float
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassifierHeader(CheckpointHeader):
     """model          of the head; encoder: of the encoder beneath it
     inputs         all that the head reads, by name; None in files of version 0.1: the encoder alone
     features       named features among them -> how they were made; None without
-    mode           frozen, fine-tuned or scratch
+    mode           frozen, fine-tuned, lora or scratch
+    adapters       of the mode lora, whose runs hold adapters in the place of an encoder
     classes        --classes of the training
     preprocessing  what the encoder reads, as it was trained
     recordings     how its streams were made of recordings; None where it reads features, and in
@@ -82,6 +93,7 @@ class ClassifierHeader(CheckpointHeader):
     inputs: dict[str, Description] | None = None
     features: dict[str, dict[str, Any]] | None = None
     mode: str
+    adapters: Adapters | None = None
     classes: str | None = nullable()
     preprocessing: Input
     runs: tuple[Run, ...]

@@ -147,6 +147,10 @@ def _facts(header: CheckpointHeader) -> Iterator[Row]:
     """Further fields of a kind of checkpoint."""
     if isinstance(header, ClassifierHeader):
         yield "encoder", f"{header.encoder['name']}, {header.mode}"
+        if header.adapters is not None:
+            adapters = header.adapters
+            yield "adapters", f"rank {adapters.rank}, alpha {adapters.alpha:g}"
+            yield "modules", f"{len(adapters.modules)}: {_some(adapters.modules)}"
     elif isinstance(header, EncoderHeader) and header.published is not None:
         yield "published as", f"{header.published.kind}, names of {header.published.names}"
     elif isinstance(header, QuantiserHeader):

@@ -22,6 +22,7 @@ from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import score_names
+from avaffect.settings.encoder_training import ALPHA, LORA, PROJECTIONS, RANK
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.head_options import LINEAR
 from avaffect.settings.runs import AUTO
@@ -37,6 +38,8 @@ LENGTHS = {
     ("frozen", True): (20, 300),
     ("fine-tuned", False): (5, 300),
     ("fine-tuned", True): (5, 300),
+    ("lora", False): (5, 300),
+    ("lora", True): (5, 300),
     ("scratch", False): (50, 300),
     ("scratch", True): (50, 300),
 }
@@ -44,7 +47,12 @@ LENGTHS = {
 FROZEN_LINEAR_RATE, HEAD_RATE = 1e-2, 1e-3
 # Of a trained encoder: at 95 million weights (base), and the highest, of small ones.
 LARGE_WEIGHTS = 95e6
-ENCODER_RATES = {"fine-tuned": (1e-5, 5e-4), "scratch": (1e-4, 1e-3), "frozen": (1e-5, 1e-5)}
+ENCODER_RATES = {
+    "fine-tuned": (1e-5, 5e-4),
+    "lora": (1e-3, 1e-3),
+    "scratch": (1e-4, 1e-3),
+    "frozen": (1e-5, 1e-5),
+}
 
 
 def completed(
@@ -67,6 +75,8 @@ def completed(
     given = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
+    if mode == LORA:
+        settings = _with_adapters(settings)
     return replace(
         settings,
         mode=mode,
@@ -113,6 +123,31 @@ def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
     weights = sum(math.prod(entry["shape"]) for entry in table.values())
     rate = lowest * LARGE_WEIGHTS / max(weights, 1)
     return float(f"{min(max(rate, lowest), highest):.1g}")
+
+
+def _with_adapters(settings: FinetuneSettings) -> FinetuneSettings:
+    """The settings with rank and alpha of the adapters.
+
+    Raises UsageError where the encoder has no attention to adapt, or none so wide.
+    """
+    path, rank = settings.encoder, settings.rank or RANK
+    assert path is not None
+    # What is no checkpoint is refused later, with a message of its own.
+    if artifacts.describe(path).kind == "checkpoint":
+        ends = tuple(f".{name}.weight" for name in PROJECTIONS)
+        table = checkpoint_header.tensor_table(path)
+        sizes = [min(table[name]["shape"]) for name in table if name.endswith(ends)]
+        if not sizes:
+            raise UsageError(
+                f"--mode lora: {path} has no projections of queries and values, as it is no "
+                "Transformer; --mode fine-tuned trains any encoder"
+            )
+        if rank > max(sizes):
+            raise UsageError(
+                f"--rank {rank}: the projections of {path} have rank {max(sizes)} themselves"
+            )
+    alpha = settings.lora_alpha or ALPHA * rank
+    return replace(settings, rank=rank, lora_alpha=alpha)
 
 
 def _frames_per_step(

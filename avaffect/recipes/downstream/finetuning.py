@@ -197,6 +197,7 @@ def _header(
         inputs=sources.described(opened.inputs),
         features=dict(opened.made) or None,
         mode=settings.mode,
+        adapters=material.treatment.adapters,
         classes=settings.classes,
         preprocessing=replace(
             opened.header.preprocessing,

@@ -1,4 +1,4 @@
-"""Augmentation of the faces, and parts of the encoder that `finetune` freezes."""
+"""Augmentation of the faces, parts of the encoder that `finetune` freezes, and adapters in it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import torch
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import UsageError
+from avaffect.core.headers import Adapters
 from avaffect.core.streams import FACE
 from avaffect.data.store.reader import Store
+from avaffect.models import lora
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.supervised import Supervised, augmented
+from avaffect.settings.encoder_training import LORA
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.signal.augmentations import Augmentation, augmentation
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """augmentation: of the faces in training; kept: parts of the encoder that keep their
-    weights."""
+    """augmentation: of the faces in training; kept: parts of the encoder that keep their weights;
+    adapters: what is trained of the encoder, where that is not its weights."""
 
     augmentation: Augmentation | None = None
     kept: tuple[str, ...] = ()
+    adapters: Adapters | None = None
 
     def apply(self, objective: Supervised) -> None:
         objective.augmentation = self.augmentation
@@ -39,11 +43,15 @@ def treatment_of(
     """The options of the settings, checked before training.
 
     streams: the encoder's inputs. Raises UsageError for an unknown augmentation, faces to augment
-    that the encoder does not read or that are too small, and a part that the encoder does not have.
+    that the encoder does not read or that are too small, a part that the encoder does not have, and
+    an encoder without anything to adapt.
     """
+    adapters = None
     if encoder is not None:
         _check_parts(settings, encoder)
-    return Treatment(_augmentation(settings, encoder, stores, streams), settings.freeze)
+        adapters = _adapters(settings, encoder)
+    found = _augmentation(settings, encoder, stores, streams)
+    return Treatment(found, settings.freeze, adapters)
 
 
 def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
@@ -55,6 +63,21 @@ def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
                 f"--freeze {name}: the encoder has no such part ({words}); --mode frozen keeps all "
                 "of it"
             )
+
+
+def _adapters(settings: FinetuneSettings, encoder: Encoder) -> Adapters | None:
+    """Those of --mode lora, in all attention outside the parts that are frozen."""
+    if settings.mode != LORA:
+        return None
+    assert settings.rank is not None and settings.lora_alpha is not None
+    parts = encoder.parts()
+    modules = lora.projections(encoder, [parts[name] for name in settings.freeze])
+    if not modules:
+        raise UsageError(
+            "--mode lora: nothing is left of the encoder that has queries and values"
+            + f" outside {' and '.join(settings.freeze)}" * bool(settings.freeze)
+        )
+    return Adapters(rank=settings.rank, alpha=settings.lora_alpha, modules=modules)
 
 
 def _augmentation(

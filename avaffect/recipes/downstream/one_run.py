@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avaffect.core import seeds
 from avaffect.core.headers import RunHeader
 from avaffect.data.balanced_sampling import BalancedSampling
 from avaffect.data.batches import Bucketed, Vectors
-from avaffect.models import registry
+from avaffect.models import lora, registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import ENCODER, Inputs, as_frames
@@ -79,19 +80,27 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     )
     if fabric.global_rank == 0:
         run.check()
-        _keep(head, None if frozen else inputs.encoders[ENCODER], train_part, outcome, run, path)
+        trained = {} if frozen else _trained(material, inputs.encoders[ENCODER])
+        _keep(head, trained, train_part, outcome, run, path)
         # The saved state of the finished run, which nothing resumes.
         shutil.rmtree(folder, ignore_errors=True)
     fabric.barrier()
 
 
+def _trained(material: Material, encoder: Encoder) -> dict[str, Tensor]:
+    """What a run keeps of the encoder that it trained: all, or its adapters."""
+    if material.treatment.adapters is not None:
+        return {f"adapters.{name}": tensor for name, tensor in lora.weights(encoder).items()}
+    return {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+
+
 def _keep(
-    head: LabelHead, trained: Encoder | None, part: Labels, outcome: Outcome, run: Run, path: Path
-) -> None:
+    head: LabelHead, trained: dict[str, Tensor], part: Labels, outcome: Outcome, run: Run,
+    path: Path,
+) -> None:  # fmt: skip
     """Write a run's weights, those of its trained encoder, and its metrics."""
     weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    if trained is not None:
-        weights |= {f"encoder.{n}": tensor for n, tensor in trained.state_dict().items()}
+    weights |= trained
     assert run.history is not None
     metrics = {
         "development": outcome.best,
@@ -103,8 +112,13 @@ def _keep(
 
 
 def _own_inputs(material: Material) -> Inputs:
-    """Inputs whose encoder a run trains itself: a fresh copy, or random weights from scratch."""
-    settings = material.settings
+    """Inputs whose encoder a run trains itself: a fresh copy, or random weights from scratch; of
+    all runs the same with new adapters."""
+    settings, adapters = material.settings, material.treatment.adapters
+    if adapters is not None:
+        shared = material.opened.inputs
+        lora.insert(shared.encoders[ENCODER], adapters)
+        return shared
     assert settings.encoder is not None
     encoder, header = checkpoints.load_encoder(settings.encoder, torch.device("cpu"))
     if settings.mode == "scratch":

@@ -102,7 +102,12 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
         encoder = registry.build(description)
         if not isinstance(encoder, GivenFeatures):
             if run is None:
-                encoder = _frozen_encoder(prediction, device)
+                encoder = _parent(prediction, device)
+            elif header.adapters is not None:
+                encoder = checkpoints.adapted(
+                    _parent(prediction, device), header.adapters, prediction.tensors, model,
+                    f"runs.{run}.adapters.",
+                )  # fmt: skip
             else:
                 prefix = f"runs.{run}.encoder."
                 encoder = checkpoint.build(description, prediction.tensors, model, prefix)
@@ -110,9 +115,8 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
     return Inputs(encoders)
 
 
-def _frozen_encoder(prediction: Prediction, device: torch.device) -> Encoder:
-    """The encoder of all runs: of a bundle in its file, otherwise the parent, found by
-    reference."""
+def _parent(prediction: Prediction, device: torch.device) -> Encoder:
+    """The encoder that all runs share: of a bundle in its file, otherwise found by reference."""
     model, header = prediction.settings.model, prediction.header
     held = None if header.bundle is None else header.bundle.encoder
     if held is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from avaffect.core.progress import Progress
 from avaffect.recipes.downstream.tasks.labels import Labels
+from avaffect.settings.encoder_training import LORA
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training.ending import own_lines
 
@@ -68,6 +69,6 @@ def _remedies(settings: FinetuneSettings, epochs: int, kind: str) -> list[str]:
     for name, (rate, highest) in rates.items():
         if rate is not None and rate < highest:
             found.append(f"--{name} {min(FASTER * rate, highest):g} (now {rate:g})")
-    if kind == "chance" and settings.mode == "fine-tuned":
+    if kind == "chance" and settings.mode in ("fine-tuned", LORA):
         found.append("--mode frozen")
     return found

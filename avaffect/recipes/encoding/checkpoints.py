@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from avaffect.core import headers
 from avaffect.core.errors import DataError
-from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input, KeptObjective
+from avaffect.core.headers import Adapters, CheckpointHeader, EncoderHeader, Input, KeptObjective
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.core.streams import FEATURES, SAMPLE_RATE_HZ
 from avaffect.data import artifacts
 from avaffect.data.dataset import held_streams
 from avaffect.data.store.reader import Store
-from avaffect.models import registry
+from avaffect.models import lora, registry
 from avaffect.models.encoder import Encoder, rate_of
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.objectives.base import Pretraining
@@ -35,6 +35,25 @@ def load_encoder(path: Path, device: torch.device) -> tuple[Encoder, EncoderHead
     header, tensors = checkpoint.read(path, EncoderHeader)
     encoder = checkpoint.build(header.model, tensors, path)
     return encoder.to(device).eval(), header
+
+
+def adapted(
+    encoder: Encoder, adapters: Adapters, tensors: dict[str, Tensor], path: Path, prefix: str
+) -> Encoder:
+    """The same encoder with the adapters that a classifier at `path` holds under `prefix`.
+
+    Raises DataError where they do not fit it.
+    """
+    frozen = encoder.state_dict()
+    try:
+        lora.insert(encoder, adapters)
+    except AttributeError as error:
+        raise DataError(
+            f"{path} has adapters that its encoder has no place for: {error}"
+        ) from error
+    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    checkpoint.load_into(encoder, {**frozen, **own}, path)
+    return encoder.eval()
 
 
 def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder, EncoderHeader]:
