@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def _pickled(folder: Path) -> str:
 def _no_array_within(folder: Path) -> str:
     with zipfile.ZipFile(folder / "f.npz", "w") as archive:
         archive.writestr("a.txt", "words")
+    return "f.npz"
+
+
+def _twice_within(folder: Path) -> str:
+    with zipfile.ZipFile(folder / "f.npz", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            with archive.open("u.npy", "w") as member:
+                np.save(member, np.zeros(3))
     return "f.npz"
 
 
@@ -106,6 +116,11 @@ BAD = {
     "no rows": (_folder((0, 4)), "is empty"),
     "layers": (_folder((3, 5, 4)), r"\(3, 5, 4\)"),
     "pickles": (_pickled, "pickle"),
+    "an id twice within": (_twice_within, r"f\.npz: 1 ids occur twice \(u\)"),
+    "whole numbers without names": (
+        _of("a,3,1", "b,2,2"), r"t\.csv has numbers in its first line \(a, 3, 1\)"
+    ),
+    "an underscore in a number": (_of("id,x", "a,1_0"), "x.*'1_0'"),
     "no array within": (_no_array_within, "'a.txt', which is no array"),
     "damaged within": (_damaged_within, "damaged or cut short"),
     "a row for names": (_of("0.5,1.25", "0.5,1.5"), "0.5, 1.25.*must name the columns"),

@@ -71,7 +71,7 @@ def import_features(settings: ImportFeaturesSettings, progress: Progress = SILEN
             progress.advance()
         progress.finish()
         importing.end()
-    _tell(importing, progress)
+    _report(importing, progress)
 
 
 def _words(opened: Opened) -> str:
@@ -262,8 +262,8 @@ def _mean(vectors: np.ndarray) -> np.ndarray:
     return found if np.isfinite(found).all() else vectors.mean(axis=0, dtype=np.float64)
 
 
-def _tell(done: _Importing, progress: Progress) -> None:
-    """The last words: what was read, dropped, filled, and not matched."""
+def _report(done: _Importing, progress: Progress) -> None:
+    """The last messages: what was read, dropped, filled, and not matched."""
     settings, opened = done.settings, done.opened
     for why, names in done.lost.items():
         progress.warn(f"{len(names)} utterances are left out ({why}): {work.some_of(names)}")
@@ -284,7 +284,7 @@ def _tell(done: _Importing, progress: Progress) -> None:
             f"step: {work.some_of(done.uneven)}"
         )
     if done.annotated is not None:
-        _tell_of_ids(done, done.annotated, progress)
+        _report_ids(done, done.annotated, progress)
     if opened.layout is not None and opened.layout.beside:
         progress.say(f"columns that are not features: {', '.join(opened.layout.beside)}")
     rate = f" at {done.rate_hz:g} Hz" if opened.sequences else ""
@@ -296,7 +296,7 @@ def _tell(done: _Importing, progress: Progress) -> None:
     )
 
 
-def _tell_of_ids(done: _Importing, annotated: Annotated, progress: Progress) -> None:
+def _report_ids(done: _Importing, annotated: Annotated, progress: Progress) -> None:
     if done.by_recording:
         progress.say(
             f"{len(done.by_recording)} utterances were found by the name of their recording, and "

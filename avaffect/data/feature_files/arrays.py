@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,11 +32,14 @@ def read_array(path: Path, name: str) -> Rows:
 def read_archive(path: Path) -> Iterator[Rows]:
     """The utterances of an .npz, whose arrays are named by their ids.
 
-    Raises DataError as `read_array`, and where it is empty.
+    Raises DataError as `read_array`, and where it is empty, or two arrays have one id.
     """
     with _opened(path) as archive:
         if not archive.files:
             raise DataError(f"{path} is empty: it has no array")
+        twice = [name for name, count in Counter(archive.files).items() if count > 1]
+        if twice:
+            raise DataError(f"{path}: {len(twice)} ids occur twice ({', '.join(twice[:5])})")
         for name in archive.files:
             yield as_rows(path, name, _member(path, archive, name))
 

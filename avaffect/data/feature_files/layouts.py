@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.data.filtering import Condition
+from avaffect.data.tables.numerals import as_float
 from avaffect.data.tables.reader import plain_name
 from avaffect.data.tables.texts import nfc
 from avaffect.data.trace_files import TIME_NAMES
@@ -132,10 +134,14 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
 
 
 def _check_named(path: Path, names: Sequence[str]) -> None:
-    """Raises DataError where the first line is a row: numbers, but for an id, and not whole ones,
-    as which columns may be counted."""
+    """Raises DataError where the first line is a row: numbers, but for an id. Whole numbers that
+    grow are names: columns are counted, or called by their frequencies."""
     numbers = [_number(name) for name in names]
-    if None not in (*numbers[1:], numbers[-1]) and any(map(_is_fraction, numbers)):
+    if None in (*numbers[1:], numbers[-1]):
+        return
+    known = [number for number in numbers if number is not None]
+    grow = all(left < right for left, right in pairwise(known))
+    if not grow or any(map(_is_fraction, known)):
         raise DataError(
             f"{path} has numbers in its first line ({_some(names, 4)}), which must name the columns"
         )
@@ -143,13 +149,13 @@ def _check_named(path: Path, names: Sequence[str]) -> None:
 
 def _number(name: str) -> float | None:
     try:
-        return float(name.replace(",", "."))
+        return as_float(name.replace(",", "."))
     except ValueError:
         return None
 
 
-def _is_fraction(number: float | None) -> bool:
-    return number is not None and math.isfinite(number) and number % 1 > 0
+def _is_fraction(number: float) -> bool:
+    return math.isfinite(number) and number % 1 > 0
 
 
 def _chosen(path: Path, names: Sequence[str], aside: set[int], wanted: Wanted) -> tuple[int, ...]:

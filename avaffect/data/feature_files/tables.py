@@ -16,7 +16,7 @@ from avaffect.data.corpora.common import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from avaffect.data.feature_files.layouts import Layout
 from avaffect.data.feature_files.rows import Rows, as_float32
 from avaffect.data.tables.locating import with_slashes
-from avaffect.data.tables.numerals import MISSING, Numbers
+from avaffect.data.tables.numerals import MISSING, Numbers, as_float
 from avaffect.data.tables.reader import unquoted
 from avaffect.data.tables.streamed import Row, StreamedTable
 from avaffect.data.tables.texts import nfc
@@ -129,11 +129,13 @@ class _Group:
             self._add_time(line, fields, meets)
         if not meets:
             return
-        places = self.layout.places
+        texts = [fields[place] for place in self.layout.places]
         try:
-            values = [float(fields[place]) for place in places]
+            # Python's float also takes 1_0.
+            values = [] if _has_underscore(texts) else [float(text) for text in texts]
         except (TypeError, ValueError):
-            values = [self._value(line, fields, place) for place in places]
+            values = []
+        values = values or [self._value(line, fields, place) for place in self.layout.places]
         self.pending.append(values)
         if len(self.pending) == BLOCK:
             self._close_block()
@@ -201,10 +203,18 @@ class _Group:
         self.times.append(time)
 
 
+def _has_underscore(texts: Sequence[Any]) -> bool:
+    try:
+        return "_" in "".join(texts)
+    except TypeError:
+        # Parquet has numbers.
+        return any("_" in text for text in texts if isinstance(text, str))
+
+
 def _number(value: Any, delimiter: str) -> float | None:
     """A field as a number, NaN where it is missing, None where it is not a number."""
     try:
-        return float(value)
+        return as_float(value) if isinstance(value, str) else float(value)
     except TypeError:
         return math.nan if value is None else None
     except ValueError:

@@ -42,6 +42,14 @@ def is_missing(text: str) -> bool:
     return text.lower() in MISSING
 
 
+def as_float(text: str) -> float:
+    """A decimal number. Raises ValueError for another text, also for 1_0, which Python reads as
+    10."""
+    if "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
 class Numbers:
     """The number format of a table.
 
@@ -110,7 +118,7 @@ def _number(text: str, comma: str | None, decimal_comma: bool) -> float | None:
     else:
         plain = None if decimal_comma and _GROUPS["."].fullmatch(text) else text
     try:
-        value = float(plain or "")
+        value = as_float(plain or "")
     except ValueError:
         return None
     return value if abs(value) <= LARGEST else None
