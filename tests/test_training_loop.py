@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from forked import client
 from safetensors.torch import load_file, save_file
 from tiny_training import ROWS, Rows, Tiny, history, run, weights
 
@@ -120,10 +121,10 @@ def test_two_ranks_agree_with_one(tmp_path: Path) -> None:
 
 
 def test_pretraining_on_two_ranks(chain: Path) -> None:
-    """The command under torchrun: one checkpoint, one history, one voice."""
+    """The command under torchrun, its ranks forks: one checkpoint, one history, one voice."""
     found = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         "-m", "avaffect", "pretrain-hubert", "a.h5", "b.h5", "--units", "units_a.h5",
+         "--no-python", client(), "pretrain-hubert", "a.h5", "b.h5", "--units", "units_a.h5",
          "--units", "units_b.h5", "--preset", "nano", "--steps", "2", "--batch-seconds", "8",
          "--log-every", "1", "-o", "two.safetensors"],
         env={**os.environ, "PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"},
