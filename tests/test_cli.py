@@ -188,6 +188,13 @@ def test_help_ends_with_the_examples(avaffect) -> None:
     assert textwrap.indent(script, "  ") in last and last.count("\n\n") == 1
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_fit_a_terminal(name: str) -> None:
+    """Help indents them by two."""
+    script = inspect.cleandoc(getattr(imported(COMMANDS[name].settings), "examples", ""))
+    assert max(map(len, script.splitlines()), default=0) <= 78
+
+
 TOY = """
 import dataclasses
 from avaffect.cli.catalogue import Command

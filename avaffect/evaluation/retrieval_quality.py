@@ -1,7 +1,7 @@
 """Share of retrieved utterances whose label is that of their query.
 
 SAAML (Tran et al., 2023, section 3.2) gives each retrieved utterance the label of its query. If the
-pool's true labels are known, this pseudo-label can be scored. Scores are functions of a matrix
+pool's gold labels are known, this pseudo-label can be scored. Scores are functions of a matrix
 (C, C) of mass: entry q, c is the mass of class c among the retrievals of queries of class q. It is
 computed from draws, from the distribution of the draws, or from the nearest neighbours. Matrices of
 parts of the queries (slabs of a similarity matrix) add up.
@@ -55,7 +55,7 @@ class RetrievalScores(Record):
 
 
 def drawn(query_labels: np.ndarray, item_labels: np.ndarray, classes: int) -> np.ndarray:
-    """Mass of draws: query_labels (A,), true labels of the drawn items (A, draws) -> (C, C) int64.
+    """Mass of draws: query_labels (A,), gold labels of the drawn items (A, draws) -> (C, C) int64.
 
     Raises ValueError where shapes or labels do not fit.
     """

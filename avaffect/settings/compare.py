@@ -28,8 +28,8 @@ class CompareSettings(Common):
     # Named rows, two scores
     avaffect compare scratch.json APC=apc.json --score f1_macro --score ua
     # Curves over the noise level
-    avaffect compare scratch@0=s0.json scratch@10=s10.json L1@0=l0.json L1@10=l10.json \\
-      --plot noise.png --axis 'SNR in dB'
+    avaffect compare scratch@0=s0.json scratch@10=s10.json \\
+      L1@0=l0.json L1@10=l10.json --plot noise.png --axis 'SNR in dB'
     """
 
     reports: tuple[Path, ...] = argument(

@@ -24,7 +24,8 @@ class EvalClassSettings(Classed):
     examples: ClassVar[str] = """
     avaffect predict media.h5 --model er.safetensors | avaffect eval-class
     # Predictions of another program, a CSV table
-    avaffect eval-class theirs.csv --gold labels.csv --label predicted=emo --id filename
+    avaffect eval-class theirs.csv --gold labels.csv --label predicted=emo \\
+      --id filename
     # A retrieval
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 |
       avaffect eval-class --gold vox.jsonl
@@ -35,7 +36,7 @@ class EvalClassSettings(Classed):
         default=(STANDARD_INPUT,), metavar="PREDICTIONS",
     )  # fmt: skip
     gold: tuple[Path, ...] = option(
-        (), "True labels by id: a store or a corpus manifest, of classes or rater votes, or a "
+        (), "Gold labels by id: a store or a corpus manifest, of classes or rater votes, or a "
         "table (CSV) of classes; they override those in the predictions. Of a retrieval, those of "
         "the pool. Default: those in the pool's stores. Repeatable.",
         "--gold", role="input", metavar="GOLD",

@@ -31,7 +31,8 @@ class ExtractSettings(Modal, Sharded, Batched):
     examples: ClassVar[str] = """
     # Units, features of a layer, embeddings
     avaffect extract A.h5 --model kmeans.safetensors -o units.h5
-    avaffect extract A.h5 --model hubert.safetensors --layer 3 --pooled-only -o layer3.h5
+    avaffect extract A.h5 --model hubert.safetensors --layer 3 --pooled-only \\
+      -o layer3.h5
     avaffect extract A.h5 --model projector.safetensors -o msp.h5
     # A front-end, a quarter of the work
     avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5

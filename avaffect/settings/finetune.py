@@ -27,10 +27,11 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
 
     examples: ClassVar[str] = """
     # A linear head on a frozen encoder, five seeds
-    avaffect finetune media.h5 --encoder adapted.safetensors --mode frozen --runs 5 \\
-      -o er.safetensors
+    avaffect finetune media.h5 --encoder adapted.safetensors --mode frozen \\
+      --runs 5 -o er.safetensors
     # Low-rank adapters in an encoder of published weights
-    avaffect finetune media.h5 --encoder wavlm.safetensors --mode lora -o er.safetensors
+    avaffect finetune media.h5 --encoder wavlm.safetensors --mode lora \\
+      -o er.safetensors
     # Traces: GRU layers, windows of 20 s, an annotation delay of 2.4 s
     avaffect finetune sewa.h5 --encoder lira.safetensors --head bgru \\
       --label arousal --label valence --delay 2.4 --window 20 -o va.safetensors

@@ -13,12 +13,12 @@ from avaffect.settings.base import Seeded, argument, option
 class GallerySettings(Seeded):
     """A picture with a row for each of some queries, chosen evenly over the labels: a frame of the
     query's face, then frames of its retrieved clips, with similarities. An utterance without a face
-    is shown as its waveform. If the pool's true labels are known, a green border marks a label that
+    is shown as its waveform. If the pool's gold labels are known, a green border marks a label that
     equals the query's, a red border another."""
 
     examples: ClassVar[str] = """
     avaffect gallery retrieval.jsonl -o gallery.png
-    # With the true labels of the pool
+    # With the gold labels of the pool
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 |
       avaffect gallery --gold vox-labels.jsonl -o gallery.png
     """
@@ -32,7 +32,7 @@ class GallerySettings(Seeded):
     queries: int = option(8, "Number of queries.", "--queries", at_least=1)
     retrieved: int = option(6, "Number of retrieved clips per query.", "--retrieved", at_least=1)
     gold: tuple[Path, ...] = option(
-        (), "True labels of the pool by id: a store or a corpus manifest. Default: those in the "
+        (), "Gold labels of the pool by id: a store or a corpus manifest. Default: those in the "
         "pool's stores. Repeatable.", "--gold", role="input", metavar="GOLD",
     )  # fmt: skip
     label: str | None = option(

@@ -23,7 +23,8 @@ class ImportSettings(Seeded):
     examples: ClassVar[str] = """
     avaffect import base_vox_iter5.pt -o avhubert.safetensors
     avaffect import facebook/hubert-base-ls960/ -o hubert.safetensors
-    avaffect import hubert_fairseq_base_ls960.pth --as hubert -o hubert.safetensors
+    avaffect import hubert_fairseq_base_ls960.pth --as hubert \\
+      -o hubert.safetensors
     avaffect import openai/whisper-tiny.en/ -o whisper.safetensors
     """
 

@@ -22,14 +22,14 @@ class ImportFeaturesSettings(Common):
     speakers and splits come from --annotations."""
 
     examples: ClassVar[str] = """
-    # Action units of OpenFace, one CSV a recording; frames without a face are interpolated
+    # Action units of OpenFace, one CSV a recording; gaps are interpolated
     avaffect import-features openface/ --columns 'AU*_r' --where success=1 \\
       --annotations cremad.jsonl -o aus.h5
     # Frames of emotion2vec (.npy), beside an encoder's
     avaffect import-features e2v/ --rate 50 --name emotion2vec \\
       --annotations emodb.h5 -o e2v.h5
-    avaffect finetune emodb.h5 --encoder hubert.safetensors --features e2v=e2v.h5 \\
-      -o er.safetensors
+    avaffect finetune emodb.h5 --encoder hubert.safetensors \\
+      --features e2v=e2v.h5 -o er.safetensors
     # One row an utterance
     avaffect import-features embeddings.csv --id utterance --name bge-m3 \\
       --annotations iemocap.jsonl -o text.h5

@@ -21,8 +21,10 @@ class PredictSettings(Batched):
     # Recordings as they are, and a model in one file
     avaffect predict clips/ talk.mp4 --model emotion.safetensors
     # Emotions over time
-    avaffect predict talk.mp4 --model emotion.safetensors --window 2 --step 1 --format csv
-    avaffect predict U.h5 --model er.safetensors --split test | avaffect eval-class
+    avaffect predict talk.mp4 --model emotion.safetensors --window 2 --step 1 \\
+      --format csv
+    avaffect predict U.h5 --model er.safetensors --split test |
+      avaffect eval-class
     # Traces go to a store
     avaffect predict sewa.h5 --model va.safetensors -o traces.h5
     """

@@ -26,7 +26,7 @@ class PretrainCpcSettings(RecurrentPretrainingSettings):
 
     examples: ClassVar[str] = """
     avaffect pretrain-cpc lrw.h5 -o cpc.safetensors
-    # Negatives of the same clip: utterances are independent, batches may be accumulated
+    # Negatives of the same clip: utterances are independent of each other
     avaffect pretrain-cpc lrw.h5 --negatives-from clip --accumulate 4 \\
       -o cpc-clip.safetensors
     avaffect extract cremad.h5 --model cpc.safetensors -o features.h5

@@ -23,7 +23,8 @@ class PretrainHubertSettings(PretrainingSettings):
     # Quantiser, units, encoder
     avaffect cluster A.h5 -k 50 -o kmeans.safetensors
     avaffect extract A.h5 --model kmeans.safetensors -o units.h5
-    avaffect pretrain-hubert A.h5 --units units.h5 --modality av -o fav1.safetensors
+    avaffect pretrain-hubert A.h5 --units units.h5 --modality av \\
+      -o fav1.safetensors
     # A small audio encoder
     avaffect pretrain-hubert A.h5 --units units.h5 --preset nano --epochs 10 \\
       -o hubert.safetensors

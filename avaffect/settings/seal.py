@@ -16,7 +16,8 @@ class SealSettings(Common):
     --allow-cut."""
 
     examples: ClassVar[str] = """
-    jq -c 'select(.kind != "item" or .labels.emotion == "anger")' M.jsonl | avaffect seal
+    jq -c 'select(.kind != "item" or .labels.emotion == "anger")' M.jsonl |
+      avaffect seal
     # A filter that drops header and end
     grep anger M.jsonl | avaffect seal --like M.jsonl --allow-cut -o anger.jsonl
     head -101 M.jsonl | avaffect seal --allow-cut -o hundred.jsonl

@@ -16,8 +16,8 @@ class SelectSettings(Seeded):
     valid, empty manifest."""
 
     examples: ClassVar[str] = """
-    avaffect select emodb.jsonl --where emotion=anger,happiness --where 'recognised>=80' \\
-      -o clear.jsonl
+    avaffect select emodb.jsonl --where emotion=anger,happiness \\
+      --where 'recognised>=80' -o clear.jsonl
     avaffect select split.jsonl --where split=train --where speaker!=emodb_03 |
       avaffect preprocess - -o a.h5
     # Near-frontal faces

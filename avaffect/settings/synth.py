@@ -17,7 +17,7 @@ MODALITIES = ("av", "audio")
 class SynthSettings(Seeded):
     """Talking faces rendered from a seed, as real video files, for a machine without recordings.
     A: a labelled source (a quiet studio, acted emotions). B: a pool (various rooms, cameras and
-    microphones, weaker emotions, mostly neutral), with its true label under another name,
+    microphones, weaker emotions, mostly neutral), with its gold label under another name,
     hidden_emotion. U: a third corpus (another language, room, camera and microphone). Speakers
     differ between domains.
 

@@ -23,10 +23,12 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
     further, so that a temperature of 0.1 is more selective."""
 
     examples: ClassVar[str] = """
-    avaffect train-projector A.h5 --encoder hubert.safetensors -o projector.safetensors
+    avaffect train-projector A.h5 --encoder hubert.safetensors \\
+      -o projector.safetensors
     # More selective, four classes
-    avaffect train-projector A.h5 --encoder hubert.safetensors --base 0.5 --epsilon 0.1 \\
-      --classes anger,happiness,neutral,sadness -o selective.safetensors
+    avaffect train-projector A.h5 --encoder hubert.safetensors --base 0.5 \\
+      --epsilon 0.1 --classes anger,happiness,neutral,sadness \\
+      -o selective.safetensors
     """
 
     media: tuple[Path, ...] = argument("Labelled media stores.", metavar="MEDIA.h5")

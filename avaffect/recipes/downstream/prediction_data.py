@@ -116,7 +116,7 @@ def utterances_of(
     if settings.mask_absent and faces is None:
         raise DataError(
             f"--mask-absent: {settings.model} reads {' and '.join(streams)} here, without a record "
-            "of absent faces: predict from stores that `avaffect preprocess` made of films"
+            "of absent faces: predict from stores that `avaffect preprocess` made of videos"
         )
     return PredictedUtterances(
         dataset, field("split"), field("fold"), field("speaker"),
