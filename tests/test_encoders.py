@@ -16,6 +16,7 @@ from avaffect.core.errors import UsageError
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder, FrameEncoder
 from avaffect.models.given import GivenFeaturesConfiguration
+from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.models.registry import ENCODERS
 from avaffect.models.transformer import TransformerConfiguration
 from avaffect.models.whisper import WhisperConfiguration
@@ -83,6 +84,32 @@ def test_depth_is_how_many_layers_there_are_to_choose_from(name: str) -> None:
         with pytest.raises(UsageError):
             encoder.check_layer(wrong)
     encoder.check_layer(None)
+
+
+@pytest.mark.parametrize("name", [name for name, depth in DEPTHS.items() if depth])
+@torch.no_grad()
+def test_every_layer_comes_in_one_pass(name: str) -> None:
+    """The layers as they come one by one, and the output in place of the last."""
+    encoder, batch = small(name), batch_for(small(name))
+    found = encoder.every_layer(batch)
+    assert found.values.shape[2] == encoder.layer_count * encoder.dim
+    parts = found.values.split(encoder.dim, dim=2)
+    assert len(parts) == encoder.layer_count == encoder.depth + 1 - encoder.first_layer
+    for layer, part in enumerate(parts, encoder.first_layer):
+        if layer:
+            alone = encoder(batch, layer if layer < encoder.depth else None)
+            torch.testing.assert_close(part, alone.values)
+            assert torch.equal(found.valid, alone.valid)
+        assert not part[~found.valid].any() and part[found.valid].any()
+
+
+@torch.no_grad()
+def test_layers_of_different_size_do_not_come_together() -> None:
+    encoder = RecurrentEncoder(RecurrentConfiguration(layers=2, hidden=6, dim=4))
+    batch = batch_for(encoder)
+    for one_by_one in (encoder.every_layer, lambda b: FrameEncoder.every_layer(encoder, b)):
+        with pytest.raises(UsageError):
+            one_by_one(batch)
 
 
 @pytest.mark.parametrize("name", DEPTHS)

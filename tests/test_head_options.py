@@ -130,7 +130,7 @@ def test_options_that_a_head_does_not_have_are_refused(installed: Path, wrong: s
 
 def test_flags_that_a_head_does_not_have_are_refused(installed: Path) -> None:
     said = invoke(installed, "finetune", "slow.h5", "--head", "power", "--hidden", 8, status=2)
-    assert "--hidden goes with --head bgru or gru" in said.stderr
+    assert "--hidden goes with --head mlp or bgru or gru" in said.stderr
 
 
 # -- avaffect's own -------------------------------------------------------------------------------
@@ -146,7 +146,13 @@ def test_a_head_is_made_of_what_it_declares(name: str) -> None:
 
 
 def test_options_are_those_given_or_defaults() -> None:
-    assert FinetuneSettings(media=MEDIA).options(OWN_HEADS["linear"]) == {"dropout": 0.0}
+    plain = {"dropout": 0.0, "pooling": "mean", "attention": 128}
+    linear = FinetuneSettings(media=MEDIA, pooling="mean")
+    assert linear.options(OWN_HEADS["linear"]) == plain
+    complete = linear.with_options(plain)
+    assert (complete.pooling, complete.head_option) == (None, ())
+    named = linear.with_options({**plain, "pooling": "mean-std", "attention": 64})
+    assert (named.pooling, named.head_option) == ("mean-std", ("attention=64",))
     bgru = FinetuneSettings(media=MEDIA, head="bgru")
     assert bgru.options(RecurrentOptions) == RECURRENT
     given = FinetuneSettings(media=MEDIA, head="gru", layers=1, head_option=("frames-per-step=4",))
@@ -162,7 +168,8 @@ def test_options_are_those_given_or_defaults() -> None:
      {"head": "gru", "head_option": ("hidden=0",)}, {"head": "gru", "hidden": 0},
      {"head": "gru", "hidden": 8, "head_option": ("hidden=8",)},
      {"head": "gru", "head_option": ("layers=1", "layers=1")},
-     {"head": "gru", "head_penalty": 1.0}],
+     {"head": "gru", "head_penalty": 1.0}, {"hidden_layers": 2},
+     {"head": "gru", "pooling": "mean-std"}, {"head_option": ("pooling=max",)}],
 )  # fmt: skip
 def test_options_of_other_heads_are_refused(options: dict) -> None:
     with pytest.raises(UsageError):

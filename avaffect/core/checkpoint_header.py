@@ -26,7 +26,7 @@ LARGEST_HEADER = 100_000_000
 
 # Keys of the content id; provenance, metrics and lineage are not part of it.
 SEMANTIC_KEYS = (
-    "format", "kind", "model", "encoder", "mode", "adapters", "inputs", "features",
+    "format", "kind", "model", "encoder", "mode", "adapters", "inputs", "features", "layers",
     "labels", "distributions", "scalars", "traces", "classes",
     "preprocessing", "normalisation", "pretext", "prediction", "objective",
 )  # fmt: skip

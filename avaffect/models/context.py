@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.models.dropout import Dropout
 from avaffect.models.encoder import Corruption, FrameEncoder, Frames
-from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
+from avaffect.models.transformer import EVERY, TransformerConfiguration, TransformerEncoder
 
 
 class ContextEncoder(FrameEncoder):
@@ -17,6 +17,8 @@ class ContextEncoder(FrameEncoder):
     `mask_emb` (mask_dim,) replaces masked frames: projected ones if mask_dim is the Transformer's
     dim, otherwise inputs of the subclass.
     """
+
+    first_layer = 0
 
     def __init__(
         self,
@@ -52,3 +54,7 @@ class ContextEncoder(FrameEncoder):
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """Frames of the last layer, or raw output of layer 1, 2, … (UsageError past the last)."""
         return self.contextualise(self.features(batch), layer=layer)
+
+    def every_layer(self, batch: Batch) -> Frames:
+        """One pass; layer 0 is the input of the Transformer, with positions."""
+        return self.forward(batch, layer=EVERY)

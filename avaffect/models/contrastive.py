@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
-from avaffect.models.encoder import Corruption, FrameEncoder, Frames
+from avaffect.models.encoder import Corruption, FrameEncoder, Frames, side_by_side
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.signal.features import unit_scale
 
@@ -154,3 +154,11 @@ class ContrastiveEncoder(FrameEncoder):
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         return self.contextualise(self.features(batch), layer=layer)
+
+    def every_layer(self, batch: Batch) -> Frames:
+        """One pass; layer 1 is the output of the convolutions."""
+        features = self.features(batch)
+        found = [features.values]
+        for recurrent in self.recurrence:
+            found.append(recurrent(found[-1])[0])
+        return Frames(side_by_side(found, features), features.lengths)

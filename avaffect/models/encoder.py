@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -33,6 +34,9 @@ class Encoded(Protocol):
     def mean(self) -> Tensor:
         """(B, dim), padding excluded; zeros for an utterance that has none."""
 
+    def with_values(self, values: Tensor) -> Encoded:
+        """The same utterances with other vectors, (B, N, any size)."""
+
 
 @dataclass
 class Frames:
@@ -55,6 +59,9 @@ class Frames:
         """(B, dim) mean over valid frames, padding excluded; zeros for an empty utterance."""
         return _mean(self.values, self.valid, self.lengths)
 
+    def with_values(self, values: Tensor) -> Frames:
+        return Frames(values, self.lengths)
+
 
 @dataclass
 class Tokens:
@@ -74,6 +81,9 @@ class Tokens:
     def mean(self) -> Tensor:
         """(B, dim) mean over valid tokens; zeros for an utterance that has none."""
         return _mean(self.values, self.valid, self.valid.sum(dim=1))
+
+    def with_values(self, values: Tensor) -> Tokens:
+        return Tokens(values, self.valid)
 
 
 def _mean(values: Tensor, valid: Tensor, count: Tensor) -> Tensor:
@@ -104,18 +114,39 @@ class Encoder(nn.Module):
     vectors; a missing modality is part of the contract. It is a `FrameEncoder` or a `TokenEncoder`.
 
     configuration: the dataclass that it is built from, as `registry` describes. depth: number of
-    layers to choose from; 0 where it gives its output alone. sampling: the part of an utterance
-    that it reads.
+    layers to choose from; 0 where it gives its output alone. first_layer: of those that
+    `every_layer` gives; 0 where the input of the first layer has the size of all others. sampling:
+    the part of an utterance that it reads.
     """
 
     streams: tuple[str, ...] = ()
     dim: int = 0
     depth: int = 0
+    first_layer: int = 1
     sampling: Sampling = EVERYTHING
     configuration: Any
 
     def forward(self, batch: Batch, layer: int | None = None) -> Encoded:
         raise NotImplementedError
+
+    @property
+    def layer_count(self) -> int:
+        """Number of layers that `every_layer` gives; 0 without any."""
+        return self.depth - self.first_layer + 1 if self.depth else 0
+
+    def every_layer(self, batch: Batch) -> Encoded:
+        """Layers `first_layer` to `depth` - 1 and the output, (B, N, layer_count * dim): a vector
+        of one layer after that of another.
+
+        Encoders that can compute them in one pass do; here each layer is a pass. Raises UsageError
+        where layers differ in size.
+        """
+        chosen = [*range(self.first_layer, self.depth), None]
+        found = [self(batch, layer=layer) for layer in chosen]
+        for layer, encoded in zip(chosen, found):
+            if encoded.values.shape[-1] != self.dim:
+                raise layers_differ(layer, encoded.values.shape[-1], self.dim)
+        return found[-1].with_values(torch.cat([one.values for one in found], dim=-1))
 
     def usable(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) bool: utterances with these stream lengths that give any vector; a stream that is
@@ -214,6 +245,19 @@ def check_layer(layer: int | None, depth: int, first: int = 1) -> None:
     if not depth:
         raise UsageError(f"layer {layer}: this encoder has no layers to choose from")
     raise UsageError(f"layer {layer}: this encoder has layers 1 to {depth}")
+
+
+def side_by_side(layers: Sequence[Tensor], frames: Frames) -> Tensor:
+    """Layers (B, T, dim), of `frames`, as (B, T, layers * dim) float32, zero in padding."""
+    return torch.cat([layer.float() for layer in layers], dim=2) * frames.valid[..., None]
+
+
+def layers_differ(layer: int | None, size: int, dim: int) -> UsageError:
+    """The mistake of reading all layers of an encoder at once where one has another size."""
+    return UsageError(
+        f"layer {layer} of this encoder is {size} wide and its output {dim}: layers of different "
+        "size cannot be summed; choose one with --layer"
+    )
 
 
 @runtime_checkable

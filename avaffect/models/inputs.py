@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.sampling import EVERYTHING, Sampling
-from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, Frames, in_time, rate_of
+from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, in_time, rate_of
 from avaffect.models.heads.base import HeadInput
+from avaffect.models.layer_sum import LayerSumConfiguration
+from avaffect.models.layers import beneath, layers_of
 
 # The name of the encoder's frames.
 ENCODER = "encoder"
@@ -27,7 +29,19 @@ class Inputs(nn.Module):
 
     @property
     def described(self) -> tuple[HeadInput, ...]:
-        return tuple(HeadInput(name, e.dim, rate_of(e)) for name, e in self.encoders.items())
+        """As heads read them: of layers their sum."""
+        return tuple(
+            HeadInput(name, encoder.dim // layers_of(encoder), rate_of(encoder))
+            for name, encoder in self.encoders.items()
+        )
+
+    def layer_sum(self, standardise: bool) -> LayerSumConfiguration | None:
+        """The sum of the encoder's layers; None where they are not read."""
+        found = self.encoders.get(ENCODER)
+        if found is None or layers_of(found) == 1:
+            return None
+        own, layers = beneath(found), layers_of(found)
+        return LayerSumConfiguration(ENCODER, layers, own.dim, own.first_layer, standardise)
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -46,8 +60,9 @@ class Inputs(nn.Module):
 
     @property
     def encoder(self) -> Encoder | None:
-        """The encoder that is not stored features, if there is one."""
-        return self.encoders.get(ENCODER)
+        """The encoder that is not stored features, if there is one, under the choice of layers."""
+        found = self.encoders.get(ENCODER)
+        return None if found is None else beneath(found)
 
     def forward(self, batch: Batch) -> dict[str, Encoded]:
         return {name: encoder(batch) for name, encoder in self.encoders.items()}
@@ -81,13 +96,3 @@ class Inputs(nn.Module):
     def view(self, batch: Batch, generator: torch.Generator) -> Batch:
         """A random view of a batch for training; see `Encoder.view`."""
         return batch if self.encoder is None else self.encoder.view(batch, generator)
-
-
-def as_frames(pooled: Tensor, inputs: Sequence[HeadInput]) -> dict[str, Frames]:
-    """Precomputed means (B, sum of dims) as one frame of each input; no frame if they are NaN, as
-    the utterance lacks the input."""
-    found = {}
-    for item, part in zip(inputs, pooled.split([item.dim for item in inputs], dim=1)):
-        there = ~torch.isnan(part[:, 0])
-        found[item.name] = Frames(torch.nan_to_num(part)[:, None], there.long())
-    return found

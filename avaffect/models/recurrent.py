@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
-from avaffect.models.encoder import Corruption, FrameEncoder, Frames, check_layer
+from avaffect.models.encoder import (
+    Corruption,
+    FrameEncoder,
+    Frames,
+    check_layer,
+    layers_differ,
+    side_by_side,
+)
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.waveform import standardised_log_mel
 from avaffect.signal.features import FEATURE_RATE_HZ, window_count
@@ -86,3 +93,15 @@ class RecurrentEncoder(FrameEncoder):
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         return self.contextualise(self.features(batch), layer=layer)
+
+    def every_layer(self, batch: Batch) -> Frames:
+        """One pass: layers of GRU but the last, and the output. Raises UsageError where GRU and
+        output differ in size."""
+        if self.configuration.hidden != self.dim:
+            raise layers_differ(1, self.configuration.hidden, self.dim)
+        features = self.features(batch)
+        x, found = features.values, []
+        for recurrent in self.layers:
+            x, _ = recurrent(x)
+            found.append(x)
+        return Frames(side_by_side([*found[:-1], self.output(x)], features), features.lengths)

@@ -24,6 +24,9 @@ from avaffect.models.valid_norm import ValidBatchNorm
 # (`python -m benchmarks.encoder`); for longer utterances than this it takes too much memory.
 _EXPLICIT_FRAMES = 512
 
+# In place of the number of a layer: the input of each layer and the output, side by side.
+EVERY = 1 << 30
+
 
 @dataclass(frozen=True)
 class TransformerConfiguration:
@@ -225,12 +228,14 @@ class TransformerEncoder(nn.Module):
         """x (B, T, dim), valid (B, T) bool -> (B, T, dim), zero where not valid.
 
         `layer` n stops after the n-th layer (0: before the first) and omits the final
-        normalisation. In training each layer is skipped with probability `layerdrop`, drawn from
+        normalisation; EVERY gives the input of each layer and the output, (B, T, (layers + 1) *
+        dim). In training each layer is skipped with probability `layerdrop`, drawn from
         torch's CPU generator, like dropout on the CPU. Raises UsageError for a layer that does not
         exist.
         """
-        count = len(self.layers)
-        check_layer(layer, count, first=0)
+        count, every = len(self.layers), layer == EVERY
+        if not every:
+            check_layer(layer, count, first=0)
         keep = valid[..., None].to(x.dtype)
         x = x * keep
         if self.configuration.position_norm == "batch":
@@ -244,11 +249,15 @@ class TransformerEncoder(nn.Module):
         bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
         distances = self._distances(x)
         layerdrop = self.configuration.layerdrop if self.training else 0.0
-        for module in self.layers[: count if layer is None else layer]:
+        before = []
+        for module in self.layers[: count if layer is None or every else layer]:
+            before.append(x)
             if layerdrop == 0.0 or torch.rand(()).item() >= layerdrop:
                 x = module(x, bias, distances)
-        if layer is None and self.configuration.pre_norm:
+        if (layer is None or every) and self.configuration.pre_norm:
             x = self.layer_norm(x)
+        if every:
+            x = torch.cat([*before, x], dim=2)
         return x * valid[..., None].to(x.dtype)
 
     @property

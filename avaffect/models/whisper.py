@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Corruption, FrameEncoder, Frames
-from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
+from avaffect.models.transformer import EVERY, TransformerConfiguration, TransformerEncoder
 from avaffect.models.waveform import valid_steps
 from avaffect.signal.features import HOP, WINDOW
 from avaffect.signal.whisper import whisper_log_mel
@@ -67,6 +67,7 @@ class Whisper(FrameEncoder):
 
     streams = (WAVEFORM,)
     rate_hz = 50.0
+    first_layer = 0
 
     def __init__(self, configuration: WhisperConfiguration) -> None:
         super().__init__()
@@ -123,6 +124,10 @@ class Whisper(FrameEncoder):
         if self.configuration.padded:
             return self._padded(batch, layer)
         return self.contextualise(self.features(batch), layer=layer)
+
+    def every_layer(self, batch: Batch) -> Frames:
+        """One pass; layer 0 is the input of the Transformer, with positions."""
+        return self.forward(batch, layer=EVERY)
 
     def _convolved(self, spectrum: Tensor, steps: Tensor) -> Tensor:
         """spectrum (B, M, bands), steps (B,) valid of M -> (B, T, dim)"""

@@ -13,7 +13,7 @@ from avaffect.core.streams import FACE
 from avaffect.models import lora
 from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.heads.labels import LabelHead
-from avaffect.models.inputs import Inputs, as_frames
+from avaffect.models.inputs import Inputs
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.criteria import Criterion
 from avaffect.objectives.groups import module_groups
@@ -100,7 +100,7 @@ class Supervised(Objective):
     def encoded(self, batch: Batch) -> Mapping[str, Encoded]:
         """Name of an input -> its frames or tokens"""
         if self.inputs is None:
-            return as_frames(batch.streams[POOLED].float(), self.head.head.inputs)
+            return self.head.of_rows(batch.streams[POOLED].float())
         return self.inputs(batch)
 
     def usable(self, batch: Batch) -> Tensor:

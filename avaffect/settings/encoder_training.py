@@ -24,6 +24,10 @@ class EncoderTraining(Modal, Common):
         None, "Encoder under the head. Default: none, the features in the stores.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
+    layer: int | None = option(
+        None, "Layer of the encoder that the head reads, without its final normalisation. Default: "
+        "the encoder's output.", "--layer", at_least=1, added=True,
+    )  # fmt: skip
     mode: str | None = option(
         None, "Training of the encoder. Default: fine-tuned with --encoder.", "--mode",
         choices=MODES,
@@ -62,6 +66,10 @@ class EncoderTraining(Modal, Common):
         if self.encoder is None and self.modality is not None:
             raise UsageError(
                 f"--modality {self.modality} needs an --encoder: features that are given have none"
+            )
+        if self.layer is not None and self.encoder is None:
+            raise UsageError(
+                f"--layer {self.layer} needs an --encoder: features that are given have no layers"
             )
         for name in ("rank", "lora_alpha"):
             if getattr(self, name) is not None and self.mode != LORA:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import argument, option
 from avaffect.settings.encoder_training import EncoderTraining
 from avaffect.settings.feature_stores import parse_features
-from avaffect.settings.head_options import HeadSettings
+from avaffect.settings.head_options import WEIGHTED, HeadSettings
 from avaffect.settings.learned_labels import LearnedLabels
 from avaffect.settings.runs import Runs
 
@@ -57,3 +58,14 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_features(self.features)
+        if self.layers == WEIGHTED:
+            self._check_weighted()
+
+    def _check_weighted(self) -> None:
+        """Raises UsageError where there is no encoder, or one layer is chosen."""
+        if self.encoder is None:
+            raise UsageError(
+                f"--layers {WEIGHTED} needs an --encoder: features that are given have no layers"
+            )
+        if self.layer is not None:
+            raise UsageError(f"--layer {self.layer} and --layers {WEIGHTED} exclude each other")

@@ -19,6 +19,7 @@ from avaffect.settings.base import Common, check_range, flags_of, option, types_
 if TYPE_CHECKING:
     from typing import Self
 
+MEAN, MEAN_STD, ATTENTIVE = POOLINGS = ("mean", "mean-std", "attentive")
 TRUE_OR_FALSE = {"true": True, "false": False}
 
 
@@ -29,13 +30,26 @@ def _dropout() -> Any:
 @dataclass(frozen=True)
 class LinearOptions:
     dropout: float = _dropout()
+    pooling: str = option(
+        MEAN, "Vector of an utterance from its frames: their mean; their mean and standard "
+        "deviation; or attentive, both under learned weights.", choices=POOLINGS, added=True,
+    )  # fmt: skip
+    attention: int = option(128, "Units of --pooling attentive.", at_least=1, added=True)
+
+
+@dataclass(frozen=True)
+class DenseOptions(LinearOptions):
+    hidden: int = option(256, "Units of a hidden layer.", at_least=1)
+    hidden_layers: int = option(1, "Hidden layers of mlp.", at_least=1)
 
 
 @dataclass(frozen=True)
 class RecurrentOptions:
     """frames_per_step None: as many as make the head's default rate."""
 
-    hidden: int = option(256, "Hidden units of the GRU in each direction.", at_least=1)
+    hidden: int = option(
+        256, "Hidden units of the GRU in each direction, or of a hidden layer.", at_least=1
+    )
     layers: int = option(2, "Number of GRU layers.", at_least=1)
     dropout: float = _dropout()
     frames_per_step: int | None = option(
@@ -44,22 +58,27 @@ class RecurrentOptions:
 
 
 LINEAR = "linear"
+# --layers: all of the encoder's, summed by weights that are learned.
+WEIGHTED = "weighted"
+# Flag -> the head's option that it gives, where they differ in name.
+OPTION_OF = {"gru_layers": "layers"}
 # Heads without the option have one frame a step, and completed settings say so.
 ONE_FRAME = ("frames_per_step", 1)
 # Name of a head -> the class of its options.
 OWN_HEADS: dict[str, type] = {
-    LINEAR: LinearOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
+    LINEAR: LinearOptions, "mlp": DenseOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
 }  # fmt: skip
 
 
-def flag_of(kind: type, name: str, default: str | None = None) -> Any:
+def flag_of(kind: type, name: str, default: str | None = None, added: bool = False) -> Any:
     """A head's option as a flag of the command: None, the head's default, unless it is given.
 
-    default: it in words, where it is no number.
+    default: it in words, where it is no number; added: as in `option`.
     """
     item = declared(kind)[name]
     words = f"{item.default:g}." if default is None else default
-    metadata = {**item.metadata, "help": f"{item.metadata['help']} Default: {words}"}
+    help = f"{item.metadata['help']} Default: {words}"
+    metadata = {**item.metadata, "help": help, "added": added}
     return dataclasses.field(default=None, metadata=metadata)
 
 
@@ -74,12 +93,23 @@ class HeadSettings(Common):
     heads of other packages."""
 
     head: str = option(
-        LINEAR, "Head: one linear layer on the mean over time, or GRU layers, bidirectional "
-        "(bgru) or forward (gru), or a head of another package.", "--head",
-        metavar="linear|bgru|gru|NAME",
+        LINEAR, "Head: one linear layer on the mean over time, or hidden layers below it (mlp), or "
+        "GRU layers, bidirectional (bgru) or forward (gru), or a head of another package.",
+        "--head", metavar="linear|mlp|bgru|gru|NAME",
     )  # fmt: skip
     hidden: int | None = flag_of(RecurrentOptions, "hidden")
-    layers: int | None = flag_of(RecurrentOptions, "layers")
+    hidden_layers: int | None = flag_of(DenseOptions, "hidden_layers", added=True)
+    pooling: str | None = flag_of(LinearOptions, "pooling", "mean.", added=True)
+    gru_layers: int | None = flag_of(RecurrentOptions, "layers", added=True)
+    layers: str | int | None = option(
+        None, "weighted: the head reads a weighted sum of all layers of the encoder; the weights, "
+        "one a layer, are learned with it. A number: as --gru-layers. Default: the output of the "
+        "encoder.", "--layers", metavar="weighted|N", at_least=1,
+    )  # fmt: skip
+    normalise_layers: bool = option(
+        False, "Normalise each frame of each layer to mean 0 and variance 1 before "
+        "--layers weighted.", "--normalise-layers", added=True,
+    )  # fmt: skip
     dropout: float | None = flag_of(RecurrentOptions, "dropout")
     frames_per_step: int | None = flag_of(
         RecurrentOptions, "frames_per_step",
@@ -95,12 +125,15 @@ class HeadSettings(Common):
     )  # fmt: skip
     head_penalty: float | None = option(
         None, "L2 penalty P of a linear head: P / 2 |w|^2 beside the sum of the utterances' "
-        "losses. Default: 1 if frozen, as C = 1 in scikit-learn, otherwise 0.", "--head-penalty",
-        metavar="P", at_least=0,
+        "losses. Default: 1 if frozen, as C = 1 in scikit-learn, otherwise 0, as with --pooling "
+        "attentive.", "--head-penalty", metavar="P", at_least=0,
     )  # fmt: skip
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", _number_or_weighted(self.layers))
         super().__post_init__()
+        if self.normalise_layers and self.layers != WEIGHTED:
+            raise UsageError(f"--normalise-layers goes with --layers {WEIGHTED}")
         if self.head in OWN_HEADS:
             self.options(OWN_HEADS[self.head])
         if self.head_penalty and self.head != LINEAR:
@@ -126,24 +159,52 @@ class HeadSettings(Common):
 
     def _flags(self, known: Mapping[str, dataclasses.Field]) -> dict[str, Any]:
         """Options that are given by a flag of their own."""
-        given = {}
+        given: dict[str, Any] = {}
         for item in dataclasses.fields(self):
-            heads = [head for head, kind in OWN_HEADS.items() if item.name in declared(kind)]
+            name = OPTION_OF.get(item.name, item.name)
+            heads = [head for head, kind in OWN_HEADS.items() if name in declared(kind)]
             value = getattr(self, item.name)
-            if not heads or value is None:
+            if not heads or value in (None, WEIGHTED):
                 continue
-            if item.name in known:
-                given[item.name] = value
-            elif (item.name, value) != ONE_FRAME:
+            if name not in known and (name, value) != ONE_FRAME:
                 raise UsageError(f"{flags_of(item)[-1]} goes with --head {' or '.join(heads)}")
+            if name in given:
+                raise UsageError(f"{flags_of(item)[-1]} {value}: --head has {name} already")
+            if name in known:
+                given[name] = value
         return given
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
-        """These settings with all options of the head given."""
+        """These settings with all options of the head given, but for those that came later and
+        are at their default: outputs of earlier versions stay up to date."""
+        own = declared(OWN_HEADS[self.head]) if self.head in OWN_HEADS else {}
+        later = {name: item.default for name, item in own.items() if item.metadata["added"]}
         flags = {item.name for item in dataclasses.fields(self)}
-        named = {name: value for name, value in options.items() if name in flags}
-        others = [f"{name}={_text(v)}" for name, v in options.items() if name not in flags]
+        as_before = {n for n, value in options.items() if n in later and later[n] == value}
+        named: dict[str, Any] = {
+            n: None if n in as_before else v for n, v in options.items() if n in flags
+        }
+        if "layers" in named:
+            # Recorded as it always was, unless --layers means the encoder's.
+            apart = self.layers == WEIGHTED
+            named["gru_layers"] = named["layers"] if apart else None
+            named["layers"] = WEIGHTED if apart else named["layers"]
+        others = [
+            f"{name}={_text(v)}" for name, v in options.items() if name not in flags | as_before
+        ]
         return dataclasses.replace(self, **named, head_option=tuple(others))
+
+
+def _number_or_weighted(layers: str | int | None) -> str | int | None:
+    """--layers; a number as a number. Raises UsageError for anything else."""
+    if layers is None or layers == WEIGHTED or isinstance(layers, (int, float)):
+        return layers
+    try:
+        return int(layers)
+    except ValueError:
+        raise UsageError(
+            f"--layers {layers}: expected {WEIGHTED}, or a number of GRU layers"
+        ) from None
 
 
 def _described(known: Mapping[str, dataclasses.Field]) -> str:

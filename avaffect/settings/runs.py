@@ -37,12 +37,13 @@ class Runs(TrainingSettings):
     )  # fmt: skip
 
     epochs: int | None = option(
-        None, "Passes over the data. Default: 5; scratch or frozen 50; frozen with bgru 20.",
-        "--epochs", at_least=1,
+        None, "Passes over the data. Default: 5; scratch or frozen 50; frozen with another head "
+        "than linear, or --pooling attentive, 20.", "--epochs", at_least=1,
     )  # fmt: skip
     least_steps: int | None = option(
         None, "Minimum number of optimiser steps: more epochs if these have fewer. Default: 4000; "
-        "300 with bgru or a trained encoder; 0 with --epochs.", "--least-steps", at_least=0,
+        "300 with another head than linear, --pooling attentive or a trained encoder; 0 with "
+        "--epochs.", "--least-steps", at_least=0,
     )  # fmt: skip
     batch_utterances: int = option(
         32, "Utterances per step at most.", "--batch-utterances", at_least=1

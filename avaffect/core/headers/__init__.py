@@ -19,6 +19,7 @@ from avaffect.core.headers.checkpoint import (
 from avaffect.core.headers.classifier import (
     Adapters,
     ClassifierHeader,
+    ReadLayers,
     Run,
     RunHeader,
     SeenPart,
@@ -57,6 +58,7 @@ __all__ = [
     "ProjectorHeader",
     "Published",
     "QuantiserHeader",
+    "ReadLayers",
     "Recordings",
     "Run",
     "RunHeader",

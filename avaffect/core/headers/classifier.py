@@ -68,10 +68,21 @@ class Adapters(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadLayers(Record):
+    """What a head reads of its encoder in place of the output: a layer; or, where it is None, all
+    layers, whose weighted sum is a part of the head. normalised: each frame of each layer to mean 0
+    and variance 1 before."""
+
+    layer: int | None = nullable()
+    normalised: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassifierHeader(CheckpointHeader):
     """model          of the head; encoder: of the encoder beneath it
     inputs         all that the head reads, by name; None in files of version 0.1: the encoder alone
     features       named features among them -> how they were made; None without
+    layers         layers of the encoder that the head reads; None: its output
     mode           frozen, fine-tuned, lora or scratch
     adapters       of the mode lora, whose runs hold adapters in the place of an encoder
     classes        --classes of the training
@@ -92,6 +103,7 @@ class ClassifierHeader(CheckpointHeader):
     encoder: Description
     inputs: dict[str, Description] | None = None
     features: dict[str, dict[str, Any]] | None = None
+    layers: ReadLayers | None = None
     mode: str
     adapters: Adapters | None = None
     classes: str | None = nullable()

@@ -63,14 +63,17 @@ class FrameHead(nn.Module):
     outputs          numbers for an utterance, and for a step
     frames_per_step  frames of the fastest input for each of its steps
     standardisation  of its inputs, concatenated, (sum of dims,); None without
-    reads_means      class attribute: an utterance's outputs depend on the means over time alone,
-                     which can be computed once
+    pooled           of the vectors of utterances that it pools itself (`pool`); None without
+    reads_means      an utterance's outputs depend on the means over time alone, which can be
+                     computed once; reads_moments: on means and covariances (`models.pooling`)
     needs_time       class attribute: False where an utterance's outputs can also be computed from
                      tokens
     """
 
     standardisation: Standardisation | None
+    pooled: Standardisation | None
     reads_means: bool = False
+    reads_moments: bool = False
     needs_time: bool = True
 
     def __init__(
@@ -79,6 +82,7 @@ class FrameHead(nn.Module):
         super().__init__()
         self.inputs, self.outputs, self.frames_per_step = inputs, outputs, frames_per_step
         self.standardisation = None
+        self.pooled = None
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -98,6 +102,10 @@ class FrameHead(nn.Module):
     def step_count(self, frames: int) -> int:
         """Steps of so many frames of the fastest input; the last may have fewer."""
         return -(-frames // self.frames_per_step)
+
+    def pool(self, frames: Mapping[str, Encoded]) -> Tensor:
+        """(B, dim) vectors of utterances, before `pooled` standardises them."""
+        raise NotImplementedError
 
     def forward(
         self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
@@ -122,7 +130,7 @@ def means(
     if len(parts) == 1:
         return parts[0]
     there = [
-        _present(frames, item, present)[:, None].expand_as(p) for item, p in zip(inputs, parts)
+        present_of(frames, item, present)[:, None].expand_as(p) for item, p in zip(inputs, parts)
     ]
     return torch.where(torch.cat(there, dim=1), torch.cat(parts, dim=1), missing)
 
@@ -151,7 +159,7 @@ def joined(
         own = frames[item.name]
         # The frame at the middle of each step.
         place = torch.floor((time + 0.5) * (item.rate_hz / rate_hz)).long()
-        there = (place < own.lengths[:, None]) & _present(frames, item, present)[:, None]
+        there = (place < own.lengths[:, None]) & present_of(frames, item, present)[:, None]
         if own.values.shape[1]:
             values = own.values[:, place.clamp(max=own.values.shape[1] - 1)]
         else:
@@ -175,8 +183,9 @@ def _in_time(encoded: Encoded, item: HeadInput) -> Frames:
     return encoded
 
 
-def _present(
+def present_of(
     frames: Mapping[str, Encoded], item: HeadInput, present: Mapping[str, Tensor] | None
 ) -> Tensor:
+    """(B,) bool: utterances that have this input."""
     there = frames[item.name].present
     return there if present is None else there & present[item.name]

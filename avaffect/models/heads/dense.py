@@ -9,13 +9,17 @@ from torch import Tensor, nn
 from avaffect.models.standardisation import Standardisation
 
 
-def dense(dim: int, outputs: int, hidden: int | None, dropout: float) -> nn.Sequential:
-    """(..., dim) -> (..., outputs): one dense layer where hidden is None; else two, {hidden,
-    outputs}, with a ReLU between; dropout before each."""
+def dense(
+    dim: int, outputs: int, hidden: int | None, dropout: float, hidden_layers: int = 1
+) -> nn.Sequential:
+    """(..., dim) -> (..., outputs): one dense layer where hidden is None; else so many hidden ones,
+    each with a ReLU, below it; dropout before each."""
     layers: list[nn.Module] = [nn.Dropout(dropout)]
-    if hidden is not None:
+    for _ in range(0 if hidden is None else hidden_layers):
+        assert hidden is not None
         layers += [nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout)]
-    layers.append(nn.Linear(dim if hidden is None else hidden, outputs))
+        dim = hidden
+    layers.append(nn.Linear(dim, outputs))
     return nn.Sequential(*layers)
 
 

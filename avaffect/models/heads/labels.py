@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.registry import Description
 from avaffect.models.encoder import Encoded, Frames
-from avaffect.models.heads.base import FrameHead, Outputs
+from avaffect.models.heads.base import FrameHead, HeadInput, Outputs
 from avaffect.models.heads.registry import HEADS
+from avaffect.models.layer_sum import LayerSum, LayerSumConfiguration
+from avaffect.models.pooling import as_frames, as_moments
 
 OVER_TIME = "trace"
 
@@ -52,10 +55,11 @@ class Readout:
 @dataclass(frozen=True)
 class LabelHeadConfiguration:
     """head: name and configuration of the head beneath; its outputs are those of each label in
-    turn."""
+    turn. layer_sum: of the layers of its encoder; None: it reads the output, or one layer."""
 
     head: Description
     labels: tuple[Readout, ...]
+    layer_sum: LayerSumConfiguration | None = None
 
 
 class LabelHead(nn.Module):
@@ -72,6 +76,8 @@ class LabelHead(nn.Module):
         super().__init__()
         self.configuration, self.labels = configuration, configuration.labels
         self.head = head
+        summed = configuration.layer_sum
+        self.layer_sum = None if summed is None else LayerSum(summed)
         used = sum(label.outputs for label in self.labels)
         if head.outputs != used:
             raise ValueError(f"{head.outputs} outputs, but {used} are used")
@@ -84,8 +90,13 @@ class LabelHead(nn.Module):
                 self.register_buffer(f"scale_{number}", torch.tensor([0.0, 1.0]))
 
     @classmethod
-    def of(cls, head: FrameHead, labels: tuple[Readout, ...]) -> LabelHead:
-        return cls(LabelHeadConfiguration(HEADS.describe(head), labels), head)
+    def of(
+        cls,
+        head: FrameHead,
+        labels: tuple[Readout, ...],
+        layer_sum: LayerSumConfiguration | None = None,
+    ) -> LabelHead:
+        return cls(LabelHeadConfiguration(HEADS.describe(head), labels, layer_sum), head)
 
     @classmethod
     def from_configuration(cls, configuration: LabelHeadConfiguration) -> LabelHead:
@@ -95,7 +106,39 @@ class LabelHead(nn.Module):
         self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
         """The outputs of the head beneath; `utterances` and `traces` read labels from them."""
-        return self.head(frames, present)
+        return self.head(self.summed(frames), present)
+
+    def summed(self, frames: Mapping[str, Encoded]) -> Mapping[str, Encoded]:
+        """The inputs of the head beneath: of layers their sum."""
+        if self.layer_sum is None:
+            return frames
+        name = self.layer_sum.configuration.name
+        return {**frames, name: self.layer_sum(frames[name])}
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """Input -> its layers, where they are summed."""
+        if self.layer_sum is None:
+            return {}
+        return {self.layer_sum.configuration.name: self.layer_sum.configuration.layers}
+
+    def of_rows(self, rows: Tensor) -> Mapping[str, Any]:
+        """The inputs from what was computed of them once, (N, D): means, or moments where the head
+        beneath reads these; NaN where an utterance lacks one."""
+        if self.head.reads_moments:
+            return as_moments(rows, self.inputs, self.layers)
+        return as_frames(rows, self.inputs)
+
+    @property
+    def inputs(self) -> tuple[HeadInput, ...]:
+        """Those of `forward`: layers side by side."""
+        if self.layer_sum is None:
+            return self.head.inputs
+        c = self.layer_sum.configuration
+        return tuple(
+            replace(item, dim=c.layers * c.dim) if item.name == c.name else item
+            for item in self.head.inputs
+        )
 
     def utterances(self, outputs: Outputs) -> Tensor:
         """(B, columns) of the labels of utterances, in order: scores of classes, scalars."""

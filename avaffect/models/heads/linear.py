@@ -1,11 +1,12 @@
-"""The linear head: dense layers on the means over time (SAAML's evaluation head has one)."""
+"""Heads of dense layers on pooled frames (SAAML's evaluation head: one, on the means over time)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.heads.base import (
@@ -14,38 +15,64 @@ from avaffect.models.heads.base import (
     Outputs,
     joined,
     means,
+    present_of,
 )
 from avaffect.models.heads.dense import dense
+from avaffect.models.pooling import AttentiveStatistics, mean_and_std
 from avaffect.models.standardisation import Standardisation
-from avaffect.settings.head_options import LinearOptions
+from avaffect.settings.head_options import ATTENTIVE, MEAN, MEAN_STD, DenseOptions, LinearOptions
 
 
 @dataclass(frozen=True)
 class LinearHeadConfiguration(LinearOptions, FrameHeadConfiguration):
-    """hidden None: one dense layer; else two, {hidden, outputs}, with a ReLU between. standardise:
-    the inputs are standardised first, by statistics that the head stores."""
+    """hidden None: one dense layer; else hidden_layers of so many units with a ReLU, and one on
+    top. standardise: the inputs are standardised first, by statistics that the head stores."""
 
     hidden: int | None = None
+    hidden_layers: int = 1
+    standardise: bool = False
+
+
+@dataclass(frozen=True)
+class DenseHeadConfiguration(DenseOptions, FrameHeadConfiguration):
+    """As `LinearHeadConfiguration`, with hidden layers."""
+
     standardise: bool = False
 
 
 class LinearHead(FrameHead):
-    """Dense layers on the mean of each input (frames or tokens); over time, on each frame."""
+    """Dense layers on each input (frames or tokens) as it is pooled; over time, where the pooling
+    is the mean, on each frame.
 
-    reads_means = True
+    Means are standardised as they are. With other poolings the frames that attention reads are, and
+    the pooled vectors of all inputs (`pooled`).
+    """
+
     needs_time = False
+    attention: nn.ModuleList
 
-    def __init__(self, configuration: LinearHeadConfiguration) -> None:
+    def __init__(self, configuration: LinearHeadConfiguration | DenseHeadConfiguration) -> None:
         c = configuration
         super().__init__(c.inputs, c.outputs)
         self.configuration = c
-        self.standardisation = Standardisation(c.dim) if c.standardise else None
-        self.layers = dense(c.dim, c.outputs, c.hidden, c.dropout)
+        self.reads_means, self.reads_moments = c.pooling == MEAN, c.pooling == MEAN_STD
+        width = c.dim if self.reads_means else 2 * c.dim
+        on_inputs = c.standardise and not self.reads_moments
+        self.standardisation = Standardisation(c.dim) if on_inputs else None
+        if c.standardise and not self.reads_means:
+            self.pooled = Standardisation(width)
+        if c.pooling == ATTENTIVE:
+            self.attention = nn.ModuleList(
+                AttentiveStatistics(item.dim, c.attention) for item in c.inputs
+            )
+        self.layers = dense(width, c.outputs, c.hidden, c.dropout, c.hidden_layers)
 
     def forward(
         self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
     ) -> Outputs:
         def utterance() -> Tensor:
+            if not self.reads_means:
+                return self._of_pooled(frames, present)
             return self._dense(means(frames, self.inputs, present, self._missing()))
 
         def over_time() -> Frames:
@@ -54,6 +81,42 @@ class LinearHead(FrameHead):
             return Frames(values, found.lengths)
 
         return Outputs(utterance, over_time)
+
+    def pool(self, frames: Mapping[str, Encoded]) -> Tensor:
+        """(B, 2 dim) means and deviations of each input in turn, not standardised."""
+        if self.reads_moments:
+            parts = [mean_and_std(frames[item.name]) for item in self.inputs]
+        else:
+            parts = [
+                attend(self._standard(frames[item.name], place))
+                for place, (item, attend) in enumerate(zip(self.inputs, self.attention))
+            ]
+        return torch.cat(parts, dim=1)
+
+    def _of_pooled(
+        self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None
+    ) -> Tensor:
+        values = self.pool(frames)
+        if self.pooled is not None:
+            values = self.pooled(values)
+        if len(self.inputs) > 1:
+            # An input that an utterance lacks counts as its mean, where it is standardised.
+            there = [
+                present_of(frames, item, present)[:, None].expand(-1, 2 * item.dim)
+                for item in self.inputs
+            ]
+            values = torch.where(torch.cat(there, dim=1), values, values.new_zeros(()))
+        return self.layers(values)
+
+    def _standard(self, encoded: Encoded, place: int) -> Encoded:
+        """An input whose frames are standardised, by its part of the statistics."""
+        known = self.standardisation
+        if known is None:
+            return encoded
+        sizes = [item.dim for item in self.inputs]
+        mean, std = (part.split(sizes)[place] for part in (known.mean, known.std))
+        values = (encoded.values - mean) / std
+        return encoded.with_values(values * encoded.valid[..., None])
 
     def _dense(self, values: Tensor) -> Tensor:
         if self.standardisation is not None:

@@ -18,6 +18,11 @@ HEADS.register(
     "avaffect.models.heads.linear:LinearHead",
 )
 HEADS.register(
+    "mlp",
+    "avaffect.models.heads.linear:DenseHeadConfiguration",
+    "avaffect.models.heads.linear:LinearHead",
+)
+HEADS.register(
     "bgru",
     "avaffect.models.heads.recurrent:RecurrentHeadConfiguration",
     "avaffect.models.heads.recurrent:RecurrentHead",

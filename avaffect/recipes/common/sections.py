@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from avaffect.core.headers import (
     EncoderHeader,
     ProjectorHeader,
     QuantiserHeader,
+    ReadLayers,
+    Run,
 )
 from avaffect.core.headers.encoder import Input
 from avaffect.recipes.common.descriptions import (
@@ -124,7 +126,8 @@ def _of_checkpoint(found: CheckpointDescription) -> Iterator[tuple[str, list[Row
     if isinstance(header, ClassifierHeader):
         for run in header.runs:
             fold = "" if run.fold is None else f", fold {run.fold}"
-            yield f"Run {run.run}, seed {run.seed}{fold}", _metrics(run.metrics)
+            metrics = {name: run.metrics[name] for name in run.metrics if name != "layers"}
+            yield f"Run {run.run}, seed {run.seed}{fold}", _metrics(metrics)
     if header.labelled_speakers:
         yield "Labelled speakers", [
             (str(len(header.labelled_speakers)), _some(header.labelled_speakers)),
@@ -147,6 +150,8 @@ def _facts(header: CheckpointHeader) -> Iterator[Row]:
     """Further fields of a kind of checkpoint."""
     if isinstance(header, ClassifierHeader):
         yield "encoder", f"{header.encoder['name']}, {header.mode}"
+        if header.layers is not None:
+            yield "layers", _layers(header.layers, header.runs)
         if header.adapters is not None:
             adapters = header.adapters
             yield "adapters", f"rank {adapters.rank}, alpha {adapters.alpha:g}"
@@ -164,6 +169,19 @@ def _facts(header: CheckpointHeader) -> Iterator[Row]:
         yield "projects", f"means of the {which}"
         yield "modality", projected.modality or "all streams of the encoder"
         yield "normalisation", header.normalisation.statistics
+
+
+def _layers(read: ReadLayers, runs: Sequence[Run]) -> str:
+    """The layer that a head reads; of a sum those with most weight, in the mean over runs."""
+    if read.layer is not None:
+        return f"{read.layer} alone"
+    weights: dict[str, float] = {}
+    for run in runs:
+        for layer, weight in run.metrics.get("layers", {}).items():
+            weights[layer] = weights.get(layer, 0.0) + weight / len(runs)
+    most = sorted(weights.items(), key=lambda item: -item[1])
+    first = ", ".join(f"{layer} {weight:.2f}" for layer, weight in most[:NAMED])
+    return f"{first}{', …' if len(most) > NAMED else ''}, of {len(most)} in all"
 
 
 def _labels(header: CheckpointHeader) -> Iterator[Row]:

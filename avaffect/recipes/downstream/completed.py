@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
+from avaffect.core.headers import ReadLayers
 from avaffect.models.heads.base import FrameHead, HeadInput
 from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.head_options import WEIGHTED
 from avaffect.settings.runs import AUTO
 from avaffect.training.run import Batches
 
@@ -26,6 +28,13 @@ def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: i
     if "standardise" in {field.name for field in fields(part.load_configuration())}:
         configuration["standardise"] = settings.mode == "frozen"
     return part.make({"inputs": [asdict(i) for i in inputs], "outputs": outputs, **configuration})
+
+
+def read_layers(settings: FinetuneSettings) -> ReadLayers | None:
+    """What the head reads of the encoder; None: its output."""
+    if settings.layers == WEIGHTED:
+        return ReadLayers(normalised=settings.normalise_layers)
+    return None if settings.layer is None else ReadLayers(layer=settings.layer)
 
 
 def rates(settings: FinetuneSettings) -> dict[str, float]:

@@ -24,15 +24,15 @@ from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import score_names
 from avaffect.settings.encoder_training import ALPHA, LORA, PROJECTIONS, RANK
 from avaffect.settings.finetune import FinetuneSettings
-from avaffect.settings.head_options import LINEAR
+from avaffect.settings.head_options import ATTENTIVE, LINEAR, MEAN, OWN_HEADS
 from avaffect.settings.runs import AUTO
 
 # Steps a second of a head that averages frames, unless labels have more.
 STEPS_HZ = 25.0
 # The score with a known standard error.
 UA = "ua"
-# By mode, and whether the head is other than linear: epochs, and the fewest steps that they must
-# make; small corpora get more epochs.
+# By mode, and whether the head is other than linear, or attentive: epochs, and the fewest steps
+# that they must make; small corpora get more epochs.
 LENGTHS = {
     ("frozen", False): (50, 4000),
     ("frozen", True): (20, 300),
@@ -68,8 +68,14 @@ def completed(
     """
     if settings.head not in HEADS:
         raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
-    settings = settings.with_options(_head_options(settings, stores, features))
-    linear = settings.head == LINEAR
+    options = _head_options(settings, stores, features)
+    traces = [name for name, kind in kinds.items() if kind == "trace"]
+    if traces and options.get("pooling", MEAN) != MEAN and settings.head in OWN_HEADS:
+        raise UsageError(
+            f"--pooling {options['pooling']} goes with labels of utterances; {traces[0]} is a trace"
+        )
+    settings = settings.with_options(options)
+    linear = _is_linear(settings)
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
     # Recorded as it is done: the option that was given, and no default beside it.
     given = settings.epochs is not None or settings.steps is not None
@@ -90,6 +96,12 @@ def completed(
     )
 
 
+def _is_linear(settings: FinetuneSettings) -> bool:
+    """Whether outputs are linear in what is computed of the frames once; of a weighted sum of
+    layers nearly so."""
+    return settings.head == LINEAR and settings.pooling != ATTENTIVE
+
+
 def _head_options(
     settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store]
 ) -> dict[str, Any]:
@@ -107,7 +119,7 @@ def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) ->
     traces = [name for name, kind in kinds.items() if kind == "trace"]
     if traces and settings.head_penalty:
         raise UsageError(f"--head-penalty goes with labels of utterances; {traces[0]} is a trace")
-    convex = mode == "frozen" and settings.head == LINEAR and not traces
+    convex = mode == "frozen" and _is_linear(settings) and not traces
     return float(convex) if settings.head_penalty is None else settings.head_penalty
 
 

@@ -24,6 +24,7 @@ from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
     bundling,
     completed,
+    frozen_frames,
     frozen_inputs,
     lone_utterances,
     sources,
@@ -64,6 +65,7 @@ def run(
             return
         if material.reads_means:
             material.pooled = frozen_inputs.pooled_means(material, started)
+        frozen_frames.compute_once(material, started)
         finished = [
             _finished(material, number, division, started)
             for number, division in enumerate(divisions)
@@ -80,8 +82,9 @@ def _material(
     """What all runs share: inputs and options are checked here, before training."""
     fabric = make_fabric(settings.device, settings.precision)
     opened = sources.opened(
-        settings.encoder, settings.modality, stores, features, fabric.device, progress
-    )
+        settings.encoder, settings.modality, stores, features, fabric.device, progress,
+        completed.read_layers(settings),
+    )  # fmt: skip
     if settings.bundle:
         bundling.check(settings, opened)
     form = completed.new_head(settings, opened.inputs.described, 1)
@@ -196,6 +199,7 @@ def _header(
         encoder=opened.header.model,
         inputs=sources.described(opened.inputs),
         features=dict(opened.made) or None,
+        layers=completed.read_layers(settings),
         mode=settings.mode,
         adapters=material.treatment.adapters,
         classes=settings.classes,

@@ -1,14 +1,20 @@
-"""Means and statistics of frozen inputs, computed once for a head."""
+"""Means, moments and statistics of frozen inputs, computed once for a head."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from avaffect.models.encoder import Encoder
-from avaffect.models.standardisation import Standardisation
+from avaffect.core.batch import Batch
+from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.heads.labels import LabelHead
+from avaffect.models.layers import layers_of
+from avaffect.models.pooling import moments_of, moments_width, pairs_of
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.encoding import extraction
 from avaffect.recipes.encoding.extraction import Extractor
@@ -16,48 +22,130 @@ from avaffect.recipes.encoding.input_streams import usable_rows
 from avaffect.training.run import Run
 from avaffect.training.spool import Spool
 
+Statistics = tuple[np.ndarray, np.ndarray]
+
 
 def pooled_means(material: Material, run: Run) -> np.ndarray:
-    """(N, D) means over time of all inputs, concatenated; NaN for inputs that an utterance lacks,
-    where there are several."""
+    """(N, D) means over time of all inputs, concatenated, or moments where the head reads these;
+    NaN for inputs that an utterance lacks, where there are several."""
     dataset, progress = material.dataset, material.progress
     parts = []
     for encoder, extractor, kept in _extractors("features", material, run):
+        reduce, width = None, None
+        if material.form.reads_moments:
+            layers = layers_of(encoder)
+            reduce, width = partial(moments_of, layers=layers), moments_width(encoder.dim, layers)
         with progress.task("features", len(dataset)):
             means = extraction.pooled_means(
                 extractor, dataset, material.fabric.device, progress,
-                material.settings.batch_seconds, kept=kept,
+                material.settings.batch_seconds, kept=kept, reduce=reduce, width=width,
             )  # fmt: skip
-        if len(material.opened.inputs.encoders) > 1:
+        if len(material.inputs.encoders) > 1:
             means[~usable_rows(encoder, dataset)] = np.nan
         parts.append(means)
     return np.concatenate(parts, axis=1)
 
 
-def standardise(known: Standardisation, material: Material, rows: np.ndarray, run: Run) -> None:
-    """Set the statistics of the utterances in these rows: of their means, each input's over the
-    utterances that have it, or of all their frames."""
+def standardise(head: LabelHead, material: Material, rows: np.ndarray, run: Run) -> None:
+    """Set the statistics of a head's inputs, of layers those of each layer, to those of the
+    utterances in these rows: of their means, each input's over the utterances that have it, or of
+    all their frames. Then those of the vectors that the head pools, with its weights as they are.
+    """
+    known, summed = head.head.standardisation, head.layer_sum
+    if known is not None or summed is not None:
+        sizes = [item.dim for item in head.inputs]
+        found = _statistics(head, material, rows, run)
+        parts = [list(torch.from_numpy(part).split(sizes)) for part in found]
+        if summed is not None:
+            place = [item.name for item in head.inputs].index(summed.configuration.name)
+            if summed.standardisation is not None:
+                summed.standardisation.set(*(part[place] for part in parts))
+            # A sum of standardised layers: the head leaves it as it is.
+            dim = summed.configuration.dim
+            parts[0][place], parts[1][place] = torch.zeros(dim), torch.ones(dim)
+        if known is not None:
+            known.set(*(torch.cat(part) for part in parts))
+    if head.head.pooled is not None:
+        mean, std = _over_utterances(_pooled(head, material, rows))
+        head.head.pooled.set(torch.from_numpy(mean), torch.from_numpy(std))
+
+
+def _statistics(head: LabelHead, material: Material, rows: np.ndarray, run: Run) -> Statistics:
+    """Mean and standard deviation (D,) of the inputs, concatenated."""
     if material.pooled is not None:
-        means = np.ma.masked_invalid(material.pooled[rows].astype(np.float64))
-        mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (means.mean, means.std))
-    else:
-        dataset = material.dataset.subset(rows)
-        found = [
-            extraction.statistics(
-                extractor, dataset, material.fabric.device, material.settings.batch_seconds,
-                material.progress, kept,
-            )
-            for _, extractor, kept in _extractors("statistics", material, run)
-        ]  # fmt: skip
-        mean, std = (np.concatenate(part) for part in zip(*found))
-    known.set(torch.from_numpy(mean), torch.from_numpy(std))
+        if head.head.reads_moments:
+            return _of_moments(head, material.pooled[rows])
+        return _over_utterances(material.pooled[rows])
+    dataset = material.dataset.subset(rows)
+    found = [
+        extraction.statistics(
+            extractor, dataset, material.fabric.device, material.settings.batch_seconds,
+            material.progress, kept,
+        )
+        for _, extractor, kept in _extractors("statistics", material, run)
+    ]  # fmt: skip
+    mean, std = (np.concatenate(part) for part in zip(*found))
+    return mean, std
+
+
+def _over_utterances(rows: np.ndarray) -> Statistics:
+    """Of rows (N, D), those that are not NaN."""
+    masked = np.ma.masked_invalid(rows.astype(np.float64))
+    mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (masked.mean, masked.std))
+    return mean, std
+
+
+def _of_moments(head: LabelHead, rows: np.ndarray) -> Statistics:
+    """Of frames, each utterance's with the same weight."""
+    mean, std = [], []
+    given = head.of_rows(torch.from_numpy(rows))
+    for item in head.inputs:
+        there, moments = given[item.name].present, given[item.name]
+        pairs = pairs_of(head.layers.get(item.name, 1))
+        own = [place for place, (a, b) in enumerate(pairs) if a == b]
+        variances = moments.products.unflatten(-1, (len(pairs), -1))[there][:, own].flatten(1)
+        between = _over_utterances(moments.means[there].numpy())
+        within = _over_utterances(variances.numpy())[0]
+        mean.append(between[0])
+        std.append(np.sqrt(between[1] ** 2 + within))
+    return np.concatenate(mean), np.concatenate(std)
+
+
+def _pooled(head: LabelHead, material: Material, rows: np.ndarray) -> np.ndarray:
+    """(n, D) vectors that the head pools, NaN for inputs that an utterance lacks."""
+
+    def pooled(inputs: Mapping[str, Any]) -> Tensor:
+        found = head.head.pool(head.summed(inputs))
+        sizes = [item.dim for item in head.head.inputs]
+        there = [
+            inputs[item.name].present[:, None].expand(-1, size * found.shape[1] // sum(sizes))
+            for item, size in zip(head.head.inputs, sizes)
+        ]
+        return torch.where(torch.cat(there, dim=1), found, torch.nan)
+
+    if material.pooled is not None:
+        with torch.no_grad():
+            return pooled(head.of_rows(torch.from_numpy(material.pooled[rows]))).numpy()
+
+    def vectors(batch: Batch) -> Frames:
+        found = pooled(material.inputs(batch))
+        return Frames(found[:, None], found.new_ones(len(found), dtype=torch.long))
+
+    dataset = material.dataset.subset(rows)
+    head.to(material.fabric.device).eval()
+    extractor = Extractor(vectors, tuple(dataset.columns), material.inputs.rate_hz, 0)
+    found = extraction.compute(
+        extractor, dataset, material.fabric.device, material.progress,
+        batch_seconds=material.settings.batch_seconds,
+    )  # fmt: skip
+    return np.concatenate([row for _, row in found])
 
 
 def _extractors(
     what: str, material: Material, run: Run
 ) -> Iterator[tuple[Encoder, Extractor, Spool | None]]:
     """Of each input, with the name of the file of its computed rows."""
-    encoders = material.opened.inputs.encoders
+    encoders = material.inputs.encoders
     for name, encoder in encoders.items():
         encoder.to(material.fabric.device)
         spool = what if len(encoders) == 1 else f"{what}-{name}"

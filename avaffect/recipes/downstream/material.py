@@ -10,6 +10,7 @@ import numpy as np
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.models.heads.base import FrameHead
+from avaffect.models.inputs import Inputs
 from avaffect.recipes.downstream.freezing import Treatment
 from avaffect.recipes.downstream.sources import Opened
 from avaffect.recipes.downstream.tasks.labels import Labels
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 class Material:
     """form     an untrained head with a single output, of the form that each run trains
     dataset  the labelled utterances, with traces at the rate of the head's steps
-    pooled   (N, D) where the head reads means of frozen inputs alone; NaN for inputs that an
-             utterance lacks
+    pooled   (N, D) where the head reads means, or moments, of frozen inputs alone; NaN for inputs
+             that an utterance lacks
+    once     the inputs in place of those opened, where the encoder's frames were computed once
     """
 
     settings: FinetuneSettings
@@ -38,12 +40,19 @@ class Material:
     fabric: Fabric
     progress: Progress
     pooled: np.ndarray | None = None
+    once: Inputs | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        """What frozen runs read."""
+        return self.once or self.opened.inputs
 
     @property
     def reads_means(self) -> bool:
-        """Whether the head is applied to means, which are computed once."""
+        """Whether the head is applied to means, or moments, which are computed once."""
         frozen = self.settings.mode == "frozen"
-        return frozen and self.form.reads_means and not self.labels.over_time
+        enough = self.form.reads_means or self.form.reads_moments
+        return frozen and enough and not self.labels.over_time
 
     @property
     def trains_on_means(self) -> bool:

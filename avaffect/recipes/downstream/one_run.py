@@ -17,7 +17,8 @@ from avaffect.data.batches import Bucketed, Vectors
 from avaffect.models import lora, registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.labels import LabelHead
-from avaffect.models.inputs import ENCODER, Inputs, as_frames
+from avaffect.models.inputs import ENCODER, Inputs
+from avaffect.models.layers import read_layers
 from avaffect.objectives.base import Objective
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.supervised import Supervised
@@ -40,18 +41,19 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     settings, fabric = material.settings, material.fabric
     torch.manual_seed(seeds.derive(division.seed, "initialise"))
     frozen = settings.mode == "frozen"
-    inputs = material.opened.inputs if frozen else _own_inputs(material)
+    inputs = material.inputs if frozen else _own_inputs(material)
     train_part = material.labels.chosen(division.train)
+    read = material.opened.inputs
     head = train_part.head(
         str(settings.media[0]),
-        lambda outputs: completed.new_head(settings, inputs.described, outputs),
+        lambda outputs: completed.new_head(settings, read.described, outputs),
+        read.layer_sum(standardise=frozen),
     )
     folder = path.with_suffix("")
     folder.mkdir(exist_ok=True)
     run = replace(run, seed=division.seed, folder=folder)
-    known = head.head.standardisation
-    if frozen and known is not None:
-        frozen_inputs.standardise(known, material, np.flatnonzero(division.train), run)
+    if frozen:
+        frozen_inputs.standardise(head, material, np.flatnonzero(division.train), run)
     assert settings.head_penalty is not None
     objective = Supervised(
         head,
@@ -80,15 +82,17 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     )
     if fabric.global_rank == 0:
         run.check()
-        trained = {} if frozen else _trained(material, inputs.encoders[ENCODER])
+        trained = _trained(material, None if frozen else inputs.encoder)
         _keep(head, trained, train_part, outcome, run, path)
         # The saved state of the finished run, which nothing resumes.
         shutil.rmtree(folder, ignore_errors=True)
     fabric.barrier()
 
 
-def _trained(material: Material, encoder: Encoder) -> dict[str, Tensor]:
+def _trained(material: Material, encoder: Encoder | None) -> dict[str, Tensor]:
     """What a run keeps of the encoder that it trained: all, or its adapters."""
+    if encoder is None:
+        return {}
     if material.treatment.adapters is not None:
         return {f"adapters.{name}": tensor for name, tensor in lora.weights(encoder).items()}
     return {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
@@ -108,6 +112,8 @@ def _keep(
         "last": outcome.last,
         "training": undertraining.ended(run.history, run.tags, part, outcome.kept_last),
     }
+    if head.layer_sum is not None:
+        metrics["layers"] = head.layer_sum.described()
     checkpoint.write(path, RunHeader(model=registry.describe(head), metrics=metrics), weights)
 
 
@@ -117,13 +123,15 @@ def _own_inputs(material: Material) -> Inputs:
     settings, adapters = material.settings, material.treatment.adapters
     if adapters is not None:
         shared = material.opened.inputs
-        lora.insert(shared.encoders[ENCODER], adapters)
+        assert shared.encoder is not None
+        lora.insert(shared.encoder, adapters)
         return shared
     assert settings.encoder is not None
     encoder, header = checkpoints.load_encoder(settings.encoder, torch.device("cpu"))
     if settings.mode == "scratch":
         encoder = registry.build(header.model)
-    return Inputs({**material.opened.inputs.encoders, ENCODER: encoder})
+    read = read_layers(encoder, completed.read_layers(settings))
+    return Inputs({**material.opened.inputs.encoders, ENCODER: read})
 
 
 def batches_of(material: Material, division: Division) -> Batches:
@@ -153,7 +161,7 @@ def _score(
     rate_hz = material.form.steps_hz
     if material.pooled is not None:
         vectors = torch.from_numpy(material.pooled[rows]).to(fabric.device)
-        predicted = head.utterances(head(as_frames(vectors, head.head.inputs)))
+        predicted = head.utterances(head(head.of_rows(vectors)))
         return labels.score(predicted.cpu().numpy(), None, rate_hz)
     group = HeadGroup(inputs, [head], fabric.device, settings.batch_seconds, progress)
     dataset = material.dataset.subset(rows)

@@ -19,6 +19,7 @@ from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures
 from avaffect.models.inputs import Inputs
+from avaffect.models.layers import read_layers
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, head_of, input_models
@@ -111,6 +112,7 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
             else:
                 prefix = f"runs.{run}.encoder."
                 encoder = checkpoint.build(description, prediction.tensors, model, prefix)
+            encoder = read_layers(encoder, header.layers)
         encoders[name] = encoder.to(device).eval()
     return Inputs(encoders)
 

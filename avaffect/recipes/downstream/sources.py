@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError
-from avaffect.core.headers import EncoderHeader, labelled_speakers
+from avaffect.core.headers import EncoderHeader, ReadLayers, labelled_speakers
 from avaffect.core.progress import Progress
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FEATURES
@@ -21,6 +21,7 @@ from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import GivenFeatures, stream_of
 from avaffect.models.inputs import ENCODER, Inputs
+from avaffect.models.layers import beneath, read_layers
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.input_streams import (
     chosen_streams,
@@ -94,19 +95,22 @@ def opened(
     features: Mapping[str, Store],
     device: torch.device,
     progress: Progress,
+    layers: ReadLayers | None = None,
 ) -> Opened:
     """The encoder at a path, on `media`, and features by name; the features of `media` where
-    neither is named.
+    neither is named. layers: of the encoder.
 
-    Raises DataError where there are no features, or an encoder's streams are in no store.
+    Raises UsageError for layers that the encoder does not have, DataError where there are no
+    features, or an encoder's streams are in no store.
     """
     encoders: dict[str, Encoder] = {}
     headers: list[EncoderHeader] = []
     streams: tuple[str, ...] = ()
     if encoder_path is not None:
-        encoders[ENCODER], header = checkpoints.load_encoder(encoder_path, device)
+        encoder, header = checkpoints.load_encoder(encoder_path, device)
         headers.append(header)
-        streams = chosen_streams(encoders[ENCODER], modality, media, progress)
+        streams = chosen_streams(encoder, modality, media, progress)
+        encoders[ENCODER] = read_layers(encoder, layers)
     elif not features:
         encoders[FEATURES], header = checkpoints.given_features(media, progress)
         headers.append(header)
@@ -128,7 +132,7 @@ def opened(
 
 def described(inputs: Inputs) -> dict[str, registry.Description]:
     """Name -> model of every input, for a classifier's header."""
-    return {name: registry.describe(encoder) for name, encoder in inputs.encoders.items()}
+    return {name: registry.describe(beneath(e)) for name, e in inputs.encoders.items()}
 
 
 def check_features(model: Path, made: Mapping[str, Any], features: Mapping[str, Store]) -> None:

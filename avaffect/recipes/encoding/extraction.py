@@ -202,12 +202,15 @@ def pooled_means(
     batch_seconds: float = 80.0,
     precision: str = "32",
     kept: Spool | None = None,
+    reduce: Callable[[Encoded], Tensor] | None = None,
+    width: int | None = None,
 ) -> np.ndarray:
-    """(N, dim) float32 means over time or over tokens, padding excluded."""
-    found = np.zeros((len(dataset), extractor.dim), dtype=np.float32)
+    """(N, dim) float32 means over time or over tokens, padding excluded; or rows of `reduce`, of
+    another width."""
+    found = np.zeros((len(dataset), width or extractor.dim), dtype=np.float32)
     for index, row in compute(
-        extractor, dataset, device, progress,
-        batch_seconds=batch_seconds, precision=precision, reduce=lambda e: e.mean(), kept=kept,
+        extractor, dataset, device, progress, batch_seconds=batch_seconds, precision=precision,
+        reduce=reduce or (lambda encoded: encoded.mean()), kept=kept,
     ):  # fmt: skip
         found[index] = row
     return found

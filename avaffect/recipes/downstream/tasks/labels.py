@@ -34,6 +34,7 @@ from avaffect.settings.label_losses import Weights, loss_of, parse_losses, takes
 if TYPE_CHECKING:
     from avaffect.models.heads.base import FrameHead
     from avaffect.models.heads.labels import LabelHead
+    from avaffect.models.layer_sum import LayerSumConfiguration
     from avaffect.objectives.criteria import Criterion
 
 KINDS: dict[str, type[ClassTask | DistributionTask | ScalarTask | TraceTask]] = {
@@ -114,15 +115,21 @@ class Labels:
             dataset = task.label(dataset, rate_hz)
         return dataset
 
-    def head(self, where: str, new: Callable[[int], FrameHead]) -> LabelHead:
+    def head(
+        self,
+        where: str,
+        new: Callable[[int], FrameHead],
+        layer_sum: LayerSumConfiguration | None = None,
+    ) -> LabelHead:
         """A fresh head for these utterances, the training part.
 
-        new: outputs -> the head beneath.
+        new: outputs -> the head beneath; layer_sum: below it.
         """
         from avaffect.models.heads.labels import LabelHead
 
         readouts = tuple(task.readout(where) for task in self.tasks)
-        head = LabelHead.of(new(sum(readout.outputs for readout in readouts)), readouts)
+        beneath = new(sum(readout.outputs for readout in readouts))
+        head = LabelHead.of(beneath, readouts, layer_sum)
         for number, task in enumerate(self.tasks):
             task.fit(head, number, where)
         return head
