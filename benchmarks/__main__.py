@@ -16,7 +16,7 @@ import sys
 MISSED = "MISSED"
 MODULES = (
     "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face", "train",
-    "windows", "startup",
+    "windows", "layers", "startup",
 )  # fmt: skip
 
 
