@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.errors import UsageError
 from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
@@ -103,6 +105,22 @@ def test_phases_coupling_and_the_optimiser_are_those_of_the_pre_training(encoder
     assert [(g.name, g.options) for g in second] == [("encoder", {"weight_decay": 0.25, "lr": 0.1})]
     listed = [id(p) for group in (*first, *second) for p in group.parameters]
     assert sorted(listed) == sorted(id(p) for p in whole.parameters())
+
+
+def test_classifiers_read_the_layer_that_is_chosen() -> None:
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(RecurrentConfiguration(bands=80, layers=2, hidden=4, dim=4))
+    inner, batch = TwoPhases(encoder), speech(9000, 8000)
+    with torch.no_grad():
+        for layer in (None, 1):
+            whole = combined(encoder, inner, layer=layer)
+            assert whole.emotion is not None
+            scores = whole.emotion(encoder(batch, layer=layer).mean())
+            expected = F.cross_entropy(scores, batch.labels["emotion"], reduction="sum")
+            found = whole(batch, context(), "first").losses["emotion"]
+            torch.testing.assert_close(found[0], expected)
+    with pytest.raises(UsageError):
+        combined(encoder, inner, layer=3)
 
 
 def test_hooks_and_collapse_are_passed_on(encoder):

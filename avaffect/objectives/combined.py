@@ -28,10 +28,11 @@ class Combined(Objective):
     objective that owns `encoder`). batch.labels[label] has the labels of the source and the
     pseudo-labels of the pool; batch.domain is 0 for the source, 1 for the pool.
 
-    L_EC and L_DC use the mean of the valid frames of a pass without masks, in the first phase. The
-    strength of the gradient reversal follows context.progress (Ganin and Lempitsky 2015). The
-    pre-training keeps its phases, coupling, optimiser constants, parameter groups and hooks, and
-    the length of its clips.
+    L_EC and L_DC use the mean of the valid frames, of the output or of a `layer`, of a pass without
+    masks, in the first phase. The strength of the gradient reversal follows context.progress (Ganin
+    and Lempitsky 2015). The pre-training keeps its phases, coupling, optimiser constants, parameter
+    groups and hooks, and the length of its clips. Raises UsageError for a layer that the encoder
+    does not have.
 
     Losses: "emotion" and "domain" (weight 1) and those of the pre-training, whose own weights are
     multiplied by weights["pretraining"] (1). Groups: "encoder", with the head of the pre-training,
@@ -47,7 +48,9 @@ class Combined(Objective):
         pretraining: Pretraining | None = None,
         weights: Mapping[str, float] | None = None,
         learning_rates: Mapping[str, float] | None = None,
+        layer: int | None = None,
     ) -> None:
+        encoder.check_layer(layer)
         terms = {"emotion": 1.0, "domain": 1.0, "pretraining": 1.0, **(weights or {})}
         self.factor = terms.pop("pretraining")
         inner = {} if pretraining is None else pretraining.weights
@@ -60,7 +63,7 @@ class Combined(Objective):
         # tensor under two names cannot be saved.
         self.pretraining = pretraining
         self.alone = encoder if pretraining is None else None
-        self.label = label
+        self.label, self.layer = label, layer
         self.emotion = emotion
         self.domain = domain
         self.learning_rates = dict(learning_rates or {})
@@ -90,7 +93,7 @@ class Combined(Objective):
         inner, frames = self.pretraining, None
         if inner is None:
             step = Step({})
-        elif inner.needs.crop_s is None and self._classifies(phase):
+        elif inner.needs.crop_s is None and self._classifies(phase) and self.layer is None:
             step, frames = inner.with_frames(batch, context, phase)
         else:
             step = inner(self._own(inner, batch, context), context, phase)
@@ -99,7 +102,7 @@ class Combined(Objective):
             self.weights.setdefault(name, self.factor)
         if frames is None and self._classifies(phase):
             shown = self.encoder.view(batch, context.generator) if self.training else batch
-            frames = self.encoder(shown)
+            frames = self.encoder(shown, layer=self.layer)
         return step, frames
 
     @staticmethod

@@ -38,6 +38,10 @@ class AdaptSettings(TrainingSettings):
         None, "Encoder to adapt. Default: the projector's encoder.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
+    layer: int | None = option(
+        None, "Layer of the encoder that the emotion and domain classifiers read. Default: its "
+        "output.", "--layer", at_least=1, added=True,
+    )  # fmt: skip
     without: tuple[str, ...] = option(
         (), "Term of the loss to leave out: ec (emotion), dc (domain) or pt (pre-training). "
         "Repeatable.", "--without", choices=TERMS,

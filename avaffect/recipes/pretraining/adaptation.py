@@ -257,6 +257,7 @@ def _objective(
             ENCODER: settings.learning_rate,
             HEADS: settings.head_learning_rate,
         },
+        layer=settings.layer,
     )
 
 
