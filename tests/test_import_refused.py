@@ -48,6 +48,8 @@ def test_missing_and_unexpected_weights_are_named(tmp_path, sound_model):
         ({"add_adapter": True}, "add_adapter True"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'"),
         ({"num_attention_heads": 5}, "no model has these settings"),
+        ({"hidden_size": 768}, "transformer.dim is 768 there, and 64 by its weights"),
+        ({"intermediate_size": 9}, "transformer.ffn_dim is 9 there"),
     ],
 )
 def test_models_of_another_kind_are_refused(tmp_path, sound_model, config, expected):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chain import invoke
 
+from avaffect.cli.show.info import lines_of
 from avaffect.core.headers import ClassifierHeader, EncoderHeader, QuantiserHeader
 from avaffect.recipes.common.descriptions import (
     CheckpointDescription,
@@ -16,7 +17,7 @@ from avaffect.recipes.common.descriptions import (
     StoreDescription,
     TraceSummary,
 )
-from avaffect.recipes.common.sections import sections
+from avaffect.recipes.common.sections import Section, sections
 from avaffect.recipes.info import info
 
 
@@ -83,3 +84,16 @@ def test_what_is_printed_is_aligned(files: Path) -> None:
     assert len(starts) == 1 and len(settings) > 5
     (line,) = invoke(files, "info", "pool.jsonl", "--json").stdout.splitlines()
     assert json.loads(line) == info(Path("pool.jsonl")).to_dict()
+
+
+def test_rows_end_where_the_terminal_does() -> None:
+    rows = (("emotion", "class", "anger 12, happiness 7, sadness 3"), ("a", "scalar", ""),
+            ("name", "", "x" * 50))  # fmt: skip
+    section = Section("Labels", rows)
+    whole = list(lines_of(section, None))
+    assert len(whole) == 3 and whole[0].endswith(rows[0][2])
+    found = list(lines_of(section, 40))
+    # A word that is too long stays whole.
+    assert max(map(len, found[:-1])) <= 40 and found[-1].endswith("x" * 50)
+    assert found[1] == " " * len("  emotion  class   ") + "7, sadness 3"
+    assert " ".join(" ".join(found).split()) == " ".join(" ".join(whole).split())

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from avaffect.recipes.common.sections import Section
 
 INDENT = "  "
+# Columns for the last cell of a row on a narrow terminal.
+NARROWEST = 20
 
 
 def show(settings: InfoSettings, progress: Progress) -> None:
@@ -32,10 +38,22 @@ def show(settings: InfoSettings, progress: Progress) -> None:
 
 
 def _print(section: Section) -> None:
-    """A title, and below it rows in aligned columns."""
+    """A title, and below it rows in aligned columns; on a terminal lines end where it does."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(f"\n{section.title}")
-    columns = zip_longest(*section.rows, fillvalue="")
-    widths = [max(map(len, cells)) for cells in columns]
-    for row in section.rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-        print(f"{INDENT}{INDENT.join(cells)}".rstrip())
+    for line in lines_of(section, columns):
+        print(line)
+
+
+def lines_of(section: Section, columns: int | None) -> Iterator[str]:
+    """Rows in aligned columns; a last cell that does not fit goes on below its beginning. Words are
+    not broken. columns: of the terminal; None: any length."""
+    widths = [max(map(len, cells)) for cells in zip_longest(*section.rows, fillvalue="")]
+    for *cells, last in section.rows:
+        start = INDENT + "".join(f"{c.ljust(width)}{INDENT}" for c, width in zip(cells, widths))
+        parts = [last]
+        if columns is not None:
+            room = max(columns - len(start), NARROWEST)
+            parts = textwrap.wrap(last, room, break_long_words=False, break_on_hyphens=False)
+        for number, part in enumerate(parts or [""]):
+            yield f"{' ' * len(start) if number else start}{part}".rstrip()

@@ -37,6 +37,8 @@ _FAIRSEQ = {
     "feature_grad_mult": "feature_grad_mult",
 }
 _TRANSFORMERS = {
+    "transformer.dim": "hidden_size",
+    "transformer.ffn_dim": "intermediate_size",
     "transformer.layers": "num_hidden_layers",
     "transformer.heads": "num_attention_heads",
     "transformer.pre_norm": "do_stable_layer_norm",
@@ -68,6 +70,8 @@ _LIMITS = (
     ("bands", (1, 1024)), ("positions", (1, 1 << 16)),
 )  # fmt: skip
 _MOST_CONVOLUTIONS = 100
+# Sizes that the shapes of the weights give.
+_SIZES = ("transformer.dim", "transformer.ffn_dim", "bands", "positions")
 TRANSFORMERS_MODELS = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
 
 
@@ -80,6 +84,17 @@ def read_shapes(from_shapes: Callable[[Shapes], Flat], shapes: Shapes) -> Flat:
         raise DataError(f"its weights are not whole: {error.args[0]} is missing") from error
     except (IndexError, ValueError, ArithmeticError) as error:
         raise DataError("the shapes of its weights are of no model that is known") from error
+
+
+def check_sizes(given: Flat, flat: Flat) -> None:
+    """Raises DataError where settings give sizes other than those of the shapes, `flat`."""
+    wrong = [
+        f"{name} is {given[name]!r} there, and {flat[name]} by its weights"
+        for name in _SIZES
+        if name in given and name in flat and given[name] != flat[name]
+    ]
+    if wrong:
+        raise DataError(f"its settings are of another model: {'; '.join(wrong)}")
 
 
 def build(flat: Flat, kind: Any, check_family: Callable[[Flat], None] = lambda flat: None) -> Any:

@@ -179,6 +179,7 @@ def built(
     """An encoder with fresh weights: of these shapes (our names), with the values of its settings
     and of the user's NAME=VALUE. Raises DataError where no model has them."""
     flat = configuration.read_shapes(kind.from_shapes, shapes)
+    configuration.check_sizes(given, flat)
     given = given | configuration.parse(assignments, flat)
     flat |= given
     guessed = [name for name in _GUESSED if name in flat and name not in given]

@@ -55,14 +55,24 @@ _NAMES = {
 }  # fmt: skip
 _SETTINGS = {
     "transformers": {
+        "transformer.dim": "d_model",
+        "transformer.ffn_dim": "encoder_ffn_dim",
         "transformer.layers": "encoder_layers",
         "transformer.heads": "encoder_attention_heads",
         "transformer.dropout": "dropout",
         "transformer.attention_dropout": "attention_dropout",
         "transformer.activation_dropout": "activation_dropout",
         "transformer.layerdrop": "encoder_layerdrop",
+        "bands": "num_mel_bins",
+        "positions": "max_source_positions",
     },
-    "openai": {"transformer.layers": "n_audio_layer", "transformer.heads": "n_audio_head"},
+    "openai": {
+        "transformer.dim": "n_audio_state",
+        "transformer.layers": "n_audio_layer",
+        "transformer.heads": "n_audio_head",
+        "bands": "n_mels",
+        "positions": "n_audio_ctx",
+    },
 }
 _FIXED = {"activation_function": "gelu", "scale_embedding": False}
 _FIXED_OF_SOUND = {"n_fft": 400, "hop_length": 160, "do_normalize": False}
