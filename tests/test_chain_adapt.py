@@ -62,6 +62,11 @@ def test_nothing_left_is_a_usage_error(retrieved: Path) -> None:
     invoke(retrieved, *ADAPT, "--epochs", 1, status=2)
 
 
+def test_an_encoder_of_one_modality_has_none_to_lose(retrieved: Path) -> None:
+    invoke(retrieved, *ADAPT, "--modality-dropout", 0.5, status=2)
+    invoke(retrieved, *ADAPT, "--modality-dropout", 1.5, status=2)
+
+
 def test_units_that_were_made_already(retrieved: Path) -> None:
     """The same as those that adapt computes, so that the weights are the same."""
     invoke(retrieved, *ADAPT)

@@ -178,3 +178,38 @@ def test_clips_of_all_streams_begin_together():
     assert {first for row, first in firsts if row == 0} == set(range(21))
     assert max(first for row, first in firsts if row == 1) == 13
     assert torch.equal(batch.lengths["waveform"], torch.tensor([16000, 12000, 2000]))
+
+
+class Sees(TwoPhases):
+    """Notes which streams it sees, and whether it was told to drop none itself."""
+
+    def __init__(self, encoder: RecurrentEncoder) -> None:
+        super().__init__(encoder)
+        self.seen: list[tuple[bool, bool]] = []
+        self.keeps = False
+
+    def keep_modalities(self) -> None:
+        self.keeps = True
+
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        self.seen.append(tuple(bool(batch.present[name].any()) for name in RATES))  # type: ignore[arg-type]
+        return Step({})
+
+
+def test_a_batch_may_lose_one_modality_in_all_terms(encoder, monkeypatch):
+    inner = Sees(encoder)
+    assert not combined(encoder, inner).pretraining.keeps
+    whole = combined(encoder, inner, modality_dropout=0.6)
+    assert inner.keeps
+    classified: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(
+        whole, "_classify",
+        lambda pooled, batch, *_: classified.append(
+            tuple(bool(batch.present[name].any()) for name in RATES)
+        ),
+    )  # fmt: skip
+    for seed in range(300):
+        whole(speech(9000, 8000), context(seed), "first")
+    assert classified == inner.seen
+    shares = [inner.seen.count(kept) / 300 for kept in ((True, True), (True, False), (False, True))]
+    assert shares == pytest.approx([0.4, 0.3, 0.3], abs=0.08)

@@ -188,3 +188,31 @@ def test_adaptation_classifies_what_nothing_is_hidden_of(masking: Masking) -> No
     whole.train()
     for value, _ in whole(batch, context()).losses.values():
         assert value.isfinite()
+
+
+def test_adaptation_drops_the_modalities_in_place_of_its_pre_training() -> None:
+    """Both terms then read the same features, and the counts are known before the pass."""
+    batch = make_batch([20, 12, 16], [20, 12, 16])
+    pretraining = objective(Masking(modality_dropout=1.0))
+    encoder = pretraining.encoder
+    heads = [Head(HeadConfiguration(encoder.dim, n, hidden=10)) for n in (3, 2)]
+    whole = Combined(
+        encoder, "emotion", *heads, pretraining=pretraining, modality_dropout=1.0
+    ).eval()
+    everybody, kept = torch.ones(3, dtype=torch.bool), set()
+    for seed in range(8):
+        step = whole(batch, context(seed))
+        counts = {name: float(count) for name, (_, count) in step.losses.items()}
+        assert whole.counts(batch, context(seed)) == counts
+        found = [
+            torch.nn.functional.cross_entropy(
+                heads[0](encoder(batch.without(name, everybody)).mean()), batch.labels["emotion"],
+                reduction="sum",
+            )
+            for name in ("face", "waveform")
+        ]  # fmt: skip
+        close = [torch.allclose(step.losses["emotion"][0], loss, atol=1e-5) for loss in found]
+        assert close.count(True) == 1
+        kept.add(close.index(True))
+    assert kept == {0, 1}
+    assert pretraining.configuration.masking.modality_dropout == 1.0

@@ -141,6 +141,9 @@ class Pretraining(Objective):
         step = self(batch, context, phase)
         return step, self.encoder(self.view(batch, context))
 
+    def keep_modalities(self) -> None:
+        """Drop no modality from now on: the caller does. For tasks that have a modality dropout."""
+
     def view(self, batch: Batch, context: Context) -> Batch:
         """The encoder's random view of the batch in training, otherwise the batch."""
         return self.encoder.view(batch, context.generator) if self.training else batch

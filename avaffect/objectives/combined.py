@@ -16,9 +16,12 @@ from avaffect.objectives.cropping import crop
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.losses.cross_entropy import MISSING, accuracy, cross_entropy
 from avaffect.objectives.losses.domain import domain_adversarial
+from avaffect.objectives.modalities import drawn_modality
 from avaffect.objectives.pooling import usable_labels
 
 ENCODER, HEADS = "encoder", "heads"
+# Probability that the modality that is dropped is audio.
+AUDIO_DROPS = 0.5
 
 
 class Combined(Objective):
@@ -33,6 +36,9 @@ class Combined(Objective):
     and Lempitsky 2015). The pre-training keeps its phases, coupling, optimiser constants, parameter
     groups and hooks, and the length of its clips. Raises UsageError for a layer that the encoder
     does not have.
+
+    modality_dropout: probability that a batch lacks audio or video in all terms; None: the
+    classifiers read what the batch has, and the pre-training drops modalities as it was configured.
 
     Losses: "emotion" and "domain" (weight 1) and those of the pre-training, whose own weights are
     multiplied by weights["pretraining"] (1). Groups: "encoder", with the head of the pre-training,
@@ -49,6 +55,7 @@ class Combined(Objective):
         weights: Mapping[str, float] | None = None,
         learning_rates: Mapping[str, float] | None = None,
         layer: int | None = None,
+        modality_dropout: float | None = None,
     ) -> None:
         encoder.check_layer(layer)
         terms = {"emotion": 1.0, "domain": 1.0, "pretraining": 1.0, **(weights or {})}
@@ -67,6 +74,9 @@ class Combined(Objective):
         self.emotion = emotion
         self.domain = domain
         self.learning_rates = dict(learning_rates or {})
+        self.modality_dropout = modality_dropout or 0.0
+        if modality_dropout is not None and pretraining is not None:
+            pretraining.keep_modalities()
         if pretraining is not None:
             self.phases, self.coupled = pretraining.phases, pretraining.coupled
             self.betas, self.epsilon = pretraining.betas, pretraining.epsilon
@@ -83,6 +93,7 @@ class Combined(Objective):
         return some and phase == self.phases[0]
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        batch = self._shown(batch, context)
         step, frames = self._pretrain(batch, context, phase)
         if frames is not None:
             self._classify(frames.mean(), batch, context, step)
@@ -104,6 +115,11 @@ class Combined(Objective):
             shown = self.encoder.view(batch, context.generator) if self.training else batch
             frames = self.encoder(shown, layer=self.layer)
         return step, frames
+
+    def _shown(self, batch: Batch, context: Context) -> Batch:
+        """The batch, of which one modality may be dropped."""
+        dropped, rows = drawn_modality(batch, self.modality_dropout, AUDIO_DROPS, context.generator)
+        return batch if dropped is None else batch.without(dropped, rows)
 
     @staticmethod
     def _own(inner: Pretraining, batch: Batch, context: Context) -> Batch:
@@ -136,7 +152,8 @@ class Combined(Objective):
             generator = torch.Generator()
             generator.set_state(context.generator.get_state())
             there = Context(context.step, context.epoch, context.progress, generator)
-            counts = inner.counts(self._own(inner, batch, there), there, phase)
+            shown = self._own(inner, self._shown(batch, there), there)
+            counts = inner.counts(shown, there, phase)
         if not self._classifies(phase):
             return counts
         if self.emotion is not None:

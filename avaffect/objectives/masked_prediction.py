@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from avaffect.models.heads.units import PredictionHead, PredictionHeadConfigurat
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames
+from avaffect.objectives.modalities import drawn_modality
 
 FEWEST_FRAMES = 2
 """Shortest utterance in frames: a shorter one cannot be masked."""
@@ -141,9 +142,13 @@ class MaskedPrediction(Pretraining):
         """Whether a pass starts from the same local features as one without masks."""
         return self.masking.kind == "feature" and self.masking.modality_dropout == 0.0
 
+    def keep_modalities(self) -> None:
+        self.masking = replace(self.masking, modality_dropout=0.0)
+
     def plan(self, batch: Batch, generator: torch.Generator) -> Plan:
         """Draw the masks of the pass over this batch."""
-        dropped, rows = self._drop_modality(batch, generator)
+        m = self.masking
+        dropped, rows = drawn_modality(batch, m.modality_dropout, m.audio_dropout, generator)
         seen = batch if dropped is None else batch.without(dropped, rows)
         unit_lengths = batch.lengths[UNITS]
         lengths = self.encoder.frame_count(seen.lengths) * (unit_lengths > 0)
@@ -158,19 +163,6 @@ class MaskedPrediction(Pretraining):
         )
         valid = Frames(mask, lengths).valid
         return Plan(lengths, targets, mask, valid, corruption, dropped, rows)
-
-    def _drop_modality(
-        self, batch: Batch, generator: torch.Generator
-    ) -> tuple[str | None, Tensor | None]:
-        """AV-HuBERT's modality dropout, drawn once for a batch."""
-        m = self.masking
-        if m.modality_dropout == 0.0 or not {WAVEFORM, FACE} <= batch.lengths.keys():
-            return None, None
-        drops, audio = torch.rand(2, generator=generator).tolist()
-        if drops >= m.modality_dropout:
-            return None, None
-        both = (batch.lengths[WAVEFORM] > 0) & (batch.lengths[FACE] > 0)
-        return (WAVEFORM if audio < m.audio_dropout else FACE), both
 
     def _mask(
         self, batch: Batch, lengths: Tensor, steps: int, generator: torch.Generator

@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.lineage import trace_lineage
@@ -43,6 +45,8 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
             "learn, or leave L_EC out with --without ec"
         )
     lineage = trace_lineage(manifest, settings.encoder, partial(_computes_units, settings))
+    if settings.modality_dropout:
+        _check_modalities(lineage.encoder)
     made = work.record(
         "adapt",
         settings,
@@ -76,3 +80,11 @@ def _computes_units(settings: AdaptSettings, encoder: Path, header: EncoderHeade
             raise UsageError(f"--units: the pre-training of {encoder} reads no units")
         return False
     return not settings.units
+
+
+def _check_modalities(encoder: Path) -> None:
+    """Raises UsageError where there are no two modalities of which one may be dropped."""
+    streams = headers.read(encoder, EncoderHeader).streams
+    if not {WAVEFORM, FACE} <= set(streams):
+        read = " and ".join(streams)
+        raise UsageError(f"--modality-dropout: {encoder} reads {read} alone, leave it out")

@@ -55,6 +55,11 @@ class AdaptSettings(TrainingSettings):
     pretraining_weight: float = option(
         1.0, "Weight of L_PT, the pre-training task.", "--pretraining-weight", at_least=0
     )
+    modality_dropout: float | None = option(
+        None, "Probability that a batch of talking faces lacks audio or video in all terms of the "
+        "loss, so that each modality learns emotions by itself. Default: in L_PT alone, as the "
+        "encoder was pre-trained.", "--modality-dropout", at_least=0, at_most=1, added=True,
+    )  # fmt: skip
     units: tuple[Path, ...] = option(
         (), "Store of units, written by `extract`. Default: computed with the encoder's quantiser. "
         "Repeatable.", "--units", role="input", metavar="UNITS.h5",

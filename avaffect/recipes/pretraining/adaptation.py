@@ -258,6 +258,7 @@ def _objective(
             HEADS: settings.head_learning_rate,
         },
         layer=settings.layer,
+        modality_dropout=settings.modality_dropout,
     )
 
 
