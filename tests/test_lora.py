@@ -33,6 +33,7 @@ from avaffect.models.whisper import Whisper
 from avaffect.objectives.base import Context, Step
 from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.downstream.freezing import treatment_of
+from avaffect.recipes.downstream.labelled_data import Utterances
 from avaffect.recipes.encoding import checkpoints
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
@@ -170,6 +171,7 @@ def test_only_the_adapters_change(name: str) -> None:
 
 # -- commands -------------------------------------------------------------------------------------
 
+NOBODY = Utterances([], [], [], [])
 TUNE = ("finetune", "a.h5", "--encoder", "fav.safetensors", "--mode", "lora", "--rank", 2,
         "--batch-utterances", 8, "--head-learning-rate", 0.02)  # fmt: skip
 
@@ -274,15 +276,15 @@ def test_frozen_parts_are_not_adapted() -> None:
     encoder = ENCODERS["avhubert"]()
     chosen = {"encoder": Path("x"), "media": (Path("a.h5"),), "mode": "lora"}
     settings = FinetuneSettings(**chosen, freeze=("stem",), rank=2, lora_alpha=4.0)
-    treatment = treatment_of(settings, encoder, [], encoder.streams)
+    treatment = treatment_of(settings, encoder, [], encoder.streams, NOBODY)
     assert treatment.adapters == of(encoder, 2, 4.0)
     layers = encoder.encoder.layers
     encoder.parts = lambda: {"first": layers[0], "stem": layers}  # type: ignore[method-assign]
-    found = treatment_of(replace(settings, freeze=("first",)), encoder, [], encoder.streams)
+    found = treatment_of(replace(settings, freeze=("first",)), encoder, [], encoder.streams, NOBODY)
     assert found.adapters.modules == ("encoder.layers.1.self_attn.q_proj",
                                       "encoder.layers.1.self_attn.v_proj")  # fmt: skip
     with pytest.raises(UsageError):
-        treatment_of(settings, encoder, [], encoder.streams)
+        treatment_of(settings, encoder, [], encoder.streams, NOBODY)
 
 
 def test_a_classifier_without_adapters(chain_made: Path, tmp_path: Path) -> None:

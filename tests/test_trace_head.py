@@ -149,8 +149,8 @@ def test_every_loss_has_its_function_and_is_in_the_help() -> None:
             of_kind.setdefault(kind, []).append(name)
             assert callable(located(place))
     assert of_kind == {
-        "class": ["ce"], "distribution": ["kl", "ce"], "scalar": ["ccc", "mse", "mae"],
-        "trace": list(NAIVE_LOSSES),
+        "class": ["ce", "focal"], "distribution": ["kl", "ce", "focal"],
+        "scalar": ["ccc", "mse", "mae"], "trace": list(NAIVE_LOSSES),
     }  # fmt: skip
     (option,) = (field for field in dataclasses.fields(LearnedLabels) if field.name == "loss")
     words = re.findall(r"[a-z]+", option.metadata["help"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.criteria import Criterion
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.pooling import POOLED
+from avaffect.objectives.sound_augmentation import SoundAugmentation
 from avaffect.signal.augmentations import Augmentation
 
 PENALTY = "penalty"
@@ -29,10 +31,11 @@ class Supervised(Objective):
     inputs: of the head; None: pooled vectors, (B, D) in the stream "pooled".
     frozen: the encoder stays in evaluation mode and gets no gradient. learning_rates: of the
     groups; by default that of the run. penalty: P / 2 |w|^2 of the weights of the head.
-    augmentation: of the faces in training; None by default.
+    augmentation: of the faces in training; sound: of the sound; None by default.
     """
 
     augmentation: Augmentation | None = None
+    sound: SoundAugmentation | None = None
 
     def __init__(
         self,
@@ -86,16 +89,18 @@ class Supervised(Objective):
         return self
 
     def seen(self, batch: Batch, context: Context) -> Batch:
-        """The encoder's view of a batch: in training a random one, if the encoder is trained too or
-        faces are augmented."""
+        """The encoder's view of a batch, and the labels of that view: in training a random one, if
+        the encoder is trained too or faces or sound are augmented."""
         if self.inputs is None or not self.training:
             return batch
-        if self.frozen and self.augmentation is None:
+        if self.frozen and self.augmentation is None and self.sound is None:
             return batch
         batch = self.inputs.view(batch, context.generator)
-        if self.augmentation is None:
+        if self.augmentation is not None:
+            batch = augmented(batch, self.augmentation, context.generator)
+        if self.sound is None:
             return batch
-        return augmented(batch, self.augmentation, context.generator)
+        return self.sound.seen(batch, self.head.labels, self.usable(batch), context.generator)
 
     def encoded(self, batch: Batch) -> Mapping[str, Encoded]:
         """Name of an input -> its frames or tokens"""
@@ -112,7 +117,9 @@ class Supervised(Objective):
 
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         usable = self.usable(batch)
-        outputs = self.head(self.encoded(self.seen(batch, context)))
+        batch = self.seen(batch, context)
+        with self._masking(context):
+            outputs = self.head(self.encoded(batch))
         step = Step({}, {})
         for criterion in self.criteria:
             part = criterion.step(self.head, outputs, batch.labels[criterion.name], usable)
@@ -125,6 +132,13 @@ class Supervised(Objective):
             squares = sum((p.square().sum() for p in weights), torch.zeros(()))
             step.losses[PENALTY] = (self.penalty / 2 * squares * count, count)
         return step
+
+    def _masking(self, context: Context) -> contextlib.AbstractContextManager[None]:
+        """Within it the encoder's local features are masked in training, if sound is so
+        augmented."""
+        if self.sound is None or self.encoder is None or not self.training:
+            return contextlib.nullcontext()
+        return self.sound.masking(self.encoder, context.generator)
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         usable = self.usable(batch)

@@ -28,6 +28,8 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
         work.store_inputs("media", stores),
         work.feature_inputs(features),
         work.file_inputs("encoder", [settings.encoder], "encoder"),
+        work.store_inputs("noise", open_stores(settings.noise_store)),
+        work.store_inputs("rooms", open_stores(settings.room_store)),
         work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Common, Modal, option
+from avaffect.settings.augmentation import AugmentationOptions
+from avaffect.settings.base import Modal, option
 
 LORA = "lora"
 MODES = ("fine-tuned", "frozen", LORA, "scratch")
@@ -17,7 +18,7 @@ RANK, ALPHA = 8, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderTraining(Modal, Common):
+class EncoderTraining(Modal, AugmentationOptions):
     """Raises UsageError for options that need an encoder, or one that is trained."""
 
     encoder: Path | None = option(
@@ -48,14 +49,6 @@ class EncoderTraining(Modal, Common):
         None, "Peak learning rate of the encoder. Default: 1e-5 for base encoders, higher for "
         "smaller ones.", "--learning-rate", above=0,
     )  # fmt: skip
-    augment: str | None = option(
-        None, "Augmentations of the training faces: flip, crop, crop-out, missing, solarise, "
-        "salt-pepper; several joined by +.", "--augment", metavar="NAME[+NAME...]",
-    )  # fmt: skip
-    crop_pixels: int | None = option(
-        None, "Side of --augment crop in pixels. Default: 5/6 of the faces' side.",
-        "--crop-pixels", at_least=1,
-    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,5 +72,8 @@ class EncoderTraining(Modal, Common):
                 "--freeze keeps a part of an --encoder that is trained: without one, or with "
                 "--mode frozen, nothing of it changes anyway"
             )
-        if self.crop_pixels is not None and "crop" not in (self.augment or "").split("+"):
-            raise UsageError("--crop-pixels goes with --augment crop")
+        if self.encoder is None and self.of_sound:
+            raise UsageError(
+                f"--augment {self.of_sound[0]} changes sound, and without --encoder the input is "
+                "features alone"
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
+from avaffect.settings.augmentation import OF_SOUND_ALONE
 from avaffect.settings.base import argument, option
 from avaffect.settings.encoder_training import EncoderTraining
 from avaffect.settings.feature_stores import parse_features
@@ -60,6 +61,12 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
         parse_features(self.features)
         if self.layers == WEIGHTED:
             self._check_weighted()
+        alone = [name for name in self.of_sound if name in OF_SOUND_ALONE]
+        if self.features and alone:
+            raise UsageError(
+                f"--augment {alone[0]} changes the sound alone, and --features stay as they are: "
+                "they would no longer belong together"
+            )
 
     def _check_weighted(self) -> None:
         """Raises UsageError where there is no encoder, or one layer is chosen."""

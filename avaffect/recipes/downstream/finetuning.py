@@ -99,7 +99,9 @@ def _material(
     labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
     dataset = opened.sources.dataset(labels.utterances.ids, settings.seed)
     dataset = labels.label(dataset, form.steps_hz)
-    treatment = treatment_of(settings, opened.inputs.encoder, stores, opened.sources.streams)
+    treatment = treatment_of(
+        settings, opened.inputs.encoder, stores, opened.sources.streams, labels.utterances
+    )
     return Material(settings, labels, dataset, opened, form, treatment, fabric, progress)
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of the faces, parts of the encoder that `finetune` freezes, and adapters in it."""
+"""Augmentation of faces and sound, parts of the encoder that `finetune` freezes, and adapters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from avaffect.data.store.reader import Store
 from avaffect.models import lora
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.supervised import Supervised, augmented
+from avaffect.recipes.downstream.labelled_data import Utterances
+from avaffect.recipes.downstream.sound_treatment import SoundTreatment, sound_treatment
 from avaffect.settings.encoder_training import LORA
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.signal.augmentations import Augmentation, augmentation
@@ -22,15 +24,22 @@ from avaffect.signal.augmentations import Augmentation, augmentation
 
 @dataclass(frozen=True)
 class Treatment:
-    """augmentation: of the faces in training; kept: parts of the encoder that keep their weights;
-    adapters: what is trained of the encoder, where that is not its weights."""
+    """augmentation: of the faces in training, sound: of the sound; kept: parts of the encoder that
+    keep their weights; adapters: what is trained of the encoder, where that is not its weights."""
 
     augmentation: Augmentation | None = None
     kept: tuple[str, ...] = ()
     adapters: Adapters | None = None
+    sound: SoundTreatment | None = None
 
-    def apply(self, objective: Supervised) -> None:
+    @property
+    def augments(self) -> bool:
+        return self.augmentation is not None or self.sound is not None
+
+    def apply(self, objective: Supervised, kept_apart: frozenset[str]) -> None:
+        """kept_apart: ids of utterances that a run is not trained on."""
         objective.augmentation = self.augmentation
+        objective.sound = None if self.sound is None else self.sound.of(kept_apart)
         objective.keep(self.kept)
 
 
@@ -39,19 +48,21 @@ def treatment_of(
     encoder: Encoder | None,
     stores: Sequence[Store],
     streams: Sequence[str],
+    utterances: Utterances,
 ) -> Treatment:
     """The options of the settings, checked before training.
 
-    streams: the encoder's inputs. Raises UsageError for an unknown augmentation, faces to augment
-    that the encoder does not read or that are too small, a part that the encoder does not have, and
-    an encoder without anything to adapt.
+    streams: the encoder's inputs. Raises DataError and UsageError as `sound_treatment` does, and
+    UsageError for faces to augment that the encoder does not read or that are too small, a part
+    that the encoder does not have, and an encoder without anything to adapt.
     """
     adapters = None
     if encoder is not None:
         _check_parts(settings, encoder)
         adapters = _adapters(settings, encoder)
+    sound = sound_treatment(settings, encoder, streams, utterances)
     found = _augmentation(settings, encoder, stores, streams)
-    return Treatment(found, settings.freeze, adapters)
+    return Treatment(found, settings.freeze, adapters, sound)
 
 
 def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
@@ -86,14 +97,13 @@ def _augmentation(
     stores: Sequence[Store],
     streams: Sequence[str],
 ) -> Augmentation | None:
-    if settings.augment is None:
+    if not settings.of_faces:
         return None
-    found = augmentation(settings.augment, settings.crop_pixels)
+    name = "+".join(settings.of_faces)
+    found = augmentation(name, settings.crop_pixels)
     if encoder is None or FACE not in streams:
         read = "features" if encoder is None else " and ".join(streams)
-        raise UsageError(
-            f"--augment {settings.augment} changes faces, and the input is {read} alone"
-        )
+        raise UsageError(f"--augment {name} changes faces, and the input is {read} alone")
     shape = next(store.streams[FACE].shape for store in stores if FACE in store.streams)
     black = torch.zeros(1, 1, *shape, dtype=torch.uint8)
     one = Batch(["black"], {FACE: black}, {FACE: torch.ones(1, dtype=torch.long)})

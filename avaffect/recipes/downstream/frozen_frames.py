@@ -56,7 +56,7 @@ def _worthwhile(material: Material) -> bool:
     settings = material.settings
     if settings.mode != "frozen" or material.reads_means or material.labels.over_time:
         return False
-    if material.treatment.augmentation is not None or material.dataset.sampling != EVERYTHING:
+    if material.treatment.augments or material.dataset.sampling != EVERYTHING:
         return False
     return settings.layers == WEIGHTED or settings.pooling == ATTENTIVE
 

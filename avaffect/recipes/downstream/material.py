@@ -56,8 +56,9 @@ class Material:
 
     @property
     def trains_on_means(self) -> bool:
-        """Whether it is also trained on them: augmented faces give other means each time."""
-        return self.reads_means and self.treatment.augmentation is None
+        """Whether it is also trained on them: augmented faces and sound give other means each
+        time."""
+        return self.reads_means and not self.treatment.augments
 
     @property
     def vectors(self) -> np.ndarray | None:

@@ -63,7 +63,8 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
         completed.rates(settings),
         settings.head_penalty / division.train.sum(),
     )
-    material.treatment.apply(objective)
+    ids = zip(material.labels.utterances.ids, division.train)
+    material.treatment.apply(objective, frozenset(i for i, trains in ids if not trains))
     if division.development.any() and settings.select != "none":
 
         def evaluate(_: Objective, kept: Spool | None) -> dict[str, float]:

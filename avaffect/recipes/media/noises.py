@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,11 @@ from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import WAVEFORM
-from avaffect.data.dataset import Dataset, dataset_of, unique_ids
+from avaffect.data.dataset import Dataset
 from avaffect.data.decoding.audio import SILENT_PEAK, decode_audio
 from avaffect.data.decoding.unusable import Unusable
-from avaffect.data.labels import Annotations
-from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
+from avaffect.recipes.common.recorded_noise import stored_recordings
 from avaffect.recipes.media.noise_sources import Sources
 from avaffect.signal import noise
 
@@ -88,7 +86,7 @@ def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
     Raises DataError if a file has no audio or is silent, a store has no audio, or nothing is left.
     Files without audio in a folder are skipped and counted.
     """
-    stored, speakers = _of_stores(sources.stores) if sources.stores else (None, [])
+    stored, speakers = stored_recordings(sources.stores) if sources.stores else (None, [])
     files: list[tuple[str, Path]] = []
     lost: list[str] = []
     for path, name, among_others in sources.files:
@@ -107,15 +105,6 @@ def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
     if not found.names:
         raise DataError("--noise: no usable recording of noise")
     return found
-
-
-def _of_stores(stores: Sequence[Store]) -> tuple[Dataset, list[str]]:
-    """The utterances with audio, and their speakers."""
-    dataset = dataset_of(stores, unique_ids(stores), (WAVEFORM,))
-    annotations = Annotations({})
-    speakers = [name for store in stores for name in annotations.field(store, "speaker")]
-    rows = np.flatnonzero(dataset.steps(WAVEFORM) > 0)
-    return dataset.subset(rows), [speakers[row] for row in rows]
 
 
 def _decode(path: Path, raw: Path) -> None:

@@ -26,6 +26,7 @@ from avaffect.recipes.downstream.tasks.class_task import ClassTask
 from avaffect.recipes.downstream.tasks.distribution_task import DistributionTask
 from avaffect.recipes.downstream.tasks.scalar_task import ScalarTask
 from avaffect.recipes.downstream.tasks.trace_task import TraceTask
+from avaffect.settings.augmentation import MIXUP, SPEED
 from avaffect.settings.base import RATERS
 from avaffect.settings.class_balance import ClassBalance
 from avaffect.settings.finetune import FinetuneSettings
@@ -235,6 +236,14 @@ def _check_options(settings: FinetuneSettings, kinds: Mapping[str, str]) -> None
     if settings.balance_flags and not set(kinds.values()) & set(OF_VOTES):
         flag = settings.balance_flags[0]
         raise UsageError(f"{flag} goes with classes and votes; {first[0]} is a {first[1]}")
+    for name, kind in kinds.items():
+        if MIXUP in settings.of_sound and kind not in OF_VOTES:
+            raise UsageError(f"--augment {MIXUP} mixes classes and votes; {name} is a {kind}")
+        if SPEED in settings.of_sound and kind == "trace":
+            raise UsageError(
+                f"--augment {SPEED} changes the length of the sound, and {name} is a trace: its "
+                "times would no longer be those of the sound"
+            )
     if "trace" in kinds.values():
         return
     of_traces = {
@@ -256,10 +265,11 @@ def _check_losses(
         for loss in losses[name] if kind in OF_VOTES else ():
             if settings.class_weights and not loss_of(loss).weighted:
                 raise UsageError(f"--class-weights: the loss {loss} of {name} takes no weights")
-            if settings.label_smoothing and not takes_shares(loss):
-                raise UsageError(
-                    f"--label-smoothing: the loss {loss} of {name} takes single classes alone"
-                )
+            soft = {"--label-smoothing": settings.label_smoothing > 0,
+                    f"--augment {MIXUP}": MIXUP in settings.of_sound}  # fmt: skip
+            for flag, given in soft.items():
+                if given and not takes_shares(loss):
+                    raise UsageError(f"{flag}: the loss {loss} of {name} takes single classes only")
 
 
 def _balances(settings: FinetuneSettings, kinds: Mapping[str, str]) -> dict[str, ClassBalance]:

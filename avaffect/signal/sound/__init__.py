@@ -1,0 +1,1 @@
+"""Augmentations of sound, for training, one file a family."""
