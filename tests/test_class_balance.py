@@ -24,7 +24,7 @@ from avaffect.data.dataset import Dataset
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
-from avaffect.models.inputs import as_frames
+from avaffect.models.pooling import as_frames
 from avaffect.objectives.base import Context
 from avaffect.objectives.criteria import ClassCriterion, DistributionCriterion
 from avaffect.objectives.emphasis import Emphasis
