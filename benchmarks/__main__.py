@@ -16,7 +16,7 @@ import sys
 MISSED = "MISSED"
 MODULES = (
     "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face", "train",
-    "windows", "layers", "startup",
+    "lora", "windows", "layers", "startup",
 )  # fmt: skip
 
 
