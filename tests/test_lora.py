@@ -285,6 +285,11 @@ def test_frozen_parts_are_not_adapted() -> None:
                                       "encoder.layers.1.self_attn.v_proj")  # fmt: skip
     with pytest.raises(UsageError):
         treatment_of(settings, encoder, [], encoder.streams, NOBODY)
+    # Nor are layers above the one that is read.
+    lowest = replace(settings, freeze=(), layer=1)
+    found = treatment_of(lowest, encoder, [], encoder.streams, NOBODY)
+    assert found.adapters.modules == ("encoder.layers.0.self_attn.q_proj",
+                                      "encoder.layers.0.self_attn.v_proj")  # fmt: skip
 
 
 def test_a_classifier_without_adapters(chain_made: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.headers import Adapters
+from avaffect.models.encoder import Encoder
 from avaffect.settings.encoder_training import PROJECTIONS
 
 _DOWN, _UP = "lora_a", "lora_b"
@@ -51,6 +52,14 @@ def projections(encoder: nn.Module, kept: Sequence[nn.Module] = ()) -> tuple[str
         and all(isinstance(getattr(module, one, None), nn.Linear) for one in PROJECTIONS)
         for projection in PROJECTIONS
     )
+
+
+def above(encoder: Encoder, layer: int | None) -> list[nn.Module]:
+    """The layers after the chosen one, which take no part; None: the encoder's output."""
+    stacks = (m for m in encoder.modules() if isinstance(m, nn.ModuleList))
+    if layer is None:
+        return []
+    return [one for stack in stacks if len(stack) == encoder.depth for one in stack[layer:]]
 
 
 def insert(encoder: nn.Module, adapters: Adapters) -> None:

@@ -77,12 +77,14 @@ def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
 
 
 def _adapters(settings: FinetuneSettings, encoder: Encoder) -> Adapters | None:
-    """Those of --mode lora, in all attention outside the parts that are frozen."""
+    """Those of --mode lora, in all attention that the head reads outside the parts that are
+    frozen."""
     if settings.mode != LORA:
         return None
     assert settings.rank is not None and settings.lora_alpha is not None
     parts = encoder.parts()
-    modules = lora.projections(encoder, [parts[name] for name in settings.freeze])
+    left_out = [parts[name] for name in settings.freeze] + lora.above(encoder, settings.layer)
+    modules = lora.projections(encoder, left_out)
     if not modules:
         raise UsageError(
             "--mode lora: nothing is left of the encoder that has queries and values"
