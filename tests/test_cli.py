@@ -94,26 +94,6 @@ def test_examples_can_be_typed(name: str, monkeypatch) -> None:
         options.build(imported(COMMANDS[called].settings), values)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_examples_train_on_frames(name: str) -> None:
-    """`finetune` refuses a store of functionals."""
-    examples = inspect.cleandoc(imported(COMMANDS[name].settings).examples)
-    calls = [
-        make(COMMANDS[called]).make_context(called, arguments)
-        for called, *arguments in _calls(examples)
-        if called in ("extract", "finetune")
-    ]
-    functionals = {
-        call.params["output"]
-        for call in calls
-        if call.info_name == "extract" and call.params["model"].endswith("-functionals")
-    }
-    trained_on = {
-        path for call in calls if call.info_name == "finetune" for path in call.params["media"]
-    }
-    assert not functionals & trained_on
-
-
 def _example(name: str) -> Any:
     """Settings that make sense: of the first example of a command."""
     settings_class = imported(COMMANDS[name].settings)

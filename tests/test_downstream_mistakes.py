@@ -7,14 +7,11 @@ import os
 from pathlib import Path
 
 import labelled_features
-import numpy as np
 import pytest
 from chain import invoke
 
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
-from avaffect.data.store.schema import LabelSpec, PooledSpec
-from avaffect.data.store.writer import store_writer
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.stores import in_split
 from avaffect.training import checkpoint
@@ -165,20 +162,6 @@ def test_a_disk_that_can_only_be_read_is_named(folder: Path, monkeypatch) -> Non
     monkeypatch.setattr(training_run, "acquire", refuse)
     said = invoke(folder, "finetune", "f.h5", *QUICK, "-o", "x.safetensors", status=1).stderr
     assert "x.safetensors cannot be written: . is on a read-only disk" in said
-
-
-def test_vectors_of_whole_utterances_are_no_features(folder: Path) -> None:
-    labels = {"emotion": LabelSpec("class", ("a", "b"))}
-    for pooled in ("functionals", "mean"):
-        path = folder / f"{pooled}.h5"
-        with store_writer(path, {}, labels=labels, pooled={pooled: PooledSpec(3)}) as writer:
-            for number in range(4):
-                writer.add(f"u{number}", labels={"emotion": "ab"[number % 2]},
-                           pooled={pooled: np.full(3, number)})  # fmt: skip
-        found = invoke(folder, "finetune", path.name, *QUICK, "-o", "x", status=65).stderr
-        assert f"{path.name} holds one vector for each utterance (/pooled/{pooled})" in found
-        assert "without --pooled-only" in found
-        assert "import frames" in found
 
 
 def test_recurrent_heads_have_their_size(folder: Path) -> None:

@@ -20,6 +20,8 @@ from avaffect.data.traces import Traces
 
 # Crops start on this grid, on which steps at 16 kHz, 100, 50 and 25 Hz coincide.
 CROP_GRID_S = 0.04
+# What an utterance counts for in batches where there is nothing but a vector of it.
+VECTOR_S = 1.0
 
 
 @dataclass
@@ -34,6 +36,40 @@ class Column:
     row_of: np.ndarray
     rate_hz: float
     held_as: str | None = None
+
+    def steps(self, name: str) -> np.ndarray:
+        """(N,) int64 steps of the stream `name`, 0 if it is missing."""
+        found = np.zeros(len(self.store_of), dtype=np.int64)
+        for index, store in enumerate(self.stores):
+            mine = self.store_of == index
+            found[mine] = store.lengths(self.held_as or name)[self.row_of[mine]]
+        return found
+
+    def read(self, name: str, index: int) -> np.ndarray:
+        """(T, ...) of one utterance; a view if the store is mapped."""
+        name = self.held_as or name
+        if self.store_of[index] < 0:
+            spec = self.stores[0].streams[name]
+            return np.zeros((0, *spec.shape), dtype=spec.dtype)
+        return self.stores[self.store_of[index]].read(name, self.row_of[index])
+
+
+@dataclass
+class VectorColumn(Column):
+    """The place of one vector of each utterance, a stream of one step without a rate (0).
+
+    held_as: name of the pooled vectors in the stores.
+    """
+
+    def steps(self, name: str) -> np.ndarray:
+        return (self.store_of >= 0).astype(np.int64)
+
+    def read(self, name: str, index: int) -> np.ndarray:
+        name = self.held_as or name
+        if self.store_of[index] < 0:
+            return np.zeros((0, self.stores[0].pooled[name].dim), dtype=np.float32)
+        row = self.row_of[index]
+        return self.stores[self.store_of[index]].pooled_vectors(name)[row : row + 1]
 
 
 @dataclass
@@ -62,19 +98,19 @@ class Dataset:
 
     def steps(self, stream: str) -> np.ndarray:
         """(N,) int64 steps of a stream, 0 if it is missing."""
-        column = self.columns[stream]
-        found = np.zeros(len(self.ids), dtype=np.int64)
-        for index, store in enumerate(column.stores):
-            mine = column.store_of == index
-            found[mine] = store.lengths(column.held_as or stream)[column.row_of[mine]]
-        return found
+        return self.columns[stream].steps(stream)
 
     def durations(self) -> np.ndarray:
-        """(N,) seconds of the longest stream of each utterance, before cropping."""
+        """(N,) seconds of the longest stream of each utterance, before cropping; VECTOR_S where
+        there is a vector alone."""
         found = np.zeros(len(self.ids))
+        alone = np.zeros(len(self.ids), dtype=bool)
         for name, column in self.columns.items():
-            np.maximum(found, self.steps(name) / column.rate_hz, out=found)
-        return found
+            if isinstance(column, VectorColumn):
+                alone |= self.steps(name) > 0
+            else:
+                np.maximum(found, self.steps(name) / column.rate_hz, out=found)
+        return np.where(alone & (found == 0), VECTOR_S, found)
 
     def batch_durations(self) -> np.ndarray:
         """(N,) seconds of each utterance in a batch, after cropping."""
@@ -90,11 +126,9 @@ class Dataset:
     def read(self, stream: str, index: int, start_s: float = 0.0) -> np.ndarray:
         """One utterance's stream from `start_s` on, cropped; a view if the store is mapped."""
         column, most = self.columns[stream], self.sampling.steps.get(stream)
-        stream = column.held_as or stream
-        if column.store_of[index] < 0:
-            spec = column.stores[0].streams[stream]
-            return np.zeros((0, *spec.shape), dtype=spec.dtype)
-        values = column.stores[column.store_of[index]].read(stream, column.row_of[index])
+        values = column.read(stream, index)
+        if isinstance(column, VectorColumn):
+            return values
         values = self._cropped(values, column.rate_hz, start_s)
         if most is None or len(values) <= most:
             return values

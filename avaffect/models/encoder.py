@@ -208,8 +208,13 @@ class TokenEncoder(Encoder):
     """An encoder of tokens, whose mean represents an utterance.
 
     Consumers of frames in time (traces, clusters, masked prediction, recurrent heads) refuse it:
-    see `in_time`.
+    see `in_time`. gives: what it gives instead, for their message.
     """
+
+    gives: str = (
+        "gives tokens, which have no time of their own: only their mean over an utterance can be "
+        "used"
+    )
 
     def forward(self, batch: Batch, layer: int | None = None) -> Tokens:
         raise NotImplementedError
@@ -225,12 +230,12 @@ def in_time(encoder: Encoder, reader: str) -> FrameEncoder:
 
     reader: the consumer of frames, for the message.
     """
-    if not isinstance(encoder, FrameEncoder):
-        raise DataError(
-            f"{reader} needs frames in time, and this encoder ({type(encoder).__name__}) gives "
-            "tokens, which have no time of their own: only their mean over an utterance can be used"
-        )
-    return encoder
+    if isinstance(encoder, FrameEncoder):
+        return encoder
+    gives = encoder.gives if isinstance(encoder, TokenEncoder) else TokenEncoder.gives
+    raise DataError(
+        f"{reader} needs frames in time, and this encoder ({type(encoder).__name__}) {gives}"
+    )
 
 
 def rate_of(encoder: Encoder) -> float:

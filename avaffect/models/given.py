@@ -1,4 +1,4 @@
-"""Stored features in place of an encoder."""
+"""Stored features, frames or vectors of utterances, in place of an encoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FEATURES
-from avaffect.models.encoder import FrameEncoder, Frames
+from avaffect.models.encoder import FrameEncoder, Frames, TokenEncoder, Tokens
 
 
 def stream_of(name: str) -> str:
@@ -47,3 +47,35 @@ class GivenFeatures(FrameEncoder):
         self.check_layer(layer)
         stream = self.configuration.stream
         return Frames(batch.streams[stream].float(), batch.lengths[stream])
+
+
+@dataclass(frozen=True)
+class GivenVectorsConfiguration:
+    """dim: of a vector; name: of the pooled vectors in stores; stream: their name in a batch."""
+
+    dim: int
+    name: str
+    stream: str = FEATURES
+
+
+class GivenVectors(TokenEncoder):
+    """Passes on one vector an utterance (B, 1, dim), as a single token, which is its own mean."""
+
+    streams = (FEATURES,)
+    gives = "is one vector an utterance, without time"
+
+    def __init__(self, configuration: GivenVectorsConfiguration) -> None:
+        super().__init__()
+        self.configuration = configuration
+        self.streams = (configuration.stream,)
+        self.dim = configuration.dim
+
+    def forward(self, batch: Batch, layer: int | None = None) -> Tokens:
+        """(B, 1, dim) float32; zero where an utterance has none."""
+        self.check_layer(layer)
+        stream = self.configuration.stream
+        values = batch.streams[stream].float()
+        return Tokens(values, Frames(values, batch.lengths[stream]).valid)
+
+
+Given = GivenFeatures | GivenVectors

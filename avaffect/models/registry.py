@@ -25,6 +25,7 @@ for _name, _module, _class, _configuration in (
     ("pase", "pase", "PaseEncoder", "PaseConfiguration"),
     ("visual", "visual", "VisualEncoder", "VisualConfiguration"),
     ("features", "given", "GivenFeatures", "GivenFeaturesConfiguration"),
+    ("vectors", "given", "GivenVectors", "GivenVectorsConfiguration"),
 ):
     _place = f"avaffect.models.{_module}"
     ENCODERS.register(_name, f"{_place}:{_configuration}", f"{_place}:{_class}")

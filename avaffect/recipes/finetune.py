@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from avaffect.core.progress import SILENT, Progress
+from avaffect.data.vectors import check_wanted
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.defaults import completed, report_folds
@@ -19,6 +20,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     """
     stores = open_stores(settings.media)
     features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
+    check_wanted([*features.values()] or stores, settings.vectors)
     given = settings.folds
     kinds = kinds_of(stores, settings)
     settings = completed(settings, stores, kinds, tuple(features.values()))

@@ -37,8 +37,8 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
     # Traces: GRU layers, windows of 20 s, an annotation delay of 2.4 s
     avaffect finetune sewa.h5 --encoder lira.safetensors --head bgru \\
       --label arousal --label valence --delay 2.4 --window 20 -o va.safetensors
-    # A baseline on openSMILE features
-    avaffect extract media.h5 --model egemaps -o egemaps.h5
+    # A baseline on openSMILE's functionals, one vector an utterance
+    avaffect extract media.h5 --model egemaps-functionals -o egemaps.h5
     avaffect finetune egemaps.h5 -o baseline.safetensors
     """
 
@@ -50,6 +50,11 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
         (), "Features in a store, as written by extract, under a name; joined with MEDIA by id. "
         "Several may differ in rate and dimension, and may be combined with --encoder. Repeatable.",
         "--features", role="input", metavar="NAME=STORE.h5",
+    )  # fmt: skip
+    vectors: str | None = option(
+        None, "Vectors of utterances (mean, functionals, embedding) to read in place of frames, "
+        "from stores that have them. Default: from stores without frames alone.", "--vectors",
+        metavar="NAME", added=True,
     )  # fmt: skip
 
     bundle: bool = option(

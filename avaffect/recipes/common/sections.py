@@ -141,7 +141,7 @@ def _reads(header: CheckpointHeader) -> Iterator[Row]:
     yield "reads", ", ".join(reads.streams or ())
     if reads.features:
         yield "features", _made(reads.features)
-    yield "frames", f"{reads.rate_hz:g} Hz"
+    yield "frames", f"{reads.rate_hz:g} Hz" if reads.rate_hz else "none in time"
     if reads.sample_rate:
         yield "waveform", f"{reads.sample_rate} Hz"
 

@@ -84,6 +84,7 @@ def _material(
     opened = sources.opened(
         settings.encoder, settings.modality, stores, features, fabric.device, progress,
         completed.read_layers(settings),
+        settings.vectors,
     )  # fmt: skip
     if settings.bundle:
         bundling.check(settings, opened)

@@ -12,11 +12,11 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
-from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import Dataset, held_streams
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
+from avaffect.models.given import Given, GivenVectors
 from avaffect.models.inputs import Inputs
 from avaffect.models.outline import Outlines
 from avaffect.recipes.common import source_recordings
@@ -25,8 +25,14 @@ from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.downstream.face_presence import FacePresence, presence_of
 from avaffect.recipes.downstream.labelled_data import vote_shares
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, input_models
-from avaffect.recipes.downstream.sources import Sources, check_features, other_features
+from avaffect.recipes.downstream.sources import (
+    Sources,
+    check_features,
+    other_features,
+    vectors_in,
+)
 from avaffect.recipes.downstream.training_speakers import Seen
+from avaffect.recipes.encoding.given import fits, has
 from avaffect.recipes.encoding.input_streams import check_faces, leave_out_words, usable_rows
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.predict import PredictSettings
@@ -83,16 +89,19 @@ def utterances_of(
     annotations = Annotations.read(settings.annotations, stores)
     masks = in_split(stores, settings.split or "all", annotations, given=True)
     ids = chosen_ids(stores, masks)
-    _check_features(settings, stores, features, header)
-    sources, inputs = _sources(stores, features, header)
+    inputs = _inputs(header)
+    _check_features(settings, stores, features, header, inputs)
+    sources = _sources(stores, features, header, inputs)
     if ids:
         sources.check_ids(ids, progress)
     shown = usable_rows(inputs, sources.dataset(ids))
     streams = tuple(sources.dataset([]).columns)
     if ids and not shown.any():
-        raise DataError(f"{stores[0].path}: no utterance has a frame of {' or '.join(streams)}")
+        raise DataError(
+            f"{stores[0].path}: no utterance has a {sources.unit} of {' or '.join(streams)}"
+        )
     if not shown.all():
-        progress.warn(leave_out_words(shown, ids, streams))
+        progress.warn(leave_out_words(shown, ids, streams, sources.unit))
     rows = np.flatnonzero(shown).tolist()
 
     def those(column: list[Any]) -> list[Any]:
@@ -124,18 +133,23 @@ def utterances_of(
     )  # fmt: skip
 
 
-def _sources(
-    stores: list[Store], features: Mapping[str, Store], header: ClassifierHeader
-) -> tuple[Sources, Inputs]:
-    """The stores of the inputs, and the inputs without their weights, which are not needed here."""
+def _inputs(header: ClassifierHeader) -> Inputs:
+    """The inputs without their weights, which are not needed here."""
     with Outlines():
-        models = {n: registry.build(model) for n, model in input_models(header).items()}
-    streams = held_streams(stores, header.streams) if header.streams else ()
-    for name, encoder in models.items():
+        return Inputs({n: registry.build(model) for n, model in input_models(header).items()})
+
+
+def _sources(
+    stores: list[Store], features: Mapping[str, Store], header: ClassifierHeader, inputs: Inputs
+) -> Sources:
+    """The stores of the inputs."""
+    streams = header.streams
+    if streams and not set(streams) <= vectors_in(inputs).keys():
+        streams = held_streams(stores, streams)
+    for name, encoder in inputs.encoders.items():
         if name not in features:
             check_faces(encoder, stores, streams)
-    inputs = Inputs(models)
-    return Sources(stores, streams, features, inputs.sampling), inputs
+    return Sources.of(stores, streams, features, inputs)
 
 
 def _check_features(
@@ -143,16 +157,23 @@ def _check_features(
     stores: list[Store],
     features: Mapping[str, Store],
     header: ClassifierHeader,
+    inputs: Inputs,
 ) -> None:
     """Features of another model have the same shape, and other meanings."""
-    check_features(settings.model, header.features or {}, features)
+    check_features(settings.model, header.features or {}, features, inputs)
     known = header.preprocessing.features
     if known is None or features:
         return
+    (encoder,) = inputs.encoders.values()
+    assert isinstance(encoder, Given)
     for store in stores:
-        spec = store.streams.get(FEATURES)
-        if spec is not None and spec.made != known:
+        if has(store, encoder) and not fits(store, encoder, known):
             raise other_features(store.path, settings.model)
+    if isinstance(encoder, GivenVectors) and not any(has(store, encoder) for store in stores):
+        raise DataError(
+            f"{stores[0].path} has no vectors {encoder.configuration.name!r}, which "
+            f"{settings.model} reads; make them as those that it was trained on"
+        )
 
 
 def _gold(

@@ -17,7 +17,7 @@ from avaffect.data import artifacts
 from avaffect.data.dataset import Dataset
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.models.given import GivenFeatures
+from avaffect.models.given import Given
 from avaffect.models.inputs import Inputs
 from avaffect.models.layers import read_layers
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
@@ -101,7 +101,7 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
     encoders: dict[str, Encoder] = {}
     for name, description in input_models(header).items():
         encoder = registry.build(description)
-        if not isinstance(encoder, GivenFeatures):
+        if not isinstance(encoder, Given):
             if run is None:
                 encoder = _parent(prediction, device)
             elif header.adapters is not None:

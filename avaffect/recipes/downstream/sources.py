@@ -15,14 +15,17 @@ from avaffect.core.headers import EncoderHeader, ReadLayers, labelled_speakers
 from avaffect.core.progress import Progress
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FEATURES
-from avaffect.data.dataset import Dataset, column_of
+from avaffect.data.dataset import Column, Dataset, column_of
 from avaffect.data.store.reader import Store
+from avaffect.data.vectors import vectors_of
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
-from avaffect.models.given import GivenFeatures, stream_of
+from avaffect.models.given import Given, GivenVectors, stream_of
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.layers import beneath, read_layers
+from avaffect.recipes.common.work import some_of
 from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.encoding.given import fits, given_features
 from avaffect.recipes.encoding.input_streams import (
     chosen_streams,
     leave_out_words,
@@ -33,20 +36,45 @@ from avaffect.recipes.encoding.input_streams import (
 @dataclass(frozen=True)
 class Sources:
     """media: stores of the streams that are read under their own names; features: name -> store;
-    sampling: the part of an utterance that the encoder reads, and of its features in the same
-    section."""
+    vectors: stream of a batch -> name of the vectors that it is read from, where it is no stream of
+    a store; sampling: the part of an utterance that the encoder reads, and of its features in the
+    same section."""
 
     media: Sequence[Store]
     streams: tuple[str, ...]
     features: Mapping[str, Store]
+    vectors: Mapping[str, str]
     sampling: Sampling = EVERYTHING
+
+    @classmethod
+    def of(
+        cls, media: Sequence[Store], streams: tuple[str, ...], features: Mapping[str, Store],
+        inputs: Inputs,
+    ) -> Sources:  # fmt: skip
+        """Of the inputs of a head."""
+        return cls(media, streams, features, vectors_in(inputs), inputs.sampling)
+
+    @property
+    def unit(self) -> str:
+        """What is read of an utterance, in words."""
+        streams = {*self.streams, *map(stream_of, self.features)}
+        return "frame" if streams - self.vectors.keys() else "vector"
 
     def dataset(self, ids: Sequence[str], seed: int = 0) -> Dataset:
         """The utterances `ids`, joined by id: a stream that a store lacks is missing."""
-        columns = {name: column_of(self.media, ids, name) for name in self.streams}
+        columns = {name: self._column(self.media, ids, name, name) for name in self.streams}
         for name, store in self.features.items():
-            columns[stream_of(name)] = replace(column_of([store], ids, FEATURES), held_as=FEATURES)
+            stream = stream_of(name)
+            columns[stream] = self._column([store], ids, stream, FEATURES)
         return Dataset(list(ids), columns, seed=seed, sampling=self.sampling)
+
+    def _column(
+        self, stores: Sequence[Store], ids: Sequence[str], stream: str, held_as: str
+    ) -> Column:
+        """Of a stream of a batch: of vectors, or of a stream that stores hold under a name."""
+        if stream in self.vectors:
+            return vectors_of(stores, ids, self.vectors[stream])
+        return replace(column_of(stores, ids, held_as), held_as=held_as)
 
     def check_ids(self, ids: Sequence[str], progress: Progress) -> None:
         """Raises DataError where a store of features holds none of `ids`; warns where it lacks
@@ -56,12 +84,13 @@ class Sources:
             if len(lacking) == len(set(ids)):
                 raise DataError(
                     f"{store.path} (--features {name}) holds no utterance of the media store: "
-                    f"it has other ids than {lacking[0]}"
+                    f"of its {len(lacking)} ids, {some_of(lacking)}, none is there, where ids are "
+                    f"like {next(iter(store.ids), 'none')}"
                 )
             if lacking:
                 progress.warn(
                     f"{store.path} (--features {name}) lacks {len(lacking)} of {len(set(ids))} "
-                    f"utterances, such as {lacking[0]}"
+                    f"utterances: {some_of(lacking)}"
                 )
 
     def shown(self, inputs: Inputs, ids: Sequence[str], progress: Progress) -> np.ndarray:
@@ -69,7 +98,7 @@ class Sources:
         dataset = self.dataset(ids)
         shown = usable_rows(inputs, dataset)
         if not shown.all():
-            progress.warn(leave_out_words(shown, ids, tuple(dataset.columns)))
+            progress.warn(leave_out_words(shown, ids, tuple(dataset.columns), self.unit))
         return shown
 
 
@@ -96,9 +125,11 @@ def opened(
     device: torch.device,
     progress: Progress,
     layers: ReadLayers | None = None,
+    vectors: str | None = None,
 ) -> Opened:
     """The encoder at a path, on `media`, and features by name; the features of `media` where
-    neither is named. layers: of the encoder.
+    neither is named. layers: of the encoder; vectors: name of those that are read in place of
+    frames.
 
     Raises UsageError for layers that the encoder does not have, DataError where there are no
     features, or an encoder's streams are in no store.
@@ -112,22 +143,31 @@ def opened(
         streams = chosen_streams(encoder, modality, media, progress)
         encoders[ENCODER] = read_layers(encoder, layers)
     elif not features:
-        encoders[FEATURES], header = checkpoints.given_features(media, progress)
+        encoders[FEATURES], header = given_features(media, progress, vectors=vectors)
         headers.append(header)
         streams = encoders[FEATURES].streams
+    made: dict[str, Any] = {}
     for name, store in features.items():
-        given, header = checkpoints.given_features([store], progress)
-        assert isinstance(given, GivenFeatures)
-        encoders[name] = GivenFeatures(replace(given.configuration, stream=stream_of(name))).eval()
+        encoders[name], header = given_features([store], progress, stream_of(name), vectors)
         headers.append(header)
+        made[name] = header.preprocessing.features
     inputs = Inputs(encoders)
     return Opened(
         inputs,
-        Sources(media, streams, features, inputs.sampling),
+        Sources.of(media, streams, features, inputs),
         headers[0],
         labelled_speakers(*headers),
-        {name: store.streams[FEATURES].made for name, store in features.items()},
+        made,
     )
+
+
+def vectors_in(inputs: Inputs) -> dict[str, str]:
+    """Stream of a batch -> name of the vectors that it holds, of the inputs that read vectors."""
+    return {
+        encoder.configuration.stream: encoder.configuration.name
+        for encoder in inputs.encoders.values()
+        if isinstance(encoder, GivenVectors)
+    }
 
 
 def described(inputs: Inputs) -> dict[str, registry.Description]:
@@ -135,14 +175,20 @@ def described(inputs: Inputs) -> dict[str, registry.Description]:
     return {name: registry.describe(beneath(e)) for name, e in inputs.encoders.items()}
 
 
-def check_features(model: Path, made: Mapping[str, Any], features: Mapping[str, Store]) -> None:
-    """Raises DataError unless the features are those, by name, that a classifier was trained on."""
+def check_features(
+    model: Path, made: Mapping[str, Any], features: Mapping[str, Store], inputs: Inputs
+) -> None:
+    """Raises DataError unless the features are those, by name, that a classifier was trained on.
+
+    inputs: of the classifier's head.
+    """
     if made.keys() != features.keys():
         needed = " ".join(f"--features {name}=STORE.h5" for name in made) or "no --features"
         raise DataError(f"{model} reads {needed}; given: {', '.join(features) or 'none'}")
     for name, store in features.items():
-        spec = store.streams.get(FEATURES)
-        if spec is None or spec.made != made[name]:
+        encoder = inputs.encoders[name]
+        assert isinstance(encoder, Given)
+        if not fits(store, encoder, made[name]):
             raise other_features(store.path, model)
 
 

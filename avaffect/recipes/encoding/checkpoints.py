@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import headers
 from avaffect.core.errors import DataError
-from avaffect.core.headers import Adapters, CheckpointHeader, EncoderHeader, Input, KeptObjective
-from avaffect.core.progress import Progress
-from avaffect.core.provenance import of_role
-from avaffect.core.streams import FEATURES, SAMPLE_RATE_HZ
-from avaffect.data import artifacts
-from avaffect.data.dataset import held_streams
-from avaffect.data.store.reader import Store
+from avaffect.core.headers import Adapters, EncoderHeader, Input, KeptObjective
+from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.models import lora, registry
 from avaffect.models.encoder import Encoder, rate_of
-from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration
 from avaffect.objectives.base import Pretraining
 from avaffect.objectives.registry import describe, kept_weights
 from avaffect.training import checkpoint
@@ -54,55 +45,6 @@ def adapted(
     own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     checkpoint.load_into(encoder, {**frozen, **own}, path)
     return encoder.eval()
-
-
-def given_features(stores: Sequence[Store], progress: Progress) -> tuple[Encoder, EncoderHeader]:
-    """The features that stores hold, in the place of an encoder, and what a header says of them.
-
-    Raises DataError where there are none, or two stores hold those of different models.
-    """
-    _check_frames(stores)
-    held_streams(stores, GivenFeatures.streams)
-    holders = [store for store in stores if FEATURES in store.streams]
-    made = [store.streams[FEATURES].made for store in holders]
-    for store, words in zip(holders, made):
-        if words != made[0]:
-            raise DataError(f"{holders[0].path} and {store.path} hold features of different models")
-    spec = holders[0].streams[FEATURES]
-    encoder = GivenFeatures(GivenFeaturesConfiguration(int(np.prod(spec.shape)), spec.rate_hz))
-    header = EncoderHeader(
-        model=registry.describe(encoder),
-        preprocessing=Input(rate_hz=spec.rate_hz, features=made[0]),
-        labelled_speakers=_speakers_behind(holders, progress),
-    )
-    return encoder.eval(), header
-
-
-def _check_frames(stores: Sequence[Store]) -> None:
-    """Raises DataError where there are vectors of whole utterances and nothing over time."""
-    if any(store.streams for store in stores):
-        return
-    for store in stores:
-        for name in store.pooled:
-            raise DataError(
-                f"{store.path} holds one vector for each utterance (/pooled/{name}), and a head "
-                "reads features over time: extract them without --pooled-only, and with a "
-                "front-end that gives frames (egemaps, not egemaps-functionals), or import frames"
-            )
-
-
-def _speakers_behind(stores: Sequence[Store], progress: Progress) -> tuple[str, ...]:
-    """Whose labels the models that made these stores have seen."""
-    found: list[CheckpointHeader] = []
-    for store in stores:
-        for parent in of_role(store.provenance, "model"):
-            try:
-                path = artifacts.locate_parent(parent, store.path)
-            except DataError as error:
-                progress.warn(f"whose labels the model behind {store.path} has seen: {error}")
-                continue
-            found.append(headers.read(path, CheckpointHeader))
-    return headers.labelled_speakers(*found)
 
 
 def masking_kind(encoder: Encoder) -> str:

@@ -127,11 +127,13 @@ def frame_counts(encoder: Framed, dataset: Dataset) -> np.ndarray:
     return encoder.frame_count(stream_lengths(encoder, dataset)).numpy()
 
 
-def leave_out_words(mask: np.ndarray, ids: Sequence[str], streams: Sequence[str]) -> str:
+def leave_out_words(
+    mask: np.ndarray, ids: Sequence[str], streams: Sequence[str], unit: str = "frame"
+) -> str:
     """A sentence on the utterances that give nothing to read, naming some of them."""
     names = [ids[row] for row in np.flatnonzero(~mask).tolist()]
     return (
-        f"{len(names)} utterances have no frame of {' or '.join(streams)}, left out: "
+        f"{len(names)} utterances have no {unit} of {' or '.join(streams)}, left out: "
         f"{work.some_of(names)}"
     )
 
