@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chain import invoke
 from recorded import NAMES, items, learn
+
+from avaffect.core.headers import ClassifierHeader
+from avaffect.core.progress import Progress
+from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
+from avaffect.recipes.downstream.recording_facts import facts_of
+from avaffect.recipes.media.listing import listed
+from avaffect.training import checkpoint
 
 CLASSES = ("anger", "joy")
 
@@ -29,28 +41,173 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("mode", ["frozen", "fine-tuned"])
-def test_as_by_way_of_a_store(mode: str, learned: Path, temporary: Path) -> None:
-    model = ("--model", f"{mode}.safetensors")
-    stored = items(invoke(learned, "predict", "media.h5", *model))
-    found = invoke(learned, "predict", "clips", *model)
+def scores(found: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, float]]:
+    return {(item["id"], item["run"]): item["scores"] for item in found}
+
+
+def test_a_folder_and_a_bundle_alone(learned: Path, tmp_path: Path, temporary: Path) -> None:
+    """Three wav, two mp4 and a broken file in one command, on a copy of the bundle alone: the
+    predictions of the classifier for the store that preprocess made."""
+    stored = items(invoke(learned, "predict", "media.h5", "--model", "frozen.safetensors"))
+    invoke(learned, "bundle", "frozen.safetensors", "-o", "emotion.safetensors")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(learned / "clips", elsewhere / "clips")
+    for name in ("emotion", "frozen"):
+        shutil.copy(learned / f"{name}.safetensors", elsewhere)
+    found = invoke(elsewhere, "predict", "clips", "--model", "emotion.safetensors")
     assert {i["id"] for i in stored} == set(NAMES) and len(stored) == 2 * len(NAMES)
-    assert {(i["id"], i["run"]): i["scores"] for i in items(found)} == {
-        (i["id"], i["run"]): i["scores"] for i in stored
-    }
+    assert scores(items(found)) == scores(stored)
     assert "broken (broken.mp4)" in found.stderr and "lost 1 of 6 recordings" in found.stderr
     assert "notes" not in found.stderr
     assert not list(temporary.iterdir())
+    invoke(elsewhere, "predict", "clips/a.wav", "--model", "frozen.safetensors", status=65)
 
 
-def test_a_bundle_alone(learned: Path, tmp_path: Path, temporary: Path) -> None:
-    """In another folder, without the encoder and the stores; written by either command."""
-    stored = items(invoke(learned, "predict", "media.h5", "--model", "frozen.safetensors"))
-    elsewhere = tmp_path / "elsewhere"
-    shutil.copytree(learned / "clips", elsewhere / "clips")
-    bundle = elsewhere / "emotion.safetensors"
-    invoke(learned, "bundle", "frozen.safetensors", "-o", bundle)
-    found = items(invoke(elsewhere, "predict", "clips", "--model", bundle.name))
-    assert {(i["id"], i["run"]): i["scores"] for i in found} == {
-        (i["id"], i["run"]): i["scores"] for i in stored
-    }
+def test_a_classifier_whose_runs_have_encoders(learned: Path, temporary: Path) -> None:
+    model = ("--model", "fine-tuned.safetensors")
+    stored = scores(items(invoke(learned, "predict", "media.h5", *model)))
+    found = scores(items(invoke(learned, "predict", "clips/e.mp4", "clips/b.wav", *model)))
+    assert found == {key: stored[key] for key in stored if key[0] in ("e", "b")}
+    assert len(found) == 4 and not list(temporary.iterdir())
+
+
+def test_a_pattern_in_a_pipe_scored_by_a_table(learned: Path) -> None:
+    """The manifest of clips goes on into eval-class."""
+    found = invoke(learned, "predict", "clips/*.wav", "clips/**/*.wav", "clips/a.wav",
+                   "--model", "fine-tuned.safetensors", "-o", "p.jsonl")  # fmt: skip
+    assert not found.stdout
+    predicted = items((learned / "p.jsonl").read_text())
+    assert [i["id"] for i in predicted if i["run"] == 0] == ["a", "b", "c"]
+    assert all((learned / "clips" / i["media"]).is_file() for i in predicted)
+    found = invoke(learned, "eval-class", "p.jsonl", "--gold", "labels.csv", "--json")
+    assert json.loads(found.stdout)["count"] == 3
+    again = invoke(learned, "predict", "clips/**/*.wav", "--model", "fine-tuned.safetensors",
+                   "-o", "p.jsonl")  # fmt: skip
+    assert "up to date" in again.stderr
+    invoke(learned, "predict", "clips/a.wav", "--model", "fine-tuned.safetensors", "-o", "p.jsonl",
+           status=73)  # fmt: skip
+
+
+def test_windows(learned: Path) -> None:
+    """Classes over time, of a store; a window that holds an utterance is the utterance."""
+    model = ("media.h5", "--model", "frozen.safetensors")
+    found = invoke(learned, "predict", *model, "--window", 0.4, "--step", 0.2, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(found.stdout)))
+    of_a = [r for r in rows if r["media"].endswith("/a.wav") and r["run"] == "0"]
+    assert [(float(r["start"]), float(r["end"])) for r in of_a] == [(0, 0.4), (0.2, 0.6)]
+    assert [r["id"] for r in of_a] == ["a_0-0.4", "a_0.2-0.6"]
+    shares = [sum(float(row[name]) for name in CLASSES) for row in rows]
+    assert shares == pytest.approx([1] * len(rows), abs=2e-6)
+    assert len({r["anger"] for r in of_a}) == 2
+    whole = items(invoke(learned, "predict", *model))
+    held = items(invoke(learned, "predict", *model, "--window", 60))
+    assert [i["scores"] for i in held] == [i["scores"] for i in whole]
+    assert all(i["start"] == 0 and 0.5 < i["end"] < 1 for i in held)
+    invoke(learned, "predict", *model, "--step", 0.2, status=2)
+
+
+def test_csv_in_a_file_is_replaced_by_force_alone(learned: Path) -> None:
+    model = ("--model", "fine-tuned.safetensors", "--format", "csv", "-o", "p.csv")
+    invoke(learned, "predict", "clips/a.wav", *model)
+    invoke(learned, "predict", "clips/a.wav", *model)
+    first = (learned / "p.csv").read_text()
+    assert first.splitlines()[0] == "id,media,run,prediction,anger,joy"
+    invoke(learned, "predict", "clips/b.wav", *model, status=73)
+    assert (learned / "p.csv").read_text() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("media.h5", "clips/a.wav"), 2),
+        (("clips/broken.mp4",), 65),
+        (("clips/none*.wav",), 65),
+        (("clips/none.wav",), 65),
+        (("clips/notes.txt",), 65),
+        (("empty",), 65),
+        (("clips", "--format", "table", "-o", "t.csv"), 2),
+        (("clips", "-o", "t.csv"), 2),
+        (("clips", "--features", "a=media.h5"), 2),
+    ],
+)
+def test_mistakes(arguments: tuple[str, ...], status: int, learned: Path) -> None:
+    (learned / "empty").mkdir(exist_ok=True)
+    found = invoke(learned, "predict", *arguments, "--model", "frozen.safetensors", status=status)
+    assert not found.stdout
+
+
+def test_ids_are_names_or_paths(tmp_path: Path) -> None:
+    for name in ("x/a.wav", "y/a.wav", "y/b.wav", "y/b.mp3", "y/c.wav", ".hidden/d.wav", "y/e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"RIFF")
+    found = listed([tmp_path], Progress())
+    assert found is not None and not found.unusable
+    assert [i["id"] for i in found.corpus.items] == ["x/a", "y/a", "y/b.mp3", "y/b.wav", "c"]
+
+
+def test_a_classifier_of_an_earlier_version_reads_its_store(learned: Path, tmp_path: Path) -> None:
+    """Its header does not say how faces were cropped; the store that it was trained on does."""
+    folder = Path(shutil.copytree(learned, tmp_path / "old"))
+    header, tensors = checkpoint.read(folder / "frozen.safetensors", ClassifierHeader)
+    assert header.recordings is not None and header.recordings.faces is not None
+    old = replace(header, recordings=None)
+    checkpoint.write(folder / "old.safetensors", old, tensors)
+    assert facts_of(folder / "old.safetensors", old) == header.recordings
+    assert header.recordings.faces.size == 48 and header.recordings.faces.margin == 0.2
+    (folder / "media.h5").unlink()
+    model = ("--model", "old.safetensors")
+    found = invoke(folder, "predict", "clips/d.mp4", *model, status=65)
+    assert "media.h5" in found.stderr
+
+
+def test_a_damaged_bundle(learned: Path, tmp_path: Path) -> None:
+    """Cut short, or without the weights that its header names; check and info know a whole one."""
+    bundle = tmp_path / "emotion.safetensors"
+    invoke(
+        learned,
+        "eval-class",
+        "--split",
+        "all",
+        "-o",
+        tmp_path / "test.json",
+        stdin=invoke(learned, "predict", "media.h5", "--model", "frozen.safetensors").stdout,
+    )
+    report = ("--scores", tmp_path / "test.json")
+    invoke(learned, "bundle", "frozen.safetensors", *report, "-o", bundle)
+    assert (
+        "up to date"
+        in invoke(learned, "bundle", "frozen.safetensors", *report, "-o", bundle).stderr
+    )
+    invoke(learned, "bundle", bundle, "-o", tmp_path / "twice.safetensors", status=65)
+    invoke(tmp_path, "check", bundle)
+    shown = json.loads(invoke(tmp_path, "info", bundle, "--json").stdout)["bundle"]
+    assert shown["encoder"]["model"]["name"] == "avhubert"
+    assert shown["corpora"] == [{"name": "labels", "utterances": 5, "speakers": 5}]
+    assert shown["scores"][0]["runs"] == 2 and 0 <= shown["scores"][0]["scores"]["ua"] <= 1
+    assert "labels" in invoke(tmp_path, "info", bundle).stdout
+    header, tensors = checkpoint.read(bundle, ClassifierHeader)
+    lacking = {name: t for name, t in tensors.items() if not name.startswith(ENCODER_PREFIX)}
+    assert 0 < len(lacking) < len(tensors)
+    checkpoint.write(tmp_path / "lacking.safetensors", header, lacking)
+    (tmp_path / "cut.safetensors").write_bytes(bundle.read_bytes()[:-100])
+    for name in ("lacking", "cut"):
+        model = ("--model", tmp_path / f"{name}.safetensors")
+        invoke(learned, "predict", "clips/a.wav", *model, status=65)
+
+
+def test_features_of_a_front_end_are_computed(learned: Path, temporary: Path) -> None:
+    """Those of a model are refused before a bundle is made."""
+    invoke(learned, "extract", "media.h5", "--model", "mfcc", "-o", "mfcc.h5")
+    invoke(learned, "finetune", "mfcc.h5", "--epochs", 1, "--bundle", "-o", "mfcc.safetensors")
+    model = ("--model", "mfcc.safetensors")
+    stored = items(invoke(learned, "predict", "mfcc.h5", *model))
+    found = items(invoke(learned, "predict", "clips/*.wav", "clips/below", *model))
+    known = scores(stored)
+    assert len(found) == 3 and all(i["scores"] == known[i["id"], 0] for i in found)
+    assert not list(temporary.iterdir())
+    invoke(learned, "extract", "media.h5", "--model", "encoder.safetensors", "-o", "frames.h5")
+    invoke(learned, "finetune", "frames.h5", "--epochs", 1, "-o", "frames.safetensors")
+    invoke(learned, "bundle", "frames.safetensors", "-o", "no.safetensors", status=65)
+    invoke(learned, "predict", "clips/a.wav", "--model", "frames.safetensors", status=65)
+    invoke(learned, "finetune", "frames.h5", "--bundle", "-o", "no.safetensors", status=65)
+    assert not (learned / "no.safetensors").exists()

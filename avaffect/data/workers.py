@@ -17,11 +17,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import resource_tracker
-from typing import Any, TypeVar
-
-from joblib.externals.loky import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from avaffect.core.errors import MachineFault
+
+# Imported with the first process: few recordings need none.
+if TYPE_CHECKING:
+    from joblib.externals.loky import ProcessPoolExecutor
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -124,6 +126,8 @@ class _Crew:
                 return self._pool.submit(function, *task)
         except BrokenProcessPool:
             self.end()
+        from joblib.externals.loky import ProcessPoolExecutor
+
         with _without_interrupts():
             self._pool = ProcessPoolExecutor(self.jobs, initializer=_begin, initargs=(os.getpid(),))
             return self._pool.submit(function, *task)

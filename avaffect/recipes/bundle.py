@@ -9,6 +9,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.headers import ClassifierHeader, HeldOutScores
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Reference, relative
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.downstream.decoded_recordings import prepared
 from avaffect.settings.bundle import BundleSettings
@@ -28,12 +29,21 @@ def bundle(settings: BundleSettings, progress: Progress = SILENT) -> None:
     if settings.scores is not None:
         inputs.append(("scores", settings.scores, file_content_id(settings.scores)))
     made = work.record("bundle", settings, inputs)
+    made["inputs"] += _moved(settings, header)
     if publishing.is_done(settings, made, progress, f"bundle {settings.classifier}"):
         return
     from avaffect.recipes.downstream import bundling
 
     scores = () if settings.scores is None else _scores(settings.scores, progress)
     bundling.run(settings, scores, made, progress)
+
+
+def _moved(settings: BundleSettings, header: ClassifierHeader) -> list[Reference]:
+    """References of the classifier to what it was made from, as they are from the bundle's
+    folder: its encoder and its stores are its own lineage too."""
+    here = settings.classifier.resolve().parent
+    kept = [r for role in ("encoder", "media") for r in header.parents(role)]
+    return [{**r, "path": relative(here / r["path"], settings.output)} for r in kept]
 
 
 def _scores(path: Path, progress: Progress) -> tuple[HeldOutScores, ...]:

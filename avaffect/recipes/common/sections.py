@@ -122,6 +122,8 @@ def _of_checkpoint(found: CheckpointDescription) -> Iterator[tuple[str, list[Row
     if isinstance(header, EncoderHeader) and header.objective is not None:
         configuration = _flat(header.objective.configuration)
         yield "Objective", [("name", header.objective.name), *configuration]
+    if isinstance(header, ClassifierHeader):
+        yield from _of_bundle(header)
     yield "Metrics", _metrics(header.metrics)
     if isinstance(header, ClassifierHeader):
         for run in header.runs:
@@ -132,6 +134,30 @@ def _of_checkpoint(found: CheckpointDescription) -> Iterator[tuple[str, list[Row
         yield "Labelled speakers", [
             (str(len(header.labelled_speakers)), _some(header.labelled_speakers)),
         ]  # fmt: skip
+
+
+def _of_bundle(header: ClassifierHeader) -> Iterator[tuple[str, list[Row]]]:
+    """How recordings are read; what a bundle holds, was trained on, and its scores."""
+    if header.recordings is not None:
+        yield "Recordings", _flat(header.recordings.to_dict())
+    bundle = header.bundle
+    if bundle is None:
+        return
+    held = bundle.encoder
+    rows: list[Row] = [("needs", "no other file")]
+    if held is not None:
+        rows.append(("encoder", held.model["name"], _short(held.content_id)))
+    if bundle.face_model:
+        rows.append(("face detector", "its weights"))
+    yield "Bundle", rows
+    yield "Training data", [
+        (one.name, "its store was not found") if one.utterances is None
+        else (one.name, f"{one.utterances} utterances", f"{one.speakers} speakers")
+        for one in bundle.corpora
+    ]  # fmt: skip
+    for scored in bundle.scores:
+        seen = {f"seen in {name}": count for name, count in (scored.seen or {}).items() if count}
+        yield f"Held-out scores, {scored.name}", _flat({**scored.scores, **seen})
 
 
 def _reads(header: CheckpointHeader) -> Iterator[Row]:

@@ -13,7 +13,9 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.store.verifying import verify_store
 
 # No artifacts: folders of recordings, tables, lists, files of other programs.
-FOREIGN_ROLES = ("recordings", "corpus", "table", "ids", "face model", "weights", "files")
+FOREIGN_ROLES = (
+    "recordings", "corpus", "table", "ids", "face model", "weights", "files", "scores",
+)  # fmt: skip
 # Fields outside the content id.
 UNGUARDED = {
     "store": "attributes, statistics and provenance",

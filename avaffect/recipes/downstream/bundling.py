@@ -18,7 +18,7 @@ from avaffect.core.headers import (
     TrainedOn,
 )
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance, of_role, relative
+from avaffect.core.provenance import Provenance, of_role
 from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts, manifest
 from avaffect.data.store.reader import Store
@@ -45,7 +45,6 @@ def run(
     whole, tensors = bundled(settings.classifier, header, tensors)
     assert whole.bundle is not None
     whole = replace(whole, bundle=replace(whole.bundle, scores=scores))
-    made = {**made, "inputs": [*made["inputs"], *_moved(settings, header)]}
     checkpoint.write(settings.output, replace(whole, provenance=made), tensors)
     size = settings.output.stat().st_size / 1e6
     progress.say(f"{settings.output}: {size:.1f} MB, {header.mode}, {header.run_count} run(s)")
@@ -89,14 +88,6 @@ def _encoder(model: Path, header: ClassifierHeader) -> tuple[HeldEncoder, dict[s
     path = artifacts.locate_parent(parents[0], model)
     encoder, found = checkpoints.load_encoder(path, torch.device("cpu"))
     return HeldEncoder(content_id=found.content_id, model=found.model), encoder.state_dict()
-
-
-def _moved(settings: BundleSettings, header: ClassifierHeader) -> list[dict[str, str]]:
-    """References of the classifier to what it was made from, as they are from the bundle's
-    folder: its encoder and its stores are its own lineage too."""
-    here = settings.classifier.resolve().parent
-    kept = [r for role in ("encoder", "media") for r in header.parents(role)]
-    return [{**r, "path": relative(here / r["path"], settings.output)} for r in kept]
 
 
 def _corpora(model: Path, header: ClassifierHeader) -> tuple[TrainedOn, ...]:

@@ -29,8 +29,8 @@ from avaffect.settings.extract import ExtractSettings
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.preprocess import PreprocessSettings
 
-# Below so many recordings a process, its start takes longer than the decoding of audio.
-AUDIO_PER_PROCESS = 32
+# So many recordings are decoded here: processes would take as long to start.
+AUDIO_ALONE, FILMS_ALONE = 32, 3
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _preprocessing(
         keep_silent=facts.keep_silent,
         channels=facts.channels if prepared.audio else None,
         audio_track=facts.audio_track if prepared.audio else None,
-        jobs=None if prepared.faces else 1 + count // AUDIO_PER_PROCESS,
+        jobs=1 if count <= (FILMS_ALONE if prepared.faces else AUDIO_ALONE) else None,
         **options,
     )
 
