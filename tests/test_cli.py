@@ -388,10 +388,11 @@ def test_batches_without_length_are_refused(arguments: tuple, tmp_path: Path) ->
 def test_an_output_is_never_its_own_input(avaffect, tmp_path: Path) -> None:
     source = tmp_path / "wav"
     manifest = tmp_path / "a.jsonl"
-    avaffect("synth", source, "--utterances", 4, "--speakers", 2, "-o", manifest)
+    few = ("--modality", "audio", "--utterances", 4, "--speakers", 2, "--shortest", 0.5,
+           "--longest", 0.6)  # fmt: skip
+    avaffect("synth", source, *few, "-o", manifest)
     before = manifest.read_bytes()
     assert "is an input" in avaffect("select", manifest, "-o", manifest, "-f", status=2).stderr
     assert manifest.read_bytes() == before
-    avaffect("synth", source, "--utterances", 4, "--speakers", 2, "--seed", 1, "-o", manifest,
-             status=73)  # fmt: skip
+    avaffect("synth", source, *few, "--seed", 1, "-o", manifest, status=73)
     assert manifest.read_bytes() == before
