@@ -12,7 +12,6 @@ from torch import Tensor
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Corruption, Encoder, Frames, maskable
 from avaffect.models.heads.labels import Readout
-from avaffect.models.layers import beneath
 from avaffect.objectives.losses.soft_cross_entropy import as_shares, known_rows
 from avaffect.signal.sound import masks, mixing
 from avaffect.signal.sound.changes import SoundChange, changed
@@ -52,7 +51,6 @@ class SoundAugmentation:
         if not self.masks:
             yield
             return
-        encoder = beneath(encoder)
         local, state = maskable(encoder).features, generator.get_state()
 
         def features(batch: Batch, corruption: Corruption | None = None) -> Frames:

@@ -14,7 +14,6 @@ from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
 from avaffect.models.encoder import Encoder, Maskable
-from avaffect.models.layers import beneath
 from avaffect.models.whisper import Whisper
 from avaffect.objectives.sound_augmentation import SoundAugmentation
 from avaffect.recipes.common.recorded_noise import stored_recordings
@@ -162,7 +161,6 @@ def _check(wanted: Sequence[str], encoder: Encoder | None, streams: Sequence[str
             f"--augment {alone[0]} changes the sound alone, and the encoder reads faces with it: "
             "give --modality audio, or leave it out"
         )
-    encoder = beneath(encoder)
     padded = isinstance(encoder, Whisper) and encoder.configuration.padded
     if names.SPECAUGMENT in wanted and (padded or not isinstance(encoder, Maskable)):
         why = "pads utterances" if padded else "has none"
