@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from avaffect.models.heads.labels import LabelHead, Readout
 from avaffect.objectives.losses.kullback_leibler import kullback_leibler
 from avaffect.objectives.losses.soft_cross_entropy import soft_cross_entropy
 from avaffect.recipes.downstream import one_run
+from avaffect.recipes.downstream.tasks.scalar_task import ScalarTask
 from avaffect.training import checkpoint
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "labels" / "crema-d"
@@ -124,6 +126,14 @@ def test_a_scalar_that_never_changes_cannot_be_learned(folder: Path) -> None:
              "labels": {"a": 2.0}, "meta": {}} for n in range(4)]  # fmt: skip
     store(folder / "flat.h5", features(10.0, 2, "x"), {"a": LabelSpec("scalar")}, rows)
     invoke(folder, "finetune", "flat.h5", "--label", "a", status=65)
+
+
+@pytest.mark.parametrize(("spread", "refused"), [(1.0, True), (100.0, False)])
+def test_a_scalar_that_float32_does_not_resolve(spread: float, refused: bool) -> None:
+    """Around 1e7 its steps are of 1."""
+    values = (1e7 + spread * np.random.default_rng(0).normal(size=99)).astype(np.float32)
+    with pytest.raises(DataError, match="subtract") if refused else contextlib.nullcontext():
+        ScalarTask("age", values, {"mse": 1.0}).check("a.h5")
 
 
 def test_the_concordance_of_one_utterance_is_no_loss(folder: Path) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import ScalarCriterion
 
+# Steps of float32 in a standard deviation, at least: rounding is then a fiftieth of it.
+FINEST = 16.0
 # CCC on the training part: below this nothing was learned, and above that enough.
 CHANCE, LEARNED = 0.05, 0.9
 
@@ -52,6 +54,14 @@ class ScalarTask:
             raise DataError(
                 f"{where}: {self.name} never changes in the training part; there is nothing to "
                 "learn"
+            )
+        known = self.values[self.known].astype(np.float32)
+        spread, step = float(known.std(dtype=np.float64)), float(np.spacing(np.abs(known).max()))
+        if spread < FINEST * step:
+            raise DataError(
+                f"{where}: {self.name} is around {known.mean(dtype=np.float64):g}, where float32 "
+                f"has steps of {step:g}, and spreads by {spread:g} only; subtract a constant from "
+                "its values"
             )
 
     def doubts(self) -> list[str]:
