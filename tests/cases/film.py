@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import av
@@ -51,15 +52,24 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return shared / float(np.prod(one[2:]) + np.prod(other[2:]) - shared)
 
 
+def middle_and_box(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    return faces(path, "none")[0], faces(path, "haar")[1]
+
+
+@cache
+def of_plain() -> tuple[np.ndarray, np.ndarray]:
+    """Of the film as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        return middle_and_box(write_video(Path(folder) / "plain.mp4", grid_pictures()))
+
+
 def compare(folder: Path, change: Callable[[Path, list[np.ndarray]], Path]) -> Seen:
     """The middle of a changed film, and the face that is found, beside those of the plain one."""
-    pictures = grid_pictures()
-    plain, changed = write_video(folder / "plain.mp4", pictures), folder / "changed.mp4"
-    change(changed, pictures)
-    middles = [faces(path, "none")[0] for path in (plain, changed)]
-    boxes = [faces(path, "haar")[1] for path in (plain, changed)]
-    apart = float(np.abs(middles[0] - middles[1]).mean())
-    same = overlap(*boxes)
+    changed = folder / "changed.mp4"
+    change(changed, grid_pictures())
+    (middle, box), (plain, plain_box) = middle_and_box(changed), of_plain()
+    apart = float(np.abs(middle - plain).mean())
+    same = overlap(box, plain_box)
     words = f"crops differ by {apart:.1f} grey levels, boxes overlap by {100 * same:.0f} %"
     return Seen(words, apart < CLOSE and same > OVERLAP)
 
