@@ -30,8 +30,8 @@ class EncoderTraining(Modal, AugmentationOptions):
         "the encoder's output.", "--layer", at_least=1, added=True,
     )  # fmt: skip
     mode: str | None = option(
-        None, "Training of the encoder. Default: fine-tuned with --encoder.", "--mode",
-        choices=MODES,
+        None, "Training of the encoder. Default: fine-tuned with --encoder; frozen with svm.",
+        "--mode", choices=MODES,
     )  # fmt: skip
     rank: int | None = option(
         None, f"Rank of the adapters of --mode lora. Default: {RANK}.", "--rank", at_least=1,

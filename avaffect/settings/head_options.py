@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, check_range, flags_of, option, types_of
@@ -57,6 +57,35 @@ class RecurrentOptions:
     )
 
 
+@dataclass(frozen=True)
+class FittedOptions:
+    """Options of a head that is fitted at once (`models.heads.base.FittedHead`).
+
+    kinds: of the one label that it can be fitted to.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("class",)
+
+
+# The kernel is chosen too.
+AUTO_KERNEL = "auto"
+
+
+@dataclass(frozen=True)
+class SVMOptions(FittedOptions):
+    """C and gamma 0: not given."""
+
+    kernel: str = option(
+        AUTO_KERNEL, "Kernel. auto: chosen on development.",
+        choices=(AUTO_KERNEL, "linear", "rbf"),
+    )  # fmt: skip
+    C: float = option(0.0, "Penalty of errors. 0: chosen on development.", at_least=0)
+    gamma: float = option(
+        0.0, "Of the kernel rbf, exp(-gamma |x - y|^2). 0: 1 / (D variance), as scikit-learn's "
+        "scale.", at_least=0,
+    )  # fmt: skip
+
+
 LINEAR = "linear"
 # --layers: all of the encoder's, summed by weights that are learned.
 WEIGHTED = "weighted"
@@ -67,6 +96,7 @@ ONE_FRAME = ("frames_per_step", 1)
 # Name of a head -> the class of its options.
 OWN_HEADS: dict[str, type] = {
     LINEAR: LinearOptions, "mlp": DenseOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
+    "svm": SVMOptions,
 }  # fmt: skip
 
 
@@ -94,8 +124,9 @@ class HeadSettings(Common):
 
     head: str = option(
         LINEAR, "Head: one linear layer on the mean over time, or hidden layers below it (mlp), or "
-        "GRU layers, bidirectional (bgru) or forward (gru), or a head of another package.",
-        "--head", metavar="linear|mlp|bgru|gru|NAME",
+        "GRU layers, bidirectional (bgru) or forward (gru), or a support vector machine on the "
+        "mean (svm), or a head of another package.", "--head",
+        metavar="linear|mlp|bgru|gru|svm|NAME",
     )  # fmt: skip
     hidden: int | None = flag_of(RecurrentOptions, "hidden")
     hidden_layers: int | None = flag_of(DenseOptions, "hidden_layers", added=True)

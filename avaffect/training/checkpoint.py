@@ -19,6 +19,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.headers.checkpoint import CheckpointHeader, H, expected, typed
 from avaffect.models import registry
+from avaffect.models.heads.base import FittedHead
 
 SAFETENSORS_DTYPE = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -109,6 +110,11 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path, prefix:
     chosen = {
         name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
     }
+    for place, part in module.named_modules():
+        if isinstance(part, FittedHead):
+            beneath = f"{place}." if place else ""
+            part.make_room({n.removeprefix(beneath): t for n, t in chosen.items()
+                            if n.startswith(beneath)})  # fmt: skip
     own = module.state_dict()
     missing = sorted(own.keys() - chosen.keys())
     shapes = sorted(n for n in own.keys() & chosen.keys() if own[n].shape != chosen[n].shape)

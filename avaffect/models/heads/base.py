@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from avaffect.core.errors import DataError
+from avaffect.core.progress import SILENT, Progress
 from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.standardisation import Standardisation
 
@@ -114,6 +117,48 @@ class FrameHead(nn.Module):
         name -> (B,) bool, False where an utterance lacks this input; by default where it has no
         frames."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a head is fitted to. vectors (N, D) float32: all inputs of an utterance, concatenated,
+    NaN where it lacks one; targets (N,) int64: their classes; weights (classes,): how much an error
+    of each counts."""
+
+    vectors: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+class FittedHead(FrameHead):
+    """A head on means whose weights are computed from all utterances at once, rather than learned
+    step by step. Its configuration is also a `settings.head_options.FittedOptions`."""
+
+    reads_means = True
+    needs_time = False
+
+    def fit(
+        self,
+        examples: Examples,
+        score: Callable[[], float] | None = None,
+        progress: Progress = SILENT,
+    ) -> dict[str, Any]:
+        """Compute the weights; the standardisation is set before.
+
+        score: how good the head is as it is now, on development, higher is better, to choose among
+        weights; None without development. Returns what was chosen, JSON values for the metrics of
+        the run. The result depends on the arguments alone: every process computes the same.
+        """
+        raise NotImplementedError
+
+    def seconds(self, count: int, choosing: bool) -> float:
+        """A rough estimate of how long it takes to fit so many utterances. choosing: whether there
+        is development to choose by."""
+        return 0.0
+
+    def make_room(self, tensors: Mapping[str, Tensor]) -> None:
+        """Give buffers, whose sizes depend on what was fitted, those of these weights, which are
+        then loaded."""
 
 
 def means(

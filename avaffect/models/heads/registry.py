@@ -32,6 +32,9 @@ HEADS.register(
     "avaffect.models.heads.recurrent:ForwardHeadConfiguration",
     "avaffect.models.heads.recurrent:RecurrentHead",
 )
+HEADS.register(
+    "svm", "avaffect.models.heads.svm:SVMConfiguration", "avaffect.models.heads.svm:SVMHead"
+)
 
 
 def options_of(name: str) -> type:

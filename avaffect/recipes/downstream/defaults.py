@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from avaffect.core import checkpoint_header, headers
@@ -22,9 +22,17 @@ from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import score_names
+from avaffect.settings.base import flags_of
 from avaffect.settings.encoder_training import ALPHA, LORA, PROJECTIONS, RANK
 from avaffect.settings.finetune import FinetuneSettings
-from avaffect.settings.head_options import ATTENTIVE, LINEAR, MEAN, OWN_HEADS
+from avaffect.settings.head_options import (
+    ATTENTIVE,
+    LINEAR,
+    MEAN,
+    OWN_HEADS,
+    WEIGHTED,
+    FittedOptions,
+)
 from avaffect.settings.runs import AUTO
 
 # Steps a second of a head that averages frames, unless labels have more.
@@ -54,6 +62,13 @@ ENCODER_RATES = {
     "frozen": (1e-5, 1e-5),
 }
 
+# Options of training step by step.
+STEPWISE = (
+    "loss", "epochs", "steps", "least_steps", "accumulate", "augment", "freeze", "learning_rate",
+    "head_learning_rate", "schedule", "warmup", "decay", "weight_decay", "clip",
+    "sampler", "label_smoothing",
+)  # fmt: skip
+
 
 def completed(
     settings: FinetuneSettings,
@@ -75,6 +90,8 @@ def completed(
             f"--pooling {options['pooling']} goes with labels of utterances; {traces[0]} is a trace"
         )
     settings = settings.with_options(options)
+    if issubclass(options_of(settings.head), FittedOptions):
+        return _fitted(settings, stores, kinds)
     linear = _is_linear(settings)
     mode = settings.mode or ("frozen" if settings.encoder is None else "fine-tuned")
     # Recorded as it is done: the option that was given, and no default beside it.
@@ -100,6 +117,38 @@ def _is_linear(settings: FinetuneSettings) -> bool:
     """Whether outputs are linear in what is computed of the frames once; of a weighted sum of
     layers nearly so."""
     return settings.head == LINEAR and settings.pooling != ATTENTIVE
+
+
+def _fitted(
+    settings: FinetuneSettings, stores: Sequence[Store], kinds: Mapping[str, str]
+) -> FinetuneSettings:
+    """Of a head that is fitted at once to one label, on a frozen encoder."""
+    head = f"--head {settings.head}"
+    if settings.mode not in (None, "frozen"):
+        raise UsageError(f"--mode {settings.mode}: {head} is fitted to vectors of a frozen encoder")
+    for item in fields(settings):
+        if item.name in STEPWISE and getattr(settings, item.name) != item.default:
+            raise UsageError(
+                f"{flags_of(item)[-1]} is of no use to {head}, which is fitted at once"
+            )
+    if settings.layers == WEIGHTED:
+        raise UsageError(
+            f"--layers {WEIGHTED} learns weights step by step; {head} is fitted at once"
+        )
+    if len(kinds) > 1:
+        raise UsageError(f"{head} learns one label: {' and '.join(kinds)} need heads of their own")
+    learned = options_of(settings.head).kinds  # type: ignore[attr-defined]
+    for name, kind in kinds.items():
+        if kind not in learned:
+            raise UsageError(f"{head} learns a {' or '.join(learned)}; {name} is a {kind}")
+    return replace(
+        settings,
+        mode="frozen",
+        least_steps=0,
+        head_penalty=0.0,
+        select=_selection(settings, kinds),
+        folds=_folds(settings, stores),
+    )
 
 
 def _head_options(

@@ -24,6 +24,7 @@ from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
     bundling,
     completed,
+    fitting,
     frozen_frames,
     frozen_inputs,
     lone_utterances,
@@ -59,6 +60,7 @@ def run(
         lone_utterances.check(material, division)
     report_divisions(settings, divisions, material.labels, progress)
     _warn_of_doubts(material, divisions)
+    fitting.warn_of_cost(material, divisions)
     fabric = material.fabric
     with training_run.running(settings, made, fabric, progress) as started:
         if started is None:

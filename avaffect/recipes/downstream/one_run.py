@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,14 @@ from avaffect.data.balanced_sampling import BalancedSampling
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.models import lora, registry
 from avaffect.models.encoder import Encoder
+from avaffect.models.heads.base import FittedHead
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.layers import read_layers
 from avaffect.objectives.base import Objective
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.supervised import Supervised
-from avaffect.recipes.downstream import completed, frozen_inputs, heads, undertraining
+from avaffect.recipes.downstream import completed, fitting, frozen_inputs, heads, undertraining
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.partitions import Division
@@ -54,6 +56,14 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     run = replace(run, seed=division.seed, folder=folder)
     if frozen:
         frozen_inputs.standardise(head, material, np.flatnonzero(division.train), run)
+    if isinstance(head.head, FittedHead):
+        metrics = fitting.fit(
+            material, division, head, lambda: _score(head, inputs, material, division, None)
+        )
+        if fabric.global_rank == 0:
+            _keep(head, {}, metrics, run, path)
+        fabric.barrier()
+        return
     assert settings.head_penalty is not None
     objective = Supervised(
         head,
@@ -82,11 +92,8 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
         material.progress,
     )
     if fabric.global_rank == 0:
-        run.check()
         trained = _trained(material, None if frozen else inputs.encoder)
-        _keep(head, trained, train_part, outcome, run, path)
-        # The saved state of the finished run, which nothing resumes.
-        shutil.rmtree(folder, ignore_errors=True)
+        _keep(head, trained, _metrics(train_part, outcome, run), run, path)
     fabric.barrier()
 
 
@@ -99,23 +106,29 @@ def _trained(material: Material, encoder: Encoder | None) -> dict[str, Tensor]:
     return {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
 
 
-def _keep(
-    head: LabelHead, trained: dict[str, Tensor], part: Labels, outcome: Outcome, run: Run,
-    path: Path,
-) -> None:  # fmt: skip
-    """Write a run's weights, those of its trained encoder, and its metrics."""
-    weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    weights |= trained
+def _metrics(part: Labels, outcome: Outcome, run: Run) -> dict[str, Any]:
+    """Of a run that was trained step by step, on its training part."""
     assert run.history is not None
-    metrics = {
+    return {
         "development": outcome.best,
         "first": outcome.first,
         "last": outcome.last,
         "training": undertraining.ended(run.history, run.tags, part, outcome.kept_last),
     }
+
+
+def _keep(
+    head: LabelHead, trained: dict[str, Tensor], metrics: dict[str, Any], run: Run, path: Path
+) -> None:
+    """Write a run's weights, those of its trained encoder, and its metrics."""
+    run.check()
+    weights = {f"head.{name}": tensor for name, tensor in head.state_dict().items()} | trained
     if head.layer_sum is not None:
-        metrics["layers"] = head.layer_sum.described()
+        metrics = {**metrics, "layers": head.layer_sum.described()}
     checkpoint.write(path, RunHeader(model=registry.describe(head), metrics=metrics), weights)
+    assert run.folder is not None
+    # The saved state of the finished run, which nothing resumes.
+    shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _own_inputs(material: Material) -> Inputs:
