@@ -1,6 +1,6 @@
 """A step of LoRA beside one of full fine-tuning: CPU time and memory, HuBERT base.
 
-    python -m benchmarks.lora [--quick]
+    python -m benchmarks.lora [--quick] [--utterances N] [--repetitions N]
 
 Forward, backward and the optimiser's step of the encoder under a linear head, waveforms of 3 s.
 Memory is what training adds to the weights: the optimiser's state, gradients, and what is saved for
@@ -122,9 +122,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="HuBERT tiny, one repetition")
     parser.add_argument("--peak", choices=(LORA, FULL), help="peak memory of two steps, in MiB")
     parser.add_argument("--preset", default="base", help=argparse.SUPPRESS)
-    parser.add_argument("--utterances", type=int, default=4, help=argparse.SUPPRESS)
+    parser.add_argument("--utterances", type=int, default=4, help="in a batch")
+    parser.add_argument("--repetitions", type=int, default=3, help="of each step")
     given = parser.parse_args()
-    preset, repetitions = ("tiny", 1) if given.quick else (given.preset, 3)
+    preset, repetitions = ("tiny", 1) if given.quick else (given.preset, given.repetitions)
     with one_thread():
         if given.peak:
             way = Way(given.peak, given.preset, given.utterances)
