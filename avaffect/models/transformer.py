@@ -33,7 +33,8 @@ class TransformerConfiguration:
     """Sizes and regularisation; the defaults are those of the published base models.
 
     position_norm: "weight", the kernel of the positional convolution is normalised; "batch", its
-    input is (mHuBERT); "none", there is no such convolution (Whisper).
+    input is (mHuBERT); "layer", its output is, and there are position_layers of them (data2vec);
+    "none", there is no such convolution (Whisper).
     relative_buckets, relative_distance: of distances between frames, each of which has a learned
     bias of attention, gated by the frame (WavLM); 0, there is none.
     """
@@ -46,6 +47,7 @@ class TransformerConfiguration:
     position_kernel: int = 128
     position_groups: int = 16
     position_norm: str = "weight"
+    position_layers: int = 1
     relative_buckets: int = 0
     relative_distance: int = 800
     dropout: float = 0.1
@@ -95,6 +97,33 @@ class BatchNormalisedConvolution(nn.Sequential):
         # utterance.
         y = norm(x.transpose(1, 2), valid.sum(1)).to(x.dtype) * valid[:, None]
         return _positions(y, convolution.weight, convolution.bias, convolution.groups)
+
+
+class StackedConvolutions(nn.ModuleList):
+    """Grouped convolutions over time, one after another, each with a layer norm without parameters
+    and a GELU (Baevski et al. 2022, data2vec); published in this order."""
+
+    def __init__(self, dim: int, kernel: int, groups: int, layers: int) -> None:
+        super().__init__()
+        for _ in range(layers):
+            convolution = nn.Conv1d(dim, dim, kernel, groups=groups)
+            nn.init.normal_(convolution.weight, std=math.sqrt(4.0 / (kernel * dim)))
+            assert convolution.bias is not None
+            nn.init.zeros_(convolution.bias)
+            self.append(nn.Sequential(convolution))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """x (B, T, dim), valid (B, T) bool -> (B, T, dim)"""
+        keep = valid[..., None].to(x.dtype)
+        for (convolution,) in self:  # type: ignore[misc]
+            weight, groups = convolution.weight, convolution.groups
+            # What the convolution puts into padding is no input of the next one.
+            y = convolve(
+                (x * keep).transpose(1, 2), weight, convolution.bias,
+                padding=weight.shape[-1] // 2, groups=groups,
+            )[..., : x.shape[1]]  # fmt: skip
+            x = F.gelu(F.layer_norm(y.transpose(1, 2), (x.shape[2],)).to(x.dtype))
+        return x
 
 
 def _positions(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
@@ -202,12 +231,14 @@ class TransformerEncoder(nn.Module):
         self.configuration = c
         sizes = (c.dim, c.position_kernel, c.position_groups)
         if c.position_norm == "batch":
-            self.pos_conv: nn.Sequential = BatchNormalisedConvolution(*sizes)
+            self.pos_conv: nn.Module = BatchNormalisedConvolution(*sizes)
+        elif c.position_norm == "layer":
+            self.pos_conv = StackedConvolutions(*sizes, c.position_layers)
         elif c.position_norm == "weight":
             self.pos_conv = nn.Sequential(PositionalConvolution(*sizes))
         elif c.position_norm != "none":
             raise ValueError(
-                f"position_norm {c.position_norm!r}: expected 'weight', 'batch' or 'none'"
+                f"position_norm {c.position_norm!r}: expected 'weight', 'batch', 'layer' or 'none'"
             )
         self.layers = nn.ModuleList(TransformerLayer(c, key_bias) for _ in range(c.layers))
         if c.relative_buckets:
@@ -238,7 +269,7 @@ class TransformerEncoder(nn.Module):
             check_layer(layer, count, first=0)
         keep = valid[..., None].to(x.dtype)
         x = x * keep
-        if self.configuration.position_norm == "batch":
+        if self.configuration.position_norm in ("batch", "layer"):
             x = x + self.pos_conv(x, valid)
         elif self.configuration.position_norm == "weight":
             x = x + self.pos_conv(x)

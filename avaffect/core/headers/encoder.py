@@ -35,7 +35,7 @@ class Prediction(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Published(Record):
-    """An imported encoder: its family (avhubert, hubert, wav2vec2, whisper), and whose names its
+    """An imported encoder: its family (avhubert, hubert, whisper, ...), and whose names its
     weights had."""
 
     kind: str

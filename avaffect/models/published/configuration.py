@@ -65,14 +65,22 @@ _LIMITS = (
     ("face_std", (1e-6, 1e6)), ("heads", (1, 1024)), ("_size", (8, 4096)),
     ("final_dim", (1, 1 << 20)), ("ffn_dim", (1, 1 << 20)), ("transformer.dim", (1, 1 << 16)),
     ("transformer.layers", (1, 200)), ("position_kernel", (1, 4096)),
-    ("position_groups", (1, 4096)), ("width", (1, 4096)),
+    ("position_groups", (1, 4096)), ("position_layers", (1, 100)), ("width", (1, 4096)),
     ("feature_grad_mult", (0.0, 1e6)), ("relative", (0, 1 << 16)),
     ("bands", (1, 1024)), ("positions", (1, 1 << 16)),
 )  # fmt: skip
 _MOST_CONVOLUTIONS = 100
+# A kernel of the convolutions of positions, by their norm.
+_POSITIONS = {
+    "weight": "encoder.pos_conv.0.weight_v",
+    "batch": "encoder.pos_conv.1.weight",
+    "layer": "encoder.pos_conv.0.0.weight",
+}
 # Sizes that the shapes of the weights give.
 _SIZES = ("transformer.dim", "transformer.ffn_dim", "bands", "positions")
-TRANSFORMERS_MODELS = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm")
+TRANSFORMERS_MODELS = (
+    "data2vec-audio", "hubert", "unispeech", "unispeech-sat", "wav2vec2", "wavlm",
+)  # fmt: skip
 
 
 def read_shapes(from_shapes: Callable[[Shapes], Flat], shapes: Shapes) -> Flat:
@@ -141,9 +149,10 @@ def flatten(configuration: Any) -> Flat:
 
 def transformer_of(shapes: Shapes, pre_norm: bool) -> Flat:
     """The transformer's configuration from the shapes. Raises KeyError where one is absent."""
+    stacked = sum(f"encoder.pos_conv.{n}.0.weight" in shapes for n in range(_MOST_CONVOLUTIONS))
     by_batch = "encoder.pos_conv.1.weight" in shapes
-    positions = "encoder.pos_conv.1.weight" if by_batch else "encoder.pos_conv.0.weight_v"
-    dim, per_group, kernel = shapes[positions]
+    norm = "layer" if stacked else "batch" if by_batch else "weight"
+    dim, per_group, kernel = shapes[_POSITIONS[norm]]
     return {
         **layers_of(shapes),
         "transformer.dim": dim,
@@ -151,7 +160,8 @@ def transformer_of(shapes: Shapes, pre_norm: bool) -> Flat:
         "transformer.pre_norm": pre_norm,
         "transformer.position_kernel": kernel,
         "transformer.position_groups": dim // per_group,
-        "transformer.position_norm": "batch" if by_batch else "weight",
+        "transformer.position_norm": norm,
+        "transformer.position_layers": max(1, stacked),
     }
 
 

@@ -44,6 +44,8 @@ _BATCH_NORMED = (
     ("encoder.pos_conv.0", "encoder.pos_conv_embed.batch_norm"),
     ("encoder.pos_conv.1", "encoder.pos_conv_embed.conv"),
 )
+# data2vec's convolutions of positions.
+_STACKED = ("encoder.pos_conv.N.0", "encoder.pos_conv_embed.layers.N.conv")
 # (torchaudio's, transformers') prefixes; the head, which transformers lacks, has our name.
 _TORCHAUDIO = (
     ("encoder.transformer.", "encoder."),
@@ -106,7 +108,7 @@ def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
     by_batch = any(name.startswith(_BATCH_NORMS[1]) for name in plain.values())
     positions = _BATCH_NORMED if by_batch else _WEIGHT_NORMED
     norm = _LAYER_NORM if deeper else _GROUP_NORM
-    pairs = [(b, a) for a, b in (norm, *positions, *_MODULES, *_RELATIVE)]
+    pairs = [(b, a) for a, b in (norm, _STACKED, *positions, *_MODULES, *_RELATIVE)]
     return {name: _known(inner, pairs) for name, inner in plain.items()}
 
 
