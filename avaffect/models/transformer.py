@@ -115,7 +115,10 @@ class StackedConvolutions(nn.ModuleList):
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """x (B, T, dim), valid (B, T) bool -> (B, T, dim)"""
         keep = valid[..., None].to(x.dtype)
-        for (convolution,) in self:  # type: ignore[misc]
+        for layer in self:
+            assert isinstance(layer, nn.Sequential)
+            (convolution,) = layer
+            assert isinstance(convolution, nn.Conv1d)
             weight, groups = convolution.weight, convolution.groups
             # What the convolution puts into padding is no input of the next one.
             y = convolve(
