@@ -44,9 +44,8 @@ class PretrainHubertSettings(PretrainingSettings):
         "--modality", choices=MODALITIES,
     )  # fmt: skip
     dropout: float | None = option(
-        None, "Dropout of a new encoder, of its input and in its layers. 0 where training is short "
-        "and small: dropout hides the small differences between faces. Default: the preset's, 0.1 "
-        "(HuBERT large 0).", "--dropout", at_least=0, below=1, added=True,
+        None, "Dropout of a new encoder, of its input and in its layers. Default: the preset's, "
+        "0.1 (HuBERT large 0).", "--dropout", at_least=0, below=1, added=True,
     )  # fmt: skip
     reset_head: bool = option(
         False, "New prediction head on --init, for other units.", "--reset-head"
