@@ -93,8 +93,8 @@ def load_encoder(path: str | os.PathLike[str], device: str = "cpu") -> Encoder:
 
     `encoder(make_batch(waveform=[...]))` gives frames, `values` (B, T, dim) and `lengths` (B,), or
     tokens, `values` (B, N, dim) and `valid` (B, N); `layer=n` those of a layer, from 1 to its
-    `depth`; `.mean()` one vector an utterance. Its `streams`, `dim` and, of frames, `rate_hz` say
-    what it reads and gives.
+    `depth`, `encoder.every_layer(batch)` all of them side by side; `.mean()` one vector an
+    utterance. Its `streams`, `dim` and, of frames, `rate_hz` say what it reads and gives.
 
     Raises DataError if the file is not an encoder.
     """

@@ -116,16 +116,20 @@ def test_all_layers_are_summed_under_a_head(chain: Path, head: str) -> None:
     np.testing.assert_allclose(list(weights.values()), logits.softmax(0), atol=1e-6)
     shown = invoke(chain, "info", output).stdout
     assert any(line.split()[0] == "layers" for line in shown.splitlines() if line.split())
+    described = json.loads(invoke(chain, "info", output, "--json").stdout)
+    assert described["layers"]["layer"] is None
 
 
-def test_the_sum_is_trained_with_the_encoder(chain: Path) -> None:
+@pytest.mark.parametrize("mode", ["fine-tuned", "lora"])
+def test_the_sum_is_trained_with_the_encoder(chain: Path, mode: str) -> None:
     header, tensors = trained(
-        chain, "--layers", "weighted", "--normalise-layers", "--steps", 1, "--select", "none",
-        output="tuned.safetensors",
+        chain, "--layers", "weighted", "--normalise-layers", "--mode", mode, "--steps", 1,
+        "--select", "none", output="tuned.safetensors",
     )  # fmt: skip
     assert header.layers == ReadLayers(normalised=True)
     assert tensors["runs.0.head.layer_sum.logits"].any()
-    assert "runs.0.encoder.encoder.layers.0.fc1.weight" in tensors
+    held = "encoder.encoder.layers.0.fc1.weight" if mode == "fine-tuned" else "adapters."
+    assert any(name.startswith(f"runs.0.{held}") for name in tensors)
     assert np.isfinite(scores(chain, "a.h5", "tuned.safetensors")).all()
 
 

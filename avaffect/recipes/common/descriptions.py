@@ -10,7 +10,7 @@ from avaffect.core.headers.manifest import DescribedLabel
 from avaffect.core.record import Record
 
 # Fields of a checkpoint's header that are described, in this order.
-SHOWN = ("model", "mode", "labels", "preprocessing", "recordings", "bundle",
+SHOWN = ("model", "layers", "mode", "labels", "preprocessing", "recordings", "bundle",
          "normalisation", "pretext", "objective", "prediction", "published", "metrics", "runs",
          "labelled_speakers")  # fmt: skip
 
