@@ -59,6 +59,8 @@ class LayerSum(nn.Module):
         if isinstance(encoded, Moments):
             return self._of_moments(encoded)
         c = self.configuration
+        if encoded.values.shape[1] == 1:
+            return encoded.with_values(self._of_one(encoded.values) * encoded.valid[..., None])
         layers = encoded.values.unflatten(-1, (c.layers, c.dim)).unbind(-2)
         scales, shift = self._scales()
         # One after the other: a product of all at once would need as much memory as all layers.
@@ -67,14 +69,23 @@ class LayerSum(nn.Module):
             total = torch.addcmul(total, layer, scale)
         return encoded.with_values((total + shift) * encoded.valid[..., None])
 
+    def _of_one(self, values: Tensor) -> Tensor:
+        """(B, 1, layers * dim) -> (B, 1, dim): means, which are small: one product costs least."""
+        c, known = self.configuration, self.standardisation
+        standard = values if known is None else known(values)
+        return self.weights @ standard.unflatten(-1, (c.layers, c.dim))
+
     def _of_moments(self, given: Moments) -> Moments:
         """The variance of a sum: sum_lm w_l w_m cov(h_l, h_m), in each dimension."""
-        c = self.configuration
-        scales, shift = self._scales()
-        means = (given.means.unflatten(-1, (c.layers, c.dim)) * scales).sum(dim=1) + shift
-        pairs = pairs_of(c.layers)
-        factors = torch.stack([scales[a] * scales[b] * (1 + (a != b)) for a, b in pairs])
-        variance = (given.products.unflatten(-1, (len(pairs), c.dim)) * factors).sum(dim=1)
+        c, known, weights = self.configuration, self.standardisation, self.weights
+        places = torch.tensor(pairs_of(c.layers), device=weights.device).t()
+        products = given.products.unflatten(-1, (-1, c.dim))
+        if known is not None:
+            std = known.std.view(c.layers, c.dim)[places]
+            products = products / (std[0] * std[1])
+        means = self._of_one(given.means[:, None])[:, 0]
+        one, other = weights[places]
+        variance = (one * other * (1 + (places[0] != places[1]))) @ products
         there = given.present[:, None].to(means.dtype)
         return Moments(means * there, variance * there, given.present)
 
