@@ -34,10 +34,10 @@ def real_corpus(recordings: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_corpus(recordings: Path, tmp_path: Path) -> Path:
-    """Sounds and films that are done in a second."""
-    sounds = sorted((recordings / "emodb").glob("*.wav"))[:24]
-    films = sorted((recordings / "video_grid").glob("*.mpg"))[:4]
-    return _manifest(tmp_path / "real.jsonl", recordings, sounds[:12] + films + sounds[12:])
+    """Sounds and films that are done in a second or two."""
+    sounds = sorted((recordings / "emodb").glob("*.wav"))[:60]
+    films = sorted((recordings / "video_grid").glob("*.mpg"))[:8]
+    return _manifest(tmp_path / "real.jsonl", recordings, sounds[:30] + films + sounds[30:])
 
 
 def _manifest(path: Path, recordings: Path, files: list[Path]) -> Path:
