@@ -304,13 +304,3 @@ def test_what_ties_a_batch_together_is_not_divided(folder, pretrained, tmp_path)
     line = ("adapt", "retrieved.jsonl", "--encoder", path, "--batch-utterances", 2, "--steps", 1)
     words = invoke(folder, *line, "-o", tmp_path / "y.safetensors", status=65).stderr
     assert "compares 3" in words
-
-
-@pytest.mark.parametrize("modality", ["audio", "av"])
-def test_dropout_is_that_of_a_new_encoder(modality, folder, tmp_path):
-    line = ("pretrain-hubert", "labelled.h5", "pool.h5", *UNITS, "--steps", 0, "--dropout", 0.3)
-    new = tmp_path / "new.safetensors"
-    invoke(folder, *line, "--preset", "nano", "--modality", modality, "-o", new)
-    configuration = read_header(new)["model"]["configuration"]
-    assert configuration["input_dropout"] == configuration["transformer"]["dropout"] == 0.3
-    invoke(folder, *line, "--init", new, "-o", tmp_path / "further.safetensors", status=2)

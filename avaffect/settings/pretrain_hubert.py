@@ -6,7 +6,6 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
 from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import learning_rate, warmup, weight_decay
@@ -42,10 +41,6 @@ class PretrainHubertSettings(PretrainingSettings):
     modality: str | None = option(
         None, "Modality of a new encoder: audio (HuBERT) or av (AV-HuBERT). Default: audio.",
         "--modality", choices=MODALITIES,
-    )  # fmt: skip
-    dropout: float | None = option(
-        None, "Dropout of a new encoder, of its input and in its layers. Default: the preset's, "
-        "0.1 (HuBERT large 0).", "--dropout", at_least=0, below=1, added=True,
     )  # fmt: skip
     reset_head: bool = option(
         False, "New prediction head on --init, for other units.", "--reset-head"
@@ -104,8 +99,6 @@ class PretrainHubertSettings(PretrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init is not None and self.dropout is not None:
-            raise UsageError("--dropout and --init exclude each other: --init has a dropout")
         if self.init is None:
             object.__setattr__(self, "modality", self.modality or MODALITIES[0])
             if self.modality == "av":

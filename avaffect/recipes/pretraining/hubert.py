@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, UNITS
 from avaffect.data.store.reader import Store
 from avaffect.models import avhubert, hubert
-from avaffect.models.avhubert import AVHubert, AVHubertConfiguration
+from avaffect.models.avhubert import AVHubert
 from avaffect.models.encoder import Encoder
-from avaffect.models.hubert import Hubert, HubertConfiguration
+from avaffect.models.hubert import Hubert
 from avaffect.objectives.masked_prediction import (
     MaskedPrediction,
     MaskedPredictionConfiguration,
@@ -27,7 +26,6 @@ from avaffect.recipes.pretraining.pixels import face_statistics
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
 from avaffect.settings.pretraining import DEFAULT_PRESET
 
-_Configuration = TypeVar("_Configuration", HubertConfiguration, AVHubertConfiguration)
 NEW_HEAD = "pre-train with --reset-head"
 
 
@@ -75,23 +73,15 @@ def _configuration(
 def _new_encoder(
     settings: PretrainHubertSettings, stores: Sequence[Store], progress: Progress
 ) -> Encoder:
-    preset = settings.preset or DEFAULT_PRESET
     if settings.modality != "av":
-        return Hubert(_with_dropout(hubert.PRESETS[preset], settings.dropout))
-    configuration = _with_dropout(avhubert.PRESETS[preset], settings.dropout)
+        return Hubert(hubert.PRESETS[settings.preset or DEFAULT_PRESET])
+    configuration = avhubert.PRESETS[settings.preset or DEFAULT_PRESET]
     if settings.masking is not None:
         configuration = replace(configuration, masking=settings.masking)
     found = face_statistics(stores, configuration.channels, progress)
     if found is not None:
         configuration = replace(configuration, face_mean=found[0], face_std=found[1])
     return AVHubert(configuration)
-
-
-def _with_dropout(configuration: _Configuration, probability: float | None) -> _Configuration:
-    if probability is None:
-        return configuration
-    transformer = replace(configuration.transformer, dropout=probability)
-    return replace(configuration, transformer=transformer, input_dropout=probability)
 
 
 def _masking(settings: PretrainHubertSettings, encoder: Encoder) -> Masking:
