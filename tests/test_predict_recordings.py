@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -15,8 +16,10 @@ import pytest
 from chain import invoke
 from recorded import NAMES, items, learn
 
+from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
+from avaffect.recipes.downstream import decoded_recordings
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.recording_facts import facts_of
 from avaffect.recipes.media.listing import listed
@@ -128,6 +131,7 @@ def test_csv_in_a_file_is_replaced_by_force_alone(learned: Path) -> None:
         (("clips", "--format", "table", "-o", "t.csv"), 2),
         (("clips", "-o", "t.csv"), 2),
         (("clips", "--features", "a=media.h5"), 2),
+        (("clips", "--split", "test"), 2),
     ],
 )
 def test_mistakes(arguments: tuple[str, ...], status: int, learned: Path) -> None:
@@ -143,6 +147,33 @@ def test_ids_are_names_or_paths(tmp_path: Path) -> None:
     found = listed([tmp_path], Progress())
     assert found is not None and not found.unusable
     assert [i["id"] for i in found.corpus.items] == ["x/a", "y/a", "y/b.mp3", "y/b.wav", "c"]
+
+
+def test_ids_are_distinct_and_text(tmp_path: Path) -> None:
+    """Where the path of one file is the stem of another; names of other bytes than UTF-8's."""
+    for name in ("b.wav", "b.mp3", "b.wav.wav", "b.wav.mp3", "\u00e9.wav"):
+        (tmp_path / name).write_bytes(b"RIFF")
+    found = listed([tmp_path], Progress())
+    assert found is not None
+    ids = [i["id"] for i in found.corpus.items]
+    assert ids == ["b.mp3", "b.wav", "b.wav.mp3", "b.wav.wav", "\u00e9"]
+    (tmp_path / "e\u0301.wav").write_bytes(b"RIFF")
+    other = tmp_path / os.fsdecode(b"\xe9.wav")
+    other.write_bytes(b"RIFF")
+    for paths in ([tmp_path], [other]):
+        with pytest.raises(DataError) as raised:
+            listed(paths, Progress())
+        assert str(raised.value).isascii()
+
+
+def test_a_classifier_of_folds_is_refused_before_decoding(
+    learned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header, tensors = checkpoint.read(learned / "frozen.safetensors", ClassifierHeader)
+    runs = tuple(replace(run, fold=fold) for fold, run in enumerate(header.runs))
+    checkpoint.write(learned / "folds.safetensors", replace(header, runs=runs), tensors)
+    monkeypatch.setattr(decoded_recordings, "decoded", None)
+    invoke(learned, "predict", "clips/a.wav", "--model", "folds.safetensors", status=65)
 
 
 def test_a_classifier_of_an_earlier_version_reads_its_store(learned: Path, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_it_is_trained_and_predicts(folder: Path) -> None:
     invoke(folder, *finetune)
     first = (folder / "c.safetensors").read_bytes()
     assert ua(folder, "--split", "test") > 0.8
+    invoke(folder, "predict", "v.h5", "--model", "c.safetensors", "--window", 0.5, status=2)
     header = checkpoint.load(folder / "c.safetensors")[0]
     assert header["mode"] == "frozen"
     for run in header["runs"]:

@@ -168,6 +168,11 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
         raise DataError(
             f"{path} is damaged: its table of weights is invalid; make it again"
         ) from error
-    if 8 + length + max(ends, default=0) != size:
+    whole = 8 + length + max(ends, default=0)
+    if size < whole:
         raise DataError(f"{path} is cut short: weights are missing; make it again")
+    if size > whole:
+        raise DataError(
+            f"{path} is damaged: {size - whole} bytes follow its weights; make it again"
+        )
     return structure

@@ -16,7 +16,12 @@ from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream import prediction_tables
-from avaffect.recipes.downstream.predicted_labels import PredictedLabel, predicted_labels
+from avaffect.recipes.downstream.predicted_labels import (
+    VECTORS,
+    PredictedLabel,
+    input_models,
+    predicted_labels,
+)
 from avaffect.recipes.media.listing import Listed, listed
 from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.outputs import TABLES, check_suffix
@@ -51,6 +56,8 @@ def predict(
             "is predicted by the fold that tests it, whatever its split; leave --split out"
         )
     recordings = listed(settings.media, progress)
+    if recordings is not None:
+        _check_parts(settings, header)
     given, inputs = _inputs(settings, header, recordings, progress)
     made = work.record(
         "predict",
@@ -128,7 +135,8 @@ def _check_windows(
     labels: Sequence[PredictedLabel],
     over_time: bool,
 ) -> None:
-    """Windows are not further apart than they are long; absent faces are masked in traces."""
+    """Windows are not further apart than they are long, and what is read has time; absent faces are
+    masked in traces."""
     if over_time and header.traces is not None:
         check_windows(settings.window or header.traces.window_s, settings.step)
         return
@@ -137,6 +145,29 @@ def _check_windows(
         raise UsageError(f"--mask-absent goes with traces; {settings.model} predicts {what}")
     if settings.step is not None and settings.window is None:
         raise UsageError("--step goes with --window: the length of the windows in seconds")
+    inputs = input_models(header).values()
+    if settings.window is not None and all(model["name"] == VECTORS for model in inputs):
+        raise UsageError(
+            f"--window {settings.window:g}: {settings.model} reads one vector an utterance, "
+            "without time; leave --window out, or cut the recordings"
+        )
+
+
+def _check_parts(settings: PredictSettings, header: ClassifierHeader) -> None:
+    """Recordings have no splits and folds of their own."""
+    if settings.annotations is not None:
+        return
+    if settings.split not in (None, "all"):
+        raise UsageError(
+            f"--split {settings.split}: recordings have no split; leave it out, or give a manifest "
+            "with splits as --annotations"
+        )
+    if all(run.fold is not None for run in header.runs):
+        raise DataError(
+            f"{settings.model} has a run for each fold, and recordings are in none: train without "
+            "--folds to predict them, or give the manifest of `avaffect split --folds` as "
+            "--annotations"
+        )
 
 
 def _check_output(settings: PredictSettings, over_time: bool) -> None:

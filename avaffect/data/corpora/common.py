@@ -194,7 +194,7 @@ def media_files(folder: Path, lost: dict[str, list[str]]) -> list[str]:
     for path in _walk(folder):
         if path.suffix.lower() not in SUFFIXES:
             continue
-        if not _is_text(str(path)):
+        if not is_text(str(path)):
             lost["the name is not UTF-8"].append(ascii(str(path)))
         elif not (folder / path).exists():
             lost["a link to nothing (git-annex: run `git annex get`)"].append(str(path))
@@ -207,7 +207,8 @@ def media_files(folder: Path, lost: dict[str, list[str]]) -> list[str]:
     return found
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
+    """Whether a name of a file is UTF-8: others cannot be written to a manifest."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

@@ -11,6 +11,8 @@ from avaffect.core.headers import ClassifierHeader
 from avaffect.core.registry import Description
 
 LABEL_HEAD = "label_head"
+# Inputs of one vector an utterance.
+VECTORS = "vectors"
 # Heads of version 0.1.
 _LINEAR, _TRACES = "head", "trace_head"
 

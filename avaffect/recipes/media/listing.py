@@ -13,7 +13,7 @@ from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
-from avaffect.data.corpora.common import SUFFIXES, media_files
+from avaffect.data.corpora.common import SUFFIXES, is_text, media_files
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.tables.texts import nfc
 
@@ -34,8 +34,8 @@ def listed(paths: Sequence[Path], progress: Progress) -> Listed | None:
     where they are stores.
 
     Ids are the names of the files, or their paths where two have one name. Raises UsageError for
-    stores beside recordings, DataError where a path is neither, a folder has no recording, or a
-    pattern matches nothing.
+    stores beside recordings, DataError where a path is neither, or is not UTF-8, a folder has no
+    recording, or a pattern matches nothing.
     """
     stores: list[Path] = []
     files: list[Path] = []
@@ -86,10 +86,15 @@ def _in_folder(folder: Path, progress: Progress) -> tuple[list[Path], dict[str, 
 def _corpus(files: Sequence[Path]) -> Manifest:
     whole = list(dict.fromkeys(Path(os.path.abspath(path)) for path in files))
     folder = Path(os.path.commonpath([path.parent for path in whole])) if whole else Path.cwd()
+    for path in (folder, *whole):
+        if not is_text(str(path)):
+            raise DataError(f"{str(path)!a}: the name is not UTF-8; rename it")
     names = [path.relative_to(folder) for path in whole]
+    found = _ids(names)
+    _check_distinct(found, whole)
     items: list[Item] = [
         {"id": identifier, "media": name.as_posix()}
-        for identifier, name in zip(_ids(names), names, strict=True)
+        for identifier, name in zip(found, names, strict=True)
     ]
     header = manifest.new_header("corpus", base=str(folder), corpus=folder.name, labels={})
     corpus = Manifest(header, items)
@@ -98,12 +103,25 @@ def _corpus(files: Sequence[Path]) -> Manifest:
 
 
 def _ids(names: Sequence[Path]) -> list[str]:
-    """The stem of each path; where several have it, the path without suffix; then the path."""
-    found = [name.stem for name in names]
-    for longer in (lambda name: name.with_suffix("").as_posix(), Path.as_posix):
-        counts = Counter(map(nfc, found))
-        found = [
-            longer(name) if counts[nfc(own)] > 1 else own
-            for name, own in zip(names, found, strict=True)
-        ]
-    return [nfc(own) for own in found]
+    """The stem of each path; where several have it, the path without suffix; then the path, also of
+    a file whose shorter id is the path of another."""
+    forms = [[nfc(n.stem), nfc(n.with_suffix("").as_posix()), nfc(n.as_posix())] for n in names]
+    level = [0] * len(names)
+    while True:
+        found = [form[at] for form, at in zip(forms, level, strict=True)]
+        counts = Counter(found)
+        longer = [min(at + (counts[own] > 1), 2) for own, at in zip(found, level, strict=True)]
+        if longer == level:
+            return found
+        level = longer
+
+
+def _check_distinct(ids: Sequence[str], paths: Sequence[Path]) -> None:
+    """Raises DataError for two paths that are one text in Unicode's NFC."""
+    known: dict[str, Path] = {}
+    for identifier, path in zip(ids, paths, strict=True):
+        if known.setdefault(identifier, path) is not path:
+            raise DataError(
+                f"{str(known[identifier])!a} and {str(path)!a} are one name, in two ways "
+                "to write its accents (Unicode NFC and NFD): rename one of them"
+            )
