@@ -40,6 +40,10 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("finetune", "mfcc.h5", "--steps", "1", "--select", "none", "-o", "er.safetensors"),
     ("predict", "mfcc.h5", "--model", "er.safetensors", "-o", "p.jsonl"),
     ("eval-class", "p.jsonl", "-o", "scores.json"),
+    ("bundle", "er.safetensors", "-o", "bundle.safetensors"),
+    ("finetune", "a.h5", "--encoder", "hubert.safetensors", "--mode", "lora", "--steps", "1",
+     "--select", "none", "-o", "lora.safetensors"),
+    ("merge-lora", "lora.safetensors", "-o", "merged.safetensors"),
 )  # fmt: skip
 # The table that is drawn is made of runs; predictions of traces need an hour of training.
 ELSEWHERE = ("compare", "eval-ccc", "import", "info", "check")

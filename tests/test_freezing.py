@@ -22,6 +22,7 @@ from avaffect.models.recurrent import RecurrentEncoder
 from avaffect.objectives.base import Context, Step
 from avaffect.objectives.supervised import Supervised
 from avaffect.recipes.downstream.freezing import treatment_of
+from avaffect.recipes.downstream.labelled_data import Utterances
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.training import checkpoint
 
@@ -149,5 +150,6 @@ def test_parts_that_are_not_there(folder: Path) -> None:
 
 def test_an_encoder_that_is_one_whole() -> None:
     settings = FinetuneSettings(media=(Path("m.h5"),), encoder=Path("x"), freeze=("stem",))
+    nobody = Utterances([], [], [], [])
     with pytest.raises(UsageError, match=r"the encoder has no such part \(it is one whole\)"):
-        treatment_of(settings, RecurrentEncoder(RECURRENT["nano"]), [], ("waveform",))
+        treatment_of(settings, RecurrentEncoder(RECURRENT["nano"]), [], ("waveform",), nobody)
