@@ -116,6 +116,16 @@ class _Lengths(Dataset):
         return self.seconds
 
 
+def test_what_is_said_of_a_sample_is_what_is_drawn() -> None:
+    """Of votes the class with most, and ties once."""
+    shares = np.array([[0.6, 0.4]] * 5 + [[0.4, 0.6]] + [[0.5, 0.5]] * 3)
+    task = DistributionTask("votes", ("a", "b"), shares, {"kl": 1.0},
+                            balance=ClassBalance(sampled=True))  # fmt: skip
+    drawn = task.strata()[BalancedSampling(task.strata()).drawn(0)]
+    assert Counter(drawn.tolist()) == {0: 3, 1: 3, -1: 3}
+    assert task.balanced() == ["--sampler balanced, votes: a 5, b 1; 3 of each in an epoch"]
+
+
 def test_batches_of_a_sample_keep_their_limits() -> None:
     seconds = np.random.default_rng(0).uniform(1, 5, len(GROUPS))
     sampling = BalancedSampling(GROUPS, 1)

@@ -309,6 +309,8 @@ def test_adapters_of_another_encoder(chain: Path) -> None:
         checkpoint.write(chain / f"{name}.safetensors", header, changed)
         invoke(chain, "merge-lora", f"{name}.safetensors", status=65)
         invoke(chain, "predict", "a.h5", "--model", f"{name}.safetensors", status=65)
+    found = invoke(chain, "extract", "a.h5", "--model", "er.safetensors", "-o", "f.h5", status=65)
+    assert "avaffect merge-lora er.safetensors" in found.stderr
     assert header.adapters is not None
     other = replace(header, adapters=replace(header.adapters, modules=("encoder.nowhere.q_proj",)))
     checkpoint.write(chain / "nowhere.safetensors", other, tensors)

@@ -241,3 +241,10 @@ def test_mistakes_of_labels_and_stores(folder: Path) -> None:
     found = invoke(folder, *FINETUNE, *out, "--augment", "babble", "--noise-store", "few.h5",
                    status=65)  # fmt: skip
     assert "7 recordings" in found.stderr and not (folder / "no.safetensors").exists()
+    # Seen before there is work.
+    spec = {"features": StreamSpec("features", "float32", 10.0, (3,), made={"front_end": "x"})}
+    with store_writer(folder / "mute.h5", {}, streams=spec) as writer:
+        writer.add("u00", streams={"features": np.zeros((4, 3), np.float32)})
+    for options in (("noise", "--noise-store"), ("room", "--room-store")):
+        found = invoke(folder, *FINETUNE, *out, "-n", "--augment", *options, "mute.h5", status=65)
+        assert "mute.h5" in found.stderr

@@ -182,7 +182,10 @@ def _advice(found: str, name: str, needed: str) -> str:
     if found == STORE and needed == "report":
         return f"score the traces in it first: avaffect eval-ccc {quoted} --gold GOLD -o R.json"
     first = "corpus" if needed == "manifest" else needed.split(" or ")[0]
-    return f"make one with: {MADE_BY[first]}" if first in MADE_BY else ""
+    made = f"make one with: {MADE_BY[first]}" if first in MADE_BY else ""
+    if found == WORDS["classifier"] and first == "encoder":
+        made += f"; of the adapters of --mode lora: avaffect merge-lora {quoted} -o X.safetensors"
+    return made
 
 
 def _listing(found: str, quoted: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.streams import WAVEFORM
+from avaffect.data.dataset import held_streams
 from avaffect.data.vectors import check_wanted
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
@@ -20,6 +22,10 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     """
     stores = open_stores(settings.media)
     features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
+    noise, rooms = open_stores(settings.noise_store), open_stores(settings.room_store)
+    for recorded in (noise, rooms):
+        if recorded:
+            held_streams(recorded, [WAVEFORM])
     check_wanted([*features.values()] or stores, settings.vectors)
     given = settings.folds
     kinds = kinds_of(stores, settings)
@@ -30,8 +36,8 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
         work.store_inputs("media", stores),
         work.feature_inputs(features),
         work.file_inputs("encoder", [settings.encoder], "encoder"),
-        work.store_inputs("noise", open_stores(settings.noise_store)),
-        work.store_inputs("rooms", open_stores(settings.room_store)),
+        work.store_inputs("noise", noise),
+        work.store_inputs("rooms", rooms),
         work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):

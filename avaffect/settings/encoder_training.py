@@ -46,8 +46,8 @@ class EncoderTraining(Modal, AugmentationOptions):
         "encoder. Repeatable.", "--freeze", metavar="PART",
     )  # fmt: skip
     learning_rate: float | None = option(
-        None, "Peak learning rate of the encoder. Default: 1e-5 for base encoders, higher for "
-        "smaller ones.", "--learning-rate", above=0,
+        None, "Peak learning rate of the encoder. Default: 1e-5 for base encoders (scratch 1e-4), "
+        "higher for smaller ones; lora 1e-3.", "--learning-rate", above=0,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

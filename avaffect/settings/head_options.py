@@ -151,8 +151,8 @@ class HeadSettings(Common):
         "Repeatable.", "--head-option", metavar="NAME=VALUE", added=True,
     )  # fmt: skip
     head_learning_rate: float | None = option(
-        None, "Peak learning rate of the head. Default: 1e-3; frozen linear 1e-2.",
-        "--head-learning-rate", above=0,
+        None, "Peak learning rate of the head. Default: 1e-3; frozen linear 1e-2, but with "
+        "--pooling attentive 1e-3.", "--head-learning-rate", above=0,
     )  # fmt: skip
     head_penalty: float | None = option(
         None, "L2 penalty P of a linear head: P / 2 |w|^2 beside the sum of the utterances' "
@@ -198,7 +198,11 @@ class HeadSettings(Common):
             if not heads or value in (None, WEIGHTED):
                 continue
             if name not in known and (name, value) != ONE_FRAME:
-                raise UsageError(f"{flags_of(item)[-1]} goes with --head {' or '.join(heads)}")
+                encoders = f"; of the encoder: --layer {value}, or --layers {WEIGHTED}"
+                raise UsageError(
+                    f"{flags_of(item)[-1]} goes with --head {' or '.join(heads)}"
+                    + encoders * (item.name == "layers")
+                )
             if name in given:
                 raise UsageError(f"{flags_of(item)[-1]} {value}: --head has {name} already")
             if name in known:

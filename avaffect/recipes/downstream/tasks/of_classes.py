@@ -34,6 +34,10 @@ class OfClasses:
         """(C,) float64 utterances of each class; of votes, the sum of its shares."""
         raise NotImplementedError
 
+    def strata(self) -> np.ndarray:
+        """(N,) int64: the class of each utterance, -1 without one."""
+        raise NotImplementedError
+
     def readout(self, where: str) -> Readout:
         from avaffect.models.heads.labels import Readout
 
@@ -60,8 +64,9 @@ class OfClasses:
             words = ", ".join(f"{name} {size:.4g} x {w:.4g}" for name, size, w in rows)
             return [f"--class-weights {self.balance.weights}, {self.name}: {words}"]
         if self.balance.sampled:
-            sizes = self.sizes
-            words = ", ".join(f"{name} {size:.4g}" for name, size in zip(self.classes, sizes))
+            groups = self.strata()
+            sizes = np.bincount(groups[groups >= 0], minlength=len(self.classes))
+            words = ", ".join(f"{name} {size}" for name, size in zip(self.classes, sizes))
             each = sizes.sum() / max(1, np.count_nonzero(sizes))
             return [f"--sampler balanced, {self.name}: {words}; {each:.0f} of each in an epoch"]
         return []
