@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -142,12 +141,12 @@ class FittedHead(FrameHead):
         examples: Examples,
         score: Callable[[], float] | None = None,
         progress: Progress = SILENT,
-    ) -> dict[str, Any]:
+    ) -> dict[str, str | float]:
         """Compute the weights; the standardisation is set before.
 
         score: how good the head is as it is now, on development, higher is better, to choose among
-        weights; None without development. Returns what was chosen, JSON values for the metrics of
-        the run. The result depends on the arguments alone: every process computes the same.
+        weights; None without development. Returns what was chosen, for the metrics of the run. The
+        result depends on the arguments alone: every process computes the same.
         """
         raise NotImplementedError
 

@@ -96,7 +96,7 @@ class SVMHead(FittedHead):
         examples: Examples,
         score: Callable[[], float] | None = None,
         progress: Progress = SILENT,
-    ) -> dict[str, Any]:
+    ) -> dict[str, str | float]:
         """The first of the best candidates; of equal scores the one that comes first. Its kernel,
         penalty (C) and gamma, and the number of its support vectors."""
         vectors = torch.from_numpy(examples.vectors).to(self.weights.device)
@@ -113,7 +113,7 @@ class SVMHead(FittedHead):
                     best, chosen, kept = found, candidate, machine
                 progress.advance()
         self._set(kept)
-        facts: dict[str, Any] = {"kernel": chosen.kernel, "C": chosen.penalty}
+        facts: dict[str, str | float] = {"kernel": chosen.kernel, "C": chosen.penalty}
         if chosen.kernel == RBF:
             facts |= {"gamma": chosen.gamma, "support_vectors": len(self.support)}
         return facts
