@@ -74,7 +74,7 @@ def test_padding_and_batch_mates_never_change_frames() -> None:
 
 
 def test_every_layer_agrees_on_real_speech(speech: Path, tmp_path: Path) -> None:  # noqa: F811
-    transformers = pytest.importorskip("transformers", reason="the extra huggingface is missing")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(0)
     model = transformers.Data2VecAudioModel(transformers.Data2VecAudioConfig(**SMALL)).eval()
     model.save_pretrained(tmp_path / "model")

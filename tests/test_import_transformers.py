@@ -13,7 +13,7 @@ from chain import invoke
 import avaffect.signal.audio  # noqa: F401
 from avaffect.data.store.reader import Store
 
-transformers = pytest.importorskip("transformers", reason="the extra huggingface is not installed")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 SIZES = {
     "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128,

@@ -92,7 +92,7 @@ def test_buckets_of_distances():
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", ["WavLM", "UniSpeech", "UniSpeechSat"])
 def test_every_layer_agrees_on_real_speech(speech, tmp_path, name, style):  # noqa: F811
-    transformers = pytest.importorskip("transformers", reason="the extra huggingface is missing")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(0)
     more = LARGE if style == "large" else {}
     configuration = getattr(transformers, f"{name}Config")(**SIZES, **more)

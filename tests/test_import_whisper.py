@@ -190,7 +190,7 @@ def test_weights_of_another_family(tmp_path):
 @pytest.mark.parametrize("model_name", ["WhisperModel", "WhisperForConditionalGeneration"])
 @pytest.mark.parametrize("padded", [False, True], ids=["own", "padded"])
 def test_every_layer_agrees_on_real_speech(speech, tmp_path, model_name, padded):  # noqa: F811
-    transformers = pytest.importorskip("transformers", reason="the extra huggingface is missing")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(0)
     configuration = transformers.WhisperConfig(
         d_model=64, encoder_layers=3, encoder_attention_heads=4, encoder_ffn_dim=128,

@@ -154,7 +154,7 @@ def test_neighbours_in_a_batch_change_nothing():
 @pytest.mark.parametrize("hertz", [50, 25])
 @pytest.mark.parametrize("writer", ["transformers", "fairseq"])
 def test_mhubert_agrees_with_transformers(tmp_path, writer, hertz):
-    transformers = pytest.importorskip("transformers", reason="the extra huggingface is missing")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(0)
     strides = [5, 2, 2, 2, 2, 2, 2] + [2] * (hertz == 25)
     kernels = [10, 3, 3, 3, 3, 2, 2] + [2] * (hertz == 25)

@@ -11,6 +11,7 @@ from avaffect.core.headers import Adapters, ClassifierHeader, EncoderHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import artifacts
 from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common.lineage import encoder_of
 from avaffect.recipes.downstream.training_speakers import Seen
 from avaffect.settings.merge_lora import MergeLoraSettings
 
@@ -28,10 +29,7 @@ def merge_lora(settings: MergeLoraSettings, progress: Progress = SILENT) -> None
             "classifier of finetune --mode lora"
         )
     number = _chosen(settings, header)
-    parents = header.parents("encoder")
-    if not parents:
-        raise DataError(f"{settings.classifier} does not name the encoder of its adapters")
-    encoder = artifacts.locate_parent(parents[0], settings.classifier)
+    encoder = encoder_of(settings.classifier, header)
     parent = headers.read(encoder, EncoderHeader)
     made = work.record(
         "merge-lora",

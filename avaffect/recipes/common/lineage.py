@@ -37,6 +37,17 @@ class Lineage:
     labelled_speakers: tuple[str, ...]
 
 
+def encoder_of(path: Path, header: CheckpointHeader) -> Path:
+    """The encoder that a projector or classifier was trained on, found by reference.
+
+    Raises DataError where the checkpoint does not name it, or it is missing or changed.
+    """
+    parents = header.parents("encoder")
+    if not parents:
+        raise DataError(f"{path} does not name the encoder that it was trained on")
+    return artifacts.locate_parent(parents[0], path)
+
+
 def trace_lineage(
     manifest: Manifest, encoder: Path | None, with_quantiser: Callable[[Path, EncoderHeader], bool]
 ) -> Lineage:
@@ -50,10 +61,7 @@ def trace_lineage(
     projector = _projector([*stores["query"], *stores["pool"]])
     header = headers.read(projector, CheckpointHeader)
     if encoder is None:
-        parents = header.parents("encoder")
-        if not parents:
-            raise DataError(f"{projector} does not name the encoder that it was trained on")
-        encoder = artifacts.locate_parent(parents[0], projector)
+        encoder = encoder_of(projector, header)
     encoder_header = headers.read(encoder, EncoderHeader)
     return Lineage(
         stores["query"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avaffect.core.errors import DataError
+
 ENCODER_PREFIX = "bundle.encoder."
 FACE_MODEL = "bundle.face_model"
 
@@ -13,7 +15,6 @@ def held_face_model(model: Path, folder: Path) -> Path:
 
     Raises DataError where the bundle lacks them.
     """
-    from avaffect.core.errors import DataError
     from avaffect.training import checkpoint
 
     _, tensors = checkpoint.load(model)

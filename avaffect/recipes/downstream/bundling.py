@@ -23,6 +23,7 @@ from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts, manifest
 from avaffect.data.store.reader import Store
 from avaffect.models.inputs import ENCODER
+from avaffect.recipes.common.lineage import encoder_of
 from avaffect.recipes.downstream import recording_facts
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX, FACE_MODEL
 from avaffect.recipes.downstream.predicted_labels import input_models
@@ -82,10 +83,7 @@ def check(settings: FinetuneSettings, opened: Opened) -> None:
 
 
 def _encoder(model: Path, header: ClassifierHeader) -> tuple[HeldEncoder, dict[str, Tensor]]:
-    parents = header.parents("encoder")
-    if not parents:
-        raise DataError(f"{model} does not name the encoder under its head")
-    path = artifacts.locate_parent(parents[0], model)
+    path = encoder_of(model, header)
     encoder, found = checkpoints.load_encoder(path, torch.device("cpu"))
     return HeldEncoder(content_id=found.content_id, model=found.model), encoder.state_dict()
 

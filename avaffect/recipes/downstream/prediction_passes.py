@@ -12,14 +12,14 @@ from torch import Tensor
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import Provenance, of_role
-from avaffect.data import artifacts
+from avaffect.core.provenance import Provenance
 from avaffect.data.dataset import Dataset
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import Given
 from avaffect.models.inputs import Inputs
 from avaffect.models.layers import read_layers
+from avaffect.recipes.common.lineage import encoder_of
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, head_of, input_models
@@ -124,7 +124,4 @@ def _parent(prediction: Prediction, device: torch.device) -> Encoder:
     if held is not None:
         encoder = checkpoint.build(held.model, prediction.tensors, model, ENCODER_PREFIX)
         return encoder.to(device).eval()
-    parents = of_role(header.provenance, "encoder")
-    if not parents:
-        raise DataError(f"{model} does not name the encoder under its head")
-    return checkpoints.load_encoder(artifacts.locate_parent(parents[0], model), device)[0]
+    return checkpoints.load_encoder(encoder_of(model, header), device)[0]
