@@ -81,7 +81,7 @@ def test_depth_is_how_many_layers_there_are_to_choose_from(name: str) -> None:
         assert torch.equal(found.valid, whole.valid)
     # Layers of one shape can be weighted.
     assert shapes <= {whole.values.shape}
-    for wrong in (encoder.depth + 1, -1):
+    for wrong in (encoder.depth + 1, 0, -1):
         with pytest.raises(UsageError):
             encoder(batch, wrong)
         with pytest.raises(UsageError):

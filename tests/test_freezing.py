@@ -141,7 +141,7 @@ def test_parts_that_are_not_there(folder: Path) -> None:
                       status=2).stderr  # fmt: skip
 
     found = refused("--encoder", "x.safetensors", "--freeze", "stem", "--freeze", "head")
-    assert "--freeze head: the encoder has no such part (its parts are stem and trunk)" in found
+    assert "--freeze head" in found and "stem and trunk" in found
     frozen = ("--encoder", "x.safetensors", "--mode", "frozen", "--freeze", "stem")
     for options in (frozen, ("--freeze", "stem")):
         assert "nothing of it changes anyway" in refused(*options)
@@ -151,5 +151,5 @@ def test_parts_that_are_not_there(folder: Path) -> None:
 def test_an_encoder_that_is_one_whole() -> None:
     settings = FinetuneSettings(media=(Path("m.h5"),), encoder=Path("x"), freeze=("stem",))
     nobody = Utterances([], [], [], [])
-    with pytest.raises(UsageError, match=r"the encoder has no such part \(it is one whole\)"):
+    with pytest.raises(UsageError, match="it is one whole"):
         treatment_of(settings, RecurrentEncoder(RECURRENT["nano"]), [], ("waveform",), nobody)

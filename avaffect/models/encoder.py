@@ -13,6 +13,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FACE
+from avaffect.core.structure import Structure, check_layer
 
 
 class Encoded(Protocol):
@@ -126,13 +127,23 @@ class Encoder(nn.Module):
     sampling: Sampling = EVERYTHING
     configuration: Any
 
+    def __call__(self, batch: Batch, layer: int | None = None) -> Any:
+        """`forward`. Raises UsageError for a layer that the encoder does not have."""
+        self.check_layer(layer)
+        return super().__call__(batch, layer=layer)
+
     def forward(self, batch: Batch, layer: int | None = None) -> Encoded:
         raise NotImplementedError
 
     @property
+    def structure(self) -> Structure:
+        """For the header of its checkpoint."""
+        return Structure(depth=self.depth, first_layer=self.first_layer, parts=tuple(self.parts()))
+
+    @property
     def layer_count(self) -> int:
         """Number of layers that `every_layer` gives; 0 without any."""
-        return self.depth - self.first_layer + 1 if self.depth else 0
+        return self.structure.layer_count
 
     def every_layer(self, batch: Batch) -> Encoded:
         """Layers `first_layer` to `depth` - 1 and the output, (B, N, layer_count * dim): a vector
@@ -142,7 +153,8 @@ class Encoder(nn.Module):
         where layers differ in size.
         """
         chosen = [*range(self.first_layer, self.depth), None]
-        found = [self(batch, layer=layer) for layer in chosen]
+        # Layer 0, the input of the first, is given here alone.
+        found: list[Encoded] = [super(Encoder, self).__call__(batch, layer=one) for one in chosen]
         for layer, encoded in zip(chosen, found):
             if encoded.values.shape[-1] != self.dim:
                 raise layers_differ(layer, encoded.values.shape[-1], self.dim)
@@ -241,15 +253,6 @@ def in_time(encoder: Encoder, reader: str) -> FrameEncoder:
 def rate_of(encoder: Encoder) -> float:
     """Frames a second; 0 where it gives tokens."""
     return encoder.rate_hz if isinstance(encoder, FrameEncoder) else 0.0
-
-
-def check_layer(layer: int | None, depth: int, first: int = 1) -> None:
-    """Raises UsageError unless `layer` is None or one of `first` to `depth`."""
-    if layer is None or first <= layer <= depth:
-        return
-    if not depth:
-        raise UsageError(f"layer {layer}: this encoder has no layers to choose from")
-    raise UsageError(f"layer {layer}: this encoder has layers 1 to {depth}")
 
 
 def side_by_side(layers: Sequence[Tensor], frames: Frames) -> Tensor:

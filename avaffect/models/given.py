@@ -44,7 +44,6 @@ class GivenFeatures(FrameEncoder):
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
         """(B, T, dim) float32; zero in padding, as the batch is."""
-        self.check_layer(layer)
         stream = self.configuration.stream
         return Frames(batch.streams[stream].float(), batch.lengths[stream])
 
@@ -72,7 +71,6 @@ class GivenVectors(TokenEncoder):
 
     def forward(self, batch: Batch, layer: int | None = None) -> Tokens:
         """(B, 1, dim) float32; zero where an utterance has none."""
-        self.check_layer(layer)
         stream = self.configuration.stream
         values = batch.streams[stream].float()
         return Tokens(values, Frames(values, batch.lengths[stream]).valid)

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avaffect.core.batch import Batch
-from avaffect.core.errors import UsageError
 from avaffect.core.headers import ReadLayers
 from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, Frames, TokenEncoder, Tokens
 
@@ -20,9 +19,8 @@ def read_layers(encoder: Encoder, layers: ReadLayers | None) -> Encoder:
     if layers is None:
         return encoder
     encoder.check_layer(layers.layer)
-    if layers.layer is None and encoder.layer_count < 2:
-        have = "one layer alone" if encoder.layer_count else "no layers to choose from"
-        raise UsageError(f"--layers weighted: this encoder has {have}")
+    if layers.layer is None:
+        encoder.structure.check_weighted()
     if isinstance(encoder, FrameEncoder):
         return FrameLayers(encoder, layers)
     return TokenLayers(encoder, layers)
@@ -71,7 +69,6 @@ class FrameLayers(_Layers, FrameEncoder):
         self.rate_hz, self.reach, self.window_s = encoder.rate_hz, encoder.reach, encoder.window_s
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
-        self.check_layer(layer)
         found = self.read(batch)
         assert isinstance(found, Frames)
         return found
@@ -85,7 +82,6 @@ class TokenLayers(_Layers, TokenEncoder):
     """Layers of an encoder of tokens."""
 
     def forward(self, batch: Batch, layer: int | None = None) -> Tokens:
-        self.check_layer(layer)
         found = self.read(batch)
         assert isinstance(found, Tokens)
         return found

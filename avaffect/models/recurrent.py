@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
+from avaffect.core.structure import check_layer
 from avaffect.models.encoder import (
     Corruption,
     FrameEncoder,
     Frames,
-    check_layer,
     layers_differ,
     side_by_side,
 )

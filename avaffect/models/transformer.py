@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core.structure import check_layer
 from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout, dropout
-from avaffect.models.encoder import check_layer
 from avaffect.models.relative_positions import buckets_of
 from avaffect.models.valid_norm import ValidBatchNorm
 

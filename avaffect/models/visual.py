@@ -80,7 +80,6 @@ class VisualEncoder(FrameEncoder):
         Raises UsageError for a layer, of which there are none to choose from, and for faces at
         another rate.
         """
-        self.check_layer(layer)
         self.check_face_rate(batch)
         lengths, faces = batch.lengths[FACE], batch.streams[FACE]
         valid = valid_steps(lengths, faces.shape[1])

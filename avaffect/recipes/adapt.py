@@ -15,6 +15,7 @@ from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.lineage import trace_lineage
+from avaffect.recipes.encoding import choices
 from avaffect.recipes.pretraining.kept_objective import WITHOUT_PT, check_kept, reads_units
 from avaffect.recipes.pretraining.retrieval_manifest import read_drawn
 from avaffect.settings.adapt import AdaptSettings
@@ -58,6 +59,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         work.file_inputs("units", settings.units, "store"),
     )
     made["inputs"].append(work.manifest_input("retrieval", manifest, settings.output))
+    choices.check(lineage.encoder, settings.layer)
     if training_run.is_done(settings, made, progress, f"adapt {lineage.encoder}"):
         return settings.output
     from avaffect.recipes.pretraining import adaptation

@@ -17,6 +17,7 @@ from avaffect.data.dataset import Dataset, dataset_of, unique_ids
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import chosen_ids, in_split, open_stores
+from avaffect.recipes.encoding import choices
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 from avaffect.settings.cluster import ClusterSettings
 
@@ -48,6 +49,7 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         work.store_inputs("media", stores),
         work.file_inputs("model", [settings.model], "encoder"),
     )
+    choices.check(settings.model, settings.layer)
     if training_run.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
         return
     ids = chosen_ids(stores, in_split(stores, settings.split))

@@ -11,6 +11,7 @@ from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHead
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, work
+from avaffect.recipes.encoding import choices
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS, is_named
 from avaffect.settings.extract import WITHOUT_OPENSMILE, ExtractSettings
 
@@ -36,6 +37,8 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
         *work.store_inputs("media", [store]),
         *work.file_inputs("model", [path], *(one.kind for one in APPLIED)),
     ]
+    if isinstance(header, EncoderHeader):
+        choices.check(path, settings.layer)
     made = work.record("extract", settings, inputs)
     if named:
         made["settings"]["front_end"] = settings.model

@@ -10,8 +10,10 @@ from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.defaults import completed, report_folds
 from avaffect.recipes.downstream.tasks.labels import kinds_of, labels_of
+from avaffect.recipes.encoding import choices
 from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.head_options import WEIGHTED
 
 
 def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
@@ -40,6 +42,7 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
         work.store_inputs("rooms", rooms),
         work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
+    choices.check(settings.encoder, settings.layer, settings.layers == WEIGHTED, settings.freeze)
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
         return
     report_folds(settings, given, stores, progress)

@@ -12,6 +12,7 @@ from avaffect.data.labels import Annotations
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances, labelled_utterances
+from avaffect.recipes.encoding import choices
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.settings.training import check_whole_batches
 
@@ -32,6 +33,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
         work.file_inputs("encoder", [settings.encoder], "encoder"),
         work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
+    choices.check(settings.encoder, settings.layer)
     if training_run.is_done(settings, made, progress, "train a projector"):
         return
     annotations = Annotations.read(settings.annotations, stores)

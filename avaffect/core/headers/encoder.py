@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from avaffect.core.headers.checkpoint import CheckpointHeader
 from avaffect.core.record import Record
+from avaffect.core.structure import Structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class EncoderHeader(CheckpointHeader):
                    train it further
     pretext        of a file of version 0.1, which has no objective: settings of its task
     labels         label -> classes that it was adapted on
+    structure      layers and parts; None of a file of an earlier version
     """
 
     kind: ClassVar[str] = "encoder"
@@ -69,6 +71,7 @@ class EncoderHeader(CheckpointHeader):
     labels: dict[str, tuple[str, ...]] | None = None
     prediction: Prediction | None = None
     published: Published | None = None
+    structure: Structure | None = None
 
     @property
     def streams(self) -> tuple[str, ...]:

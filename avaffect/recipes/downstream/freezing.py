@@ -58,22 +58,11 @@ def treatment_of(
     """
     adapters = None
     if encoder is not None:
-        _check_parts(settings, encoder)
+        encoder.structure.check_parts(settings.freeze)
         adapters = _adapters(settings, encoder)
     sound = sound_treatment(settings, encoder, streams, utterances)
     found = _augmentation(settings, encoder, stores, streams)
     return Treatment(found, settings.freeze, adapters, sound)
-
-
-def _check_parts(settings: FinetuneSettings, encoder: Encoder) -> None:
-    have = encoder.parts()
-    for name in settings.freeze:
-        if name not in have:
-            words = f"its parts are {' and '.join(have)}" if have else "it is one whole"
-            raise UsageError(
-                f"--freeze {name}: the encoder has no such part ({words}); --mode frozen keeps all "
-                "of it"
-            )
 
 
 def _adapters(settings: FinetuneSettings, encoder: Encoder) -> Adapters | None:

@@ -75,6 +75,7 @@ def save_encoder(
         preprocessing=Input(
             streams=encoder.streams, rate_hz=rate_of(encoder), sample_rate=SAMPLE_RATE_HZ
         ),
+        structure=encoder.structure,
         **facts,
     )
     return checkpoint.write(output, header, {**encoder.state_dict(), **beside})
