@@ -26,18 +26,24 @@ def workspace(output: Path) -> Iterator[Path]:
     if not parent.is_dir():
         raise DataError(f"{parent}: no such folder for the output {output.name}; make it first")
     _sweep(output)
-    # Named before it is made, so that a signal in between leaves nothing.
-    folder = parent / f".{output.name}.{secrets.token_hex(8)}.partial"
-    lock = None
-    try:
-        with writing(output):
-            _make(folder, output)
-            lock = _lock(folder)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+    while True:
+        # Named before it is made, so that a signal in between leaves nothing.
+        folder = parent / f".{output.name}.{secrets.token_hex(8)}.partial"
+        lock = None
+        try:
+            with writing(output):
+                _make(folder, output)
+                try:
+                    lock = _lock(folder)
+                except (BlockingIOError, FileNotFoundError):
+                    # Another writer found it before it was locked, and takes its writer for dead.
+                    continue
+                yield folder
+                return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
 
 
 def _make(folder: Path, output: Path) -> None:
@@ -87,10 +93,18 @@ def _umask() -> int:
 
 
 def _lock(folder: Path) -> int | None:
-    """An exclusive lock on a folder; None if it is locked or the file system has no locks."""
+    """An exclusive lock on a folder; None if the file system has no locks.
+
+    Raises BlockingIOError where another process holds it, FileNotFoundError where the folder is
+    gone.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.stat(folder)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        raise
     except OSError:
         os.close(descriptor)
         return None
