@@ -4,6 +4,7 @@ feed-forward network."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout
 from avaffect.models.encoder import Frames
+from avaffect.models.relative_attention import RelativeSelfAttention, sinusoids
 from avaffect.models.transformer import SelfAttention
 from avaffect.models.valid_norm import ValidBatchNorm
 
@@ -19,7 +21,8 @@ from avaffect.models.valid_norm import ValidBatchNorm
 @dataclass(frozen=True)
 class ConformerConfiguration:
     """blocks: their number; dim: size of a frame; units: of the feed-forward halves; heads: of the
-    attention; kernel: of the convolution, an odd number of frames."""
+    attention; kernel: of the convolution, an odd number of frames. relative: the attention has
+    relative positions; convolution_bias: the convolution over time has a bias (VAVL's has none)."""
 
     blocks: int = 6
     dim: int = 256
@@ -27,6 +30,8 @@ class ConformerConfiguration:
     heads: int = 4
     kernel: int = 31
     dropout: float = 0.1
+    relative: bool = False
+    convolution_bias: bool = True
 
 
 class FeedForward(nn.Sequential):
@@ -48,7 +53,9 @@ class ConvolutionModule(nn.Module):
             raise ValueError(f"kernel {c.kernel}: it must be an odd number of frames")
         self.norm = nn.LayerNorm(c.dim)
         self.expand = nn.Linear(c.dim, 2 * c.dim)
-        self.depthwise = nn.Conv1d(c.dim, c.dim, c.kernel, groups=c.dim)
+        self.depthwise = nn.Conv1d(
+            c.dim, c.dim, c.kernel, groups=c.dim, bias=c.convolution_bias
+        )  # fmt: skip
         self.batch_norm = ValidBatchNorm(c.dim)
         self.project = nn.Linear(c.dim, c.dim)
         self.dropout = Dropout(c.dropout)
@@ -71,23 +78,27 @@ class ConformerBlock(nn.Module):
         c = configuration
         self.before = FeedForward(c)
         self.attention_norm = nn.LayerNorm(c.dim)
-        self.attention = SelfAttention(c.dim, c.heads, c.dropout)
+        attention = RelativeSelfAttention if c.relative else SelfAttention
+        self.attention = attention(c.dim, c.heads, c.dropout)
         self.dropout = Dropout(c.dropout)
         self.convolution = ConvolutionModule(c)
         self.after = FeedForward(c)
         self.norm = nn.LayerNorm(c.dim)
 
-    def forward(self, x: Tensor, lengths: Tensor, valid: Tensor, bias: Tensor) -> Tensor:
-        """x (B, T, dim), bias (B, 1, 1, T) added to the scores of each key -> (B, T, dim)"""
+    def forward(
+        self, x: Tensor, lengths: Tensor, valid: Tensor, bias: Tensor, *relative: Any
+    ) -> Tensor:
+        """x (B, T, dim), bias (B, 1, 1, T) added to the scores of each key; relative: positions and
+        counts, as `RelativeSelfAttention` takes them -> (B, T, dim)"""
         x = x + 0.5 * self.before(x)
-        x = x + self.dropout(self.attention(self.attention_norm(x), bias))
+        x = x + self.dropout(self.attention(self.attention_norm(x), bias, *relative))
         x = x + self.convolution(x, lengths, valid)
         return self.norm(x + 0.5 * self.after(x))
 
 
 class Conformer(nn.Module):
-    """Blocks over frames. Positions are encoded by the convolutions alone; padding has no
-    effect."""
+    """Blocks over frames. Positions are encoded by the convolutions alone, unless the attention has
+    relative ones; padding has no effect."""
 
     def __init__(self, configuration: ConformerConfiguration) -> None:
         super().__init__()
@@ -102,6 +113,10 @@ class Conformer(nn.Module):
         x = frames.values
         # Finite, so that an utterance without valid frames does not give NaN.
         bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
+        relative: tuple[Any, ...] = ()
+        if self.configuration.relative:
+            positions = sinusoids(x.shape[1], x.shape[2], x.device)
+            relative = positions, [max(count, 1) for count in frames.lengths.tolist()]
         for block in self.blocks:
-            x = block(x, frames.lengths, valid, bias)
+            x = block(x, frames.lengths, valid, bias, *relative)
         return Frames(x * valid[..., None], frames.lengths)

@@ -73,6 +73,11 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
                 "they would no longer belong together"
             )
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of --features, in order."""
+        return tuple(parse_features(self.features))
+
     def _check_weighted(self) -> None:
         """Raises UsageError where there is no encoder, or one layer is chosen."""
         if self.encoder is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, check_range, flags_of, option, types_of
+from avaffect.settings.two_stream_options import PARTS, VAVLOptions
 
 if TYPE_CHECKING:
     from typing import Self
@@ -96,7 +97,7 @@ ONE_FRAME = ("frames_per_step", 1)
 # Name of a head -> the class of its options.
 OWN_HEADS: dict[str, type] = {
     LINEAR: LinearOptions, "mlp": DenseOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
-    "svm": SVMOptions,
+    "svm": SVMOptions, "vavl": VAVLOptions,
 }  # fmt: skip
 
 
@@ -125,8 +126,8 @@ class HeadSettings(Common):
     head: str = option(
         LINEAR, "Head: one linear layer on the mean over time, or hidden layers below it (mlp), or "
         "GRU layers, bidirectional (bgru) or forward (gru), or a support vector machine on the "
-        "mean (svm), or a head of another package.", "--head",
-        metavar="linear|mlp|bgru|gru|svm|NAME",
+        "mean (svm), or VAVL on an acoustic and a visual stream (vavl), or a head of another "
+        "package.", "--head", metavar="linear|mlp|bgru|gru|svm|vavl|NAME",
     )  # fmt: skip
     hidden: int | None = flag_of(RecurrentOptions, "hidden")
     hidden_layers: int | None = flag_of(DenseOptions, "hidden_layers", added=True)
@@ -145,6 +146,11 @@ class HeadSettings(Common):
     frames_per_step: int | None = flag_of(
         RecurrentOptions, "frames_per_step",
         "25 steps per second, or the rate of the traces if that is higher.",
+    )  # fmt: skip
+    without: tuple[str, ...] = option(
+        (), "Part of --head vavl to leave out: the residual connection over the shared layers, the "
+        "reconstruction, or the audiovisual prediction (av-head), which is then the mean of the "
+        "acoustic and the visual one. Repeatable.", "--without", choices=PARTS, added=True,
     )  # fmt: skip
     head_option: tuple[str, ...] = option(
         (), "Option of the head by its name, such as one of a head of another package. "
@@ -178,6 +184,11 @@ class HeadSettings(Common):
         """
         known = declared(kind)
         given = self._flags(known)
+        for part in self.without:
+            name = part.replace("-", "_")
+            if name not in known:
+                raise UsageError(f"--without {part} goes with --head vavl")
+            given[name] = False
         for text in self.head_option:
             name, _, value = text.partition("=")
             name = name.replace("-", "_")
@@ -227,7 +238,8 @@ class HeadSettings(Common):
         others = [
             f"{name}={_text(v)}" for name, v in options.items() if name not in flags | as_before
         ]
-        return dataclasses.replace(self, **named, head_option=tuple(others))
+        # What --without says is among the options.
+        return dataclasses.replace(self, **named, without=(), head_option=tuple(others))
 
 
 def _number_or_weighted(layers: str | int | None) -> str | int | None:

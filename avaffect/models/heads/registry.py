@@ -35,6 +35,9 @@ HEADS.register(
 HEADS.register(
     "svm", "avaffect.models.heads.svm:SVMConfiguration", "avaffect.models.heads.svm:SVMHead"
 )
+HEADS.register(
+    "vavl", "avaffect.models.heads.vavl:VAVLConfiguration", "avaffect.models.heads.vavl:VAVLHead"
+)
 
 
 def options_of(name: str) -> type:

@@ -21,9 +21,10 @@ from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models.heads.registry import HEADS, options_of
-from avaffect.recipes.downstream.tasks.labels import score_names
+from avaffect.recipes.downstream.tasks.labels import OF_VOTES, score_names
 from avaffect.settings.base import flags_of
 from avaffect.settings.encoder_training import ALPHA, LORA, PROJECTIONS, RANK
+from avaffect.settings.feature_stores import RESERVED
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.head_options import (
     ATTENTIVE,
@@ -34,6 +35,8 @@ from avaffect.settings.head_options import (
     FittedOptions,
 )
 from avaffect.settings.runs import AUTO
+from avaffect.settings.training import check_whole_batches
+from avaffect.settings.two_stream_options import TwoStreamOptions, modalities_of
 
 # Steps a second of a head that averages frames, unless labels have more.
 STEPS_HZ = 25.0
@@ -83,7 +86,7 @@ def completed(
     """
     if settings.head not in HEADS:
         raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
-    options = _head_options(settings, stores, features)
+    options = _head_options(settings, stores, features, kinds)
     traces = [name for name, kind in kinds.items() if kind == "trace"]
     if traces and options.get("pooling", MEAN) != MEAN and settings.head in OWN_HEADS:
         raise UsageError(
@@ -98,6 +101,8 @@ def completed(
     given = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
+    if issubclass(options_of(settings.head), TwoStreamOptions):
+        head_rate = _of_two_streams(settings, kinds) or head_rate
     if mode == LORA:
         settings = _with_adapters(settings)
     return replace(
@@ -137,10 +142,7 @@ def _fitted(
         )
     if len(kinds) > 1:
         raise UsageError(f"{head} learns one label: {' and '.join(kinds)} need heads of their own")
-    learned = options_of(settings.head).kinds  # type: ignore[attr-defined]
-    for name, kind in kinds.items():
-        if kind not in learned:
-            raise UsageError(f"{head} learns a {' or '.join(learned)}; {name} is a {kind}")
+    _check_kinds(settings, options_of(settings.head).kinds, kinds)  # type: ignore[attr-defined]
     return replace(
         settings,
         mode="frozen",
@@ -151,13 +153,40 @@ def _fitted(
     )
 
 
+def _of_two_streams(settings: FinetuneSettings, kinds: Mapping[str, str]) -> float | None:
+    """The default learning rate of a head on two streams, where it has one.
+
+    Raises UsageError without these streams, for labels that it does not learn, and where batches
+    would be divided.
+    """
+    names = [*([RESERVED] if settings.encoder is not None else []), *settings.feature_names]
+    modalities_of(names)
+    options: type[TwoStreamOptions] = options_of(settings.head)
+    _check_kinds(settings, options.kinds, kinds)
+    check_whole_batches(settings)
+    return options.learning_rate
+
+
+def _check_kinds(
+    settings: FinetuneSettings, learned: Sequence[str], kinds: Mapping[str, str]
+) -> None:
+    for name, kind in kinds.items():
+        if kind not in learned:
+            raise UsageError(
+                f"--head {settings.head} learns a {' or '.join(learned)}; {name} is a {kind}"
+            )
+
+
 def _head_options(
-    settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store]
-) -> dict[str, Any]:
+    settings: FinetuneSettings, stores: Sequence[Store], features: Sequence[Store],
+    kinds: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
     """Every option of the head; a head without frames_per_step has one frame a step."""
     options = {"frames_per_step": 1} | settings.options(options_of(settings.head))
     if options["frames_per_step"] is None:
         options["frames_per_step"] = _frames_per_step(settings, stores, features)
+    if options.get("reconstruction_weight", 0.0) is None:
+        options["reconstruction_weight"] = 2.0 if set(kinds.values()) & set(OF_VOTES) else 1.0
     return options
 
 

@@ -19,11 +19,13 @@ from avaffect.models import lora, registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.base import FittedHead
 from avaffect.models.heads.labels import LabelHead
+from avaffect.models.heads.two_streams import TwoStreamHead
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.layers import read_layers
 from avaffect.objectives.base import Objective
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.supervised import Supervised
+from avaffect.objectives.two_streams import TwoStreams
 from avaffect.recipes.downstream import completed, fitting, frozen_inputs, heads, undertraining
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.material import Material
@@ -65,7 +67,8 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
         fabric.barrier()
         return
     assert settings.head_penalty is not None
-    objective = Supervised(
+    kind = TwoStreams if isinstance(head.head, TwoStreamHead) else Supervised
+    objective = kind(
         head,
         train_part.criteria(),
         inputs if material.vectors is None else None,
