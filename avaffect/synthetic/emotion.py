@@ -1,8 +1,27 @@
 """Effects of emotions on the voice, and their strength over time.
 
 Directions follow the reviews of Murray & Arnott (1993, table 1), Juslin & Laukka (2003, table 11)
-and Scherer (2003, table 2). Sizes are chosen so that emotions overlap: single cues are ambiguous,
-their combination over time is not.
+and Scherer (2003, table 2). Sizes follow acted speech: EmoDB (Burkhardt et al. 2005), 339
+utterances of ten actors, against domain A, 200 utterances of ten speakers of 2 to 3.2 s, both by
+eGeMAPS of openSMILE. Differences from the speaker's neutral speech, each also in standard
+deviations within speaker and emotion (in brackets):
+
+                                    anger          happiness      sadness        deviation
+    pitch, semitones     EmoDB       9.2 (4.9)      8.4 (4.5)     -2.4 (-1.3)    1.87
+                         synthetic   7.8 (4.2)      8.1 (4.3)     -2.7 (-1.4)    1.88
+    20-80 % range of     EmoDB       1.0 (0.5)      2.0 (1.0)     -1.7 (-0.8)    2.0
+    pitch, semitones     synthetic   1.7 (1.2)      1.2 (0.9)     -0.5 (-0.4)    1.4
+    alpha ratio, dB      EmoDB      10.4 (4.8)      6.6 (3.1)     -3.9 (-1.8)    2.2
+                         synthetic   7.0 (4.0)      5.6 (3.2)     -3.3 (-1.9)    1.8
+    first formant, Hz    EmoDB       224 (3.5)      159 (2.5)       97 (1.5)     65
+                         synthetic   133 (2.5)      138 (2.5)      -27 (-0.5)    54
+    unvoiced segments,   EmoDB     -0.01 (-0.3)   -0.01 (-0.4)    0.13 (3.8)     0.03
+    s                    synthetic -0.02 (-0.4)   -0.01 (-0.3)    0.08 (1.7)     0.05
+
+The same sentence lasts as long in EmoDB's anger and happiness as in neutral speech (log2 of the
+ratio 0.07 and 0.04), and 0.68 longer in sadness. Logistic regression on eGeMAPS finds an unweighted
+average recall of 0.78 for unseen actors of EmoDB and of 0.77 for unseen speakers here. Emotions
+that were not measured are in proportion.
 """
 
 from __future__ import annotations
@@ -53,22 +72,21 @@ class Prosody(NamedTuple):
 
 SHIFTS = {
     "anger": Prosody(
-        pitch=3.0, pitch_range=0.5, declination=-1.0, final=-3.0, peak=-0.3, rate=0.25, pause=-0.5,
-        effort=6.0, brightness=4.0, breath=-2.0, roughness=0.7, stress=5.0, staccato=0.25,
-        smile=-0.02,
+        pitch=11.0, pitch_range=0.4, declination=-1.0, final=-3.0, peak=-0.3, rate=0.1, pause=-0.3,
+        effort=6.0, brightness=16.0, breath=-2.0, roughness=0.3, stress=5.0, staccato=0.25,
+        smile=0.12,
     ),
     "happiness": Prosody(
-        pitch=3.5, pitch_range=0.8, declination=1.0, final=4.0, peak=0.25, rate=0.15, pause=-0.3,
-        effort=3.0, brightness=1.5, stress=1.0, smile=0.06,
+        pitch=7.5, pitch_range=0.7, declination=1.0, final=4.0, peak=0.25, rate=0.05, pause=-0.2,
+        effort=3.0, brightness=10.0, stress=3.0, smile=0.08,
     ),
     "sadness": Prosody(
-        pitch=-1.5, pitch_range=-0.9, final=-0.5, peak=0.1, rate=-0.4, pause=0.8,
-        effort=-4.0, brightness=-3.5, breath=3.0, roughness=0.3, stress=-2.0, staccato=-0.05,
-        smile=-0.02,
+        pitch=-2.0, pitch_range=-0.8, final=-0.5, peak=0.1, rate=-0.7, pause=1.2,
+        effort=-4.0, brightness=-9.0, breath=0.5, roughness=0.3, stress=-2.0, staccato=-0.05,
     ),
     "neutral": Prosody(),
     "fear": Prosody(
-        pitch=4.0, pitch_range=-0.2, final=1.0, rate=0.35, pause=0.4, effort=-1.0, brightness=1.0,
+        pitch=9.0, pitch_range=-0.2, final=1.0, rate=0.35, pause=0.4, effort=-1.0, brightness=4.0,
         breath=2.5, roughness=0.8, tremor=0.6,
     ),
     "disgust": Prosody(
@@ -76,12 +94,12 @@ SHIFTS = {
         effort=1.0, roughness=1.0, stress=2.5, smile=-0.03,
     ),
     "surprise": Prosody(
-        pitch=4.5, pitch_range=1.0, declination=2.0, final=7.0, peak=0.3, rate=0.05, effort=3.0,
-        brightness=1.0, stress=2.0,
+        pitch=9.0, pitch_range=1.0, declination=2.0, final=7.0, peak=0.3, rate=0.05, effort=3.0,
+        brightness=5.0, stress=2.0,
     ),
     "boredom": Prosody(
         pitch=-1.5, pitch_range=-1.0, final=-0.5, rate=-0.3, pause=0.3, effort=-3.0,
-        brightness=-1.5, stress=-2.0,
+        brightness=-5.0, stress=-2.0,
     ),
 }  # fmt: skip
 
@@ -99,8 +117,8 @@ AFFECT = {
 
 # Standard deviation between utterances that is independent of emotion.
 UTTERANCE_SPREAD = Prosody(
-    pitch=0.8, pitch_range=0.15, declination=0.5, final=0.7, peak=0.06, rate=0.07, pause=0.25,
-    effort=1.5, brightness=1.2, breath=1.2, roughness=0.2, stress=0.7, staccato=0.03, tremor=0.05,
+    pitch=1.2, pitch_range=0.2, declination=0.5, final=0.7, peak=0.06, rate=0.1, pause=0.25,
+    effort=1.5, brightness=1.5, breath=1.2, roughness=0.2, stress=0.7, staccato=0.03, tremor=0.05,
     smile=0.01,
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from avaffect.synthetic.speaker import Speaker
 from avaffect.synthetic.voice import FRAME_RATE, Parameters
 
 # The middle voice, to which Prosody adds.
-ACCENT_SEMITONES = 4.0
+ACCENT_SEMITONES = 5.5
 DECLINATION = -2.0
 FINAL_SEMITONES = -2.0
 FINAL_SECONDS = 0.3
@@ -21,7 +21,7 @@ PAUSE_SECONDS = 0.25
 PHRASE_SYLLABLES = (5.0, 11.0)
 STRESS_DECIBELS = 3.0
 STACCATO = 0.1
-TILT_DECIBELS = 8.0
+TILT_DECIBELS = 13.0
 BREATH_DECIBELS = -26.0
 ROUGHNESS = 0.01
 PITCH_LIMITS_HZ = (55.0, 600.0)
