@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from makefiles import make, sentences_of_emodb
+from makefiles import make, pool_of_talk_shows, sentences_of_emodb
+from published import save_transformers
+from test_import_whisper import CONFIG, theirs
 
 from avaffect.core.checkpoint_header import read_header
 from avaffect.data import manifest
@@ -21,16 +21,7 @@ def test_emodb_chain_on_real_recordings(recordings: Path, tmp_path: Path, avaffe
     every step of the chain."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    with (recordings / "files.csv").open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["path"].startswith("urdu_pool/")]
-    # All emotions, and many speakers.
-    rows = rows[::8]
-    pool = tmp_path / "pool.csv"
-    with pool.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, ["path", "speaker", "emotion"], extrasaction="ignore")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({**row, "path": os.path.relpath(recordings / row["path"], tmp_path)})
+    pool, speakers = pool_of_talk_shows(recordings, tmp_path)
     out = tmp_path / "out"
     emodb = sentences_of_emodb(recordings, tmp_path, "a01", "a02")
     stdout = make(
@@ -44,12 +35,45 @@ def test_emodb_chain_on_real_recordings(recordings: Path, tmp_path: Path, avaffe
     )
     # Real speech of held-out speakers, a linear head: well above the chance of 0.25.
     assert report["ua"] > 0.4
-    assert {row["speaker"] for row in rows}.isdisjoint(_labelled_speakers(out / "0-adapted"))
+    assert speakers.isdisjoint(_labelled_speakers(out / "0-adapted"))
     held_out = _speakers(out / "adapted-frozen.jsonl")
     assert len(held_out) == 2
     assert held_out.isdisjoint(_labelled_speakers(out / "0-adapted"))
-    artifacts = [p for p in out.iterdir() if p.is_file() and not p.name.endswith(".metrics.jsonl")]
-    avaffect("check", *artifacts)
+    avaffect("check", *_artifacts(out))
+
+
+@pytest.mark.slow
+def test_published_weights_on_real_recordings(recordings: Path, tmp_path: Path, avaffect) -> None:
+    """A Whisper of random weights, two encoders, two seeds: the tables compare them in pairs."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    pool, speakers = pool_of_talk_shows(recordings, tmp_path)
+    weights, out = tmp_path / "weights", tmp_path / "out"
+    save_transformers(weights, theirs("transformers", "model.encoder."), CONFIG)
+    stdout = make(
+        "examples/real.mk", f"EMODB={sentences_of_emodb(recordings, tmp_path, 'a01', 'a02')}",
+        f"POOL={pool}", f"WEIGHTS={weights}", f"OUT={out}", "SEEDS=0 1", "SHARED=pretrained",
+        "ADAPTED=adapted", "MODES=tuned", "UNITS_LAYER=1", "CLUSTERS=20", "PRETRAIN_STEPS=2",
+        "ADAPT_STEPS=2", "FINETUNE_STEPS=2",
+    )  # fmt: skip
+    within, across = (
+        json.loads((out / f"adapted-tuned{name}.json").read_text()) for name in ("", "-across")
+    )
+    assert (len(within["runs"]), len(across["runs"])) == (2, 2)
+    assert 0 < across["ua"] < 1
+    assert stdout.count("\nadapted\t2\t") == 2
+    for seed in "01":
+        labelled = _labelled_speakers(out / f"{seed}-adapted")
+        assert speakers.isdisjoint(labelled)
+        assert _speakers(out / f"{seed}-adapted-tuned.jsonl").isdisjoint(labelled)
+    # The labels of the pool are in no file that a step of training reads.
+    assert "emotion" not in (out / "B.jsonl").read_text(encoding="utf-8")
+    avaffect("check", *(path for path in _artifacts(out) if path.suffix != ".json"))
+
+
+def _artifacts(folder: Path) -> list[Path]:
+    files = (path for path in folder.iterdir() if path.is_file())
+    return [path for path in files if not path.name.endswith(".metrics.jsonl")]
 
 
 def _labelled_speakers(stem: Path) -> set[str]:

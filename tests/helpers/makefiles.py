@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 from pathlib import Path
@@ -34,3 +35,16 @@ def sentences_of_emodb(recordings: Path, folder: Path, *sentences: str) -> Path:
         if path.stem[2:5] in sentences:
             (emodb / path.name).symlink_to(path)
     return emodb
+
+
+def pool_of_talk_shows(recordings: Path, folder: Path) -> tuple[Path, set[str]]:
+    """A table of an eighth of the real talk shows, of all emotions; and its speakers."""
+    with (recordings / "files.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["path"].startswith("urdu_pool/")][::8]
+    pool = folder / "pool.csv"
+    with pool.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ["path", "speaker", "emotion"], extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**row, "path": os.path.relpath(recordings / row["path"], folder)})
+    return pool, {row["speaker"] for row in rows}
