@@ -166,6 +166,37 @@ def test_runs_pair_by_number_not_by_place(folder: Path) -> None:
     assert rows[2]["runs"] == [3, 2, 1, 0]
 
 
+def test_reports_of_one_name_are_one_row(folder: Path) -> None:
+    """Partitions with a test part of their own each: as many runs, paired by their place."""
+    wrong = {"base": ((5, 4), (6,), (3,)), "better": ((2, 2), (3,), (3,))}
+    sources = []
+    for name, parts in wrong.items():
+        for place, errors in enumerate(parts):
+            predictions(folder / f"{name}-{place}.jsonl", errors, count=12 - 2 * place)
+            sources.append(f"{name}={name}-{place}.jsonl")
+    # Rows stand where their first file does, whatever is between the others.
+    found = report(folder, *sources[:4], "x=better.jsonl", *sources[4:])
+    assert [row["name"] for row in found["rows"]] == ["base", "better", "x"]
+    base, better, other = found["rows"]
+    assert base["runs"] == better["runs"] == ["0.0", "0.1", "1.0", "2.0"]
+    assert base["count"] == better["count"] == 12 + 10 + 8
+    values = {}
+    for row in (base, better):
+        values[row["name"]] = row["scores"]["f1_macro"]["values"]
+        alone = [report(folder, source)["rows"][0]["scores"]["f1_macro"]["values"]
+                 for source in sources if source.startswith(row["name"])]  # fmt: skip
+        assert values[row["name"]] == [value for part in alone for value in part]
+    expected = stats.ttest_rel(values["better"], values["base"])
+    assert better["scores"]["f1_macro"]["p"] == pytest.approx(expected.pvalue)
+    # Another number of utterances is another test.
+    assert other["scores"]["f1_macro"]["p"] is None
+    # Of another label they are no runs of one row.
+    header = manifest.new_header("predictions", target="mood", classes=CLASSES)
+    manifest.write(folder / "mood.jsonl", header, manifest.read(folder / "base.jsonl").items)
+    words = run(folder, "a=base.jsonl", "a=mood.jsonl", status=2).stderr
+    assert "base.jsonl" in words and "mood.jsonl" in words
+
+
 def test_classes_by_their_f1(folder: Path) -> None:
     rows = table(run(folder, "base.json", "better.json", "--per-class").stdout)
     assert [(row["name"], row["class"]) for row in rows] == [

@@ -16,7 +16,7 @@ from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import curves, run_tables
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, Comparison
-from avaffect.recipes.scoring.run_tables import Row
+from avaffect.recipes.scoring.run_tables import Row, unlike_facts
 from avaffect.settings.compare import CompareSettings
 
 DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc", "scalars": "ccc"}
@@ -101,7 +101,7 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
     """Warn of rows that do not compare, and of tests that cannot be made."""
     if other is None:
         return
-    unlike = _unlike(row, other)
+    unlike = unlike_facts(row, other)
     if unlike:
         words = ", ".join(
             _unlike_words(key, getattr(row.facts, key), getattr(other.facts, key)) for key in unlike
@@ -117,19 +117,6 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
             f"({work.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
             f"{other.name}; see --unpaired"
         )
-
-
-def _unlike(row: Row, other: Row) -> list[str]:
-    """The differing facts of two rows, in words; None where they agree."""
-    facts, others = row.facts.to_dict(), other.facts.to_dict()
-    return [key for key, value in facts.items() if _differ(value, others[key])]
-
-
-def _differ(value: Any, other: Any) -> bool:
-    """Of values by label, those of labels that both have."""
-    if isinstance(value, dict):
-        return any(value[label] != other[label] for label in value if label in other)
-    return bool(value != other)
 
 
 def _unlike_words(key: str, value: Any, other: Any) -> str:
@@ -175,7 +162,7 @@ def _compared(
     if other is not None and others is not None:
         known_others = others[~np.isnan(others)]
         difference = mean - known_others.mean() if len(known_others) else np.nan
-        if not _unlike(row, other):
+        if not unlike_facts(row, other):
             paired = test == "paired"
             found = _paired(row, values, other, others) if paired else _welch(known, known_others)
     return Compared(

@@ -33,7 +33,8 @@ class CompareSettings(Common):
     """
 
     reports: tuple[Path, ...] = argument(
-        "Reports, or predictions of classes; NAME=FILE names the row.",
+        "Reports, or predictions of classes; NAME=FILE names the row. Files of one NAME are one "
+        "row: the runs of each.",
         default=(STANDARD_INPUT,), metavar="[NAME=]FILE",
     )  # fmt: skip
     score: tuple[str, ...] = option(

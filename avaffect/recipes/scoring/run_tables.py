@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,10 @@ Scored = ClassReport | TraceReport | ScalarReport
 
 @dataclass(frozen=True)
 class Row:
-    """One report. runs: their numbers, in order; scores: name -> (runs,) float64, NaN where
-    undefined; classes: class -> its F1, likewise; facts: conditions that must agree for rows to
-    compare; seen: how many of `count` were used in the classifier's training, by status, None where
-    that is not recorded."""
+    """One report, or several of one name. runs: their numbers, in order; scores: name -> (runs,)
+    float64, NaN where undefined; classes: class -> its F1, likewise; facts: conditions that must
+    agree for rows to compare; seen: how many of `count` were used in the classifier's training, by
+    status, None where that is not recorded."""
 
     name: str
     file: Path
@@ -67,12 +67,14 @@ class Row:
 
 
 def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
-    """The rows of all sources, [NAME=]FILE each; `-` is standard input.
+    """The rows of all sources, [NAME=]FILE each; `-` is standard input. Files that were given the
+    same NAME are one row.
 
-    Raises DataError where a file holds no report with runs, UsageError where names are not unique,
-    or one is no point of a curve while others are.
+    Raises DataError where a file holds no report with runs, UsageError where other names are not
+    unique, one is no point of a curve while others are, or files of one row do not score the same.
     """
-    rows: list[Row] = []
+    together: list[list[Row]] = []
+    called: dict[str, list[Row]] = {}
     for source in sources:
         name, path = _named(source)
         found = list(_reports(path, progress))
@@ -80,13 +82,71 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
             raise UsageError(f"{path} holds {len(found)} reports: one name ({name}) is too few")
         for report in found:
             own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
-            rows.append(_row(name or own or Path(report.file).stem, path, report))
+            row = _row(name or own or Path(report.file).stem, path, report)
+            if name in called:
+                called[name].append(row)
+            else:
+                together.append([row] if name is None else called.setdefault(name, [row]))
+    rows = [parts[0] if len(parts) == 1 else _joined(parts) for parts in together]
     _check_points(rows)
     names = [row.name for row in rows]
     for row in rows:
         if names.count(row.name) > 1:
             raise UsageError(f"two rows have the name {row.name}; name one with NAME={row.file}")
     return rows
+
+
+def _joined(parts: Sequence[Row]) -> Row:
+    """Reports of one name as one row, of other partitions, say: run r of the n-th is called n.r.
+
+    Raises UsageError where they do not score the same.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        unlike = unlike_facts(first, part, ("count", "gold"))
+        if unlike or part.content != first.content:
+            what = unlike[0] if unlike else "what they score"
+            raise UsageError(
+                f"{first.name}: {first.file} and {part.file} differ in {what}: they are no runs of "
+                "one row; give them names of their own"
+            )
+    runs = tuple(f"{place}.{run}" for place, part in enumerate(parts) for run in part.runs)
+    facts: dict[str, Any] = {"count": sum(part.facts.count for part in parts)}
+    gold = {item for part in parts for item in getattr(part.facts, "gold", ())}
+    if gold:
+        facts["gold"] = tuple(sorted(gold))
+    known = [part.seen for part in parts if part.seen is not None]
+    seen = {
+        s: sum(of.get(s, 0) for of in known) for s in dict.fromkeys(s for of in known for s in of)
+    }
+    return replace(
+        first,
+        runs=runs,
+        scores=_side_by_side([part.scores for part in parts]),
+        classes=_side_by_side([part.classes for part in parts]),
+        facts=replace(first.facts, **facts),
+        seen=seen if known else None,
+    )
+
+
+def _side_by_side(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What all parts have."""
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def unlike_facts(row: Row, other: Row, aside: Collection[str] = ()) -> list[str]:
+    """The conditions in which two rows differ, but for those set aside; of values by label, where
+    both have the label."""
+    facts, others = row.facts.to_dict(), other.facts.to_dict()
+    keys = [key for key in facts if key not in aside]
+    return [key for key in keys if key not in others or _differ(facts[key], others[key])]
+
+
+def _differ(value: Any, other: Any) -> bool:
+    if isinstance(value, dict):
+        return any(value[label] != other[label] for label in value if label in other)
+    return bool(value != other)
 
 
 def _check_points(rows: Sequence[Row]) -> None:
