@@ -117,6 +117,8 @@ def test_one_changed_bit_of_a_tensor(saved: Path) -> None:
     saved.write_bytes(content)
     found = invoke(saved.parent, "check", saved, status=65).stderr
     assert "x.safetensors is damaged" in found
+    with pytest.raises(DataError, match="damaged"):
+        checkpoint.load(saved)
 
 
 def _rewritten(path: Path, **changes) -> Path:

@@ -7,18 +7,24 @@ import io
 import json
 import os
 import shutil
+import signal
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from chain import invoke
+from chain import interrupt, invoke
 from recorded import NAMES, items, learn
+from running import Running
+from trace_sources import wave, write_manifest
 
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
+from avaffect.data.store.reader import Store
 from avaffect.recipes.downstream import decoded_recordings
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.recording_facts import facts_of
@@ -132,6 +138,9 @@ def test_csv_in_a_file_is_replaced_by_force_alone(learned: Path) -> None:
         (("clips", "-o", "t.csv"), 2),
         (("clips", "--features", "a=media.h5"), 2),
         (("clips", "--split", "test"), 2),
+        (("media.h5", "--jobs", "2"), 2),
+        (("media.h5", "--face-model", "yunet.onnx"), 2),
+        (("clips/a.wav", "--face-model", "yunet.onnx"), 2),
     ],
 )
 def test_mistakes(arguments: tuple[str, ...], status: int, learned: Path) -> None:
@@ -167,13 +176,19 @@ def test_ids_are_distinct_and_text(tmp_path: Path) -> None:
 
 
 def test_a_classifier_of_folds_is_refused_before_decoding(
-    learned: Path, monkeypatch: pytest.MonkeyPatch
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And its bundle says that it would be."""
     header, tensors = checkpoint.read(learned / "frozen.safetensors", ClassifierHeader)
     runs = tuple(replace(run, fold=fold) for fold, run in enumerate(header.runs))
     checkpoint.write(learned / "folds.safetensors", replace(header, runs=runs), tensors)
     monkeypatch.setattr(decoded_recordings, "decoded", None)
     invoke(learned, "predict", "clips/a.wav", "--model", "folds.safetensors", status=65)
+    bundled = [
+        invoke(learned, "bundle", f"{name}.safetensors", "-o", tmp_path / name).stderr
+        for name in ("folds", "frozen")
+    ]
+    assert ["--annotations" in said for said in bundled] == [True, False]
 
 
 def test_a_classifier_of_an_earlier_version_reads_its_store(learned: Path, tmp_path: Path) -> None:
@@ -192,7 +207,8 @@ def test_a_classifier_of_an_earlier_version_reads_its_store(learned: Path, tmp_p
 
 
 def test_a_damaged_bundle(learned: Path, tmp_path: Path) -> None:
-    """Cut short, or without the weights that its header names; check and info know a whole one."""
+    """Cut short, with one bit changed, or without the weights that its header names; check and info
+    know a whole one."""
     bundle = tmp_path / "emotion.safetensors"
     invoke(
         learned,
@@ -220,8 +236,11 @@ def test_a_damaged_bundle(learned: Path, tmp_path: Path) -> None:
     lacking = {name: t for name, t in tensors.items() if not name.startswith(ENCODER_PREFIX)}
     assert 0 < len(lacking) < len(tensors)
     checkpoint.write(tmp_path / "lacking.safetensors", header, lacking)
-    (tmp_path / "cut.safetensors").write_bytes(bundle.read_bytes()[:-100])
-    for name in ("lacking", "cut"):
+    content = bytearray(bundle.read_bytes())
+    (tmp_path / "cut.safetensors").write_bytes(content[:-100])
+    content[-100] ^= 1
+    (tmp_path / "flipped.safetensors").write_bytes(content)
+    for name in ("lacking", "cut", "flipped"):
         model = ("--model", tmp_path / f"{name}.safetensors")
         invoke(learned, "predict", "clips/a.wav", *model, status=65)
 
@@ -242,3 +261,70 @@ def test_features_of_a_front_end_are_computed(learned: Path, temporary: Path) ->
     invoke(learned, "predict", "clips/a.wav", "--model", "frames.safetensors", status=65)
     invoke(learned, "finetune", "frames.h5", "--bundle", "-o", "no.safetensors", status=65)
     assert not (learned / "no.safetensors").exists()
+
+
+def test_a_bundle_holds_what_low_rank_adaptation_learned(
+    learned: Path, tmp_path: Path, temporary: Path
+) -> None:
+    """And the encoder that its adapters change."""
+    invoke(learned, "finetune", "media.h5", "--encoder", "encoder.safetensors", "--mode", "lora",
+           "--epochs", 1, "-o", "lora.safetensors")  # fmt: skip
+    stored = scores(items(invoke(learned, "predict", "media.h5", "--model", "lora.safetensors")))
+    bundle = tmp_path / "emotion.safetensors"
+    invoke(learned, "bundle", "lora.safetensors", "-o", bundle)
+    shutil.copy(learned / "clips/a.wav", tmp_path)
+    found = scores(items(invoke(tmp_path, "predict", "a.wav", "--model", bundle)))
+    assert found == {("a", 0): stored["a", 0]}
+
+
+def test_the_weights_of_a_face_detector(learned: Path, tmp_path: Path, temporary: Path) -> None:
+    """Named by an option, or held by a bundle."""
+    weights = Path(__file__).resolve().parents[2] / "shared/models/yunet_n_640_640.onnx"
+    if not weights.is_file():
+        pytest.skip("no weights of YuNet")
+    header, tensors = checkpoint.read(learned / "frozen.safetensors", ClassifierHeader)
+    assert header.recordings is not None and header.recordings.faces is not None
+    crops = replace(header.recordings.faces, detector="yunet", model=file_content_id(weights),
+                    model_file="yunet.onnx", align=True)  # fmt: skip
+    yunet = replace(header, recordings=replace(header.recordings, faces=crops))
+    checkpoint.write(learned / "yunet.safetensors", yunet, tensors)
+    command = ("predict", "clips/d.mp4", "--model", "yunet.safetensors")
+    invoke(learned, *command, status=65)
+    invoke(learned, *command, "--face-model", "clips/a.wav", status=65)
+    named = invoke(learned, *command, "--face-model", weights, "--jobs", 2).stdout
+    for name, place in (("yunet.onnx", learned), ("d.mp4", tmp_path)):
+        shutil.copy(weights if name == "yunet.onnx" else learned / "clips" / name, place / name)
+    bundle = tmp_path / "emotion.safetensors"
+    invoke(learned, "bundle", "yunet.safetensors", "-o", bundle)
+    (learned / "yunet.onnx").unlink()
+    held = invoke(tmp_path, "predict", "d.mp4", "--model", bundle).stdout
+    assert scores(items(held)) == scores(items(named))
+    invoke(tmp_path, "predict", "d.mp4", "--model", bundle, "--face-model", weights, status=2)
+    assert not list(temporary.iterdir())
+
+
+def test_a_signal_leaves_no_decoded_recordings(learned: Path, temporary: Path) -> None:
+    process = Running(learned, "predict", "clips", "--model", "frozen.safetensors", "--jobs", 1)
+    folder = ".avaffect-predict.*.partial/*"
+    status, _ = interrupt(process, signal.SIGINT, lambda: any(temporary.glob(folder)), 0.0)
+    assert status == 130 and not [p for p in temporary.iterdir() if "avaffect" in p.name]
+
+
+def test_traces_of_recordings(learned: Path, temporary: Path) -> None:
+    """Those of the store that preprocess made of them."""
+    steps = {"a": 6, "b": 7, "c": 8, "d": 8, "e": 8}
+    write_manifest(learned / "traces.jsonl", {n: wave(k / 10, 10) for n, k in steps.items()})
+    invoke(learned, "finetune", "media.h5", "--annotations", "traces.jsonl", "--label", "arousal",
+           "--encoder", "encoder.safetensors", "--mode", "frozen", "--epochs", 1,
+           "-o", "traces.safetensors")  # fmt: skip
+    model = ("--model", "traces.safetensors")
+    invoke(learned, "predict", "clips/below", "clips/d.mp4", *model, status=2)
+    invoke(learned, "predict", "clips/below", "clips/d.mp4", *model, "-o", "recorded.h5")
+    invoke(learned, "predict", "media.h5", *model, "-o", "stored.h5")
+    recorded, stored = Store(learned / "recorded.h5"), Store(learned / "stored.h5")
+    assert sorted(recorded.ids) == ["c", "d"]
+    for row, name in enumerate(recorded.ids):
+        found = recorded.trace("arousal", row)
+        assert len(found) > 10 and np.isfinite(found).all()
+        assert np.array_equal(found, stored.trace("arousal", stored.rows[name]))
+    assert not list(temporary.iterdir())

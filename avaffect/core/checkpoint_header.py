@@ -32,6 +32,7 @@ SEMANTIC_KEYS = (
 )  # fmt: skip
 
 Header = dict[str, Any]
+Buffer = bytes | memoryview
 
 
 def read_header(path: Path, *expected: str) -> Header:
@@ -84,6 +85,12 @@ def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
     return header
 
 
+def is_later(header: Header) -> bool:
+    """Whether a later minor version wrote it: its content id may be of more than is known here."""
+    minor = str(header["version"]).partition(".")[2]
+    return minor.isdecimal() and int(minor) > int(VERSION.partition(".")[2])
+
+
 def file_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a safetensors file; DataError for another file."""
     with path.open("rb") as stream:
@@ -110,7 +117,7 @@ def _tensors(structure: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def checkpoint_content_id(
-    header: Header, tensors: Iterable[tuple[str, str, list[int], bytes]]
+    header: Header, tensors: Iterable[tuple[str, str, list[int], Buffer]]
 ) -> str:
     """Hash of a checkpoint's content: its kind, model, labels, preprocessing and weights.
 
@@ -129,6 +136,20 @@ def checkpoint_content_id(
     return "sha256:" + state.hexdigest()
 
 
+def check_content(
+    path: Path, header: Header, tensors: Iterable[tuple[str, str, list[int], Buffer]]
+) -> None:
+    """Raises DataError where a header's content id is not that of the content.
+
+    tensors: as `checkpoint_content_id` takes them.
+    """
+    if checkpoint_content_id(header, tensors) != header.get("content_id"):
+        raise DataError(
+            f"{path} is damaged: its content does not match its content id; make it again, or copy "
+            "it again"
+        )
+
+
 def verify(path: Path) -> Header:
     """Recompute the content id from the bytes in the file; DataError if it differs."""
     check_kind(path)
@@ -145,10 +166,7 @@ def verify(path: Path) -> Header:
                 stream.seek(start + first)
                 yield name, entry["dtype"], entry["shape"], stream.read(last - first)
 
-        if checkpoint_content_id(header, tensors()) != header.get("content_id"):
-            raise DataError(
-                f"{path} is damaged: its content does not match its content id; make it again"
-            )
+        check_content(path, header, tensors())
     return header
 
 

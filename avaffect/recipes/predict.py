@@ -78,10 +78,12 @@ def predict(
     from avaffect.recipes.downstream import predicting
 
     with given as (stores, features):
-        found = predicting.run(
-            settings, stores, features, labels, made, progress, collect=not of_manifest
-        )
-    if found is None or settings.output is None:
+        prediction = predicting.prediction_of(settings, stores, features, labels, made, progress)
+        if of_manifest:
+            predicting.write(prediction)
+            return None
+        found = predicting.collected(prediction)
+    if settings.output is None:
         return found
     publishing.publish(
         settings, made, prediction_tables.csv_text(found).encode(), progress,
@@ -99,6 +101,9 @@ def _inputs(
     """The stores that are read, which recordings become while they are used, and the inputs to
     record."""
     if recordings is None:
+        for flag, value in (("--jobs", settings.jobs), ("--face-model", settings.face_model)):
+            if value is not None:
+                raise UsageError(f"{flag} {value}: stores are decoded already; leave it out")
         stores = open_stores(settings.media)
         features = {n: open_stores([p])[0] for n, p in parse_features(settings.features).items()}
         unique_ids(stores)
@@ -111,7 +116,7 @@ def _inputs(
     from avaffect.recipes.downstream import decoded_recordings
 
     corpus = recordings.corpus
-    prepared = decoded_recordings.prepared(settings.model, header)
+    prepared = decoded_recordings.prepared(settings.model, header, settings.face_model)
     given = decoded_recordings.decoded(settings, header, prepared, recordings, progress)
     identity = media_content_id(corpus, corpus.items)
     return given, [[("recordings", corpus.folder, identity)]]
@@ -162,10 +167,10 @@ def _check_parts(settings: PredictSettings, header: ClassifierHeader) -> None:
             f"--split {settings.split}: recordings have no split; leave it out, or give a manifest "
             "with splits as --annotations"
         )
-    if all(run.fold is not None for run in header.runs):
+    if header.of_folds:
         raise DataError(
-            f"{settings.model} has a run for each fold, and recordings are in none: train without "
-            "--folds to predict them, or give the manifest of `avaffect split --folds` as "
+            f"{settings.model} has a run for each fold, and recordings are in none: train with "
+            "--folds 0 to predict them, or give the manifest of `avaffect split --folds` as "
             "--annotations"
         )
 

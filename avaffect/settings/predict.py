@@ -67,6 +67,15 @@ class PredictSettings(Batched):
         "json; table, for recordings and a terminal.", "--format", role="runtime",
         choices=("json", "csv", "table"), added=True,
     )  # fmt: skip
+    face_model: Path | None = option(
+        None, "Weights of YuNet (.onnx), for recordings and a classifier that is no bundle. "
+        "Default: where preprocess read them, or beside the classifier.", "--face-model",
+        role="runtime", metavar="FILE", added=True,
+    )  # fmt: skip
+    jobs: int | None = option(
+        None, "Number of processes that decode recordings. Default: one per core, one alone for "
+        "few recordings.", "-j", "--jobs", role="runtime", at_least=1, added=True,
+    )  # fmt: skip
     mask_absent: bool = option(False, "Predict NaN where no face was detected.", "--mask-absent")
 
     def __post_init__(self) -> None:

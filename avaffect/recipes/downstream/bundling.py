@@ -49,6 +49,19 @@ def run(
     checkpoint.write(settings.output, replace(whole, provenance=made), tensors)
     size = settings.output.stat().st_size / 1e6
     progress.say(f"{settings.output}: {size:.1f} MB, {header.mode}, {header.run_count} run(s)")
+    warn_of_folds(settings.output, header, progress)
+
+
+def warn_of_folds(bundle: Path, header: ClassifierHeader, progress: Progress) -> None:
+    """Of a bundle that does not predict recordings as they are: each is predicted by the run of its
+    fold, and recordings are in none."""
+    if header.of_folds:
+        progress.warn(
+            f"{bundle} has a run for each of {len({run.fold for run in header.runs})} folds: "
+            "`predict` of recordings needs the manifest of `avaffect split --folds` as "
+            "--annotations, and predicts each by the run of its fold; for new recordings, train "
+            "with --folds 0"
+        )
 
 
 def bundled(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.atomic import workspace
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader, Recordings
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance, reference
@@ -47,9 +47,12 @@ class Prepared:
     own: str | None
 
 
-def prepared(model: Path, header: ClassifierHeader) -> Prepared:
-    """Raises DataError where a classifier reads what recordings do not give, or it is not known how
-    they were preprocessed."""
+def prepared(model: Path, header: ClassifierHeader, face_model: Path | None = None) -> Prepared:
+    """face_model: weights of the face detector, where they are given.
+
+    Raises DataError where a classifier reads what recordings do not give, or it is not known how
+    they were preprocessed; UsageError where it needs no weights that are given.
+    """
     front_ends, own = recording_facts.front_ends_of(model, header)
     facts = recording_facts.facts_of(model, header)
     audio = WAVEFORM in header.streams or bool(front_ends) or own is not None
@@ -59,9 +62,14 @@ def prepared(model: Path, header: ClassifierHeader) -> Prepared:
             f"{model} reads {', '.join(header.streams) or 'features'}, which recordings do not "
             "give: predict from a store"
         )
+    crops = facts.faces if faces else None
     holds_detector = header.bundle is not None and header.bundle.face_model
-    if facts.faces is not None and facts.faces.model is not None and not holds_detector:
-        recording_facts.face_model_file(model, header, facts.faces)
+    if crops is None or crops.model is None or holds_detector:
+        if face_model is not None:
+            why = "holds the weights of its face detector" if holds_detector else "needs no weights"
+            raise UsageError(f"--face-model {face_model}: {model} {why}; leave it out")
+    else:
+        recording_facts.face_model_file(model, header, crops, face_model)
     return Prepared(facts, audio, faces, front_ends, own)
 
 
@@ -137,7 +145,8 @@ def _preprocessing(
     facts, options = prepared.facts, {}
     if prepared.faces:
         assert facts.faces is not None
-        options = _face_options(settings.model, header, facts, folder)
+        options = _face_options(settings, header, facts, folder)
+    few = count <= (FILMS_ALONE if prepared.faces else AUDIO_ALONE)
     without = None
     if not (prepared.audio and prepared.faces):
         without = "video" if prepared.audio else "audio"
@@ -147,15 +156,15 @@ def _preprocessing(
         keep_silent=facts.keep_silent,
         channels=facts.channels if prepared.audio else None,
         audio_track=facts.audio_track if prepared.audio else None,
-        jobs=1 if count <= (FILMS_ALONE if prepared.faces else AUDIO_ALONE) else None,
+        jobs=1 if settings.jobs is None and few else settings.jobs,
         **options,
     )
 
 
 def _face_options(
-    model: Path, header: ClassifierHeader, facts: Recordings, folder: Path
+    settings: PredictSettings, header: ClassifierHeader, facts: Recordings, folder: Path
 ) -> dict[str, Any]:
-    crops = facts.faces
+    model, crops = settings.model, facts.faces
     assert crops is not None
     options = {
         "faces": crops.detector,
@@ -170,7 +179,7 @@ def _face_options(
         options["face_model"] = (
             held_face_model(model, folder)
             if header.bundle and header.bundle.face_model
-            else recording_facts.face_model_file(model, header, crops)
+            else recording_facts.face_model_file(model, header, crops, settings.face_model)
         )
     return {name: value for name, value in options.items() if value is not None}
 

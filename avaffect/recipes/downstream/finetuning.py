@@ -177,6 +177,8 @@ def _save(
     if settings.bundle:
         whole, weights = bundling.bundled(settings.output, whole, weights)
     checkpoint.write(settings.output, whole, weights)
+    if settings.bundle:
+        bundling.warn_of_folds(settings.output, whole, material.progress)
     undertraining.warn(settings, [run.metrics for run in runs], material.progress)
     selected = completed.selected(settings, material.labels)
     values = [run.metrics["development"].get(selected) for run in runs]

@@ -17,29 +17,35 @@ from avaffect.settings.predict import PredictSettings
 from avaffect.training import checkpoint
 
 
-def run(
+def prediction_of(
     settings: PredictSettings,
     stores: list[Store],
     features: Mapping[str, Store],
     labels: Sequence[PredictedLabel],
     made: Provenance,
     progress: Progress,
-    collect: bool = False,
-) -> Predicted | None:
-    """Write a manifest of predicted labels of utterances, or a store of predicted traces.
-
-    collect: return what the manifest would hold instead.
-
-    Raises DataError where no utterance is in the split, the folds of the classifier are unknown, or
-    the features of the stores are not those that it was trained on.
-    """
+) -> Prediction:
+    """Raises DataError where no utterance is in the split, or the features of the stores are not
+    those that the classifier was trained on."""
     header, tensors = checkpoint.read(settings.model, ClassifierHeader)
     utterances = utterances_of(settings, stores, features, header, labels, progress)
-    prediction = Prediction(settings, header, tensors, labels, made, utterances, progress)
-    if collect:
-        return prediction_items.collected(prediction)
-    if labels[0].over_time:
+    return Prediction(settings, header, tensors, labels, made, utterances, progress)
+
+
+def write(prediction: Prediction) -> None:
+    """Write a manifest of predicted labels of utterances, or a store of predicted traces.
+
+    Raises DataError where the folds of the classifier are unknown.
+    """
+    if prediction.labels[0].over_time:
         prediction_traces.write(prediction)
     else:
         prediction_items.write(prediction)
-    return None
+
+
+def collected(prediction: Prediction) -> Predicted:
+    """What the manifest of labels of utterances would hold.
+
+    Raises DataError where the folds of the classifier are unknown.
+    """
+    return prediction_items.collected(prediction)

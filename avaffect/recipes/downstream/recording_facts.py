@@ -95,12 +95,23 @@ def media_stores(model: Path, header: ClassifierHeader) -> list[Store]:
     return stores
 
 
-def face_model_file(model: Path, header: ClassifierHeader, crops: FaceCrops) -> Path:
+def face_model_file(
+    model: Path, header: ClassifierHeader, crops: FaceCrops, given: Path | None = None
+) -> Path:
     """The file of the face detector's weights, recognised by its content.
 
-    It is searched for from the classifier's media stores, and as any input is. Raises DataError
-    where it is at none of these places.
+    given: where it is; None: it is searched for from the classifier's media stores, and as any
+    input is. Raises DataError where it is at none of these places, or another file is given.
     """
+    if given is not None:
+        if not given.is_file():
+            raise DataError(f"--face-model {given}: no such file")
+        if file_content_id(given) != crops.model:
+            raise DataError(
+                f"--face-model {given}: other weights than those of {crops.model_file}, with which "
+                f"{crops.detector} found the faces that {model} was trained on"
+            )
+        return given
     named = Path(crops.model_file or "the detector's weights (.onnx)")
     here = model.resolve().parent
     folders = [(here / parent["path"]).parent for parent in header.parents("media")]
