@@ -151,8 +151,8 @@ def test_options_are_those_given_or_defaults() -> None:
     assert linear.options(OWN_HEADS["linear"]) == plain
     complete = linear.with_options(plain)
     assert (complete.pooling, complete.head_option) == (None, ())
-    named = linear.with_options({**plain, "pooling": "mean-std", "attention": 64})
-    assert (named.pooling, named.head_option) == ("mean-std", ("attention=64",))
+    named = linear.with_options({**plain, "pooling": "attentive", "attention": 64})
+    assert (named.pooling, named.head_option) == ("attentive", ("attention=64",))
     bgru = FinetuneSettings(media=MEDIA, head="bgru")
     assert bgru.options(RecurrentOptions) == RECURRENT
     given = FinetuneSettings(media=MEDIA, head="gru", layers=1, head_option=("frames-per-step=4",))
@@ -169,7 +169,10 @@ def test_options_are_those_given_or_defaults() -> None:
      {"head": "gru", "hidden": 8, "head_option": ("hidden=8",)},
      {"head": "gru", "head_option": ("layers=1", "layers=1")},
      {"head": "gru", "head_penalty": 1.0}, {"hidden_layers": 2},
-     {"head": "gru", "pooling": "mean-std"}, {"head_option": ("pooling=max",)}],
+     {"head": "gru", "pooling": "mean-std"}, {"head_option": ("pooling=max",)},
+     {"head_option": ("attention=8",)},
+     {"head": "mlp", "pooling": "mean-std", "head_option": ("attention=8",)},
+     {"head": "svm", "head_option": ("kernel=linear", "gamma=1")}],
 )  # fmt: skip
 def test_options_of_other_heads_are_refused(options: dict) -> None:
     with pytest.raises(UsageError):

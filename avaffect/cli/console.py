@@ -14,7 +14,7 @@ from typing import Any
 from avaffect.cli import interruption
 from avaffect.cli.bar import Task, bar_line, log_line
 from avaffect.core.progress import Progress
-from avaffect.core.table import Table
+from avaffect.core.table import Table, on_one_line
 
 LOG_INTERVAL_S = 30.0
 REDRAW_S = 0.1
@@ -125,13 +125,15 @@ def colour_wanted(stream: Any) -> bool:
 
 
 def print_table(table: Table) -> None:
-    """A table on standard output: drawn on a terminal, tab-separated in a pipe."""
+    """A table on standard output: drawn on a terminal, tab-separated in a pipe. A row is one line,
+    whatever a name holds."""
     if not sys.stdout.isatty():
         for cells in (table.columns, *table.rows):
-            print("\t".join(cells))
+            print("\t".join(map(on_one_line, cells)))
         return
     from rich.console import Console
     from rich.table import Table as Drawn
+    from rich.text import Text
 
     drawn = Drawn(
         title=table.title,
@@ -141,7 +143,8 @@ def print_table(table: Table) -> None:
         caption_justify="left",
     )
     for position, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if position == 0 else "right")
+        # As text: rich would take brackets in a name for its own.
+        drawn.add_column(Text(on_one_line(column)), justify="left" if position == 0 else "right")
     for row in table.rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(on_one_line(cell)) for cell in row))
     Console(no_color=not colour_wanted(sys.stdout)).print(drawn)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MEAN, MEAN_STD, ATTENTIVE = POOLINGS = ("mean", "mean-std", "attentive")
 TRUE_OR_FALSE = {"true": True, "false": False}
+GoesWith = Mapping[str, tuple[str, tuple[str, ...]]]
 
 
 def _dropout() -> Any:
@@ -30,6 +31,10 @@ def _dropout() -> Any:
 
 @dataclass(frozen=True)
 class LinearOptions:
+    """goes_with: option -> another, and those of its values with which it is of use."""
+
+    goes_with: ClassVar[GoesWith] = {"attention": ("pooling", (ATTENTIVE,))}
+
     dropout: float = _dropout()
     pooling: str = option(
         MEAN, "Vector of an utterance from its frames: their mean; their mean and standard "
@@ -75,6 +80,8 @@ AUTO_KERNEL = "auto"
 @dataclass(frozen=True)
 class SVMOptions(FittedOptions):
     """C and gamma 0: not given."""
+
+    goes_with: ClassVar[GoesWith] = {"gamma": ("kernel", (AUTO_KERNEL, "rbf"))}
 
     kernel: str = option(
         AUTO_KERNEL, "Kernel. auto: chosen on development.",
@@ -180,7 +187,8 @@ class HeadSettings(Common):
         """Name -> value of every option of the head, as given or by default.
 
         kind: the dataclass that declares them. Raises UsageError for an option that the head does
-        not have, one that is given twice, and a value that it cannot have.
+        not have, one that is given twice, a value that it cannot have, and one that is of no use
+        (`goes_with`).
         """
         known = declared(kind)
         given = self._flags(known)
@@ -197,7 +205,14 @@ class HeadSettings(Common):
             if name in given:
                 raise UsageError(f"--head-option {text}: {name} is given twice")
             given[name] = _value(known[name], types_of(kind)[name], text, value)
-        return {name: given.get(name, item.default) for name, item in known.items()}
+        found = {name: given.get(name, item.default) for name, item in known.items()}
+        for name, (other, values) in getattr(kind, "goes_with", {}).items():
+            if found[name] != known[name].default and found[other] not in values:
+                raise UsageError(
+                    f"{name} {_text(found[name])} of --head {self.head} goes with {other} "
+                    f"{' or '.join(values)}; it is {found[other]}"
+                )
+        return found
 
     def _flags(self, known: Mapping[str, dataclasses.Field]) -> dict[str, Any]:
         """Options that are given by a flag of their own."""
