@@ -11,6 +11,8 @@ import pytest
 import torch
 from chain import invoke
 from label_heads import linear, of_class
+from ranks import on_two_ranks
+from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 from tiny_training import Killed, history, run, weights
@@ -169,6 +171,38 @@ def test_a_resumed_run_samples_the_same(tmp_path: Path) -> None:
     assert weights(whole) == weights(resumed)
     lines = [history(tmp_path / name / "history.jsonl") for name in ("whole", "cut")]
     assert lines[0] == lines[1]
+
+
+def _balanced_run(folder: Path, name: str, weighted: bool) -> dict[str, torch.Tensor]:
+    """Of classes that are weighted, or sampled, the head's weights after three epochs."""
+    rows = np.random.default_rng(0).normal(size=(len(GROUPS), 4)).astype(np.float32)
+    shares = (0.5, 2.0, 4.0) if weighted else None
+    sampling = None if weighted else BalancedSampling(GROUPS)
+    batches = Vectors("pooled", rows, {"emotion": GROUPS.astype(np.int64)}, 9, 1, sampling)
+    torch.manual_seed(0)
+    head = linear(4, 3)
+    criteria = [ClassCriterion("emotion", 0, {"ce": 1.0}, Emphasis(shares, 0.0))]
+    run(Supervised(of_class(head), criteria), batches, folder / name, epochs=3, log_every=1)
+    return {name: tensor.contiguous() for name, tensor in head.state_dict().items()}
+
+
+def _on_rank(rank: int, folder: Path) -> None:
+    for weighted in (True, False):
+        save_file(_balanced_run(folder, f"two-{weighted}", weighted),
+                  folder / f"two-{weighted}" / f"rank-{rank}.safetensors")  # fmt: skip
+
+
+def test_two_ranks_weigh_and_sample_as_one(tmp_path: Path) -> None:
+    on_two_ranks(_on_rank, tmp_path)
+    for weighted in (True, False):
+        alone = _balanced_run(tmp_path, f"one-{weighted}", weighted)
+        two = tmp_path / f"two-{weighted}"
+        tensors = [load_file(two / f"rank-{rank}.safetensors") for rank in (0, 1)]
+        for name, tensor in alone.items():
+            assert torch.equal(tensors[0][name], tensors[1][name]), name
+            torch.testing.assert_close(tensors[0][name], tensor, rtol=0, atol=1e-5)
+        lines = history(tmp_path / f"one-{weighted}" / "history.jsonl")
+        assert history(two / "history.jsonl") == [pytest.approx(line, rel=1e-4) for line in lines]
 
 
 # -- on the command line --------------------------------------------------------------------------

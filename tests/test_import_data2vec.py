@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from chain import invoke
+from real_speech import every_layer_agrees, padding_and_batch_mates_change_nothing
 from test_hubert import TINY_LARGE
 from test_hubert import speech as noise
 from test_import_transformers import speech  # noqa: F401
@@ -16,7 +16,6 @@ from test_import_transformers import speech  # noqa: F401
 # Beside a torch for the CPU alone, torchaudio loads through this, and transformers then finds it.
 import avaffect.signal.audio  # noqa: F401
 from avaffect.core.headers import EncoderHeader
-from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import Hubert
 from avaffect.recipes.encoding import checkpoints
@@ -63,14 +62,8 @@ def test_the_original_file(tmp_path: Path) -> None:
     assert invoke(tmp_path, "import", "y.pt", "-o", "y.safetensors", status=65).stderr
 
 
-@torch.no_grad()
 def test_padding_and_batch_mates_never_change_frames() -> None:
-    model, together, alone = drawn(), noise(9000, 16000), noise(9000, 16000)
-    alone.streams["waveform"] = alone.streams["waveform"][:1, :9000]
-    alone.lengths["waveform"] = alone.lengths["waveform"][:1]
-    found, expected = model(together), model(alone)
-    length = int(expected.lengths[0])
-    torch.testing.assert_close(found.values[0, :length], expected.values[0], atol=1e-5, rtol=0)
+    padding_and_batch_mates_change_nothing(drawn())
 
 
 def test_every_layer_agrees_on_real_speech(speech: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -79,14 +72,4 @@ def test_every_layer_agrees_on_real_speech(speech: Path, tmp_path: Path) -> None
     model = transformers.Data2VecAudioModel(transformers.Data2VecAudioConfig(**SMALL)).eval()
     model.save_pretrained(tmp_path / "model")
     encoder, _ = imported(tmp_path, "model")
-    media = Store(speech / "speech.h5")
-    for row in range(0, media.count, 2):
-        wave = torch.from_numpy(media.read("waveform", row).astype(np.float32) / 32768.0)[None]
-        batch = noise(wave.shape[1])
-        batch.streams["waveform"] = wave
-        with torch.no_grad():
-            expected = model(wave, output_hidden_states=True)
-            for layer in (1, 2, None):
-                values = expected.hidden_states[layer or 2]
-                found = encoder(batch, layer=layer).values
-                torch.testing.assert_close(found, values, atol=1e-4, rtol=0)
+    every_layer_agrees(encoder, model, speech / "speech.h5")

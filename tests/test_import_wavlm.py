@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from chain import invoke
+from real_speech import every_layer_agrees, padding_and_batch_mates_change_nothing
 from test_hubert import TINY, TINY_LARGE
 from test_hubert import speech as noise
 from test_import_transformers import LARGE, SIZES, speech  # noqa: F401
 
 # Beside a torch for the CPU alone, torchaudio loads through this, and transformers then finds it.
 import avaffect.signal.audio  # noqa: F401
-from avaffect.data.store.reader import Store
 from avaffect.models.hubert import Hubert
 from avaffect.models.relative_positions import buckets_of
 from avaffect.recipes.encoding import checkpoints
@@ -66,16 +66,9 @@ def test_what_is_no_whole_wavlm_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@torch.no_grad()
 def test_padding_and_batch_mates_never_change_frames(style):
     torch.manual_seed(0)
-    model = Hubert(STYLES[style]).eval()
-    together, alone = noise(9000, 16000), noise(9000, 16000)
-    alone.streams["waveform"] = alone.streams["waveform"][:1, :9000]
-    alone.lengths["waveform"] = alone.lengths["waveform"][:1]
-    found, expected = model(together), model(alone)
-    length = int(expected.lengths[0])
-    torch.testing.assert_close(found.values[0, :length], expected.values[0], atol=1e-5, rtol=0)
+    padding_and_batch_mates_change_nothing(Hubert(STYLES[style]).eval())
 
 
 def test_buckets_of_distances():
@@ -102,15 +95,4 @@ def test_every_layer_agrees_on_real_speech(speech, tmp_path, name, style):  # no
     model.save_pretrained(tmp_path / "model")
     invoke(tmp_path, "import", "model", "--set", "normalise=false", "-o", "x.safetensors")
     encoder = checkpoints.load_encoder(tmp_path / "x.safetensors", CPU)[0]
-    media = Store(speech / "speech.h5")
-    for row in range(0, media.count, 2):
-        wave = torch.from_numpy(media.read("waveform", row).astype(np.float32) / 32768.0)[None]
-        batch = noise(wave.shape[1])
-        batch.streams["waveform"] = wave
-        with torch.no_grad():
-            expected = model(wave, output_hidden_states=True)
-            frames = {layer: expected.hidden_states[layer] for layer in (1, 2)}
-            frames[None] = expected.last_hidden_state
-            for layer, values in frames.items():
-                found = encoder(batch, layer=layer).values
-                torch.testing.assert_close(found, values, atol=1e-4, rtol=0)
+    every_layer_agrees(encoder, model, speech / "speech.h5")

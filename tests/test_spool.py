@@ -189,6 +189,8 @@ PHASES = {
                  "--epochs", 2, "--batch-seconds", 1),
     "bgru": ("finetune", "a.h5", "--encoder", "fav.safetensors", "--mode", "frozen", "--head",
              "gru", "--hidden", 4, "--layers", 1, "--epochs", 1, "--batch-seconds", 1),
+    "frames": ("finetune", "a.h5", "--encoder", "fav.safetensors", "--mode", "frozen", "--pooling",
+               "attentive", "--epochs", 1, "--batch-seconds", 1),
     "adapt": ("adapt", "r.jsonl", "--epochs", 1, "--batch-seconds", 2),
     "rank": ("pretrain-apc", "a.h5", "--preset", "nano", "--epochs", 1, "--batch-seconds", 2),
 }  # fmt: skip

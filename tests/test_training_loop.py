@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import weakref
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from forked import client
+from ranks import on_two_ranks
 from safetensors.torch import load_file, save_file
 from tiny_training import ROWS, Rows, Tiny, history, run, weights
 
@@ -30,7 +29,6 @@ from avaffect.training.loop import train
 from avaffect.training.run import Run
 from avaffect.training.schedules import learning_rate_factor
 
-FORK = multiprocessing.get_context("fork")
 TESTS = Path(__file__).resolve().parent
 # The third quarter holds no labelled row, the first four.
 QUARTERS = [list(range(5)), [5, 11, 12], [6, 7, 8, 9], [10, *range(13, ROWS)]]
@@ -81,12 +79,7 @@ def test_an_epoch_ends_with_a_smaller_group() -> None:
         assert seen == list(range(ROWS))
 
 
-def _train_on_rank(rank: int, port: int, folder: Path) -> None:
-    """A process of two, as torchrun starts them."""
-    os.environ.update(
-        TORCHELASTIC_RUN_ID="x", RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
-        LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
-    )  # fmt: skip
+def _train_on_rank(rank: int, folder: Path) -> None:
     for accumulate in (1, 3):
         objective = Tiny()
         two = folder / f"two-{accumulate}"
@@ -101,15 +94,7 @@ def test_two_ranks_agree_with_one(tmp_path: Path) -> None:
     for accumulate, objective in alone.items():
         folder = tmp_path / f"one-{accumulate}"
         run(objective, Rows(size=7), folder, epochs=3, log_every=1, accumulate=accumulate)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    ranks = [FORK.Process(target=_train_on_rank, args=(rank, port, tmp_path)) for rank in (0, 1)]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(timeout=200)
-        assert process.exitcode == 0
+    on_two_ranks(_train_on_rank, tmp_path)
     for accumulate, objective in alone.items():
         two = tmp_path / f"two-{accumulate}"
         tensors = [load_file(two / f"rank-{rank}.safetensors") for rank in (0, 1)]
