@@ -73,7 +73,7 @@ class LayerSum(nn.Module):
         """(B, 1, layers * dim) -> (B, 1, dim): means, which are small: one product costs least."""
         c, known = self.configuration, self.standardisation
         standard = values if known is None else known(values)
-        return self.weights @ standard.unflatten(-1, (c.layers, c.dim))
+        return _summed(self.weights, standard.reshape(len(values), c.layers, c.dim))
 
     def _of_moments(self, given: Moments) -> Moments:
         """The variance of a sum: sum_lm w_l w_m cov(h_l, h_m), in each dimension."""
@@ -85,7 +85,8 @@ class LayerSum(nn.Module):
             products = products / (std[0] * std[1])
         means = self._of_one(given.means[:, None])[:, 0]
         one, other = weights[places]
-        variance = (one * other * (1 + (places[0] != places[1]))) @ products
+        twice = 1 + (places[0] != places[1])
+        variance = _summed(one * other * twice, products)[:, 0]
         there = given.present[:, None].to(means.dtype)
         return Moments(means * there, variance * there, given.present)
 
@@ -96,3 +97,9 @@ class LayerSum(nn.Module):
             return self.weights[:, None].expand(-1, c.dim), self.weights.new_zeros(())
         scales = self.weights[:, None] / known.std.view(c.layers, c.dim)
         return scales, -(scales * known.mean.view(c.layers, c.dim)).sum(dim=0)
+
+
+def _summed(weights: Tensor, parts: Tensor) -> Tensor:
+    """weights (P,), parts (B, P, dim) -> (B, 1, dim). The operator @ would first copy the parts
+    into another order where the weights are learned, which costs more than the sum."""
+    return torch.bmm(weights.expand(len(parts), 1, -1), parts)

@@ -55,25 +55,32 @@ def moments_width(dim: int, layers: int) -> int:
 def as_moments(
     rows: Tensor, inputs: Sequence[HeadInput], layers: Mapping[str, int]
 ) -> dict[str, Moments]:
-    """Rows of `moments_of` of each input in turn; NaN where an utterance lacks the input. layers:
-    input -> how many, where not one."""
+    """Rows of `moments_of` of each input in turn; NaN where an utterance lacks one of several.
+    layers: input -> how many, where not one."""
     found = {}
     widths = [moments_width(item.dim, layers.get(item.name, 1)) for item in inputs]
     for item, part in zip(inputs, rows.split(widths, dim=1)):
-        there = ~torch.isnan(part[:, 0])
-        part = torch.nan_to_num(part)
+        there, part = _present(part, alone=len(inputs) == 1)
         found[item.name] = Moments(part[:, : item.dim], part[:, item.dim :], there)
     return found
 
 
 def as_frames(pooled: Tensor, inputs: Sequence[HeadInput]) -> dict[str, Frames]:
-    """Precomputed means (B, sum of dims) as one frame of each input; no frame if they are NaN, as
-    the utterance lacks the input."""
+    """Precomputed means (B, sum of dims) as one frame of each input; of several no frame where they
+    are NaN, as the utterance lacks the input."""
     found = {}
     for item, part in zip(inputs, pooled.split([item.dim for item in inputs], dim=1)):
-        there = ~torch.isnan(part[:, 0])
-        found[item.name] = Frames(torch.nan_to_num(part)[:, None], there.long())
+        there, part = _present(part, alone=len(inputs) == 1)
+        found[item.name] = Frames(part[:, None], there.long())
     return found
+
+
+def _present(part: Tensor, alone: bool) -> tuple[Tensor, Tensor]:
+    """(B,) bool: utterances that have an input, and its rows (B, D), zero for others. An input that
+    is alone is that of all of them, and its rows need no copy."""
+    if alone:
+        return torch.ones(len(part), dtype=torch.bool, device=part.device), part
+    return ~torch.isnan(part[:, 0]), torch.nan_to_num(part)
 
 
 def mean_and_std(given: Encoded | Moments) -> Tensor:
