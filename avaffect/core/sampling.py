@@ -14,10 +14,12 @@ class Sampling:
              training, otherwise in the middle; None for all of it
     steps    stream -> how many of its steps are read of the section, evenly apart (so many
              pictures); all of a stream that is not named, or that has no more
+    drawn    in training, one step at random of each of so many equal parts, rather than its middle
     """
 
     seconds: float | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
+    drawn: bool = False
 
 
 EVERYTHING = Sampling()

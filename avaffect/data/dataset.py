@@ -123,8 +123,12 @@ class Dataset:
         limits = [s for s in (self.crop_s, self.sampling.seconds) if s is not None]
         return min(limits, default=None)
 
-    def read(self, stream: str, index: int, start_s: float = 0.0) -> np.ndarray:
-        """One utterance's stream from `start_s` on, cropped; a view if the store is mapped."""
+    def read(
+        self, stream: str, index: int, start_s: float = 0.0,
+        random: np.random.Generator | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """One utterance's stream from `start_s` on, cropped; a view if the store is mapped. random:
+        draws the steps, where `sampling` picks some."""
         column, most = self.columns[stream], self.sampling.steps.get(stream)
         values = column.read(stream, index)
         if isinstance(column, VectorColumn):
@@ -132,8 +136,9 @@ class Dataset:
         values = self._cropped(values, column.rate_hz, start_s)
         if most is None or len(values) <= most:
             return values
-        # The step in the middle of each of so many equal parts.
-        return values[np.floor((np.arange(most) + 0.5) * len(values) / most).astype(np.int64)]
+        # A step of each of so many equal parts: a random one, or that in the middle.
+        within = np.full(most, 0.5) if random is None else random.random(most)
+        return values[np.floor((np.arange(most) + within) * len(values) / most).astype(np.int64)]
 
     def _cropped(self, values: np.ndarray, rate_hz: float, start_s: float) -> np.ndarray:
         longest = self._longest_s
@@ -145,16 +150,24 @@ class Dataset:
     def batch(self, indices: np.ndarray | Sequence[int], epoch: int = 0) -> Batch:
         """The utterances of `indices`, each stream padded with zeros, each trace with NaN, to its
         longest."""
-        return self.batch_from(indices, [self._crop_start(int(i), epoch) for i in indices])
+        starts = [self._crop_start(int(i), epoch) for i in indices]
+        # Training alone has crops without a given start.
+        drawn = self.sampling.drawn and self.crop_s is not None and self.starts_s is None
+        return self.batch_from(indices, starts, epoch if drawn else None)
 
     def batch_from(
-        self, indices: np.ndarray | Sequence[int], starts: np.ndarray | Sequence[float]
-    ) -> Batch:
-        """As `batch`, with a start in seconds for each utterance."""
+        self, indices: np.ndarray | Sequence[int], starts: np.ndarray | Sequence[float],
+        drawn: int | None = None,
+    ) -> Batch:  # fmt: skip
+        """As `batch`, with a start in seconds for each utterance. drawn: the epoch for which steps
+        are drawn of streams of which `sampling` picks some; None: none are."""
         indices = np.asarray(indices)
         batch = Batch(ids=[self.ids[index] for index in indices])
         for name, column in self.columns.items():
-            pieces = [self.read(name, int(i), s) for i, s in zip(indices, starts)]
+            pieces = [
+                self.read(name, int(i), s, self._steps_draw(name, int(i), drawn))
+                for i, s in zip(indices, starts)
+            ]
             lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
             batch.streams[name] = _stack(pieces, 0)
             batch.lengths[name] = lengths
@@ -203,6 +216,11 @@ class Dataset:
             return spare // 2 * CROP_GRID_S
         draw = seeds.generator(self.seed, "crop", epoch, self.ids[index])
         return float(draw.integers(0, spare + 1)) * CROP_GRID_S
+
+    def _steps_draw(self, stream: str, index: int, epoch: int | None) -> np.random.Generator | None:
+        if epoch is None or stream not in self.sampling.steps:
+            return None
+        return seeds.generator(self.seed, "steps", stream, epoch, self.ids[index])
 
     def _durations_once(self) -> np.ndarray:
         if not hasattr(self, "_durations"):

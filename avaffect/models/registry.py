@@ -24,6 +24,7 @@ for _name, _module, _class, _configuration in (
     ("contrastive", "contrastive", "ContrastiveEncoder", "ContrastiveConfiguration"),
     ("pase", "pase", "PaseEncoder", "PaseConfiguration"),
     ("visual", "visual", "VisualEncoder", "VisualConfiguration"),
+    ("cavmae", "cavmae", "CAVMAE", "CAVMAEConfiguration"),
     ("features", "given", "GivenFeatures", "GivenFeaturesConfiguration"),
     ("vectors", "given", "GivenVectors", "GivenVectorsConfiguration"),
 ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,14 +18,15 @@ class Context:
     """The state of training for a batch.
 
     generator: a new CPU generator for this step, rank and micro-batch. An objective draws its masks
-    and views from it, so that a resumed run draws the same ones.
+    and views from it, so that a resumed run draws the same ones. gather: where ranks share a batch
+    and the objective `gathers`, what gives it the rows of all ranks (`training.gathering`).
     """
 
     step: int = 0
     epoch: int = 0
     progress: float = 0.0
     generator: torch.Generator = field(default_factory=torch.Generator)
-    gather: Any = None
+    gather: Callable[[Mapping[str, Tensor]], tuple[int, dict[str, Tensor]]] | None = None
 
 
 @dataclass
@@ -69,10 +70,13 @@ class Objective(nn.Module):
     phases: one by default; each names its own parameters and optimiser (VAVL has three).
     coupled: whether a loss depends on several utterances of a batch together (contrastive,
         Multi-Similarity, CCC); such objectives do not allow plain gradient accumulation.
+    gathers: whether it then compares them with those of other ranks (`Context.gather`); otherwise
+        a batch is not divided among ranks.
     """
 
     phases: tuple[str, ...] = ("main",)
     coupled: bool = False
+    gathers: bool = False
     # Adam's constants; torch's defaults unless a paper has others.
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8

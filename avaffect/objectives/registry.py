@@ -24,6 +24,7 @@ for _name, _module, _class in (
     ("problem_agnostic", "problem_agnostic", "ProblemAgnostic"),
     ("face_reconstruction", "face_reconstruction", "FaceReconstruction"),
     ("acoustic_prediction", "lira", "AcousticPrediction"),
+    ("masked_autoencoding", "masked_autoencoding", "MaskedAutoencoding"),
     ("bootstrap", "bootstrap", "Bootstrap"),
     ("self_distillation", "distillation", "Distillation"),
 ):

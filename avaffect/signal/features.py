@@ -99,6 +99,21 @@ def log_filterbank(waveform: Tensor, bands: int = 26) -> Tensor:
     return torch.where(energies > 0, energies, floor).log().float()
 
 
+def kaldi_filterbank(waveform: Tensor, bands: int = 128) -> Tensor:
+    """(S,) samples -> (T, bands): Kaldi's log mel filterbank without energy or dither, of the
+    waveform less its mean: Hann windows, pre-emphasis 0.97 (CAV-MAE, Gong et al. 2023).
+
+    Digital silence gives -15.9 (the logarithm of float32's smallest step).
+    """
+    if waveform.shape[-1] < WINDOW:
+        return torch.zeros(0, bands, device=waveform.device)
+    samples = unit_scale(waveform)
+    return torchaudio.compliance.kaldi.fbank(
+        (samples - samples.mean())[None], htk_compat=True, sample_frequency=SAMPLE_RATE_HZ,
+        use_energy=False, window_type="hanning", num_mel_bins=bands, dither=0.0, frame_shift=10,
+    )  # fmt: skip
+
+
 def stack_frames(features: Tensor, count: int = 4) -> Tensor:
     """(..., T, D) -> (..., ceil(T / count), count * D): adjacent frames joined, padded with 0."""
     features = F.pad(features, (0, 0, 0, -features.shape[-2] % count))

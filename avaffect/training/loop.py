@@ -63,9 +63,9 @@ def train(
 
 
 def check_coupled(objective: Objective, settings: TrainingSettings, fabric: Fabric) -> None:
-    """Raises UsageError where batches are divided among ranks but the objective needs them
-    whole."""
-    if objective.coupled and (settings.accumulate > 1 or fabric.world_size > 1):
+    """Raises UsageError where batches are divided but the objective needs them whole."""
+    divided = fabric.world_size > 1 and not objective.gathers
+    if objective.coupled and (settings.accumulate > 1 or divided):
         raise UsageError(TIED_TOGETHER)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from avaffect.core.errors import AvaffectError
 from avaffect.objectives.base import Context, Objective
 from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import to_device
+from avaffect.training.gathering import Gatherer
 from avaffect.training.meter import Meter, scaled, sum_counts
 from avaffect.training.run import Batches
 from avaffect.training.schedules import decay_factor, learning_rate_factor
@@ -56,6 +58,7 @@ class Stepper:
         self.objective, self.batches, self.settings = objective, batches, settings
         self.fabric, self.seed = fabric, seed
         self.meter = Meter()
+        self.gatherer: Gatherer | None = None
         objective.to(fabric.device)
         self.optimisers = {phase: self._optimiser(phase) for phase in objective.phases}
 
@@ -80,6 +83,8 @@ class Stepper:
         """Hand objective and optimisers to the fabric."""
         self.module, *wrapped = self.fabric.setup(self.objective, *self.optimisers.values())
         self.optimisers = dict(zip(self.optimisers, wrapped))
+        if self.objective.gathers and self.fabric.world_size > 1:
+            self.gatherer = Gatherer(self.fabric)
 
     def take(self, group: Sequence[np.ndarray], now: Moment) -> float:
         """One step over micro-batches, which are read once for all phases; returns their seconds of
@@ -145,6 +150,8 @@ class Stepper:
     ) -> None:
         batch, share = part.batch, part.share
         context = self._context(micro, now)
+        if self.gatherer is not None:
+            context.gather = partial(self.gatherer, counted=share > 0)
         # Dropout draws from torch's global state: a function of the step, like every other draw.
         torch.manual_seed(seeds.derive(self.seed, "dropout", *self._place(micro, now)))
         self.module.train()

@@ -113,10 +113,10 @@ def build(flat: Flat, kind: Any, check_family: Callable[[Flat], None] = lambda f
     """
     check(flat, kind)
     check_family(flat)
-    nested: dict[str, Any] = {"transformer": {}}
+    nested: dict[str, Any] = {}
     for name, value in flat.items():
         part, _, field = name.rpartition(".")
-        (nested[part] if part else nested)[field] = value
+        (nested.setdefault(part, {}) if part else nested)[field] = value
     return read(kind, nested)
 
 
@@ -135,6 +135,8 @@ def check(flat: Flat, kind: Any) -> None:
             word = "list" if isinstance(expected, tuple) else type(expected).__name__
             raise DataError(f"{name} is {value!r}: expected {word}, such as {json.dumps(expected)}")
         low, high = next((limits for part, limits in _LIMITS if part in name), (None, None))
+        if isinstance(value, str):
+            continue
         numbers = value if isinstance(value, (list, tuple)) else [value]
         if low is not None and not all(low <= number <= high for number in numbers):
             raise DataError(f"{name} is {value!r}: it lies between {low:g} and {high:g}")
@@ -143,7 +145,7 @@ def check(flat: Flat, kind: Any) -> None:
 def flatten(configuration: Any) -> Flat:
     """The inverse of `build`."""
     values = asdict(configuration)
-    transformer = values.pop("transformer")
+    transformer = values.pop("transformer", {})
     return values | {f"transformer.{name}": value for name, value in transformer.items()}
 
 

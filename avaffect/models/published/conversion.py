@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
@@ -196,7 +196,7 @@ def built(
         raise DataError(f"no model has these settings: {error}") from error
 
 
-def load(encoder: Encoder, found: Mapping[str, Tensor], unexpected: Sequence[str]) -> None:
+def load(encoder: nn.Module, found: Mapping[str, Tensor], unexpected: Sequence[str]) -> None:
     """Put the weights (our names) in their places; unexpected: unknown names. Raises Unfit for
     missing weights, but for the mask embedding, for unexpected ones, and for other shapes."""
     own = encoder.state_dict()
@@ -285,7 +285,7 @@ def try_out(encoder: Encoder) -> None:
     streams = {WAVEFORM: torch.randint(-999, 999, (1, 8000), dtype=torch.int16)}
     if FACE in encoder.streams:
         c = encoder.configuration
-        size = (1, 12, c.face_size, c.face_size, c.channels)
+        size = (1, 12, c.face_size, c.face_size, getattr(c, "channels", 3))
         streams[FACE] = torch.randint(0, 255, size, dtype=torch.uint8)
     lengths = {name: torch.tensor([value.shape[1]]) for name, value in streams.items()}
     try:

@@ -40,6 +40,16 @@ class Source:
         return str(self.settings.get("model_type") or of_fairseq)
 
 
+@dataclass(frozen=True)
+class Pretext:
+    """A pre-training that can go on: the objective's name and configuration, as registered, and
+    names in its state -> weights, all but the encoder's."""
+
+    name: str
+    configuration: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+
+
 @dataclass
 class Converted:
     """encoder  with its weights
@@ -49,6 +59,7 @@ class Converted:
     units    their number
     masking  of the pre-training, as far as the settings have it: fields of objectives' Masking
     left     names of weights on top of the encoder, which are left out
+    pretext  the pre-training, where it is no prediction of units
     """
 
     encoder: Encoder
@@ -57,6 +68,7 @@ class Converted:
     units: int
     masking: dict[str, Any]
     left: list[str]
+    pretext: Pretext | None = None
 
 
 class Family(Protocol):
