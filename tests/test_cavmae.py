@@ -325,7 +325,6 @@ def _on_rank(rank: int, port: int, folder: Path) -> None:
 
 
 def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
-    whole = gradients(make_objective(contrast=1.0), make_batch(SOUNDS, PICTURES), None)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -335,6 +334,7 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
     for process in ranks:
         process.join(timeout=200)
         assert process.exitcode == 0
+    whole = gradients(make_objective(contrast=1.0), make_batch(SOUNDS, PICTURES), None)
     one, two = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in (0, 1))
     assert float(one["count contrast"]) == 2 and float(two["count contrast"]) == 1
     for name, expected in whole.items():

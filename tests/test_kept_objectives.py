@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[object, ...]] = {
     "odd": ("pretrain-odd", "--variant", "group", "--group", 3),
     "l1": ("pretrain-l1", "--odd-weight", 0.33, "--pictures", 2),
     "lira": ("pretrain-lira", "--blocks", 1),
+    "mae": ("pretrain-mae", "--pictures", 2, "--mask-audio", 0.5),
     "byol": ("pretrain-byol", "--momentum", 0.9),
     "dino": ("pretrain-dino", "--local-views", 1, "--outputs", 24, "--frozen-epochs", 0),
 }
@@ -46,6 +47,7 @@ LOSSES = {
     "odd": {"odd"},
     "l1": {"video", "odd"},
     "lira": {"acoustic"},
+    "mae": {"audio", "video", "contrast"},
     "byol": {"byol"},
     "dino": {"dino"},
 }

@@ -124,6 +124,8 @@ _COMMANDS = (
           "Pre-train on audio and video: animate a still face (L1).", "checkpoint"),
     _ours("pretrain-lira", PRETRAINING,
           "Pre-train on audio and video: predict the audio (LiRA).", "checkpoint"),
+    _ours("pretrain-mae", PRETRAINING,
+          "Pre-train on audio and video: masked autoencoding (Social-MAE).", "checkpoint"),
     _ours("pretrain-byol", PRETRAINING,
           "Pre-train on video: predict one view from another (BYOL).", "checkpoint"),
     _ours("pretrain-dino", PRETRAINING,

@@ -155,6 +155,13 @@ class MaskedAutoencoding(Pretraining):
             return patches
         return patches.unflatten(1, (-1, c.pictures // c.tube)).transpose(1, 2).flatten(1, 2)
 
+    def in_order(self, stream: str, values: Tensor) -> Tensor:
+        """(n, N, values) in the order of `wanted` -> in that of the encoder's patches."""
+        c = self.encoder.configuration
+        if stream != FACE or self.configuration.video_order == "encoder":
+            return values
+        return values.unflatten(1, (c.pictures // c.tube, -1)).transpose(1, 2).flatten(1, 2)
+
     def _errors(
         self, found: Reconstruction, stream: str, batch: Batch
     ) -> tuple[Tensor, Tensor, float]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from avaffect.settings.base import Seeded, argument, option
 
 # The families of avaffect itself, as `models.published` registers them.
-KINDS = ("avhubert", "data2vec", "hubert", "wav2vec2", "wavlm", "whisper")
+KINDS = ("avhubert", "cavmae", "data2vec", "hubert", "wav2vec2", "wavlm", "whisper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class ImportSettings(Seeded):
     """Converts published weights to an encoder that all other commands read: AV-HuBERT and HuBERT
     of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned;
     WavLM, of transformers or Microsoft; data2vec-audio, of transformers; the encoder of Whisper, of
-    transformers or OpenAI.
+    transformers or OpenAI; CAV-MAE and Social-MAE.
 
     The file is read without executing code in it."""
 

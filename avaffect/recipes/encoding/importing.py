@@ -17,7 +17,9 @@ from avaffect.core.provenance import Provenance
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.published import FAMILIES
-from avaffect.models.published.source import Converted, Family, Source, Unfit
+from avaffect.models.published.source import Converted, Family, Pretext, Source, Unfit
+from avaffect.objectives import registry as objectives
+from avaffect.objectives.base import Pretraining
 from avaffect.objectives.masked_prediction import (
     MaskedPrediction,
     MaskedPredictionConfiguration,
@@ -109,7 +111,7 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
 def _random_twin(read: Converted) -> Converted:
     """The same model before any training, which predicts no units."""
     encoder = registry.build(registry.describe(read.encoder))
-    return replace(read, encoder=encoder, head=None, units=0, left=[])
+    return replace(read, encoder=encoder, head=None, units=0, left=[], pretext=None)
 
 
 def _explained(unfit: Unfit, progress: Progress) -> str:
@@ -132,11 +134,20 @@ def _masking(encoder: Encoder, said: Mapping[str, Any]) -> Masking:
     return replace(masking, **known)
 
 
+def _pretrained(encoder: Encoder, pretext: Pretext) -> Pretraining:
+    """Its pre-training as it was published, so that it can go on."""
+    objective = objectives.build(pretext.name, pretext.configuration, encoder)
+    objective.load_state_dict({**objective.state_dict(), **pretext.weights})
+    return objective
+
+
 def _save(
     settings: ImportSettings, kind: str, read: Converted, masking: Masking, made: Provenance
 ) -> None:
     facts: dict[str, Any] = {}
-    objective = None
+    objective: Pretraining | None = None
+    if read.pretext is not None:
+        objective = _pretrained(read.encoder, read.pretext)
     if read.head is not None:
         rows = len(read.head.label_embs_concat)
         objective = MaskedPrediction(read.encoder, MaskedPredictionConfiguration(rows, masking))

@@ -63,6 +63,8 @@ class Method:
     new_encoder  makes a fresh encoder for recordings in these stores
     objective    makes the objective around an encoder; with the objective in the encoder's
                  checkpoint, where it is continued and has one
+    convert      makes of the encoder of --init, and its objective, those of this run (other numbers
+                 of pictures); None: they are used as they are
     others       stores of further streams that the objective reads (units)
     parents      models of these streams, whose labelled speakers the encoder inherits
     otherwise    advice where the objective of the checkpoint cannot be continued; None: the
@@ -74,6 +76,7 @@ class Method:
     kinds: tuple[str, ...]
     new_encoder: Callable[[Sequence[Store]], Encoder]
     objective: Callable[[Encoder, Kept | None], Pretraining]
+    convert: Callable[[Encoder, Kept | None], tuple[Encoder, Kept | None]] | None = None
     others: Sequence[Store] = ()
     parents: Sequence[Path] = ()
     otherwise: str | None = None
@@ -274,6 +277,8 @@ def _start(
         if must is not None:
             raise
         kept = None
+    if method.convert is not None:
+        encoder, kept = method.convert(encoder, kept)
     objective = method.objective(encoder, kept)
     if settings.reset_head:
         return objective, "new heads: --reset-head"

@@ -11,18 +11,19 @@ from avaffect.data.store.statistics import combined, in_channels
 
 
 def face_statistics(
-    stores: Sequence[Store], channels: int, progress: Progress
+    stores: Sequence[Store],
+    channels: int,
+    progress: Progress,
+    otherwise: str = "AV-HuBERT's mouth crops",
 ) -> tuple[tuple[float, ...], ...] | None:
     """(mean, std) of pixel / 255, by channel, of the faces of all stores together.
 
-    None, and a warning, where no store with faces has these statistics.
+    None, and a warning that those `otherwise` are used, where no store with faces has them.
     """
     if not any(FACE in store.streams for store in stores):
         return None
     found = combined(s.streams[FACE].statistics for s in stores if FACE in s.streams)
     if found is None:
-        progress.warn(
-            "no store has pixel statistics of its faces: those of AV-HuBERT's mouth crops are used"
-        )
+        progress.warn(f"no store has pixel statistics of its faces: those of {otherwise} are used")
         return None
     return in_channels(found, channels)

@@ -1,0 +1,213 @@
+"""`pretrain-mae`, import of CAV-MAE and Social-MAE, and what reads their tokens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from chain import invoke
+from golden import named_weights
+from safetensors.torch import load_file
+from tiny_training import history
+
+from avaffect.core import headers
+from avaffect.core.checkpoint_header import read_header
+from avaffect.core.headers import EncoderHeader
+from avaffect.core.streams import FACE
+from avaffect.data.store.reader import Store
+from avaffect.models.cavmae import CAVMAE, CAVMAEConfiguration
+from avaffect.models.cavmae_decoder import CAVMAEDecoder, DecoderConfiguration
+from avaffect.models.cavmae_extension import DECODER, EMBEDDING, extended, extended_decoder
+from avaffect.models.published.cavmae import translate
+from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.pretraining.kept_objective import load_objective
+
+WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
+KEYS = json.loads((Path(__file__).parent / "golden" / "social_tiny_keys.json").read_text())["keys"]
+RUN = ("pretrain-mae", "labelled.h5", "pool.h5", "--preset", "nano", "--split", "all")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Talking faces; mae.safetensors, an encoder of three steps with its picture; social.pt and
+    cav.pt, weights under their authors' names."""
+    found = Path(shutil.copytree(WRITTEN, tmp_path_factory.mktemp("mae") / "v0.1"))
+    invoke(found, *RUN, "--steps", 3, "--pictures", 4, "--preview", "seen.png", "-o",
+           "mae.safetensors")  # fmt: skip
+    for name, mode in (("social", "pretrain"), ("tuned", "finetune")):
+        torch.save(published(mode), found / f"{name}.pt")
+    flat = published("pretrain")
+    for name in ("patch_embed_v.proj.weight",):
+        flat[f"module.{name}"] = flat[f"module.{name}"][..., 0].clone()
+    for name in ("pos_embed_v", "decoder_pos_embed_v"):
+        flat[f"module.{name}"] = flat[f"module.{name}"][:, :4].clone()
+    for name in ("decoder_pred_v.weight", "decoder_pred_v.bias"):
+        flat[f"module.{name}"] = flat[f"module.{name}"][:768].clone()
+    torch.save(flat, found / "cav.pt")
+    return found
+
+
+def published(mode: str) -> dict[str, torch.Tensor]:
+    return {
+        f"module.{name}": torch.from_numpy(named_weights.weight(name, shape))
+        for name, shape in KEYS[mode].items()
+    }
+
+
+def test_the_checkpoint_keeps_encoder_objective_and_statistics(folder: Path) -> None:
+    header = headers.read(folder / "mae.safetensors", EncoderHeader)
+    assert header.model["name"] == "cavmae" and header.rate_hz == 0.0
+    configuration = header.model["configuration"]
+    assert (configuration["pictures"], configuration["tube"]) == (4, 2)
+    # Those of the corpus, not of a published model.
+    assert configuration["face_mean"] != list(CAVMAEConfiguration().face_mean)
+    assert configuration["spectrum_mean"] != CAVMAEConfiguration().spectrum_mean
+    assert header.objective is not None and header.objective.name == "masked_autoencoding"
+    assert header.metrics["last"].keys() >= {
+        "audio", "video", "contrast", "reconstruction", "audio_mean", "video_mean", "matched_audio",
+        "matched_video", "chance",
+    }  # fmt: skip
+    lines = history(folder / "mae.safetensors.metrics.jsonl")
+    assert lines[0]["learning_rate"] == pytest.approx(1e-4)
+    trained = load_objective(folder / "mae.safetensors", "")
+    assert trained.configuration.decoder == DecoderConfiguration(64, 2, 4)
+
+
+def test_the_picture_shows_each_utterance_in_three_rows(folder: Path) -> None:
+    picture = cv2.imread(str(folder / "seen.png"))
+    assert picture is not None and picture.shape[0] > 12 * 160
+    # Up to date: the picture alone is made again.
+    (folder / "seen.png").unlink()
+    before = (folder / "mae.safetensors").stat().st_ino
+    invoke(folder, *RUN, "--steps", 3, "--pictures", 4, "--preview", "seen.png", "-o",
+           "mae.safetensors")  # fmt: skip
+    assert (cv2.imread(str(folder / "seen.png")) == picture).all()
+    assert (folder / "mae.safetensors").stat().st_ino == before
+
+
+def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -> None:
+    vectors = {}
+    for modality in ("audio", "video", "av"):
+        output = f"{modality}.h5"
+        invoke(folder, "extract", "labelled.h5", "--model", "mae.safetensors", "--modality",
+               modality, "-o", output)  # fmt: skip
+        vectors[modality] = Store(folder / output).pooled_vectors("mean")
+        assert vectors[modality].shape[1] == 64 and np.isfinite(vectors[modality]).all()
+    assert not np.allclose(vectors["audio"], vectors["av"], atol=1e-3)
+    assert not np.allclose(vectors["video"], vectors["av"], atol=1e-3)
+    invoke(folder, "finetune", "labelled.h5", "--encoder", "mae.safetensors", "--label", "emotion",
+           "--steps", 2, "-o", "er.safetensors")  # fmt: skip
+    found = {}
+    for modality in ("audio", "av"):
+        invoke(folder, "predict", "labelled.h5", "--model", "er.safetensors", "--modality",
+               modality, "-o", f"{modality}.jsonl")  # fmt: skip
+        lines = (folder / f"{modality}.jsonl").read_text().splitlines()[1:-1]
+        found[modality] = [json.loads(line) for line in lines]
+    assert found["audio"] and found["audio"] != found["av"]
+
+
+@pytest.mark.parametrize(
+    "name, pictures, order", [("social", 8, "released"), ("cav", 1, "encoder")]
+)
+def test_published_weights_are_imported_with_their_pre_training(
+    folder: Path, name: str, pictures: int, order: str
+) -> None:
+    output = folder / f"{name}.safetensors"
+    invoke(folder, "import", f"{name}.pt", "--set", "heads=4", "-o", output)
+    encoder, header = checkpoints.load_encoder(output, torch.device("cpu"))
+    assert isinstance(encoder, CAVMAE) and header.published is not None
+    c = encoder.configuration
+    assert (c.dim, c.heads, c.layers, c.pictures, c.face_size) == (32, 4, 11, pictures, 32)
+    assert c.spectrum_frames == 64 and c.positions == "trained"
+    assert c.colours == ("bgr" if pictures == 8 else "rgb")
+    expected, decoder, _ = translate(torch.load(folder / f"{name}.pt"), "module.")
+    assert all(torch.equal(encoder.state_dict()[key], value) for key, value in expected.items())
+    kept = load_objective(output, "")
+    assert kept.configuration.video_order == order
+    assert kept.configuration.normalise == (pictures == 1)
+    assert all(torch.equal(kept.decoder.state_dict()[key], value) for key, value in decoder.items())
+    assert encoder.state_dict().keys() == expected.keys()
+
+
+def test_fine_tuned_weights_are_imported_without_their_head(folder: Path) -> None:
+    words = invoke(folder, "import", "tuned.pt", "--set", "heads=4", "-o", "tuned.st").stderr
+    assert "4 weights" in words
+    assert headers.read(folder / "tuned.st", EncoderHeader).objective is None
+
+
+def test_weights_that_are_not_whole_are_refused(folder: Path, tmp_path: Path) -> None:
+    for missing in ("module.blocks_a.3.norm1_v.bias", "module.decoder_norm.weight"):
+        tensors = published("pretrain")
+        del tensors[missing]
+        torch.save(tensors, tmp_path / "cut.pt")
+        invoke(tmp_path, "import", "cut.pt", "--set", "heads=4", "-o", "x", status=65)
+        assert not (tmp_path / "x").exists()
+
+
+def test_cavmae_becomes_social_mae(folder: Path) -> None:
+    """The six keys that depend on the number of pictures begin anew; the others stay."""
+    invoke(folder, "import", "cav.pt", "--set", "heads=4", "-o", "start.safetensors")
+    before = load_file(folder / "start.safetensors")
+    line = ("pretrain-mae", "pool.h5", "--init", "start.safetensors", "--steps", 0)
+    outcomes = {}
+    for name, options in (("reset", ()), ("inflated", ("--inflate",))):
+        words = invoke(folder, *line, "--pictures", 8, *options, "-o", f"{name}.st").stderr
+        assert "new heads" not in words
+        outcomes[name] = load_file(folder / f"{name}.st")
+    changed = {*EMBEDDING, *(f"objective.decoder.{name}" for name in DECODER)}
+    for after in outcomes.values():
+        assert before.keys() == after.keys()
+        others = before.keys() - changed
+        assert all(torch.equal(before[name], after[name]) for name in others)
+        assert after["pos_embed_v"].shape == (1, 16, 32)
+        assert after["objective.decoder.pred_v.weight"].shape == (1536, 16)
+    bias = "patch_embed_v.proj.bias"
+    assert torch.equal(outcomes["inflated"][bias], before[bias])
+    assert not torch.equal(outcomes["reset"][bias], before[bias])
+    invoke(folder, *line, "--inflate", "-o", "x", status=2)
+    invoke(folder, *line[:3], "reset.st", *line[4:], "--pictures", 4, "--inflate", "-o", "x",
+           status=2)  # fmt: skip
+
+
+@torch.no_grad()
+def test_inflation_keeps_what_a_still_video_gives() -> None:
+    torch.manual_seed(0)
+    c = CAVMAEConfiguration(dim=16, heads=2, ffn_dim=32, layers=1, pictures=1, tube=1, face_size=32)
+    one = CAVMAE(c)
+    eight = extended(one, 8, inflate=True)
+    patch = torch.randn(1, 1, 768)
+    still = eight.patch_embed_v(patch.repeat(1, 1, 2))
+    torch.testing.assert_close(still, one.patch_embed_v(patch))
+    places = eight.pos_embed_v.view(4, 4, 16) - one.pos_embed_v.view(4, 1, 16)
+    torch.testing.assert_close(places, places[:1].expand(4, -1, -1))
+    decoder = DecoderConfiguration(8, 1, 2)
+    before = CAVMAEDecoder(decoder, c).state_dict()
+    after = extended_decoder(before, decoder, eight.configuration, inflate=True)
+    larger = CAVMAEDecoder(decoder, eight.configuration)
+    larger.load_state_dict(after)
+    token = torch.randn(1, 1, 8)
+    values = larger.pred_v(token).view(2, 768)
+    assert torch.equal(values[0], values[1])
+    assert eight.configuration == replace(c, pictures=8, tube=2)
+    assert eight.sampling.steps == {FACE: 8}
+
+
+def test_bad_use(folder: Path, tmp_path: Path) -> None:
+    line = (*RUN, "--steps", 1, "-o", tmp_path / "x")
+    for options in (
+        ("--pictures", 3), ("--mask-audio", 1), ("--accumulate", 2), ("--inflate",),
+        ("--preview", "folder"), ("--init", "mae.safetensors", "--positions", "fixed"),
+        ("--temperature", 0), ("--pictures", 0),
+    ):  # fmt: skip
+        words = RUN[:3] if "--init" in options else line
+        invoke(folder, *words, *options, "-o", tmp_path / "x", status=2)
+    other = "hubert.safetensors" if (folder / "hubert.safetensors").exists() else "dino.safetensors"
+    invoke(folder, *RUN[:3], "--init", other, "--steps", 1, "-o", tmp_path / "x", status=65)
+    assert not (tmp_path / "x").exists()
+    assert read_header(folder / "mae.safetensors")["kind"] == "encoder"
