@@ -95,7 +95,7 @@ def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -
     vectors = {}
     for modality in ("audio", "video", "av"):
         output = f"{modality}.h5"
-        invoke(folder, "extract", "labelled.h5", "--model", "mae.safetensors", "--modality",
+        invoke(folder, "extract", "labelled.h5", "--model", "mae.safetensors", "--pooled-only", "--modality",
                modality, "-o", output)  # fmt: skip
         vectors[modality] = Store(folder / output).pooled_vectors("mean")
         assert vectors[modality].shape[1] == 64 and np.isfinite(vectors[modality]).all()
@@ -103,7 +103,15 @@ def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -
     assert not np.allclose(vectors["video"], vectors["av"], atol=1e-3)
     labels = ("--label", "emotion", "--epochs", 1, "-o", "er.safetensors", "-f")
     for modality in ("audio", "video"):
-        line = ("finetune", "labelled.h5", "--encoder", "mae.safetensors", "--modality", modality)
+        line = (
+            "finetune",
+            "labelled.h5",
+            "--encoder",
+            "mae.safetensors",
+            "--pooled-only",
+            "--modality",
+            modality,
+        )
         invoke(folder, *line, *labels)
         invoke(folder, "predict", "labelled.h5", "--model", "er.safetensors", "-o", "p.jsonl", "-f")
         assert len((folder / "p.jsonl").read_text().splitlines()) > 2
