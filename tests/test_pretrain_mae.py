@@ -95,8 +95,8 @@ def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -
     vectors = {}
     for modality in ("audio", "video", "av"):
         output = f"{modality}.h5"
-        invoke(folder, "extract", "labelled.h5", "--model", "mae.safetensors", "--pooled-only", "--modality",
-               modality, "-o", output)  # fmt: skip
+        line = ("extract", "labelled.h5", "--model", "mae.safetensors", "--pooled-only")
+        invoke(folder, *line, "--modality", modality, "-o", output)
         vectors[modality] = Store(folder / output).pooled_vectors("mean")
         assert vectors[modality].shape[1] == 64 and np.isfinite(vectors[modality]).all()
     assert not np.allclose(vectors["audio"], vectors["av"], atol=1e-3)
