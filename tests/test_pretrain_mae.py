@@ -108,7 +108,6 @@ def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -
             "labelled.h5",
             "--encoder",
             "mae.safetensors",
-            "--pooled-only",
             "--modality",
             modality,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ class TwoStreams(Supervised):
         lesson = self.beneath.lesson(streams, phase, context.generator)
         step = Step(dict(lesson.losses), {})
         for modality, reading in lesson.readings.items():
-            outputs = Outputs(lambda found=reading.outputs: found, _nothing_over_time)
+            outputs = Outputs(partial(_given, reading.outputs), _nothing_over_time)
             for criterion in self.criteria:
                 gold = seen.labels[criterion.name][reading.rows]
                 part = criterion.step(self.head, outputs, gold, usable[reading.rows])
@@ -109,6 +110,10 @@ def _add(step: Step, name: str, value: Tensor | float, count: Tensor | float) ->
     """To a metric that several readings have."""
     before = step.metrics.get(name, (0.0, 0.0))
     step.metrics[name] = before[0] + value, before[1] + count
+
+
+def _given(outputs: Tensor) -> Tensor:
+    return outputs
 
 
 def _nothing_over_time() -> Frames:
