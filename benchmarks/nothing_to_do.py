@@ -28,7 +28,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("pretrain-hubert", "a.h5", "--units", "units.h5", *NEW, "-o", "hubert.safetensors"),
     *(
         (f"pretrain-{task}", "a.h5", *NEW, "-o", f"{task}.safetensors")
-        for task in ("l1", "odd", "apc", "cpc", "pase", "lira", "byol", "dino")
+        for task in ("l1", "odd", "apc", "cpc", "pase", "lira", "mae", "byol", "dino")
     ),
     ("train-projector", "a.h5", "--encoder", "hubert.safetensors", "--steps", "1",
      "-o", "projector.safetensors"),

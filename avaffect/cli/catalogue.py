@@ -125,7 +125,7 @@ _COMMANDS = (
     _ours("pretrain-lira", PRETRAINING,
           "Pre-train on audio and video: predict the audio (LiRA).", "checkpoint"),
     _ours("pretrain-mae", PRETRAINING,
-          "Pre-train on audio and video: masked autoencoding (Social-MAE).", "checkpoint"),
+          "Pre-train on audio and video: autoencoding (Social-MAE).", "checkpoint"),
     _ours("pretrain-byol", PRETRAINING,
           "Pre-train on video: predict one view from another (BYOL).", "checkpoint"),
     _ours("pretrain-dino", PRETRAINING,

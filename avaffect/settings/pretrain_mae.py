@@ -27,7 +27,7 @@ class PretrainMaeSettings(PretrainingSettings):
     contrasted with those of others."""
 
     examples: ClassVar[str] = """
-    avaffect pretrain-mae vox.h5 --preview reconstruction.png -o social-mae.safetensors
+    avaffect pretrain-mae vox.h5 --preview reconstruction.png -o mae.safetensors
     # From published weights of CAV-MAE, which read one picture
     avaffect import cav-mae-scale++.pth -o cav-mae.safetensors
     avaffect pretrain-mae vox.h5 --init cav-mae.safetensors --pictures 8 \\
