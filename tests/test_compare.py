@@ -10,27 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chain import Result, invoke
+from chain import invoke
+from compared import CLASSES, GOLD, predictions, report, run
 from printed import on_terminal, table
 from scipy import stats
 from trace_sources import wave, write_traces
-
-from avaffect.data import manifest
-
-CLASSES = ["anger", "happiness", "neutral"]
-GOLD = [CLASSES[k % 3] for k in range(12)]
-
-
-def predictions(path: Path, wrong: Sequence[int], first_run: int = 0, count: int = 12) -> Path:
-    """Run k takes the last wrong[k] utterances for anger."""
-    items = []
-    for run, errors in enumerate(wrong, start=first_run):
-        for k, gold in enumerate(GOLD[:count]):
-            guess = "anger" if k >= count - errors else gold
-            items.append({"id": f"u{k}", "gold": gold, "prediction": guess, "run": run})
-    header = manifest.new_header("predictions", target="emotion", classes=CLASSES)
-    manifest.write(path, header, items)
-    return path
 
 
 def scores(wrong: Sequence[int], name: str = "accuracy") -> list[float]:
@@ -52,14 +36,6 @@ def folder(tmp_path: Path) -> Path:
         predictions(tmp_path / f"{name}.jsonl", wrong)
         invoke(tmp_path, "eval-class", f"{name}.jsonl", "-o", f"{name}.json")
     return tmp_path
-
-
-def run(folder: Path, *arguments: object, **how: Any) -> Result:
-    return invoke(folder, "compare", *arguments, **how)
-
-
-def report(folder: Path, *arguments: object) -> dict[str, Any]:
-    return json.loads(run(folder, *arguments, "--json").stdout)
 
 
 def test_means_and_the_paired_test(folder: Path) -> None:
@@ -164,37 +140,6 @@ def test_runs_pair_by_number_not_by_place(folder: Path) -> None:
     rows = report(folder, "base.json", "better.json", "reversed.json")["rows"]
     assert rows[1]["scores"]["f1_macro"]["p"] == pytest.approx(rows[2]["scores"]["f1_macro"]["p"])
     assert rows[2]["runs"] == [3, 2, 1, 0]
-
-
-def test_reports_of_one_name_are_one_row(folder: Path) -> None:
-    """Partitions with a test part of their own each: as many runs, paired by their place."""
-    wrong = {"base": ((5, 4), (6,), (3,)), "better": ((2, 2), (3,), (3,))}
-    sources = []
-    for name, parts in wrong.items():
-        for place, errors in enumerate(parts):
-            predictions(folder / f"{name}-{place}.jsonl", errors, count=12 - 2 * place)
-            sources.append(f"{name}={name}-{place}.jsonl")
-    # Rows stand where their first file does, whatever is between the others.
-    found = report(folder, *sources[:4], "x=better.jsonl", *sources[4:])
-    assert [row["name"] for row in found["rows"]] == ["base", "better", "x"]
-    base, better, other = found["rows"]
-    assert base["runs"] == better["runs"] == ["0.0", "0.1", "1.0", "2.0"]
-    assert base["count"] == better["count"] == 12 + 10 + 8
-    values = {}
-    for row in (base, better):
-        values[row["name"]] = row["scores"]["f1_macro"]["values"]
-        alone = [report(folder, source)["rows"][0]["scores"]["f1_macro"]["values"]
-                 for source in sources if source.startswith(row["name"])]  # fmt: skip
-        assert values[row["name"]] == [value for part in alone for value in part]
-    expected = stats.ttest_rel(values["better"], values["base"])
-    assert better["scores"]["f1_macro"]["p"] == pytest.approx(expected.pvalue)
-    # Another number of utterances is another test.
-    assert other["scores"]["f1_macro"]["p"] is None
-    # Of another label they are no runs of one row.
-    header = manifest.new_header("predictions", target="mood", classes=CLASSES)
-    manifest.write(folder / "mood.jsonl", header, manifest.read(folder / "base.jsonl").items)
-    words = run(folder, "a=base.jsonl", "a=mood.jsonl", status=2).stderr
-    assert "base.jsonl" in words and "mood.jsonl" in words
 
 
 def test_classes_by_their_f1(folder: Path) -> None:

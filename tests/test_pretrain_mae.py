@@ -103,14 +103,7 @@ def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -
     assert not np.allclose(vectors["video"], vectors["av"], atol=1e-3)
     labels = ("--label", "emotion", "--epochs", 1, "-o", "er.safetensors", "-f")
     for modality in ("audio", "video"):
-        line = (
-            "finetune",
-            "labelled.h5",
-            "--encoder",
-            "mae.safetensors",
-            "--modality",
-            modality,
-        )
+        line = ("finetune", "labelled.h5", "--encoder", "mae.safetensors", "--modality", modality)
         invoke(folder, *line, *labels)
         invoke(folder, "predict", "labelled.h5", "--model", "er.safetensors", "-o", "p.jsonl", "-f")
         assert len((folder / "p.jsonl").read_text().splitlines()) > 2
@@ -211,16 +204,7 @@ def test_bad_use(folder: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         words = RUN[:3] if "--init" in options else line
         invoke(folder, *words, *options, "-o", tmp_path / "x", status=2)
-    invoke(
-        folder,
-        *RUN[:3],
-        "--init",
-        "hubert.safetensors",
-        "--steps",
-        1,
-        "-o",
-        tmp_path / "x",
-        status=65,
-    )
+    other = ("--init", "hubert.safetensors", "--steps", 1, "-o", tmp_path / "x")
+    invoke(folder, *RUN[:3], *other, status=65)
     assert not (tmp_path / "x").exists()
     assert read_header(folder / "mae.safetensors")["kind"] == "encoder"

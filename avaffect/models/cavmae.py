@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +28,10 @@ from avaffect.models.patches import (
     spectrum_patches,
 )
 from avaffect.models.transformer import SelfAttention
+from avaffect.settings.pretrain_mae import POSITIONS
 from avaffect.signal.features import FEATURE_RATE_HZ, HOP, WINDOW, kaldi_filterbank, window_count
 from avaffect.signal.images import resize, to_channels
 
-POSITIONS = ("trained", "fixed")
 COLOURS = ("rgb", "bgr")
 # The parameters of a stream end with its letter; those of both together have none.
 LETTERS = {WAVEFORM: "a", FACE: "v"}
@@ -53,6 +54,7 @@ class CAVMAEConfiguration:
     positions                   "trained", or "fixed"; both begin as sines and cosines
     """
 
+    channels: ClassVar[int] = 3
     dim: int = 768
     heads: int = 12
     ffn_dim: int = 3072
@@ -92,7 +94,7 @@ class CAVMAEConfiguration:
 
     def patch_values(self, stream: str) -> int:
         """Values in a patch of this stream."""
-        return self.patch**2 * (1 if stream == WAVEFORM else 3 * self.tube)
+        return self.patch**2 * (1 if stream == WAVEFORM else self.channels * self.tube)
 
     def grid(self, stream: str, dim: int) -> Tensor:
         """(1, patches, dim) fixed positions."""
@@ -236,7 +238,7 @@ class CAVMAE(TokenEncoder):
         middles = torch.arange(c.pictures, device=faces.device) + 0.5
         places = (middles * batch.lengths[FACE][:, None] / c.pictures).long()
         rows = torch.arange(len(faces), device=faces.device)[:, None]
-        chosen = to_channels(resize(faces[rows, places], c.face_size), 3).float() / 255.0
+        chosen = to_channels(resize(faces[rows, places], c.face_size), c.channels).float() / 255.0
         if c.colours == "bgr":
             chosen = chosen.flip(-1)
         return (chosen - chosen.new_tensor(c.face_mean)) / chosen.new_tensor(c.face_std)

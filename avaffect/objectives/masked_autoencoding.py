@@ -19,9 +19,9 @@ from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining
 from avaffect.objectives.groups import decayed_groups
 from avaffect.objectives.losses.audiovisual_contrast import contrast
 from avaffect.objectives.losses.patch_reconstruction import normalised, patch_errors
+from avaffect.settings.pretrain_mae import VIDEO_ORDERS
 
 NAMES = {WAVEFORM: "audio", FACE: "video"}
-VIDEO_ORDERS = ("encoder", "released")
 LEARNED = 0.99
 """Share of the error of the mean patch above which nothing was reconstructed."""
 
@@ -150,17 +150,19 @@ class MaskedAutoencoding(Pretraining):
 
     def wanted(self, stream: str, patches: Tensor) -> Tensor:
         """(n, N, values): the targets of the decoder's outputs."""
-        c = self.encoder.configuration
-        if stream != FACE or self.configuration.video_order == "encoder":
-            return patches
-        return patches.unflatten(1, (-1, c.pictures // c.tube)).transpose(1, 2).flatten(1, 2)
+        return self._reordered(stream, patches, back=False)
 
     def in_order(self, stream: str, values: Tensor) -> Tensor:
         """(n, N, values) in the order of `wanted` -> in that of the encoder's patches."""
-        c = self.encoder.configuration
+        return self._reordered(stream, values, back=True)
+
+    def _reordered(self, stream: str, values: Tensor, back: bool) -> Tensor:
         if stream != FACE or self.configuration.video_order == "encoder":
             return values
-        return values.unflatten(1, (c.pictures // c.tube, -1)).transpose(1, 2).flatten(1, 2)
+        c = self.encoder.configuration
+        tubes = c.pictures // c.tube
+        sizes = (tubes, -1) if back else (-1, tubes)
+        return values.unflatten(1, sizes).transpose(1, 2).flatten(1, 2)
 
     def _errors(
         self, found: Reconstruction, stream: str, batch: Batch

@@ -9,7 +9,16 @@ from typing import ClassVar
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
 from avaffect.settings.pretraining import PretrainingSettings
-from avaffect.settings.training import SCHEDULES, decay, epochs, learning_rate, warmup, weight_decay
+from avaffect.settings.training import (
+    SCHEDULES,
+    batch_seconds,
+    batch_utterances,
+    decay,
+    epochs,
+    learning_rate,
+    warmup,
+    weight_decay,
+)
 
 MAE_PRESETS = ("nano", "tiny", "base")
 POSITIONS = ("trained", "fixed")
@@ -85,15 +94,8 @@ class PretrainMaeSettings(PretrainingSettings):
         "--preview", role="runtime", metavar="P.png",
     )  # fmt: skip
     epochs: int | None = epochs(EPOCHS)
-    batch_seconds: float = option(
-        320.0,
-        "Seconds per batch at most, padding included, over all processes.",
-        "--batch-seconds",
-        above=0,
-    )
-    batch_utterances: int = option(
-        32, "Utterances per step at most.", "--batch-utterances", at_least=1
-    )
+    batch_seconds: float = batch_seconds(320.0)
+    batch_utterances: int = batch_utterances(32)
     learning_rate: float = learning_rate(1e-4)
     schedule: str = option(
         "constant", "Decay of the learning rate after warm-up.", "--schedule", choices=SCHEDULES

@@ -10,6 +10,7 @@ from avaffect.settings.base import argument, option
 from avaffect.settings.training import (
     SCHEDULES,
     TrainingSettings,
+    batch_utterances,
     check_whole_batches,
     clip,
     decay,
@@ -111,9 +112,7 @@ class ViewPretrainingSettings(VisualPretrainingSettings):
         at_most=1,
     )
     learning_rate: float = learning_rate(5e-4)
-    batch_utterances: int = option(
-        64, "Utterances per step at most.", "--batch-utterances", at_least=2
-    )
+    batch_utterances: int = batch_utterances(64, least=2)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import option
-from avaffect.settings.training import TrainingSettings
+from avaffect.settings.training import TrainingSettings, batch_utterances
 
 # The last epoch, unless an earlier one was clearly better by ua.
 AUTO = "auto"
@@ -45,9 +45,7 @@ class Runs(TrainingSettings):
         "300 with another head than linear, --pooling attentive or a trained encoder; 0 with "
         "--epochs.", "--least-steps", at_least=0,
     )  # fmt: skip
-    batch_utterances: int = option(
-        32, "Utterances per step at most.", "--batch-utterances", at_least=1
-    )
+    batch_utterances: int = batch_utterances(32)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -28,6 +28,17 @@ def epochs(default: int) -> Any:
     )
 
 
+def batch_seconds(default: float) -> Any:
+    return option(
+        default, "Seconds per batch at most, padding included, over all processes.",
+        "--batch-seconds", above=0,
+    )  # fmt: skip
+
+
+def batch_utterances(default: int, least: int = 1) -> Any:
+    return option(default, "Utterances per step at most.", "--batch-utterances", at_least=least)
+
+
 def warmup(default: float) -> Any:
     return option(default, "Warm-up, as a share of training.", "--warmup", at_least=0, at_most=1)
 
@@ -53,15 +64,8 @@ class TrainingSettings(Resumable, Computing):
 
     epochs: int | None = option(None, "Passes over the data.", "--epochs", at_least=1)
     steps: int | None = option(None, "Optimiser steps, instead of --epochs.", "--steps", at_least=1)
-    batch_seconds: float = option(
-        80.0,
-        "Seconds per batch at most, padding included, over all processes.",
-        "--batch-seconds",
-        above=0,
-    )
-    batch_utterances: int = option(
-        64, "Utterances per step at most.", "--batch-utterances", at_least=1
-    )
+    batch_seconds: float = batch_seconds(80.0)
+    batch_utterances: int = batch_utterances(64)
     crop_seconds: float = option(
         16.0, "Length in seconds of the random crop of longer utterances.", "--crop-seconds",
         at_least=0.1,

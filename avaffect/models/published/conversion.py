@@ -285,7 +285,7 @@ def try_out(encoder: Encoder) -> None:
     streams = {WAVEFORM: torch.randint(-999, 999, (1, 8000), dtype=torch.int16)}
     if FACE in encoder.streams:
         c = encoder.configuration
-        size = (1, 12, c.face_size, c.face_size, getattr(c, "channels", 3))
+        size = (1, 12, c.face_size, c.face_size, c.channels)
         streams[FACE] = torch.randint(0, 255, size, dtype=torch.uint8)
     lengths = {name: torch.tensor([value.shape[1]]) for name, value in streams.items()}
     try:
