@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
@@ -40,12 +41,17 @@ class GivenFeatures(FrameEncoder):
 
     def frame_count(self, lengths: dict[str, Tensor]) -> Tensor:
         """(B,) steps of the stream"""
-        return lengths[self.configuration.stream]
+        found = lengths.get(self.configuration.stream)
+        return torch.zeros_like(next(iter(lengths.values()))) if found is None else found
 
     def forward(self, batch: Batch, layer: int | None = None) -> Frames:
-        """(B, T, dim) float32; zero in padding, as the batch is."""
-        stream = self.configuration.stream
-        return Frames(batch.streams[stream].float(), batch.lengths[stream])
+        """(B, T, dim) float32; zero in padding, as the batch is; T = 0 where the batch lacks the
+        stream."""
+        lengths = self.frame_count(batch.lengths)
+        values = batch.streams.get(self.configuration.stream)
+        if values is None:
+            values = torch.zeros(len(lengths), 0, self.dim, device=lengths.device)
+        return Frames(values.float(), lengths)
 
 
 @dataclass(frozen=True)

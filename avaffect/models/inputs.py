@@ -19,10 +19,12 @@ ENCODER = "encoder"
 
 
 class Inputs(nn.Module):
-    """Encoders by name, including stored features (`models.given`)."""
+    """Encoders by name, including stored features (`models.given`). either: whether an utterance
+    may lack any of them; otherwise, features alone, beside an encoder that is there."""
 
-    def __init__(self, encoders: Mapping[str, Encoder]) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], either: bool = False) -> None:
         super().__init__()
+        self.either = either
         self.encoders: dict[str, Encoder] = dict(encoders)
         for name, encoder in self.encoders.items():
             self.add_module(f"input_{name}", encoder)
@@ -72,11 +74,11 @@ class Inputs(nn.Module):
         return {name: in_time(encoder, reader) for name, encoder in self.encoders.items()}
 
     def usable(self, lengths: dict[str, Tensor]) -> Tensor:
-        """(B,) bool: utterances with these stream lengths of which there is anything; none of
-        those of which an encoder makes nothing, whatever features they have."""
+        """(B,) bool: utterances with these stream lengths of which there is anything; unless
+        `either`, none of those of which an encoder makes nothing, whatever features they have."""
         read = [e for e in self.encoders.values() if any(name in lengths for name in e.streams)]
         found = torch.stack([encoder.usable(lengths) for encoder in read]).any(dim=0)
-        if self.encoder is not None and len(self.encoders) > 1:
+        if self.encoder is not None and len(self.encoders) > 1 and not self.either:
             found = found & self.encoder.usable(lengths)
         return found
 

@@ -31,7 +31,6 @@ class TwoStreams(Supervised):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.beneath = self._beneath()
         self.phases, self.betas = self.beneath.phases, self.beneath.betas
         own = self.beneath.weights
         self.coupled = True
@@ -42,7 +41,8 @@ class TwoStreams(Supervised):
         } | {name: weight for name, weight in own.items() if name not in MODALITIES}
         self._read: tuple[Batch, Mapping[str, Encoded], Batch] | None = None
 
-    def _beneath(self) -> TwoStreamHead:
+    @property
+    def beneath(self) -> TwoStreamHead:
         found = self.head.head
         assert isinstance(found, TwoStreamHead)
         return found
@@ -52,6 +52,8 @@ class TwoStreams(Supervised):
         usable = self.usable(batch)
         frames, seen = self._frames(batch, context, phase)
         streams = self.beneath.streams_of(self.head.summed(frames))
+        if self.training:
+            self.beneath.learn_from(streams)
         lesson = self.beneath.lesson(streams, phase, context.generator)
         step = Step(dict(lesson.losses), {})
         for modality, reading in lesson.readings.items():

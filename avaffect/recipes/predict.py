@@ -20,6 +20,7 @@ from avaffect.recipes.downstream.predicted_labels import (
     VECTORS,
     PredictedLabel,
     input_models,
+    modalities,
     predicted_labels,
 )
 from avaffect.recipes.media.listing import Listed, listed
@@ -46,6 +47,11 @@ def predict(
     of another kind of file, or recordings stand beside stores.
     """
     header = headers.read(settings.model, ClassifierHeader)
+    if settings.modality is not None and not modalities(header):
+        raise UsageError(
+            f"--modality {settings.modality}: {settings.model} has no head on two streams, and "
+            "needs all that it was trained on"
+        )
     labels = predicted_labels(header, settings.label)
     over_time = _over_time(settings, labels)
     _check_windows(settings, header, labels, over_time)

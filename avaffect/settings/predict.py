@@ -44,6 +44,16 @@ class PredictSettings(Batched):
         (), "Features in a store, under the name that they had in finetune. Repeatable.",
         "--features", role="input", metavar="NAME=STORE.h5",
     )  # fmt: skip
+    modality: str | None = option(
+        None, "Modality to predict from, whatever an utterance has: audio or video. With a head on "
+        "two streams, such as vavl. Default: both, where an utterance has both.", "--modality",
+        choices=("audio", "video"), added=True,
+    )  # fmt: skip
+    shared_distance: bool = option(
+        False, "Add to each utterance that has both streams the cosine distance of their "
+        "embeddings at the end of the layers that both go through (figure 2 of VAVL), and say its "
+        "mean. Of heads with such layers, such as vavl.", "--shared-distance", added=True,
+    )  # fmt: skip
     label: tuple[str, ...] = option(
         (), "Label to predict. Default: all labels of the classifier. Repeatable.", "--label",
         metavar="NAME", added=True,

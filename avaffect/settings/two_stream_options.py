@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +44,10 @@ class TwoStreamOptions:
     kinds: ClassVar[tuple[str, ...]] = ("class", "distribution", "scalar")
     learning_rate: ClassVar[float | None] = None
 
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raises UsageError for options, name -> value, that do not go together."""
+
 
 def _layers(default: int, of: str) -> Any:
     return option(default, f"Conformer layers of {of}.", at_least=1)
@@ -54,6 +58,14 @@ class VAVLOptions(TwoStreamOptions):
     """reconstruction_weight None: 2 with classes or votes, 1 without (paper, section 4.3)."""
 
     learning_rate: ClassVar[float | None] = 5e-5
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        hidden, heads, kernel = (options[n] for n in ("hidden", "attention_heads", "kernel"))
+        if hidden % heads:
+            raise UsageError(f"attention_heads={heads} does not divide --hidden {hidden}")
+        if kernel % 2 == 0:
+            raise UsageError(f"kernel={kernel}: it is an odd number of frames")
 
     projection: int = option(50, "Size that frames are projected to at first.", at_least=1)
     hidden: int = option(512, "Size of the conformers' frames.", at_least=1)

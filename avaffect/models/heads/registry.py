@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from avaffect.core.registry import Registry
 from avaffect.settings.head_options import OWN_HEADS
+from avaffect.settings.two_stream_options import TwoStreamOptions
 
 HEADS = Registry("head", "avaffect.heads")
 HEADS.register(
@@ -38,6 +39,11 @@ HEADS.register(
 HEADS.register(
     "vavl", "avaffect.models.heads.vavl:VAVLConfiguration", "avaffect.models.heads.vavl:VAVLHead"
 )
+
+
+def on_two_streams(name: str) -> bool:
+    """Whether a head reads an acoustic and a visual stream, of which an utterance may lack one."""
+    return name in HEADS and issubclass(options_of(name), TwoStreamOptions)
 
 
 def options_of(name: str) -> type:

@@ -13,8 +13,8 @@ What a new head of this kind implements (`models/heads/vavl.py` is one):
    (sum, count). One phase, "main", unless it declares others. Draws (UAVM's modality of a batch,
    AuxFormer's modality dropout) come from `generator`. A phase that has nothing to learn from
    returns `Lesson()`: no weight is then touched.
-4. Optionally `weights` (of the readings by modality, of its own losses by name), `betas` (of
-   Adam), and for several phases `phases`, `modules_of(phase)` and `modalities_of(phase)`.
+4. Optionally `learns`, `weights` (of the readings by modality, of its own losses by name), `betas`
+   (of Adam), and for several phases `phases`, `modules_of(phase)` and `modalities_of(phase)`.
 5. `shared(streams)` if it has layers that both streams go through: an embedding of each.
 
 `streams` has "audio" and "video" as `Frames`: standardised by the training part if the inputs are
@@ -32,6 +32,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.errors import DataError
@@ -72,12 +73,17 @@ class TwoStreamHead(FrameHead):
     """The contract; see the module.
 
     phases   names of the parts of a training step, in order
+    learns   modalities of its readings; without av, that prediction needs no learning of its own
+             once both others have learned
+    trained  (3,) bool, of MODALITIES: those that training utterances had, av where one had both
     betas    of Adam
     weights  of a modality's losses of labels, and of the head's own losses; 1 by default
     """
 
     phases: tuple[str, ...] = ("main",)
     betas: tuple[float, float] = (0.9, 0.999)
+    learns: tuple[str, ...] = MODALITIES
+    trained: Tensor
 
     def __init__(self, configuration: TwoStreamConfiguration) -> None:
         c = configuration
@@ -87,6 +93,20 @@ class TwoStreamHead(FrameHead):
         sizes = {item.name: item.dim for item in c.inputs}
         self.dims = {modality: sizes[name] for modality, name in self.named.items()}
         self.weights: dict[str, float] = {}
+        self.register_buffer("trained", torch.zeros(len(MODALITIES), dtype=torch.bool))
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Modalities from which it would predict without having learned to."""
+        known = dict(zip(MODALITIES, self.trained.tolist()))
+        if AV not in self.learns:
+            known[AV] = known[AUDIO] and known[VIDEO]
+        return tuple(modality for modality in MODALITIES if not known[modality])
+
+    def learn_from(self, streams: Streams) -> None:
+        """Note what the utterances of a training batch have."""
+        audio, video = (streams[m].present for m in (AUDIO, VIDEO))
+        self.trained |= torch.stack([rows.any() for rows in (audio, video, audio & video)])
 
     def predictions(self, streams: Streams) -> dict[str, Tensor]:
         """Modality -> (B, outputs)"""
@@ -107,6 +127,21 @@ class TwoStreamHead(FrameHead):
         """audio and video -> (B, D) at the end of the layers that both go through; None without
         such layers."""
         return None
+
+    @property
+    def has_shared(self) -> bool:
+        return type(self).shared is not TwoStreamHead.shared
+
+    def distances(self, frames: Mapping[str, Encoded]) -> Tensor:
+        """(B,) cosine distances, 0 to 2, of the two shared embeddings of each utterance (figure 2
+        of VAVL); NaN where it lacks a stream. Raises DataError without shared layers."""
+        streams = self.streams_of(frames)
+        found = self.shared(streams)
+        if found is None:
+            raise DataError("the head has no layers that both streams go through")
+        apart = 1 - F.cosine_similarity(found[AUDIO].float(), found[VIDEO].float(), dim=1)
+        both = streams[AUDIO].present & streams[VIDEO].present
+        return torch.where(both, apart, torch.nan)
 
     def forward(
         self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None

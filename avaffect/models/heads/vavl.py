@@ -19,7 +19,7 @@ from avaffect.models.heads.two_streams import (
     rows_of,
     unchanged,
 )
-from avaffect.settings.two_stream_options import AUDIO, AV, VIDEO, VAVLOptions
+from avaffect.settings.two_stream_options import AUDIO, AV, MODALITIES, VIDEO, VAVLOptions
 
 # The released code's feed-forward halves are so many times as wide as a frame.
 EXPANSION = 4
@@ -102,11 +102,10 @@ class VAVLHead(TwoStreamHead):
     Trained by Algorithm 1, a phase after the other: audio updates theta_a and theta_s, video
     theta_v and theta_s, av theta_av alone, on what the others make of the batch by then, in
     evaluation mode. A phase learns from the utterances that have its modality; where there are
-    none, it changes nothing. paired: whether the audiovisual prediction was ever trained; until
-    then, and without it (ablation 3), it is the mean of the other two.
+    none, it changes nothing. The audiovisual prediction is the mean of the other two until it is
+    trained, and without theta_av (ablation 3).
     """
 
-    paired: Tensor
     betas = (0.95, 0.999)
 
     def __init__(self, configuration: VAVLConfiguration) -> None:
@@ -119,7 +118,7 @@ class VAVLHead(TwoStreamHead):
         self.av = Dense(2 * c.hidden, c.outputs, c) if c.av_head else None
         self.phases = (AUDIO, VIDEO, AV) if c.av_head else (AUDIO, VIDEO)
         self.weights = {reconstruction(m): c.reconstruction_weight for m in (AUDIO, VIDEO)}
-        self.register_buffer("paired", torch.tensor(False))
+        self.learns = self.phases
 
     def modules_of(self, phase: str) -> list[nn.Module]:
         if phase == AV:
@@ -152,8 +151,6 @@ class VAVLHead(TwoStreamHead):
         with unchanged([self.audio, self.video, self.layers]):
             both = {m: rows_of(frames, rows) for m, frames in streams.items()}
             embeddings = [self.layers(self._branch(m)(both[m])) for m in (AUDIO, VIDEO)]
-        if self.training:
-            self.paired.fill_(True)
         return Lesson({AV: Reading(self.av(torch.cat(embeddings, dim=1)), rows)})
 
     def predictions(self, streams: Streams) -> dict[str, Tensor]:
@@ -163,7 +160,7 @@ class VAVLHead(TwoStreamHead):
             found[AV] = (found[AUDIO] + found[VIDEO]) / 2
             if self.av is not None:
                 trained = self.av(torch.cat([embeddings[m] for m in (AUDIO, VIDEO)], dim=1))
-                found[AV] = torch.where(self.paired, trained, found[AV])
+                found[AV] = torch.where(self.trained[MODALITIES.index(AV)], trained, found[AV])
         return found
 
     def shared(self, streams: Streams) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
-from avaffect.models.heads.registry import HEADS, options_of
+from avaffect.models.heads.registry import HEADS, on_two_streams, options_of
 from avaffect.recipes.downstream.tasks.labels import OF_VOTES, score_names
 from avaffect.settings.base import flags_of
 from avaffect.settings.encoder_training import ALPHA, LORA, PROJECTIONS, RANK
@@ -101,7 +101,7 @@ def completed(
     given = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
-    if issubclass(options_of(settings.head), TwoStreamOptions):
+    if on_two_streams(settings.head):
         head_rate = _of_two_streams(settings, kinds) or head_rate
     if mode == LORA:
         settings = _with_adapters(settings)
@@ -163,6 +163,7 @@ def _of_two_streams(settings: FinetuneSettings, kinds: Mapping[str, str]) -> flo
     modalities_of(names)
     options: type[TwoStreamOptions] = options_of(settings.head)
     _check_kinds(settings, options.kinds, kinds)
+    options.check(settings.options(options))
     check_whole_batches(settings)
     return options.learning_rate
 

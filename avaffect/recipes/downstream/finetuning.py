@@ -19,6 +19,7 @@ from avaffect.core.registry import Description
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models.heads.base import FrameHead
+from avaffect.models.heads.registry import on_two_streams
 from avaffect.models.inputs import Inputs
 from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream import (
@@ -28,6 +29,7 @@ from avaffect.recipes.downstream import (
     frozen_frames,
     frozen_inputs,
     lone_utterances,
+    modalities,
     sources,
     training_speakers,
     undertraining,
@@ -60,6 +62,7 @@ def run(
         lone_utterances.check(material, division)
     report_divisions(settings, divisions, material.labels, progress)
     _warn_of_doubts(material, divisions)
+    modalities.report(material, divisions)
     fitting.warn_of_cost(material, divisions)
     fabric = material.fabric
     with training_run.running(settings, made, fabric, progress) as started:
@@ -88,6 +91,7 @@ def _material(
         completed.read_layers(settings),
         settings.vectors,
     )  # fmt: skip
+    opened.inputs.either = on_two_streams(settings.head)
     if settings.bundle:
         bundling.check(settings, opened)
     form = completed.new_head(settings, opened.inputs.described, 1)

@@ -15,6 +15,7 @@ from avaffect.data.store.schema import StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import FrameEncoder
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration, stream_of
+from avaffect.models.heads.registry import on_two_streams
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.layers import beneath
 from avaffect.recipes.downstream.material import Material
@@ -58,7 +59,11 @@ def _worthwhile(material: Material) -> bool:
         return False
     if material.treatment.augments or material.dataset.sampling != EVERYTHING:
         return False
-    return settings.layers == WEIGHTED or settings.pooling == ATTENTIVE
+    return (
+        settings.layers == WEIGHTED
+        or settings.pooling == ATTENTIVE
+        or on_two_streams(settings.head)
+    )
 
 
 def _write(material: Material, encoder: FrameEncoder, run: Run) -> None:
@@ -90,4 +95,4 @@ def _read(material: Material, encoder: FrameEncoder, store: Store) -> None:
     column = replace(column_of([store], dataset.ids, FEATURES), held_as=FEATURES)
     columns = {n: c for n, c in dataset.columns.items() if n not in beneath(encoder).streams}
     material.dataset = replace(dataset, columns={stream: column, **columns})
-    material.once = Inputs({ENCODER: given, **others})
+    material.once = Inputs({ENCODER: given, **others}, material.opened.inputs.either)

@@ -13,6 +13,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.base import FrameHead
 from avaffect.models.heads.labels import LabelHead
+from avaffect.models.heads.two_streams import TwoStreamHead
 from avaffect.models.inputs import Inputs
 
 
@@ -43,6 +44,14 @@ class HeadGroup:
         """(B, heads, columns) of the labels of utterances."""
         frames = self.inputs(batch)
         return torch.stack([head.utterances(head(frames)) for head in self.heads], dim=1)
+
+    def distances(self, batch: Batch) -> Tensor:
+        """(B, heads) of heads on two streams; see `TwoStreamHead.distances`."""
+        frames, found = self.inputs(batch), []
+        for head in self.heads:
+            assert isinstance(head.head, TwoStreamHead)
+            found.append(head.head.distances(head.summed(frames)))
+        return torch.stack(found, dim=1)
 
     def over_time(self, frames: Mapping[str, Frames]) -> Frames:
         """(B, steps, heads * traces) of frames (B, T, dim) of each input"""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.data.dataset import Dataset
@@ -22,11 +23,28 @@ LONG = -1
 def utterance_scores(group: HeadGroup, dataset: Dataset, kept: Spool | None = None) -> np.ndarray:
     """(N, heads, columns) of whole, uncropped utterances. kept: rows that were computed before."""
 
-    def scores(batch: Batch) -> Frames:
-        found = group.utterances(batch)
+    return _of_utterances(group, group.utterances, dataset, kept)
+
+
+def distances(group: HeadGroup, dataset: Dataset) -> np.ndarray:
+    """(N, heads) cosine distances of the shared embeddings of whole utterances, NaN where one lacks
+    a stream."""
+    return _of_utterances(group, group.distances, dataset)[:, :, 0]
+
+
+def _of_utterances(
+    group: HeadGroup,
+    compute: Callable[[Batch], Tensor],
+    dataset: Dataset,
+    kept: Spool | None = None,
+) -> np.ndarray:
+    """(N, heads, columns) of `compute`, (B, heads, ...) of a batch."""
+
+    def rows_of(batch: Batch) -> Frames:
+        found = compute(batch)
         return Frames(found.flatten(1)[:, None], found.new_ones(len(found), dtype=torch.long))
 
-    rows = _rows(group, scores, dataset, kept)
+    rows = _rows(group, rows_of, dataset, kept)
     return np.stack([row.reshape(len(group.heads), -1) for _, row in rows])
 
 

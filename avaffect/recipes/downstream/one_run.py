@@ -148,7 +148,8 @@ def _own_inputs(material: Material) -> Inputs:
     if settings.mode == "scratch":
         encoder = registry.build(header.model)
     read = read_layers(encoder, completed.read_layers(settings))
-    return Inputs({**material.opened.inputs.encoders, ENCODER: read})
+    shared = material.opened.inputs
+    return Inputs({**shared.encoders, ENCODER: read}, shared.either)
 
 
 def batches_of(material: Material, division: Division) -> Batches:

@@ -9,6 +9,8 @@ from typing import Any
 from avaffect.core.errors import UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.registry import Description
+from avaffect.models.heads.registry import on_two_streams
+from avaffect.settings.two_stream_options import modalities_of
 
 LABEL_HEAD = "label_head"
 # Inputs of one vector an utterance.
@@ -60,6 +62,14 @@ def predicted_labels(
         if name not in names:
             raise UsageError(f"--label {name}: the classifier predicts {', '.join(names)}")
     return tuple(label for label in found if not chosen or label.name in chosen)
+
+
+def modalities(header: ClassifierHeader) -> dict[str, str]:
+    """Modality -> name of its input, of a head on two streams; empty of other heads."""
+    if header.model["name"] != LABEL_HEAD:
+        return {}
+    name = header.model["configuration"]["head"]["name"]
+    return modalities_of(list(input_models(header))) if on_two_streams(name) else {}
 
 
 def input_models(header: ClassifierHeader) -> dict[str, Description]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset, held_streams
@@ -17,14 +17,14 @@ from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.models import registry
 from avaffect.models.given import Given, GivenVectors
-from avaffect.models.inputs import Inputs
+from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.outline import Outlines
 from avaffect.recipes.common import source_recordings
 from avaffect.recipes.common.stores import chosen_ids, concatenate, in_split
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.downstream.face_presence import FacePresence, presence_of
 from avaffect.recipes.downstream.labelled_data import vote_shares
-from avaffect.recipes.downstream.predicted_labels import PredictedLabel, input_models
+from avaffect.recipes.downstream.predicted_labels import PredictedLabel, input_models, modalities
 from avaffect.recipes.downstream.sources import (
     Sources,
     check_features,
@@ -91,7 +91,7 @@ def utterances_of(
     ids = chosen_ids(stores, masks)
     inputs = _inputs(header)
     _check_features(settings, stores, features, header, inputs)
-    sources = _sources(stores, features, header, inputs)
+    sources = _sources(settings, stores, features, header, inputs)
     if ids:
         sources.check_ids(ids, progress)
     shown = usable_rows(inputs, sources.dataset(ids))
@@ -136,16 +136,29 @@ def utterances_of(
 def _inputs(header: ClassifierHeader) -> Inputs:
     """The inputs without their weights, which are not needed here."""
     with Outlines():
-        return Inputs({n: registry.build(model) for n, model in input_models(header).items()})
+        built = {n: registry.build(model) for n, model in input_models(header).items()}
+        return Inputs(built, either=bool(modalities(header)))
 
 
 def _sources(
-    stores: list[Store], features: Mapping[str, Store], header: ClassifierHeader, inputs: Inputs
+    settings: PredictSettings,
+    stores: list[Store],
+    features: Mapping[str, Store],
+    header: ClassifierHeader,
+    inputs: Inputs,
 ) -> Sources:
-    """The stores of the inputs."""
+    """The stores of the inputs, or of that of the modality alone."""
     streams = header.streams
+    if settings.modality is not None:
+        wanted = modalities(header)[settings.modality]
+        features = {name: store for name, store in features.items() if name == wanted}
+        streams = streams if wanted == ENCODER else ()
+        if not features and not streams:
+            raise UsageError(f"--modality {settings.modality} needs --features {wanted}=STORE.h5")
     if streams and not set(streams) <= vectors_in(inputs).keys():
-        streams = held_streams(stores, streams)
+        # One of two streams may be missing altogether.
+        there = any(name in store.streams for store in stores for name in streams)
+        streams = held_streams(stores, streams) if there or not (inputs.either and features) else ()
     for name, encoder in inputs.encoders.items():
         if name not in features:
             check_faces(encoder, stores, streams)
@@ -160,7 +173,7 @@ def _check_features(
     inputs: Inputs,
 ) -> None:
     """Features of another model have the same shape, and other meanings."""
-    check_features(settings.model, header.features or {}, features, inputs)
+    check_features(settings.model, header.features or {}, features, inputs, some=inputs.either)
     known = header.preprocessing.features
     if known is None or features:
         return

@@ -12,7 +12,7 @@ from avaffect.core.headers import ManifestHeader, Run
 from avaffect.data import manifest
 from avaffect.data.tables.reader import of_part
 from avaffect.evaluation import distributions
-from avaffect.recipes.downstream import heads
+from avaffect.recipes.downstream import heads, modalities
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
 from avaffect.recipes.downstream.prediction_passes import Prediction
@@ -33,11 +33,14 @@ class Predicted:
 @dataclass(frozen=True)
 class _Outputs:
     """What a run gives of utterances or their sections: rows (M,), indices of the utterances;
-    values (M, columns); times: see `Sections`."""
+    values (M, columns); times: see `Sections`; made_from: modality of each, of a head on two
+    streams; distances (M,): of its shared embeddings, NaN without both."""
 
     rows: np.ndarray
     values: np.ndarray
     times: list[Times] | None
+    made_from: list[str] | None
+    distances: np.ndarray | None
 
 
 def write(prediction: Prediction) -> None:
@@ -64,10 +67,21 @@ def _computed(prediction: Prediction) -> dict[int, _Outputs]:
     found: dict[int, _Outputs] = {}
     for part, dataset in prediction.passes():
         sections = sections_of(dataset, settings.window, settings.step)
+        found_in = modalities.made_from(part.group.form, part.group.inputs, sections.dataset)
+        if found_in is not None:
+            modalities.check_trained(part.group, found_in, settings.model)
         outputs = heads.utterance_scores(part.group, sections.dataset)
         rows = part.rows[sections.rows]
+        apart = None
+        if settings.shared_distance:
+            apart = modalities.distances(part.group, sections.dataset, settings.model)
         for place, number in enumerate(part.numbers):
-            found[number] = _Outputs(rows, outputs[:, place], sections.times)
+            own = None if apart is None else apart[:, place]
+            found[number] = _Outputs(rows, outputs[:, place], sections.times, found_in, own)
+    if settings.shared_distance:
+        modalities.report_distances(
+            [f.distances for f in found.values() if f.distances is not None], prediction.progress
+        )
     return found
 
 
@@ -121,7 +135,7 @@ def _items(
     values = distributions.softmax(columns) if label.classes else columns
     gold = utterances.gold[label.name]
     times: Sequence[Times | None] = outputs.times or [None] * len(values)
-    for index, row, part in zip(outputs.rows.tolist(), values, times):
+    for place, (index, row, part) in enumerate(zip(outputs.rows.tolist(), values, times)):
         identifier = utterances.dataset.ids[index]
         item: manifest.Item = {
             "id": identifier if part is None else of_part(identifier, part),
@@ -131,12 +145,21 @@ def _items(
             "speaker": utterances.speakers[index] or None,
             "target": label.name,
             **_said(label, row, gold[index]),
+            **({} if outputs.made_from is None else {"modality": outputs.made_from[place]}),
+            **_distance(outputs, place),
             "run": run.run,
             "seen": utterances.status(number, index),
         }
         if run.fold is not None:
             item["fold"] = run.fold
         yield item
+
+
+def _distance(outputs: _Outputs, place: int) -> dict[str, float | None]:
+    if outputs.distances is None:
+        return {}
+    found = outputs.distances[place]
+    return {"shared_distance": None if np.isnan(found) else _rounded(found)}
 
 
 def _said(label: PredictedLabel, row: np.ndarray, gold: Any) -> dict[str, Any]:

@@ -22,7 +22,12 @@ from avaffect.models.layers import read_layers
 from avaffect.recipes.common.lineage import encoder_of
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.head_group import HeadGroup
-from avaffect.recipes.downstream.predicted_labels import PredictedLabel, head_of, input_models
+from avaffect.recipes.downstream.predicted_labels import (
+    PredictedLabel,
+    head_of,
+    input_models,
+    modalities,
+)
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
 from avaffect.recipes.encoding import checkpoints
 from avaffect.settings.predict import PredictSettings
@@ -114,7 +119,7 @@ def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> In
                 encoder = checkpoint.build(description, prediction.tensors, model, prefix)
             encoder = read_layers(encoder, header.layers)
         encoders[name] = encoder.to(device).eval()
-    return Inputs(encoders)
+    return Inputs(encoders, either=bool(modalities(header)))
 
 
 def _parent(prediction: Prediction, device: torch.device) -> Encoder:

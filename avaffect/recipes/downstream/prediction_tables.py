@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from avaffect.recipes.downstream.prediction_items import Predicted
 
 # Columns that tables have where items differ in them.
-_SOMETIMES = ("start", "end", "gold", "target", "fold", "run")
+_SOMETIMES = (
+    "start", "end", "gold", "target", "modality", "shared_distance", "fold",
+    "run",
+)  # fmt: skip
 HEADINGS = {"media": "recording", "target": "label"}
 
 

@@ -176,13 +176,15 @@ def described(inputs: Inputs) -> dict[str, registry.Description]:
 
 
 def check_features(
-    model: Path, made: Mapping[str, Any], features: Mapping[str, Store], inputs: Inputs
-) -> None:
+    model: Path, made: Mapping[str, Any], features: Mapping[str, Store], inputs: Inputs,
+    some: bool = False,
+) -> None:  # fmt: skip
     """Raises DataError unless the features are those, by name, that a classifier was trained on.
 
-    inputs: of the classifier's head.
+    inputs: of the classifier's head; some: whether it can do without some of them.
     """
-    if made.keys() != features.keys():
+    enough = features or inputs.encoder is not None
+    if made.keys() != features.keys() and not (some and enough and features.keys() <= made.keys()):
         needed = " ".join(f"--features {name}=STORE.h5" for name in made) or "no --features"
         raise DataError(f"{model} reads {needed}; given: {', '.join(features) or 'none'}")
     for name, store in features.items():

@@ -1,0 +1,103 @@
+"""What utterances are predicted from, by heads on an acoustic and a visual stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.data.dataset import Dataset
+from avaffect.evaluation.statistics import mean_and_std
+from avaffect.models.heads.base import FrameHead
+from avaffect.models.heads.two_streams import MODALITIES, TwoStreamHead
+from avaffect.models.inputs import Inputs
+from avaffect.recipes.downstream import heads
+from avaffect.recipes.downstream.head_group import HeadGroup
+from avaffect.recipes.downstream.material import Material
+from avaffect.recipes.downstream.partitions import Division
+from avaffect.recipes.encoding.input_streams import usable_rows
+from avaffect.settings.two_stream_options import AUDIO, AV, VIDEO
+
+# In words, of a prediction.
+PREDICTIONS = {AUDIO: "acoustic", VIDEO: "visual", AV: "audiovisual"}
+
+
+def made_from(head: FrameHead, inputs: Inputs, dataset: Dataset) -> list[str] | None:
+    """audio, video or av of each utterance; None of other heads. All have a frame of either."""
+    if not isinstance(head, TwoStreamHead):
+        return None
+    there = []
+    for modality in (AUDIO, VIDEO):
+        encoder = inputs.encoders[head.named[modality]]
+        read = any(name in dataset.columns for name in encoder.streams)
+        found = usable_rows(encoder, dataset) if read else np.zeros(len(dataset), dtype=bool)
+        there.append(torch.from_numpy(found))
+    return [MODALITIES[place] for place in head.made_from(*there).tolist()]
+
+
+def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
+    """Raises DataError where utterances would be predicted from what the head never learned
+    from."""
+    for head in group.heads:
+        assert isinstance(head.head, TwoStreamHead)
+        for modality in head.head.untrained:
+            count = list(found).count(modality)
+            if count:
+                have = "both streams" if modality == AV else f"{modality} alone"
+                raise DataError(
+                    f"{model} has no {PREDICTIONS[modality]} prediction, as no utterance that it "
+                    f"was trained on has {'both streams' if modality == AV else modality}; "
+                    f"{count} utterances here have {have}"
+                    + "; predict with --modality audio or --modality video"
+                    * (modality == AV)
+                )
+
+
+def report(material: Material, divisions: Sequence[Division]) -> None:
+    """Say how many training utterances have which modality, and warn of predictions that are never
+    trained, as there are none."""
+    found = made_from(material.form, material.opened.inputs, material.dataset)
+    if found is None:
+        return
+    counts = [Counter(np.array(found)[division.train].tolist()) for division in divisions]
+    first = "" if len(divisions) == 1 else " of the first run"
+    words = ", ".join(f"{modality} {counts[0][modality]}" for modality in MODALITIES)
+    material.progress.say(f"training utterances by modality{first}: {words}")
+    for modality in MODALITIES:
+        needed = (AV,) if modality == AV else (modality, AV)
+        if any(sum(count[name] for name in needed) == 0 for count in counts):
+            has = "both audio and video" if modality == AV else modality
+            material.progress.warn(
+                f"no training utterance has {has}: the {PREDICTIONS[modality]} prediction is "
+                "never trained, and predict refuses it"
+            )
+
+
+def distances(group: HeadGroup, dataset: Dataset, model: Path) -> np.ndarray:
+    """(N, heads) cosine distances of the shared embeddings, NaN where an utterance lacks a stream.
+
+    Raises DataError where the head has no shared layers.
+    """
+    form = group.form
+    if not isinstance(form, TwoStreamHead) or not form.has_shared:
+        raise DataError(f"--shared-distance: the head of {model} has no layers for both streams")
+    return heads.distances(group, dataset)
+
+
+def report_distances(found: Sequence[np.ndarray], progress: Progress) -> None:
+    """Say their mean over the utterances that have both streams, and over runs."""
+    known = [values[~np.isnan(values)] for values in found]
+    count = len(known[0]) if known else 0
+    if not count:
+        progress.warn("no utterance has both streams: there is no distance of shared embeddings")
+        return
+    mean, std = mean_and_std([float(values.mean()) for values in known])
+    spread = f" +- {std:.3f} over {len(known)} runs" if len(known) > 1 else ""
+    progress.say(
+        f"cosine distance of the shared embeddings: {mean:.3f}{spread}, of {count} utterances"
+    )
