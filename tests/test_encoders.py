@@ -24,7 +24,7 @@ from avaffect.models.whisper import WhisperConfiguration
 # How many layers there are to choose from in the smallest of each.
 DEPTHS = {
     "hubert": 4, "avhubert": 4, "recurrent": 3, "contrastive": 2, "pase": 1, "visual": 0,
-    "whisper": 2, "cavmae": 4, "features": 0, "vectors": 0,
+    "whisper": 2, "cavmae": 4, "efficientnet": 0, "features": 0, "vectors": 0,
 }  # fmt: skip
 
 

@@ -117,7 +117,8 @@ class Encoder(nn.Module):
     configuration: the dataclass that it is built from, as `registry` describes. depth: number of
     layers to choose from; 0 where it gives its output alone. first_layer: of those that
     `every_layer` gives; 0 where the input of the first layer has the size of all others. sampling:
-    the part of an utterance that it reads.
+    the part of an utterance that it reads. face_size, face_channels: side in pixels and channels of
+    the faces that it was made for, where smaller or grey ones lose what it could see; 0: unknown.
     """
 
     streams: tuple[str, ...] = ()
@@ -125,6 +126,8 @@ class Encoder(nn.Module):
     depth: int = 0
     first_layer: int = 1
     sampling: Sampling = EVERYTHING
+    face_size: int = 0
+    face_channels: int = 0
     configuration: Any
 
     def __call__(self, batch: Batch, layer: int | None = None) -> Any:

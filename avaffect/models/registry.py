@@ -25,6 +25,7 @@ for _name, _module, _class, _configuration in (
     ("pase", "pase", "PaseEncoder", "PaseConfiguration"),
     ("visual", "visual", "VisualEncoder", "VisualConfiguration"),
     ("cavmae", "cavmae", "CAVMAE", "CAVMAEConfiguration"),
+    ("efficientnet", "efficientnet", "EfficientNet", "EfficientNetConfiguration"),
     ("features", "given", "GivenFeatures", "GivenFeaturesConfiguration"),
     ("vectors", "given", "GivenVectors", "GivenVectorsConfiguration"),
 ):

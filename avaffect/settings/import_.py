@@ -9,7 +9,7 @@ from typing import ClassVar
 from avaffect.settings.base import Seeded, argument, option
 
 # The families of avaffect itself, as `models.published` registers them.
-KINDS = ("avhubert", "cavmae", "data2vec", "hubert", "wav2vec2", "wavlm", "whisper")
+KINDS = ("avhubert", "cavmae", "data2vec", "efficientnet", "hubert", "wav2vec2", "wavlm", "whisper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,8 @@ class ImportSettings(Seeded):
     """Converts published weights to an encoder that all other commands read: AV-HuBERT and HuBERT
     of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned;
     WavLM, of transformers or Microsoft; data2vec-audio, of transformers; the encoder of Whisper, of
-    transformers or OpenAI; CAV-MAE and Social-MAE.
+    transformers or OpenAI; CAV-MAE and Social-MAE; EfficientNet for faces, of transformers,
+    torchvision or timm.
 
     The file is read without executing code in it."""
 
@@ -27,6 +28,7 @@ class ImportSettings(Seeded):
     avaffect import hubert_fairseq_base_ls960.pth --as hubert \\
       -o hubert.safetensors
     avaffect import openai/whisper-tiny.en/ -o whisper.safetensors
+    avaffect import google/efficientnet-b2/ -o faces.safetensors
     """
 
     weights: Path = argument(

@@ -31,7 +31,10 @@ _HEAD = ("final_proj.weight", "final_proj.bias", "label_embs_concat")
 # fairseq's dictionaries begin with <s>, <pad>, </s> and <unk>.
 _SPECIAL_SYMBOLS = 4
 # Values without a shape that change the result.
-_GUESSED = ("transformer.heads", "transformer.pre_norm", "normalise")
+_GUESSED = (
+    "transformer.heads", "transformer.pre_norm", "normalise", "padding", "symmetric_blocks",
+    "norm_epsilon",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Extractor:
 
     made: JSON-able words on the model, for the stream's attributes. over_time: False where it gives
     tokens, or one vector that describes the whole of an utterance; rate_hz means nothing then.
-    sampling: what a dataset reads for it.
+    sampling: what a dataset reads for it. reach: of an encoder of frames, as it declares it.
     """
 
     encode: Callable[[Batch], Encoded]
@@ -51,6 +51,7 @@ class Extractor:
     made: dict[str, Any] = field(default_factory=dict)
     over_time: bool = True
     sampling: Sampling = EVERYTHING
+    reach: int | None = None
 
 
 def encoder_extractor(
@@ -85,8 +86,9 @@ def wrap_encoder(
         return encoder(batch, layer=layer)
 
     over_time = isinstance(encoder, FrameEncoder)
+    reach = encoder.reach if isinstance(encoder, FrameEncoder) else None
     return Extractor(
-        encode, streams, rate_of(encoder), encoder.dim, made, over_time, encoder.sampling
+        encode, streams, rate_of(encoder), encoder.dim, made, over_time, encoder.sampling, reach
     )
 
 
@@ -155,13 +157,18 @@ def compute(
     """(index, values) of every utterance of `dataset`, in order.
 
     values is (T, dim) without padding, or a row of `reduce(encoded)` (B, ...), or `of` either.
-    Utterances are batched by length within a window of some batches, so that memory stays bounded;
-    one that is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again.
+    Utterances are batched by length within a window of some batches, so that memory stays bounded,
+    and one that is longer than a batch is read in parts where its frames have no context; one that
+    is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again.
     """
 
     def rows_of(indices: np.ndarray) -> list[np.ndarray]:
+        alone = len(indices) == 1 and durations[indices[0]] > batch_seconds
         with torch.inference_mode(), mixed_precision(device, precision):
-            encoded = extractor.encode(to_device(dataset.batch(indices), device))
+            if alone and extractor.reach == 0 and dataset.crop_s is None:
+                encoded = _in_parts(extractor, dataset, int(indices[0]), device, batch_seconds)
+            else:
+                encoded = extractor.encode(to_device(dataset.batch(indices), device))
             values = (encoded.values if reduce is None else reduce(encoded).float()).cpu().numpy()
         rows = list(values) if reduce is not None else _unpadded(encoded, values)
         return rows if of is None else [of(row) for row in rows]
@@ -178,6 +185,24 @@ def compute(
             yield index, found[index]
     if kept is not None:
         kept.close()
+
+
+def _in_parts(
+    extractor: Extractor, dataset: Dataset, index: int, device: torch.device, seconds: float
+) -> Encoded:
+    """One utterance, `seconds` of it at a time: pictures of an hour would need much memory."""
+    rate_hz = extractor.rate_hz
+    steps = max(1, int(seconds * rate_hz))
+    parts = replace(dataset, crop_s=steps / rate_hz)
+    count = max(int(dataset.steps(name)[index]) for name in extractor.streams)
+    found = [
+        extractor.encode(to_device(parts.batch_from([index], [first / rate_hz]), device))
+        for first in range(0, count, steps)
+    ]
+    return Frames(
+        torch.cat([part.values[part.valid] for part in found])[None],
+        torch.tensor([sum(int(part.valid.sum()) for part in found)], device=device),
+    )
 
 
 def _unpadded(encoded: Encoded, values: np.ndarray) -> list[np.ndarray]:

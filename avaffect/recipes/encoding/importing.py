@@ -96,8 +96,8 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
         *others, last = (family.TITLE for family in families.values())
         raise DataError(
             f"it holds no {', '.join(others)} or {last}: none of its {len(source.tensors)} "
-            "weights is named as fairseq, transformers or torchaudio name them (the first is "
-            f"{next(iter(source.tensors))})"
+            "weights is named as fairseq, transformers, torchaudio, torchvision or timm name them "
+            f"(the first is {next(iter(source.tensors))})"
         )
     # The first that is sure, or the last that may be, of avaffect's own before other packages'.
     likely = sorted(possible, key=FAMILIES.owns)[-1]

@@ -52,7 +52,8 @@ def chosen_streams(
 ) -> tuple[str, ...]:
     """The streams of `stores` that `encoder` is to read; all that it knows without a modality.
 
-    Says how many utterances are longer than what the encoder sees at once. Raises UsageError for a
+    Says how many utterances are longer than what the encoder sees at once, and where faces are
+    smaller or less colourful than those that it was made for. Raises UsageError for a
     modality that the encoder does not read, DataError where no store has any of them, or faces come
     at another rate than the encoder's frames or in several sizes.
     """
@@ -65,6 +66,7 @@ def chosen_streams(
         wanted = STREAMS[modality]
     held = held_streams(stores, wanted)
     check_faces(encoder, stores, held)
+    _warn_of_faces(encoder, stores, held, progress)
     _say_windows(encoder, stores, held, progress)
     return held
 
@@ -85,6 +87,23 @@ def _say_windows(
             f"{long} utterances are longer than {encoder.window_s:g} s: this encoder sees them in "
             "windows, whose frames are joined"
         )
+
+
+def _warn_of_faces(
+    encoder: Encoder, stores: Sequence[Store], streams: Sequence[str], progress: Progress
+) -> None:
+    for store in stores if FACE in streams else ():
+        if FACE not in store.streams:
+            continue
+        height, width, channels = store.streams[FACE].shape
+        if min(height, width) < encoder.face_size or channels < encoder.face_channels:
+            colour = {1: "grey", 3: "rgb"}
+            side, wanted = encoder.face_size, colour[encoder.face_channels]
+            progress.warn(
+                f"{store.path} holds faces of {width} x {height} pixels, {colour[channels]}, which "
+                f"are converted to {side} x {side}, {wanted}: more is seen after preprocess "
+                f"--size {side} --color {wanted}"
+            )
 
 
 def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str]) -> None:
