@@ -72,6 +72,9 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
             "they cannot be split by speaker"
         )
     progress.say(f"{corpus.name}: {len(corpus.items)}{of} utterances, {speakers} speakers")
+    for name in corpus.counted:
+        values = [item[name] for item in corpus.items if name in item]
+        progress.say(f"{name}: {_counts(values, sorted(set(values)))}")
     for label, facts in corpus.labels.items():
         values = [item["labels"][label] for item in corpus.items if label in item["labels"]]
         missing = len(corpus.items) - len(values)

@@ -11,10 +11,10 @@ from avaffect.settings.base import MODALITIES, Common, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
-    """CORPUS is emodb, ravdess, cremad, msp-improv, iemocap, recola, sewa, semaine, aff-wild2,
-    voxceleb2, lrw, lrs3, grid or speech-commands, with its unpacked folder, or `table`, with a CSV
-    or TSV file of your own. Labels, speakers and sessions come from file names and the corpus's own
-    tables. Unusable files are skipped, counted and listed; --strict stops instead.
+    """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
+    aff-wild2, voxceleb2, lrw, lrs3, grid or speech-commands, with its unpacked folder, or `table`,
+    with a CSV or TSV file of your own. Labels, speakers and sessions come from file names and the
+    corpus's own tables. Unusable files are skipped, counted and listed; --strict stops instead.
 
     The options that name columns are for `table` alone."""
 
@@ -32,8 +32,8 @@ class ManifestSettings(Common):
     source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
     tables: Path | None = option(
         None,
-        "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, iemocap, "
-        "recola, sewa, semaine, aff-wild2, voxceleb2, speech-commands).",
+        "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, msp-podcast, "
+        "iemocap, recola, sewa, semaine, aff-wild2, voxceleb2, speech-commands).",
         "--tables",
         role="input",
         metavar="DIR",

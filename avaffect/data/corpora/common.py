@@ -39,6 +39,7 @@ class Corpus:
     left_out  reason -> names that the adapter leaves out on purpose
     noted     correction of a spelling -> the names that it applied to
     expected  utterances of the whole corpus as published, where that is known
+    counted   fields of the items whose values are counted for the user
     """
 
     name: str
@@ -51,6 +52,7 @@ class Corpus:
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     noted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     expected: int | None = None
+    counted: tuple[str, ...] = ()
 
     @property
     def content_id(self) -> str:

@@ -73,6 +73,10 @@ MOST_VOTED = {
 }
 # The first digit of a row's number in the table of votes gives the modality that was rated.
 VOTES = {"3": "votes", "1": "votes_voice", "2": "votes_face"}
+# The emotion that more than half of the raters chose.
+MAJORITIES = {
+    "votes": "majority", "votes_voice": "majority_voice", "votes_face": "majority_face",
+}  # fmt: skip
 
 Facts = dict[str, dict[str, Any]]
 
@@ -83,7 +87,8 @@ def read(settings: ManifestSettings) -> Corpus:
     Labels: emotion (intended), intensity; from the tables perceived, perceived_voice and
     perceived_face (missing where raters tied) and the distributions most_voted, most_voted_voice,
     most_voted_face (1 for each emotion with most votes, several where they tied), votes,
-    votes_voice, votes_face (counts of raters).
+    votes_voice, votes_face (counts of raters), and majority, majority_voice, majority_face (missing
+    where no emotion has more than half of the votes).
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
 
@@ -102,6 +107,7 @@ def read(settings: ManifestSettings) -> Corpus:
     corpus.labels["emotion"] = classes
     corpus.labels["intensity"] = {"kind": "class", "classes": list(INTENSITIES.values())}
     corpus.labels |= {label: classes for label in PERCEIVED.values() if perceived}
+    corpus.labels |= {label: classes for label in MAJORITIES.values() if votes}
     corpus.labels |= {
         label: {"kind": "distribution", "classes": CLASSES}
         for label in (
@@ -178,7 +184,10 @@ def _votes(path: Path) -> Facts:
         label = VOTES.get(row[""][:1])
         if label is not None:
             counts = [_whole(path, line, row[letters[emotion]]) for emotion in CLASSES]
-            found.setdefault(row["fileName"], {})[label] = counts
+            labels = found.setdefault(row["fileName"], {})
+            labels[label] = counts
+            if 2 * max(counts) > sum(counts):
+                labels[MAJORITIES[label]] = CLASSES[counts.index(max(counts))]
     return found
 
 

@@ -21,7 +21,6 @@ and an empty line. A second line of the same rater is a copy: each rater counts 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -36,6 +35,7 @@ from avaffect.data.corpora.common import (
     find_table,
     role_of,
 )
+from avaffect.data.corpora.ratings import number_on_scale
 from avaffect.data.manifest import Item
 from avaffect.settings.manifest import ManifestSettings
 
@@ -55,6 +55,7 @@ SCENARIOS = {
     "T": "target sentence, improvised",
 }
 MEANS = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
+SCALE = (1.0, 5.0)
 SEXES = {"F": "female", "M": "male"}
 TABLES = ("Evaluation.txt", "Evalution.txt")
 TURN = r"(S\d\d)([AHNS])-([FM])(0[1-6])-([PRST])-([FM]{2}\d{2,3})"
@@ -71,7 +72,7 @@ def read(settings: ManifestSettings) -> Corpus:
     emotion of the scene), the scalars arousal, valence, dominance and naturalness, and the
     distribution votes (counts of raters). Without the evaluation: target alone.
     """
-    corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED)
+    corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED, counted=("scenario",))
     corpus.labels["target"] = {"kind": "class", "classes": TARGETS}
     paths = (find_table(name, settings.source, settings.tables) for name in TABLES)
     path = next((path for path in paths if path is not None), None)
@@ -160,8 +161,11 @@ def _consensus(path: Path, number: int, fields: list[str]) -> dict[str, Any]:
             raise DataError(
                 f"{path}, line {number}: {field!r} is no mean rating, such as A:3.5 or D:NaN"
             )
-        if match is not None and not math.isnan(value := float(match[2])):
-            labels[MEANS[match[1]]] = value
+        if match is not None:
+            name = MEANS[match[1]]
+            value = number_on_scale(path, number, name, match[2], SCALE)
+            if value is not None:
+                labels[name] = value
     return labels
 
 
