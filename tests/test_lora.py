@@ -295,8 +295,33 @@ def test_frozen_parts_are_not_adapted() -> None:
 def test_a_classifier_without_adapters(chain_made: Path, tmp_path: Path) -> None:
     tune = ("finetune", "a.h5", "--encoder", "fav.safetensors", "--mode", "frozen", "--steps", 1)
     invoke(chain_made, *tune, "-o", tmp_path / "frozen.safetensors")
-    invoke(tmp_path, "merge-lora", "frozen.safetensors", status=65)
+    assert "frozen" in invoke(tmp_path, "merge-lora", "frozen.safetensors", status=65).stderr
     invoke(chain_made, "merge-lora", "fav.safetensors", status=65)
+
+
+def test_the_encoder_of_a_fine_tuned_classifier(chain: Path) -> None:
+    """Of the second of two runs: what `extract` then makes differs from what it made before."""
+    tune = ("finetune", "a.h5", "--encoder", "fav.safetensors", "--steps", 2, "--runs", 2)
+    invoke(chain, *tune, "--select", "none", "-o", "tuned.safetensors")
+    invoke(chain, "merge-lora", "tuned.safetensors", status=2)
+    found = invoke(chain, "extract", "a.h5", "--model", "tuned.safetensors", "-o", "f.h5",
+                   status=65)  # fmt: skip
+    assert "avaffect merge-lora tuned.safetensors" in found.stderr
+    invoke(chain, "merge-lora", "tuned.safetensors", "--run", 1, "-o", "after.safetensors")
+    header, tensors = checkpoint.read(chain / "tuned.safetensors", ClassifierHeader)
+    encoder, own = checkpoints.load_encoder(chain / "after.safetensors", torch.device("cpu"))
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, tensors[f"runs.1.encoder.{name}"])
+    assert set(own.labelled_speakers) == set(header.labelled_speakers) != set()
+    assert own.objective == headers.read(chain / "fav.safetensors", EncoderHeader).objective
+    for name in ("fav", "after"):
+        invoke(chain, "extract", "a.h5", "--model", f"{name}.safetensors", "-o", f"{name}.h5")
+    before, after = (Store(chain / f"{name}.h5").read("features", 0) for name in ("fav", "after"))
+    assert before.shape == after.shape and abs(before - after).max() > 0.0
+    # Weights that are not all there, or of another size.
+    half = {name: t for name, t in tensors.items() if "encoder" not in name}
+    checkpoint.write(chain / "half.safetensors", header, half)
+    invoke(chain, "merge-lora", "half.safetensors", "--run", 1, status=65)
 
 
 def test_adapters_of_another_encoder(chain: Path) -> None:

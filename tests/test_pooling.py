@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from chain import invoke
-from torch import Tensor
+from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.headers import ClassifierHeader
@@ -128,13 +128,24 @@ def test_hidden_layers_are_as_many_as_are_asked_for() -> None:
     assert found.shape == (3, 2)
 
 
+def test_a_layer_norm_stands_before_each_relu() -> None:
+    inputs = (HeadInput("encoder", 6, 10.0),)
+    plain, normed = (
+        LinearHead(DenseHeadConfiguration(inputs, 2, hidden=5, hidden_layers=2, layer_norm=norm))
+        for norm in (False, True)
+    )
+    assert not any(isinstance(layer, nn.LayerNorm) for layer in plain.layers)
+    kinds = [type(layer) for layer in normed.layers if not isinstance(layer, nn.Dropout)]
+    assert kinds == [nn.Linear, nn.LayerNorm, nn.ReLU] * 2 + [nn.Linear]
+
+
 # -- finetune -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "options",
     [("--pooling", "mean-std", "--layers", "weighted"), ("--pooling", "attentive"),
-     ("--head", "mlp", "--hidden", 8, "--hidden-layers", 2),
+     ("--head", "mlp", "--hidden", 8, "--hidden-layers", 2, "--head-option", "layer_norm=true"),
      ("--pooling", "attentive", "--layers", "weighted", "--mode", "fine-tuned")],
 )  # fmt: skip
 def test_each_pooling_is_trained_and_predicted_with(chain: Path, options: tuple) -> None:

@@ -184,7 +184,7 @@ def _advice(found: str, name: str, needed: str) -> str:
     first = "corpus" if needed == "manifest" else needed.split(" or ")[0]
     made = f"make one with: {MADE_BY[first]}" if first in MADE_BY else ""
     if found == WORDS["classifier"] and first == "encoder":
-        made += f"; of the adapters of --mode lora: avaffect merge-lora {quoted} -o X.safetensors"
+        made += f"; the one that it trained: avaffect merge-lora {quoted} -o X.safetensors"
     return made
 
 

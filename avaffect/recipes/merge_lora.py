@@ -1,9 +1,10 @@
-"""`merge-lora`: an encoder with the adapters of a classifier in its weights."""
+"""`merge-lora`: the encoder that a classifier has trained, with the adapters in its weights."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
@@ -13,20 +14,25 @@ from avaffect.data import artifacts
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.lineage import encoder_of
 from avaffect.recipes.downstream.training_speakers import Seen
+from avaffect.settings.encoder_training import FINE_TUNED
 from avaffect.settings.merge_lora import MergeLoraSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def merge_lora(settings: MergeLoraSettings, progress: Progress = SILENT) -> None:
-    """Write the encoder of one run, its adapters folded in.
+    """Write the encoder of one run, its adapters folded in; of a fine-tuned classifier as it is.
 
-    Raises DataError where the classifier has no adapters, or its encoder is missing or changed;
+    Raises DataError where the classifier has trained no encoder, or that before is missing or
+    changed;
     UsageError where there are several runs and none, or one that is not there, is named.
     """
     header = headers.read(settings.classifier, ClassifierHeader)
-    if header.adapters is None:
+    if header.adapters is None and header.mode != FINE_TUNED:
         raise DataError(
-            f"{settings.classifier} has no adapters to fold in (it is {header.mode}): give a "
-            "classifier of finetune --mode lora"
+            f"{settings.classifier} holds no trained encoder and no adapters (it is "
+            f"{header.mode}): give a classifier of finetune --mode lora or {FINE_TUNED}"
         )
     number = _chosen(settings, header)
     encoder = encoder_of(settings.classifier, header)
@@ -51,7 +57,8 @@ def merge_lora(settings: MergeLoraSettings, progress: Progress = SILENT) -> None
     _write(settings, encoder, merged, header.adapters, number)
     run = header.runs[number]
     fold = "" if run.fold is None else f", fold {run.fold}"
-    progress.say(f"{settings.output}: {encoder} with the adapters of run {run.run}{fold}")
+    what = "weights" if header.adapters is None else "adapters"
+    progress.say(f"{settings.output}: {encoder} with the {what} of run {run.run}{fold}")
 
 
 def _chosen(settings: MergeLoraSettings, header: ClassifierHeader) -> int:
@@ -92,15 +99,41 @@ def _seen(header: ClassifierHeader, number: int) -> set[str]:
 
 
 def _write(
-    settings: MergeLoraSettings, encoder: Path, header: EncoderHeader, adapters: Adapters,
+    settings: MergeLoraSettings,
+    encoder: Path,
+    header: EncoderHeader,
+    adapters: Adapters | None,
     number: int,
-) -> None:  # fmt: skip
+) -> None:
     # Imported here: torch comes with the work.
-    from avaffect.models import lora
     from avaffect.training import checkpoint
 
     _, tensors = checkpoint.read(encoder, EncoderHeader)
     _, kept = checkpoint.read(settings.classifier, ClassifierHeader)
+    if adapters is not None:
+        _fold_in(settings, encoder, tensors, kept, adapters, number)
+    else:
+        prefix = f"runs.{number}.encoder."
+        own = {name.removeprefix(prefix): t for name, t in kept.items() if name.startswith(prefix)}
+        if not own or any(
+            name not in tensors or tensors[name].shape != value.shape for name, value in own.items()
+        ):
+            raise DataError(f"{settings.classifier} holds no encoder that is like {encoder}")
+        tensors |= own
+    checkpoint.write(settings.output, header, tensors)
+
+
+def _fold_in(
+    settings: MergeLoraSettings,
+    encoder: Path,
+    tensors: dict[str, Tensor],
+    kept: dict[str, Tensor],
+    adapters: Adapters,
+    number: int,
+) -> None:
+    """kept: the weights of the classifier"""
+    from avaffect.models import lora
+
     prefix = f"runs.{number}.adapters."
     own = {name.removeprefix(prefix): t for name, t in kept.items() if name.startswith(prefix)}
     for name in adapters.modules:
@@ -112,4 +145,3 @@ def _write(
             raise DataError(
                 f"{settings.classifier} has adapters that do not fit {encoder}: {name} ({error})"
             ) from error
-    checkpoint.write(settings.output, header, tensors)

@@ -10,7 +10,8 @@ from avaffect.settings.augmentation import AugmentationOptions
 from avaffect.settings.base import Modal, option
 
 LORA = "lora"
-MODES = ("fine-tuned", "frozen", LORA, "scratch")
+FINE_TUNED = "fine-tuned"
+MODES = (FINE_TUNED, "frozen", LORA, "scratch")
 # Linear layers that --mode lora adapts, side by side in each module of attention.
 PROJECTIONS = ("q_proj", "v_proj")
 # The default rank, and what alpha is by default in multiples of the rank.

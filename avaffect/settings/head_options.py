@@ -47,6 +47,9 @@ class LinearOptions:
 class DenseOptions(LinearOptions):
     hidden: int = option(256, "Units of a hidden layer.", at_least=1)
     hidden_layers: int = option(1, "Hidden layers of mlp.", at_least=1)
+    layer_norm: bool = option(
+        False, "Layer norm before the ReLU of each hidden layer.", added=True
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,20 @@ from avaffect.models.standardisation import Standardisation
 
 
 def dense(
-    dim: int, outputs: int, hidden: int | None, dropout: float, hidden_layers: int = 1
+    dim: int,
+    outputs: int,
+    hidden: int | None,
+    dropout: float,
+    hidden_layers: int = 1,
+    layer_norm: bool = False,
 ) -> nn.Sequential:
     """(..., dim) -> (..., outputs): one dense layer where hidden is None; else so many hidden ones,
-    each with a ReLU, below it; dropout before each."""
+    each with a ReLU, and a layer norm before it if chosen, below it; dropout before each."""
     layers: list[nn.Module] = [nn.Dropout(dropout)]
     for _ in range(0 if hidden is None else hidden_layers):
         assert hidden is not None
-        layers += [nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        norm = [nn.LayerNorm(hidden)] if layer_norm else []
+        layers += [nn.Linear(dim, hidden), *norm, nn.ReLU(), nn.Dropout(dropout)]
         dim = hidden
     layers.append(nn.Linear(dim, outputs))
     return nn.Sequential(*layers)

@@ -30,6 +30,7 @@ class LinearHeadConfiguration(LinearOptions, FrameHeadConfiguration):
 
     hidden: int | None = None
     hidden_layers: int = 1
+    layer_norm: bool = False
     standardise: bool = False
 
 
@@ -65,7 +66,7 @@ class LinearHead(FrameHead):
             self.attention = nn.ModuleList(
                 AttentiveStatistics(item.dim, c.attention) for item in c.inputs
             )
-        self.layers = dense(width, c.outputs, c.hidden, c.dropout, c.hidden_layers)
+        self.layers = dense(width, c.outputs, c.hidden, c.dropout, c.hidden_layers, c.layer_norm)
 
     def forward(
         self, frames: Mapping[str, Encoded], present: Mapping[str, Tensor] | None = None
