@@ -60,7 +60,8 @@ def test_models_of_another_kind_are_refused(tmp_path, sound_model, config, expec
 def test_weights_of_something_else_are_refused(tmp_path):
     torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "x.pt")
     families = (
-        "AV-HuBERT, CAV-MAE or Social-MAE, data2vec, EfficientNet, HuBERT, wav2vec 2.0, WavLM or Whisper"
+        "AV-HuBERT, CAV-MAE or Social-MAE, data2vec, EfficientNet, "
+        "HuBERT, wav2vec 2.0, WavLM or Whisper"
     )
     assert f"holds no {families}" in refused(tmp_path, "x.pt")
     (tmp_path / "y.pt").write_bytes(b"")
