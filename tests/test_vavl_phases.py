@@ -16,6 +16,8 @@ from avaffect.core.progress import SILENT
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration, stream_of
 from avaffect.models.heads.base import HeadInput
 from avaffect.models.heads.labels import LabelHead, Readout
+from avaffect.models.heads.two_streams import TwoStreamHead
+from avaffect.models.heads.uavm import UAVMConfiguration, UAVMHead
 from avaffect.models.heads.vavl import VAVLConfiguration, VAVLHead
 from avaffect.models.inputs import Inputs
 from avaffect.objectives.base import Context
@@ -59,10 +61,16 @@ class Given:
         return batch
 
 
+def inputs() -> tuple[HeadInput, ...]:
+    return tuple(HeadInput(name, DIMS[name], RATES[name]) for name in DIMS)
+
+
 def made(**options: object) -> TwoStreams:
     torch.manual_seed(0)
-    inputs = tuple(HeadInput(name, DIMS[name], RATES[name]) for name in DIMS)
-    head = VAVLHead(VAVLConfiguration(inputs=inputs, outputs=4, **{**SMALL, **options}))
+    return on(VAVLHead(VAVLConfiguration(inputs=inputs(), outputs=4, **{**SMALL, **options})))
+
+
+def on(head: TwoStreamHead) -> TwoStreams:
     labels = Readout("emotion", "class", classes=3), Readout("valence", "scalar", value=True)
     given = {
         name: GivenFeatures(GivenFeaturesConfiguration(DIMS[name], RATES[name], stream_of(name)))
@@ -133,6 +141,21 @@ def test_no_stale_average_moves_a_modality_that_is_not_there() -> None:
     stepper = Watched(objective)
     step(objective, AUDIO, 2)
     assert stepper.moved("before", "av") == {"audio", "layers"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "untrained"),
+    [(AUDIO, ("video", "av")), (VIDEO, ("audio", "av")), (AUDIO + VIDEO, ()), (BOTH, ())],
+)
+def test_what_a_head_learned_from_is_what_utterances_have(
+    rows: list[int], untrained: tuple[str, ...]
+) -> None:
+    """UAVM reads one modality of a batch, and has a reading of none of the other: neither that nor
+    which it read says what utterances have. Its audiovisual prediction needs no learning."""
+    configuration = UAVMConfiguration(inputs(), 4, width=4, heads=1, layers=1, shared_layers=1)
+    objective = on(UAVMHead(configuration))
+    step(objective, rows)
+    assert objective.beneath.untrained == untrained
 
 
 def test_losses_of_a_phase() -> None:

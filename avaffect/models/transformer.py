@@ -147,41 +147,45 @@ def _explicit_attention(
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention over the valid frames of each utterance.
+    """Multi-head self-attention over the valid frames of each utterance; or over other `keys`.
 
     gated: biases by distance are scaled by a gate that each query computes (WavLM).
     relative_attention_bias: these biases, of the first layer of such a Transformer alone.
+    input_bias: whether the projections of queries, keys and values have biases.
     """
 
     relative_attention_bias: nn.Embedding
 
     def __init__(
-        self, dim: int, heads: int, dropout: float, key_bias: bool = True, gated: bool = False
-    ) -> None:
+        self, dim: int, heads: int, dropout: float, key_bias: bool = True, gated: bool = False,
+        input_bias: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         if dim % heads:
             raise ValueError(f"{dim} dimensions cannot be divided among {heads} heads")
         self.heads = heads
         self.dropout = dropout
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, dim, bias=key_bias)
-        self.v_proj = nn.Linear(dim, dim)
+        self.q_proj = nn.Linear(dim, dim, bias=input_bias)
+        self.k_proj = nn.Linear(dim, dim, bias=key_bias and input_bias)
+        self.v_proj = nn.Linear(dim, dim, bias=input_bias)
         self.out_proj = nn.Linear(dim, dim)
         if gated:
             self.grep_linear = nn.Linear(dim // heads, 8)
             self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
-    def forward(self, x: Tensor, bias: Tensor | None, distances: Tensor | None = None) -> Tensor:
-        """x (B, T, dim), bias (B, 1, 1, T) added to the scores of each key, distances (heads, T, T)
-        likewise, behind a gate -> (B, T, dim)"""
-        shape = (*x.shape[:2], self.heads, -1)
+    def forward(
+        self, x: Tensor, bias: Tensor | None, distances: Tensor | None = None,
+        keys: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """x (B, T, dim), bias (B, 1, 1 or T, S) added to the scores of each key, distances (heads,
+        T, T) likewise, behind a gate; keys (B, S, dim): what is attended to, x by default ->
+        (B, T, dim)"""
         if distances is not None:
-            gated = self._gate(x.view(shape).transpose(1, 2)) * distances
+            gated = self._gate(self._apart(x)) * distances
             bias = gated if bias is None else bias + gated
-        q, k, v = (
-            projection(x).view(shape).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        keys = x if keys is None else keys
+        q = self._apart(self.q_proj(x))
+        k, v = self._apart(self.k_proj(keys)), self._apart(self.v_proj(keys))
         probability = self.dropout if self.training else 0.0
         if bias is not None:
             bias = bias.to(q.dtype)
@@ -192,6 +196,10 @@ class SelfAttention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=probability)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
+    def _apart(self, x: Tensor) -> Tensor:
+        """(B, T, dim) -> (B, heads, T, dim / heads)"""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
     def _gate(self, x: Tensor) -> Tensor:
         """x (B, heads, T, dim / heads) -> (B, heads, T, 1)"""
         sums = self.grep_linear(x).unflatten(-1, (2, 4)).sum(-1)
@@ -200,12 +208,16 @@ class SelfAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    def __init__(self, configuration: TransformerConfiguration, key_bias: bool = True) -> None:
+    def __init__(
+        self, configuration: TransformerConfiguration, key_bias: bool = True,
+        input_bias: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         c = configuration
         self.pre_norm = c.pre_norm
-        gated = c.relative_buckets > 0
-        self.self_attn = SelfAttention(c.dim, c.heads, c.attention_dropout, key_bias, gated)
+        self.self_attn = SelfAttention(
+            c.dim, c.heads, c.attention_dropout, key_bias, c.relative_buckets > 0, input_bias
+        )
         self.self_attn_layer_norm = nn.LayerNorm(c.dim)
         self.fc1 = nn.Linear(c.dim, c.ffn_dim)
         self.fc2 = nn.Linear(c.ffn_dim, c.dim)

@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, check_range, flags_of, option, types_of
+from avaffect.settings.baseline_options import (
+    AuxFormerOptions,
+    MulTOptions,
+    UAVMOptions,
+    UnimodalOptions,
+)
 from avaffect.settings.two_stream_options import PARTS, VAVLOptions
 
 if TYPE_CHECKING:
@@ -107,7 +113,8 @@ ONE_FRAME = ("frames_per_step", 1)
 # Name of a head -> the class of its options.
 OWN_HEADS: dict[str, type] = {
     LINEAR: LinearOptions, "mlp": DenseOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
-    "svm": SVMOptions, "vavl": VAVLOptions,
+    "svm": SVMOptions, "vavl": VAVLOptions, "uavm": UAVMOptions, "auxformer": AuxFormerOptions,
+    "mult": MulTOptions, "unimodal": UnimodalOptions,
 }  # fmt: skip
 
 
@@ -136,8 +143,10 @@ class HeadSettings(Common):
     head: str = option(
         LINEAR, "Head: one linear layer on the mean over time, or hidden layers below it (mlp), or "
         "GRU layers, bidirectional (bgru) or forward (gru), or a support vector machine on the "
-        "mean (svm), or VAVL on an acoustic and a visual stream (vavl), or a head of another "
-        "package.", "--head", metavar="linear|mlp|bgru|gru|svm|vavl|NAME",
+        "mean (svm); on an acoustic and a visual stream VAVL (vavl) or what it is compared with "
+        "(uavm, auxformer, mult), on one of them conformers (unimodal); or a head of another "
+        "package.", "--head",
+        metavar="linear|mlp|bgru|gru|svm|vavl|uavm|auxformer|mult|unimodal|NAME",
     )  # fmt: skip
     hidden: int | None = flag_of(RecurrentOptions, "hidden")
     hidden_layers: int | None = flag_of(DenseOptions, "hidden_layers", added=True)
@@ -182,7 +191,9 @@ class HeadSettings(Common):
         if self.normalise_layers and self.layers != WEIGHTED:
             raise UsageError(f"--normalise-layers goes with --layers {WEIGHTED}")
         if self.head in OWN_HEADS:
-            self.options(OWN_HEADS[self.head])
+            kind = OWN_HEADS[self.head]
+            # Those of some heads check that they fit each other.
+            kind(**self.options(kind))
         if self.head_penalty and self.head != LINEAR:
             raise UsageError(f"--head-penalty goes with --head {LINEAR}")
 

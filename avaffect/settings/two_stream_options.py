@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,41 +44,52 @@ class TwoStreamOptions:
     kinds: ClassVar[tuple[str, ...]] = ("class", "distribution", "scalar")
     learning_rate: ClassVar[float | None] = None
 
-    @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Raises UsageError for options, name -> value, that do not go together."""
-
 
 def _layers(default: int, of: str) -> Any:
     return option(default, f"Conformer layers of {of}.", at_least=1)
 
 
 @dataclass(frozen=True)
-class VAVLOptions(TwoStreamOptions):
-    """reconstruction_weight None: 2 with classes or votes, 1 without (paper, section 4.3)."""
-
-    learning_rate: ClassVar[float | None] = 5e-5
-
-    @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        hidden, heads, kernel = (options[n] for n in ("hidden", "attention_heads", "kernel"))
-        if hidden % heads:
-            raise UsageError(f"attention_heads={heads} does not divide --hidden {hidden}")
-        if kernel % 2 == 0:
-            raise UsageError(f"kernel={kernel}: it is an odd number of frames")
+class ConformerOptions:
+    """Of conformers, and of dense layers on them. Raises UsageError for sizes that do not fit."""
 
     projection: int = option(50, "Size that frames are projected to at first.", at_least=1)
     hidden: int = option(512, "Size of the conformers' frames.", at_least=1)
-    units: int = option(256, "Units of the second dense layer of each prediction.", at_least=1)
-    audio_layers: int = _layers(3, "the acoustic stream")
-    video_layers: int = _layers(3, "the visual stream")
-    shared_layers: int = _layers(2, "both streams")
     attention_heads: int = option(8, "Heads of the attention, which divide hidden.", at_least=1)
     kernel: int = option(31, "Frames that the convolution spans, an odd number.", at_least=1)
     dropout: float = option(0.1, "Dropout probability in the conformers.", at_least=0, below=1)
     dense_dropout: float = option(
         0.2, "Dropout probability between dense layers.", at_least=0, below=1
     )
+
+    def __post_init__(self) -> None:
+        check_heads("attention_heads", self.attention_heads, "hidden", self.hidden)
+        if self.kernel % 2 == 0:
+            raise UsageError(
+                f"--head-option kernel={self.kernel}: an even number, and the convolution is "
+                "centred on a frame"
+            )
+
+
+def check_heads(option: str, heads: int, sizes: str, size: int) -> None:
+    """Raises UsageError where the heads of an attention do not divide the size of a frame."""
+    if size % heads:
+        raise UsageError(
+            f"--head-option {option}={heads} does not divide {sizes}={size}: the heads of the "
+            "attention share the numbers of a frame"
+        )
+
+
+@dataclass(frozen=True)
+class VAVLOptions(ConformerOptions, TwoStreamOptions):
+    """reconstruction_weight None: 2 with classes or votes, 1 without (paper, section 4.3)."""
+
+    learning_rate: ClassVar[float | None] = 5e-5
+
+    units: int = option(256, "Units of the second dense layer of each prediction.", at_least=1)
+    audio_layers: int = _layers(3, "the acoustic stream")
+    video_layers: int = _layers(3, "the visual stream")
+    shared_layers: int = _layers(2, "both streams")
     reconstruction_weight: float | None = option(
         None, "Weight of the reconstruction loss. Default: 2, of scalars alone 1.", at_least=0
     )

@@ -39,7 +39,7 @@ def write(folder: Path, paired: bool = True) -> None:
         split = ("train", "train", "train", "train", "development", "test")[row * 6 // COUNT]
         known = {"emotion": CLASSES[kind], "votes": np.eye(3)[kind] * 3 + (0, 1, 0),
                  "arousal": float(kind), "valence": 1.0 - kind + 0.1 * float(random.normal()),
-                 "trace": np.zeros(10)}  # fmt: skip
+                 "trace": np.linspace(0, kind, 10)}  # fmt: skip
         heard, seen = int(random.integers(12, 30)), int(random.integers(6, 15))
         voice = levels[0, kind, :3] + 0.3 * random.normal(size=(heard if has != "video" else 0, 3))
         look = levels[1, kind] + 0.3 * random.normal(size=(seen, 5))

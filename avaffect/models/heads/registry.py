@@ -39,6 +39,22 @@ HEADS.register(
 HEADS.register(
     "vavl", "avaffect.models.heads.vavl:VAVLConfiguration", "avaffect.models.heads.vavl:VAVLHead"
 )
+HEADS.register(
+    "uavm", "avaffect.models.heads.uavm:UAVMConfiguration", "avaffect.models.heads.uavm:UAVMHead"
+)
+HEADS.register(
+    "auxformer",
+    "avaffect.models.heads.auxformer:AuxFormerConfiguration",
+    "avaffect.models.heads.auxformer:AuxFormerHead",
+)
+HEADS.register(
+    "mult", "avaffect.models.heads.mult:MulTConfiguration", "avaffect.models.heads.mult:MulTHead"
+)
+HEADS.register(
+    "unimodal",
+    "avaffect.models.heads.unimodal:UnimodalConfiguration",
+    "avaffect.models.heads.unimodal:UnimodalHead",
+)
 
 
 def on_two_streams(name: str) -> bool:

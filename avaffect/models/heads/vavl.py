@@ -19,7 +19,14 @@ from avaffect.models.heads.two_streams import (
     rows_of,
     unchanged,
 )
-from avaffect.settings.two_stream_options import AUDIO, AV, MODALITIES, VIDEO, VAVLOptions
+from avaffect.settings.two_stream_options import (
+    AUDIO,
+    AV,
+    MODALITIES,
+    VIDEO,
+    ConformerOptions,
+    VAVLOptions,
+)
 
 # The released code's feed-forward halves are so many times as wide as a frame.
 EXPANSION = 4
@@ -29,21 +36,20 @@ EXPANSION = 4
 class VAVLConfiguration(VAVLOptions, TwoStreamConfiguration):
     reconstruction_weight: float = 2.0
 
-    def conformer(self, blocks: int) -> ConformerConfiguration:
-        return ConformerConfiguration(
-            blocks, self.hidden, EXPANSION * self.hidden, self.attention_heads, self.kernel,
-            self.dropout, relative=True, convolution_bias=False,
-        )  # fmt: skip
-
 
 class Encoder(nn.Module):
     """Frames (B, T, inputs) -> (B, T, hidden): a dense layer, then conformer blocks."""
 
-    def __init__(self, inputs: int, blocks: int, configuration: VAVLConfiguration) -> None:
+    def __init__(self, inputs: int, blocks: int, options: ConformerOptions) -> None:
         super().__init__()
-        c = configuration
+        c = options
         self.widen = nn.Sequential(nn.Linear(inputs, c.hidden), nn.Dropout(c.dropout))
-        self.conformer = Conformer(c.conformer(blocks))
+        self.conformer = Conformer(
+            ConformerConfiguration(
+                blocks, c.hidden, EXPANSION * c.hidden, c.attention_heads, c.kernel, c.dropout,
+                relative=True, convolution_bias=False,
+            )
+        )  # fmt: skip
 
     def forward(self, frames: Frames) -> Frames:
         return self.conformer(frames.with_values(self.widen(frames.values)))

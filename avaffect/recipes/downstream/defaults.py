@@ -20,9 +20,10 @@ from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
-from avaffect.models.heads.registry import HEADS, on_two_streams, options_of
+from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.downstream.tasks.labels import OF_VOTES, score_names
 from avaffect.settings.base import flags_of
+from avaffect.settings.baseline_options import UnimodalOptions, check_one_stream
 from avaffect.settings.encoder_training import ALPHA, LORA, PROJECTIONS, RANK
 from avaffect.settings.feature_stores import RESERVED
 from avaffect.settings.finetune import FinetuneSettings
@@ -101,8 +102,8 @@ def completed(
     given = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
-    if on_two_streams(settings.head):
-        head_rate = _of_two_streams(settings, kinds) or head_rate
+    _check_streams(settings, kinds)
+    head_rate = getattr(options_of(settings.head), "learning_rate", None) or head_rate
     if mode == LORA:
         settings = _with_adapters(settings)
     return replace(
@@ -153,19 +154,20 @@ def _fitted(
     )
 
 
-def _of_two_streams(settings: FinetuneSettings, kinds: Mapping[str, str]) -> float | None:
-    """The default learning rate of a head on two streams, where it has one.
+def _check_streams(settings: FinetuneSettings, kinds: Mapping[str, str]) -> None:
+    """Of heads that read an acoustic and a visual stream, or one of them.
 
-    Raises UsageError without these streams, for labels that it does not learn, and where batches
-    would be divided.
+    Raises UsageError without these streams; for labels that a head on two does not learn, and where
+    its batches would be divided.
     """
     names = [*([RESERVED] if settings.encoder is not None else []), *settings.feature_names]
-    modalities_of(names)
-    options: type[TwoStreamOptions] = options_of(settings.head)
-    _check_kinds(settings, options.kinds, kinds)
-    options.check(settings.options(options))
-    check_whole_batches(settings)
-    return options.learning_rate
+    options = options_of(settings.head)
+    if issubclass(options, UnimodalOptions):
+        check_one_stream(names)
+    if issubclass(options, TwoStreamOptions):
+        modalities_of(names)
+        _check_kinds(settings, options.kinds, kinds)
+        check_whole_batches(settings)
 
 
 def _check_kinds(

@@ -61,14 +61,16 @@ def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
 def report(material: Material, divisions: Sequence[Division]) -> None:
     """Say how many training utterances have which modality, and warn of predictions that are never
     trained, as there are none."""
-    found = made_from(material.form, material.opened.inputs, material.dataset)
+    form = material.form
+    found = made_from(form, material.opened.inputs, material.dataset)
     if found is None:
         return
+    assert isinstance(form, TwoStreamHead)
     counts = [Counter(np.array(found)[division.train].tolist()) for division in divisions]
     first = "" if len(divisions) == 1 else " of the first run"
     words = ", ".join(f"{modality} {counts[0][modality]}" for modality in MODALITIES)
     material.progress.say(f"training utterances by modality{first}: {words}")
-    for modality in MODALITIES:
+    for modality in form.learns:
         needed = (AV,) if modality == AV else (modality, AV)
         if any(sum(count[name] for name in needed) == 0 for count in counts):
             has = "both audio and video" if modality == AV else modality
