@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from golden import named_weights
+from label_heads import NAME, linear
 from torch import Tensor
 
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.cavmae import CAVMAE, LETTERS, CAVMAEConfiguration
 from avaffect.models.cavmae_decoder import DecoderConfiguration
+from avaffect.models.encoder import Tokens
 from avaffect.models.patches import hidden, picture_patches, sine_cosine, spectrum_patches
 from avaffect.models.published.cavmae import translate
 from avaffect.objectives.losses.audiovisual_contrast import contrast
@@ -150,8 +152,9 @@ def test_fine_tuned_outputs_are_golden(golden, patches) -> None:
     own, decoder, left = translate(known)
     assert not decoder and len(left) == 4
     encoder.load_state_dict(own)
-    head = torch.nn.Sequential(torch.nn.LayerNorm(32), torch.nn.Linear(32, 6))
-    head.load_state_dict({n.removeprefix("mlp_head."): known[n] for n in left})
+    head = linear(32, 6, pooled_norm=True)
+    own_names = {"mlp_head.0": "norm", "mlp_head.1": "layers.1"}
+    head.load_state_dict({own_names[n[:10]] + n[10:]: known[n] for n in left})
     alone = {stream: encoder.encode(stream, patches[stream]) for stream in patches}
     modes = {
         "audioonly": (alone[WAVEFORM], "a"),
@@ -159,7 +162,9 @@ def test_fine_tuned_outputs_are_golden(golden, patches) -> None:
         "multimodal": (torch.cat(list(alone.values()), dim=1), ""),
     }
     for mode, (tokens, letter) in modes.items():
-        found = head(encoder.join(tokens, letter).mean(dim=1))
+        joined = encoder.join(tokens, letter)
+        all_valid = torch.ones(joined.shape[:2], dtype=torch.bool)
+        found = head({NAME: Tokens(joined, all_valid)}).utterance
         np.testing.assert_allclose(found, golden[f"ft_{mode}"], **CLOSE)
 
 

@@ -146,7 +146,7 @@ def test_a_head_is_made_of_what_it_declares(name: str) -> None:
 
 
 def test_options_are_those_given_or_defaults() -> None:
-    plain = {"dropout": 0.0, "pooling": "mean", "attention": 128}
+    plain = {"dropout": 0.0, "pooling": "mean", "attention": 128, "pooled_norm": False}
     linear = FinetuneSettings(media=MEDIA, pooling="mean")
     assert linear.options(OWN_HEADS["linear"]) == plain
     complete = linear.with_options(plain)

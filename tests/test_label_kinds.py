@@ -109,6 +109,11 @@ def test_scores_of_scalars_are_compared(folder: Path) -> None:
     again = report(folder, "eval-ccc", "p.jsonl", "--gold", "slow.h5", "--bootstrap", 50)
     low, high = again["interval"]["pooled"]["arousal_mean"]["ccc"]
     assert low < again["pooled"]["arousal_mean"]["ccc"] < high
+    mae = again["pooled"]["arousal_mean"]["mae"]
+    lines = invoke(folder, "eval-ccc", "p.jsonl", "--accuracy").stdout.splitlines()
+    label, average = lines[-2].split("\t"), lines[-1].split("\t")
+    assert label == ["arousal_mean", "average"]
+    assert [float(cell) for cell in average] == pytest.approx([1 - mae] * 2, abs=1e-5)
     invoke(folder, "eval-ccc", "p.jsonl", "-o", "two.json")
     trained(folder, "--label", "arousal_mean", "--runs", 2, given=("--features", "slow=slow.h5"))
     invoke(folder, "eval-ccc", "p.jsonl", "-o", "one.json")

@@ -101,12 +101,43 @@ def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -
         assert vectors[modality].shape[1] == 64 and np.isfinite(vectors[modality]).all()
     assert not np.allclose(vectors["audio"], vectors["av"], atol=1e-3)
     assert not np.allclose(vectors["video"], vectors["av"], atol=1e-3)
-    labels = ("--label", "emotion", "--epochs", 1, "-o", "er.safetensors", "-f")
+    labels = ("--label", "emotion", "--epochs", 1, "--pooled-norm", "-o", "er.safetensors", "-f")
     for modality in ("audio", "video"):
         line = ("finetune", "labelled.h5", "--encoder", "mae.safetensors", "--modality", modality)
         invoke(folder, *line, *labels)
         invoke(folder, "predict", "labelled.h5", "--model", "er.safetensors", "-o", "p.jsonl", "-f")
         assert len((folder / "p.jsonl").read_text().splitlines()) > 2
+
+
+def test_one_classifier_predicts_from_audio_video_or_both_in_several_views(folder: Path) -> None:
+    line = ("finetune", "labelled.h5", "--encoder", "mae.safetensors", "--pooled-norm")
+    invoke(folder, *line, "--label", "emotion", "--epochs", 1, "-o", "av.safetensors")
+    scores = {}
+    for name, options in {
+        "both": (), "audio": ("--modality", "audio"), "video": ("--modality", "video"),
+        "views": ("--views", 3), "audio views": ("--modality", "audio", "--views", 3),
+    }.items():  # fmt: skip
+        invoke(folder, "predict", "labelled.h5", "--model", "av.safetensors", *options, "-o",
+               "p.jsonl", "-f")  # fmt: skip
+        items = map(json.loads, (folder / "p.jsonl").read_text().splitlines()[1:-1])
+        scores[name] = np.array([list(item["scores"].values()) for item in items])
+    for name in ("audio", "video", "views"):
+        assert scores[name].shape == scores["both"].shape
+        assert not np.allclose(scores[name], scores["both"], atol=1e-6), name
+    # Their sounds are shorter than a section: all views of one are the same.
+    np.testing.assert_array_equal(scores["audio"], scores["audio views"])
+    found = headers.read(folder / "av.safetensors", headers.ClassifierHeader)
+    assert found.model["configuration"]["head"]["configuration"]["pooled_norm"] is True
+
+
+def test_views_of_an_encoder_that_reads_all_are_refused(folder: Path) -> None:
+    invoke(folder, "extract", "labelled.h5", "--model", "logmel", "-o", "logmel.h5")
+    invoke(
+        folder, "finetune", "logmel.h5", "--label", "emotion", "--epochs", 1, "-o", "b.safetensors"
+    )
+    line = ("predict", "logmel.h5", "--model", "b.safetensors", "--views", 2, "-o", "n.jsonl")
+    assert "--views 2" in invoke(folder, *line, status=2).stderr
+    assert not (folder / "n.jsonl").exists()
 
 
 @pytest.mark.parametrize(

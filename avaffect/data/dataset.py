@@ -82,6 +82,9 @@ class Dataset:
     no crops, but the middle section if `sampling` has a length.
     sampling: what the encoder reads of an utterance.
     starts_s: (N,) where each crop starts instead; what the encoder reads is then its middle.
+    view: number of a view, from 0, and of how many, where `sampling` reads a part and nothing is
+    drawn: sections evenly apart from the first to the last, and the steps at other places within
+    their equal parts; of one, the middle of both.
     """
 
     ids: list[str]
@@ -92,6 +95,7 @@ class Dataset:
     traces: dict[str, Traces] = field(default_factory=dict)
     sampling: Sampling = EVERYTHING
     starts_s: np.ndarray | None = None
+    view: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -136,8 +140,9 @@ class Dataset:
         values = self._cropped(values, column.rate_hz, start_s)
         if most is None or len(values) <= most:
             return values
-        # A step of each of so many equal parts: a random one, or that in the middle.
-        within = np.full(most, 0.5) if random is None else random.random(most)
+        # A step of each of so many equal parts: a random one, or that of this view.
+        number, count = self.view
+        within = np.full(most, (number + 0.5) / count) if random is None else random.random(most)
         return values[np.floor((np.arange(most) + within) * len(values) / most).astype(np.int64)]
 
     def _cropped(self, values: np.ndarray, rate_hz: float, start_s: float) -> np.ndarray:
@@ -201,6 +206,7 @@ class Dataset:
             },
             sampling=self.sampling,
             starts_s=None if self.starts_s is None else self.starts_s[indices],
+            view=self.view,
         )
 
     def _crop_start(self, index: int, epoch: int) -> float:
@@ -208,14 +214,20 @@ class Dataset:
         if longest is None:
             return 0.0
         if self.starts_s is not None:
-            return float(self.starts_s[index]) + ((self.crop_s or longest) - longest) / 2
+            return float(self.starts_s[index]) + ((self.crop_s or longest) - longest) * self._place
         spare = int((self._durations_once()[index] - longest) / CROP_GRID_S)
         if spare <= 0:
             return 0.0
         if self.crop_s is None:
-            return spare // 2 * CROP_GRID_S
+            return int(spare * self._place) * CROP_GRID_S
         draw = seeds.generator(self.seed, "crop", epoch, self.ids[index])
         return float(draw.integers(0, spare + 1)) * CROP_GRID_S
+
+    @property
+    def _place(self) -> float:
+        """Of the section of this view, between the first (0) and the last (1)."""
+        number, count = self.view
+        return 0.5 if count == 1 else number / (count - 1)
 
     def _steps_draw(self, stream: str, index: int, epoch: int | None) -> np.random.Generator | None:
         if epoch is None or stream not in self.sampling.steps:

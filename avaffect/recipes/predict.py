@@ -22,6 +22,7 @@ from avaffect.recipes.downstream.predicted_labels import (
     input_models,
     modalities,
     predicted_labels,
+    reads_both,
 )
 from avaffect.recipes.media.listing import Listed, listed
 from avaffect.settings.feature_stores import parse_features
@@ -47,10 +48,11 @@ def predict(
     of another kind of file, or recordings stand beside stores.
     """
     header = headers.read(settings.model, ClassifierHeader)
-    if settings.modality is not None and not modalities(header):
+    if settings.modality is not None and not (modalities(header) or reads_both(header)):
         raise UsageError(
-            f"--modality {settings.modality}: {settings.model} has no head on two streams, and "
-            "needs all that it was trained on"
+            f"--modality {settings.modality}: {settings.model} has neither an encoder that was "
+            "fine-tuned on audio and video nor a head on two streams, and needs all that it was "
+            "trained on"
         )
     labels = predicted_labels(header, settings.label)
     over_time = _over_time(settings, labels)

@@ -62,6 +62,10 @@ class EvalCccSettings(Rated, Seeded):
     per_recording: bool = option(
         False, "Print the scores of each recording.", "--per-recording", role="runtime"
     )
+    accuracy: bool = option(
+        False, "Print 1 - MAE of each label and its average, too: the accuracy of labels from 0 to "
+        "1, such as the traits of First Impressions.", "--accuracy", role="runtime",
+    )  # fmt: skip
     json: bool = option(
         False, "Print one JSON object per file, on a line each.", "--json", role="runtime"
     )

@@ -47,6 +47,10 @@ class LinearOptions:
         "deviation; or attentive, both under learned weights.", choices=POOLINGS, added=True,
     )  # fmt: skip
     attention: int = option(128, "Units of --pooling attentive.", at_least=1, added=True)
+    pooled_norm: bool = option(
+        False, "Layer norm of the pooled vector below the layers, in place of a standardisation by "
+        "training statistics.", added=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ class HeadSettings(Common):
     hidden: int | None = flag_of(RecurrentOptions, "hidden")
     hidden_layers: int | None = flag_of(DenseOptions, "hidden_layers", added=True)
     pooling: str | None = flag_of(LinearOptions, "pooling", "mean.", added=True)
+    pooled_norm: bool | None = flag_of(LinearOptions, "pooled_norm", "none.", added=True)
     gru_layers: int | None = flag_of(RecurrentOptions, "layers", added=True)
     layers: str | int | None = option(
         None, "weighted: the head reads a weighted sum of all layers of the encoder; the weights, "

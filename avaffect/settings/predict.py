@@ -45,9 +45,9 @@ class PredictSettings(Batched):
         "--features", role="input", metavar="NAME=STORE.h5",
     )  # fmt: skip
     modality: str | None = option(
-        None, "Modality to predict from, whatever an utterance has: audio or video. With a head on "
-        "two streams, such as vavl. Default: both, where an utterance has both.", "--modality",
-        choices=("audio", "video"), added=True,
+        None, "Modality to predict from, whatever an utterance has: audio or video. Of an encoder "
+        "that was fine-tuned on both, or a head on two streams, such as vavl. Default: both, where "
+        "an utterance has both.", "--modality", choices=("audio", "video"), added=True,
     )  # fmt: skip
     shared_distance: bool = option(
         False, "Add to each utterance that has both streams the cosine distance of their "
@@ -71,6 +71,12 @@ class PredictSettings(Batched):
     step: float | None = option(
         None, "Hop of the windows in seconds. Default: half a window.", "--step",
         metavar="SECONDS", above=0,
+    )  # fmt: skip
+    views: int = option(
+        1, "Number of views of an utterance whose predictions are averaged (scores of classes "
+        "before the softmax), for an encoder that reads a section of it or some of its pictures: "
+        "sections and pictures at other places, evenly apart. 1: the middle.", "--views",
+        metavar="N", at_least=1, added=True,
     )  # fmt: skip
     format: str | None = option(
         None, "Form of predicted classes and numbers: json (a manifest), csv or table. Default: "

@@ -12,4 +12,8 @@ def show(settings: EvalCccSettings, progress: Progress) -> None:
     from avaffect.recipes.scoring.tables.traces import tables
 
     reports = eval_ccc(settings, progress)
-    show_reports(settings, reports, lambda style: tables(reports, style, settings.per_recording))
+    show_reports(
+        settings,
+        reports,
+        lambda style: tables(reports, style, settings.per_recording, settings.accuracy),
+    )

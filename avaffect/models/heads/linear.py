@@ -26,7 +26,8 @@ from avaffect.settings.head_options import ATTENTIVE, MEAN, MEAN_STD, DenseOptio
 @dataclass(frozen=True)
 class LinearHeadConfiguration(LinearOptions, FrameHeadConfiguration):
     """hidden None: one dense layer; else hidden_layers of so many units with a ReLU, and one on
-    top. standardise: the inputs are standardised first, by statistics that the head stores."""
+    top. standardise: the inputs are standardised first, by statistics that the head stores.
+    pooled_norm: a LayerNorm beneath the dense layers (CAV-MAE, Gong et al. 2023)."""
 
     hidden: int | None = None
     hidden_layers: int = 1
@@ -66,6 +67,7 @@ class LinearHead(FrameHead):
             self.attention = nn.ModuleList(
                 AttentiveStatistics(item.dim, c.attention) for item in c.inputs
             )
+        self.norm = nn.LayerNorm(width) if c.pooled_norm else None
         self.layers = dense(width, c.outputs, c.hidden, c.dropout, c.hidden_layers, c.layer_norm)
 
     def forward(
@@ -107,7 +109,7 @@ class LinearHead(FrameHead):
                 for item in self.inputs
             ]
             values = torch.where(torch.cat(there, dim=1), values, values.new_zeros(()))
-        return self.layers(values)
+        return self._layers(values)
 
     def _standard(self, encoded: Encoded, place: int) -> Encoded:
         """An input whose frames are standardised, by its part of the statistics."""
@@ -122,7 +124,10 @@ class LinearHead(FrameHead):
     def _dense(self, values: Tensor) -> Tensor:
         if self.standardisation is not None:
             values = self.standardisation(values)
-        return self.layers(values)
+        return self._layers(values)
+
+    def _layers(self, values: Tensor) -> Tensor:
+        return self.layers(values if self.norm is None else self.norm(values))
 
     def _missing(self) -> Tensor:
         """The values that standardisation maps to 0."""

@@ -26,7 +26,8 @@ def new_head(settings: FinetuneSettings, inputs: Sequence[HeadInput], outputs: i
     part = HEADS[settings.head]
     configuration: dict[str, Any] = settings.options(options_of(settings.head))
     if "standardise" in {field.name for field in fields(part.load_configuration())}:
-        configuration["standardise"] = settings.mode == "frozen"
+        frozen, normed = settings.mode == "frozen", configuration.get("pooled_norm", False)
+        configuration["standardise"] = frozen and not normed
     return part.make({"inputs": [asdict(i) for i in inputs], "outputs": outputs, **configuration})
 
 

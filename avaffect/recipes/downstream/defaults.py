@@ -122,7 +122,8 @@ def completed(
 def _is_linear(settings: FinetuneSettings) -> bool:
     """Whether outputs are linear in what is computed of the frames once; of a weighted sum of
     layers nearly so."""
-    return settings.head == LINEAR and settings.pooling != ATTENTIVE
+    plain = settings.pooling != ATTENTIVE and not settings.pooled_norm
+    return settings.head == LINEAR and plain
 
 
 def _fitted(

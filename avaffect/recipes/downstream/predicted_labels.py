@@ -9,6 +9,7 @@ from typing import Any
 from avaffect.core.errors import UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.registry import Description
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.heads.registry import on_two_streams
 from avaffect.settings.two_stream_options import modalities_of
 
@@ -70,6 +71,11 @@ def modalities(header: ClassifierHeader) -> dict[str, str]:
         return {}
     name = header.model["configuration"]["head"]["name"]
     return modalities_of(list(input_models(header))) if on_two_streams(name) else {}
+
+
+def reads_both(header: ClassifierHeader) -> bool:
+    """Whether its encoder was trained on sound and faces: it makes something of either alone."""
+    return {WAVEFORM, FACE} <= set(header.streams)
 
 
 def input_models(header: ClassifierHeader) -> dict[str, Description]:

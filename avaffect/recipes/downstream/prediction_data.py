@@ -12,6 +12,7 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
+from avaffect.core.sampling import EVERYTHING
 from avaffect.data.dataset import Dataset, held_streams
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
@@ -33,7 +34,12 @@ from avaffect.recipes.downstream.sources import (
 )
 from avaffect.recipes.downstream.training_speakers import Seen
 from avaffect.recipes.encoding.given import fits, has
-from avaffect.recipes.encoding.input_streams import check_faces, leave_out_words, usable_rows
+from avaffect.recipes.encoding.input_streams import (
+    STREAMS,
+    check_faces,
+    leave_out_words,
+    usable_rows,
+)
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.scores import training_words
@@ -84,13 +90,14 @@ def utterances_of(
     """The utterances of the split, and their gold labels where they are known.
 
     Raises DataError where there are none, none gives a frame, or the features of the stores are not
-    those that the classifier was trained on.
+    those that the classifier was trained on; UsageError for several views of a whole.
     """
     annotations = Annotations.read(settings.annotations, stores)
     masks = in_split(stores, settings.split or "all", annotations, given=True)
     ids = chosen_ids(stores, masks)
     inputs = _inputs(header)
     _check_features(settings, stores, features, header, inputs)
+    _check_views(settings, inputs)
     sources = _sources(settings, stores, features, header, inputs)
     if ids:
         sources.check_ids(ids, progress)
@@ -149,7 +156,9 @@ def _sources(
 ) -> Sources:
     """The stores of the inputs, or of that of the modality alone."""
     streams = header.streams
-    if settings.modality is not None:
+    if settings.modality is not None and not modalities(header):
+        streams = tuple(name for name in streams if name in STREAMS[settings.modality])
+    elif settings.modality is not None:
         wanted = modalities(header)[settings.modality]
         features = {name: store for name, store in features.items() if name == wanted}
         streams = streams if wanted == ENCODER else ()
@@ -163,6 +172,14 @@ def _sources(
         if name not in features:
             check_faces(encoder, stores, streams)
     return Sources.of(stores, streams, features, inputs)
+
+
+def _check_views(settings: PredictSettings, inputs: Inputs) -> None:
+    """Raises UsageError for several views of what is read as a whole."""
+    if settings.views > 1 and inputs.sampling == EVERYTHING:
+        raise UsageError(
+            f"--views {settings.views}: {settings.model} reads all of an utterance; leave it out"
+        )
 
 
 def _check_features(

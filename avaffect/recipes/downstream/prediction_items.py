@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from avaffect.core.headers import ManifestHeader, Run
 from avaffect.data import manifest
+from avaffect.data.dataset import Dataset
 from avaffect.data.tables.reader import of_part
 from avaffect.evaluation import distributions
 from avaffect.recipes.downstream import heads, modalities
+from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
 from avaffect.recipes.downstream.prediction_passes import Prediction
@@ -70,7 +72,7 @@ def _computed(prediction: Prediction) -> dict[int, _Outputs]:
         found_in = modalities.made_from(part.group.form, part.group.inputs, sections.dataset)
         if found_in is not None:
             modalities.check_trained(part.group, found_in, settings.model)
-        outputs = heads.utterance_scores(part.group, sections.dataset)
+        outputs = _over_views(part.group, sections.dataset, settings.views)
         rows = part.rows[sections.rows]
         apart = None
         if settings.shared_distance:
@@ -83,6 +85,12 @@ def _computed(prediction: Prediction) -> dict[int, _Outputs]:
             [f.distances for f in found.values() if f.distances is not None], prediction.progress
         )
     return found
+
+
+def _over_views(group: HeadGroup, dataset: Dataset, count: int) -> np.ndarray:
+    """(M, heads, columns): means over so many views of each section."""
+    views = (replace(dataset, view=(number, count)) for number in range(count))
+    return np.mean([heads.utterance_scores(group, view) for view in views], axis=0)
 
 
 def _header(prediction: Prediction) -> ManifestHeader:

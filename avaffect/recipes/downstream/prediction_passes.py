@@ -64,7 +64,7 @@ class Prediction:
         """
         for part in _passes(self):
             dataset = self.utterances.dataset.subset(part.rows)
-            with self.progress.task("predict", len(dataset)):
+            with self.progress.task("predict", len(dataset) * self.settings.views):
                 yield part, dataset
 
 

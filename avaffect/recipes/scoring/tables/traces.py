@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.concordance import SCORES
+from avaffect.evaluation.statistics import mean_defined
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport, TraceReport
 from avaffect.settings.scores import SCORE_WORDS, training_words
 
@@ -14,10 +15,28 @@ HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": 
 
 
 def tables(
-    reports: Sequence[ConcordanceReport], style: Style, per_recording: bool = False
+    reports: Sequence[ConcordanceReport],
+    style: Style,
+    per_recording: bool = False,
+    accuracy: bool = False,
 ) -> list[Table]:
-    """Pooled and mean scores of each file and label, or those of each recording."""
-    return [_per_recording(reports, style) if per_recording else _scores(reports, style)]
+    """Pooled and mean scores of each file and label, or those of each recording; and accuracies of
+    each file."""
+    first = _per_recording(reports, style) if per_recording else _scores(reports, style)
+    return [first, _accuracies(reports, style)] if accuracy else [first]
+
+
+def _accuracies(reports: Sequence[ConcordanceReport], style: Style) -> Table:
+    """1 - MAE of all values of each label, and the mean over labels, in columns."""
+    labels = list(dict.fromkeys(label for report in reports for label in report.labels))
+    rows = []
+    for report in reports:
+        found = {n: None if a.mae is None else 1 - a.mae for n, a in report.pooled.items()}
+        spread = {name: own.mae for name, own in report.std.pooled.items()}
+        cells = [style.number(found.get(name), spread.get(name)) for name in labels]
+        rows.append([report.file, *cells, style.number(mean_defined(list(found.values())))])
+    table = Table.of("1 - MAE", style.headings(["file", *labels, "average"], HEADINGS), rows)
+    return table.without_single_file(len(reports))
 
 
 def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
