@@ -61,7 +61,7 @@ def test_weights_of_something_else_are_refused(tmp_path):
     torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "x.pt")
     families = (
         "AV-HuBERT, CAV-MAE or Social-MAE, data2vec, EfficientNet, "
-        "HuBERT, wav2vec 2.0, WavLM or Whisper"
+        "HuBERT, VAVL, wav2vec 2.0, WavLM or Whisper"
     )
     assert f"holds no {families}" in refused(tmp_path, "x.pt")
     (tmp_path / "y.pt").write_bytes(b"")

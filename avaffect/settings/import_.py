@@ -9,7 +9,10 @@ from typing import ClassVar
 from avaffect.settings.base import Seeded, argument, option
 
 # The families of avaffect itself, as `models.published` registers them.
-KINDS = ("avhubert", "cavmae", "data2vec", "efficientnet", "hubert", "wav2vec2", "wavlm", "whisper")
+KINDS = (
+    "avhubert", "cavmae", "data2vec", "efficientnet", "hubert", "vavl",
+    "wav2vec2", "wavlm", "whisper",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,7 @@ class ImportSettings(Seeded):
     of fairseq, HuBERT and wav2vec 2.0 of transformers or torchaudio, pre-trained or fine-tuned;
     WavLM, of transformers or Microsoft; data2vec-audio, of transformers; the encoder of Whisper, of
     transformers or OpenAI; CAV-MAE and Social-MAE; EfficientNet for faces, of transformers,
-    torchvision or timm.
+    torchvision or timm. VAVL becomes a classifier on features, for `predict`.
 
     The file is read without executing code in it."""
 
@@ -32,7 +35,8 @@ class ImportSettings(Seeded):
     """
 
     weights: Path = argument(
-        "Weights: a .pt, .bin or .safetensors file, or a folder with config.json.", metavar="FILE"
+        "Weights: a .pt, .bin or .safetensors file, a folder with config.json, or VAVL's folder.",
+        metavar="FILE",
     )
     output: Path = option(
         Path("imported.safetensors"), "Checkpoint to write.", "-o", "--output", role="output"

@@ -16,7 +16,7 @@ from avaffect.core import faults
 from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
 from avaffect.core.streams import SAMPLE_RATE_HZ
-from avaffect.training.foreign_files import CONFIGURATION, PREPROCESSORS, read_json
+from avaffect.training.foreign_files import CONFIGURATION, PARTS, PREPROCESSORS, read_json
 from avaffect.training.unpickling import StandIn, unpickle
 
 # Settings are small: larger or circular objects are none.
@@ -66,7 +66,9 @@ def read(files: Sequence[Path]) -> Foreign:
             found.tensors |= _checked(_safetensors(file), file)
         else:
             held = unpickle(file)
-            found.tensors |= _checked(_state_dict(held, file), file)
+            tensors, prefix = _state_dict(held, file), PARTS.get(file.name, "")
+            named = {f"{prefix}{name}": value for name, value in tensors.items()}
+            found.tensors |= _checked(named, file)
             found.settings = _settings(held, file)
             found.dictionaries = _dictionaries(held, file)
     return found

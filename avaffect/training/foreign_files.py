@@ -16,6 +16,13 @@ _WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json",
     "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
+# Of models whose parts are saved apart (VAVL): file -> what the names in it are put under.
+PARTS = {
+    "final_acoustic_head.pt": "acoustic.", "final_visual_head.pt": "visual.",
+    "final_shared_head.pt": "shared.", "final_weights_head.pt": "weights.",
+    **{f"{part}_head.pt": f"{part}." for part in
+       ("MLP_a", "MLP_v", "MLP_av", "MLP_rec_a", "MLP_rec_v")},
+}  # fmt: skip
 CONFIGURATION = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -28,7 +35,7 @@ _READ = (filekind.CHECKPOINT, filekind.WEIGHTS, filekind.ZIP, filekind.UNKNOWN)
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files of `path` (a file, or a folder of transformers); weights come first.
+    """The files of `path` (a file, or a folder of transformers or of parts); weights come first.
 
     A file of fairseq or torchaudio has no companions. Raises DataError where there are no files.
     """
@@ -37,6 +44,9 @@ def files_of(path: Path) -> list[Path]:
     folder = path if path.is_dir() else path.parent
     if path.is_dir():
         found = [folder / name for name in _WEIGHTS if (folder / name).is_file()][:1]
+        parts = [folder / name for name in PARTS if (folder / name).is_file()]
+        if parts and not found:
+            return parts
         if not found:
             raise DataError(
                 f"{path} holds no weights with known names ({', '.join(_WEIGHTS)}): "

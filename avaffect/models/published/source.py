@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avaffect.core.errors import DataError
 from avaffect.models.encoder import Encoder
+from avaffect.models.heads.labels import LabelHead
 from avaffect.models.heads.units import PredictionHead
 from avaffect.models.published.names import Layout
 
@@ -71,6 +72,22 @@ class Converted:
     pretext: Pretext | None = None
 
 
+@dataclass
+class ConvertedHead:
+    """A published classifier on features, whose front-ends are models of their own.
+
+    head     with its weights
+    layout   of the names that these had
+    classes  label -> its classes, in the order of the outputs
+    left     names of weights that the published program never reads
+    """
+
+    head: LabelHead
+    layout: Layout
+    classes: Mapping[str, Sequence[str]]
+    left: list[str]
+
+
 class Family(Protocol):
     """A published model; a module is one. TITLE: the authors' name for it."""
 
@@ -79,7 +96,7 @@ class Family(Protocol):
     def recognise(self, source: Source) -> bool | None:
         """Whether it is of this family: False where it cannot be, None where that is unknown."""
 
-    def convert(self, source: Source, warn: Warn) -> Converted:
+    def convert(self, source: Source, warn: Warn) -> Converted | ConvertedHead:
         """Raises DataError, `Unfit` among them, where it is no whole model of this family."""
 
 

@@ -60,6 +60,7 @@ class _Part:
 class Seen:
     """For each run, ids and speakers of its training and of its development utterances.
 
+    published: another program's, which is known to nobody here.
     earlier: a classifier of an earlier version, which has speakers alone, and of folds not which.
     """
 
@@ -67,6 +68,7 @@ class Seen:
     development: dict[int, _Part]
     earlier: bool = False
     of_folds: bool = False
+    published: bool = False
 
     @classmethod
     def of(cls, header: ClassifierHeader) -> Seen:
@@ -74,10 +76,11 @@ class Seen:
         numbers = range(len(header.runs))
         found = header.seen
         if found is None:
+            published = header.command == "import"
             part = _Part(frozenset(), frozenset(header.labelled_speakers))
             known = dict.fromkeys(numbers, part)
             nothing = dict.fromkeys(numbers, _Part(frozenset(), frozenset()))
-            return cls(known, nothing, True, header.of_folds)
+            return cls(known, nothing, True, header.of_folds, published)
         training, development = {}, {}
         for masks in found.parts:
             parts = _part(found, masks.training, found.lineage), _part(found, masks.development, [])
@@ -87,6 +90,8 @@ class Seen:
 
     def status(self, number: int, identifier: str, speaker: str) -> str | None:
         """Status of an utterance for run `number`; speaker: "" where it is unknown."""
+        if self.published:
+            return UNKNOWN
         if self.training[number].has(identifier, speaker):
             return UNKNOWN if self.earlier and self.of_folds else TRAINING
         if self.development[number].has(identifier, speaker):

@@ -27,6 +27,9 @@ from avaffect.models.given import (
     GivenVectorsConfiguration,
 )
 
+# How features were made that a published classifier was trained on.
+UNRECORDED = {"published": True}
+
 
 def given_features(
     stores: Sequence[Store], progress: Progress, stream: str = FEATURES, vectors: str | None = None
@@ -70,9 +73,12 @@ def has(store: Store, encoder: Given) -> bool:
 
 
 def fits(store: Store, encoder: Given, made: dict[str, Any]) -> bool:
-    """Whether the features of a store that this stands for were made so, and have its size."""
+    """Whether the features of a store that this stands for were made so, and have its size; of a
+    published classifier the size alone is known."""
     spec = _spec(store, encoder)
-    return spec is not None and spec.made == made and _size(spec) == encoder.dim
+    if spec is None or _size(spec) != encoder.dim:
+        return False
+    return made == UNRECORDED or spec.made == made
 
 
 def _spec(store: Store, encoder: Given) -> StreamSpec | PooledSpec | None:

@@ -17,7 +17,14 @@ from avaffect.core.provenance import Provenance
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.published import FAMILIES
-from avaffect.models.published.source import Converted, Family, Pretext, Source, Unfit
+from avaffect.models.published.source import (
+    Converted,
+    ConvertedHead,
+    Family,
+    Pretext,
+    Source,
+    Unfit,
+)
 from avaffect.objectives import registry as objectives
 from avaffect.objectives.base import Pretraining
 from avaffect.objectives.masked_prediction import (
@@ -26,7 +33,7 @@ from avaffect.objectives.masked_prediction import (
     Masking,
 )
 from avaffect.recipes.common import publishing, work
-from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.encoding import checkpoints, imported_head
 from avaffect.settings.import_ import ImportSettings
 from avaffect.training import foreign
 
@@ -55,7 +62,7 @@ def run(
             # From the start again, whatever was drawn for what the file lacks.
             torch.manual_seed(seeds.derive(settings.seed, "initialise"))
             read = _random_twin(read)
-        masking = _masking(read.encoder, read.masking)
+        masking = None if isinstance(read, ConvertedHead) else _masking(read.encoder, read.masking)
     except Unfit as error:
         raise DataError(f"{settings.weights}: {_explained(error, progress)}") from error
     except DataError as error:
@@ -69,6 +76,12 @@ def run(
     if settings.dry_run:
         publishing.is_done(settings, made, progress, f"import {settings.weights}")
         return
+    if isinstance(read, ConvertedHead):
+        imported_head.save(settings.output, read, made)
+        progress.say(f"{settings.output}: {family.TITLE}, {imported_head.summary(read)}")
+        _name_what_is_left(read, progress)
+        return
+    assert masking is not None
     _save(settings, kind, read, masking, made)
     encoder, head = read.encoder, read.head
     transformer = getattr(encoder.configuration, "transformer", None)
@@ -108,8 +121,10 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
     return name, families[name]
 
 
-def _random_twin(read: Converted) -> Converted:
+def _random_twin(read: Converted | ConvertedHead) -> Converted | ConvertedHead:
     """The same model before any training, which predicts no units."""
+    if isinstance(read, ConvertedHead):
+        return replace(read, head=imported_head.random_twin(read.head), left=[])
     encoder = registry.build(registry.describe(read.encoder))
     return replace(read, encoder=encoder, head=None, units=0, left=[], pretext=None)
 
@@ -164,13 +179,12 @@ def _save(
     )
 
 
-def _name_what_is_left(read: Converted, progress: Progress) -> None:
+def _name_what_is_left(read: Converted | ConvertedHead, progress: Progress) -> None:
     prefix = read.layout.prefix
     if read.left:
         parts = sorted({name.removeprefix(prefix).split(".", 1)[0] for name in read.left})
-        progress.say(
-            f"left out: {len(read.left)} weights on top of the encoder "
-            f"({work.some_of(parts, _LISTED)})"
-        )
+        of_head = isinstance(read, ConvertedHead)
+        which = "that its program never reads" if of_head else "on top of the encoder"
+        progress.say(f"left out: {len(read.left)} weights {which} ({work.some_of(parts, _LISTED)})")
     for name in sorted(read.left):
         progress.detail(f"left out: {name}")
