@@ -188,7 +188,7 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
         ) from error
     whole = 8 + length + max(ends, default=0)
     if size < whole:
-        raise DataError(f"{path} is cut short: weights are missing; make it again")
+        raise DataError(f"{path} is cut short: weights are missing; make or download it again")
     if size > whole:
         raise DataError(
             f"{path} is damaged: {size - whole} bytes follow its weights; make it again"

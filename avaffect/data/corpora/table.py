@@ -14,6 +14,7 @@ from typing import Any
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes
 from avaffect.data.corpora.table_options import (
+    LABELS_ALONE,
     check,
     columns,
     pair,
@@ -337,6 +338,7 @@ def _check_found(reading: _Reading, scalars: Iterable[str]) -> None:
         reasons = [f"{reason} ({len(n)} rows: {n[0]})" for reason, n in corpus.lost.items()]
         if NOT_THERE in corpus.lost:
             reasons.append(elsewhere or f"paths start from {corpus.root} (--root)")
+            reasons.append(f"{LABELS_ALONE} takes the labels alone")
         hint = f": {'; '.join(reasons)}" if reasons else ""
         raise DataError(f"{settings.source} has no usable row{hint}")
     for name in scalars:

@@ -8,11 +8,17 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.data.tables.texts import nfc
 from avaffect.settings.manifest import ManifestSettings
 
+# What takes a table of utterances whose recordings are elsewhere, such as for features of theirs.
+LABELS_ALONE = "--no-check-media"
+
 
 def check(settings: ManifestSettings) -> None:
     """Raises UsageError where an option requires another, DataError where a folder is not there."""
     if settings.media_column is None:
-        raise UsageError("a table needs --media COLUMN: the column of the recordings' paths")
+        raise UsageError(
+            "a table needs --media COLUMN: the column of the recordings' paths, or for labels "
+            f"alone that of the ids with {LABELS_ALONE}"
+        )
     if settings.end is not None and settings.start is None:
         raise UsageError("--end needs --start")
     if settings.root is not None and not settings.root.is_dir():
