@@ -158,7 +158,7 @@ def test_layers_are_recomputed_with_the_same_gradients() -> None:
     gradients = []
     for recompute in (False, True):
         objective = make_objective().train()
-        objective.encoder.recompute = recompute
+        objective.encoder.recompute = objective.decoder.recompute = recompute
         step = objective(make_batch([7600, 7600], [4, 4]), Context(generator=seeded()))
         sum(value for value, _ in step.losses.values()).backward()
         gradients.append([p.grad for p in objective.parameters() if p.grad is not None])

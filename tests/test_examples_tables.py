@@ -14,6 +14,7 @@ from makefiles import make
 from avaffect.cli.main import group
 
 DEMO, SHUKLA, SSVAERR = "examples/demo.mk", "examples/shukla.mk", "examples/ssvaerr.mk"
+SOCIAL = "examples/social-mae.mk"
 QUICK = (
     "TRAIN=--preset nano --steps 2 --batch-utterances 4", "RUNS=2", "FACES=",
     "HEAD=--head bgru --hidden 4 --frames-per-step 8 --epochs 1",
@@ -45,14 +46,35 @@ def test_table_2_on_few_clips(tmp_path: Path) -> None:
     assert "Table 2: emotion (f1_macro of 2 runs" in found and "Table 2: affect (ccc" in found
 
 
+@pytest.mark.slow
+def test_social_mae_on_few_clips(tmp_path: Path) -> None:
+    """One target: what is reconstructed and matched, three ways of fine-tuning of two encoders and
+    one of SAAML's, and the picture."""
+    found = make(SOCIAL, f"OUT={tmp_path}", "CLIPS=10", "PEOPLE=5", "LABELLED=40", "RUNS=1",
+                 "LENGTHS=--shortest 0.5 --longest 0.6", "EPOCHS=1", "ADAPT=--steps 1",
+                 "HEAD=--epochs 1 --least-steps 0 --batch-utterances 4")  # fmt: skip
+    lines = [line.split("\t") for line in found.splitlines() if "\t" in line]
+    reconstruction = {line[0]: float(line[1]) for line in lines if len(line) == 2}
+    assert reconstruction.keys() >= {
+        "audio", "audio_mean", "video", "video_mean", "matched_audio", "matched_video", "chance"
+    }  # fmt: skip
+    named = [Path(line[0]).stem for line in lines if line[0].endswith(".jsonl")]
+    ways = ["audio", "video", "av", "av-on-audio", "av-on-video"]
+    rows = [f"emotion-{encoder}-{way}" for encoder in ("random", "mae") for way in ways]
+    rows += [f"emotion-{encoder}-{way}" for encoder in ("mae", "adapted") for way in ways[:3]]
+    assert named == rows
+    assert (tmp_path / "reconstruction.png").exists()
+
+
 @pytest.mark.parametrize(
     "targets",
     [
         (SHUKLA, "table2", "table4", "table5", "figure7", "figure8"),
         (SSVAERR, "table1", "table2", "table3", "table4"),
         (DEMO, "table"),
+        (SOCIAL, "PAPER=1", "all"),
     ],
-    ids=["shukla", "ssvaerr", "demo"],
+    ids=["shukla", "ssvaerr", "demo", "social-mae"],
 )
 def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     """All tables and figures, parsed and not run: options exist, files are made before use."""
@@ -60,7 +82,7 @@ def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     found = make(makefile, "-n", f"OUT={tmp_path}", f"DEMO={tmp_path}", *tables)
     lines = found.replace("\\\n", " ").splitlines()
     commands = [line for line in lines if line.startswith("avaffect ")]
-    assert len(commands) > (70 if makefile == DEMO else 100)
+    assert len(commands) > {DEMO: 70, SOCIAL: 30}.get(makefile, 100)
     made: set[str] = set()
     for line in commands:
         _, name, *arguments = shlex.split(line)

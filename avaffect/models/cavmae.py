@@ -7,7 +7,7 @@ one matrix, and the patch embeddings, which are published as convolutions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -305,12 +305,20 @@ class CAVMAE(TokenEncoder):
 
     def _through(self, blocks: str, tokens: Tensor, letter: str, layer: int | None) -> Tensor:
         modules = list(self.get_submodule(blocks).children())
-        for module in modules[:layer]:
-            if self.recompute and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(module, tokens, letter, use_reentrant=False)
-            else:
-                tokens = module(tokens, letter)
-        return tokens
+        return through(modules[:layer], tokens, letter, self.recompute and self.training)
+
+
+def through(blocks: Iterable[nn.Module], tokens: Tensor, letter: str, recompute: bool) -> Tensor:
+    """(B, K, dim) -> (B, K, dim) after the blocks, with the norms of a stream or of both.
+
+    recompute: each block is computed anew in the backward pass; between them alone tokens are kept.
+    """
+    for block in blocks:
+        if recompute and torch.is_grad_enabled():
+            tokens = checkpoint(block, tokens, letter, use_reentrant=False)
+        else:
+            tokens = block(tokens, letter)
+    return tokens
 
 
 def with_letter(name: str, letter: str) -> str:

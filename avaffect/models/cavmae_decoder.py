@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from avaffect.models.cavmae import LETTERS, Block, CAVMAEConfiguration, embedded, initialise
+from avaffect.models.cavmae import (
+    JOINT,
+    LETTERS,
+    Block,
+    CAVMAEConfiguration,
+    embedded,
+    initialise,
+    through,
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,11 @@ PRESETS: dict[str, DecoderConfiguration] = {
 
 
 class CAVMAEDecoder(nn.Module):
-    """Published names without their "decoder_". read: the encoder whose tokens it decodes."""
+    """Published names without their "decoder_". read: the encoder whose tokens it decodes.
+    recompute: as of `CAVMAE`."""
 
     mask_token: nn.Parameter
+    recompute: bool = False
 
     def __init__(self, configuration: DecoderConfiguration, read: CAVMAEConfiguration) -> None:
         super().__init__()
@@ -61,8 +71,7 @@ class CAVMAEDecoder(nn.Module):
             place = self.get_parameter(f"pos_embed_{letter}")
             whole.append(filled + place + self.get_parameter(f"modality_{letter}"))
         x = torch.cat(whole, dim=1)
-        for block in self.blocks:
-            x = block(x)
+        x = through(self.blocks, x, JOINT, self.recompute and self.training)
         parts = self.norm(x).split([part.shape[1] for part in whole], dim=1)
         return {
             stream: self.get_submodule(f"pred_{LETTERS[stream]}")(part)

@@ -139,7 +139,6 @@ def _objective(
     else:
         known = MaskedAutoencodingConfiguration(_decoder_for(encoder))
     targets, order = settings.targets, settings.video_order
-    encoder.recompute = settings.recompute
     objective = MaskedAutoencoding(
         encoder,
         MaskedAutoencodingConfiguration(
@@ -153,6 +152,7 @@ def _objective(
             order or known.video_order,
         ),
     )
+    encoder.recompute = objective.decoder.recompute = settings.recompute
     return objective
 
 
