@@ -7,14 +7,17 @@ import shutil
 from pathlib import Path
 
 import click
+import paired_stores
 import pytest
 from chain import invoke
 from makefiles import make
 
 from avaffect.cli.main import group
+from avaffect.data.store.reader import Store
 
 DEMO, SHUKLA, SSVAERR = "examples/demo.mk", "examples/shukla.mk", "examples/ssvaerr.mk"
 SOCIAL = "examples/social-mae.mk"
+VAVL = "examples/vavl.mk"
 QUICK = (
     "TRAIN=--preset nano --steps 2 --batch-utterances 4", "RUNS=2", "FACES=",
     "HEAD=--head bgru --hidden 4 --frames-per-step 8 --epochs 1",
@@ -66,6 +69,30 @@ def test_social_mae_on_few_clips(tmp_path: Path) -> None:
     assert (tmp_path / "reconstruction.png").exists()
 
 
+@pytest.mark.slow
+def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
+    """Attributes, of utterances that have sound, faces or both, in two partitions."""
+    paired_stores.write(tmp_path)
+    store = Store(tmp_path / "audio.h5")
+    rows = zip(store.ids, store.meta["speaker"])
+    lines = ["id,media,speaker", *(f"{name},{name}.wav,{speaker}" for name, speaker in rows)]
+    (tmp_path / "u.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    invoke(tmp_path, "manifest", "table", "u.csv", "--id", "id", "--media", "media", "--speaker",
+           "speaker", "--no-check-media", "-o", "u.jsonl")  # fmt: skip
+    at = f"{tmp_path}/"
+    found = make(
+        VAVL, f"OUT={at}out", "CORPORA=u", f"MANIFEST_u={at}u.jsonl", f"MEDIA_u={at}audio.h5",
+        f"AUDIO_u={at}audio.h5", f"VIDEO_u={at}video.h5", "ATTRIBUTES_u=arousal valence",
+        "PARTITIONS=0 1", "BASELINES=vavl uavm", "ABLATIONS=no-av-head", "TRAIN=--steps 2",
+    )  # fmt: skip
+    lines = [line.split("\t")[0] for line in found.splitlines() if "\t" in line]
+    for row, count in {"vavl": 6, "uavm": 3, "acoustic": 1, "visual": 1, "no-av-head": 3}.items():
+        assert lines.count(row) == count, found
+    distances = [line.split("\t") for line in found.splitlines() if line.startswith("u\t")]
+    assert [line[1] for line in distances] == ["vavl", "uavm"]
+    assert all(0 <= float(line[2]) <= 2 for line in distances)
+
+
 @pytest.mark.parametrize(
     "targets",
     [
@@ -73,8 +100,10 @@ def test_social_mae_on_few_clips(tmp_path: Path) -> None:
         (SSVAERR, "table1", "table2", "table3", "table4"),
         (DEMO, "table"),
         (SOCIAL, "PAPER=1", "all"),
+        (VAVL, "tables"),
+        (VAVL, "ATTRIBUTES_people=arousal valence", "table1", "table2", "figure2"),
     ],
-    ids=["shukla", "ssvaerr", "demo", "social-mae"],
+    ids=["shukla", "ssvaerr", "demo", "social-mae", "vavl", "vavl-attributes"],
 )
 def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     """All tables and figures, parsed and not run: options exist, files are made before use."""
