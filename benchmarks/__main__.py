@@ -16,7 +16,7 @@ import sys
 MISSED = "MISSED"
 MODULES = (
     "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face", "train",
-    "lora", "windows", "layers", "startup", "predict", "mae",
+    "lora", "windows", "layers", "startup", "predict", "mae", "vavl",
 )  # fmt: skip
 
 
