@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avaffect.core.errors import DataError
-from avaffect.core.progress import Progress
+from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
@@ -19,6 +19,7 @@ from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common.subset import chosen_share
 from avaffect.recipes.common.work import warn_of_alike
+from avaffect.recipes.downstream import label_doubts
 from avaffect.settings.class_map import ClassMap
 
 
@@ -135,12 +136,17 @@ def class_targets(
 
 
 def vote_shares(
-    stores: Sequence[Store], label: str, classes: ClassMap, annotations: Annotations
+    stores: Sequence[Store],
+    label: str,
+    classes: ClassMap,
+    annotations: Annotations,
+    progress: Progress = SILENT,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Classes in use, and (N, classes) float32 shares of their votes, a row of NaN where an
     utterance has none. Votes for merged classes are added up, those for others left out.
 
-    Raises DataError where a store has no such label, or stores have different classes.
+    Raises DataError where a store has no such label, stores have different classes, or votes are
+    negative.
     """
     parts = [annotations.distributions(store, label) for store in stores]
     names = parts[0][0]
@@ -150,6 +156,9 @@ def vote_shares(
                 f"{stores[0].path} and {store.path}: votes of {label!r} are for different classes"
             )
     votes = np.concatenate([v[:, [own.index(n) for n in names]] for own, v in parts])
+    ids = unique_ids(stores)
+    label_doubts.check_votes(label, ids, votes, str(stores[0].path))
+    label_doubts.warn_of_sums(label, ids, votes, str(stores[0].path), progress)
     if classes:
         unknown = [name for name in classes.sources if name not in names]
         if unknown:
@@ -162,12 +171,16 @@ def vote_shares(
     return names, distributions.shares(votes).astype(np.float32)
 
 
-def scalar_values(stores: Sequence[Store], label: str, annotations: Annotations) -> np.ndarray:
+def scalar_values(
+    stores: Sequence[Store], label: str, annotations: Annotations, progress: Progress
+) -> np.ndarray:
     """(N,) float32, NaN where an utterance has none.
 
-    Raises DataError where a store has no such label.
+    Raises DataError where a store has no such label, or a value is infinite.
     """
-    return np.concatenate([annotations.scalars(store, label) for store in stores])
+    found = np.concatenate([annotations.scalars(store, label) for store in stores])
+    label_doubts.check_numbers(label, unique_ids(stores), found, str(stores[0].path), progress)
+    return found
 
 
 def trace_values(

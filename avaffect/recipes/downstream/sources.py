@@ -25,7 +25,7 @@ from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.layers import beneath, read_layers
 from avaffect.recipes.common.work import some_of
 from avaffect.recipes.encoding import checkpoints
-from avaffect.recipes.encoding.given import fits, given_features
+from avaffect.recipes.encoding.given import fits, given_features, size_in
 from avaffect.recipes.encoding.input_streams import (
     chosen_streams,
     leave_out_words,
@@ -190,6 +190,11 @@ def check_features(
     for name, store in features.items():
         encoder = inputs.encoders[name]
         assert isinstance(encoder, Given)
+        if (size := size_in(store, encoder)) not in (None, encoder.dim):
+            raise DataError(
+                f"{store.path} (--features {name}) has {size} numbers a frame; {model} was trained "
+                f"on {encoder.dim}: extract them with the same model"
+            )
         if not fits(store, encoder, made[name]):
             raise other_features(store.path, model)
 

@@ -72,11 +72,18 @@ def has(store: Store, encoder: Given) -> bool:
     return _spec(store, encoder) is not None
 
 
+def size_in(store: Store, encoder: Given) -> int | None:
+    """Numbers in a frame or vector of the features of a store that this stands for; None where it
+    has none."""
+    spec = _spec(store, encoder)
+    return None if spec is None else _size(spec)
+
+
 def fits(store: Store, encoder: Given, made: dict[str, Any]) -> bool:
     """Whether the features of a store that this stands for were made so, and have its size; of a
     published classifier the size alone is known."""
     spec = _spec(store, encoder)
-    if spec is None or _size(spec) != encoder.dim:
+    if spec is None or size_in(store, encoder) != encoder.dim:
         return False
     return made == UNRECORDED or spec.made == made
 

@@ -293,9 +293,9 @@ def _task(
         traces = trace_values(stores, name, annotations, settings.raters, progress)
         return TraceTask(name, traces, losses, settings.delay)
     if kind == "scalar":
-        return ScalarTask(name, scalar_values(stores, name, annotations), losses)
+        return ScalarTask(name, scalar_values(stores, name, annotations, progress), losses)
     if kind == "distribution":
-        classes, shares = vote_shares(stores, name, settings.class_map, annotations)
+        classes, shares = vote_shares(stores, name, settings.class_map, annotations, progress)
         return DistributionTask(name, classes, shares, losses, balance=balance)
     classes, targets = class_targets(stores, name, settings.class_map, annotations, progress)
     there = None
