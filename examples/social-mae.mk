@@ -1,7 +1,7 @@
 # Tables I to III of Social-MAE (Bohy et al. 2024): an audiovisual masked autoencoder of faces and voices, fine-tuned
 # on audio, video and both. And what nobody has published: SAAML's adaptation of it, with its own losses as L_PT.
 #
-#   make -f examples/social-mae.mk            all tables on synthetic people, some ten minutes of one core
+#   make -f examples/social-mae.mk            all tables on synthetic people (see benchmarks/RESULTS.md)
 #
 # On your own recordings: stores made by `preprocess --size 224 --color rgb`, with splits by speaker.
 #

@@ -50,26 +50,6 @@ def test_table_2_on_few_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_social_mae_on_few_clips(tmp_path: Path) -> None:
-    """One target: what is reconstructed and matched, three ways of fine-tuning of two encoders and
-    one of SAAML's, and the picture."""
-    found = make(SOCIAL, f"OUT={tmp_path}", "CLIPS=10", "PEOPLE=5", "LABELLED=40", "RUNS=1",
-                 "LENGTHS=--shortest 0.5 --longest 0.6", "EPOCHS=1", "ADAPT=--steps 1",
-                 "HEAD=--epochs 1 --least-steps 0 --batch-utterances 4")  # fmt: skip
-    lines = [line.split("\t") for line in found.splitlines() if "\t" in line]
-    reconstruction = {line[0]: float(line[1]) for line in lines if len(line) == 2}
-    assert reconstruction.keys() >= {
-        "audio", "audio_mean", "video", "video_mean", "matched_audio", "matched_video", "chance"
-    }  # fmt: skip
-    named = [Path(line[0]).stem for line in lines if line[0].endswith(".jsonl")]
-    ways = ["audio", "video", "av", "av-on-audio", "av-on-video"]
-    rows = [f"emotion-{encoder}-{way}" for encoder in ("random", "mae") for way in ways]
-    rows += [f"emotion-{encoder}-{way}" for encoder in ("mae", "adapted") for way in ways[:3]]
-    assert named == rows
-    assert (tmp_path / "reconstruction.png").exists()
-
-
-@pytest.mark.slow
 def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
     """Attributes, of utterances that have sound, faces or both, in two partitions."""
     paired_stores.write(tmp_path)
