@@ -97,6 +97,7 @@ def test_the_linear_default_is_logistic_regression(tmp_path: Path) -> None:
 def test_penalties_are_of_the_linear_head_and_can_be_left_out(tmp_path: Path) -> None:
     path = _store(tmp_path / "f.h5", 24)
     assert _completed(path).head_penalty == 1 and _completed(path, head="gru").head_penalty == 0
+    assert _completed(path, pooling="attentive").head_penalty == 1
     assert _completed(path, head_penalty=0.0).head_penalty == 0
     with pytest.raises(UsageError, match="head-penalty goes with --head linear"):
         _settings(path, head="bgru", head_penalty=1.0)

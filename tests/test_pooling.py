@@ -24,6 +24,7 @@ from avaffect.models.heads.linear import (
 from avaffect.models.hubert import Hubert
 from avaffect.models.layer_sum import LayerSumConfiguration
 from avaffect.models.pooling import AttentiveStatistics, mean_and_std, moments_of
+from avaffect.objectives.supervised import squares
 from avaffect.training import checkpoint
 
 SHORT = ("--mode", "frozen", "--epochs", 2, "--select", "none", "--batch-utterances", 8)
@@ -40,6 +41,8 @@ def test_attention_is_that_of_a_naive_loop() -> None:
     """Okabe et al. 2018, equations 3 to 6, with gradients."""
     given = frames(3)
     pool = AttentiveStatistics(3, 4).double()
+    torch.testing.assert_close(pool(given), mean_and_std(given))
+    torch.nn.init.normal_(pool.score.weight)
     values = given.values.clone().requires_grad_()
     found = pool(given.with_values(values))
     w, b = pool.hidden.weight, pool.hidden.bias
@@ -64,6 +67,24 @@ def test_attention_is_that_of_a_naive_loop() -> None:
         strict=True,
     ):
         torch.testing.assert_close(mine, naive)
+
+
+def test_attention_is_penalised_a_hundred_times_as_much() -> None:
+    """Its weights, not its biases."""
+    inputs = (HeadInput("encoder", 2, 10.0), HeadInput("more", 3, 5.0))
+    head = LinearHead(LinearHeadConfiguration(inputs, 4, pooling="attentive", attention=4)).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    weights = {name: p for name, p in head.named_parameters() if p.ndim > 1}
+    expected = 0.0
+    for name, weight in weights.items():
+        factor = 100 if name.startswith("attention.") else 1
+        expected += factor * sum(w**2 for w in weight.flatten().tolist())
+    found = squares(head)
+    assert len(weights) == 5 and found.item() == pytest.approx(expected, rel=1e-12)
+    weight = weights["attention.0.hidden.weight"]
+    (gradient,) = torch.autograd.grad(found, weight)
+    torch.testing.assert_close(gradient, 200 * weight.detach())
 
 
 def test_mean_and_deviation_leave_padding_out() -> None:

@@ -15,6 +15,7 @@ from avaffect.models import lora
 from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs
+from avaffect.models.pooling import AttentiveStatistics
 from avaffect.objectives.base import Context, Objective, ParameterGroup, Step
 from avaffect.objectives.criteria import Criterion
 from avaffect.objectives.groups import module_groups
@@ -30,7 +31,7 @@ class Supervised(Objective):
 
     inputs: of the head; None: pooled vectors, (B, D) in the stream "pooled".
     frozen: the encoder stays in evaluation mode and gets no gradient. learning_rates: of the
-    groups; by default that of the run. penalty: P / 2 |w|^2 of the weights of the head.
+    groups; by default that of the run. penalty: P / 2 |w|^2 of the weights of the head, `squares`.
     augmentation: of the faces in training; sound: of the sound; None by default.
     """
 
@@ -128,9 +129,7 @@ class Supervised(Objective):
         if self.penalty:
             # With the count of the first loss, so that its weight does not depend on micro-batches.
             count = next(iter(step.losses.values()))[1]
-            weights = (p for p in self.head.parameters() if p.ndim > 1)
-            squares = sum((p.square().sum() for p in weights), torch.zeros(()))
-            step.losses[PENALTY] = (self.penalty / 2 * squares * count, count)
+            step.losses[PENALTY] = (self.penalty / 2 * squares(self.head) * count, count)
         return step
 
     def _masking(self, context: Context) -> contextlib.AbstractContextManager[None]:
@@ -151,6 +150,19 @@ class Supervised(Objective):
 
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
         return module_groups({"encoder": [self.inputs], "heads": [self.head]}, self.learning_rates)
+
+
+def squares(head: torch.nn.Module) -> Tensor:
+    """Sum of the squares of a head's weights; those of attention count its `penalty` times."""
+    found = _squares(head)
+    for module in head.modules():
+        if isinstance(module, AttentiveStatistics):
+            found = found + (module.penalty - 1) * _squares(module)
+    return found
+
+
+def _squares(module: torch.nn.Module) -> Tensor:
+    return sum((p.square().sum() for p in module.parameters() if p.ndim > 1), torch.zeros(()))
 
 
 def augmented(batch: Batch, change: Augmentation, generator: torch.Generator) -> Batch:

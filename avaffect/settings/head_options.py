@@ -186,8 +186,8 @@ class HeadSettings(Common):
     )  # fmt: skip
     head_penalty: float | None = option(
         None, "L2 penalty P of a linear head: P / 2 |w|^2 beside the sum of the utterances' "
-        "losses. Default: 1 if frozen, as C = 1 in scikit-learn, otherwise 0, as with --pooling "
-        "attentive.", "--head-penalty", metavar="P", at_least=0,
+        "losses. Default: 1 if frozen, as C = 1 in scikit-learn, otherwise 0. Weights of --pooling "
+        "attentive count 100 times.", "--head-penalty", metavar="P", at_least=0,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

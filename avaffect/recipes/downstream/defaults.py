@@ -197,12 +197,12 @@ def _head_options(
 def _penalty(settings: FinetuneSettings, mode: str, kinds: Mapping[str, str]) -> float:
     """With the penalty, a linear head on frozen features is logistic regression (of scalars,
     ridge regression): its weights do not depend on the length of the training, once that is long
-    enough."""
+    enough. With attention it is not convex, and the penalty keeps attention near the mean."""
     traces = [name for name, kind in kinds.items() if kind == "trace"]
     if traces and settings.head_penalty:
         raise UsageError(f"--head-penalty goes with labels of utterances; {traces[0]} is a trace")
-    convex = mode == "frozen" and _is_linear(settings) and not traces
-    return float(convex) if settings.head_penalty is None else settings.head_penalty
+    penalised = mode == "frozen" and settings.head == LINEAR and not traces
+    return float(penalised) if settings.head_penalty is None else settings.head_penalty
 
 
 def _encoder_rate(settings: FinetuneSettings, mode: str) -> float:
