@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +19,13 @@ from avaffect.models.heads.two_streams import MODALITIES, TwoStreamHead
 from avaffect.models.inputs import Inputs
 from avaffect.recipes.downstream import heads
 from avaffect.recipes.downstream.head_group import HeadGroup
-from avaffect.recipes.downstream.material import Material
-from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.encoding.input_streams import usable_rows
 from avaffect.settings.two_stream_options import AUDIO, AV, VIDEO
+
+if TYPE_CHECKING:
+    # For types alone: predict does without what training imports.
+    from avaffect.recipes.downstream.material import Material
+    from avaffect.recipes.downstream.partitions import Division
 
 # In words, of a prediction.
 PREDICTIONS = {AUDIO: "acoustic", VIDEO: "visual", AV: "audiovisual"}
