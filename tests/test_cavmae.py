@@ -39,6 +39,7 @@ from avaffect.objectives.masked_autoencoding import (
     MaskedAutoencoding,
     MaskedAutoencodingConfiguration,
 )
+from avaffect.recipes.downstream.sections import sections_of
 from avaffect.training.device import make_fabric
 from avaffect.training.gathering import Gatherer
 
@@ -187,6 +188,12 @@ def test_only_visible_patches_pass_the_encoders() -> None:
         assert torch.equal(found.predicted[stream], other.predicted[stream])
         assert not torch.equal(found.wanted[stream], other.wanted[stream])
     assert visible(torch.rand(1, 784), 0.75).shape == (1, 196)
+    # Nothing is reconstructed from nothing.
+    assert visible(torch.rand(2, 10), 0.95).shape == (2, 1)
+    step = make_objective(masked_audio=0.95, masked_video=0.95).eval()(
+        make_batch([7600, 4000], [4, 4]), Context(generator=seeded())
+    )
+    assert all(bool(torch.isfinite(value)) for value, _ in step.losses.values())
 
 
 def test_the_reconstruction_is_that_of_a_naive_loop() -> None:
@@ -254,6 +261,35 @@ def test_utterances_without_a_stream_are_reconstructed_from_the_other() -> None:
     assert "contrast" not in none(batch, Context(generator=seeded())).losses
 
 
+def test_the_mean_patch_is_that_of_the_sound_without_padding() -> None:
+    objective = make_objective().eval()
+    objective.shares[WAVEFORM] = 0.5
+    # One of three columns of patches is sound; the others, with the zeros of padding, are not.
+    batch = make_batch([2400] * 6, [0] * 6)
+    assert objective.encoder.heard(batch).sum(dim=1).tolist() == [2] * 6
+    patches = objective.encoder.patches(batch, WAVEFORM)
+    kept = visible(objective.noise(batch, WAVEFORM, seeded()), 0.5)
+    expected, count = 0.0, 0
+    for row in range(6):
+        visible_sound = [place for place in (0, 3) if place in kept[row]]
+        hidden_sound = [place for place in (0, 3) if place not in kept[row]]
+        # Where no sound is visible the mean is the corpus's, 0.
+        mean = patches[row, visible_sound].mean(dim=0) if visible_sound else torch.zeros(256)
+        for place in hidden_sound:
+            expected += float((patches[row, place] - mean).square().mean())
+            count += 1
+    step = objective(batch, Context(generator=seeded()))
+    assert step.metrics["audio_mean"][1] == count > 3
+    assert float(step.metrics["audio_mean"][0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_half_precision_leaves_the_spectrum_as_it_is() -> None:
+    encoder, batch = make_encoder(), make_batch([7600], [0])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = encoder.spectrum(batch)
+    assert torch.equal(half, encoder.spectrum(batch))
+
+
 def test_a_collapse_is_said() -> None:
     objective = make_objective()
     assert (
@@ -306,6 +342,15 @@ def test_views_are_sections_and_pictures_at_other_places(
     dataset = Dataset(["a"], {FACE: numbered(75)}, sampling=sampling, view=(number, count))
     found = dataset.subset(np.array([0])).batch([0]).streams[FACE][0].tolist()
     assert found == [start + 5 * part + within for part in range(8)]
+
+
+@pytest.mark.parametrize("count, first", [(20, 0), (40, 0), (60, 10), (80, 20), (100, 30)])
+def test_the_middle_of_a_short_utterance_is_read_in_any_window(count: int, first: int) -> None:
+    """Of 1.6 s that are read in a window of 4 s."""
+    sampling = Sampling(1.6, {}, drawn=True)
+    whole = Dataset(["a"], {FACE: numbered(count)}, sampling=sampling)
+    found = sections_of(whole, 4.0, None).dataset.batch([0]).streams[FACE][0].tolist()
+    assert found == list(range(first, min(count, first + 40)))
 
 
 # -- several ranks ---------------------------------------------------------------------------------

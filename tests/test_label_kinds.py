@@ -110,6 +110,7 @@ def test_scores_of_scalars_are_compared(folder: Path) -> None:
     low, high = again["interval"]["pooled"]["arousal_mean"]["ccc"]
     assert low < again["pooled"]["arousal_mean"]["ccc"] < high
     mae = again["pooled"]["arousal_mean"]["mae"]
+    invoke(folder, "eval-ccc", "p.jsonl", "--accuracy", "--json", status=2)
     lines = invoke(folder, "eval-ccc", "p.jsonl", "--accuracy").stdout.splitlines()
     label, average = lines[-2].split("\t"), lines[-1].split("\t")
     assert label == ["arousal_mean", "average"]

@@ -199,8 +199,15 @@ def test_cavmae_becomes_social_mae(folder: Path) -> None:
     assert torch.equal(outcomes["inflated"][bias], before[bias])
     assert not torch.equal(outcomes["reset"][bias], before[bias])
     invoke(folder, *line, "--inflate", "-o", "x", status=2)
-    invoke(folder, *line[:3], "reset.st", *line[4:], "--pictures", 4, "--inflate", "-o", "x",
-           status=2)  # fmt: skip
+    for pictures in (4, 8):
+        invoke(folder, *line[:3], "reset.st", *line[4:], "--pictures", pictures, "--inflate", "-o",
+               "x", status=2)  # fmt: skip
+    # Patches are the same among fewer pictures: their places alone begin anew.
+    invoke(folder, *line[:3], "reset.st", *line[4:], "--pictures", 4, "-o", "fewer.st")
+    fewer = load_file(folder / "fewer.st")
+    assert fewer["pos_embed_v"].shape == (1, 8, 32)
+    for name in changed - {"pos_embed_v", "objective.decoder.pos_embed_v"}:
+        assert torch.equal(fewer[name], outcomes["reset"][name]), name
 
 
 @torch.no_grad()
@@ -228,10 +235,12 @@ def test_inflation_keeps_what_a_still_video_gives() -> None:
 
 def test_bad_use(folder: Path, tmp_path: Path) -> None:
     line = (*RUN, "--steps", 1, "-o", tmp_path / "x")
+    (folder / "taken.png").mkdir()
     for options in (
         ("--pictures", 3), ("--mask-audio", 1), ("--accumulate", 2), ("--inflate",),
         ("--preview", "folder"), ("--init", "mae.safetensors", "--positions", "fixed"),
-        ("--temperature", 0), ("--pictures", 0),
+        ("--temperature", 0), ("--pictures", 0), ("--preview", "missing/seen.png"),
+        ("--preview", "taken.png"),
     ):  # fmt: skip
         words = RUN[:3] if "--init" in options else line
         invoke(folder, *words, *options, "-o", tmp_path / "x", status=2)

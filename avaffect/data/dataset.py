@@ -214,7 +214,10 @@ class Dataset:
         if longest is None:
             return 0.0
         if self.starts_s is not None:
-            return float(self.starts_s[index]) + ((self.crop_s or longest) - longest) * self._place
+            start = float(self.starts_s[index])
+            # An utterance may end before its crop does.
+            there = min(self.crop_s or longest, self._durations_once()[index] - start)
+            return start + max(0.0, there - longest) * self._place
         spare = int((self._durations_once()[index] - longest) / CROP_GRID_S)
         if spare <= 0:
             return 0.0

@@ -4,7 +4,7 @@ and Zisserman 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -14,6 +14,7 @@ from avaffect.core.streams import FACE
 from avaffect.models.cavmae import CAVMAE, CAVMAEConfiguration
 from avaffect.models.cavmae_decoder import CAVMAEDecoder, DecoderConfiguration
 
+PLACES = ("pos_embed_v",)
 EMBEDDING = ("patch_embed_v.proj.weight", "patch_embed_v.proj.bias", "pos_embed_v")
 DECODER = ("pos_embed_v", "pred_v.weight", "pred_v.bias")
 
@@ -28,7 +29,7 @@ def extended(encoder: CAVMAE, pictures: int, inflate: bool) -> CAVMAE:
     c = replace(encoder.configuration, pictures=pictures, tube=tube)
     larger = CAVMAE(c)
     known = encoder.state_dict()
-    new = {name: larger.state_dict()[name] for name in EMBEDDING}
+    new = _new(known, larger.state_dict(), EMBEDDING)
     if inflate:
         weight, bias, places = (known[name] for name in EMBEDDING)
         new = dict(zip(EMBEDDING, (_tiled(weight, tube, 1) / tube, bias, _over_time(places, c))))
@@ -44,12 +45,20 @@ def extended_decoder(
     """The weights of a decoder of one picture for those of `read`, the encoder's configuration
     after `extended`."""
     fresh = CAVMAEDecoder(configuration, read).state_dict()
-    new = {name: fresh[name] for name in DECODER}
+    new = _new(weights, fresh, DECODER)
     if inflate:
         places, weight, bias = (weights[name] for name in DECODER)
         values = (_over_time(places, read), _tiled(weight, read.tube, 0), bias.repeat(read.tube))
         new = dict(zip(DECODER, values))
     return {**weights, **new}
+
+
+def _new(
+    known: Mapping[str, Tensor], fresh: Mapping[str, Tensor], names: Sequence[str]
+) -> dict[str, Tensor]:
+    """Those of the names whose weights begin anew: of one patch, only where it is another."""
+    same = all(known[name].shape == fresh[name].shape for name in names if name not in PLACES)
+    return {name: fresh[name] for name in names if name in PLACES or not same}
 
 
 def _tiled(weight: Tensor, times: int, dim: int) -> Tensor:

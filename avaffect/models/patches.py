@@ -61,8 +61,8 @@ def _waves(dim: int, places: Tensor) -> Tensor:
 
 def visible(noise: Tensor, masked: float) -> Tensor:
     """noise (B, N) -> (B, K) int64: the patches that are not masked, K = floor of the share 1 -
-    `masked` of N, those with the least noise, in its order."""
-    count = int(noise.shape[1] * (1.0 - masked))
+    `masked` of N, but at least 1, those with the least noise, in its order."""
+    count = max(1, int(noise.shape[1] * (1.0 - masked)))
     return noise.argsort(dim=1, stable=True)[:, :count]
 
 

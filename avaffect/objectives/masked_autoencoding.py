@@ -70,10 +70,10 @@ class MaskedAutoencoding(Pretraining):
     Only visible patches pass the encoders. An utterance without one stream is reconstructed from
     the other and takes no part in the contrast. Patches of padding after the end of a sound are
     among the tokens, but not counted in the loss. Metrics: "reconstruction" is the mean error of
-    both; "audio_mean" and "video_mean" are the errors of the mean of a clip's visible patches in
-    place of the predicted ones; "matched_audio" is the share of videos whose own audio, of all in
-    the batch, is the most similar, "matched_video" the reverse, and "chance" what both would be at
-    random.
+    both; "audio_mean" and "video_mean" are the errors of the mean of a clip's visible patches,
+    padding left out, in place of the predicted ones; "matched_audio" is the share of videos whose
+    own audio, of all in the batch, is the most similar, "matched_video" the reverse, and "chance"
+    what both would be at random.
     """
 
     loss = "reconstruction"
@@ -170,13 +170,18 @@ class MaskedAutoencoding(Pretraining):
         """Sums over masked patches of the error, and of that of the mean patch; their number."""
         wanted = found.wanted[stream]
         counted = hidden(found.kept[stream], wanted.shape[1])
+        there = torch.ones_like(counted)
         if stream == WAVEFORM:
-            counted = counted & self.encoder.heard(batch)
+            there = self.encoder.heard(batch)
+        counted = counted & there
         normalise = self.configuration.normalise
         error = patch_errors(found.predicted[stream], wanted, normalise)
         with torch.no_grad():
             targets = normalised(wanted) if normalise else wanted
-            mean = gathered(targets, found.kept[stream]).mean(dim=1, keepdim=True)
+            # Without padding, which is far from any sound.
+            seen = gathered(there[..., None].to(targets.dtype), found.kept[stream])
+            total = (gathered(targets, found.kept[stream]) * seen).sum(dim=1, keepdim=True)
+            mean = total / seen.sum(dim=1, keepdim=True).clamp(min=1)
             constant = patch_errors(mean.expand_as(targets), targets)
         return (error * counted).sum(), (constant * counted).sum(), float(counted.sum())
 

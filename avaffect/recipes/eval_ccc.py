@@ -93,8 +93,11 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence
 
 
 def _check(settings: EvalCccSettings) -> None:
-    if settings.per_recording and settings.json:
-        raise UsageError("--per-recording and --json exclude each other")
+    for flag, given in (
+        ("--per-recording", settings.per_recording), ("--accuracy", settings.accuracy),
+    ):  # fmt: skip
+        if given and settings.json:
+            raise UsageError(f"{flag} and --json exclude each other: JSON has all scores")
     if settings.per_recording and settings.bootstrap:
         raise UsageError(
             "--per-recording shows no intervals: leave --bootstrap out, or take --json"

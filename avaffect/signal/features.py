@@ -108,10 +108,12 @@ def kaldi_filterbank(waveform: Tensor, bands: int = 128) -> Tensor:
     if waveform.shape[-1] < WINDOW:
         return torch.zeros(0, bands, device=waveform.device)
     samples = unit_scale(waveform)
-    return torchaudio.compliance.kaldi.fbank(
-        (samples - samples.mean())[None], htk_compat=True, sample_frequency=SAMPLE_RATE_HZ,
-        use_energy=False, window_type="hanning", num_mel_bins=bands, dither=0.0, frame_shift=10,
-    )  # fmt: skip
+    # Half precision holds neither the power of quiet windows nor that of loud ones.
+    with torch.autocast(waveform.device.type, enabled=False):
+        return torchaudio.compliance.kaldi.fbank(
+            (samples - samples.mean())[None], htk_compat=True, sample_frequency=SAMPLE_RATE_HZ,
+            use_energy=False, window_type="hanning", num_mel_bins=bands, dither=0.0, frame_shift=10,
+        )  # fmt: skip
 
 
 def stack_frames(features: Tensor, count: int = 4) -> Tensor:

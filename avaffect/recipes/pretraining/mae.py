@@ -33,6 +33,8 @@ OBJECTIVE = "masked_autoencoding"
 DECODER = "objective.decoder."
 # Utterances for the mean and deviation of spectrograms: more would not change them.
 SPECTRA = 1000
+# Deviation of pixel / 255 where all faces have one colour: a level of it.
+LEAST = 1 / 255
 
 
 def method(settings: PretrainMaeSettings, progress: Progress) -> Method:
@@ -66,15 +68,15 @@ def _new_encoder(
     )
     faces = face_statistics(stores, 3, progress, "ImageNet's pictures")
     if faces is not None:
-        c = replace(c, face_mean=_three(faces[0]), face_std=_three(faces[1]))
+        c = replace(c, face_mean=_three(faces[0]), face_std=_three(faces[1], LEAST))
     spectra = _spectrum_statistics(settings, stores, c.bands)
     if spectra is not None:
         c = replace(c, spectrum_mean=spectra[0], spectrum_std=spectra[1])
     return CAVMAE(c)
 
 
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = values
+def _three(values: Sequence[float], least: float = 0.0) -> tuple[float, float, float]:
+    red, green, blue = (max(value, least) for value in values)
     return red, green, blue
 
 
@@ -110,12 +112,12 @@ def _extended(
     """
     assert isinstance(encoder, CAVMAE)
     pictures = settings.pictures or encoder.configuration.pictures
-    if pictures == encoder.configuration.pictures:
-        return encoder, kept
     if settings.inflate and encoder.configuration.pictures > 1:
         raise UsageError(
             f"--inflate: {settings.init} reads {encoder.configuration.pictures} pictures, not one"
         )
+    if pictures == encoder.configuration.pictures:
+        return encoder, kept
     larger = extended(encoder, pictures, settings.inflate)
     if kept is None or kept.objective.name != OBJECTIVE:
         return larger, kept
