@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from chain import invoke
+from chain import check_stopped_and_resumed, invoke
 from golden import named_weights
 from safetensors.torch import load_file
 from tiny_training import history
@@ -231,6 +231,16 @@ def test_inflation_keeps_what_a_still_video_gives() -> None:
     assert torch.equal(values[0], values[1])
     assert eight.configuration == replace(c, pictures=8, tube=2)
     assert eight.sampling.steps == {FACE: 8}
+
+
+def test_a_stopped_run_ends_as_one_that_was_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks and pictures are drawn again as they were."""
+    check_stopped_and_resumed(
+        folder, *RUN, "--steps", 3, "--pictures", 2, "--recompute", folder=tmp_path, stops=2,
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
 
 
 def test_bad_use(folder: Path, tmp_path: Path) -> None:
