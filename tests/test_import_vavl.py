@@ -64,11 +64,13 @@ def imported(folder: Path, *options: object) -> tuple[dict, VAVLHead]:
     return header, head.eval()
 
 
-@pytest.mark.parametrize("layout", ["files", "parallel", "one file"])
+@pytest.mark.parametrize("layout", ["files", "parallel", "one file", "nested", "wrapped"])
 def test_it_computes_what_the_released_weights_compute(tmp_path: Path, layout: str) -> None:
     if layout == "one file":
         whole = {f"{p}.{n}": value for p, held in parts().items() for n, value in held.items()}
         torch.save(whole, tmp_path / "m")
+    elif layout in ("nested", "wrapped"):
+        torch.save(parts() if layout == "nested" else {"model": parts()}, tmp_path / "m")
     else:
         write(tmp_path / "m", parts(), "module." * (layout == "parallel"))
     header, labelled = imported(tmp_path, *NAMED)
@@ -142,7 +144,8 @@ def test_mistakes(tmp_path: Path) -> None:
     held = parts()
     write(tmp_path / "m", held)
     assert "classes=" in refused("m")
-    refused("m", "--set", "classes=anger,fear")
+    for wrong in ("anger,fear", ",".join((*CLASSES, "fear")), ",".join((*CLASSES[:-1], ""))):
+        refused("m", "--set", f"classes={wrong}")
     refused("m", *NAMED, "--set", "kernels=3", status=2)
     refused("m", *NAMED, "--set", "hidden=8")
     refused("m/MLP_a_head.pt", *NAMED)

@@ -88,6 +88,21 @@ def test_a_stream_is_left_out_or_withheld(folder: Path) -> None:
     invoke(folder, *predict, *TWO[:2], "--modality", "video", status=2)
 
 
+def test_a_window_is_made_from_what_it_holds(folder: Path) -> None:
+    """Of a stream that ends before the other, later windows have nothing."""
+    stores = {name: Store(folder / f"{name}.h5") for name in ("audio", "video")}
+    steps = {name: dict(zip(s.ids, s.lengths("features"))) for name, s in stores.items()}
+    found = predicted(folder, "--window", 0.4, "--step", 0.2)
+    for item in found:
+        starts = {"audio": round(item["start"] * 20), "video": round(item["start"] * 10)}
+        held = [m for m in starts if starts[m] < steps[m].get(item["id"][:3], 0)]
+        assert item["modality"] == ("av" if len(held) == 2 else held[0])
+    late = [item for item in found if item["modality"] != "av" and int(item["id"][1:3]) % 3 == 2]
+    assert {item["modality"] for item in late} == {"audio", "video"}
+    predict = ("predict", "audio.h5", *TWO, *MODEL, "--window")
+    assert "no frame" in invoke(folder, *predict, 0.02, status=65).stderr
+
+
 def test_distances_of_shared_embeddings(folder: Path) -> None:
     found = predicted(folder, "--shared-distance")
     for item in found:
@@ -106,6 +121,13 @@ def test_without_paired_utterances_the_audiovisual_prediction_is_refused(folder:
     found = invoke(folder, *predict, status=65)
     assert "24 utterances" in found.stderr and not found.stdout
     assert len(invoke(folder, *predict, "--modality", "video").stdout.splitlines()) == 50
+
+
+def test_a_label_that_a_modality_never_has_is_named(folder: Path) -> None:
+    """Such as attributes of a corpus of voices beside classes of one of videos."""
+    paired_stores.write(folder, arousal_of=("audio",))
+    found = finetune(folder, "--label", "emotion", "--label", "arousal", "--steps", 1)
+    assert "with video has arousal" in found and "with both streams has arousal" in found
 
 
 def test_mistakes(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 
 from avaffect.core.batch import Batch
 from avaffect.core.progress import SILENT
+from avaffect.models.efficientnet import PRESETS, EfficientNet
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration, stream_of
 from avaffect.models.heads.base import HeadInput
 from avaffect.models.heads.labels import LabelHead, Readout
@@ -156,6 +158,21 @@ def test_what_a_head_learned_from_is_what_utterances_have(
     objective = on(UAVMHead(configuration))
     step(objective, rows)
     assert objective.beneath.untrained == untrained
+
+
+def test_an_encoder_reads_no_batch_that_lacks_its_streams() -> None:
+    """Neither one whose utterances all lack faces, nor one without the stream, as `predict` of a
+    store of sound has it."""
+    encoder = EfficientNet(PRESETS["nano"])
+    audio = GivenFeatures(GivenFeaturesConfiguration(3, 20.0, stream_of("audio")))
+    batch = Given(AUDIO).batch(np.array(AUDIO), 0).map(torch.as_tensor)
+    nothing = torch.zeros(3, dtype=torch.long)
+    for streams in ({}, {"face": torch.zeros(3, 0, 8, 8, 1, dtype=torch.uint8)}):
+        lengths = {**batch.lengths, **dict.fromkeys(streams, nothing)}
+        given = replace(batch, streams={**batch.streams, **streams}, lengths=lengths)
+        found = Inputs({"audio": audio, "encoder": encoder}, either=True)(given)
+        assert found["encoder"].values.shape == (3, 0, encoder.dim)
+        assert not found["encoder"].lengths.any() and found["audio"].lengths.any()
 
 
 def test_losses_of_a_phase() -> None:

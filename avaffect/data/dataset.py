@@ -104,6 +104,15 @@ class Dataset:
         """(N,) int64 steps of a stream, 0 if it is missing."""
         return self.columns[stream].steps(stream)
 
+    def steps_in_sections(self, stream: str) -> np.ndarray:
+        """(N,) int64 steps of a stream in the crops that `starts_s` begins; all without it."""
+        steps, column, longest = self.steps(stream), self.columns[stream], self._longest_s
+        if self.starts_s is None or longest is None or isinstance(column, VectorColumn):
+            return steps
+        starts = (self._crop_start(index, 0) for index in range(len(self)))
+        passed = np.array([round(start * column.rate_hz) for start in starts], dtype=np.int64)
+        return np.clip(steps - passed, 0, round(longest * column.rate_hz))
+
     def durations(self) -> np.ndarray:
         """(N,) seconds of the longest stream of each utterance, before cropping; VECTOR_S where
         there is a vector alone."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout
 from avaffect.models.encoder import Frames
 from avaffect.models.relative_attention import RelativeSelfAttention, sinusoids
-from avaffect.models.transformer import SelfAttention
+from avaffect.models.transformer import SelfAttention, key_bias
 from avaffect.models.valid_norm import ValidBatchNorm
 
 
@@ -111,8 +110,7 @@ class Conformer(nn.Module):
         """(B, T, dim) -> (B, T, dim), zero in padding"""
         valid = frames.valid
         x = frames.values
-        # Finite, so that an utterance without valid frames does not give NaN.
-        bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
+        bias = key_bias(valid, x.dtype)[:, None, None]
         relative: tuple[Any, ...] = ()
         if self.configuration.relative:
             positions = sinusoids(x.shape[1], x.shape[2], x.device)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avaffect.models.dropout import Dropout
 from avaffect.models.encoder import Frames
-from avaffect.models.transformer import SelfAttention
+from avaffect.models.transformer import SelfAttention, key_bias
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _bias(own: Frames, other: Frames, dtype: torch.dtype) -> Tensor:
     keys = torch.arange(other.values.shape[1], device=own.lengths.device)
     ahead = (other.lengths - own.lengths).abs()[:, None, None]
     seen = (keys <= steps[:, None] + ahead) & other.valid[:, None]
-    return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, -1e30)[:, None]
+    return key_bias(seen, dtype)[:, None]
 
 
 def sinusoids(steps: int, dim: int, device: torch.device) -> Tensor:

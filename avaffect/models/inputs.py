@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.sampling import EVERYTHING, Sampling
-from avaffect.models.encoder import Encoded, Encoder, FrameEncoder, in_time, rate_of
+from avaffect.models.encoder import (
+    Encoded,
+    Encoder,
+    FrameEncoder,
+    Frames,
+    in_time,
+    rate_of,
+)
 from avaffect.models.heads.base import HeadInput
 from avaffect.models.layer_sum import LayerSumConfiguration
 from avaffect.models.layers import beneath, layers_of
@@ -67,7 +74,16 @@ class Inputs(nn.Module):
         return None if found is None else beneath(found)
 
     def forward(self, batch: Batch) -> dict[str, Encoded]:
-        return {name: encoder(batch) for name, encoder in self.encoders.items()}
+        return {name: self._encoded(encoder, batch) for name, encoder in self.encoders.items()}
+
+    def _encoded(self, encoder: Encoder, batch: Batch) -> Encoded:
+        """What an encoder makes of a batch; where `either` allows that no utterance of it has what
+        it reads, no frames."""
+        there = any(n in batch.streams and bool(batch.lengths[n].any()) for n in encoder.streams)
+        if there or not self.either:
+            return encoder(batch)
+        lengths = torch.zeros_like(next(iter(batch.lengths.values())))
+        return Frames(torch.zeros(len(lengths), 0, encoder.dim, device=lengths.device), lengths)
 
     def in_time(self, reader: str) -> dict[str, FrameEncoder]:
         """All by name. Raises DataError where one gives tokens; see `models.encoder.in_time`."""

@@ -146,6 +146,17 @@ def _explicit_attention(
     return weights @ v
 
 
+def lowest(dtype: torch.dtype) -> float:
+    """Far below any score of attention, and finite in this precision."""
+    return max(-1e30, torch.finfo(dtype).min / 2)
+
+
+def key_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a key may be attended to, valid (...) bool, and `lowest` where not: finite, so that
+    an utterance without valid frames does not give NaN."""
+    return torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, lowest(dtype))
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the valid frames of each utterance; or over other `keys`.
 
@@ -187,8 +198,8 @@ class SelfAttention(nn.Module):
         q = self._apart(self.q_proj(x))
         k, v = self._apart(self.k_proj(keys)), self._apart(self.v_proj(keys))
         probability = self.dropout if self.training else 0.0
-        if bias is not None:
-            bias = bias.to(q.dtype)
+        if bias is not None and bias.dtype != q.dtype:
+            bias = bias.clamp(min=lowest(q.dtype)).to(q.dtype)
         fused_is_slower = probability > 0.0 or q.dtype != torch.float32
         if x.device.type == "cpu" and fused_is_slower and x.shape[1] <= _EXPLICIT_FRAMES:
             y = _explicit_attention(q, k, v, bias, probability)
@@ -291,8 +302,7 @@ class TransformerEncoder(nn.Module):
         if not self.configuration.pre_norm:
             x = self.layer_norm(x)
         x = self.dropout(x)
-        # Finite, so that an utterance without valid frames does not give NaN.
-        bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
+        bias = key_bias(valid, x.dtype)[:, None, None]
         distances = self._distances(x)
         layerdrop = self.configuration.layerdrop if self.training else 0.0
         before = []

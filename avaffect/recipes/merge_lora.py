@@ -31,8 +31,8 @@ def merge_lora(settings: MergeLoraSettings, progress: Progress = SILENT) -> None
     header = headers.read(settings.classifier, ClassifierHeader)
     if header.adapters is None and header.mode != FINE_TUNED:
         raise DataError(
-            f"{settings.classifier} holds no trained encoder and no adapters (it is "
-            f"{header.mode}): give a classifier of finetune --mode lora or {FINE_TUNED}"
+            f"{settings.classifier} is {header.mode}, and has no adapters and no encoder that was "
+            f"trained further: give a classifier of finetune --mode lora or {FINE_TUNED}"
         )
     number = _chosen(settings, header)
     encoder = encoder_of(settings.classifier, header)

@@ -54,6 +54,11 @@ def predict(
             "fine-tuned on audio and video nor a head on two streams, and needs all that it was "
             "trained on"
         )
+    if settings.shared_distance and not modalities(header):
+        raise UsageError(
+            f"--shared-distance: the head of {settings.model} does not read two streams, and has "
+            "no layers that both go through"
+        )
     labels = predicted_labels(header, settings.label)
     over_time = _over_time(settings, labels)
     _check_windows(settings, header, labels, over_time)

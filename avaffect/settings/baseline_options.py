@@ -50,7 +50,7 @@ class UAVMOptions(AttentionOptions):
     dropout: float = _dropout(0.0, "of attention and in the layers")
     audio_share: float = option(
         0.5, "Probability that a batch of training reads the sound, not the faces.",
-        at_least=0, at_most=1,
+        above=0, below=1,
     )  # fmt: skip
 
 

@@ -28,6 +28,8 @@ _PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # examples, Lightning, s3prl (converted, and during its training).
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "model_weight", "weights",
              "Upstream", "module")  # fmt: skip
+# Of models in parts, the parts' names.
+_PARTS = {part.removesuffix(".") for part in PARTS.values()}
 # s3prl keeps the parts of fairseq's cfg apart, and only the symbols of its dictionaries.
 _S3PRL = {"model": "model_cfg", "task": "task_cfg"}
 _S3PRL_SYMBOLS = "dictionaries_symbols"
@@ -105,7 +107,12 @@ def _state_dict(held: Any, path: Path) -> dict[str, Tensor]:
             "can build; save its state dict alone: torch.save(model.state_dict(), FILE)"
         )
     for inner in _WRAPPERS:
-        if isinstance(held, dict) and isinstance(held.get(inner), dict):
+        # One of VAVL's parts is called weights: beside the others it holds not all of them.
+        if (
+            isinstance(held, dict)
+            and isinstance(held.get(inner), dict)
+            and not _PARTS & held.keys() - {inner}
+        ):
             held = held[inner]
     found: dict[str, Tensor] = {}
     _gather(held, "", found, set())

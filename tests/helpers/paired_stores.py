@@ -24,10 +24,12 @@ def made_from(row: int, paired: bool = True) -> str:
     return ("audio", "video", "av" if paired else "audio")[row % 3]
 
 
-def write(folder: Path, paired: bool = True) -> None:
+def write(
+    folder: Path, paired: bool = True, arousal_of: tuple[str, ...] = ("audio", "video", "av")
+) -> None:
     """audio.h5 (20 Hz, 3 wide, with all labels) and video.h5 (10 Hz, 5 wide): the class shows in
     both, as levels of frames whose order is random. What an utterance lacks has no frames in
-    audio.h5, and no row in video.h5."""
+    audio.h5, and no row in video.h5. arousal_of: modalities of which it is known."""
     random = np.random.default_rng(0)
     levels = random.normal(size=(2, len(CLASSES), 5))
     labels = {"emotion": LabelSpec("class", CLASSES), "votes": LabelSpec("distribution", CLASSES),
@@ -40,6 +42,8 @@ def write(folder: Path, paired: bool = True) -> None:
         known = {"emotion": CLASSES[kind], "votes": np.eye(3)[kind] * 3 + (0, 1, 0),
                  "arousal": float(kind), "valence": 1.0 - kind + 0.1 * float(random.normal()),
                  "trace": np.linspace(0, kind, 10)}  # fmt: skip
+        if has not in arousal_of:
+            del known["arousal"]
         heard, seen = int(random.integers(12, 30)), int(random.integers(6, 15))
         voice = levels[0, kind, :3] + 0.3 * random.normal(size=(heard if has != "video" else 0, 3))
         look = levels[1, kind] + 0.3 * random.normal(size=(seen, 5))

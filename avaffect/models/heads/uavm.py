@@ -22,7 +22,7 @@ from avaffect.models.heads.two_streams import (
     placed,
     rows_of,
 )
-from avaffect.models.transformer import TransformerConfiguration, TransformerLayer
+from avaffect.models.transformer import TransformerConfiguration, TransformerLayer, key_bias
 from avaffect.settings.baseline_options import UAVMOptions
 from avaffect.settings.two_stream_options import AUDIO, AV, VIDEO
 
@@ -58,8 +58,7 @@ class Layers(nn.Module):
         """(B, T, D), T at most `length` -> (B, T, width), zero in padding"""
         valid = frames.valid
         x = self.project(self.norm(frames.values)) + self.positions[: valid.shape[1]]
-        # Finite, so that an utterance without frames does not give NaN.
-        bias = torch.zeros_like(valid, dtype=x.dtype).masked_fill(~valid, -1e30)[:, None, None]
+        bias = key_bias(valid, x.dtype)[:, None, None]
         for layer in self.layers:
             x = layer(x, bias)
         return Frames(x * valid[..., None], frames.lengths)
@@ -114,7 +113,7 @@ class UAVMHead(TwoStreamHead):
     def embedding(self, frames: Frames, modality: str) -> Tensor:
         """(B, T, D) -> (B, width); steps have a norm of 1 at first."""
         steps = averaged(frames, self.configuration.length)
-        steps = Frames(F.normalize(steps.values, dim=2), steps.lengths)
+        steps = Frames(F.normalize(steps.values.float(), dim=2), steps.lengths)
         return self.together(self.layers[modality](steps)).mean()
 
     def _scores(self, embedding: Tensor) -> Tensor:

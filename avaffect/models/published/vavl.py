@@ -132,12 +132,13 @@ def _labels(flat: Flat, outputs: int) -> tuple[Readout, ...]:
         classes = [name.strip() for name in classes.split(",")]
     if not classes and outputs == len(_ATTRIBUTES):
         return tuple(Readout(name, "scalar", value=True) for name in _ATTRIBUTES)
-    if not isinstance(classes, Sequence) or len(set(map(str, classes))) != outputs:
+    names = [str(name) for name in classes] if isinstance(classes, Sequence) else []
+    if not len(names) == len(set(names) - {""}) == outputs:
         raise DataError(
             f"it has {outputs} outputs, whose names its files do not hold: name its classes in the "
             "order of its training, --set classes=anger,disgust,..."
         )
-    flat["classes"] = [str(name) for name in classes]
+    flat["classes"] = names
     return (Readout(str(flat["label"]), "class", classes=outputs),)
 
 

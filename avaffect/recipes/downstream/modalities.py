@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 # In words, of a prediction.
 PREDICTIONS = {AUDIO: "acoustic", VIDEO: "visual", AV: "audiovisual"}
+BOTH = "both streams"
 
 
 def made_from(head: FrameHead, inputs: Inputs, dataset: Dataset) -> list[str] | None:
-    """audio, video or av of each utterance; None of other heads. All have a frame of either."""
+    """audio, video or av of each utterance or section; None of other heads.
+
+    Raises DataError where one has no frame of either: a section that is shorter than a frame.
+    """
     if not isinstance(head, TwoStreamHead):
         return None
     there = []
@@ -41,7 +45,10 @@ def made_from(head: FrameHead, inputs: Inputs, dataset: Dataset) -> list[str] | 
         read = any(name in dataset.columns for name in encoder.streams)
         found = usable_rows(encoder, dataset) if read else np.zeros(len(dataset), dtype=bool)
         there.append(torch.from_numpy(found))
-    return [MODALITIES[place] for place in head.made_from(*there).tolist()]
+    places = head.made_from(*there).tolist()
+    if without := places.count(-1):
+        raise DataError(f"{without} of {len(places)} windows hold no frame: --window is too short")
+    return [MODALITIES[place] for place in places]
 
 
 def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
@@ -49,17 +56,23 @@ def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
     from."""
     for head in group.heads:
         assert isinstance(head.head, TwoStreamHead)
-        for modality in head.head.untrained:
+        untrained, learns = head.head.untrained, head.head.learns
+        for modality in untrained:
             count = list(found).count(modality)
-            if count:
-                have = "both streams" if modality == AV else f"{modality} alone"
-                raise DataError(
-                    f"{model} has no {PREDICTIONS[modality]} prediction, as no utterance that it "
-                    f"was trained on has {'both streams' if modality == AV else modality}; "
-                    f"{count} utterances here have {have}"
-                    + "; predict with --modality audio or --modality video"
-                    * (modality == AV)
-                )
+            if not count:
+                continue
+            have = BOTH if modality == AV else f"{modality} alone"
+            # Without learning of its own the audiovisual one needs both others.
+            own = modality != AV or AV in learns
+            lacking = modality if own else " or ".join(m for m in (AUDIO, VIDEO) if m in untrained)
+            others = [m for m in (AUDIO, VIDEO) if m not in untrained and modality == AV]
+            raise DataError(
+                f"{model} has no {PREDICTIONS[modality]} prediction, as no utterance that it was "
+                f"trained on has {BOTH if lacking == AV else lacking}; {count} utterances here "
+                f"have {have}"
+                + "; predict with " * bool(others)
+                + " or ".join(f"--modality {m}" for m in others)
+            )
 
 
 def report(material: Material, divisions: Sequence[Division]) -> None:
@@ -82,6 +95,23 @@ def report(material: Material, divisions: Sequence[Division]) -> None:
                 f"no training utterance has {has}: the {PREDICTIONS[modality]} prediction is "
                 "never trained, and predict refuses it"
             )
+    _report_labels(material, found, divisions)
+
+
+def _report_labels(material: Material, found: Sequence[str], divisions: Sequence[Division]) -> None:
+    """Warn of labels that no training utterance with a modality has, though there are some."""
+    tasks, form = material.labels.tasks, material.form
+    assert isinstance(form, TwoStreamHead)
+    for modality in form.learns if len(tasks) > 1 else ():
+        there = np.isin(found, (AV,) if modality == AV else (modality, AV))
+        for task in tasks:
+            parts = [there & division.train for division in divisions]
+            if any(part.any() and not (part & task.known).any() for part in parts):
+                has = BOTH if modality == AV else modality
+                material.progress.warn(
+                    f"no training utterance with {has} has {task.name}: its "
+                    f"{PREDICTIONS[modality]} prediction is never trained"
+                )
 
 
 def distances(group: HeadGroup, dataset: Dataset, model: Path) -> np.ndarray:

@@ -128,9 +128,10 @@ def check_faces(encoder: Encoder, stores: Sequence[Store], streams: Sequence[str
 
 
 def stream_lengths(encoder: Reading, dataset: Dataset) -> dict[str, torch.Tensor]:
-    """Stream -> (N,) steps of each utterance, uncropped, of those that the encoder reads."""
+    """Stream -> (N,) steps of each utterance, uncropped, or of each of the sections of a dataset of
+    sections, of those that the encoder reads."""
     return {
-        name: torch.from_numpy(dataset.steps(name))
+        name: torch.from_numpy(dataset.steps_in_sections(name))
         for name in encoder.streams
         if name in dataset.columns
     }
