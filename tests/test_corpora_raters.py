@@ -17,6 +17,8 @@ MSP-PODCAST_0002_0059.wav,X,5.5,1,7,128,Female,Train
 MSP-PODCAST_0003_0271_0001.wav,U,4,4,4,Unknown,Unknown,Validation
 MSP-PODCAST_0009_0001.wav,A,4,4,,12,Female,Development
 """
+# The first turn again, in another partition.
+OTHERWISE = CONSENSUS.splitlines()[1].replace("Test1", "Train")
 AUDIOS = ("MSP-PODCAST_0001_0008.wav", "MSP-PODCAST_0002_0059.wav",
           "MSP-PODCAST_0003_0271_0001.wav", "MSP-PODCAST_test3_0001.wav")  # fmt: skip
 LINES = """MSP-PODCAST_0001_0008.wav; N; A:2.200000; V:4.000000; D:2.600000;
@@ -86,6 +88,16 @@ def test_msp_podcast(tmp_path, raters):
     assert "partition: Test1 1, Train 1, Validation 1" in said
 
 
+def test_raters_without_names_count_each(tmp_path):
+    rows = [f"{AUDIOS[0]},{rater},Sad,Sad" for rater in ("", "", "W1", "W1")]
+    names = "FileName,WorkerID,EmoClass_Major,EmoClass_Second"
+    twice = "\n".join([CONSENSUS.rstrip(), CONSENSUS.splitlines()[1], ""])
+    folder = podcast(tmp_path, labels_consensus=twice,
+                     labels_detailed="\n".join([names, *rows, ""]))  # fmt: skip
+    found, _ = made(tmp_path / "m.jsonl", "msp-podcast", folder)
+    assert sum(by_id(found)["msp-podcast_0001_0008"]["labels"]["votes"]) == 3
+
+
 def test_msp_podcast_without_tables(tmp_path):
     folder = podcast(tmp_path)
     found, said = made(tmp_path / "m.jsonl", "msp-podcast", folder)
@@ -104,6 +116,7 @@ def test_msp_podcast_without_tables(tmp_path):
         ({"labels_consensus": CONSENSUS.replace("2.6", "much")}, r"line 2: dominance is 'much"),
         ({"labels_consensus": CONSENSUS.replace("Test1", "Exam")}, r"line 2: .*'Exam'"),
         ({"labels_consensus": CONSENSUS.replace("MSP-PODCAST_0002", "X")}, r"line 3: 'X_0059"),
+        ({"labels_consensus": f"{CONSENSUS.rstrip()}\n{OTHERWISE}\n"}, r"listed before"),
         (
             {"labels": LINES.replace("; Angry,Annoyed,Annoyed; A:5.5; V:1.0; D:7.0;", "")},
             r"txt, line 8: .*rating",

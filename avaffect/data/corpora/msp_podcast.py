@@ -160,7 +160,10 @@ def _turns(path: Path) -> dict[str, Item]:
             item["speaker"] = f"{NAME}_{row['SpkrID']}"
         if row["Gender"].lower() in ("female", "male"):
             item["sex"] = row["Gender"].lower()
-        found[key] = item
+        if found.setdefault(key, item) != item:
+            raise DataError(
+                f"{path}, line {line}: {row['FileName']} is listed before, with other values"
+            )
     return found
 
 
@@ -176,7 +179,8 @@ def _votes(ratings: Iterator[Rating]) -> dict[str, dict[str, list[int]]]:
     seen: set[tuple[str, str]] = set()
     found: dict[str, dict[str, list[int]]] = {}
     for key, rater, primary, secondary in ratings:
-        if (key, rater) in seen:
+        # Raters without a name are no one rater.
+        if rater.strip() and (key, rater) in seen:
             continue
         seen.add((key, rater))
         counts = found.setdefault(
