@@ -38,7 +38,7 @@ table: $(SCORED) $(Q)retrieval-$(FIRST).jsonl $(Q)gallery.png
 	@echo "(drawn at random: 0.25)"
 	@avaffect eval-class -q $(Q)retrieval-$(FIRST).jsonl --gold $(Q)B.h5 --label hidden_emotion
 	@echo
-	@echo "Emotion recognition on U (frozen encoder, linear head, 8 folds of unseen speakers,"
+	@echo "Emotion recognition on U (frozen encoder, linear SVM, 8 folds of unseen speakers,"
 	@echo "$(words $(SEEDS)) seeds, mean and standard deviation; chance is 0.25)"
 	@avaffect eval-class -q $(SCORED)
 	@echo

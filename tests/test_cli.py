@@ -221,20 +221,6 @@ def test_another_distribution_adds_a_command(tmp_path: Path) -> None:
     assert "nowhere:COMMAND cannot be imported" in avaffect("broken", status=1)
 
 
-def test_the_script_of_a_checkout_runs_with_any_python(tmp_path: Path) -> None:
-    """A path, or a command that PATH has."""
-    (tmp_path / "some-python").symlink_to(sys.executable)
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    for python, status in ((sys.executable, 0), ("some-python", 0), ("no-such-python", 2)):
-        found = subprocess.run(
-            [ROOT / "bin" / "avaffect", "--version"], capture_output=True, text=True,
-            env={**os.environ, "AVAFFECT_PYTHON": python, "PATH": path,
-                 "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        )  # fmt: skip
-        assert found.returncode == status, found.stderr
-        assert ("no Python at" in found.stderr) == (status == 2)
-
-
 def test_help_lists_every_command_under_its_group(avaffect) -> None:
     """On a line of 80 columns each."""
     lines = avaffect("--help").stdout.splitlines()

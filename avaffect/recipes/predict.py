@@ -48,17 +48,7 @@ def predict(
     of another kind of file, or recordings stand beside stores.
     """
     header = headers.read(settings.model, ClassifierHeader)
-    if settings.modality is not None and not (modalities(header) or reads_both(header)):
-        raise UsageError(
-            f"--modality {settings.modality}: {settings.model} has neither an encoder that was "
-            "fine-tuned on audio and video nor a head on two streams, and needs all that it was "
-            "trained on"
-        )
-    if settings.shared_distance and not modalities(header):
-        raise UsageError(
-            f"--shared-distance: the head of {settings.model} does not read two streams, and has "
-            "no layers that both go through"
-        )
+    _check_streams(settings, header)
     labels = predicted_labels(header, settings.label)
     over_time = _over_time(settings, labels)
     _check_windows(settings, header, labels, over_time)
@@ -103,6 +93,21 @@ def predict(
         plan=plan, differs="holds other predictions",
     )  # fmt: skip
     return None
+
+
+def _check_streams(settings: PredictSettings, header: ClassifierHeader) -> None:
+    """Raises UsageError for options of streams that the classifier does not have."""
+    if settings.modality is not None and not (modalities(header) or reads_both(header)):
+        raise UsageError(
+            f"--modality {settings.modality}: {settings.model} has neither an encoder that was "
+            "fine-tuned on audio and video nor a head on two streams, and needs all that it was "
+            "trained on"
+        )
+    if settings.shared_distance and not modalities(header):
+        raise UsageError(
+            f"--shared-distance: the head of {settings.model} does not read two streams, and has "
+            "no layers that both go through"
+        )
 
 
 def _inputs(
