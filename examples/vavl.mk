@@ -138,17 +138,16 @@ table1: $(foreach c,$(CORPORA),$(foreach k,$(COLUMNS),$(call results,$(c),$(TABL
 table2: $(foreach c,$(CORPORA),$(foreach k,$(COLUMNS),$(call results,$(c),$(TABLE2),$(k))))
 	$(foreach c,$(CORPORA),$(foreach k,$(COLUMNS),$(call table,Table 2,$(c),$(TABLE2),$(k))))
 
-# The mean over the test utterances of all partitions. With several labels each is an item of its own.
+# Means over the test utterances of a partition, their mean and deviation over partitions; a bar for each model.
 define distance
-@printf '%s\t%s\t' $(1) $(2); cat $(PARTITIONS:%=$(O)$(1)-$(2)-%-av.jsonl) | grep -o '"shared_distance": *[0-9.e-]*' | \
-	awk -F: '{ sum += $$2 } END { printf "%.3f\t%d\n", sum / NR, NR }'
+@echo; echo "Figure 2: $(1), cosine distance of the shared embeddings of sound and faces"
+@avaffect compare -q --score shared_distance --baseline vavl --plot $(O)$(1)-figure2.png -f \
+	$(foreach r,$(BASELINES),$(foreach n,$(PARTITIONS),$(r)=$(O)$(1)-$(r)-$(n)-av.jsonl))
 
 endef
 
 figure2: $(foreach c,$(CORPORA),$(foreach r,$(BASELINES),$(PARTITIONS:%=$(O)$(c)-$(r)-%-av.jsonl)))
-	@echo; echo "Figure 2: cosine distance of the shared embeddings of sound and faces"
-	@printf 'corpus\tmodel\tdistance\titems\n'
-	$(foreach c,$(CORPORA),$(foreach r,$(BASELINES),$(call distance,$(c),$(r))))
+	$(foreach c,$(CORPORA),$(call distance,$(c)))
 
 # -- synthetic people ------------------------------------------------------------------------------
 

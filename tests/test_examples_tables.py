@@ -11,8 +11,10 @@ import paired_stores
 import pytest
 from chain import invoke
 from makefiles import make
+from printed import table
 
 from avaffect.cli.main import group
+from avaffect.core import png
 from avaffect.data.store.reader import Store
 
 DEMO, SHUKLA, SSVAERR = "examples/demo.mk", "examples/shukla.mk", "examples/ssvaerr.mk"
@@ -66,11 +68,12 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         "PARTITIONS=0 1", "BASELINES=vavl uavm", "ABLATIONS=no-av-head", "TRAIN=--steps 2",
     )  # fmt: skip
     lines = [line.split("\t")[0] for line in found.splitlines() if "\t" in line]
-    for row, count in {"vavl": 6, "uavm": 3, "acoustic": 1, "visual": 1, "no-av-head": 3}.items():
+    for row, count in {"vavl": 7, "uavm": 4, "acoustic": 1, "visual": 1, "no-av-head": 3}.items():
         assert lines.count(row) == count, found
-    distances = [line.split("\t") for line in found.splitlines() if line.startswith("u\t")]
-    assert [line[1] for line in distances] == ["vavl", "uavm"]
-    assert all(0 <= float(line[2]) <= 2 for line in distances)
+    distances = table(found[found.index("Figure 2") :].partition("\n")[2])
+    assert [row["name"] for row in distances] == ["vavl", "uavm"]
+    assert all(0 <= float(row["shared_distance"]) <= 2 for row in distances)
+    assert (tmp_path / "out" / "u-figure2.png").read_bytes().startswith(png.SIGNATURE)
 
 
 @pytest.mark.parametrize(

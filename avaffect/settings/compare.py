@@ -21,7 +21,7 @@ class CompareSettings(Common):
     -o.
 
     Rows named NAME@NUMBER are points of a curve: each is compared with the baseline's point at the
-    same number, and --plot draws the curves."""
+    same number, and --plot draws the curves; of other rows, bars."""
 
     examples: ClassVar[str] = """
     avaffect eval-class scratch.jsonl frozen.jsonl --json | avaffect compare
@@ -30,6 +30,8 @@ class CompareSettings(Common):
     # Curves over the noise level
     avaffect compare scratch@0=s0.json scratch@10=s10.json \\
       L1@0=l0.json L1@10=l10.json --plot noise.png --axis 'SNR in dB'
+    # Figure 2 of VAVL, from predictions with --shared-distance
+    avaffect compare vavl.jsonl uavm.jsonl --score shared_distance --plot figure2.png
     """
 
     reports: tuple[Path, ...] = argument(
@@ -38,8 +40,9 @@ class CompareSettings(Common):
         default=(STANDARD_INPUT,), metavar="[NAME=]FILE",
     )  # fmt: skip
     score: tuple[str, ...] = option(
-        (), "Score to compare: accuracy, ua, f1_macro; ccc, ccc_mean, arousal.ccc. Default: "
-        "f1_macro, or ccc of each label. Repeatable.", "--score", metavar="NAME",
+        (), "Score to compare: accuracy, ua, f1_macro; ccc, ccc_mean, arousal.ccc; "
+        "shared_distance. Default: f1_macro, or ccc of each label. Repeatable.", "--score",
+        metavar="NAME",
     )  # fmt: skip
     baseline: str | None = option(
         None, "Baseline: a row, by name or file, or a curve. Default: the first.", "--baseline",
@@ -52,8 +55,8 @@ class CompareSettings(Common):
         False, "F1 of each class instead of the scores.", "--per-class", role="runtime"
     )
     plot: Path | None = option(
-        None, "Picture of the curves to write: .png, .svg or .pdf.", "--plot", role="runtime",
-        metavar="FILE",
+        None, "Picture of the curves, or of a bar for each row, to write: .png, .svg or .pdf.",
+        "--plot", role="runtime", metavar="FILE",
     )  # fmt: skip
     axis: str = option(
         "", "Label of the picture's horizontal axis, such as 'SNR in dB'.", "--axis",

@@ -14,6 +14,9 @@ STATUS_WORDS = {
     UNKNOWN: "perhaps training speakers",
 }
 
+# The cosine distance of the shared embeddings of an utterance's two streams, in predictions.
+SHARED_DISTANCE = "shared_distance"
+
 SCORE_WORDS = {
     "ua": "UA",
     "f1": "F1",
@@ -25,6 +28,7 @@ SCORE_WORDS = {
     "mae": "MAE",
     "kl": "KL",
     "ce": "CE",
+    SHARED_DISTANCE: "distance of sound and faces",
 }
 
 

@@ -23,10 +23,17 @@ from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
-from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split, training_statuses
+from avaffect.recipes.scoring.scored_items import (
+    OF_CLASSES,
+    of_label,
+    of_split,
+    shared_distances,
+    training_statuses,
+)
 from avaffect.recipes.scoring.vote_scores import Gold, VoteScores, true_classes
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
+from avaffect.settings.scores import SHARED_DISTANCE
 
 
 def report_of(
@@ -85,8 +92,9 @@ def _score_predictions(
     every = [pair for run in pairs.values() for pair in run.values()]
     gold_labels.warn_of_doubts(found.name, every, progress)
     votes = vote_scores.by_run(items, _scored(found, settings), gold, settings.class_map)
+    distances = shared_distances(items)
     runs = [
-        _score_run(found, run, pairs[run], classes, votes.get(run))
+        _score_run(found, run, pairs[run], classes, votes.get(run), distances.get(run))
         for run in sorted(pairs, key=lambda run: (str(type(run)), run))
     ]
     scored = {frozenset(run) for run in pairs.values()}
@@ -111,6 +119,7 @@ def _score_predictions(
         f1_macro=means["f1_macro"],
         kl=means.get("kl"),
         ce=means.get("ce"),
+        shared_distance=means.get(SHARED_DISTANCE),
         per_class=_mean_per_class(runs, classes),
         confusion=Confusion.of(np.sum([run.confusion.matrix for run in runs], axis=0), classes),
         std=spread,
@@ -183,6 +192,7 @@ def _score_run(
     run: dict[str, tuple[str, str]],
     classes: list[str],
     votes: VoteScores | None,
+    distance: float | None,
 ) -> ClassRun:
     known = set(classes)
     for identifier, pair in run.items():
@@ -196,14 +206,15 @@ def _score_run(
     scores = classification.evaluate(
         classification.confusion_matrix(true, predicted, classes), classes
     )
-    return ClassRun(run=name, **vars(scores), **({} if votes is None else vars(votes)))
+    of_votes = {} if votes is None else vars(votes)
+    return ClassRun(run=name, **vars(scores), **of_votes, shared_distance=distance)
 
 
 def _over_runs(runs: list[ClassRun]) -> tuple[dict[str, float], dict[str, float | None]]:
     """Means and standard deviations (None of one run) of the scores that all runs have."""
     means: dict[str, float] = {}
     spread: dict[str, float | None] = {}
-    for score in (*SCORES, *vote_scores.SCORES):
+    for score in (*SCORES, *vote_scores.SCORES, SHARED_DISTANCE):
         values = [getattr(run, score) for run in runs]
         if None not in values:
             means[score], std = mean_and_std(values)

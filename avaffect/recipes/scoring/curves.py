@@ -1,4 +1,5 @@
-"""Curves of a comparison as a picture: scores against the number in the names of its rows."""
+"""A comparison as a picture: scores as curves against the number in the names of its rows, or as a
+bar for each row."""
 
 from __future__ import annotations
 
@@ -41,18 +42,16 @@ def check(path: Path) -> None:
 def draw(path: Path, report: Comparison, settings: CompareSettings, progress: Progress) -> None:
     """Write the picture of a comparison: means over runs, bars of one standard deviation.
 
-    A row that is on no curve is a broken line over the whole width. Raises UsageError where there
-    is no curve, OutputExistsError where another file is there, unless forced.
+    Beside curves a row that is on none is a broken line over the whole width; without curves each
+    row is a bar. Raises OutputExistsError where another file is there, unless forced.
     """
-    if all(row.at is None for row in report.rows):
-        raise UsageError("--plot draws curves, and no row is a point of one: name rows NAME@NUMBER")
     content = _picture(report, settings.axis, path.suffix.lower())
     publishing.publish(
         replace(settings, output=path),
         report.provenance,
         content,
         progress,
-        plan="draw the curves",
+        plan=f"draw {path}",
         differs="shows something else",
     )
 
@@ -67,7 +66,8 @@ def _picture(report: Comparison, axis: str, suffix: str) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "avaffect"}):
         figure = Figure(figsize=(width * len(scores), height), dpi=PNG_DOTS, layout="constrained")
         for panel, score in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores):
-            _panel(panel, report.rows, score)
+            curves = any(row.at is not None for row in report.rows)
+            (_panel if curves else _bars)(panel, report.rows, score)
             panel.set_xlabel(axis)
             panel.set_ylabel(score_words(score))
         buffer = io.BytesIO()
@@ -93,3 +93,20 @@ def _panel(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:
     panel.set_xticks(sorted({row.at for row in rows if row.at is not None}))
     panel.grid(alpha=0.3)
     panel.legend()
+
+
+def _bars(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:
+    """A bar for each row that has the score, from 0 to its mean."""
+    there = [row for row in rows if row.scores[score].mean is not None]
+    panel.bar(
+        [row.name for row in there],
+        [row.scores[score].mean for row in there],
+        yerr=[row.scores[score].std or 0.0 for row in there],
+        color=[f"C{number}" for number, row in enumerate(rows) if row in there],
+        capsize=3,
+    )
+    panel.axhline(0.0, color="black", linewidth=0.8)
+    panel.grid(alpha=0.3, axis="y")
+    panel.set_axisbelow(True)
+    # Long names do not run into each other.
+    panel.tick_params(axis="x", labelrotation=30 if sum(len(r.name) for r in there) > 30 else 0)

@@ -30,6 +30,7 @@ from avaffect.recipes.scoring.reports.traces import ConcordanceReport, ScalarRep
 from avaffect.recipes.scoring.scored_items import kinds_of
 from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
+from avaffect.settings.scores import SHARED_DISTANCE
 
 REPORTS: dict[str, type[ClassReport] | type[TraceReport] | type[ScalarReport]] = {
     "predictions": ClassReport,
@@ -259,16 +260,21 @@ def _some(report: Scored, kind: type[Record]) -> dict[str, Any]:
 def _class_scores(runs: Sequence[ClassRun]) -> dict[str, np.ndarray]:
     names = [
         *classification.SCORES,
-        *(n for n in distributions.SCORES if runs and getattr(runs[0], n) is not None),
+        *(
+            name
+            for name in (*distributions.SCORES, SHARED_DISTANCE)
+            if runs and getattr(runs[0], name) is not None
+        ),
     ]
     return {name: _values([getattr(run, name) for run in runs]) for name in names}
 
 
 def _trace_scores(report: ConcordanceReport) -> dict[str, np.ndarray]:
-    """label.score of all values, label.score_mean of recordings."""
+    """label.score of all values, label.score_mean of recordings; and the distance of shared
+    embeddings, where predictions have it."""
     if not report.runs:
         return {}
-    return {
+    found = {
         f"{label}.{name}{end}": _values(
             [getattr(getattr(run, way)[label], name) for run in report.runs]
         )
@@ -277,6 +283,9 @@ def _trace_scores(report: ConcordanceReport) -> dict[str, np.ndarray]:
         if way in report.ways
         for name in concordance.SCORES
     }
+    if report.runs[0].shared_distance is not None:
+        found[SHARED_DISTANCE] = _values([run.shared_distance for run in report.runs])
+    return found
 
 
 def _values(found: list[float | None]) -> np.ndarray:

@@ -19,7 +19,13 @@ from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.traces import Ends, Interval, ScalarReport, Spread, TraceRun
-from avaffect.recipes.scoring.scored_items import kinds_of, of_label, of_split, training_statuses
+from avaffect.recipes.scoring.scored_items import (
+    kinds_of,
+    of_label,
+    of_split,
+    shared_distances,
+    training_statuses,
+)
 from avaffect.recipes.scoring.trace_scores import (
     LEVEL,
     LabelMoments,
@@ -75,7 +81,9 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         if settings.bootstrap:
             drawn = intervals(moments, settings.bootstrap, settings.seed, biased)
             ranges[label] = drawn[WAY]
-    learned = training_statuses(found, [i for i in found.items if i.get("target") in names], scored)
+    of_names = [item for item in found.items if item.get("target") in names]
+    learned = training_statuses(found, of_names, scored)
+    distances = shared_distances([i for i in of_names if i["id"] in scored])
     warning = training_speakers.warning(learned, len(scored))
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
@@ -94,7 +102,11 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         missing_gold=missing,
         seen=learned,
         runs=tuple(
-            TraceRun(run=run, pooled={n: of.runs[place].pooled for n, of in scores.items()})
+            TraceRun(
+                run=run,
+                pooled={n: of.runs[place].pooled for n, of in scores.items()},
+                shared_distance=distances.get(run),
+            )
             for place, run in enumerate(runs)
         ),
         interval=Interval(level=LEVEL, draws=settings.bootstrap, pooled=ranges) if ranges else None,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring.reports.base import RunName
+from avaffect.settings.scores import SHARED_DISTANCE
 
 OF_CLASSES = ("class", "distribution")
 
@@ -55,6 +58,19 @@ def training_statuses(
             status = item.get("seen", training_speakers.UNKNOWN)
             statuses[item["id"]] = training_speakers.worst([status, statuses.get(item["id"])])
     return training_speakers.counted(statuses.values())
+
+
+def shared_distances(items: Collection[Item]) -> dict[RunName, float]:
+    """Run -> the mean over utterances of the distance that `predict --shared-distance` wrote; of
+    the runs that have any. An utterance that lacks a stream has none."""
+    found: dict[RunName, dict[tuple[Any, ...], float]] = {}
+    for item in items:
+        distance = item.get(SHARED_DISTANCE)
+        if isinstance(distance, (int, float)):
+            # It is the same for each label, and another for each part of a recording.
+            of = (item["id"], item.get("start"), item.get("end"))
+            found.setdefault(item.get("run", 0), {})[of] = float(distance)
+    return {run: sum(of.values()) / len(of) for run, of in found.items()}
 
 
 def of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | None]:

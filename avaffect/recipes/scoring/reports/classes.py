@@ -13,18 +13,20 @@ from avaffect.recipes.scoring.reports.base import Numbered, Report
 @dataclass(frozen=True, kw_only=True)
 class ClassRun(Classification, Numbered):
     """One run. kl, ce: mean divergence and cross-entropy of `votes` utterances' shares of votes;
-    None where predictions are of no votes."""
+    None where predictions are of no votes. shared_distance: mean over utterances; None where
+    predictions have none."""
 
     kl: float | None = None
     ce: float | None = None
     votes: int | None = None
+    shared_distance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassReport(Report):
     """target        name of the label
     split         that was scored; None: all
-    accuracy, ua, f1_micro, f1_macro, kl, ce, per_class  means over runs
+    accuracy, ua, f1_micro, f1_macro, kl, ce, shared_distance, per_class  means over runs
     confusion     sums over runs
     std           score -> standard deviation over runs; None of one run
     count         scored utterances
@@ -43,6 +45,7 @@ class ClassReport(Report):
     f1_macro: float
     kl: float | None = None
     ce: float | None = None
+    shared_distance: float | None = None
     per_class: dict[str, ClassScores]
     confusion: Confusion
     std: dict[str, float | None]

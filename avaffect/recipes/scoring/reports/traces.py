@@ -15,10 +15,12 @@ Ends = dict[str, tuple[float, ...] | None]
 
 @dataclass(frozen=True, kw_only=True)
 class TraceRun(Numbered):
-    """One run: label -> scores. mean: of recordings; None where there are none."""
+    """One run: label -> scores. mean: of recordings; None where there are none. shared_distance:
+    mean over utterances; None where predictions have none."""
 
     pooled: dict[str, CountedAgreement]
     mean: dict[str, Agreement] | None = None
+    shared_distance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

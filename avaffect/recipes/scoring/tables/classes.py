@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
-from avaffect.settings.scores import SCORE_WORDS, training_words
+from avaffect.settings.scores import SCORE_WORDS, SHARED_DISTANCE, training_words
 
 SCORES = {
     "predictions": ("accuracy", "ua", "f1_micro", "f1_macro"),
@@ -21,6 +21,8 @@ PER_CLASS = {
     "retrieval": ("accuracy", "count"),
 }
 HEADINGS = {"missing_gold": "unlabelled", "effective_size": "effective size", **SCORE_WORDS}
+# Scores of votes for classes, and of two streams.
+SOME_HAVE = ("kl", "ce", SHARED_DISTANCE)
 CORNERS = {"predictions": "true \\ predicted", "retrieval": "query's \\ true"}
 
 Reports = (
@@ -57,9 +59,8 @@ def _trained_on(report: ClassReport | RetrievalReport) -> str:
 def _scores(reports: Reports, style: Style) -> Table:
     """A row for each file. In a pipe standard deviations are columns of their own."""
     content = reports[0].content
-    # Of votes for classes.
-    votes = [n for n in ("kl", "ce") if any(getattr(r, n, None) is not None for r in reports)]
-    scores = (*SCORES[content], *votes)
+    known = [n for n in SOME_HAVE if any(getattr(r, n, None) is not None for r in reports)]
+    scores = (*SCORES[content], *known)
     with_runs = content == "predictions"
     on = [_trained_on(report) for report in reports]
     # Scores on held-out speakers alone need no such column.
