@@ -16,7 +16,7 @@ from avaffect.data.manifest import STANDARD_STREAM
 from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.lineage import trace_lineage
 from avaffect.recipes.encoding import choices
-from avaffect.recipes.pretraining.kept_objective import WITHOUT_PT, check_kept, reads_units
+from avaffect.recipes.pretraining.kept_objective import check_kept, reads_units
 from avaffect.recipes.pretraining.retrieval_manifest import read_drawn
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training import state
@@ -32,20 +32,26 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
     """
     if settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
-    if set(settings.without) >= {"ec", "dc", "pt"}:
+    if not settings.terms:
         raise UsageError("--without ec, dc and pt leaves nothing to train")
-    if settings.units and "pt" in settings.without:
+    if settings.units and "pt" not in settings.terms:
         raise UsageError("--units is for L_PT, which --without pt leaves out")
     if settings.manifest == STANDARD_STREAM and launch().processes > 1:
         raise UsageError("several processes cannot share a pipe: give the manifest as a file")
     folder = state.state_folder(settings.output)
     manifest, drawn = read_drawn(settings.manifest, folder)
-    if len(drawn.classes) < 2 and "ec" not in settings.without:
+    if len(drawn.classes) < 2 and "ec" in settings.terms:
         raise DataError(
             f"{manifest.name}: one class only ({drawn.classes[0]}); at least two are needed to "
             "learn, or leave L_EC out with --without ec"
         )
-    lineage = trace_lineage(manifest, settings.encoder, partial(_computes_units, settings))
+    lineage = trace_lineage(
+        manifest,
+        settings.encoder,
+        partial(_computes_units, settings),
+        settings.otherwise,
+        settings.roles,
+    )
     if settings.modality_dropout:
         _check_modalities(lineage.encoder)
     made = work.record(
@@ -53,7 +59,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         settings,
         work.store_inputs("query", lineage.query),
         work.store_inputs("pool", lineage.pool),
-        work.file_inputs("projector", [lineage.projector], "projector"),
+        work.file_inputs("projector", [lineage.projector] if lineage.pool else [], "projector"),
         work.file_inputs("encoder", [lineage.encoder], "encoder"),
         work.file_inputs("quantiser", [lineage.quantiser], "quantiser"),
         work.file_inputs("units", settings.units, "store"),
@@ -74,9 +80,9 @@ def _computes_units(settings: AdaptSettings, encoder: Path, header: EncoderHeade
     Raises DataError where there is no objective for L_PT, UsageError for units that it does not
     read.
     """
-    if "pt" in settings.without:
+    if "pt" not in settings.terms:
         return False
-    check_kept(encoder, header, WITHOUT_PT)
+    check_kept(encoder, header, settings.otherwise)
     if not reads_units(header):
         if settings.units:
             raise UsageError(f"--units: the pre-training of {encoder} reads no units")

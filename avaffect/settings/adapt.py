@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.settings.adaptation_methods import METHODS, SAAML, TAPT, check_method
 from avaffect.settings.base import argument, option
 from avaffect.settings.training import TrainingSettings
 
@@ -17,7 +18,8 @@ class AdaptSettings(TrainingSettings):
     """SAAML's affective adaptation (Eq. 7): emotion classification on labelled and retrieved
     utterances, domain-adversarial training through gradient reversal, and the pre-training task of
     the encoder. Reads the manifest of `retrieve` and finds embeddings, recordings, projector,
-    encoder and quantiser from it. Epoch e uses the e-th draw of each query.
+    encoder and quantiser from it. Epoch e uses the e-th draw of each query. --method chooses what
+    it is compared with.
 
     Prints the path of the checkpoint."""
 
@@ -25,6 +27,8 @@ class AdaptSettings(TrainingSettings):
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 | avaffect adapt
     # An ablation: without the domain classifier
     avaffect adapt retrieval.jsonl --without dc --epochs 5 -o no-dc.safetensors
+    # The baseline TAPT: further pre-training on the queries alone
+    avaffect adapt retrieval.jsonl --method tapt -o tapt.safetensors
     # The printed path, for the next command
     encoder=$(avaffect adapt retrieval.jsonl -o adapted.safetensors) &&
       avaffect finetune U.h5 --encoder "$encoder" -o er.safetensors
@@ -37,6 +41,11 @@ class AdaptSettings(TrainingSettings):
     encoder: Path | None = option(
         None, "Encoder to adapt. Default: the projector's encoder.", "--encoder",
         role="input", metavar="X.safetensors",
+    )  # fmt: skip
+    method: str = option(
+        SAAML, "Losses: saaml, those of Eq. 7; tapt (task-adaptive pre-training), the pre-training "
+        "task alone, on the queries alone. CTAPT is tapt, tested on another corpus.", "--method",
+        choices=METHODS, added=True,
     )  # fmt: skip
     layer: int | None = option(
         None, "Layer of the encoder that the emotion and domain classifiers read. Default: its "
@@ -79,3 +88,25 @@ class AdaptSettings(TrainingSettings):
     head_learning_rate: float = option(
         1e-3, "Peak learning rate of the classifiers.", "--head-learning-rate", above=0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_method(self, self.method)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The terms of the loss that are trained."""
+        left = ("pt",) if self.method == TAPT else TERMS
+        return tuple(term for term in left if term not in self.without)
+
+    @property
+    def otherwise(self) -> str:
+        """Advice where L_PT cannot be trained, for messages."""
+        if self.method == TAPT:
+            return "adapt another encoder (--encoder)"
+        return "leave L_PT out with --without pt"
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Whose utterances are trained on: query, pool."""
+        return ("query",) if self.method == TAPT else ("query", "pool")

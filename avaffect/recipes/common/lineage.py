@@ -6,7 +6,7 @@ projector's training -> its quantiser.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 
+ROLES = ("query", "pool")
+
 
 @dataclass(frozen=True)
 class Lineage:
     """query, pool: embedding stores; *_media: their media stores; the models' paths.
 
     quantiser: None where it was not requested. labelled_speakers: speakers whose labels trained any
-    of the models.
+    of the models; those of the projector, which chose the pool, only with the pool.
     """
 
     query: list[Store]
@@ -35,6 +37,10 @@ class Lineage:
     encoder: Path
     quantiser: Path | None
     labelled_speakers: tuple[str, ...]
+
+    def media(self, role: str) -> list[Store]:
+        """The media stores of the query or the pool."""
+        return self.query_media if role == "query" else self.pool_media
 
 
 def encoder_of(path: Path, header: CheckpointHeader) -> Path:
@@ -49,20 +55,29 @@ def encoder_of(path: Path, header: CheckpointHeader) -> Path:
 
 
 def trace_lineage(
-    manifest: Manifest, encoder: Path | None, with_quantiser: Callable[[Path, EncoderHeader], bool]
+    manifest: Manifest,
+    encoder: Path | None,
+    with_quantiser: Callable[[Path, EncoderHeader], bool],
+    otherwise: str,
+    roles: Sequence[str] = ROLES,
 ) -> Lineage:
     """Find the inputs of a retrieval manifest; `encoder` replaces the one under the projector.
 
-    with_quantiser: whether the quantiser of an encoder (path, header) is looked for. Raises
-    DataError naming the file that is missing, has changed, or does not fit the others; for a
-    quantiser it names the commands that make units.
+    with_quantiser: whether the quantiser of an encoder (path, header) is looked for; otherwise: the
+    advice where it is missing. roles: those whose stores are looked for. Raises DataError naming
+    the file that is missing, has changed, or does not fit the others; for a quantiser it names the
+    commands that make units.
     """
-    stores = {role: embedding_stores(manifest, role) for role in ("query", "pool")}
+    stores = {role: embedding_stores(manifest, role) if role in roles else [] for role in ROLES}
     projector = _projector([*stores["query"], *stores["pool"]])
     header = headers.read(projector, CheckpointHeader)
     if encoder is None:
         encoder = encoder_of(projector, header)
     encoder_header = headers.read(encoder, EncoderHeader)
+    trained = [header, encoder_header] if "pool" in roles else [encoder_header]
+    quantiser = None
+    if with_quantiser(encoder, encoder_header):
+        quantiser = _quantiser(encoder, encoder_header, otherwise)
     return Lineage(
         stores["query"],
         stores["pool"],
@@ -70,8 +85,8 @@ def trace_lineage(
         media_of(stores["pool"]),
         projector,
         encoder,
-        _quantiser(encoder, encoder_header) if with_quantiser(encoder, encoder_header) else None,
-        headers.labelled_speakers(header, encoder_header),
+        quantiser,
+        headers.labelled_speakers(*trained),
     )
 
 
@@ -100,7 +115,7 @@ def _projector(stores: list[Store]) -> Path:
     return artifacts.locate_parent(found[0][1], stores[0].path)
 
 
-def _quantiser(encoder: Path, header: EncoderHeader) -> Path:
+def _quantiser(encoder: Path, header: EncoderHeader, otherwise: str) -> Path:
     found = header.parents("quantiser")
     try:
         if not found:
@@ -112,8 +127,8 @@ def _quantiser(encoder: Path, header: EncoderHeader) -> Path:
         raise DataError(
             f"{error}. Or make units with `avaffect cluster MEDIA.h5 --features mfcc -o "
             "kmeans.safetensors` and `avaffect extract MEDIA.h5 --model kmeans.safetensors -o "
-            "units.h5` for both corpora and give them with --units, or leave L_PT out with "
-            "--without pt"
+            "units.h5` for both corpora and give them with --units, or "
+            f"{otherwise}"
         ) from error
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from avaffect.core import seeds
@@ -13,27 +12,24 @@ from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import UNITS
-from avaffect.data.batches import Paired
+from avaffect.data.batches import Bucketed, Paired
 from avaffect.data.dataset import Dataset, column_of, dataset_of, held_streams
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
-from avaffect.data.store.schema import StreamSpec
-from avaffect.data.store.writer import store_writer
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.objectives.base import Needs, Pretraining
 from avaffect.objectives.combined import ENCODER, HEADS, Combined
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.lineage import Lineage
-from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.common.verification import verify
-from avaffect.recipes.encoding import checkpoints, extraction
+from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.encoding.input_streams import chosen_streams
-from avaffect.recipes.pretraining.kept_objective import WITHOUT_PT, load_objective
+from avaffect.recipes.pretraining.adaptation_units import unit_stores, write_units
+from avaffect.recipes.pretraining.kept_objective import load_objective
 from avaffect.recipes.pretraining.retrieval_manifest import Drawn, save_manifest
 from avaffect.recipes.pretraining.utterances import check_together, usable
 from avaffect.settings.adapt import AdaptSettings
-from avaffect.training.device import make_fabric, resolve_device
+from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 from avaffect.training.run import Outcome, Run
 from avaffect.training.state import state_folder
@@ -43,7 +39,6 @@ if TYPE_CHECKING:
 
 # SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
 HIDDEN = 100
-ROLES = ("query", "pool")
 
 
 def run(
@@ -65,15 +60,16 @@ def _adapt(
     fabric: Fabric, progress: Progress,
 ) -> None:  # fmt: skip
     if fabric.global_rank == 0 and lineage.quantiser is not None:
-        _write_units(opened, lineage.quantiser, lineage, drawn, settings, progress)
+        write_units(opened, lineage.quantiser, lineage, drawn, settings, progress)
     fabric.barrier()
-    units = _unit_stores(settings, lineage)
+    units = unit_stores(settings, lineage)
     pretraining, encoder = _pretrained(settings, lineage, units)
     batches = _batches(settings, lineage, drawn, encoder, pretraining, units, progress)
     objective = _objective(settings, drawn, encoder, pretraining)
+    retrieved = f"{len(drawn.pool)} distinct retrieved utterances, {drawn.pairs.shape[1]} draws, "
     progress.say(
-        f"{len(drawn.queries)} queries, {len(drawn.pool)} distinct retrieved utterances, "
-        f"{drawn.pairs.shape[1]} draws, {len(batches.plan(0))} batches an epoch"
+        f"{len(drawn.queries)} queries, {retrieved if isinstance(batches, Paired) else ''}"
+        f"{len(batches.plan(0))} batches an epoch"
     )
     outcome = train(objective, batches, settings, opened, fabric, progress)
     wrong = objective.collapse(outcome.last)
@@ -94,141 +90,80 @@ def _save(
     drawn: Drawn,
     made: Provenance,
 ) -> None:
+    # Without a pool nothing was chosen or learned by labels.
+    labelled = "pool" in settings.roles
     checkpoints.save_encoder(
         settings.output,
         objective.encoder,
         objective.pretraining,
         {"emotion_classifier": objective.emotion, "domain_classifier": objective.domain},
         provenance=made,
-        labels={drawn.label: tuple(drawn.classes)},
+        labels={drawn.label: tuple(drawn.classes)} if labelled else {},
         metrics={"first": outcome.first, "last": outcome.last},
-        labelled_speakers=tuple(sorted({*lineage.labelled_speakers, *drawn.speakers})),
+        labelled_speakers=tuple(
+            sorted({*lineage.labelled_speakers, *(drawn.speakers if labelled else ())})
+        ),
     )
-
-
-def _write_units(
-    run: Run,
-    quantiser: Path,
-    lineage: Lineage,
-    drawn: Drawn,
-    settings: AdaptSettings,
-    progress: Progress,
-) -> None:
-    """Units of the queries and of the drawn part of the pool, computed once and kept with the run's
-    state."""
-    device = resolve_device(settings.device)
-    media = [*lineage.query_media, *lineage.pool_media]
-    extractor = extraction.quantiser_extractor(quantiser, device, media, progress)
-    spec = StreamSpec(UNITS, "int32", extractor.rate_hz, made=extractor.made)
-    for role, media, ids in (
-        ("query", lineage.query_media, drawn.queries),
-        ("pool", lineage.pool_media, drawn.pool),
-    ):
-        output = _units_path(settings, role)
-        if _is_whole(output, progress):
-            continue
-        dataset = dataset_of(
-            media, ids, held_streams(media, extractor.streams), sampling=extractor.sampling
-        )
-        kept = run.spool(f"units-{role}", progress.warn)
-        with (
-            progress.task(f"units of the {role}", len(dataset)),
-            store_writer(output, {}, streams={UNITS: spec}) as writer,
-        ):
-            for index, values in extraction.compute(
-                extractor, dataset, device, progress, batch_seconds=settings.batch_seconds,
-                kept=kept,
-            ):  # fmt: skip
-                units = values[:, 0].astype(np.int32)
-                writer.add(dataset.ids[index], streams={UNITS: units})
-        if kept is not None:
-            kept.remove()
-
-
-def _is_whole(output: Path, progress: Progress) -> bool:
-    """Whether the units of an earlier process are there, undamaged."""
-    if not output.exists():
-        return False
-    try:
-        verify(output)
-    except DataError as error:
-        progress.warn(f"{error}; units are computed again")
-        output.unlink()
-        return False
-    return True
-
-
-def _units_path(settings: AdaptSettings, role: str) -> Path:
-    return state_folder(settings.output) / f"units-{role}.h5"
-
-
-def _unit_stores(settings: AdaptSettings, lineage: Lineage) -> dict[str, list[Store]]:
-    """Stores of the units of each role; none where no units are read."""
-    if settings.units:
-        return dict.fromkeys(ROLES, open_stores(settings.units))
-    if lineage.quantiser is None:
-        return {role: [] for role in ROLES}
-    return {role: open_stores([_units_path(settings, role)]) for role in ROLES}
 
 
 def _pretrained(
     settings: AdaptSettings, lineage: Lineage, units: dict[str, list[Store]]
 ) -> tuple[Pretraining | None, Encoder]:
     """The objective of the encoder's pre-training, None where L_PT is left out, and the encoder."""
-    if "pt" in settings.without:
+    if "pt" not in settings.terms:
         return None, checkpoints.load_encoder(lineage.encoder, torch.device("cpu"))[0]
     made = units["query"][0].streams[UNITS].made if units["query"] else None
-    objective = load_objective(lineage.encoder, WITHOUT_PT, made)
+    objective = load_objective(lineage.encoder, settings.otherwise, made)
     return objective, objective.encoder
 
 
 def _batches(
     settings: AdaptSettings, lineage: Lineage, drawn: Drawn, encoder: Encoder,
     pretraining: Pretraining | None, units: dict[str, list[Store]], progress: Progress,
-) -> Paired:  # fmt: skip
+) -> Paired | Bucketed:  # fmt: skip
     # Checked over both roles: their streams share batches.
     both = [*lineage.query_media, *lineage.pool_media]
     chosen_streams(encoder, None, both, progress)
     needs = Needs() if pretraining is None else pretraining.needs
     beside = tuple(name for name in needs.streams if name not in encoder.streams)
 
-    def dataset(role: str, media: list[Store], ids: list[str]) -> Dataset:
+    def dataset(role: str) -> Dataset:
+        media = lineage.media(role)
         stores = [*media, *units[role]]
+        held = held_streams(media, encoder.streams)
         for name in beside:
-            _check_there(name, stores, lineage.encoder)
+            _check_there(name, stores, lineage.encoder, settings.otherwise)
             column_of([*both, *units[role]], [], name)
         found = dataset_of(
-            media, ids, (*held_streams(media, encoder.streams), *beside), others=units[role],
+            media, drawn.ids(role), (*held, *beside), others=units[role],
             crop_s=settings.crop_seconds, seed=settings.seed, sampling=encoder.sampling,
         )  # fmt: skip
         if pretraining is not None and not usable(encoder, found, needs).any():
             raise DataError(
                 f"no utterance of the {role} in {_names(stores)} is long enough for the "
                 f"pre-training of {lineage.encoder}, or has all that it reads: use others, or "
-                f"{WITHOUT_PT}"
+                f"{settings.otherwise}"
             )
         return found
 
-    queries = dataset("query", lineage.query_media, drawn.queries)
-    queries.labels[drawn.label] = drawn.targets
-    batches = Paired(
-        queries,
-        dataset("pool", lineage.pool_media, drawn.pool),
-        drawn.pairs,
-        settings.batch_seconds,
-        settings.batch_utterances,
-        settings.seed,
-    )
-    check_together(batches.plan(0), needs.together, of_each=2)
+    queries = dataset("query")
+    limits = (settings.batch_seconds, settings.batch_utterances, settings.seed)
+    batches: Paired | Bucketed
+    if "pool" in settings.roles:
+        queries.labels[drawn.label] = drawn.targets
+        batches = Paired(queries, dataset("pool"), drawn.pairs, *limits)
+    else:
+        batches = Bucketed(queries, *limits)
+    check_together(batches.plan(0), needs.together, of_each=len(settings.roles))
     return batches
 
 
-def _check_there(stream: str, stores: list[Store], encoder: Path) -> None:
+def _check_there(stream: str, stores: list[Store], encoder: Path, otherwise: str) -> None:
     """Raises DataError where no store has a stream that the pre-training reads."""
     if not any(stream in store.streams for store in stores):
         raise DataError(
             f"{_names(stores)}: no stream {stream!r}, which the pre-training of {encoder} reads; "
-            f"preprocess these recordings so that it is there, or {WITHOUT_PT}"
+            f"preprocess these recordings so that it is there, or {otherwise}"
         )
 
 
@@ -245,8 +180,8 @@ def _objective(
     return Combined(
         encoder,
         drawn.label,
-        emotion=None if "ec" in settings.without else emotion,
-        domain=None if "dc" in settings.without else domain,
+        emotion=emotion if "ec" in settings.terms else None,
+        domain=domain if "dc" in settings.terms else None,
         pretraining=pretraining,
         weights={
             "emotion": settings.emotion_weight,

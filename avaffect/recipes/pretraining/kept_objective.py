@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from avaffect.models.encoder import Encoder
     from avaffect.objectives.base import Pretraining
 
-WITHOUT_PT = "leave L_PT out with --without pt"
 # Tasks of version 0.1 -> the prefixes of their weights there, and now.
 _KEPT = {
     "odd_one_out": {"odd.": "objective.head."},

@@ -28,6 +28,10 @@ class Drawn:
     label: str
     speakers: frozenset[str]
 
+    def ids(self, role: str) -> list[str]:
+        """Of the query or the pool."""
+        return self.queries if role == "query" else self.pool
+
 
 def read_drawn(source: Path, folder: Path) -> tuple[Manifest, Drawn]:
     """The manifest and its content.

@@ -1,0 +1,92 @@
+"""`adapt --method`: what SAAML is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from chain import invoke, invoke_stopped
+from safetensors.torch import load_file
+from tiny_training import history
+
+from avaffect.core.checkpoint_header import read_header
+
+RETRIEVE = ("retrieve", "--query", "msp.h5", "--pool", "vox.h5", "--draws", 3, "-o", "r.jsonl")
+TRAIN = ("--steps", 3, "--batch-seconds", 8, "--log-every", 1)
+
+
+@pytest.fixture
+def retrieved(chain: Path) -> Path:
+    invoke(chain, *RETRIEVE)
+    return chain
+
+
+def losses(output: Path) -> list[set[str]]:
+    """Names of the losses in each line of a history."""
+    known = {"emotion", "domain", "masked", "features_penalty"}
+    return [known & line.keys() for line in history(Path(f"{output}.metrics.jsonl"))]
+
+
+class TestTAPT:
+    def test_is_further_pre_training_of_the_queries(self, retrieved: Path) -> None:
+        """The same weights as those of `pretrain-hubert`, to the bit, without pool or projector."""
+        invoke(retrieved, "adapt", "r.jsonl", "--method", "tapt", *TRAIN, "-o", "tapt.safetensors")
+        again = ("pretrain-hubert", "a.h5", "--init", "fav.safetensors", "--units", "units_a.h5")
+        header = read_header(retrieved / "tapt.safetensors")
+        same = ("--learning-rate", 1e-5, "--weight-decay", 0, "--warmup", 0.1)
+        invoke(retrieved, *again, *TRAIN, *same, "-o", "again.safetensors")
+        tapt, pretrained = (load_file(retrieved / f"{n}.safetensors") for n in ("tapt", "again"))
+        assert tapt.keys() == pretrained.keys()
+        assert all(torch.equal(tapt[name], pretrained[name]) for name in tapt)
+        assert losses(retrieved / "tapt.safetensors") == [{"masked", "features_penalty"}] * 3
+        assert header["labels"] == {} and header["labelled_speakers"] == []
+        roles = {entry["role"] for entry in header["provenance"]["inputs"]}
+        assert roles == {"query", "encoder", "quantiser", "retrieval"}
+
+    def test_needs_no_pool(self, retrieved: Path) -> None:
+        for name in ("vox.h5", "b.h5", "units_b.h5"):
+            (retrieved / name).unlink()
+        invoke(retrieved, "adapt", "r.jsonl", *TRAIN, status=65)
+        invoke(retrieved, "adapt", "r.jsonl", "--method", "tapt", *TRAIN)
+
+    def test_of_one_class(self, chain: Path) -> None:
+        invoke(chain, *RETRIEVE, "--classes", "happiness")
+        invoke(chain, "adapt", "r.jsonl", "--method", "tapt", *TRAIN)
+
+    def test_stopped_and_resumed(self, retrieved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        line = ("adapt", "r.jsonl", "--method", "tapt", *TRAIN, "-o")
+        invoke(retrieved, *line, "whole.safetensors")
+        invoke_stopped(retrieved, *line, "parts.safetensors", stops=2, monkeypatch=monkeypatch)
+        whole, parts = (retrieved / f"{name}.safetensors" for name in ("whole", "parts"))
+        assert whole.read_bytes() == parts.read_bytes()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--without", "dc"), ("--layer", 1), ("--emotion-weight", 2), ("--domain-weight", 0.1),
+            ("--pretraining-weight", 0.5), ("--head-learning-rate", 0.1),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_options_without_effect_are_refused(
+        self, tmp_path: Path, options: tuple[object, ...]
+    ) -> None:
+        found = invoke(tmp_path, "adapt", "x.jsonl", "--method", "tapt", *options, status=2)
+        assert str(options[0]) in found.stderr
+
+    def test_an_encoder_without_its_task(self, retrieved: Path) -> None:
+        """The advice is not an option that the method refuses."""
+        invoke(retrieved, "adapt", "r.jsonl", "--without", "pt", *TRAIN, "-o", "1.safetensors")
+        line = ("adapt", "r.jsonl", "--encoder", "1.safetensors", "--method", "tapt")
+        found = invoke(retrieved, *line, "-o", "2.safetensors", status=65)
+        assert "--without" not in found.stderr and "--encoder" in found.stderr
+
+
+def test_the_method_is_not_recorded_where_it_is_saaml(retrieved: Path) -> None:
+    """Outputs of version 0.1 stay up to date."""
+    invoke(retrieved, "adapt", "r.jsonl", *TRAIN)
+    made = read_header(retrieved / "adapted.safetensors")["provenance"]
+    assert "method" not in made["settings"]
+    found = invoke(retrieved, "adapt", "r.jsonl", "--method", "saaml", *TRAIN)
+    assert "up to date" in found.stderr
