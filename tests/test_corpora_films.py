@@ -205,6 +205,18 @@ def test_msp_improv_with_its_evaluation(tmp_path, name):
     assert "3 of 8438 utterances, 2 speakers" in said and "F07" in said
 
 
+def test_a_turn_of_msp_improv_that_is_listed_again_counts_once(tmp_path):
+    folder = touch(tmp_path / "improv", *IMPROV)
+    once = (EVALUATION, EVALUATION + "\n" + EVALUATION)
+    for number, text in enumerate(once):
+        (folder / "Evaluation.txt").write_text(text)
+        found, _ = made(tmp_path / f"{number}.jsonl", "msp-improv", folder)
+        assert item_of(found, "msp-improv_S01A-F01-P-FM01")["labels"]["votes"] == [0, 1, 1, 0, 1]
+    (folder / "Evaluation.txt").write_text(EVALUATION.replace("WORKER_1; N", "; N"))
+    found, _ = made(tmp_path / "nameless.jsonl", "msp-improv", folder)
+    assert item_of(found, "msp-improv_S01A-F01-P-FM01")["labels"]["votes"] == [0, 1, 2, 0, 1]
+
+
 def test_msp_improv_without_its_evaluation(tmp_path):
     folder = touch(tmp_path / "improv", *IMPROV)
     found, said = made(tmp_path / "m.jsonl", "msp-improv", folder)
@@ -221,6 +233,7 @@ def test_msp_improv_without_its_evaluation(tmp_path):
         (EVALUATION.replace("; S;", "; Q;"), r"line 10: the consensus is 'Q'"),
         (EVALUATION.replace("V:2.5", "V=2.5"), r"line 7: 'V=2.5' is no mean rating"),
         ("\n\n", "rates no turn"),
+        (EVALUATION + EVALUATION.splitlines()[0].replace("V:3.5", "V:3.6"), r"line 11: .* before"),
     ],
 )
 def test_msp_improv_evaluations_that_cannot_be_used(tmp_path, text, said):

@@ -59,7 +59,7 @@ LIBRARIES = {
     "lightning_fabric": {"training", "recipes"},
     "pytorch_metric_learning": {"objectives"},
     "safetensors": {"training"},
-    "pickle": set(),
+    "pickle": {"core"},
     "_compat_pickle": {"training"},
     "transformers": set(),
 }

@@ -12,9 +12,10 @@ from avaffect.settings.base import MODALITIES, Common, argument, option
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
     """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
-    aff-wild2, voxceleb2, lrw, lrs3, grid or speech-commands, with its unpacked folder, or `table`,
-    with a CSV or TSV file of your own. Labels, speakers and sessions come from file names and the
-    corpus's own tables. Unusable files are skipped, counted and listed; --strict stops instead.
+    aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid or speech-commands, with its
+    unpacked folder, or `table`, with a CSV or TSV file of your own. Labels, speakers and sessions
+    come from file names and the corpus's own tables. Unusable files are skipped, counted and
+    listed; --strict stops instead.
 
     The options that name columns are for `table` alone."""
 
@@ -33,7 +34,8 @@ class ManifestSettings(Common):
     tables: Path | None = option(
         None,
         "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, msp-podcast, "
-        "iemocap, recola, sewa, semaine, aff-wild2, voxceleb2, speech-commands).",
+        "iemocap, recola, sewa, semaine, aff-wild2, first-impressions, voxceleb2, "
+        "speech-commands).",
         "--tables",
         role="input",
         metavar="DIR",
@@ -41,7 +43,8 @@ class ManifestSettings(Common):
     modality: str | None = option(
         None,
         "Modality of the media files: audio, video or both (av). Default: all that exist "
-        "(ravdess, cremad, msp-improv, recola, sewa, semaine, aff-wild2, voxceleb2, grid).",
+        "(ravdess, cremad, msp-improv, recola, sewa, semaine, aff-wild2, first-impressions, "
+        "ndc-me, voxceleb2, grid).",
         "--modality",
         choices=MODALITIES,
     )

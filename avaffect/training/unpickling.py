@@ -1,9 +1,10 @@
-"""Files of torch.save from other programs: the only place in avaffect that unpickles.
+"""Files of torch.save from other programs.
 
 Such a file is a pickle, and a pickle may name any function of any module and have it called. Here
 torch's own restricted unpickler (`weights_only`) builds tensors and plain containers; every class
 that a file names besides is replaced by an empty stand-in before it is read, and a file that names
-a function, or a class of Python's library that is no plain value, is refused unread.
+a function, or a class of Python's library that is no plain value, is refused unread. Tables in
+pickles are read by core/plain_pickles.py; nothing else in avaffect unpickles.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class Adapter(Protocol):
 CORPORA = Registry("corpus", "avaffect.corpora")
 for _name in (
     "emodb", "ravdess", "cremad", "msp-improv", "msp-podcast", "iemocap", "recola", "sewa",
-    "semaine", "aff-wild2", "voxceleb2", "lrw", "lrs3", "grid", "speech-commands", "table",
+    "semaine", "aff-wild2", "first-impressions", "ndc-me", "voxceleb2", "lrw", "lrs3", "grid",
+    "speech-commands", "table",
 ):  # fmt: skip
     CORPORA.register(_name, None, f"{__name__}.{_name.replace('-', '_')}")
 

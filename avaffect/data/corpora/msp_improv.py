@@ -16,7 +16,8 @@ naturalness on scales of 1 to 5 (NaN: not rated), unchanged; then one line for e
 
     WORKER; Neutral; Neutral, Calm; A:3.000000; V:4.000000; D:3.000000; N:5.000000;
 
-and an empty line. A second line of the same rater is a copy: each rater counts once.
+and an empty line. A second line of the same rater is a copy: each rater counts once; so is a turn
+that is listed again with the same values.
 """
 
 from __future__ import annotations
@@ -126,15 +127,20 @@ def _ratings(path: Path) -> Ratings:
         match = PATTERN.fullmatch(PurePosixPath(fields[0]).stem)
         if match is not None:
             key = match[1]
-            found[key] = _consensus(path, number, fields)
-            votes[key] = {}
+            rated = _consensus(path, number, fields)
+            if found.setdefault(key, rated) != rated:
+                raise DataError(
+                    f"{path}, line {number}: {fields[0]} is listed before, with other values"
+                )
+            votes.setdefault(key, {})
         elif key is None or len(fields) < 2:
             raise DataError(
                 f"{path}, line {number}: expected UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.0; V:3.5; "
                 "D:3.0; N:4.0; and below it a line for each rater, as MSP-IMPROV's evaluation has"
             )
         else:
-            votes[key].setdefault(fields[0], _choice(fields[1]))
+            # Raters without a name are no one rater.
+            votes[key].setdefault(fields[0] or f"line {number}", _choice(fields[1]))
     if not found:
         raise DataError(f"{path} rates no turn: it is empty, or not MSP-IMPROV's evaluation")
     for turn, chosen in votes.items():
