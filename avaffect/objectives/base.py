@@ -80,6 +80,8 @@ class Objective(nn.Module):
     # Adam's constants; torch's defaults unless a paper has others.
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
+    # Of stochastic gradient descent, which takes the place of Adam; None: Adam.
+    sgd_momentum: float | None = None
 
     def __init__(self, weights: dict[str, float] | None = None) -> None:
         super().__init__()

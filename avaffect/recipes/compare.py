@@ -19,7 +19,7 @@ from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, C
 from avaffect.recipes.scoring.run_tables import Row, unlike_facts
 from avaffect.settings.compare import CompareSettings
 
-DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc", "scalars": "ccc"}
+DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc", "scalars": "ccc", "ranking": "map"}
 
 
 def compare(settings: CompareSettings, progress: Progress = SILENT) -> Comparison:

@@ -141,7 +141,7 @@ def _score(
         _warn_of_scale(label, gold, of_raters, recordings.common, progress)
     biased = not settings.unbiased
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
-    learned = _trained_on(predicted, recordings.common)
+    learned = predicted.trained_on(recordings.common)
     _report_counts(name, len(recordings.common), learned, scores, progress)
     own = {label: of.recordings for label, of in scores.items()}
     return TraceReport(
@@ -182,16 +182,6 @@ def _report_counts(
         progress.warn(f"{name}: {warning}")
     values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
     progress.say(f"{name}: {count} recordings, {values}")
-
-
-def _trained_on(predicted: TraceSource, ids: list[str]) -> dict[str, int] | None:
-    """How many recordings were used in the classifier's training, by status; None where predictions
-    do not record it."""
-    if not predicted.seen:
-        return None
-    return training_speakers.counted(
-        predicted.seen.get(i, training_speakers.UNKNOWN) or None for i in ids
-    )
 
 
 def _count_words(scores: LabelScores) -> str:

@@ -21,6 +21,7 @@ from avaffect.settings.baseline_options import (
     UAVMOptions,
     UnimodalOptions,
 )
+from avaffect.settings.highlight_options import HighlightOptions
 from avaffect.settings.two_stream_options import PARTS, VAVLOptions
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ ONE_FRAME = ("frames_per_step", 1)
 OWN_HEADS: dict[str, type] = {
     LINEAR: LinearOptions, "mlp": DenseOptions, "bgru": RecurrentOptions, "gru": RecurrentOptions,
     "svm": SVMOptions, "vavl": VAVLOptions, "uavm": UAVMOptions, "auxformer": AuxFormerOptions,
-    "mult": MulTOptions, "unimodal": UnimodalOptions,
+    "mult": MulTOptions, "unimodal": UnimodalOptions, "highlight": HighlightOptions,
 }  # fmt: skip
 
 
@@ -148,9 +149,9 @@ class HeadSettings(Common):
         LINEAR, "Head: one linear layer on the mean over time, or hidden layers below it (mlp), or "
         "GRU layers, bidirectional (bgru) or forward (gru), or a support vector machine on the "
         "mean (svm); on an acoustic and a visual stream VAVL (vavl) or what it is compared with "
-        "(uavm, auxformer, mult), on one of them conformers (unimodal); or a head of another "
-        "package.", "--head",
-        metavar="linear|mlp|bgru|gru|svm|vavl|uavm|auxformer|mult|unimodal|NAME",
+        "(uavm, auxformer, mult), on one of them conformers (unimodal); scores of the segments of "
+        "a recording (highlight); or a head of another package.", "--head",
+        metavar="linear|mlp|bgru|gru|svm|vavl|uavm|auxformer|mult|unimodal|highlight|NAME",
     )  # fmt: skip
     hidden: int | None = flag_of(RecurrentOptions, "hidden")
     hidden_layers: int | None = flag_of(DenseOptions, "hidden_layers", added=True)

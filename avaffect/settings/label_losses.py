@@ -11,6 +11,7 @@ from avaffect.core.errors import UsageError
 from avaffect.core.registry import Registry
 
 FOCAL = "focal"
+KL = "kl"
 # SS-VAERR: bins of the labels, and clusters of them.
 BINS = 20
 WIDTH, CLUSTERS = "width", "clusters"
@@ -44,12 +45,13 @@ _ROOM = "avaffect.objectives.losses"
 _CCC = f"{_ROOM}.concordance:concordance_loss"
 _MSE = f"{_ROOM}.mean_squared_error:mean_squared_error"
 _MAE = f"{_ROOM}.mean_absolute_error:mean_absolute_error"
+_KL = f"{_ROOM}.kullback_leibler:kullback_leibler"
 # The first of a kind is its default.
 for _name, _loss in {
     "ccc": LabelLoss({"scalar": _CCC, "trace": _CCC}, coupled=True),
     "mse": LabelLoss({"scalar": _MSE, "trace": _MSE}),
     "mae": LabelLoss({"scalar": _MAE, "trace": _MAE}),
-    "kl": LabelLoss({"distribution": f"{_ROOM}.kullback_leibler:kullback_leibler"}, weighted=True),
+    KL: LabelLoss({"distribution": _KL, "trace": f"{_ROOM}.listwise:listwise"}, weighted=True),
     "ce": LabelLoss(
         {
             "class": f"{_ROOM}.cross_entropy:cross_entropy",
@@ -95,6 +97,12 @@ def bins_of(losses: Iterable[str]) -> str | None:
 def takes_values(losses: Iterable[str]) -> bool:
     """Whether any of these losses of a trace takes values, not bins."""
     return any(loss_of(name).bins is None for name in losses)
+
+
+def only_ranks(losses: Iterable[str]) -> bool:
+    """Whether these losses of a trace compare its values within a recording alone: their scale is
+    not learned then."""
+    return all(name == KL for name in losses)
 
 
 def parse_losses(texts: Sequence[str], kinds: Mapping[str, str]) -> dict[str, Weights]:

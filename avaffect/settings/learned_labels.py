@@ -22,9 +22,10 @@ class LearnedLabels(Labelled, Rated, BalanceOptions):
     )  # fmt: skip
     loss: tuple[str, ...] = option(
         (), "Losses and their weights. Class: ce (cross-entropy), focal. Distribution: kl, ce, "
-        "focal. Scalar: ccc (1 - CCC), mse, mae. Trace: ccc, mse, mae, ce (over 20 bins), ncce "
-        "(cost-sensitive, over 20 clusters). Or a loss of another package. LABEL: limits them to "
-        "one label. Default: the first, with weight 1. Repeatable.", "--loss",
+        "focal. Scalar: ccc (1 - CCC), mse, mae. Trace: ccc, mse, mae, kl (of the order within a "
+        "recording), ce (over 20 bins), ncce (cost-sensitive, over 20 clusters). Or a loss of "
+        "another package. LABEL: limits them to one label. Default: the first, with weight 1; kl "
+        "with --head highlight. Repeatable.", "--loss",
         metavar="[LABEL:]LOSS=W,...",
     )  # fmt: skip
     delay: float = option(

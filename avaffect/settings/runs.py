@@ -10,6 +10,7 @@ from avaffect.settings.training import TrainingSettings, batch_utterances
 
 # The last epoch, unless an earlier one was clearly better by ua.
 AUTO = "auto"
+ADAM, SGD = "adam", "sgd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,10 @@ class Runs(TrainingSettings):
     )
     select: str | None = option(
         None, "Metric that selects the best epoch on the development split: ua, accuracy, "
-        "f1_macro, ccc, pearson; METRIC_LABEL for one of several labels. auto: the last epoch, "
-        "unless the UA of an earlier one is significantly higher; none: the last epoch. Default: "
-        "of the first label, auto for classes and distributions, otherwise ccc.", "--select",
+        "f1_macro, ccc, pearson, map; METRIC_LABEL for one of several labels. auto: the last "
+        "epoch, unless the UA of an earlier one is significantly higher; none: the last epoch. "
+        "Default: of the first label, auto for classes and distributions, map with --head "
+        "highlight, otherwise ccc.", "--select",
         metavar="METRIC",
     )  # fmt: skip
 
@@ -46,6 +48,13 @@ class Runs(TrainingSettings):
         "--epochs.", "--least-steps", at_least=0,
     )  # fmt: skip
     batch_utterances: int = batch_utterances(32)
+    optimiser: str = option(
+        ADAM, "Optimiser. sgd: stochastic gradient descent, whose --weight-decay is not decoupled.",
+        "--optimiser", choices=(ADAM, SGD), added=True,
+    )  # fmt: skip
+    momentum: float = option(
+        0.9, "Momentum of --optimiser sgd.", "--momentum", at_least=0, below=1, added=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,3 +62,5 @@ class Runs(TrainingSettings):
             raise UsageError(f"--folds {self.folds}: at least 3 (test, development, train), or 0")
         if self.least_steps and self.steps is not None:
             raise UsageError("--steps and --least-steps exclude each other")
+        if self.momentum != type(self).momentum and self.optimiser != SGD:
+            raise UsageError(f"--momentum {self.momentum:g} goes with --optimiser {SGD}")

@@ -29,6 +29,7 @@ SCORE_WORDS = {
     "kl": "KL",
     "ce": "CE",
     SHARED_DISTANCE: "distance of sound and faces",
+    "map": "mAP",
 }
 
 

@@ -76,6 +76,9 @@ class Stepper:
         ]
         for group in groups:
             group["peak_lr"] = group["lr"]
+        if self.objective.sgd_momentum is not None:
+            # Weight decay is part of the gradient here.
+            return torch.optim.SGD(groups, momentum=self.objective.sgd_momentum)
         # Adam with decoupled weight decay: without decay, plain Adam.
         return torch.optim.AdamW(groups, betas=self.objective.betas, eps=self.objective.epsilon)
 

@@ -70,6 +70,8 @@ class FrameHead(nn.Module):
                      computed once; reads_moments: on means and covariances (`models.pooling`)
     needs_time       class attribute: False where an utterance's outputs can also be computed from
                      tokens
+    whole            class attribute: True where outputs over time compare all steps of a recording,
+                     which is therefore neither cropped nor read in windows
     """
 
     standardisation: Standardisation | None
@@ -77,6 +79,7 @@ class FrameHead(nn.Module):
     reads_means: bool = False
     reads_moments: bool = False
     needs_time: bool = True
+    whole: bool = False
 
     def __init__(
         self, inputs: tuple[HeadInput, ...], outputs: int, frames_per_step: int = 1

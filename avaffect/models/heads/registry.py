@@ -55,6 +55,11 @@ HEADS.register(
     "avaffect.models.heads.unimodal:UnimodalConfiguration",
     "avaffect.models.heads.unimodal:UnimodalHead",
 )
+HEADS.register(
+    "highlight",
+    "avaffect.models.heads.highlight:HighlightConfiguration",
+    "avaffect.models.heads.highlight:HighlightHead",
+)
 
 
 def on_two_streams(name: str) -> bool:

@@ -35,6 +35,7 @@ from avaffect.settings.head_options import (
     WEIGHTED,
     FittedOptions,
 )
+from avaffect.settings.highlight_options import HighlightOptions
 from avaffect.settings.runs import AUTO
 from avaffect.settings.training import check_whole_batches
 from avaffect.settings.two_stream_options import TwoStreamOptions, modalities_of
@@ -70,7 +71,7 @@ ENCODER_RATES = {
 STEPWISE = (
     "loss", "epochs", "steps", "least_steps", "accumulate", "augment", "freeze", "learning_rate",
     "head_learning_rate", "schedule", "warmup", "decay", "weight_decay", "clip",
-    "sampler", "label_smoothing",
+    "sampler", "label_smoothing", "optimiser", "momentum",
 )  # fmt: skip
 
 
@@ -94,6 +95,9 @@ def completed(
             f"--pooling {options['pooling']} goes with labels of utterances; {traces[0]} is a trace"
         )
     settings = settings.with_options(options)
+    own_loss = getattr(options_of(settings.head), "loss", None)
+    if own_loss is not None and not settings.loss:
+        settings = replace(settings, loss=(own_loss,))
     if issubclass(options_of(settings.head), FittedOptions):
         return _fitted(settings, stores, kinds)
     linear = _is_linear(settings)
@@ -165,6 +169,8 @@ def _check_streams(settings: FinetuneSettings, kinds: Mapping[str, str]) -> None
     options = options_of(settings.head)
     if issubclass(options, UnimodalOptions):
         check_one_stream(names)
+    if issubclass(options, HighlightOptions):
+        _check_kinds(settings, options.kinds, kinds)
     if issubclass(options, TwoStreamOptions):
         modalities_of(names)
         _check_kinds(settings, options.kinds, kinds)
@@ -266,6 +272,8 @@ def _selection(settings: FinetuneSettings, kinds: Mapping[str, str]) -> str:
     """Only ua has a known standard error: scalars and traces keep the best epoch. Of several labels
     the first decides, unless --select names another."""
     scores = score_names(kinds)
+    if settings.select is None and issubclass(options_of(settings.head), HighlightOptions):
+        return HighlightOptions.select
     if settings.select is None:
         return AUTO if scores[0] == UA else scores[0]
     known = (*scores, "none", *([AUTO] if scores[0] == UA else []))

@@ -60,7 +60,7 @@ def traces(
     def in_windows(numbers: np.ndarray) -> list[np.ndarray]:
         return [windowed(group, dataset.subset(LONG - numbers), windows)]
 
-    is_long = dataset.durations() > windows.whole_s
+    is_long = (dataset.durations() > windows.whole_s) & (not group.form.whole)
     rows = _rows(group, whole, dataset.subset(np.flatnonzero(~is_long)), kept)
     found = []
     for index, long in enumerate(is_long.tolist()):

@@ -33,7 +33,7 @@ from avaffect.recipes.downstream.partitions import Division
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.recipes.downstream.windows import windows_of
 from avaffect.recipes.encoding import checkpoints
-from avaffect.settings.runs import AUTO
+from avaffect.settings.runs import AUTO, SGD
 from avaffect.training import checkpoint
 from avaffect.training.loop import train
 from avaffect.training.run import Batches, Outcome, Run
@@ -76,6 +76,8 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
         completed.rates(settings),
         settings.head_penalty / division.train.sum(),
     )
+    if settings.optimiser == SGD:
+        objective.sgd_momentum = settings.momentum
     ids = zip(material.labels.utterances.ids, division.train)
     material.treatment.apply(objective, frozenset(i for i, trains in ids if not trains))
     if division.development.any() and settings.select != "none":
@@ -160,7 +162,8 @@ def batches_of(material: Material, division: Division) -> Batches:
     sampling = None if groups is None else BalancedSampling(groups, seed)
     if material.vectors is None:
         dataset = material.dataset.subset(rows)
-        dataset.crop_s, dataset.seed = settings.crop_seconds, seed
+        dataset.crop_s = None if material.form.whole else settings.crop_seconds
+        dataset.seed = seed
         limits = settings.batch_seconds, settings.batch_utterances
         return Bucketed(dataset, *limits, seed, sampling)
     labels = {name: values[rows] for name, values in material.dataset.labels.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from avaffect.data.tables.texts import nfc
 from avaffect.data.trace_files import SUFFIXES, TraceFile, find_trace_files, read_trace_file
 from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.recipes.common import work
+from avaffect.recipes.downstream import training_speakers
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ class TraceSource:
     def ids(self) -> list[str]:
         """Recordings with any trace, in order."""
         return list(dict.fromkeys(i for traces in self.labels.values() for i in traces))
+
+    def trained_on(self, ids: Iterable[str]) -> dict[str, int] | None:
+        """How many of these recordings were used in the classifier's training, by status; None
+        where predictions do not record it."""
+        if not self.seen:
+            return None
+        unknown = training_speakers.UNKNOWN
+        return training_speakers.counted(self.seen.get(i, unknown) or None for i in ids)
 
 
 def read(path: Path) -> TraceSource:

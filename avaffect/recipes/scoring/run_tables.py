@@ -25,22 +25,30 @@ from avaffect.recipes.scoring import scalar_scores
 from avaffect.recipes.scoring.class_scores import report_of
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun
-from avaffect.recipes.scoring.reports.comparison import ClassFacts, Facts, ScalarFacts, TraceFacts
+from avaffect.recipes.scoring.reports.comparison import (
+    ClassFacts,
+    Facts,
+    RankFacts,
+    ScalarFacts,
+    TraceFacts,
+)
+from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport, ScalarReport, TraceReport
 from avaffect.recipes.scoring.scored_items import kinds_of
 from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
 from avaffect.settings.scores import SHARED_DISTANCE
 
-REPORTS: dict[str, type[ClassReport] | type[TraceReport] | type[ScalarReport]] = {
+Scored = ClassReport | TraceReport | ScalarReport | RankReport
+REPORTS: dict[str, type[Scored]] = {
     "predictions": ClassReport,
     "traces": TraceReport,
     "scalars": ScalarReport,
+    "ranking": RankReport,
 }
 # For messages: the commands that write reports.
 READ = (filekind.REPORT, filekind.JSON, filekind.MANIFESTS["predictions"])
-A_REPORT = "a report is what eval-class and eval-ccc write with -o"
-Scored = ClassReport | TraceReport | ScalarReport
+A_REPORT = "a report is what eval-class, eval-ccc and eval-rank write with -o"
 
 
 @dataclass(frozen=True)
@@ -214,8 +222,8 @@ def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
             return
         if not isinstance(found, dict) or found.get("content") not in REPORTS:
             raise DataError(
-                f"{name}, line {line}: no report of several runs, as eval-class and eval-ccc write "
-                "of predictions"
+                f"{name}, line {line}: no report of several runs, as eval-class, eval-ccc and "
+                "eval-rank write of predictions"
             )
         yield _typed(name, found)
 
@@ -240,6 +248,12 @@ def _row(name: str, path: Path, report: Scored) -> Row:
         for known in report.per_class:
             classes[known] = _values([run.per_class[known].f1 for run in report.runs])
         facts = ClassFacts.from_dict(_some(report, ClassFacts))
+    elif isinstance(report, RankReport):
+        scores = {
+            f"{label}.map": _values([run.map[label] for run in report.runs])
+            for label in report.labels
+        }
+        facts = RankFacts.from_dict(_some(report, RankFacts))
     else:
         scores = _trace_scores(report)
         kind = TraceFacts if isinstance(report, TraceReport) else ScalarFacts

@@ -25,12 +25,18 @@ from avaffect.recipes.downstream.tasks.base import Line, Task
 from avaffect.recipes.downstream.tasks.class_task import ClassTask
 from avaffect.recipes.downstream.tasks.distribution_task import DistributionTask
 from avaffect.recipes.downstream.tasks.scalar_task import ScalarTask
-from avaffect.recipes.downstream.tasks.trace_task import TraceTask
+from avaffect.recipes.downstream.tasks.trace_task import MAP, TraceTask, without_order
 from avaffect.settings.augmentation import MIXUP, SPEED
 from avaffect.settings.base import RATERS
 from avaffect.settings.class_balance import ClassBalance
 from avaffect.settings.finetune import FinetuneSettings
-from avaffect.settings.label_losses import Weights, loss_of, parse_losses, takes_shares
+from avaffect.settings.label_losses import (
+    Weights,
+    loss_of,
+    only_ranks,
+    parse_losses,
+    takes_shares,
+)
 
 if TYPE_CHECKING:
     from avaffect.models.heads.base import FrameHead
@@ -205,6 +211,7 @@ def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Pro
     for task in tasks:
         if not task.known.any():
             raise DataError(f"{stores[0].path}: no utterance has a known value of {task.name}")
+    _check_selection(settings, tasks)
     known = np.any([task.known for task in tasks], axis=0)
     if not known.all() and list(kinds.values()) != ["class"]:
         words = " or ".join(kinds)
@@ -272,6 +279,18 @@ def _check_losses(
                     raise UsageError(f"{flag}: the loss {loss} of {name} takes single classes only")
 
 
+def _check_selection(settings: FinetuneSettings, tasks: Sequence[Task]) -> None:
+    """Raises UsageError where the epoch would be selected by a score that the labels do not
+    have."""
+    for task in tasks:
+        chosen = settings.select in (MAP, f"{MAP}_{task.name}")
+        if chosen and isinstance(task, TraceTask) and not task.is_binary:
+            raise UsageError(
+                f"--select {settings.select}: {task.name} has other values than 0 and 1, of which "
+                "there is no average precision; take --select ccc"
+            )
+
+
 def _balances(settings: FinetuneSettings, kinds: Mapping[str, str]) -> dict[str, ClassBalance]:
     """Label -> what its classes have; the sampler takes those of the first."""
     first = next((name for name, kind in kinds.items() if kind in OF_VOTES), None)
@@ -291,6 +310,13 @@ def _task(
 ) -> Task:
     if kind == "trace":
         traces = trace_values(stores, name, annotations, settings.raters, progress)
+        if only_ranks(losses):
+            traces, flat = without_order(traces)
+            if flat.any():
+                progress.say(
+                    f"{int(flat.sum())} recordings of {len(flat)} are left out: {name} is the same "
+                    "throughout, and there is nothing to rank"
+                )
         return TraceTask(name, traces, losses, settings.delay)
     if kind == "scalar":
         return ScalarTask(name, scalar_values(stores, name, annotations, progress), losses)

@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.data.dataset import Dataset
 from avaffect.data.traces import Traces, delayed, resample
-from avaffect.evaluation import concordance
+from avaffect.evaluation import concordance, ranking
 from avaffect.evaluation.binning import clusters, equal_width
 from avaffect.evaluation.trace_scale import is_usual
 from avaffect.recipes.downstream.tasks.base import Line
@@ -20,21 +20,35 @@ from avaffect.recipes.downstream.tasks.scalar_task import (
     never_changes,
     set_scale,
 )
-from avaffect.settings.label_losses import BINS, WIDTH, Weights, bins_of, takes_values
+from avaffect.settings.label_losses import (
+    BINS,
+    KL,
+    WIDTH,
+    Weights,
+    bins_of,
+    only_ranks,
+    takes_values,
+)
+from avaffect.training.ending import ending
 
 if TYPE_CHECKING:
     from avaffect.models.heads.labels import LabelHead, Readout
     from avaffect.objectives.criteria import TraceCriterion
 
+# The mean average precision of values 0 and 1, "is a highlight".
+MAP = "map"
 # Standard deviations in the unit of a head's output, for labels that are not on the usual scale, -1
 # to 1. Losses and their weights were published for that scale; there the unit is about 1.
 UNIT = 3.0
+# Share of the divergence of equal scores above which nothing was learned.
+NEARLY_CHANCE = 0.97
 
 
 @dataclass(frozen=True)
 class TraceTask:
     """traces: values (T,) of each utterance, no steps where it has none; losses: loss -> weight;
-    delay_s: annotation delay: frames are trained on the annotation of this much later."""
+    delay_s: annotation delay: frames are trained on the annotation of this much later. Scored by
+    CCC over all steps and, of values 0 and 1, by the mean of the utterances' average precisions."""
 
     name: str
     traces: Traces
@@ -43,7 +57,7 @@ class TraceTask:
     kind = "trace"
     classes: ClassVar[tuple[str, ...]] = ()
     over_time = True
-    scores = ("ccc",)
+    scores = ("ccc", MAP)
 
     @property
     def columns(self) -> int:
@@ -116,12 +130,37 @@ class TraceTask:
             predicted = delayed(values, rate_hz, self.delay_s)
             pairs.append((predicted, resample(gold, self.traces.rate_hz, rate_hz, len(predicted))))
         predicted, gold = (_joined(side) for side in zip(*pairs))
-        score = concordance.ccc(predicted, gold)
-        return {} if np.isnan(score) else {"ccc": score}
+        scores = {"ccc": concordance.ccc(predicted, gold)}
+        if self.is_binary:
+            scores[MAP] = _mean_precision(pairs)
+        return {name: score for name, score in scores.items() if not np.isnan(score)}
 
     def ended(self, lines: Sequence[Line], alone: bool) -> tuple[bool, bool]:
-        """Chance: no concordance."""
-        return concordance_ended(lines, self.name)
+        """Chance: no concordance; of a loss of the order alone, the divergence of equal scores."""
+        if not only_ranks(self.losses):
+            return concordance_ended(lines, self.name)
+        found = ending(lines, self.criterion(0, alone).called(KL))
+        if found is None:
+            return False, False
+        chance = found.late > NEARLY_CHANCE * self._divergence()
+        return not chance and found.falling(self._divergence()), chance
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every known value is 0 or 1."""
+        values = _joined(self.traces.values)
+        return bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
+
+    def _divergence(self) -> float:
+        """The mean of the loss kl where all scores of a recording are equal."""
+        found = []
+        for values in self.traces.values:
+            known = values[~np.isnan(values)].astype(np.float64)
+            if len(known) > 1:
+                shares = np.exp(known - known.max())
+                shares /= shares.sum()
+                found.append(float((shares * np.log(shares * len(known))).sum()))
+        return float(np.mean(found)) if found else 0.0
 
     def _learned(self) -> np.ndarray:
         """(N,) known values that some frame is trained on: with a delay, no frame has the first
@@ -141,6 +180,24 @@ class TraceTask:
             return clusters(self._learned(), BINS)
         except DataError as error:
             raise DataError(f"{where}: {self.name}: {error}") from error
+
+
+def _mean_precision(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Of predicted and gold (T,) of each utterance, over those with a 1; NaN without any."""
+    found = []
+    for predicted, gold in pairs:
+        known = ~np.isnan(gold) & ~np.isnan(predicted)
+        found.append(ranking.average_precision(predicted[known], gold[known] > 0))
+    there = [value for value in found if not np.isnan(value)]
+    return float(np.mean(there)) if there else float("nan")
+
+
+def without_order(traces: Traces) -> tuple[Traces, np.ndarray]:
+    """The traces without those whose known values are all equal, in which there is nothing to rank;
+    and (N,) bool, which these are."""
+    flat = [len(v) > 0 and len(np.unique(v[~np.isnan(v)])) == 1 for v in traces.values]
+    values = [v[:0] if is_flat else v for v, is_flat in zip(traces.values, flat)]
+    return replace(traces, values=values), np.array(flat, dtype=bool)
 
 
 def _joined(values: Sequence[np.ndarray]) -> np.ndarray:

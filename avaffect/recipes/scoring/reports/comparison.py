@@ -45,7 +45,20 @@ class TraceFacts(Record):
     count: int
 
 
-Facts = ClassFacts | ScalarFacts | TraceFacts
+@dataclass(frozen=True, kw_only=True)
+class RankFacts(Record):
+    """Conditions that must agree for scores of rankings to compare; gold and gold_labels as of
+    numbers."""
+
+    gold: tuple[str, ...]
+    gold_labels: dict[str, str]
+    raters: str
+    threshold: float
+    split: str | None
+    count: int
+
+
+Facts = ClassFacts | ScalarFacts | TraceFacts | RankFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +106,7 @@ class ComparedRow(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Report):
-    """of        content of the reports: predictions, traces or scalars
+    """of        content of the reports: predictions, traces, scalars or ranking
     scores    that were compared
     baseline  name of a row or a curve
     test      paired or unpaired
