@@ -152,11 +152,13 @@ figure2: $(foreach c,$(CORPORA),$(foreach r,$(BASELINES),$(PARTITIONS:%=$(O)$(c)
 # -- synthetic people ------------------------------------------------------------------------------
 
 LENGTHS := --shortest 1.2 --longest 1.8
-UTTERANCES ?= 160
-HALF ?= 80
+UTTERANCES ?= 320
+PEOPLE ?= 160
+HALF ?= 160
+CORPUS ?= 0
 
 $(O)people.jsonl:
-	avaffect synth $(O)people --domain A --utterances $(UTTERANCES) --speakers 80 $(LENGTHS) -o $@
+	avaffect synth $(O)people --utterances $(UTTERANCES) --speakers $(PEOPLE) $(LENGTHS) --seed $(CORPUS) -o $@
 
 # Each recording keeps its sound, its faces, both or neither.
 $(O)heard.jsonl: $(O)people.jsonl
@@ -165,9 +167,13 @@ $(O)heard.jsonl: $(O)people.jsonl
 $(O)seen.jsonl: $(O)people.jsonl
 	avaffect select $< --sample $(HALF) --seed 2 -o $@
 
-# The encoder of faces learns emotions from other people, as the paper's EfficientNet from AffectNet.
+# The encoder of faces learns emotions from other people, as the paper's EfficientNet from AffectNet: from many, each
+# seen for less than a second, as it learns fewer by heart.
+OTHERS ?= 960
+OTHER_PEOPLE ?= 480
 $(O)others-all.jsonl:
-	avaffect synth $(O)others --domain U --utterances 120 --speakers 60 $(LENGTHS) -o $@
+	avaffect synth $(O)others --name others --utterances $(OTHERS) --speakers $(OTHER_PEOPLE) \
+		--shortest 0.4 --longest 0.5 -o $@
 
 $(O)others.jsonl: $(O)others-all.jsonl
 	avaffect split $< --by speaker --ratios 80 20 0 -o $@
@@ -179,7 +185,8 @@ $(O)people.h5 $(O)seen.h5 $(O)others.h5: $(O)%.h5: $(O)%.jsonl
 $(O)heard.h5: $(O)heard.jsonl
 	avaffect preprocess $< --faces none --size 48 -o $@
 
-FACES ?= --epochs 12 --learning-rate 2e-3 --head-learning-rate 2e-3 --batch-utterances 16
+FACES ?= --epochs 16 --learning-rate 1e-3 --head-learning-rate 2e-3 --crop-seconds 0.3 \
+	--batch-utterances 64
 $(O)random.safetensors: $(O)others.h5
 	avaffect pretrain-byol $< --preset nano --steps 0 -o $@
 

@@ -107,6 +107,16 @@ def test_ids_are_unique_and_domains_share_no_speaker_session_or_voice():
     assert plans["A"][3].speaker == "synthA_s03"
 
 
+def test_corpora_of_other_names_share_no_id_speaker_session_or_voice():
+    plans = [corpus.plan("A", 12, 0, speakers=6, name=name) for name in (None, "others", "synthA")]
+    assert plans[0] == plans[2]
+    utterances = plans[0] + plans[1]
+    for field, count in (("id", 24), ("speaker", 12), ("session", 6)):
+        assert len({getattr(u, field) for u in utterances}) == count
+    assert len({corpus.perform(u).voice.pitch_hz for u in utterances}) == 12
+    assert plans[1][7].speaker == "others_s01"
+
+
 def test_a_session_holds_whole_speakers():
     plan = corpus.plan("A", 64, 0, speakers=5)
     sessions = {(u.speaker, u.session) for u in plan}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,6 +12,8 @@ from avaffect.settings.base import Seeded, argument, option
 
 DOMAINS = ("A", "B", "U")
 MODALITIES = ("av", "audio")
+# Recordings are named by it; an underscore ends it.
+NAME = "[A-Za-z0-9-]+"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class SynthSettings(Seeded):
     A: a labelled source (a quiet studio, acted emotions). B: a pool (various rooms, cameras and
     microphones, weaker emotions, mostly neutral), with its gold label under another name,
     hidden_emotion. U: a third corpus (another language, room, camera and microphone). Speakers
-    differ between domains.
+    differ between domains, and between corpora of a domain that have other names.
 
     Writes FOLDER/video/*.mp4 (with --modality audio FOLDER/wav/*.wav), in A and U traces of arousal
     and valence as FOLDER/traces/*.csv, then the manifest."""
@@ -29,10 +32,17 @@ class SynthSettings(Seeded):
     # A pool of voices without faces, straight into a store
     avaffect synth B --domain B --utterances 320 --speakers 16 --modality audio |
       avaffect preprocess - -o B.h5
+    # Other people of the same kind
+    avaffect synth others --name others -o others.jsonl
     """
 
     folder: Path = argument("Folder for the recordings.", metavar="FOLDER")
     domain: str = option("A", "Domain of the corpus.", "--domain", choices=DOMAINS)
+    name: str | None = option(
+        None,
+        "Name of the corpus, with which its ids and speakers begin. Default: synth and the domain.",
+        "--name", metavar="NAME", added=True,
+    )  # fmt: skip
     modality: str = option(
         "av", "Modality: talking faces (av) or voices alone.", "--modality", choices=MODALITIES
     )
@@ -68,6 +78,8 @@ class SynthSettings(Seeded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.name is not None and re.fullmatch(NAME, self.name) is None:
+            raise UsageError(f"--name {self.name!r}: letters, digits and dashes alone")
         if self.shortest > self.longest:
             raise UsageError(
                 f"--shortest {self.shortest:g}: longer than --longest {self.longest:g}"

@@ -84,16 +84,23 @@ def plan(
     emotions: Sequence[str] = EMOTIONS,
     duration_s: tuple[float, float] = (1.5, 3.0),
     neutral_fraction: float | None = None,
+    name: str | None = None,
 ) -> list[Utterance]:
     """`count` utterances of a domain, turn by turn of its speakers.
+
+    Ids, speakers and sessions begin with `name`, synth and the domain by default; corpora of other
+    names have other people.
 
     Speakers are balanced; so are emotions within each speaker, unless `neutral_fraction` of the
     utterances shall be neutral (the others then share the rest). Durations are uniform in
     `duration_s`. Raises UsageError for emotions that cannot be acted.
     """
     _check_emotions(emotions, neutral_fraction)
+    corpus = f"synth{domain}" if name is None else name
     return [
-        _utterance(domain, index, seed, speakers, tuple(emotions), duration_s, neutral_fraction)
+        _utterance(
+            corpus, domain, index, seed, speakers, tuple(emotions), duration_s, neutral_fraction
+        )
         for index in range(count)
     ]
 
@@ -202,6 +209,7 @@ def prosody(performance: Performance) -> Prosody:
 
 
 def _utterance(
+    corpus: str,
     domain: str,
     index: int,
     seed: int,
@@ -210,9 +218,9 @@ def _utterance(
     duration_s: tuple[float, float],
     neutral_fraction: float | None,
 ) -> Utterance:
-    name = f"synth{domain}_{index:06d}"
+    name = f"{corpus}_{index:06d}"
     turn, place = divmod(index, speakers)
-    who = f"synth{domain}_s{place:02d}"
+    who = f"{corpus}_s{place:02d}"
     if neutral_fraction is None:
         felt = _rotate(emotions, turn, seed, who)
     else:
@@ -225,7 +233,7 @@ def _utterance(
         id=name,
         domain=domain,
         speaker=who,
-        session=f"synth{domain}_d{place // SPEAKERS_PER_SESSION:02d}",
+        session=f"{corpus}_d{place // SPEAKERS_PER_SESSION:02d}",
         emotion=felt,
         intensity=intensity,
         arousal=arousal,

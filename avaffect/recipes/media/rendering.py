@@ -42,6 +42,7 @@ def run(settings: SynthSettings, progress: Progress) -> None:
         emotions=emotions,
         duration_s=(settings.shortest, settings.longest),
         neutral_fraction=neutral,
+        name=settings.name,
     )
     made = work.record("synth", settings, [])
     files = [f for u in planned for f in (_media(settings, u), _traces(settings, u)) if f]
@@ -67,7 +68,7 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     header = manifest.new_header(
         "corpus",
         base=manifest.base_for(settings.output, settings.folder),
-        corpus=f"synth{settings.domain}",
+        corpus=settings.name or f"synth{settings.domain}",
         labels={label: {"kind": "class", "classes": list(emotions)}, **_dimensions(settings)},
         provenance=made,
     )
