@@ -155,7 +155,7 @@ LENGTHS := --shortest 1.2 --longest 1.8
 UTTERANCES ?= 320
 PEOPLE ?= 160
 HALF ?= 160
-CORPUS ?= 0
+CORPUS ?= 1
 
 $(O)people.jsonl:
 	avaffect synth $(O)people --utterances $(UTTERANCES) --speakers $(PEOPLE) $(LENGTHS) --seed $(CORPUS) -o $@
