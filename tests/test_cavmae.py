@@ -29,6 +29,7 @@ from avaffect.models.patches import (
     spectrum_patches,
     visible,
 )
+from avaffect.objectives import masked_autoencoding
 from avaffect.objectives.base import Context
 from avaffect.objectives.losses.audiovisual_contrast import contrast
 from avaffect.objectives.losses.patch_reconstruction import patch_errors
@@ -255,6 +256,39 @@ def test_utterances_without_a_stream_are_reconstructed_from_the_other() -> None:
     none = make_objective(contrast=0.0)
     assert not none.coupled and none.needs.together == 1
     assert "contrast" not in none(batch, Context(generator=seeded())).losses
+
+
+def test_whole_clips_are_matched_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those visible patches of them that the masks of a batch leave, as in training."""
+    objective = make_objective()
+    batch = make_batch([7600] * 3, [4] * 3)
+    compared: list[tuple[Tensor, Tensor]] = []
+
+    def spy(anchors: Tensor, candidates: Tensor, *others: object) -> tuple[Tensor, Tensor]:
+        compared.append((anchors.detach(), candidates.detach()))
+        # The losses of hidden patches find all, the whole clips none.
+        found = torch.tensor([len(compared) % 2 == 1] * 3)
+        return contrast(anchors, candidates, *others)[0], found  # type: ignore[arg-type]
+
+    monkeypatch.setattr(masked_autoencoding, "contrast", spy)
+    objective(batch, Context(generator=seeded()))
+    assert len(compared) == 2
+    compared.clear()
+    objective.eval()
+    step = objective(batch, Context(generator=seeded()))
+    assert len(compared) == 4 and float(step.metrics["matched_audio"][0]) == 0
+    with torch.no_grad():
+        whole = [
+            torch.cat(
+                [objective.encoder(only(batch, row, s)).values.mean(dim=1) for row in (0, 1, 2)]
+            )
+            for s in (FACE, WAVEFORM)
+        ]
+    for masked, seen in zip(compared[0], whole):
+        assert not torch.allclose(masked, seen, atol=1e-3)
+    for found, expected in ((compared[1], whole), (compared[3], whole[::-1])):
+        for one, other in zip(found, expected):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_the_mean_patch_is_that_of_the_sound_without_padding() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from tiny_training import history
 from avaffect.core import headers
 from avaffect.core.checkpoint_header import read_header
 from avaffect.core.headers import EncoderHeader
+from avaffect.core.progress import SILENT
 from avaffect.core.streams import FACE
 from avaffect.data.store.reader import Store
 from avaffect.models.cavmae import CAVMAE, CAVMAEConfiguration
@@ -26,7 +28,9 @@ from avaffect.models.cavmae_decoder import CAVMAEDecoder, DecoderConfiguration
 from avaffect.models.cavmae_extension import DECODER, EMBEDDING, extended, extended_decoder
 from avaffect.models.published.cavmae import translate
 from avaffect.recipes.encoding import checkpoints
+from avaffect.recipes.pretraining import methods
 from avaffect.recipes.pretraining.kept_objective import load_objective
+from avaffect.settings.pretrain_mae import PretrainMaeSettings
 
 WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
 KEYS = json.loads((Path(__file__).parent / "golden" / "social_tiny_keys.json").read_text())["keys"]
@@ -243,6 +247,28 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     )  # fmt: skip
 
 
+def test_pictures_are_drawn_in_training_and_even_on_development(folder: Path) -> None:
+    stores = [Store(folder / "labelled.h5")]
+    objective = load_objective(folder / "mae.safetensors", "")
+    settings = PretrainMaeSettings(media=(folder / "labelled.h5",))
+    method = SimpleNamespace(others=())
+    held_out = methods._development(settings, stores, method, objective)
+    learned = methods._training_data(settings, method, stores, objective, SILENT)
+    assert learned.sampling.drawn and held_out is not None
+    faces = stores[0].read(FACE, stores[0].rows[held_out.dataset.ids[0]])
+    assert len(faces) == 8
+    read = held_out.batch(np.array([0]), 0).streams[FACE][0]
+    assert np.array_equal(read, faces[[1, 3, 5, 7]])
+
+
+def test_seconds_of_a_new_encoder(folder: Path, tmp_path: Path) -> None:
+    for seconds, frames in ((0.64, 64), (1.22, 128), (0.01, 16)):
+        line = (*RUN, "--steps", 0, "--seconds", seconds, "-o", tmp_path / "x", "-f")
+        invoke(folder, *line)
+        configuration = headers.read(tmp_path / "x", EncoderHeader).model["configuration"]
+        assert configuration["spectrum_frames"] == frames
+
+
 def test_bad_use(folder: Path, tmp_path: Path) -> None:
     line = (*RUN, "--steps", 1, "-o", tmp_path / "x")
     (folder / "taken.png").mkdir()
@@ -250,7 +276,8 @@ def test_bad_use(folder: Path, tmp_path: Path) -> None:
         ("--pictures", 3), ("--mask-audio", 1), ("--accumulate", 2), ("--inflate",),
         ("--preview", "folder"), ("--init", "mae.safetensors", "--positions", "fixed"),
         ("--temperature", 0), ("--pictures", 0), ("--preview", "missing/seen.png"),
-        ("--preview", "taken.png"),
+        ("--preview", "taken.png"), ("--seconds", 0),
+        ("--init", "mae.safetensors", "--seconds", 1),
     ):  # fmt: skip
         words = RUN[:3] if "--init" in options else line
         invoke(folder, *words, *options, "-o", tmp_path / "x", status=2)

@@ -73,7 +73,7 @@ class MaskedAutoencoding(Pretraining):
     both; "audio_mean" and "video_mean" are the errors of the mean of a clip's visible patches,
     padding left out, in place of the predicted ones; "matched_audio" is the share of videos whose
     own audio, of all in the batch, is the most similar, "matched_video" the reverse, and "chance"
-    what both would be at random.
+    what both would be at random. In evaluation both compare clips of which nothing is hidden.
     """
 
     loss = "reconstruction"
@@ -109,11 +109,13 @@ class MaskedAutoencoding(Pretraining):
         errors, means = dict.fromkeys(NAMES, zero), dict.fromkeys(NAMES, zero)
         counts = dict.fromkeys(NAMES, 0.0)
         both: Mapping[str, Tensor] = {}
+        whole: Mapping[str, Tensor] = {}
         for rows, streams in groups(there):
             part = chosen(batch, rows)
             patches = {stream: self.encoder.patches(part, stream) for stream in streams}
             found = self.reconstruct(patches, {stream: noise[stream][rows] for stream in streams})
-            both = found.embedded or both
+            if found.embedded:
+                both, whole = found.embedded, self._whole(patches, found)
             for stream in streams:
                 error, mean, count = self._errors(found, stream, part)
                 errors[stream] = errors[stream] + error
@@ -125,7 +127,7 @@ class MaskedAutoencoding(Pretraining):
         )
         step.metrics[self.loss] = (sum(errors.values(), zero).detach(), sum(counts.values()))
         if self.coupled:
-            self._contrast(step, both, context)
+            self._contrast(step, both, whole, context)
         return step
 
     def noise(self, batch: Batch, stream: str, generator: torch.Generator) -> Tensor:
@@ -147,6 +149,17 @@ class MaskedAutoencoding(Pretraining):
             alone = {s: self.encoder.join(x, LETTERS[s]) for s, x in tokens.items()}
         wanted = {stream: self.wanted(stream, patches[stream]) for stream in patches}
         return Reconstruction(kept, self.decoder(joint, kept), wanted, alone)
+
+    def _whole(self, patches: Mapping[str, Tensor], found: Reconstruction) -> Mapping[str, Tensor]:
+        """(n, K, dim) by stream, the tokens that are matched: in training the visible ones, which
+        are there already, otherwise all."""
+        if self.training:
+            return found.embedded
+        with torch.no_grad():
+            return {
+                stream: self.encoder.join(self.encoder.encode(stream, values), LETTERS[stream])
+                for stream, values in patches.items()
+            }
 
     def wanted(self, stream: str, patches: Tensor) -> Tensor:
         """(n, N, values): the targets of the decoder's outputs."""
@@ -185,8 +198,35 @@ class MaskedAutoencoding(Pretraining):
             constant = patch_errors(mean.expand_as(targets), targets)
         return (error * counted).sum(), (constant * counted).sum(), float(counted.sum())
 
-    def _contrast(self, step: Step, embedded: Mapping[str, Tensor], context: Context) -> None:
+    def _contrast(
+        self, step: Step, embedded: Mapping[str, Tensor], whole: Mapping[str, Tensor],
+        context: Context,
+    ) -> None:  # fmt: skip
         """Add the contrast of utterances with both streams, those of other ranks included."""
+        own, everyone, places = self._means(embedded, context)
+        seen, seen_by_all = own, everyone
+        if not self.training:
+            seen, seen_by_all, _ = self._means(whole, context)
+        rows, total = len(own[FACE]), len(everyone[FACE])
+        value = torch.zeros((), device=places.device)
+        temperature = self.configuration.temperature
+        for anchor, candidate in ((FACE, WAVEFORM), (WAVEFORM, FACE)):
+            losses, matched = contrast(own[anchor], everyone[candidate], places, temperature)
+            if not self.training:
+                _, matched = contrast(seen[anchor], seen_by_all[candidate], places, temperature)
+            step.metrics[f"matched_{NAMES[candidate]}"] = (matched.float().sum(), float(rows))
+            if self.configuration.both_ways:
+                value = value + losses.sum() / 2
+            elif anchor == FACE:
+                value = value + losses.sum()
+        step.losses["contrast"] = (value, float(rows))
+        step.metrics["chance"] = (rows / max(1, total), float(rows))
+
+    def _means(
+        self, embedded: Mapping[str, Tensor], context: Context
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """stream -> (n, dim) mean tokens of this rank, (m, dim) of all ranks, and the places (n,)
+        of the first among the second."""
         own: dict[str, Tensor] = {}
         for stream in LETTERS:
             if embedded:
@@ -197,20 +237,7 @@ class MaskedAutoencoding(Pretraining):
         start, everyone = 0, own
         if context.gather is not None:
             start, everyone = context.gather(own)
-        rows, total = len(own[FACE]), len(everyone[FACE])
-        places = torch.arange(start, start + rows, device=own[FACE].device)
-        value = torch.zeros((), device=places.device)
-        for anchor, candidate in ((FACE, WAVEFORM), (WAVEFORM, FACE)):
-            losses, matched = contrast(
-                own[anchor], everyone[candidate], places, self.configuration.temperature
-            )
-            step.metrics[f"matched_{NAMES[candidate]}"] = (matched.float().sum(), float(rows))
-            if self.configuration.both_ways:
-                value = value + losses.sum() / 2
-            elif anchor == FACE:
-                value = value + losses.sum()
-        step.losses["contrast"] = (value, float(rows))
-        step.metrics["chance"] = (rows / max(1, total), float(rows))
+        return own, everyone, torch.arange(start, start + len(own[FACE]), device=own[FACE].device)
 
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
         return decayed_groups(self)

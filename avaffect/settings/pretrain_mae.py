@@ -54,6 +54,11 @@ class PretrainMaeSettings(PretrainingSettings):
         "with another number is extended. Default: 8, or as in --init.",
         "--pictures", at_least=1,
     )  # fmt: skip
+    seconds: float | None = option(
+        None, "Length in seconds of what a new encoder reads of an utterance, sound and pictures, "
+        "rounded up to patches of 0.16 s. Default: 10.24, nano 2.56.",
+        "--seconds", above=0, at_most=3600,
+    )  # fmt: skip
     positions: str | None = option(
         None, "Positions of patches in a new encoder. Default: trained.", "--positions",
         choices=POSITIONS,
@@ -113,6 +118,8 @@ class PretrainMaeSettings(PretrainingSettings):
             raise UsageError(f"--pictures {self.pictures}: 1, or an even number")
         if self.init is not None and self.positions is not None:
             raise UsageError("--positions and --init exclude each other: --init has positions")
+        if self.init is not None and self.seconds is not None:
+            raise UsageError("--seconds and --init exclude each other: --init has a length")
         if self.inflate and (self.init is None or self.pictures in (None, 1)):
             raise UsageError("--inflate needs --init, and --pictures above 1")
         if self.accumulate > 1 and self.contrast_weight > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.store.reader import Store
 from avaffect.models import cavmae_decoder
-from avaffect.models.cavmae import CAVMAE, PRESETS
+from avaffect.models.cavmae import CAVMAE, PRESETS, CAVMAEConfiguration
 from avaffect.models.cavmae_extension import extended, extended_decoder
 from avaffect.models.encoder import Encoder
 from avaffect.objectives.masked_autoencoding import (
@@ -27,7 +28,7 @@ from avaffect.recipes.pretraining.methods import Method
 from avaffect.recipes.pretraining.pixels import face_statistics
 from avaffect.recipes.pretraining.utterances import training_ids
 from avaffect.settings.pretrain_mae import PICTURES, PretrainMaeSettings
-from avaffect.signal.features import kaldi_filterbank
+from avaffect.signal.features import FEATURE_RATE_HZ, kaldi_filterbank
 
 OBJECTIVE = "masked_autoencoding"
 DECODER = "objective.decoder."
@@ -60,8 +61,10 @@ def _new_encoder(
 ) -> CAVMAE:
     """A fresh encoder with the means and deviations of the faces and spectrograms in the stores."""
     pictures = settings.pictures or PICTURES
+    preset = PRESETS[settings.preset or "base"]
     c = replace(
-        PRESETS[settings.preset or "base"],
+        preset,
+        spectrum_frames=_spectrum_frames(settings.seconds, preset),
         pictures=pictures,
         tube=1 if pictures == 1 else 2,
         positions=settings.positions or "trained",
@@ -73,6 +76,14 @@ def _new_encoder(
     if spectra is not None:
         c = replace(c, spectrum_mean=spectra[0], spectrum_std=spectra[1])
     return CAVMAE(c)
+
+
+def _spectrum_frames(seconds: float | None, preset: CAVMAEConfiguration) -> int:
+    """Whole patches of so many seconds; those of the preset without."""
+    if seconds is None:
+        return preset.spectrum_frames
+    # Rounded first: 0.64 s is four patches of 0.16 s, in binary a little more.
+    return preset.patch * math.ceil(round(seconds * FEATURE_RATE_HZ, 6) / preset.patch)
 
 
 def _three(values: Sequence[float], least: float = 0.0) -> tuple[float, float, float]:

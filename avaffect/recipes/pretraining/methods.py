@@ -302,7 +302,8 @@ def _check_kind(init: Path, header: EncoderHeader, method: Method, command: str)
 def _development(
     settings: PretrainingSettings, stores: Sequence[Store], method: Method, objective: Pretraining
 ) -> Bucketed | None:
-    """Batches of the split development, with the same crops each time; None where there are none.
+    """Batches of the split development, with the same crops each time, and what is drawn in
+    training (pictures) at even places; None where there are none.
 
     None without splits, where all utterances are training data; with --split, whose users know
     their other splits; and where other streams (units) were made of the training split alone.
@@ -314,6 +315,7 @@ def _development(
     if method.others and not _held(ids, method.others):
         return None
     dataset = learnable(settings, split, method.others, ids, objective)
+    dataset.sampling = replace(dataset.sampling, drawn=False)
     return Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
 
 
