@@ -95,13 +95,13 @@ def labels_of(item: Item, specs: dict[str, LabelSpec]) -> dict[str, Any]:
 
 
 def lasts_otherwise(labels: dict[str, Any], specs: dict[str, LabelSpec], duration_s: float) -> bool:
-    """Whether a trace of `labels_of` is longer or shorter than its recording by more than a second
-    and by more than a tenth."""
+    """Whether a trace of `labels_of` is longer or shorter than its recording by more than a second,
+    by more than a tenth, and by more than a step."""
     most = max(APART_S, APART_SHARE * duration_s)
     return any(
         specs[name].kind == "trace"
         and values is not None
-        and abs(len(values) / specs[name].rate_hz - duration_s) > most
+        and abs(len(values) / specs[name].rate_hz - duration_s) > max(most, 1 / specs[name].rate_hz)
         for name, values in labels.items()
     )
 

@@ -25,6 +25,8 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     Raises DataError where the store lacks a stream that the model reads, UsageError where an option
     is for models of another kind.
     """
+    if settings.segment is not None and settings.pooled_only:
+        raise UsageError("--segment and --pooled-only exclude each other")
     store = Store(settings.media)
     named = is_named(settings.model)
     path = None if named else _checkpoint_path(settings.model)
@@ -58,6 +60,8 @@ def _check_front_end(settings: ExtractSettings) -> None:
         raise UsageError(WITHOUT_OPENSMILE)
     if settings.modality not in (None, "audio"):
         raise UsageError(f"--modality {settings.modality}: {settings.model} reads audio")
+    if settings.patch is not None:
+        raise UsageError(f"--patch {settings.patch}: {settings.model} reads no pictures")
 
 
 def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:
@@ -71,6 +75,9 @@ def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:
         raise UsageError(f"--layer goes with an encoder; {found}")
     if settings.pooled_only:
         raise UsageError(f"--pooled-only goes with an encoder or a front-end; {found}")
+    for flag in ("segment", "patch"):
+        if getattr(settings, flag) is not None:
+            raise UsageError(f"--{flag} goes with an encoder or a front-end; {found}")
     by_corpus = isinstance(header, ProjectorHeader) and header.normalisation.statistics == "corpus"
     if by_corpus and settings.shard is not None:
         raise UsageError(

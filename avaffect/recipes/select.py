@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
-from avaffect.core.hashing import content_id
+from avaffect.core.hashing import content_id, file_content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
@@ -49,6 +50,11 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
         facts["within"] = WITHIN if settings.within is None else settings.within
         inputs.append(reference("poses", poses.path, poses.content_id, settings.output))
         items = _looking_ahead(items, poses, facts["within"], progress)
+    if settings.faces_in is not None:
+        if settings.face_model is not None:
+            identity = file_content_id(settings.face_model)
+            inputs.append(reference("face model", settings.face_model, identity, settings.output))
+        items = _with_faces(items, source.folder, settings, progress)
     items = _fewer(items, settings, progress)
     nothing = "; none left: an empty manifest" if not items else ""
     progress.say(f"kept {len(items)} of {len(source)} items{nothing}")
@@ -85,6 +91,44 @@ def _looking_ahead(
     if unknown:
         progress.warn(
             f"left out: {len(unknown)} without a pose in {poses.path}: {work.some_of(unknown)}"
+        )
+    return kept
+
+
+def _with_faces(
+    items: list[Item], folder: Path, settings: SelectSettings, progress: Progress
+) -> list[Item]:
+    """The items with a face in at least `faces_in` of the pictures; others are counted, those that
+    cannot be looked at are named."""
+    from avaffect.data.faces.detection import check_model
+    from avaffect.data.faces.options import FaceOptions
+    from avaffect.data.faces.presence import Look, crashed, share_with_face
+    from avaffect.data.items import video_of
+    from avaffect.data.workers import ordered_map
+
+    if settings.faces == "yunet":
+        check_model(settings.face_model)
+    options = FaceOptions(settings.faces, settings.face_model, fps=settings.faces_fps)
+    looks = [
+        Look(folder / video_of(item), options, item.get("start"), item.get("end")) for item in items
+    ]
+    jobs = min(settings.jobs or os.cpu_count() or 1, max(1, len(looks)))
+    kept: list[Item] = []
+    unreadable = []
+    with progress.task("faces", len(looks)):
+        for item, found in zip(items, ordered_map(share_with_face, looks, jobs, crashed)):
+            if isinstance(found, str):
+                unreadable.append(filtering.identifier_of(item))
+            elif found >= (settings.faces_in or 0):
+                kept.append(item)
+            progress.advance(1)
+    few = len(items) - len(kept) - len(unreadable)
+    if few:
+        progress.say(f"left out: {few} with a face in less than {settings.faces_in:g} of it")
+    if unreadable:
+        progress.warn(
+            f"left out: {len(unreadable)} without pictures that can be read: "
+            f"{work.some_of(unreadable)}"
         )
     return kept
 

@@ -34,6 +34,10 @@ class ExtractSettings(Modal, Sharded, Batched):
     avaffect extract A.h5 --model hubert.safetensors --layer 3 --pooled-only \\
       -o layer3.h5
     avaffect extract A.h5 --model projector.safetensors -o msp.h5
+    # Films as SAAML reads them: segments of 5 s, pictures in patches
+    avaffect preprocess films.jsonl --faces none --size 264 -o films.h5
+    avaffect extract films.h5 --model fav.safetensors --patch 88 --segment 5 \\
+      -o segments.h5
     # A front-end, a quarter of the work
     avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5
     """
@@ -53,6 +57,15 @@ class ExtractSettings(Modal, Sharded, Batched):
     pooled_only: bool = option(
         False, "Write the mean over time alone, of an encoder or a front-end.", "--pooled-only"
     )
+    segment: float | None = option(
+        None, "Length in seconds of segments that are encoded one by one, side by side: the "
+        "features are then one vector a segment, the mean of its frames.", "--segment",
+        metavar="SECONDS", at_least=0.1, added=True,
+    )  # fmt: skip
+    patch: int | None = option(
+        None, "Side in pixels of the patches that pictures are cut into: the features of all "
+        "patches stand side by side.", "--patch", metavar="PIXELS", at_least=8, added=True,
+    )  # fmt: skip
     batch_utterances: int = option(
         64, "Utterances per batch at most.", "--batch-utterances", at_least=1
     )

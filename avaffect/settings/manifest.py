@@ -12,10 +12,10 @@ from avaffect.settings.base import MODALITIES, Common, argument, option
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
     """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
-    aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid or speech-commands, with its
-    unpacked folder, or `table`, with a CSV or TSV file of your own. Labels, speakers and sessions
-    come from file names and the corpus's own tables. Unusable files are skipped, counted and
-    listed; --strict stops instead.
+    aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid, video2gif, phd-gifs or
+    speech-commands, with its unpacked folder, or `table`, with a CSV or TSV file of your own.
+    Labels, speakers and sessions come from file names and the corpus's own tables. Unusable files
+    are skipped, counted and listed; --strict stops instead.
 
     The options that name columns are for `table` alone."""
 
@@ -35,7 +35,7 @@ class ManifestSettings(Common):
         None,
         "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, msp-podcast, "
         "iemocap, recola, sewa, semaine, aff-wild2, first-impressions, voxceleb2, "
-        "speech-commands).",
+        "video2gif, phd-gifs, speech-commands).",
         "--tables",
         role="input",
         metavar="DIR",

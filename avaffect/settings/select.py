@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import Seeded, argument, option
+from avaffect.core.errors import UsageError
+from avaffect.settings.base import Seeded, argument, flags_of, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,9 @@ class SelectSettings(Seeded):
       --where 'recognised>=80' -o clear.jsonl
     avaffect select split.jsonl --where split=train --where speaker!=emodb_03 |
       avaffect preprocess - -o a.h5
+    # Videos of people, as SAAML chooses them for highlight detection
+    avaffect manifest video2gif video2gif/ |
+      avaffect select - --faces-in 0.9 -o people.jsonl
     # Near-frontal faces
     avaffect select lrw.jsonl --poses lrw.h5 --within 10 -o near-frontal.jsonl
     """
@@ -49,6 +53,26 @@ class SelectSettings(Seeded):
         None, "Largest angle of --poses in degrees. Default: 10.", "--within", metavar="DEGREES",
         at_least=0,
     )  # fmt: skip
+    faces_in: float | None = option(
+        None, "Least share of a recording's pictures that show a face, such as 0.9, by a detector "
+        "on --faces-fps pictures a second.", "--faces-in", metavar="SHARE", above=0, at_most=1,
+        added=True,
+    )  # fmt: skip
+    faces: str = option(
+        "haar", "Face detector of --faces-in: haar (part of OpenCV), yunet (more accurate; needs "
+        "--face-model).", "--faces", choices=("haar", "yunet"), added=True,
+    )  # fmt: skip
+    face_model: Path | None = option(
+        None, "Weights of YuNet (.onnx).", "--face-model", role="input", metavar="FILE"
+    )
+    faces_fps: float = option(
+        1.0, "Pictures a second that --faces-in looks at.", "--faces-fps", above=0, at_most=240,
+        added=True,
+    )  # fmt: skip
+    jobs: int | None = option(
+        None, "Number of processes of --faces-in. Default: one per core.", "-j", "--jobs",
+        role="runtime", at_least=1,
+    )  # fmt: skip
     limit: int | None = option(
         None, "Number of items to keep, the first ones.", "--limit", metavar="N", at_least=0
     )
@@ -59,3 +83,13 @@ class SelectSettings(Seeded):
         metavar="N",
         at_least=0,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        of_faces = {"faces", "face_model", "faces_fps", "jobs"}
+        for item in fields(self):
+            given = item.name in of_faces and getattr(self, item.name) != item.default
+            if given and self.faces_in is None:
+                raise UsageError(f"{flags_of(item)[-1]} goes with --faces-in")
+        if (self.faces == "yunet") != (self.face_model is not None) and self.faces_in is not None:
+            raise UsageError("--faces yunet and --face-model FILE go together")

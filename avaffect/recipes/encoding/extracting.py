@@ -26,7 +26,7 @@ from avaffect.data.store.writer import store_writer
 from avaffect.models.heads.projector import Projector
 from avaffect.recipes.common import work
 from avaffect.recipes.common.copied_metadata import Carried
-from avaffect.recipes.encoding import extraction
+from avaffect.recipes.encoding import extraction, segments
 from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_words
 from avaffect.settings.extract import ExtractSettings
@@ -65,7 +65,10 @@ def run(
     dataset = dataset_of(
         [store], [store.ids[row] for row in rows], plan.reads, sampling=plan.sampling
     )
-    progress.start("extract", len(dataset))
+    count = len(dataset)
+    if settings.segment is not None:
+        count = len(segments.in_segments(dataset, settings.segment)[1])
+    progress.start("extract", count)
     with store_writer(
         settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
     ) as writer:
@@ -105,8 +108,10 @@ def _plan(
     if isinstance(header, EncoderHeader):
         extractor = extraction.encoder_extractor(
             path, settings.layer, device, [store], progress, settings.modality,
-            None if settings.pooled_only else "extract without --pooled-only",
+            None if settings.pooled_only or settings.segment else "extract without --pooled-only",
         )  # fmt: skip
+        if settings.patch is not None:
+            extractor = segments.in_patches(extractor, settings.patch, store)
         return _features(settings, extractor, MEAN, device, progress)
     if isinstance(header, QuantiserHeader):
         return _units(
@@ -125,12 +130,15 @@ def _computed(
     device: torch.device,
     progress: Progress,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Index and values (T, dim) of each utterance."""
-    return extraction.compute(
-        extractor, dataset, device, progress,
-        batch_seconds=settings.batch_seconds, batch_utterances=settings.batch_utterances,
-        precision=settings.precision,
-    )  # fmt: skip
+    """Index and values (T, dim) of each utterance, of frames or of segments."""
+    options: dict[str, Any] = {
+        "batch_seconds": settings.batch_seconds,
+        "batch_utterances": settings.batch_utterances,
+        "precision": settings.precision,
+    }
+    if settings.segment is not None:
+        return segments.vectors(extractor, dataset, settings.segment, device, progress, **options)
+    return extraction.compute(extractor, dataset, device, progress, **options)
 
 
 def _features(
@@ -144,7 +152,11 @@ def _features(
     empty: list[str] = []
     not_finite: list[str] = []
     with_frames = extractor.over_time and not settings.pooled_only
-    spec = StreamSpec(FEATURES, "float32", extractor.rate_hz, (extractor.dim,), made=extractor.made)
+    rate_hz, made = extractor.rate_hz, extractor.made
+    if settings.segment is not None:
+        with_frames, rate_hz = True, 1 / settings.segment
+        made = {**made, "segment": settings.segment}
+    spec = StreamSpec(FEATURES, "float32", rate_hz, (extractor.dim,), made=made)
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
         for index, values in _computed(settings, extractor, dataset, device, progress):
@@ -164,7 +176,7 @@ def _features(
         extractor.streams,
         empty,
         {"features": spec} if with_frames else {},
-        {pooled: PooledSpec(extractor.dim, extractor.made)},
+        {pooled: PooledSpec(extractor.dim, made)},
         not_finite,
         extractor.sampling,
     )
