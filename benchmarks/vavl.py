@@ -1,13 +1,13 @@
 """VAVL: bucketed against unsorted batches, and a step beside the arithmetic of its parts.
 
-    python -m benchmarks.vavl [--quick]
+    python -m benchmarks.vavl [--quick] [--hidden 512]
 
 CPU time, one thread. Utterances are 4 to 20 s long, log-normally, with frames of wav2vec 2.0 (1,024
 numbers, 50 a second) and of EfficientNet-B2 (1,408, 25 a second); the conformers are a quarter as
-wide as the paper's. A step is one of the training loop, with its reading of the batch. Its parts,
-on tensors that are there already: forward and backward passes of each stream's branch with the
-shared layers, a forward pass of both in evaluation mode, forward and backward passes of the
-audiovisual prediction, and an update of the weights for each.
+wide as the paper's, or as wide with `--hidden 512`. A step is one of the training loop, with its
+reading of the batch. Its parts, on tensors that are there already: forward and backward passes of
+each stream's branch with the shared layers, a forward pass of both in evaluation mode, forward and
+backward passes of the audiovisual prediction, and an update of the weights for each.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class Drawn:
         return batch
 
 
-def stepper(batches: Drawn) -> Stepper:
+def stepper(batches: Drawn, hidden: int) -> Stepper:
     """The training loop's steps of a fresh VAVL."""
     torch.manual_seed(0)
     inputs = tuple(HeadInput(name, DIMS[name], RATES[name]) for name in DIMS)
-    head = VAVLHead(VAVLConfiguration(inputs=inputs, outputs=CLASSES, hidden=HIDDEN))
+    head = VAVLHead(VAVLConfiguration(inputs=inputs, outputs=CLASSES, hidden=hidden))
     given = {
         name: GivenFeatures(GivenFeaturesConfiguration(DIMS[name], RATES[name], stream_of(name)))
         for name in DIMS
@@ -127,14 +127,16 @@ class Parts:
         self.head.zero_grad()
 
 
-def bucket_row(seconds: np.ndarray, utterances: int, count: int, repetitions: int) -> Row:
+def bucket_row(
+    seconds: np.ndarray, hidden: int, utterances: int, count: int, repetitions: int
+) -> Row:
     """CPU per second of speech in unsorted batches over that in bucketed ones."""
     plans = {
         "unsorted": random_batches(len(seconds), utterances),
         "bucketed": bucketed(seconds, UNLIMITED, utterances),
     }
     chosen = {name: evenly(plan, seconds, count) for name, plan in plans.items()}
-    steps = stepper(Drawn(seconds))
+    steps = stepper(Drawn(seconds), hidden)
     spent = interleaved(
         {name: partial(epoch, steps, plan) for name, plan in chosen.items()},
         {name: float(sum(seconds[b].sum() for b in plan)) for name, plan in chosen.items()},
@@ -146,11 +148,11 @@ def bucket_row(seconds: np.ndarray, utterances: int, count: int, repetitions: in
     )  # fmt: skip
 
 
-def step_rows(seconds: np.ndarray, utterances: int, repetitions: int) -> list[Row]:
+def step_rows(seconds: np.ndarray, hidden: int, utterances: int, repetitions: int) -> list[Row]:
     """A step over its parts, on the same utterances."""
     (indices,) = evenly(bucketed(seconds, UNLIMITED, utterances), seconds, 1)
     batches = Drawn(seconds)
-    steps = stepper(batches)
+    steps = stepper(batches, hidden)
     epoch(steps, [indices])
     read = batches.read
     parts = Parts(steps, batches, indices)
@@ -167,12 +169,13 @@ def step_rows(seconds: np.ndarray, utterances: int, repetitions: int) -> list[Ro
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and smaller steps")
-    quick = parser.parse_args().quick
+    parser.add_argument("--hidden", type=int, default=HIDDEN, help="width of the conformers")
+    quick, hidden = vars(parser.parse_args()).values()
     seconds = durations(2000)
     with one_thread():
-        rows = step_rows(seconds, *((2, 1) if quick else (8, 3)))
-        print_rows("VAVL, log-normal lengths of 4 to 20 s", rows)
-        row = bucket_row(seconds, *((4, 1, 1) if quick else (8, 2, 2)))
+        rows = step_rows(seconds, hidden, *((2, 1) if quick else (8, 3)))
+        print_rows(f"VAVL, {hidden} wide, log-normal lengths of 4 to 20 s", rows)
+        row = bucket_row(seconds, hidden, *((4, 1, 1) if quick else (8, 2, 2)))
     print_rows("VAVL, batches", [row])
     return 0
 

@@ -25,7 +25,8 @@ ifdef PAPER
 RUNS ?= 3
 TRAIN ?= $(if $(INIT),--init $(INIT) --pictures 8,--preset base)
 RANDOM ?= --preset base
-HEAD ?= --epochs 10 --batch-utterances 8 --learning-rate 1e-4 --head-learning-rate 1e-5 --weight-decay 5e-7
+HEAD ?= --epochs 10 --batch-utterances 8 --learning-rate 1e-4 --head-learning-rate 1e-5 --weight-decay 5e-7 \
+	--betas .95 .999
 OPTIONS_cremad ?= --epochs 20
 OPTIONS_ndcme ?= --learning-rate 1e-5 --head-learning-rate 1e-4
 LOSS_traits ?= --loss mae=1

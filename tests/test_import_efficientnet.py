@@ -204,6 +204,46 @@ def test_other_networks_for_pictures_are_refused(tmp_path):
     assert "'resnet'" in refused(tmp_path, "n")
 
 
+class Hostile:
+    def __reduce__(self):
+        return exec, ("raise SystemExit(9)",)
+
+
+NAN = torch.full((8,), torch.nan)
+
+
+@pytest.mark.parametrize("writer", ["timm", "torchvision"])
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("stem.norm.running_var", NAN, "no numbers"),
+        ("stem.norm.running_var", -torch.ones(8), "no numbers"),
+        ("stem.conv.weight", torch.ones(8), "of no model that is known"),
+        ("stem.conv.weight", torch.ones(0, 3, 3, 3), "of no model that is known"),
+        ("stem.conv.weight", torch.ones(8, 3, 3, 3, dtype=torch.int16), "of other types"),
+        ("stages.0.0.depthwise.conv.weight", torch.ones(8, 1, 3), "of no model that is known"),
+        ("stages.0.0.depthwise.conv.weight", torch.ones(()), "of no model that is known"),
+        ("stages.1.0.project.conv.weight", torch.ones(16, 32, 3, 3), "of other shapes"),
+        ("top.conv.weight", torch.ones(1).expand(1 << 40, 16, 1, 1), "more numbers"),
+        ("stem.conv.weight", Hostile(), "refused"),
+    ],
+)
+def test_hostile_files_are_refused(tmp_path, writer, part, value, words):
+    """Nothing in them is run, and nothing is made of them."""
+    names = theirs(trained(SMALL), writer)
+    own = trained(SMALL).state_dict()
+    name = theirs_of(own, part, names)
+    torch.save(names | {name: value}, tmp_path / "x.pt")
+    found = refused(tmp_path, "x.pt")
+    assert words in found and "x.pt" in found
+    assert not (tmp_path / "refused.safetensors").exists()
+
+
+def theirs_of(own: dict[str, Tensor], part: str, names: dict[str, Tensor]) -> str:
+    """The other program's name of one of our weights: the places agree."""
+    return list(names)[list(own).index(part)]
+
+
 # -- transformers' own, on real faces -------------------------------------------------------------
 
 

@@ -130,6 +130,8 @@ def test_attributes_and_ablations(tmp_path: Path) -> None:
     c = labelled.head.configuration
     assert (c.residual, c.reconstruction, c.av_head) == (False, False, False)
     assert c.reconstruction_weight == 1.0 and not labelled.head.untrained
+    found = invoke(tmp_path, "import", "m", "--set", "label=mood", "-o", "x.st", status=2)
+    assert "label=mood" in found.stderr and not (tmp_path / "x.st").exists()
     _, twin = imported(tmp_path, "--set", "residual=false", "--random", "-f")
     name = "head.layers.encoder.widen.0.weight"
     assert not torch.equal(twin.state_dict()[name], labelled.state_dict()[name])

@@ -182,6 +182,74 @@ def test_weights_that_are_not_whole_are_refused(folder: Path, tmp_path: Path) ->
         assert not (tmp_path / "x").exists()
 
 
+def changed(name: str, value: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    """Social-MAE's weights with one of them changed, or without it."""
+    found = published("pretrain")
+    del found[f"module.{name}"]
+    return found if value is None else found | {f"module.{name}": value}
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (changed("blocks_a.3.attn.qkv.weight", torch.ones(5, 32)), "of other shapes"),
+        (changed("blocks_a.3.attn.qkv.weight", torch.ones(1, 32)), "missing"),
+        (changed("patch_embed_v.proj.weight", torch.ones(32, 3)), "of no model that is known"),
+        (changed("patch_embed_v.proj.weight", None), "patch_embed_v.proj.weight is missing"),
+        (changed("patch_embed_a.proj.weight", torch.ones(32, 1, 0, 16)), "of no model"),
+        (changed("modality_a", torch.ones(32)), "of no model"),
+        (changed("modality_a", None), "holds no"),
+        (changed("pos_embed_v", torch.ones(1, 15, 32)), "of other shapes: pos_embed_v"),
+        (changed("norm.weight", torch.full((32,), torch.nan)), "no numbers"),
+        (changed("blocks_u.0.mlp.fc1.weight", torch.ones(128, 32, dtype=torch.int8)), "types"),
+        (changed("mask_token", torch.ones(1, 1, 7)), "of no model"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_odd_files_of_social_mae_are_refused(tmp_path: Path, weights: dict, said: str) -> None:
+    torch.save(weights, tmp_path / "odd.pt")
+    found = invoke(tmp_path, "import", "odd.pt", "--set", "heads=4", "-o", "x", status=65)
+    assert said in found.stderr and "odd.pt" in found.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_names_under_two_prefixes_are_those_of_one(folder: Path) -> None:
+    """Parallel training within parallel training writes them."""
+    twice = {f"module.{name}": value for name, value in published("pretrain").items()}
+    torch.save({"model": twice, "epoch": 25}, folder / "twice.pt")
+    for name in ("twice", "social"):
+        invoke(folder, "import", f"{name}.pt", "--set", "heads=4", "-o", f"{name}.st", "-f")
+    one, other = (load_file(folder / f"{name}.st") for name in ("twice", "social"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_another_number_of_pictures_has_another_face_size(folder: Path) -> None:
+    """The published 8 pictures of 32 pixels are 16 positions in tubes of 2; so are 2 of 64."""
+    for said in ("pictures=2", "face_size=64"):
+        line = ("import", "social.pt", "--set", "heads=4", "--set", said, "-o", "two.st", "-f")
+        invoke(folder, *line)
+        encoder, _ = checkpoints.load_encoder(folder / "two.st", torch.device("cpu"))
+        assert isinstance(encoder, CAVMAE)
+        assert (encoder.configuration.pictures, encoder.configuration.face_size) == (2, 64)
+    for said in ("pictures=16", "pictures=0", "face_size=48", 'pictures="x"'):
+        line = ("import", "social.pt", "--set", "heads=4", "--set", said, "-o", "none.st")
+        assert said.partition("=")[0] in invoke(folder, *line, status=65).stderr
+        assert not (folder / "none.st").exists()
+
+
+def test_the_rates_of_adam_are_those_that_are_asked_for(folder: Path) -> None:
+    """Social-MAE is fine-tuned with .95 and .999."""
+    line = ("finetune", "labelled.h5", "--encoder", "mae.safetensors", "--label", "emotion",
+            "--mode", "frozen", "--modality", "audio", "--steps", 2)  # fmt: skip
+    for name, options in (("a", ()), ("b", ("--betas", 0.9, 0.999)), ("c", ("--betas", 0.1, 0.2))):
+        invoke(folder, *line, *options, "-o", f"{name}.st", "-f")
+    same, other, third = (load_file(folder / f"{name}.st") for name in "abc")
+    weights = [name for name in same if name.endswith(".weight")]
+    assert all(torch.equal(same[name], other[name]) for name in same)
+    assert any(not torch.equal(same[name], third[name]) for name in weights)
+    invoke(folder, *line, "--betas", 0.9, 1.0, "-o", "d.st", status=2)
+
+
 def test_cavmae_becomes_social_mae(folder: Path) -> None:
     """The six keys that depend on the number of pictures begin anew; the others stay."""
     invoke(folder, "import", "cav.pt", "--set", "heads=4", "-o", "start.safetensors")

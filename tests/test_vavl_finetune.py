@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from chain import invoke
 from paired_stores import SMALL, TWO
 from two_stores import features, store
 
+from avaffect.core.headers import ClassifierHeader
 from avaffect.data.store.reader import Store
+from avaffect.settings.two_stream_options import MODALITIES
 from avaffect.training import checkpoint
 
 QUICK = ("--steps", 40, "--batch-utterances", 16, "--head-learning-rate", 0.02, "--warmup", 0)
@@ -128,6 +131,33 @@ def test_a_label_that_a_modality_never_has_is_named(folder: Path) -> None:
     paired_stores.write(folder, arousal_of=("audio",))
     found = finetune(folder, "--label", "emotion", "--label", "arousal", "--steps", 1)
     assert "with video has arousal" in found and "with both streams has arousal" in found
+    (run,) = checkpoint.load(folder / "v.safetensors")[0]["runs"]
+    assert run["unlearned"] == {"arousal": ["video", "av"]}
+    predict = ("predict", "audio.h5", *TWO, *MODEL)
+    whole = invoke(folder, *predict)
+    assert "48 predictions of it are left out" in whole.stderr
+    items = [json.loads(line) for line in whole.stdout.splitlines()][1:-1]
+    counts = Counter((item["target"], item["modality"]) for item in items)
+    assert counts == {("arousal", "audio"): 24, **{("emotion", m): 24 for m in MODALITIES}}
+    heard = invoke(folder, *predict, "--modality", "audio", "--label", "arousal")
+    assert "of it are left out" not in heard.stderr
+    alone = invoke(folder, *predict, "--modality", "video", status=65)
+    assert "arousal" in alone.stderr and not alone.stdout
+    # Files of earlier versions do not say it.
+    header, tensors = checkpoint.load(folder / "v.safetensors")
+    del header["runs"][0]["unlearned"]
+    checkpoint.write(folder / "v.safetensors", ClassifierHeader.from_dict(header), tensors)
+    assert len(invoke(folder, *predict).stdout.splitlines()) == 2 * 72 + 2
+
+
+def test_a_label_of_one_modality_is_no_label_of_both_for_a_mean_of_two(folder: Path) -> None:
+    """The audiovisual prediction of uavm is the mean of two that have learned."""
+    paired_stores.write(folder, arousal_of=("audio",))
+    small = [x for o in ("width=8", "heads=2", "layers=1") for x in ("--head-option", o)]
+    invoke(folder, "finetune", "audio.h5", *TWO, "--head", "uavm", *small, "--label", "arousal",
+           "--label", "emotion", "--steps", 1, "-o", "u.safetensors")  # fmt: skip
+    (run,) = checkpoint.load(folder / "u.safetensors")[0]["runs"]
+    assert run["unlearned"] == {"arousal": ["video", "av"]}
 
 
 def test_mistakes(folder: Path) -> None:

@@ -131,7 +131,7 @@ _COMMANDS = (
     _ours("pretrain-dino", PRETRAINING,
           "Pre-train on video: local-to-global distillation (DINO).", "checkpoint"),
     _ours("import", PRETRAINING,
-          "Convert published weights (HuBERT, Whisper, CAV-MAE).", "checkpoint"),
+          "Convert published weights (HuBERT, Whisper, CAV-MAE, VAVL).", "checkpoint"),
     _ours("train-projector", ADAPTATION, "Train the emotion-aware projector.", "checkpoint"),
     _ours("similarity", ADAPTATION, "Compute cosine similarities of queries and a pool.", "store"),
     _ours("retrieve", ADAPTATION, "Draw pool utterances for each query by softmax similarity.",

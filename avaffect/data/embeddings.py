@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.patterns import expanded
+from avaffect.core.rows import Matrix, Rows
 from avaffect.data.dataset import unique_ids
 from avaffect.data.store.reader import Store
 
@@ -21,13 +23,13 @@ BLOCK_ROWS = 1 << 16
 class Embeddings:
     """The embeddings of the stores of one role (query, pool), in order.
 
-    ids: N strings, unique; vectors: (N, D) float32, not zero; mapped if there is a single store.
+    ids: N strings, unique; vectors: (N, D) float32, not zero, mapped.
     """
 
     role: str
     stores: tuple[Store, ...]
     ids: list[str]
-    vectors: np.ndarray
+    vectors: Matrix
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,19 +52,18 @@ class Embeddings:
 
 
 def open_embeddings(paths: Iterable[Path], role: str) -> Embeddings:
-    """Open the stores of a role together.
+    """Open the stores of a role together; paths may be patterns, such as shards/*.h5.
 
-    Raises DataError if a store has no embeddings, a vector is zero or not finite, an id is in two
-    of the stores, models differ, or there is no embedding at all.
+    Raises DataError if a pattern matches nothing, a store has no embeddings, a vector is zero or
+    not finite, an id is in two of the stores, models differ, or there is no embedding at all.
     """
-    stores = tuple(Store(path) for path in paths)
+    stores = tuple(Store(path) for path in expanded(paths))
     check_same_model(stores)
     ids = unique_ids(stores)
     if not ids:
         raise DataError(f"{', '.join(str(s.path) for s in stores)}: no embeddings to {role}")
     parts = [_checked_vectors(store) for store in stores]
-    vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return Embeddings(role, stores, ids, vectors)
+    return Embeddings(role, stores, ids, parts[0] if len(parts) == 1 else Rows(parts))
 
 
 def check_same_model(stores: Sequence[Store]) -> None:

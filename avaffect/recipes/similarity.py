@@ -57,7 +57,7 @@ def _rows(
     from avaffect.retrieval.similarity import cosine_rows, top_k
 
     if top is None:
-        for _, slab in cosine_rows(queries.vectors, pool.vectors):
+        for _, slab in cosine_rows(queries.vectors[:], pool.vectors):
             for row in slab:
                 yield {SIMILARITY: row}
         return

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.rows import Matrix
 from avaffect.retrieval.similarity import inverse_norms
 
 CANDIDATES = 2**14
@@ -47,7 +48,7 @@ class RejectDraws:
 
 
 def acceptance(
-    queries: np.ndarray, pool: np.ndarray, candidates: np.ndarray, temperature: float
+    queries: np.ndarray, pool: Matrix, candidates: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """log w and w of `candidates` (n, m) for unit queries (n, d), (n, m) float32 each.
 
@@ -66,7 +67,7 @@ def acceptance(
 
 def reject_sample(
     queries: np.ndarray,
-    pool: np.ndarray,
+    pool: Matrix,
     *,
     temperature: float,
     draws: int,

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.rows import Matrix, Rows
 from avaffect.core.seeds import generator
 from avaffect.retrieval.reject import Patience, reject_sample
 from avaffect.retrieval.similarity import check_shapes, pair_cosines, unit_rows
@@ -104,7 +105,7 @@ class Options(TypedDict):
 
 def sample(
     queries: np.ndarray,
-    pool: np.ndarray,
+    pool: Matrix,
     *,
     temperature: float,
     draws: int,
@@ -122,7 +123,8 @@ def sample(
 
     Args:
         queries: embeddings (A, d), of any length but zero.
-        pool: embeddings (B, d), likewise; an array or a memory map, float32 or float16.
+        pool: embeddings (B, d), likewise; an array, a memory map, or the rows of several, which
+            give the same draws as one, float32 or float16.
         temperature: T, at least 1e-4.
         sampler: "stream" reads the whole pool and gives exact normalisers; "reject" reads the
             items that it tries, estimates the normalisers, and streams for the queries that it
@@ -134,7 +136,8 @@ def sample(
             VectorError, with role and row, for a vector that is zero or not finite (`reject`
             checks only the pool items that it tries).
     """
-    queries, pool = np.asarray(queries), np.asarray(pool)
+    queries = np.asarray(queries)
+    pool = pool if isinstance(pool, Rows) else np.asarray(pool)
     check_shapes(queries, pool)
     _check_options(temperature, draws)
     if sampler not in SAMPLERS:
@@ -163,7 +166,7 @@ def sample(
     )
 
 
-def plan(unit: np.ndarray, pool: np.ndarray, *, temperature: float, draws: int, seed: int) -> Pilot:
+def plan(unit: np.ndarray, pool: Matrix, *, temperature: float, draws: int, seed: int) -> Pilot:
     """Estimate the cost of rejection on a seeded sample of pool and queries.
 
     Raises:
@@ -188,7 +191,7 @@ def plan(unit: np.ndarray, pool: np.ndarray, *, temperature: float, draws: int, 
 
 
 def _reject_then_stream(
-    unit: np.ndarray, pool: np.ndarray, pilot: Pilot, planned: bool, options: Options
+    unit: np.ndarray, pool: Matrix, pilot: Pilot, planned: bool, options: Options
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """Rejection, then streaming for the queries that it gave up."""
     draws, seed = options["draws"], options["seed"]

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from avaffect.core.rows import Matrix
+
 BLOCK_ROWS = 4096
 """Pool rows read, normalised and multiplied at a time."""
 
@@ -66,7 +68,7 @@ def unit_rows(
     )
 
 
-def check_shapes(queries: np.ndarray, pool: np.ndarray) -> None:
+def check_shapes(queries: np.ndarray, pool: Matrix) -> None:
     """Raise ValueError unless `queries` (A, d) and `pool` (B, d) can be compared."""
     for role, vectors in (("query", queries), ("pool", pool)):
         if vectors.ndim != 2:
@@ -80,7 +82,7 @@ def check_shapes(queries: np.ndarray, pool: np.ndarray) -> None:
         )
 
 
-def pair_cosines(queries: np.ndarray, pool: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def pair_cosines(queries: np.ndarray, pool: Matrix, indices: np.ndarray) -> np.ndarray:
     """Cosine of each unit query (A, d) with the pool rows `indices` (A, k) -> (A, k) float32."""
     cosines = np.empty(indices.shape, dtype=np.float32)
     draws = np.ascontiguousarray(indices).reshape(-1)
@@ -95,7 +97,7 @@ def pair_cosines(queries: np.ndarray, pool: np.ndarray, indices: np.ndarray) -> 
     return np.clip(cosines, -1, 1, out=cosines)
 
 
-def cosine_rows(queries: np.ndarray, pool: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def cosine_rows(queries: np.ndarray, pool: Matrix) -> Iterator[tuple[int, np.ndarray]]:
     """The cosine matrix of `queries` (A, d) and `pool` (B, d) in slabs (first row, (n, B) float32).
 
     A slab holds about 64 MiB, and at least one row.
@@ -114,7 +116,7 @@ def cosine_rows(queries: np.ndarray, pool: np.ndarray) -> Iterator[tuple[int, np
         yield first, slab.clamp_(-1, 1).numpy()
 
 
-def top_k(queries: np.ndarray, pool: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def top_k(queries: np.ndarray, pool: Matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The `k` pool items most similar to each query, best first: cosines float32, indices int64.
 
     Both have shape (A, min(k, B)). Equal cosines are in the order of the pool; which of several
@@ -140,7 +142,7 @@ def top_k(queries: np.ndarray, pool: np.ndarray, k: int) -> tuple[np.ndarray, np
     return torch.cat(cosines).numpy(), torch.cat(indices).numpy()
 
 
-def _top_k_of(unit: torch.Tensor, pool: np.ndarray, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _top_k_of(unit: torch.Tensor, pool: Matrix, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     best = torch.empty(len(unit), 0)
     where = torch.empty(len(unit), 0, dtype=torch.int64)
     for start in range(0, len(pool), BLOCK_ROWS):

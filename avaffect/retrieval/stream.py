@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.rows import Matrix
 from avaffect.core.seeds import generator
 from avaffect.retrieval.similarity import unit_rows
 
@@ -56,7 +57,7 @@ class StreamDraws:
 
 def stream_sample(
     queries: np.ndarray,
-    pool: np.ndarray,
+    pool: Matrix,
     *,
     temperature: float,
     draws: int,
@@ -102,7 +103,7 @@ def stream_sample(
 class _Stream:
     """A pool (B, d), the size of its blocks, and whether logits need a shift before exp."""
 
-    pool: np.ndarray
+    pool: Matrix
     block: int
     shifted: bool
 

@@ -13,10 +13,10 @@ class ComparedStores:
     """Commands that compare queries with a pool."""
 
     query: tuple[Path, ...] = option(
-        MISSING, "Store of embeddings of the queries. Repeatable.", "--query", role="input",
-        metavar="A.h5",
+        MISSING, "Store of embeddings of the queries, or a pattern. Repeatable.", "--query",
+        role="input", metavar="A.h5",
     )  # fmt: skip
     pool: tuple[Path, ...] = option(
-        MISSING, "Store of embeddings of the pool. Repeatable.", "--pool", role="input",
-        metavar="B.h5",
+        MISSING, "Store of embeddings of the pool, or a pattern of several, such as "
+        "'shards/*.h5'. Repeatable.", "--pool", role="input", metavar="B.h5",
     )  # fmt: skip

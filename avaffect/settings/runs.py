@@ -55,6 +55,10 @@ class Runs(TrainingSettings):
     momentum: float = option(
         0.9, "Momentum of --optimiser sgd.", "--momentum", at_least=0, below=1, added=True
     )
+    betas: tuple[float, float] | None = option(
+        None, "Decay of Adam's means of the gradient and of its square. Default: 0.9 0.999; of "
+        "vavl 0.95 0.999.", "--betas", metavar="MEAN SQUARE", at_least=0, below=1, added=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,3 +68,5 @@ class Runs(TrainingSettings):
             raise UsageError("--steps and --least-steps exclude each other")
         if self.momentum != type(self).momentum and self.optimiser != SGD:
             raise UsageError(f"--momentum {self.momentum:g} goes with --optimiser {SGD}")
+        if self.betas is not None and self.optimiser == SGD:
+            raise UsageError(f"--betas go with --optimiser {ADAM}")

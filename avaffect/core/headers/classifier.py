@@ -15,12 +15,15 @@ from avaffect.core.registry import Description
 @dataclass(frozen=True, kw_only=True)
 class Run(Record):
     """run: its number; the runs of all folds of one seed bear one. fold: the one that it tests,
-    None without folds. metrics: of its training."""
+    None without folds. metrics: of its training. unlearned: of a head on two streams, label -> the
+    modalities that no training utterance showed it with; None where there are none, of other heads,
+    and in files of earlier versions."""
 
     run: int
     seed: int = 0
     fold: int | None = nullable()
     metrics: dict[str, Any]
+    unlearned: dict[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

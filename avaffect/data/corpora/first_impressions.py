@@ -31,6 +31,10 @@ TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neu
 # Whether the raters would invite the person to a job interview.
 LABELS = (*TRAITS, "interview")
 SPLITS = {"training": "train", "validation": "development", "test": "test"}
+SHARED = (
+    "videos with clips in several of the published splits, without a speaker here (for splits that "
+    "share no video: split --by session --replace)"
+)
 PATTERN = re.compile(r"(.+)\.(\d{3})")
 
 # Name of a clip without suffix -> fields of its item.
@@ -41,8 +45,9 @@ def read(settings: ManifestSettings) -> Corpus:
     """First Impressions below a folder; its annotations from there or from `tables`.
 
     Scalars: openness, conscientiousness, extraversion, agreeableness, neuroticism and interview, as
-    published, 0 to 1. The speaker is the video of YouTube that a clip was cut from. Clips that no
-    annotation names are left out. Raises DataError where there is no annotation at all, and where
+    published, 0 to 1. The session is the video of YouTube that a clip was cut from, and so is the
+    speaker, but for videos with clips in several splits. Clips that no annotation names are left
+    out. Raises DataError where there is no annotation at all, and where
     one holds anything but numbers by trait and clip.
     """
     corpus = Corpus(NAME, settings.source, {}, expected=EXPECTED, counted=("split",))
@@ -66,7 +71,7 @@ def read(settings: ManifestSettings) -> Corpus:
     absent = sorted(key for key, item in clips.items() if "split" in item and key not in there)
     if absent:
         corpus.lost["rated, but no recording is there"] += absent
-    _note_shared(corpus)
+    _leave_out_shared(corpus)
     return corpus
 
 
@@ -77,8 +82,8 @@ def _parse(clips: Clips, path: PurePosixPath) -> MediaFile | str | None:
     item = clips.get(path.stem, {})
     if "split" not in item:
         return "in no annotation"
-    speaker = {"speaker": f"{NAME}_{match[1]}"}
-    return MediaFile(path.stem, role_of(path), {**speaker, **item})
+    film = f"{NAME}_{match[1]}"
+    return MediaFile(path.stem, role_of(path), {"speaker": film, "session": film, **item})
 
 
 def _table(corpus: Corpus, settings: ManifestSettings, name: str) -> Path | None:
@@ -131,13 +136,15 @@ def _number(path: Path, trait: str, name: str, value: Any) -> float | None:
     return float(value)
 
 
-def _note_shared(corpus: Corpus) -> None:
-    """The published splits divide clips, and may have one video in several."""
+def _leave_out_shared(corpus: Corpus) -> None:
+    """The published splits divide clips, and may have one video in several: as a speaker it would
+    be in training and in test, which `finetune` refuses."""
     splits: dict[str, set[str]] = defaultdict(set)
     for item in corpus.items:
-        splits[item["speaker"]].add(item["split"])
-    shared = sorted(speaker for speaker, of in splits.items() if len(of) > 1)
+        splits[item["session"]].add(item["split"])
+    shared = sorted(film for film, of in splits.items() if len(of) > 1)
+    for item in corpus.items:
+        if item["session"] in shared:
+            del item["speaker"]
     if shared:
-        corpus.noted[
-            "videos with clips in several splits (see `split --by speaker --replace`)"
-        ] += [speaker.removeprefix(f"{NAME}_") for speaker in shared]
+        corpus.noted[SHARED] += [film.removeprefix(f"{NAME}_") for film in shared]

@@ -42,8 +42,10 @@ def convert(source: Source, warn: Warn) -> Converted:
         raise DataError("it holds no known encoder")
     tensors, decoder, left = translate(source.tensors, prefix)
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-    social = configuration.read_shapes(from_shapes, shapes)["tube"] > 1
+    flat = configuration.read_shapes(from_shapes, shapes)
+    social = flat["tube"] > 1
     given: Flat = dict(_SOCIAL) if social else {}
+    given |= _other_pictures(flat, shapes, configuration.parse(source.assignments, flat))
     encoder = conversion.built(KIND, shapes, given, source.assignments, warn)
     assert isinstance(encoder, CAVMAE)
     conversion.load(encoder, tensors, [])
@@ -74,7 +76,8 @@ def translate(
             continue
         of_decoder = inner == "mask_token" or inner.startswith("decoder_")
         known = decoder if of_decoder else encoder
-        known |= _parts(inner.removeprefix("decoder_"), value.float())
+        value = value.float() if value.is_floating_point() else value
+        known |= _parts(inner.removeprefix("decoder_"), value)
     return encoder, decoder, left
 
 
@@ -111,6 +114,32 @@ def from_shapes(shapes: Shapes) -> Flat:
         "face_size": side * patch,
         "spectrum_frames": shapes["pos_embed_a"][1] * patch**2 // published.bands,
     }
+
+
+def _other_pictures(flat: Flat, shapes: Shapes, said: Flat) -> Flat:
+    """The side of pictures of another number than the published one, or their number at another
+    side: the positions give their product alone.
+
+    Raises DataError where the positions are of no whole number of either.
+    """
+    positions, patch, tube = shapes["pos_embed_v"][1], flat["patch"], flat["tube"]
+    number, side = said.get("pictures"), said.get("face_size")
+    if (number is None) == (side is None):
+        return {}
+    if isinstance(number, int) and number > 0:
+        across = math.isqrt(positions * tube // number)
+        if across**2 * number == positions * tube:
+            return {"face_size": across * patch}
+    if isinstance(side, int) and side >= patch:
+        across = side // patch
+        if positions * tube % across**2 == 0:
+            return {"pictures": positions * tube // across**2}
+    what = f"pictures={number}" if side is None else f"face_size={side}"
+    raise DataError(
+        f"--set {what}: its {positions} positions of faces are of {flat['pictures']} pictures of "
+        f"{flat['face_size']} pixels, or of others whose patches of {patch} pixels, in tubes of "
+        f"{tube}, are as many"
+    )
 
 
 def _count(shapes: Mapping[str, object], blocks: str) -> int:

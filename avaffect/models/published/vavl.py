@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.base import HeadInput
 from avaffect.models.heads.labels import LabelHead, Readout
@@ -54,8 +54,14 @@ def convert(source: Source, warn: Warn) -> ConvertedHead:
         )
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     flat = configuration.read_shapes(from_shapes, shapes)
-    flat |= configuration.parse(source.assignments, flat)
+    said = configuration.parse(source.assignments, flat)
+    flat |= said
     labels = _labels(flat, shapes["MLP_a.out_layer.weight"][0])
+    if "label" in said and labels[0].kind != "class":
+        raise UsageError(
+            f"--set label={said['label']} names the label of classes, and this model predicts "
+            f"{', '.join(_ATTRIBUTES)}; leave it out"
+        )
     head = VAVLHead(_configuration(flat, shapes, len(labels) > 1))
     unread = [n for n in tensors if any(part in n for part in UNUSED)]
     unread += [n for n in tensors if n.startswith(_NEVER_TRAINED)]

@@ -70,7 +70,7 @@ ENCODER_RATES = {
 # Options of training step by step.
 STEPWISE = (
     "loss", "epochs", "steps", "least_steps", "accumulate", "augment", "freeze", "learning_rate",
-    "head_learning_rate", "schedule", "warmup", "decay", "weight_decay", "clip",
+    "head_learning_rate", "schedule", "warmup", "decay", "weight_decay", "betas", "clip",
     "sampler", "label_smoothing", "optimiser", "momentum",
 )  # fmt: skip
 

@@ -173,10 +173,11 @@ def _save(
     settings = material.settings
     weights: dict[str, torch.Tensor] = {}
     runs = []
+    unlearned = modalities.unlearned(material, divisions)
     for number, (division, path) in enumerate(zip(divisions, finished)):
         header, tensors = checkpoint.read(path, RunHeader)
         weights |= {f"runs.{number}.{name}": tensor for name, tensor in tensors.items()}
-        runs.append(division.described(header.metrics))
+        runs.append(division.described(header.metrics, unlearned[number]))
     whole = _header(material, divisions, header.model, runs, made)
     if settings.bundle:
         whole, weights = bundling.bundled(settings.output, whole, weights)

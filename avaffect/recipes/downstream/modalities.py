@@ -61,7 +61,7 @@ def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
             count = list(found).count(modality)
             if not count:
                 continue
-            have = BOTH if modality == AV else f"{modality} alone"
+            have = has_words(modality)
             # Without learning of its own the audiovisual one needs both others.
             own = modality != AV or AV in learns
             lacking = modality if own else " or ".join(m for m in (AUDIO, VIDEO) if m in untrained)
@@ -73,6 +73,11 @@ def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
                 + "; predict with " * bool(others)
                 + " or ".join(f"--modality {m}" for m in others)
             )
+
+
+def has_words(modality: str) -> str:
+    """What an utterance has that is predicted from a modality."""
+    return BOTH if modality == AV else f"{modality} alone"
 
 
 def report(material: Material, divisions: Sequence[Division]) -> None:
@@ -103,15 +108,44 @@ def _report_labels(material: Material, found: Sequence[str], divisions: Sequence
     tasks, form = material.labels.tasks, material.form
     assert isinstance(form, TwoStreamHead)
     for modality in form.learns if len(tasks) > 1 else ():
-        there = np.isin(found, (AV,) if modality == AV else (modality, AV))
+        there = _teaching(found, modality)
         for task in tasks:
             parts = [there & division.train for division in divisions]
             if any(part.any() and not (part & task.known).any() for part in parts):
                 has = BOTH if modality == AV else modality
                 material.progress.warn(
                     f"no training utterance with {has} has {task.name}: its "
-                    f"{PREDICTIONS[modality]} prediction is never trained"
+                    f"{PREDICTIONS[modality]} prediction is never trained, and predict leaves it "
+                    "out"
                 )
+
+
+def _teaching(found: Sequence[str], modality: str) -> np.ndarray:
+    """(N,) bool: the utterances that the prediction from a modality learns from."""
+    return np.isin(found, (AV,) if modality == AV else (modality, AV))
+
+
+def unlearned(
+    material: Material, divisions: Sequence[Division]
+) -> list[dict[str, tuple[str, ...]] | None]:
+    """Of each run, label -> modalities that it would be predicted from without having been learned
+    from; None where there are none, and of other heads."""
+    form = material.form
+    found = made_from(form, material.opened.inputs, material.dataset)
+    if found is None:
+        return [None] * len(divisions)
+    assert isinstance(form, TwoStreamHead)
+    parts = []
+    for division in divisions:
+        lacking = {}
+        for task in material.labels.tasks:
+            known = division.train & task.known
+            taught = {m: bool((_teaching(found, m) & known).any()) for m in form.learns}
+            # Without learning of its own the audiovisual one needs both others.
+            taught.setdefault(AV, taught[AUDIO] and taught[VIDEO])
+            lacking[task.name] = tuple(m for m in MODALITIES if not taught[m])
+        parts.append({name: of for name, of in lacking.items() if of} or None)
+    return parts
 
 
 def distances(group: HeadGroup, dataset: Dataset, model: Path) -> np.ndarray:

@@ -78,6 +78,8 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
     )
     if settings.optimiser == SGD:
         objective.sgd_momentum = settings.momentum
+    if settings.betas is not None:
+        objective.betas = settings.betas
     ids = zip(material.labels.utterances.ids, division.train)
     material.treatment.apply(objective, frozenset(i for i, trains in ids if not trains))
     if division.development.any() and settings.select != "none":

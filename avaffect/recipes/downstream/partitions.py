@@ -38,9 +38,13 @@ class Division:
         tags = {"run": self.run, "seed": self.seed}
         return tags if self.fold is None else {**tags, "fold": self.fold}
 
-    def described(self, metrics: dict[str, Any]) -> Run:
+    def described(
+        self, metrics: dict[str, Any], unlearned: dict[str, tuple[str, ...]] | None
+    ) -> Run:
         """Its entry in a classifier's header."""
-        return Run(run=self.run, seed=self.seed, fold=self.fold, metrics=metrics)
+        return Run(
+            run=self.run, seed=self.seed, fold=self.fold, metrics=metrics, unlearned=unlearned
+        )
 
 
 def divisions_of(settings: FinetuneSettings, labels: Labels) -> list[Division]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader, Run
 from avaffect.data import manifest
 from avaffect.data.dataset import Dataset
@@ -80,11 +81,38 @@ def _computed(prediction: Prediction) -> dict[int, _Outputs]:
         for place, number in enumerate(part.numbers):
             own = None if apart is None else apart[:, place]
             found[number] = _Outputs(rows, outputs[:, place], sections.times, found_in, own)
+    _report_unlearned(prediction, found)
     if settings.shared_distance:
         modalities.report_distances(
             [f.distances for f in found.values() if f.distances is not None], prediction.progress
         )
     return found
+
+
+def _report_unlearned(prediction: Prediction, found: dict[int, _Outputs]) -> None:
+    """Warn of predictions that are left out, as their label was never learned with what an
+    utterance has. Raises DataError where that leaves none of a label."""
+    for label in prediction.labels:
+        left = kept = 0
+        lacking: set[str] = set()
+        for number, outputs in found.items():
+            own = _unlearned(prediction.header.runs[number], label)
+            without = sum(modality in own for modality in outputs.made_from or ())
+            left, kept = left + without, kept + len(outputs.rows) - without
+            lacking |= own & set(outputs.made_from or ())
+        if not left:
+            continue
+        words = (
+            f"{prediction.settings.model} never learned {label.name} from utterances that have "
+            f"{' or '.join(modalities.has_words(m) for m in sorted(lacking))}"
+        )
+        if not kept:
+            raise DataError(f"{words}, and the {left} here do; choose other labels with --label")
+        prediction.progress.warn(f"{words}: {left} predictions of it are left out")
+
+
+def _unlearned(run: Run, label: PredictedLabel) -> set[str]:
+    return set((run.unlearned or {}).get(label.name, ()))
 
 
 def _over_views(group: HeadGroup, dataset: Dataset, count: int) -> np.ndarray:
@@ -143,7 +171,10 @@ def _items(
     values = distributions.softmax(columns) if label.classes else columns
     gold = utterances.gold[label.name]
     times: Sequence[Times | None] = outputs.times or [None] * len(values)
+    unlearned = _unlearned(run, label)
     for place, (index, row, part) in enumerate(zip(outputs.rows.tolist(), values, times)):
+        if outputs.made_from is not None and outputs.made_from[place] in unlearned:
+            continue
         identifier = utterances.dataset.ids[index]
         item: manifest.Item = {
             "id": identifier if part is None else of_part(identifier, part),

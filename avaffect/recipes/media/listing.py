@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.patterns import expanded
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.corpora.common import SUFFIXES, is_text, media_files
@@ -40,7 +40,7 @@ def listed(paths: Sequence[Path], progress: Progress) -> Listed | None:
     stores: list[Path] = []
     files: list[Path] = []
     unusable: dict[str, str] = {}
-    for path in [one for given in paths for one in _expanded(given)]:
+    for path in expanded(paths):
         if path.is_dir():
             found, lost = _in_folder(path, progress)
             files += found
@@ -57,16 +57,6 @@ def listed(paths: Sequence[Path], progress: Progress) -> Listed | None:
             "two commands"
         )
     return None if stores else Listed(_corpus(files), unusable)
-
-
-def _expanded(path: Path) -> list[Path]:
-    """The files of a pattern, as a shell would have them; a path that exists, itself."""
-    if path.exists() or not glob.has_magic(str(path)):
-        return [path]
-    found = sorted(glob.glob(str(path), recursive=True))
-    if not found:
-        raise DataError(f"{path}: no file is named like this")
-    return [Path(name) for name in found]
 
 
 def _may_be_recording(path: Path) -> bool:
