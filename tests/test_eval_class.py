@@ -328,9 +328,55 @@ def test_retrieval_by_given_labels(avaffect, shell, retrieval: Path, tmp_path: P
     line = "cat retrieval.jsonl | avaffect eval-class --gold gold.jsonl --json"
     report = json.loads(shell(line, tmp_path).stdout)
     assert (report["accuracy"], report["macro"]) == (0.5, 0.5)
+    assert report["shared"] == {} and "hours" not in report
     assert report["missing_gold"] == 0
     words = avaffect("eval-class", retrieval, status=65).stderr
     assert "pool.h5" in words
+
+
+def test_what_draws_share_with_their_query_against_chance(avaffect, tmp_path: Path) -> None:
+    """Speakers, sexes, texts and corpora of both stores; unknown ones count on neither side."""
+    pool = {
+        "emodb_0": ("anger", "s1", "f", "So.", 3600.0), "emodb_1": ("anger", "s1", "m", "so.", 1.0),
+        "cremad_2": ("joy", "s2", "m", "No", 1800.0), "cremad_3": ("joy", "", "m", "", 10.0),
+        "other": (None, "s3", "f", "no", 5.0),
+    }  # fmt: skip
+    query = {"emodb_q": ("anger", "s1", "f", "SO. ", 1.0), "x_q": ("joy", "s9", "m", "no", 1.0)}
+    stores = {}
+    for role, rows in (("pool", pool), ("query", query)):
+        path = tmp_path / f"{role}.h5"
+        labels = {"emotion": LabelSpec("class", ("anger", "joy"))}
+        pooled = {"embedding": PooledSpec(1, {})}
+        made = provenance("extract", {}, [])
+        with store_writer(path, made, labels=labels, pooled=pooled) as writer:
+            for identifier, (label, speaker, sex, text, seconds) in rows.items():
+                meta = {"speaker": speaker, "sex": sex, "text": text, "duration_s": seconds}
+                writer.add(identifier, pooled={"embedding": [1.0]}, labels={"emotion": label},
+                           meta=meta)  # fmt: skip
+        stores[role] = [{"path": path.name, "content_id": Store(path).content_id}]
+    drawn = {"emodb_q": ("anger", ["emodb_0", "emodb_0", "cremad_2"]),
+             "x_q": ("joy", ["cremad_3", "other", "emodb_1"])}  # fmt: skip
+    header = manifest.new_header(
+        "retrieval", base=".", stores=stores, settings={"label": "emotion"}
+    )
+    items = [{"query": q, "label": of, "pool": ids} for q, (of, ids) in drawn.items()]
+    manifest.write(tmp_path / "r.jsonl", header, items)
+    report = json.loads(avaffect("eval-class", tmp_path / "r.jsonl", "--json").stdout)
+    assert (report["distinct"], report["pool"]) == (5, 5)
+    assert report["hours"] == report["pool_hours"] == pytest.approx(5416 / 3600)
+    # Speakers: s1 s1 s2 for s1, and s3 s1 for s9; of four that are known in the pool two are s1.
+    expected = {
+        "speaker": (2 / 5, (3 * 2 + 0) / 4 / 5, 5),
+        "sex": (4 / 6, (3 * 2 + 3 * 3) / 5 / 6, 6),
+        "corpus": (2 / 3, 2 / 4, 3),
+        "text": (3 / 5, 2 / 4, 5),
+        "label": (3 / 5, 2 / 4, 5),
+    }
+    found = {name: tuple(of.values()) for name, of in report["shared"].items()}
+    assert found == {name: pytest.approx(values) for name, values in expected.items()}
+    (tmp_path / "query.h5").unlink()
+    alone = json.loads(avaffect("eval-class", tmp_path / "r.jsonl", "--json").stdout)
+    assert alone["shared"].keys() == {"label"} and alone["hours"] == report["hours"]
 
 
 def test_retrieval_merges_as_it_was_drawn(avaffect, retrieval: Path, tmp_path: Path) -> None:

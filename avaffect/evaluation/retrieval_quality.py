@@ -12,7 +12,7 @@ A class that only the pool has counts too: its items are always wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,32 @@ class RetrievalScores(Record):
     per_class: dict[str, ClassShare]
     confusion: Confusion
     count: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared(Record):
+    """Of draws where both sides are known: the share that has its query's value, what that would be
+    for draws from the whole pool alike, and their number."""
+
+    share: float
+    chance: float
+    draws: int
+
+
+def shared(
+    pairs: Sequence[tuple[str | None, str | None]], pool: Mapping[str | None, int]
+) -> Shared | None:
+    """pairs: of each draw its query's value and its own; pool: value -> its utterances. None stands
+    for an unknown value. None where no draw has both."""
+    known = [(own, found) for own, found in pairs if own is not None and found is not None]
+    total = sum(count for value, count in pool.items() if value is not None)
+    if not known or not total:
+        return None
+    return Shared(
+        share=float(np.mean([own == found for own, found in known])),
+        chance=float(np.mean([pool.get(own, 0) for own, _ in known])) / total,
+        draws=len(known),
+    )
 
 
 def drawn(query_labels: np.ndarray, item_labels: np.ndarray, classes: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from avaffect.data.manifest import Manifest
 from avaffect.evaluation import retrieval_quality
 from avaffect.recipes.scoring import gold_labels
 from avaffect.recipes.scoring.reports.classes import RetrievalReport
+from avaffect.recipes.scoring.retrieval_agreement import agreement
 from avaffect.recipes.scoring.vote_scores import Gold, true_classes
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
@@ -66,6 +67,7 @@ def score_retrieval(
     missing = len(drawn) - len(scored)
     left_out = f"; {missing} left out, without a label" if missing else ""
     progress.say(f"{found.name}: {len(drawn)} draws for {len(found)} queries{left_out}")
+    agreeing = agreement(found, classes_of, rename, progress)
     sizes = [item["effective_size"] for item in found.items if "effective_size" in item]
     return RetrievalReport(
         file=file,
@@ -76,6 +78,7 @@ def score_retrieval(
         effective_size=float(np.median(sizes)) if sizes else None,
         **vars(retrieval_quality.evaluate(matrix, classes)),
         missing_gold=missing,
+        **vars(agreeing),
         provenance=provenance,
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from avaffect.core.record import nullable
 from avaffect.evaluation.classification import Classification, ClassScores, Confusion
-from avaffect.evaluation.retrieval_quality import RetrievalScores
+from avaffect.evaluation.retrieval_quality import RetrievalScores, Shared
 from avaffect.recipes.scoring.reports.base import Numbered, Report
 
 
@@ -74,6 +74,14 @@ class RetrievalReport(RetrievalScores, _Drawn):
     distinct        number of different utterances that were drawn
     effective_size  median over queries
     count           draws; missing_gold: those of utterances without a label
+    pool            its utterances; hours, pool_hours: of the distinct draws, and of the pool
+    shared          label, speaker, sex, corpus, text -> how often draws have that of their query
+
+    None and {} where the stores do not say, or are not there.
     """
 
     missing_gold: int
+    pool: int | None = None
+    hours: float | None = None
+    pool_hours: float | None = None
+    shared: dict[str, Shared] = field(default_factory=dict)

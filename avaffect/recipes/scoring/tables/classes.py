@@ -14,7 +14,7 @@ SCORES = {
 }
 FACTS = {
     "predictions": ("count", "missing_gold"),
-    "retrieval": ("queries", "count", "missing_gold", "distinct", "effective_size"),
+    "retrieval": ("queries", "count", "missing_gold", "distinct", "hours", "effective_size"),
 }
 PER_CLASS = {
     "predictions": ("precision", "recall", "f1", "support"),
@@ -38,11 +38,13 @@ def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Ta
     """
     if not shown:
         whole = style.for_people and len(reports) == 1
-        shown = ("scores", "per_class", "confusion") if whole else ("scores",)
+        shown = ("scores", "shared", "per_class", "confusion") if whole else ("scores",)
     found: list[Table] = []
     for name in shown:
         if name == "scores":
             found.append(_scores(reports, style))
+        elif name == "shared":
+            found += _shared(reports, style)
         elif name == "runs":
             found.append(_runs(reports, style))
         elif name == "per_class":
@@ -80,6 +82,22 @@ def _scores(reports: Reports, style: Style) -> Table:
     if with_runs and not style.for_people:
         columns += [f"{name}_std" for name in scores]
     return Table.of("Scores", style.headings(columns, HEADINGS), rows)
+
+
+def _shared(reports: Reports, style: Style) -> list[Table]:
+    """Does a retrieval follow the label, or the voice? A row for each field that is known."""
+    rows = [
+        [str(report.file), name, *map(style.number, (of.share, of.chance, of.draws))]
+        for report in reports
+        if isinstance(report, RetrievalReport)
+        for name, of in report.shared.items()
+    ]
+    if not rows:
+        return []
+    columns = ["file", "field", "draws that share it", "chance", "draws"]
+    note = "chance: of draws from the whole pool alike"
+    table = Table.of("Shared with the query", columns, rows, note)
+    return [table.without_single_file(len(reports))]
 
 
 def _runs(reports: Reports, style: Style) -> Table:
