@@ -59,8 +59,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: tables table1 table2 figure2
-tables: table1 table2 figure2
+.PHONY: tables table1 table2 figure2 control
+tables: table1 table2 figure2 $(if $(filter people,$(CORPORA)),control)
+ifneq ($(filter tables,$(or $(MAKECMDGOALS),tables)),)
+# Printed one after the other by `make -j` too.
+table2: | table1
+figure2: | table2
+control: | figure2
+endif
 $(shell mkdir -p $(OUT))
 
 manifest = $(or $(MANIFEST_$(1)),$(O)$(1).jsonl)
@@ -72,6 +78,14 @@ train_video = $(or $(TRAIN_VIDEO_$(1)),$(call video,$(1)))
 labels = $(addprefix --label ,$(or $(ATTRIBUTES_$(1)),emotion))
 TRAIN_AUDIO_people := $(O)heard-audio.h5
 TRAIN_VIDEO_people := $(O)seen-video.h5
+# The same people, with the encoder of faces at random initialisation.
+CONTROL := untrained
+MANIFEST_untrained := $(O)people.jsonl
+MEDIA_untrained := $(O)people.h5
+AUDIO_untrained := $(O)people-audio.h5
+TRAIN_AUDIO_untrained := $(TRAIN_AUDIO_people)
+TRAIN_VIDEO_untrained := $(O)seen-untrained.h5
+VIDEO_untrained := $(O)people-untrained.h5
 
 # What is compared: predictions of classes, or scores of attributes.
 scored = $(if $(ATTRIBUTES_$(1)),json,jsonl)
@@ -114,7 +128,7 @@ $(foreach r,$(BASELINES) $(ABLATIONS),\
 	$(eval OPTIONS_$(r)-av := --shared-distance)\
 	$(eval OPTIONS_$(r)-audio := --modality audio)\
 	$(eval OPTIONS_$(r)-video := --modality video))
-$(foreach c,$(CORPORA),$(foreach n,$(PARTITIONS),\
+$(foreach c,$(CORPORA) $(CONTROL),$(foreach n,$(PARTITIONS),\
 	$(eval $(call partition,$(c),$(n)))\
 	$(foreach r,$(BASELINES) $(ABLATIONS) acoustic visual,\
 	$(eval $(call model,$(c),$(r),$(n)))\
@@ -148,6 +162,17 @@ endef
 
 figure2: $(foreach c,$(CORPORA),$(foreach r,$(BASELINES),$(PARTITIONS:%=$(O)$(c)-$(r)-%-av.jsonl)))
 	$(foreach c,$(CORPORA),$(call distance,$(c)))
+
+# $(1) column
+define controlled
+@echo; echo "Control: vavl with the encoder of faces at random initialisation, $(1)"
+@avaffect compare -q $(call scores,people) --baseline vavl $(call named,people,vavl,$(1)) \
+	$(patsubst vavl=%,untrained=%,$(call named,$(CONTROL),vavl,$(1)))
+
+endef
+
+control: $(foreach c,people $(CONTROL),$(foreach k,$(COLUMNS),$(call results,$(c),vavl,$(k))))
+	$(foreach k,$(COLUMNS),$(call controlled,$(k)))
 
 # -- synthetic people ------------------------------------------------------------------------------
 
@@ -198,6 +223,9 @@ $(O)faces.safetensors: $(O)expressions.safetensors
 
 $(O)people-audio.h5 $(O)heard-audio.h5: $(O)%-audio.h5: $(O)%.h5
 	avaffect extract $< --model mfcc -o $@
+
+$(O)people-untrained.h5 $(O)seen-untrained.h5: $(O)%-untrained.h5: $(O)%.h5 $(O)random.safetensors
+	avaffect extract $< --model $(O)random.safetensors --modality video -o $@
 
 $(O)people-video.h5 $(O)seen-video.h5: $(O)%-video.h5: $(O)%.h5 $(O)faces.safetensors
 	avaffect extract $< --model $(O)faces.safetensors --modality video -o $@

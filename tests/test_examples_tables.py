@@ -20,6 +20,12 @@ from avaffect.data.store.reader import Store
 DEMO, SHUKLA, SSVAERR = "examples/demo.mk", "examples/shukla.mk", "examples/ssvaerr.mk"
 SOCIAL = "examples/social-mae.mk"
 VAVL = "examples/vavl.mk"
+CONTINUOUS = "examples/continuous.mk"
+# Files that exist stand for those of users.
+OWN = tuple(
+    f"{name}=README.md" for name in
+    ("STORE_recola", "STORE_semaine", "ENCODER_random", "ENCODER_pretrained", "ENCODER_adapted")
+)  # fmt: skip
 QUICK = (
     "TRAIN=--preset nano --steps 2 --batch-utterances 4", "RUNS=2", "FACES=",
     "HEAD=--head bgru --hidden 4 --frames-per-step 8 --epochs 1",
@@ -85,8 +91,9 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         (SOCIAL, "PAPER=1", "all"),
         (VAVL, "tables"),
         (VAVL, "ATTRIBUTES_people=arousal valence", "table1", "table2", "figure2"),
+        (CONTINUOUS, "PAPER=1", "TASKS=recola semaine", *OWN, "tables"),
     ],
-    ids=["shukla", "ssvaerr", "demo", "social-mae", "vavl", "vavl-attributes"],
+    ids=["shukla", "ssvaerr", "demo", "social-mae", "vavl", "vavl-attributes", "continuous"],
 )
 def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     """All tables and figures, parsed and not run: options exist, files are made before use."""
@@ -94,7 +101,7 @@ def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     found = make(makefile, "-n", f"OUT={tmp_path}", f"DEMO={tmp_path}", *tables)
     lines = found.replace("\\\n", " ").splitlines()
     commands = [line for line in lines if line.startswith("avaffect ")]
-    assert len(commands) > {DEMO: 70, SOCIAL: 30}.get(makefile, 100)
+    assert len(commands) > {DEMO: 70, SOCIAL: 30, CONTINUOUS: 19}.get(makefile, 100)
     made: set[str] = set()
     for line in commands:
         _, name, *arguments = shlex.split(line)
