@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tiny_training import history
 
 from avaffect.core.checkpoint_header import read_header
+from avaffect.data.batches import Paired
 
 RETRIEVE = ("retrieve", "--query", "msp.h5", "--pool", "vox.h5", "--draws", 3, "-o", "r.jsonl")
 TRAIN = ("--steps", 3, "--batch-seconds", 8, "--log-every", 1)
@@ -24,7 +25,10 @@ def retrieved(chain: Path) -> Path:
 
 def losses(output: Path) -> list[set[str]]:
     """Names of the losses in each line of a history."""
-    known = {"emotion", "domain", "masked", "features_penalty"}
+    known = {
+        "emotion", "domain", "masked", "features_penalty", "pseudo_label", "clustering",
+        "consistency",
+    }  # fmt: skip
     return [known & line.keys() for line in history(Path(f"{output}.metrics.jsonl"))]
 
 
@@ -81,6 +85,59 @@ class TestTAPT:
         line = ("adapt", "r.jsonl", "--encoder", "1.safetensors", "--method", "tapt")
         found = invoke(retrieved, *line, "-o", "2.safetensors", status=65)
         assert "--without" not in found.stderr and "--encoder" in found.stderr
+
+
+OWN = {"fixmatch": {"pseudo_label"}, "cdac": {"pseudo_label", "clustering", "consistency"}}
+SAAML = {"emotion", "domain", "masked", "features_penalty"}
+
+
+class TestSemiSupervised:
+    @pytest.mark.parametrize("method", OWN)
+    def test_terms(self, retrieved: Path, method: str) -> None:
+        for number, (options, left_out) in enumerate(
+            [((), set()), (("--without", "dc", "--without", "pt"), SAAML - {"emotion"})]
+        ):
+            output = retrieved / f"{number}.safetensors"
+            found = invoke(
+                retrieved, "adapt", "r.jsonl", "--method", method, *options, *TRAIN, "-o", output
+            )
+            assert losses(output) == [(SAAML - left_out) | OWN[method]] * 3
+            line = history(Path(f"{output}.metrics.jsonl"))[-1]
+            assert 0 <= line["confident"] <= 1 and "confident" in found.stderr
+            assert any(name.startswith("emotion_classifier.") for name in load_file(output))
+
+    @pytest.mark.parametrize("method", OWN)
+    def test_stopped_and_resumed(
+        self, retrieved: Path, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        line = ("adapt", "r.jsonl", "--method", method, "--confidence", 0.3, "--without", "pt")
+        line += ("--steps", 2, "-o")
+        invoke(retrieved, *line, "whole.safetensors")
+        invoke_stopped(
+            retrieved, *line, "parts.safetensors", stops=1, monkeypatch=monkeypatch, batches=Paired
+        )
+        whole, parts = (retrieved / f"{name}.safetensors" for name in ("whole", "parts"))
+        assert whole.read_bytes() == parts.read_bytes()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--method", "fixmatch", "--without", "ec"), ("--method", "cdac", "--without", "ec"),
+            ("--method", "fixmatch", "--ranked", 3), ("--confidence", 0.9),
+            ("--method", "fixmatch", "--clustering-weight", 3), ("--consistency-ramp", 3),
+            ("--method", "tapt", "--pseudo-label-weight", 3), ("--consistency-weight", 3),
+            ("--method", "cdac", "--accumulate", 2), ("--method", "cdac", "--confidence", 1.5),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_options_without_effect_are_refused(
+        self, tmp_path: Path, options: tuple[object, ...]
+    ) -> None:
+        invoke(tmp_path, "adapt", "x.jsonl", *options, status=2)
+
+    def test_more_ranked_features_than_there_are(self, retrieved: Path) -> None:
+        line = ("adapt", "r.jsonl", "--method", "cdac", "--ranked", 5000, *TRAIN)
+        assert "--ranked" in invoke(retrieved, *line, status=2).stderr
 
 
 def test_the_method_is_not_recorded_where_it_is_saaml(retrieved: Path) -> None:

@@ -56,6 +56,11 @@ class Batch:
             present={**self.present, stream: present},
         )
 
+    def chosen(self, rows: Array) -> Batch:
+        """The utterances in rows (B,) bool, a tensor or an array, with the padding of all."""
+        kept = self.map(lambda values: values[rows])
+        return replace(kept, ids=[i for i, there in zip(self.ids, rows.tolist()) if there])
+
     def seconds(self) -> float:
         """Total duration of its utterances, each by its longest stream with a rate."""
         timed = [self.lengths[name] / rate for name, rate in self.rates.items() if rate]

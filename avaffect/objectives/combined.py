@@ -18,6 +18,7 @@ from avaffect.objectives.losses.cross_entropy import MISSING, accuracy, cross_en
 from avaffect.objectives.losses.domain import domain_adversarial
 from avaffect.objectives.modalities import drawn_modality
 from avaffect.objectives.pooling import usable_labels
+from avaffect.objectives.semi_supervised import Retrieved, SemiSupervised
 
 ENCODER, HEADS = "encoder", "heads"
 # Probability that the modality that is dropped is audio.
@@ -40,6 +41,10 @@ class Combined(Objective):
     modality_dropout: probability that a batch lacks audio or video in all terms; None: the
     classifiers read what the batch has, and the pre-training drops modalities as it was configured.
 
+    unlabelled: a method that learns from retrieved utterances in place of their pseudo-labels: the
+    emotion loss is then of the source alone, of the method's weak view, and the method's own losses
+    are added. It needs `emotion`.
+
     Losses: "emotion" and "domain" (weight 1) and those of the pre-training, whose own weights are
     multiplied by weights["pretraining"] (1). Groups: "encoder", with the head of the pre-training,
     which was trained together with it, and "heads".
@@ -56,6 +61,7 @@ class Combined(Objective):
         learning_rates: Mapping[str, float] | None = None,
         layer: int | None = None,
         modality_dropout: float | None = None,
+        unlabelled: SemiSupervised | None = None,
     ) -> None:
         encoder.check_layer(layer)
         terms = {"emotion": 1.0, "domain": 1.0, "pretraining": 1.0, **(weights or {})}
@@ -64,6 +70,9 @@ class Combined(Objective):
         super().__init__({**terms, **{name: self.factor * w for name, w in inner.items()}})
         if pretraining is not None and pretraining.encoder is not encoder:
             raise ValueError("the pre-training must own the encoder that is adapted")
+        if unlabelled is not None and emotion is None:
+            raise ValueError("what is learned of unlabelled utterances needs an emotion classifier")
+        self.unlabelled = unlabelled
         if inner.keys() & terms.keys():
             raise ValueError(f"{' and '.join(inner.keys() & terms.keys())}: a loss of two terms")
         # Registered once, through the pre-training if there is one: a state dict with the same
@@ -80,6 +89,8 @@ class Combined(Objective):
         if pretraining is not None:
             self.phases, self.coupled = pretraining.phases, pretraining.coupled
             self.betas, self.epsilon = pretraining.betas, pretraining.epsilon
+        if unlabelled is not None:
+            self.coupled = self.coupled or unlabelled.coupled
 
     @property
     def encoder(self) -> Encoder:
@@ -104,7 +115,7 @@ class Combined(Objective):
         inner, frames = self.pretraining, None
         if inner is None:
             step = Step({})
-        elif inner.needs.crop_s is None and self._classifies(phase) and self.layer is None:
+        elif self._shares_a_pass(inner, phase):
             step, frames = inner.with_frames(batch, context, phase)
         else:
             step = inner(self._own(inner, batch, context), context, phase)
@@ -112,9 +123,22 @@ class Combined(Objective):
             # Losses without a weight in the pre-training have weight 1.
             self.weights.setdefault(name, self.factor)
         if frames is None and self._classifies(phase):
-            shown = self.encoder.view(batch, context.generator) if self.training else batch
-            frames = self.encoder(shown, layer=self.layer)
+            frames = self.encoder(self._view(batch, context), layer=self.layer)
         return step, frames
+
+    def _shares_a_pass(self, inner: Pretraining, phase: str) -> bool:
+        """Whether the classifiers read what the pre-training does."""
+        other = self.layer is not None or self.unlabelled is not None
+        return inner.needs.crop_s is None and self._classifies(phase) and not other
+
+    def _view(self, batch: Batch, context: Context) -> Batch:
+        """What the classifiers read."""
+        if not self.training:
+            return batch
+        batch = self.encoder.view(batch, context.generator)
+        if self.unlabelled is None:
+            return batch
+        return self.unlabelled.views.weak(batch, context.generator)
 
     def _shown(self, batch: Batch, context: Context) -> Batch:
         """The batch, of which one modality may be dropped."""
@@ -131,7 +155,9 @@ class Combined(Objective):
         if self.emotion is not None:
             labels = usable_labels(self.encoder, batch, batch.labels[self.label])
             logits = self.emotion(pooled)
-            step.losses["emotion"] = cross_entropy(logits, labels)
+            step.losses["emotion"] = cross_entropy(logits, self._learned(batch, labels))
+            if self.unlabelled is not None:
+                self._learn_unlabelled(pooled, labels, batch, context, step)
             with torch.no_grad():
                 step.metrics["emotion_accuracy"] = accuracy(logits, labels)
                 if batch.domain is not None:
@@ -143,6 +169,23 @@ class Combined(Objective):
                 self.domain, pooled, usable_labels(self.encoder, batch, _domains(batch)), strength
             )
             step.metrics["reversal_strength"] = (strength, 1.0)
+
+    def _learned(self, batch: Batch, labels: Tensor) -> Tensor:
+        """(B,) the labels that the emotion loss learns."""
+        return labels if self.unlabelled is None else labels.where(_domains(batch) == 0, MISSING)
+
+    def _learn_unlabelled(
+        self, pooled: Tensor, labels: Tensor, batch: Batch, context: Context, step: Step
+    ) -> None:
+        assert self.unlabelled is not None and self.emotion is not None
+        there = _domains(batch) == 1
+        found = Retrieved(
+            batch.chosen(there), pooled[there], labels[there], self.encoder, self.layer
+        )
+        own = self.unlabelled.step(self.emotion, found, context.generator)
+        step.losses |= own.losses
+        step.metrics |= own.metrics
+        self.weights |= self.unlabelled.weights(context.step)
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         inner = self.pretraining
@@ -157,7 +200,12 @@ class Combined(Objective):
         if not self._classifies(phase):
             return counts
         if self.emotion is not None:
-            counts["emotion"] = self._labelled(batch, batch.labels[self.label])
+            labels = batch.labels[self.label]
+            counts["emotion"] = self._labelled(batch, self._learned(batch, labels))
+            if self.unlabelled is not None:
+                # Of methods that compare no utterances; others are not accumulated.
+                others = self._labelled(batch, labels) - counts["emotion"]
+                counts |= dict.fromkeys(self.unlabelled.weights(context.step), others)
         if self.domain is not None:
             counts["domain"] = self._labelled(batch, _domains(batch))
         return counts

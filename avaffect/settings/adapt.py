@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.adaptation_methods import METHODS, SAAML, TAPT, check_method
+from avaffect.settings.adaptation_methods import MethodOptions
 from avaffect.settings.base import argument, option
-from avaffect.settings.training import TrainingSettings
-
-TERMS = ("ec", "dc", "pt")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptSettings(TrainingSettings):
+class AdaptSettings(MethodOptions):
     """SAAML's affective adaptation (Eq. 7): emotion classification on labelled and retrieved
     utterances, domain-adversarial training through gradient reversal, and the pre-training task of
     the encoder. Reads the manifest of `retrieve` and finds embeddings, recordings, projector,
@@ -42,18 +39,9 @@ class AdaptSettings(TrainingSettings):
         None, "Encoder to adapt. Default: the projector's encoder.", "--encoder",
         role="input", metavar="X.safetensors",
     )  # fmt: skip
-    method: str = option(
-        SAAML, "Losses: saaml, those of Eq. 7; tapt (task-adaptive pre-training), the pre-training "
-        "task alone, on the queries alone. CTAPT is tapt, tested on another corpus.", "--method",
-        choices=METHODS, added=True,
-    )  # fmt: skip
     layer: int | None = option(
         None, "Layer of the encoder that the emotion and domain classifiers read. Default: its "
         "output.", "--layer", at_least=1, added=True,
-    )  # fmt: skip
-    without: tuple[str, ...] = option(
-        (), "Term of the loss to leave out: ec (emotion), dc (domain) or pt (pre-training). "
-        "Repeatable.", "--without", choices=TERMS,
     )  # fmt: skip
     emotion_weight: float = option(
         1.0, "Weight of L_EC, emotion classification.", "--emotion-weight", at_least=0
@@ -88,25 +76,3 @@ class AdaptSettings(TrainingSettings):
     head_learning_rate: float = option(
         1e-3, "Peak learning rate of the classifiers.", "--head-learning-rate", above=0
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_method(self, self.method)
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The terms of the loss that are trained."""
-        left = ("pt",) if self.method == TAPT else TERMS
-        return tuple(term for term in left if term not in self.without)
-
-    @property
-    def otherwise(self) -> str:
-        """Advice where L_PT cannot be trained, for messages."""
-        if self.method == TAPT:
-            return "adapt another encoder (--encoder)"
-        return "leave L_PT out with --without pt"
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Whose utterances are trained on: query, pool."""
-        return ("query",) if self.method == TAPT else ("query", "pool")

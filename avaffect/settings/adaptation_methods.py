@@ -2,26 +2,113 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Settings, flags_of
+from avaffect.settings.base import flags_of, option
+from avaffect.settings.training import TrainingSettings, check_whole_batches
 
-SAAML, TAPT = "saaml", "tapt"
-METHODS = (SAAML, TAPT)
-# Options of the emotion and domain classifiers, of the pool, and weights of terms beside L_PT.
+SAAML, TAPT, FIXMATCH, CDAC = "saaml", "tapt", "fixmatch", "cdac"
+METHODS = (SAAML, TAPT, FIXMATCH, CDAC)
+TERMS = ("ec", "dc", "pt")
+# Constants of the papers of FixMatch and CDAC.
+CONFIDENCE, PSEUDO_LABEL_WEIGHT = 0.95, 1.0
+CLUSTERING_WEIGHT, RANKED = 1.0, 5
+CONSISTENCY_WEIGHT, CONSISTENCY_RAMP = 30.0, 2000
+# Options that tapt has no use for: of classifiers, and weights of one term beside others.
 OF_SEVERAL_TERMS = (
     "layer", "without", "emotion_weight", "domain_weight", "pretraining_weight",
     "head_learning_rate",
 )  # fmt: skip
+# Option -> the methods that it is for.
+OF_METHODS = {
+    "confidence": (FIXMATCH, CDAC),
+    "pseudo_label_weight": (FIXMATCH, CDAC),
+    "clustering_weight": (CDAC,),
+    "ranked": (CDAC,),
+    "consistency_weight": (CDAC,),
+    "consistency_ramp": (CDAC,),
+}
 
 
-def check_method(settings: Settings, method: str) -> None:
-    """Raises UsageError for an option that has no effect with this method."""
-    useless = OF_SEVERAL_TERMS if method == TAPT else ()
-    for item in fields(settings):
-        if item.name in useless and getattr(settings, item.name) != item.default:
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(TrainingSettings):
+    """Raises UsageError for an option that has no effect with the method."""
+
+    method: str = option(
+        SAAML, "Losses: saaml, those of Eq. 7; tapt (task-adaptive pre-training), the pre-training "
+        "task alone, on the queries alone; fixmatch or cdac, other losses of retrieved utterances "
+        "than the pseudo-label of their query. CTAPT is tapt, tested on another corpus.",
+        "--method", choices=METHODS, added=True,
+    )  # fmt: skip
+    without: tuple[str, ...] = option(
+        (), "Term of the loss to leave out: ec (emotion), dc (domain) or pt (pre-training). "
+        "Repeatable.", "--without", choices=TERMS,
+    )  # fmt: skip
+    confidence: float | None = option(
+        None, "Probability that makes a class a pseudo-label (fixmatch, cdac). Default: "
+        f"{CONFIDENCE:g}.", "--confidence", at_least=0, at_most=1, added=True,
+    )  # fmt: skip
+    pseudo_label_weight: float | None = option(
+        None, "Weight of the loss of pseudo-labels (fixmatch, cdac). Default: "
+        f"{PSEUDO_LABEL_WEIGHT:g}.", "--pseudo-label-weight", at_least=0, added=True,
+    )  # fmt: skip
+    clustering_weight: float | None = option(
+        None, f"Weight of adversarial clustering (cdac). Default: {CLUSTERING_WEIGHT:g}.",
+        "--clustering-weight", at_least=0, added=True,
+    )  # fmt: skip
+    ranked: int | None = option(
+        None, "Number of largest features that are the same in similar utterances (cdac). Default: "
+        f"{RANKED}.", "--ranked", at_least=1, added=True,
+    )  # fmt: skip
+    consistency_weight: float | None = option(
+        None, "Final weight of the difference of two strong views (cdac). Default: "
+        f"{CONSISTENCY_WEIGHT:g}.", "--consistency-weight", at_least=0, added=True,
+    )  # fmt: skip
+    consistency_ramp: int | None = option(
+        None, "Steps until the weight of the difference is the final one (cdac). Default: "
+        f"{CONSISTENCY_RAMP}.", "--consistency-ramp", at_least=0, added=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for item in fields(self):
+            if getattr(self, item.name) == item.default:
+                continue
+            flag = flags_of(item)[-1]
+            if self.method == TAPT and item.name in OF_SEVERAL_TERMS:
+                raise UsageError(
+                    f"{flag} does not go with --method tapt, which trains L_PT alone: leave one of "
+                    "them out"
+                )
+            methods = OF_METHODS.get(item.name, METHODS)
+            if self.method not in methods:
+                raise UsageError(f"{flag} goes with --method {' or '.join(methods)}")
+        if self.semi_supervised and "ec" in self.without:
             raise UsageError(
-                f"{flags_of(item)[-1]} does not go with --method tapt, which trains L_PT alone: "
-                "leave one of them out"
+                f"--without ec leaves out the classifier that --method {self.method} trains"
             )
+        if self.method == CDAC:
+            check_whole_batches(self)
+
+    @property
+    def semi_supervised(self) -> bool:
+        return self.method in (FIXMATCH, CDAC)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The terms of the loss that are trained."""
+        known = ("pt",) if self.method == TAPT else TERMS
+        return tuple(term for term in known if term not in self.without)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Whose utterances are trained on: query, pool."""
+        return ("query",) if self.method == TAPT else ("query", "pool")
+
+    @property
+    def otherwise(self) -> str:
+        """Advice where L_PT cannot be trained, for messages."""
+        if self.method == TAPT:
+            return "adapt another encoder (--encoder)"
+        return "leave L_PT out with --without pt"

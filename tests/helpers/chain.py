@@ -108,18 +108,19 @@ def litter(folder: Path) -> list[str]:
 
 
 def invoke_stopped(
-    cwd: Path, *arguments: object, stops: int, monkeypatch: pytest.MonkeyPatch
-) -> Result:
+    cwd: Path, *arguments: object, stops: int, monkeypatch: pytest.MonkeyPatch,
+    batches: type = Bucketed,
+) -> Result:  # fmt: skip
     """`invoke` a training command that is told to stop at each of its first steps, and again until
-    it comes to its end."""
-    served = Bucketed.batch
+    it comes to its end. batches: what serves its batches."""
+    served = batches.batch  # type: ignore[attr-defined]
 
-    def stop(self: Bucketed, indices: np.ndarray, epoch: int) -> Batch:
+    def stop(self: object, indices: np.ndarray, epoch: int) -> Batch:
         signal.raise_signal(signal.SIGTERM)
         return served(self, indices, epoch)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Bucketed, "batch", stop)
+        patched.setattr(batches, "batch", stop)
         for _ in range(stops):
             invoke(cwd, *arguments, status=75)
     return invoke(cwd, *arguments)

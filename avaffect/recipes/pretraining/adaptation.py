@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from avaffect.core import seeds
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import UNITS
@@ -20,6 +21,8 @@ from avaffect.models.encoder import Encoder
 from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.objectives.base import Needs, Pretraining
 from avaffect.objectives.combined import ENCODER, HEADS, Combined
+from avaffect.objectives.semi_supervised import CDAC, FixMatch, SemiSupervised
+from avaffect.objectives.weak_and_strong import Views
 from avaffect.recipes.common import training_run
 from avaffect.recipes.common.lineage import Lineage
 from avaffect.recipes.encoding import checkpoints
@@ -28,6 +31,7 @@ from avaffect.recipes.pretraining.adaptation_units import unit_stores, write_uni
 from avaffect.recipes.pretraining.kept_objective import load_objective
 from avaffect.recipes.pretraining.retrieval_manifest import Drawn, save_manifest
 from avaffect.recipes.pretraining.utterances import check_together, usable
+from avaffect.settings import adaptation_methods as names
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
@@ -39,6 +43,12 @@ if TYPE_CHECKING:
 
 # SAAML: the emotion and domain classifiers are {100, classes} and {100, 2}.
 HIDDEN = 100
+Number = TypeVar("Number", int, float)
+# Losses and metrics that are told at the end, with their names there.
+SUMMARISED = (
+    ("emotion", "L_EC"), ("domain", "L_DC"), ("clustering", "clustering"),
+    ("pseudo_label", "pseudo-labels"), ("consistency", "consistency"), ("confident", "confident"),
+)  # fmt: skip
 
 
 def run(
@@ -65,7 +75,8 @@ def _adapt(
     units = unit_stores(settings, lineage)
     pretraining, encoder = _pretrained(settings, lineage, units)
     batches = _batches(settings, lineage, drawn, encoder, pretraining, units, progress)
-    objective = _objective(settings, drawn, encoder, pretraining)
+    held = held_streams([*lineage.query_media, *lineage.pool_media], encoder.streams)
+    objective = _objective(settings, drawn, encoder, pretraining, held)
     retrieved = f"{len(drawn.pool)} distinct retrieved utterances, {drawn.pairs.shape[1]} draws, "
     progress.say(
         f"{len(drawn.queries)} queries, {retrieved if isinstance(batches, Paired) else ''}"
@@ -172,8 +183,9 @@ def _names(stores: list[Store]) -> str:
 
 
 def _objective(
-    settings: AdaptSettings, drawn: Drawn, encoder: Encoder, pretraining: Pretraining | None
-) -> Combined:
+    settings: AdaptSettings, drawn: Drawn, encoder: Encoder, pretraining: Pretraining | None,
+    streams: Sequence[str],
+) -> Combined:  # fmt: skip
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
     emotion = Head(HeadConfiguration(encoder.dim, len(drawn.classes), HIDDEN))
     domain = Head(HeadConfiguration(encoder.dim, 2, HIDDEN))
@@ -194,7 +206,37 @@ def _objective(
         },
         layer=settings.layer,
         modality_dropout=settings.modality_dropout,
+        unlabelled=_unlabelled(settings, encoder, streams),
     )
+
+
+def _unlabelled(
+    settings: AdaptSettings, encoder: Encoder, streams: Sequence[str]
+) -> SemiSupervised | None:
+    """What learns from retrieved utterances in place of their pseudo-labels."""
+    if not settings.semi_supervised:
+        return None
+    views = Views.of(encoder, streams)
+    confidence = _or(settings.confidence, names.CONFIDENCE)
+    weight = _or(settings.pseudo_label_weight, names.PSEUDO_LABEL_WEIGHT)
+    if settings.method == names.FIXMATCH:
+        return FixMatch(views, confidence, weight)
+    ranked = _or(settings.ranked, names.RANKED)
+    if ranked > encoder.dim:
+        raise UsageError(f"--ranked {ranked}: the encoder has {encoder.dim} features")
+    return CDAC(
+        views,
+        confidence,
+        weight,
+        _or(settings.clustering_weight, names.CLUSTERING_WEIGHT),
+        ranked,
+        _or(settings.consistency_weight, names.CONSISTENCY_WEIGHT),
+        _or(settings.consistency_ramp, names.CONSISTENCY_RAMP),
+    )
+
+
+def _or(given: Number | None, default: Number) -> Number:
+    return default if given is None else given
 
 
 def _summary(
@@ -202,7 +244,7 @@ def _summary(
 ) -> str:
     words = [
         f"{word} {first[name]:.3f} to {last[name]:.3f}"
-        for name, word in (("emotion", "L_EC"), ("domain", "L_DC"), (pretraining, "L_PT"))
+        for name, word in (*SUMMARISED, (pretraining, "L_PT"))
         if name in first and name in last
     ]
     return f"{output}: " + ", ".join(words)
