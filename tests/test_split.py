@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -218,3 +219,114 @@ def test_statuses(avaffect, tmp_path):
     avaffect("split", output, status=65)
     avaffect("split", source, "--ratios", 70, 30, status=2)
     avaffect("split", source, "--by", "mood", status=2)
+
+
+def recorded(count: int = 6) -> list[dict]:
+    return [
+        {"id": f"emodb_{n:02}Wa", "speaker": f"s{n // 2}", "media": f"wav/{n:02}Wa.wav",
+         "labels": {}} for n in range(count)
+    ]  # fmt: skip
+
+
+def listed(folder: Path, **files: str) -> tuple[str, ...]:
+    for part, text in files.items():
+        (folder / f"list-{part}").write_text(text)
+    return tuple(f"{part.lstrip('_')}={folder / f'list-{part}'}" for part in files)
+
+
+LISTS = {
+    "HiCMAE": ("/a/face aligned/{0} /a/wav/{0}.wav 0\n", ""),
+    "EmoBox": ('{{"key": "emodb-{0}", "wav": "downloads/x/{0}.wav", "emo": "hap"}}\n', ""),
+    "names": ("{0}\n", ""),
+    "Windows": ("C:\\corpus\\{0}.WAV;3\r\n", ""),
+    "ids": ("emodb_{0}\n", "\n"),
+}
+
+
+@pytest.mark.parametrize("form", LISTS)
+def test_published_lists_are_read_as_they_come(tmp_path, form):
+    line, end = LISTS[form]
+    texts = [
+        "".join(line.format(f"{n:02}Wa") for n in numbers) + end for numbers in ((0, 1, 9), (4, 5))
+    ]
+    source = corpus(tmp_path, recorded())
+    found = done(source, lists=listed(tmp_path, train=texts[0], test=texts[1]))
+    assert [i.get("split") for i in found.items] == ["train"] * 2 + [None] * 2 + ["test"] * 2
+
+
+@pytest.mark.parametrize("as_dictionary", [True, False])
+def test_json_of_folds(tmp_path, as_dictionary):
+    """A dictionary by key, or a list."""
+    files = {}
+    for fold in range(3):
+        entries = {f"{n:02}Wa": {"wav": f"w/{n:02}Wa.wav"} for n in (2 * fold, 2 * fold + 1)}
+        held = entries if as_dictionary else [{"key": k, **v} for k, v in entries.items()]
+        files[f"_{fold}"] = json.dumps(held)
+    found = done(corpus(tmp_path, recorded()), lists=listed(tmp_path, **files))
+    assert [item["fold"] for item in found.items] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_published_list_of_real_recordings(recordings, tmp_path):
+    folder = recordings / "labels" / "hicmae_crema-d_split01"
+    if not folder.is_dir():
+        pytest.skip(f"HiCMAE's lists are not in {folder}")
+    names = {
+        part: [line.split()[0].rpartition("/")[2] for line in
+               (folder / f"{part}.csv").read_text().splitlines()]
+        for part in ("train", "test")
+    }  # fmt: skip
+    items = [
+        {"id": f"cremad_{name}", "speaker": name[:4], "media": f"{name}.wav", "labels": {}}
+        for name in names["train"] + names["test"]
+    ]
+    lists = tuple(f"{part}={folder / f'{part}.csv'}" for part in names)
+    found = done(corpus(tmp_path, items), lists=lists)
+    assert Counter(item["split"] for item in found.items) == {
+        part: len(of) for part, of in names.items()
+    }
+    assert {len(parts) for parts in parts_of(found, "split", "speaker").values()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "said"),
+    [
+        ({"train": "00Wa\n", "test": "00Wa\n02Wa\n"}, DataError, "emodb_00Wa is in the list of"),
+        ({"train": "00Wa\n", "test": "01Wa\n"}, DataError, "speaker s0 is in emodb_00Wa and"),
+        ({"train": "00Wa\n", "test": "nobody\n"}, DataError, "names none of the 6 utterances"),
+        ({"train": "part\n"}, DataError, "recording of 2 utterances"),
+        ({"train": "{not json\n"}, DataError, "neither JSON"),
+        ({"train": ""}, DataError, "names none"),
+        ({"valid": "00Wa\n"}, UsageError, "train, development and test"),
+        ({"_0": "00Wa\n", "_2": "02Wa\n", "_3": "04Wa\n"}, UsageError, "three folds"),
+        ({"_0": "00Wa\n", "_1": "02Wa\n"}, UsageError, "three folds"),
+    ],
+)
+def test_lists_that_cannot_be_used(tmp_path, files, error, said):
+    items = recorded()
+    parts = [{**items[k], "id": f"part_{k}", "media": "x/part.wav"} for k in (4, 5)]
+    with pytest.raises(error, match=said):
+        done(corpus(tmp_path, [*items[:4], *parts]), lists=listed(tmp_path, **files))
+
+
+def test_lists_exclude_ratios_and_are_recorded_by_content(tmp_path):
+    source = corpus(tmp_path, recorded())
+    lists = listed(tmp_path, train="00Wa\n01Wa\n", test="04Wa\n")
+    for options in ({"folds": 3}, {"ratios": (70, 10, 20)}, {"stratify": "emotion"}):
+        with pytest.raises(UsageError, match="exclude each other"):
+            done(source, lists=lists, **options)
+    with pytest.raises(UsageError, match="PART=FILE"):
+        done(source, lists=(*lists, lists[0]))
+    made = done(source, lists=lists).header.provenance
+    assert set(made["settings"]["lists"]) == {"train", "test"}
+    assert [i["role"] for i in made["inputs"]] == ["manifest", "ids", "ids"]
+
+
+def test_sessions_of_six_folds(tmp_path):
+    """MSP-IMPROV as SAAML divides it: each session is tested once."""
+    items = [
+        {"id": f"msp-improv_{n}", "speaker": f"{'FM'[n % 2]}0{n // 2 % 6}",
+         "session": f"0{n // 2 % 6}", "labels": {}} for n in range(48)
+    ]  # fmt: skip
+    found = done(corpus(tmp_path, items), by="session", folds=6)
+    assert sorted(map(len, parts_of(found, "fold", "session").values())) == [1] * 6
+    assert {item["fold"] for item in found.items} == set(range(6))

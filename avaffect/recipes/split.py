@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import reference
 from avaffect.data import manifest, splitting
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.vocabulary import SPLITS
-from avaffect.recipes.common import derived
+from avaffect.recipes.common import derived, work
 from avaffect.settings.base import semantic
 from avaffect.settings.split import DEFAULT_RATIOS, SplitSettings
 
@@ -21,6 +24,8 @@ def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
     fewer groups than parts, a speaker would be in two parts, or splits exist and `replace` is not
     set.
     """
+    if settings.lists:
+        return _by_lists(settings, progress)
     ratios = _ratios(settings)
     source = manifest.read(settings.source, expect="corpus")
     _refuse_existing(source, settings.replace)
@@ -31,6 +36,50 @@ def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
     _report(source, parts, ratios, settings, progress)
     facts = {**semantic(settings), "ratios": None if settings.folds else list(ratios)}
     return derived.write("split", settings, facts, source, items, progress)
+
+
+def _by_lists(settings: SplitSettings, progress: Progress) -> int:
+    """A published division. Items of no list have no part."""
+    from avaffect.data import part_lists
+
+    source = manifest.read(settings.source, expect="corpus")
+    _refuse_existing(source, settings.replace)
+    found = part_lists.read_parts(source, settings.parts)
+    for part, entries in found.unknown.items():
+        progress.warn(
+            f"{settings.parts[part]}: {len(entries)} of its entries are not in {source.name}: "
+            f"{work.some_of(entries)}"
+        )
+    order = list(settings.parts)
+    folds = None if set(order) <= set(SPLITS) else len(order)
+    known = [number for number in range(len(source.items)) if number in found.parts]
+    listed = replace(source, items=[source.items[number] for number in known])
+    places = [
+        int(part) if folds else SPLITS.index(part) for part in (found.parts[n] for n in known)
+    ]
+    _check_speakers(listed, places, settings.allow_speaker_overlap, progress)
+    left = len(source.items) - len(known)
+    if left:
+        progress.warn(f"{left} of {len(source.items)} utterances are in no list, and get no part")
+    plain = [
+        {key: value for key, value in item.items() if key not in ("split", "fold")}
+        for item in source.items
+    ]
+    for number, place in zip(known, places):
+        plain[number] = _with_part(source.items[number], place, folds)
+    for part in order:
+        items = [source.items[n] for n in known if found.parts[n] == part]
+        speakers = len({item["speaker"] for item in items if item.get("speaker")})
+        name = f"fold {part}" if folds else part
+        progress.say(f"{name}: {len(items)} utterances, {speakers} speakers")
+    # Which file is which part counts, not where it lies.
+    contents = {part: file_content_id(path) for part, path in settings.parts.items()}
+    given = tuple(
+        dict(reference("ids", path, contents[part], settings.output))
+        for part, path in settings.parts.items()
+    )
+    facts = {"lists": contents}
+    return derived.write("split", settings, facts, source, plain, progress, further_inputs=given)
 
 
 def _ratios(settings: SplitSettings) -> tuple[float, ...]:
@@ -80,11 +129,12 @@ def _check_speakers(source: Manifest, parts: list[int], allowed: bool, progress:
     if shared is None:
         return
     speaker, one, other = shared
-    sessions = [source.items[position]["session"] for position in (one, other)]
-    said = (
-        f"speaker {speaker} is in session {sessions[0]} and in session {sessions[1]}, which "
-        "went to different parts"
+    of_session = [source.items[position].get("session") for position in (one, other)]
+    first, second = (
+        f"session {session}" if session else source.items[position]["id"]
+        for session, position in zip(of_session, (one, other))
     )
+    said = f"speaker {speaker} is in {first} and in {second}, which went to different parts"
     if not allowed:
         raise DataError(
             f"{source.name}: {said}: models would be tested on training speakers; use --by "

@@ -6,21 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, option
 
+SPLITS = ("train", "development", "test")
 DEFAULT_RATIOS = (70.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSettings(Seeded):
     """Assigns whole speakers (or sessions) to train, development and test, near the ratios; or to K
-    folds, of which fold k is the test part and fold k+1 the development part of run k. Counts and
-    class balance go to standard error. Leakage is refused."""
+    folds, of which fold k is the test part and fold k+1 the development part of run k; or reads a
+    published division (--list). Counts and class balance go to standard error. Leakage is
+    refused."""
 
     examples: ClassVar[str] = """
     avaffect split emodb.jsonl --by speaker --ratios 70 10 20 -o emodb-split.jsonl
     # Cross-validation
     avaffect split iemocap.jsonl --by session --folds 5 -o iemocap-folds.jsonl
+    # A published division
+    avaffect split cremad.jsonl --list train=split01/train.csv \\
+      --list test=split01/test.csv -o cremad-split01.jsonl
     """
 
     source: Path = argument(
@@ -37,13 +43,41 @@ class SplitSettings(Seeded):
         at_least=0,
     )
     folds: int | None = option(None, "Number of folds.", "--folds", metavar="K", at_least=3)
+    lists: tuple[str, ...] = option(
+        (), "Published list of a part: train, development or test, or a fold from 0 on, which it "
+        "tests; names, paths or JSON, as it comes. Instead of --ratios and --folds. Repeatable.",
+        "--list", role="input", metavar="PART=FILE", added=True,
+    )  # fmt: skip
     stratify: str | None = option(
         None, "Label whose classes are balanced over the parts too.", "--stratify", metavar="LABEL"
     )
     replace: bool = option(False, "Replace existing splits or folds.", "--replace", role="runtime")
     allow_speaker_overlap: bool = option(
         False,
-        "Allow a speaker with several sessions in several parts.",
+        "Allow a speaker with several sessions, or of a --list, in several parts.",
         "--allow-speaker-overlap",
         role="runtime",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.lists:
+            return
+        for flag, value in (("--ratios", self.ratios), ("--folds", self.folds),
+                            ("--stratify", self.stratify)):  # fmt: skip
+            if value is not None:
+                raise UsageError(f"{flag} and --list exclude each other: a list is a division")
+        names = list(self.parts)
+        folds = [str(number) for number in range(len(names))]
+        if len(names) < len(self.lists) or not (
+            set(names) <= set(SPLITS) or (len(names) > 2 and sorted(names) == folds)
+        ):
+            raise UsageError(
+                f"--list {' '.join(self.lists)}: expected PART=FILE, one for each part: train, "
+                "development and test, or at least three folds 0, 1, 2 ..."
+            )
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """Part -> file, of --list."""
+        return {text.partition("=")[0]: Path(text.partition("=")[2]) for text in self.lists}
