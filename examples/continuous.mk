@@ -6,11 +6,11 @@
 # manifests of `manifest recola` and `manifest semaine`.
 #
 #   make -f examples/continuous.mk PAPER=1 TASKS="recola semaine" DATA=stores OPTIONS_recola="--delay 2.8" \
-#       ENCODERS="fav aw" ENCODER_fav=fav-hubert.safetensors ENCODER_aw=aw-hubert.safetensors
+#       MANIFEST_semaine=semaine.jsonl ENCODERS="fav aw" ENCODER_fav=fav-hubert.safetensors ENCODER_aw=aw-hubert.safetensors
 #
 # A task is a store $(DATA)/TASK.h5 (STORE_TASK: another path). Of a store with splits SPLIT_TASK is scored (RECOLA's
-# development split: its test split has no labels); a store without is tested in FOLDS_TASK folds of speakers, of which
-# each has the mean as its score. OPTIONS_TASK are further options of finetune. As in the paper, a linear layer reads every
+# development split: its test split has no labels); a store without is tested in FOLDS_TASK folds of the speakers
+# in its manifest, MANIFEST_TASK. OPTIONS_TASK are further options of finetune. As in the paper, a linear layer reads every
 # frame of the encoder, 1 - CCC is the loss, training sees 200 pictures (8 s) at a time, and predictions of windows
 # that overlap by half are averaged. The first of ENCODERS is the baseline of the comparison.
 
@@ -21,16 +21,19 @@ ifdef PAPER
 RUNS ?= 3
 HEAD ?= --epochs 5 --batch-utterances 64 --learning-rate 1e-5 --head-learning-rate 1e-3
 else
-# Of utterances of 1.5 s a small encoder sees few frames; the rates are higher.
+# Small encoders on minutes of video need higher rates, and short crops of many people make the steps cheap.
 RUNS ?= 3
-HEAD ?= --epochs 12 --batch-utterances 16 --learning-rate 5e-4 --head-learning-rate 2e-3
+HEAD ?= --epochs 10 --batch-utterances 32 --learning-rate 5e-4 --head-learning-rate 2e-3
+CROP ?= 0.64
 endif
 WINDOW ?= 8
+CROP ?= $(WINDOW)
 
 DATA ?= $(OUT)
 DEMO ?= demo
 TASKS ?= affect
 STORE_affect ?= $(DEMO)/U.h5
+MANIFEST_affect ?= $(DEMO)/U.jsonl
 FOLDS_affect ?= 4
 FOLDS_semaine ?= 5
 SPLIT_recola ?= development
@@ -49,14 +52,21 @@ SHELL := /bin/bash
 $(shell mkdir -p $(OUT))
 
 store = $(or $(STORE_$(1)),$(DATA)/$(1).h5)
-divided = $(if $(FOLDS_$(1)),--folds $(FOLDS_$(1)),)
-split = $(if $(FOLDS_$(1)),,--split $(or $(SPLIT_$(1)),test))
+folds = $(if $(FOLDS_$(1)),$(O)$(1)-folds.jsonl)
+divided = $(if $(FOLDS_$(1)),--annotations $(call folds,$(1)))
+split = $(if $(FOLDS_$(1)),$(call divided,$(1)),--split $(or $(SPLIT_$(1)),test))
+
+define division
+$(O)$(1)-folds.jsonl: $(or $(MANIFEST_$(1)),$(DATA)/$(1).jsonl)
+	avaffect split $$< --by speaker --folds $(FOLDS_$(1)) -o $$@
+endef
+$(foreach t,$(TASKS),$(if $(FOLDS_$(t)),$(eval $(call division,$(t)))))
 
 # $(1) task, $(2) encoder
 define row
-$(O)$(1)-$(2).safetensors: $(call store,$(1)) $(ENCODER_$(2))
+$(O)$(1)-$(2).safetensors: $(call store,$(1)) $(ENCODER_$(2)) $(call folds,$(1))
 	avaffect finetune $(call store,$(1)) --encoder $(ENCODER_$(2)) $(LABELS) $(HEAD) $(call divided,$(1)) \
-		--crop-seconds $(WINDOW) --window $(WINDOW) $(OPTIONS_$(1)) --runs $(RUNS) -o $$@
+		--crop-seconds $(CROP) --window $(WINDOW) $(OPTIONS_$(1)) --runs $(RUNS) -o $$@
 $(O)$(1)-$(2).h5: $(O)$(1)-$(2).safetensors
 	avaffect predict $(call store,$(1)) --model $$< $(call split,$(1)) -o $$@
 $(O)$(1)-$(2).json: $(O)$(1)-$(2).h5

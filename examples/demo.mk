@@ -11,13 +11,13 @@
 SEEDS ?= 0 1 2
 # Of the corpora, the pre-training and the projector. The settings below were chosen with others.
 CORPORA ?= 0
-MODALITIES := audio video av
+MODALITIES ?= audio video av
 ENCODERS := random pretrained adapted
 # `make demo` runs two steps at a time, each on one thread, as most steps are short.
 export OMP_NUM_THREADS ?= 1
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
-DEMO := demo
+DEMO ?= demo
 Q := $(DEMO)/
 LENGTHS := --shortest 1.2 --longest 1.8
 PRETRAIN := avaffect pretrain-hubert $(Q)A.h5 $(Q)B.h5 --units $(Q)A-units.h5 --units $(Q)B-units.h5 \

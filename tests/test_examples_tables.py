@@ -20,12 +20,19 @@ from avaffect.data.store.reader import Store
 DEMO, SHUKLA, SSVAERR = "examples/demo.mk", "examples/shukla.mk", "examples/ssvaerr.mk"
 SOCIAL = "examples/social-mae.mk"
 VAVL = "examples/vavl.mk"
-CONTINUOUS = "examples/continuous.mk"
+CONTINUOUS, SAAML = "examples/continuous.mk", "examples/saaml.mk"
 # Files that exist stand for those of users.
 OWN = tuple(
-    f"{name}=README.md" for name in
-    ("STORE_recola", "STORE_semaine", "ENCODER_random", "ENCODER_pretrained", "ENCODER_adapted")
-)  # fmt: skip
+    f"{name}=README.md"
+    for name in (
+        "STORE_recola",
+        "STORE_semaine",
+        "MANIFEST_semaine",
+        "ENCODER_random",
+        "ENCODER_pretrained",
+        "ENCODER_adapted",
+    )
+)
 QUICK = (
     "TRAIN=--preset nano --steps 2 --batch-utterances 4", "RUNS=2", "FACES=",
     "HEAD=--head bgru --hidden 4 --frames-per-step 8 --epochs 1",
@@ -91,9 +98,19 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         (SOCIAL, "PAPER=1", "all"),
         (VAVL, "tables"),
         (VAVL, "ATTRIBUTES_people=arousal valence", "table1", "table2", "figure2"),
+        (SAAML, "table2"),
         (CONTINUOUS, "PAPER=1", "TASKS=recola semaine", *OWN, "tables"),
     ],
-    ids=["shukla", "ssvaerr", "demo", "social-mae", "vavl", "vavl-attributes", "continuous"],
+    ids=[
+        "shukla",
+        "ssvaerr",
+        "demo",
+        "social-mae",
+        "vavl",
+        "vavl-attributes",
+        "saaml",
+        "continuous",
+    ],
 )
 def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     """All tables and figures, parsed and not run: options exist, files are made before use."""

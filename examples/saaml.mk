@@ -1,0 +1,104 @@
+# Tables 2, 7 and 10 of SAAML (Tran et al. 2023) on synthetic talking faces: what adaptation gains over the
+# pre-trained encoder, over further pre-training on the small corpus alone, and without each of its losses.
+#
+#   make -f examples/saaml.mk -j 2 table2              tables 2 and 7, of sound, faces and both
+#   make -f examples/saaml.mk -j 2 table10             the same of an encoder that only hears
+#
+# Corpora, settings and rules are those of demo.mk, with other people (CORPORA) and more seeds; read it first. In
+# the paper an encoder is adapted with one corpus and tested on another: A and U. For each seed:
+#
+#   random       the encoder at random initialisation        adapted           SAAML (Eq. 7)
+#   pretrained   as it is before adaptation                   no-dc no-pt no-ec   without one of its losses
+#   tapt, ctapt  further pre-training on U, on A              fixmatch, cdac    other losses of retrieved utterances
+#
+# A support vector machine is trained on each frozen encoder, in folds of U's speakers that the seed draws. `compare`
+# tests each row against `adapted` (two-tailed, paired by seed). On real speech with published weights: real.mk. Tables 5
+# and 6: continuous.mk.
+
+OUT ?= saaml
+DEMO := $(OUT)
+CORPORA ?= 303
+SEEDS ?= 0 1 2 3 4
+MODALITIES ?= av audio video
+TABLE2 := random pretrained tapt ctapt adapted no-dc no-pt no-ec
+TABLE7 := adapted fixmatch cdac
+SELF := $(lastword $(MAKEFILE_LIST))
+
+include $(dir $(SELF))demo.mk
+
+.PHONY: table2 table7 table10 retrieved
+.DEFAULT_GOAL := table2
+
+# -- encoders --------------------------------------------------------------------------------------
+
+ADAPT := $(SHORTER) --steps 250 --domain-weight 0.1 --pretraining-weight 0.1
+OPTIONS_no-dc := --without dc
+OPTIONS_no-pt := --without pt
+OPTIONS_no-ec := --without ec
+OPTIONS_fixmatch := --method fixmatch
+# In 250 steps the weight of the consistency loss has to rise sooner.
+OPTIONS_cdac := --method cdac --consistency-ramp 100
+
+define variant
+$(Q)$(1)-%.safetensors: $(Q)retrieval-%.jsonl
+	avaffect adapt $$< $(ADAPT) $(OPTIONS_$(1)) --seed $$* -o $$@
+endef
+$(foreach v,no-dc no-pt no-ec fixmatch cdac,$(eval $(call variant,$(v))))
+
+# The manifests of `retrieve` name the queries; tapt reads nothing of the pool.
+TAPT := avaffect adapt --method tapt $(SHORTER) --steps 250
+$(Q)ctapt-%.safetensors: $(Q)retrieval-%.jsonl
+	$(TAPT) $< --seed $* -o $@
+
+$(Q)tapt-%.safetensors: $(Q)own-%.jsonl
+	$(TAPT) $< --seed $* -o $@
+
+$(Q)U-embeddings.h5: $(Q)projector.safetensors
+	avaffect extract $(Q)U.h5 --model $< -o $@
+
+$(Q)own-%.jsonl: $(Q)U-embeddings.h5 $(Q)B-embeddings.h5
+	avaffect retrieve --query $(Q)U-embeddings.h5 --pool $(Q)B-embeddings.h5 -T 0.005 --draws 1 --seed $* -o $@
+
+# -- scores ----------------------------------------------------------------------------------------
+
+$(Q)U-folds-%.jsonl: $(Q)U.jsonl
+	avaffect split $< --by speaker --folds 8 --seed $* -o $@
+
+# $(1) modality, $(2) row, $(3) seed
+define score
+$(Q)$(1)-$(2)-$(3)-svm.safetensors: $(Q)$(if $(filter pretrained,$(2)),$(2),$(2)-$(3)).safetensors $(Q)U.h5 $(Q)U-folds-$(3).jsonl
+	avaffect finetune $(Q)U.h5 --encoder $$< --modality $(1) --mode frozen --head svm --head-option kernel=linear \
+		--annotations $(Q)U-folds-$(3).jsonl --seed $(3) -o $$@
+$(Q)$(1)-$(2)-$(3)-svm.jsonl: $(Q)$(1)-$(2)-$(3)-svm.safetensors
+	avaffect predict $(Q)U.h5 --model $$< --annotations $(Q)U-folds-$(3).jsonl -o $$@
+endef
+$(foreach m,$(MODALITIES),$(foreach r,$(TABLE2) fixmatch cdac,$(foreach n,$(SEEDS),\
+	$(eval $(call score,$(m),$(r),$(n))))))
+
+# $(1) rows, $(2) modality, $(3) before the path of each
+paths = $(foreach r,$(1),$(foreach n,$(SEEDS),$(3:%=$(r)=)$(Q)$(2)-$(r)-$(n)-svm.jsonl))
+# $(1) title, $(2) rows, $(3) modality
+define compared
+@echo; echo "$(1): U, $(3) ($(words $(SEEDS)) seeds)"
+@avaffect compare -q --score ua --score accuracy --baseline adapted $(call paths,$(2),$(3),name)
+
+endef
+
+# How much of what is retrieved has its query's emotion, and how spread out the draws are.
+retrieved: $(SEEDS:%=$(Q)retrieval-%.jsonl)
+	@echo; echo "Share of retrieved utterances with their query's emotion (drawn at random: 0.25)"
+	@avaffect eval-class -q $^ --gold $(Q)B.h5 --label hidden_emotion
+
+table2: retrieved $(foreach m,$(MODALITIES),$(call paths,$(TABLE2),$(m))) table7
+	$(foreach m,$(MODALITIES),$(call compared,Table 2,$(TABLE2),$(m)))
+
+table7: $(foreach m,$(MODALITIES),$(call paths,$(TABLE7),$(m)))
+	$(foreach m,$(MODALITIES),$(call compared,Table 7,$(TABLE7),$(m)))
+
+# -- table 10: an encoder that only hears ----------------------------------------------------------
+
+HEARS := --crop-seconds 0.32 --batch-utterances 64 --learning-rate 1e-3
+table10:
+	@$(MAKE) --no-print-directory -f $(SELF) table2 OUT=$(OUT)/audio MODALITIES=audio \
+		SHORT="$(HEARS)" SHORTER="$(HEARS)" PRETRAIN="avaffect pretrain-hubert $(OUT)/audio/A.h5 $(OUT)/audio/B.h5 \
+		--units $(OUT)/audio/A-units.h5 --units $(OUT)/audio/B-units.h5 --modality audio --preset nano"
