@@ -69,7 +69,7 @@ def _described(manifest: Manifest, name: str, facts: DescribedLabel) -> LabelSpe
     if rate is None or not _is_number(rate) or rate <= 0:
         raise DataError(f"{manifest.name}: the trace {name} has the rate_hz {rate!r}; it must be "
                         "a number above 0")  # fmt: skip
-    return LabelSpec("trace", rate_hz=float(rate), raters=len(raters))
+    return LabelSpec("trace", facts.classes or (), float(rate), len(raters))
 
 
 def _is_number(value: Any) -> bool:

@@ -13,6 +13,7 @@ from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.encoding import choices
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS, is_named
+from avaffect.recipes.encoding.labels_over_time import label_of
 from avaffect.settings.extract import WITHOUT_OPENSMILE, ExtractSettings
 
 # Checkpoints that are applied to a store.
@@ -25,9 +26,10 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     Raises DataError where the store lacks a stream that the model reads, UsageError where an option
     is for models of another kind.
     """
-    if settings.segment is not None and settings.pooled_only:
-        raise UsageError("--segment and --pooled-only exclude each other")
+    _check_together(settings)
     store = Store(settings.media)
+    if settings.frames_of is not None:
+        label_of(store, settings.frames_of)
     named = is_named(settings.model)
     path = None if named else _checkpoint_path(settings.model)
     header = None if path is None else headers.read_any(path, *APPLIED)
@@ -49,6 +51,20 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     from avaffect.recipes.encoding import extracting
 
     extracting.run(settings, store, header, made, progress)
+
+
+def _check_together(settings: ExtractSettings) -> None:
+    """Raises UsageError for options that exclude each other, or go with others."""
+    given = {"--segment": settings.segment is not None, "--pooled-only": settings.pooled_only,
+             "--frames-of": settings.frames_of is not None}  # fmt: skip
+    chosen = [flag for flag, value in given.items() if value]
+    if len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and {chosen[1]} exclude each other")
+    plain = type(settings)
+    for flag, changed in (("--around", settings.around != plain.around),
+                          ("--every", settings.every != plain.every)):  # fmt: skip
+        if changed and settings.frames_of is None:
+            raise UsageError(f"{flag} goes with --frames-of")
 
 
 def _check_front_end(settings: ExtractSettings) -> None:
@@ -75,9 +91,11 @@ def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:
         raise UsageError(f"--layer goes with an encoder; {found}")
     if settings.pooled_only:
         raise UsageError(f"--pooled-only goes with an encoder or a front-end; {found}")
-    for flag in ("segment", "patch"):
+    for flag in ("segment", "patch", "frames_of"):
         if getattr(settings, flag) is not None:
-            raise UsageError(f"--{flag} goes with an encoder or a front-end; {found}")
+            raise UsageError(
+                f"--{flag.replace('_', '-')} goes with an encoder or a front-end; {found}"
+            )
     by_corpus = isinstance(header, ProjectorHeader) and header.normalisation.statistics == "corpus"
     if by_corpus and settings.shard is not None:
         raise UsageError(

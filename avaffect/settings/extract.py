@@ -38,6 +38,9 @@ class ExtractSettings(Modal, Sharded, Batched):
     avaffect preprocess films.jsonl --faces none --size 264 -o films.h5
     avaffect extract films.h5 --model fav.safetensors --patch 88 --segment 5 \\
       -o segments.h5
+    # Expression in the wild: each fifth frame, from two seconds on either side
+    avaffect extract aff-wild2.h5 --model fav.safetensors \\
+      --frames-of expression --every 5 -o frames.h5
     # A front-end, a quarter of the work
     avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5
     """
@@ -66,6 +69,18 @@ class ExtractSettings(Modal, Sharded, Batched):
         None, "Side in pixels of the patches that pictures are cut into: the features of all "
         "patches stand side by side.", "--patch", metavar="PIXELS", at_least=8, added=True,
     )  # fmt: skip
+    frames_of: str | None = option(
+        None, "Class over time, such as expression of Aff-Wild2, whose frames become utterances: "
+        "one vector for each frame with a known class, the mean of --around.", "--frames-of",
+        metavar="LABEL", added=True,
+    )  # fmt: skip
+    around: float = option(
+        2.0, "Seconds on either side of a frame of --frames-of.", "--around", metavar="SECONDS",
+        at_least=0, at_most=60, added=True,
+    )  # fmt: skip
+    every: int = option(
+        1, "Every so-many-th frame of --frames-of.", "--every", metavar="N", at_least=1, added=True
+    )
     batch_utterances: int = option(
         64, "Utterances per batch at most.", "--batch-utterances", at_least=1
     )

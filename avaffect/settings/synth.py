@@ -64,6 +64,11 @@ class SynthSettings(Seeded):
     longest: float = option(
         3.0, "Maximum duration in seconds.", "--longest", at_least=0.3, at_most=60
     )
+    segments: int = option(
+        0, "Segments of five seconds of each recording, which is then a film of one speaker: calm, "
+        "but for one or some highlights with a strong emotion (label highlight). 0: utterances.",
+        "--segments", at_least=0, at_most=720, added=True,
+    )  # fmt: skip
     trace_rate: float = option(
         25.0,
         "Sampling rate of the arousal and valence traces in Hz.",
@@ -80,6 +85,10 @@ class SynthSettings(Seeded):
         super().__post_init__()
         if self.name is not None and re.fullmatch(NAME, self.name) is None:
             raise UsageError(f"--name {self.name!r}: letters, digits and dashes alone")
+        if self.segments == 1:
+            raise UsageError("--segments 1: a film of one segment has nothing to rank")
+        if self.segments and self.domain == "B":
+            raise UsageError("--segments goes with domains A and U; B is a pool without labels")
         if self.shortest > self.longest:
             raise UsageError(
                 f"--shortest {self.shortest:g}: longer than --longest {self.longest:g}"

@@ -140,7 +140,11 @@ def record(utterance: Utterance, performance: Performance) -> tuple[np.ndarray, 
 
 def write(utterance: Utterance, folder: Path) -> Path:
     """Render into `folder`/wav/ID.wav (PCM, 16 bits, mono); the path relative to `folder`."""
-    recording, rate = render(utterance)
+    return write_samples(utterance, *render(utterance), folder)
+
+
+def write_samples(utterance: Utterance, recording: np.ndarray, rate: int, folder: Path) -> Path:
+    """As `write`, of (samples,) float32 that were rendered before."""
     samples = np.rint(recording * 32767).astype(np.int16)
     # In memory first, as the library does not report why a file cannot be written.
     whole = io.BytesIO()

@@ -78,7 +78,8 @@ class StreamSpec:
 class LabelSpec:
     """kind: class (int32, -1 missing), scalar (float32, NaN missing), distribution ((N, C) float32:
     rater votes, a row of NaN missing) or trace (ragged float32 at rate_hz; zero length missing).
-    `classes` names classes in order; raters > 0 gives a trace one column for each rater."""
+    `classes` names classes in order; raters > 0 gives a trace one column for each rater. A trace
+    with classes is a class over time: its values are their numbers."""
 
     kind: str
     classes: tuple[str, ...] = ()
@@ -97,6 +98,8 @@ class LabelSpec:
         if self.kind == "trace":
             found["rate_hz"] = float(self.rate_hz)
             found["raters"] = self.raters
+            if self.classes:
+                found["classes"] = canonical_json(list(self.classes))
         return found
 
     @classmethod

@@ -195,6 +195,12 @@ def trace_values(
     raters: mean, median, ewe or ewe-loo. Raises DataError where a store has no such trace.
     """
     ids = unique_ids(stores)
+    for spec in [annotations.specs.get(name), *(store.labels.get(name) for store in stores)]:
+        if spec is not None and spec.kind == "trace" and spec.classes:
+            raise DataError(
+                f"{name} is a class over time ({', '.join(spec.classes)}): first make its frames "
+                f"utterances, with `avaffect extract --frames-of {name}`"
+            )
     parts = [annotations.traces(store, name) for store in stores]
     rate = max(part.rate_hz for part in parts)
     given = [(value, part.rate_hz) for part in parts for value in part.values]

@@ -26,7 +26,7 @@ from avaffect.data.store.writer import store_writer
 from avaffect.models.heads.projector import Projector
 from avaffect.recipes.common import work
 from avaffect.recipes.common.copied_metadata import Carried
-from avaffect.recipes.encoding import extraction, segments
+from avaffect.recipes.encoding import extraction, frames_of, segments
 from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_words
 from avaffect.settings.extract import ExtractSettings
@@ -61,7 +61,12 @@ def run(
     """
     shard = parse_shard(settings.shard)
     rows = range(store.count) if shard is None else shard.of(range(store.count))
-    plan = _plan(settings, store, header, progress)
+    device = resolve_device(settings.device)
+    if settings.frames_of is not None:
+        extractor = _extractor(settings, store, header, device, progress)
+        frames_of.run(settings, store, rows, extractor, device, made, progress)
+        return
+    plan = _plan(settings, store, header, device, progress)
     dataset = dataset_of(
         [store], [store.ids[row] for row in rows], plan.reads, sampling=plan.sampling
     )
@@ -96,23 +101,31 @@ def _warn(plan: _Plan, progress: Progress) -> None:
         )
 
 
-def _plan(
-    settings: ExtractSettings, store: Store, header: CheckpointHeader | None, progress: Progress
-) -> _Plan:
-    device = resolve_device(settings.device)
+def _extractor(
+    settings: ExtractSettings, store: Store, header: CheckpointHeader | None,
+    device: torch.device, progress: Progress,
+) -> Extractor:  # fmt: skip
+    """Of a front-end (header None) or an encoder, with the options of the settings."""
     if header is None:
-        extractor = extraction.front_end_extractor(settings.model)
-        pooled = MEAN if extractor.over_time else FUNCTIONALS
-        return _features(settings, extractor, pooled, device, progress)
+        return extraction.front_end_extractor(settings.model)
+    extractor = extraction.encoder_extractor(
+        Path(settings.model), settings.layer, device, [store], progress, settings.modality,
+        None if settings.pooled_only or settings.segment else "extract without --pooled-only",
+    )  # fmt: skip
+    if settings.patch is None:
+        return extractor
+    return segments.in_patches(extractor, settings.patch, store)
+
+
+def _plan(
+    settings: ExtractSettings, store: Store, header: CheckpointHeader | None,
+    device: torch.device, progress: Progress,
+) -> _Plan:  # fmt: skip
+    if header is None or isinstance(header, EncoderHeader):
+        extractor = _extractor(settings, store, header, device, progress)
+        named = FUNCTIONALS if header is None and not extractor.over_time else MEAN
+        return _features(settings, extractor, named, device, progress)
     path = Path(settings.model)
-    if isinstance(header, EncoderHeader):
-        extractor = extraction.encoder_extractor(
-            path, settings.layer, device, [store], progress, settings.modality,
-            None if settings.pooled_only or settings.segment else "extract without --pooled-only",
-        )  # fmt: skip
-        if settings.patch is not None:
-            extractor = segments.in_patches(extractor, settings.patch, store)
-        return _features(settings, extractor, MEAN, device, progress)
     if isinstance(header, QuantiserHeader):
         return _units(
             settings,

@@ -18,7 +18,7 @@ from avaffect.recipes.common import publishing, work
 from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.base import semantic
 from avaffect.settings.synth import SynthSettings
-from avaffect.synthetic import clip, corpus
+from avaffect.synthetic import clip, corpus, film
 from avaffect.synthetic.corpus import Utterance
 
 MARKER = "synth.json"
@@ -34,6 +34,8 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     emotions = tuple(name.strip() for name in settings.emotions.split(","))
     is_pool = settings.domain == POOL_DOMAIN
     neutral = settings.neutral_fraction
+    if settings.segments:
+        emotions = tuple(name for name in emotions if name != film.CALM)
     planned = corpus.plan(
         settings.domain,
         settings.utterances,
@@ -65,19 +67,28 @@ def run(settings: SynthSettings, progress: Progress) -> None:
         progress.advance()
     progress.finish()
     label = "hidden_emotion" if is_pool else "emotion"
+    described: dict[str, Any] = {label: {"kind": "class", "classes": list(emotions)}}
+    if settings.segments:
+        described["highlight"] = {"kind": "trace", "rate_hz": 1 / film.SEGMENT_S}
     header = manifest.new_header(
         "corpus",
         base=manifest.base_for(settings.output, settings.folder),
         corpus=settings.name or f"synth{settings.domain}",
-        labels={label: {"kind": "class", "classes": list(emotions)}, **_dimensions(settings)},
+        labels={**described, **_dimensions(settings)},
         provenance=made,
     )
     manifest.write(settings.output, header, [_item(settings, u, label) for u in planned])
-    hours = sum(utterance.duration_s for utterance in planned) / 3600
+    seconds = [settings.segments * film.SEGMENT_S or u.duration_s for u in planned]
+    hours = sum(seconds) / 3600
     progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
 
 
 def _write(utterance: Utterance, settings: SynthSettings) -> None:
+    if settings.segments:
+        film.write(
+            film.of(utterance, settings.segments), settings.folder, settings.modality == "av"
+        )
+        return
     write = clip.write if settings.modality == "av" else corpus.write
     write(utterance, settings.folder)
     if _has_traces(settings):
@@ -112,8 +123,8 @@ def _media(settings: SynthSettings, utterance: Utterance) -> Path:
 
 
 def _has_traces(settings: SynthSettings) -> bool:
-    """A pool's truth is kept from those who read its manifest."""
-    return settings.domain != POOL_DOMAIN
+    """A pool's truth is kept from those who read its manifest; films have no trace of arousal."""
+    return settings.domain != POOL_DOMAIN and not settings.segments
 
 
 def _traces(settings: SynthSettings, utterance: Utterance) -> Path | None:
@@ -131,6 +142,8 @@ def _dimensions(settings: SynthSettings) -> dict[str, dict[str, Any]]:
 
 def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
     labels: dict[str, Any] = {label: utterance.emotion}
+    if settings.segments:
+        labels["highlight"] = list(film.of(utterance, settings.segments).highlights)
     if _has_traces(settings):
         trajectory = corpus.trajectory(utterance, settings.trace_rate)
         for name, values in zip(DIMENSIONS, trajectory.T.tolist(), strict=True):

@@ -1,0 +1,81 @@
+"""Longer films of one synthetic person, who speaks calmly but for some segments: highlights.
+
+A film is a row of segments of five seconds, each a performance of its own, before one camera.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.core.seeds import generator
+from avaffect.data.video_files import write_video
+from avaffect.synthetic import camera, clip, corpus
+from avaffect.synthetic.corpus import Utterance
+
+SEGMENT_S = 5.0
+# Of segments, at most this share are highlights; one at least.
+MOST = 0.25
+CALM = "neutral"
+
+
+@dataclass(frozen=True)
+class Film:
+    """plan: of the whole, whose emotion is that of the highlights; highlights: 1 or 0 of each
+    segment."""
+
+    plan: Utterance
+    highlights: tuple[int, ...]
+
+    @property
+    def segments(self) -> list[Utterance]:
+        """Each as an utterance of its own: highlights at full intensity, the others calm."""
+        return [
+            replace(
+                self.plan,
+                id=f"{self.plan.id}_{number}",
+                emotion=self.plan.emotion if shown else CALM,
+                intensity=1.0 if shown else self.plan.intensity,
+                duration_s=SEGMENT_S,
+            )
+            for number, shown in enumerate(self.highlights)
+        ]
+
+
+def of(plan: Utterance, segments: int) -> Film:
+    """A film of so many segments; which are highlights is drawn from the seed and the name."""
+    random = generator(plan.seed, plan.id, "highlights")
+    count = int(random.integers(1, max(1, int(MOST * segments)) + 1))
+    shown = np.zeros(segments, dtype=int)
+    shown[random.permutation(segments)[:count]] = 1
+    return Film(replace(plan, duration_s=segments * SEGMENT_S), tuple(shown.tolist()))
+
+
+def write(film: Film, folder: Path, pictures: bool) -> Path:
+    """Render into `folder`/video/ID.mp4, or without pictures `folder`/wav/ID.wav; the path relative
+    to `folder`."""
+    played = [(segment, corpus.perform(segment)) for segment in film.segments]
+    recorded = [corpus.record(segment, performance) for segment, performance in played]
+    sound, sample_rate = np.concatenate([samples for samples, _ in recorded]), recorded[0][1]
+    if not pictures:
+        return corpus.write_samples(film.plan, sound, sample_rate, folder)
+    view = clip.scene_of(replace(film.plan, duration_s=SEGMENT_S))
+    random = generator(film.plan.seed, film.plan.id, "film")
+
+    def frames() -> Iterator[Iterator[np.ndarray]]:
+        for segment, performance in played:
+            acts = clip.acting_of(segment, performance, clip.frame_times(segment, view.rate_hz))
+            who = clip.face_of(segment, performance)
+            yield camera.render_frames(view, who, acts, random)
+
+    relative = clip.path_of(film.plan)
+    with corpus.whole_file(folder / relative) as temporary:
+        write_video(
+            temporary, itertools.chain.from_iterable(frames()), view.size, view.rate_hz, sound,
+            sample_rate, quality=view.quality,
+        )  # fmt: skip
+    return relative

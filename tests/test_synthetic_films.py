@@ -1,0 +1,56 @@
+"""Synthetic films with planted highlights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from chain import invoke
+
+from avaffect.data import manifest
+from avaffect.data.store.reader import Store
+from avaffect.synthetic import corpus, film
+
+SEGMENT_S = 0.6
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments as short as tests should be."""
+    monkeypatch.setattr(film, "SEGMENT_S", SEGMENT_S)
+
+
+def test_highlights_are_planted_and_spoken(tmp_path: Path) -> None:
+    synth = ("synth", "films", "--modality", "audio", "--segments", 8, "--utterances", 2,
+             "--speakers", 2, "-j", 1, "-o", "m.jsonl")  # fmt: skip
+    invoke(tmp_path, *synth)
+    found = manifest.read(tmp_path / "m.jsonl")
+    described = found.header.to_dict()["labels"]["highlight"]
+    assert described == {"kind": "trace", "rate_hz": 1 / SEGMENT_S}
+    planned = corpus.plan("A", 2, 0, speakers=2, emotions=("anger", "happiness", "sadness"))
+    for item, plan in zip(found, planned):
+        made = film.of(plan, 8)
+        assert item["labels"] == {"emotion": plan.emotion, "highlight": list(made.highlights)}
+        assert sum(made.highlights) in (1, 2) and len(made.highlights) == 8
+        samples, rate = soundfile.read(tmp_path / "films" / item["media"])
+        length = round(SEGMENT_S * rate)
+        assert len(samples) == 8 * length
+        emotions = [segment.emotion for segment in made.segments]
+        assert emotions == [plan.emotion if h else "neutral" for h in made.highlights]
+        # A segment is the recording of its utterance.
+        alone, _ = corpus.render(made.segments[3])
+        np.testing.assert_allclose(samples[3 * length : 4 * length], alone, atol=1e-4)
+    assert "up to date" in invoke(tmp_path, *synth).stderr
+    for options in (("--segments", 1), ("--segments", 4, "--domain", "B")):
+        invoke(tmp_path, "synth", "no", *options, "-o", "no.jsonl", status=2)
+
+
+def test_a_film_with_pictures(tmp_path: Path) -> None:
+    invoke(tmp_path, "synth", "films", "--segments", 3, "--utterances", 1, "--speakers", 1,
+           "-j", 1, "-o", "m.jsonl")  # fmt: skip
+    invoke(tmp_path, "preprocess", "m.jsonl", "--faces", "none", "--size", 16, "-j", 1,
+           "-o", "m.h5")  # fmt: skip
+    store = Store(tmp_path / "m.h5")
+    assert store.lengths("face").tolist() == [45] and len(store.trace("highlight", 0)) == 3
