@@ -117,7 +117,8 @@ def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     makefile, *tables = targets
     found = make(makefile, "-n", f"OUT={tmp_path}", f"DEMO={tmp_path}", *tables)
     lines = found.replace("\\\n", " ").splitlines()
-    commands = [line for line in lines if line.startswith("avaffect ")]
+    stages = [stage.strip() for line in lines for stage in line.split(" | ")]
+    commands = [stage for stage in stages if stage.startswith("avaffect ")]
     assert len(commands) > {DEMO: 70, SOCIAL: 30, CONTINUOUS: 19}.get(makefile, 100)
     made: set[str] = set()
     for line in commands:
