@@ -1,6 +1,6 @@
 """Retrieval by softmax sampling against NumPy's full row, softmax and `choice`.
 
-    python -m benchmarks.retrieve [--quick]
+    python -m benchmarks.retrieve [--quick] [--shards]
 
 Pools of unit vectors, d = 32, T = 0.1: L, a tight cone of cosines like a trained projector's; C,
 five clusters; U, uniform on the sphere, the hard case. Before any time counts, draws must agree
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from avaffect.core.rows import Rows
 from avaffect.core.seeds import generator
 from avaffect.retrieval.sampling import sample
 from benchmarks.timing import Row, interleaved, median_ratio, one_thread, print_rows
@@ -33,6 +34,7 @@ SPREAD = {"L": (1, 0.37), "C": (5, 0.9), "U": (0, 1.0)}
 TARGETS = {"L": 1000, "C": 200, "U": 8}
 QUERIES = {"L": 20_000, "C": 4_000, "U": 300}
 GATE_DRAWS = {"L": 100_000, "C": 50_000, "U": 5_000}
+SHARDS = (8, 64, 512)
 P_VALUE = 1e-3
 SLAB = 2**20
 
@@ -153,6 +155,28 @@ def growth(size: int, scale: float, repetitions: int) -> Row:
     )
 
 
+def shards(size: int, scale: float, repetitions: int) -> list[Row]:
+    """Cost of a pool in many parts, which give the same draws, over that of one array."""
+    pool = embeddings("C", size, "pool")
+    pools = {count: Rows(np.array_split(pool, count)) for count in SHARDS}
+    rows = []
+    for sampler, draws, count in (("stream", 50, 256), ("reject", 1, QUERIES["C"])):
+        queries = embeddings("C", max(4, int(count * scale)), "query")
+        ways = {"1": lambda q=queries, s=sampler, n=draws: retrieve(q, pool, n, s)}
+        for number, parts in pools.items():
+            ways[str(number)] = lambda q=queries, s=sampler, n=draws, p=parts: retrieve(q, p, n, s)
+        found = {name: way() for name, way in ways.items()}
+        same = all(np.array_equal(of.indices, found["1"].indices) for of in found.values())
+        assert same, "shards give other draws"
+        seconds = interleaved(ways, repetitions=repetitions)
+        rows += [
+            Row(f"{sampler}, {draws} draws, {number:,} shards over one",
+                median_ratio(seconds, str(number), "1"), None, at_least=False)
+            for number in SHARDS
+        ]  # fmt: skip
+    return rows
+
+
 def peak_bytes() -> int:
     """The largest resident size of this process so far."""
     try:
@@ -187,12 +211,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small pools: that it runs, no figure")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
+    parser.add_argument("--shards", action="store_true", help="pools of many parts alone")
     arguments = parser.parse_args()
     if arguments.peak:
         peak_of_one_run(arguments.peak)
         return 0
     size, scale, repetitions = (20_000, 0.02, 1) if arguments.quick else (1_000_000, 1.0, 5)
     rows, passed = [], True
+    if arguments.shards:
+        with one_thread():
+            print_rows(f"Pools of many parts, |B| = {size:,}", shards(size, scale, repetitions))
+        return 0
     with one_thread():
         print(f"Agreement with softmax(S / T), |B| = {size:,}, d = {DIM}, T = {TEMPERATURE}")
         for kind in TARGETS:

@@ -44,6 +44,9 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     )
     choices.check(settings.encoder, settings.layer, settings.layers == WEIGHTED, settings.freeze)
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
+        if settings.last is not None and not (settings.dry_run or settings.last.exists()):
+            progress.warn(f"{settings.last} is not there, and the last epoch of {settings.output} "
+                          "was not kept: train again with --force")  # fmt: skip
         return
     report_folds(settings, given, stores, progress)
     labels = labels_of(stores, settings, progress)

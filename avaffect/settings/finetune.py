@@ -13,7 +13,7 @@ from avaffect.settings.encoder_training import EncoderTraining
 from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.head_options import WEIGHTED, HeadSettings
 from avaffect.settings.learned_labels import LearnedLabels
-from avaffect.settings.runs import Runs
+from avaffect.settings.runs import NONE, Runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +61,16 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
         False, "Write a bundle, which needs no other file; see `bundle`.", "--bundle", added=True
     )
 
+    last: Path | None = option(
+        None, "Classifier of the last epoch to write besides that of the selected one, in the same "
+        "folder: the two protocols of a table from one training.", "--last", role="runtime",
+        metavar="LAST.safetensors", added=True,
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_features(self.features)
+        self._check_last()
         if self.layers == WEIGHTED:
             self._check_weighted()
         alone = [name for name in self.of_sound if name in OF_SOUND_ALONE]
@@ -72,6 +79,20 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
                 f"--augment {alone[0]} changes the sound alone, and --features stay as they are: "
                 "they would no longer belong together"
             )
+
+    def _check_last(self) -> None:
+        """Raises UsageError where the last epoch is kept anyway, or has no place."""
+        if self.last is None:
+            return
+        if self.select == NONE:
+            raise UsageError(f"--last {self.last}: with --select none {self.output} is that of the "
+                             "last epoch")  # fmt: skip
+        if self.bundle:
+            raise UsageError(f"--last {self.last}: leave --bundle out, and bundle both later")
+        if self.last.resolve() == self.output.resolve():
+            raise UsageError(f"--last {self.last} is the output itself: name another file")
+        if self.last.resolve().parent != self.output.resolve().parent:
+            raise UsageError(f"--last {self.last}: name a file in the folder of {self.output}")
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from avaffect.settings.training import TrainingSettings, batch_utterances
 
 # The last epoch, unless an earlier one was clearly better by ua.
 AUTO = "auto"
+# The last epoch.
+NONE = "none"
 ADAM, SGD = "adam", "sgd"
 
 

@@ -122,12 +122,15 @@ class _Trainer:
         self.progress.finish()
         # The work after training may take long.
         self._save_before(math.inf)
+        weights = self._copied() if self.run.keep_last else None
         if self.run.steady and as_good(self.run.select, self.newest, self.best_metrics):
             self.best_metrics = self.newest
         elif self.best:
-            self._restore_best()
+            states.put_back(self.objective, self.best)
         kept_last = self.best_metrics.get("epoch") == self.newest.get("epoch")
-        return Outcome(self.step, self.first, self.last, self.best_metrics, kept_last)
+        return Outcome(
+            self.step, self.first, self.last, self.best_metrics, kept_last, self.newest, weights
+        )
 
     def _epochs(self) -> float:
         """Epochs done, as a fraction."""
@@ -182,16 +185,11 @@ class _Trainer:
         # The first of equally good epochs is kept.
         if not self.best_metrics or metrics[name] > self.best_metrics[name]:
             self.best_metrics = self.newest
-            self.best = {
-                key: tensor.detach().clone()
-                for key, tensor in states.trained_tensors(self.objective).items()
-            }
+            self.best = self._copied()
 
-    def _restore_best(self) -> None:
+    def _copied(self) -> dict[str, Tensor]:
         own = states.trained_tensors(self.objective)
-        with torch.no_grad():
-            for name, tensor in self.best.items():
-                own[name].copy_(tensor)
+        return {name: tensor.detach().clone() for name, tensor in own.items()}
 
     def _flush(self) -> None:
         """Write the means since the last line to the history."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from avaffect.core.batch import Batch
 from avaffect.core.signals import StopFlag
@@ -38,6 +39,7 @@ class Run:
     select    metric of `evaluate` whose best epoch's weights are kept at the end
     steady    keep the last epoch's instead, unless the best is better by more than chance makes
               it, by the standard error that `evaluate` gives as SELECT_error
+    keep_last give the last epoch's weights too, where others are kept
     flag      of the signals to stop (None: looked at within `train` alone)
     check     called before a file is written: raises where the run lost its lock
     """
@@ -49,6 +51,7 @@ class Run:
     evaluate: Callable[[Objective, Spool | None], Metrics] | None = None
     select: str | None = None
     steady: bool = False
+    keep_last: bool = False
     flag: StopFlag | None = None
     check: Callable[[], None] = lambda: None
 
@@ -63,10 +66,12 @@ class Run:
 @dataclass
 class Outcome:
     """first, last: losses and metrics of the first and last logged step; best: the kept epoch's,
-    which may be the last."""
+    which may be the last; newest, weights: of the last epoch, weights None unless asked for."""
 
     steps: int
     first: Metrics
     last: Metrics
     best: Metrics
     kept_last: bool = True
+    newest: Metrics = field(default_factory=Metrics)
+    weights: dict[str, Tensor] | None = None

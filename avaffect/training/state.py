@@ -139,6 +139,16 @@ def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**parameters, **dict(module.named_buffers())}
 
 
+def put_back(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Copies of `trained_tensors` into their places."""
+    import torch
+
+    own = trained_tensors(module)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
 def snapshot(
     module: nn.Module, optimisers: dict[str, torch.optim.Optimizer], best: dict[str, Tensor]
 ) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ ENCODER_RATES = {
 STEPWISE = (
     "loss", "epochs", "steps", "least_steps", "accumulate", "augment", "freeze", "learning_rate",
     "head_learning_rate", "schedule", "warmup", "decay", "weight_decay", "betas", "clip",
-    "sampler", "label_smoothing", "optimiser", "momentum",
+    "sampler", "label_smoothing", "optimiser", "momentum", "last",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models.heads.base import FrameHead
 from avaffect.models.heads.registry import on_two_streams
 from avaffect.models.inputs import Inputs
-from avaffect.recipes.common import training_run
+from avaffect.recipes.common import publishing, training_run
 from avaffect.recipes.downstream import (
     bundling,
     completed,
@@ -36,11 +36,12 @@ from avaffect.recipes.downstream import (
 )
 from avaffect.recipes.downstream.freezing import treatment_of
 from avaffect.recipes.downstream.material import Material
-from avaffect.recipes.downstream.one_run import train_run
+from avaffect.recipes.downstream.one_run import last_of, train_run
 from avaffect.recipes.downstream.partitions import Division, divisions_of, report_divisions
 from avaffect.recipes.downstream.recording_facts import recordings_of
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
+from avaffect.settings.runs import NONE
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.run import Run
@@ -55,6 +56,9 @@ def run(
     Raises DataError where a test speaker's labels were used in earlier training, there is nothing
     to learn, or an encoder of tokens would have to give frames.
     """
+    if settings.last is not None:
+        # What is there and is something else is found before hours of training.
+        publishing.is_done(*last_epoch(settings, made), progress, "")
     material = _material(settings, stores, features, labels, progress)
     divisions = divisions_of(settings, material.labels)
     for division in divisions:
@@ -77,7 +81,19 @@ def run(
         ]
         if fabric.global_rank == 0:
             started.check()
+            if settings.last is not None:
+                as_last, made_last = last_epoch(settings, made)
+                of_last = replace(material, settings=as_last)
+                _save(of_last, divisions, [last_of(path) for path in finished], made_last)
             _save(material, divisions, finished, made)
+
+
+def last_epoch(settings: FinetuneSettings, made: Provenance) -> tuple[FinetuneSettings, Provenance]:
+    """Settings and provenance of --last: those of a training with --select none, which has the same
+    weights."""
+    assert settings.last is not None
+    chosen = replace(settings, output=settings.last, last=None, select=NONE)
+    return chosen, {**made, "settings": {**made["settings"], "select": NONE}}
 
 
 def _material(

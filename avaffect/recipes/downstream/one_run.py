@@ -38,6 +38,7 @@ from avaffect.training import checkpoint
 from avaffect.training.loop import train
 from avaffect.training.run import Batches, Outcome, Run
 from avaffect.training.spool import Spool
+from avaffect.training.state import put_back, trained_tensors
 
 
 def train_run(material: Material, division: Division, run: Run, path: Path) -> None:
@@ -63,7 +64,8 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
             material, division, head, lambda: _score(head, inputs, material, division, None)
         )
         if fabric.global_rank == 0:
-            _keep(head, {}, metrics, run, path)
+            _write(head, {}, metrics, run, path)
+            _finish(run)
         fabric.barrier()
         return
     assert settings.head_penalty is not None
@@ -94,14 +96,27 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
         objective,
         batches,
         completed.long_enough(settings, batches),
-        replace(run, steady=settings.select == AUTO),
+        replace(run, steady=settings.select == AUTO, keep_last=settings.last is not None),
         fabric,
         material.progress,
     )
     if fabric.global_rank == 0:
-        trained = _trained(material, None if frozen else inputs.encoder)
-        _keep(head, trained, _metrics(train_part, outcome, run), run, path)
+        encoder = None if frozen else inputs.encoder
+        metrics = _metrics(train_part, outcome, run)
+        if outcome.weights is not None:
+            kept = {name: value.clone() for name, value in trained_tensors(objective).items()}
+            put_back(objective, outcome.weights)
+            of_last = {**metrics, "development": outcome.newest}
+            _write(head, _trained(material, encoder), of_last, run, last_of(path))
+            put_back(objective, kept)
+        _write(head, _trained(material, encoder), metrics, run, path)
+        _finish(run)
     fabric.barrier()
+
+
+def last_of(path: Path) -> Path:
+    """Where the weights of a run's last epoch are kept, beside those of the selected one."""
+    return path.with_name(f"{path.stem}-last{path.suffix}")
 
 
 def _trained(material: Material, encoder: Encoder | None) -> dict[str, Tensor]:
@@ -124,7 +139,7 @@ def _metrics(part: Labels, outcome: Outcome, run: Run) -> dict[str, Any]:
     }
 
 
-def _keep(
+def _write(
     head: LabelHead, trained: dict[str, Tensor], metrics: dict[str, Any], run: Run, path: Path
 ) -> None:
     """Write a run's weights, those of its trained encoder, and its metrics."""
@@ -133,8 +148,11 @@ def _keep(
     if head.layer_sum is not None:
         metrics = {**metrics, "layers": head.layer_sum.described()}
     checkpoint.write(path, RunHeader(model=registry.describe(head), metrics=metrics), weights)
+
+
+def _finish(run: Run) -> None:
+    """Delete the saved state of a finished run, which nothing resumes."""
     assert run.folder is not None
-    # The saved state of the finished run, which nothing resumes.
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
