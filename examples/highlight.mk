@@ -3,8 +3,8 @@
 #
 #   make -f examples/highlight.mk OUT=highlight
 #
-# Without FILMS everything is synthetic: people who speak calmly for a film, but for one or some segments with a strong
-# emotion. With your own videos and encoders:
+# Without FILMS everything is synthetic: people who speak with weak emotions for a film, and with a strong one in one or
+# some segments. With your own videos and encoders:
 #
 #   avaffect manifest video2gif video2gif/ | avaffect select - --faces-in 0.9 -o people.jsonl
 #   make -f examples/highlight.mk FILMS=people.jsonl PRETRAINED=fav.safetensors ADAPTED=aw.safetensors \

@@ -65,8 +65,9 @@ class SynthSettings(Seeded):
         3.0, "Maximum duration in seconds.", "--longest", at_least=0.3, at_most=60
     )
     segments: int = option(
-        0, "Segments of five seconds of each recording, which is then a film of one speaker: calm, "
-        "but for one or some highlights with a strong emotion (label highlight). 0: utterances.",
+        0, "Segments of five seconds of each recording, which is then a film of one speaker: of "
+        "weak emotions, but for one or some highlights with a strong one (label highlight). 0: "
+        "utterances.",
         "--segments", at_least=0, at_most=720, added=True,
     )  # fmt: skip
     trace_rate: float = option(

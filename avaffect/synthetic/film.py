@@ -1,6 +1,8 @@
-"""Longer films of one synthetic person, who speaks calmly but for some segments: highlights.
+"""Longer films of one synthetic person, who speaks with weak emotions of every kind, and with a
+strong one in some segments: highlights.
 
-A film is a row of segments of five seconds, each a performance of its own, before one camera.
+A film is a row of segments of five seconds, each a performance of its own, before one camera. With
+neutral speech beside them highlights would be found by loudness alone, and by any features.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import numpy as np
 from avaffect.core.seeds import generator
 from avaffect.data.video_files import write_video
 from avaffect.synthetic import camera, clip, corpus
-from avaffect.synthetic.corpus import Utterance
+from avaffect.synthetic.corpus import EMOTIONS, Utterance
 
 SEGMENT_S = 5.0
 # Of segments, at most this share are highlights; one at least.
 MOST = 0.25
 CALM = "neutral"
+# Intensity of the emotions that are no highlights; of highlights it is 1.
+WEAK = (0.0, 0.4)
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,21 @@ class Film:
 
     @property
     def segments(self) -> list[Utterance]:
-        """Each as an utterance of its own: highlights at full intensity, the others calm."""
-        return [
-            replace(
-                self.plan,
-                id=f"{self.plan.id}_{number}",
-                emotion=self.plan.emotion if shown else CALM,
-                intensity=1.0 if shown else self.plan.intensity,
-                duration_s=SEGMENT_S,
+        """Each as an utterance of its own: highlights at full intensity, the others weak."""
+        random = generator(self.plan.seed, self.plan.id, "segments")
+        found = []
+        for number, shown in enumerate(self.highlights):
+            emotion, intensity = str(random.choice(EMOTIONS)), float(random.uniform(*WEAK))
+            found.append(
+                replace(
+                    self.plan,
+                    id=f"{self.plan.id}_{number}",
+                    emotion=self.plan.emotion if shown else emotion,
+                    intensity=1.0 if shown else intensity,
+                    duration_s=SEGMENT_S,
+                )
             )
-            for number, shown in enumerate(self.highlights)
-        ]
+        return found
 
 
 def of(plan: Utterance, segments: int) -> Film:
