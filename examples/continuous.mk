@@ -12,7 +12,7 @@
 # development split: its test split has no labels); a store without is tested in FOLDS_TASK folds of the speakers
 # in its manifest, MANIFEST_TASK. OPTIONS_TASK are further options of finetune. As in the paper, a linear layer reads every
 # frame of the encoder, 1 - CCC is the loss, training sees 200 pictures (8 s) at a time, and predictions of windows
-# that overlap by half are averaged. The first of ENCODERS is the baseline of the comparison.
+# that overlap by half are averaged. `compare` tests each encoder against BASELINE.
 
 OUT ?= continuous
 O := $(OUT)/
@@ -41,6 +41,7 @@ ENCODERS ?= random pretrained adapted
 ENCODER_random ?= $(DEMO)/random-0.safetensors
 ENCODER_pretrained ?= $(DEMO)/pretrained.safetensors
 ENCODER_adapted ?= $(DEMO)/adapted-0.safetensors
+BASELINE ?= $(if $(filter pretrained,$(ENCODERS)),pretrained,$(firstword $(ENCODERS)))
 LABELS := --label arousal --label valence
 
 SHELL := /bin/bash
@@ -77,7 +78,7 @@ $(foreach t,$(TASKS),$(foreach e,$(ENCODERS),$(eval $(call row,$(t),$(e)))))
 reports = $(foreach e,$(ENCODERS),$(O)$(1)-$(e).json)
 define table
 	@echo; echo "Tables 5 and 6: $(1) (CCC of $(RUNS) runs)"
-	@avaffect compare -q --score ccc --baseline $(firstword $(ENCODERS)) \
+	@avaffect compare -q --score ccc --baseline $(BASELINE) \
 		$(foreach e,$(ENCODERS),$(e)=$(O)$(1)-$(e).json)
 
 endef
