@@ -15,6 +15,10 @@
 #   pretrained   pre-trained further on B, by masked prediction of units of a middle layer
 #   adapted      adapted by SAAML's three losses on A and what it retrieves from B
 #   no-ec, no-dc, no-pt   adapted without one of the losses (emotion, domain, pre-training)
+#   tapt         pre-trained further on the training speakers of A alone; tested on B it is the paper's CTAPT
+#   fixmatch, cdac   adapted with other losses of retrieved utterances
+#
+# The last two lines, of Tables 2 and 7 of SAAML, with ADAPTED="adapted tapt fixmatch cdac".
 #
 # A classifier is trained on each, frozen and fine-tuned. `compare` tests each row against `pretrained`, paired
 # by seed. Every step writes a file; a second run makes only the files that are missing.
@@ -133,6 +137,13 @@ $(O)%-no-dc.safetensors: $(O)%-retrieval.jsonl
 	$(ADAPT) --without dc
 $(O)%-no-pt.safetensors: $(O)%-retrieval.jsonl
 	$(ADAPT) --without pt
+$(O)%-tapt.safetensors: $(O)%-retrieval.jsonl
+	$(ADAPT) --method tapt
+$(O)%-fixmatch.safetensors: $(O)%-retrieval.jsonl
+	$(ADAPT) --method fixmatch
+# In so few steps the weight of the consistency loss has to rise sooner than in the paper's 2000.
+$(O)%-cdac.safetensors: $(O)%-retrieval.jsonl
+	$(ADAPT) --method cdac --consistency-ramp 20
 
 # -- classifiers ----------------------------------------------------------------------------------
 

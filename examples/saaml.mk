@@ -1,8 +1,9 @@
-# Tables 2, 7 and 10 of SAAML (Tran et al. 2023) on synthetic talking faces: what adaptation gains over the
+# Tables 2 and 7 to 10 of SAAML (Tran et al. 2023) on synthetic talking faces: what adaptation gains over the
 # pre-trained encoder, over further pre-training on the small corpus alone, and without each of its losses.
 #
 #   make -f examples/saaml.mk -j 2 table2              tables 2 and 7, of sound, faces and both
 #   make -f examples/saaml.mk -j 2 table10             the same of an encoder that only hears
+#   make -f examples/saaml.mk -j 2 table8 table9       losses of the projector, weights of its cross-entropy
 #
 # Corpora, settings and rules are those of demo.mk, with other people (CORPORA) and more seeds; read it first. In
 # the paper an encoder is adapted with one corpus and tested on another: A and U. For each seed:
@@ -102,3 +103,40 @@ table10:
 	@$(MAKE) --no-print-directory -f $(SELF) table2 OUT=$(OUT)/audio MODALITIES=audio \
 		SHORT="$(HEARS)" SHORTER="$(HEARS)" PRETRAIN="avaffect pretrain-hubert $(OUT)/audio/A.h5 $(OUT)/audio/B.h5 \
 		--units $(OUT)/audio/A-units.h5 --units $(OUT)/audio/B-units.h5 --modality audio --preset nano"
+
+# -- tables 8 and 9: losses of the projector, on the frozen encoder --------------------------------
+
+# Scored by held-out speakers of A, other ones for each seed.
+LOSSES ?= multi-similarity triplet angular circle large-margin-softmax sphereface cross-entropy
+CROSS_ENTROPY ?= 0 0.25 0.5 0.75 1
+
+# $(1) seed, $(2) loss, $(3) weight of the cross-entropy
+frozen = $(Q)frozen-$(2)-$(3)-$(1).safetensors
+define projector
+$(call frozen,$(1),$(2),$(3)): $(Q)pretrained.safetensors $(Q)A.h5 $(Q)A-division-$(1).jsonl
+	avaffect train-projector $(Q)A.h5 --annotations $(Q)A-division-$(1).jsonl --encoder $$< --label emotion \
+		--loss $(2) $(if $(filter cross-entropy,$(2)),,--cross-entropy $(3)) --seed $(1) -o $$@
+endef
+define division
+$(Q)A-division-$(1).jsonl: $(Q)A.jsonl
+	avaffect split $$< --by speaker --ratios 70 20 10 --seed $(1) -o $$@
+endef
+$(foreach n,$(SEEDS),$(eval $(call division,$(n)))\
+	$(foreach l,$(LOSSES),$(eval $(call projector,$(n),$(l),0.5)))\
+	$(foreach w,$(filter-out 0.5,$(CROSS_ENTROPY)),$(eval $(call projector,$(n),multi-similarity,$(w)))))
+
+# $(1) losses or weights, $(2) whether a name stands before the path of each
+by_loss = $(foreach l,$(1),$(foreach n,$(SEEDS),$(2:%=$(l)=)$(call frozen,$(n),$(l),0.5)))
+by_weight = $(foreach w,$(1),$(foreach n,$(SEEDS),$(2:%=$(w)=)$(call frozen,$(n),multi-similarity,$(w))))
+
+.PHONY: table8 table9
+table8: $(call by_loss,$(LOSSES))
+	@echo; echo "Table 8: losses of the projector, held-out speakers of A ($(words $(SEEDS)) seeds)"
+	@avaffect compare -q --score accuracy --score nearest_neighbour --score davies_bouldin \
+		$(call by_loss,$(LOSSES),name)
+
+# Without cross-entropy the projector classifies nothing: its row has no accuracy.
+table9: $(call by_weight,$(CROSS_ENTROPY))
+	@echo; echo "Table 9: weight of the cross-entropy, held-out speakers of A ($(words $(SEEDS)) seeds)"
+	@avaffect compare -q --score nearest_neighbour --score davies_bouldin $(call by_weight,$(CROSS_ENTROPY),name)
+	@avaffect compare -q --score accuracy $(call by_weight,$(filter-out 0,$(CROSS_ENTROPY)),name)

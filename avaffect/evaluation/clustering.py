@@ -39,11 +39,7 @@ def nearest_neighbour_accuracy(vectors: np.ndarray, labels: np.ndarray) -> float
     `validate`, or where a vector is zero.
     """
     validate(vectors, labels)
-    wide = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
-    if not norms.all():
-        raise ValueError(f"vector {int(np.flatnonzero(norms == 0)[0])} is zero: it has no cosine")
-    unit = wide / norms
+    unit = _directions(vectors)
     right = 0
     for start in range(0, len(unit), BLOCK_ROWS):
         cosines = unit[start : start + BLOCK_ROWS] @ unit.T
@@ -52,6 +48,32 @@ def nearest_neighbour_accuracy(vectors: np.ndarray, labels: np.ndarray) -> float
         nearest = cosines.argmax(axis=1)
         right += int((labels[nearest] == labels[start + rows]).sum())
     return right / len(unit)
+
+
+def nearest_label_accuracy(
+    vectors: np.ndarray, labels: np.ndarray, known: np.ndarray, known_labels: np.ndarray
+) -> float:
+    """Accuracy of the label of the nearest of other vectors, by cosine; of ties, the first.
+
+    vectors (N, D), labels (N,); known (M, D), known_labels (M,). Memory as above. Raises ValueError
+    where a vector is zero.
+    """
+    unit, others = _directions(vectors), _directions(known)
+    right = 0
+    for start in range(0, len(unit), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        nearest = (unit[block] @ others.T).argmax(axis=1)
+        right += int((known_labels[nearest] == labels[block]).sum())
+    return right / len(unit)
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """(N, D) float64 of length 1"""
+    wide = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    if not norms.all():
+        raise ValueError(f"vector {int(np.flatnonzero(norms == 0)[0])} is zero: it has no cosine")
+    return wide / norms
 
 
 def effective_rank(features: np.ndarray, centre: bool = True) -> float:

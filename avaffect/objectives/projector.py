@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
@@ -59,6 +59,8 @@ class ProjectorTraining(Objective):
         return Step(losses, {"accuracy": right})
 
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
+        # Some losses have weights, of each class.
+        weights = self.metric_loss if isinstance(self.metric_loss, nn.Module) else None
         return module_groups(
-            {"encoder": [self.encoder], "heads": [self.projector]}, self.learning_rates
+            {"encoder": [self.encoder], "heads": [self.projector, weights]}, self.learning_rates
         )

@@ -19,7 +19,10 @@ from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, C
 from avaffect.recipes.scoring.run_tables import Row, unlike_facts
 from avaffect.settings.compare import CompareSettings
 
-DEFAULT_SCORES = {"predictions": "f1_macro", "traces": "ccc", "scalars": "ccc", "ranking": "map"}
+DEFAULT_SCORES = {
+    "predictions": "f1_macro", "traces": "ccc", "scalars": "ccc", "ranking": "map",
+    "embeddings": "davies_bouldin",
+}  # fmt: skip
 
 
 def compare(settings: CompareSettings, progress: Progress = SILENT) -> Comparison:

@@ -40,12 +40,13 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     utterances = labelled_utterances(
         stores, settings.label, settings.class_map, annotations, progress
     )
+    held_out = _development(utterances, settings)
     utterances = _in_split(utterances, settings)
     used = (utterances.classes[index] for index in np.unique(utterances.targets))
     settings.class_map.check(used, str(settings.media[0]), "to train on")
     from avaffect.recipes.pretraining import projector
 
-    projector.run(settings, stores, utterances, made, progress)
+    projector.run(settings, stores, utterances, held_out, made, progress)
 
 
 def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
@@ -75,3 +76,12 @@ def _in_split(
     if not mask.any():
         raise DataError(f"{settings.media[0]}: no labelled utterance in split {settings.split!r}")
     return utterances.chosen(mask)
+
+
+def _development(
+    utterances: LabelledUtterances, settings: TrainProjectorSettings
+) -> LabelledUtterances | None:
+    """Those of the split development, which score the embeddings; None where there are none, or
+    --split chose another split to train on."""
+    mask = np.array([split == "development" for split in utterances.splits])
+    return utterances.chosen(mask) if settings.split == "train" and mask.any() else None

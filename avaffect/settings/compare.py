@@ -17,7 +17,8 @@ class CompareSettings(Common):
     with a t-test, paired by run.
 
     Reports are the output of eval-class and eval-ccc with -o or --json; predictions of classes are
-    scored first. The output is a table on a terminal, tab-separated in a pipe, JSON with --json or
+    scored first. Of projectors, what `train-projector` scored of the development split is compared.
+    The output is a table on a terminal, tab-separated in a pipe, JSON with --json or
     -o.
 
     Rows named NAME@NUMBER are points of a curve: each is compared with the baseline's point at the
@@ -31,17 +32,19 @@ class CompareSettings(Common):
     avaffect compare scratch@0=s0.json scratch@10=s10.json \\
       L1@0=l0.json L1@10=l10.json --plot noise.png --axis 'SNR in dB'
     # Figure 2 of VAVL, from predictions with --shared-distance
-    avaffect compare vavl.jsonl uavm.jsonl --score shared_distance --plot figure2.png
+    avaffect compare vavl.jsonl uavm.jsonl --score shared_distance \\
+      --plot figure2.png
     """
 
     reports: tuple[Path, ...] = argument(
-        "Reports, or predictions of classes; NAME=FILE names the row. Files of one NAME are one "
-        "row: the runs of each.",
+        "Reports, predictions of classes, or projectors; NAME=FILE names the row. Files of one "
+        "NAME are one row: the runs of each.",
         default=(STANDARD_INPUT,), metavar="[NAME=]FILE",
     )  # fmt: skip
     score: tuple[str, ...] = option(
         (), "Score to compare: accuracy, ua, f1_macro; ccc, ccc_mean, arousal.ccc; "
-        "shared_distance. Default: f1_macro, or ccc of each label. Repeatable.", "--score",
+        "shared_distance; davies_bouldin. Default: f1_macro, ccc of each label, or davies_bouldin. "
+        "Repeatable.", "--score",
         metavar="NAME",
     )  # fmt: skip
     baseline: str | None = option(

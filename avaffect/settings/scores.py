@@ -28,6 +28,8 @@ SCORE_WORDS = {
     "mae": "MAE",
     "kl": "KL",
     "ce": "CE",
+    "davies_bouldin": "Davies-Bouldin",
+    "nearest_neighbour": "nearest neighbour",
     SHARED_DISTANCE: "distance of sound and faces",
     "map": "mAP",
 }

@@ -9,7 +9,10 @@ from typing import ClassVar
 from avaffect.settings.base import Labelled, Modal, argument, option
 from avaffect.settings.training import TrainingSettings, epochs
 
-LOSSES = ("multi-similarity", "triplet", "angular", "circle", "cross-entropy")
+LOSSES = (
+    "multi-similarity", "triplet", "angular", "circle", "large-margin-softmax", "sphereface",
+    "cross-entropy",
+)  # fmt: skip
 STATISTICS = ("corpus", "source", "none")
 
 
@@ -20,7 +23,10 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
     that `retrieve` compares.
 
     The defaults are the paper's; --base 0.5 --epsilon 0.1 (the loss's own) separate the classes
-    further, so that a temperature of 0.1 is more selective."""
+    further, so that a temperature of 0.1 is more selective.
+
+    In stores with splits, the embeddings of the development split are scored; `compare` reads the
+    scores of several projectors."""
 
     examples: ClassVar[str] = """
     avaffect train-projector A.h5 --encoder hubert.safetensors \\
@@ -29,6 +35,11 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
     avaffect train-projector A.h5 --encoder hubert.safetensors --base 0.5 \\
       --epsilon 0.1 --classes anger,happiness,neutral,sadness \\
       -o selective.safetensors
+    # Losses compared by the embeddings of held-out speakers
+    avaffect train-projector A.h5 --encoder hubert.safetensors --loss triplet \\
+      -o triplet.safetensors
+    avaffect compare projector.safetensors triplet.safetensors \\
+      --score accuracy --score davies_bouldin
     """
 
     media: tuple[Path, ...] = argument("Labelled media stores.", metavar="MEDIA.h5")
@@ -52,7 +63,10 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
         "--statistics",
         choices=STATISTICS,
     )
-    loss: str = option("multi-similarity", "Metric-learning loss.", "--loss", choices=LOSSES)
+    loss: str = option(
+        "multi-similarity", "Metric-learning loss; cross-entropy: none, classification alone.",
+        "--loss", choices=LOSSES,
+    )  # fmt: skip
     alpha: float = option(2.0, "Weight of positives (Multi-Similarity).", "--alpha", above=0)
     beta: float = option(50.0, "Weight of negatives (Multi-Similarity).", "--beta", above=0)
     base: float = option(1.0, "Margin, the paper's lambda (Multi-Similarity).", "--base")

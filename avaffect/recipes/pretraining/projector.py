@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.store.reader import Store
-from avaffect.evaluation.clustering import davies_bouldin_index, nearest_neighbour_accuracy
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.projector import Projector, ProjectorConfiguration
@@ -25,20 +25,20 @@ from avaffect.recipes.common import training_run
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances
 from avaffect.recipes.encoding import checkpoints, extraction
 from avaffect.recipes.encoding.extracting import standardise_by
-from avaffect.recipes.encoding.input_streams import chosen_streams, usable_utterances
+from avaffect.recipes.encoding.input_streams import chosen_streams, usable_rows, usable_utterances
+from avaffect.recipes.pretraining.projector_scores import of_held_out, of_training
 from avaffect.settings.train_projector import TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import check_coupled, train
-from avaffect.training.run import Batches
-from avaffect.training.spool import Spool
+from avaffect.training.run import Batches, Run
 
 
 def run(
     settings: TrainProjectorSettings, stores: list[Store], utterances: LabelledUtterances,
-    made: Provenance, progress: Progress,
+    held_out: LabelledUtterances | None, made: Provenance, progress: Progress,
 ) -> None:  # fmt: skip
-    """Train a projector on labelled utterances and write it.
+    """Train a projector on labelled utterances, score it on those held out, and write it.
 
     Raises DataError where the encoder gives no frame for any of them, or all are of one class.
     """
@@ -57,14 +57,19 @@ def run(
     with training_run.running(settings, made, fabric, progress, settings.seed) as opened:
         if opened is None:
             return
-        kept = opened.spool("features", progress.warn, fabric.global_rank == 0)
-        batches, pooled = _batches(settings, stores, dataset, encoder, projector, kept, progress)
-        objective = _objective(settings, projector, encoder)
+        own = Material(stores, dataset, encoder, opened, fabric.global_rank == 0)
+        features = None if settings.train_encoder else own.features(settings, progress)
+        batches, pooled = _batches(settings, own, features, projector)
+        objective = _objective(settings, projector, encoder, len(utterances.classes))
         check_coupled(objective, settings, fabric)
         outcome = train(objective, batches, settings, opened, fabric, progress)
         metrics = {"first": outcome.first, "last": outcome.last}
         if pooled is not None:
-            metrics["embeddings"] = _quality(projector, pooled, utterances)
+            metrics["embeddings"] = of_training(projector, pooled, utterances.targets)
+        if held_out is not None:
+            training = None if pooled is None else (pooled, utterances.targets)
+            found = _held_out(settings, own, held_out, features, projector, training, progress)
+            metrics |= {"development": found} if found else {}
         if fabric.global_rank == 0:
             opened.check()
             _save(settings, objective, encoder, utterances, metrics, header, made)
@@ -72,13 +77,13 @@ def run(
 
 
 def _objective(
-    settings: TrainProjectorSettings, projector: Projector, encoder: Encoder
+    settings: TrainProjectorSettings, projector: Projector, encoder: Encoder, classes: int
 ) -> ProjectorTraining:
     return ProjectorTraining(
         projector,
         settings.label,
         encoder=encoder if settings.train_encoder else None,
-        metric_loss=_metric_loss(settings),
+        metric_loss=_metric_loss(settings, classes, projector.configuration.embedding),
         weights=_weights(settings),
         learning_rates={"encoder": settings.encoder_learning_rate},
     )
@@ -118,21 +123,26 @@ def _summary(
     utterances: LabelledUtterances,
     metrics: dict[str, dict[str, float]],
 ) -> str:
-    quality = metrics.get("embeddings", {})
-    words = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in quality.items())
+    words = _words(metrics.get("embeddings", {}))
+    apart = dict(metrics.get("development", {}))
+    count = int(apart.pop("utterances", 0))
     return (
         f"{settings.output}: {len(utterances.ids)} utterances, {len(utterances.classes)} classes, "
         f"training accuracy {metrics['last'].get('accuracy', 0):.3f}"
         + (f"; {words}" if words else "")
+        + (f"; on {count} utterances of development: {_words(apart)}" if count else "")
     )
 
 
-def _metric_loss(settings: TrainProjectorSettings) -> MetricLoss | None:
+def _words(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items())
+
+
+def _metric_loss(settings: TrainProjectorSettings, classes: int, dim: int) -> MetricLoss | None:
     if settings.loss == "cross-entropy":
         return None
-    return metric_loss(
-        settings.loss, settings.alpha, settings.beta, settings.base, settings.epsilon
-    )
+    constants = settings.alpha, settings.beta, settings.base, settings.epsilon
+    return metric_loss(settings.loss, classes, dim, *constants)
 
 
 def _weights(settings: TrainProjectorSettings) -> dict[str, float]:
@@ -141,69 +151,87 @@ def _weights(settings: TrainProjectorSettings) -> dict[str, float]:
     return {"metric": 1.0, "classification": settings.cross_entropy}
 
 
+@dataclass(frozen=True)
+class Material:
+    """Labelled utterances and the encoder that reads them; kept: whether this rank keeps features
+    with the state of the run."""
+
+    stores: list[Store]
+    dataset: Dataset
+    encoder: Encoder
+    run: Run
+    keeps: bool
+
+    def features(
+        self, settings: TrainProjectorSettings, progress: Progress, name: str = "features"
+    ) -> np.ndarray:
+        """(N, D) means of the encoder's frames; name: of the file that they are kept in."""
+        encoder, dataset = self.encoder.eval(), self.dataset
+        extractor = extraction.wrap_encoder(encoder, settings.layer, {}, tuple(dataset.columns))
+        device = next(encoder.parameters()).device
+        kept = self.run.spool(name, progress.warn, self.keeps)
+        with progress.task("features", len(dataset)):
+            return extraction.pooled_means(
+                extractor, dataset, device, progress, settings.batch_seconds, kept=kept
+            )
+
+
 def _batches(
-    settings: TrainProjectorSettings,
-    stores: list[Store],
-    dataset: Dataset,
-    encoder: Encoder,
+    settings: TrainProjectorSettings, own: Material, features: np.ndarray | None,
     projector: Projector,
-    kept: Spool | None,
-    progress: Progress,
-) -> tuple[Batches, np.ndarray | None]:
-    """Batches, and with a frozen encoder the pooled features in them."""
-    if settings.train_encoder:
+) -> tuple[Batches, np.ndarray | None]:  # fmt: skip
+    """Batches, and with a frozen encoder the rows in them, made of its features."""
+    dataset = own.dataset
+    if features is None:
         dataset.crop_s = settings.crop_seconds
-        return (
-            Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed),
-            None,
-        )
-    pooled = _pooled(settings, dataset, encoder, kept, progress)
+        limits = settings.batch_seconds, settings.batch_utterances, settings.seed
+        return Bucketed(dataset, *limits), None
+    pooled = features
     if settings.statistics == "source":
         standardise_by(projector, pooled, np.ones(len(pooled), dtype=bool))
     elif settings.statistics == "corpus":
-        pooled = _standardised_by_corpus(pooled, dataset.ids, stores)
+        pooled = _standardised_by_corpus(own.stores, pooled, dataset.ids, pooled, dataset.ids)
     return Vectors(POOLED, pooled, dataset.labels, settings.batch_utterances, settings.seed), pooled
 
 
 def _standardised_by_corpus(
-    pooled: np.ndarray, ids: Sequence[str], stores: Sequence[Store]
-) -> np.ndarray:
-    """Rows with mean 0 and deviation 1 within each store.
+    stores: Sequence[Store], rows: np.ndarray, ids: Sequence[str], training: np.ndarray,
+    training_ids: Sequence[str],
+) -> np.ndarray:  # fmt: skip
+    """Rows in units of the mean and deviation of the training rows of their store; of its own rows
+    where it has none.
 
     `extract` does the same with the store's training part, unlabelled utterances included.
     """
-    found = pooled.copy()
-    store_of = np.array([next(n for n, s in enumerate(stores) if i in s.rows) for i in ids])
+
+    def stores_of(names: Sequence[str]) -> np.ndarray:
+        return np.array([next(n for n, s in enumerate(stores) if i in s.rows) for i in names])
+
+    found, store_of, training_of = rows.copy(), stores_of(ids), stores_of(training_ids)
     for number in np.unique(store_of):
-        rows = pooled[store_of == number]
-        deviation = rows.std(axis=0)
-        found[store_of == number] = (rows - rows.mean(axis=0)) / np.where(
-            deviation > 0, deviation, 1.0
-        )
+        chosen = store_of == number
+        by = training[training_of == number]
+        by = by if len(by) else rows[chosen]
+        deviation = by.std(axis=0)
+        found[chosen] = (rows[chosen] - by.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
     return found
 
 
-def _pooled(
-    settings: TrainProjectorSettings, dataset: Dataset, encoder: Encoder, kept: Spool | None,
-    progress: Progress,
-) -> np.ndarray:  # fmt: skip
-    extractor = extraction.wrap_encoder(encoder, settings.layer, {}, tuple(dataset.columns))
-    device = next(encoder.parameters()).device
-    with progress.task("features", len(dataset)):
-        return extraction.pooled_means(
-            extractor, dataset, device, progress, settings.batch_seconds, kept=kept
-        )
-
-
-def _quality(
-    projector: Projector, pooled: np.ndarray, utterances: LabelledUtterances
-) -> dict[str, float]:
-    """Separation of the training embeddings: the paper's Davies-Bouldin index, 1-NN accuracy."""
-    projector.eval()
-    device = next(projector.parameters()).device
-    with torch.inference_mode():
-        embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
-    return {
-        "davies_bouldin": davies_bouldin_index(embeddings, utterances.targets),
-        "nearest_neighbour": nearest_neighbour_accuracy(embeddings, utterances.targets),
-    }
+def _held_out(
+    settings: TrainProjectorSettings, own: Material, held_out: LabelledUtterances,
+    features: np.ndarray | None, projector: Projector,
+    training: tuple[np.ndarray, np.ndarray] | None, progress: Progress,
+) -> dict[str, float] | None:  # fmt: skip
+    """Scores of the utterances held out; None where the encoder can read none. features: those of
+    training, as they came; training: as the projector reads them, and their targets."""
+    streams = tuple(own.dataset.columns)
+    there = usable_rows(own.encoder, dataset_of(own.stores, held_out.ids, streams))
+    held_out = held_out.chosen(there)
+    if not held_out.ids:
+        return None
+    dataset = dataset_of(own.stores, held_out.ids, streams, sampling=own.encoder.sampling)
+    rows = replace(own, dataset=dataset).features(settings, progress, "development")
+    if settings.statistics == "corpus" and features is not None:
+        rows = _standardised_by_corpus(own.stores, rows, held_out.ids, features, own.dataset.ids)
+    classifies = _weights(settings)["classification"] > 0
+    return of_held_out(projector, rows, held_out.targets, training, classifies)

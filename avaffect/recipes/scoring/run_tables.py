@@ -23,6 +23,7 @@ from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
 from avaffect.recipes.scoring import scalar_scores
 from avaffect.recipes.scoring.class_scores import report_of
+from avaffect.recipes.scoring.reports import embeddings
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun
 from avaffect.recipes.scoring.reports.comparison import (
@@ -32,6 +33,7 @@ from avaffect.recipes.scoring.reports.comparison import (
     ScalarFacts,
     TraceFacts,
 )
+from avaffect.recipes.scoring.reports.embeddings import EmbeddingReport
 from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport, ScalarReport, TraceReport
 from avaffect.recipes.scoring.scored_items import kinds_of
@@ -39,7 +41,7 @@ from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
 from avaffect.settings.scores import SHARED_DISTANCE
 
-Scored = ClassReport | TraceReport | ScalarReport | RankReport
+Scored = ClassReport | TraceReport | ScalarReport | RankReport | EmbeddingReport
 REPORTS: dict[str, type[Scored]] = {
     "predictions": ClassReport,
     "traces": TraceReport,
@@ -47,7 +49,7 @@ REPORTS: dict[str, type[Scored]] = {
     "ranking": RankReport,
 }
 # For messages: the commands that write reports.
-READ = (filekind.REPORT, filekind.JSON, filekind.MANIFESTS["predictions"])
+READ = (filekind.REPORT, filekind.JSON, filekind.MANIFESTS["predictions"], filekind.CHECKPOINT)
 A_REPORT = "a report is what eval-class, eval-ccc and eval-rank write with -o"
 
 
@@ -193,6 +195,9 @@ def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
     name = "standard input" if path == STANDARD_STREAM else str(path)
     if path != STANDARD_STREAM and filekind.kind_of(path) not in READ:
         raise filekind.other_kind(path, "report")
+    if path != STANDARD_STREAM and filekind.kind_of(path) == filekind.CHECKPOINT:
+        yield embeddings.read(path)
+        return
     try:
         text = sys.stdin.read() if path == STANDARD_STREAM else path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -254,6 +259,12 @@ def _row(name: str, path: Path, report: Scored) -> Row:
             for label in report.labels
         }
         facts = RankFacts.from_dict(_some(report, RankFacts))
+    elif isinstance(report, EmbeddingReport):
+        scores = {
+            name: _values([run.scores.get(name) for run in report.runs])
+            for name in report.runs[0].scores
+        }
+        facts = ClassFacts.from_dict(_some(report, ClassFacts))
     else:
         scores = _trace_scores(report)
         kind = TraceFacts if isinstance(report, TraceReport) else ScalarFacts
