@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from chain import invoke
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from avaffect.core.rows import Rows
 from avaffect.data import manifest
 from avaffect.data.store.schema import LabelSpec, PooledSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.retrieval import similarity
+from avaffect.retrieval.growing import grown
 from avaffect.retrieval.sampling import sample
 
 DIM = 4
@@ -120,3 +123,66 @@ def test_a_pattern_of_shards_is_one_pool(tmp_path: Path) -> None:
     assert len({u for item in found["many"].items for u in item["pool"]}) > 20
     missing = invoke(tmp_path, *line, "--pool", "none/*.h5", "-o", "x.jsonl", status=65)
     assert "none/*.h5" in missing.stderr
+
+
+def test_draws_from_a_pool_that_grew_follow_the_softmax_of_all_of_it() -> None:
+    whole, query = pool(30), pool(1, seed=1)
+    options = {"temperature": 0.3, "draws": 40_000, "sampler": "stream"}
+    before = sample(query, whole[:20], seed=5, **options)
+    added = sample(query, whole[20:], seed=5, **options)
+    found = grown(before, added, 20, seed=5)
+    expected = sample(query, whole, seed=6, **options)
+    assert found.log_normalizer == pytest.approx(expected.log_normalizer, abs=1e-6)
+    assert found.effective_size == pytest.approx(expected.effective_size, rel=1e-5)
+    wide = [of.astype(np.float64) for of in (whole, query)]
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in wide]
+    weights = np.exp(unit[0] @ unit[1][0] / 0.3)
+    counts = np.bincount(found.indices[0], minlength=30)
+    assert stats.chisquare(counts, weights / weights.sum() * counts.sum()).pvalue > 1e-3
+    cosines = (unit[0] @ unit[1][0])[found.indices[0]]
+    np.testing.assert_allclose(found.similarity[0], cosines, atol=1e-6)
+    with pytest.raises(ValueError, match="estimated"):
+        grown(replace(before, exact=np.zeros(1, dtype=bool)), added, 20, seed=5)
+    with pytest.raises(ValueError, match="draws of"):
+        grown(before, sample(query, whole[20:], temperature=0.3, draws=1, seed=5), 20, seed=5)
+
+
+def test_only_what_was_added_is_drawn_from_anew(tmp_path: Path) -> None:
+    whole = pool(90)
+    write(tmp_path / "query.h5", pool(6, seed=1), 5000, labels=True)
+    for number, (start, stop) in enumerate(((0, 60), (60, 90))):
+        write(tmp_path / f"{number}.h5", whole[start:stop], start)
+    line = ("retrieve", "--query", "query.h5", "--draws", 50, "--seed", 4, "--sampler", "stream")
+    both = ("--pool", "0.h5", "--pool", "1.h5")
+    invoke(tmp_path, *line, "--pool", "0.h5", "-o", "before.jsonl")
+    invoke(tmp_path, *line, *both, "-o", "all.jsonl")
+    invoke(tmp_path, *line, *both, "--grown", "before.jsonl", "-o", "grown.jsonl")
+    assert (
+        "up to date"
+        in invoke(tmp_path, *line, *both, "--grown", "before.jsonl", "-o", "grown.jsonl").stderr
+    )
+    before, every, found = (
+        manifest.read(tmp_path / f"{name}.jsonl") for name in ("before", "all", "grown")
+    )
+    kept = 0
+    for old, new, other in zip(before.items, found.items, every.items, strict=True):
+        assert new["log_normalizer"] == pytest.approx(other["log_normalizer"], abs=1e-5)
+        assert new["effective_size"] == pytest.approx(other["effective_size"], rel=1e-3)
+        same = [a == b for a, b in zip(old["pool"], new["pool"])]
+        assert all(s or name >= "u0060" for s, name in zip(same, new["pool"]))
+        kept += sum(same)
+    assert 100 < kept < 290
+    roles = [entry["role"] for entry in found.header.provenance["inputs"]]
+    assert roles == ["query", "pool", "pool", "retrieval"]
+    for options, status in (
+        (("--pool", "0.h5", "--grown", "before.jsonl"), 65),
+        (("--pool", "1.h5", "--pool", "0.h5", "--grown", "before.jsonl"), 65),
+        ((*both, "--grown", "before.jsonl", "-T", 0.2), 65),
+        ((*both, "--grown", "query.h5"), 65),
+        ((*both, "--grown", "before.jsonl", "--sampler", "reject"), 2),
+    ):
+        invoke(tmp_path, *line, *options, "-o", "x.jsonl", status=status)
+    assert not (tmp_path / "x.jsonl").exists()
+    invoke(tmp_path, *line, "--pool", "0.h5", "--sampler", "reject", "-o", "by_reject.jsonl")
+    words = invoke(tmp_path, *line, *both, "--grown", "by_reject.jsonl", "-o", "x.jsonl", status=65)
+    assert "rejection" in words.stderr

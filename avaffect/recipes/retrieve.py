@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,12 @@ from avaffect.core.errors import DataError
 from avaffect.core.headers.manifest import ManifestHeader, NamedStore, RetrievalSettings
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, relative
+from avaffect.core.rows import Rows
 from avaffect.data import manifest
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.labels import Annotations
 from avaffect.data.similarity import open_similarity
-from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common import grown_pool, publishing, work
 from avaffect.recipes.common.stores import in_split, warn_of_itself
 from avaffect.settings.retrieve import RetrieveSettings
 
@@ -34,6 +36,9 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     if not len(pool.ids):
         raise DataError(f"{settings.pool[0]}: the pool is empty")
     warn_of_itself(query, pool, progress)
+    before = None
+    if settings.grown is not None:
+        before = manifest.read(settings.grown, expect="retrieval")
     made = work.record(
         "retrieve",
         settings,
@@ -41,6 +46,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
         work.store_inputs("pool", pool.stores),
         work.file_inputs("similarity", [settings.similarity], "store"),
         work.file_inputs("annotations", [settings.annotations], "corpus"),
+        work.file_inputs("retrieval", [settings.grown], "retrieval"),
     )
     annotations = Annotations.read(settings.annotations, query.stores)
     rows, labels = _labelled_queries(settings, query, annotations, progress)
@@ -48,7 +54,10 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"
     if publishing.is_done(settings, made, progress, plan):
         return
-    drawn = _draw(settings, query, pool, rows, progress)
+    if before is None:
+        drawn = _draw(settings, query, pool, rows, progress)
+    else:
+        drawn = _draw_added(settings, before, query, pool, rows, progress)
     header = _header(settings, made, query, pool, drawn)
     names = np.array(pool.ids, dtype=object)
     with manifest.writer(settings.output, header) as sink:
@@ -118,6 +127,26 @@ def _draw(
         return sample(query.vectors[rows], pool.vectors, sampler=settings.sampler, **options)
     except ValueError as error:
         raise DataError(f"{settings.query[0]} and {settings.pool[0]}: {error}") from error
+
+
+def _draw_added(
+    settings: RetrieveSettings,
+    before: manifest.Manifest,
+    query: Embeddings,
+    pool: Embeddings,
+    rows: list[int],
+    progress: Progress,
+) -> Retrieved:
+    """From what was added to the pool of an earlier retrieval, and from its draws."""
+    count = grown_pool.check(before, settings, query, pool, [query.ids[row] for row in rows])
+    from avaffect.retrieval.growing import grown
+
+    assert isinstance(pool.vectors, Rows) and settings.grown is not None
+    first = sum(store.count for store in pool.stores[:count])
+    rest = replace(pool, vectors=Rows(pool.vectors.parts[count:]))
+    only = replace(settings, grown=None, sampler="stream")
+    added = _draw(only, query, rest, rows, progress)
+    return grown(grown_pool.drawn(before, pool, settings.grown), added, first, settings.seed)
 
 
 def _header(

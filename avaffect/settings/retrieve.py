@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Seeded, option
 from avaffect.settings.compared_stores import ComparedStores
 
@@ -40,7 +41,21 @@ class RetrieveSettings(ComparedStores, Labelled, Seeded):
         None, "Store of similarities, written by `similarity`.", "--similarity", role="input",
         metavar="S.h5",
     )  # fmt: skip
+    grown: Path | None = option(
+        None, "Retrieval from the first stores of --pool, drawn by streaming: the others alone are "
+        "read, and draws are exchanged as their share requires. Exact.", "--grown", role="input",
+        metavar="BEFORE.jsonl", added=True,
+    )  # fmt: skip
     query_split: str = option(
         "train", "Split of the queries, in stores with splits; all: every utterance.",
         "--query-split",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grown is not None and self.similarity is not None:
+            raise UsageError("--grown and --similarity exclude each other")
+        if self.grown is not None and self.sampler == "reject":
+            raise UsageError(
+                "--grown goes with streaming: rejection costs no more on a larger pool"
+            )
