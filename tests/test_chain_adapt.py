@@ -128,6 +128,27 @@ def test_several_stores_of_a_role(chain: Path) -> None:
     assert "vox0.h5" in invoke(chain, *twice, status=65).stderr
 
 
+def test_query_corpora_of_different_classes(chain: Path) -> None:
+    """All classes are learned; what one of the corpora lacks is said."""
+    lines = (chain / "b.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [json.loads(line) for line in lines]
+    for number, item in enumerate(item for item in items if item["kind"] == "item"):
+        item["labels"] = {"emotion": ("fear", "happiness")[number % 2]}
+    text = "".join(json.dumps(item) + "\n" for item in items)
+    (chain / "feared.jsonl").write_text(closed(text), encoding="utf-8")
+    both = ("retrieve", "--query", "msp.h5", "--query", "vox.h5", "--pool", "vox.h5")
+    line = (*both, "--annotations", "feared.jsonl", "--draws", 2, "-o", "r.jsonl")
+    found = [one for one in invoke(chain, *line).stderr.splitlines() if "no query of" in one]
+    assert [one.count("vox.h5") for one in found] == [0, 1] and "fear" in found[0]
+    assert "sadness" in found[1] and "happiness" not in found[1].partition("--classes")[0]
+    invoke(chain, *ADAPT)
+    header = read_header(chain / "adapted.safetensors")
+    own = {line["label"] for line in _items(chain / "r.jsonl")}
+    assert set(header["labels"]["emotion"]) == own > {"fear", "happiness"}
+    merged = (*line, "-f", "--classes", "happiness=happiness,other=sadness+fear+anger+neutral")
+    assert "no query of" not in invoke(chain, *merged).stderr
+
+
 def _items(path: Path) -> list[dict]:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line["kind"] == "item"]

@@ -97,10 +97,26 @@ def _labelled_queries(
             + f" has a label {settings.label!r} to query with"
         )
     classes.check({name for _, name in queries}, str(settings.query[0]), "to query with")
+    _say_lacking(query, queries, progress)
     left_out = int(chosen.sum()) - len(rows)
     if left_out:
         progress.say(f"{left_out} queries have no label {settings.label!r} in use; left out")
     return rows, [name for _, name in queries]
+
+
+def _say_lacking(query: Embeddings, queries: list[tuple[int, str]], progress: Progress) -> None:
+    """Of several stores: the classes that some of them lack. `adapt` learns all of them."""
+    ends = np.cumsum([store.count for store in query.stores])
+    found: list[set[str]] = [set() for _ in query.stores]
+    for row, name in queries:
+        found[int(np.searchsorted(ends, row, side="right"))].add(name)
+    for store, own in zip(query.stores, found):
+        lacking = sorted(set().union(*found) - own)
+        if lacking:
+            progress.warn(
+                f"{store.path} has no query of {', '.join(lacking)}, which other stores have; "
+                "--classes takes the classes that all have, or merges some"
+            )
 
 
 def _draw(
