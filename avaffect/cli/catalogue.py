@@ -161,6 +161,8 @@ _COMMANDS = (
           Input("predictions", "a manifest of scores over time",
                 "cat M.jsonl | avaffect {} --gold GOLD"),
           call="cli.show.eval_rank:show"),
+    _ours("eval-embeddings", SCORING, "Score and draw classes in vectors: Davies-Bouldin, t-SNE.",
+          "report", call="cli.show.eval_embeddings:show"),
     _ours("compare", SCORING, "Compare reports: mean, standard deviation, t-tests.", "report",
           Input("reports", "reports",
                 "avaffect eval-class A.jsonl B.jsonl --json | avaffect {}"),
