@@ -46,7 +46,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("merge-lora", "lora.safetensors", "-o", "merged.safetensors"),
 )  # fmt: skip
 # The table that is drawn is made of runs; predictions of traces need an hour of training.
-ELSEWHERE = ("compare", "eval-ccc", "eval-rank", "import", "info", "check")
+ELSEWHERE = ("compare", "eval-ccc", "eval-embeddings", "eval-rank", "import", "info", "check")
 
 
 def build(folder: Path) -> None:
