@@ -1,9 +1,10 @@
-# Tables 2 and 7 to 10 of SAAML (Tran et al. 2023) on synthetic talking faces: what adaptation gains over the
+# Tables 2 and 7 to 10 and figure 4 of SAAML (Tran et al. 2023) on synthetic talking faces: what adaptation gains over the
 # pre-trained encoder, over further pre-training on the small corpus alone, and without each of its losses.
 #
 #   make -f examples/saaml.mk -j 2 table2              tables 2 and 7, of sound, faces and both
 #   make -f examples/saaml.mk -j 2 table10             the same of an encoder that only hears
 #   make -f examples/saaml.mk -j 2 table8 table9       losses of the projector, weights of its cross-entropy
+#   make -f examples/saaml.mk -j 2 figure4             embeddings before and after adaptation (needs matplotlib)
 #
 # Corpora, settings and rules are those of demo.mk, with other people (CORPORA) and more seeds; read it first. In
 # the paper an encoder is adapted with one corpus and tested on another: A and U. For each seed:
@@ -95,6 +96,17 @@ table2: retrieved $(foreach m,$(MODALITIES),$(call paths,$(TABLE2),$(m))) table7
 
 table7: $(foreach m,$(MODALITIES),$(call paths,$(TABLE7),$(m)))
 	$(foreach m,$(MODALITIES),$(call compared,Table 7,$(TABLE7),$(m)))
+
+# -- figure 4: embeddings of U, for the first seed -------------------------------------------------
+
+FIGURE4 := $(foreach e,random-$(FIRST) pretrained adapted-$(FIRST),$(Q)U-$(e)-mean.h5)
+$(FIGURE4): $(Q)U-%-mean.h5: $(Q)%.safetensors $(Q)U.h5
+	avaffect extract $(Q)U.h5 --model $< --pooled-only -o $@
+
+.PHONY: figure4
+figure4: $(FIGURE4)
+	@echo; echo "Figure 4: Davies-Bouldin index, lower is more apart; t-SNE in $(Q)figure4.png"
+	@avaffect eval-embeddings -q -f $^ --by emotion --by speaker --plot $(Q)figure4.png
 
 # -- table 10: an encoder that only hears ----------------------------------------------------------
 

@@ -98,7 +98,7 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         (SOCIAL, "PAPER=1", "all"),
         (VAVL, "tables"),
         (VAVL, "ATTRIBUTES_people=arousal valence", "table1", "table2", "figure2"),
-        (SAAML, "table2", "table8", "table9"),
+        (SAAML, "table2", "table8", "table9", "figure4"),
         (CONTINUOUS, "PAPER=1", "TASKS=recola semaine", *OWN, "tables"),
     ],
     ids=[
