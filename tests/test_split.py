@@ -240,14 +240,18 @@ LISTS = {
     "names": ("{0}\n", ""),
     "Windows": ("C:\\corpus\\{0}.WAV;3\r\n", ""),
     "ids": ("emodb_{0}\n", "\n"),
+    "dictionary": ('"{0}": 3, ', '"": 0}'),
+    "list of names": ('"{0}.wav", ', '""]'),
 }
+BEGINS = {"dictionary": "{", "list of names": "["}
 
 
 @pytest.mark.parametrize("form", LISTS)
 def test_published_lists_are_read_as_they_come(tmp_path, form):
     line, end = LISTS[form]
     texts = [
-        "".join(line.format(f"{n:02}Wa") for n in numbers) + end for numbers in ((0, 1, 9), (4, 5))
+        BEGINS.get(form, "") + "".join(line.format(f"{n:02}Wa") for n in numbers) + end
+        for numbers in ((0, 1, 9), (4, 5))
     ]
     source = corpus(tmp_path, recorded())
     found = done(source, lists=listed(tmp_path, train=texts[0], test=texts[1]))
@@ -264,6 +268,12 @@ def test_json_of_folds(tmp_path, as_dictionary):
         files[f"_{fold}"] = json.dumps(held)
     found = done(corpus(tmp_path, recorded()), lists=listed(tmp_path, **files))
     assert [item["fold"] for item in found.items] == [0, 0, 1, 1, 2, 2]
+
+
+def test_json_of_a_single_line_is_an_entry(tmp_path):
+    files = {f"_{fold}": json.dumps({"key": f"{2 * fold:02}Wa", "emo": "hap"}) for fold in range(3)}
+    found = done(corpus(tmp_path, recorded()), lists=listed(tmp_path, **files))
+    assert [item.get("fold") for item in found.items] == [0, None, 1, None, 2, None]
 
 
 def test_a_published_list_of_real_recordings(recordings, tmp_path):
@@ -296,6 +306,9 @@ def test_a_published_list_of_real_recordings(recordings, tmp_path):
         ({"train": "part\n"}, DataError, "recording of 2 utterances"),
         ({"train": "{not json\n"}, DataError, "neither JSON"),
         ({"train": ""}, DataError, "names none"),
+        ({"train": '["00Wa", 1]\n["01Wa", 2]\n'}, DataError, "entry 1"),
+        ({"train": '{"key": "00Wa"}\n3\n'}, DataError, "entry 2"),
+        ({"train": '{"test": ["00Wa"]}'}, DataError, "entry 1"),
         ({"valid": "00Wa\n"}, UsageError, "train, development and test"),
         ({"_0": "00Wa\n", "_2": "02Wa\n", "_3": "04Wa\n"}, UsageError, "three folds"),
         ({"_0": "00Wa\n", "_1": "02Wa\n"}, UsageError, "three folds"),
@@ -311,11 +324,15 @@ def test_lists_that_cannot_be_used(tmp_path, files, error, said):
 def test_lists_exclude_ratios_and_are_recorded_by_content(tmp_path):
     source = corpus(tmp_path, recorded())
     lists = listed(tmp_path, train="00Wa\n01Wa\n", test="04Wa\n")
-    for options in ({"folds": 3}, {"ratios": (70, 10, 20)}, {"stratify": "emotion"}):
+    for options in ({"folds": 3}, {"ratios": (70, 10, 20)}, {"stratify": "emotion"},
+                    {"by": "session"}):  # fmt: skip
         with pytest.raises(UsageError, match="exclude each other"):
             done(source, lists=lists, **options)
     with pytest.raises(UsageError, match="PART=FILE"):
         done(source, lists=(*lists, lists[0]))
+    for unnamed in ("train", "train="):
+        with pytest.raises(UsageError, match="PART=FILE"):
+            done(source, lists=(unnamed,))
     made = done(source, lists=lists).header.provenance
     assert set(made["settings"]["lists"]) == {"train", "test"}
     assert [i["role"] for i in made["inputs"]] == ["manifest", "ids", "ids"]

@@ -3,7 +3,7 @@
 A line names an utterance: an id, the path of its recording, or several of them with a class beside,
 separated by blanks, commas, semicolons or tabs (HiCMAE's: folder of faces, sound, number of the
 class). JSON, an object a line, a list of objects or a dictionary of them, as EmoBox writes them, is
-read too: by key, id, wav, path, file or name.
+read too: by key, id, wav, path, file or name. So is a list of such names.
 """
 
 from __future__ import annotations
@@ -97,18 +97,34 @@ def _entries(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        whole = json.loads(text)
-        held = whole.items() if isinstance(whole, dict) else ((None, one) for one in whole)
-        found = [(key, one) for key, one in held if isinstance(one, dict)]
-    except ValueError:
-        try:
-            found = [(None, json.loads(line)) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise DataError(f"{path} is neither JSON nor a list of names ({error})") from error
-    for number, (key, one) in enumerate(found, start=1):
+    for number, (key, one) in enumerate(_held(path, text), start=1):
+        if key is not None and not isinstance(one, (dict, list)):
+            # A dictionary of classes, say: its keys are the names.
+            one = {}
+        if isinstance(one, str):
+            one = {KEYS[0]: one}
+        if not isinstance(one, dict):
+            raise DataError(
+                f"{path}, entry {number}: {json.dumps(one)[:40]} names no utterance; an entry is a "
+                f"name, or an object that has one as {', '.join(KEYS[:-1])} or {KEYS[-1]}"
+            )
         shown = key or next((str(one[key]) for key in KEYS if one.get(key)), "")
         yield shown or f"entry {number}", one
+
+
+def _held(path: Path, text: str) -> list[tuple[str | None, Any]]:
+    """Key, if it has one, and content of each entry of JSON, or of a JSON text a line."""
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        try:
+            return [(None, json.loads(line)) for line in text.splitlines() if line.strip()]
+        except ValueError as error:
+            raise DataError(f"{path} is neither JSON nor a list of names ({error})") from error
+    if isinstance(whole, list):
+        return [(None, one) for one in whole]
+    # A single line is an entry itself.
+    return [(None, whole)] if set(KEYS) & set(whole) else list(whole.items())
 
 
 def _names(text: str) -> list[str]:

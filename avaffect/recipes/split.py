@@ -57,7 +57,7 @@ def _by_lists(settings: SplitSettings, progress: Progress) -> int:
     places = [
         int(part) if folds else SPLITS.index(part) for part in (found.parts[n] for n in known)
     ]
-    _check_speakers(listed, places, settings.allow_speaker_overlap, progress)
+    _check_speakers(listed, places, settings.allow_speaker_overlap, progress, lists=True)
     left = len(source.items) - len(known)
     if left:
         progress.warn(f"{left} of {len(source.items)} utterances are in no list, and get no part")
@@ -121,7 +121,10 @@ def _parts(settings: SplitSettings, source: Manifest, ratios: tuple[float, ...])
     return parts
 
 
-def _check_speakers(source: Manifest, parts: list[int], allowed: bool, progress: Progress) -> None:
+def _check_speakers(
+    source: Manifest, parts: list[int], allowed: bool, progress: Progress, lists: bool = False
+) -> None:
+    """lists: the parts are those of published lists, and any utterance may be in any of them."""
     unknown = sum(item.get("speaker") in (None, "") for item in source.items)
     if unknown:
         progress.warn(f"{unknown} items have no speaker: leakage of speakers cannot be checked")
@@ -129,16 +132,19 @@ def _check_speakers(source: Manifest, parts: list[int], allowed: bool, progress:
     if shared is None:
         return
     speaker, one, other = shared
-    of_session = [source.items[position].get("session") for position in (one, other)]
+    of_session = [
+        None if lists else source.items[position].get("session") for position in (one, other)
+    ]
     first, second = (
         f"session {session}" if session else source.items[position]["id"]
         for session, position in zip(of_session, (one, other))
     )
     said = f"speaker {speaker} is in {first} and in {second}, which went to different parts"
     if not allowed:
+        instead = "" if lists else "use --by speaker, or "
         raise DataError(
-            f"{source.name}: {said}: models would be tested on training speakers; use --by "
-            "speaker, or --allow-speaker-overlap if this is intended"
+            f"{source.name}: {said}: models would be tested on training speakers; {instead}"
+            "--allow-speaker-overlap if this is intended"
         )
     progress.warn(said)
 

@@ -10,6 +10,7 @@ from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, option
 
 SPLITS = ("train", "development", "test")
+SPEAKER = "speaker"
 DEFAULT_RATIOS = (70.0, 10.0, 20.0)
 
 
@@ -32,9 +33,7 @@ class SplitSettings(Seeded):
     source: Path = argument(
         "Corpus manifest; - (the default): standard input.", default=Path("-"), metavar="M.jsonl"
     )
-    by: str = option(
-        "speaker", "Unit that is never divided.", "--by", choices=("speaker", "session")
-    )
+    by: str = option(SPEAKER, "Unit that is never divided.", "--by", choices=(SPEAKER, "session"))
     ratios: tuple[float, float, float] | None = option(
         None,
         "Shares of train, development and test. Default: 70 10 20, without --folds.",
@@ -67,10 +66,15 @@ class SplitSettings(Seeded):
                             ("--stratify", self.stratify)):  # fmt: skip
             if value is not None:
                 raise UsageError(f"{flag} and --list exclude each other: a list is a division")
+        if self.by != SPEAKER:
+            raise UsageError(f"--by {self.by} and --list exclude each other: a list is a division")
         names = list(self.parts)
         folds = [str(number) for number in range(len(names))]
-        if len(names) < len(self.lists) or not (
-            set(names) <= set(SPLITS) or (len(names) > 2 and sorted(names) == folds)
+        unnamed = any(path == Path() for path in self.parts.values())
+        if (
+            unnamed
+            or len(names) < len(self.lists)
+            or not (set(names) <= set(SPLITS) or (len(names) > 2 and sorted(names) == folds))
         ):
             raise UsageError(
                 f"--list {' '.join(self.lists)}: expected PART=FILE, one for each part: train, "
