@@ -98,6 +98,25 @@ def test_raters_without_names_count_each(tmp_path):
     assert sum(by_id(found)["msp-podcast_0001_0008"]["labels"]["votes"]) == 3
 
 
+def test_a_rater_without_a_choice_has_no_vote(tmp_path):
+    """It is no vote for another emotion."""
+    for number, detailed in enumerate((DETAILED, COLUMNS)):
+        chosen = detailed.replace("Other-bored", "")
+        folder = podcast(tmp_path, labels_consensus=CONSENSUS, labels_detailed=chosen)
+        found, _ = made(tmp_path / f"{number}.jsonl", "msp-podcast", folder)
+        labels = by_id(found)["msp-podcast_0001_0008"]["labels"]
+        classes = found.header.to_dict()["labels"]["votes"]["classes"]
+        votes = dict(zip(classes, labels["votes"]))
+        assert votes["other"] == 0 and sum(votes.values()) == 2
+        assert sum(labels["secondary"]) == 5
+    folder = touch(tmp_path / "improv", "MSP-IMPROV-S01A-F01-P-FM01.wav")
+    (folder / "Evaluation.txt").write_text(
+        "UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3; V:3; D:3; N:4;\nW1; Happy; Happy;\nW2; ; ;\n"
+    )
+    found, _ = made(tmp_path / "improv.jsonl", "msp-improv", folder)
+    assert sum(found.items[0]["labels"]["votes"]) == 1
+
+
 def test_msp_podcast_without_tables(tmp_path):
     folder = podcast(tmp_path)
     found, said = made(tmp_path / "m.jsonl", "msp-podcast", folder)

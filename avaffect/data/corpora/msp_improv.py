@@ -138,8 +138,8 @@ def _ratings(path: Path) -> Ratings:
                 f"{path}, line {number}: expected UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.0; V:3.5; "
                 "D:3.0; N:4.0; and below it a line for each rater, as MSP-IMPROV's evaluation has"
             )
-        else:
-            # Raters without a name are no one rater.
+        elif fields[1]:
+            # Raters without a name are no one rater. Who chose nothing has no vote.
             votes[key].setdefault(fields[0] or f"line {number}", _choice(fields[1]))
     if not found:
         raise DataError(f"{path} rates no turn: it is empty, or not MSP-IMPROV's evaluation")

@@ -186,8 +186,10 @@ def _votes(ratings: Iterator[Rating]) -> dict[str, dict[str, list[int]]]:
         counts = found.setdefault(
             key, {"votes": [0] * len(CLASSES), "secondary": [0] * len(SECONDARY)}
         )
-        chosen = _emotion(primary)
-        counts["votes"][CLASSES.index(chosen if chosen in CLASSES else "other")] += 1
+        # Who named no primary emotion has no vote.
+        if primary.strip():
+            chosen = _emotion(primary)
+            counts["votes"][CLASSES.index(chosen if chosen in CLASSES else "other")] += 1
         # Words after "Other-" are the rater's own, and may hold commas.
         words = re.sub(r"other\b.*", "other", secondary, flags=re.IGNORECASE).split(",")
         for emotion in {_emotion(word) for word in words if word.strip()}:
