@@ -16,7 +16,6 @@ from avaffect.core.headers import RunHeader
 from avaffect.data.balanced_sampling import BalancedSampling
 from avaffect.data.batches import Bucketed, Vectors
 from avaffect.models import lora, registry
-from avaffect.models.encoder import Encoder
 from avaffect.models.heads.base import FittedHead
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.heads.two_streams import TwoStreamHead
@@ -68,20 +67,7 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
             _finish(run)
         fabric.barrier()
         return
-    assert settings.head_penalty is not None
-    kind = TwoStreams if isinstance(head.head, TwoStreamHead) else Supervised
-    objective = kind(
-        head,
-        train_part.criteria(),
-        inputs if material.vectors is None else None,
-        frozen,
-        completed.rates(settings),
-        settings.head_penalty / division.train.sum(),
-    )
-    if settings.optimiser == SGD:
-        objective.sgd_momentum = settings.momentum
-    if settings.betas is not None:
-        objective.betas = settings.betas
+    objective = _objective(material, division, head, inputs, train_part)
     ids = zip(material.labels.utterances.ids, division.train)
     material.treatment.apply(objective, frozenset(i for i, trains in ids if not trains))
     if division.development.any() and settings.select != "none":
@@ -101,17 +87,53 @@ def train_run(material: Material, division: Division, run: Run, path: Path) -> N
         material.progress,
     )
     if fabric.global_rank == 0:
-        encoder = None if frozen else inputs.encoder
         metrics = _metrics(train_part, outcome, run)
         if outcome.weights is not None:
-            kept = {name: value.clone() for name, value in trained_tensors(objective).items()}
-            put_back(objective, outcome.weights)
-            of_last = {**metrics, "development": outcome.newest}
-            _write(head, _trained(material, encoder), of_last, run, last_of(path))
-            put_back(objective, kept)
-        _write(head, _trained(material, encoder), metrics, run, path)
+            _write_last(material, head, inputs, objective, outcome, metrics, run, path)
+        _write(head, _trained(material, inputs), metrics, run, path)
         _finish(run)
     fabric.barrier()
+
+
+def _objective(
+    material: Material, division: Division, head: LabelHead, inputs: Inputs, part: Labels
+) -> Supervised | TwoStreams:
+    """What a head that is trained step by step learns on the training part."""
+    settings = material.settings
+    assert settings.head_penalty is not None
+    kind = TwoStreams if isinstance(head.head, TwoStreamHead) else Supervised
+    objective = kind(
+        head,
+        part.criteria(),
+        inputs if material.vectors is None else None,
+        settings.mode == "frozen",
+        completed.rates(settings),
+        settings.head_penalty / division.train.sum(),
+    )
+    if settings.optimiser == SGD:
+        objective.sgd_momentum = settings.momentum
+    if settings.betas is not None:
+        objective.betas = settings.betas
+    return objective
+
+
+def _write_last(
+    material: Material,
+    head: LabelHead,
+    inputs: Inputs,
+    objective: Objective,
+    outcome: Outcome,
+    metrics: dict[str, Any],
+    run: Run,
+    path: Path,
+) -> None:
+    """Write the weights of the last epoch, and put those of the selected one back."""
+    assert outcome.weights is not None
+    selected = {name: value.clone() for name, value in trained_tensors(objective).items()}
+    put_back(objective, outcome.weights)
+    of_last = {**metrics, "development": outcome.newest}
+    _write(head, _trained(material, inputs), of_last, run, last_of(path))
+    put_back(objective, selected)
 
 
 def last_of(path: Path) -> Path:
@@ -119,9 +141,11 @@ def last_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}-last{path.suffix}")
 
 
-def _trained(material: Material, encoder: Encoder | None) -> dict[str, Tensor]:
-    """What a run keeps of the encoder that it trained: all, or its adapters."""
-    if encoder is None:
+def _trained(material: Material, inputs: Inputs) -> dict[str, Tensor]:
+    """What a run keeps of the encoder that it trained: all, or its adapters; nothing of one that
+    all runs share."""
+    encoder = inputs.encoder
+    if encoder is None or material.settings.mode == "frozen":
         return {}
     if material.treatment.adapters is not None:
         return {f"adapters.{name}": tensor for name, tensor in lora.weights(encoder).items()}
