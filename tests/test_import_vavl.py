@@ -150,6 +150,11 @@ def test_mistakes(tmp_path: Path) -> None:
         refused("m", "--set", f"classes={wrong}")
     refused("m", *NAMED, "--set", "kernels=3", status=2)
     refused("m", *NAMED, "--set", "hidden=8")
+    for wrong in ("residual=False", "residual=no", "residual=1", "hidden=8.0", "label="):
+        assert f"--set {wrong}" in refused("m", *NAMED, "--set", wrong, status=2)
+    for wrong in ("attention_heads=3", "kernel=2"):
+        words = refused("m", *NAMED, "--set", wrong)
+        assert wrong in words and "--head-option" not in words
     refused("m/MLP_a_head.pt", *NAMED)
     (tmp_path / "m" / FILES["visual"]).unlink()
     assert "visual" in refused("m", *NAMED)
@@ -159,3 +164,7 @@ def test_mistakes(tmp_path: Path) -> None:
     assert "conv_1d_a" in refused("n", *NAMED)
     held["acoustic"] = parts()["acoustic"]
     assert "more.weight" in refused(write(tmp_path / "o", held).name, *NAMED)
+    held = parts()
+    del held["MLP_a"]["out_layer.weight"]
+    words = refused(write(tmp_path / "p", held).name, *NAMED)
+    assert "MLP_a.out_layer.weight is missing" in words

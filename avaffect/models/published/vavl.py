@@ -54,9 +54,11 @@ def convert(source: Source, warn: Warn) -> ConvertedHead:
         )
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     flat = configuration.read_shapes(from_shapes, shapes)
+    outputs = configuration.read_shapes(_outputs, shapes)["outputs"]
     said = configuration.parse(source.assignments, flat)
+    _check(said, flat)
     flat |= said
-    labels = _labels(flat, shapes["MLP_a.out_layer.weight"][0])
+    labels = _labels(flat, outputs)
     if "label" in said and labels[0].kind != "class":
         raise UsageError(
             f"--set label={said['label']} names the label of classes, and this model predicts "
@@ -131,6 +133,22 @@ def from_shapes(shapes: Shapes) -> Flat:
     }
 
 
+def _outputs(shapes: Shapes) -> Flat:
+    return {"outputs": shapes["MLP_a.out_layer.weight"][0]}
+
+
+def _check(said: Flat, flat: Flat) -> None:
+    """Raises UsageError for values of --set that are of another type than those of the weights,
+    flat: `residual=False`, which is a word, would count as true."""
+    for name, value in said.items():
+        if name == "label" and not str(value).strip():
+            raise UsageError("--set label=: expected the name of a label, such as emotion")
+        known = type(flat[name])
+        if name not in ("label", "classes") and type(value) is not known:
+            example = "true or false" if known is bool else "a whole number"
+            raise UsageError(f"--set {name}={value}: expected {example}")
+
+
 def _labels(flat: Flat, outputs: int) -> tuple[Readout, ...]:
     """The labels of the outputs: three attributes, or the classes that --set names."""
     classes = flat["classes"]
@@ -163,8 +181,10 @@ def _configuration(flat: Flat, shapes: Shapes, of_attributes: bool) -> VAVLConfi
             reconstruction_weight=1.0 if of_attributes else 2.0,
             **options,
         )
-    except TypeError as error:
-        raise DataError(f"no model has these settings: {error}") from error
+    except (TypeError, UsageError) as error:
+        # Of the weights' own sizes; `import` has no --head-option.
+        words = str(error).removeprefix("--head-option ")
+        raise DataError(f"no model has these settings: {words}") from error
 
 
 @dataclass(frozen=True)
