@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from pathlib import Path
 
 import labelled_features
@@ -9,7 +11,11 @@ import pytest
 import torch
 from chain import invoke
 
+from avaffect.recipes.downstream import finetuning
+from avaffect.recipes.downstream.material import Material
+from avaffect.recipes.downstream.partitions import Division
 from avaffect.training import checkpoint
+from avaffect.training.run import Run
 
 RUN = ("finetune", "f.h5", "--label", "emotion", "--epochs", 6, "--least-steps", 0,
        "--batch-utterances", 8, "--head-learning-rate", 0.05, "--runs", 2)  # fmt: skip
@@ -57,8 +63,34 @@ def test_what_is_there_already(folder: Path) -> None:
     assert "up to date" in invoke(folder, *again).stderr
     invoke(folder, *RUN, "--select", "ua", "--last", "alone.st", "-o", "new.st", status=73)
     assert not (folder / "new.st").exists()
+    # An output that is up to date does not make another training's last epoch its own.
+    words = invoke(folder, *RUN, "--select", "ua", "--last", "alone.st", "-o", "best.st", status=73)
+    assert "alone.st" in words.stderr
     words = invoke(folder, *RUN, "--select", "ua", "--last", "gone.st", "-o", "best.st").stderr
     assert "gone.st" in words and not (folder / "gone.st").exists()
+
+
+def test_last_is_asked_for_when_a_run_is_finished(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted command goes on with --last that began without."""
+    shutil.copy(folder / "f.h5", tmp_path)
+    trained = finetuning.train_run
+
+    def stopped(material: Material, division: Division, run: Run, path: Path) -> None:
+        if division.run == 1:
+            signal.raise_signal(signal.SIGTERM)
+        trained(material, division, run, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finetuning, "train_run", stopped)
+        invoke(tmp_path, *RUN, "--select", "ua", "-o", "best.st", status=75)
+    state = tmp_path / "best.st.state"
+    assert (state / "run-0.safetensors").exists() and not (state / "run-1.safetensors").exists()
+    invoke(tmp_path, *RUN, "--select", "ua", "--last", "last.st", "-o", "best.st")
+    for name in ("best", "last"):
+        expected, found = (read(where / f"{name}.st")[1] for where in (folder, tmp_path))
+        assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
 def test_mistakes(folder: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import held_streams
 from avaffect.data.vectors import check_wanted
-from avaffect.recipes.common import training_run, work
+from avaffect.recipes.common import publishing, training_run, work
 from avaffect.recipes.common.stores import open_stores
-from avaffect.recipes.downstream.defaults import completed, report_folds
+from avaffect.recipes.downstream.defaults import completed, last_epoch, report_folds
 from avaffect.recipes.downstream.tasks.labels import kinds_of, labels_of
 from avaffect.recipes.encoding import choices
 from avaffect.settings.feature_stores import parse_features
@@ -44,12 +45,22 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
     )
     choices.check(settings.encoder, settings.layer, settings.layers == WEIGHTED, settings.freeze)
     if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
-        if settings.last is not None and not (settings.dry_run or settings.last.exists()):
-            progress.warn(f"{settings.last} is not there, and the last epoch of {settings.output} "
-                          "was not kept: train again with --force")  # fmt: skip
+        _check_last(settings, made, progress)
         return
     report_folds(settings, given, stores, progress)
     labels = labels_of(stores, settings, progress)
     from avaffect.recipes.downstream import finetuning
 
     finetuning.run(settings, stores, features, labels, made, progress)
+
+
+def _check_last(settings: FinetuneSettings, made: Provenance, progress: Progress) -> None:
+    """Warn where --last is not there beside an output that is up to date. Raises OutputExistsError
+    where it is that of another training."""
+    if settings.last is None or settings.dry_run:
+        return
+    if settings.last.exists():
+        publishing.is_done(*last_epoch(settings, made), progress, "")
+    else:
+        progress.warn(f"{settings.last} is not there, and the last epoch of {settings.output} was "
+                      "not kept: train again with --force")  # fmt: skip

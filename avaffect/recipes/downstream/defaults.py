@@ -16,6 +16,7 @@ from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance
 from avaffect.core.streams import FEATURES
 from avaffect.data import artifacts
 from avaffect.data.labels import Annotations
@@ -36,7 +37,7 @@ from avaffect.settings.head_options import (
     FittedOptions,
 )
 from avaffect.settings.highlight_options import HighlightOptions
-from avaffect.settings.runs import AUTO
+from avaffect.settings.runs import AUTO, NONE
 from avaffect.settings.training import check_whole_batches
 from avaffect.settings.two_stream_options import TwoStreamOptions, modalities_of
 
@@ -121,6 +122,14 @@ def completed(
         select=_selection(settings, kinds),
         folds=_folds(settings, stores),
     )
+
+
+def last_epoch(settings: FinetuneSettings, made: Provenance) -> tuple[FinetuneSettings, Provenance]:
+    """Settings and provenance of --last: those of a training with --select none, which has the same
+    weights."""
+    assert settings.last is not None
+    chosen = replace(settings, output=settings.last, last=None, select=NONE)
+    return chosen, {**made, "settings": {**made["settings"], "select": NONE}}
 
 
 def _is_linear(settings: FinetuneSettings) -> bool:

@@ -34,6 +34,7 @@ from avaffect.recipes.downstream import (
     training_speakers,
     undertraining,
 )
+from avaffect.recipes.downstream.defaults import last_epoch
 from avaffect.recipes.downstream.freezing import treatment_of
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.one_run import last_of, train_run
@@ -41,7 +42,6 @@ from avaffect.recipes.downstream.partitions import Division, divisions_of, repor
 from avaffect.recipes.downstream.recording_facts import recordings_of
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.finetune import FinetuneSettings
-from avaffect.settings.runs import NONE
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.run import Run
@@ -88,14 +88,6 @@ def run(
             _save(material, divisions, finished, made)
 
 
-def last_epoch(settings: FinetuneSettings, made: Provenance) -> tuple[FinetuneSettings, Provenance]:
-    """Settings and provenance of --last: those of a training with --select none, which has the same
-    weights."""
-    assert settings.last is not None
-    chosen = replace(settings, output=settings.last, last=None, select=NONE)
-    return chosen, {**made, "settings": {**made["settings"], "select": NONE}}
-
-
 def _material(
     settings: FinetuneSettings, stores: list[Store], features: Mapping[str, Store], labels: Labels,
     progress: Progress,
@@ -139,10 +131,12 @@ def _check_time(
 
 
 def _finished(material: Material, number: int, division: Division, run: Run) -> Path:
-    """The weights of a run, in the state folder; an interrupted run is trained to its end."""
+    """The weights of a run, in the state folder; an interrupted run is trained to its end, and one
+    that was finished without --last is trained anew for its last epoch."""
     assert run.folder is not None
     path = run.folder / f"run-{number}.safetensors"
-    if not path.exists():
+    wanted = (path,) if material.settings.last is None else (path, last_of(path))
+    if not all(map(Path.exists, wanted)):
         train_run(material, division, replace(run, tags=division.tags), path)
     return path
 
