@@ -322,13 +322,21 @@ def test_half_precision_leaves_the_spectrum_as_it_is() -> None:
 
 def test_a_collapse_is_said() -> None:
     objective = make_objective()
-    assert (
-        objective.collapse({"audio": 0.5, "audio_mean": 1.0, "video": 0.9, "video_mean": 1.0})
-        is None
-    )
+    learned = {"audio": 0.5, "audio_mean": 1.0, "video": 0.9, "video_mean": 1.0}
+    assert objective.collapse({**learned, "contrast": 1.0}) is None
     assert "video" in str(
         objective.collapse({"development_video": 1.0, "development_video_mean": 1.0})
     )
+
+
+def test_a_run_without_anything_to_contrast_is_said() -> None:
+    alone = {"audio": 0.5, "audio_mean": 1.0}
+    assert make_objective(contrast=0.0).collapse(alone) is None
+    objective = make_objective()
+    assert "contrasted" in str(objective.collapse(alone))
+    assert objective.collapse({}) is None
+    both = str(objective.collapse({"audio": 1.0, "audio_mean": 1.0}))
+    assert "contrasted" in both and "reconstructed" in both
 
 
 # -- several ranks ---------------------------------------------------------------------------------

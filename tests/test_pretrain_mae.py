@@ -15,21 +15,27 @@ import torch
 from chain import check_stopped_and_resumed, invoke
 from golden import named_weights
 from safetensors.torch import load_file
+from stores import write_store
 from tiny_training import history
 
 from avaffect.core import headers
 from avaffect.core.checkpoint_header import read_header
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.progress import SILENT
-from avaffect.core.streams import FACE
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.store.reader import Store
 from avaffect.models.cavmae import CAVMAE, CAVMAEConfiguration
 from avaffect.models.cavmae_decoder import CAVMAEDecoder, DecoderConfiguration
 from avaffect.models.cavmae_extension import DECODER, EMBEDDING, extended, extended_decoder
 from avaffect.models.published.cavmae import translate
+from avaffect.objectives.masked_autoencoding import (
+    MaskedAutoencoding,
+    MaskedAutoencodingConfiguration,
+)
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.pretraining import methods
 from avaffect.recipes.pretraining.kept_objective import load_objective
+from avaffect.recipes.pretraining.mae_preview import _versions
 from avaffect.settings.pretrain_mae import PretrainMaeSettings
 
 WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
@@ -93,6 +99,35 @@ def test_the_picture_shows_each_utterance_in_three_rows(folder: Path) -> None:
            "mae.safetensors")  # fmt: skip
     assert (cv2.imread(str(folder / "seen.png")) == picture).all()
     assert (folder / "mae.safetensors").stat().st_ino == before
+
+
+def test_the_picture_leaves_the_padding_after_a_sound_as_it_is() -> None:
+    """Nothing is learned of it, so that what the decoder makes of it is noise."""
+    c = CAVMAEConfiguration(dim=8, heads=2, ffn_dim=8, layers=1, face_size=16, spectrum_frames=32)
+    configuration = MaskedAutoencodingConfiguration(DecoderConfiguration(8, 1, 2), masked_audio=0.9)
+    trained = MaskedAutoencoding(CAVMAE(c), configuration).eval()
+    patches = {WAVEFORM: torch.randn(1, 16, 256)}
+    # Rows of bands; of each the first half of the frames is sound.
+    there = torch.tensor([[True, False] * 8])
+    with torch.no_grad():
+        original, masked, reconstructed = (
+            version[0]
+            for version in _versions(
+                trained, patches, {WAVEFORM: torch.rand(1, 16)}, WAVEFORM, there
+            )
+        )
+    for version in (masked, reconstructed):
+        assert (version[:, 16:] == original[:, 16:]).all()
+        assert (version[:, :16] != original[:, :16]).mean() > 0.5
+
+
+def test_a_modality_without_one_of_its_streams_is_a_warning(folder: Path, tmp_path: Path) -> None:
+    wave = np.random.default_rng(0).integers(-9000, 9000, 4000).astype(np.int16)
+    write_store(tmp_path / "sound.h5", {WAVEFORM: (16000.0, [wave])})
+    line = ("extract", tmp_path / "sound.h5", "--model", "mae.safetensors", "--pooled-only")
+    for modality, warned in (("av", True), ("audio", False)):
+        found = invoke(folder, *line, "--modality", modality, "-o", tmp_path / f"{modality}.h5")
+        assert ("'face'" in found.stderr) is warned
 
 
 def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -> None:

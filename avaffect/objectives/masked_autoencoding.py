@@ -243,13 +243,25 @@ class MaskedAutoencoding(Pretraining):
         return decayed_groups(self)
 
     def collapse(self, metrics: Mapping[str, float]) -> str | None:
-        """A message if the mean patch is as good as what is reconstructed; otherwise None."""
-        for prefix, where in (("", ""), ("development_", " on development")):
-            for name in NAMES.values():
-                error, mean = metrics.get(prefix + name), metrics.get(f"{prefix}{name}_mean")
-                if error is not None and mean is not None and error >= LEARNED * mean:
-                    return (
-                        f"the error {error:.3f} of the {name}{where} is no better than that of the "
-                        f"mean patch ({mean:.3f}): nothing was reconstructed yet"
-                    )
-        return None
+        """A message if the last steps had nothing to contrast, or the mean patch is as good as what
+        is reconstructed; otherwise None."""
+        found = [self._not_contrasted(metrics), _not_reconstructed(metrics)]
+        return "; ".join(message for message in found if message is not None) or None
+
+    def _not_contrasted(self, metrics: Mapping[str, float]) -> str | None:
+        trained = any(name in metrics for name in NAMES.values())
+        if not self.coupled or not trained or "contrast" in metrics:
+            return None
+        return "no utterance of the last steps has both audio and video: nothing was contrasted"
+
+
+def _not_reconstructed(metrics: Mapping[str, float]) -> str | None:
+    for prefix, where in (("", ""), ("development_", " on development")):
+        for name in NAMES.values():
+            error, mean = metrics.get(prefix + name), metrics.get(f"{prefix}{name}_mean")
+            if error is not None and mean is not None and error >= LEARNED * mean:
+                return (
+                    f"the error {error:.3f} of the {name}{where} is no better than that of the "
+                    f"mean patch ({mean:.3f}): nothing was reconstructed yet"
+                )
+    return None

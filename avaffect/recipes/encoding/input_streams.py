@@ -52,8 +52,9 @@ def chosen_streams(
 ) -> tuple[str, ...]:
     """The streams of `stores` that `encoder` is to read; all that it knows without a modality.
 
-    Says how many utterances are longer than what the encoder sees at once, and where faces are
-    smaller or less colourful than those that it was made for. Raises UsageError for a
+    Says which streams of the modality no store has, how many utterances are longer than what the
+    encoder sees at once, and where faces are smaller or less colourful than those that it was made
+    for. Raises UsageError for a
     modality that the encoder does not read, DataError where no store has any of them, or faces come
     at another rate than the encoder's frames or in several sizes.
     """
@@ -65,6 +66,13 @@ def chosen_streams(
             )
         wanted = STREAMS[modality]
     held = held_streams(stores, wanted)
+    if modality is not None and len(held) < len(wanted):
+        progress.warn(
+            f"--modality {modality}: {' and '.join(str(store.path) for store in stores)} "
+            f"{'has' if len(stores) == 1 else 'have'} no stream "
+            f"{' or '.join(repr(name) for name in wanted if name not in held)}; "
+            f"{' and '.join(repr(name) for name in held)} alone is read"
+        )
     check_faces(encoder, stores, held)
     _warn_of_faces(encoder, stores, held, progress)
     _say_windows(encoder, stores, held, progress)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.progress import Progress
-from avaffect.core.streams import FACE
+from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset
 from avaffect.data.pictures import Tile, sheet, write_png
 from avaffect.models.cavmae import chosen, groups
@@ -48,7 +48,10 @@ def write_preview(
             part = chosen(batch, one)
             patches = {s: trained.encoder.patches(part, s) for s in streams}
             noise = {s: trained.noise(part, s, context.generator) for s in streams}
-            shown = {s: _versions(trained, patches, noise, s) for s in reversed(streams)}
+            there = {WAVEFORM: trained.encoder.heard(part)} if WAVEFORM in streams else {}
+            shown = {
+                s: _versions(trained, patches, noise, s, there.get(s)) for s in reversed(streams)
+            }
         for number, name in enumerate(ROWS):
             tiles = [picture for versions in shown.values() for picture in versions[number]]
             rows.append([Tile(picture) for picture in tiles])
@@ -59,9 +62,10 @@ def write_preview(
 
 def _versions(
     trained: MaskedAutoencoding, patches: Mapping[str, Tensor], noise: Mapping[str, Tensor],
-    stream: str,
+    stream: str, there: Tensor | None = None,
 ) -> list[list[np.ndarray]]:  # fmt: skip
-    """Original, masked and reconstructed pictures of one utterance's stream."""
+    """Original, masked and reconstructed pictures of one utterance's stream. there (1, N) bool:
+    patches of more than padding; others are not reconstructed, and stay as they are."""
     found = trained.reconstruct(patches, noise)
     own = patches[stream]
     predicted = found.predicted[stream]
@@ -70,6 +74,8 @@ def _versions(
         deviation = (wanted.var(dim=-1, keepdim=True) + EPSILON).sqrt()
         predicted = predicted * deviation + wanted.mean(dim=-1, keepdim=True)
     mask = hidden(found.kept[stream], own.shape[1])
+    if there is not None:
+        mask = mask & there
     filled = torch.where(mask[..., None], trained.in_order(stream, predicted), own)
     draw = _faces if stream == FACE else _spectrogram
     original, reconstructed = draw(trained, own), draw(trained, filled)
