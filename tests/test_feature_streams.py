@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import paired_stores
 import pytest
 import torch
 import two_stores
@@ -102,6 +103,13 @@ def test_an_encoder_and_features_feed_one_head(chain: Path) -> None:
         assert any(n.startswith("runs.0.encoder.") for n in tensors) == (mode == "fine-tuned")
         invoke(chain, "predict", "a.h5", *extra, "--model", "c.safetensors", "-f", "-o", "p.jsonl")
         assert len(manifest.read(chain / "p.jsonl").items) == len(ids)
+    # An encoder of sound is no stream of faces beside features called audio.
+    for name, status in (("audio", 2), ("video", 0)):
+        found = invoke(chain, "finetune", "a.h5", "--encoder", "fav.safetensors", "--features",
+                       f"{name}=extra.h5", "--mode", "frozen", *paired_stores.SMALL, "--steps", 1,
+                       "-f", "-o", "two.safetensors", status=status)  # fmt: skip
+        assert (chain / "two.safetensors").exists() == (status == 0)
+    assert "audio 0, video 0, av" in found.stderr
 
 
 @pytest.mark.parametrize("text", ["x.h5", "=x.h5", "a=", "a b=x.h5", "encoder=x.h5"])

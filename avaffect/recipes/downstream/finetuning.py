@@ -103,6 +103,7 @@ def _material(
     if settings.bundle:
         bundling.check(settings, opened)
     form = completed.new_head(settings, opened.inputs.described, 1)
+    modalities.check_places(form, opened.sources.streams)
     _check_time(settings, form, opened.inputs, labels)
     version = opened.header.version
     if settings.encoder is not None and not has_digest(version):

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models.heads.base import FrameHead
 from avaffect.models.heads.two_streams import MODALITIES, TwoStreamHead
-from avaffect.models.inputs import Inputs
+from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.recipes.downstream import heads
 from avaffect.recipes.downstream.head_group import HeadGroup
-from avaffect.recipes.encoding.input_streams import usable_rows
+from avaffect.recipes.encoding.input_streams import STREAMS, usable_rows
 from avaffect.settings.two_stream_options import AUDIO, AV, VIDEO
 
 if TYPE_CHECKING:
@@ -49,6 +49,20 @@ def made_from(head: FrameHead, inputs: Inputs, dataset: Dataset) -> list[str] | 
     if without := places.count(-1):
         raise DataError(f"{without} of {len(places)} windows hold no frame: --window is too short")
     return [MODALITIES[place] for place in places]
+
+
+def check_places(form: FrameHead, streams: Sequence[str]) -> None:
+    """Raises UsageError where an encoder reads sound alone in the place of the faces, or faces
+    alone in the place of the sound; streams: those that it reads here."""
+    if not isinstance(form, TwoStreamHead):
+        return
+    for modality, other in ((AUDIO, VIDEO), (VIDEO, AUDIO)):
+        if form.named[modality] == ENCODER and tuple(streams) == STREAMS[other]:
+            raise UsageError(
+                f"the encoder reads {other}, and stands in the place of the {modality}, as "
+                f"--features {other} is given: call these features {modality}, or "
+                f"take an encoder of {modality}"
+            )
 
 
 def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
