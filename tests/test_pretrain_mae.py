@@ -130,6 +130,15 @@ def test_a_modality_without_one_of_its_streams_is_a_warning(folder: Path, tmp_pa
         assert ("'face'" in found.stderr) is warned
 
 
+def test_faces_that_are_smaller_or_grey_are_a_warning(folder: Path, tmp_path: Path) -> None:
+    line = ("extract", "faces.h5", "--model", "mae.safetensors", "--pooled-only", "-f")
+    for side, channels, warned in ((48, 3, False), (32, 3, True), (48, 1, True)):
+        faces = np.full((4, side, side, channels), 90, np.uint8)
+        write_store(tmp_path / "faces.h5", {FACE: (25.0, [faces])})
+        found = invoke(folder, line[0], tmp_path / line[1], *line[2:], "-o", tmp_path / "x.h5")
+        assert ("are converted to 48 x 48, rgb" in found.stderr) is warned, (side, channels)
+
+
 def test_it_is_extracted_and_fine_tuned_with_audio_video_or_both(folder: Path) -> None:
     vectors = {}
     for modality in ("audio", "video", "av"):

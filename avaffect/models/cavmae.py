@@ -169,6 +169,7 @@ class CAVMAE(TokenEncoder):
         c = configuration
         self.configuration = c
         self.dim, self.depth = c.dim, c.layers + c.joint_layers
+        self.face_size, self.face_channels = c.face_size, c.channels
         self.sampling = Sampling(
             c.spectrum_frames / FEATURE_RATE_HZ, {FACE: c.pictures}, drawn=True
         )
