@@ -207,6 +207,9 @@ def test_curves_are_drawn(folder: Path, points: list[str]) -> None:
 
     options = ("--score", "f1_macro", "--score", "ua", "--axis", "SNR in dB")
     assert "would draw" in run(folder, *points, "--plot", "a.png", "-n").stderr
+    assert "--plot" in run(folder, *points, *options, status=2).stderr
+    words = run(folder, *points, "--per-class", "--score", "ua", status=2).stderr
+    assert "--score" in words
     assert not (folder / "a.png").exists()
     run(folder, *points, *options, "--plot", "a.png")
     run(folder, *points, *options, "--plot", "b.png", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import two_stores
 from chain import invoke
 from two_stores import TWO, features, report, store, trained
 
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.data import manifest
+from avaffect.data.dataset import column_of, dataset_of
 from avaffect.data.store.reader import Store
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.base import (
@@ -55,6 +57,24 @@ def test_streams_of_other_rates_and_widths_are_joined() -> None:
         head.layers[1].weight.copy_(torch.eye(3))
         head.layers[1].bias.zero_()
         assert head(frames).utterance[1].tolist() == [4, 0, 0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_name_their_utterance(tmp_path: Path, value: float) -> None:
+    values = [np.zeros((4, 2), "float32") for _ in range(3)]
+    values[1][2, 1] = value
+    rows = [
+        {"identifier": f"u{i}", "meta": {}, "streams": {"features": v}}
+        for i, v in enumerate(values)
+    ]
+    store(tmp_path / "x.h5", features(10.0, 2, "audio"), {}, rows)
+    opened = [Store(tmp_path / "x.h5")]
+    column = column_of(opened, ["u0", "u1", "u2"], "features")
+    data = dataset_of(opened, ["u0", "u1", "u2"], ("features",))
+    data.columns = {"features:audio": replace(column, held_as="features")}
+    assert data.batch([0, 2]).streams["features:audio"].shape == (2, 4, 2)
+    with pytest.raises(DataError, match=r"x\.h5: features of u1"):
+        data.batch([0, 1])
 
 
 def test_both_streams_are_needed_and_named(folder: Path) -> None:

@@ -53,6 +53,20 @@ class Column:
             return np.zeros((0, *spec.shape), dtype=spec.dtype)
         return self.stores[self.store_of[index]].read(name, self.row_of[index])
 
+    def check_numbers(
+        self, indices: np.ndarray, pieces: Sequence[np.ndarray], stacked: np.ndarray
+    ) -> None:
+        """Raise DataError for values that are not finite, which another program may have
+        written."""
+        if stacked.dtype.kind != "f" or np.isfinite(stacked).all():
+            return
+        wrong = next(i for i, p in zip(indices, pieces) if not np.isfinite(p).all())
+        store, row = self.stores[self.store_of[wrong]], self.row_of[wrong]
+        raise DataError(
+            f"{store.path}: {self.held_as} of {store.ids[row]} holds values that are not finite "
+            "numbers; leave the utterance out, or compute its features again"
+        )
+
 
 @dataclass
 class VectorColumn(Column):
@@ -184,6 +198,8 @@ class Dataset:
             ]
             lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
             batch.streams[name] = _stack(pieces, 0)
+            if column.held_as is not None:
+                column.check_numbers(indices, pieces, batch.streams[name])
             batch.lengths[name] = lengths
             batch.present[name] = lengths > 0
             batch.rates[name] = 0.0 if name in self.sampling.steps else column.rate_hz

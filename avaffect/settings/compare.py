@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Common, argument, option
 
 STANDARD_INPUT = Path("-")
@@ -71,3 +72,7 @@ class CompareSettings(Common):
         super().__post_init__()
         # The command line hands over no files at all as an empty tuple.
         object.__setattr__(self, "reports", self.reports or (STANDARD_INPUT,))
+        if self.axis and self.plot is None:
+            raise UsageError("--axis labels the picture of --plot, which is missing")
+        if self.per_class and self.score:
+            raise UsageError("--per-class compares F1 of each class; it goes without --score")
