@@ -63,7 +63,7 @@ def test_each_run_has_its_own_record() -> None:
     kept = SeenUtterances.from_dict(json.loads(json.dumps(record.to_dict())))
     assert kept.utterances == tuple("abcd")
     assert [part.runs for part in kept.parts] == [(0, 2), (1,)]
-    seen = Seen.of(_header(kept, *(d.described({}) for d in divisions)))
+    seen = Seen.of(_header(kept, *(d.described({}, None) for d in divisions)))
     for number in (0, 2):
         assert seen.status(number, "a", "") == seen.status(number, "new", "x") == "training"
         assert seen.status(number, "new", "before") == "training"

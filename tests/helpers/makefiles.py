@@ -16,7 +16,7 @@ def make(makefile: str, *variables: str) -> str:
     """Run an example with `avaffect` on the path (see forked.py); its standard output."""
     path = f"{client().parent}{os.pathsep}{os.environ['PATH']}"
     found = subprocess.run(
-        ["make", "-f", makefile, *variables],
+        ["make", "--no-print-directory", "-f", makefile, *variables],
         cwd=ROOT,
         env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
         capture_output=True,
