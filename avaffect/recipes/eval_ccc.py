@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from avaffect.recipes.scoring.trace_alignment import (
     under_common_ids,
     with_common_labels,
 )
+from avaffect.recipes.scoring.trace_reports import reports_of
 from avaffect.recipes.scoring.trace_scores import (
     LEVEL,
     WAYS,
@@ -76,20 +76,14 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence
                 f"{source.name}: predict made this --gold; predictions come first, and gold traces "
                 "after --gold"
             )
-    reports = []
-    for path in settings.predictions:
-        predicted = gold_traces.read(path)
-        inputs = [("predictions", predicted), *(("gold", source) for source in sources)]
-        made = work.record(
-            "eval-ccc",
-            settings,
-            [(role, found.path, found.content_id) for role, found in inputs if found.path],
-        )
-        report = _score(str(path), predicted, gold, raters, settings, progress)
-        identities = tuple(sorted(source.content_id for source in sources))
-        reports.append(replace(report, gold=identities, provenance=made))
-    write_reports(settings, reports, progress)
-    return reports
+    return reports_of(
+        "eval-ccc",
+        settings,
+        settings.predictions,
+        sources,
+        lambda file, predicted: _score(file, predicted, gold, raters, settings, progress),
+        progress,
+    )
 
 
 def _check(settings: EvalCccSettings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import gold_traces
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
-from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.ranking import RankedRecording, RankReport, RankRun
 from avaffect.recipes.scoring.reports.traces import Missing
 from avaffect.recipes.scoring.trace_alignment import (
@@ -28,6 +27,7 @@ from avaffect.recipes.scoring.trace_alignment import (
     under_common_ids,
     with_common_labels,
 )
+from avaffect.recipes.scoring.trace_reports import reports_of
 from avaffect.settings.eval_rank import EvalRankSettings
 
 
@@ -43,20 +43,14 @@ def eval_rank(settings: EvalRankSettings, progress: Progress = SILENT) -> Sequen
         raise UsageError("standard input is one manifest: name - once")
     sources = [gold_traces.read(path) for path in settings.gold]
     gold = gold_traces.of_one_rater(gold_traces.joined(sources), settings.raters)
-    reports = []
-    for path in settings.predictions:
-        predicted = gold_traces.read(path)
-        inputs = [("predictions", predicted), *(("gold", source) for source in sources)]
-        made = work.record(
-            "eval-rank",
-            settings,
-            [(role, found.path, found.content_id) for role, found in inputs if found.path],
-        )
-        report = _score(str(path), predicted, gold, settings, progress)
-        identities = tuple(sorted(source.content_id for source in sources))
-        reports.append(replace(report, gold=identities, provenance=made))
-    write_reports(settings, reports, progress)
-    return reports
+    return reports_of(
+        "eval-rank",
+        settings,
+        settings.predictions,
+        sources,
+        lambda file, predicted: _score(file, predicted, gold, settings, progress),
+        progress,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,7 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
     warning = training_speakers.warning(learned, len(scored))
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
-    left_out = (
-        f"; {max(missing.values())} left out, without a gold value" if any(missing.values()) else ""
-    )
-    progress.say(f"{found.name}: {len(scored)} utterances{left_out}")
+    _say(found.name, len(scored), missing, progress)
     return ScalarReport(
         file=str(path),
         labels=tuple(scores),
@@ -101,19 +99,32 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         count=len(scored),
         missing_gold=missing,
         seen=learned,
-        runs=tuple(
-            TraceRun(
-                run=run,
-                pooled={n: of.runs[place].pooled for n, of in scores.items()},
-                shared_distance=distances.get(run),
-            )
-            for place, run in enumerate(runs)
-        ),
+        runs=_runs(runs, scores, distances),
         interval=Interval(level=LEVEL, draws=settings.bootstrap, pooled=ranges) if ranges else None,
         gold=tuple(sorted(identity for _, _, identity in golds)),
         gold_labels=names,
         provenance=work.record("eval-ccc", settings, [*given, *golds]),
     )
+
+
+def _runs(
+    runs: list[RunName], scores: dict[str, LabelScores], distances: Mapping[RunName, float]
+) -> tuple[TraceRun, ...]:
+    return tuple(
+        TraceRun(
+            run=run,
+            pooled={label: of.runs[place].pooled for label, of in scores.items()},
+            shared_distance=distances.get(run),
+        )
+        for place, run in enumerate(runs)
+    )
+
+
+def _say(name: str, count: int, missing: dict[str, int], progress: Progress) -> None:
+    left_out = (
+        f"; {max(missing.values())} left out, without a gold value" if any(missing.values()) else ""
+    )
+    progress.say(f"{name}: {count} utterances{left_out}")
 
 
 def _moments(
