@@ -20,8 +20,16 @@ SHELL := /bin/bash
 DEMO ?= demo
 Q := $(DEMO)/
 LENGTHS := --shortest 1.2 --longest 1.8
+# Manifests of other corpora, in place of the synthetic ones, whose emotions are the label GOLD of B.
+A ?=
+B ?=
+U ?=
+GOLD ?= $(if $(B),,hidden_emotion)
+PICTURES ?= --size 48
+PRESET ?= nano
+manifest = $(or $($(1)),$(Q)$(1).jsonl)
 PRETRAIN := avaffect pretrain-hubert $(Q)A.h5 $(Q)B.h5 --units $(Q)A-units.h5 --units $(Q)B-units.h5 \
-	--modality av --preset nano
+	--modality av --preset $(PRESET)
 # Expressions need no long context: of short crops, a step of the same cost has more people.
 SHORT := --crop-seconds 0.32 --batch-utterances 64 --modality-dropout 0.75 --learning-rate 1e-3
 SHORTER := --crop-seconds 0.2 --batch-utterances 96 --modality-dropout 0.75 --learning-rate 1e-3
@@ -36,7 +44,7 @@ FIRST := $(firstword $(SEEDS))
 table: $(SCORED) $(Q)retrieval-$(FIRST).jsonl $(Q)gallery.png
 	@echo "Retrieval for seed $(FIRST): share of retrieved utterances of B with their query's emotion"
 	@echo "(drawn at random: 0.25)"
-	@avaffect eval-class -q $(Q)retrieval-$(FIRST).jsonl --gold $(Q)B.h5 --label hidden_emotion
+	@avaffect eval-class -q $(Q)retrieval-$(FIRST).jsonl --gold $(Q)B.h5 --label $(GOLD)
 	@echo
 	@echo "Emotion recognition on U (frozen encoder, linear SVM, 8 folds of unseen speakers,"
 	@echo "$(words $(SEEDS)) seeds, mean and standard deviation; chance is 0.25)"
@@ -55,11 +63,14 @@ $(Q)A.jsonl $(Q)B.jsonl $(Q)U.jsonl: $(Q)%.jsonl:
 	avaffect synth $(Q)$* --domain $* --seed $(CORPORA) --utterances $(COUNT) \
 		--speakers $(SPEAKERS) $(LENGTHS) -o $@
 
-$(Q)U-folds.jsonl: $(Q)U.jsonl
+$(Q)U-folds.jsonl: $(call manifest,U)
 	avaffect split $< --by speaker --folds 8 -o $@
 
-$(Q)A.h5 $(Q)B.h5 $(Q)U.h5: $(Q)%.h5: $(Q)%.jsonl
-	avaffect preprocess $< --size 48 --preview $(Q)$*-faces -o $@
+$(Q)A.h5: $(call manifest,A)
+$(Q)B.h5: $(call manifest,B)
+$(Q)U.h5: $(call manifest,U)
+$(Q)A.h5 $(Q)B.h5 $(Q)U.h5: $(Q)%.h5:
+	avaffect preprocess $< $(PICTURES) --preview $(Q)$*-faces -o $@
 
 # Hidden units of the first iteration: k-means of log-mel spectra, which tell how a voice sounds too; units of
 # MFCC, the paper's, tell phones.
@@ -93,7 +104,7 @@ $(Q)retrieval-%.jsonl: $(Q)A-embeddings.h5 $(Q)B-embeddings.h5
 	avaffect retrieve --query $(Q)A-embeddings.h5 --pool $(Q)B-embeddings.h5 -T 0.005 --seed $* -o $@
 
 $(Q)gallery.png: $(Q)retrieval-$(FIRST).jsonl
-	avaffect gallery $< --gold $(Q)B.h5 --label hidden_emotion -o $@
+	avaffect gallery $< $(if $(GOLD),--gold $(Q)B.h5 --label $(GOLD)) -o $@
 
 # A small encoder needs a higher learning rate than the paper's 1e-5, and at that rate a domain loss with weight 1
 # dominates the others.

@@ -1,10 +1,10 @@
 # SAAML on real speech with published weights: A is EmoDB (labelled), B is speech in a table.
 #
-#   make -f examples/real.mk WEIGHTS=whisper-tiny.en EMODB=emodb POOL=pool.csv OUT=real
+#   make -f examples/real.mk WEIGHTS=whisper-tiny.en EMODB=emodb POOL=pool.csv OUT=real [table2 table7 table8 table9]
 #
 # WEIGHTS is what `avaffect import` takes: a folder or file of Whisper, WavLM, HuBERT, wav2vec 2.0. POOL is a CSV
 # with the columns path and speaker. A column emotion, if there is one, goes into a manifest of its own, which no
-# step of training reads: it scores the retrieval, and the classifiers of EmoDB on B (another language, other
+# step before the last classifier reads: it scores the retrieval, and the encoders on B (another language, other
 # speakers, other microphones).
 #
 # For each seed, EmoDB is divided by speaker: training, development, and two test speakers whose labels no step
@@ -13,15 +13,21 @@
 #   random       the same model at random initialisation
 #   published    the weights as they were published
 #   pretrained   pre-trained further on B, by masked prediction of units of a middle layer
-#   adapted      adapted by SAAML's three losses on A and what it retrieves from B
-#   no-ec, no-dc, no-pt   adapted without one of the losses (emotion, domain, pre-training)
 #   tapt         pre-trained further on the training speakers of A alone; tested on B it is the paper's CTAPT
-#   fixmatch, cdac   adapted with other losses of retrieved utterances
+#   adapted      adapted by SAAML's three losses on A and what it retrieves from B
+#   no-dc, no-pt, no-ec   adapted without one of the losses (domain, pre-training, emotion)
+#   fixmatch, cdac   adapted with other losses of retrieved utterances (table 7)
 #
-# The last two lines, of Tables 2 and 7 of SAAML, with ADAPTED="adapted tapt fixmatch cdac".
+# Each is tested in three ways, of the epoch that is best on development and of the last:
 #
-# A classifier is trained on each, frozen and fine-tuned. `compare` tests each row against `pretrained`, paired
-# by seed. Every step writes a file; a second run makes only the files that are missing.
+#   A            a classifier of the training speakers of A on its test speakers
+#   across       the same classifier on B
+#   B            a classifier of B, in folds of its speakers. The paper too adapts with the labels of one corpus and
+#                classifies another
+#
+# MODES: with a frozen encoder (a linear layer on its mean over time), and fine-tuned. `compare` tests each row against
+# `adapted`, paired by seed. Tables 8 and 9 (losses of the projector) need no adaptation. Every step writes a file; a
+# second run makes only the files that are missing.
 
 WEIGHTS ?= whisper-tiny.en
 SEEDS ?= 0 1 2 3 4
@@ -35,6 +41,9 @@ FINETUNE_STEPS ?= 60
 # Peak learning rates of the encoder: in masked prediction; in adaptation and fine-tuning.
 PRETRAIN_RATE ?= 2e-4
 RATE ?= 5e-5
+# With a weight of 1 the domain loss rises above that of chance: the encoder inverts the domain.
+DOMAIN_WEIGHT ?= 0.1
+FOLDS ?= 5
 BATCHES ?= --batch-seconds 60 --crop-seconds 4 --precision bf16
 T ?= 0.02
 LABEL := --label emotion --classes anger,happiness,neutral,sadness
@@ -47,32 +56,49 @@ SHELL := /bin/bash
 .SECONDARY:
 O := $(OUT)/
 SHARED := random published pretrained
-ADAPTED := adapted no-ec no-dc no-pt
+ADAPTED := tapt adapted no-dc no-pt no-ec fixmatch cdac
 ENCODERS := $(SHARED) $(ADAPTED)
 MODES := frozen tuned
-ROWS := $(foreach mode,$(MODES),$(ENCODERS:%=%-$(mode)))
+TABLE2 := $(filter-out fixmatch cdac,$(ENCODERS))
+TABLE7 := $(filter adapted fixmatch cdac,$(ENCODERS))
 EMOTION := $(findstring emotion,$(shell head -1 $(POOL)))
+TESTS := A $(if $(EMOTION),across B)
+EPOCHS := best last
+SELF := $(lastword $(MAKEFILE_LIST))
 
 RETRIEVALS := $(SEEDS:%=$(O)%-retrieval.jsonl)
-SCORES := $(ROWS:%=$(O)%.json)
-ACROSS := $(if $(EMOTION),$(ROWS:%=$(O)%-across.json))
-# A table of one mode (1), reports with another ending (2), each row beside the pre-trained encoder.
-compared = avaffect compare -q --score ua --baseline pretrained $(foreach e,$(ENCODERS),$(e)=$(O)$(e)-$(1)$(2).json)
+# Modes (1) of the tests of B: those of A alone are fine-tuned.
+tests = $(if $(filter frozen,$(1)),$(TESTS),$(filter-out B,$(TESTS)))
+# Predictions of rows (1) in a mode (2) and test (3) by the classifiers of an epoch (4); with names before them (5).
+predicted = $(foreach e,$(1),$(foreach n,$(SEEDS),$(5:%=$(e)=)$(O)$(n)-$(e)-$(2)-$(3)-$(4).jsonl))
+every = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(EPOCHS),$(call predicted,$(1),$(m),$(t),$(k)))))
 
-.PHONY: table
-table: $(SCORES) $(ACROSS) $(RETRIEVALS) $(if $(EMOTION),$(O)B-gold.jsonl)
+# Of a table (1) of rows (2): mode (3), test (4), epoch (5).
+words_A := test speakers of A
+words_across := trained on A, tested on B
+words_B := folds of B
+define compared
+@echo; echo "$(1): $(words_$(4)), $(3), $(5) epoch ($(words $(SEEDS)) seeds)"
+@avaffect compare -q --score ua --score accuracy $(if $(filter adapted,$(2)),--baseline adapted) \
+	$(call predicted,$(2),$(3),$(4),$(5),name)
+
+endef
+compared_all = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(EPOCHS),$(call compared,$(1),$(2),$(m),$(t),$(k)))))
+
+.PHONY: table table2 table7 retrieved
+table: table2 table7
+
+retrieved: $(RETRIEVALS) $(if $(EMOTION),$(O)B-gold.jsonl)
 ifneq ($(EMOTION),)
-	@echo "Share of retrieved utterances with their query's emotion (T = $(T), chance 0.25)"
+	@echo; echo "Share of retrieved utterances with their query's emotion (T = $(T), chance 0.25)"
 	@avaffect eval-class -q $(RETRIEVALS) --gold $(O)B-gold.jsonl --label emotion
-	@for mode in $(MODES); do \
-		echo; echo "Trained on EmoDB, tested on B: $$mode"; \
-		$(call compared,$$mode,-across); \
-	done
 endif
-	@for mode in $(MODES); do \
-		echo; echo "Held-out speakers of EmoDB, $(words $(SEEDS)) divisions: $$mode"; \
-		$(call compared,$$mode,); \
-	done
+
+table2: retrieved $(call every,$(TABLE2))
+	$(call compared_all,Table 2,$(TABLE2))
+
+table7: $(call every,$(TABLE7))
+	$(call compared_all,Table 7,$(TABLE7))
 
 # -- stores ---------------------------------------------------------------------------------------
 
@@ -128,53 +154,71 @@ $(O)%-retrieval.jsonl: $(O)%-queries.h5 $(O)%-embeddings.h5
 	avaffect retrieve --query $< --pool $(O)$*-embeddings.h5 -T $(T) --annotations $(O)$*-division.jsonl \
 		$(LABEL) --seed $* -o $@
 
-ADAPT = avaffect adapt $< --steps $(ADAPT_STEPS) --learning-rate $(RATE) $(BATCHES) --seed $* -o $@
-$(O)%-adapted.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT)
-$(O)%-no-ec.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT) --without ec
-$(O)%-no-dc.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT) --without dc
-$(O)%-no-pt.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT) --without pt
-$(O)%-tapt.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT) --method tapt
-$(O)%-fixmatch.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT) --method fixmatch
+OPTIONS_adapted :=
+OPTIONS_tapt := --method tapt
+OPTIONS_no-dc := --without dc
+OPTIONS_no-pt := --without pt
+OPTIONS_no-ec := --without ec
+OPTIONS_fixmatch := --method fixmatch
 # In so few steps the weight of the consistency loss has to rise sooner than in the paper's 2000.
-$(O)%-cdac.safetensors: $(O)%-retrieval.jsonl
-	$(ADAPT) --method cdac --consistency-ramp 20
+OPTIONS_cdac := --method cdac --consistency-ramp 20
+
+# tapt has neither of the two losses.
+define adaptation
+$(O)%-$(1).safetensors: $(O)%-retrieval.jsonl
+	avaffect adapt $$< $(OPTIONS_$(1)) $(if $(filter tapt,$(1)),,--domain-weight $(DOMAIN_WEIGHT)) \
+		--steps $(ADAPT_STEPS) --learning-rate $(RATE) $(BATCHES) --seed $$* -o $$@
+endef
+$(foreach e,$(ADAPTED),$(eval $(call adaptation,$(e))))
 
 # -- classifiers ----------------------------------------------------------------------------------
 
-# Of one seed (1) on one encoder (2), whose file is (3); predictions of the test speakers and of B.
-define classifier
-$(O)$(1)-$(2)-frozen.safetensors $(O)$(1)-$(2)-tuned.safetensors: $(3) $(O)A.h5 $(O)$(1)-division.jsonl
-$(O)$(1)-$(2)-frozen.safetensors: MODE := --mode frozen
-$(O)$(1)-$(2)-tuned.safetensors: MODE := --steps $(FINETUNE_STEPS) --learning-rate $(RATE) $(BATCHES)
-$(O)$(1)-$(2)-frozen.safetensors $(O)$(1)-$(2)-tuned.safetensors:
-	avaffect finetune $(O)A.h5 --annotations $(O)$(1)-division.jsonl --encoder $$< $(LABEL) $$(MODE) \
-		--seed $(1) -o $$@
-$(O)$(1)-$(2)-frozen.jsonl $(O)$(1)-$(2)-tuned.jsonl: %.jsonl: %.safetensors
+# An encoder (1) as a file, of a seed (2).
+encoder = $(O)$(if $(filter $(SHARED),$(1)),,$(2)-)$(1).safetensors
+# Means over time of the frozen encoder, computed once for all that is trained on them.
+$(O)%-mean-A.h5: $(O)%.safetensors $(O)A.h5
+	avaffect extract $(O)A.h5 --model $< --pooled-only -o $@
+$(O)%-mean-B.h5: $(O)%.safetensors $(O)B.h5
+	avaffect extract $(O)B.h5 --model $< --pooled-only -o $@
+
+$(O)B-folds-%.jsonl: $(O)B-gold.jsonl
+	avaffect split $< --by speaker --folds $(FOLDS) --seed $* -o $@
+
+# Classifiers of a seed (1) on an encoder (2), whose file is (3): of the best epoch and of the last.
+means = $(3:.safetensors=-mean-$(1).h5)
+define classifiers
+$(O)$(1)-$(2)-frozen-best.safetensors $(O)$(1)-$(2)-frozen-last.safetensors &: $(call means,A,,$(3)) $(O)$(1)-division.jsonl
+	avaffect finetune $$< --annotations $(O)$(1)-division.jsonl $(LABEL) --seed $(1) \
+		-o $(O)$(1)-$(2)-frozen-best.safetensors --last $(O)$(1)-$(2)-frozen-last.safetensors
+$(O)$(1)-$(2)-frozen-B-best.safetensors $(O)$(1)-$(2)-frozen-B-last.safetensors &: $(call means,B,,$(3)) $(O)B-folds-$(1).jsonl
+	avaffect finetune $$< --annotations $(O)B-folds-$(1).jsonl $(LABEL) --seed $(1) \
+		-o $(O)$(1)-$(2)-frozen-B-best.safetensors --last $(O)$(1)-$(2)-frozen-B-last.safetensors
+$(O)$(1)-$(2)-tuned-best.safetensors $(O)$(1)-$(2)-tuned-last.safetensors &: $(3) $(O)A.h5 $(O)$(1)-division.jsonl
+	avaffect finetune $(O)A.h5 --annotations $(O)$(1)-division.jsonl --encoder $$< $(LABEL) --steps $(FINETUNE_STEPS) \
+		--learning-rate $(RATE) $(BATCHES) --seed $(1) \
+		-o $(O)$(1)-$(2)-tuned-best.safetensors --last $(O)$(1)-$(2)-tuned-last.safetensors
+endef
+# Their predictions by the classifiers of an epoch (4).
+define predictions
+$(O)$(1)-$(2)-frozen-A-$(4).jsonl: $(O)$(1)-$(2)-frozen-$(4).safetensors $(call means,A,,$(3))
+	avaffect predict $(call means,A,,$(3)) --annotations $(O)$(1)-division.jsonl --model $$< --split test -o $$@
+$(O)$(1)-$(2)-frozen-across-$(4).jsonl: $(O)$(1)-$(2)-frozen-$(4).safetensors $(call means,B,,$(3)) $(O)B-gold.jsonl
+	avaffect predict $(call means,B,,$(3)) --annotations $(O)B-gold.jsonl --model $$< -o $$@
+$(O)$(1)-$(2)-frozen-B-$(4).jsonl: $(O)$(1)-$(2)-frozen-B-$(4).safetensors $(call means,B,,$(3))
+	avaffect predict $(call means,B,,$(3)) --annotations $(O)B-folds-$(1).jsonl --model $$< -o $$@
+$(O)$(1)-$(2)-tuned-A-$(4).jsonl: $(O)$(1)-$(2)-tuned-$(4).safetensors $(O)A.h5
 	avaffect predict $(O)A.h5 --annotations $(O)$(1)-division.jsonl --model $$< --split test -o $$@
-$(O)$(1)-$(2)-frozen-across.jsonl $(O)$(1)-$(2)-tuned-across.jsonl: %-across.jsonl: %.safetensors
-	avaffect predict $(O)B.h5 --model $$< -o $$@
+$(O)$(1)-$(2)-tuned-across-$(4).jsonl: $(O)$(1)-$(2)-tuned-$(4).safetensors $(O)B.h5 $(O)B-gold.jsonl
+	avaffect predict $(O)B.h5 --annotations $(O)B-gold.jsonl --model $$< -o $$@
 endef
-$(foreach seed,$(SEEDS),\
-	$(foreach e,$(SHARED),$(eval $(call classifier,$(seed),$(e),$(O)$(e).safetensors)))\
-	$(foreach e,$(ADAPTED),$(eval $(call classifier,$(seed),$(e),$(O)$(seed)-$(e).safetensors))))
+$(foreach n,$(SEEDS),$(foreach e,$(ENCODERS),\
+	$(eval $(call classifiers,$(n),$(e),$(call encoder,$(e),$(n))))\
+	$(foreach k,$(EPOCHS),$(eval $(call predictions,$(n),$(e),$(call encoder,$(e),$(n)),$(k))))))
 
-# Predictions of all seeds of a row (1), and their scores.
-define row
-$(O)$(1).jsonl: $(SEEDS:%=$(O)%-$(1).jsonl)
-	avaffect merge $$^ -o $$@
-$(O)$(1)-across.jsonl: $(SEEDS:%=$(O)%-$(1)-across.jsonl)
-	avaffect merge $$^ -o $$@
-endef
-$(foreach r,$(ROWS),$(eval $(call row,$(r))))
+# -- tables 8 and 9 -------------------------------------------------------------------------------
 
-$(SCORES): %.json: %.jsonl
-	avaffect eval-class -q $< -o $@
-
-$(ACROSS): %.json: %.jsonl $(O)B-gold.jsonl
-	avaffect eval-class -q $< --gold $(O)B-gold.jsonl --label emotion -o $@
+L := $(O)
+FROZEN := $(O)pretrained.safetensors
+LABELLED := $(O)A.h5
+LABELLED_BY := $(O)A.jsonl
+include $(dir $(SELF))projector-losses.mk

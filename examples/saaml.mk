@@ -1,21 +1,29 @@
-# Tables 2 and 7 to 10 and figure 4 of SAAML (Tran et al. 2023) on synthetic talking faces: what adaptation gains over the
-# pre-trained encoder, over further pre-training on the small corpus alone, and without each of its losses.
+# Tables 1 to 10 and figure 4 of SAAML (Tran et al. 2023): what adaptation gains over the pre-trained encoder, over further
+# pre-training on the small corpus alone, and without each of its losses.
 #
-#   make -f examples/saaml.mk -j 2 table2              tables 2 and 7, of sound, faces and both
-#   make -f examples/saaml.mk -j 2 table10             the same of an encoder that only hears
+#   make -f examples/saaml.mk -j 2 table2 table7       adapted encoders, from sound, faces and both
+#   make -f examples/saaml.mk -j 2 table1 table10      an encoder that only hears, beside that of both, and adapted
+#   make -f examples/saaml.mk -j 2 table3 table4       expression in the wild (expression.mk), highlights (highlight.mk)
+#   make -f examples/saaml.mk -j 2 table5              arousal and valence over time (continuous.mk); table6 is the same
 #   make -f examples/saaml.mk -j 2 table8 table9       losses of the projector, weights of its cross-entropy
 #   make -f examples/saaml.mk -j 2 figure4             embeddings before and after adaptation (needs matplotlib)
 #
-# Corpora, settings and rules are those of demo.mk, with other people (CORPORA) and more seeds; read it first. In
-# the paper an encoder is adapted with one corpus and tested on another: A and U. For each seed:
+# Without corpora of your own, on synthetic talking faces: corpora, settings and rules are those of demo.mk, with other
+# people (CORPORA) and more seeds; read it first. In the paper an encoder is adapted with one corpus and tested on another,
+# A and U, and a pool, B: manifests, such as
+#
+#   A=msp-improv.jsonl U=crema-d.jsonl B=voxceleb2.jsonl PICTURES= PRESET=base SPLIT="--by speaker --ratios 70 10 20"
+#
+# For each seed:
 #
 #   random       the encoder at random initialisation        adapted           SAAML (Eq. 7)
 #   pretrained   as it is before adaptation                   no-dc no-pt no-ec   without one of its losses
 #   tapt, ctapt  further pre-training on U, on A              fixmatch, cdac    other losses of retrieved utterances
 #
-# A support vector machine is trained on each frozen encoder, in folds of U's speakers that the seed draws. `compare`
-# tests each row against `adapted` (two-tailed, paired by seed). On real speech with published weights: real.mk. Tables 5
-# and 6: continuous.mk.
+# A support vector machine is trained on each frozen encoder, in folds of U's speakers that the seed draws; with
+# TUNE="--epochs 5" the encoders are fine-tuned, as in the paper, and the tables are of the epoch that is best on
+# development and of the last. `compare` tests each row against `adapted` (two-tailed, paired by seed). On real speech with
+# published weights: real.mk.
 
 OUT ?= saaml
 DEMO := $(OUT)
@@ -24,11 +32,13 @@ SEEDS ?= 0 1 2 3 4
 MODALITIES ?= av audio video
 TABLE2 := random pretrained tapt ctapt adapted no-dc no-pt no-ec
 TABLE7 := adapted fixmatch cdac
+SPLIT ?= --by speaker --folds 8
+TUNE ?=
 SELF := $(lastword $(MAKEFILE_LIST))
 
 include $(dir $(SELF))demo.mk
 
-.PHONY: table2 table7 table10 retrieved
+.PHONY: table1 table2 table3 table4 table5 table6 table7 table10 retrieved
 .DEFAULT_GOAL := table2
 
 # -- encoders --------------------------------------------------------------------------------------
@@ -63,39 +73,53 @@ $(Q)own-%.jsonl: $(Q)U-embeddings.h5 $(Q)B-embeddings.h5
 
 # -- scores ----------------------------------------------------------------------------------------
 
-$(Q)U-folds-%.jsonl: $(Q)U.jsonl
-	avaffect split $< --by speaker --folds 8 --seed $* -o $@
+$(Q)U-folds-%.jsonl: $(call manifest,U)
+	avaffect split $< $(SPLIT) --seed $* -o $@
+
+# A fitted classifier has no epochs.
+KIND := $(if $(TUNE),tuned,svm)
+EPOCHS := $(if $(TUNE),best last,best)
+CLASSIFIED := $(or $(TUNE),--mode frozen --head svm --head-option kernel=linear)
+TESTED := $(if $(findstring --ratios,$(SPLIT)),--split test)
 
 # $(1) modality, $(2) row, $(3) seed
-define score
-$(Q)$(1)-$(2)-$(3)-svm.safetensors: $(Q)$(if $(filter pretrained,$(2)),$(2),$(2)-$(3)).safetensors $(Q)U.h5 $(Q)U-folds-$(3).jsonl
-	avaffect finetune $(Q)U.h5 --encoder $$< --modality $(1) --mode frozen --head svm --head-option kernel=linear \
-		--annotations $(Q)U-folds-$(3).jsonl --seed $(3) -o $$@
-$(Q)$(1)-$(2)-$(3)-svm.jsonl: $(Q)$(1)-$(2)-$(3)-svm.safetensors
-	avaffect predict $(Q)U.h5 --model $$< --annotations $(Q)U-folds-$(3).jsonl -o $$@
+define classifier
+$(Q)$(1)-$(2)-$(3)-$(KIND)-best.safetensors: $(Q)$(if $(filter pretrained,$(2)),$(2),$(2)-$(3)).safetensors $(Q)U.h5 $(Q)U-folds-$(3).jsonl
+	avaffect finetune $(Q)U.h5 --encoder $$< --modality $(1) $(CLASSIFIED) --annotations $(Q)U-folds-$(3).jsonl \
+		--label emotion --seed $(3) -o $$@ $(if $(TUNE),--last $(Q)$(1)-$(2)-$(3)-$(KIND)-last.safetensors)
+$(if $(TUNE),$(Q)$(1)-$(2)-$(3)-$(KIND)-last.safetensors: $(Q)$(1)-$(2)-$(3)-$(KIND)-best.safetensors ;)
+endef
+# $(4) epoch
+define prediction
+$(Q)$(1)-$(2)-$(3)-$(KIND)-$(4).jsonl: $(Q)$(1)-$(2)-$(3)-$(KIND)-$(4).safetensors
+	avaffect predict $(Q)U.h5 --model $$< --annotations $(Q)U-folds-$(3).jsonl $(TESTED) -o $$@
 endef
 $(foreach m,$(MODALITIES),$(foreach r,$(TABLE2) fixmatch cdac,$(foreach n,$(SEEDS),\
-	$(eval $(call score,$(m),$(r),$(n))))))
+	$(eval $(call classifier,$(m),$(r),$(n)))\
+	$(foreach k,$(EPOCHS),$(eval $(call prediction,$(m),$(r),$(n),$(k)))))))
 
-# $(1) rows, $(2) modality, $(3) before the path of each
-paths = $(foreach r,$(1),$(foreach n,$(SEEDS),$(3:%=$(r)=)$(Q)$(2)-$(r)-$(n)-svm.jsonl))
-# $(1) title, $(2) rows, $(3) modality
+# $(1) rows, $(2) modality, $(3) epoch, $(4) before the path of each
+of_epoch = $(foreach r,$(1),$(foreach n,$(SEEDS),$(4:%=$(r)=)$(Q)$(2)-$(r)-$(n)-$(KIND)-$(3).jsonl))
+paths = $(foreach k,$(EPOCHS),$(call of_epoch,$(1),$(2),$(k)))
+# $(1) title, $(2) rows, $(3) modality, $(4) epoch
 define compared
-@echo; echo "$(1): U, $(3) ($(words $(SEEDS)) seeds)"
-@avaffect compare -q --score ua --score accuracy --baseline adapted $(call paths,$(2),$(3),name)
+@echo; echo "$(1): U, $(3)$(if $(TUNE),$(comma) $(4) epoch) ($(words $(SEEDS)) seeds)"
+@avaffect compare -q --score ua --score accuracy --baseline adapted $(call of_epoch,$(2),$(3),$(4),name)
 
 endef
+comma := ,
+tables = $(foreach m,$(MODALITIES),$(foreach k,$(EPOCHS),$(call compared,$(1),$(2),$(m),$(k))))
 
 # How much of what is retrieved has its query's emotion, and how spread out the draws are.
 retrieved: $(SEEDS:%=$(Q)retrieval-%.jsonl)
-	@echo; echo "Share of retrieved utterances with their query's emotion (drawn at random: 0.25)"
-	@avaffect eval-class -q $^ --gold $(Q)B.h5 --label hidden_emotion
+	@echo; echo "Retrieval$(if $(GOLD),: share of utterances with their query's emotion)"
+	@avaffect eval-class -q $^ $(if $(GOLD),--gold $(Q)B.h5 --label $(GOLD))
 
-table2: retrieved $(foreach m,$(MODALITIES),$(call paths,$(TABLE2),$(m))) table7
-	$(foreach m,$(MODALITIES),$(call compared,Table 2,$(TABLE2),$(m)))
+table2: retrieved $(foreach m,$(MODALITIES),$(call paths,$(TABLE2),$(m)))
+	$(call tables,Table 2,$(TABLE2))
 
 table7: $(foreach m,$(MODALITIES),$(call paths,$(TABLE7),$(m)))
-	$(foreach m,$(MODALITIES),$(call compared,Table 7,$(TABLE7),$(m)))
+	$(call tables,Table 7,$(TABLE7))
 
 # -- figure 4: embeddings of U, for the first seed -------------------------------------------------
 
@@ -108,47 +132,47 @@ figure4: $(FIGURE4)
 	@echo; echo "Figure 4: Davies-Bouldin index, lower is more apart; t-SNE in $(Q)figure4.png"
 	@avaffect eval-embeddings -q -f $^ --by emotion --by speaker --plot $(Q)figure4.png
 
-# -- table 10: an encoder that only hears ----------------------------------------------------------
+# -- tables 1 and 10: an encoder that only hears ----------------------------------------------------
 
 HEARS := --crop-seconds 0.32 --batch-utterances 64 --learning-rate 1e-3
+HEARING = $(MAKE) --no-print-directory -f $(SELF) OUT=$(OUT)/audio MODALITIES=audio SHORT="$(HEARS)" SHORTER="$(HEARS)" \
+	PRETRAIN="avaffect pretrain-hubert $(OUT)/audio/A.h5 $(OUT)/audio/B.h5 --units $(OUT)/audio/A-units.h5 \
+	--units $(OUT)/audio/B-units.h5 --modality audio --preset $(PRESET)"
+
+.PHONY: hearing
 table10:
-	@$(MAKE) --no-print-directory -f $(SELF) table2 OUT=$(OUT)/audio MODALITIES=audio \
-		SHORT="$(HEARS)" SHORTER="$(HEARS)" PRETRAIN="avaffect pretrain-hubert $(OUT)/audio/A.h5 $(OUT)/audio/B.h5 \
-		--units $(OUT)/audio/A-units.h5 --units $(OUT)/audio/B-units.h5 --modality audio --preset nano"
+	@echo; echo "Table 10: an encoder of sound"
+	+@$(HEARING) table2
 
-# -- tables 8 and 9: losses of the projector, on the frozen encoder --------------------------------
+# Rows of table 1, of both encoders.
+TABLE1 := random pretrained
+hearing: $(call paths,$(TABLE1),audio)
+table1: $(call paths,$(TABLE1),av)
+	+@$(HEARING) hearing
+	$(foreach k,$(EPOCHS),$(call first_table,$(k)))
+# $(1) epoch
+define first_table
+@echo; echo "Table 1: pre-trained encoders on U$(if $(TUNE),$(comma) $(1) epoch) ($(words $(SEEDS)) seeds)"
+@avaffect compare -q --score accuracy --score ua --baseline av-pretrained $(foreach r,$(TABLE1),$(foreach n,$(SEEDS),\
+	audio-$(r)=$(OUT)/audio/audio-$(r)-$(n)-$(KIND)-$(1).jsonl av-$(r)=$(Q)av-$(r)-$(n)-$(KIND)-$(1).jsonl))
 
-# Scored by held-out speakers of A, other ones for each seed.
-LOSSES ?= multi-similarity triplet angular circle large-margin-softmax sphereface cross-entropy
-CROSS_ENTROPY ?= 0 0.25 0.5 0.75 1
-
-# $(1) seed, $(2) loss, $(3) weight of the cross-entropy
-frozen = $(Q)frozen-$(2)-$(3)-$(1).safetensors
-define projector
-$(call frozen,$(1),$(2),$(3)): $(Q)pretrained.safetensors $(Q)A.h5 $(Q)A-division-$(1).jsonl
-	avaffect train-projector $(Q)A.h5 --annotations $(Q)A-division-$(1).jsonl --encoder $$< --label emotion \
-		--loss $(2) $(if $(filter cross-entropy,$(2)),,--cross-entropy $(3)) --seed $(1) -o $$@
 endef
-define division
-$(Q)A-division-$(1).jsonl: $(Q)A.jsonl
-	avaffect split $$< --by speaker --ratios 70 20 10 --seed $(1) -o $$@
-endef
-$(foreach n,$(SEEDS),$(eval $(call division,$(n)))\
-	$(foreach l,$(LOSSES),$(eval $(call projector,$(n),$(l),0.5)))\
-	$(foreach w,$(filter-out 0.5,$(CROSS_ENTROPY)),$(eval $(call projector,$(n),multi-similarity,$(w)))))
 
-# $(1) losses or weights, $(2) whether a name stands before the path of each
-by_loss = $(foreach l,$(1),$(foreach n,$(SEEDS),$(2:%=$(l)=)$(call frozen,$(n),$(l),0.5)))
-by_weight = $(foreach w,$(1),$(foreach n,$(SEEDS),$(2:%=$(w)=)$(call frozen,$(n),multi-similarity,$(w))))
+# -- tables 3 to 6, of other tasks: Makefiles of their own ----------------------------------------
 
-.PHONY: table8 table9
-table8: $(call by_loss,$(LOSSES))
-	@echo; echo "Table 8: losses of the projector, held-out speakers of A ($(words $(SEEDS)) seeds)"
-	@avaffect compare -q --score accuracy --score nearest_neighbour --score davies_bouldin \
-		$(call by_loss,$(LOSSES),name)
+OTHER = $(MAKE) --no-print-directory -f $(dir $(SELF))
+table3:
+	+@$(OTHER)expression.mk OUT=$(OUT)/expression
+table4:
+	+@$(OTHER)highlight.mk OUT=$(OUT)/highlight
+table5 table6: $(foreach e,random-$(FIRST) pretrained adapted-$(FIRST),$(Q)$(e).safetensors) $(Q)U.h5
+	+@$(OTHER)continuous.mk DEMO=$(OUT) OUT=$(OUT)/continuous
 
-# Without cross-entropy the projector classifies nothing: its row has no accuracy.
-table9: $(call by_weight,$(CROSS_ENTROPY))
-	@echo; echo "Table 9: weight of the cross-entropy, held-out speakers of A ($(words $(SEEDS)) seeds)"
-	@avaffect compare -q --score nearest_neighbour --score davies_bouldin $(call by_weight,$(CROSS_ENTROPY),name)
-	@avaffect compare -q --score accuracy $(call by_weight,$(filter-out 0,$(CROSS_ENTROPY)),name)
+# -- tables 8 and 9 -------------------------------------------------------------------------------
+
+L := $(Q)
+FROZEN := $(Q)pretrained.safetensors
+LABELLED := $(Q)A.h5
+LABELLED_BY := $(call manifest,A)
+LABEL := --label emotion
+include $(dir $(SELF))projector-losses.mk

@@ -44,7 +44,8 @@ def test_emodb_chain_on_real_recordings(recordings: Path, tmp_path: Path, avaffe
 
 @pytest.mark.slow
 def test_published_weights_on_real_recordings(recordings: Path, tmp_path: Path, avaffect) -> None:
-    """A Whisper of random weights, two encoders, two seeds: the tables compare them in pairs."""
+    """A Whisper of random weights, two encoders, two seeds: the tables compare them in pairs; the
+    projector with two losses."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     pool, speakers = pool_of_talk_shows(recordings, tmp_path)
@@ -54,18 +55,19 @@ def test_published_weights_on_real_recordings(recordings: Path, tmp_path: Path, 
         "examples/real.mk", f"EMODB={sentences_of_emodb(recordings, tmp_path, 'a01', 'a02')}",
         f"POOL={pool}", f"WEIGHTS={weights}", f"OUT={out}", "SEEDS=0 1", "SHARED=pretrained",
         "ADAPTED=adapted", "MODES=tuned", "UNITS_LAYER=1", "CLUSTERS=20", "PRETRAIN_STEPS=2",
-        "ADAPT_STEPS=2", "FINETUNE_STEPS=2",
+        "ADAPT_STEPS=2", "FINETUNE_STEPS=2", "LOSSES=multi-similarity triplet", "table2", "table7",
+        "table8",
     )  # fmt: skip
-    within, across = (
-        json.loads((out / f"adapted-tuned{name}.json").read_text()) for name in ("", "-across")
-    )
-    assert (len(within["runs"]), len(across["runs"])) == (2, 2)
-    assert 0 < across["ua"] < 1
-    assert stdout.count("\nadapted\t2\t") == 2
+    # Tables 2 and 7, of the best epoch and of the last, on A and on B.
+    assert stdout.count("\nadapted\t2\t") == 8
+    for epoch in ("best", "last"):
+        across = avaffect("eval-class", out / f"0-adapted-tuned-across-{epoch}.jsonl", "--json")
+        assert 0 < json.loads(across.stdout)["ua"] < 1
     for seed in "01":
         labelled = _labelled_speakers(out / f"{seed}-adapted")
         assert speakers.isdisjoint(labelled)
-        assert _speakers(out / f"{seed}-adapted-tuned.jsonl").isdisjoint(labelled)
+        assert _speakers(out / f"{seed}-adapted-tuned-A-best.jsonl").isdisjoint(labelled)
+    assert stdout.count("\ntriplet\t2\t") == 1
     # The labels of the pool are in no file that a step of training reads.
     assert "emotion" not in (out / "B.jsonl").read_text(encoding="utf-8")
     avaffect("check", *(path for path in _artifacts(out) if path.suffix != ".json"))

@@ -98,7 +98,9 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         (SOCIAL, "PAPER=1", "all"),
         (VAVL, "tables"),
         (VAVL, "ATTRIBUTES_people=arousal valence", "table1", "table2", "figure2"),
-        (SAAML, "table2", "table8", "table9", "figure4"),
+        (SAAML, "table2", "table7", "table8", "table9", "figure4"),
+        (SAAML, "table1"),
+        (SAAML, "TUNE=--epochs 5", "SPLIT=--by speaker --ratios 70 10 20", "table10"),
         (CONTINUOUS, "PAPER=1", "TASKS=recola semaine", *OWN, "tables"),
     ],
     ids=[
@@ -109,17 +111,20 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         "vavl",
         "vavl-attributes",
         "saaml",
+        "saaml-table-1",
+        "saaml-tuned",
         "continuous",
     ],
 )
 def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     """All tables and figures, parsed and not run: options exist, files are made before use."""
     makefile, *tables = targets
-    found = make(makefile, "-n", f"OUT={tmp_path}", f"DEMO={tmp_path}", *tables)
+    demo = () if makefile == SAAML else (f"DEMO={tmp_path}",)
+    found = make(makefile, "-n", f"OUT={tmp_path}", *demo, *tables)
     lines = found.replace("\\\n", " ").splitlines()
     stages = [stage.strip() for line in lines for stage in line.split(" | ")]
     commands = [stage for stage in stages if stage.startswith("avaffect ")]
-    assert len(commands) > {DEMO: 70, SOCIAL: 30, CONTINUOUS: 19}.get(makefile, 100)
+    assert len(commands) > {DEMO: 70, SOCIAL: 30, CONTINUOUS: 19, SAAML: 80}.get(makefile, 100)
     made: set[str] = set()
     for line in commands:
         _, name, *arguments = shlex.split(line)
@@ -127,7 +132,7 @@ def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
         context = command.make_context(name, list(arguments))
         output = context.params.get("output")
         assert str(output) not in made or output is None, f"made twice: {output}"
-        made.add(str(output))
+        made.update((str(output), str(context.params.get("last"))))
         for value in arguments:
             path = value.partition("=")[2] or value
             if (
