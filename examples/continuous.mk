@@ -65,22 +65,25 @@ $(foreach t,$(TASKS),$(if $(FOLDS_$(t)),$(eval $(call division,$(t)))))
 
 # $(1) task, $(2) encoder
 define row
-$(O)$(1)-$(2).safetensors: $(call store,$(1)) $(ENCODER_$(2)) $(call folds,$(1))
+$(O)$(1)-$(2).safetensors $(O)$(1)-$(2)-last.safetensors &: $(call store,$(1)) $(ENCODER_$(2)) $(call folds,$(1))
 	avaffect finetune $(call store,$(1)) --encoder $(ENCODER_$(2)) $(LABELS) $(HEAD) $(call divided,$(1)) \
-		--crop-seconds $(CROP) --window $(WINDOW) $(OPTIONS_$(1)) --runs $(RUNS) -o $$@
-$(O)$(1)-$(2).h5: $(O)$(1)-$(2).safetensors
+		--crop-seconds $(CROP) --window $(WINDOW) $(OPTIONS_$(1)) --runs $(RUNS) -o $(O)$(1)-$(2).safetensors \
+		--last $(O)$(1)-$(2)-last.safetensors
+$(O)$(1)-$(2).h5 $(O)$(1)-$(2)-last.h5: %.h5: %.safetensors
 	avaffect predict $(call store,$(1)) --model $$< $(call split,$(1)) -o $$@
-$(O)$(1)-$(2).json: $(O)$(1)-$(2).h5
+$(O)$(1)-$(2).json $(O)$(1)-$(2)-last.json: %.json: %.h5
 	avaffect eval-ccc $$< --gold $(call store,$(1)) -o $$@
 endef
 $(foreach t,$(TASKS),$(foreach e,$(ENCODERS),$(eval $(call row,$(t),$(e)))))
 
-reports = $(foreach e,$(ENCODERS),$(O)$(1)-$(e).json)
+# Of the epoch that is best on development, and of the last.
+EPOCHS := best last
+# $(1) task, $(2) epoch, $(3) before the path of each
+reports = $(foreach e,$(ENCODERS),$(3:%=$(e)=)$(O)$(1)-$(e)$(if $(filter last,$(2)),-last).json)
 define table
-	@echo; echo "Tables 5 and 6: $(1) (CCC of $(RUNS) runs)"
-	@avaffect compare -q --score ccc --baseline $(BASELINE) \
-		$(foreach e,$(ENCODERS),$(e)=$(O)$(1)-$(e).json)
+	@echo; echo "Tables 5 and 6: $(1), $(2) epoch (CCC of $(RUNS) runs)"
+	@avaffect compare -q --score ccc --baseline $(BASELINE) $(call reports,$(1),$(2),name)
 
 endef
-tables: $(foreach t,$(TASKS),$(call reports,$(t)))
-	$(foreach t,$(TASKS),$(call table,$(t)))
+tables: $(foreach t,$(TASKS),$(foreach k,$(EPOCHS),$(call reports,$(t),$(k))))
+	$(foreach t,$(TASKS),$(foreach k,$(EPOCHS),$(call table,$(t),$(k))))
