@@ -18,16 +18,16 @@
 #   no-dc, no-pt, no-ec   adapted without one of the losses (domain, pre-training, emotion)
 #   fixmatch, cdac   adapted with other losses of retrieved utterances (table 7)
 #
-# Each is tested in three ways, of the epoch that is best on development and of the last:
+# Each is tested in three ways:
 #
 #   A            a classifier of the training speakers of A on its test speakers
 #   across       the same classifier on B
 #   B            a classifier of B, in folds of its speakers. The paper too adapts with the labels of one corpus and
 #                classifies another
 #
-# MODES: with a frozen encoder (a linear layer on its mean over time), and fine-tuned. `compare` tests each row against
-# `adapted`, paired by seed. Tables 8 and 9 (losses of the projector) need no adaptation. Every step writes a file; a
-# second run makes only the files that are missing.
+# MODES: with a frozen encoder, a linear support vector machine on its mean over time; fine-tuned, by the epoch that is best
+# on development and by the last. `compare` tests each row against `adapted`, paired by seed. Tables 8 and 9 (losses of the
+# projector) need no adaptation. Every step writes a file; a second run makes only the files that are missing.
 
 WEIGHTS ?= whisper-tiny.en
 SEEDS ?= 0 1 2 3 4
@@ -46,7 +46,8 @@ DOMAIN_WEIGHT ?= 0.1
 FOLDS ?= 5
 BATCHES ?= --batch-seconds 60 --crop-seconds 4 --precision bf16
 T ?= 0.02
-LABEL := --label emotion --classes anger,happiness,neutral,sadness
+CLASSES := anger,happiness,neutral,sadness
+LABEL := --label emotion --classes $(CLASSES)
 
 # Two steps at a time with -j 2, each on one thread.
 export OMP_NUM_THREADS ?= 1
@@ -63,7 +64,9 @@ TABLE2 := $(filter-out fixmatch cdac,$(ENCODERS))
 TABLE7 := $(filter adapted fixmatch cdac,$(ENCODERS))
 EMOTION := $(findstring emotion,$(shell head -1 $(POOL)))
 TESTS := A $(if $(EMOTION),across B)
-EPOCHS := best last
+# A fitted classifier has no epochs.
+epochs = $(if $(filter frozen,$(1)),best,best last)
+SVM := --head svm --head-option kernel=linear
 SELF := $(lastword $(MAKEFILE_LIST))
 
 RETRIEVALS := $(SEEDS:%=$(O)%-retrieval.jsonl)
@@ -71,19 +74,20 @@ RETRIEVALS := $(SEEDS:%=$(O)%-retrieval.jsonl)
 tests = $(if $(filter frozen,$(1)),$(TESTS),$(filter-out B,$(TESTS)))
 # Predictions of rows (1) in a mode (2) and test (3) by the classifiers of an epoch (4); with names before them (5).
 predicted = $(foreach e,$(1),$(foreach n,$(SEEDS),$(5:%=$(e)=)$(O)$(n)-$(e)-$(2)-$(3)-$(4).jsonl))
-every = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(EPOCHS),$(call predicted,$(1),$(m),$(t),$(k)))))
+every = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(call epochs,$(m)),$(call predicted,$(1),$(m),$(t),$(k)))))
 
+comma := ,
 # Of a table (1) of rows (2): mode (3), test (4), epoch (5).
 words_A := test speakers of A
 words_across := trained on A, tested on B
 words_B := folds of B
 define compared
-@echo; echo "$(1): $(words_$(4)), $(3), $(5) epoch ($(words $(SEEDS)) seeds)"
+@echo; echo "$(1): $(words_$(4)), $(3)$(if $(filter tuned,$(3)),$(comma) $(5) epoch) ($(words $(SEEDS)) seeds)"
 @avaffect compare -q --score ua --score accuracy $(if $(filter adapted,$(2)),--baseline adapted) \
 	$(call predicted,$(2),$(3),$(4),$(5),name)
 
 endef
-compared_all = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(EPOCHS),$(call compared,$(1),$(2),$(m),$(t),$(k)))))
+compared_all = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(call epochs,$(m)),$(call compared,$(1),$(2),$(m),$(t),$(k)))))
 
 .PHONY: table table2 table7 retrieved
 table: table2 table7
@@ -182,38 +186,39 @@ $(O)%-mean-B.h5: $(O)%.safetensors $(O)B.h5
 	avaffect extract $(O)B.h5 --model $< --pooled-only -o $@
 
 $(O)B-folds-%.jsonl: $(O)B-gold.jsonl
-	avaffect split $< --by speaker --folds $(FOLDS) --seed $* -o $@
+	avaffect select $< --where emotion=$(CLASSES) | avaffect split - --by speaker --folds $(FOLDS) --stratify emotion \
+		--seed $* -o $@
 
-# Classifiers of a seed (1) on an encoder (2), whose file is (3): of the best epoch and of the last.
+# Classifiers of a seed (1) on an encoder (2), whose file is (3).
 means = $(3:.safetensors=-mean-$(1).h5)
 define classifiers
-$(O)$(1)-$(2)-frozen-best.safetensors $(O)$(1)-$(2)-frozen-last.safetensors &: $(call means,A,,$(3)) $(O)$(1)-division.jsonl
-	avaffect finetune $$< --annotations $(O)$(1)-division.jsonl $(LABEL) --seed $(1) \
-		-o $(O)$(1)-$(2)-frozen-best.safetensors --last $(O)$(1)-$(2)-frozen-last.safetensors
-$(O)$(1)-$(2)-frozen-B-best.safetensors $(O)$(1)-$(2)-frozen-B-last.safetensors &: $(call means,B,,$(3)) $(O)B-folds-$(1).jsonl
-	avaffect finetune $$< --annotations $(O)B-folds-$(1).jsonl $(LABEL) --seed $(1) \
-		-o $(O)$(1)-$(2)-frozen-B-best.safetensors --last $(O)$(1)-$(2)-frozen-B-last.safetensors
+$(O)$(1)-$(2)-frozen-best.safetensors: $(call means,A,,$(3)) $(O)$(1)-division.jsonl
+	avaffect finetune $$< --annotations $(O)$(1)-division.jsonl $(LABEL) $(SVM) --seed $(1) -o $$@
+$(O)$(1)-$(2)-frozen-B-best.safetensors: $(call means,B,,$(3)) $(O)B-folds-$(1).jsonl
+	avaffect finetune $$< --annotations $(O)B-folds-$(1).jsonl $(LABEL) $(SVM) --seed $(1) -o $$@
 $(O)$(1)-$(2)-tuned-best.safetensors $(O)$(1)-$(2)-tuned-last.safetensors &: $(3) $(O)A.h5 $(O)$(1)-division.jsonl
 	avaffect finetune $(O)A.h5 --annotations $(O)$(1)-division.jsonl --encoder $$< $(LABEL) --steps $(FINETUNE_STEPS) \
 		--learning-rate $(RATE) $(BATCHES) --seed $(1) \
 		-o $(O)$(1)-$(2)-tuned-best.safetensors --last $(O)$(1)-$(2)-tuned-last.safetensors
 endef
-# Their predictions by the classifiers of an epoch (4).
+# Their predictions.
 define predictions
-$(O)$(1)-$(2)-frozen-A-$(4).jsonl: $(O)$(1)-$(2)-frozen-$(4).safetensors $(call means,A,,$(3))
+$(O)$(1)-$(2)-frozen-A-best.jsonl: $(O)$(1)-$(2)-frozen-best.safetensors $(call means,A,,$(3))
 	avaffect predict $(call means,A,,$(3)) --annotations $(O)$(1)-division.jsonl --model $$< --split test -o $$@
-$(O)$(1)-$(2)-frozen-across-$(4).jsonl: $(O)$(1)-$(2)-frozen-$(4).safetensors $(call means,B,,$(3)) $(O)B-gold.jsonl
+$(O)$(1)-$(2)-frozen-across-best.jsonl: $(O)$(1)-$(2)-frozen-best.safetensors $(call means,B,,$(3)) $(O)B-gold.jsonl
 	avaffect predict $(call means,B,,$(3)) --annotations $(O)B-gold.jsonl --model $$< -o $$@
-$(O)$(1)-$(2)-frozen-B-$(4).jsonl: $(O)$(1)-$(2)-frozen-B-$(4).safetensors $(call means,B,,$(3))
+$(O)$(1)-$(2)-frozen-B-best.jsonl: $(O)$(1)-$(2)-frozen-B-best.safetensors $(call means,B,,$(3))
 	avaffect predict $(call means,B,,$(3)) --annotations $(O)B-folds-$(1).jsonl --model $$< -o $$@
-$(O)$(1)-$(2)-tuned-A-$(4).jsonl: $(O)$(1)-$(2)-tuned-$(4).safetensors $(O)A.h5
+$(O)$(1)-$(2)-tuned-A-best.jsonl $(O)$(1)-$(2)-tuned-A-last.jsonl: $(O)$(1)-$(2)-tuned-A-%.jsonl: \
+		$(O)$(1)-$(2)-tuned-%.safetensors $(O)A.h5
 	avaffect predict $(O)A.h5 --annotations $(O)$(1)-division.jsonl --model $$< --split test -o $$@
-$(O)$(1)-$(2)-tuned-across-$(4).jsonl: $(O)$(1)-$(2)-tuned-$(4).safetensors $(O)B.h5 $(O)B-gold.jsonl
+$(O)$(1)-$(2)-tuned-across-best.jsonl $(O)$(1)-$(2)-tuned-across-last.jsonl: $(O)$(1)-$(2)-tuned-across-%.jsonl: \
+		$(O)$(1)-$(2)-tuned-%.safetensors $(O)B.h5 $(O)B-gold.jsonl
 	avaffect predict $(O)B.h5 --annotations $(O)B-gold.jsonl --model $$< -o $$@
 endef
 $(foreach n,$(SEEDS),$(foreach e,$(ENCODERS),\
 	$(eval $(call classifiers,$(n),$(e),$(call encoder,$(e),$(n))))\
-	$(foreach k,$(EPOCHS),$(eval $(call predictions,$(n),$(e),$(call encoder,$(e),$(n)),$(k))))))
+	$(eval $(call predictions,$(n),$(e),$(call encoder,$(e),$(n))))))
 
 # -- tables 8 and 9 -------------------------------------------------------------------------------
 
