@@ -45,8 +45,10 @@ CHAIN: tuple[tuple[str, ...], ...] = (
      "--select", "none", "-o", "lora.safetensors"),
     ("merge-lora", "lora.safetensors", "-o", "merged.safetensors"),
 )  # fmt: skip
-# The table that is drawn is made of runs; predictions of traces need an hour of training.
-ELSEWHERE = ("compare", "eval-ccc", "eval-embeddings", "eval-rank", "import", "info", "check")
+# The table that is drawn is made of runs; predictions of traces need an hour of training, text
+# encoders a package that is optional.
+ELSEWHERE = ("compare", "eval-ccc", "eval-embeddings", "eval-rank", "extract-text", "import",
+             "info", "check")  # fmt: skip
 
 
 def build(folder: Path) -> None:

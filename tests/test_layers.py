@@ -61,7 +61,7 @@ LIBRARIES = {
     "safetensors": {"training"},
     "pickle": {"core"},
     "_compat_pickle": {"training"},
-    "transformers": set(),
+    "transformers": {"training"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

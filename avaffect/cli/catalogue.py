@@ -107,6 +107,7 @@ _COMMANDS = (
     _ours("augment-noise", STORES, "Add noise to speech at a given signal-to-noise ratio.",
           "store"),
     _ours("extract", STORES, "Compute features, units or embeddings.", "store"),
+    _ours("extract-text", STORES, "Encode the words of timed transcripts.", "store"),
     _ours("import-features", STORES, "Import features that other tools computed.", "store"),
     _ours("cluster", PRETRAINING, "Fit a k-means quantiser of MFCCs or of an encoder's layer.",
           "checkpoint"),

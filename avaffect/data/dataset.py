@@ -87,6 +87,16 @@ class VectorColumn(Column):
 
 
 @dataclass
+class AbsentColumn(VectorColumn):
+    """A stream that every utterance lacks. step: the shape of one of its steps."""
+
+    step: tuple[int, ...] = ()
+
+    def read(self, name: str, index: int) -> np.ndarray:
+        return np.zeros((0, *self.step), dtype=np.float32)
+
+
+@dataclass
 class Dataset:
     """N utterances whose streams may be in different stores (media in one, units in another).
 
@@ -266,6 +276,12 @@ class Dataset:
         if not hasattr(self, "_durations"):
             self._durations = self.durations()
         return self._durations
+
+
+def absent_column(count: int, step: tuple[int, ...], rate_hz: float) -> AbsentColumn:
+    """A stream that none of `count` utterances has; rate_hz: 0 of vectors."""
+    missing = np.full(count, -1, dtype=np.int64)
+    return AbsentColumn([], missing, missing, rate_hz, step=step)
 
 
 def _stack(pieces: Sequence[np.ndarray], padding: float) -> np.ndarray:

@@ -103,11 +103,30 @@ def _check_streams(settings: PredictSettings, header: ClassifierHeader) -> None:
             "fine-tuned on audio and video nor a head on two streams, and needs all that it was "
             "trained on"
         )
+    _check_withheld(settings, header)
     if settings.shared_distance and not modalities(header):
         raise UsageError(
             f"--shared-distance: the head of {settings.model} does not read two streams, and has "
             "no layers that both go through"
         )
+
+
+def _check_withheld(settings: PredictSettings, header: ClassifierHeader) -> None:
+    """Raises UsageError for features to do without that the classifier does not read beside
+    others."""
+    names = {*(header.features or {})}
+    for name in settings.without_features:
+        if name not in names:
+            raise UsageError(
+                f"--without-features {name}: {settings.model} reads {', '.join(names) or 'none'}"
+            )
+    if settings.without_features and modalities(header):
+        raise UsageError(
+            f"--without-features: the head of {settings.model} reads two streams; --modality "
+            "chooses one"
+        )
+    if settings.without_features and not {*input_models(header)} - {*settings.without_features}:
+        raise UsageError("--without-features: nothing is left to predict from")
 
 
 def _inputs(
@@ -134,7 +153,9 @@ def _inputs(
     from avaffect.recipes.downstream import decoded_recordings
 
     corpus = recordings.corpus
-    prepared = decoded_recordings.prepared(settings.model, header, settings.face_model)
+    prepared = decoded_recordings.prepared(
+        settings.model, header, settings.face_model, settings.without_features
+    )
     given = decoded_recordings.decoded(settings, header, prepared, recordings, progress)
     identity = media_content_id(corpus, corpus.items)
     return given, [[("recordings", corpus.folder, identity)]]

@@ -44,6 +44,11 @@ class PredictSettings(Batched):
         (), "Features in a store, under the name that they had in finetune. Repeatable.",
         "--features", role="input", metavar="NAME=STORE.h5",
     )  # fmt: skip
+    without_features: tuple[str, ...] = option(
+        (), "Features of finetune to do without, by their name: every utterance is predicted as if "
+        "it lacked them, so that they count as their mean. Their store may be left out. "
+        "Repeatable.", "--without-features", metavar="NAME", added=True,
+    )  # fmt: skip
     modality: str | None = option(
         None, "Modality to predict from, whatever an utterance has: audio or video. Of an encoder "
         "that was fine-tuned on both, or a head on two streams, such as vavl. Default: both, where "

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,17 @@ class Prepared:
     own: str | None
 
 
-def prepared(model: Path, header: ClassifierHeader, face_model: Path | None = None) -> Prepared:
-    """face_model: weights of the face detector, where they are given.
+def prepared(
+    model: Path, header: ClassifierHeader, face_model: Path | None = None,
+    without: Sequence[str] = (),
+) -> Prepared:  # fmt: skip
+    """face_model: weights of the face detector, where they are given; without: names of features
+    that are not read.
 
     Raises DataError where a classifier reads what recordings do not give, or it is not known how
     they were preprocessed; UsageError where it needs no weights that are given.
     """
-    front_ends, own = recording_facts.front_ends_of(model, header)
+    front_ends, own = recording_facts.front_ends_of(model, header, without)
     facts = recording_facts.facts_of(model, header)
     audio = WAVEFORM in header.streams or bool(front_ends) or own is not None
     faces = FACE in header.streams

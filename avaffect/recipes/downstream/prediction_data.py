@@ -171,7 +171,7 @@ def _sources(
     for name, encoder in inputs.encoders.items():
         if name not in features:
             check_faces(encoder, stores, streams)
-    return Sources.of(stores, streams, features, inputs)
+    return Sources.of(stores, streams, features, inputs, settings.without_features)
 
 
 def _check_views(settings: PredictSettings, inputs: Inputs) -> None:
@@ -190,7 +190,10 @@ def _check_features(
     inputs: Inputs,
 ) -> None:
     """Features of another model have the same shape, and other meanings."""
-    check_features(settings.model, header.features or {}, features, inputs, some=inputs.either)
+    check_features(
+        settings.model, header.features or {}, features, inputs, inputs.either,
+        settings.without_features,
+    )  # fmt: skip
     known = header.preprocessing.features
     if known is None or features:
         return

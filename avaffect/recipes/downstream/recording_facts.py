@@ -125,14 +125,17 @@ def face_model_file(
     )
 
 
-def front_ends_of(model: Path, header: ClassifierHeader) -> tuple[dict[str, str], str | None]:
+def front_ends_of(
+    model: Path, header: ClassifierHeader, without: Sequence[str] = ()
+) -> tuple[dict[str, str], str | None]:
     """Name of features -> the front-end that makes them of a waveform; and that of the features in
-    the place of an encoder, None where there are none.
+    the place of an encoder, None where there are none. without: names that are not read.
 
     Raises DataError for features that no front-end makes, or whose package is not installed.
     """
     own = header.preprocessing.features if FEATURES in header.streams else None
-    return computed(model, header.features or {}, own)
+    read = {n: made for n, made in (header.features or {}).items() if n not in without}
+    return computed(model, read, own)
 
 
 def computed(

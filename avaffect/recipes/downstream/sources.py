@@ -15,11 +15,11 @@ from avaffect.core.headers import EncoderHeader, ReadLayers, labelled_speakers
 from avaffect.core.progress import Progress
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FEATURES
-from avaffect.data.dataset import Column, Dataset, column_of
+from avaffect.data.dataset import Column, Dataset, absent_column, column_of
 from avaffect.data.store.reader import Store
 from avaffect.data.vectors import vectors_of
 from avaffect.models import registry
-from avaffect.models.encoder import Encoder
+from avaffect.models.encoder import Encoder, rate_of
 from avaffect.models.given import Given, GivenVectors, stream_of
 from avaffect.models.inputs import ENCODER, Inputs
 from avaffect.models.layers import beneath, read_layers
@@ -38,21 +38,28 @@ class Sources:
     """media: stores of the streams that are read under their own names; features: name -> store;
     vectors: stream of a batch -> name of the vectors that it is read from, where it is no stream of
     a store; sampling: the part of an utterance that the encoder reads, and of its features in the
-    same section."""
+    same section; withheld: features that every utterance is to lack."""
 
     media: Sequence[Store]
     streams: tuple[str, ...]
     features: Mapping[str, Store]
     vectors: Mapping[str, str]
     sampling: Sampling = EVERYTHING
+    withheld: tuple[Given, ...] = ()
 
     @classmethod
     def of(
         cls, media: Sequence[Store], streams: tuple[str, ...], features: Mapping[str, Store],
-        inputs: Inputs,
+        inputs: Inputs, without: Sequence[str] = (),
     ) -> Sources:  # fmt: skip
-        """Of the inputs of a head."""
-        return cls(media, streams, features, vectors_in(inputs), inputs.sampling)
+        """Of the inputs of a head. without: names of features that every utterance is to lack."""
+        given = {name: store for name, store in features.items() if name not in without}
+        withheld = tuple(
+            encoder
+            for name, encoder in inputs.encoders.items()
+            if name in without and isinstance(encoder, Given)
+        )
+        return cls(media, streams, given, vectors_in(inputs), inputs.sampling, withheld)
 
     @property
     def unit(self) -> str:
@@ -66,6 +73,9 @@ class Sources:
         for name, store in self.features.items():
             stream = stream_of(name)
             columns[stream] = self._column([store], ids, stream, FEATURES)
+        for given in self.withheld:
+            stream = given.configuration.stream
+            columns[stream] = absent_column(len(ids), (given.dim,), rate_of(given))
         return Dataset(list(ids), columns, seed=seed, sampling=self.sampling)
 
     def _column(
@@ -146,6 +156,8 @@ def opened(
         encoders[FEATURES], header = given_features(media, progress, vectors=vectors)
         headers.append(header)
         streams = encoders[FEATURES].streams
+    else:
+        _say_unread(media, features, progress)
     made: dict[str, Any] = {}
     for name, store in features.items():
         encoders[name], header = given_features([store], progress, stream_of(name), vectors)
@@ -159,6 +171,17 @@ def opened(
         labelled_speakers(*headers),
         made,
     )
+
+
+def _say_unread(media: Sequence[Store], features: Mapping[str, Store], progress: Progress) -> None:
+    """Say which stores have features of their own that are not read beside those with a name."""
+    named = {store.content_id for store in features.values()}
+    for store in media:
+        if store.content_id not in named and (FEATURES in store.streams or store.pooled):
+            progress.say(
+                f"{store.path}: its own features are not read beside --features; "
+                f"--features NAME={store.path} joins them"
+            )
 
 
 def vectors_in(inputs: Inputs) -> dict[str, str]:
@@ -177,14 +200,16 @@ def described(inputs: Inputs) -> dict[str, registry.Description]:
 
 def check_features(
     model: Path, made: Mapping[str, Any], features: Mapping[str, Store], inputs: Inputs,
-    some: bool = False,
+    some: bool = False, without: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Raises DataError unless the features are those, by name, that a classifier was trained on.
 
-    inputs: of the classifier's head; some: whether it can do without some of them.
+    inputs: of the classifier's head; some: whether it can do without some of them; without: names
+    of those that are not read, and may be left out.
     """
     enough = features or inputs.encoder is not None
-    if made.keys() != features.keys() and not (some and enough and features.keys() <= made.keys()):
+    there = features.keys() | {*without}
+    if made.keys() != there and not (some and enough and features.keys() <= made.keys()):
         needed = " ".join(f"--features {name}=STORE.h5" for name in made) or "no --features"
         raise DataError(f"{model} reads {needed}; given: {', '.join(features) or 'none'}")
     for name, store in features.items():

@@ -20,6 +20,7 @@ from avaffect.recipes.common.copied_metadata import Carried
 from avaffect.recipes.encoding import around
 from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.recipes.encoding.labels_over_time import label_of
+from avaffect.recipes.encoding.spoken import RECORDING, RECORDING_START
 from avaffect.settings.extract import ExtractSettings
 
 
@@ -50,7 +51,9 @@ def run(
         for row in rows:
             own = carried.labels_of(row)
             known = {n: own[n] for n in labels if n != name}
-            count = len(writer.ids)
+            fields, count = carried.fields_of(row), len(writer.ids)
+            if "start_s" in fields:
+                fields[RECORDING_START] = fields["start_s"]
             for step, value, vector in _vectors(
                 settings, store, row, spec, extractor, device, progress
             ):
@@ -61,7 +64,7 @@ def run(
                     pooled={MEAN: vector},
                     labels={**known, name: spec.classes[value]},
                     meta={
-                        **carried.fields_of(row), "recording": store.ids[row], "start_s": start,
+                        **fields, RECORDING: store.ids[row], "start_s": start,
                         "duration_s": 1 / spec.rate_hz,
                     },
                 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Transcripts with times: one reader a format."""

@@ -1,0 +1,97 @@
+"""Transcripts in subtitles: WebVTT, also with a time for each word, and SubRip (SRT).
+
+webvtt-py, pysubs2 and others strip the times of words, which the captions of YouTube and of speech
+recognisers have; without them the formats are cues between lines with an arrow.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+from avaffect.core.errors import DataError
+from avaffect.data.tables.texts import read_text
+from avaffect.data.transcripts.words import Cue
+
+SUFFIXES = (".vtt", ".srt")
+ARROW = "-->"
+_CLOCK = r"-?(?:\d+:)?\d{1,2}:\d{1,2}(?:[.,]\d{1,3})?"
+_TIMING = re.compile(rf"\s*({_CLOCK})\s*{ARROW}\s*({_CLOCK})(?:\s.*)?")
+_WORD_TIME = re.compile(rf"<({_CLOCK})>")
+# <c.yellow>, <v Roger>, </i>; {\an8}, which SRT takes from another format.
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|</>|\{\\[^{}]*\}")
+# Blocks of WebVTT that are no cues.
+_NO_CUE = ("NOTE", "STYLE", "REGION")
+
+
+def read(path: Path) -> list[Cue]:
+    """The cues of a file, those with times for their words as one cue for each such time.
+
+    Captions that roll, as YouTube's do, repeat the line above: in a file with times of words, a
+    line without such a time that the cue before has too is left out.
+
+    Raises DataError where it is no text, or no subtitles.
+    """
+    lines = read_text(path).splitlines()
+    places = [number for number, line in enumerate(lines) if ARROW in line]
+    if not places and not lines[0].startswith("WEBVTT"):
+        raise DataError(f"{path} has no line with times such as 00:01.500 {ARROW} 00:03.000")
+    rolls = any(_WORD_TIME.search(line) for line in lines)
+    found: list[Cue] = []
+    before: set[str] = set()
+    for place, following in zip(places, [*places[1:], len(lines)]):
+        timing = _TIMING.fullmatch(lines[place])
+        texts = _texts(lines[place + 1 : following], following < len(lines))
+        if timing is None:
+            found.append(Cue("".join(texts), None, None, place + 1))
+            continue
+        if rolls:
+            new = [text for text in texts if _WORD_TIME.search(text) or _plain(text) not in before]
+            before = {_plain(text) for text in texts}
+            texts = new
+        start, end = (_seconds(text) for text in timing.groups())
+        found += _timed("\n".join(texts), start, end, place + 1)
+    return found
+
+
+def _texts(lines: list[str], cue_follows: bool) -> list[str]:
+    """The text between a line of times and the next: up to a blank line. cue_follows: the last line
+    may be the number of the next cue."""
+    if cue_follows and lines and (lines[-1].strip().isdigit() or _blank(lines[-2:-1])):
+        lines = lines[:-1]
+    found: list[str] = []
+    for line in lines:
+        if _blank([line]):
+            if found:
+                break
+        elif line.startswith(_NO_CUE) and not found:
+            break
+        else:
+            found.append(line)
+    return found
+
+
+def _blank(lines: list[str]) -> bool:
+    return bool(lines) and not lines[0].strip()
+
+
+def _timed(text: str, start: float, end: float, line: int) -> list[Cue]:
+    """The parts of a cue's text between the times of words in it."""
+    parts = _WORD_TIME.split(text)
+    times = [start, *map(_seconds, parts[1::2]), end]
+    return [
+        Cue(_plain(part), low, high, line) for part, low, high in zip(parts[::2], times, times[1:])
+    ]
+
+
+def _plain(text: str) -> str:
+    """The text without tags and entities."""
+    return html.unescape(_TAG.sub("", _WORD_TIME.sub("", text))).strip()
+
+
+def _seconds(clock: str) -> float:
+    total = 0.0
+    for part in clock.lstrip("-").replace(",", ".").split(":"):
+        total = total * 60 + float(part)
+    return -total if clock.startswith("-") else total

@@ -1,0 +1,288 @@
+"""`extract-text`: vectors of the words spoken in utterances and around frames, and their fusion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chain import invoke
+from text_encoders import LONGEST, tiny_roberta
+
+from avaffect.data.store.reader import Store
+from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
+from avaffect.data.store.writer import store_writer
+from avaffect.training import text_encoder
+from avaffect.training.text_encoder import TextEncoder
+
+CPU = torch.device("cpu")
+CLASSES = ("anger", "happiness")
+SAID = {"anger": ("i am so angry", "this is terrible"), "happiness": ("lovely day", "so happy")}
+TEXTS = ["i am so angry at you", "hello", "", "what a happy lovely day it is", "hello hello"]
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_roberta(tmp_path_factory.mktemp("models") / "roberta")
+
+
+def mean_naively(folder: Path, text: str) -> np.ndarray:
+    """Of one text by itself, token after token, with transformers alone."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    ids = tokenizer.encode(text, add_special_tokens=False)[: LONGEST - 2]
+    whole = torch.tensor([[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]])
+    with torch.no_grad():
+        output = model(input_ids=whole).last_hidden_state[0]
+    total = np.zeros(output.shape[1])
+    for place in range(1, len(ids) + 1):
+        total += output[place].numpy()
+    return total / max(len(ids), 1)
+
+
+def test_means_of_tokens_are_those_of_texts_by_themselves(roberta: Path) -> None:
+    encoder = text_encoder.load(roberta, CPU, "32")
+    assert encoder.dim == 16 and encoder.limit == LONGEST
+    long = " ".join(["terrible"] * 40)
+    found, truncated = encoder.encode([*TEXTS, long])
+    assert truncated == 1 and found.dtype == torch.float32
+    for text, row in zip([*TEXTS, long], found):
+        np.testing.assert_allclose(row, mean_naively(roberta, text), atol=1e-5)
+    assert not found[2].any() and found[0].any()
+    # In any batch, in any order.
+    alone = torch.cat([encoder.encode([text])[0] for text in TEXTS])
+    np.testing.assert_allclose(alone, found[:-1], atol=1e-6)
+    turned, _ = encoder.encode(TEXTS[::-1])
+    np.testing.assert_allclose(turned.flip(0), alone, atol=1e-6)
+
+
+def clips(path: Path) -> Path:
+    """Two utterances of one file, and one of another, whose name is its id."""
+    specs = {"waveform": StreamSpec("waveform", "int16", 16000.0)}
+    labels = {"emotion": LabelSpec("class", CLASSES), "valence": LabelSpec("trace", rate_hz=5.0)}
+    with store_writer(path, {}, streams=specs, labels=labels) as writer:
+        for name, source, start in (("a1", "v/a.mp4", 0.0), ("a2", "v/a.mp4", 2.0),
+                                    ("b", "v/other.mp4", 5.0)):  # fmt: skip
+            writer.add(
+                name, streams={"waveform": np.zeros(32000, "int16")},
+                labels={"emotion": "anger", "valence": np.arange(10.0)},
+                meta={"source": source, "start_s": start, "duration_s": 2.0, "speaker": "s"},
+            )  # fmt: skip
+    return path
+
+
+def transcript(path: Path, rows: list[tuple[str, float, float]], *columns: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    lines = [f"{start},{end},{word}" for word, start, end in rows]
+    path.write_text("\n".join(["start,end,word", *lines, ""]), encoding="utf-8")
+    return path
+
+
+def test_utterances_have_the_words_spoken_in_them(tmp_path: Path, roberta: Path) -> None:
+    clips(tmp_path / "m.h5")
+    transcript(tmp_path / "t" / "a.csv", [("i", 0, 0.5), ("am", 1.8, 2.2), ("angry", 3, 3.5)])
+    # Named as the utterance it counts from there, not from the file's beginning.
+    transcript(tmp_path / "t" / "b.csv", [("lovely", 0.5, 1), ("day", 2.5, 3)])
+    run = ("extract-text", "m.h5", "--transcripts", "t", "--model", roberta, "-o", "x.h5")
+    said = invoke(tmp_path, *run).stderr
+    assert "3 different texts" in said and "warning" not in said
+    found = Store(tmp_path / "x.h5")
+    expected = {"a1": "i am", "a2": "am angry", "b": "lovely"}
+    vectors = found.pooled_vectors("mean")
+    for name, text in expected.items():
+        row = found.rows[name]
+        np.testing.assert_allclose(vectors[row], mean_naively(roberta, text), atol=1e-5)
+        assert found.meta["words"][row] == len(text.split()) and found.label("emotion")[row] == 0
+    assert found.trace("valence", 1).tolist() == list(range(10))
+    assert found.pooled["mean"].made["around"] == 0
+    assert "up to date" in invoke(tmp_path, *run).stderr
+    invoke(tmp_path, *run[:-1], "y.h5", "--around", 1)
+    assert list(Store(tmp_path / "y.h5").meta["words"]) == [3 - 1, 3 - 1, 2]
+    # Other words or another model are other inputs.
+    transcript(tmp_path / "t" / "b.csv", [("lovely", 0.5, 1)])
+    invoke(tmp_path, *run, status=73)
+
+
+def film_store(path: Path, films: int = 6) -> Path:
+    """Frames of noise, five a second for four seconds: their class is in the words alone, a text of
+    SAID in each second; the last film has no transcript."""
+    folder = path.parent / "words"
+    random = np.random.default_rng(0)
+    labels = {"expression": LabelSpec("class", CLASSES)}
+    pooled = {"mean": PooledSpec(8, {"front_end": "noise"})}
+    with store_writer(path, {}, labels=labels, pooled=pooled) as writer:
+        for film in range(films):
+            order = random.permutation([0, 1, 0, 1])
+            rows = []
+            for second, value in enumerate(order):
+                words = SAID[CLASSES[value]][int(random.integers(2))].split()
+                for place, word in enumerate(words):
+                    start, end = (second + (place + k) / len(words) for k in (0, 1))
+                    rows.append((word, start, end))
+            if film < films - 1:
+                transcript(folder / f"f{film}.csv", rows)
+            for step in range(20):
+                writer.add(
+                    f"film{film}_{step}", pooled={"mean": random.normal(size=8)},
+                    labels={"expression": CLASSES[order[step // 5]]},
+                    meta={"recording": f"film{film}", "source": f"v/f{film}.mp4",
+                          "start_s": step / 5, "duration_s": 0.2, "speaker": f"s{film}",
+                          "split": ("train" if film < 3 else "test" if film > 3
+                                    else "development")},
+                )  # fmt: skip
+    return path
+
+
+def counted_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are encoded from now on."""
+    found: list[str] = []
+    encode = TextEncoder.encode
+
+    def count(self: TextEncoder, texts: list[str]) -> tuple[torch.Tensor, int]:
+        found.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "encode", count)
+    return found
+
+
+def score(folder: Path, *options: object) -> float:
+    invoke(folder, "predict", "f.h5", "--model", "c.safetensors", *options, "--split", "test",
+           "-f", "-o", "p.jsonl")  # fmt: skip
+    return float(json.loads(invoke(folder, "eval-class", "p.jsonl", "--json").stdout)["f1_macro"])
+
+
+def test_fusion_of_frames_with_words(
+    tmp_path: Path, roberta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film_store(tmp_path / "f.h5")
+    encoded = counted_texts(monkeypatch)
+    said = invoke(tmp_path, "extract-text", "f.h5", "--transcripts", "words", "--model", roberta,
+                  "--around", 0.2, "--batch-texts", 3, "-o", "t.h5").stderr  # fmt: skip
+    assert "1 of 6 recordings have no transcript: film5" in said
+    found = Store(tmp_path / "t.h5")
+    # Of 100 frames with words, neighbours share theirs: each text once.
+    assert len(encoded) == len(set(encoded)) < 40
+    silent = np.array(found.meta["words"]) == 0
+    assert silent.sum() == 20 and not found.pooled_vectors("mean")[silent].any()
+    av, text = ("--features", "av=f.h5"), ("--features", "text=t.h5")
+    train = ("finetune", "f.h5", "--label", "expression", "--epochs", 60, "-f",
+             "-o", "c.safetensors")  # fmt: skip
+    invoke(tmp_path, *train, *av)
+    alone = score(tmp_path, *av)
+    invoke(tmp_path, *train, *av, *text)
+    fused = score(tmp_path, *av, *text)
+    # Chance on noise, and on the film without words.
+    assert alone + 0.1 < fused
+    items = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()[1:-1]]
+    with_words = [item for item in items if item["id"].startswith("film4")]
+    assert len(items) == 40 and sum(i["prediction"] == i["gold"] for i in with_words) >= 17
+    # Without text each utterance is predicted as one that has none.
+    silent_scores = {i["id"]: i["scores"] for i in items if i["id"].startswith("film5")}
+    for given in (av, (*av, *text)):
+        without = score(tmp_path, *given, "--without-features", "text")
+        rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()[1:-1]]
+        assert len(rows) == 40 and without < fused
+        for item in rows:
+            if item["id"] in silent_scores:
+                assert item["scores"] == pytest.approx(silent_scores[item["id"]], abs=1e-5)
+    predict = ("predict", "f.h5", "--model", "c.safetensors", "-f", "-o", "p.jsonl", *av)
+    invoke(tmp_path, *predict, status=65)
+    invoke(tmp_path, *predict, "--without-features", "audio", status=2)
+    invoke(tmp_path, *predict, "--without-features", "text", "--without-features", "av", status=2)
+    # The store's own features are not joined without a name.
+    said = invoke(tmp_path, *train, *text).stderr
+    assert "--features NAME=f.h5" in said
+
+
+def test_both_parts_are_standardised(tmp_path: Path, roberta: Path) -> None:
+    from avaffect.training import checkpoint
+
+    film_store(tmp_path / "f.h5")
+    invoke(tmp_path, "extract-text", "f.h5", "--transcripts", "words", "--model", roberta,
+           "-o", "t.h5")  # fmt: skip
+    invoke(tmp_path, "finetune", "f.h5", "--label", "expression", "--features", "av=f.h5",
+           "--features", "text=t.h5", "--steps", 1, "-o", "c.safetensors")  # fmt: skip
+    _, tensors = checkpoint.load(tmp_path / "c.safetensors")
+    train = np.array(Store(tmp_path / "f.h5").meta["split"]) == "train"
+    both = np.concatenate(
+        [Store(tmp_path / name).pooled_vectors("mean")[train] for name in ("f.h5", "t.h5")], axis=1
+    )
+    (mean,) = (v for name, v in tensors.items() if name.endswith("standardisation.mean"))
+    (std,) = (v for name, v in tensors.items() if name.endswith("standardisation.std"))
+    np.testing.assert_allclose(mean, both.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(std, both.std(axis=0), atol=1e-5)
+
+
+def test_transcripts_that_do_not_fit(tmp_path: Path, roberta: Path) -> None:
+    clips(tmp_path / "m.h5")
+    run = ("extract-text", "m.h5", "--model", roberta, "-o", "x.h5", "--transcripts")
+    late = transcript(tmp_path / "late" / "a.csv", [("late", 900, 901)])
+    said = invoke(tmp_path, *run, "late", status=65).stderr
+    assert "900 to 901" in said and not (tmp_path / "x.h5").exists()
+    transcript(tmp_path / "none" / "c.csv", [("other", 0, 1)])
+    said = invoke(tmp_path, *run, "none", status=65).stderr
+    assert "of c," in said and "a1, a2, b" in said
+    (tmp_path / "silent").mkdir()
+    (tmp_path / "silent" / "a.vtt").write_text("WEBVTT\n")
+    invoke(tmp_path, *run, "silent", status=65)
+    # Some of them: counted and listed.
+    shutil.copy(late, tmp_path / "none" / "a.csv")
+    transcript(tmp_path / "none" / "b.csv", [("hello", 0, 1), ("bad", 1, 0)])
+    said = invoke(tmp_path, *run, "none").stderr
+    assert "1 of 2 transcripts do not overlap" in said and ": a\n" in said
+    assert "of no recording here: c" in said and "2 of 3 utterances have no words" in said
+    assert "b.csv: 1 cues are left out" in said and "(lines 3)" in said
+    # A file of one recording, of whatever name, for a store of one alone.
+    one = transcript(tmp_path / "any.csv", [("hello", 0, 1)])
+    invoke(tmp_path, *run, one, "-f", status=65)
+    waveform = StreamSpec("waveform", "int16", 16000.0)
+    with store_writer(tmp_path / "m.h5", {}, streams={"waveform": waveform}) as writer:
+        writer.add("alone", streams={"waveform": np.zeros(32000, "int16")})
+    invoke(tmp_path, *run, one, "-f")
+    assert list(Store(tmp_path / "x.h5").meta["words"]) == [1]
+
+
+def test_models_that_are_no_text_encoder(
+    tmp_path: Path, roberta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips(tmp_path / "m.h5")
+    transcript(tmp_path / "t" / "a.csv", [("hello", 0, 1)])
+
+    def refused(model: object, status: int = 65) -> str:
+        return invoke(tmp_path, "extract-text", "m.h5", "--transcripts", "t", "--model", model,
+                      "-o", "x.h5", status=status).stderr  # fmt: skip
+
+    def copied(name: str) -> Path:
+        shutil.copytree(roberta, tmp_path / name)
+        return tmp_path / name
+
+    assert "hf download roberta-base" in refused("roberta-base")
+    assert "is a file" in refused("m.h5")
+    for file in roberta.glob("tokenizer*"):
+        (folder := tmp_path / "no-tokenizer").exists() or copied("no-tokenizer")
+        (folder / file.name).unlink()
+    assert "no tokenizer" in refused("no-tokenizer")
+    (copied("no-weights") / "model.safetensors").unlink()
+    assert "no weights" in refused("no-weights")
+    (tmp_path / "no-weights" / "pytorch_model.bin").write_bytes(b"PK\x03\x04 pickled")
+    assert "safetensors" in refused("no-weights")
+    (copied("no-configuration") / "config.json").unlink()
+    assert "config.json" in refused("no-configuration")
+    # Weights of fewer layers, and of fewer words.
+    deeper = copied("deeper") / "config.json"
+    layers = '"num_hidden_layers": '
+    deeper.write_text(deeper.read_text().replace(f"{layers}2", f"{layers}3"))
+    assert "missing" in refused("deeper")
+    smaller = tiny_roberta(tmp_path / "smaller", vocab_size=280)
+    assert "tokenizer" in refused(smaller)
+    (copied("garbage") / "config.json").write_text('{"model_type": "nobody knows"}')
+    assert "transformers cannot read" in refused("garbage")
+    assert not (tmp_path / "x.h5").exists()
+    monkeypatch.setattr("avaffect.recipes.extract_text.find_spec", lambda name: None)
+    assert "huggingface" in refused(roberta, status=2)
