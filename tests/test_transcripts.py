@@ -96,6 +96,8 @@ def test_textgrids(tmp_path: Path, short: bool) -> None:
         words_in(path, tier="bell")
     path = written(tmp_path / "a.TextGrid", textgrid(short, "ORT=0.5,0.8,one|1,1.5,two"))
     assert words_in(path) == WANTED
+    path = written(tmp_path / "a.TextGrid", textgrid(short, 'words=0,1,""3 x""! 4'))
+    assert [word for word, _, _ in words_in(path)] == ['"3', 'x"!', "4"]
     # An aligner of several speakers has tiers for each.
     several = "Ann - words=0.5,0.8,one;Ann - phones=0,1,a;Bob - words=1,1.5,two"
     assert words_in(written(tmp_path / "a.TextGrid", textgrid(short, several))) == WANTED
@@ -188,6 +190,9 @@ def test_words_of_windows_are_those_of_a_naive_loop() -> None:
             assert found.spoken(low, low + length) == expected
             said += bool(expected)
     assert said > 200
+    moment = Transcript(["now"], np.ones(1), np.ones(1))
+    windows = ((0, 1), (1, 1), (1, 2), (1.5, 2))
+    assert [moment.spoken(*window) for window in windows] == ["", "now", "now", ""]
     empty = Transcript([], np.zeros(0), np.zeros(0))
     assert empty.spoken(0, 5) == ""
 
