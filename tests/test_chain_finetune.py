@@ -172,7 +172,10 @@ class TestSpeakers:
             tune = (*FINETUNE, "--encoder", "fav.safetensors", "--annotations", "leak.jsonl")
             found = invoke(chain, *tune, status=65).stderr
             assert f"the test speaker {speaker} is also in" in found
-            assert "avaffect split --by speaker" in found
+            assert "--by speaker" in found and "--allow-speaker-overlap" in found
+        # A published division is taken as it is.
+        allowed = (*tune, "--steps", 1, "--mode", "frozen", "--allow-speaker-overlap")
+        assert f"the test speaker {speaker} is also in" in invoke(chain, *allowed).stderr
 
 
 class TestFolds:

@@ -67,6 +67,11 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
         metavar="LAST.safetensors", added=True,
     )  # fmt: skip
 
+    allow_speaker_overlap: bool = option(
+        False, "Allow test speakers that are in train or development too, as some published "
+        "divisions have them.", "--allow-speaker-overlap", role="runtime", added=True,
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
         super().__post_init__()
         parse_features(self.features)

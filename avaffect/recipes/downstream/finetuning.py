@@ -154,10 +154,14 @@ def _check(material: Material, division: Division) -> None:
     tested = set(utterances.chosen(division.test).speakers) - {""}
     trained = set(train_part.speakers) | set(utterances.chosen(division.development).speakers)
     if tested & trained:
-        raise DataError(
-            f"{where}: the test speaker {min(tested & trained)} is also in train or development; "
-            "split by speaker with `avaffect split --by speaker`"
-        )
+        words = f"{where}: the test speaker {min(tested & trained)} is also in train or development"
+        if not settings.allow_speaker_overlap:
+            raise DataError(
+                f"{words}; split by speaker with `avaffect split --by speaker`, or "
+                "--allow-speaker-overlap for a published division"
+            )
+        count = f"{len(tested & trained)} of {len(tested)} test speakers"
+        material.progress.warn(f"{words} ({count})")
     before = tested & set(material.opened.labelled_speakers)
     if before and settings.mode != "scratch":
         source = settings.encoder or "the model behind the features"
