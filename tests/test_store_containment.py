@@ -1,4 +1,4 @@
-"""Stores that refer to other files, or declare what they do not hold, are refused by every reader."""
+"""Stores that refer to other files, or declare what they do not hold, are refused."""
 
 from __future__ import annotations
 

@@ -7,13 +7,12 @@ key, `avaffect`, holds sorted JSON: the model and its provenance.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from avaffect.core import filekind
+from avaffect.core import filekind, plain_json
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json, content_id, has_digest
 
@@ -62,7 +61,7 @@ def header_in(path: Path, stream: BinaryIO, *expected: str) -> Header:
     if text is None:
         raise filekind.as_other_kind(filekind.WEIGHTS, str(path), needed)
     try:
-        header = json.loads(text)
+        header = plain_json.parse(text)
     except ValueError:
         header = None
     if not isinstance(header, dict):
@@ -176,7 +175,7 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
     if size < 8 or length > min(size - 8, LARGEST_HEADER):
         raise DataError(f"{path} is not a safetensors file, or is cut short")
     try:
-        structure = json.loads(stream.read(length))
+        structure = plain_json.parse(stream.read(length))
     except ValueError as error:
         raise DataError(f"{path} is not a safetensors file") from error
     try:

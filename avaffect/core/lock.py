@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from avaffect.core import plain_json
 from avaffect.core.errors import LockedError, WriteError
 from avaffect.core.launch import host
 
@@ -253,7 +254,7 @@ def _stamp(path: Path) -> tuple[Owner | None, int] | None:
 
 def _owner(text: bytes) -> Owner | None:
     try:
-        return Owner(**json.loads(text))
+        return Owner(**plain_json.parse(text))
     except (ValueError, TypeError):
         return None
 

@@ -92,7 +92,8 @@ def _read(hint: Any, value: Any, name: str) -> Any:
 
 
 def _checked(kind: Any, value: Any, name: str) -> Any:
-    if not isinstance(value, kind):
+    is_number = kind is int or isinstance(kind, tuple)
+    if not isinstance(value, kind) or (is_number and isinstance(value, bool)):
         raise DataError(f"its {name} is {str(value)[:40]!r}")
     return value
 

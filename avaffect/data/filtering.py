@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from avaffect.core import plain_json
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers.manifest import ManifestHeader
 from avaffect.data import manifest
@@ -156,7 +156,7 @@ def _is_rest(line: bytes) -> bool:
     if line.endswith(b"\n"):
         return False
     try:
-        json.loads(line)
+        plain_json.parse(line)
     except ValueError:
         return True
     return False

@@ -20,7 +20,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-from avaffect.core import filekind
+from avaffect.core import filekind, plain_json
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
@@ -309,10 +309,10 @@ def parse_header(line: bytes, name: str) -> ManifestHeader:
 def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
     """One line of the manifest `name` as a record; DataError if it is not one."""
     try:
-        record = json.loads(line, parse_constant=_refuse_constant)
+        record = plain_json.parse(line)
         # A lone surrogate is valid in JSON, but cannot be written again.
         json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if not line.endswith(b"\n"):
             raise DataError(f"{name} is cut short in line {number}; make it again") from error
         if line.strip() in (b"{", b"["):
@@ -321,10 +321,6 @@ def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DataError(f"{name}, line {number}: not a JSON object")
     return record
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON; leave a missing value out, or write null")
 
 
 def check_items(manifest: Manifest) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from avaffect.core import plain_json
 from avaffect.core.errors import DataError
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Manifest
@@ -115,10 +116,10 @@ def _objects(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _held(path: Path, text: str) -> list[tuple[str | None, Any]]:
     """Key, if it has one, and content of each entry of JSON, or of a JSON text a line."""
     try:
-        whole = json.loads(text)
+        whole = plain_json.parse(text)
     except ValueError:
         try:
-            return [(None, json.loads(line)) for line in text.splitlines() if line.strip()]
+            return [(None, plain_json.parse(line)) for line in text.splitlines() if line.strip()]
         except ValueError as error:
             raise DataError(f"{path} is neither JSON nor a list of names ({error})") from error
     if isinstance(whole, list):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avaffect.core import png, seeds
+from avaffect.core import plain_json, png, seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
@@ -75,7 +74,7 @@ def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None
         """By what the picture says of itself, or else by what it shows: the same may be drawn from
         other inputs, and pictures of version 0.1 say nothing."""
         words = png.read_text(path, png.MADE)
-        if words is not None and identity(json.loads(words)) == identity(made):
+        if words is not None and identity(plain_json.parse(words)) == identity(made):
             return True
         from avaffect.data import pictures
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import filekind
+from avaffect.core import filekind, plain_json
 from avaffect.core.checkpoint_header import METADATA_KEY, file_metadata
 from avaffect.core.errors import DataError
 
@@ -94,8 +93,8 @@ def _of_features(path: Path) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file; DataError where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        found = plain_json.parse(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
         raise DataError(f"{path} is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise DataError(f"{path} holds no JSON object")

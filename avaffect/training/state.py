@@ -111,7 +111,7 @@ def _saved_step(path: Path) -> int | None:
         with path.open("rb") as stream:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         return int(json.loads(header["__metadata__"]["position"])["step"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, RecursionError):
         return None
 
 
@@ -128,7 +128,7 @@ def _marker(folder: Path) -> dict[str, Any]:
     """The marker of a state folder; empty where it cannot be read."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return marker if isinstance(marker, dict) else {}
 

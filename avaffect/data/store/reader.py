@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from avaffect.core import plain_json
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
 from avaffect.core.headers.store import StoreHeader
@@ -221,7 +221,7 @@ def _read_head(path: Path, file: h5py.File) -> tuple[StoreHeader, Specs]:
         if expected and found != file.attrs["header_digest"]:
             raise ValueError("its header (attributes, statistics, provenance) was changed")
         header = StoreHeader(
-            version=version, count=count, content_id=content, provenance=json.loads(record)
+            version=version, count=count, content_id=content, provenance=plain_json.parse(record)
         )
         return header, specs
     except DAMAGE as error:

@@ -7,13 +7,13 @@ values give the content id of a store. See avaffect-store(5).
 from __future__ import annotations
 
 import hashlib
-import json
 import numbers
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from avaffect.core import plain_json
 from avaffect.core.hashing import canonical_json, content_id, text_digest
 
 FORMAT = "avaffect-store"
@@ -65,8 +65,8 @@ class StreamSpec:
             rate_hz=float(attributes["rate_hz"]),
             shape=tuple(int(size) for size in shape),
             encoding=str(attributes.get("encoding", "raw")),
-            made=json.loads(attributes.get("made", "{}")),
-            statistics=json.loads(attributes.get("statistics", "{}")),
+            made=plain_json.parse(attributes.get("made", "{}")),
+            statistics=plain_json.parse(attributes.get("statistics", "{}")),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class LabelSpec:
     def parse(cls, attributes: Any) -> LabelSpec:
         return cls(
             kind=str(attributes["kind"]),
-            classes=tuple(json.loads(attributes.get("classes", "[]"))),
+            classes=tuple(plain_json.parse(attributes.get("classes", "[]"))),
             rate_hz=float(attributes.get("rate_hz", 0.0)),
             raters=int(attributes.get("raters", 0)),
         )
@@ -124,7 +124,7 @@ class PooledSpec:
 
     @classmethod
     def parse(cls, attributes: Any, dim: int) -> PooledSpec:
-        return cls(dim=dim, made=json.loads(attributes.get("made", "{}")))
+        return cls(dim=dim, made=plain_json.parse(attributes.get("made", "{}")))
 
 
 @dataclass(frozen=True)

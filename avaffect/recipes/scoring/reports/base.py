@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import filekind
+from avaffect.core import filekind, plain_json
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
@@ -79,7 +79,7 @@ def _contents(path: Path) -> list[Any] | None:
     Raises DataError where it is empty, or starts like a report and is none.
     """
     try:
-        found = [_content(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        found = [_content(plain_json.parse(line)) for line in path.read_text("utf-8").splitlines()]
     except (ValueError, TypeError, KeyError, AttributeError):
         found = []
     if not found and filekind.kind_of(path) in DAMAGED:
