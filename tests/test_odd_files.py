@@ -214,3 +214,22 @@ def test_pages_are_counted_over_reads(tmp_path: Path, monkeypatch: pytest.Monkey
     for size in (LARGEST_PAGE, LARGEST_PAGE + 1, 1 << 20):
         monkeypatch.setattr("avaffect.data.decoding.ogg.READ_BYTES", size)
         assert broken_pages(path, size) == (3, 30 * pages)
+
+
+PLAYLISTS = {
+    "a.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nsecret.wav\n#EXT-X-ENDLIST\n",
+    "a.ffconcat": "ffconcat version 1.0\nfile 'secret.wav'\n",
+    "concat.wav": "ffconcat version 1.0\nfile 'secret.wav'\n",
+    "a.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\n"
+    "c=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    "a.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period>'
+    "<BaseURL>secret.wav</BaseURL></Period></MPD>",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_playlist_opens_no_other_file(tmp_path: Path, name: str) -> None:
+    soundfile.write(tmp_path / "secret.wav", TONE, RATE)
+    (tmp_path / name).write_text(PLAYLISTS[name], encoding="utf-8")
+    with pytest.raises(Unusable, match="playlist"):
+        _sound(tmp_path / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from avaffect.data.decoding.headers import readable
 
 # Reasons that a failing disk would cause too: FFmpeg takes a read error for the end of the file.
 OF_BYTES = ("unreadable", "damaged", "truncated", "empty", "no sound", "no picture")
+
+# Formats that name other files or addresses: a stranger's would copy what its reader can open into
+# the reader's store. And how texts of them start.
+PLAYLISTS = frozenset(
+    {"concat", "concatf", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "tedcaptions",
+     "webm_dash_manifest"}
+)  # fmt: skip
+PLAYLIST_STARTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD")
 
 
 class Unusable(Exception):
@@ -51,12 +60,14 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
     """A recording in PyAV; options: FFmpeg's options of its format.
 
     Within the block, errors of FFmpeg become Unusable, or MachineFault if the machine is at fault.
+    Playlists are unusable: nothing but the file itself is opened.
     """
+    given = {"format_whitelist": _formats(), "protocol_whitelist": "file", **(options or {})}
     try:
         source = readable(path)
         held = contextlib.nullcontext() if isinstance(source, str) else contextlib.closing(source)
         # Tags are often in other encodings than declared; they are not used.
-        with held, av.open(source, metadata_errors="replace", options=options or {}) as container:
+        with held, av.open(source, metadata_errors="replace", options=given) as container:
             try:
                 yield container
             except av.FFmpegError as error:
@@ -65,11 +76,25 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
     except av.FFmpegError as error:
         check_machine(path, error)
         faults.check_reading(path)
+        if _is_playlist(path):
+            words = "a playlist, which names other files; list those in its place"
+            raise Unusable("unreadable", words) from error
         raise Unusable("unreadable", error.strerror or str(error)) from error
     except Unusable as error:
         if error.reason in OF_BYTES:
             faults.check_reading(path)
         raise
+
+
+@cache
+def _formats() -> str:
+    """Names of FFmpeg's formats without the playlists, as its option takes them."""
+    return ",".join(sorted(av.formats_available - PLAYLISTS))
+
+
+def _is_playlist(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLIST_STARTS)
 
 
 def check_machine(path: Path | str, error: av.FFmpegError) -> None:
