@@ -272,3 +272,37 @@ def test_check_finds_parents_or_says_what_is_missing(tmp_path: Path, monkeypatch
     write(moved / "parent.h5", utterances("abc"))
     with pytest.raises(DataError, match="no longer the store"):
         verify(child, parents=True)
+
+
+def test_check_survives_any_one_file(tmp_path: Path, avaffect) -> None:
+    """Hostile files, one by one, between two good ones, which are reported all the same."""
+    first = write(tmp_path / "a.h5", utterances("ab"))
+    last = write(tmp_path / "z.h5", utterances("cd"))
+    header = {"kind": "header", "format": manifest.FORMAT, "version": "1.0", "content": "corpus",
+              "provenance": {"command": "x", "inputs": [{"role": 3}]}}  # fmt: skip
+    texts = {
+        "deep.jsonl": canonical_json(header) + "\n" + '{"kind":' * 30_000 + "\n",
+        "references.jsonl": canonical_json(header) + '\n{"kind":"end","count":0}\n',
+        "inputs.jsonl": canonical_json({**header, "provenance": {"command": "x", "inputs": 7}})
+        + '\n{"kind":"end","count":0}\n',
+        "count.jsonl": canonical_json(header) + '\n{"kind":"end","count":1e400}\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "deep.safetensors").write_bytes((60_000).to_bytes(8, "little") + b'{"a":' * 12_000)
+    bad = [tmp_path / name for name in [*texts, "deep.safetensors"]]
+    done = avaffect("check", "--parents", first, *bad, last, status=65)
+    assert "unexpected" not in done.stderr
+    assert f"{len(bad)} of {len(bad) + 2} files are bad" in done.stderr
+    for path in (first, last):
+        assert str(path) in done.stdout
+    for path in bad:
+        assert path.name in done.stderr
+
+
+def test_a_line_beyond_any_manifest_is_not_read_whole(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(manifest, "LARGEST_LINE", 4000)
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b'{"kind":"header","x":"' + b"a" * 10_000)
+    with pytest.raises(DataError, match="longer than"):
+        manifest.read(path)

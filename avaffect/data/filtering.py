@@ -144,7 +144,7 @@ def read_filtered(stream: BinaryIO, name: str, allow_cut: bool) -> Filtered:
 
 
 def _lines(stream: BinaryIO, name: str, allow_cut: bool) -> Iterable[bytes]:
-    for line in stream:
+    for line in manifest.lines_of(stream, name):
         if line.strip() in (b"{", b"["):
             raise DataError(f"{name}: {manifest.SEVERAL_LINES}")
         if line.strip() and not (allow_cut and _is_rest(line)):

@@ -30,6 +30,8 @@ from avaffect.data.vocabulary import SPLITS
 
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
+# Many times that of a recording of hours with a value for each of its pictures.
+LARGEST_LINE = 1 << 28
 SEVERAL_LINES = "a record spans several lines; use jq -c"
 # The command before reported the reason: a second explanation would distract from it.
 EMPTY_PIPE = "the pipe is empty: the command before it wrote nothing (see its message)"
@@ -138,7 +140,7 @@ def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
 def header_of(path: Path) -> ManifestHeader:
     """The header of a manifest file; the rest is not verified."""
     with path.open("rb") as stream:
-        return parse_header(stream.readline(), str(path))
+        return parse_header(next(lines_of(stream, str(path)), b""), str(path))
 
 
 @contextlib.contextmanager
@@ -247,12 +249,24 @@ def is_pipe(stream: BinaryIO | TextIO) -> bool:
         return False
 
 
+def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The lines of the manifest `name`. Raises DataError for one that no writer of manifests makes,
+    before memory holds all of it."""
+    while line := stream.readline(LARGEST_LINE + 1):
+        if len(line) > LARGEST_LINE:
+            raise DataError(
+                f"{name} is damaged or no manifest: a line is longer than {LARGEST_LINE >> 20} MiB"
+            )
+        yield line
+
+
 def _parse(stream: BinaryIO, name: str) -> tuple[ManifestHeader, list[Item]]:
-    first = stream.readline()
+    lines = lines_of(stream, name)
+    first = next(lines, b"")
     header = parse_header(first, name)
     state = hashlib.sha256(first)
     items: list[Item] = []
-    for number, line in enumerate(stream, start=2):
+    for number, line in enumerate(lines, start=2):
         record = parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, MachineFault
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.common import verification
 from avaffect.settings.check import CheckSettings
@@ -19,18 +19,23 @@ def check(
     """Verify each file from its bytes; with `parents`, that its inputs can be found too.
 
     sound: called with each file that is whole. Raises DataError where any is not, after a warning
-    for each.
+    for each; where none is damaged and some cannot be read, the fault of the machine.
     """
-    bad = 0
+    bad = faults = 0
+    fault: MachineFault | None = None
     for path in settings.files:
         try:
             unverified = verification.verify(path, settings.parents)
-        except DataError as error:
+        except (DataError, MachineFault) as error:
             bad += 1
+            if isinstance(error, MachineFault):
+                faults, fault = faults + 1, error
             progress.warn(str(error))
             continue
         sound(path)
         if unverified:
             progress.warn(unverified)
+    if fault is not None and bad == faults:
+        raise fault
     if bad:
         raise DataError(f"{bad} of {len(settings.files)} files are bad")

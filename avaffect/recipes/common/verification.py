@@ -22,6 +22,8 @@ UNGUARDED = {
     "checkpoint": "its whole header (labelled speakers, metrics, provenance)",
     "manifest": "its lines",
 }
+# Exceptions of reading what is not as any writer makes it.
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 def verify(path: Path, parents: bool = False) -> str:
@@ -39,13 +41,13 @@ def verify(path: Path, parents: bool = False) -> str:
         else:
             header = _checkpoint(path) if kind == "checkpoint" else _manifest(path)
             record, version = header.provenance, header.version
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        if parents:
+            for parent in record.get("inputs", []):
+                # A stream has no path.
+                if parent["role"] not in FOREIGN_ROLES and parent["path"]:
+                    artifacts.locate_parent(parent, path)
+    except DAMAGE as error:
         raise DataError(f"{path} is damaged: {error!r}; make it again") from error
-    if parents:
-        for parent in record.get("inputs", []):
-            # A stream has no path.
-            if parent["role"] not in FOREIGN_ROLES and parent["path"]:
-                artifacts.locate_parent(parent, path)
     if has_digest(version):
         return ""
     unguarded = UNGUARDED[kind]
