@@ -17,7 +17,7 @@ import h5py
 from avaffect.core import faults, filekind
 from avaffect.core.errors import AvaffectError, DataError, ForeignError
 from avaffect.core.filekind import HDF5_SIGNATURE
-from avaffect.data.store import containment, schema
+from avaffect.data.store import schema
 
 # Exceptions of h5py and of parsing for a file with a damaged structure.
 DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
@@ -67,10 +67,6 @@ def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
                 raise faults.of_file(path, error.errno) from error
             raise _not_a_store(path, descriptor, str(error)) from error
         with file:
-            try:
-                containment.check(path, file)
-            except DAMAGE as error:
-                raise damaged(path, error) from error
             yield file, descriptor
     finally:
         os.close(descriptor)

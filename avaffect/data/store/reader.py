@@ -15,7 +15,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
 from avaffect.core.headers.store import StoreHeader
 from avaffect.core.provenance import Provenance
-from avaffect.data.store import schema
+from avaffect.data.store import containment, schema
 from avaffect.data.store.mapping import Pages, view_dataset
 from avaffect.data.store.opening import DAMAGE, check_header, damaged, open_hdf5
 from avaffect.data.store.schema import LabelSpec, PooledSpec, Specs, StreamSpec
@@ -210,9 +210,11 @@ def read_header(path: Path) -> StoreHeader:
 
 
 def _read_head(path: Path, file: h5py.File) -> tuple[StoreHeader, Specs]:
-    """Raises ValueError if the header was changed, for versions with a header digest."""
+    """Raises DataError if the header was changed, for versions with a header digest, or if the file
+    refers to others."""
     version = check_header(path, file)
     try:
+        containment.check(path, file)
         record = file["provenance"][()]
         count, content = int(file.attrs["count"]), str(file.attrs["content_id"])
         specs = _read_specs(file)
