@@ -127,8 +127,12 @@ def test_several_stores_of_a_role_are_one_pool(avaffect, stores, vectors, tmp_pa
     queries = open_embeddings(stores[:1], "query")
     both = open_embeddings([stores[1], second], "pool")
     assert both.ids == [*Store(stores[1]).ids, *Store(second).ids]
-    np.testing.assert_array_equal(both.meta("duration_s"), [*range(9), *range(4)])
-    assert both.meta("speaker") is None
+    every = np.arange(13)
+    np.testing.assert_array_equal(both.meta_at("duration_s", every), [*range(9), *range(4)])
+    assert both.meta_at("speaker", every) is None
+    some = np.array([0, 8, 9, 12])
+    assert both.ids_at(some) == [both.ids[row] for row in some]
+    assert both.rows_of(both.ids_at(some) + ["none"]) == dict(zip(both.ids_at(some), some))
     values, _ = open_similarity(output, queries, both)
     expected = cosines(vectors[0], np.concatenate([vectors[1], more]))
     np.testing.assert_allclose(values, expected, atol=1e-6)

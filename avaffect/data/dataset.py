@@ -15,6 +15,7 @@ from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
+from avaffect.data.distinct import check_distinct
 from avaffect.data.store.reader import Store
 from avaffect.data.traces import Traces
 
@@ -375,13 +376,5 @@ def dataset_of(
 
 def unique_ids(stores: Sequence[Store]) -> list[str]:
     """The ids of all stores in order; DataError, with both stores, if two have the same id."""
-    owner: dict[str, Store] = {}
-    for store in stores:
-        for identifier in store.ids:
-            if identifier in owner:
-                raise DataError(
-                    f"the id {identifier} is in {owner[identifier].path} and in {store.path}; "
-                    "ids are unique across the stores of a role"
-                )
-            owner[identifier] = store
-    return list(owner)
+    check_distinct(stores)
+    return [identifier for store in stores for identifier in store.ids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.core.patterns import expanded
 from avaffect.core.rows import Matrix, Rows
-from avaffect.data.dataset import unique_ids
+from avaffect.data.distinct import check_distinct
 from avaffect.data.store.reader import Store
 
 EMBEDDING = "embedding"
@@ -23,27 +23,54 @@ BLOCK_ROWS = 1 << 16
 class Embeddings:
     """The embeddings of the stores of one role (query, pool), in order.
 
-    ids: N strings, unique; vectors: (N, D) float32, not zero, mapped.
+    vectors: (N, D) float32, not zero, mapped. Ids and fields are read on use: those of a large pool
+    take more memory than its embeddings.
     """
 
     role: str
     stores: tuple[Store, ...]
-    ids: list[str]
     vectors: Matrix
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.vectors)
 
     @cached_property
-    def rows(self) -> dict[str, int]:
-        """id -> row."""
-        return {identifier: row for row, identifier in enumerate(self.ids)}
+    def ids(self) -> list[str]:
+        """N strings, unique."""
+        return [identifier for store in self.stores for identifier in store.ids]
 
-    def meta(self, name: str) -> np.ndarray | None:
-        """(N,) numbers or strings of a field; None if one of the stores lacks it."""
-        if any(name not in store.meta for store in self.stores):
+    def ids_at(self, rows: np.ndarray) -> list[str]:
+        """The ids of `rows` (n,), which ascend, without all others in memory."""
+        return [name for store, own in self._in_stores(rows) for name in store.ids_at(own)]
+
+    def meta_at(self, name: str, rows: np.ndarray) -> np.ndarray | None:
+        """(n,) numbers or strings of a field of `rows` (n,), which ascend; None if a store of
+        theirs lacks it."""
+        holders = list(self._in_stores(rows))
+        if any(name not in store.meta for store, _ in holders):
             return None
-        return np.concatenate([np.asarray(store.meta[name]) for store in self.stores])
+        return np.concatenate([np.empty(0), *(s.meta_at(name, own) for s, own in holders)])
+
+    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """The row of each of `ids` that is there, without all others in memory."""
+        wanted = {name.encode() for name in ids if isinstance(name, str)}
+        found: dict[str, int] = {}
+        first = 0
+        for store in self.stores:
+            for block in store.id_blocks():
+                rows = (r for r, name in enumerate(block.tolist(), first) if name in wanted)
+                found.update((block[row - first].decode(), row) for row in rows)
+                first += len(block)
+        return found
+
+    def _in_stores(self, rows: np.ndarray) -> Iterator[tuple[Store, np.ndarray]]:
+        """The stores that hold any of `rows`, which ascend, each with its own of them."""
+        first = 0
+        for store in self.stores:
+            begin, end = np.searchsorted(rows, [first, first + store.count])
+            if begin < end:
+                yield store, rows[begin:end] - first
+            first += store.count
 
     @property
     def content_ids(self) -> list[str]:
@@ -59,11 +86,11 @@ def open_embeddings(paths: Iterable[Path], role: str) -> Embeddings:
     """
     stores = tuple(Store(path) for path in expanded(paths))
     check_same_model(stores)
-    ids = unique_ids(stores)
-    if not ids:
+    check_distinct(stores)
+    if not any(store.count for store in stores):
         raise DataError(f"{', '.join(str(s.path) for s in stores)}: no embeddings to {role}")
     parts = [_checked_vectors(store) for store in stores]
-    return Embeddings(role, stores, ids, parts[0] if len(parts) == 1 else Rows(parts))
+    return Embeddings(role, stores, parts[0] if len(parts) == 1 else Rows(parts))
 
 
 def check_same_model(stores: Sequence[Store]) -> None:
@@ -97,7 +124,7 @@ def _checked_vectors(store: Store) -> np.ndarray:
     """The store's embeddings, mapped; DataError if one is zero or not finite."""
     vectors = store.pooled_vectors(EMBEDDING)
     for start in range(0, len(vectors), BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS]
+        block = vectors[start : start + BLOCK_ROWS].astype(np.float32, copy=False)
         squares = np.einsum("nd,nd->n", block, block)
         # A comparison with NaN is false.
         bad = np.flatnonzero(~((squares > 0) & (squares < np.inf)))

@@ -28,7 +28,7 @@ DEFAULT_SCORES = {
 def compare(settings: CompareSettings, progress: Progress = SILENT) -> Comparison:
     """The comparison, also written to `settings.output`; see avaffect-compare(1).
 
-    Raises DataError where a file holds no report of runs, or a report lacks a score; UsageError
+    Raises DataError where a file holds no report of runs, or no report has a score; UsageError
     where reports are of different kinds, or no row is the baseline.
     """
     if settings.per_class and settings.json:
@@ -37,7 +37,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
         curves.check(settings.plot)
     rows = run_tables.read_rows(settings.reports, progress)
     baseline, against = _baselines(rows, settings.baseline)
-    scores = _chosen(rows, settings.score)
+    scores = _chosen(rows, settings.score, progress)
     for row, other in zip(rows, against):
         warning = training_speakers.warning(row.seen, row.facts.count)
         if warning is not None:
@@ -86,13 +86,18 @@ def _baselines(rows: list[Row], wanted: str | None) -> tuple[str, list[Row | Non
     return wanted, [None if row is other else other for row, other in zip(rows, found)]
 
 
-def _chosen(rows: list[Row], wanted: tuple[str, ...]) -> list[str]:
-    """The scores to compare; of traces, ccc alone means that of every label that all rows have."""
+def _chosen(rows: list[Row], wanted: tuple[str, ...], progress: Progress) -> list[str]:
+    """The scores to compare; of traces, ccc alone means that of every label that all rows have. A
+    score that is asked for by its whole name may be missing in some rows."""
     first, *others = rows
     shared = [name for name in first.scores if all(name in row.scores for row in others)]
     chosen: list[str] = []
     for text in wanted or (DEFAULT_SCORES[first.content],):
         found = [name for name in shared if text in (name, name.rpartition(".")[2])]
+        lacking = [row.name for row in rows if text not in row.scores]
+        if not found and text in wanted and len(lacking) < len(rows):
+            found = [text]
+            progress.warn(f"{', '.join(lacking)}: no score {text!r}; the cell stays empty")
         if not found:
             raise DataError(f"the reports have no score {text!r} in common (they have: "
                             f"{', '.join(shared) or 'none'})")  # fmt: skip
@@ -132,7 +137,8 @@ def _unlike_words(key: str, value: Any, other: Any) -> str:
 
 def _described(row: Row, other: Row | None, scores: list[str], test: str) -> ComparedRow:
     curve, at = row.point
-    # A class that the other report does not have is not compared.
+    missing = np.full(len(row.runs), np.nan)
+    # A class or a score that the other report does not have is not compared.
     others = {} if other is None else {**other.scores, **other.classes}
     return ComparedRow(
         name=row.name,
@@ -143,7 +149,10 @@ def _described(row: Row, other: Row | None, scores: list[str], test: str) -> Com
         runs=row.runs,
         facts=row.facts,
         seen=row.seen,
-        scores={n: _compared(row, row.scores[n], other, others.get(n), test) for n in scores},
+        scores={
+            name: _compared(row, row.scores.get(name, missing), other, others.get(name), test)
+            for name in scores
+        },
         per_class={
             name: _compared(row, values, other, others.get(name), test)
             for name, values in row.classes.items()

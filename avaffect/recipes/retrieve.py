@@ -33,8 +33,6 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     query = open_embeddings(settings.query, "query")
     pool = open_embeddings(settings.pool, "pool")
     check_same_model([*query.stores, *pool.stores])
-    if not len(pool.ids):
-        raise DataError(f"{settings.pool[0]}: the pool is empty")
     warn_of_itself(query, pool, progress)
     before = None
     if settings.grown is not None:
@@ -51,7 +49,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     annotations = Annotations.read(settings.annotations, query.stores)
     rows, labels = _labelled_queries(settings, query, annotations, progress)
     speakers = [s for store in query.stores for s in annotations.field(store, "speaker")]
-    plan = f"draw {settings.draws} of {len(pool.ids)} utterances for each of {len(rows)} queries"
+    plan = f"draw {settings.draws} of {len(pool)} utterances for each of {len(rows)} queries"
     if publishing.is_done(settings, made, progress, plan):
         return
     if before is None:
@@ -59,7 +57,9 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     else:
         drawn = _draw_added(settings, before, query, pool, rows, progress)
     header = _header(settings, made, query, pool, drawn)
-    names = np.array(pool.ids, dtype=object)
+    distinct, places = np.unique(drawn.indices, return_inverse=True)
+    names = np.array(pool.ids_at(distinct), dtype=object)
+    places = places.reshape(drawn.indices.shape)
     with manifest.writer(settings.output, header) as sink:
         for position, row in enumerate(rows):
             sink.item(
@@ -67,7 +67,7 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
                     "query": query.ids[row],
                     "label": labels[position],
                     "speaker": speakers[row] or None,
-                    "pool": names[drawn.indices[position]].tolist(),
+                    "pool": names[places[position]].tolist(),
                     "similarity": [round(float(s), 6) for s in drawn.similarity[position]],
                     "log_normalizer": round(float(drawn.log_normalizer[position]), 6),
                     "normalizer": "exact" if drawn.exact[position] else "estimated",
@@ -200,15 +200,15 @@ def _report(
 ) -> None:
     """How much was drawn, and how selective the temperature is."""
     distinct = np.unique(drawn.indices)
-    durations = pool.meta("duration_s")
-    hours = f" ({float(durations[distinct].sum()) / 3600:.2f} h)" if durations is not None else ""
+    durations = pool.meta_at("duration_s", distinct)
+    hours = f" ({float(durations.sum()) / 3600:.2f} h)" if durations is not None else ""
     size = float(np.median(drawn.effective_size))
     progress.say(
-        f"drew {len(distinct)} distinct utterances{hours} of {len(pool.ids)} for "
+        f"drew {len(distinct)} distinct utterances{hours} of {len(pool)} for "
         f"{len(drawn.indices)} queries, {settings.draws} each ({drawn.sampler}); at T = "
         f"{settings.temperature:g} a query's draws are as spread out as over {size:.0f} utterances"
     )
-    if size > 0.5 * len(pool.ids) and len(pool.ids) > 10:
+    if size > 0.5 * len(pool) and len(pool) > 10:
         progress.warn(
             "the draws are nearly uniform over the pool: a lower -T is more selective (or train "
             "the projector with --base 0.5 --epsilon 0.1)"

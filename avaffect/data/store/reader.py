@@ -16,6 +16,7 @@ from avaffect.core.hashing import has_digest
 from avaffect.core.headers.store import StoreHeader
 from avaffect.core.provenance import Provenance
 from avaffect.data.store import containment, schema
+from avaffect.data.store.columns import Columns
 from avaffect.data.store.mapping import Pages, view_dataset
 from avaffect.data.store.opening import DAMAGE, check_header, damaged, open_hdf5
 from avaffect.data.store.schema import LabelSpec, PooledSpec, Specs, StreamSpec
@@ -25,7 +26,8 @@ BLOCK_BYTES = 1 << 24
 
 
 class Store:
-    """A finished store, read-only. Opening reads the structure; values are mapped on use.
+    """A finished store, read-only. Opening reads the structure; values are mapped, ids and meta
+    read on use.
 
     It can be pickled: the pickle has only the path, and each process maps the file itself.
 
@@ -53,11 +55,9 @@ class Store:
         self.provenance: Provenance = head.provenance
         self.streams, self.labels, self.pooled = specs.streams, specs.labels, specs.pooled
         _check_shape(file["id"], (self.count,))
-        self.ids: list[str] = _column(file["id"])
-        self.meta: dict[str, Any] = {}
         for name in file.get("meta", ()):
             _check_shape(file["meta"][name], (self.count,))
-            self.meta[name] = _column(file["meta"][name])
+        self.meta = Columns(tuple(file.get("meta", ())), lambda name: self._column(f"meta/{name}"))
         self._offsets: dict[str, np.ndarray] = {}
         for name in self.streams:
             self._offsets[name] = _checked_offsets(file["streams"][name], self.count)
@@ -96,6 +96,12 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {self.count} utterances)"
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The ids, in order."""
+        ids: list[str] = self._column("id")
+        return ids
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -137,6 +143,20 @@ class Store:
     def pooled_blocks(self, name: str) -> Iterator[np.ndarray]:
         """`pooled_vectors` some megabytes at a time, copied."""
         return self._blocks(f"pooled/{self._known(name, self.pooled, 'pooled vector')}")
+
+    def id_blocks(self) -> Iterator[np.ndarray]:
+        """The ids some megabytes at a time, as bytes: for one pass over a store of any size."""
+        return self._blocks("id")
+
+    def ids_at(self, rows: np.ndarray) -> list[str]:
+        """The ids of `rows` (n,), which ascend, without all others in memory."""
+        return self._text("id", self._picked("id", rows))
+
+    def meta_at(self, name: str, rows: np.ndarray) -> list[str] | np.ndarray:
+        """A field of `rows` (n,), which ascend, without all others in memory."""
+        place = f"meta/{self._known(name, self.meta, 'field')}"
+        values = self._picked(place, rows)
+        return values if values.dtype.kind in "iufb" else self._text(place, values)
 
     def label(self, name: str) -> np.ndarray:
         """(N,) int32 classes, (N,) float32 scalars or (N, C) float32 votes."""
@@ -186,7 +206,30 @@ class Store:
     def _copied(self, name: str) -> np.ndarray:
         with open_hdf5(self.path) as (file, _):
             self._check_unchanged(str(file.attrs.get("content_id")))
-            return _native(file[name][()])
+            try:
+                return _native(file[name][()])
+            except DAMAGE as error:
+                raise damaged(self.path, error) from error
+
+    def _column(self, name: str) -> Any:
+        """Strings as a list, numbers as an array."""
+        values = self._copied(name)
+        return values if values.dtype.kind in "iufb" else self._text(name, values)
+
+    def _text(self, name: str, values: np.ndarray) -> list[str]:
+        try:
+            return [value.decode("utf-8") for value in values.tolist()]
+        except DAMAGE as error:
+            raise damaged(self.path, error) from error
+
+    def _picked(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Rows (n,), which ascend, of a dataset of one axis."""
+        found, start = [], 0
+        for block in self._blocks(name):
+            first, last = np.searchsorted(rows, [start, start + len(block)])
+            found.append(block[rows[first:last] - start])
+            start += len(block)
+        return np.concatenate(found) if found else self._copied(name)
 
     def _blocks(self, name: str) -> Iterator[np.ndarray]:
         with open_hdf5(self.path) as (file, _):
@@ -266,9 +309,3 @@ def _checked_offsets(group: h5py.Group, count: int) -> np.ndarray:
         raise ValueError(f"the offsets of {group.name} do not fit its values")
     return offsets
 
-
-def _column(dataset: h5py.Dataset) -> Any:
-    """Strings as a list, numbers as an array."""
-    if h5py.check_string_dtype(dataset.dtype) is not None:
-        return [value.decode("utf-8") for value in dataset[()].tolist()]
-    return _native(dataset[()])

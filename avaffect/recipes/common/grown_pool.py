@@ -54,8 +54,9 @@ def drawn(before: Manifest, pool: Embeddings, path: Path) -> Retrieved:
     """Its draws, as rows of the pool. Raises DataError for ids that the pool lacks."""
     from avaffect.retrieval.sampling import Retrieved
 
+    rows_of = pool.rows_of(name for item in before.items for name in item["pool"])
     try:
-        rows = [[pool.rows[name] for name in item["pool"]] for item in before.items]
+        rows = [[rows_of[name] for name in item["pool"]] for item in before.items]
     except KeyError as error:
         raise DataError(f"{path} draws {error.args[0]}, which the pool lacks") from error
 

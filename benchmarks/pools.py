@@ -1,0 +1,171 @@
+"""`avaffect retrieve` as a command, on pools of stores: time and memory by the number of shards.
+
+    python -m benchmarks.pools [--quick] [--size N] [--shards 1 4 16 64 256] [--kinds L C]
+                               [--queries N] [--samplers auto] [--folder DIR]
+
+Makes stores of embeddings (benchmarks.retrieve's kinds of pools) with ids, speakers and durations,
+and runs the command in a process of its own. Draws from shards must be those from one store, or the
+exit status is 1. The pool is mapped: its pages count as resident, and the system may drop them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avaffect.data import manifest
+from avaffect.data.store.layout import Contents, write_store
+from avaffect.data.store.schema import LabelSpec, PooledSpec
+from benchmarks.retrieve import DIM, embeddings
+from benchmarks.timing import Row, print_rows
+
+MADE = {"version": "1", "settings": {}, "inputs": []}
+EMOTIONS = ("anger", "happiness", "neutral", "sadness")
+BLOCK_ROWS = 2**17
+POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a command: seconds, and the largest resident memory in bytes, of all of it, of its own
+    (anonymous) and of mapped files. The parts need not be largest at once."""
+
+    wall_s: float
+    cpu_s: float
+    peak: int
+    own: int
+    mapped: int
+
+
+def write_embeddings(path: Path, vectors: np.ndarray, first: int, labels: bool = False) -> None:
+    """A store of embeddings whose ids are as long as those of VoxCeleb2's recordings."""
+    numbers = range(first, first + len(vectors))
+    texts = [f"voxceleb2_id{n // 170:05d}_{n * 2654435761 % 2**44:011x}_{n:08d}" for n in numbers]
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, len(vectors), BLOCK_ROWS):
+            yield vectors[start : start + BLOCK_ROWS]
+
+    rows = np.arange(first, first + len(vectors))
+    emotion = LabelSpec("class", EMOTIONS), (rows % len(EMOTIONS)).astype("<i4")
+    contents = Contents(
+        texts,
+        meta={
+            "speaker": [f"voxceleb2_id{n // 170:05d}" for n in numbers],
+            "duration_s": 4 + (rows % 100) / 10,
+        },
+        labels={"emotion": emotion} if labels else {},
+        pooled={"embedding": (PooledSpec(DIM), blocks)},
+    )
+    write_store(path, contents, MADE)
+
+
+def write_pool(folder: Path, vectors: np.ndarray, count: int) -> str:
+    """A pool in `count` stores; the pattern that names them."""
+    pattern = folder / f"pool-{len(vectors)}-{count}-*.h5"
+    edges = np.linspace(0, len(vectors), count + 1).astype(int)
+    for number, (start, stop) in enumerate(zip(edges, edges[1:])):
+        path = Path(str(pattern).replace("*", f"{number:04}"))
+        if not path.exists():
+            write_embeddings(path, vectors[start:stop], start)
+    return str(pattern)
+
+
+def measured(command: list[str]) -> Cost:
+    """Run a command to its end; it must succeed."""
+    start = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    # The usage that wait4 gives of a child includes the memory of its parent before exec.
+    largest = {"VmHWM": 0, "RssAnon": 0, "RssFile": 0}
+    while True:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        for name, value in (line.split(":", 1) for line in lines):
+            if name in largest:
+                largest[name] = max(largest[name], 1024 * int(value.split()[0]))
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(POLL_S)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
+    return Cost(
+        time.monotonic() - start, usage.ru_utime + usage.ru_stime, largest["VmHWM"],
+        largest["RssAnon"], largest["RssFile"],
+    )  # fmt: skip
+
+
+def retrieve(query: Path, pool: str, output: Path, sampler: str) -> Cost:
+    command = [sys.executable, "-m", "avaffect", "retrieve", "--query", str(query), "--pool", pool]
+    return measured([*command, "--sampler", sampler, "-o", str(output), "-f", "-q"])
+
+
+def compare(folder: Path, kind: str, sampler: str, options: argparse.Namespace) -> bool:
+    """Print what the command costs by the number of shards; whether all draw the same."""
+    vectors = embeddings(kind, options.size, "pool")
+    query = folder / f"query-{kind}.h5"
+    write_embeddings(query, embeddings(kind, options.queries, "query"), 2**30, labels=True)
+    pools = {count: write_pool(folder, vectors, count) for count in options.shards}
+    pool_bytes, few = vectors.nbytes, write_pool(folder, vectors[:256].copy(), 1)
+    del vectors
+    small = folder / "query-small.h5"
+    write_embeddings(small, embeddings(kind, 8, "query"), 2**30, labels=True)
+    program = retrieve(small, few, folder / "program.jsonl", sampler)
+    rows, drawn = [], {}
+    for count, pool in pools.items():
+        output = folder / f"{kind}-{sampler}-{count}.jsonl"
+        cost = retrieve(query, pool, output, sampler)
+        found = manifest.read(output)
+        drawn[count] = [item["pool"] for item in found.items]
+        beyond = (cost.peak - program.peak - pool_bytes) / 2**20
+        note = (
+            f"{found.header.made_with.sampler}; CPU {cost.cpu_s:,.1f} s; resident at most "
+            f"{cost.peak / 2**20:,.0f} MiB: own {cost.own / 2**20:,.0f} (the program "
+            f"{program.own / 2**20:,.0f}), mapped {cost.mapped / 2**20:,.0f}"
+        )
+        rows.append(Row(f"{count} stores, wall", cost.wall_s, None, " s", note=note))
+        rows.append(Row("  peak beyond program and pool", beyond, 256, " MiB", at_least=False))
+    print_rows(
+        f"{kind}, --sampler {sampler}: {options.queries:,} queries, 50 draws, pool of "
+        f"{options.size:,} ({pool_bytes / 2**20:,.0f} MiB)", rows,
+    )  # fmt: skip
+    return all(each == drawn[options.shards[0]] for each in drawn.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small pools: that it runs, no figure")
+    parser.add_argument("--size", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=1_000)
+    parser.add_argument("--shards", type=int, nargs="+", default=[1, 4, 16, 64, 256])
+    parser.add_argument("--kinds", nargs="+", default=["L", "C"], choices=["L", "C", "U"])
+    parser.add_argument("--samplers", nargs="+", default=["reject", "stream"])
+    parser.add_argument("--folder", type=Path, help="where to make the stores, and keep them")
+    options = parser.parse_args()
+    if options.quick:
+        options.size, options.queries, options.shards = 20_000, 20, [1, 4]
+    same = True
+    if options.folder:
+        options.folder.mkdir(exist_ok=True, parents=True)
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        for kind in options.kinds:
+            folder = options.folder / kind if options.folder else Path(temporary, kind)
+            folder.mkdir(exist_ok=True, parents=True)
+            for sampler in options.samplers:
+                same &= compare(folder, kind, sampler, options)
+    if not same:
+        print("Shards give other draws than one store: no figure above counts.", file=sys.stderr)
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
