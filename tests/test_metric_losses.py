@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avaffect.core.checkpoint_header import read_header
 from avaffect.data.batches import Vectors
-from avaffect.evaluation.clustering import nearest_label_accuracy
+from avaffect.evaluation.clustering import nearest_centroid_accuracy, nearest_label_accuracy
 from avaffect.models.heads.projector import Projector, ProjectorConfiguration
 from avaffect.objectives.losses.metric import OF_CLASSES, metric_loss
 from avaffect.objectives.projector import ProjectorTraining
@@ -155,6 +155,20 @@ def test_the_nearest_training_embedding_gives_its_label() -> None:
         nearest_label_accuracy(np.zeros((1, 2)), labels[:1], known, labels[:3])
 
 
+def test_the_nearest_mean_direction_gives_its_label() -> None:
+    known = np.array([[9.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 0.0]])
+    vectors = np.array([[1.0, 0.1], [1.0, 0.9], [-1.0, 0.2], [-1.0, 2.0]])
+    # Means of class 3: (1, 2) / 3; of class 7: (-1, 1) / 2.
+    found = nearest_centroid_accuracy(
+        vectors, np.array([3, 3, 7, 7]), known, np.array([3, 3, 3, 7, 7])
+    )
+    assert found == 1.0
+    found = nearest_centroid_accuracy(
+        vectors, np.array([3, 7, 7, 3]), known, np.array([3, 3, 3, 7, 7])
+    )
+    assert found == 0.5
+
+
 TRAIN = ("train-projector", "a.h5", "--encoder", "fav.safetensors", "--epochs", 2)
 
 
@@ -167,7 +181,9 @@ class TestScores:
 
         found = invoke(chain, *TRAIN, "-o", "p.safetensors").stderr
         scores = read_header(chain / "p.safetensors")["metrics"]["development"]
-        assert scores.keys() == {"accuracy", "nearest_neighbour", "davies_bouldin", "utterances"}
+        assert scores.keys() == {
+            "accuracy", "nearest_neighbour", "nearest_centroid", "davies_bouldin", "utterances"
+        }  # fmt: skip
         assert scores["utterances"] == 8 and "8 utterances of development" in found
         invoke(chain, "extract", "a.h5", "--model", "p.safetensors", "-o", "e.h5")
         store, media = Store(chain / "e.h5"), Store(chain / "a.h5")
@@ -187,6 +203,50 @@ class TestScores:
         invoke(chain, *TRAIN, "--cross-entropy", 0, "-o", "p.safetensors")
         scores = read_header(chain / "p.safetensors")["metrics"]["development"]
         assert "accuracy" not in scores and "nearest_neighbour" in scores
+
+    def test_a_projector_without_accuracy_has_an_empty_cell(self, chain: Path) -> None:
+        for weight in (0, 1):
+            line = (*TRAIN, "--cross-entropy", weight, "-o", f"{weight}.safetensors")
+            invoke(chain, *line)
+        scores = ("--score", "accuracy", "--score", "nearest_centroid")
+        for files in (("1.safetensors", "0.safetensors"), ("0.safetensors", "1.safetensors")):
+            found = invoke(chain, "compare", *files, *scores)
+            assert "0: no score" in found.stderr
+            columns, *lines = (line.split("\t") for line in found.stdout.splitlines())
+            rows = {line[0]: dict(zip(columns, line)) for line in lines}
+            assert rows["0"]["accuracy"] == "" != rows["1"]["accuracy"]
+            assert rows["0"]["accuracy_difference"] == "" == rows["1"]["accuracy_difference"]
+            assert rows["0"]["nearest_centroid"] != "" != rows["1"]["nearest_centroid"]
+        invoke(chain, "compare", "0.safetensors", *scores, status=65)
+
+    def test_without_loss_features_are_embeddings(self, chain: Path) -> None:
+        """Standardised by corpus, of the training utterances; what follows reads them."""
+        from avaffect.data.store.reader import Store
+
+        line = ("train-projector", "a.h5", "--encoder", "fav.safetensors", "--loss", "none")
+        invoke(chain, *line, "-o", "none.safetensors")
+        assert "up to date" in invoke(chain, *line, "-o", "none.safetensors").stderr
+        header = read_header(chain / "none.safetensors")
+        assert header["metrics"].keys() == {"embeddings", "development"}
+        assert "accuracy" not in header["metrics"]["development"]
+        for name in ("a", "b"):
+            model = ("--model", "none.safetensors", "-o", f"{name}-none.h5")
+            invoke(chain, "extract", f"{name}.h5", *model)
+        invoke(
+            chain, "extract", "a.h5", "--model", "fav.safetensors", "--pooled-only", "-o", "mean.h5"
+        )
+        store, pooled = Store(chain / "a-none.h5"), Store(chain / "mean.h5")
+        [name] = pooled.pooled
+        means = pooled.pooled_vectors(name)[[pooled.rows[i] for i in store.ids]]
+        train = np.array(store.meta["split"]) == "train"
+        expected = (means - means[train].mean(axis=0)) / means[train].std(axis=0)
+        found = store.pooled_vectors("embedding")
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+        drawn = ("retrieve", "--query", "a-none.h5", "--pool", "b-none.h5", "--draws", 2)
+        invoke(chain, *drawn, "-o", "none.jsonl")
+        invoke(chain, "adapt", "none.jsonl", "--steps", 1, "--without", "pt", "-o", "w.safetensors")
+        for more in (("--epochs", 1), ("--steps", 1), ("--train-encoder",)):
+            invoke(chain, *line, *more, "-o", "x.safetensors", status=2)
 
     def test_a_trained_encoder(self, chain: Path) -> None:
         invoke(chain, *TRAIN, "--train-encoder", "--steps", 1, *("-o", "p.safetensors"), status=2)

@@ -15,6 +15,7 @@ from avaffect.core.batch import Batch
 from avaffect.models.heads.dense import Head, HeadConfiguration
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives import weak_and_strong
+from avaffect.objectives.base import Context
 from avaffect.objectives.combined import Combined
 from avaffect.objectives.losses.adversarial_clustering import (
     adversarial_clustering,
@@ -130,7 +131,8 @@ def test_cdac_trains_classifier_and_encoder_against_each_other() -> None:
     classifier = nn.Linear(4, 3).double()
     pooled = drawn(6, 4, seed=8)
     method = CDAC(Shown(), confidence=0.4, ranked=2)
-    step = method.step(classifier, retrieved(pooled), torch.Generator().manual_seed(0))
+    drawing = Context(generator=torch.Generator().manual_seed(0))
+    step = method.step(classifier, retrieved(pooled), drawing)
     assert step.losses.keys() == {"clustering", "pseudo_label", "consistency"}
     generator = torch.Generator().manual_seed(0)
     first = torch.randn(6, 4, generator=generator, dtype=torch.float64)

@@ -67,6 +67,19 @@ def nearest_label_accuracy(
     return right / len(unit)
 
 
+def nearest_centroid_accuracy(
+    vectors: np.ndarray, labels: np.ndarray, known: np.ndarray, known_labels: np.ndarray
+) -> float:
+    """Accuracy of the label whose mean of other vectors' directions is nearest, by cosine.
+
+    Arguments and errors as above; ValueError, too, where the directions of a label cancel out.
+    """
+    classes, places = np.unique(known_labels, return_inverse=True)
+    sums = np.zeros((len(classes), known.shape[1]))
+    np.add.at(sums, places, _directions(known))
+    return nearest_label_accuracy(vectors, labels, sums, classes)
+
+
 def _directions(vectors: np.ndarray) -> np.ndarray:
     """(N, D) float64 of length 1"""
     wide = np.asarray(vectors, dtype=np.float64)

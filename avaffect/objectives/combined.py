@@ -89,8 +89,9 @@ class Combined(Objective):
         if pretraining is not None:
             self.phases, self.coupled = pretraining.phases, pretraining.coupled
             self.betas, self.epsilon = pretraining.betas, pretraining.epsilon
-        if unlabelled is not None:
-            self.coupled = self.coupled or unlabelled.coupled
+        if unlabelled is not None and unlabelled.coupled:
+            # The method gathers the utterances of all ranks; a coupled pre-training may not.
+            self.coupled, self.gathers = True, not self.coupled
 
     @property
     def encoder(self) -> Encoder:
@@ -182,7 +183,7 @@ class Combined(Objective):
         found = Retrieved(
             batch.chosen(there), pooled[there], labels[there], self.encoder, self.layer
         )
-        own = self.unlabelled.step(self.emotion, found, context.generator)
+        own = self.unlabelled.step(self.emotion, found, context)
         step.losses |= own.losses
         step.metrics |= own.metrics
         self.weights |= self.unlabelled.weights(context.step)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
 from avaffect.models.gradient_reversal import reverse_gradient
-from avaffect.objectives.base import Step
+from avaffect.objectives.base import Context, Step
 from avaffect.objectives.losses.adversarial_clustering import adversarial_clustering
 from avaffect.objectives.losses.consistency import consistency
 from avaffect.objectives.losses.cross_entropy import MISSING
@@ -41,7 +41,8 @@ class Retrieved:
 
 
 class SemiSupervised(Protocol):
-    """views: of retrieved utterances. coupled: whether a loss compares utterances of a batch."""
+    """views: of retrieved utterances. coupled: whether a loss compares utterances of a batch, those
+    of all ranks."""
 
     @property
     def views(self) -> Views: ...
@@ -52,7 +53,7 @@ class SemiSupervised(Protocol):
     def weights(self, step: int) -> dict[str, float]:
         """Loss -> weight at a step of training."""
 
-    def step(self, classifier: nn.Module, found: Retrieved, generator: torch.Generator) -> Step:
+    def step(self, classifier: nn.Module, found: Retrieved, context: Context) -> Step:
         """classifier: of emotions, pooled (P, D) -> logits (P, C)"""
 
 
@@ -69,9 +70,9 @@ class FixMatch:
     def weights(self, step: int) -> dict[str, float]:
         return {"pseudo_label": self.weight}
 
-    def step(self, classifier: nn.Module, found: Retrieved, generator: torch.Generator) -> Step:
+    def step(self, classifier: nn.Module, found: Retrieved, context: Context) -> Step:
         labels = pseudo_labels(classifier(found.pooled), self.confidence)
-        strong = self.views.strong(found.encoder, found.batch, found.layer, generator)
+        strong = self.views.strong(found.encoder, found.batch, found.layer, context.generator)
         loss = pseudo_label(classifier(strong), labels, found.known)
         return Step({"pseudo_label": loss}, _agreement(labels, found))
 
@@ -103,17 +104,24 @@ class CDAC:
             "consistency": self.consistency_weight * math.exp(-5.0 * left**2),
         }
 
-    def step(self, classifier: nn.Module, found: Retrieved, generator: torch.Generator) -> Step:
+    def step(self, classifier: nn.Module, found: Retrieved, context: Context) -> Step:
         first, second = (
-            self.views.strong(found.encoder, found.batch, found.layer, generator) for _ in "12"
+            self.views.strong(found.encoder, found.batch, found.layer, context.generator)
+            for _ in "12"
         )
         labels = pseudo_labels(classifier(found.pooled), self.confidence)
         known, seen = found.known, classifier(second)
         weak, strong = (_adversary(classifier, pooled) for pooled in (found.pooled, first))
+        everyone = None
+        if context.gather is not None:
+            told = known[:, None].to(strong.dtype)
+            _, everyone = context.gather(
+                {"features": found.pooled.detach(), "others": strong, "known": told}
+            )
         return Step(
             {
                 "clustering": adversarial_clustering(
-                    found.pooled, weak, strong, known, self.ranked
+                    found.pooled, weak, strong, known, self.ranked, everyone
                 ),
                 "pseudo_label": pseudo_label(seen, labels, known),
                 "consistency": consistency(

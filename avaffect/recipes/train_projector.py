@@ -13,14 +13,14 @@ from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.stores import open_stores
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances, labelled_utterances
 from avaffect.recipes.encoding import choices
-from avaffect.settings.train_projector import TrainProjectorSettings
+from avaffect.settings.train_projector import UNTRAINED, TrainProjectorSettings
 from avaffect.settings.training import check_whole_batches
 
 DEFAULT_EPOCHS = 50
 
 
 def train_projector(settings: TrainProjectorSettings, progress: Progress = SILENT) -> None:
-    """Train a projector on labelled utterances and write it.
+    """Train a projector on labelled utterances and write it; of the loss none, one without layers.
 
     Raises DataError where no utterance is labelled, or all bear one class.
     """
@@ -52,7 +52,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
 def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
     """The settings with those defaults that depend on others."""
     check_whole_batches(settings)
-    if settings.epochs is None and settings.steps is None:
+    if settings.loss != UNTRAINED and settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     if settings.statistics is None:
         settings = replace(settings, statistics="none" if settings.train_encoder else "corpus")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import flags_of, option
-from avaffect.settings.training import TrainingSettings, check_whole_batches
+from avaffect.settings.training import TrainingSettings
 
 SAAML, TAPT, FIXMATCH, CDAC = "saaml", "tapt", "fixmatch", "cdac"
 METHODS = (SAAML, TAPT, FIXMATCH, CDAC)
@@ -88,8 +88,11 @@ class MethodOptions(TrainingSettings):
             raise UsageError(
                 f"--without ec leaves out the classifier that --method {self.method} trains"
             )
-        if self.method == CDAC:
-            check_whole_batches(self)
+        if self.method == CDAC and self.accumulate > 1:
+            raise UsageError(
+                "--accumulate divides a batch whose utterances --method cdac compares: use a "
+                "larger --batch-utterances, or several processes"
+            )
 
     @property
     def semi_supervised(self) -> bool:

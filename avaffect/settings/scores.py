@@ -30,6 +30,7 @@ SCORE_WORDS = {
     "ce": "CE",
     "davies_bouldin": "Davies-Bouldin",
     "nearest_neighbour": "nearest neighbour",
+    "nearest_centroid": "nearest centroid",
     SHARED_DISTANCE: "distance of sound and faces",
     "map": "mAP",
 }

@@ -6,13 +6,17 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Labelled, Modal, argument, option
 from avaffect.settings.training import TrainingSettings, epochs
 
 LOSSES = (
     "multi-similarity", "triplet", "angular", "circle", "large-margin-softmax", "sphereface",
-    "cross-entropy",
+    "cross-entropy", "none",
 )  # fmt: skip
+UNTRAINED = "none"
+"""The loss that trains nothing: embeddings are the encoder's standardised pooled features."""
+
 STATISTICS = ("corpus", "source", "none")
 
 
@@ -64,7 +68,8 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
         choices=STATISTICS,
     )
     loss: str = option(
-        "multi-similarity", "Metric-learning loss; cross-entropy: none, classification alone.",
+        "multi-similarity", "Metric-learning loss; cross-entropy: classification alone; none: no "
+        "projector, the encoder's standardised features are the embeddings.",
         "--loss", choices=LOSSES,
     )  # fmt: skip
     alpha: float = option(2.0, "Weight of positives (Multi-Similarity).", "--alpha", above=0)
@@ -84,3 +89,14 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
     encoder_learning_rate: float = option(
         1e-5, "Peak learning rate of a trained encoder.", "--encoder-learning-rate", above=0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss != UNTRAINED:
+            return
+        given = {"--epochs": self.epochs, "--steps": self.steps}
+        unused = [name for name, value in given.items() if value is not None]
+        if self.train_encoder:
+            unused.append("--train-encoder")
+        if unused:
+            raise UsageError(f"--loss none trains nothing: leave {', '.join(unused)} out")

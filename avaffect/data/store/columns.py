@@ -29,4 +29,3 @@ class Columns(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._names)
-

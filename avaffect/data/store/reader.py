@@ -308,4 +308,3 @@ def _checked_offsets(group: h5py.Group, count: int) -> np.ndarray:
     if not whole:
         raise ValueError(f"the offsets of {group.name} do not fit its values")
     return offsets
-

@@ -27,7 +27,7 @@ from avaffect.recipes.encoding import checkpoints, extraction
 from avaffect.recipes.encoding.extracting import standardise_by
 from avaffect.recipes.encoding.input_streams import chosen_streams, usable_rows, usable_utterances
 from avaffect.recipes.pretraining.projector_scores import of_held_out, of_training
-from avaffect.settings.train_projector import TrainProjectorSettings
+from avaffect.settings.train_projector import UNTRAINED, TrainProjectorSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import check_coupled, train
@@ -48,7 +48,7 @@ def run(
     utterances = usable_utterances(encoder, stores, utterances, streams, progress)
     utterances.check_classes(str(settings.media[0]))
     torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-    projector = Projector(ProjectorConfiguration(encoder.dim, len(utterances.classes)))
+    projector = Projector(_configuration(settings, encoder.dim, len(utterances.classes)))
     labels = {settings.label: utterances.targets}
     dataset = dataset_of(
         stores, utterances.ids, streams, labels=labels, seed=settings.seed,
@@ -60,10 +60,12 @@ def run(
         own = Material(stores, dataset, encoder, opened, fabric.global_rank == 0)
         features = None if settings.train_encoder else own.features(settings, progress)
         batches, pooled = _batches(settings, own, features, projector)
-        objective = _objective(settings, projector, encoder, len(utterances.classes))
-        check_coupled(objective, settings, fabric)
-        outcome = train(objective, batches, settings, opened, fabric, progress)
-        metrics = {"first": outcome.first, "last": outcome.last}
+        metrics = {}
+        if settings.loss != UNTRAINED:
+            objective = _objective(settings, projector, encoder, len(utterances.classes))
+            check_coupled(objective, settings, fabric)
+            outcome = train(objective, batches, settings, opened, fabric, progress)
+            metrics = {"first": outcome.first, "last": outcome.last}
         if pooled is not None:
             metrics["embeddings"] = of_training(projector, pooled, utterances.targets)
         if held_out is not None:
@@ -72,7 +74,7 @@ def run(
             metrics |= {"development": found} if found else {}
         if fabric.global_rank == 0:
             opened.check()
-            _save(settings, objective, encoder, utterances, metrics, header, made)
+            _save(settings, projector, encoder, utterances, metrics, header, made)
             progress.say(_summary(settings, utterances, metrics))
 
 
@@ -91,7 +93,7 @@ def _objective(
 
 def _save(
     settings: TrainProjectorSettings,
-    objective: ProjectorTraining,
+    projector: Projector,
     encoder: Encoder,
     utterances: LabelledUtterances,
     metrics: dict[str, dict[str, float]],
@@ -99,7 +101,6 @@ def _save(
     made: Provenance,
 ) -> None:
     """A trained encoder is stored in the same file; a frozen one is named by reference."""
-    projector = objective.projector
     # The settings leave it to the command.
     assert settings.statistics is not None
     trained = {f"projector.{name}": t for name, t in projector.state_dict().items()}
@@ -123,19 +124,28 @@ def _summary(
     utterances: LabelledUtterances,
     metrics: dict[str, dict[str, float]],
 ) -> str:
-    words = _words(metrics.get("embeddings", {}))
+    words = [_words(metrics[name]) for name in ("embeddings",) if name in metrics]
+    if "last" in metrics:
+        words.insert(0, f"training accuracy {metrics['last'].get('accuracy', 0):.3f}")
     apart = dict(metrics.get("development", {}))
     count = int(apart.pop("utterances", 0))
     return (
-        f"{settings.output}: {len(utterances.ids)} utterances, {len(utterances.classes)} classes, "
-        f"training accuracy {metrics['last'].get('accuracy', 0):.3f}"
-        + (f"; {words}" if words else "")
+        f"{settings.output}: {len(utterances.ids)} utterances, {len(utterances.classes)} classes"
+        + "".join(f"{', ' if not place else '; '}{word}" for place, word in enumerate(words))
         + (f"; on {count} utterances of development: {_words(apart)}" if count else "")
     )
 
 
 def _words(scores: dict[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items())
+
+
+def _configuration(
+    settings: TrainProjectorSettings, dim: int, classes: int
+) -> ProjectorConfiguration:
+    if settings.loss == UNTRAINED:
+        return ProjectorConfiguration(dim, classes, hidden=0, embedding=dim)
+    return ProjectorConfiguration(dim, classes)
 
 
 def _metric_loss(settings: TrainProjectorSettings, classes: int, dim: int) -> MetricLoss | None:
@@ -146,6 +156,8 @@ def _metric_loss(settings: TrainProjectorSettings, classes: int, dim: int) -> Me
 
 
 def _weights(settings: TrainProjectorSettings) -> dict[str, float]:
+    if settings.loss == UNTRAINED:
+        return {"metric": 0.0, "classification": 0.0}
     if settings.loss == "cross-entropy":
         return {"metric": 0.0, "classification": 1.0}
     return {"metric": 1.0, "classification": settings.cross_entropy}

@@ -8,6 +8,7 @@ import torch
 
 from avaffect.evaluation.clustering import (
     davies_bouldin_index,
+    nearest_centroid_accuracy,
     nearest_label_accuracy,
     nearest_neighbour_accuracy,
 )
@@ -35,6 +36,7 @@ def of_held_out(
     accuracy           of the projector's classifier, where it is trained (classifies)
     nearest_neighbour  of the label of the nearest training embedding; training: pooled features
                        and targets, None where they are not known
+    nearest_centroid   of the label whose training embeddings have the nearest mean; known as that
     davies_bouldin     of their embeddings, where there are two classes of more than one utterance
     utterances         their number
     """
@@ -45,6 +47,7 @@ def of_held_out(
     if training is not None:
         known, labels = _embedded(projector, training[0])[0], training[1]
         found["nearest_neighbour"] = nearest_label_accuracy(embeddings, targets, known, labels)
+        found["nearest_centroid"] = nearest_centroid_accuracy(embeddings, targets, known, labels)
     classes = len(np.unique(targets))
     if 1 < classes < len(targets):
         found["davies_bouldin"] = davies_bouldin_index(embeddings, targets)

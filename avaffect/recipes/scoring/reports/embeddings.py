@@ -16,8 +16,8 @@ SPLIT = "development"
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingRun(Numbered):
-    """One projector, called by its seed. scores: accuracy, nearest_neighbour, davies_bouldin, as
-    far as it has them."""
+    """One projector, called by its seed. scores: accuracy, nearest_neighbour,
+    nearest_centroid, davies_bouldin, as far as it has them."""
 
     scores: dict[str, float]
 
