@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def write_pool(folder: Path, vectors: np.ndarray, count: int) -> str:
     """A pool in `count` stores; the pattern that names them."""
     pattern = folder / f"pool-{len(vectors)}-{count}-*.h5"
     edges = np.linspace(0, len(vectors), count + 1).astype(int)
-    for number, (start, stop) in enumerate(zip(edges, edges[1:])):
+    for number, (start, stop) in enumerate(pairwise(edges)):
         path = Path(str(pattern).replace("*", f"{number:04}"))
         if not path.exists():
             write_embeddings(path, vectors[start:stop], start)

@@ -132,7 +132,7 @@ def test_several_stores_of_a_role_are_one_pool(avaffect, stores, vectors, tmp_pa
     assert both.meta_at("speaker", every) is None
     some = np.array([0, 8, 9, 12])
     assert both.ids_at(some) == [both.ids[row] for row in some]
-    assert both.rows_of(both.ids_at(some) + ["none"]) == dict(zip(both.ids_at(some), some))
+    assert both.rows_of([*both.ids_at(some), "none"]) == dict(zip(both.ids_at(some), some))
     values, _ = open_similarity(output, queries, both)
     expected = cosines(vectors[0], np.concatenate([vectors[1], more]))
     np.testing.assert_allclose(values, expected, atol=1e-6)

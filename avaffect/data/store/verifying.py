@@ -49,7 +49,7 @@ def _verify(store: Store) -> None:
             _check_classes(store, name)
     recomputed = schema.store_content_id(
         store.ids,
-        store.meta,
+        dict(store.meta),
         {n: (spec, store.offsets(n), store.digests(n)) for n, spec in store.streams.items()},
         labels,
         {n: (spec, _pooled_digest(store, n)) for n, spec in store.pooled.items()},
