@@ -10,7 +10,7 @@ import pytest
 
 from avaffect.core.errors import DataError
 from avaffect.data import pictures
-from avaffect.data.pictures import Tile, sheet, sound_tile, write_png
+from avaffect.data.pictures import Tile, sheet, write_png
 
 GREEN = (20, 150, 60)
 
@@ -109,7 +109,7 @@ def test_headings_flow_over_lines():
     text = "Queries and what was retrieved for them"
     narrow = pictures._flowed(text, 100, pictures.HEADING_SCALE)
     assert len(narrow) > 2 and " ".join(narrow) == text
-    widths = [pictures._text_width(line, pictures.HEADING_SCALE) for line in narrow]
+    widths = [pictures.text_width(line, pictures.HEADING_SCALE) for line in narrow]
     assert max(widths) <= 100
     assert pictures._flowed(text, 1000, pictures.HEADING_SCALE) == [text]
     lone, wide = (sheet([[Tile(None)] * n], tile=80, heading=text) for n in (1, 5))
@@ -120,22 +120,22 @@ def test_headings_flow_over_lines():
 
 def test_a_text_that_fits_is_not_shortened():
     text = "happiness 0.83"
-    width = pictures._text_width(text)
+    width = pictures.text_width(text)
     assert pictures._shortened(text, width, pictures.TEXT_SCALE) == text
     assert pictures._shortened(text, width - 1, pictures.TEXT_SCALE).endswith("...")
 
 
-def test_the_outline_of_a_sound():
-    signal = np.zeros(16000, dtype=np.int16)
-    signal[8000:] = -32768
-    found = sound_tile(signal, "loud at the end", GREEN)
-    high = np.all(found.picture == pictures.SOUND, axis=-1).sum(axis=0)
-    half = len(high) // 2
-    assert set(high[: half - 1]) == {2} and high[half + 1 :].min() > 0.9 * len(high)
-    assert (found.caption, found.colour) == ("loud at the end", GREEN)
-    for silent in (np.zeros(0, np.int16), np.zeros(7, np.int16)):
-        flat = np.all(sound_tile(silent).picture == pictures.SOUND, axis=-1)
-        assert set(flat.sum(axis=0)) == {2}
+def test_wide_tiles_and_what_their_colours_mean():
+    key = np.full((5, 9, 3), 77, dtype=np.uint8)
+    found = sheet([[Tile(face(10, 30), colour=GREEN)] * 2], tile=40, width=90, key=key)
+    # A picture of 30 x 10 fills 90 x 30, and keeps its proportions.
+    rows, columns = places(found, (128, 128, 128))
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (30, 2 * 90 + pictures.GAP - 6)
+    rows, columns = places(found, GREEN)
+    assert np.ptp(rows) + 1 == 40 and columns.min() == pictures.MARGIN
+    rows, columns = places(found, (77, 77, 77))
+    assert (len(set(rows)), len(set(columns)), columns.min()) == (5, 9, pictures.MARGIN)
+    assert rows.max() < places(found, GREEN)[0].min()
 
 
 def test_sheets_of_nothing_and_titles_that_do_not_fit():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,6 @@ Colour = tuple[int, int, int]
 BACKGROUND: Colour = (250, 250, 250)
 BLANK: Colour = (232, 232, 232)
 INK: Colour = (40, 40, 40)
-SOUND: Colour = (90, 110, 150)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TEXT_SCALE = 0.36
 HEADING_SCALE = 0.5
@@ -55,45 +53,37 @@ def sheet(
     titles: Sequence[str] = (),
     *,
     tile: int = 96,
+    width: int | None = None,
     heading: str = "",
+    key: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: `rows` of tiles, `tile` pixels square, with the title of a row at its
-    left.
+    """(H, W, 3) uint8 RGB: `rows` of tiles, `tile` pixels high and `width` wide, by default square,
+    with the title of a row at its left.
 
-    Pictures keep their proportions. A heading is wrapped; other texts end in "..." if they do not
-    fit, and break at line feeds. Raises ValueError unless `titles` is empty or has one for each
-    row.
+    key: a picture (h, w, 3) below the heading, which says what colours mean. Pictures keep their
+    proportions. A heading is wrapped; other texts end in "..." if they do not fit, and break at
+    line feeds. Raises ValueError unless `titles` is empty or has one for each row.
     """
     if titles and len(titles) != len(rows):
         raise ValueError(f"{len(titles)} titles for {len(rows)} rows")
     titles = titles or [""] * len(rows)
-    widest = max((_text_width(line) for title in titles for line in _lines(title)), default=0)
+    size = tile, width or tile
+    widest = max((text_width(line) for title in titles for line in _lines(title)), default=0)
     title_width = min(widest, round(TITLE_TILES * tile))
     left = MARGIN + (title_width + GAP if title_width else 0)
     columns = max((len(row) for row in rows), default=0)
-    full_width = left + columns * (tile + GAP) - (GAP if columns else 0) + MARGIN
-    head = _band(heading, full_width, HEADING_SCALE, left=MARGIN)
+    full_width = left + columns * (size[1] + GAP) - (GAP if columns else 0) + MARGIN
     bands = [
-        _row(row, title, title_width, left, full_width, tile) for row, title in zip(rows, titles)
+        _row(row, title, title_width, left, full_width, size) for row, title in zip(rows, titles)
     ]
-    top = _empty(MARGIN, full_width)
-    return np.concatenate([top, *([head] if heading else []), *bands])
-
-
-def sound_tile(waveform: np.ndarray, caption: str = "", colour: Colour | None = None) -> Tile:
-    """A tile with the outline of `waveform` (S,), scaled to the height of the tile."""
-    side = 2 * 96
-    picture = np.full((side, side, 3), BLANK, dtype=np.uint8)
-    signal = np.asarray(waveform, dtype=np.float64)
-    loudest = np.abs(signal).max(initial=0.0)
-    edges = np.linspace(0, len(signal), side + 1).astype(np.int64)
-    middle = side // 2
-    for column, (start, stop) in enumerate(pairwise(edges)):
-        part = signal[start : max(stop, start + 1)]
-        height = np.abs(part).max(initial=0.0) / loudest if loudest else 0.0
-        reach = max(1, round(height * (middle - FRAME - 1)))
-        picture[middle - reach : middle + reach, column] = SOUND
-    return Tile(picture, caption, colour)
+    above = [_empty(MARGIN, full_width)]
+    if heading:
+        above.append(_band(heading, full_width, HEADING_SCALE, left=MARGIN))
+    if key is not None:
+        shown = key[:, : full_width - MARGIN]
+        above.append(_empty(len(key) + GAP, full_width))
+        above[-1][: len(key), MARGIN : MARGIN + shown.shape[1]] = shown
+    return np.concatenate([*above, *bands])
 
 
 def write_png(path: Path, picture: np.ndarray, made: str | None = None) -> None:
@@ -124,8 +114,10 @@ def is_picture(path: Path, picture: np.ndarray) -> bool:
 
 
 def _row(
-    tiles: Sequence[Tile], title: str, title_width: int, left: int, full_width: int, tile: int
-) -> np.ndarray:
+    tiles: Sequence[Tile], title: str, title_width: int, left: int, full_width: int,
+    size: tuple[int, int],
+) -> np.ndarray:  # fmt: skip
+    tile, width = size
     line_height = _line_height(TEXT_SCALE)
     title_lines = _lines(title)
     caption_lines = max((len(_lines(t.caption)) for t in tiles), default=0)
@@ -135,25 +127,25 @@ def _row(
     # The title is at half the height of the pictures.
     first = max(0, (tile - len(title_lines) * line_height) // 2)
     for number, line in enumerate(title_lines):
-        _write(band, line, MARGIN, first + (number + 1) * line_height, title_width, TEXT_SCALE)
+        write_line(band, line, MARGIN, first + (number + 1) * line_height, title_width, TEXT_SCALE)
     for place, item in enumerate(tiles):
-        x = left + place * (tile + GAP)
-        band[:tile, x : x + tile] = _drawn(item, tile)
+        x = left + place * (width + GAP)
+        band[:tile, x : x + width] = _drawn(item, tile, width)
         for number, line in enumerate(_lines(item.caption)):
-            _write(band, line, x, tile + 4 + (number + 1) * line_height, tile, TEXT_SCALE)
+            write_line(band, line, x, tile + 4 + (number + 1) * line_height, width, TEXT_SCALE)
     return band
 
 
-def _drawn(item: Tile, tile: int) -> np.ndarray:
-    """(tile, tile, 3): the picture within its frame."""
-    place = np.full((tile, tile, 3), BLANK, dtype=np.uint8)
+def _drawn(item: Tile, high: int, wide: int) -> np.ndarray:
+    """(high, wide, 3): the picture within its frame."""
+    place = np.full((high, wide, 3), BLANK, dtype=np.uint8)
     if item.picture is not None and item.picture.size:
         picture = _rgb(item.picture)
-        scale = tile / max(picture.shape[:2])
+        scale = min(high / picture.shape[0], wide / picture.shape[1])
         height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         fitted = cv2.resize(picture, (width, height), interpolation=method)
-        y, x = (tile - height) // 2, (tile - width) // 2
+        y, x = (high - height) // 2, (wide - width) // 2
         place[y : y + height, x : x + width] = fitted
     if item.colour is not None:
         for edge in (place[:FRAME], place[-FRAME:], place[:, :FRAME], place[:, -FRAME:]):
@@ -173,7 +165,7 @@ def _band(text: str, width: int, scale: float, left: int) -> np.ndarray:
     height = _line_height(scale)
     band = _empty(len(lines) * height + GAP, width)
     for number, line in enumerate(lines):
-        _write(band, line, left, (number + 1) * height - 2, width - left - MARGIN, scale)
+        write_line(band, line, left, (number + 1) * height - 2, width - left - MARGIN, scale)
     return band
 
 
@@ -181,7 +173,9 @@ def _empty(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
 
 
-def _write(picture: np.ndarray, text: str, x: int, bottom: int, width: int, scale: float) -> None:
+def write_line(
+    picture: np.ndarray, text: str, x: int, bottom: int, width: int, scale: float = TEXT_SCALE
+) -> None:
     """Draw one line into `width` pixels from x on; its lowest strokes end at `bottom`."""
     _, baseline = cv2.getTextSize("g", FONT, scale, 1)
     shown = _shortened(text, width, scale)
@@ -191,9 +185,9 @@ def _write(picture: np.ndarray, text: str, x: int, bottom: int, width: int, scal
 def _shortened(text: str, width: int, scale: float) -> str:
     """`text`, cut to the width, with dots at its end if it is cut."""
     shown = _drawable(text)
-    if _text_width(shown, scale) <= width:
+    if text_width(shown, scale) <= width:
         return shown
-    while shown and _text_width(shown + "...", scale) > width:
+    while shown and text_width(shown + "...", scale) > width:
         shown = shown[:-1].rstrip()
     return shown + "..." if shown else ""
 
@@ -206,7 +200,7 @@ def _flowed(text: str, width: int, scale: float) -> list[str]:
         found.append(first)
         for word in words:
             longer = f"{found[-1]} {word}"
-            if _text_width(longer, scale) <= width:
+            if text_width(longer, scale) <= width:
                 found[-1] = longer
             else:
                 found.append(word)
@@ -224,7 +218,8 @@ def _lines(text: str) -> list[str]:
     return text.split("\n") if text else []
 
 
-def _text_width(text: str, scale: float = TEXT_SCALE) -> int:
+def text_width(text: str, scale: float = TEXT_SCALE) -> int:
+    """Pixels of a line."""
     # Anti-aliased strokes exceed the measured width by a pixel.
     return cv2.getTextSize(_drawable(text), FONT, scale, 1)[0][0] + 1
 

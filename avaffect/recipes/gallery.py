@@ -15,7 +15,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity, provenance, reference
-from avaffect.core.streams import FACE, FACE_TRACK, WAVEFORM
+from avaffect.core.streams import FACE, FACE_TRACK, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data import manifest
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
@@ -39,6 +39,8 @@ QUERY: Colour = (70, 100, 200)
 # Of a face_track's columns, the one that says where a frame's face came from.
 SOURCE_COLUMN = COLUMNS.index("source")
 MOST_TILES = 4096
+# Width of a spectrogram in tiles where no face is shown.
+SOUND_TILES = 2
 
 # Id -> gold class, None where it is missing.
 Classes = dict[str, str | None]
@@ -51,6 +53,16 @@ class Shown:
     identifier: str
     similarity: float | None
     label: str | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown of an utterance: a picture of its face, or else its waveform (S,), if any."""
+
+    caption: str
+    colour: Colour | None
+    face: np.ndarray | None = None
+    sound: np.ndarray | None = None
 
 
 def make_gallery(settings: GallerySettings, progress: Progress = SILENT) -> None:
@@ -98,28 +110,24 @@ def _draw(settings: GallerySettings, found: Manifest, progress: Progress) -> tup
     gold = _gold(found, settings, stores["pool"])
     classes = queried_classes(found)
     items = choose_queries(found.items, settings.queries, settings.seed)
-    from avaffect.data import pictures
-
     rows = []
     compared: list[bool] = []
     for item in items:
         shown = _retrieved(found, item, gold, settings.retrieved)
-        tiles = [_tile(found, media["query"], item["query"], "", QUERY)]
+        cells = [_cell(found, media["query"], item["query"], "", QUERY)]
         for utterance in shown:
             own, other = (classes.renamed(n) or n for n in (utterance.label, item.get("label")))
             agrees = own and own == other
             colour = None if utterance.label is None else AGREES if agrees else DIFFERS
             compared += [bool(agrees)] if colour is not None else []
             caption = _caption(utterance)
-            tiles.append(_tile(found, media["pool"], utterance.identifier, caption, colour))
-        rows.append(tiles)
+            cells.append(_cell(found, media["pool"], utterance.identifier, caption, colour))
+        rows.append(cells)
     if settings.gold and not compared:
         names = ", ".join(str(path) for path in settings.gold)
         progress.warn(f"{names} has no label of the retrieved utterances: frames have no colour")
     titles = [f"{item.get('label') or 'no label'}\n{item['query']}" for item in items]
-    picture = pictures.sheet(
-        rows, titles, tile=settings.tile, heading=_heading(found, bool(compared))
-    )
+    picture = _sheet(rows, titles, settings.tile, _heading(found, bool(compared)))
     agreeing = f"; {sum(compared)} of {len(compared)} bear their query's label" if compared else ""
     summary = f"{len(items)} queries, {sum(map(len, rows)) - len(rows)} retrieved{agreeing}"
     return picture, summary
@@ -199,11 +207,36 @@ def _caption(utterance: Shown) -> str:
     return f"{' '.join(filter(None, (similarity, utterance.label)))}\n{utterance.identifier}"
 
 
-def _tile(
-    found: Manifest, media: list[Store], identifier: str, caption: str, colour: Colour | None
-) -> Tile:
-    from avaffect.data.pictures import Tile, sound_tile
+def _sheet(rows: list[list[Cell]], titles: list[str], tile: int, heading: str) -> np.ndarray:
+    """Faces are square. Sounds are as wide beside them, and wider where there is no face."""
+    from avaffect.data import pictures
 
+    def drawn(cell: Cell, picture: np.ndarray | None) -> Tile:
+        return pictures.Tile(picture, cell.caption, cell.colour)
+
+    sounds = [cell.sound for row in rows for cell in row if cell.sound is not None]
+    if not sounds:
+        return pictures.sheet(
+            [[drawn(cell, cell.face) for cell in row] for row in rows], titles, tile=tile,
+            heading=heading,
+        )  # fmt: skip
+    from avaffect.data.spectrograms import key, scale_of, spectrogram
+
+    width = tile if any(c.face is not None for row in rows for c in row) else SOUND_TILES * tile
+    seconds = scale_of(sounds)
+
+    def shown(cell: Cell) -> Tile:
+        if cell.sound is None:
+            return drawn(cell, cell.face)
+        return drawn(cell, spectrogram(cell.sound, seconds, tile, width))
+
+    tiles = [[shown(cell) for cell in row] for row in rows]
+    return pictures.sheet(tiles, titles, tile=tile, width=width, heading=heading, key=key())
+
+
+def _cell(
+    found: Manifest, media: list[Store], identifier: str, caption: str, colour: Colour | None
+) -> Cell:
     store = next((store for store in media if identifier in store.rows), None)
     if store is None:
         names = ", ".join(str(store.path) for store in media)
@@ -213,10 +246,13 @@ def _tile(
         track = store.read(FACE_TRACK, row) if FACE_TRACK in store.streams else None
         frame = middle_frame(store.read(FACE, row), track)
         if frame is not None:
-            return Tile(frame, caption, colour)
+            return Cell(caption, colour, face=frame)
     if WAVEFORM in store.streams and store.lengths(WAVEFORM)[row]:
-        return sound_tile(store.read(WAVEFORM, row), caption, colour)
-    return Tile(None, caption, colour)
+        sound = store.read(WAVEFORM, row)
+        first, _, rest = caption.partition("\n")
+        told = ", ".join(filter(None, (first, f"{len(sound) / SAMPLE_RATE_HZ:.1f} s")))
+        return Cell("\n".join(filter(None, (told, rest))), colour, sound=sound)
+    return Cell(caption, colour)
 
 
 def _heading(found: Manifest, compared: bool) -> str:

@@ -13,8 +13,8 @@ from avaffect.settings.base import Seeded, argument, option
 class GallerySettings(Seeded):
     """A picture with a row for each of some queries, chosen evenly over the labels: a frame of the
     query's face, then frames of its retrieved clips, with similarities. An utterance without a face
-    is shown as its waveform. If the pool's gold labels are known, a green border marks a label that
-    equals the query's, a red border another."""
+    is shown as a spectrogram of its sound. If the pool's gold labels are known, a green border
+    marks a label that equals the query's, a red border another."""
 
     examples: ClassVar[str] = """
     avaffect gallery retrieval.jsonl -o gallery.png
