@@ -164,3 +164,21 @@ def test_numbers_of_texts_do_not_depend_on_their_padding() -> None:
 def test_an_empty_pool_is_refused(folder: Path) -> None:
     with pytest.raises(DataError):
         open_embeddings([folder / "shards/1.h5"], "pool")
+
+
+def test_a_temperature_at_which_one_utterance_takes_all_is_said(folder: Path) -> None:
+    """With the number of queries, by the probabilities themselves."""
+    wide = [values.astype(np.float64) for values in (vectors(6, 1), vectors(70))]
+    unit = [values / np.linalg.norm(values, axis=1, keepdims=True) for values in wide]
+    logits = unit[0] @ unit[1].T / 0.01
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    sizes = 1 / np.square(shares).sum(axis=1)
+    single = int((sizes < 2).sum())
+    assert 0 < single < 6 and (shares.max(axis=1)[sizes < 2] > 0.5).all()
+    line = (*LINE, "--pool", "pool.h5")
+    found = invoke(folder, *line, "-T", 0.01, "-o", "cold.jsonl").stderr
+    assert f"{single} of 6 queries" in found and f"{sizes.min():.2f}" in found
+    stated = [item["effective_size"] for item in manifest.read(folder / "cold.jsonl").items]
+    np.testing.assert_allclose(stated, sizes, rtol=1e-3)
+    assert "of 6 queries" not in invoke(folder, *line, "-T", 1, "-o", "warm.jsonl").stderr

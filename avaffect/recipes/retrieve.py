@@ -208,6 +208,15 @@ def _report(
         f"{len(drawn.indices)} queries, {settings.draws} each ({drawn.sampler}); at T = "
         f"{settings.temperature:g} a query's draws are as spread out as over {size:.0f} utterances"
     )
+    # The sum of squares is at most the largest probability: below 2, that is more than a half.
+    single = int((drawn.effective_size < 2).sum())
+    if single and len(pool) > 10:
+        progress.warn(
+            f"T = {settings.temperature:g} is so low that one utterance takes more than half of "
+            f"the draws of {single} of {len(drawn.indices)} queries (effective size at least "
+            f"{float(drawn.effective_size.min()):.2f}): they would adapt to the same utterance "
+            "again and again; a higher -T spreads them"
+        )
     if size > 0.5 * len(pool) and len(pool) > 10:
         progress.warn(
             "the draws are nearly uniform over the pool: a lower -T is more selective (or train "
