@@ -15,8 +15,8 @@ import sys
 # What benchmarks.timing prints beside such a target.
 MISSED = "MISSED"
 MODULES = (
-    "retrieve", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face", "train",
-    "lora", "windows", "layers", "startup", "predict", "mae", "vavl",
+    "retrieve", "pools", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face",
+    "train", "lora", "windows", "layers", "startup", "predict", "mae", "vavl",
 )  # fmt: skip
 
 

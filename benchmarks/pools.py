@@ -154,6 +154,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.size, options.queries, options.shards = 20_000, 20, [1, 4]
+        options.kinds = ["C"]
     same = True
     if options.folder:
         options.folder.mkdir(exist_ok=True, parents=True)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from chain import invoke, invoke_stopped
+from chain import annotated, invoke, invoke_stopped
 from safetensors.torch import load_file
 from tiny_training import history
 
 from avaffect.core.checkpoint_header import read_header
+from avaffect.data import manifest
 from avaffect.data.batches import Paired
+from avaffect.data.store.reader import Store
 
 RETRIEVE = ("retrieve", "--query", "msp.h5", "--pool", "vox.h5", "--draws", 3, "-o", "r.jsonl")
 TRAIN = ("--steps", 3, "--batch-seconds", 8, "--log-every", 1)
@@ -105,6 +107,25 @@ class TestSemiSupervised:
             line = history(Path(f"{output}.metrics.jsonl"))[-1]
             assert 0 <= line["confident"] <= 1 and "confident" in found.stderr
             assert any(name.startswith("emotion_classifier.") for name in load_file(output))
+
+    @pytest.mark.parametrize("method", [*OWN, "tapt"])
+    def test_two_query_corpora(self, chain: Path, method: str) -> None:
+        """Both are learned from, and so are their speakers."""
+        both = ("--query", "msp.h5", "--query", "vox.h5", "--pool", "vox.h5", "--draws", 2)
+        annotated(chain, ("anger", "happiness"), "more.jsonl")
+        known = ("--annotations", "more.jsonl", "--query-split", "all", "-o", "r.jsonl")
+        invoke(chain, "retrieve", *both, *known)
+        queries = {item["query"] for item in manifest.read(chain / "r.jsonl").items}
+        held = [set(Store(chain / name).ids) for name in ("msp.h5", "vox.h5")]
+        assert queries == held[0] | held[1] and not held[0] & held[1]
+        output = chain / "two.safetensors"
+        line = ("adapt", "r.jsonl", "--method", method, "--steps", 1, "--batch-seconds", 8)
+        found = invoke(chain, *line, "--log-every", 1, "-o", output)
+        assert f"{len(queries)} queries" in found.stderr
+        inputs = read_header(output)["provenance"]["inputs"]
+        assert [entry["role"] for entry in inputs].count("query") == 2
+        own = {"masked", "features_penalty"} if method == "tapt" else SAAML | OWN[method]
+        assert losses(output) == [own]
 
     @pytest.mark.parametrize("method", OWN)
     def test_stopped_and_resumed(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chain import closed, invoke, litter
+from chain import annotated, closed, invoke, litter
 from safetensors.torch import load_file
 from tiny_training import history
 
@@ -130,12 +130,7 @@ def test_several_stores_of_a_role(chain: Path) -> None:
 
 def test_query_corpora_of_different_classes(chain: Path) -> None:
     """All classes are learned; what one of the corpora lacks is said."""
-    lines = (chain / "b.jsonl").read_text(encoding="utf-8").splitlines()
-    items = [json.loads(line) for line in lines]
-    for number, item in enumerate(item for item in items if item["kind"] == "item"):
-        item["labels"] = {"emotion": ("fear", "happiness")[number % 2]}
-    text = "".join(json.dumps(item) + "\n" for item in items)
-    (chain / "feared.jsonl").write_text(closed(text), encoding="utf-8")
+    annotated(chain, ("fear", "happiness"), "feared.jsonl")
     both = ("retrieve", "--query", "msp.h5", "--query", "vox.h5", "--pool", "vox.h5")
     line = (*both, "--annotations", "feared.jsonl", "--draws", 2, "-o", "r.jsonl")
     found = [one for one in invoke(chain, *line).stderr.splitlines() if "no query of" in one]
@@ -147,6 +142,13 @@ def test_query_corpora_of_different_classes(chain: Path) -> None:
     assert set(header["labels"]["emotion"]) == own > {"fear", "happiness"}
     merged = (*line, "-f", "--classes", "happiness=happiness,other=sadness+fear+anger+neutral")
     assert "no query of" not in invoke(chain, *merged).stderr
+    media = ("a.h5", "b.h5", "--encoder", "fav.safetensors", "--annotations", "feared.jsonl")
+    trained = ("train-projector", *media, "--epochs", 1, "--split", "all", "-o", "x.safetensors")
+    found = [one for one in invoke(chain, *trained).stderr.splitlines() if "has no training" in one]
+    assert [one.count("b.h5") for one in found] == [0, 1] and "fear" in found[0]
+    assert "sadness" in found[1]
+    shared = (*trained, "-f", "--classes", "happiness,other=sadness+fear+anger+neutral")
+    assert "has no training" not in invoke(chain, *shared).stderr
 
 
 def _items(path: Path) -> list[dict]:

@@ -33,7 +33,9 @@ LONGEST_SHARE = 0.8
 def scale_of(waveforms: Sequence[np.ndarray]) -> float:
     """The seconds that all spectrograms of a picture are wide: four of five waveforms (S,) fit, so
     that one of minutes does not make hairs of the others."""
-    return float(np.quantile(list(map(seconds_of, waveforms)), LONGEST_SHARE, method="inverted_cdf"))
+    return float(
+        np.quantile(list(map(seconds_of, waveforms)), LONGEST_SHARE, method="inverted_cdf")
+    )
 
 
 def seconds_of(waveform: np.ndarray) -> float:

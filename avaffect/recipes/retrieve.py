@@ -17,7 +17,7 @@ from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddin
 from avaffect.data.labels import Annotations
 from avaffect.data.similarity import open_similarity
 from avaffect.recipes.common import grown_pool, publishing, work
-from avaffect.recipes.common.stores import in_split, warn_of_itself
+from avaffect.recipes.common.stores import in_split, warn_of_itself, warn_of_lacking
 from avaffect.settings.retrieve import RetrieveSettings
 
 if TYPE_CHECKING:
@@ -110,13 +110,7 @@ def _say_lacking(query: Embeddings, queries: list[tuple[int, str]], progress: Pr
     found: list[set[str]] = [set() for _ in query.stores]
     for row, name in queries:
         found[int(np.searchsorted(ends, row, side="right"))].add(name)
-    for store, own in zip(query.stores, found):
-        lacking = sorted(set().union(*found) - own)
-        if lacking:
-            progress.warn(
-                f"{store.path} has no query of {', '.join(lacking)}, which other stores have; "
-                "--classes takes the classes that all have, or merges some"
-            )
+    warn_of_lacking(query.stores, found, "query", progress)
 
 
 def _draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.labels import Annotations
+from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
-from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.common.stores import open_stores, warn_of_lacking
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances, labelled_utterances
 from avaffect.recipes.encoding import choices
 from avaffect.settings.train_projector import UNTRAINED, TrainProjectorSettings
@@ -44,6 +46,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
     utterances = _in_split(utterances, settings)
     used = (utterances.classes[index] for index in np.unique(utterances.targets))
     settings.class_map.check(used, str(settings.media[0]), "to train on")
+    warn_of_lacking(stores, _classes(utterances, stores), "training utterance", progress)
     from avaffect.recipes.pretraining import projector
 
     projector.run(settings, stores, utterances, held_out, made, progress)
@@ -64,6 +67,12 @@ def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
     if settings.train_encoder and settings.layer is not None:
         raise UsageError("--layer goes with a frozen encoder, not with --train-encoder")
     return settings
+
+
+def _classes(utterances: LabelledUtterances, stores: Sequence[Store]) -> list[set[str]]:
+    """The classes of the utterances in each store."""
+    pairs = list(zip(utterances.ids, utterances.targets.tolist()))
+    return [{utterances.classes[t] for i, t in pairs if i in store.rows} for store in stores]
 
 
 def _in_split(

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,3 +143,12 @@ def closed(text: str) -> str:
     before = "".join(f"{line}\n" for line in lines)
     digest = "sha256:" + hashlib.sha256(before.encode()).hexdigest()
     return before + json.dumps({"kind": "end", "count": len(lines) - 1, "digest": digest}) + "\n"
+
+
+def annotated(folder: Path, classes: Sequence[str], name: str) -> None:
+    """Write annotations of the chain's pool: its emotions are `classes` in turns."""
+    items = [json.loads(line) for line in (folder / "b.jsonl").read_text("utf-8").splitlines()]
+    for number, item in enumerate(item for item in items if item["kind"] == "item"):
+        item["labels"] = {"emotion": classes[number % len(classes)]}
+    text = "".join(json.dumps(item) + "\n" for item in items)
+    (folder / name).write_text(closed(text), encoding="utf-8")

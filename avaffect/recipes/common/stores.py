@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -79,4 +80,21 @@ def warn_of_itself(query: Embeddings, pool: Embeddings, progress: Progress) -> N
                 f"{store.path} is a query store, and {of_pool[store.content_id].path} of the pool "
                 "holds the same: each of its utterances is most similar to itself and retrieves "
                 "itself; name another pool"
+            )
+
+
+def warn_of_lacking(
+    stores: Sequence[Store], classes: Sequence[AbstractSet[str]], what: str, progress: Progress
+) -> None:
+    """Warn of classes that some of the stores lack: what is learned of these is the corpus, too.
+
+    classes: of each store; what: of what it has none, "query".
+    """
+    everything = frozenset().union(*classes)
+    for store, own in zip(stores, classes):
+        lacking = sorted(everything - own)
+        if lacking:
+            progress.warn(
+                f"{store.path} has no {what} of {', '.join(lacking)}, which other stores have; "
+                "--classes takes the classes that all have, or merges some"
             )
