@@ -238,7 +238,11 @@ class Store:
             step_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
             rows = max(1, BLOCK_BYTES // max(step_bytes, 1))
             for start in range(0, len(dataset), rows):
-                yield _native(dataset[start : start + rows])
+                try:
+                    block = _native(dataset[start : start + rows])
+                except DAMAGE as error:
+                    raise damaged(self.path, error) from error
+                yield block
 
     def _check_unchanged(self, found: str) -> None:
         """Raises DataError if the file was replaced: its values would not fit the known offsets."""
