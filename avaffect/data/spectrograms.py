@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
 
-from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import pictures
-from avaffect.signal.features import FEATURE_RATE_HZ, log_mel
 
 RANGE_DB = 60
 """Colours go from this far below the loudest value of an utterance up to it."""
@@ -30,44 +27,35 @@ LONGEST_SHARE = 0.8
 """Of the utterances of a picture, those that are shown whole."""
 
 
-def scale_of(waveforms: Sequence[np.ndarray]) -> float:
-    """The seconds that all spectrograms of a picture are wide: four of five waveforms (S,) fit, so
-    that one of minutes does not make hairs of the others."""
-    return float(
-        np.quantile(list(map(seconds_of, waveforms)), LONGEST_SHARE, method="inverted_cdf")
-    )
+def scale_of(seconds: Sequence[float]) -> float:
+    """The seconds that all spectrograms of a picture are wide: four of five utterances fit, so that
+    one of minutes does not make hairs of the others."""
+    return float(np.quantile(seconds, LONGEST_SHARE, method="inverted_cdf"))
 
 
-def seconds_of(waveform: np.ndarray) -> float:
-    """Of 16 kHz samples (S,)."""
-    return len(waveform) / SAMPLE_RATE_HZ
+def spectrogram(
+    levels: np.ndarray, rate_hz: float, seconds: float, height: int, width: int
+) -> np.ndarray:
+    """(height, width, 3) uint8 RGB of the natural logarithms of power (T, bands), low bands at the
+    bottom, with the seconds below; 0 is silence.
 
-
-def spectrogram(waveform: np.ndarray, seconds: float, height: int, width: int) -> np.ndarray:
-    """(height, width, 3) uint8 RGB: 80 mel bands up to 8 kHz of samples (S,), low ones at the
-    bottom, and the seconds below.
-
-    seconds: that the width stands for; a shorter waveform leaves the rest blank, and of a longer
+    seconds: that the width stands for; a shorter utterance leaves the rest blank, and of a longer
     one the beginning is shown.
     """
     picture = np.full((height, width, 3), pictures.BLANK, dtype=np.uint8)
     plot = picture[: height - AXIS]
-    # Mapped stores are read-only, which torch warns of.
-    shown = np.array(waveform[: round(seconds * SAMPLE_RATE_HZ)])
-    natural = log_mel(torch.from_numpy(shown)).numpy()
-    if len(natural):
-        decibels = natural.T[::-1] * (10 / np.log(10))
+    levels = levels[: round(seconds * rate_hz)]
+    if len(levels):
+        decibels = levels.T[::-1] * (10 / np.log(10))
         level = 1 + (decibels - decibels.max()) / RANGE_DB
         # Digital silence, exactly 0, has the same colour beside loud and soft values, and alone.
         level[decibels == 0] = 0.0
-        # A window is as long as two and a half steps: the last frames end with the waveform.
-        share = min(1.0, (len(natural) + 1.5) / FEATURE_RATE_HZ / seconds)
+        # A window is as long as two and a half steps: the last one ends with the utterance.
+        share = min(1.0, (len(levels) + 1.5) / rate_hz / seconds)
         size = max(1, round(share * width)), len(plot)
-        shrinks = len(natural) > size[0]
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        plot[:, : size[0]] = coloured(
-            cv2.resize(np.ascontiguousarray(level), size, None, 0, 0, method)
-        )
+        method = cv2.INTER_AREA if len(levels) > size[0] else cv2.INTER_LINEAR
+        fitted = cv2.resize(np.ascontiguousarray(level), size, interpolation=method)
+        plot[:, : size[0]] = coloured(fitted)
     _draw_seconds(picture, seconds)
     return picture
 

@@ -223,15 +223,26 @@ def _sheet(rows: list[list[Cell]], titles: list[str], tile: int, heading: str) -
     from avaffect.data.spectrograms import key, scale_of, spectrogram
 
     width = tile if any(c.face is not None for row in rows for c in row) else SOUND_TILES * tile
-    seconds = scale_of(sounds)
+    seconds = scale_of([len(sound) / SAMPLE_RATE_HZ for sound in sounds])
 
     def shown(cell: Cell) -> Tile:
         if cell.sound is None:
             return drawn(cell, cell.face)
-        return drawn(cell, spectrogram(cell.sound, seconds, tile, width))
+        return drawn(cell, spectrogram(*mel_levels(cell.sound, seconds), seconds, tile, width))
 
     tiles = [[shown(cell) for cell in row] for row in rows]
     return pictures.sheet(tiles, titles, tile=tile, width=width, heading=heading, key=key())
+
+
+def mel_levels(sound: np.ndarray, seconds: float) -> tuple[np.ndarray, float]:
+    """Log-mel spectrum (T, 80) of the first seconds of samples (S,), and its rate in Hz."""
+    import torch
+
+    from avaffect.signal.features import FEATURE_RATE_HZ, log_mel
+
+    # A copy, as mapped stores are read-only, and torch warns of it.
+    beginning = np.array(sound[: round(seconds * SAMPLE_RATE_HZ)])
+    return log_mel(torch.from_numpy(beginning)).numpy(), FEATURE_RATE_HZ
 
 
 def _cell(
