@@ -13,6 +13,7 @@ from stores import redigested
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import Launch, Shard, launch, parse_shard
 from avaffect.data.artifacts import describe
+from avaffect.data.store.reader import Store
 from avaffect.recipes.merge import _shard
 from avaffect.settings.base import semantic
 from avaffect.settings.extract import ExtractSettings
@@ -118,11 +119,31 @@ def test_tasks_of_an_array_do_not_take_each_other_for_themselves(chain: Path, ar
     invoke(chain, "extract", "a.h5", "--model", "mfcc", "-o", "whole.h5")
     merged, whole = (describe(chain / name).content_id for name in ("merged.h5", "whole.h5"))
     assert merged == whole
-    assert "missing or not in order" in _merge(chain, "part1.h5", "part0.h5")
+    # In any order, and the second time there is nothing to do.
+    _merge(chain, "part1.h5", "part0.h5")
+    assert describe(chain / "odd.h5").content_id == whole
+    found = invoke(chain, "merge", "part0.h5", "part1.h5", "-o", "odd.h5")
+    assert "up to date" in found.stderr
 
 
-def _merge(folder: Path, *parts: str) -> str:
-    return invoke(folder, "merge", *parts, "--force", "-o", "odd.h5").stderr
+def _merge(folder: Path, *parts: str, status: int = 0) -> str:
+    command = ("merge", *parts, "--force", "-o", "odd.h5")
+    return invoke(folder, *command, status=status).stderr
+
+
+def test_missing_duplicate_and_foreign_shards_are_named(chain: Path) -> None:
+    for task in range(4):
+        _extract(chain, f"part{task}.h5", f"{task}/4")
+    found = _merge(chain, "part3.h5", "part1.h5")
+    assert "2 of 4 shards are missing: 0/4, 2/4" in found
+    ids = Store(chain / "part1.h5").ids + Store(chain / "part3.h5").ids
+    assert Store(chain / "odd.h5").ids == ids
+    shutil.copy(chain / "part1.h5", chain / "again.h5")
+    found = _merge(chain, "part0.h5", "part1.h5", "again.h5", status=65)
+    assert all(name in found for name in ("part1.h5", "again.h5", "1/4"))
+    invoke(chain, "extract", "b.h5", "--model", "mfcc", "--shard", "0/4", "-o", "other.h5")
+    found = _merge(chain, "part2.h5", "part1.h5", "part0.h5", "other.h5")
+    assert "1 of 4 shards are of another run" in found and "other.h5" in found
 
 
 @pytest.mark.parametrize("recorded", ["slurm", "2/2", "1", "one/two", ""])

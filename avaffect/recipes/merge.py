@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.hashing import canonical_json
 from avaffect.core.launch import ARRAY_TASK, Shard, parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Reference, provenance, reference
@@ -42,13 +43,12 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
         said = " and ".join(f"{path} is a {kind}" for kind, path in kinds.items())
         raise UsageError(f"{said}: merge joins stores with stores, or manifests with manifests")
     check_suffix(output, "store")
-    stores = [Store(path) for path in settings.stores]
+    stores = _in_order([Store(path) for path in settings.stores], progress)
     inputs = [reference("store", store.path, store.content_id, output) for store in stores]
     inputs += _parents(stores, output)
     record = provenance("merge", semantic(settings), inputs)
     if publishing.is_current(settings, record, progress):
         return output
-    _check_shards(stores, progress)
     contents = merged(stores)
     _warn_of_alike({name: spec.classes for name, (spec, _) in contents.labels.items()}, progress)
     losses = _losses(stores)
@@ -100,29 +100,56 @@ def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:
     return list(found.values())
 
 
-def _check_shards(stores: Sequence[Store], progress: Progress) -> None:
-    """A missing shard, or one out of order (part.10 before part.2), is easily overlooked."""
+def _in_order(stores: Sequence[Store], progress: Progress) -> list[Store]:
+    """Shards of one run in their order, however a pattern of the shell sorts them (part.10 before
+    part.2); other stores as they come.
+
+    Warns of missing shards and of those of another run. Raises DataError for one that is there
+    twice.
+    """
     named = [store.provenance.get("settings", {}).get("shard") for store in stores]
     if None in named or not named:
-        return
-    shards = []
-    for store, name in zip(stores, named):
-        shard = _shard(name)
+        return list(stores)
+    shards = [_shard(name) for name in named]
+    for store, name, shard in zip(stores, named, shards):
         if shard is None:
             progress.warn(
                 f"{store.path} records the shard {name!r}, which is not of the form I/N: check "
                 "that all shards are given, in order"
             )
-            return
-        shards.append(shard)
-    count = shards[0].count
-    whole = [Shard(index, count) for index in range(count)]
-    if shards != whole:
-        missing = ", ".join(str(shard) for shard in whole if shard not in shards)
+    known = [shard for shard in shards if shard is not None]
+    if len(known) < len(stores):
+        return list(stores)
+    runs = [(shard.count, _run_of(store)) for store, shard in zip(stores, known)]
+    usual = Counter(runs).most_common(1)[0][0]
+    foreign = [store.path.name for store, run in zip(stores, runs) if run != usual]
+    if foreign:
         progress.warn(
-            f"shards are missing or not in order: {' '.join(map(str, shards))}"
-            + (f"; missing: {missing}" if missing else "")
+            f"{len(foreign)} of {len(stores)} shards are of another run (other settings, inputs or "
+            f"number of shards): {work.some_of(foreign)}; all stay in the order given"
         )
+        return list(stores)
+    places: dict[int, Store] = {}
+    for store, shard in zip(stores, known):
+        if shard.index in places:
+            raise DataError(
+                f"{places[shard.index].path} and {store.path} are the same shard, {shard}; give "
+                "each once"
+            )
+        places[shard.index] = store
+    count = known[0].count
+    missing = [str(Shard(index, count)) for index in range(count) if index not in places]
+    if missing:
+        progress.warn(f"{len(missing)} of {count} shards are missing: {work.some_of(missing)}")
+    return [places[index] for index in sorted(places)]
+
+
+def _run_of(store: Store) -> str:
+    """What the shards of one run share, as a text: command, settings and inputs."""
+    record = store.provenance
+    settings = {k: v for k, v in record.get("settings", {}).items() if k != "shard"}
+    inputs = [(each["role"], each["content_id"]) for each in record.get("inputs", [])]
+    return canonical_json([record.get("command"), settings, inputs])
 
 
 def _shard(name: object) -> Shard | None:
