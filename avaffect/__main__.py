@@ -1,6 +1,28 @@
-"""`python -m avaffect` is the `avaffect` command."""
+"""`avaffect`, and `python -m avaffect`, which is the same."""
 
-from avaffect.cli.main import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point. Never returns.
+
+    Signals are handled before anything that takes time is imported, so that a job that a scheduler
+    stops in its first second has the status of one that is to be requeued.
+    """
+    from avaffect.cli import interruption
+
+    interruption.install()
+    try:
+        from avaffect.cli.main import main as run
+    except (interruption.Terminated, KeyboardInterrupt) as stop:
+        from avaffect.core import errors
+
+        ended = isinstance(stop, interruption.Terminated)
+        sys.exit(errors.PREEMPTED if ended else errors.INTERRUPTED)
+    run()
+
 
 if __name__ == "__main__":
     main()

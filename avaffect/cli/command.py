@@ -17,7 +17,6 @@ from avaffect.cli.catalogue import Command, Input, imported
 from avaffect.cli.console import ConsoleProgress
 from avaffect.core.errors import Preempted, UsageError
 from avaffect.core.launch import launch
-from avaffect.core.signals import PREEMPTION_SIGNALS
 from avaffect.settings.base import Resumable
 from avaffect.settings.outputs import check_suffix
 
@@ -47,7 +46,7 @@ def make(command: Command) -> click.Command:
         try:
             imported(command.call)(settings, progress)
         except interruption.Terminated as stop:
-            if stop.number not in PREEMPTION_SIGNALS or not isinstance(settings, Resumable):
+            if not isinstance(settings, Resumable):
                 raise
             # Before the first step or after the last, a signal has the same status.
             name = signal.Signals(stop.number).name

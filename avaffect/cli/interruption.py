@@ -10,26 +10,31 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from avaffect.core.signals import PREEMPTION_SIGNALS
+from avaffect.core import signals
 
 
 class Terminated(BaseException):
-    """A signal, by its number, outside training."""
+    """A signal, by its number, where no state is saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
 
-RAISED = (signal.SIGINT, signal.SIGHUP, *PREEMPTION_SIGNALS)
 _pending: list[int] = []
 
 
 def install() -> None:
     """Handle the signals from now on."""
     _pending.clear()
-    for number in RAISED:
+    for number in signals.heard(signal.SIGINT):
         signal.signal(number, _handle)
+
+
+def finish() -> None:
+    """From now on the work is done, and its status stands whatever a scheduler says."""
+    for number in signals.PREEMPTION_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def check() -> None:

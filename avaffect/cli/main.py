@@ -93,7 +93,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point. Never returns: exits with the status that avaffect(1) documents."""
     # First, as the next opened file would get the number of a closed descriptor.
     descriptors.open_missing()
-    sys.exit(run(arguments))
+    status = run(arguments)
+    interruption.finish()
+    sys.exit(status)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -122,8 +124,9 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return errors.INTERRUPTED
     except interruption.Terminated as stop:
-        # The status of a shell for a command that a signal ended; for SIGHUP as for SIGTERM.
-        return errors.TERMINATED if stop.number == signal.SIGHUP else 128 + stop.number
+        name = signal.Signals(stop.number).name
+        print(f"avaffect: stopped by {name}; run the same command again", file=sys.stderr)
+        return errors.PREEMPTED
     except (BrokenPipeError, _ReaderGone):
         _abandon_stdout()
         return errors.BROKEN_PIPE

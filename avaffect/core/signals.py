@@ -1,8 +1,8 @@
 """Signals that stop training: it saves its state, and the same command resumes.
 
-TERM, USR1 and USR2 come from a cluster's scheduler, INT from Ctrl-C. In work that is saved between
-its steps, a signal only sets a flag, which is checked after the current step; elsewhere it ends the
-work at once, as a second Ctrl-C always does.
+TERM, USR1 and USR2 come from a cluster's scheduler, HUP from a terminal that is closed, INT from
+Ctrl-C. In work that is saved between its steps, a signal only sets a flag, which is checked after
+the current step; elsewhere it ends the work at once, as a second Ctrl-C always does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterator
 
 from avaffect.core.errors import Interrupted, Preempted
 
-PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+
+def heard(*more: int) -> list[int]:
+    """The preemption signals and `more`, without those that were ignored when this process was
+    started: `nohup` makes its command deaf to SIGHUP."""
+    numbers = (*PREEMPTION_SIGNALS, *more)
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 class StopFlag:
@@ -78,8 +85,7 @@ def stop_flag(say: Callable[[str], None] = lambda words: None) -> Iterator[StopF
                 say("Ctrl-C: stopping after this step, and saving; a second Ctrl-C stops at once")
         flag.received(number)
 
-    numbers = (*PREEMPTION_SIGNALS, signal.SIGINT)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in heard(signal.SIGINT)}
     try:
         yield flag
     finally:
