@@ -45,5 +45,5 @@ def _is_whole(settings: SynthSettings) -> bool:
         return False
     if found.folder.resolve() != settings.folder.resolve():
         return False
-    named = [item.get(key) for item in found.items for key in ("media", "traces")]
+    named = [item.get(key) for item in found.items for key in ("media", "traces", "transcript")]
     return all(holds_anything(found.folder / name) for name in named if isinstance(name, str))

@@ -25,7 +25,7 @@ class SynthSettings(Seeded):
     differ between domains, and between corpora of a domain that have other names.
 
     Writes FOLDER/video/*.mp4 (with --modality audio FOLDER/wav/*.wav), in A and U traces of arousal
-    and valence as FOLDER/traces/*.csv, then the manifest."""
+    and valence as FOLDER/traces/*.csv, with --words FOLDER/words/*.csv, then the manifest."""
 
     examples: ClassVar[str] = """
     avaffect synth A --domain A --utterances 160 -o A.jsonl
@@ -66,9 +66,14 @@ class SynthSettings(Seeded):
     )
     segments: int = option(
         0, "Segments of five seconds of each recording, which is then a film of one speaker: of "
-        "weak emotions, but for one or some highlights with a strong one (label highlight). 0: "
-        "utterances.",
+        "weak emotions, but for one or some highlights with a strong one (label highlight), and "
+        "with a class over time (label expression). 0: utterances.",
         "--segments", at_least=0, at_most=720, added=True,
+    )  # fmt: skip
+    words: float | None = option(
+        None, "Share of the words that go with the emotion, in transcripts of films that are "
+        "written too. Default: no transcripts.", "--words", metavar="SHARE", at_least=0, at_most=1,
+        added=True,
     )  # fmt: skip
     trace_rate: float = option(
         25.0,
@@ -90,6 +95,8 @@ class SynthSettings(Seeded):
             raise UsageError("--segments 1: a film of one segment has nothing to rank")
         if self.segments and self.domain == "B":
             raise UsageError("--segments goes with domains A and U; B is a pool without labels")
+        if self.words is not None and not self.segments:
+            raise UsageError(f"--words {self.words:g} goes with --segments: films have transcripts")
         if self.shortest > self.longest:
             raise UsageError(
                 f"--shortest {self.shortest:g}: longer than --longest {self.longest:g}"

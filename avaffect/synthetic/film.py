@@ -8,7 +8,7 @@ neutral speech beside them highlights would be found by loudness alone, and by a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from avaffect.core.seeds import generator
 from avaffect.data.video_files import write_video
-from avaffect.synthetic import camera, clip, corpus
-from avaffect.synthetic.corpus import EMOTIONS, Utterance
+from avaffect.synthetic import camera, clip, corpus, words
+from avaffect.synthetic.corpus import EMOTIONS, Performance, Utterance
 
 SEGMENT_S = 5.0
 # Of segments, at most this share are highlights; one at least.
@@ -25,6 +25,9 @@ MOST = 0.25
 CALM = "neutral"
 # Intensity of the emotions that are no highlights; of highlights it is 1.
 WEAK = (0.0, 0.4)
+# From this intensity on an emotion is an expression; below it the expression is neutral.
+EXPRESSED = 0.2
+EXPRESSION_HZ = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class Film:
             )
         return found
 
+    @property
+    def expressions(self) -> list[int]:
+        """The class over time at EXPRESSION_HZ, as a number in EMOTIONS."""
+        steps = round(SEGMENT_S * EXPRESSION_HZ)
+        return [EMOTIONS.index(expression(each)) for each in self.segments for _ in range(steps)]
+
+
+def expression(segment: Utterance) -> str:
+    """The emotion of a segment that shows it, otherwise neutral."""
+    return segment.emotion if segment.intensity >= EXPRESSED else CALM
+
 
 def of(plan: Utterance, segments: int) -> Film:
     """A film of so many segments; which are highlights is drawn from the seed and the name."""
@@ -63,10 +77,13 @@ def of(plan: Utterance, segments: int) -> Film:
     return Film(replace(plan, duration_s=segments * SEGMENT_S), tuple(shown.tolist()))
 
 
-def write(film: Film, folder: Path, pictures: bool) -> Path:
+def write(film: Film, folder: Path, pictures: bool, share: float | None = None) -> Path:
     """Render into `folder`/video/ID.mp4, or without pictures `folder`/wav/ID.wav; the path relative
-    to `folder`."""
+    to `folder`. share: of the words that go with the emotion, in the transcript
+    `folder`/words/ID.csv; None: no transcript."""
     played = [(segment, corpus.perform(segment)) for segment in film.segments]
+    if share is not None:
+        _write_words(film, played, folder, share)
     recorded = [corpus.record(segment, performance) for segment, performance in played]
     sound, sample_rate = np.concatenate([samples for samples, _ in recorded]), recorded[0][1]
     if not pictures:
@@ -87,3 +104,19 @@ def write(film: Film, folder: Path, pictures: bool) -> Path:
             sample_rate, quality=view.quality,
         )  # fmt: skip
     return relative
+
+
+def _write_words(
+    film: Film, played: Sequence[tuple[Utterance, Performance]], folder: Path, share: float
+) -> None:
+    found: list[words.Word] = []
+    for number, (segment, performance) in enumerate(played):
+        random = words.drawn(segment.seed, segment.id)
+        begin = number * SEGMENT_S
+        found += [
+            (begin + start, begin + end, word)
+            for start, end, word in words.said(
+                performance.syllables, expression(segment), share, random
+            )
+        ]
+    words.write(found, film.plan.id, folder)

@@ -18,7 +18,7 @@ from avaffect.recipes.common import publishing, work
 from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.base import semantic
 from avaffect.settings.synth import SynthSettings
-from avaffect.synthetic import clip, corpus, film
+from avaffect.synthetic import clip, corpus, film, words
 from avaffect.synthetic.corpus import Utterance
 
 MARKER = "synth.json"
@@ -47,7 +47,7 @@ def run(settings: SynthSettings, progress: Progress) -> None:
         name=settings.name,
     )
     made = work.record("synth", settings, [])
-    files = [f for u in planned for f in (_media(settings, u), _traces(settings, u)) if f]
+    files = [f for u in planned for f in _files(settings, u) if f]
     whole = all(holds_anything(settings.folder / file) for file in files)
     plan = f"render {len(planned)} utterances into {settings.folder}"
     _check_folder(settings)
@@ -70,6 +70,9 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     described: dict[str, Any] = {label: {"kind": "class", "classes": list(emotions)}}
     if settings.segments:
         described["highlight"] = {"kind": "trace", "rate_hz": 1 / film.SEGMENT_S}
+        described["expression"] = {
+            "kind": "trace", "rate_hz": film.EXPRESSION_HZ, "classes": list(corpus.EMOTIONS),
+        }  # fmt: skip
     header = manifest.new_header(
         "corpus",
         base=manifest.base_for(settings.output, settings.folder),
@@ -86,8 +89,9 @@ def run(settings: SynthSettings, progress: Progress) -> None:
 def _write(utterance: Utterance, settings: SynthSettings) -> None:
     if settings.segments:
         film.write(
-            film.of(utterance, settings.segments), settings.folder, settings.modality == "av"
-        )
+            film.of(utterance, settings.segments), settings.folder, settings.modality == "av",
+            settings.words,
+        )  # fmt: skip
         return
     write = clip.write if settings.modality == "av" else corpus.write
     write(utterance, settings.folder)
@@ -122,6 +126,12 @@ def _media(settings: SynthSettings, utterance: Utterance) -> Path:
     return (clip if settings.modality == "av" else corpus).path_of(utterance)
 
 
+def _files(settings: SynthSettings, utterance: Utterance) -> tuple[Path | None, ...]:
+    """What is written of an utterance; None: nothing."""
+    transcript = None if settings.words is None else words.path_of(utterance.id)
+    return _media(settings, utterance), _traces(settings, utterance), transcript
+
+
 def _has_traces(settings: SynthSettings) -> bool:
     """A pool's truth is kept from those who read its manifest; films have no trace of arousal."""
     return settings.domain != POOL_DOMAIN and not settings.segments
@@ -143,7 +153,8 @@ def _dimensions(settings: SynthSettings) -> dict[str, dict[str, Any]]:
 def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
     labels: dict[str, Any] = {label: utterance.emotion}
     if settings.segments:
-        labels["highlight"] = list(film.of(utterance, settings.segments).highlights)
+        shown = film.of(utterance, settings.segments)
+        labels["highlight"], labels["expression"] = list(shown.highlights), shown.expressions
     if _has_traces(settings):
         trajectory = corpus.trajectory(utterance, settings.trace_rate)
         for name, values in zip(DIMENSIONS, trajectory.T.tolist(), strict=True):
@@ -159,6 +170,8 @@ def _item(settings: SynthSettings, utterance: Utterance, label: str) -> Item:
     traces = _traces(settings, utterance)
     if traces is not None:
         item["traces"] = traces.as_posix()
+    if settings.words is not None:
+        item["transcript"] = words.path_of(utterance.id).as_posix()
     mishap = clip.mishap(utterance) if settings.modality == "av" else ""
     if mishap:
         item["mishap"] = mishap
