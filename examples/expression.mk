@@ -14,7 +14,7 @@
 #       PRETRAINED=fav.safetensors ADAPTED=aw.safetensors PICTURES="--faces yunet --face-model yunet.onnx" \
 #       TEST=development TRAIN="--select none --epochs 5 --head-learning-rate 1e-3" OUT=aff-wild2
 #
-# table3.txt has the mean F1 of the part TEST over RUNS seeds. Rows: the encoder alone; +text, fused with the words by one
+# Printed: the mean F1 of the part TEST over RUNS seeds. Rows: the encoder alone; +text, fused with the words by one
 # linear layer on both vectors; -text, the same classifier without them, where they count as their mean; text, the words alone.
 
 OUT ?= expression
@@ -32,9 +32,7 @@ PYTHON ?= python3
 
 include $(dir $(lastword $(MAKEFILE_LIST)))highlight.mk
 
-.PHONY: table3
 .DEFAULT_GOAL := table3
-table3: $(O)table3.txt
 
 $(OUT)/text-encoder:
 	$(PYTHON) $(dir $(firstword $(MAKEFILE_LIST)))tiny_text_encoder.py $@
@@ -78,12 +76,16 @@ $(O)words.jsonl: $(O)words.safetensors
 	$(PREDICT) $(O)text.h5 --model $< $(text) -o $@
 
 rows = $(1)=$(O)alone-$(1).jsonl $(1)+text=$(O)fused-$(1).jsonl $(1)-text=$(O)without-$(1).jsonl
-KINDS := alone fused without
-$(O)table3.txt: $(O)words.jsonl $(foreach kind,$(KINDS),$(foreach encoder,$(ENCODERS),$(O)$(kind)-$(encoder).jsonl))
-	@echo "Table 3: mean F1 of $(EXPRESSION), $(RUNS) runs, against pretrained" > $@
+define with_text
+@echo; echo "With and without text: $(1)"
+@avaffect compare -q --score f1_macro --baseline $(1) $(call rows,$(1))
+
+endef
+PREDICTED := $(foreach kind,alone fused without,$(foreach encoder,$(ENCODERS),$(O)$(kind)-$(encoder).jsonl))
+
+.PHONY: table3
+table3: $(O)words.jsonl $(PREDICTED)
+	@echo "Table 3: mean F1 of $(EXPRESSION) ($(RUNS) runs)"
 	@avaffect compare -q --score f1_macro --baseline pretrained text=$(O)words.jsonl \
-		$(foreach encoder,$(ENCODERS),$(call rows,$(encoder))) >> $@
-	@for encoder in $(ENCODERS); do echo; echo "With and without text: $$encoder"; \
-		avaffect compare -q --score f1_macro --baseline $$encoder $$encoder=$(O)alone-$$encoder.jsonl \
-			$$encoder+text=$(O)fused-$$encoder.jsonl $$encoder-text=$(O)without-$$encoder.jsonl; done >> $@
-	@cat $@
+		$(foreach encoder,$(ENCODERS),$(call rows,$(encoder)))
+	$(foreach encoder,$(ENCODERS),$(call with_text,$(encoder)))

@@ -12,6 +12,7 @@ import pytest
 from chain import invoke
 from makefiles import make
 from printed import table
+from text_encoders import tiny_roberta
 
 from avaffect.cli.main import group
 from avaffect.core import png
@@ -21,6 +22,7 @@ DEMO, SHUKLA, SSVAERR = "examples/demo.mk", "examples/shukla.mk", "examples/ssva
 SOCIAL = "examples/social-mae.mk"
 VAVL = "examples/vavl.mk"
 CONTINUOUS, SAAML = "examples/continuous.mk", "examples/saaml.mk"
+EXPRESSION = "examples/expression.mk"
 # Files that exist stand for those of users.
 OWN = tuple(
     f"{name}=README.md"
@@ -89,6 +91,27 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "u-figure2.png").read_bytes().startswith(png.SIGNATURE)
 
 
+@pytest.mark.slow
+def test_expression_with_and_without_words(tmp_path: Path, chain: Path) -> None:
+    """Films and their transcripts; too few for a score above chance."""
+    encoder, out = chain / "fav.safetensors", tmp_path / "out"
+    found = make(
+        EXPRESSION, f"OUT={out}", "FILM=--utterances 8 --speakers 8 --segments 2 --words 0.9 -j 1",
+        "MODALITY=audio", f"PRETRAINED={encoder}", f"ADAPTED={encoder}",
+        f"encoder_random={encoder}", f"TEXT_ENCODER={tiny_roberta(tmp_path / 'roberta')}",
+        "RUNS=2", "TRAIN=--select f1_macro --epochs 5", "ENCODERS=random pretrained",
+    )  # fmt: skip
+    tables = found[found.index("Table 3") :].split("\n\n")
+    whole, *by_encoder = (table(part.partition("\n")[2]) for part in tables)
+    kinds = [name + kind for name in ("random", "pretrained") for kind in ("", "+text", "-text")]
+    assert [row["name"] for row in whole] == ["text", *kinds]
+    assert [[row["name"] for row in rows] for rows in by_encoder] == [kinds[:3], kinds[3:]]
+    assert {row["runs"] for row in whole} == {"2"}
+    # The rows of one encoder under two names, of which only those with words have any.
+    scores = [row["f1_macro"] for row in whole[1:]]
+    assert scores[:3] == scores[3:] and len({*scores[:3]}) == 3
+
+
 @pytest.mark.parametrize(
     "targets",
     [
@@ -102,6 +125,18 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         (SAAML, "table1"),
         (SAAML, "TUNE=--epochs 5", "SPLIT=--by speaker --ratios 70 10 20", "table10"),
         (CONTINUOUS, "PAPER=1", "TASKS=recola semaine", *OWN, "tables"),
+        (EXPRESSION, "table3"),
+        (
+            EXPRESSION,
+            "FILMS=README.md",
+            "TEXT_ENCODER=tests",
+            "TRANSCRIPTS=vtt",
+            "PRETRAINED=README.md",
+            "ADAPTED=README.md",
+            "TEST=development",
+            "TRAIN=--select none --epochs 5",
+            "table3",
+        ),
     ],
     ids=[
         "shukla",
@@ -114,6 +149,8 @@ def test_tables_of_vavl_on_few_utterances(tmp_path: Path) -> None:
         "saaml-table-1",
         "saaml-tuned",
         "continuous",
+        "expression",
+        "expression-own",
     ],
 )
 def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
@@ -124,7 +161,9 @@ def test_every_command_is_one(tmp_path: Path, targets: tuple[str, ...]) -> None:
     lines = found.replace("\\\n", " ").splitlines()
     stages = [stage.strip() for line in lines for stage in line.split(" | ")]
     commands = [stage for stage in stages if stage.startswith("avaffect ")]
-    assert len(commands) > {DEMO: 70, SOCIAL: 30, CONTINUOUS: 19, SAAML: 80}.get(makefile, 100)
+    assert len(commands) > {DEMO: 70, SOCIAL: 30, CONTINUOUS: 19, SAAML: 80, EXPRESSION: 30}.get(
+        makefile, 100
+    )
     made: set[str] = set()
     for line in commands:
         _, name, *arguments = shlex.split(line)
