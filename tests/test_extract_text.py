@@ -12,9 +12,12 @@ import torch
 from chain import invoke
 from text_encoders import LONGEST, tiny_roberta
 
+from avaffect.core.progress import SILENT
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
+from avaffect.data.transcripts import reading
+from avaffect.recipes.encoding.spoken import words_of
 from avaffect.training import text_encoder
 from avaffect.training.text_encoder import TextEncoder
 
@@ -246,6 +249,56 @@ def test_transcripts_that_do_not_fit(tmp_path: Path, roberta: Path) -> None:
         writer.add("alone", streams={"waveform": np.zeros(32000, "int16")})
     invoke(tmp_path, *run, one, "-f")
     assert list(Store(tmp_path / "x.h5").meta["words"]) == [1]
+
+
+def test_transcripts_of_a_part_of_a_file(tmp_path: Path) -> None:
+    """Frames of an utterance that begins ten seconds into its file: the transcript of the file
+    counts from there, that of the utterance from its own beginning."""
+    with store_writer(tmp_path / "f.h5", {}, pooled={"mean": PooledSpec(1)}) as writer:
+        for step in range(4):
+            writer.add(
+                f"talk_{step}", pooled={"mean": np.ones(1)},
+                meta={"recording": "talk", "source": "v/a.mp4", "recording_start_s": 10.0,
+                      "start_s": step / 2, "duration_s": 0.5},
+            )  # fmt: skip
+    store = Store(tmp_path / "f.h5")
+    transcript(tmp_path / "file" / "a.csv", [("early", 0, 2), ("here", 10.5, 11)])
+    transcript(tmp_path / "own" / "talk.csv", [("here", 0.5, 1), ("late", 10, 12)])
+    for folder in ("file", "own"):
+        found = words_of(store, reading.find(tmp_path / folder), 0.0, SILENT)
+        assert found.distinct == ["here"] and found.texts.tolist() == [-1, 0, -1, -1]
+    # What extract --frames-of writes of it.
+    films = tmp_path / "m.h5"
+    labels = {"e": LabelSpec("trace", CLASSES, 2.0)}
+    specs = {"waveform": StreamSpec("waveform", "int16", 16000.0)}
+    with store_writer(films, {}, streams=specs, labels=labels) as writer:
+        writer.add("talk", streams={"waveform": np.ones(32000, "int16")},
+                   labels={"e": np.zeros(4)}, meta={"start_s": 10.0})  # fmt: skip
+    invoke(tmp_path, "extract", films, "--model", "logmel", "--frames-of", "e", "-o", "x.h5")
+    meta = Store(tmp_path / "x.h5").meta
+    assert set(meta["recording_start_s"]) == {10.0} and max(meta["start_s"]) == 1.5
+
+
+def test_recordings_without_their_words(chain: Path) -> None:
+    """A classifier of an encoder and of text predicts a recording by the encoder alone."""
+    media = Store(chain / "a.h5")
+    with store_writer(chain / "t.h5", {}, pooled={"mean": PooledSpec(3)}) as writer:
+        for number, identifier in enumerate(media.ids):
+            writer.add(identifier, pooled={"mean": np.eye(3)[number % 3]})
+    invoke(chain, "finetune", "a.h5", "--encoder", "fav.safetensors", "--mode", "frozen",
+           "--features", "text=t.h5", "--steps", 2, "-o", "c.safetensors")  # fmt: skip
+    (wav,) = (chain / "wav-a").rglob(f"{media.ids[0]}.wav")
+    model = ("--model", "c.safetensors")
+    invoke(chain, "predict", wav, *model, status=65)
+    without = (*model, "--without-features", "text")
+    invoke(chain, "predict", wav, *without, "-o", "wav.jsonl")
+    invoke(chain, "predict", "a.h5", *without, "-o", "store.jsonl")
+    of_file, of_store = (
+        json.loads((chain / name).read_text().splitlines()[1])
+        for name in ("wav.jsonl", "store.jsonl")
+    )
+    assert of_store["id"] == media.ids[0]
+    assert of_file["scores"] == pytest.approx(of_store["scores"], abs=1e-4)
 
 
 def test_models_that_are_no_text_encoder(
