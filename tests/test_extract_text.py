@@ -64,6 +64,35 @@ def test_means_of_tokens_are_those_of_texts_by_themselves(roberta: Path) -> None
     np.testing.assert_allclose(turned.flip(0), alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["BertModel", "RobertaForMaskedLM", "T5ForConditionalGeneration"])
+def test_other_text_encoders(tmp_path: Path, roberta: Path, kind: str) -> None:
+    """Of other families, with the head that they are published with: what is read is the encoder's
+    output."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(roberta)
+    model_class = getattr(transformers, kind)
+    of_t5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
+             "decoder_start_token_id": 0}  # fmt: skip
+    of_others = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+                 "intermediate_size": 32, "max_position_embeddings": 40}  # fmt: skip
+    sizes = of_t5 if kind.startswith("T5") else of_others
+    config = model_class.config_class(vocab_size=len(tokenizer), pad_token_id=1, **sizes)
+    torch.manual_seed(0)
+    model = model_class(config).eval()
+    model.save_pretrained(tmp_path / "x")
+    tokenizer.save_pretrained(tmp_path / "x")
+    encoder = text_encoder.load(tmp_path / "x", CPU, "32")
+    limits = {"BertModel": 40, "RobertaForMaskedLM": 38}
+    assert (encoder.dim, encoder.limit) == (16, limits.get(kind))
+    found, _ = encoder.encode(TEXTS)
+    ids = torch.tensor([tokenizer.encode(TEXTS[0])])
+    inner = {"BertModel": model, "RobertaForMaskedLM": getattr(model, "roberta", None)}.get(kind)
+    with torch.no_grad():
+        whole = (inner or model.get_encoder())(input_ids=ids).last_hidden_state[0]
+    np.testing.assert_allclose(found[0], whole[1:-1].mean(dim=0), atol=1e-5)
+
+
 def clips(path: Path) -> Path:
     """Two utterances of one file, and one of another, whose name is its id."""
     specs = {"waveform": StreamSpec("waveform", "int16", 16000.0)}
