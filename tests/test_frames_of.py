@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from corpus_folders import by_id, made, touch
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT
+from avaffect.data import manifest
 from avaffect.data.dataset import dataset_of
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, StreamSpec
@@ -122,6 +124,62 @@ def test_frames_become_utterances_and_are_classified(tmp_path: Path) -> None:
     assert "9 frames of 3 recordings" in every.stderr
 
 
+# As avaffect-predict(1) has it.
+AWK = """
+BEGIN {for (n = split(order, name, ","); n; n--) number[name[n]] = n - 1}
+NR == 1 {for (i = NF; i; i--) column[$i] = i; next}
+{file = $column["recording"] ".txt"; if (!seen[file]++) print order > file
+ print number[$column["prediction"]] > file}
+"""
+
+
+def test_frames_of_films_without_labels_get_a_class_each(tmp_path: Path) -> None:
+    films(tmp_path / "m.h5")
+    logmel = ("extract", "m.h5", "--model", "logmel", "--around", 0.3)
+    invoke(tmp_path, *logmel, "--frames-of", "expression", "-o", "f.h5")
+    said = invoke(tmp_path, *logmel, "--frames-at", 5, "-o", "all.h5").stderr
+    assert "120 frames of 6 recordings" in said
+    known, found = Store(tmp_path / "f.h5"), Store(tmp_path / "all.h5")
+    # The same frames as those of the label, its classes where they are known, and all others.
+    assert known.rows.keys() < found.rows.keys() and found.count == 6 * 20
+    rows = [found.rows[identifier] for identifier in known.ids]
+    assert found.label("expression")[rows].tolist() == known.label("expression").tolist()
+    assert (found.label("expression") == -1).sum() == 120 - known.count
+    np.testing.assert_array_equal(found.pooled_vectors("mean")[rows], known.pooled_vectors("mean"))
+    assert set(found.meta["recording"]) == {f"film{n}" for n in range(6)}
+    invoke(tmp_path, "finetune", "f.h5", "--label", "expression", "--epochs", 30,
+           "-o", "x.safetensors")  # fmt: skip
+    predict = ("predict", "all.h5", "--model", "x.safetensors", "--split", "all")
+    invoke(tmp_path, *predict, "-o", "p.jsonl")
+    items = [i for i in manifest.read(tmp_path / "p.jsonl") if i["recording"] == "film5"]
+    assert [(i["start"], i["end"]) for i in items] == [
+        pytest.approx((k / 5, (k + 1) / 5)) for k in range(20)
+    ]
+    assert {i["gold"] for i in items} == {None}
+    report = json.loads(
+        invoke(tmp_path, "eval-class", "p.jsonl", "--json", "--split", "train").stdout
+    )
+    assert report["accuracy"] > 0.75 and report["missing_gold"] == 3 * 5 + 20
+    # One class over time for each recording, as challenges ask for it.
+    table = invoke(tmp_path, *predict, "--format", "csv").stdout
+    order = ",".join(CLASSES)
+    subprocess.run(["awk", "-F,", "-v", f"order={order}", AWK], input=table, text=True,
+                   cwd=tmp_path, check=True)  # fmt: skip
+    assert sorted(path.name for path in tmp_path.glob("*.txt")) == [
+        f"film{n}.txt" for n in range(6)
+    ]
+    header, *numbers = (tmp_path / "film5.txt").read_text().splitlines()
+    assert header == order
+    assert [CLASSES[int(n)] for n in numbers] == [i["prediction"] for i in items]
+    # At another rate, each frame has the class at its middle.
+    invoke(tmp_path, *logmel, "--frames-at", 2, "-o", "two.h5")
+    two, media = Store(tmp_path / "two.h5"), Store(tmp_path / "m.h5")
+    trace = media.trace("expression", 1)
+    wanted = [trace[int((k + 0.5) / 2 * 5)] for k in range(8)]
+    own = [two.label("expression")[two.rows[f"film1_{k / 2:g}-{(k + 1) / 2:g}"]] for k in range(8)]
+    assert own == [-1 if np.isnan(value) else value for value in wanted]
+
+
 def test_mistakes_with_classes_over_time(tmp_path: Path) -> None:
     films(tmp_path / "m.h5", 2)
 
@@ -134,6 +192,9 @@ def test_mistakes_with_classes_over_time(tmp_path: Path) -> None:
     assert "--every" in refused(*of, "--every", 2, status=2)
     assert "--around" in refused(*of, "--around", 1, status=2)
     assert "exclude" in refused(*of, "--frames-of", "expression", "--segment", 1, status=2)
+    assert "--frames-at" in refused(*of, "--frames-of", "expression", "--frames-at", 1, status=2)
+    assert "--frames-at" in refused(*of, "--frames-at", 0, status=2)
+    assert "--every" in refused(*of, "--frames-at", 1, "--every", 2, status=2)
     # Numbers of classes are no values to regress on.
     words = invoke(tmp_path, "finetune", "m.h5", "--encoder", "x", "--label", "expression",
                    status=65).stderr  # fmt: skip

@@ -95,15 +95,20 @@ def labels_of(item: Item, specs: dict[str, LabelSpec]) -> dict[str, Any]:
 
 
 def lasts_otherwise(labels: dict[str, Any], specs: dict[str, LabelSpec], duration_s: float) -> bool:
-    """Whether a trace of `labels_of` is longer or shorter than its recording by more than a second,
-    by more than a tenth, and by more than a step."""
-    most = max(APART_S, APART_SHARE * duration_s)
+    """Whether a trace of `labels_of` does not fit its recording; see `fits`."""
     return any(
         specs[name].kind == "trace"
         and values is not None
-        and abs(len(values) / specs[name].rate_hz - duration_s) > max(most, 1 / specs[name].rate_hz)
+        and not fits(len(values), specs[name].rate_hz, duration_s)
         for name, values in labels.items()
     )
+
+
+def fits(steps: int, rate_hz: float, duration_s: float) -> bool:
+    """Whether a trace of so many steps is longer or shorter than its recording by at most a second,
+    a tenth of it, or a step."""
+    most = max(APART_S, APART_SHARE * duration_s, 1 / rate_hz)
+    return abs(steps / rate_hz - duration_s) <= most
 
 
 def _label(item: Item, name: str, spec: LabelSpec, value: Any) -> Any:

@@ -271,7 +271,7 @@ def _parse(stream: BinaryIO, name: str) -> tuple[ManifestHeader, list[Item]]:
         kind = record.get("kind")
         if kind == "item":
             state.update(line)
-            items.append(record)
+            items.append(_shared(record))
         elif kind == "end":
             if record.get("count") != len(items):
                 raise DataError(
@@ -293,6 +293,18 @@ def _parse(stream: BinaryIO, name: str) -> tuple[ManifestHeader, list[Item]]:
         f"{name} is cut short: it has no end record after {len(items)} items; make it again, or "
         "close a filtered manifest with `avaffect seal`"
     )
+
+
+def _shared(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with one string for all equal names and texts of all records: predictions of every
+    frame of a film have few."""
+    return {sys.intern(key): _shared_value(value) for key, value in record.items()}
+
+
+def _shared_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return sys.intern(value)
+    return _shared(value) if isinstance(value, dict) else value
 
 
 def parse_header(line: bytes, name: str) -> ManifestHeader:

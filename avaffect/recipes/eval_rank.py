@@ -56,11 +56,13 @@ def eval_rank(settings: EvalRankSettings, progress: Progress = SILENT) -> Sequen
 @dataclass(frozen=True)
 class _Ranked:
     """One label: of K recordings with something relevant, their scores and precisions (runs, K),
-    NaN where a run does not predict a recording; and the ids of the others."""
+    NaN where a run does not predict a recording; and the ids of the others, by what they lack:
+    anything relevant, or anything that is not."""
 
     recordings: dict[str, RankedRecording]
     precisions: np.ndarray
     without: list[str]
+    throughout: list[str]
 
     @property
     def of_runs(self) -> list[float]:
@@ -118,6 +120,7 @@ def _score(
             predictions=tuple(there.without_prediction), gold=tuple(there.without_gold)
         ),
         without={label: tuple(of.without) for label, of in found.items()},
+        throughout={label: tuple(of.throughout) for label, of in found.items()},
         seen=seen,
         runs=tuple(
             RankRun(run=run, map={label: of.of_runs[run] for label, of in found.items()})
@@ -139,6 +142,7 @@ def _ranked(
     recordings: dict[str, RankedRecording] = {}
     rows: list[list[float]] = []
     without: list[str] = []
+    throughout: list[str] = []
     unpredicted = 0
     for identifier in (i for i in ids if i in predicted and i in gold):
         pair = aligned(predicted[identifier], gold[identifier])
@@ -151,8 +155,9 @@ def _ranked(
         unpredicted += pair.unpredicted
         known = ~np.isnan(pair.true)
         relevant = pair.true[known] > settings.threshold
-        if not relevant.any():
-            without.append(identifier)
+        if relevant.all() or not relevant.any():
+            # The precision of any order is the same.
+            (throughout if relevant.any() else without).append(identifier)
             continue
         runs = pair.predicted[known].T
         rows.append([_precision(run, relevant) for run in runs])
@@ -168,15 +173,15 @@ def _ranked(
         )
     if not rows:
         raise DataError(
-            f"{name}: nothing is relevant in any of {len(without)} recordings, whose gold is never "
-            f"above {settings.threshold:g}; see --threshold"
+            f"{name}: there is nothing to rank: the gold is above {settings.threshold:g} nowhere "
+            f"in {len(without)} recordings, and throughout {len(throughout)}; see --threshold"
         )
     precisions = np.array(rows).T
     silent = np.flatnonzero(np.isnan(precisions).all(axis=1))
     if len(silent):
         raise DataError(f"{name}: run {silent[0]} predicts none of the recordings")
-    _report(name, precisions.shape[1], without, unpredicted, progress)
-    return _Ranked(recordings, precisions, without)
+    _report(name, precisions.shape[1], without, throughout, unpredicted, progress)
+    return _Ranked(recordings, precisions, without, throughout)
 
 
 def _precision(scores: np.ndarray, relevant: np.ndarray) -> float:
@@ -186,13 +191,19 @@ def _precision(scores: np.ndarray, relevant: np.ndarray) -> float:
 
 
 def _report(
-    name: str, count: int, without: Sequence[str], unpredicted: int, progress: Progress
+    name: str,
+    count: int,
+    without: Sequence[str],
+    throughout: Sequence[str],
+    unpredicted: int,
+    progress: Progress,
 ) -> None:
-    if without:
-        progress.say(
-            f"{name}: {len(without)} recordings are left out, for nothing is relevant in them: "
-            f"{work.some_of(list(without))}"
-        )
+    for left_out, what in ((without, "nothing"), (throughout, "everything")):
+        if left_out:
+            progress.say(
+                f"{name}: {len(left_out)} recordings are left out, for {what} is relevant in them: "
+                f"{work.some_of(list(left_out))}"
+            )
     if unpredicted:
         progress.warn(f"{name}: {unpredicted} segments without a prediction are left out")
     progress.say(f"{name}: {count} recordings")

@@ -56,15 +56,15 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
 def _check_together(settings: ExtractSettings) -> None:
     """Raises UsageError for options that exclude each other, or go with others."""
     given = {"--segment": settings.segment is not None, "--pooled-only": settings.pooled_only,
-             "--frames-of": settings.frames_of is not None}  # fmt: skip
+             "--frames-of": settings.frames_of is not None,
+             "--frames-at": settings.frames_at is not None}  # fmt: skip
     chosen = [flag for flag, value in given.items() if value]
     if len(chosen) > 1:
         raise UsageError(f"{chosen[0]} and {chosen[1]} exclude each other")
-    plain = type(settings)
-    for flag, changed in (("--around", settings.around != plain.around),
-                          ("--every", settings.every != plain.every)):  # fmt: skip
-        if changed and settings.frames_of is None:
-            raise UsageError(f"{flag} goes with --frames-of")
+    if settings.every != type(settings).every and not given["--frames-of"]:
+        raise UsageError("--every goes with --frames-of")
+    if settings.around != type(settings).around and not settings.of_frames:
+        raise UsageError("--around goes with --frames-of or --frames-at")
 
 
 def _check_front_end(settings: ExtractSettings) -> None:
@@ -91,7 +91,7 @@ def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:
         raise UsageError(f"--layer goes with an encoder; {found}")
     if settings.pooled_only:
         raise UsageError(f"--pooled-only goes with an encoder or a front-end; {found}")
-    for flag in ("segment", "patch", "frames_of"):
+    for flag in ("segment", "patch", "frames_of", "frames_at"):
         if getattr(settings, flag) is not None:
             raise UsageError(
                 f"--{flag.replace('_', '-')} goes with an encoder or a front-end; {found}"

@@ -13,8 +13,8 @@ from avaffect.settings.base import Rated, Seeded, argument, option
 class EvalRankSettings(Rated, Seeded):
     """Mean average precision (mAP) of scores over time, such as those of `finetune --head
     highlight`: how well the segments of each recording that are a highlight are ranked before the
-    others, and the mean over recordings. Recordings in which the gold is the same throughout have
-    nothing to rank: those without a highlight are counted and left out.
+    others, and the mean over recordings. Recordings without a highlight, and those that are one
+    throughout, have nothing to rank: they are counted and left out.
 
     Predictions and gold are stores, corpus manifests, CSV or ARFF files, or folders of such files,
     as of `eval-ccc`. The output is a table on a terminal, tab-separated in a pipe, JSON with --json

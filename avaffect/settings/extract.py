@@ -41,6 +41,9 @@ class ExtractSettings(Modal, Sharded, Batched):
     # Expression in the wild: each fifth frame, from two seconds on either side
     avaffect extract aff-wild2.h5 --model fav.safetensors \\
       --frames-of expression --every 5 -o frames.h5
+    # Films without labels: 30 frames a second, a class for each
+    avaffect extract film.h5 --model fav.safetensors --frames-at 30 -o film-frames.h5
+    avaffect predict film-frames.h5 --model expression.safetensors --format csv
     # A front-end, a quarter of the work
     avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5
     """
@@ -74,9 +77,14 @@ class ExtractSettings(Modal, Sharded, Batched):
         "one vector for each frame with a known class, the mean of --around.", "--frames-of",
         metavar="LABEL", added=True,
     )  # fmt: skip
+    frames_at: float | None = option(
+        None, "Rate in Hz of frames that become utterances, one vector each, the mean of --around, "
+        "whether or not their class is known: for recordings without labels.", "--frames-at",
+        metavar="HZ", at_least=0.1, at_most=240, added=True,
+    )  # fmt: skip
     around: float = option(
-        2.0, "Seconds on either side of a frame of --frames-of.", "--around", metavar="SECONDS",
-        at_least=0, at_most=60, added=True,
+        2.0, "Seconds on either side of a frame of --frames-of or --frames-at.", "--around",
+        metavar="SECONDS", at_least=0, at_most=60, added=True,
     )  # fmt: skip
     every: int = option(
         1, "Every so-many-th frame of --frames-of.", "--every", metavar="N", at_least=1, added=True
@@ -87,3 +95,8 @@ class ExtractSettings(Modal, Sharded, Batched):
     precision: str = option(
         "32", "Precision: 32 bits, or mixed with bf16 or 16.", "--precision", choices=PRECISIONS
     )
+
+    @property
+    def of_frames(self) -> bool:
+        """Whether frames become utterances."""
+        return self.frames_of is not None or self.frames_at is not None

@@ -218,7 +218,10 @@ class Store:
 
     def _text(self, name: str, values: np.ndarray) -> list[str]:
         try:
-            return [value.decode("utf-8") for value in values.tolist()]
+            # Many utterances are of one speaker, split and recording: one string for equal ones.
+            known: dict[str, str] = {}
+            texts = (value.decode("utf-8") for value in values.tolist())
+            return [known.setdefault(text, text) for text in texts]
         except DAMAGE as error:
             raise damaged(self.path, error) from error
 

@@ -23,7 +23,7 @@ from avaffect.data.store import layout, schema
 from avaffect.data.store.layout import Contents, Ragged
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 
-COPY_BYTES = 1 << 24
+COPY_BYTES = 1 << 21
 
 
 @dataclass

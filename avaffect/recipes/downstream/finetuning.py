@@ -16,6 +16,7 @@ from avaffect.core.headers import Run as KeptRun
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.registry import Description
+from avaffect.data.dataset import Dataset
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.statistics import mean_and_std
 from avaffect.models.heads.base import FrameHead
@@ -36,6 +37,7 @@ from avaffect.recipes.downstream import (
 )
 from avaffect.recipes.downstream.defaults import last_epoch
 from avaffect.recipes.downstream.freezing import treatment_of
+from avaffect.recipes.downstream.label_doubts import warn_of_lengths
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.one_run import last_of, train_run
 from avaffect.recipes.downstream.partitions import Division, divisions_of, report_divisions
@@ -114,11 +116,28 @@ def _material(
     opened.sources.check_ids(labels.utterances.ids, progress)
     labels = labels.chosen(opened.sources.shown(opened.inputs, labels.utterances.ids, progress))
     dataset = opened.sources.dataset(labels.utterances.ids, settings.seed)
+    for task in labels.traces:
+        unfitting = task.unfitting(dataset.durations())
+        warn_of_lengths(task.name, dataset.ids, unfitting, progress)
     dataset = labels.label(dataset, form.steps_hz)
+    _warn_of_whole(settings, form, dataset, progress)
     treatment = treatment_of(
         settings, opened.inputs.encoder, stores, opened.sources.streams, labels.utterances
     )
     return Material(settings, labels, dataset, opened, form, treatment, fabric, progress)
+
+
+def _warn_of_whole(
+    settings: FinetuneSettings, form: FrameHead, dataset: Dataset, progress: Progress
+) -> None:
+    """Of long recordings that an encoder has to read whole, for a head of whole recordings."""
+    longest = float(dataset.durations().max(initial=0))
+    if form.whole and settings.encoder is not None and longest > settings.batch_seconds:
+        progress.warn(
+            f"--head {settings.head} has the encoder read recordings whole, the longest of "
+            f"{longest:.0f} s, and memory grows with them: extract --segment SECONDS makes "
+            "features to train on, in memory that does not"
+        )
 
 
 def _check_time(

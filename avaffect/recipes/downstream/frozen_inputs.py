@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from avaffect.training.run import Run
 from avaffect.training.spool import Spool
 
 Statistics = tuple[np.ndarray, np.ndarray]
+BLOCK_ROWS = 4096
 
 
 def pooled_means(material: Material, run: Run) -> np.ndarray:
@@ -43,7 +44,7 @@ def pooled_means(material: Material, run: Run) -> np.ndarray:
         if len(material.inputs.encoders) > 1:
             means[~usable_rows(encoder, dataset)] = np.nan
         parts.append(means)
-    return np.concatenate(parts, axis=1)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def standardise(head: LabelHead, material: Material, rows: np.ndarray, run: Run) -> None:
@@ -75,7 +76,7 @@ def _statistics(head: LabelHead, material: Material, rows: np.ndarray, run: Run)
     if material.pooled is not None:
         if head.head.reads_moments:
             return _of_moments(head, material.pooled[rows])
-        return _over_utterances(material.pooled[rows])
+        return _over_utterances(material.pooled, rows)
     dataset = material.dataset.subset(rows)
     found = [
         extraction.statistics(
@@ -88,11 +89,22 @@ def _statistics(head: LabelHead, material: Material, rows: np.ndarray, run: Run)
     return mean, std
 
 
-def _over_utterances(rows: np.ndarray) -> Statistics:
-    """Of rows (N, D), those that are not NaN."""
-    masked = np.ma.masked_invalid(rows.astype(np.float64))
-    mean, std = (np.ma.filled(part(axis=0), 0.0) for part in (masked.mean, masked.std))
-    return mean, std
+def _over_utterances(rows: np.ndarray, chosen: np.ndarray | None = None) -> Statistics:
+    """Of rows (N, D), or the chosen ones of them, what is finite. In blocks: there may be a row for
+    each frame of many films, which float64 would hold several times."""
+    numbers = np.arange(len(rows)) if chosen is None else chosen
+
+    def summed(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """(D,) over all rows; what is not finite counts nothing."""
+        total = np.zeros(rows.shape[1])
+        for first in range(0, len(numbers), BLOCK_ROWS):
+            block = rows[numbers[first : first + BLOCK_ROWS]].astype(np.float64)
+            total += np.where(np.isfinite(block), of(block), 0.0).sum(axis=0)
+        return total
+
+    count = np.maximum(summed(np.ones_like), 1)
+    mean = summed(lambda block: block) / count
+    return mean, np.sqrt(summed(lambda block: np.square(block - mean)) / count)
 
 
 def _of_moments(head: LabelHead, rows: np.ndarray) -> Statistics:

@@ -65,6 +65,17 @@ def check_numbers(
         )
 
 
+def warn_of_lengths(
+    label: str, ids: Sequence[str], unfitting: np.ndarray, progress: Progress
+) -> None:
+    """Of recordings (N,) bool that last longer or shorter than their label over time."""
+    if unfitting.any():
+        progress.warn(
+            f"{label} lasts longer or shorter than what is read of {_named(ids, unfitting)}: both "
+            "begin at 0, and what goes beyond the other is left out"
+        )
+
+
 def _named(ids: Sequence[str], rows: np.ndarray) -> str:
     names = [ids[row] for row in np.flatnonzero(rows).tolist()]
     return f"{len(names)} utterance{'s' * (len(names) > 1)}: {some_of(names)}"

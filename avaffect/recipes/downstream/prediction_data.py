@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,21 +40,35 @@ from avaffect.recipes.encoding.input_streams import (
     leave_out_words,
     usable_rows,
 )
+from avaffect.recipes.encoding.spoken import RECORDING
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.scores import training_words
 
+# Of times in seconds.
+DECIMALS = 6
+
+
+class Part(NamedTuple):
+    """A part of a recording, in seconds."""
+
+    recording: str
+    start: float
+    end: float
+
 
 @dataclass(frozen=True)
 class PredictedUtterances:
-    """N utterances. gold: label of utterances -> gold values: a class, shares of votes or a number,
-    None where unknown; selected: their number before those without a frame were left out."""
+    """N utterances. parts: of frames (`extract --frames-of`, `--frames-at`) their place in a
+    recording; gold: label of utterances -> gold values: a class, shares of votes or a number, None
+    where unknown; selected: their number before those without a frame were left out."""
 
     dataset: Dataset
     splits: list[str]
     folds: list[str]
     speakers: list[str]
     media: list[str | None]
+    parts: list[Part | None]
     gold: Mapping[str, list[Any]]
     folder: Path | None
     selected: int
@@ -136,8 +150,21 @@ def utterances_of(
         )
     return PredictedUtterances(
         dataset, field("split"), field("fold"), field("speaker"),
-        those(concatenate(media, masks)), gold, folder, len(shown), faces, Seen.of(header),
+        those(concatenate(media, masks)),
+        those(concatenate([_parts(store) for store in stores], masks)),
+        gold, folder, len(shown), faces, Seen.of(header),
     )  # fmt: skip
+
+
+def _parts(store: Store) -> list[Part | None]:
+    """Of each utterance that is a frame: see `recipes.encoding.frames_of`."""
+    meta = store.meta
+    if any(name not in meta for name in (RECORDING, "start_s", "duration_s")):
+        return [None] * store.count
+    starts, ends = meta["start_s"], meta["start_s"] + meta["duration_s"]
+    times = np.round(np.stack([starts, ends], axis=1), DECIMALS).tolist()
+    names = meta[RECORDING]
+    return [Part(name, *time) if name else None for name, time in zip(names, times)]
 
 
 def _inputs(header: ClassifierHeader) -> Inputs:

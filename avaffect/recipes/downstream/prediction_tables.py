@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 # Columns that tables have where items differ in them.
 _SOMETIMES = (
-    "start", "end", "gold", "target", "modality", "shared_distance", "fold",
+    "recording", "start", "end", "gold", "target", "modality", "shared_distance", "fold",
     "run",
 )  # fmt: skip
-HEADINGS = {"media": "recording", "target": "label"}
+HEADINGS = {"media": "recording", "recording": "part of", "target": "label"}
 
 
 def table(found: Predicted, style: Style) -> Table:

@@ -62,7 +62,7 @@ def run(
     shard = parse_shard(settings.shard)
     rows = range(store.count) if shard is None else shard.of(range(store.count))
     device = resolve_device(settings.device)
-    if settings.frames_of is not None:
+    if settings.of_frames:
         extractor = _extractor(settings, store, header, device, progress)
         frames_of.run(settings, store, rows, extractor, device, made, progress)
         return

@@ -1,8 +1,9 @@
-"""`extract --frames-of`: each frame of a class over time becomes an utterance."""
+"""`extract --frames-of` and `--frames-at`: frames of recordings become utterances."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
-from avaffect.data.dataset import dataset_of
+from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec
 from avaffect.data.store.writer import store_writer
@@ -24,6 +25,49 @@ from avaffect.recipes.encoding.spoken import RECORDING, RECORDING_START
 from avaffect.settings.extract import ExtractSettings
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Which frames: each `every`-th at rate_hz; `of` a label those alone whose class is known.
+
+    labels: the classes over time that frames carry.
+    """
+
+    rate_hz: float
+    labels: dict[str, LabelSpec]
+    of: str | None = None
+    every: int = 1
+
+    @classmethod
+    def by(cls, settings: ExtractSettings, store: Store) -> _Choice:
+        """Raises DataError where the store has no such label."""
+        name = settings.frames_of
+        if name is not None:
+            spec = label_of(store, name)
+            return cls(spec.rate_hz, {name: spec}, name, settings.every)
+        assert settings.frames_at is not None
+        known = {n: s for n, s in store.labels.items() if s.kind == "trace" and s.classes}
+        return cls(settings.frames_at, known)
+
+    def steps(self, store: Store, row: int, recording: Dataset) -> np.ndarray:
+        """(K,) int64 numbers of the frames of a recording."""
+        if self.of is None:
+            return np.arange(round(float(recording.durations()[0]) * self.rate_hz))
+        values = np.asarray(store.trace(self.of, row))
+        steps = np.arange(0, len(values), self.every)
+        return steps[~np.isnan(values[steps])]
+
+    def classes(self, store: Store, row: int, times: np.ndarray) -> dict[str, list[str | None]]:
+        """Label -> its class at each of these times (K,) in seconds, None where it is unknown."""
+        found: dict[str, list[str | None]] = {}
+        for name, spec in self.labels.items():
+            # Nothing is known after the last step.
+            values = np.append(np.asarray(store.trace(name, row)), np.nan)
+            places = np.floor(times * spec.rate_hz + 1e-6).astype(np.int64)
+            there = values[places.clip(max=len(values) - 1)]
+            found[name] = [None if np.isnan(v) else spec.classes[int(v)] for v in there]
+        return found
+
+
 def run(
     settings: ExtractSettings,
     store: Store,
@@ -33,72 +77,49 @@ def run(
     made: Provenance,
     progress: Progress,
 ) -> None:
-    """Write a store of frames: the vector around each, its class, and the fields of its recording.
+    """Write a store of frames: the vector around each, its classes where they are known, and the
+    fields of its recording.
 
     Raises DataError where the store has no such label, or the model gives no frames in time.
     """
-    name = settings.frames_of
-    assert name is not None
-    spec = label_of(store, name)
+    choice = _Choice.by(settings, store)
     made_of = {**extractor.made, "around": settings.around}
     labels = {n: s for n, s in store.labels.items() if s.kind != "trace"}
-    labels[name] = LabelSpec("class", spec.classes)
+    over_time = {n: LabelSpec("class", s.classes) for n, s in choice.labels.items()}
+    how = around.Around(settings.around, settings.batch_seconds)
     carried, empty = Carried(store), []
     progress.start("extract", len(rows))
     with store_writer(
-        settings.output, made, labels=labels, pooled={MEAN: PooledSpec(extractor.dim, made_of)}
-    ) as writer:
+        settings.output, made, labels={**labels, **over_time},
+        pooled={MEAN: PooledSpec(extractor.dim, made_of)},
+    ) as writer:  # fmt: skip
         for row in rows:
+            recording = dataset_of([store], [store.ids[row]], extractor.streams)
+            steps = choice.steps(store, row, recording)
+            times = (steps + 0.5) / choice.rate_hz
+            classes = choice.classes(store, row, times)
             own = carried.labels_of(row)
-            known = {n: own[n] for n in labels if n != name}
-            fields, count = carried.fields_of(row), len(writer.ids)
+            known = {name: own[name] for name in labels}
+            fields = {**carried.fields_of(row), RECORDING: store.ids[row]}
             if "start_s" in fields:
                 fields[RECORDING_START] = fields["start_s"]
-            for step, value, vector in _vectors(
-                settings, store, row, spec, extractor, device, progress
+            count = len(writer.ids)
+            for number, vector in around.means(
+                extractor, recording, times, how, device, progress, settings.precision
             ):
-                start = step / spec.rate_hz
-                part = (start, start + 1 / spec.rate_hz)
+                step = int(steps[number])
+                start = step / choice.rate_hz
                 writer.add(
-                    of_part(store.ids[row], part),
+                    of_part(store.ids[row], (start, start + 1 / choice.rate_hz)),
                     pooled={MEAN: vector},
-                    labels={**known, name: spec.classes[value]},
-                    meta={
-                        **fields, RECORDING: store.ids[row], "start_s": start,
-                        "duration_s": 1 / spec.rate_hz,
-                    },
-                )  # fmt: skip
+                    labels={**known, **{name: of[number] for name, of in classes.items()}},
+                    meta={**fields, "start_s": start, "duration_s": 1 / choice.rate_hz},
+                )
             if len(writer.ids) == count:
                 empty.append(store.ids[row])
             progress.advance(1)
     progress.finish()
     if empty:
-        progress.warn(
-            f"{len(empty)} recordings have no frame of a known {name}: {work.some_of(empty)}"
-        )
+        what = "frame" if choice.of is None else f"frame of a known {choice.of}"
+        progress.warn(f"{len(empty)} recordings have no {what}: {work.some_of(empty)}")
     progress.say(f"{settings.output}: {len(writer.ids)} frames of {len(rows)} recordings")
-
-
-def _vectors(
-    settings: ExtractSettings,
-    store: Store,
-    row: int,
-    spec: LabelSpec,
-    extractor: Extractor,
-    device: torch.device,
-    progress: Progress,
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Step of the label, its class and its vector, of every so-many-th step whose class is
-    known."""
-    assert settings.frames_of is not None
-    values = np.asarray(store.trace(settings.frames_of, row))
-    steps = np.arange(0, len(values), settings.every)
-    steps = steps[~np.isnan(values[steps])]
-    recording = dataset_of([store], [store.ids[row]], extractor.streams)
-    how = around.Around(settings.around, settings.batch_seconds)
-    found = around.means(
-        extractor, recording, (steps + 0.5) / spec.rate_hz, how, device, progress,
-        settings.precision,
-    )  # fmt: skip
-    for number, vector in found:
-        yield int(steps[number]), int(values[steps[number]]), vector

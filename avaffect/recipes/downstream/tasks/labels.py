@@ -66,6 +66,10 @@ class Labels:
     def over_time(self) -> tuple[Task, ...]:
         return tuple(task for task in self.tasks if task.over_time)
 
+    @property
+    def traces(self) -> tuple[TraceTask, ...]:
+        return tuple(task for task in self.tasks if isinstance(task, TraceTask))
+
     def of_kind(self, kind: str) -> tuple[Task, ...]:
         return tuple(task for task in self.tasks if task.kind == kind)
 
@@ -312,6 +316,12 @@ def _task(
         traces = trace_values(stores, name, annotations, settings.raters, progress)
         if only_ranks(losses):
             traces, flat = without_order(traces)
+            if flat.any() and not any(map(len, traces.values)):
+                raise DataError(
+                    f"{stores[0].path}: {name} is the same throughout each of {int(flat.sum())} "
+                    "recordings: there is nothing to rank; give recordings of which a part is "
+                    "relevant"
+                )
             if flat.any():
                 progress.say(
                     f"{int(flat.sum())} recordings of {len(flat)} are left out: {name} is the same "

@@ -10,6 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.data.dataset import Dataset
+from avaffect.data.items import fits
 from avaffect.data.traces import Traces, delayed, resample
 from avaffect.evaluation import concordance, ranking
 from avaffect.evaluation.binning import clusters, equal_width
@@ -91,6 +92,12 @@ class TraceTask:
 
     def counted(self) -> dict[str, int]:
         return {}
+
+    def unfitting(self, durations_s: np.ndarray) -> np.ndarray:
+        """(N,) bool: utterances whose values last longer or shorter than the given seconds (N,)."""
+        rate_hz = self.traces.rate_hz
+        pairs = zip(self.traces.values, durations_s.tolist(), strict=True)
+        return np.array([bool(len(v)) and not fits(len(v), rate_hz, s) for v, s in pairs], bool)
 
     def label(self, dataset: Dataset, rate_hz: float) -> Dataset:
         values = [

@@ -40,6 +40,7 @@ class RankReport(Report):
     recordings  id -> label -> its own scores
     count       recordings that both sides have; missing: those that one side lacks
     without     label -> recordings in which nothing is relevant, left out
+    throughout  label -> recordings in which everything is relevant, left out
     seen        how many recordings were used in the classifier's training, by status; None where
                 predictions do not record it
     gold        content ids
@@ -59,6 +60,7 @@ class RankReport(Report):
     count: int
     missing: Missing = Missing()
     without: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    throughout: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seen: dict[str, int] | None = nullable()
     runs: tuple[RankRun, ...]
     gold: tuple[str, ...] = ()
