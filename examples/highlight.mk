@@ -8,7 +8,7 @@
 #
 #   avaffect manifest video2gif video2gif/ | avaffect select - --faces-in 0.9 -o people.jsonl
 #   make -f examples/highlight.mk FILMS=people.jsonl PRETRAINED=fav.safetensors ADAPTED=aw.safetensors \
-#       PICTURES="--faces none --size 264" PATCH="--patch 88" OUT=video2gif
+#       PICTURES="--faces none --size 264 --width 440" PATCH="--patch 88" OUT=video2gif
 #
 # scores.txt has the mean average precision (mAP) of the test part and its p-value against `pretrained`, over RUNS
 # seeds; highlight-*.json the scores of each film, and what random orders would have. Every step writes a file; a

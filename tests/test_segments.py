@@ -16,6 +16,7 @@ from trace_sources import write_manifest
 from avaffect.core.batch import Batch
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
+from avaffect.data.faces import presence
 from avaffect.data.store.reader import Store
 from avaffect.models import avhubert
 from avaffect.models.avhubert import AVHubert
@@ -135,6 +136,28 @@ def test_videos_that_show_a_face(people: Path) -> None:
     manifest.write(people / "m2.jsonl", header, [part])
     found = invoke(people, "select", "m2.jsonl", "--faces-in", 1, "--faces-fps", 5, "-j", 1)
     assert '"first"' in found.stdout
+
+
+def test_faces_are_looked_for_once(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    found = presence.share_with_face
+    monkeypatch.setattr(
+        presence, "share_with_face", lambda l: looked.append(l.path.stem) or found(l)
+    )
+    films.write_video(people / "gone.mp4", films.talking(10), fps=10)
+    items = [{"id": name, "media": f"{name}.mp4"} for name in ("wall", "gone")]
+    manifest.write(people / "m3.jsonl", manifest.new_header("corpus"), items)
+    options = ("select", "m3.jsonl", "-j", 1, "--faces-in", 0.9, "-o", "once.jsonl")
+    assert invoke(people, *options, "-n").status == 0 and not looked
+    invoke(people, *options)
+    assert looked == ["wall", "gone"]
+    assert "up to date" in invoke(people, *options).stderr and looked == ["wall", "gone"]
+    # Another recording under the same name, other settings: refused before, not after.
+    films.write_video(people / "gone.mp4", [films.scene()] * 10, fps=10)
+    invoke(people, *options, status=73)
+    invoke(people, *options, "--limit", 1, status=73)
+    assert looked == ["wall", "gone"]
+    assert "none left" in invoke(people, *options, "-f").stderr
 
 
 def test_mistakes_with_faces(people: Path) -> None:

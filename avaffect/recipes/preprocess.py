@@ -35,7 +35,9 @@ from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
 
 # Options of face detection and cropping.
-OF_FACES = ("faces", "face_model", "align", "size", "color", "fps", "margin", "face")
+OF_FACES = (
+    "faces", "face_model", "align", "size", "width", "fit", "color", "fps", "margin", "face",
+)  # fmt: skip
 # Settings that stores of version 1.0 do not have: left out if they are not set, so that these
 # stores stay up to date.
 NEWER = ("audio_track", "channels")
@@ -107,6 +109,10 @@ def _checked(settings: PreprocessSettings) -> PreprocessSettings:
         raise UsageError("--align needs landmarks: --faces yunet")
     if settings.faces != "yunet" and settings.face_model:
         raise UsageError("--face-model is for --faces yunet")
+    of_whole = {"--width": settings.width is not None, "--fit": settings.fit != "crop"}
+    for flag, given in of_whole.items():
+        if given and settings.faces != "none" and settings.without != "video":
+            raise UsageError(f"{flag} goes with --faces none; crops of a face are square")
     if settings.preview and settings.without == "video":
         raise UsageError("--preview needs video: leave out --without video")
     if settings.preview and settings.preview.exists() and not settings.preview.is_dir():

@@ -35,7 +35,7 @@ class ExtractSettings(Modal, Sharded, Batched):
       -o layer3.h5
     avaffect extract A.h5 --model projector.safetensors -o msp.h5
     # Films as SAAML reads them: segments of 5 s, pictures in patches
-    avaffect preprocess films.jsonl --faces none --size 264 -o films.h5
+    avaffect preprocess films.jsonl --faces none --size 264 --width 440 -o films.h5
     avaffect extract films.h5 --model fav.safetensors --patch 88 --segment 5 \\
       -o segments.h5
     # Expression in the wild: each fifth frame, from two seconds on either side

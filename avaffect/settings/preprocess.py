@@ -20,6 +20,8 @@ class PreprocessSettings(Sharded):
     # Landmarks, alignment, contact sheets to look at
     avaffect preprocess vox.jsonl --faces yunet --face-model yunet.onnx \\
       --preview sheets -o vox.h5
+    # Whole wide pictures, for extract --patch 88
+    avaffect preprocess films.jsonl --faces none --size 264 --width 440 -o films.h5
     # A Slurm job array
     sbatch --array=0-15 --wrap \\
       'avaffect preprocess vox.jsonl --shard slurm -o vox.$SLURM_ARRAY_TASK_ID.h5'
@@ -47,6 +49,23 @@ class PreprocessSettings(Sharded):
         "--align/--no-align",
     )
     size: int = option(96, "Side of a crop in pixels.", "--size", at_least=8, at_most=1024)
+    width: int | None = option(
+        None,
+        "Width of the pictures in pixels, of --faces none; --size is then their height. Default: "
+        "as --size.",
+        "--width",
+        at_least=8,
+        at_most=2048,
+        added=True,
+    )
+    fit: str = option(
+        "crop",
+        "Pictures of another shape, of --faces none: crop (without the edges of the longer side) "
+        "or pad (whole, with black beside them).",
+        "--fit",
+        choices=("crop", "pad"),
+        added=True,
+    )
     color: str = option("grey", "Colour of the crops.", "--color", choices=("grey", "rgb"))
     fps: float = option(25.0, "Frame rate in Hz.", "--fps", at_least=1, at_most=240)
     margin: float = option(

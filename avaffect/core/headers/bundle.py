@@ -25,6 +25,8 @@ class FaceCrops(Record):
     align: bool = False
     model: str | None = None
     model_file: str | None = None
+    width: int | None = None
+    fit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,4 +45,4 @@ def _face(luma: np.ndarray, box: np.ndarray, size: float) -> np.ndarray:
     """(SIDE, SIDE) uint8: the square of `size` times the box."""
     x, y, width, height = box[:4].tolist()
     scale = SIDE / (size * max(width, height))
-    return warp(luma, (scale, 0.0, SIDE / 2 - scale * x, SIDE / 2 - scale * y), SIDE)
+    return warp(luma, (scale, 0.0, SIDE / 2 - scale * x, SIDE / 2 - scale * y), (SIDE, SIDE))

@@ -46,24 +46,27 @@ def _aligned(landmarks: np.ndarray, options: FaceOptions) -> Similarity:
 def cut(
     pictures: Sequence[Picture], similarities: Sequence[Similarity], options: FaceOptions
 ) -> np.ndarray:
-    """(N, size, size, channels) uint8 crops; beyond a picture its edge is repeated."""
-    size = options.size
-    shape = (len(pictures), size, size, 3) if options.colour else (len(pictures), size, size)
-    crops = np.empty(shape, np.uint8)
+    """(N, H, W, channels) uint8 crops; beyond a picture its edge is repeated, or all is black where
+    it is padded."""
+    height, width, channels = options.shape
+    shape = (len(pictures), height, width)
+    crops = np.empty((*shape, channels) if options.colour else shape, np.uint8)
+    border = cv2.BORDER_CONSTANT if options.pad else cv2.BORDER_REPLICATE
     for picture, similarity, crop in zip(pictures, similarities, crops):
         if options.colour:
-            warp(picture.rgb, similarity, size, crop)
+            warp(picture.rgb, similarity, (width, height), crop, border)
         else:
-            warp(picture.luma, similarity, size, crop)
+            warp(picture.luma, similarity, (width, height), crop, border)
             picture.grey(crop, crop)
-    return crops.reshape(len(pictures), size, size, options.channels)
+    return crops.reshape(len(pictures), *options.shape)
 
 
 def warp(
-    source: np.ndarray, similarity: Similarity, size: int, out: np.ndarray | None = None
-) -> np.ndarray:
-    """(size, size, ...) of `source` under a similarity, with area averages where it is reduced.
-    out: array for the result."""
+    source: np.ndarray, similarity: Similarity, size: tuple[int, int],
+    out: np.ndarray | None = None, border: int = cv2.BORDER_REPLICATE,
+) -> np.ndarray:  # fmt: skip
+    """(height, width, ...) of `source` under a similarity, with area averages where it is reduced.
+    size: width and height; out: array for the result; border: OpenCV's, beyond the source."""
     a, b, c, d = similarity
     factor = min(int(1 / math.hypot(a, b) + 0.3), *source.shape[:2])
     if factor > 1:
@@ -77,22 +80,20 @@ def warp(
     # Pixel k of a picture covers k to k + 1; in OpenCV it is at k.
     x_shift, y_shift = 0.5 * (a - b) + c - 0.5, 0.5 * (b + a) + d - 0.5
     matrix = np.array([[a * factor, -b * factor, x_shift], [b * factor, a * factor, y_shift]])
-    return cv2.warpAffine(
-        source, matrix, (size, size), out, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.warpAffine(source, matrix, size, out, cv2.INTER_LINEAR, borderMode=border)
 
 
 def _reduced(
-    source: np.ndarray, similarity: Similarity, size: int, factor: int
+    source: np.ndarray, similarity: Similarity, size: tuple[int, int], factor: int
 ) -> tuple[np.ndarray, int, int]:
     """The part of the source under the crop, with a margin of one pixel of the crop, reduced; and
     its place."""
     a, b, c, d = similarity
     square = a * a + b * b
-    centre = size / 2
-    reach = (abs(a) + abs(b)) / square * (centre + 1) + 1
-    x = (a * (centre - c) + b * (centre - d)) / square
-    y = (a * (centre - d) - b * (centre - c)) / square
+    right, down = size[0] / 2 - c, size[1] / 2 - d
+    reach = (abs(a) + abs(b)) / square * (max(size) / 2 + 1) + 1
+    x = (a * right + b * down) / square
+    y = (a * down - b * right) / square
     height, width = source.shape[:2]
     x0, columns = _span(x - reach, x + reach, width, factor)
     y0, rows = _span(y - reach, y + reach, height, factor)

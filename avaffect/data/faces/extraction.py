@@ -125,7 +125,8 @@ def _cut_all(
 
 
 class _Whole:
-    """Videos of cropped faces: each picture is a face, without the edges of its longer side."""
+    """Videos of cropped faces, or pictures as they are: of each, all but the edges that another
+    shape leaves over, or all of it and black beside it."""
 
     def __init__(self, stem: Path, options: FaceOptions) -> None:
         self.options = options
@@ -152,10 +153,14 @@ class _Whole:
 
     def _cut(self, frame: int, picture: Picture) -> None:
         height, width = picture.luma.shape
-        side = float(min(height, width))
-        box = np.array([[width / 2, height / 2, side, side]])
-        scale = self.options.size / side
-        similarity = (scale, 0.0, (side - width) / 2 * scale, (side - height) / 2 * scale)
+        rows, columns, _ = self.options.shape
+        # What is shown, in pixels of the picture: as high as that, or as wide.
+        if (height * columns <= width * rows) != self.options.pad:
+            scale, high, wide = rows / height, float(height), height * (columns / rows)
+        else:
+            scale, high, wide = columns / width, width * (rows / columns), float(width)
+        box = np.array([[width / 2, height / 2, min(wide, width), min(high, height)]])
+        similarity = (scale, 0.0, (wide - width) / 2 * scale, (high - height) / 2 * scale)
         crops = cut([picture], [similarity], self.options)
         self.spools[0].write(frame, crops, box, np.array([DETECTED]), np.ones(1))
 

@@ -23,7 +23,9 @@ SOURCES = ("absent", "detected", "tracked", "interpolated")
 class FaceOptions:
     """detector: haar, yunet or none; model: a YuNet file; align: by landmarks to the mean face;
     size: side of a crop in pixels; colour: RGB instead of grey; margin: on each side of the box, as
-    a share of it; which: the face to take of several, speaking or largest."""
+    a share of it; which: the face to take of several, speaking or largest. Of whole pictures
+    (detector none), width: of the result, None for size; pad: with black, rather than cut off, what
+    another shape leaves over."""
 
     detector: str = "haar"
     model: Path | None = None
@@ -33,10 +35,17 @@ class FaceOptions:
     fps: float = 25.0
     margin: float = 0.1
     which: str = "speaking"
+    width: int | None = None
+    pad: bool = False
 
     @property
     def channels(self) -> int:
         return 3 if self.colour else 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a crop."""
+        return self.size, self.width or self.size, self.channels
 
     def streams(self, model_id: str | None) -> dict[str, StreamSpec]:
         """model_id: hash of the detector's weights, if it has a file."""
@@ -45,10 +54,11 @@ class FaceOptions:
             made |= {"margin": self.margin, "which": self.which}
         if self.detector == "yunet":
             made |= {"align": self.align, "model": model_id}
-        shape = (self.size, self.size, self.channels)
+        if self.pad:
+            made |= {"fit": "pad"}
         columns = {"columns": list(COLUMNS), "sources": list(SOURCES)}
         return {
-            FACE: StreamSpec(FACE, "uint8", self.fps, shape, made=made),
+            FACE: StreamSpec(FACE, "uint8", self.fps, self.shape, made=made),
             FACE_TRACK: StreamSpec(
                 FACE_TRACK, "float32", self.fps, (len(COLUMNS),), made=made | columns
             ),

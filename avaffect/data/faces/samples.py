@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +49,12 @@ class Samples:
 
     def add_faces(self, face: Path, face_track: Path, options: FaceOptions) -> None:
         """Add crops and boxes of the kept frames from their raw files."""
-        step = options.size**2 * options.channels
-        shape = (options.size, options.size, options.channels)
+        step = math.prod(options.shape)
         with face.open("rb") as crops, face_track.open("rb") as tracks:
             for frame, (thumb, scale) in self._thumbs.items():
                 crops.seek(frame * step)
                 tracks.seek(frame * 4 * len(COLUMNS))
-                crop = np.frombuffer(crops.read(step), np.uint8).reshape(shape)
+                crop = np.frombuffer(crops.read(step), np.uint8).reshape(options.shape)
                 track = np.frombuffer(tracks.read(4 * len(COLUMNS)), "<f4")
                 self.found.append(Sample(frame, thumb, scale, track, crop))
         self._thumbs = {}

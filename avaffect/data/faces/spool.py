@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class FaceSpool:
         self.face, self.face_track = (Path(f"{stem}.{name}") for name in ("face", "face_track"))
         self._crops = self.face.open("wb", buffering=BUFFER_BYTES)
         self._tracks = self.face_track.open("wb")
-        self._crop_bytes = options.size**2 * options.channels
+        self._crop_bytes = math.prod(options.shape)
         self._next = 0
         self._absent = np.zeros(len(COLUMNS), "<f4")
         self._absent[4:14] = np.nan

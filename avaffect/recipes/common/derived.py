@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from avaffect.core.progress import Progress
-from avaffect.core.provenance import provenance
+from avaffect.core.provenance import Provenance, provenance
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes.common import publishing, work
@@ -31,8 +31,7 @@ def write(
     folder.
     Raises OutputExistsError where the output was made from other inputs or settings.
     """
-    inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
-    record = provenance(command, facts, inputs)
+    record = _record(command, settings, facts, source, further_inputs)
     if publishing.is_done(settings, record, progress, f"write {len(items)} items"):
         return len(items)
     base = manifest.base_for(settings.output, source.folder)
@@ -43,3 +42,28 @@ def write(
         filtered=filtered or source.header.filtered,
     )
     return manifest.write(settings.output, fresh, items)
+
+
+def is_current(
+    command: str,
+    settings: Common,
+    facts: dict[str, Any],
+    source: Manifest,
+    further_inputs: tuple[dict[str, Any], ...],
+    progress: Progress,
+) -> bool:
+    """Whether `write` would find its output up to date, whatever the items: for commands whose
+    items take long to find. Raises as `write` does."""
+    record = _record(command, settings, facts, source, further_inputs)
+    return publishing.is_current(settings, record, progress)
+
+
+def _record(
+    command: str,
+    settings: Common,
+    facts: dict[str, Any],
+    source: Manifest,
+    further_inputs: tuple[dict[str, Any], ...],
+) -> Provenance:
+    inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
+    return provenance(command, facts, inputs)

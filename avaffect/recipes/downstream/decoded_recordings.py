@@ -178,6 +178,8 @@ def _face_options(
         "align": crops.align,
         "margin": crops.margin,
         "face": crops.face,
+        "width": crops.width,
+        "fit": crops.fit,
     }
     if crops.model is not None:
         options["face_model"] = (

@@ -55,6 +55,8 @@ def _crops(store: Store) -> dict[str, Any] | None:
         align=bool(made.get("align", False)),
         model=made.get("model"),
         model_file=files[0]["path"] if files else None,
+        width=spec.shape[1] if spec.shape[1] != spec.shape[0] else None,
+        fit=made.get("fit"),
     ).to_dict()
 
 

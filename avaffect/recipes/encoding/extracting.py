@@ -111,6 +111,7 @@ def _extractor(
     extractor = extraction.encoder_extractor(
         Path(settings.model), settings.layer, device, [store], progress, settings.modality,
         None if settings.pooled_only or settings.segment else "extract without --pooled-only",
+        in_patches=settings.patch is not None,
     )  # fmt: skip
     if settings.patch is None:
         return extractor

@@ -62,10 +62,12 @@ def encoder_extractor(
     progress: Progress,
     modality: str | None = None,
     frames_for: str | None = None,
+    in_patches: bool = False,
 ) -> Extractor:
     """Frames or tokens of an encoder's layer (1-based), or of its output, from what `stores` hold.
 
-    frames_for: what needs frames, for the DataError of `in_time`; None: tokens will do.
+    frames_for: what needs frames, for the DataError of `in_time`; None: tokens will do. in_patches:
+    see `chosen_streams`.
     """
     encoder, header = checkpoints.load_encoder(path, device)
     if frames_for is not None:
@@ -73,7 +75,8 @@ def encoder_extractor(
     made: dict[str, Any] = {"model": {"content_id": header.content_id}, "layer": layer}
     if modality is not None:
         made["modality"] = modality
-    return wrap_encoder(encoder, layer, made, chosen_streams(encoder, modality, stores, progress))
+    streams = chosen_streams(encoder, modality, stores, progress, in_patches)
+    return wrap_encoder(encoder, layer, made, streams)
 
 
 def wrap_encoder(

@@ -48,13 +48,17 @@ STREAMS = {"audio": (WAVEFORM,), "video": (FACE,), "av": (WAVEFORM, FACE)}
 
 
 def chosen_streams(
-    encoder: Encoder, modality: str | None, stores: Sequence[Store], progress: Progress
+    encoder: Encoder,
+    modality: str | None,
+    stores: Sequence[Store],
+    progress: Progress,
+    in_patches: bool = False,
 ) -> tuple[str, ...]:
     """The streams of `stores` that `encoder` is to read; all that it knows without a modality.
 
     Says which streams of the modality no store has, how many utterances are longer than what the
     encoder sees at once, and where faces are smaller or less colourful than those that it was made
-    for. Raises UsageError for a
+    for, or no squares; in_patches: it sees squares that are cut from them. Raises UsageError for a
     modality that the encoder does not read, DataError where no store has any of them, or faces come
     at another rate than the encoder's frames or in several sizes.
     """
@@ -75,6 +79,8 @@ def chosen_streams(
         )
     check_faces(encoder, stores, held)
     _warn_of_faces(encoder, stores, held, progress)
+    if not in_patches:
+        _warn_of_wide(stores, held, progress)
     _say_windows(encoder, stores, held, progress)
     return held
 
@@ -111,6 +117,18 @@ def _warn_of_faces(
                 f"{store.path} holds faces of {width} x {height} pixels, {colour[channels]}, which "
                 f"are converted to {side} x {side}, {wanted}: more is seen after preprocess "
                 f"--size {side} --color {wanted}"
+            )
+
+
+def _warn_of_wide(stores: Sequence[Store], streams: Sequence[str], progress: Progress) -> None:
+    for store in stores if FACE in streams else ():
+        if FACE not in store.streams:
+            continue
+        height, width, _ = store.streams[FACE].shape
+        if height != width:
+            progress.warn(
+                f"{store.path} holds pictures of {width} x {height} pixels, which an encoder of "
+                "faces squeezes to squares: extract --patch PIXELS reads squares of them"
             )
 
 

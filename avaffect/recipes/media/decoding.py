@@ -49,6 +49,8 @@ def options_of(settings: PreprocessSettings) -> tuple[DecodingOptions, dict[str,
         fps=settings.fps,
         margin=settings.margin,
         which=settings.face,
+        width=settings.width,
+        pad=settings.fit == "pad",
     )
     if faces.detector == "yunet":
         from avaffect.data.faces.detection import check_model
@@ -218,8 +220,8 @@ class Decoding:
         sums = self.found.sums
         if sums is not None and sums.frames:
             assert self.options.faces is not None
-            pixels = self.options.faces.size**2
-            statistics = pixel_statistics(sums.frames, sums.total, sums.squares, pixels)
+            height, width, _ = self.options.faces.shape
+            statistics = pixel_statistics(sums.frames, sums.total, sums.squares, height * width)
             self.writer.set_statistics(FACE, statistics)
 
 
