@@ -141,9 +141,12 @@ def test_videos_that_show_a_face(people: Path) -> None:
 def test_faces_are_looked_for_once(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     found = presence.share_with_face
-    monkeypatch.setattr(
-        presence, "share_with_face", lambda l: looked.append(l.path.stem) or found(l)
-    )
+
+    def look(at: presence.Look) -> float | str:
+        looked.append(at.path.stem)
+        return found(at)
+
+    monkeypatch.setattr(presence, "share_with_face", look)
     films.write_video(people / "gone.mp4", films.talking(10), fps=10)
     items = [{"id": name, "media": f"{name}.mp4"} for name in ("wall", "gone")]
     manifest.write(people / "m3.jsonl", manifest.new_header("corpus"), items)
