@@ -257,15 +257,17 @@ def test_a_warp_averages_and_keeps_its_place() -> None:
     ramp = np.broadcast_to(np.arange(240, dtype=np.uint8), (240, 240)).copy()
     box = np.array([120.0, 120.0, 160.0, 160.0])
     for size in (16, 40, 96, 224):
-        crop = warp(ramp, transform(box, FaceOptions(size=size, margin=0)), size)
+        crop = warp(ramp, transform(box, FaceOptions(size=size, margin=0)), (size, size))
         expected = 40 + (np.arange(size) + 0.5) * 160 / size - 0.5
         assert np.abs(crop[size // 2] - expected).max() < 1.01
     # A fine pattern becomes its mean: nothing is skipped.
     chess = np.indices((400, 400)).sum(axis=0) % 2 * 255
-    crop = warp(chess.astype(np.uint8), transform(np.array([200.0, 200, 380, 380]), TIGHT), 96)
+    crop = warp(
+        chess.astype(np.uint8), transform(np.array([200.0, 200, 380, 380]), TIGHT), (96, 96)
+    )
     assert np.abs(crop.astype(int) - 128).max() < 20
     # Beyond the picture its edge goes on.
-    crop = warp(ramp, transform(np.array([0.0, 120, 100, 100]), TIGHT), 96)
+    crop = warp(ramp, transform(np.array([0.0, 120, 100, 100]), TIGHT), (96, 96))
     assert crop.shape == (96, 96) and crop[:, :40].max() == 0
 
 
