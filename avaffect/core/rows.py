@@ -51,18 +51,23 @@ class Rows:
         flat = indices.reshape(-1)
         if flat.size and (flat.min() < 0 or flat.max() >= len(self)):
             raise IndexError(f"rows {flat.min()} to {flat.max()} of {len(self)}")
+        # In the order of rows, the rows of a part are together, and near each other in memory.
+        order = np.argsort(flat)
+        ordered = flat[order]
+        ends = np.searchsorted(ordered, self.starts)
         found = np.empty((len(flat), self.shape[1]), dtype=self.dtype)
-        places = np.searchsorted(self.starts[1:], flat, side="right")
-        # NumPy sorts such short integers by counting, much faster than others.
-        short = places.astype(np.uint16) if len(self.parts) < 2**16 else places
-        order = np.argsort(short, kind="stable")
-        counts = np.bincount(places, minlength=len(self.parts))
-        wanted = flat[order] - np.repeat(self.starts[:-1], counts)
-        end = 0
-        for place in np.flatnonzero(counts).tolist():
-            begin, end = end, end + int(counts[place])
-            found[order[begin:end]] = self.parts[place].take(wanted[begin:end], axis=0)
-        return found.reshape(*indices.shape, self.shape[1])
+        for place in np.flatnonzero(np.diff(ends)).tolist():
+            here = slice(int(ends[place]), int(ends[place + 1]))
+            part, own = self.parts[place], ordered[here] - self.starts[place]
+            if part.dtype == self.dtype:
+                # Rows that are there need no check, which would take a copy.
+                part.take(own, axis=0, out=found[here], mode="clip")
+            else:
+                found[here] = part.take(own, axis=0)
+        # A gather takes a fraction of the time of writing rows to their places.
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return found.take(back, axis=0).reshape(*indices.shape, self.shape[1])
 
 
 Matrix = np.ndarray | Rows
