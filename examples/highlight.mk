@@ -10,8 +10,8 @@
 #   make -f examples/highlight.mk FILMS=people.jsonl PRETRAINED=fav.safetensors ADAPTED=aw.safetensors \
 #       PICTURES="--faces none --size 264 --width 440" PATCH="--patch 88" OUT=video2gif
 #
-# scores.txt has the mean average precision (mAP) of the test part and its p-value against `pretrained`, over RUNS
-# seeds; highlight-*.json the scores of each film, and what random orders would have. Every step writes a file; a
+# scores.txt has the mean average precision (mAP) of the test part beside that of random orders (chance), and its p-value
+# against `pretrained`, over RUNS seeds of the head; highlight-*.json the scores of each film. Every step writes a file; a
 # second run makes only the files that are missing.
 
 OUT ?= highlight
@@ -22,7 +22,7 @@ MODALITY ?= audio
 PRESET ?= nano
 UTTERANCES ?= 160
 POOL ?= 240
-FILM ?= --utterances 32 --speakers 16 --segments 10
+FILM ?= --utterances 96 --speakers 48 --segments 8
 STEPS ?= 600
 PICTURES ?= --faces none --size 48
 # Of pictures, where there are any: --patch 88.
@@ -117,6 +117,7 @@ $(O)highlight-%.json: $(O)predicted-%.h5
 	avaffect eval-rank $< --gold $(O)films.h5 -o $@
 
 $(O)scores.txt: $(ENCODERS:%=$(O)highlight-%.json)
-	avaffect compare pretrained=$(O)highlight-pretrained.json adapted=$(O)highlight-adapted.json \
-		random=$(O)highlight-random.json > $@
+	{ avaffect eval-rank $(ENCODERS:%=$(O)predicted-%.h5) --gold $(O)films.h5 && \
+		avaffect compare pretrained=$(O)highlight-pretrained.json adapted=$(O)highlight-adapted.json \
+		random=$(O)highlight-random.json; } > $@
 	@cat $@
