@@ -361,6 +361,16 @@ def test_models_that_are_no_text_encoder(
     layers = '"num_hidden_layers": '
     deeper.write_text(deeper.read_text().replace(f"{layers}2", f"{layers}3"))
     assert "missing" in refused("deeper")
+    shallower = copied("shallower") / "config.json"
+    shallower.write_text(shallower.read_text().replace(f"{layers}2", f"{layers}1"))
+    assert "layers" in refused("shallower")
+    # Numbers of tokens beyond the model's table, though there are not more tokens than rows.
+    gaps = copied("gaps") / "tokenizer.json"
+    tokenizer = json.loads(gaps.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary[max(vocabulary, key=vocabulary.get)] += 1000
+    gaps.write_text(json.dumps(tokenizer))
+    assert "tokenizer" in refused("gaps")
     smaller = tiny_roberta(tmp_path / "smaller", vocab_size=280)
     assert "tokenizer" in refused(smaller)
     (copied("garbage") / "config.json").write_text('{"model_type": "nobody knows"}')

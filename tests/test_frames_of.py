@@ -56,8 +56,10 @@ def test_means_around_times_whatever_the_blocks(tmp_path: Path, seconds: float) 
             means(extractor, dataset, times, Around(seconds, block_s), torch.device("cpu"), SILENT)
         )
         middles = (np.arange(len(values)) + 0.5) / RATE
+        own = np.arange(len(values))
         for number, time in enumerate(times.tolist()):
             near = np.abs(middles - time) <= seconds + 1e-6
+            near |= own == int(time * RATE + 1e-6)
             assert (number in found) == near.any()
             if near.any():
                 np.testing.assert_allclose(found[number], values[near].mean(axis=0), atol=1e-5)
@@ -178,6 +180,23 @@ def test_frames_of_films_without_labels_get_a_class_each(tmp_path: Path) -> None
     wanted = [trace[int((k + 0.5) / 2 * 5)] for k in range(8)]
     own = [two.label("expression")[two.rows[f"film1_{k / 2:g}-{(k + 1) / 2:g}"]] for k in range(8)]
     assert own == [-1 if np.isnan(value) else value for value in wanted]
+
+
+def test_frames_after_the_end_are_counted_and_none_else_is_left_out(tmp_path: Path) -> None:
+    films(tmp_path / "m.h5", 2)
+    at = ("extract", "m.h5", "--model", "logmel", "--around", 0, "-o")
+    # 4 s each; the features are of 100 Hz, whose middles no frame of these rates is at.
+    assert "48 frames of 2" in invoke(tmp_path, *at, "a.h5", "--frames-at", 6).stderr
+    said = invoke(tmp_path, *at, "b.h5", "--frames-at", 240).stderr
+    # The last windows of the front-end are not whole.
+    assert "1910 frames of 2" in said and "10 frames are left out" in said
+    specs = {"waveform": StreamSpec("waveform", "int16", 16000.0)}
+    labels = {"expression": LabelSpec("trace", CLASSES, 5.0)}
+    with store_writer(tmp_path / "long.h5", {}, streams=specs, labels=labels) as writer:
+        writer.add("a", streams={"waveform": np.ones(32000, dtype=np.int16)},
+                   labels={"expression": np.zeros(17, dtype=np.float32)})  # fmt: skip
+    said = invoke(tmp_path, "extract", "long.h5", *at[2:], "c.h5", "--frames-of", "expression")
+    assert "10 frames of 1" in said.stderr and "7 frames are left out" in said.stderr
 
 
 def test_mistakes_with_classes_over_time(tmp_path: Path) -> None:

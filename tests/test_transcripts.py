@@ -69,6 +69,41 @@ def test_captions_that_roll_are_read_once(tmp_path: Path) -> None:
     assert words_in(path) == [("no", 1, 2), ("no", 2, 3)]
 
 
+MARKED = """WEBVTT
+
+00:00.000 --> 00:00.500
+<u>No</u> no, no
+00:00.500 --> 00:00.800
+No no, no
+
+00:00.800 --> 00:01.000
+No <u>no,</u> no
+
+00:01.000 --> 00:02.000
+No no, <u>no</u>
+
+00:02.000 --> 00:03.000
+well <i>well</i> well
+
+00:03.000 --> 00:04.000
+Yes
+
+00:04.000 --> 00:05.000
+Yes
+"""
+
+
+def test_words_that_are_marked_one_after_the_other_are_said_once(tmp_path: Path) -> None:
+    whole = [("well", 2 + k / 3, 2 + (k + 1) / 3) for k in range(3)]
+    said = [("No", 0, 0.5), ("no,", 0.8, 1), ("no", 1, 2), *whole, ("Yes", 3, 4), ("Yes", 4, 5)]
+    for tag in ("u", "b", 'font color="#00ff00"'):
+        name = tag.split()[0]
+        text = MARKED.replace("<u>", f"<{tag}>").replace("</u>", f"</{name}>")
+        found = words_in(written(tmp_path / "a.vtt", text))
+        assert [word for word, *_ in found] == [word for word, *_ in said]
+        np.testing.assert_allclose([t for _, *t in found], [t for _, *t in said], atol=1e-3)
+
+
 def textgrid(short: bool, tiers: str) -> str:
     """tiers: NAME=START,END,TEXT|… of intervals, or NAME@TIME,MARK|… of points; ; between them."""
     out = ['"ooTextFile"', '"TextGrid"', "0", "2", "<exists>", str(tiers.count(";") + 1)]
@@ -120,6 +155,8 @@ def test_textgrids(tmp_path: Path, short: bool) -> None:
         ("a.TextGrid", "WEBVTT\n", "TextGrid"),
         ("a.TextGrid", 'File type = "ooTextFile"\nObject class = "Sound"\n', "TextGrid"),
         ("a.csv", "start,end,word,file\n1,2,a,b\n3,4,c,\n", "line 3"),
+        ("a.csv", 'start,end,text\n0,1,a\n1,2,"I said\n2,3,go\n3,4,now"\n', "line 3"),
+        ("a.tsv", 'start_ms\tend_ms\ttext\n0\t900\t"Go\n900\t1800\tnow"\n', "line 2"),
     ],
 )
 def test_damaged_transcripts_say_where(tmp_path: Path, name: str, text: str, match: str) -> None:

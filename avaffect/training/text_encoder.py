@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import avaffect.signal.audio  # noqa: F401
 from avaffect.core.errors import DataError
 from avaffect.training.device import mixed_precision
+from avaffect.training.foreign_files import CONFIGURATION
 
 # What a model adds to the encoder's output, which the mean over tokens does not read.
 UNREAD = "pooler"
@@ -88,6 +89,7 @@ def load(folder: Path, device: torch.device, precision: str) -> TextEncoder:
         raise DataError(
             f"{folder}: transformers cannot read this text encoder ({first})"
         ) from error
+    beside = sorted(name for name in loaded["unexpected_keys"] if _is_of_list(name, model))
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     lacking = sorted(
@@ -99,14 +101,30 @@ def load(folder: Path, device: torch.device, precision: str) -> TextEncoder:
             f"{folder}: {len(lacking)} weights are missing ({', '.join(lacking[:3])} …) or of "
             "another shape: its files are not of one model"
         )
-    table = model.get_input_embeddings()
-    if table is None or len(tokenizer) > table.num_embeddings:
+    if beside:
         raise DataError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, and the model "
+            f"{folder}: the model of {CONFIGURATION} lacks layers that the weights have "
+            f"({', '.join(beside[:3])} …): its files are not of one model"
+        )
+    table = model.get_input_embeddings()
+    # Numbers of tokens may have gaps.
+    tokens = max([len(tokenizer), *(number + 1 for number in tokenizer.get_vocab().values())])
+    if table is None or tokens > table.num_embeddings:
+        raise DataError(
+            f"{folder}: the tokenizer has {tokens} tokens, and the model "
             f"{getattr(table, 'num_embeddings', 'none')}; they are not of one text encoder"
         )
     model = model.float().to(device).eval()
     return TextEncoder(tokenizer, model, _dim(model), _limit(tokenizer, model), device, precision)
+
+
+def _is_of_list(name: str, model: Any) -> bool:
+    """Whether a weight that the model has not is of one more layer in one of its lists: weights of
+    heads, which nobody reads, are not."""
+    own = name.removeprefix(f"{model.base_model_prefix}.")
+    places = [place for place, part in enumerate(own.split(".")) if part.isdigit()]
+    lists = {path for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    return any(".".join(own.split(".")[:place]) in lists for place in places)
 
 
 def _dim(model: Any) -> int:

@@ -7,6 +7,7 @@ recognisers have; without them the formats are cues between lines with an arrow.
 from __future__ import annotations
 
 import html
+import itertools
 import re
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _TIMING = re.compile(rf"\s*({_CLOCK})\s*{ARROW}\s*({_CLOCK})(?:\s.*)?")
 _WORD_TIME = re.compile(rf"<({_CLOCK})>")
 # <c.yellow>, <v Roger>, </i>; {\an8}, which SRT takes from another format.
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|</>|\{\\[^{}]*\}")
+# The word that is being spoken, in a cue that shows its neighbours too.
+_MARKED = re.compile(r"<(u|b|i|font|c)\b[^<>]*>(.*?)</\1>", re.DOTALL)
 # Blocks of WebVTT that are no cues.
 _NO_CUE = ("NOTE", "STYLE", "REGION")
 
@@ -29,7 +32,9 @@ def read(path: Path) -> list[Cue]:
     """The cues of a file, those with times for their words as one cue for each such time.
 
     Captions that roll, as YouTube's do, repeat the line above: in a file with times of words, a
-    line without such a time that the cue before has too is left out.
+    line without such a time that the cue before has too is left out. So are, of cues that show one
+    text again and again with another word marked, as those of Whisper's --highlight_words, the
+    words that are not marked.
 
     Raises DataError where it is no text, or no subtitles.
     """
@@ -38,11 +43,14 @@ def read(path: Path) -> list[Cue]:
     if not places and not lines[0].startswith("WEBVTT"):
         raise DataError(f"{path} has no line with times such as 00:01.500 {ARROW} 00:03.000")
     rolls = any(_WORD_TIME.search(line) for line in lines)
+    blocks = [
+        _texts(lines[place + 1 : following], following < len(lines))
+        for place, following in zip(places, [*places[1:], len(lines)])
+    ]
     found: list[Cue] = []
     before: set[str] = set()
-    for place, following in zip(places, [*places[1:], len(lines)]):
+    for place, texts in zip(places, blocks if rolls else _of_marked(blocks)):
         timing = _TIMING.fullmatch(lines[place])
-        texts = _texts(lines[place + 1 : following], following < len(lines))
         if timing is None:
             found.append(Cue("".join(texts), None, None, place + 1))
             continue
@@ -52,6 +60,21 @@ def read(path: Path) -> list[Cue]:
             texts = new
         start, end = (_seconds(text) for text in timing.groups())
         found += _timed("\n".join(texts), start, end, place + 1)
+    return found
+
+
+def _of_marked(blocks: list[list[str]]) -> list[list[str]]:
+    """The texts of cues; of neighbours with one text in which marks go from word to word, what is
+    marked alone."""
+    found: list[list[str]] = []
+    for plain, group in itertools.groupby(blocks, lambda texts: _plain("\n".join(texts))):
+        same = list(group)
+        parts = [[_plain(part[2]) for part in _MARKED.finditer("\n".join(texts))] for texts in same]
+        shown = [part for part in parts if part]
+        # One mark a cue, less than the whole, and not always the same word.
+        goes = len(same) > 1 and all(len(part) == 1 and part != [plain] for part in shown)
+        rises = goes and len({"\n".join(texts) for texts in same if texts}) > 1
+        found += parts if shown and rises else same
     return found
 
 

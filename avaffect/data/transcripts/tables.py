@@ -33,6 +33,7 @@ def read(path: Path, of_many: bool) -> dict[str, list[Cue]]:
     ends = _times(table, END_NAMES, "ends: end")
     recording = _named(table, RECORDING_NAMES) if of_many else None
     names = [""] * len(table.rows) if recording is None else table.column(recording)
+    _check_quotes(table, starts=[*START_NAMES, *(f"{name}ms" for name in START_NAMES)])
     found: dict[str, list[Cue]] = {name: [] for name in names}
     for (line, _), name, text, start, end in zip(
         table.rows, names, table.column(word), starts, ends, strict=True
@@ -41,6 +42,22 @@ def read(path: Path, of_many: bool) -> dict[str, list[Cue]]:
             raise DataError(f"{path}, line {line}: {recording} is empty; name the recording")
         found[name].append(Cue(text, start, end, line))
     return found
+
+
+def _check_quotes(table: Table, starts: Sequence[str]) -> None:
+    """Raises DataError where a text holds rows: what is said in quotation marks over several cues,
+    in a table whose writer does not escape them, such as Whisper's."""
+    column = _named(table, starts)
+    assert column is not None
+    place = table.names.index(column)
+    for line, fields in table.rows:
+        for inner in (inner for text in fields for inner in text.splitlines()[1:]):
+            parts = inner.split(table.delimiter)
+            if len(parts) >= len(table.names) and parts[place].strip()[:1].isdigit():
+                raise DataError(
+                    f"{table.path}, line {line}: a quotation mark that opens here goes over "
+                    "several rows; write it twice within quotes, or delete it"
+                )
 
 
 def _times(table: Table, known: Sequence[str], what: str) -> list[float | None]:

@@ -41,9 +41,9 @@ def means(
     progress: Progress,
     precision: str = "32",
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Number of a time and (dim,): the mean of the frames whose middles are at most `seconds` away
-    from it, in order; times without any are left out. recording: of one utterance; times (K,)
-    seconds, rising.
+    """Number of a time and (dim,): the mean of the frame that holds it and of those whose middles
+    are at most `seconds` away from it, in order; times without any are left out. recording: of one
+    utterance; times (K,) seconds, rising.
 
     Raises DataError where the extractor does not give frames in time.
     """
@@ -53,6 +53,8 @@ def means(
     # First and last frame of each window: frame k is from k / rate to (k + 1) / rate.
     first = np.ceil((times - around.seconds) * rate_hz - 0.5 - 1e-6).clip(min=0).astype(np.int64)
     last = np.floor((times + around.seconds) * rate_hz - 0.5 + 1e-6).astype(np.int64)
+    own = np.floor(times * rate_hz + 1e-6).astype(np.int64)
+    first, last = np.minimum(first, own), np.maximum(last, own)
     kept, begin, place = np.zeros((0, extractor.dim), dtype=np.float32), 0, 0
     for block in _blocks(extractor, recording, around, device, progress, precision):
         ended = block is None

@@ -87,7 +87,7 @@ def run(
     labels = {n: s for n, s in store.labels.items() if s.kind != "trace"}
     over_time = {n: LabelSpec("class", s.classes) for n, s in choice.labels.items()}
     how = around.Around(settings.around, settings.batch_seconds)
-    carried, empty = Carried(store), []
+    carried, empty, beyond = Carried(store), [], 0
     progress.start("extract", len(rows))
     with store_writer(
         settings.output, made, labels={**labels, **over_time},
@@ -115,6 +115,7 @@ def run(
                     labels={**known, **{name: of[number] for name, of in classes.items()}},
                     meta={**fields, "start_s": start, "duration_s": 1 / choice.rate_hz},
                 )
+            beyond += len(times) - (len(writer.ids) - count)
             if len(writer.ids) == count:
                 empty.append(store.ids[row])
             progress.advance(1)
@@ -122,4 +123,9 @@ def run(
     if empty:
         what = "frame" if choice.of is None else f"frame of a known {choice.of}"
         progress.warn(f"{len(empty)} recordings have no {what}: {work.some_of(empty)}")
+    if beyond:
+        progress.warn(
+            f"{beyond} frames are left out: the model gives nothing within --around "
+            f"{settings.around:g} s of them, at the end of their recordings or after it"
+        )
     progress.say(f"{settings.output}: {len(writer.ids)} frames of {len(rows)} recordings")
