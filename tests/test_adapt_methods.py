@@ -106,6 +106,7 @@ class TestSemiSupervised:
             assert losses(output) == [(SAAML - left_out) | OWN[method]] * 3
             line = history(Path(f"{output}.metrics.jsonl"))[-1]
             assert 0 <= line["confident"] <= 1 and "confident" in found.stderr
+            assert ("without pseudo-labels" in found.stderr) == (line["confident"] == 0)
             assert any(name.startswith("emotion_classifier.") for name in load_file(output))
 
     @pytest.mark.parametrize("method", [*OWN, "tapt"])

@@ -33,6 +33,7 @@ from avaffect.recipes.pretraining.retrieval_manifest import Drawn, save_manifest
 from avaffect.recipes.pretraining.utterances import check_together, usable
 from avaffect.settings import adaptation_methods as names
 from avaffect.settings.adapt import AdaptSettings
+from avaffect.settings.adaptation_methods import CONFIDENCE
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 from avaffect.training.run import Outcome, Run
@@ -86,6 +87,13 @@ def _adapt(
     wrong = objective.collapse(outcome.last)
     if wrong is not None:
         progress.warn(wrong)
+    if outcome.last.get("confident") == 0:
+        least = CONFIDENCE if settings.confidence is None else settings.confidence
+        progress.warn(
+            f"at the end no retrieved utterance had a class of probability {least:g} or more: "
+            f"--method {settings.method} trained without pseudo-labels; train longer, or lower "
+            "--confidence"
+        )
     if fabric.global_rank == 0:
         opened.check()
         _save(settings, objective, outcome, lineage, drawn, made)
