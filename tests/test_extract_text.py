@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from chain import invoke
+from corpus_folders import Spoken
 from text_encoders import LONGEST, tiny_roberta
 
 from avaffect.core.progress import SILENT
@@ -306,6 +307,31 @@ def test_transcripts_of_a_part_of_a_file(tmp_path: Path) -> None:
     invoke(tmp_path, "extract", films, "--model", "logmel", "--frames-of", "e", "-o", "x.h5")
     meta = Store(tmp_path / "x.h5").meta
     assert set(meta["recording_start_s"]) == {10.0} and max(meta["start_s"]) == 1.5
+
+
+def test_a_name_of_an_utterance_and_its_file_is_that_of_the_file(tmp_path: Path) -> None:
+    with store_writer(tmp_path / "m.h5", {}, pooled={"mean": PooledSpec(1)}) as writer:
+        writer.add("talk", pooled={"mean": np.ones(1)},
+                   meta={"source": "v/talk.mp4", "start_s": 10.0, "duration_s": 2.0})  # fmt: skip
+    transcript(tmp_path / "talk.csv", [("early", 0, 2), ("here", 10.5, 11)])
+    found = words_of(Store(tmp_path / "m.h5"), reading.find(tmp_path / "talk.csv"), 0.0, SILENT)
+    assert found.distinct == ["here"]
+
+
+def test_words_in_no_utterance_are_counted(tmp_path: Path) -> None:
+    """As where times are numbers of pictures: the first of them are within the recording."""
+    clips(tmp_path / "m.h5")
+    words = [(f"w{k}", k * 5.0, k * 5.0 + 4) for k in range(8)]
+    length = float(Store(tmp_path / "m.h5").meta["duration_s"].max())
+    within = sum(start < length for _, start, _ in words)
+    assert 0 < within < 4
+    for count in (8, within + 1):
+        transcript(tmp_path / f"t{count}" / "a.csv", words[:count])
+        heard = Spoken()
+        found = words_of(Store(tmp_path / "m.h5"), reading.find(tmp_path / f"t{count}"), 0.0, heard)
+        assert (found.words, found.beside) == (count, count - within)
+        assert f"{count - within} of {count} words" in heard.text
+        assert ("check that times are seconds" in heard.text) == (count == 8)
 
 
 def test_recordings_without_their_words(chain: Path) -> None:

@@ -112,6 +112,23 @@ def test_films_with_little_to_rank_are_counted(tmp_path: Path) -> None:
     assert "x4" in found.stderr
 
 
+def test_films_of_one_segment(tmp_path: Path) -> None:
+    """Values of five seconds each, and what is read of six of them is one vector."""
+    write(tmp_path / "f.h5", FILMS)
+    for lengths, status in (
+        (dict.fromkeys(FILMS, 1), 65),
+        ({**dict.fromkeys(FILMS, 6), "t0": 1}, 0),
+    ):
+        films = {i: (lengths[i], gold, split) for i, (_, gold, split) in FILMS.items()}
+        write(tmp_path / "one.h5", films)
+        said = invoke(tmp_path, "finetune", "one.h5", *SMALL, "--epochs", 1, "-o", "o.safetensors",
+                      status=status).stderr  # fmt: skip
+        assert "one segment" in said and ("t0" in said or status)
+    said = invoke(tmp_path, "finetune", "f.h5", *SMALL[:2], "--label", "beauty", "-o",
+                  "no.safetensors", status=65).stderr  # fmt: skip
+    assert "it has: highlight" in said
+
+
 def test_films_in_which_there_is_nothing_to_rank_at_all(tmp_path: Path) -> None:
     flat = {f"f{n}": (6, [n % 2] * 6, ("train", "development", "test")[n % 3]) for n in range(6)}
     write(tmp_path / "flat.h5", flat)

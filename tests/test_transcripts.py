@@ -214,6 +214,10 @@ def spoken_naively(found: Transcript, low: float, high: float) -> str:
     return " ".join(said)
 
 
+def said_in(found: Transcript, low: float, high: float) -> str:
+    return " ".join(found.words[place] for place in found.spoken(low, high).tolist())
+
+
 def test_words_of_windows_are_those_of_a_naive_loop() -> None:
     random = np.random.default_rng(0)
     starts = np.sort(random.integers(0, 40, 60)) / 4
@@ -224,14 +228,14 @@ def test_words_of_windows_are_those_of_a_naive_loop() -> None:
     for low in np.arange(-1, 13, 0.125):
         for length in (0.0, 0.125, 0.25, 4.0):
             expected = spoken_naively(found, low, low + length)
-            assert found.spoken(low, low + length) == expected
+            assert said_in(found, low, low + length) == expected
             said += bool(expected)
     assert said > 200
     moment = Transcript(["now"], np.ones(1), np.ones(1))
     windows = ((0, 1), (1, 1), (1, 2), (1.5, 2))
-    assert [moment.spoken(*window) for window in windows] == ["", "now", "now", ""]
+    assert [said_in(moment, *window) for window in windows] == ["", "now", "now", ""]
     empty = Transcript([], np.zeros(0), np.zeros(0))
-    assert empty.spoken(0, 5) == ""
+    assert said_in(empty, 0, 5) == ""
 
 
 def test_transcripts_are_found_by_name(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ class Annotations:
         """Kind of a label: class, distribution, scalar or trace; class where it is not described.
 
         Annotations that describe the label override the stores. Raises DataError where stores
-        disagree.
+        disagree, or nobody has the label.
         """
         over = self._described(label)
         specs = [over] if over else [store.labels.get(label) for store in stores]
@@ -154,7 +154,10 @@ class Annotations:
         if len(kinds) > 1:
             raise DataError(f"label {label!r} is of several kinds: {' and '.join(kinds)}")
         if not kinds:
-            annotated = (item.get("labels", {}).get(label) for item in self.items.values())
+            annotated = [item["labels"][label] for item in self.items.values()
+                         if label in item.get("labels", {})]  # fmt: skip
+            if not annotated:
+                raise self._no_label(stores[0], label)
             if any(isinstance(value, (int, float)) for value in annotated):
                 return "scalar"
         return next(iter(kinds), "class")

@@ -47,15 +47,15 @@ class Transcript:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_latest", np.maximum.accumulate(self.ends))
 
-    def spoken(self, low_s: float, high_s: float) -> str:
-        """The words that are spoken between two times, or at one where they are equal, joined by
-        blanks; a word counts if any part of it is."""
+    def spoken(self, low_s: float, high_s: float) -> np.ndarray:
+        """(K,) int64: the places of the words that are spoken between two times, or at one where
+        they are equal; a word counts if any part of it is."""
         # A time is as long as the least float after it: [t, t] holds what begins at t.
         first = int(np.searchsorted(self._latest, low_s, side="left"))
         last = int(np.searchsorted(self.starts, high_s, side="left" if high_s > low_s else "right"))
         ends, starts = self.ends[first:last], self.starts[first:last]
         there = (ends > low_s) | (starts == ends) & (ends >= low_s)
-        return " ".join(self.words[first + place] for place in np.flatnonzero(there).tolist())
+        return first + np.flatnonzero(there)
 
 
 def transcript_of(path: Path, cues: Iterable[Cue]) -> Transcript:

@@ -37,7 +37,7 @@ from avaffect.recipes.downstream import (
 )
 from avaffect.recipes.downstream.defaults import last_epoch
 from avaffect.recipes.downstream.freezing import treatment_of
-from avaffect.recipes.downstream.label_doubts import warn_of_lengths
+from avaffect.recipes.downstream.label_doubts import check_segments, warn_of_lengths
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.one_run import last_of, train_run
 from avaffect.recipes.downstream.partitions import Division, divisions_of, report_divisions
@@ -119,6 +119,10 @@ def _material(
     for task in labels.traces:
         unfitting = task.unfitting(dataset.durations())
         warn_of_lengths(task.name, dataset.ids, unfitting, progress)
+    for task in filter(lambda task: task.ranks, labels.traces):
+        labelled = np.array([len(values) > 0 for values in task.traces.values])
+        single = np.round(dataset.durations() * form.steps_hz) == 1
+        check_segments(task.name, dataset.ids, single, labelled, progress)
     dataset = labels.label(dataset, form.steps_hz)
     _warn_of_whole(settings, form, dataset, progress)
     treatment = treatment_of(

@@ -76,6 +76,22 @@ def warn_of_lengths(
         )
 
 
+def check_segments(
+    label: str, ids: Sequence[str], single: np.ndarray, labelled: np.ndarray, progress: Progress
+) -> None:
+    """Of a label that is ranked: counts the recordings with values, labelled (N,) bool, that are
+    read as one segment, single (N,) bool. Raises DataError where all are."""
+    alone = single & labelled
+    if not alone.any():
+        return
+    if (alone == labelled).all():
+        raise DataError(
+            f"{label}: each of {int(alone.sum())} recordings is read as one segment, and there is "
+            "nothing to rank; extract with a shorter --segment"
+        )
+    progress.warn(f"{label}: one segment, and nothing to rank, has {_named(ids, alone)}")
+
+
 def _named(ids: Sequence[str], rows: np.ndarray) -> str:
     names = [ids[row] for row in np.flatnonzero(rows).tolist()]
     return f"{len(names)} utterance{'s' * (len(names) > 1)}: {some_of(names)}"

@@ -31,7 +31,8 @@ def is_of_frames(store: Store) -> bool:
 class Spoken:
     """texts: (N,) of each utterance, as a number in `distinct`; -1: nothing is said in it. without:
     recordings, or utterances, without a transcript; apart: transcripts without a word in any
-    utterance; count: of recordings and of transcripts that are of one."""
+    utterance; count: of recordings and of transcripts that are of one; words: in these, beside: of
+    them in no utterance."""
 
     texts: np.ndarray
     distinct: list[str] = field(default_factory=list)
@@ -39,6 +40,8 @@ class Spoken:
     apart: list[str] = field(default_factory=list)
     recordings: int = 0
     used: int = 0
+    words: int = 0
+    beside: int = 0
 
 
 @dataclass
@@ -65,10 +68,14 @@ def words_of(store: Store, transcripts: Transcripts, around_s: float, progress: 
     for name, part in parts.items():
         words = transcripts.of(name)
         _warn_of(transcripts, name, words, progress)
+        heard = np.zeros(len(words.words), dtype=bool)
         for row, low, high in zip(part.rows, part.low, part.high):
-            if text := words.spoken(low - around_s, high + around_s):
+            places = words.spoken(low - around_s, high + around_s)
+            heard[places] = True
+            if text := " ".join(words.words[place] for place in places.tolist()):
                 found.texts[row] = number_of.setdefault(text, len(number_of))
-        if words.words and (found.texts[part.rows] < 0).all():
+        found.words, found.beside = found.words + len(heard), found.beside + int((~heard).sum())
+        if len(heard) and not heard.any():
             found.apart.append(name)
             shown = shown or (
                 f"words of {name} are from {words.starts[0]:g} to {words.ends.max():g} s, its "
@@ -84,8 +91,8 @@ def words_of(store: Store, transcripts: Transcripts, around_s: float, progress: 
 def _parts(store: Store, transcripts: Transcripts, found: Spoken) -> dict[str, _Part]:
     """Transcript -> its utterances; counts the recordings in `found`.
 
-    A transcript that is named as an utterance, or as the recording of frames, counts from its
-    beginning; one that is named as the file, from the file's.
+    A transcript that is named as the file counts from its beginning; one that is named as an
+    utterance alone, or as the recording of frames, from theirs.
     """
     starts, ends = _times(store)
     frames = is_of_frames(store)
@@ -102,7 +109,7 @@ def _parts(store: Store, transcripts: Transcripts, found: Spoken) -> dict[str, _
         if name is None:
             continue
         low, high = float(starts[row]), float(ends[row])
-        if name != owner:
+        if name != owner or name == file:
             low, high = low + begins[row], high + begins[row]
         elif not frames:
             low, high = 0.0, high - low
@@ -191,6 +198,13 @@ def _report(transcripts: Transcripts, found: Spoken, used: set[str], progress: P
             f"{len(found.apart)} of {found.used} transcripts do not overlap their recordings: "
             f"{some_of(found.apart)}"
         )
+    if 2 * found.beside > found.words:
+        progress.warn(
+            f"{found.beside} of {found.words} words are in no utterance: if these are whole "
+            "recordings, check that times are seconds, and that transcripts are theirs"
+        )
+    elif found.beside:
+        progress.say(f"{found.beside} of {found.words} words are in no utterance")
     beside = [name for name in transcripts.names() if name not in used]
     if beside:
         progress.warn(f"{len(beside)} transcripts are of no recording here: {some_of(beside)}")

@@ -153,6 +153,11 @@ class TraceTask:
         return not chance and found.falling(self._divergence()), chance
 
     @property
+    def ranks(self) -> bool:
+        """Whether the order of a recording's values alone is learned."""
+        return only_ranks(self.losses)
+
+    @property
     def is_binary(self) -> bool:
         """Whether every known value is 0 or 1."""
         values = _joined(self.traces.values)
