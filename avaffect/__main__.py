@@ -17,6 +17,8 @@ def main() -> None:
     try:
         from avaffect.cli.main import main as run
     except (interruption.Terminated, KeyboardInterrupt) as stop:
+        # Or at the end of the interpreter another signal would have its default action.
+        interruption.finish()
         from avaffect.core import errors
 
         ended = isinstance(stop, interruption.Terminated)

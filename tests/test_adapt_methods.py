@@ -14,6 +14,7 @@ from avaffect.core.checkpoint_header import read_header
 from avaffect.data import manifest
 from avaffect.data.batches import Paired
 from avaffect.data.store.reader import Store
+from avaffect.settings.adapt import AdaptSettings
 
 RETRIEVE = ("retrieve", "--query", "msp.h5", "--pool", "vox.h5", "--draws", 3, "-o", "r.jsonl")
 TRAIN = ("--steps", 3, "--batch-seconds", 8, "--log-every", 1)
@@ -156,6 +157,30 @@ class TestSemiSupervised:
         self, tmp_path: Path, options: tuple[object, ...]
     ) -> None:
         invoke(tmp_path, "adapt", "x.jsonl", *options, status=2)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            (), ("--without", "dc"), ("--method", "fixmatch", "--pseudo-label-weight", 0),
+            ("--method", "cdac", "--pseudo-label-weight", 0, "--clustering-weight", 0,
+             "--consistency-weight", 0),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_weights_of_zero_train_nothing(
+        self, tmp_path: Path, options: tuple[object, ...]
+    ) -> None:
+        weights = (f"--{name}-weight" for name in ("emotion", "domain", "pretraining"))
+        nothing = (each for name in weights for each in (name, 0))
+        invoke(tmp_path, "adapt", "x.jsonl", *nothing, *options, status=2)
+
+    def test_a_weight_above_zero_trains(self) -> None:
+        nothing = {"emotion_weight": 0.0, "domain_weight": 0.0, "pretraining_weight": 0.0}
+        assert AdaptSettings(method="fixmatch", **nothing).weighs_anything
+        assert AdaptSettings(method="cdac", pseudo_label_weight=0.0, **nothing).weighs_anything
+        one = nothing | {"domain_weight": 0.5}
+        assert AdaptSettings(**one).weighs_anything
+        assert not AdaptSettings(without=("dc",), **one).weighs_anything
 
     def test_more_ranked_features_than_there_are(self, retrieved: Path) -> None:
         line = ("adapt", "r.jsonl", "--method", "cdac", "--ranked", 5000, *TRAIN)

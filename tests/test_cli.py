@@ -339,6 +339,28 @@ def test_a_signal_in_the_first_moment(tmp_path: Path, name: str) -> None:
     assert process.returncode == 75 or (process.returncode == 0 and "Usage" in out)
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3, 1.0])
+def test_signals_without_end(tmp_path: Path, wait: float) -> None:
+    """From the first moment and later: nothing that ends the work is interrupted by another."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "avaffect", "split", "-", "--folds", "3"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=environment, text=True,
+    ) as process:  # fmt: skip
+        status = Path(f"/proc/{process.pid}/status")
+        # The last of those that are handled.
+        while not _caught(status.read_text()) >> (signal.SIGHUP - 1) & 1:
+            assert process.poll() is None, process.stderr.read()
+        time.sleep(wait)
+        while process.poll() is None:
+            for number in (signal.SIGUSR1, signal.SIGTERM):
+                process.send_signal(number)
+                time.sleep(0.001)
+        assert process.returncode == 75
+        assert "Traceback" not in process.stderr.read()
+
+
 def _caught(status: str) -> int:
     """The signals that a process handles, a bit each."""
     return next(int(line[7:], 16) for line in status.splitlines() if line.startswith("SigCgt"))

@@ -201,8 +201,26 @@ class TestScores:
 
     def test_without_classification_there_is_no_accuracy(self, chain: Path) -> None:
         invoke(chain, *TRAIN, "--cross-entropy", 0, "-o", "p.safetensors")
-        scores = read_header(chain / "p.safetensors")["metrics"]["development"]
+        metrics = read_header(chain / "p.safetensors")["metrics"]
+        scores = metrics["development"]
         assert "accuracy" not in scores and "nearest_neighbour" in scores
+        assert "accuracy" not in metrics["last"] and "metric" in metrics["last"]
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--loss", "none", "--cross-entropy", 2),
+            ("--loss", "cross-entropy", "--cross-entropy", 0),
+            ("--loss", "triplet", "--alpha", 3), ("--loss", "angular", "--epsilon", 0.1),
+            ("--loss", "circle", "--base", 0.7), ("--loss", "none", "--beta", 40),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_options_of_other_losses_are_refused(
+        self, tmp_path: Path, options: tuple[object, ...]
+    ) -> None:
+        line = ("train-projector", "a.h5", "--encoder", "e.safetensors")
+        invoke(tmp_path, *line, *options, status=2)
 
     def test_a_projector_without_accuracy_has_an_empty_cell(self, chain: Path) -> None:
         for weight in (0, 1):

@@ -27,6 +27,7 @@ _pending: list[int] = []
 def install() -> None:
     """Handle the signals from now on."""
     _pending.clear()
+    signals.forget()
     for number in signals.heard(signal.SIGINT):
         signal.signal(number, _handle)
 
@@ -45,6 +46,8 @@ def check() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     _pending.append(number)
+    if signals.repeated(number):
+        return
     raise _ending(number)
 
 

@@ -93,8 +93,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point. Never returns: exits with the status that avaffect(1) documents."""
     # First, as the next opened file would get the number of a closed descriptor.
     descriptors.open_missing()
-    status = run(arguments)
-    interruption.finish()
+    try:
+        status = run(arguments)
+        interruption.finish()
+    except interruption.Terminated:
+        # Between the two.
+        interruption.finish()
+        status = errors.PREEMPTED
     sys.exit(status)
 
 

@@ -24,6 +24,22 @@ def heard(*more: int) -> list[int]:
     return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
+_received: list[int] = []
+
+
+def forget() -> None:
+    """What was received belongs to other work."""
+    _received.clear()
+
+
+def repeated(number: int) -> bool:
+    """Note a signal. True for a preemption signal that follows another: the work is ending already,
+    and what cleans up and reports that must not be interrupted. Schedulers signal every process of
+    a group, and again."""
+    _received.append(number)
+    return number != signal.SIGINT and len(_received) > 1
+
+
 class StopFlag:
     """`raised` is the name of the signal, or None."""
 
@@ -56,10 +72,11 @@ class StopFlag:
     def received(self, number: int) -> None:
         """Handle a signal. Raises the exception that ends the work, outside `steps`."""
         again = number == signal.SIGINT and self.interrupted
+        ending = repeated(number) and self.raised is not None
         self.raised = signal.Signals(number).name
         if again:
             raise KeyboardInterrupt
-        if not self._steps:
+        if not self._steps and not ending:
             self.stop()
 
     def stop(self, where: str = "", interrupted: bool | None = None) -> None:

@@ -49,14 +49,16 @@ class ProjectorTraining(Objective):
             batch = self.encoder.view(batch, context.generator)
         embeddings = self.projector(pooled_features(self.encoder, batch))
         logits = self.projector.classifier(embeddings)
-        with torch.no_grad():
-            right = accuracy(logits, labels)
         losses: dict[str, tuple[Tensor, Tensor | float]] = {}
+        metrics: dict[str, tuple[Tensor | float, Tensor | float]] = {}
         if self.weights["metric"] != 0.0:
             losses["metric"] = self.metric_loss(embeddings, labels)
         if self.weights["classification"] != 0.0:
             losses["classification"] = cross_entropy(logits, labels)
-        return Step(losses, {"accuracy": right})
+            # A classifier that is not trained has no accuracy.
+            with torch.no_grad():
+                metrics["accuracy"] = accuracy(logits, labels)
+        return Step(losses, metrics)
 
     def parameter_groups(self, phase: str = "main") -> list[ParameterGroup]:
         # Some losses have weights, of each class.

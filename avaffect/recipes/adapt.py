@@ -34,6 +34,8 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     if not settings.terms:
         raise UsageError("--without ec, dc and pt leaves nothing to train")
+    if not settings.weighs_anything:
+        raise UsageError("every term of the loss has a weight of 0: there is nothing to train")
     if settings.units and "pt" not in settings.terms:
         raise UsageError("--units is for L_PT, which --without pt leaves out")
     if settings.manifest == STANDARD_STREAM and launch().processes > 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.adaptation_methods import MethodOptions
+from avaffect.settings.adaptation_methods import CDAC, TAPT, TERMS, MethodOptions
 from avaffect.settings.base import argument, option
 
 
@@ -76,3 +76,18 @@ class AdaptSettings(MethodOptions):
     head_learning_rate: float = option(
         1e-3, "Peak learning rate of the classifiers.", "--head-learning-rate", above=0
     )
+
+    @property
+    def weighs_anything(self) -> bool:
+        """Whether a term that is trained has a weight above 0."""
+        if self.method == TAPT:
+            return True
+        weights = dict(
+            zip(TERMS, (self.emotion_weight, self.domain_weight, self.pretraining_weight))
+        )
+        named = (self.pseudo_label_weight, self.clustering_weight, self.consistency_weight)
+        # Without a value, those of a method have a default above 0.
+        of_method = self.semi_supervised and named[: 3 if self.method == CDAC else 1]
+        return any(weights[term] for term in self.terms) or any(
+            weight is None or weight > 0 for weight in of_method or ()
+        )

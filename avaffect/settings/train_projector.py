@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Labelled, Modal, argument, option
+from avaffect.settings.base import Labelled, Modal, argument, flags_of, option
 from avaffect.settings.training import TrainingSettings, epochs
 
 LOSSES = (
@@ -16,6 +16,12 @@ LOSSES = (
 )  # fmt: skip
 UNTRAINED = "none"
 """The loss that trains nothing: embeddings are the encoder's standardised pooled features."""
+
+# Option -> the losses that it has an effect on.
+OF_LOSSES = {
+    **dict.fromkeys(("alpha", "beta", "base", "epsilon"), ("multi-similarity",)),
+    "cross_entropy": tuple(loss for loss in LOSSES if loss not in ("cross-entropy", UNTRAINED)),
+}
 
 STATISTICS = ("corpus", "source", "none")
 
@@ -92,6 +98,13 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for item in fields(self):
+            losses = OF_LOSSES.get(item.name, LOSSES)
+            if getattr(self, item.name) != item.default and self.loss not in losses:
+                raise UsageError(
+                    f"{flags_of(item)[-1]} goes with --loss {' or '.join(losses)}, not with "
+                    f"--loss {self.loss}: leave one of them out"
+                )
         if self.loss != UNTRAINED:
             return
         given = {"--epochs": self.epochs, "--steps": self.steps}

@@ -125,8 +125,8 @@ def _summary(
     metrics: dict[str, dict[str, float]],
 ) -> str:
     words = [_words(metrics[name]) for name in ("embeddings",) if name in metrics]
-    if "last" in metrics:
-        words.insert(0, f"training accuracy {metrics['last'].get('accuracy', 0):.3f}")
+    if "accuracy" in metrics.get("last", {}):
+        words.insert(0, f"training accuracy {metrics['last']['accuracy']:.3f}")
     apart = dict(metrics.get("development", {}))
     count = int(apart.pop("utterances", 0))
     return (
