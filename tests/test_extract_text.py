@@ -344,7 +344,7 @@ def test_recordings_without_their_words(chain: Path) -> None:
            "--features", "text=t.h5", "--steps", 2, "-o", "c.safetensors")  # fmt: skip
     (wav,) = (chain / "wav-a").rglob(f"{media.ids[0]}.wav")
     model = ("--model", "c.safetensors")
-    invoke(chain, "predict", wav, *model, status=65)
+    assert "--without-features text" in invoke(chain, "predict", wav, *model, status=65).stderr
     without = (*model, "--without-features", "text")
     invoke(chain, "predict", wav, *without, "-o", "wav.jsonl")
     invoke(chain, "predict", "a.h5", *without, "-o", "store.jsonl")

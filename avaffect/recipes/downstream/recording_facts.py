@@ -145,18 +145,22 @@ def computed(
 ) -> tuple[dict[str, str], str | None]:
     """`front_ends_of` by how features were made."""
     named = {
-        name: _front_end(model, f"the features {name}", made) for name, made in features.items()
+        name: _front_end(
+            model, f"the features {name}", made, f", or do without: --without-features {name}"
+        )
+        for name, made in features.items()
     }
     return named, None if named or own is None else _front_end(model, "features", own)
 
 
-def _front_end(model: Path, what: str, made: Mapping[str, Any]) -> str:
+def _front_end(model: Path, what: str, made: Mapping[str, Any], else_: str = "") -> str:
     name = made.get("front_end")
     if not isinstance(name, str) or name not in FRONT_ENDS:
         by = "a model that is not in its file" if "model" in made else "another program"
+        by = "extract-text" if "text_encoder" in made else by
         raise DataError(
             f"{model} reads {what}, which {by} made: a recording does not give them; predict from "
-            "a store of these features"
+            f"a store of these features{else_}"
         )
     package = FRONT_ENDS[name].needs
     if package is not None and find_spec(package) is None:
