@@ -272,6 +272,8 @@ def test_a_signal_before_training_begins_means_what_it_does_later(
     source.write_text("")
     heard = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
     before = {each: signal.getsignal(each) for each in heard}
+    # Under nohup it would be ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     monkeypatch.setattr(filekind, "kind_of", lambda _: signal.raise_signal(number))
     try:
         trained = run(["cluster", str(source), "-o", str(tmp_path / "k.safetensors")])

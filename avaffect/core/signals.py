@@ -18,10 +18,10 @@ PREEMPTION_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIG
 
 
 def heard(*more: int) -> list[int]:
-    """The preemption signals and `more`, without those that were ignored when this process was
-    started: `nohup` makes its command deaf to SIGHUP."""
-    numbers = (*PREEMPTION_SIGNALS, *more)
-    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    """The preemption signals and `more`, without SIGHUP where it was ignored when this process was
+    started: `nohup` makes its command deaf to it."""
+    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [n for n in (*PREEMPTION_SIGNALS, *more) if n != signal.SIGHUP or not deaf]
 
 
 _received: list[int] = []

@@ -35,14 +35,16 @@ class ExtractSettings(Modal, Sharded, Batched):
       -o layer3.h5
     avaffect extract A.h5 --model projector.safetensors -o msp.h5
     # Films as SAAML reads them: segments of 5 s, pictures in patches
-    avaffect preprocess films.jsonl --faces none --size 264 --width 440 -o films.h5
+    avaffect preprocess films.jsonl --faces none --size 264 --width 440 \\
+      -o films.h5
     avaffect extract films.h5 --model fav.safetensors --patch 88 --segment 5 \\
       -o segments.h5
     # Expression in the wild: each fifth frame, from two seconds on either side
     avaffect extract aff-wild2.h5 --model fav.safetensors \\
       --frames-of expression --every 5 -o frames.h5
     # Films without labels: 30 frames a second, a class for each
-    avaffect extract film.h5 --model fav.safetensors --frames-at 30 -o film-frames.h5
+    avaffect extract film.h5 --model fav.safetensors --frames-at 30 \\
+      -o film-frames.h5
     avaffect predict film-frames.h5 --model expression.safetensors --format csv
     # A front-end, a quarter of the work
     avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5

@@ -21,7 +21,8 @@ class PreprocessSettings(Sharded):
     avaffect preprocess vox.jsonl --faces yunet --face-model yunet.onnx \\
       --preview sheets -o vox.h5
     # Whole wide pictures, for extract --patch 88
-    avaffect preprocess films.jsonl --faces none --size 264 --width 440 -o films.h5
+    avaffect preprocess films.jsonl --faces none --size 264 --width 440 \\
+      -o films.h5
     # A Slurm job array
     sbatch --array=0-15 --wrap \\
       'avaffect preprocess vox.jsonl --shard slurm -o vox.$SLURM_ARRAY_TASK_ID.h5'
