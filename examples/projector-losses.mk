@@ -37,3 +37,7 @@ table8: $(call by_loss,$(LOSSES))
 table9: $(call by_weight,$(CROSS_ENTROPY))
 	@echo; echo "Table 9: weight of the cross-entropy, held-out speakers of A ($(words $(SEEDS)) seeds)"
 	@avaffect compare -q $(SCORED_BY) $(call by_weight,$(CROSS_ENTROPY),name)
+
+# The tables that were asked for are printed one after the other by `make -j` too.
+chain = $(if $(word 2,$(1)),$(eval $(word 2,$(1)): | $(firstword $(1)))$(call chain,$(wordlist 2,$(words $(1)),$(1))))
+$(call chain,$(filter table% figure%,$(MAKECMDGOALS)))

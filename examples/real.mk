@@ -91,6 +91,9 @@ compared_all = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$
 
 .PHONY: table table2 table7 retrieved
 table: table2 table7
+ifeq ($(filter-out table,$(MAKECMDGOALS)),)
+table7: | table2
+endif
 
 retrieved: $(RETRIEVALS) $(if $(EMOTION),$(O)B-gold.jsonl)
 ifneq ($(EMOTION),)
