@@ -349,6 +349,8 @@ def test_signals_without_end(tmp_path: Path, wait: float) -> None:
         [sys.executable, "-m", "avaffect", "split", "-", "--folds", "3"],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         env=environment, text=True,
+        # Where the tests themselves run under nohup.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process:  # fmt: skip
         status = Path(f"/proc/{process.pid}/status")
         # The last of those that are handled.
