@@ -131,8 +131,11 @@ class TestSignals:
         with stop_flag() as flag:
             with pytest.raises(Preempted, match="SIGTERM"), flag.steps():
                 signal.raise_signal(signal.SIGTERM)
-            with pytest.raises(Preempted, match="SIGTERM"):
-                signal.raise_signal(signal.SIGTERM)
+            # What cleans up is not interrupted by the next one.
+            signal.raise_signal(signal.SIGUSR1)
+            assert flag.raised == "SIGUSR1"
+        with stop_flag(), pytest.raises(Preempted, match="SIGTERM"):
+            signal.raise_signal(signal.SIGTERM)
 
     def test_ctrl_c_saves_and_a_second_one_stops(self) -> None:
         said: list[str] = []
