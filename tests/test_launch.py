@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
 from chain import invoke
 from stores import redigested
 
@@ -21,7 +22,13 @@ from avaffect.settings.preprocess import PreprocessSettings
 from avaffect.settings.pretrain_apc import PretrainApcSettings
 from avaffect.settings.pretrain_cpc import PretrainCpcSettings
 from avaffect.settings.pretrain_hubert import PretrainHubertSettings
+from avaffect.training.device import _own_device
 
+SRUN = {
+    "SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "7", "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_STEP_NODELIST": "gpu[007-008]",
+    "SLURM_JOB_ID": "731", "SLURM_STEP_ID": "0",
+}  # fmt: skip
 ARRAY = {
     "SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_MAX": "6",
     "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_STEP": "1",
@@ -31,12 +38,42 @@ ARRAY = {
 def test_processes_of_the_launchers() -> None:
     assert launch({}) == Launch() and not launch({}).follows
     # Within sbatch's own shell, not started by srun.
-    assert launch({"SLURM_PROCID": "0"}) == Launch()
-    srun = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2"}
-    assert launch(srun) == Launch(5, 4, 2)
-    assert launch(srun).processes == 8 and launch(srun).follows
-    torchrun = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6", "RANK": "0"}
-    assert launch({**srun, **torchrun}) == Launch(0, 2, 3)
+    assert launch({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}) == Launch()
+    found = launch(SRUN)
+    assert found == Launch(5, 7, 1, 1, 2, "gpu007", found.port, task=True) and found.follows
+    torchrun = {
+        "TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6", "RANK": "3",
+        "LOCAL_RANK": "1", "GROUP_RANK": "1", "MASTER_ADDR": "there", "MASTER_PORT": "29400",
+    }  # fmt: skip
+    assert launch({**SRUN, **torchrun}) == Launch(3, 6, 1, 1, 3, "there", 29400)
+
+
+def test_where_ranks_of_a_slurm_step_meet() -> None:
+    assert launch({**SRUN, "SLURM_STEP_NUM_NODES": "1"}).address == "127.0.0.1"
+    for hosts in ("gpu007", "gpu[007-009,12],cpu1", "gpu007,cpu1", "gpu[007]"):
+        assert launch({**SRUN, "SLURM_STEP_NODELIST": hosts}).address == "gpu007"
+    told = launch({**SRUN, "MASTER_ADDR": "there", "MASTER_PORT": "12345"})
+    assert (told.address, told.port) == ("there", 12345)
+    places = [(job, step) for job in (731, 732, 10731) for step in (0, 1)]
+    ports = {
+        launch({**SRUN, "SLURM_JOB_ID": str(job), "SLURM_STEP_ID": str(step)}).port
+        for job, step in places
+    }
+    assert len(ports) == len(places) and min(ports) > 1024 and max(ports) < 32768
+
+
+def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = torch.device("cuda", 1)
+    for count, started, index in (
+        (4, Launch(), 1),
+        (4, Launch(5, 8, 1, 1, 2, task=True), 1),
+        # Each task sees the GPU of its own alone.
+        (1, Launch(5, 8, 1, 1, 2, task=True), 0),
+    ):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert _own_device(there, started) == index
+    with pytest.raises(UsageError, match="process 2 of this node"):
+        _own_device(there, Launch(5, 8, 1, 1, 2))
 
 
 def test_places_in_a_job_array() -> None:

@@ -8,6 +8,7 @@ value such as `slurm` has another meaning in every task, and is not recorded.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,17 +20,29 @@ T = TypeVar("T")
 ARRAY_TASK = "slurm"
 
 
+# Ports below those that Linux gives to connections; few steps of a Slurm job run at a time.
+_PORTS = range(15000, 32000)
+_STEPS_OF_A_JOB = 7
+
+
 @dataclass(frozen=True)
 class Launch:
-    """Processes of this run: `rank` of this one (from 0), processes on each of `nodes`."""
+    """Processes of this run.
+
+    rank     of this process among all, from 0
+    local    its place among those of its node, from 0; node: the place of that, of `nodes`
+    address  host and port where rank 0 waits for the others
+    task     whether it is a task of srun, which may see no GPU but its own
+    """
 
     rank: int = 0
-    per_node: int = 1
+    processes: int = 1
+    local: int = 0
+    node: int = 0
     nodes: int = 1
-
-    @property
-    def processes(self) -> int:
-        return self.per_node * self.nodes
+    address: str = "127.0.0.1"
+    port: int = _PORTS[0]
+    task: bool = False
 
     @property
     def follows(self) -> bool:
@@ -39,16 +52,31 @@ class Launch:
 
 def launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """The launch by torchrun or srun; otherwise a single process."""
+
+    def number(name: str, default: int = 0) -> int:
+        return int(environment.get(name, default))
+
+    address = environment.get("MASTER_ADDR", "127.0.0.1")
     if "TORCHELASTIC_RUN_ID" in environment:
-        local = int(environment.get("LOCAL_WORLD_SIZE", "1"))
-        world = int(environment.get("WORLD_SIZE", "1"))
-        return Launch(int(environment.get("RANK", "0")), local, world // local)
+        processes, node = number("WORLD_SIZE", 1), number("GROUP_RANK")
+        nodes, port = processes // number("LOCAL_WORLD_SIZE", 1), number("MASTER_PORT", _PORTS[0])
+        return Launch(number("RANK"), processes, number("LOCAL_RANK"), node, nodes, address, port)
     # SLURM_STEP_NUM_TASKS is set by srun for its step; sbatch's own shell has no such step.
-    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
-    if "SLURM_PROCID" in environment and tasks > 1:
-        nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
-        return Launch(int(environment["SLURM_PROCID"]), tasks // nodes, nodes)
-    return Launch()
+    tasks, nodes = number("SLURM_STEP_NUM_TASKS", 1), number("SLURM_STEP_NUM_NODES", 1)
+    if "SLURM_PROCID" not in environment or tasks == 1:
+        return Launch()
+    if nodes > 1 and "MASTER_ADDR" not in environment:
+        address = _first_host(environment.get("SLURM_STEP_NODELIST", address))
+    # Steps and jobs that run beside each other on a node have other ports.
+    place = _STEPS_OF_A_JOB * number("SLURM_JOB_ID") + number("SLURM_STEP_ID")
+    port = number("MASTER_PORT", _PORTS[place % len(_PORTS)])
+    local, node = number("SLURM_LOCALID"), number("SLURM_NODEID")
+    return Launch(number("SLURM_PROCID"), tasks, local, node, nodes, address, port, task=True)
+
+
+def _first_host(hosts: str) -> str:
+    """The first of a list of hosts as Slurm writes it: node[03-05,9],other -> node03."""
+    return re.sub(r"\[(\d+)[^]]*]", r"\1", hosts).split(",")[0]
 
 
 def host() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -14,7 +13,7 @@ import torch
 from avaffect.core.allocation import keep_freed_memory
 from avaffect.core.batch import Batch
 from avaffect.core.errors import AvaffectError, UsageError
-from avaffect.core.launch import launch
+from avaffect.core.launch import Launch, launch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -68,29 +67,45 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
+    from avaffect.training.cluster import Started
+
     started = launch()
     # Hints on how to start jobs, once per process, only clutter a pipe.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     many = started.processes > 1
-    devices: int | list[int] = started.per_node
-    if device.type == "cuda" and not many:
-        devices = [device.index or 0]
-    with warnings.catch_warnings():
-        # A warning that srun is available is of no use here.
-        warnings.filterwarnings("ignore", message=".*srun.*")
-        fabric = Fabric(
-            accelerator=device.type,
-            devices=devices,
-            num_nodes=started.nodes,
-            # Terms left out of a loss, or dropped layers, leave parameters without a gradient.
-            strategy=DDPStrategy(find_unused_parameters=True) if many else "auto",
-            precision=PRECISION[precision],
-        )
-        fabric.launch()
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=[_own_device(device, started)] if device.type == "cuda" else 1,
+        num_nodes=started.nodes,
+        # Terms left out of a loss, or dropped layers, leave parameters without a gradient.
+        strategy=DDPStrategy(find_unused_parameters=True) if many else "auto",
+        precision=PRECISION[precision],
+        plugins=[Started(started)],
+    )
+    fabric.launch()
     if many:
         # Left to the interpreter's end, the group's threads may outlive their resources (SIGABRT).
         atexit.register(_leave_group)
     return fabric
+
+
+def _own_device(device: torch.device, started: Launch) -> int:
+    """The index of the CUDA device of this process: one process a device.
+
+    Raises UsageError where a node has fewer devices than processes.
+    """
+    if started.processes == 1:
+        return device.index or 0
+    there = torch.cuda.device_count()
+    if there == 1 and started.task:
+        # srun --gpus-per-task=1: the only one that this task sees.
+        return 0
+    if started.local >= there:
+        raise UsageError(
+            f"process {started.local + 1} of this node has no GPU of its own, as there are "
+            f"{there}; start one process a GPU"
+        )
+    return started.local
 
 
 def on_first_rank(fabric: Fabric | None, work: Callable[[], T]) -> T:
