@@ -15,7 +15,7 @@ from avaffect.core.errors import UsageError
 from avaffect.core.launch import Launch, Shard, launch, parse_shard
 from avaffect.data.artifacts import describe
 from avaffect.data.store.reader import Store
-from avaffect.recipes.merge import _shard
+from avaffect.recipes.common.shard_order import recorded_shard
 from avaffect.settings.base import semantic
 from avaffect.settings.extract import ExtractSettings
 from avaffect.settings.preprocess import PreprocessSettings
@@ -105,7 +105,7 @@ def test_arrays_that_give_no_place(changed: dict, words: str) -> None:
 def test_what_is_no_shard(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
         parse_shard(text)
-    assert _shard(text) is None
+    assert recorded_shard(text) is None
 
 
 @pytest.fixture

@@ -121,6 +121,12 @@ def parse_shard(text: str | None, environment: Mapping[str, str] = os.environ) -
     return shard
 
 
+def part_of(text: str | None, items: Sequence[T]) -> Sequence[T]:
+    """The items of the shard `text`, as `parse_shard` reads it; all of them for None."""
+    shard = parse_shard(text)
+    return items if shard is None else shard.of(items)
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 

@@ -110,6 +110,8 @@ class Dataset:
     view: number of a view, from 0, and of how many, where `sampling` reads a part and nothing is
     drawn: sections evenly apart from the first to the last, and the steps at other places within
     their equal parts; of one, the middle of both.
+    chosen: (N,) bool, the utterances of a shard, the only ones that models are applied to; None:
+    all. The others are there for the batches: with other batch-mates the last digits differ.
     """
 
     ids: list[str]
@@ -121,9 +123,20 @@ class Dataset:
     sampling: Sampling = EVERYTHING
     starts_s: np.ndarray | None = None
     view: tuple[int, int] = (0, 1)
+    chosen: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def choose(self, rows: Sequence[int]) -> None:
+        """Models are applied to these rows alone."""
+        self.chosen = np.zeros(len(self), dtype=bool)
+        self.chosen[list(rows)] = True
+
+    @property
+    def is_chosen(self) -> np.ndarray:
+        """(N,) bool: the utterances that models are applied to."""
+        return np.ones(len(self), dtype=bool) if self.chosen is None else self.chosen
 
     def steps(self, stream: str) -> np.ndarray:
         """(N,) int64 steps of a stream, 0 if it is missing."""
@@ -243,6 +256,7 @@ class Dataset:
             sampling=self.sampling,
             starts_s=None if self.starts_s is None else self.starts_s[indices],
             view=self.view,
+            chosen=None if self.chosen is None else self.chosen[indices],
         )
 
     def _crop_start(self, index: int, epoch: int) -> float:

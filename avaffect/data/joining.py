@@ -1,4 +1,4 @@
-"""Joining manifests: corpora one after the other, predictions as further runs."""
+"""Joining manifests: corpora one after the other, predictions as further runs or in shards."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def joined(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
             "be joined"
         )
     return _corpora(manifests) if contents == {"corpus"} else _predictions(manifests)
+
+
+def joined_shards(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
+    """Predictions of the shards of one run, in order, as the run itself would have written them: by
+    run and label, then by utterance.
+
+    Raises DataError where they are no predictions.
+    """
+    first = manifests[0]
+    if first.content != "predictions":
+        raise DataError(f"{first.name}: no predictions; only these have shards")
+    labels = {name: place for place, name in enumerate(first.header.targets or {})}
+    items = [_rebased(item, manifest, first) for manifest in manifests for item in manifest.items]
+    items.sort(key=lambda item: (item.get("run", 0), labels.get(item.get("target", ""), 0)))
+    return first.header, items
 
 
 def _corpora(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avaffect.core import seeds
+from avaffect.core.launch import part_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of
@@ -39,6 +40,7 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     # Decoding comes with the work.
     from avaffect.recipes.media import noises
 
+    rows = part_of(settings.shard, range(store.count))
     streams = {
         name: spec
         for name, spec in store.streams.items()
@@ -48,14 +50,14 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
         recordings = noises.open_noises(sources, writer.folder, progress)
         mixing = _Mixing(settings, audio, recordings, Annotations({}).field(store, "speaker"))
         carried = Carried(store)
-        progress.start("augment-noise", store.count)
-        for row in range(store.count):
+        progress.start("augment-noise", len(rows))
+        for row in rows:
             values = {name: store.read(name, row) for name in streams if name != WAVEFORM}
             values[WAVEFORM], facts = mixing.noisy(row)
             carried.add(writer, row, {"streams": values}, facts)
             progress.advance()
         progress.finish()
-    mixing.report(progress)
+    mixing.report(len(rows), progress)
 
 
 @dataclass
@@ -100,8 +102,8 @@ class _Mixing:
         low, high = self.settings.range_db
         return float(seeds.generator(self.settings.seed, "snr", identifier).uniform(low, high))
 
-    def report(self, progress: Progress) -> None:
-        """The summary: how many utterances were changed, and which were not."""
+    def report(self, count: int, progress: Progress) -> None:
+        """The summary: how many of `count` utterances were changed, and which were not."""
         from avaffect.data.decoding.audio import SILENT_PEAK
 
         if self.silent:
@@ -119,6 +121,6 @@ class _Mixing:
         low, high = self.settings.snr_range or (self.settings.snr, self.settings.snr)
         at = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
         progress.say(
-            f"{self.settings.output}: noise at {at} in {self.mixed} of {len(self.audio)} "
+            f"{self.settings.output}: noise at {at} in {self.mixed} of {count} "
             f"utterances, from {len(self.recordings.names)} recordings"
         )

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.core.hashing import canonical_json
-from avaffect.core.launch import ARRAY_TASK, Shard, parse_shard
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
-from avaffect.data.joining import joined
+from avaffect.data.joining import joined, joined_shards
 from avaffect.data.store.layout import write_store
 from avaffect.data.store.merging import merged
+from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common import publishing, shard_order, work
 from avaffect.settings.base import semantic
 from avaffect.settings.merge import MergeSettings
 from avaffect.settings.outputs import check_suffix
@@ -54,6 +53,8 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     losses = _losses(stores)
     if losses:
         record["losses"] = losses
+        if losses["found"] and not contents.ids:
+            raise DataError(f"all {losses['found']} utterances of these stores were lost")
     words = f"{len(contents.ids)} utterances of {len(stores)} stores"
     if publishing.is_dry(settings, progress, f"write {words}"):
         return output
@@ -63,12 +64,12 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
 
 
 def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
-    """Join corpora one after the other, and predictions as further runs."""
+    """Join corpora one after the other, predictions as further runs, and their shards in order."""
     output = settings.output
-    manifests = [manifest.read(path) for path in settings.stores]
+    manifests, of_one_run = _in_shards([manifest.read(path) for path in settings.stores], progress)
     inputs = [work.manifest_input("manifest", source, output) for source in manifests]
     record = provenance("merge", semantic(settings), inputs)
-    header, items = joined(manifests)
+    header, items = joined_shards(manifests) if of_one_run else joined(manifests)
     labels = header.labels or {}
     _warn_of_alike({name: spec.classes or () for name, spec in labels.items()}, progress)
     plan = f"write {len(items)} items of {len(manifests)} manifests"
@@ -78,6 +79,24 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     manifest.write(output, replace(header, base=base, provenance=record), items)
     progress.say(f"{output}: {len(items)} items of {len(manifests)} manifests")
     return output
+
+
+def _in_shards(given: list[Manifest], progress: Progress) -> tuple[list[Manifest], bool]:
+    """Shards of predictions in their order, and whether the manifests are that.
+
+    Raises DataError where some are shards, but not all of one run: they are no runs of their own.
+    """
+    records = [source.header.provenance or {} for source in given]
+    order = shard_order.order_of([Path(source.name) for source in given], records, progress)
+    if order is not None:
+        return [given[place] for place in order], True
+    shards = [s.name for s, record in zip(given, records) if shard_order.is_shard(record)]
+    if shards:
+        raise DataError(
+            f"{len(shards)} of {len(given)} manifests are shards, and not all of one run: "
+            f"{work.some_of(shards)}; merge the shards of each run first"
+        )
+    return given, False
 
 
 def _warn_of_alike(labels: Mapping[str, Sequence[str]], progress: Progress) -> None:
@@ -101,63 +120,10 @@ def _parents(stores: Sequence[Store], output: Path) -> list[Reference]:
 
 
 def _in_order(stores: Sequence[Store], progress: Progress) -> list[Store]:
-    """Shards of one run in their order, however a pattern of the shell sorts them (part.10 before
-    part.2); other stores as they come.
-
-    Warns of missing shards and of those of another run. Raises DataError for one that is there
-    twice.
-    """
-    named = [store.provenance.get("settings", {}).get("shard") for store in stores]
-    if None in named or not named:
-        return list(stores)
-    shards = [_shard(name) for name in named]
-    for store, name, shard in zip(stores, named, shards):
-        if shard is None:
-            progress.warn(
-                f"{store.path} records the shard {name!r}, which is not of the form I/N: check "
-                "that all shards are given, in order"
-            )
-    known = [shard for shard in shards if shard is not None]
-    if len(known) < len(stores):
-        return list(stores)
-    runs = [(shard.count, _run_of(store)) for store, shard in zip(stores, known)]
-    usual = Counter(runs).most_common(1)[0][0]
-    foreign = [store.path.name for store, run in zip(stores, runs) if run != usual]
-    if foreign:
-        progress.warn(
-            f"{len(foreign)} of {len(stores)} shards are of another run (other settings, inputs or "
-            f"number of shards): {work.some_of(foreign)}; all stay in the order given"
-        )
-        return list(stores)
-    places: dict[int, Store] = {}
-    for store, shard in zip(stores, known):
-        if shard.index in places:
-            raise DataError(
-                f"{places[shard.index].path} and {store.path} are the same shard, {shard}; give "
-                "each once"
-            )
-        places[shard.index] = store
-    count = known[0].count
-    missing = [str(Shard(index, count)) for index in range(count) if index not in places]
-    if missing:
-        progress.warn(f"{len(missing)} of {count} shards are missing: {work.some_of(missing)}")
-    return [places[index] for index in sorted(places)]
-
-
-def _run_of(store: Store) -> str:
-    """What the shards of one run share, as a text: command, settings and inputs."""
-    record = store.provenance
-    settings = {k: v for k, v in record.get("settings", {}).items() if k != "shard"}
-    inputs = [(each["role"], each["content_id"]) for each in record.get("inputs", [])]
-    return canonical_json([record.get("command"), settings, inputs])
-
-
-def _shard(name: object) -> Shard | None:
-    """A shard as a store records it; None where it is not I/N, as `slurm` of version 1.0."""
-    try:
-        return parse_shard(name) if isinstance(name, str) and name != ARRAY_TASK else None
-    except UsageError:
-        return None
+    """Shards of one run in their order, other stores as they come; see `order_of`."""
+    records = [store.provenance for store in stores]
+    order = shard_order.order_of([store.path for store in stores], records, progress)
+    return list(stores) if order is None else [stores[place] for place in order]
 
 
 def _losses(stores: Sequence[Store]) -> dict[str, Any]:

@@ -60,6 +60,10 @@ def predict(
         )
     recordings = listed(settings.media, progress)
     if recordings is not None:
+        if settings.shard is not None:
+            raise UsageError(
+                f"--shard {settings.shard} goes with stores: preprocess the recordings in shards"
+            )
         _check_parts(settings, header)
     given, inputs = _inputs(settings, header, recordings, progress)
     made = work.record(

@@ -84,8 +84,11 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         work = Decoding(settings, options, corpus, writer, progress, preview, listed)
         found = work.decode_all(items, columns, specs)
         if items and not writer.ids:
-            raise DataError(f"all {len(items)} utterances of {corpus.name} were lost "
-                            f"({found.words}); nothing was written")  # fmt: skip
+            lost = f"all {len(items)} utterances of {corpus.name} were lost ({found.words})"
+            if shard.count == 1:
+                raise DataError(f"{lost}; nothing was written")
+            # Without an empty store the shards of the others could not be merged.
+            progress.warn(f"{lost} in the shard {shard}")
         list_losses(settings.output, corpus, found, record)
         counts = {"found": len(items), "kept": len(writer.ids), "lost": found.counts}
         writer.provenance["losses"] = counts

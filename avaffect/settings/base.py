@@ -266,6 +266,17 @@ class Labelled(Classed):
     )
 
 
+def _shard(added: bool) -> Any:
+    return option(
+        None,
+        "Part of the work: the I-th (from 0) of N, or `slurm`, this task's part in a job array. "
+        "`merge` of all parts gives the result of a single run.",
+        "--shard",
+        metavar="I/N",
+        added=added,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sharded(Common):
     """Commands that do a part of their work. The shard is resolved here, before it is recorded:
@@ -274,17 +285,18 @@ class Sharded(Common):
     Raises UsageError for what is no shard.
     """
 
-    shard: str | None = option(
-        None,
-        "Part of the work: the I-th (from 0) of N, or `slurm`, this task's part in a job array. "
-        "`merge` of all parts in order gives the result of a single run.",
-        "--shard",
-        metavar="I/N",
-    )
+    shard: str | None = _shard(added=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "shard", shard_text(self.shard))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardedLater(Sharded):
+    """Commands that were released without shards."""
+
+    shard: str | None = _shard(added=True)
 
 
 RATERS = ("mean", "median", "ewe", "ewe-loo")

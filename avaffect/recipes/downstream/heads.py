@@ -21,14 +21,15 @@ LONG = -1
 
 
 def utterance_scores(group: HeadGroup, dataset: Dataset, kept: Spool | None = None) -> np.ndarray:
-    """(N, heads, columns) of whole, uncropped utterances. kept: rows that were computed before."""
+    """(N, heads, columns) of the chosen, whole, uncropped utterances. kept: rows that were computed
+    before."""
 
     return _of_utterances(group, group.utterances, dataset, kept)
 
 
 def distances(group: HeadGroup, dataset: Dataset) -> np.ndarray:
-    """(N, heads) cosine distances of the shared embeddings of whole utterances, NaN where one lacks
-    a stream."""
+    """(N, heads) cosine distances of the shared embeddings of the chosen, whole utterances, NaN where
+    one lacks a stream."""
     return _of_utterances(group, group.distances, dataset)[:, :, 0]
 
 
@@ -51,8 +52,8 @@ def _of_utterances(
 def traces(
     group: HeadGroup, dataset: Dataset, windows: Windows, kept: Spool | None = None
 ) -> list[np.ndarray]:
-    """N arrays (T, heads, traces) of uncropped utterances, long ones in windows. kept: rows that
-    were computed before."""
+    """N arrays (T, heads, traces) of the chosen, uncropped utterances, long ones in windows. kept:
+    rows that were computed before."""
 
     def whole(batch: Batch) -> Frames:
         return group.over_time(group.inputs(batch))
@@ -63,7 +64,9 @@ def traces(
     is_long = (dataset.durations() > windows.whole_s) & (not group.form.whole)
     rows = _rows(group, whole, dataset.subset(np.flatnonzero(~is_long)), kept)
     found = []
-    for index, long in enumerate(is_long.tolist()):
+    for index, (long, chosen) in enumerate(zip(is_long.tolist(), dataset.is_chosen.tolist())):
+        if not chosen:
+            continue
         if long:
             # Rows of long recordings are kept apart from those of short ones, which count from 0.
             number = np.array([LONG - index])

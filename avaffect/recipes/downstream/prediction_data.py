@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
+from avaffect.core.launch import part_of
 from avaffect.core.progress import Progress
 from avaffect.core.sampling import EVERYTHING
 from avaffect.data.dataset import Dataset, held_streams
@@ -61,7 +62,8 @@ class Part(NamedTuple):
 class PredictedUtterances:
     """N utterances. parts: of frames (`extract --frames-of`, `--frames-at`) their place in a
     recording; gold: label of utterances -> gold values: a class, shares of votes or a number, None
-    where unknown; selected: their number before those without a frame were left out."""
+    where unknown; selected: the number of utterances to predict, with those without a frame, which
+    are left out."""
 
     dataset: Dataset
     splits: list[str]
@@ -86,7 +88,7 @@ class PredictedUtterances:
         progress: Progress,
         more: str = "",
     ) -> None:
-        count = len(self.dataset)
+        count = int(self.dataset.is_chosen.sum())
         of = "" if count == self.selected else f" of {self.selected}"
         on = training_words(training_speakers.counted(statuses), count)
         more += f"; on {on}" if on else ""
@@ -141,6 +143,11 @@ def utterances_of(
     }
     folder, media = source_recordings.paths_of(stores)
     dataset = sources.dataset(those(ids))
+    selected = len(shown)
+    if settings.shard is not None:
+        part = part_of(settings.shard, range(len(dataset)))
+        dataset.choose(part)
+        selected = len(part)
     over_time = any(label.over_time for label in labels)
     faces = presence_of(stores, dataset) if over_time else None
     if settings.mask_absent and faces is None:
@@ -152,7 +159,7 @@ def utterances_of(
         dataset, field("split"), field("fold"), field("speaker"),
         those(concatenate(media, masks)),
         those(concatenate([_parts(store) for store in stores], masks)),
-        gold, folder, len(shown), faces, Seen.of(header),
+        gold, folder, selected, faces, Seen.of(header),
     )  # fmt: skip
 
 

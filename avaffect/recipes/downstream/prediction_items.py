@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from avaffect.recipes.downstream.sections import Times, sections_of
 from avaffect.recipes.downstream.training_speakers import worst
 
 DECIMALS, DIGITS = 6, 7
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,23 +71,30 @@ def _computed(prediction: Prediction) -> dict[int, _Outputs]:
     found: dict[int, _Outputs] = {}
     for part, dataset in prediction.passes():
         sections = sections_of(dataset, settings.window, settings.step)
+        chosen = np.flatnonzero(sections.dataset.is_chosen)
         found_in = modalities.made_from(part.group.form, part.group.inputs, sections.dataset)
         if found_in is not None:
             modalities.check_trained(part.group, found_in, settings.model)
         outputs = _over_views(part.group, sections.dataset, settings.views)
-        rows = part.rows[sections.rows]
+        rows = part.rows[sections.rows[chosen]]
+        times = _those(sections.times, chosen)
+        made_from = _those(found_in, chosen)
         apart = None
         if settings.shared_distance:
             apart = modalities.distances(part.group, sections.dataset, settings.model)
         for place, number in enumerate(part.numbers):
             own = None if apart is None else apart[:, place]
-            found[number] = _Outputs(rows, outputs[:, place], sections.times, found_in, own)
+            found[number] = _Outputs(rows, outputs[:, place], times, made_from, own)
     _report_unlearned(prediction, found)
     if settings.shared_distance:
         modalities.report_distances(
             [f.distances for f in found.values() if f.distances is not None], prediction.progress
         )
     return found
+
+
+def _those(values: list[T] | None, chosen: np.ndarray) -> list[T] | None:
+    return None if values is None else [values[place] for place in chosen.tolist()]
 
 
 def _report_unlearned(prediction: Prediction, found: dict[int, _Outputs]) -> None:
@@ -106,7 +114,7 @@ def _report_unlearned(prediction: Prediction, found: dict[int, _Outputs]) -> Non
             f"{prediction.settings.model} never learned {label.name} from utterances that have "
             f"{' or '.join(modalities.has_words(m) for m in sorted(lacking))}"
         )
-        if not kept:
+        if not kept and prediction.settings.shard is None:
             raise DataError(f"{words}, and the {left} here do; choose other labels with --label")
         prediction.progress.warn(f"{words}: {left} predictions of it are left out")
 

@@ -58,13 +58,17 @@ class Prediction:
     progress: Progress
 
     def passes(self) -> Iterator[tuple[Pass, Dataset]]:
-        """All runs, each pass with the utterances that it predicts.
+        """All runs, each pass with the utterances that it predicts; passes without a chosen one are
+        left out.
 
         Raises DataError where there is a run for each fold and no utterance is in one.
         """
         for part in _passes(self):
             dataset = self.utterances.dataset.subset(part.rows)
-            with self.progress.task("predict", len(dataset) * self.settings.views):
+            if not dataset.is_chosen.any():
+                continue
+            count = int(dataset.is_chosen.sum()) * self.settings.views
+            with self.progress.task("predict", count):
                 yield part, dataset
 
 

@@ -76,7 +76,7 @@ def _traces(prediction: Prediction, facts: TraceOutputs) -> dict[int, np.ndarray
     found: dict[int, np.ndarray] = {}
     for part, dataset in prediction.passes():
         traces = heads.traces(part.group, dataset, windows)
-        for index, values in zip(part.rows.tolist(), traces):
+        for index, values in zip(part.rows[dataset.is_chosen].tolist(), traces):
             values = delayed(values, facts.rate_hz, facts.delay_s)
             shape = len(values), header.run_count, len(facts.names)
             whole = found.setdefault(index, np.full(shape, np.nan, dtype=np.float32))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHeader, QuantiserHeader
-from avaffect.core.launch import parse_shard
+from avaffect.core.launch import part_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.sampling import EVERYTHING, Sampling
@@ -59,30 +59,28 @@ def run(
 
     header: of the checkpoint; None: the model is a front-end.
     """
-    shard = parse_shard(settings.shard)
-    rows = range(store.count) if shard is None else shard.of(range(store.count))
+    rows = part_of(settings.shard, range(store.count))
     device = resolve_device(settings.device)
     if settings.of_frames:
         extractor = _extractor(settings, store, header, device, progress)
         frames_of.run(settings, store, rows, extractor, device, made, progress)
         return
     plan = _plan(settings, store, header, device, progress)
-    dataset = dataset_of(
-        [store], [store.ids[row] for row in rows], plan.reads, sampling=plan.sampling
-    )
-    count = len(dataset)
+    dataset = dataset_of([store], store.ids, plan.reads, sampling=plan.sampling)
+    dataset.choose(rows)
+    chosen = dataset.is_chosen
     if settings.segment is not None:
-        count = len(segments.in_segments(dataset, settings.segment)[1])
-    progress.start("extract", count)
+        chosen = chosen[segments.in_segments(dataset, settings.segment)[1]]
+    progress.start("extract", int(chosen.sum()))
     with store_writer(
         settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
     ) as writer:
         carried = Carried(store)
         for index, values in plan.rows(dataset):
-            carried.add(writer, rows[index], values)
+            carried.add(writer, index, values)
     progress.finish()
     _warn(plan, progress)
-    of = "" if len(writer.ids) == len(dataset) else f" of {len(dataset)}"
+    of = "" if len(writer.ids) == len(rows) else f" of {len(rows)}"
     progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
 
 
@@ -230,10 +228,11 @@ def _embeddings(
         with torch.inference_mode():
             embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
         # The mean of no frames is exactly zero; its embedding would be a point like any other.
-        empty = np.asarray(~pooled.any(axis=1))
-        if empty.any():
-            progress.warn(leave_out_words(~empty, dataset.ids, extractor.streams))
-        for index in np.flatnonzero(~empty):
+        chosen = dataset.is_chosen
+        there = pooled.any(axis=1)
+        if not there[chosen].all():
+            progress.warn(leave_out_words(there | ~chosen, dataset.ids, extractor.streams))
+        for index in np.flatnonzero(there & chosen):
             yield int(index), {"pooled": {EMBEDDING: embeddings[index]}}
 
     dim = projector.configuration.embedding

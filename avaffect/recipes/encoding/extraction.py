@@ -157,12 +157,13 @@ def compute(
     of: Callable[[np.ndarray], np.ndarray] | None = None,
     kept: Spool | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, values) of every utterance of `dataset`, in order.
+    """(index, values) of every chosen utterance of `dataset`, in order.
 
     values is (T, dim) without padding, or a row of `reduce(encoded)` (B, ...), or `of` either.
     Utterances are batched by length within a window of some batches, so that memory stays bounded,
     and one that is longer than a batch is read in parts where its frames have no context; one that
-    is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again.
+    is empty gives (0, dim), or its row of zeros. What `kept` holds is not computed again. Batches
+    are those of the whole dataset, and computed if an utterance in them is chosen.
     """
 
     def rows_of(indices: np.ndarray) -> list[np.ndarray]:
@@ -176,15 +177,17 @@ def compute(
         rows = list(values) if reduce is not None else _unpadded(encoded, values)
         return rows if of is None else [of(row) for row in rows]
 
-    durations = dataset.batch_durations()
+    durations, chosen = dataset.batch_durations(), dataset.is_chosen
     for window in _windows(durations, batch_seconds * WINDOW_BATCHES):
         found: dict[int, np.ndarray] = {}
         for part in sequential_batches(durations[window], batch_seconds, batch_utterances):
             indices = window[part]
+            if not chosen[indices].any():
+                continue
             rows = rows_of(indices) if kept is None else kept.of(indices, rows_of)
             found |= dict(zip(indices.tolist(), rows))
-            progress.advance(len(indices))
-        for index in window.tolist():
+            progress.advance(int(chosen[indices].sum()))
+        for index in window[chosen[window]].tolist():
             yield index, found[index]
     if kept is not None:
         kept.close()
@@ -234,7 +237,7 @@ def pooled_means(
     width: int | None = None,
 ) -> np.ndarray:
     """(N, dim) float32 means over time or over tokens, padding excluded; or rows of `reduce`, of
-    another width."""
+    another width. Rows that are not chosen are zeros."""
     found = np.zeros((len(dataset), width or extractor.dim), dtype=np.float32)
     for index, row in compute(
         extractor, dataset, device, progress, batch_seconds=batch_seconds, precision=precision,

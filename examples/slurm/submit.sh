@@ -1,0 +1,163 @@
+#!/bin/bash
+# The whole chain of SAAML as Slurm jobs: prints the plan and submits it. README.md in this folder explains it.
+#
+#   examples/slurm/submit.sh --dry-run         print the plan alone
+#   examples/slurm/submit.sh                   submit it
+#   OUT=/scratch/saaml RANKS=4 GPUS=1 SLURM='--partition=gpu --account=lab' examples/slurm/submit.sh
+#
+# Settings are the variables below; those of the environment override them.
+set -euo pipefail
+
+# -- corpora: A labelled, B the pool without labels, U for emotion recognition; manifests, or empty: synthetic people
+A=${A:-}
+B=${B:-}
+U=${U:-}
+UTTERANCES=${UTTERANCES:-256}           # of each synthetic corpus
+SPEAKERS=${SPEAKERS:-16}
+LABEL=${LABEL:-emotion}
+OUT=${OUT:-saaml-slurm}                 # on a file system that all nodes share
+# -- the cluster
+SLURM=${SLURM:-}                        # options of every job: '--partition=gpu --account=lab --time=24:00:00'
+SHARDS=${SHARDS:-8}                     # tasks of each job array
+AT_ONCE=${AT_ONCE:-$SHARDS}             # array tasks that run side by side, at most
+CPUS=${CPUS:-1}                         # of each process
+RANKS=${RANKS:-2}                       # processes of pre-training and adaptation
+GPUS=${GPUS:-0}                         # of each process that runs a model: 0 or 1
+# -- models: commands' options
+AVAFFECT=${AVAFFECT:-avaffect}
+SEED=${SEED:-0}
+PREPROCESS=${PREPROCESS---size 48}
+CLUSTER=${CLUSTER---features logmel -k 50 --initialisations 1}
+PRETRAIN=${PRETRAIN---modality av --preset nano --crop-seconds 0.32 --batch-utterances 64 --modality-dropout 0.75 \
+    --learning-rate 1e-3 --steps 600 --mask-length 3 --mask-probability 0.5 --unmasked-weight 1 --features-penalty 0}
+# With --train-encoder, or --statistics source, embeddings are extracted in shards.
+PROJECTOR=${PROJECTOR---train-encoder --encoder-learning-rate 1e-3 --base 0.5 --epsilon 0.1 --cross-entropy 2 \
+    --crop-seconds 0.6 --steps 250 --batch-utterances 32}
+RETRIEVE=${RETRIEVE--T 0.005}
+ADAPT=${ADAPT---crop-seconds 0.2 --batch-utterances 96 --modality-dropout 0.75 --learning-rate 1e-3 --steps 250 \
+    --domain-weight 0.1 --pretraining-weight 0.1}
+CLASSIFY=${CLASSIFY---mode frozen --head svm --head-option kernel=linear}
+FOLDS=${FOLDS:-8}
+
+dry_run=
+case ${1:-} in
+    '') ;;
+    -n | --dry-run) dry_run=yes ;;
+    *) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
+esac
+if [ -z "$dry_run" ] && ! command -v sbatch >/dev/null; then
+    echo "submit.sh: sbatch is not on the path; --dry-run prints the plan without Slurm" >&2
+    exit 1
+fi
+if [ -z "$dry_run" ] && ! command -v "${AVAFFECT%% *}" >/dev/null; then
+    echo "submit.sh: ${AVAFFECT%% *} is not on the path: activate its environment, or set AVAFFECT" >&2
+    exit 1
+fi
+
+STEP=$(dirname "$(readlink -f "$0")")/step.sbatch
+LOGS=$OUT/logs
+[ -n "$dry_run" ] || mkdir -p "$LOGS" "$OUT/shards"
+
+# -- one job ---------------------------------------------------------------------------------------
+# step NAME KIND "JOBS TO WAIT FOR" COMMAND...
+#   KIND: one      one process                        model    one process, with a GPU
+#         array    an array of one-process jobs       models   such an array, each task with a GPU
+#         ranks    RANKS processes of one training, each with a GPU
+declare -A job=()
+step() {
+    local name=$1 kind=$2 after=$3 what="1 task" options dependency= each
+    shift 3
+    options=(--job-name="$name" --cpus-per-task="$CPUS" --ntasks=1 --output="$LOGS/$name.log")
+    case $kind in
+        array | models)
+            what="array of $SHARDS"
+            options+=(--array="0-$((SHARDS - 1))%$AT_ONCE" --output="$LOGS/$name.%a.log") ;;
+        ranks)
+            what="$RANKS ranks"
+            options+=(--ntasks="$RANKS") ;;
+    esac
+    case $kind in
+        model | models | ranks) [ "$GPUS" = 0 ] || options+=(--gpus-per-task="$GPUS") ;;
+    esac
+    for each in $after; do
+        dependency+=:${job[$each]}
+    done
+    [ -z "$dependency" ] || options+=(--dependency="afterok$dependency")
+    if [ -z "$dry_run" ]; then
+        # shellcheck disable=SC2086
+        job[$name]=$(sbatch --parsable "${options[@]}" $SLURM "$STEP" $AVAFFECT "$@")
+        job[$name]=${job[$name]%%;*}
+    else
+        job[$name]=-
+    fi
+    printf '%6s  %-20s %-12s %s\n' "${job[$name]}" "$name" "$what" "${after:+after $after}"
+    echo "        avaffect ${shown:-$*}"
+}
+
+# sharded NAME KIND "JOBS TO WAIT FOR" OUTPUT COMMAND...: an array, and the merge of its shards as the job NAME
+sharded() {
+    local name=$1 kind=$2 after=$3 output=$4 stem suffix number shards=() shown=
+    shift 4
+    stem=$OUT/shards/$(basename "${output%.*}") suffix=${output##*.}
+    step "$name-shards" "$kind" "$after" "$@" --shard slurm -o "$stem.%a.$suffix"
+    for ((number = 0; number < SHARDS; number++)); do
+        shards+=("$stem.$number.$suffix")
+    done
+    shown="merge $stem.{0..$((SHARDS - 1))}.$suffix -o $output"
+    step "$name" one "$name-shards" merge "${shards[@]}" -o "$output"
+}
+
+# -- the chain -------------------------------------------------------------------------------------
+printf '%6s  %-20s %-12s %s\n' job name processes 'waits for'
+declare -A manifest=([A]=$A [B]=$B [U]=$U)
+for corpus in A B U; do
+    after=
+    if [ -z "${manifest[$corpus]}" ]; then
+        manifest[$corpus]=$OUT/$corpus.jsonl
+        after=synth-$corpus
+        step "$after" one '' synth "$OUT/$corpus" --domain "$corpus" --seed "$SEED" --utterances "$UTTERANCES" \
+            --speakers "$SPEAKERS" --shortest 1.2 --longest 1.8 --jobs "$CPUS" -o "$OUT/$corpus.jsonl"
+    fi
+    # shellcheck disable=SC2086
+    sharded "media-$corpus" array "$after" "$OUT/$corpus.h5" \
+        preprocess "${manifest[$corpus]}" $PREPROCESS --jobs "$CPUS"
+done
+# shellcheck disable=SC2086
+{
+step kmeans one 'media-A media-B' cluster "$OUT/A.h5" "$OUT/B.h5" $CLUSTER --seed "$SEED" -o "$OUT/kmeans.safetensors"
+for corpus in A B; do
+    sharded "units-$corpus" models kmeans "$OUT/$corpus-units.h5" \
+        extract "$OUT/$corpus.h5" --model "$OUT/kmeans.safetensors"
+done
+step pretrain ranks 'units-A units-B' pretrain-hubert "$OUT/A.h5" "$OUT/B.h5" --units "$OUT/A-units.h5" \
+    --units "$OUT/B-units.h5" $PRETRAIN --seed "$SEED" -o "$OUT/pretrained.safetensors"
+step projector model pretrain train-projector "$OUT/A.h5" --encoder "$OUT/pretrained.safetensors" --label "$LABEL" \
+    $PROJECTOR --seed "$SEED" -o "$OUT/projector.safetensors"
+for corpus in A B; do
+    sharded "embeddings-$corpus" models projector "$OUT/$corpus-embeddings.h5" \
+        extract "$OUT/$corpus.h5" --model "$OUT/projector.safetensors"
+done
+step retrieve one 'embeddings-A embeddings-B' retrieve --query "$OUT/A-embeddings.h5" \
+    --pool "$OUT/B-embeddings.h5" $RETRIEVE --seed "$SEED" -o "$OUT/retrieval.jsonl"
+step adapt ranks retrieve adapt "$OUT/retrieval.jsonl" $ADAPT --seed "$SEED" -o "$OUT/adapted.safetensors"
+
+step folds one "${job[synth-U]:+synth-U}" split "${manifest[U]}" --by speaker --folds "$FOLDS" --seed "$SEED" \
+    -o "$OUT/U-folds.jsonl"
+for encoder in pretrained adapted; do
+    after=adapt
+    [ "$encoder" = adapted ] || after=pretrain
+    step "classify-$encoder" model "$after media-U folds" finetune "$OUT/U.h5" --encoder "$OUT/$encoder.safetensors" \
+        --annotations "$OUT/U-folds.jsonl" --label "$LABEL" $CLASSIFY --seed "$SEED" -o "$OUT/$encoder-er.safetensors"
+    sharded "predict-$encoder" models "classify-$encoder" "$OUT/$encoder.jsonl" \
+        predict "$OUT/U.h5" --model "$OUT/$encoder-er.safetensors" --annotations "$OUT/U-folds.jsonl"
+done
+}
+step scores one 'predict-pretrained predict-adapted' eval-class "$OUT/pretrained.jsonl" "$OUT/adapted.jsonl"
+
+echo
+if [ -n "$dry_run" ]; then
+    echo "${#job[@]} jobs; nothing was submitted (--dry-run)"
+else
+    echo "${#job[@]} jobs were submitted. Logs: $LOGS/. Queue: squeue --me"
+    echo "Scores will be in $LOGS/scores.log. To cancel all: scancel $(printf '%s\n' "${job[@]}" | sort -n | xargs)"
+fi
