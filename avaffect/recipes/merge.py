@@ -13,9 +13,9 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
 from avaffect.data.joining import joined, joined_shards
+from avaffect.data.manifest import Manifest
 from avaffect.data.store.layout import write_store
 from avaffect.data.store.merging import merged
-from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, shard_order, work
 from avaffect.settings.base import semantic

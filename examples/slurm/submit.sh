@@ -43,7 +43,8 @@ dry_run=
 case ${1:-} in
     '') ;;
     -n | --dry-run) dry_run=yes ;;
-    *) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ]; exit ;;
+    -h | --help) sed -n '2,/^set/s/^#\( \|$\)//p' "$0"; exit ;;
+    *) echo "submit.sh: $1: unknown option; --dry-run or --help" >&2; exit 2 ;;
 esac
 if [ -z "$dry_run" ] && ! command -v sbatch >/dev/null; then
     echo "submit.sh: sbatch is not on the path; --dry-run prints the plan without Slurm" >&2
@@ -54,6 +55,9 @@ if [ -z "$dry_run" ] && ! command -v "${AVAFFECT%% *}" >/dev/null; then
     exit 1
 fi
 
+# Commands are wrapped to the terminal; in a file, a line each.
+WIDTH=100000
+[ ! -t 1 ] || WIDTH=$(tput cols 2>/dev/null || echo 100)
 STEP=$(dirname "$(readlink -f "$0")")/step.sbatch
 LOGS=$OUT/logs
 [ -n "$dry_run" ] || mkdir -p "$LOGS" "$OUT/shards"
@@ -65,7 +69,7 @@ LOGS=$OUT/logs
 #         ranks    RANKS processes of one training, each with a GPU
 declare -A job=()
 step() {
-    local name=$1 kind=$2 after=$3 what="1 task" options dependency= each
+    local name=$1 kind=$2 after=$3 what=1 options dependency= each
     shift 3
     options=(--job-name="$name" --cpus-per-task="$CPUS" --ntasks=1 --output="$LOGS/$name.log")
     case $kind in
@@ -90,8 +94,8 @@ step() {
     else
         job[$name]=-
     fi
-    printf '%6s  %-20s %-12s %s\n' "${job[$name]}" "$name" "$what" "${after:+after $after}"
-    echo "        avaffect ${shown:-$*}"
+    printf '%6s  %-26s %-12s %s\n' "${job[$name]}" "$name" "$what" "$after"
+    echo "avaffect ${shown:-$*}" | fold -s -w $((WIDTH - 8)) | sed 's/ $//; s/^/        /'
 }
 
 # sharded NAME KIND "JOBS TO WAIT FOR" OUTPUT COMMAND...: an array, and the merge of its shards as the job NAME
@@ -108,7 +112,7 @@ sharded() {
 }
 
 # -- the chain -------------------------------------------------------------------------------------
-printf '%6s  %-20s %-12s %s\n' job name processes 'waits for'
+printf '%6s  %-26s %-12s %s\n' job name processes 'waits for'
 declare -A manifest=([A]=$A [B]=$B [U]=$U)
 for corpus in A B U; do
     after=
@@ -158,6 +162,9 @@ echo
 if [ -n "$dry_run" ]; then
     echo "${#job[@]} jobs; nothing was submitted (--dry-run)"
 else
-    echo "${#job[@]} jobs were submitted. Logs: $LOGS/. Queue: squeue --me"
-    echo "Scores will be in $LOGS/scores.log. To cancel all: scancel $(printf '%s\n' "${job[@]}" | sort -n | xargs)"
+    printf '%s\n' "${job[@]}" | sort -n > "$LOGS/jobs"
+    echo "${#job[@]} jobs were submitted."
+    echo "  logs     $LOGS/; the scores will be in scores.log"
+    echo "  state    squeue --me"
+    echo "  cancel   xargs scancel < $LOGS/jobs"
 fi

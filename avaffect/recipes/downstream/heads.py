@@ -28,8 +28,8 @@ def utterance_scores(group: HeadGroup, dataset: Dataset, kept: Spool | None = No
 
 
 def distances(group: HeadGroup, dataset: Dataset) -> np.ndarray:
-    """(N, heads) cosine distances of the shared embeddings of the chosen, whole utterances, NaN where
-    one lacks a stream."""
+    """(N, heads) cosine distances of the shared embeddings of the chosen, whole utterances, NaN
+    where one lacks a stream."""
     return _of_utterances(group, group.distances, dataset)[:, :, 0]
 
 

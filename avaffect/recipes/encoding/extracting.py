@@ -229,7 +229,7 @@ def _embeddings(
             embeddings = projector(torch.from_numpy(pooled).to(device)).cpu().numpy()
         # The mean of no frames is exactly zero; its embedding would be a point like any other.
         chosen = dataset.is_chosen
-        there = pooled.any(axis=1)
+        there = np.asarray(pooled.any(axis=1))
         if not there[chosen].all():
             progress.warn(leave_out_words(there | ~chosen, dataset.ids, extractor.streams))
         for index in np.flatnonzero(there & chosen):

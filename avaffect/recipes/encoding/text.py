@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.launch import part_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
@@ -25,6 +26,8 @@ from avaffect.training import text_encoder
 from avaffect.training.device import resolve_device
 from avaffect.training.text_encoder import TextEncoder
 
+# Texts are sorted by length among so many batches of them, of which a shard encodes its own.
+WINDOW_BATCHES = 64
 # Field of an utterance: how many words it has.
 WORDS = "words"
 
@@ -44,6 +47,9 @@ def run(
     """
     assert settings.around is not None
     found = spoken.words_of(store, transcripts, settings.around, progress)
+    rows = part_of(settings.shard, range(store.count))
+    numbers = found.texts[np.array(rows, dtype=np.int64)]
+    wanted = np.unique(numbers[numbers >= 0])
     encoder = text_encoder.load(settings.model, resolve_device(settings.device), settings.precision)
     made_of = {"text_encoder": {"content_id": model}, "around": settings.around}
     with (
@@ -58,26 +64,24 @@ def run(
         tempfile.TemporaryFile(dir=settings.output.parent) as spool,
     ):
         vectors = _Vectors(spool, encoder.dim)
-        truncated = _encode(encoder, found.distinct, settings, vectors, progress)
+        encoded, truncated = _encode(encoder, found.distinct, wanted, settings, vectors, progress)
         carried = Carried(store)
         counts = [text.count(" ") + 1 for text in found.distinct]
-        for row, number in enumerate(found.texts.tolist()):
+        for row, number in zip(rows, numbers.tolist()):
             words = 0 if number < 0 else counts[number]
             carried.add(writer, row, {"pooled": {MEAN: vectors.read(number)}}, {WORDS: words})
-    silent = int((found.texts < 0).sum())
+    silent = int((numbers < 0).sum())
     if silent:
         progress.warn(
-            f"{silent} of {store.count} utterances have no words: their vectors are zeros, which "
+            f"{silent} of {len(rows)} utterances have no words: their vectors are zeros, which "
             "finetune and predict take for missing"
         )
     if truncated:
         progress.warn(
-            f"{truncated} of {len(found.distinct)} texts are longer than the {encoder.limit} "
+            f"{truncated} of {encoded} encoded texts are longer than the {encoder.limit} "
             "tokens that the text encoder reads, and were truncated"
         )
-    progress.say(
-        f"{settings.output}: {store.count} utterances, {len(found.distinct)} different texts"
-    )
+    progress.say(f"{settings.output}: {len(rows)} utterances, {len(wanted)} different texts")
 
 
 @dataclass
@@ -111,17 +115,23 @@ class _Vectors:
 def _encode(
     encoder: TextEncoder,
     texts: list[str],
+    wanted: np.ndarray,
     settings: ExtractTextSettings,
     vectors: _Vectors,
     progress: Progress,
-) -> int:
-    """Encode each text once, and count those that were truncated.
+) -> tuple[int, int]:
+    """Encode the wanted texts (numbers) once, with what shares a batch with them; how many were
+    encoded, and of them truncated.
 
     Raises DataError where the encoder gives values that are no numbers.
     """
-    truncated = 0
-    with progress.task("texts", len(texts)):
+    encoded = truncated = 0
+    is_wanted = np.zeros(len(texts), dtype=bool)
+    is_wanted[wanted] = True
+    with progress.task("texts", len(wanted)):
         for numbers in _batches(texts, settings.batch_texts):
+            if not is_wanted[numbers].any():
+                continue
             progress.check()
             rows, cut = encoder.encode([texts[number] for number in numbers])
             if not bool(np.isfinite(rows.numpy()).all()):
@@ -130,14 +140,17 @@ def _encode(
                     "--precision 32, and check its weights"
                 )
             vectors.write(numbers, rows.numpy())
-            truncated += cut
-            progress.advance(len(numbers))
-    return truncated
+            encoded, truncated = encoded + len(rows), truncated + cut
+            progress.advance(int(is_wanted[numbers].sum()))
+    return encoded, truncated
 
 
 def _batches(texts: list[str], most: int) -> Iterator[list[int]]:
-    """Numbers of texts of about the same length, the longest first: lack of memory shows at
-    once."""
-    order = sorted(range(len(texts)), key=lambda number: (-len(texts[number]), texts[number]))
-    for start in range(0, len(order), most):
-        yield order[start : start + most]
+    """Numbers of texts of about the same length among neighbours, the longest first: lack of memory
+    shows at once."""
+    window = most * WINDOW_BATCHES
+    for first in range(0, len(texts), window):
+        neighbours = range(first, min(first + window, len(texts)))
+        order = sorted(neighbours, key=lambda number: (-len(texts[number]), texts[number]))
+        for start in range(0, len(order), most):
+            yield order[start : start + most]
