@@ -1,0 +1,160 @@
+"""A real Slurm on this machine alone: slurmctld and slurmd on free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
+SOCKET_FOLDER = Path("/run/munge")
+# Debian's daemons are where the path of others than root does not lead.
+PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
+
+CONFIGURATION = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+# A job that is requeued waits until the credential of its last start has expired: 120 s by default.
+AuthInfo=cred_expire=5
+SlurmctldPort={controller}
+SlurmdPort={daemon}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+KillWait=30
+ReturnToService=2
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def lacking() -> str | None:
+    """Why no Slurm can be started here, None where one can."""
+    absent = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    if absent:
+        return f"{', '.join(absent)} not installed (Debian: apt-get install munge slurm-wlm)"
+    if os.geteuid() != 0 and not _munge_answers():
+        return "munged does not run, and only root can start it"
+    if os.geteuid() != 0:
+        return "Slurm's daemons are started as root alone"
+    return None
+
+
+class OneNodeSlurm:
+    """Started by `with`; environment: what its commands need. Each node and each job has `cpus`."""
+
+    def __init__(self, folder: Path, cpus: int = 2) -> None:
+        self.folder, self.cpus = folder, cpus
+        self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
+        self._munged: subprocess.Popen | None = None
+        self._daemons: list[subprocess.Popen] = []
+
+    def __enter__(self) -> OneNodeSlurm:
+        for name in ("state", "spool"):
+            (self.folder / name).mkdir(parents=True)
+        controller, daemon = _free_ports(2)
+        configuration = CONFIGURATION.format(
+            host=socket.gethostname().split(".")[0], controller=controller, daemon=daemon,
+            folder=self.folder, cpus=self.cpus,
+        )  # fmt: skip
+        (self.folder / "slurm.conf").write_text(configuration)
+        try:
+            self._start_munge()
+            for name in ("slurmctld", "slurmd"):
+                self._daemons.append(self._start(name, "-D"))
+            wait_for(lambda: "idle" in self.run("sinfo", "-h", "-o", "%T", check=False), 30)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.run("scancel", "--user", "root", check=False)
+        for process in (*reversed(self._daemons), self._munged):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+    def _start_munge(self) -> None:
+        """Another munged of this machine serves, too, and is left alone."""
+        if _munge_answers():
+            return
+        SOCKET_FOLDER.mkdir(mode=0o755, exist_ok=True)
+        shutil.chown(SOCKET_FOLDER, "munge", "munge")
+        self._munged = self._start("runuser", "-u", "munge", "--", "munged", "--foreground")
+        wait_for(_munge_answers, 10)
+
+    def _start(self, *command: str) -> subprocess.Popen:
+        log = (self.folder / f"{command[0]}.out").open("w")
+        return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def run(self, *command: object, check: bool = True) -> str:
+        """Standard output of a command."""
+        found = subprocess.run(
+            list(map(str, command)), env=self.environment, capture_output=True, text=True,
+            timeout=60,
+        )  # fmt: skip
+        if check and found.returncode:
+            raise RuntimeError(f"{command}: {found.returncode}\n{found.stderr}")
+        return found.stdout
+
+    def jobs(self) -> dict[str, dict[str, str]]:
+        """Job or array task (`7`, `8_0`) -> what `scontrol` says of it, of all that are not
+        forgotten."""
+        lines = self.run("scontrol", "show", "job", "--oneliner").splitlines()
+        found = {}
+        for line in lines:
+            facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            task = facts.get("ArrayTaskId")
+            name = facts["JobId"] if task is None else f"{facts['ArrayJobId']}_{task}"
+            found[name] = facts
+        return found
+
+
+def wait_for(true: Callable[[], bool], seconds: float, every: float = 0.1) -> None:
+    """Raises TimeoutError unless it becomes true."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not true after {seconds:g} s: {true}")
+        time.sleep(every)
+
+
+def _munge_answers() -> bool:
+    found = subprocess.run(["munge", "-n"], capture_output=True, env={**os.environ, "PATH": PATH})
+    return found.returncode == 0
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
