@@ -11,12 +11,15 @@ from stores import write_store
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
-from avaffect.data.store.schema import PooledSpec
+from avaffect.data.store.schema import LabelSpec, PooledSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.recipes.downstream.frozen_inputs import BLOCK_ROWS, _over_utterances
 from benchmarks.films import peaks
 
 MIB = 2**20
+# Some 800 bytes of each of 30,000 frames (its id in lists and dictionaries, its label, its scores),
+# and what threads of torch make of it.
+MOST_MIB = {"finetune": 60, "predict": 40, "eval-class": 24}
 
 
 def test_frames_of_a_film_in_memory_that_does_not_grow_with_it(tmp_path: Path) -> None:
@@ -30,6 +33,35 @@ def test_frames_of_a_film_in_memory_that_does_not_grow_with_it(tmp_path: Path) -
         assert Store(tmp_path / f"f{minutes}.h5").count == minutes * 60
     # 18 minutes are 33 MiB of samples, and as many of frames; a whole film needs 400 MiB more.
     assert found[1] - found[0] < 16, f"{found} MiB"
+
+
+FRAMES, DIM = 30_000, 256
+
+
+def test_learning_and_scoring_hold_no_vectors_of_frames(tmp_path: Path) -> None:
+    """Peak beyond that of 500 frames of what `finetune`, `predict` and `eval-class` hold of 30,000:
+    their vectors alone are 29 MiB, as float64 twice as many."""
+    random = np.random.default_rng(0)
+    found: dict[str, list[float]] = {}
+    for count in (500, FRAMES):
+        store = f"{count}.h5"
+        rows = random.normal(size=(count, DIM)).astype(np.float32)
+        with store_writer(tmp_path / store, provenance("test", {}, []),
+                          labels={"emotion": LabelSpec("class", ("no", "yes"))},
+                          pooled={"mean": PooledSpec(DIM, {})}) as writer:  # fmt: skip
+            for number, row in enumerate(rows):
+                part = "development" if number < 100 else "train"
+                writer.add(f"film_{number}", pooled={"mean": row}, meta={"split": part},
+                           labels={"emotion": ("no", "yes")[int(row[0] > 0)]})  # fmt: skip
+        model, predicted = f"c{count}.safetensors", f"p{count}.jsonl"
+        for command in (
+            ("finetune", store, "--epochs", 1, "-o", model),
+            ("predict", store, "--model", model, "-o", predicted),
+            ("eval-class", predicted, "--split", "train", "-o", f"r{count}.json"),
+        ):
+            found.setdefault(command[0], []).append(peaks(tmp_path, command)[0])
+    for command, (few, many) in found.items():
+        assert many - few < MOST_MIB[command], (command, few, many)
 
 
 def test_statistics_of_many_frames_are_taken_in_blocks() -> None:

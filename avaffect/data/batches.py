@@ -8,6 +8,7 @@ pool, divided into batches, and the batches shuffled.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -196,13 +197,21 @@ def _padded(values: np.ndarray, steps: int) -> np.ndarray:
     return np.pad(values, width)
 
 
+class Rows(Protocol):
+    """(N, D) vectors, of which those of a batch are read: an array, or the vectors of stores."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
 @dataclass
 class Vectors:
     """Batches of precomputed vectors: `rows` (N, D) as the stream `name`, with labels. sampling: as
     in `Bucketed`."""
 
     name: str
-    rows: np.ndarray
+    rows: Rows
     labels: dict[str, np.ndarray]
     batch_utterances: int
     seed: int = 0

@@ -86,6 +86,16 @@ class VectorColumn(Column):
         row = self.row_of[index]
         return self.stores[self.store_of[index]].pooled_vectors(name)[row : row + 1]
 
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        """(n, D) float32 of the utterances of `indices` (n,), copied; zeros where it is missing."""
+        name = self.held_as
+        assert name is not None
+        found = np.zeros((len(indices), self.stores[0].pooled[name].dim), dtype=np.float32)
+        for number, store in enumerate(self.stores):
+            mine = self.store_of[indices] == number
+            found[mine] = store.pooled_vectors(name)[self.row_of[indices[mine]]]
+        return found
+
 
 @dataclass
 class AbsentColumn(VectorColumn):

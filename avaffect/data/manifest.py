@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
@@ -72,26 +72,34 @@ class Manifest:
     @cached_property
     def content_id(self) -> str:
         """Hash of the manifest's content, without the location of its files (base, paths)."""
-        state = hashlib.sha256()
-        stores = {
-            role: [store.content_id for store in stores]
-            for role, stores in (self.header.stores or {}).items()
-        }
-        semantic = {
-            key: value
-            for key, value in self.header.to_dict().items()
-            if key not in ("base", "stores", "provenance", "filtered")
-        }
-        # The content is the same in every minor version.
-        semantic["version"] = f"{VERSION.split('.')[0]}.0"
-        state.update(canonical_json([semantic, stores]).encode())
+        state = _content_state(self.header)
         for item in self.items:
-            state.update(b"\n")
-            state.update(canonical_json(item).encode())
-        return "sha256:" + state.hexdigest()
+            _add_content(state, item)
+        return _named(state)
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def _content_state(header: ManifestHeader) -> hashlib._Hash:
+    """The start of the hash of a content: that of its header."""
+    stores = {
+        role: [store.content_id for store in stores]
+        for role, stores in (header.stores or {}).items()
+    }
+    semantic = {
+        key: value
+        for key, value in header.to_dict().items()
+        if key not in ("base", "stores", "provenance", "filtered")
+    }
+    # The content is the same in every minor version.
+    semantic["version"] = f"{VERSION.split('.')[0]}.0"
+    return hashlib.sha256(canonical_json([semantic, stores]).encode())
+
+
+def _add_content(state: hashlib._Hash, item: Item) -> None:
+    state.update(b"\n")
+    state.update(canonical_json(item).encode())
 
 
 def new_header(content: str, **facts: Any) -> ManifestHeader:
@@ -110,8 +118,15 @@ def base_for(output: Path | None, folder: Path) -> str:
     return Path(os.path.relpath(folder.resolve(), output.resolve().parent)).as_posix()
 
 
-def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
+def read(
+    source: Path,
+    expect: str | tuple[str, ...] | None = None,
+    needed: Callable[[Item], Item] | None = None,
+) -> Manifest:
     """Read and verify a manifest from a path or `-` (standard input).
+
+    needed: an item with the fields that the caller reads; the others are verified, and count in the
+    content id, but are not in memory.
 
     Raises DataError if it is empty, truncated, malformed, of another major version, or of other
     content than expected.
@@ -119,20 +134,20 @@ def read(source: Path, expect: str | tuple[str, ...] | None = None) -> Manifest:
     is_stream = source == STANDARD_STREAM
     path = None if is_stream else source
     name = "standard input" if is_stream else str(source)
-    needed = " or ".join((expect,) if isinstance(expect, str) else expect or ("manifest",))
+    kinds = " or ".join((expect,) if isinstance(expect, str) else expect or ("manifest",))
     try:
         with _open_source(source) as stream:
-            check_start(stream, source, needed)
-            header, items = _parse(stream, name)
+            check_start(stream, source, kinds)
+            manifest = _parse(stream, name, needed)
     except IsADirectoryError as error:
-        raise filekind.other_kind(source, needed) from error
+        raise filekind.other_kind(source, kinds) from error
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file") from error
     except PermissionError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
-    manifest = Manifest(header, items, path)
-    if needed != "manifest" and manifest.content not in needed.split(" or "):
-        raise filekind.as_other_kind(filekind.MANIFESTS[manifest.content], name, needed)
+    manifest.path = path
+    if kinds != "manifest" and manifest.content not in kinds.split(" or "):
+        raise filekind.as_other_kind(filekind.MANIFESTS[manifest.content], name, kinds)
     check_items(manifest)
     return manifest
 
@@ -260,17 +275,22 @@ def lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
         yield line
 
 
-def _parse(stream: BinaryIO, name: str) -> tuple[ManifestHeader, list[Item]]:
+def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = None) -> Manifest:
+    """needed: see `read`."""
     lines = lines_of(stream, name)
     first = next(lines, b"")
     header = parse_header(first, name)
     state = hashlib.sha256(first)
+    content = _content_state(header)
     items: list[Item] = []
     for number, line in enumerate(lines, start=2):
         record = parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":
             state.update(line)
+            if needed is not None:
+                _add_content(content, record)
+                record = needed(record)
             items.append(_shared(record))
         elif kind == "end":
             if record.get("count") != len(items):
@@ -286,7 +306,10 @@ def _parse(stream: BinaryIO, name: str) -> tuple[ManifestHeader, list[Item]]:
                     f"{name} was changed (its digest differs): after a filter or an edit, close it "
                     "with `avaffect seal`; otherwise it is damaged: make it again"
                 )
-            return header, items
+            found = Manifest(header, items)
+            if needed is not None:
+                found.content_id = _named(content)
+            return found
         else:
             raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")
     raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +12,25 @@ from avaffect.core.errors import DataError
 from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import VectorColumn
 from avaffect.data.store.reader import Store
+
+
+@dataclass(frozen=True)
+class ChosenVectors:
+    """(N, D) float32: the vectors of `indices` (N,) of a column, read where they lie; zeros where
+    one is missing. A film has one for each of its frames: no copy of all is in memory."""
+
+    column: VectorColumn
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        return self.column.rows(self.indices[places])
+
+    def subset(self, places: np.ndarray) -> ChosenVectors:
+        """Those at `places` (n,), in that order."""
+        return ChosenVectors(self.column, self.indices[places])
 
 
 def chosen_vectors(stores: Sequence[Store], wanted: str | None = None) -> str | None:

@@ -85,7 +85,9 @@ def predict(
     from avaffect.recipes.downstream import predicting
 
     with given as (stores, features):
-        prediction = predicting.prediction_of(settings, stores, features, labels, made, progress)
+        prediction = predicting.prediction_of(
+            settings, header, stores, features, labels, made, progress
+        )
         if of_manifest:
             predicting.write(prediction)
             return None

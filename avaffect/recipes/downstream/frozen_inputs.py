@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.data.batches import Rows
+from avaffect.data.dataset import VectorColumn
+from avaffect.data.vectors import ChosenVectors
 from avaffect.models.encoder import Encoder, Frames
+from avaffect.models.given import GivenVectors
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.layers import layers_of
 from avaffect.models.pooling import moments_of, moments_width, pairs_of
@@ -26,10 +30,14 @@ Statistics = tuple[np.ndarray, np.ndarray]
 BLOCK_ROWS = 4096
 
 
-def pooled_means(material: Material, run: Run) -> np.ndarray:
+def pooled_means(material: Material, run: Run) -> np.ndarray | ChosenVectors:
     """(N, D) means over time of all inputs, concatenated, or moments where the head reads these;
-    NaN for inputs that an utterance lacks, where there are several."""
+    NaN for inputs that an utterance lacks, where there are several. One vector an utterance is its
+    own mean, and stays in its store."""
     dataset, progress = material.dataset, material.progress
+    given = _given_vectors(material)
+    if given is not None:
+        return given
     parts = []
     for encoder, extractor, kept in _extractors("features", material, run):
         reduce, width = None, None
@@ -45,6 +53,17 @@ def pooled_means(material: Material, run: Run) -> np.ndarray:
             means[~usable_rows(encoder, dataset)] = np.nan
         parts.append(means)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _given_vectors(material: Material) -> ChosenVectors | None:
+    """The vectors of the stores, where the head reads these alone."""
+    encoders, dataset = list(material.inputs.encoders.values()), material.dataset
+    if len(encoders) > 1 or not isinstance(encoders[0], GivenVectors):
+        return None
+    column = dataset.columns[encoders[0].configuration.stream]
+    if material.form.reads_moments or not isinstance(column, VectorColumn):
+        return None
+    return ChosenVectors(column, np.arange(len(dataset)))
 
 
 def standardise(head: LabelHead, material: Material, rows: np.ndarray, run: Run) -> None:
@@ -89,14 +108,14 @@ def _statistics(head: LabelHead, material: Material, rows: np.ndarray, run: Run)
     return mean, std
 
 
-def _over_utterances(rows: np.ndarray, chosen: np.ndarray | None = None) -> Statistics:
+def _over_utterances(rows: Rows, chosen: np.ndarray | None = None) -> Statistics:
     """Of rows (N, D), or the chosen ones of them, what is finite. In blocks: there may be a row for
     each frame of many films, which float64 would hold several times."""
     numbers = np.arange(len(rows)) if chosen is None else chosen
 
     def summed(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """(D,) over all rows; what is not finite counts nothing."""
-        total = np.zeros(rows.shape[1])
+        total = np.zeros(rows[numbers[:1]].shape[1])
         for first in range(0, len(numbers), BLOCK_ROWS):
             block = rows[numbers[first : first + BLOCK_ROWS]].astype(np.float64)
             total += np.where(np.isfinite(block), of(block), 0.0).sum(axis=0)

@@ -45,8 +45,13 @@ def _of_utterances(
         found = compute(batch)
         return Frames(found.flatten(1)[:, None], found.new_ones(len(found), dtype=torch.long))
 
-    rows = _rows(group, rows_of, dataset, kept)
-    return np.stack([row.reshape(len(group.heads), -1) for _, row in rows])
+    found: np.ndarray | None = None
+    for index, row in _rows(group, rows_of, dataset, kept):
+        values = row.reshape(len(group.heads), -1)
+        if found is None:
+            found = np.empty((len(dataset), *values.shape), dtype=values.dtype)
+        found[index] = values
+    return np.empty((0, len(group.heads), 0)) if found is None else found
 
 
 def traces(

@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
+from avaffect.data.vectors import ChosenVectors
 from avaffect.models.heads.base import FrameHead
 from avaffect.models.inputs import Inputs
 from avaffect.recipes.downstream.freezing import Treatment
@@ -39,7 +40,7 @@ class Material:
     treatment: Treatment
     fabric: Fabric
     progress: Progress
-    pooled: np.ndarray | None = None
+    pooled: np.ndarray | ChosenVectors | None = None
     once: Inputs | None = None
 
     @property
@@ -61,7 +62,7 @@ class Material:
         return self.reads_means and not self.treatment.augments
 
     @property
-    def vectors(self) -> np.ndarray | None:
+    def vectors(self) -> np.ndarray | ChosenVectors | None:
         """The means, where heads train on them."""
         return self.pooled if self.trains_on_means else None
 

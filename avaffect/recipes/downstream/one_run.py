@@ -15,6 +15,7 @@ from avaffect.core import seeds
 from avaffect.core.headers import RunHeader
 from avaffect.data.balanced_sampling import BalancedSampling
 from avaffect.data.batches import Bucketed, Vectors
+from avaffect.data.vectors import ChosenVectors
 from avaffect.models import lora, registry
 from avaffect.models.heads.base import FittedHead
 from avaffect.models.heads.labels import LabelHead
@@ -211,9 +212,9 @@ def batches_of(material: Material, division: Division) -> Batches:
         limits = settings.batch_seconds, settings.batch_utterances
         return Bucketed(dataset, *limits, seed, sampling)
     labels = {name: values[rows] for name, values in material.dataset.labels.items()}
-    return Vectors(
-        POOLED, material.vectors[rows], labels, settings.batch_utterances, seed, sampling
-    )  # fmt: skip
+    vectors = material.vectors
+    chosen = vectors.subset(rows) if isinstance(vectors, ChosenVectors) else vectors[rows]
+    return Vectors(POOLED, chosen, labels, settings.batch_utterances, seed, sampling)
 
 
 def _score(

@@ -19,15 +19,20 @@ from avaffect.training import checkpoint
 
 def prediction_of(
     settings: PredictSettings,
+    header: ClassifierHeader,
     stores: list[Store],
     features: Mapping[str, Store],
     labels: Sequence[PredictedLabel],
     made: Provenance,
     progress: Progress,
 ) -> Prediction:
-    """Raises DataError where no utterance is in the split, or the features of the stores are not
-    those that the classifier was trained on."""
-    header, tensors = checkpoint.read(settings.model, ClassifierHeader)
+    """header: of the classifier.
+
+    Raises DataError where no utterance is in the split, or the features of the stores are not those
+    that the classifier was trained on.
+    """
+    # One header is enough: it lists all training utterances.
+    tensors = checkpoint.read(settings.model, ClassifierHeader)[1]
     utterances = utterances_of(settings, stores, features, header, labels, progress)
     return Prediction(settings, header, tensors, labels, made, utterances, progress)
 

@@ -59,18 +59,30 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Places:
+    """recordings: name of the recording of each of N frames, "" of an utterance that is none; times
+    (N, 2): start and end in it, in seconds."""
+
+    recordings: list[str]
+    times: np.ndarray
+
+    def part(self, index: int) -> Part | None:
+        name = self.recordings[index]
+        return Part(name, *self.times[index].tolist()) if name else None
+
+
+@dataclass(frozen=True)
 class PredictedUtterances:
-    """N utterances. parts: of frames (`extract --frames-of`, `--frames-at`) their place in a
-    recording; gold: label of utterances -> gold values: a class, shares of votes or a number, None
-    where unknown; selected: the number of utterances to predict, with those without a frame, which
-    are left out."""
+    """N utterances. places: of frames (`extract --frames-of`, `--frames-at`); gold: label of
+    utterances -> gold values: a class, shares of votes or a number, None where unknown; selected:
+    the number of utterances to predict, with those without a frame, which are left out."""
 
     dataset: Dataset
     splits: list[str]
     folds: list[str]
     speakers: list[str]
     media: list[str | None]
-    parts: list[Part | None]
+    places: Places
     gold: Mapping[str, list[Any]]
     folder: Path | None
     selected: int
@@ -158,20 +170,27 @@ def utterances_of(
     return PredictedUtterances(
         dataset, field("split"), field("fold"), field("speaker"),
         those(concatenate(media, masks)),
-        those(concatenate([_parts(store) for store in stores], masks)),
+        _places(stores, masks, rows),
         gold, folder, selected, faces, Seen.of(header),
     )  # fmt: skip
 
 
-def _parts(store: Store) -> list[Part | None]:
-    """Of each utterance that is a frame: see `recipes.encoding.frames_of`."""
-    meta = store.meta
-    if any(name not in meta for name in (RECORDING, "start_s", "duration_s")):
-        return [None] * store.count
-    starts, ends = meta["start_s"], meta["start_s"] + meta["duration_s"]
-    times = np.round(np.stack([starts, ends], axis=1), DECIMALS).tolist()
-    names = meta[RECORDING]
-    return [Part(name, *time) if name else None for name, time in zip(names, times)]
+def _places(stores: Sequence[Store], masks: Sequence[np.ndarray], rows: Sequence[int]) -> Places:
+    """Of frames, see `recipes.encoding.frames_of`: of those in `rows` of all that are in masks."""
+    names: list[list[str]] = []
+    times = []
+    for store in stores:
+        meta = store.meta
+        of_frames = all(name in meta for name in (RECORDING, "start_s", "duration_s"))
+        names.append(meta[RECORDING] if of_frames else [""] * store.count)
+        found = np.zeros((store.count, 2))
+        if of_frames:
+            found[:, 0] = meta["start_s"]
+            found[:, 1] = meta["start_s"] + meta["duration_s"]
+        times.append(np.round(found, DECIMALS))
+    chosen = concatenate(names, masks)
+    whole = np.concatenate([found[mask] for found, mask in zip(times, masks)])
+    return Places([chosen[row] for row in rows], whole[rows])
 
 
 def _inputs(header: ClassifierHeader) -> Inputs:

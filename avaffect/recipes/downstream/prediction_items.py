@@ -187,7 +187,7 @@ def _items(
         item: manifest.Item = {
             "id": identifier if part is None else of_part(identifier, part),
             "media": utterances.media[index],
-            **(own._asdict() if (own := utterances.parts[index]) is not None else {}),
+            **(own._asdict() if (own := utterances.places.part(index)) is not None else {}),
             **({} if part is None else {"start": part[0], "end": part[1]}),
             "split": utterances.splits[index] or None,
             "speaker": utterances.speakers[index] or None,

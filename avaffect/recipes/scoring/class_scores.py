@@ -18,7 +18,7 @@ from avaffect.evaluation.classification import SCORES, ClassScores, Confusion
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import class_tables, gold_labels, vote_scores
+from avaffect.recipes.scoring import class_tables, gold_labels, scored_items, vote_scores
 from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
@@ -63,7 +63,10 @@ def _inputs(found: Manifest, settings: EvalClassSettings) -> list[work.Input]:
 
 def _read(path: Path, settings: EvalClassSettings) -> Manifest:
     if not artifacts.is_table(path):
-        return manifest.read(path, expect=("predictions", "retrieval"))
+        given = bool(settings.gold)
+        return manifest.read(
+            path, ("predictions", "retrieval"), lambda item: scored_items.needed(item, given)
+        )
     name, other = gold_labels.label_names(settings.label)
     return class_tables.predictions(
         path, name, other, gold_labels.DEFAULT_LABEL, bool(settings.gold), settings.id_column

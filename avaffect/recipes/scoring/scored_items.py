@@ -16,6 +16,28 @@ from avaffect.settings.scores import SHARED_DISTANCE
 OF_CLASSES = ("class", "distribution")
 
 
+# Fields of predicted classes that scores are made of; there may be a prediction for each frame of
+# many films.
+_READ = (
+    "id", "target", "prediction", "gold", "gold_scores", "split", "fold", "run", "seen",
+    SHARED_DISTANCE,
+)  # fmt: skip
+
+
+def needed(item: Item, given: bool) -> Item:
+    """An item of predictions with what `eval-class` reads; another item as it is.
+
+    given: whether the gold, which may be votes, is of another file. A mean of distances tells the
+    parts of a recording apart, and shares of classes are compared with votes alone.
+    """
+    if "prediction" not in item:
+        return item
+    names = [*_READ]
+    names += ["start", "end"] if SHARED_DISTANCE in item else []
+    names += ["scores"] if given or "gold_scores" in item else []
+    return {name: item[name] for name in names if name in item}
+
+
 def kinds_of(header: ManifestHeader) -> dict[str, str]:
     """Label -> class, distribution or scalar, from a header of predictions; empty for versions that
     had classes alone."""
