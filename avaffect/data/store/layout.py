@@ -231,9 +231,9 @@ def _check_name(name: str) -> None:
         raise DataError(f"{name!r} cannot name a field, a label or a stream of a store; rename it")
 
 
-def digest_rows(digests: list[bytes]) -> np.ndarray:
-    """(N, 32) uint8 from N digests."""
-    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), 32)
+def digest_rows(digests: bytes | bytearray) -> np.ndarray:
+    """(N, 32) uint8 from N digests, one after the other."""
+    return np.frombuffer(bytes(digests), dtype=np.uint8).reshape(-1, 32)
 
 
 def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -257,4 +257,4 @@ def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndar
         position = stop
     # The remaining utterances have no steps: an empty stream gives no block.
     rows += [schema.EMPTY_DIGEST] * (len(ends) - len(rows))
-    return digest_rows(rows)
+    return digest_rows(b"".join(rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,13 +29,17 @@ COPY_BYTES = 1 << 21
 
 @dataclass
 class _Spool:
-    """A growing array on disk: a stream, a trace or pooled vectors."""
+    """A growing array on disk: a stream, a trace or pooled vectors.
+
+    lengths, digests (SHA-256, one after the other): of its parts, as numbers and bytes without an
+    object of each, since there may be millions.
+    """
 
     file: BinaryIO
     dtype: str
     shape: tuple[int, ...]
-    lengths: list[int] = field(default_factory=list)
-    digests: list[bytes] = field(default_factory=list)
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    digests: bytearray = field(default_factory=bytearray)
 
     @property
     def step_bytes(self) -> int:
@@ -47,7 +52,7 @@ class _Spool:
         content = memoryview(little).cast("B") if little.size else b""
         self.file.write(content)
         self.lengths.append(len(values))
-        self.digests.append(hashlib.sha256(content).digest())
+        self.digests += hashlib.sha256(content).digest()
 
     def append_file(self, source: Path) -> None:
         state = hashlib.sha256()
@@ -60,7 +65,7 @@ class _Spool:
         if copied % self.step_bytes:
             raise ValueError(f"{source} has {copied} bytes, not a multiple of {self.step_bytes}")
         self.lengths.append(copied // self.step_bytes)
-        self.digests.append(state.digest())
+        self.digests += state.digest()
 
     def blocks(self) -> Iterator[np.ndarray]:
         dtype = np.dtype(self.dtype).newbyteorder("<")

@@ -103,17 +103,17 @@ def run(
             fields = {**carried.fields_of(row), RECORDING: store.ids[row]}
             if "start_s" in fields:
                 fields[RECORDING_START] = fields["start_s"]
-            count = len(writer.ids)
+            count, lasts_s = len(writer.ids), 1 / choice.rate_hz
             for number, vector in around.means(
                 extractor, recording, times, how, device, progress, settings.precision
             ):
                 step = int(steps[number])
                 start = step / choice.rate_hz
                 writer.add(
-                    of_part(store.ids[row], (start, start + 1 / choice.rate_hz)),
+                    of_part(store.ids[row], (start, start + lasts_s)),
                     pooled={MEAN: vector},
                     labels={**known, **{name: of[number] for name, of in classes.items()}},
-                    meta={**fields, "start_s": start, "duration_s": 1 / choice.rate_hz},
+                    meta={**fields, "start_s": start, "duration_s": lasts_s},
                 )
             beyond += len(times) - (len(writer.ids) - count)
             if len(writer.ids) == count:
