@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 0 1 2
 
-.PHONY: install demo test test-avx2 cases check types man bench clean
+.PHONY: install demo test test-avx2 cases check types man bench faults clean
 
 install: $(STAMP)
 
@@ -42,6 +42,9 @@ man: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+faults: $(STAMP)
+	$(BIN)/python -m benchmarks.faults --examples
 
 clean:
 	rm -rf demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -13,15 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avaffect.core.errors import DataError
+from avaffect.core.shown import is_plain
 from avaffect.data import manifest
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+PLAIN = TEXTS.filter(is_plain)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 FINITE = st.one_of(TEXTS, st.integers(-(2**53), 2**53), FLOATS, st.none())
 ITEMS = st.lists(
     st.fixed_dictionaries(
-        {"id": TEXTS.filter(bool), "labels": st.dictionaries(TEXTS, FINITE, max_size=3)},
-        optional={"media": TEXTS, "speaker": TEXTS, "unknown to this version": FINITE},
+        {"id": PLAIN.filter(bool), "labels": st.dictionaries(TEXTS, FINITE, max_size=3)},
+        optional={"media": PLAIN, "speaker": TEXTS, "unknown to this version": FINITE},
     ),
     max_size=6,
     unique_by=lambda item: item["id"],

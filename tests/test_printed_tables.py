@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from avaffect.cli.console import print_table
-from avaffect.core.table import Table, on_one_line
+from avaffect.core.shown import on_one_line
+from avaffect.core.table import Table
 
 NAMES = ("a\nb", "c\td", "\x1b[31mred", "[bold]e[/bold]", "\udce9", "\u2028")
 SHOWN = (r"a\nb", r"c\td", r"\x1b[31mred", "[bold]e[/bold]", r"\udce9", r"\u2028")

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as npst
 from stores import LABELS, POOLED, PROVENANCE, STREAMS, make
 
 from avaffect.core.errors import DataError
+from avaffect.core.shown import is_plain
 from avaffect.data.store import schema
 from avaffect.data.store.reader import Store, read_header
 from avaffect.data.store.schema import LabelSpec
@@ -56,7 +57,7 @@ UTTERANCE = st.fixed_dictionaries(
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.lists(TEXT.filter(bool), unique=True, max_size=6), st.data())
+@given(st.lists(TEXT.filter(bool).filter(is_plain), unique=True, max_size=6), st.data())
 def test_round_trip(tmp_path: Path, ids: list[str], data) -> None:
     given_items = [data.draw(UTTERANCE) for _ in ids]
     path = tmp_path / "store.h5"
@@ -138,8 +139,10 @@ def test_what_a_store_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="twice"):
         write("there")
     for bad in ("a\0b", "tail\0", "lone \ud800"):
-        with pytest.raises(DataError, match="text"):
+        with pytest.raises(DataError, match="control character"):
             write(bad)
+        with pytest.raises(DataError, match="text"):
+            write(meta={"speaker": bad})
     with pytest.raises(DataError, match="no id"):
         write("")
     for name in ("a/b", "", "."):

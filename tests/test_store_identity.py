@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores import PROVENANCE, make
 
-from avaffect.data.store.layout import ragged_digests
+from avaffect.data.store.integrity import ragged_digests
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 from avaffect.data.store.writer import store_writer

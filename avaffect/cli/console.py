@@ -14,7 +14,8 @@ from typing import Any
 from avaffect.cli import interruption
 from avaffect.cli.bar import Task, bar_line, log_line
 from avaffect.core.progress import Progress
-from avaffect.core.table import Table, on_one_line
+from avaffect.core.shown import on_one_line
+from avaffect.core.table import Table
 
 LOG_INTERVAL_S = 30.0
 REDRAW_S = 0.1
@@ -79,7 +80,7 @@ class ConsoleProgress(Progress):
 
     def _line(self, message: str) -> None:
         self._erase()
-        print(message, file=sys.stderr, flush=True)
+        print(on_one_line(message), file=sys.stderr, flush=True)
         if self._tasks:
             self._show(at_once=True)
 
@@ -89,12 +90,12 @@ class ConsoleProgress(Progress):
         if self._draws:
             if at_once or now - self._drawn >= REDRAW_S:
                 self._drawn = now
-                line = bar_line(self._tasks[-1], now, _columns() - 1, _utf8())
+                line = on_one_line(bar_line(self._tasks[-1], now, _columns() - 1, _utf8()))
                 sys.stderr.write(f"\r{line}{ERASE_TO_END}")
                 sys.stderr.flush()
         elif not self.quiet and now - self._logged >= LOG_INTERVAL_S:
             self._logged = now
-            print(log_line(self._tasks, now), file=sys.stderr, flush=True)
+            print(on_one_line(log_line(self._tasks, now)), file=sys.stderr, flush=True)
 
     def _erase(self) -> None:
         if self._draws and self._drawn > -math.inf:

@@ -18,6 +18,7 @@ import click
 from avaffect import __version__
 from avaffect.cli import catalogue, interruption
 from avaffect.core import descriptors, errors, faults
+from avaffect.core.shown import on_one_line
 from avaffect.core.writing import OF_WRITING, message
 
 
@@ -130,13 +131,13 @@ def run(arguments: list[str] | None = None) -> int:
         return errors.INTERRUPTED
     except interruption.Terminated as stop:
         name = signal.Signals(stop.number).name
-        print(f"avaffect: stopped by {name}; run the same command again", file=sys.stderr)
+        _say(f"stopped by {name}; run the same command again")
         return errors.PREEMPTED
     except (BrokenPipeError, _ReaderGone):
         _abandon_stdout()
         return errors.BROKEN_PIPE
     except errors.AvaffectError as error:
-        print(f"avaffect: {error}", file=sys.stderr)
+        _say(str(error))
         if isinstance(error, errors.WriteError):
             _abandon_full_stdout()
         return error.status
@@ -144,26 +145,25 @@ def run(arguments: list[str] | None = None) -> int:
         if _wants_traceback():
             raise
         said = f" ({error})" if str(error) else ""
-        print(
-            f"avaffect: out of memory{said}; give this command more memory, and run it again",
-            file=sys.stderr,
-        )
+        _say(f"out of memory{said}; give this command more memory, and run it again")
         return errors.FAILURE
     except OSError as error:
         if _wants_traceback():
             raise
-        print(f"avaffect: {_words(error)}", file=sys.stderr)
+        _say(_words(error))
         if error.errno in OF_OUTPUT:
             _abandon_full_stdout()
         return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
         if _wants_traceback():
             raise
-        print(
-            f"avaffect: unexpected {type(error).__name__}: {error} (-v shows where)",
-            file=sys.stderr,
-        )
+        _say(f"unexpected {type(error).__name__}: {error} (-v shows where)")
         return errors.FAILURE
+
+
+def _say(message: str) -> None:
+    """One line on standard error, whatever the names in it hold."""
+    print(f"avaffect: {on_one_line(message)}", file=sys.stderr)
 
 
 def _words(error: OSError) -> str:

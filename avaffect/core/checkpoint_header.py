@@ -179,9 +179,9 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path} is not a safetensors file") from error
     try:
-        ends = [e["data_offsets"][1] for n, e in structure.items() if n != "__metadata__"]
+        ends = [_end(e) for n, e in structure.items() if n != "__metadata__"]
         structure.get("__metadata__", {}).get(METADATA_KEY)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is damaged: its table of weights is invalid; make it again"
         ) from error
@@ -193,3 +193,14 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
             f"{path} is damaged: {size - whole} bytes follow its weights; make it again"
         )
     return structure
+
+
+def _end(entry: dict[str, Any]) -> int:
+    """Where a tensor ends. Raises ValueError, KeyError or TypeError for an entry that is none."""
+    first, last = entry["data_offsets"]
+    for number in (first, last, *entry["shape"]):
+        if type(number) is not int or number < 0:
+            raise ValueError(f"{number!r} is no number of bytes or elements")
+    if first > last or not isinstance(entry["dtype"], str):
+        raise ValueError(f"{entry!r} is no tensor")
+    return int(last)

@@ -25,6 +25,17 @@ def parse(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def parse_at(text: str, place: int) -> tuple[Any, int]:
+    """The value that begins at a place of a text, and its end. Raises ValueError as `parse`."""
+    decoder = json.JSONDecoder(
+        parse_constant=_refused, parse_float=_number, object_pairs_hook=_object
+    )
+    try:
+        return decoder.raw_decode(text, place)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def _refused(text: str) -> None:
     raise ValueError(f"{text} is not JSON; leave a missing value out, or write null")
 

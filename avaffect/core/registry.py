@@ -20,11 +20,16 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from avaffect.core import faults
 from avaffect.core.configuration import read
 from avaffect.core.errors import AvaffectError, DataError, UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+# Errors of making a part from a configuration that was changed.
+UNFIT = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError,
+         RuntimeError, MemoryError)  # fmt: skip
 
 
 class Description(TypedDict):
@@ -152,7 +157,8 @@ class Registry:
         part = self[str(name)]
         try:
             return part.make(description["configuration"], *given)
-        except (KeyError, TypeError, ValueError) as error:
+        except UNFIT as error:
+            faults.check_machine(f"a new {name}", error)
             raise DataError(f"the configuration of this {name} does not fit: {error}") from error
 
     @cached_property

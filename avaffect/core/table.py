@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-# Control characters, ends of lines and paragraphs, bytes that are no UTF-8.
-_UNSEEN = ("Cc", "Zl", "Zp", "Cs")
-
-
-def on_one_line(text: str) -> str:
-    """A text with what would break a line, or what a terminal obeys, as an escape (\\n, \\x1b)."""
-    return "".join(
-        repr(sign)[1:-1] if unicodedata.category(sign) in _UNSEEN else sign for sign in text
-    )
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def open_similarity(
     values (A, K) float32 and indices (A, K) int64 into the rows of the pool; without a top K is
     |B|, column j is row j, and indices are None.
 
-    Raises DataError if the store has no similarities, or those of other stores.
+    Raises DataError if the store has no similarities, those of other stores, or damaged ones.
     """
     store = Store(path)
     if SIMILARITY not in store.streams:
@@ -63,6 +63,8 @@ def open_similarity(
     )
     if not fits:
         raise DataError(f"{path} is damaged: its rows do not fit its stores; make it again")
+    for name in {SIMILARITY, INDEX} & store.streams.keys():
+        store.verify_values(name)
     shape = (store.count, int(widths[0]))
     indices = store.values(INDEX).reshape(shape) if INDEX in store.streams else None
     return store.values(SIMILARITY).reshape(shape), indices

@@ -15,6 +15,12 @@ from avaffect.core.registry import Description, Registry
 if TYPE_CHECKING:
     from torch import nn
 
+# Of any model.
+MOST_NUMBERS = 1 << 34
+MOST_TENSORS = 100_000
+# Of one dimension, or of layers.
+MOST_OF_ONE = 1 << 26
+
 ENCODERS = Registry("encoder", "avaffect.encoders", DataError)
 for _name, _module, _class, _configuration in (
     ("hubert", "hubert", "Hubert", "HubertConfiguration"),
@@ -58,7 +64,22 @@ def describe(module: nn.Module) -> Description:
 def build(description: Description) -> Any:
     """The module of a description, with new weights.
 
-    Raises DataError if the name or a setting is unknown to this version.
+    Raises DataError if the name or a setting is unknown to this version, or if it is larger than
+    any model.
     """
+    from avaffect.models.outline import Bounded
+
     owned = PARTS.owns(str(description.get("name")))
-    return (PARTS if owned else ENCODERS).build(description)
+    _check_sizes(description.get("configuration"))
+    with Bounded(MOST_NUMBERS, MOST_TENSORS):
+        return (PARTS if owned else ENCODERS).build(description)
+
+
+def _check_sizes(configuration: Any) -> None:
+    """Raises DataError where a whole number in a configuration is beyond that of any model."""
+    if isinstance(configuration, (dict, list)):
+        values = configuration.values() if isinstance(configuration, dict) else configuration
+        for value in values:
+            _check_sizes(value)
+    elif isinstance(configuration, int) and abs(configuration) > MOST_OF_ONE:
+        raise DataError(f"the header describes a model with a size of {configuration}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from avaffect.core.hashing import canonical_json
 from avaffect.core.headers.checkpoint import CheckpointHeader, H, expected, typed
 from avaffect.models import registry
 from avaffect.models.heads.base import FittedHead
+from avaffect.models.outline import Bounded
 
+SPARE_NUMBERS = 1 << 26
+SPARE_TENSORS = 1000
 SAFETENSORS_DTYPE = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
@@ -101,12 +104,20 @@ def build(
 
     Raises DataError, naming the file, where the module is unknown or the tensors do not fit it.
     """
+    sizes = [tensor.numel() for name, tensor in tensors.items() if name.startswith(prefix)]
     try:
-        module = registry.build(description)
+        with bounded(sizes):
+            module = registry.build(description)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     load_into(module, tensors, path, prefix)
     return module
+
+
+def bounded(sizes: Sequence[int]) -> Bounded:
+    """A context for making a module whose tensors have these numbers of elements, with room for
+    what it computes by itself, such as windows and tables of positions."""
+    return Bounded(SPARE_NUMBERS + 4 * sum(sizes), SPARE_TENSORS + 8 * len(sizes))
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], path: Path, prefix: str = "") -> None:

@@ -42,10 +42,13 @@ class Ending:
 
 
 def own_lines(history: Path, tags: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of steps at the end of a history that have these tags, in order."""
+    """The lines of steps at the end of a history that have these tags, in order; damaged lines,
+    which resuming warns of, are left out."""
     found = []
     for text in reversed(history.read_bytes().splitlines()):
-        line = json.loads(text)
+        line = parsed(text)
+        if not line:
+            continue
         if any(line.get(name) != value for name, value in tags.items()):
             break
         if "step" in line:
@@ -53,12 +56,28 @@ def own_lines(history: Path, tags: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found[::-1]
 
 
+def parsed(text: bytes) -> dict[str, Any]:
+    """A line of a history; {} where it is none, or damaged."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return line if isinstance(line, dict) and _is_number(line.get("step", 0)) else {}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
 def ending(lines: Sequence[Mapping[str, Any]], name: str) -> Ending | None:
     """The end of a loss or metric in a history; None where it was never written.
 
     lines: of steps, each the mean since the one before.
     """
-    there = [line for line in lines if name in line]
+    there = [
+        line for line in lines
+        if _is_number(line.get(name)) and _is_number(line.get("learning_rate", 1.0))
+    ]  # fmt: skip
     if not there:
         return None
     values = np.array([line[name] for line in there], dtype=np.float64)

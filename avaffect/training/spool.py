@@ -146,7 +146,7 @@ def _load(path: Path) -> dict[int, np.ndarray] | None:
         parts = np.split(tensors["values"], ends[:-1])
         rows = [p.reshape(n, *shape) for p, n in zip(parts, tensors["lengths"].tolist())]
         return dict(zip(tensors["numbers"].tolist(), rows))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError, OverflowError):
         return None
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avaffect.core import plain_json
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json, content_id
@@ -30,6 +31,8 @@ MARKER = "run.json"
 LOCK = "lock"
 # Of adapt: the manifest that it read, beside the state.
 MANIFEST = "manifest.jsonl"
+# What a state says of the place in training, in every version.
+POSITION = ("step", "epoch", "position", "first", "last", "best", "history_bytes", "meter")
 
 
 def state_folder(output: Path) -> Path:
@@ -205,14 +208,18 @@ def load_state(
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
-            position = json.loads(facts["position"])
+            position = plain_json.parse(facts["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if set(facts) == {"position"}:
             say(f"{path} was saved by an earlier version, without a digest: damage would not show")
         elif facts.get("digest") != _digest(facts["position"], tensors):
             raise ValueError("its digest does not match")
         _restore(tensors, module, optimisers)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        lacking = sorted(set(POSITION) - set(position))
+        if lacking:
+            raise ValueError(f"it has no {lacking[0]}")
+    except (SafetensorError, LookupError, ValueError, RuntimeError, TypeError,
+            AttributeError, OverflowError) as error:  # fmt: skip
         raise DataError(f"{path} is damaged ({error}); --fresh starts again") from error
     best = {n.removeprefix("best/"): t for n, t in tensors.items() if n.startswith("best/")}
     return position, best

@@ -23,6 +23,7 @@ from torch.serialization import safe_globals
 
 from avaffect.core import faults
 from avaffect.core.errors import DataError
+from avaffect.core.unpacking import check_unpacked
 
 # Classes that torch's unpickler builds itself, outside torch.
 _TORCH_BUILDS = {"collections.OrderedDict", "collections.Counter", "_codecs.encode"}
@@ -98,6 +99,8 @@ def _check_archive(path: Path) -> bool:
         entries = archive.infolist()
         if any(Path(entry.filename).name == "constants.pkl" for entry in entries):
             raise DataError(f"{path} is a TorchScript program; its weights alone are needed")
+        for entry in entries:
+            check_unpacked(path, entry)
         damaged = archive.testzip()
     if damaged is not None:
         raise DataError(f"{path} is damaged: {damaged} is not what was written")

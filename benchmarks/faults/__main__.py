@@ -1,6 +1,6 @@
 """The table of faults, and an exit status of 1 where one was not survived.
 
-    python -m benchmarks.faults [--quick] [KIND ...]
+python -m benchmarks.faults [--quick] [KIND ...]
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from benchmarks.faults.damages import Damage, damages
 from benchmarks.faults.reading import header_of, judged, meaning
 from benchmarks.faults.table import Line
-from benchmarks.faults.trying import built, Said, command, digest_of, each
+from benchmarks.faults.trying import Said, built, command, digest_of, each
 
 POSITIONS = 208
 QUICK = 16
@@ -110,11 +109,7 @@ def tries(folder: Path, quick: bool) -> list[Line]:
     os.chdir(folder)
     try:
         OUT.mkdir()
-        return [
-            line
-            for kind, files in READERS.items()
-            for line in _of_kind(kind, files, count)
-        ]
+        return [line for kind, files in READERS.items() for line in _of_kind(kind, files, count)]
     finally:
         os.chdir(before)
 

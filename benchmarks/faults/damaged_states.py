@@ -25,17 +25,17 @@ POSITIONS = 208
 QUICK = 16
 SEED = 18
 STOP_AT = 3
-# Commands that are stopped, and where: at their third batch, or where rows are kept.
+# Commands that are stopped, and where: at their third step, or where rows are kept.
 STOPPED = {
     "finetune": (
         "finetune mfcc.h5 --steps 6 --batch-utterances 3 --select none --save-every 2",
-        "avaffect.data.batches:Bucketed.batch",
+        "avaffect.training.step:Stepper.take",
     ),
     "pretrain-apc": (
         "pretrain-apc a.h5 --preset nano --steps 5 --save-every 2",
-        "avaffect.data.batches:Bucketed.batch",
+        "avaffect.training.step:Stepper.take",
     ),
-    "adapt": ("adapt - --steps 5 --save-every 2", "avaffect.data.batches:Bucketed.batch"),
+    "adapt": ("adapt - --steps 5 --save-every 2", "avaffect.training.step:Stepper.take"),
     "cluster": (
         "cluster a.h5 -k 3 --initialisations 1", "avaffect.training.spool:Spool.add",
     ),

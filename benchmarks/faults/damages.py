@@ -22,9 +22,7 @@ class Damage:
         return f"{self.kind} at {self.position:,}"
 
 
-def damages(
-    content: bytes, header: Sequence[range], count: int, seed: int
-) -> Iterator[Damage]:
+def damages(content: bytes, header: Sequence[range], count: int, seed: int) -> Iterator[Damage]:
     """`count` damages of a file's content, each alone, in turns of KINDS; half of them within
     `header`, the ranges that describe the rest, and half beyond.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avaffect.core.progress import Progress
+from avaffect.core.shown import on_one_line
 from avaffect.settings.check import CheckSettings
 
 
@@ -15,4 +16,4 @@ def show(settings: CheckSettings, progress: Progress) -> None:
 
 
 def _say_sound(path: Path) -> None:
-    print(f"{path}: ok", flush=True)
+    print(on_one_line(f"{path}: ok"), flush=True)

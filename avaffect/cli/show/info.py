@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from avaffect.core.progress import Progress
+from avaffect.core.shown import on_one_line
 from avaffect.settings.info import InfoSettings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def show(settings: InfoSettings, progress: Progress) -> None:
             continue
         if place:
             print()
-        print(f"{found.path}: {found.kind}, version {found.version}")
+        print(on_one_line(f"{found.path}: {found.kind}, version {found.version}"))
         for section in sections(found):
             _print(section)
 
@@ -40,7 +41,7 @@ def show(settings: InfoSettings, progress: Progress) -> None:
 def _print(section: Section) -> None:
     """A title, and below it rows in aligned columns; on a terminal lines end where it does."""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(f"\n{section.title}")
+    print(f"\n{on_one_line(section.title)}")
     for line in lines_of(section, columns):
         print(line)
 
@@ -48,8 +49,9 @@ def _print(section: Section) -> None:
 def lines_of(section: Section, columns: int | None) -> Iterator[str]:
     """Rows in aligned columns; a last cell that does not fit goes on below its beginning. Words are
     not broken. columns: of the terminal; None: any length."""
-    widths = [max(map(len, cells)) for cells in zip_longest(*section.rows, fillvalue="")]
-    for *cells, last in section.rows:
+    rows = [[on_one_line(cell) for cell in row] for row in section.rows]
+    widths = [max(map(len, cells)) for cells in zip_longest(*rows, fillvalue="")]
+    for *cells, last in rows:
         start = INDENT + "".join(f"{c.ljust(width)}{INDENT}" for c, width in zip(cells, widths))
         parts = [last]
         if columns is not None:

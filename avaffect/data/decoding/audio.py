@@ -29,7 +29,14 @@ from avaffect.data.decoding.ogg import broken_pages, ends_within_page
 from avaffect.data.decoding.stretching import Stretcher
 from avaffect.data.decoding.timeline import Timeline
 from avaffect.data.decoding.tracks import audio_tracks, demuxed, opened_for
-from avaffect.data.decoding.unusable import Unusable, check_file, check_machine, opened
+from avaffect.data.decoding.unusable import (
+    LEAST_SAMPLE_RATE_HZ,
+    MOST_FILLED_S,
+    Unusable,
+    check_file,
+    check_machine,
+    opened,
+)
 
 # Seek only for later starts: decoding is fast, and time stamps after a seek are coarse (1 ms).
 SEEK_FROM_S = 30.0
@@ -98,7 +105,10 @@ class _Sink:
         self.next += min(len(samples), last)
 
     def fill(self, index: int) -> None:
-        """Write silence up to a sample."""
+        """Write silence up to a sample. Raises Unusable where that is more than any gap."""
+        if self.filled + index - self.next > MOST_FILLED_S * SAMPLE_RATE_HZ:
+            hours = (self.filled + index - self.next) / SAMPLE_RATE_HZ / 3600
+            raise Unusable("damaged", f"its time stamps have {hours:,.0f} h without sound")
         while self.next < index and not self.full:
             before = self.written
             self.write(np.zeros(min(index - self.next, SAMPLE_RATE_HZ), dtype="<i2"))
@@ -211,6 +221,8 @@ def _decode_once(
         number = audio_tracks(container, track)[0]
         stream = tracks[number]
         codec, scale = stream.codec_context, 1.0
+        if 0 < codec.sample_rate < LEAST_SAMPLE_RATE_HZ:
+            raise Unusable("damaged", f"its sample rate is {codec.sample_rate} Hz")
         lossless = codec.codec.lossless
         if lossless and codec.format is not None and codec.format.name.startswith(FLOATS):
             scale = _full_scale(path, stream.index, path.stat().st_mtime_ns)

@@ -10,7 +10,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from avaffect.data.decoding.unusable import Unusable, opened
+from avaffect.data.decoding.unusable import MOST_PIXELS, Unusable, opened
 
 # Formats without a list of tracks: a longer probe finds tracks that begin late.
 LATE_TRACKS = ("mpeg", "mpegts", "flv", "live_flv")
@@ -75,13 +75,18 @@ def audio_tracks(container: Any, number: int | None = None) -> list[int]:
 def video_track(container: Any) -> Any:
     """The best video track.
 
-    Raises Unusable if there is none.
+    Raises Unusable if there is none, or its pictures are larger than any.
     """
     best = container.streams.best("video")
     for stream in (best, *container.streams.video):
         if stream is None or stream.codec_context is None:
             continue
         if not stream.disposition & STILLS:
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width * height > MOST_PIXELS:
+                raise Unusable("unreadable", f"its pictures are {width} x {height} pixels")
+            # The pictures themselves may differ from what the container declares.
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             # Each process decodes one recording: threads in the decoder would only cost time.
             stream.codec_context.thread_count = 1
             return stream

@@ -20,9 +20,22 @@ OF_BYTES = ("unreadable", "damaged", "truncated", "empty", "no sound", "no pictu
 # Formats that name other files or addresses: a stranger's would copy what its reader can open into
 # the reader's store. And how texts of them start.
 PLAYLISTS = frozenset(
-    {"concat", "concatf", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "tedcaptions",
-     "webm_dash_manifest"}
+    {"concat", "concatf", "dash", "hls", "imf", "image2", "rtp", "rtsp", "sap", "sdp",
+     "tedcaptions", "vobsub", "webm_dash_manifest"}
 )  # fmt: skip
+# Formats that show any text or file as pictures or sound, devices, and subtitles.
+NO_MEDIA = frozenset(
+    {"adf", "alsa", "aqtitle", "ass", "bin", "data", "dvbsub", "dvbtxt", "fbdev", "ffmetadata",
+     "idf", "jacosub", "kmsgrab", "lavfi", "lrc", "mcc", "microdvd", "mpl2", "mpsub", "oss", "pjs",
+     "rcwt", "realtext", "sami", "sbg", "scc", "srt", "stl", "subviewer", "subviewer1", "sup",
+     "svg_pipe", "ttml", "tty", "video4linux2,v4l2", "vplayer", "webvtt", "x11grab", "xbin"}
+)  # fmt: skip
+# The largest pictures that are decoded, 8192 x 8192: a few bytes may declare any size.
+MOST_PIXELS = 1 << 26
+# Of silence and of missing pictures in gaps of time stamps, for the same reason.
+MOST_FILLED_S = 24 * 3600.0
+# Below the rate of any voice: a second of such sound becomes many at 16 kHz.
+LEAST_SAMPLE_RATE_HZ = 1000
 PLAYLIST_STARTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD")
 
 
@@ -60,9 +73,14 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
     """A recording in PyAV; options: FFmpeg's options of its format.
 
     Within the block, errors of FFmpeg become Unusable, or MachineFault if the machine is at fault.
-    Playlists are unusable: nothing but the file itself is opened.
+    Playlists and texts are unusable: nothing but the file itself is opened.
     """
-    given = {"format_whitelist": _formats(), "protocol_whitelist": "file", **(options or {})}
+    given = {
+        "format_whitelist": _formats(),
+        "protocol_whitelist": "file",
+        "max_pixels": str(MOST_PIXELS),
+        **(options or {}),
+    }
     try:
         source = readable(path)
         held = contextlib.nullcontext() if isinstance(source, str) else contextlib.closing(source)
@@ -88,8 +106,8 @@ def opened(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
 
 @cache
 def _formats() -> str:
-    """Names of FFmpeg's formats without the playlists, as its option takes them."""
-    return ",".join(sorted(av.formats_available - PLAYLISTS))
+    """Names of FFmpeg's formats of recordings, as its option takes them."""
+    return ",".join(sorted(av.formats_available - PLAYLISTS - NO_MEDIA))
 
 
 def _is_playlist(path: Path) -> bool:

@@ -25,7 +25,7 @@ from avaffect.data.decoding.display import Display, Displays
 from avaffect.data.decoding.repeats import PicturePackets
 from avaffect.data.decoding.timeline import Timeline
 from avaffect.data.decoding.tracks import opened_for, video_track
-from avaffect.data.decoding.unusable import Unusable, check_file
+from avaffect.data.decoding.unusable import MOST_FILLED_S, Unusable, check_file
 
 # Longest time before and after its time stamp for which a picture is used.
 HOLD_S = 0.5
@@ -215,7 +215,14 @@ class _Sampler:
     def _next_s(self) -> float:
         return self.start_s + self.counts.shown / self.fps
 
+    def _check_length(self, until_s: float) -> None:
+        """Raises Unusable where one picture, or none, stands for longer than any."""
+        if self.limit is None and until_s - self._next_s > MOST_FILLED_S:
+            hours = (until_s - self._next_s) / 3600
+            raise Unusable("damaged", f"its time stamps have {hours:,.0f} h without a picture")
+
     def _show(self, until_s: float, before: bool = False) -> Iterator[Picture]:
+        self._check_length(until_s)
         # Rounding must not decide between two frames at equal distance.
         until_s += -1e-6 if before else 1e-6
         while self._next_s <= until_s and not self.full:
@@ -228,6 +235,7 @@ class _Sampler:
             yield self._picture
 
     def _blank(self, until_s: float) -> Iterator[None]:
+        self._check_length(until_s)
         while self._next_s < until_s - 1e-6 and not self.full:
             self.counts.shown += 1
             yield None

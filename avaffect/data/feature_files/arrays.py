@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from avaffect.core import filekind
+from avaffect.core import faults, filekind
 from avaffect.core.errors import DataError
+from avaffect.core.unpacking import check_unpacked
 from avaffect.data.feature_files.rows import Rows, as_float32
 
-# Errors of NumPy on a file that is damaged, holds objects, or is not in its format.
-DAMAGE = (
-    ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError
-)  # fmt: skip
+_MAGIC = b"\x93NUMPY"
 
 
 def read_array(path: Path, name: str) -> Rows:
@@ -70,7 +67,8 @@ def _load(path: Path) -> np.ndarray:
     if path.suffix.lower() != ".npz":
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
-        except DAMAGE as error:
+        # NumPy raises errors of zip, of Python's own parser and tokenizer, and of sizes.
+        except Exception as error:
             raise _damaged(path, error) from error
     with _opened(path) as archive:
         if len(archive.files) != 1:
@@ -85,18 +83,41 @@ def _load(path: Path) -> np.ndarray:
 def _member(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     """An array of an .npz; what is no array comes as bytes."""
     try:
+        _check_size(path, archive, name)
         found = archive[name]
-    except DAMAGE as error:
+    except DataError:
+        raise
+    except Exception as error:
         raise _damaged(path, error) from error
     if not isinstance(found, np.ndarray):
         raise DataError(f"{path} has {name!r}, which is no array")
     return found
 
 
+def _check_size(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> None:
+    """Raises ValueError where an array claims more numbers than its part of the archive holds, and
+    DataError where that is packed too small to be one of features."""
+    zipped = archive.zip
+    assert zipped is not None
+    entry = zipped.getinfo(name if name in zipped.namelist() else f"{name}.npy")
+    check_unpacked(path, entry)
+    with zipped.open(entry) as stream:
+        if stream.read(len(_MAGIC)) != _MAGIC:
+            return
+        stream.seek(0)
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+            version, np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(stream)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > entry.file_size:
+        raise ValueError(f"it claims {shape} numbers, more than are there")
+
+
 def _opened(path: Path) -> np.lib.npyio.NpzFile:
     try:
         found = np.load(path, allow_pickle=False)
-    except DAMAGE as error:
+    except Exception as error:
         raise _damaged(path, error) from error
     if not isinstance(found, np.lib.npyio.NpzFile):
         raise DataError(
@@ -106,6 +127,7 @@ def _opened(path: Path) -> np.lib.npyio.NpzFile:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
+    faults.check_machine(path, error)
     kind = filekind.kind_of(path)
     if kind not in (filekind.ARRAY, filekind.ZIP):
         return DataError(f"{path} is {kind}; a file of NumPy was expected")
@@ -115,4 +137,4 @@ def _damaged(path: Path, error: Exception) -> DataError:
             f"{path} has objects of Python (pickle), which are not read: they can run any code; "
             "save an array of numbers"
         )
-    return DataError(f"{path} is damaged or cut short ({error})")
+    return DataError(f"{path} is damaged or cut short ({str(error)[:200]})")

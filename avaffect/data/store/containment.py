@@ -13,8 +13,11 @@ import h5py
 
 from avaffect.core.errors import DataError
 
-# Deflate, HDF5's strongest filter, makes a byte of at most this many.
+# Deflate, HDF5's strongest filter, makes a byte of at most this many; values other than zeros are
+# never as small.
 MOST_COMPRESSED = 1032
+LARGE_BYTES = 1 << 28
+MOST_COMPRESSED_LARGE = 200
 
 
 def check(path: Path, file: h5py.File) -> None:
@@ -46,7 +49,7 @@ def _check_dataset(path: Path, name: str, dataset: h5py.h5d.DatasetID) -> None:
     declared = space.get_simple_extent_npoints() * dataset.get_type().get_size()
     held = dataset.get_storage_size()
     if layout == h5py.h5d.CHUNKED and creation.get_nfilters():
-        held *= MOST_COMPRESSED
+        held *= MOST_COMPRESSED if declared <= LARGE_BYTES else MOST_COMPRESSED_LARGE
     if declared > held:
         raise DataError(
             f"{path} is damaged: {name} declares {declared} bytes, of which {held} are there; make "

@@ -6,7 +6,6 @@ that equal content gives equal bytes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,23 +83,24 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
         alignment_threshold=1,
         alignment_interval=ALIGNMENT,
     ) as file:
-        file.create_dataset("id", data=_texts(contents.ids))
+        columns = _Columns(file)
+        columns.lay("id", _texts(contents.ids))
         for name, column in sorted(contents.meta.items()):
-            data = _texts(column) if isinstance(column, list) else column
-            file.create_dataset(f"meta/{name}", data=data)
+            columns.lay(f"meta/{name}", _texts(column) if isinstance(column, list) else column)
         for name, (label, values) in sorted(contents.labels.items()):
-            _lay_label(file, name, label, values)
+            _lay_label(columns, name, label, values)
         for name, (stream, ragged) in sorted(contents.streams.items()):
-            _lay_ragged(file, f"streams/{name}", ragged, stream.dtype, stream.shape)
+            _lay_ragged(columns, f"streams/{name}", ragged, stream.dtype, stream.shape)
             attributes = stream.attributes()
             if stream.statistics:
                 attributes["statistics"] = canonical_json(stream.statistics)
             file[f"streams/{name}"].attrs.update(attributes)
-            file.create_dataset(f"digest/{name}", data=ragged.digests)
+            columns.lay(f"digest/{name}", ragged.digests)
         pooled_digests = {
             name: _lay_pooled(file, name, spec, blocks, len(contents.ids))
             for name, (spec, blocks) in sorted(contents.pooled.items())
         }
+        columns.digests |= {f"pooled/{name}": found for name, found in pooled_digests.items()}
         content = _content_id(contents, pooled_digests)
         record = canonical_json(provenance)
         file["provenance"] = record
@@ -112,9 +112,23 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
             header_digest=schema.header_digest(
                 schema.VERSION, content, len(contents.ids), record, _specs(contents)
             ),
+            column_digests=canonical_json(columns.digests),
             complete=True,
         )
     return content
+
+
+@dataclass
+class _Columns:
+    """Datasets that are read as a whole, with the digests that readers compare."""
+
+    file: h5py.File
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def lay(self, name: str, values: np.ndarray) -> None:
+        values = np.asarray(values)
+        self.file.create_dataset(name, data=values)
+        self.digests[name] = schema.array_digest(values)
 
 
 def _specs(contents: Contents) -> schema.Specs:
@@ -168,21 +182,21 @@ def _content_id(contents: Contents, pooled_digests: dict[str, str]) -> str:
     )
 
 
-def _lay_label(file: h5py.File, name: str, spec: LabelSpec, values: np.ndarray | Ragged) -> None:
+def _lay_label(columns: _Columns, name: str, spec: LabelSpec, values: np.ndarray | Ragged) -> None:
     if isinstance(values, Ragged):
-        _lay_ragged(file, f"labels/{name}", values, "float32", spec.step_shape)
-        file.create_dataset(f"labels/{name}/digest", data=values.digests)
+        _lay_ragged(columns, f"labels/{name}", values, "float32", spec.step_shape)
+        columns.lay(f"labels/{name}/digest", values.digests)
     else:
-        file.create_dataset(f"labels/{name}", data=values)
-    file[f"labels/{name}"].attrs.update(spec.attributes())
+        columns.lay(f"labels/{name}", values)
+    columns.file[f"labels/{name}"].attrs.update(spec.attributes())
 
 
 def _lay_ragged(
-    file: h5py.File, name: str, ragged: Ragged, dtype: str, shape: tuple[int, ...]
+    columns: _Columns, name: str, ragged: Ragged, dtype: str, shape: tuple[int, ...]
 ) -> None:
     steps = int(ragged.lengths.sum())
-    _lay(file, f"{name}/values", ragged.blocks(), dtype, (steps, *shape))
-    file.create_dataset(f"{name}/offsets", data=ragged.offsets)
+    _lay(columns.file, f"{name}/values", ragged.blocks(), dtype, (steps, *shape))
+    columns.lay(f"{name}/offsets", ragged.offsets)
 
 
 def _lay_pooled(file: h5py.File, name: str, spec: PooledSpec, blocks: Blocks, count: int) -> str:
@@ -234,27 +248,3 @@ def _check_name(name: str) -> None:
 def digest_rows(digests: bytes | bytearray) -> np.ndarray:
     """(N, 32) uint8 from N digests, one after the other."""
     return np.frombuffer(bytes(digests), dtype=np.uint8).reshape(-1, 32)
-
-
-def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """(N, 32) SHA-256 of each utterance, recomputed from blocks of any length."""
-    rows: list[bytes] = []
-    state = hashlib.sha256()
-    ends = np.cumsum(lengths).tolist()
-    position = 0
-    for block in blocks:
-        little = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
-        stop = position + len(little)
-        done = 0
-        while len(rows) < len(ends) and ends[len(rows)] <= stop:
-            part = little[done : ends[len(rows)] - position]
-            state.update(memoryview(part).cast("B") if part.size else b"")
-            done = ends[len(rows)] - position
-            rows.append(state.digest())
-            state = hashlib.sha256()
-        rest = little[done:]
-        state.update(memoryview(rest).cast("B") if rest.size else b"")
-        position = stop
-    # The remaining utterances have no steps: an empty stream gives no block.
-    rows += [schema.EMPTY_DIGEST] * (len(ends) - len(rows))
-    return digest_rows(b"".join(rows))

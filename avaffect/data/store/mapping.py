@@ -51,6 +51,16 @@ class Pages:
             return before
         return cls(identity, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
+    def release(self, values: np.ndarray) -> None:
+        """The pages beneath a view of the file leave the memory of this process; others do not."""
+        whole = np.frombuffer(self.content, np.uint8)
+        start = values.ctypes.data - whole.ctypes.data
+        if 0 <= start < len(whole):
+            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = start + values.nbytes - first
+            if length > 0:
+                self.content.madvise(mmap.MADV_DONTNEED, first, length)
+
 
 def view_dataset(path: Path, pages: Pages, dataset: h5py.Dataset) -> np.ndarray | None:
     """A dataset of the store at `path` as a read-only array over its mapped file; None if it cannot

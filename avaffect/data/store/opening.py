@@ -18,14 +18,15 @@ from avaffect.core import faults, filekind
 from avaffect.core.errors import AvaffectError, DataError, ForeignError
 from avaffect.core.filekind import HDF5_SIGNATURE
 from avaffect.data.store import schema
+from avaffect.data.store.heaps import check_heaps
 
 # Exceptions of h5py and of parsing for a file with a damaged structure.
 DAMAGE = (KeyError, ValueError, OSError, RuntimeError, TypeError, AttributeError, IndexError)
 
 
 class _Positioned(io.RawIOBase):
-    """A descriptor that is read by explicit position, as forked processes share its own
-    position."""
+    """A descriptor that is read by explicit position, as forked processes share its own position.
+    Raises ValueError for bytes on which HDF5 would not end."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._position = descriptor, 0
@@ -43,6 +44,7 @@ class _Positioned(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         count = os.preadv(self._descriptor, [buffer], self._position)
+        check_heaps(self._descriptor, self._position, memoryview(buffer)[:count])
         self._position += count
         return count
 
@@ -66,6 +68,8 @@ def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
             if error.errno in faults.FROM_SYSTEM:
                 raise faults.of_file(path, error.errno) from error
             raise _not_a_store(path, descriptor, str(error)) from error
+        except ValueError as error:
+            raise damaged(path, error) from error
         with file:
             yield file, descriptor
     finally:

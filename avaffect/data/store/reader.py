@@ -15,8 +15,10 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
 from avaffect.core.headers.store import StoreHeader
 from avaffect.core.provenance import Provenance
+from avaffect.core.shown import is_plain
 from avaffect.data.store import containment, schema
-from avaffect.data.store.columns import Columns
+from avaffect.data.store.columns import Columns, is_doubtful
+from avaffect.data.store.integrity import ColumnHash, Rows
 from avaffect.data.store.mapping import Pages, view_dataset
 from avaffect.data.store.opening import DAMAGE, check_header, damaged, open_hdf5
 from avaffect.data.store.schema import LabelSpec, PooledSpec, Specs, StreamSpec
@@ -27,7 +29,7 @@ BLOCK_BYTES = 1 << 24
 
 class Store:
     """A finished store, read-only. Opening reads the structure; values are mapped, ids and meta
-    read on use.
+    read on use, and compared with their digests then (see `integrity`).
 
     It can be pickled: the pickle has only the path, and each process maps the file itself.
 
@@ -48,25 +50,29 @@ class Store:
                 raise damaged(self.path, error) from error
         self._pages: Pages | None = None
         self._arrays: dict[str, np.ndarray] = {}
-        self._streams: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._traces: dict[str, Rows] = {}
+        self._streams: dict[str, tuple[np.ndarray, np.ndarray, Rows]] = {}
 
     def _read_structure(self, file: h5py.File, head: StoreHeader, specs: Specs) -> None:
         self.version, self.count, self.content_id = head.version, head.count, head.content_id
         self.provenance: Provenance = head.provenance
         self.streams, self.labels, self.pooled = specs.streams, specs.labels, specs.pooled
+        # Stores of earlier versions and of other programs may have none.
+        text = file.attrs.get("column_digests")
+        self._digests = None if text is None else dict(plain_json.parse(text))
         _check_shape(file["id"], (self.count,))
         for name in file.get("meta", ()):
             _check_shape(file["meta"][name], (self.count,))
         self.meta = Columns(tuple(file.get("meta", ())), lambda name: self._column(f"meta/{name}"))
         self._offsets: dict[str, np.ndarray] = {}
         for name in self.streams:
-            self._offsets[name] = _checked_offsets(file["streams"][name], self.count)
+            self._offsets[name] = self._read_offsets(file["streams"][name])
             _check_shape(file["digest"][name], (self.count, 32))
         self._trace_offsets: dict[str, np.ndarray] = {}
         for name, spec in self.labels.items():
             item = file["labels"][name]
             if spec.kind == "trace":
-                self._trace_offsets[name] = _checked_offsets(item, self.count)
+                self._trace_offsets[name] = self._read_offsets(item)
                 _check_shape(item["values"], (len(item["values"]), *spec.step_shape))
                 _check_shape(item["digest"], (self.count, 32))
             elif spec.kind == "distribution":
@@ -75,6 +81,11 @@ class Store:
                 _check_shape(item, (self.count,))
         for name, vectors in self.pooled.items():
             _check_shape(file["pooled"][name], (self.count, vectors.dim))
+
+    def _read_offsets(self, group: h5py.Group) -> np.ndarray:
+        found = _native(group["offsets"][()])
+        self._compare(f"{group.name[1:]}/offsets", found)
+        return _checked_offsets(group, found, self.count)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "content_id": self.content_id}
@@ -117,24 +128,40 @@ class Store:
         return np.diff(self.offsets(stream))
 
     def values(self, stream: str) -> np.ndarray:
-        """All steps of a stream, (sum T, ...), mapped and read-only."""
+        """All steps of a stream, (sum T, ...), mapped and read-only; `verify_values` compares them
+        with their digests."""
         return self._array(f"streams/{self._known(stream, self.streams, 'stream')}/values")
 
     def read(self, stream: str, row: int) -> np.ndarray:
-        """One utterance of a stream, (T, ...): a read-only view of the mapped file."""
+        """One utterance of a stream, (T, ...): a read-only view of the mapped file. Raises
+        DataError at its first reading if it was changed."""
         try:
-            values, offsets = self._streams[stream]
+            values, offsets, rows = self._streams[stream]
         except KeyError:
             values, offsets = self.values(stream), self.offsets(stream)
-            self._streams[stream] = values, offsets
-        return values[offsets[row] : offsets[row + 1]]
+            rows = self._rows(f"stream {stream}", self.digests(stream))
+            self._streams[stream] = values, offsets, rows
+        found = values[offsets[row] : offsets[row + 1]]
+        if not rows.verified[row]:
+            rows.verify(row, found)
+        return found
 
-    def blocks(self, stream: str) -> Iterator[np.ndarray]:
+    def verify_values(self, stream: str) -> None:
+        """Read all of a stream. Raises DataError if an utterance was changed."""
+        for _ in self.blocks(stream):
+            pass
+
+    def blocks(self, stream: str, verify: bool = True) -> Iterator[np.ndarray]:
         """All steps of a stream in order, some megabytes at a time, copied.
 
         For one pass over a store of any size: unlike with `values`, no mapped page stays in memory.
+        verify: compare each utterance with its digest.
         """
-        return self._blocks(f"streams/{self._known(stream, self.streams, 'stream')}/values")
+        found = self._blocks(f"streams/{self._known(stream, self.streams, 'stream')}/values")
+        if not verify:
+            return found
+        rows = self._rows(f"stream {stream}", self.digests(stream))
+        return rows.verified_blocks(self.lengths(stream), found)
 
     def pooled_vectors(self, name: str) -> np.ndarray:
         """(N, D) float32, mapped and read-only."""
@@ -169,15 +196,24 @@ class Store:
     def trace(self, name: str, row: int) -> np.ndarray:
         """One utterance of a trace label, (T,) or (T, raters)."""
         offsets = self.trace_offsets(name)
-        return self._array(f"labels/{name}/values")[offsets[row] : offsets[row + 1]]
+        if name not in self._traces:
+            self._traces[name] = self._rows(f"trace {name}", self.trace_digests(name))
+        found = self._array(f"labels/{name}/values")[offsets[row] : offsets[row + 1]]
+        if not self._traces[name].verified[row]:
+            self._traces[name].verify(row, found)
+        return found
 
     def trace_offsets(self, name: str) -> np.ndarray:
         """(N + 1,) int64, as `offsets` of a stream."""
         return self._trace_offsets[self._known(name, self._trace_offsets, "trace label")]
 
-    def trace_blocks(self, name: str) -> Iterator[np.ndarray]:
+    def trace_blocks(self, name: str, verify: bool = True) -> Iterator[np.ndarray]:
         """All steps of a trace in order, as `blocks` of a stream."""
-        return self._blocks(f"labels/{self._known(name, self.labels, 'label')}/values")
+        found = self._blocks(f"labels/{self._known(name, self.labels, 'label')}/values")
+        if not verify:
+            return found
+        rows = self._rows(f"trace {name}", self.trace_digests(name))
+        return rows.verified_blocks(np.diff(self.trace_offsets(name)), found)
 
     def trace_digests(self, name: str) -> np.ndarray:
         """(N, 32) uint8, as `digests` of a stream."""
@@ -200,16 +236,42 @@ class Store:
                 self._check_unchanged(str(file.attrs.get("content_id")))
                 self._pages = Pages.of(descriptor, self._pages)
                 mapped = view_dataset(self.path, self._pages, file[name])
-                self._arrays[name] = _native(file[name][()]) if mapped is None else mapped
+                found = _native(file[name][()]) if mapped is None else mapped
+                self._compare(name, found)
+                self._arrays[name] = found
         return self._arrays[name]
+
+    def _rows(self, what: str, digests: np.ndarray) -> Rows:
+        return Rows(self.path, what, digests, lambda row: self.ids[row], self._release)
+
+    def _release(self, values: np.ndarray) -> None:
+        """Mapped values leave this process's memory, until they are read again."""
+        if self._pages is not None:
+            self._pages.release(values)
+
+    def _hash_of(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> ColumnHash | None:
+        """The hash of a dataset that has a digest; None for values of utterances, which have their
+        own, and where the store has none, or texts of any length."""
+        if self._digests is None or dtype.kind == "O" or name.endswith("/values"):
+            return None
+        return ColumnHash(self.path, name, self._digests.get(name), dtype, shape)
+
+    def _compare(self, name: str, values: np.ndarray) -> None:
+        """Raises DataError if a whole dataset is not as it was written."""
+        column = self._hash_of(name, values.dtype, values.shape)
+        if column is not None:
+            column.update(values)
+            column.check()
 
     def _copied(self, name: str) -> np.ndarray:
         with open_hdf5(self.path) as (file, _):
             self._check_unchanged(str(file.attrs.get("content_id")))
             try:
-                return _native(file[name][()])
+                found = _native(file[name][()])
             except DAMAGE as error:
                 raise damaged(self.path, error) from error
+        self._compare(name, found)
+        return found
 
     def _column(self, name: str) -> Any:
         """Strings as a list, numbers as an array."""
@@ -221,7 +283,12 @@ class Store:
             # Many utterances are of one speaker, split and recording: one string for equal ones.
             known: dict[str, str] = {}
             texts = (value.decode("utf-8") for value in values.tolist())
-            return [known.setdefault(text, text) for text in texts]
+            found = [known.setdefault(text, text) for text in texts]
+            if name == "id" and is_doubtful(values):
+                wrong = next((text for text in found if not is_plain(text)), None)
+                if wrong is not None:
+                    raise ValueError(f"the id {wrong!r} has a control character")
+            return found
         except DAMAGE as error:
             raise damaged(self.path, error) from error
 
@@ -240,12 +307,17 @@ class Store:
             dataset = file[name]
             step_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64))
             rows = max(1, BLOCK_BYTES // max(step_bytes, 1))
+            column = self._hash_of(name, dataset.dtype, dataset.shape)
             for start in range(0, len(dataset), rows):
                 try:
                     block = _native(dataset[start : start + rows])
                 except DAMAGE as error:
                     raise damaged(self.path, error) from error
+                if column is not None:
+                    column.update(block)
                 yield block
+            if column is not None:
+                column.check()
 
     def _check_unchanged(self, found: str) -> None:
         """Raises DataError if the file was replaced: its values would not fit the known offsets."""
@@ -304,8 +376,7 @@ def _native(values: np.ndarray) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _checked_offsets(group: h5py.Group, count: int) -> np.ndarray:
-    offsets = _native(group["offsets"][()])
+def _checked_offsets(group: h5py.Group, offsets: np.ndarray, count: int) -> np.ndarray:
     whole = (
         offsets.shape == (count + 1,)
         and offsets[0] == 0

@@ -136,11 +136,16 @@ class Specs:
     pooled: dict[str, PooledSpec]
 
 
+def little_endian(values: np.ndarray) -> memoryview:
+    """The little-endian bytes of an array in C order, also of an empty one, or one of texts."""
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data if little.size else memoryview(b"")
+
+
 def array_digest(values: np.ndarray) -> str:
     """Hex SHA-256 of an array's dtype, shape and bytes (little-endian, C order)."""
-    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    state = array_digest_start(little.dtype.str, little.shape)
-    state.update(memoryview(little).cast("B") if little.size else b"")
+    state = array_digest_start(values.dtype.newbyteorder("<").str, values.shape)
+    state.update(little_endian(values))
     return state.hexdigest()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from avaffect.core.atomic import publish, workspace
 from avaffect.core.errors import DataError
 from avaffect.core.provenance import Provenance
+from avaffect.core.shown import is_plain
 from avaffect.data.store import layout, schema
 from avaffect.data.store.layout import Contents, Ragged
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
@@ -135,6 +136,10 @@ class StoreWriter:
         """
         if not identifier:
             raise DataError("an utterance has no id; give every utterance an id")
+        if not is_plain(identifier):
+            raise DataError(
+                f"the id {identifier!r} has a control character, which ids must not have; rename it"
+            )
         if identifier in self._seen:
             raise DataError(f"the id {identifier} occurs twice; ids are unique in a store")
         self._seen.add(identifier)

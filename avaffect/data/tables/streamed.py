@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from avaffect.core import faults
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.tables.reader import arff_header, header_of, unquoted
 from avaffect.data.tables.texts import lines_of, nfc
@@ -96,18 +97,26 @@ def _parquet(path: Path) -> StreamedTable:
     import pyarrow
     from pyarrow import parquet
 
+    def damaged(error: Exception) -> DataError:
+        faults.check_machine(path, error)
+        return DataError(f"{path} is no Parquet file, or is damaged ({error})")
+
+    damage = (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError)
     try:
         names = [nfc(name) for name in parquet.read_schema(path).names]
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{path} is no Parquet file, or is damaged ({error})") from error
+    except damage as error:
+        raise damaged(error) from error
 
     def rows() -> Iterator[Row]:
         number = 0
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                columns = [column.to_pylist() for column in batch.columns]
-                for fields in zip(*columns):
-                    number += 1
-                    yield number, list(fields)
+        try:
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=1024):
+                    columns = [column.to_pylist() for column in batch.columns]
+                    for fields in zip(*columns):
+                        number += 1
+                        yield number, list(fields)
+        except damage as error:
+            raise damaged(error) from error
 
     return StreamedTable(path, names, "", rows)

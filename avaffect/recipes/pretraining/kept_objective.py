@@ -94,7 +94,8 @@ def load_objective(
     if units is not None:
         check_units(kept, units, otherwise)
     try:
-        objective = registry.build(kept.objective.name, kept.objective.configuration, encoder)
+        with checkpoint.bounded([tensor.numel() for tensor in tensors.values()]):
+            objective = registry.build(kept.objective.name, kept.objective.configuration, encoder)
     except DataError as error:
         raise DataError(f"{path}: {error}; {otherwise}") from error
     _load(objective, kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,6 +37,7 @@ from avaffect.settings.pretraining import PretrainingSettings
 from avaffect.settings.training import TrainingSettings
 from avaffect.training import checkpoint
 from avaffect.training.device import make_fabric
+from avaffect.training.ending import parsed
 from avaffect.training.evaluation import evaluate
 from avaffect.training.loop import check_coupled, train
 from avaffect.training.meter import Metrics
@@ -195,8 +195,8 @@ def _learned(outcome: Outcome, output: Path, loss: str) -> bool:
     if loss in outcome.first or loss in outcome.last:
         return True
     history = metrics_path(output)
-    lines = history.read_text(encoding="utf-8").splitlines() if history.exists() else []
-    return any(loss in json.loads(line) for line in lines)
+    lines = history.read_bytes().splitlines() if history.exists() else []
+    return any(loss in parsed(line) for line in lines)
 
 
 def summary(output: Path, init: Path | None, metrics: AllMetrics, loss: str) -> str:

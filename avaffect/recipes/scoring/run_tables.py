@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avaffect.core import filekind
+from avaffect.core import filekind, plain_json
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
@@ -48,6 +47,8 @@ REPORTS: dict[str, type[Scored]] = {
     "scalars": ScalarReport,
     "ranking": RankReport,
 }
+# Characters, many times those of any reports: a pipe may never end.
+LARGEST_REPORTS = 1 << 26
 # For messages: the commands that write reports.
 READ = (filekind.REPORT, filekind.JSON, filekind.MANIFESTS["predictions"], filekind.CHECKPOINT)
 A_REPORT = "a report is what eval-class, eval-ccc and eval-rank write with -o"
@@ -199,9 +200,14 @@ def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
         yield embeddings.read(path)
         return
     try:
-        text = sys.stdin.read() if path == STANDARD_STREAM else path.read_text(encoding="utf-8")
+        if path == STANDARD_STREAM:
+            text = sys.stdin.read(LARGEST_REPORTS + 1)
+        else:
+            text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 text; {A_REPORT}") from error
+    if len(text) > LARGEST_REPORTS:
+        raise DataError(f"{name} has more than {LARGEST_REPORTS >> 20} MiB: no report has")
     if not text.strip():
         piped = path == STANDARD_STREAM and is_pipe(sys.stdin)
         raise DataError(EMPTY_PIPE if piped else f"{name} is empty: {A_REPORT}")
@@ -210,7 +216,7 @@ def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
         place = len(text) - len(rest)
         line = text.count("\n", 0, place) + 1
         try:
-            found, place = json.JSONDecoder().raw_decode(text, place)
+            found, place = plain_json.parse_at(text, place)
         except ValueError as error:
             raise DataError(f"{name}, line {line}: no JSON object begins here, or it is cut short "
                             f"({error})") from error  # fmt: skip
