@@ -39,18 +39,19 @@ def _of_utterances(
     dataset: Dataset,
     kept: Spool | None = None,
 ) -> np.ndarray:
-    """(N, heads, columns) of `compute`, (B, heads, ...) of a batch."""
+    """(N, heads, columns) of `compute`, (B, heads, ...) of a batch; of N chosen utterances."""
 
     def rows_of(batch: Batch) -> Frames:
         found = compute(batch)
         return Frames(found.flatten(1)[:, None], found.new_ones(len(found), dtype=torch.long))
 
+    # One array from the first row on: there may be a row for each frame of many films.
     found: np.ndarray | None = None
-    for index, row in _rows(group, rows_of, dataset, kept):
+    for place, (_, row) in enumerate(_rows(group, rows_of, dataset, kept)):
         values = row.reshape(len(group.heads), -1)
         if found is None:
-            found = np.empty((len(dataset), *values.shape), dtype=values.dtype)
-        found[index] = values
+            found = np.empty((int(dataset.is_chosen.sum()), *values.shape), dtype=values.dtype)
+        found[place] = values
     return np.empty((0, len(group.heads), 0)) if found is None else found
 
 
