@@ -35,8 +35,8 @@ def made(chain_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--encoder", "fav.safetensors", "--epochs", 1, "--mode", "frozen")
     invoke(folder, "finetune", "a.h5", *options, "--runs", 2, "-o", "runs.safetensors")
     invoke(folder, "split", "all-a.jsonl", "--folds", 3, "-o", "folds.jsonl")
-    invoke(folder, "finetune", "a.h5", *options, "--annotations", "folds.jsonl",
-           "-o", "folds.safetensors")  # fmt: skip
+    invoke(folder, "finetune", "a.h5", *options, "--annotations", "folds.jsonl", "--folds", 3,
+           "--runs", 2, "-o", "folds.safetensors")  # fmt: skip
     return folder
 
 

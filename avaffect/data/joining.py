@@ -29,7 +29,7 @@ def joined(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
 
 def joined_shards(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:
     """Predictions of the shards of one run, in order, as the run itself would have written them: by
-    run and label, then by utterance.
+    run, fold and label, then by utterance.
 
     Raises DataError where they are no predictions.
     """
@@ -38,8 +38,12 @@ def joined_shards(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[I
         raise DataError(f"{first.name}: no predictions; only these have shards")
     labels = {name: place for place, name in enumerate(first.header.targets or {})}
     items = [_rebased(item, manifest, first) for manifest in manifests for item in manifest.items]
-    items.sort(key=lambda item: (item.get("run", 0), labels.get(item.get("target", ""), 0)))
-    return first.header, items
+
+    def place(item: Item) -> tuple[int, int, int]:
+        target = item.get("target", "")
+        return item.get("run", 0), item.get("fold", 0), labels.get(target, 0)
+
+    return first.header, sorted(items, key=place)
 
 
 def _corpora(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]:

@@ -36,8 +36,8 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-SchedulerType=sched/builtin
-SchedulerParameters=sched_interval=1,batch_sched_delay=0
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
@@ -109,14 +109,14 @@ class OneNodeSlurm:
         wait_for(_munge_answers, 10)
 
     def _start(self, *command: str) -> subprocess.Popen:
-        log = (self.folder / f"{command[0]}.out").open("w")
-        return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        with (self.folder / f"{command[0]}.out").open("w") as log:
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
-    def run(self, *command: object, check: bool = True) -> str:
+    def run(self, *command: object, check: bool = True, cwd: Path | None = None) -> str:
         """Standard output of a command."""
         found = subprocess.run(
             list(map(str, command)), env=self.environment, capture_output=True, text=True,
-            timeout=60,
+            timeout=60, cwd=cwd,
         )  # fmt: skip
         if check and found.returncode:
             raise RuntimeError(f"{command}: {found.returncode}\n{found.stderr}")
