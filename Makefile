@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 0 1 2
 
-.PHONY: install demo test test-avx2 cases check types man bench faults clean
+.PHONY: install demo test test-avx2 test-slurm cases check types man bench faults clean
 
 install: $(STAMP)
 
@@ -19,13 +19,17 @@ demo: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory -j 2 -f examples/demo.mk SEEDS="$(SEEDS)"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/slurm
 
 # Backward passes on small faces with AVX2 kernels, as on a laptop, while glibc checks the heap.
 AVX2_TESTS := convolution bootstrap distillation augmented_training freezing predicted_faces visual
 test-avx2: $(STAMP)
 	ONEDNN_MAX_CPU_ISA=AVX2 LD_PRELOAD=libc_malloc_debug.so.0 MALLOC_CHECK_=3 \
 		$(BIN)/python -m pytest -n auto --dist loadfile $(AVX2_TESTS:%=tests/test_%.py)
+
+# Jobs of a Slurm that the tests start: as root, with Debian's packages munge and slurm-wlm.
+test-slurm: $(STAMP)
+	$(BIN)/python -m pytest tests/slurm
 
 cases: $(STAMP)
 	$(BIN)/python tests/show_cases.py

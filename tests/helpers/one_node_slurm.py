@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+STEP = ROOT / "examples" / "slurm" / "step.sbatch"
+SUBMIT = ROOT / "examples" / "slurm" / "submit.sh"
 PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
 SOCKET_FOLDER = Path("/run/munge")
 # Debian's daemons are where the path of others than root does not lead.
@@ -53,7 +56,7 @@ def lacking() -> str | None:
     """Why no Slurm can be started here, None where one can."""
     absent = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     if absent:
-        return f"{', '.join(absent)} not installed (Debian: apt-get install munge slurm-wlm)"
+        return f"not installed: {', '.join(absent)} (Debian: apt-get install munge slurm-wlm)"
     if os.geteuid() != 0 and not _munge_answers():
         return "munged does not run, and only root can start it"
     if os.geteuid() != 0:
@@ -66,7 +69,9 @@ class OneNodeSlurm:
 
     def __init__(self, folder: Path, cpus: int = 2) -> None:
         self.folder, self.cpus = folder, cpus
-        self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
+        # Tests may run in a job of another Slurm.
+        known = {name: v for name, v in os.environ.items() if not name.startswith("SLURM_")}
+        self.environment = {**known, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
         self._munged: subprocess.Popen | None = None
         self._daemons: list[subprocess.Popen] = []
 
@@ -112,11 +117,13 @@ class OneNodeSlurm:
         with (self.folder / f"{command[0]}.out").open("w") as log:
             return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
-    def run(self, *command: object, check: bool = True, cwd: Path | None = None) -> str:
-        """Standard output of a command."""
+    def run(
+        self, *command: object, check: bool = True, cwd: Path | None = None, **environment: object
+    ) -> str:  # fmt: skip
+        """Standard output of a command; environment: further variables."""
         found = subprocess.run(
-            list(map(str, command)), env=self.environment, capture_output=True, text=True,
-            timeout=60, cwd=cwd,
+            list(map(str, command)), capture_output=True, text=True, timeout=60, cwd=cwd,
+            env={**self.environment, **{name: str(value) for name, value in environment.items()}},
         )  # fmt: skip
         if check and found.returncode:
             raise RuntimeError(f"{command}: {found.returncode}\n{found.stderr}")

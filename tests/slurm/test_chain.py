@@ -1,7 +1,5 @@
-"""The whole chain of SAAML as jobs of a real Slurm, by examples/slurm, with jobs that are preempted.
-
-One job is preempted in its first second, one in the middle of training and one while it extracts.
-"""
+"""The whole chain of SAAML as jobs of a real Slurm, by examples/slurm: one job is preempted in its
+first second, one in the middle of training and one while it extracts."""
 
 from __future__ import annotations
 
@@ -10,20 +8,20 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chain import invoke
-from one_node_slurm import OneNodeSlurm, lacking, wait_for
+from one_node_slurm import ROOT, STEP, SUBMIT, OneNodeSlurm, wait_for
 from safetensors.numpy import load_file
 from tiny_training import history
 
 from avaffect.data.artifacts import describe
 
-ROOT = Path(__file__).resolve().parents[2]
-STEP = ROOT / "examples" / "slurm" / "step.sbatch"
+HISTORY = "pretrained.safetensors.metrics.jsonl"
 STEPS = 16
 PRETRAIN = ("--modality", "av", "--preset", "nano", "--crop-seconds", "0.32", "--batch-utterances",
             "16", "--steps", str(STEPS), "--log-every", "1")  # fmt: skip
@@ -40,66 +38,74 @@ APART = 1e-5
 PATIENCE_S = 900
 
 
-@pytest.fixture
-def slurm(tmp_path: Path) -> Iterator[OneNodeSlurm]:
-    if reason := lacking():
-        pytest.skip(f"no Slurm: {reason}")
-    with OneNodeSlurm(tmp_path / "slurm") as started:
-        started.environment |= {
-            "PYTHONPATH": str(ROOT), "AVAFFECT": f"{sys.executable} -m avaffect", "OUT": "out",
-            **SETTINGS,
-        }  # fmt: skip
-        yield started
-
-
 class Chain:
     """A submitted chain. jobs: name -> id, as the plan says."""
 
     def __init__(self, slurm: OneNodeSlurm, folder: Path) -> None:
-        self.slurm, self.folder = slurm, folder
-        self.plan = slurm.run(ROOT / "examples" / "slurm" / "submit.sh", cwd=folder)
+        self.slurm, self.folder, self.out = slurm, folder, folder / "out"
+        self.plan = slurm.run(
+            SUBMIT, cwd=folder, PYTHONPATH=ROOT,
+            AVAFFECT=f"{sys.executable} -m avaffect", OUT="out", **SETTINGS,
+        )  # fmt: skip
         found = re.findall(r"^ *(\d+)  (\S+)", self.plan, re.MULTILINE)
         self.jobs = {name: number for number, name in found}
 
     def log(self, name: str) -> str:
-        path = self.folder / "out" / "logs" / f"{name}.log"
-        return path.read_text() if path.exists() else ""
-
-    def state(self, job: str) -> dict[str, str]:
-        return self.slurm.jobs()[job]
+        return (self.out / "logs" / f"{name}.log").read_text()
 
     def submit(self, name: str, after: str, ranks: int, *command: str) -> None:
-        """A further job on what the chain makes."""
+        """A further job, on what the chain makes."""
         number = self.slurm.run(
             "sbatch", "--parsable", f"--job-name={name}", f"--ntasks={ranks}",
             f"--output=out/logs/{name}.log", f"--dependency=afterok:{self.jobs[after]}", STEP,
-            sys.executable, "-m", "avaffect", *command, cwd=self.folder,
+            sys.executable, "-m", "avaffect", *command, cwd=self.folder, PYTHONPATH=ROOT,
         )  # fmt: skip
         self.jobs[name] = number.strip()
 
 
-def preempt_at_once(chain: Chain, name: str) -> None:
+@pytest.fixture(scope="module")
+def chain(slurm: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """All jobs have ended: the chain with three preempted ones, and trainings that were left alone
+    (p, a) on one rank and on two."""
+    chain = Chain(slurm, tmp_path_factory.mktemp("chain"))
+    media = ("out/A.h5", "out/B.h5", "--units", "out/A-units.h5", "--units", "out/B-units.h5")
+    for ranks in (1, 2):
+        chain.submit(f"p{ranks}", "pretrain", ranks, "pretrain-hubert", *media, *PRETRAIN,
+                     "-o", f"out/p{ranks}.safetensors")  # fmt: skip
+        chain.submit(f"a{ranks}", "adapt", ranks, "adapt", "out/retrieval.jsonl", *ADAPT,
+                     "-o", f"out/a{ranks}.safetensors")  # fmt: skip
+    steps = chain.out / HISTORY
+    preempt_within(chain, chain.jobs["pretrain"], lambda: steps.exists() and _lines(steps) >= 3)
+    shard = chain.out / "shards" / "B-embeddings.1.h5"
+    task = f"{chain.jobs['embeddings-B-shards']}_1"
+    preempt_within(chain, task, lambda: any(shard.parent.glob(f".{shard.name}.*.partial")))
+    preempt_at_once(chain, chain.jobs["adapt"])
+    wait_for(lambda: not slurm.run("squeue", "-h"), PATIENCE_S)
+    return chain
+
+
+def preempt_at_once(chain: Chain, job: str) -> None:
     """Signal a job from the moment that Slurm has started it until it is requeued."""
-    job = chain.jobs[name]
-    wait_for(lambda: chain.state(job)["JobState"] == "RUNNING", PATIENCE_S, 0.02)
-    while chain.state(job)["Restarts"] == "0":
+    wait_for(lambda: chain.slurm.jobs()[job]["JobState"] == "RUNNING", PATIENCE_S, 0.02)
+    while chain.slurm.jobs()[job]["Restarts"] == "0":
         chain.slurm.run("scancel", "--signal=USR2", job, check=False)
         time.sleep(0.05)
 
 
-def preempt_within(chain: Chain, job: str, moment) -> None:
-    """Signal a job when `moment()` has come: its processes stand still until they are signalled."""
+def preempt_within(chain: Chain, job: str, moment: Callable[[], bool]) -> None:
+    """Signal a job when `moment()` has come. Its processes stand still until they are signalled, so
+    that the moment does not pass."""
     wait_for(moment, PATIENCE_S, 0.001)
-    number = chain.state(job)["JobId"]
+    number = chain.slurm.jobs()[job]["JobId"]
     held = _processes(number)
+    assert held
     for process in held:
         os.kill(process, signal.SIGSTOP)
     chain.slurm.run("scancel", "--signal=USR2", number)
     for process in held:
-        wait_for(lambda process=process: _is_pending(process, signal.SIGUSR2), 30, 0.01)
+        wait_for(partial(_is_pending, process, signal.SIGUSR2), 30, 0.01)
         os.kill(process, signal.SIGCONT)
-    assert held
-    wait_for(lambda: chain.state(job)["Restarts"] == "1", 60)
+    wait_for(lambda: chain.slurm.jobs()[job]["Restarts"] == "1", 60)
 
 
 def _processes(job: str) -> list[int]:
@@ -122,42 +128,46 @@ def _is_pending(process: int, number: int) -> bool:
     return any(mask >> (number - 1) & 1 for mask in pending)
 
 
-def test_the_chain_with_preempted_jobs(slurm: OneNodeSlurm, tmp_path: Path) -> None:
-    chain = Chain(slurm, tmp_path)
-    out = tmp_path / "out"
-    media = ("out/A.h5", "out/B.h5", "--units", "out/A-units.h5", "--units", "out/B-units.h5")
-    pretrain = ("pretrain-hubert", *media, *PRETRAIN, "--seed", "0", "-o")
-    for ranks in (1, 2):
-        chain.submit(f"pretrain-{ranks}", "pretrain", ranks, *pretrain, f"out/p{ranks}.safetensors")
-        chain.submit(f"adapt-{ranks}", "adapt", ranks, "adapt", "out/retrieval.jsonl", *ADAPT,
-                     "--seed", "0", "-o", f"out/a{ranks}.safetensors")  # fmt: skip
+def test_all_jobs_end_well(chain: Chain) -> None:
+    states = {facts["JobName"]: facts["JobState"] for facts in chain.slurm.jobs().values()}
+    assert {*states.values()} == {"COMPLETED"}, states
+    assert chain.jobs.keys() == states.keys() and len(chain.jobs) == 34
+    assert "out/adapted.jsonl\t1\t24\t" in chain.log("scores")
 
-    steps = out / "pretrained.safetensors.metrics.jsonl"
-    preempt_within(chain, chain.jobs["pretrain"], lambda: steps.exists() and _lines(steps) >= 3)
-    shard = out / "shards" / "B-embeddings.1.h5"
-    task = f"{chain.jobs['embeddings-B-shards']}_1"
-    preempt_within(chain, task, lambda: bool([*shard.parent.glob(f"*{shard.name}*.partial")]))
-    preempt_at_once(chain, "adapt")
-    wait_for(lambda: not slurm.run("squeue", "-h"), PATIENCE_S)
 
-    states = {name: facts["JobState"] for name, facts in slurm.jobs().items()}
-    assert {*states.values()} == {"COMPLETED"}, (states, chain.plan)
+def test_preempted_jobs_go_on(chain: Chain) -> None:
+    """In mid-training from the saved step; in the first second and in extraction from the start."""
     for name in ("pretrain", "embeddings-B-shards.1", "adapt"):
-        assert "requeued" in chain.log(name) and ", start 2: " in chain.log(name), chain.log(name)
+        found = chain.log(name)
+        assert ": requeued\n" in found and ", start 2: " in found and ", start 3: " not in found
     resumed = re.search(r"resumed at step (\d+)", chain.log("pretrain"))
     assert resumed and 0 < int(resumed[1]) < STEPS
-    assert [line["step"] for line in history(steps)] == [*range(1, STEPS + 1)]
-    assert "resumed" not in chain.log("adapt")
+    assert "resumed at step" not in chain.log("adapt")
+    assert [line["step"] for line in history(chain.out / HISTORY)] == [*range(1, STEPS + 1)]
 
-    for name, one, two in (("pretrained", "p1", "p2"), ("adapted", "a1", "a2")):
-        preempted, undisturbed, alone = (
-            load_file(out / f"{each}.safetensors") for each in (name, two, one)
-        )
-        assert preempted.keys() == undisturbed.keys() == alone.keys()
-        for key, values in preempted.items():
-            np.testing.assert_array_equal(values, undisturbed[key], err_msg=key)
-        print(name, max(np.abs(values - alone[key]).max() for key, values in preempted.items()))
-    # Merged from shards, of which one was preempted, and as one run writes them.
+
+WEIGHTS = {"pretrained": "p", "adapted": "a"}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_are_those_of_an_undisturbed_run(chain: Chain, name: str) -> None:
+    """Bit for bit, on as many ranks."""
+    found = (chain.out / f"{name}.safetensors").read_bytes()
+    assert found == (chain.out / f"{WEIGHTS[name]}2.safetensors").read_bytes()
+
+
+@pytest.mark.xfail(reason="masks and dropout are drawn per rank", strict=False)
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_are_those_of_one_rank(chain: Chain, name: str) -> None:
+    two = load_file(chain.out / f"{name}.safetensors")
+    one = load_file(chain.out / f"{WEIGHTS[name]}1.safetensors")
+    assert one.keys() == two.keys()
+    for key, values in one.items():
+        np.testing.assert_allclose(two[key], values, rtol=0, atol=APART, err_msg=key)
+
+
+def test_merged_shards_are_what_one_run_writes(chain: Chain) -> None:
+    """Those of a task that was preempted, too."""
     for output, command in {
         "A.h5": ("preprocess", "out/A.jsonl", "--size", 48, "-j", 1),
         "B-units.h5": ("extract", "out/B.h5", "--model", "out/kmeans.safetensors"),
@@ -165,9 +175,9 @@ def test_the_chain_with_preempted_jobs(slurm: OneNodeSlurm, tmp_path: Path) -> N
         "adapted.jsonl": ("predict", "out/U.h5", "--model", "out/adapted-er.safetensors",
                           "--annotations", "out/U-folds.jsonl"),
     }.items():  # fmt: skip
-        invoke(tmp_path, *command, "-o", f"whole-{output}")
-        assert describe(out / output).content_id == describe(tmp_path / f"whole-{output}").content_id
-    assert "out/adapted.jsonl\t1\t24\t" in chain.log("scores")
+        whole = chain.folder / f"whole-{output}"
+        invoke(chain.folder, *command, "-o", whole)
+        assert describe(whole).content_id == describe(chain.out / output).content_id, output
 
 
 def _lines(path: Path) -> int:
