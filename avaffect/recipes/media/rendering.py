@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
-
 from avaffect.core.atomic import write_text
-from avaffect.core.errors import DataError, OutputExistsError
+from avaffect.core.errors import DataError, MachineFault, OutputExistsError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item
+from avaffect.data.workers import ordered_map
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.media.rendered import POOL_DOMAIN, holds_anything
 from avaffect.settings.base import semantic
@@ -24,6 +25,8 @@ from avaffect.synthetic.corpus import Utterance
 MARKER = "synth.json"
 DIMENSIONS = ("arousal", "valence")
 DIGITS = 4
+# Utterances that one process renders one after the other.
+NEIGHBOURS = 4
 
 
 def run(settings: SynthSettings, progress: Progress) -> None:
@@ -56,15 +59,10 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     settings.folder.mkdir(parents=True, exist_ok=True)
     write_text(settings.folder / MARKER, _people(settings) + "\n")
     progress.start("synth", len(planned))
-    # Processes that were begun before may stand in another folder.
-    placed = replace(settings, folder=settings.folder.absolute())
-    written = Parallel(settings.jobs, return_as="generator")(
-        # Speaker by speaker: a face is drawn once for all its neighbours.
-        delayed(_write)(utterance, placed)
-        for utterance in sorted(planned, key=_speaker)
-    )
-    for _ in written:
-        progress.advance()
+    parts = list(_parts(planned, settings))
+    with contextlib.closing(ordered_map(_write, parts, _jobs(settings, parts), _crashed)) as done:
+        for count in done:
+            progress.advance(count)
     progress.finish()
     label = "hidden_emotion" if is_pool else "emotion"
     described: dict[str, Any] = {label: {"kind": "class", "classes": list(emotions)}}
@@ -86,7 +84,46 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
 
 
-def _write(utterance: Utterance, settings: SynthSettings) -> None:
+@dataclass(frozen=True)
+class _Part:
+    """Utterances of one speaker, whose face is drawn once for all of them."""
+
+    utterances: Sequence[Utterance]
+    settings: SynthSettings
+
+    def __str__(self) -> str:
+        return f"{self.utterances[0].id} and the {len(self.utterances) - 1} after it"
+
+
+def _parts(planned: Sequence[Utterance], settings: SynthSettings) -> Iterator[_Part]:
+    # Processes may have another working folder.
+    placed = replace(settings, folder=settings.folder.absolute())
+    by_speaker: dict[str, list[Utterance]] = {}
+    for utterance in planned:
+        by_speaker.setdefault(utterance.speaker, []).append(utterance)
+    for _, own in sorted(by_speaker.items()):
+        for start in range(0, len(own), NEIGHBOURS):
+            yield _Part(own[start : start + NEIGHBOURS], placed)
+
+
+def _jobs(settings: SynthSettings, parts: Sequence[_Part]) -> int:
+    import joblib
+
+    return min(int(joblib.effective_n_jobs(settings.jobs)), len(parts))
+
+
+def _crashed(part: _Part) -> int:
+    raise MachineFault(f"{part}: rendering crashed its process twice; run the same command again")
+
+
+def _write(part: _Part) -> int:
+    """Render the utterances of a part; returns their number."""
+    for utterance in part.utterances:
+        _write_one(utterance, part.settings)
+    return len(part.utterances)
+
+
+def _write_one(utterance: Utterance, settings: SynthSettings) -> None:
     if settings.segments:
         film.write(
             film.of(utterance, settings.segments), settings.folder, settings.modality == "av",
@@ -97,10 +134,6 @@ def _write(utterance: Utterance, settings: SynthSettings) -> None:
     write(utterance, settings.folder)
     if _has_traces(settings):
         corpus.write_traces(utterance, settings.folder, settings.trace_rate)
-
-
-def _speaker(utterance: Utterance) -> str:
-    return utterance.speaker
 
 
 def _people(settings: SynthSettings) -> str:

@@ -1,0 +1,36 @@
+"""Commands with worker processes: however they end, no process is left."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from sessions import left_after, members, start
+
+from avaffect.core import errors
+
+FEW = ("synth", "B", "--domain", "B", "--utterances", 200, "--speakers", 4, "-j", 2,
+       "-o", "b.jsonl")  # fmt: skip
+STATUSES = {
+    signal.SIGKILL: -signal.SIGKILL,
+    signal.SIGTERM: errors.PREEMPTED,
+    signal.SIGHUP: errors.PREEMPTED,
+    signal.SIGINT: errors.INTERRUPTED,
+}
+
+
+@pytest.mark.parametrize("number", STATUSES)
+def test_synth_leaves_no_process(tmp_path: Path, number: int) -> None:
+    process = start(tmp_path, *FEW)
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.glob("B/video/*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(members(process.pid)) > 2
+    process.send_signal(number)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == STATUSES[number] and "Traceback" not in words, words
+    assert left_after(process.pid, 10) == set()
+    assert not (tmp_path / "b.jsonl").exists()
