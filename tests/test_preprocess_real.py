@@ -95,7 +95,10 @@ def test_a_signal_ends_it_promptly_and_leaves_nothing(small_corpus: Path, number
         process.returncode == {signal.SIGTERM: 75, signal.SIGINT: 130}[number]
         and "Traceback" not in errors
     ), errors
-    assert {path.name for path in small_corpus.parent.iterdir()} == {"real.jsonl"}
+    left = {path.name for path in small_corpus.parent.iterdir()}
+    assert left == {"real.jsonl", "media.h5.state"}
+    kept = {path.suffix or path.name for path in small_corpus.parent.glob("*.state/store/*")}
+    assert kept <= {".spool", "journal"}
     _gone(workers)
 
 
@@ -174,7 +177,7 @@ def _start(source: Path, output: Path) -> subprocess.Popen[str]:
 def _wait_for_work(process: subprocess.Popen[str], folder: Path) -> None:
     """Until workers have written their first samples."""
     deadline = time.monotonic() + 30
-    while not any(p.stat().st_size for p in folder.glob(".*.partial/*.spool")):
+    while not any(p.stat().st_size for p in folder.glob("*.state/store/*.spool")):
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"no work was seen; status {process.poll()}: {process.communicate()[1]}")
         time.sleep(0.005)

@@ -10,13 +10,15 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.launch import part_of
 from avaffect.core.progress import SILENT, Progress
+from avaffect.core.provenance import Provenance
 from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.copied_metadata import Carried
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.media.noise_sources import Sources
 from avaffect.settings.augment_noise import AugmentNoiseSettings
 from avaffect.signal import noise
@@ -35,8 +37,17 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     sources = Sources.find(settings.noise)
     inputs = [*work.store_inputs("media", [store]), *sources.inputs]
     made = work.record("augment-noise", settings, inputs)
-    if publishing.is_done(settings, made, progress, f"add noise to {store.count} utterances"):
+    if training_run.is_done(settings, made, progress, f"add noise to {store.count} utterances"):
         return
+    with training_run.working(settings, made, progress) as begun:
+        if begun is not None:
+            _run(settings, store, audio, sources, made, progress, begun)
+
+
+def _run(
+    settings: AugmentNoiseSettings, store: Store, audio: Dataset, sources: Sources,
+    made: Provenance, progress: Progress, begun: Work,
+) -> None:  # fmt: skip
     # Decoding comes with the work.
     from avaffect.recipes.media import noises
 
@@ -46,15 +57,23 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
         for name, spec in store.streams.items()
         if name == WAVEFORM or not settings.audio_only
     }
-    with store_writer(settings.output, made, streams=streams, labels=store.labels) as writer:
+    with store_writer(
+        settings.output, made, streams=streams, labels=store.labels, kept=begun.store()
+    ) as writer:
         recordings = noises.open_noises(sources, writer.folder, progress)
         mixing = _Mixing(settings, audio, recordings, Annotations({}).field(store, "speaker"))
         carried = Carried(store)
+        training_run.say_resumed(len(writer.resumed), progress)
         progress.start("augment-noise", len(rows))
-        for row in rows:
+        for row, outcome in zip(rows, writer.resumed):
+            mixing.note(outcome, store.ids[row])
+            progress.advance()
+        for row in rows[len(writer.resumed) :]:
             values = {name: store.read(name, row) for name in streams if name != WAVEFORM}
-            values[WAVEFORM], facts = mixing.noisy(row)
+            values[WAVEFORM], facts, outcome = mixing.noisy(row)
             carried.add(writer, row, {"streams": values}, facts)
+            writer.done(outcome)
+            mixing.note(outcome, store.ids[row])
             progress.advance()
         progress.finish()
     mixing.report(len(rows), progress)
@@ -77,24 +96,30 @@ class _Mixing:
     soundless: list[str] = field(default_factory=list)
     lowered: list[str] = field(default_factory=list)
 
-    def noisy(self, row: int) -> tuple[np.ndarray, dict[str, Any]]:
-        """The waveform of an utterance with its noise, and its new fields."""
+    def note(self, outcome: str, identifier: str) -> None:
+        """Count an utterance; outcome: of `noisy`."""
+        listed = {"silent": self.silent, "soundless": self.soundless, "lowered": self.lowered}
+        if outcome in listed:
+            listed[outcome].append(identifier)
+        self.mixed += outcome in ("mixed", "lowered")
+
+    def noisy(self, row: int) -> tuple[np.ndarray, dict[str, Any], str]:
+        """The waveform of an utterance with its noise, its new fields, and what became of it."""
         from avaffect.recipes.media.noises import QUIET
 
         identifier, values = self.audio.ids[row], self.audio.read(WAVEFORM, row)
         speech = noise.unit_scale(values)
         if float(np.abs(speech).max(initial=0.0)) <= QUIET:
-            (self.silent if len(values) else self.soundless).append(identifier)
-            return values, {"noise": "", "snr_db": np.nan}
+            unchanged = "silent" if len(values) else "soundless"
+            return values, {"noise": "", "snr_db": np.nan}, unchanged
         disturbance, names = self.recordings.piece(
             self.settings.seed, identifier, self.speakers[row], len(speech), self.settings.babble
         )
         ratio = self._ratio(identifier)
         found, factor = noise.fitted(noise.mix(speech, disturbance, ratio))
-        if factor < 1:
-            self.lowered.append(identifier)
-        self.mixed += 1
-        return noise.as_type(found, values.dtype), {"noise": " + ".join(names), "snr_db": ratio}
+        outcome = "lowered" if factor < 1 else "mixed"
+        fields = {"noise": " + ".join(names), "snr_db": ratio}
+        return noise.as_type(found, values.dtype), fields, outcome
 
     def _ratio(self, identifier: str) -> float:
         if self.settings.snr is not None:

@@ -10,7 +10,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHeader, QuantiserHeader
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common import training_run, work
 from avaffect.recipes.encoding import choices
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS, is_named
 from avaffect.recipes.encoding.labels_over_time import label_of
@@ -46,11 +46,13 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     made = work.record("extract", settings, inputs)
     if named:
         made["settings"]["front_end"] = settings.model
-    if publishing.is_done(settings, made, progress, f"extract {store.count} utterances"):
+    if training_run.is_done(settings, made, progress, f"extract {store.count} utterances"):
         return
     from avaffect.recipes.encoding import extracting
 
-    extracting.run(settings, store, header, made, progress)
+    with training_run.working(settings, made, progress) as begun:
+        if begun is not None:
+            extracting.run(settings, store, header, made, progress, begun)
 
 
 def _check_together(settings: ExtractSettings) -> None:

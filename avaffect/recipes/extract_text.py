@@ -9,7 +9,7 @@ from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
 from avaffect.data.transcripts import reading
-from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common import training_run, work
 from avaffect.recipes.encoding.spoken import is_of_frames
 from avaffect.settings.extract_text import WITHOUT_TRANSFORMERS, ExtractTextSettings
 from avaffect.training import text_model_files
@@ -39,8 +39,10 @@ def extract_text(settings: ExtractTextSettings, progress: Progress = SILENT) -> 
         [("text-encoder", settings.model, model)],
     )
     plan = f"encode the words of {store.count} utterances"
-    if publishing.is_done(settings, made, progress, plan):
+    if training_run.is_done(settings, made, progress, plan):
         return
     from avaffect.recipes.encoding import text
 
-    text.run(settings, store, transcripts, model, made, progress)
+    with training_run.working(settings, made, progress) as begun:
+        if begun is not None:
+            text.run(settings, store, transcripts, model, made, progress, begun)

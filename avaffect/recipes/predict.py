@@ -13,8 +13,9 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.data.recordings import media_content_id
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common import publishing, training_run, work
 from avaffect.recipes.common.stores import open_stores
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.downstream import prediction_tables
 from avaffect.recipes.downstream.predicted_labels import (
     VECTORS,
@@ -78,20 +79,24 @@ def predict(
         form = "table"
     plan = f"predict with {settings.model}"
     of_manifest = form not in ("csv", "table")
-    if of_manifest and publishing.is_done(settings, made, progress, plan):
+    if of_manifest and training_run.is_done(settings, made, progress, plan):
         return None
     if publishing.is_dry(settings, progress, plan):
         return None
     from avaffect.recipes.downstream import predicting
 
-    with given as (stores, features):
-        prediction = predicting.prediction_of(
-            settings, header, stores, features, labels, made, progress
-        )
-        if of_manifest:
-            predicting.write(prediction)
+    keeping = training_run.working(settings, made, progress) if of_manifest else nullcontext(Work())
+    with keeping as begun:
+        if begun is None:
             return None
-        found = predicting.collected(prediction)
+        with given as (stores, features):
+            prediction = predicting.prediction_of(
+                settings, header, stores, features, labels, made, progress, begun
+            )
+            if of_manifest:
+                predicting.write(prediction)
+                return None
+            found = predicting.collected(prediction)
     if settings.output is None:
         return found
     publishing.publish(

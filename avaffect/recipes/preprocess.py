@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.launch import Shard, parse_shard
@@ -14,8 +15,10 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.items import label_specs, labels_of, meta_fields
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.recordings import media_content_id
+from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.common import publishing
+from avaffect.recipes.common import training_run
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.media.decoding import (
     Decoding,
     chosen_channels,
@@ -33,6 +36,10 @@ from avaffect.recipes.media.preprocess_summary import (
 )
 from avaffect.settings.base import semantic
 from avaffect.settings.preprocess import PreprocessSettings
+
+# Decoders are imported with the work.
+if TYPE_CHECKING:
+    from avaffect.data.media import DecodingOptions
 
 # Options of face detection and cropping.
 OF_FACES = (
@@ -55,13 +62,13 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
     chosen_channels(settings)
     record = _provenance(settings, corpus, items)
     force = settings.force or lacks_crashed(settings.output, record, progress)
-    if publishing.is_current(replace(settings, force=force), record, progress):
+    settings = replace(settings, force=force)
+    if training_run.is_current(settings, record, progress):
         _check_strict(settings)
         if settings.preview:
             progress.warn("no preview: it is drawn during decoding; --force decodes again")
         return settings.output
     from avaffect.data import media
-    from avaffect.data.faces.preview import Preview
 
     options, streams = options_of(settings)
     specs = label_specs(corpus)
@@ -78,26 +85,53 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         return settings.output
     media.check_access(corpus.folder, (n for item in items for n in sources_of(settings, item)))
     columns = {name: shard.of(values) for name, values in meta_fields(corpus.items).items()}
-    with store_writer(settings.output, record, streams=streams, labels=specs) as writer:
+    with training_run.working(settings, record, progress) as begun:
+        if begun is not None:
+            task = _Task(corpus, items, columns, specs, options, streams)
+            _decode(settings, task, record, begun, progress)
+    return settings.output
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is decoded: the items of a corpus, and how."""
+
+    corpus: Manifest
+    items: Sequence[Item]
+    columns: dict[str, Sequence[Any]]
+    labels: dict[str, LabelSpec]
+    options: DecodingOptions
+    streams: dict[str, StreamSpec]
+
+
+def _decode(
+    settings: PreprocessSettings, task: _Task, record: Provenance, begun: Work, progress: Progress
+) -> None:
+    from avaffect.data.faces.preview import Preview
+
+    output, items, specs = settings.output, task.items, task.labels
+    with store_writer(
+        output, record, streams=task.streams, labels=specs, kept=begun.store()
+    ) as writer:
         preview = Preview.into(settings.preview)
-        listed = losses_path(settings.output)
-        work = Decoding(settings, options, corpus, writer, progress, preview, listed)
-        found = work.decode_all(items, columns, specs)
+        work = Decoding(
+            settings, task.options, task.corpus, writer, progress, preview, losses_path(output)
+        )
+        found = work.decode_all(items, task.columns, specs)
         if items and not writer.ids:
-            lost = f"all {len(items)} utterances of {corpus.name} were lost ({found.words})"
-            if shard.count == 1:
+            lost = f"all {len(items)} utterances of {task.corpus.name} were lost ({found.words})"
+            if settings.shard is None:
                 raise DataError(f"{lost}; nothing was written")
             # Without an empty store the shards of the others could not be merged.
-            progress.warn(f"{lost} in the shard {shard}")
-        list_losses(settings.output, corpus, found, record)
+            progress.warn(f"{lost} in the shard {settings.shard}")
+        list_losses(output, task.corpus, found, record)
         counts = {"found": len(items), "kept": len(writer.ids), "lost": found.counts}
         writer.provenance["losses"] = counts
         hours = sum(writer.column("duration_s")) / 3600
         missing = {name: writer.missing(name) for name in specs}
-    summarise(settings.output, counts, hours, missing, found, progress)
+    summarise(output, counts, hours, missing, found, progress)
     summarise_sound(writer, progress)
     summarise_faces(writer, work.preview, progress)
-    return settings.output
 
 
 def _checked(settings: PreprocessSettings) -> PreprocessSettings:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Seeded, ShardedLater, argument, option
+from avaffect.settings.base import Resumable, Seeded, ShardedLater, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentNoiseSettings(ShardedLater, Seeded):
+class AugmentNoiseSettings(Resumable, ShardedLater, Seeded):
     """Adds a segment of a noise recording to each utterance at a signal-to-noise ratio (SNR). The
     segment depends on the seed and the utterance's id alone: it is the same at every ratio. Faces,
     labels and metadata are copied."""

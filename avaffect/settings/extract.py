@@ -9,6 +9,7 @@ from typing import ClassVar
 from avaffect.settings.base import (
     Batched,
     Modal,
+    Resumable,
     Sharded,
     argument,
     option,
@@ -22,7 +23,7 @@ WITHOUT_OPENSMILE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings(Modal, Sharded, Batched):
+class ExtractSettings(Resumable, Modal, Sharded, Batched):
     """An encoder computes features and their mean over time, a quantiser units, a projector
     embeddings, a front-end its descriptors: mfcc, logmel; with openSMILE, an optional extra,
     compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (one vector).

@@ -6,13 +6,13 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import Batched, ShardedLater, argument, option
+from avaffect.settings.base import Batched, Resumable, ShardedLater, argument, option
 from avaffect.settings.feature_stores import parse_features
 from avaffect.settings.windows import check_windows
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings(ShardedLater, Batched):
+class PredictSettings(Resumable, ShardedLater, Batched):
     """Applies a model of `finetune` to recordings, which it decodes as `preprocess` does, or to
     stores. A model of several runs writes one item per run and utterance; in cross-validation each
     fold is predicted by the run that was not trained on it."""

@@ -19,6 +19,7 @@ from avaffect.core import plain_json
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json, content_id
+from avaffect.core.kept import JOURNAL
 from avaffect.core.writing import writing
 
 # Commands look for a state before there is work: torch comes with the work.
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 STATE_FILE = "state.safetensors"
 MARKER = "run.json"
 LOCK = "lock"
+# Of a store that is not complete: the folder of its utterances (data/store/journal.py).
+STORE = "store"
 # Of adapt: the manifest that it read, beside the state.
 MANIFEST = "manifest.jsonl"
 # What a state says of the place in training, in every version.
@@ -99,6 +102,9 @@ def work_in(folder: Path) -> str | None:
         place = path.relative_to(folder)
         partial = any(part.endswith(".partial") for part in place.parts)
         if partial or not path.is_file() or path.name in (MARKER, LOCK, MANIFEST):
+            continue
+        # Spool files count with their journal alone.
+        if path.parent.name == STORE and path.name != JOURNAL:
             continue
         if path.name != STATE_FILE:
             return str(place)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,14 +19,19 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from avaffect.core.atomic import publish, workspace
-from avaffect.core.errors import DataError
+from avaffect.core.errors import AvaffectError, DataError
+from avaffect.core.kept import SPOOL, Kept
 from avaffect.core.provenance import Provenance
 from avaffect.core.shown import is_plain
+from avaffect.core.writing import writing
 from avaffect.data.store import layout, schema
+from avaffect.data.store.journal import Entry, Journal, clear_scratch
 from avaffect.data.store.layout import Contents, Ragged
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 
 COPY_BYTES = 1 << 21
+# Name of the store while it is written.
+STORE = "store.h5"
 
 
 @dataclass
@@ -44,7 +50,11 @@ class _Spool:
 
     @property
     def step_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return _step_bytes(self.dtype, self.shape)
+
+    def digest(self, part: int) -> bytes:
+        size = hashlib.sha256().digest_size
+        return bytes(self.digests[part * size : (part + 1) * size])
 
     def append(self, values: np.ndarray) -> None:
         if tuple(values.shape[1:]) != self.shape:
@@ -81,6 +91,28 @@ class _Spool:
         return Ragged(lengths, layout.digest_rows(self.digests), self.blocks)
 
 
+class _Parsed(Sequence[Any]):
+    """A list of JSON texts as their values."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, place: Any) -> Any:
+        return json.loads(self._texts[place])
+
+
+def _step_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+
+
+def _plain(value: Any) -> Any:
+    """A label or a field as JSON has it."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+
+
 class StoreWriter:
     """Collects utterances for one store; use `store_writer`, which publishes it when complete.
 
@@ -95,6 +127,7 @@ class StoreWriter:
         streams: dict[str, StreamSpec],
         labels: dict[str, LabelSpec],
         pooled: dict[str, PooledSpec],
+        kept: Kept | None = None,
     ) -> None:
         self.folder = folder
         self.provenance = provenance
@@ -113,10 +146,65 @@ class StoreWriter:
         ]
         parts += [("pooled", name, "float32", (spec.dim,)) for name, spec in pooled.items()]
         # Names come from users, and so are not used as file names.
+        self._journal: Journal | None = None
+        files: list[BinaryIO]
+        if kept is None:
+            files = [(folder / f"{n}{SPOOL}").open("w+b") for n in range(len(parts))]
+        else:
+            sizes = [_step_bytes(dtype, shape) for _, _, dtype, shape in parts]
+            self._journal = Journal(kept, parts, sizes)
+            files = self._journal.files
         self._spools = {
-            (group, name): _Spool((folder / f"{number}.spool").open("w+b"), dtype, shape)
-            for number, (group, name, dtype, shape) in enumerate(parts)
+            (group, name): _Spool(file, dtype, shape)
+            for file, (group, name, dtype, shape) in zip(files, parts)
         }
+        self._done = 0
+        # As JSON, since there may be millions.
+        self._resumed: list[str] = []
+        for entry in self._journal.take_up() if self._journal else ():
+            self._take_up(entry)
+
+    @property
+    def resumed(self) -> Sequence[Any]:
+        """Facts of the items that an earlier process finished (`done`), whose utterances are here
+        already."""
+        return _Parsed(self._resumed)
+
+    def _take_up(self, entry: Entry) -> None:
+        """The utterances of an item that an earlier process finished."""
+        for utterance in entry.utterances:
+            for spool, (steps, digest) in zip(self._spools.values(), utterance["spooled"]):
+                spool.lengths.append(steps)
+                spool.digests += bytes.fromhex(digest)
+            for name, value in utterance["labels"].items():
+                self._label_values[name].append(value)
+            self._add_fields(utterance["meta"])
+            self._seen.add(utterance["id"])
+            self.ids.append(utterance["id"])
+        self._resumed.append(json.dumps(entry.facts))
+        self._done = len(self.ids)
+
+    def done(self, facts: Any = None) -> None:
+        """An item of the source is finished: the utterances that were added since the last one are
+        kept where the writer keeps any, with JSON-able facts. Items come in order."""
+        if self._journal is not None:
+            added = range(self._done, len(self.ids))
+            self._journal.add(Entry([self._described(row) for row in added], facts))
+        self._done = len(self.ids)
+
+    def _described(self, row: int) -> dict[str, Any]:
+        """An utterance, JSON-able."""
+        return {
+            "id": self.ids[row],
+            "spooled": [[s.lengths[row], s.digest(row).hex()] for s in self._spools.values()],
+            "labels": {name: _plain(values[row]) for name, values in self._label_values.items()},
+            "meta": {name: _plain(values[row]) for name, values in self._meta.items()},
+        }
+
+    def keep(self) -> None:
+        """Keep all finished items now, where the writer keeps any."""
+        if self._journal is not None:
+            self._journal.write()
 
     def add(
         self,
@@ -158,12 +246,15 @@ class StoreWriter:
         for name, vectors in self.pooled.items():
             vector = np.asarray((pooled or {})[name], dtype="<f4").reshape(1, vectors.dim)
             self._spools["pooled", name].append(vector)
+        self._add_fields(meta or {})
+        self.ids.append(identifier)
+
+    def _add_fields(self, meta: Mapping[str, Any]) -> None:
         # Fields that only some utterances have are filled for those before and after.
-        for name in (meta or {}).keys() - self._meta.keys():
+        for name in meta.keys() - self._meta.keys():
             self._meta[name] = [None] * len(self.ids)
         for name, values in self._meta.items():
-            values.append((meta or {}).get(name))
-        self.ids.append(identifier)
+            values.append(meta.get(name))
 
     def _add_stream(self, spool: _Spool, spec: StreamSpec, given: np.ndarray | Path | None) -> None:
         if isinstance(given, Path):
@@ -244,14 +335,36 @@ def store_writer(
     streams: dict[str, StreamSpec] | None = None,
     labels: dict[str, LabelSpec] | None = None,
     pooled: dict[str, PooledSpec] | None = None,
+    kept: Kept | None = None,
 ) -> Iterator[StoreWriter]:
-    """A writer whose complete store appears at `output` if the block ends without an exception."""
-    with workspace(output) as folder:
-        writer = StoreWriter(folder, provenance, streams or {}, labels or {}, pooled or {})
+    """A writer whose complete store appears at `output` if the block ends without an exception.
+
+    kept: where finished items stay if it ends with one; they go with `kept`'s folder, which is the
+    caller's. By default nothing stays.
+    """
+    with workspace(output) if kept is None else _kept_folder(output, kept) as folder:
+        writer = StoreWriter(folder, provenance, streams or {}, labels or {}, pooled or {}, kept)
         try:
             yield writer
-            temporary = folder / output.name
+            temporary = folder / STORE
             layout.lay_out(temporary, writer.contents(), writer.provenance)
+        except BaseException:
+            # What cannot be written is computed again.
+            with contextlib.suppress(OSError, AvaffectError):
+                writer.keep()
+            raise
         finally:
             writer.close()
+        if kept is not None:
+            kept.check()
         publish(temporary, output)
+
+
+@contextlib.contextmanager
+def _kept_folder(output: Path, kept: Kept) -> Iterator[Path]:
+    try:
+        with writing(output):
+            yield kept.folder
+    finally:
+        with contextlib.suppress(OSError):
+            clear_scratch(kept.folder)

@@ -20,6 +20,7 @@ from avaffect.data.items import label_specs, meta_fields
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.data.store.writer import store_writer
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.downstream import recording_facts
 from avaffect.recipes.downstream.bundle_parts import held_face_model
 from avaffect.recipes.media.decoding import Decoding, options_of
@@ -207,5 +208,5 @@ def _features(
     output = media.path.with_name(f"{name}.features.h5")
     how = ExtractSettings(media=media.path, output=output, model=front_end, device=settings.device)
     record = provenance("extract", {}, [reference("media", media.path, media.content_id, output)])
-    extracting.run(how, media, None, record, Progress())
+    extracting.run(how, media, None, record, Progress(), Work())
     return Store(output)

@@ -8,6 +8,7 @@ from avaffect.core.headers import ClassifierHeader
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.store.reader import Store
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.downstream import prediction_items, prediction_traces
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import utterances_of
@@ -25,8 +26,9 @@ def prediction_of(
     labels: Sequence[PredictedLabel],
     made: Provenance,
     progress: Progress,
+    work: Work,
 ) -> Prediction:
-    """header: of the classifier.
+    """header: of the classifier; work: keeps what is computed.
 
     Raises DataError where no utterance is in the split, or the features of the stores are not those
     that the classifier was trained on.
@@ -34,7 +36,7 @@ def prediction_of(
     # One header is enough: it lists all training utterances.
     tensors = checkpoint.read(settings.model, ClassifierHeader)[1]
     utterances = utterances_of(settings, stores, features, header, labels, progress)
-    return Prediction(settings, header, tensors, labels, made, utterances, progress)
+    return Prediction(settings, header, tensors, labels, made, utterances, progress, work)
 
 
 def write(prediction: Prediction) -> None:

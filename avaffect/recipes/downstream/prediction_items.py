@@ -15,10 +15,9 @@ from avaffect.data.dataset import Dataset
 from avaffect.data.tables.reader import of_part
 from avaffect.evaluation import distributions
 from avaffect.recipes.downstream import heads, modalities
-from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel
 from avaffect.recipes.downstream.prediction_data import PredictedUtterances
-from avaffect.recipes.downstream.prediction_passes import Prediction
+from avaffect.recipes.downstream.prediction_passes import Pass, Prediction
 from avaffect.recipes.downstream.sections import Times, sections_of
 from avaffect.recipes.downstream.training_speakers import worst
 
@@ -75,7 +74,7 @@ def _computed(prediction: Prediction) -> dict[int, _Outputs]:
         found_in = modalities.made_from(part.group.form, part.group.inputs, sections.dataset)
         if found_in is not None:
             modalities.check_trained(part.group, found_in, settings.model)
-        outputs = _over_views(part.group, sections.dataset, settings.views)
+        outputs = _over_views(prediction, part, sections.dataset)
         rows = part.rows[sections.rows[chosen]]
         times = _those(sections.times, chosen)
         made_from = _those(found_in, chosen)
@@ -123,10 +122,15 @@ def _unlearned(run: Run, label: PredictedLabel) -> set[str]:
     return set((run.unlearned or {}).get(label.name, ()))
 
 
-def _over_views(group: HeadGroup, dataset: Dataset, count: int) -> np.ndarray:
-    """(M, heads, columns): means over so many views of each section."""
-    views = (replace(dataset, view=(number, count)) for number in range(count))
-    return np.mean([heads.utterance_scores(group, view) for view in views], axis=0)
+def _over_views(prediction: Prediction, part: Pass, dataset: Dataset) -> np.ndarray:
+    """(M, heads, columns): means over the views of each section."""
+    count = prediction.settings.views
+    found = []
+    for number in range(count):
+        kept = prediction.work.rows(f"{part.name}-view-{number}", prediction.progress)
+        view = replace(dataset, view=(number, count))
+        found.append(heads.utterance_scores(part.group, view, kept))
+    return np.mean(found, axis=0)
 
 
 def _header(prediction: Prediction) -> ManifestHeader:

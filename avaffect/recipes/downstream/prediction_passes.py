@@ -20,6 +20,7 @@ from avaffect.models.given import Given
 from avaffect.models.inputs import Inputs
 from avaffect.models.layers import read_layers
 from avaffect.recipes.common.lineage import encoder_of
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.downstream.bundle_parts import ENCODER_PREFIX
 from avaffect.recipes.downstream.head_group import HeadGroup
 from avaffect.recipes.downstream.predicted_labels import (
@@ -38,8 +39,9 @@ from avaffect.training.device import resolve_device
 @dataclass(frozen=True)
 class Pass:
     """Heads on the same inputs, the numbers of their runs, and the utterances (indices) that they
-    predict."""
+    predict; name: of its own, for what is kept of it."""
 
+    name: str
     group: HeadGroup
     numbers: list[int]
     rows: np.ndarray
@@ -56,6 +58,7 @@ class Prediction:
     made: Provenance
     utterances: PredictedUtterances
     progress: Progress
+    work: Work
 
     def passes(self) -> Iterator[tuple[Pass, Dataset]]:
         """All runs, each pass with the utterances that it predicts; passes without a chosen one are
@@ -101,7 +104,7 @@ def _passes(prediction: Prediction) -> Iterator[Pass]:
             applied = HeadGroup(
                 inputs, heads, device, settings.batch_seconds, prediction.progress
             )  # fmt: skip
-            yield Pass(applied, group, rows)
+            yield Pass(f"run-{group[0]}", applied, group, rows)
 
 
 def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> Inputs:

@@ -75,7 +75,8 @@ def _traces(prediction: Prediction, facts: TraceOutputs) -> dict[int, np.ndarray
     windows = windows_of(settings.window or facts.window_s, settings.step)
     found: dict[int, np.ndarray] = {}
     for part, dataset in prediction.passes():
-        traces = heads.traces(part.group, dataset, windows)
+        kept = prediction.work.rows(part.name, prediction.progress)
+        traces = heads.traces(part.group, dataset, windows, kept)
         for index, values in zip(part.rows[dataset.is_chosen].tolist(), traces):
             values = delayed(values, facts.rate_hz, facts.delay_s)
             shape = len(values), header.run_count, len(facts.names)

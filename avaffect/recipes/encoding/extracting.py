@@ -24,8 +24,10 @@ from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import PooledSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.models.heads.projector import Projector
-from avaffect.recipes.common import work
+from avaffect.recipes.common import training_run
+from avaffect.recipes.common import work as words
 from avaffect.recipes.common.copied_metadata import Carried
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.encoding import extraction, frames_of, segments
 from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.recipes.encoding.input_streams import chosen_streams, leave_out_words
@@ -37,7 +39,9 @@ from avaffect.training.device import resolve_device
 @dataclass
 class _Plan:
     """What is written for each utterance: `rows(dataset)` yields its index and arrays, and notes in
-    `empty` the ids of those that give no frame, in `not_finite` of those that gave no numbers."""
+    `empty` the ids of those that give no frame, in `not_finite` of those that gave no numbers.
+
+    one_by_one: False where they come when all are computed, which keeps rows of its own."""
 
     rows: Callable[[Dataset], Iterator[tuple[int, dict[str, Any]]]]
     reads: tuple[str, ...]
@@ -46,6 +50,17 @@ class _Plan:
     pooled: dict[str, PooledSpec] = field(default_factory=dict)
     not_finite: list[str] = field(default_factory=list)
     sampling: Sampling = EVERYTHING
+    one_by_one: bool = True
+
+    def found_in(self, identifier: str) -> dict[str, bool]:
+        """What is to be said of the last utterance, if any."""
+        lists = {"empty": self.empty, "not_finite": self.not_finite}
+        return {name: True for name, ids in lists.items() if ids[-1:] == [identifier]}
+
+    def take_up(self, identifier: str, facts: dict[str, bool]) -> None:
+        """The `found_in` of an earlier process."""
+        for name in facts:
+            getattr(self, name).append(identifier)
 
 
 def run(
@@ -54,30 +69,36 @@ def run(
     header: CheckpointHeader | None,
     made: Provenance,
     progress: Progress,
+    work: Work,
 ) -> None:
     """Apply `settings.model` to a store and write the result.
 
-    header: of the checkpoint; None: the model is a front-end.
+    header: of the checkpoint; None: the model is a front-end. work: keeps what is computed.
     """
     rows = part_of(settings.shard, range(store.count))
     device = resolve_device(settings.device)
     if settings.of_frames:
         extractor = _extractor(settings, store, header, device, progress)
-        frames_of.run(settings, store, rows, extractor, device, made, progress)
+        frames_of.run(settings, store, rows, extractor, device, made, progress, work)
         return
-    plan = _plan(settings, store, header, device, progress)
+    plan = _plan(settings, store, header, device, progress, work)
     dataset = dataset_of([store], store.ids, plan.reads, sampling=plan.sampling)
-    dataset.choose(rows)
-    chosen = dataset.is_chosen
-    if settings.segment is not None:
-        chosen = chosen[segments.in_segments(dataset, settings.segment)[1]]
-    progress.start("extract", int(chosen.sum()))
     with store_writer(
-        settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled
-    ) as writer:
+        settings.output, made, streams=plan.streams, labels=store.labels, pooled=plan.pooled,
+        kept=work.store() if plan.one_by_one else None,
+    ) as writer:  # fmt: skip
         carried = Carried(store)
+        for row, facts in zip(rows, writer.resumed):
+            plan.take_up(store.ids[row], facts)
+        training_run.say_resumed(len(writer.resumed), progress)
+        dataset.choose(rows[len(writer.resumed) :])
+        chosen = dataset.is_chosen
+        if settings.segment is not None:
+            chosen = chosen[segments.in_segments(dataset, settings.segment)[1]]
+        progress.start("extract", int(chosen.sum()))
         for index, values in plan.rows(dataset):
             carried.add(writer, index, values)
+            writer.done(plan.found_in(store.ids[index]))
     progress.finish()
     _warn(plan, progress)
     of = "" if len(writer.ids) == len(rows) else f" of {len(rows)}"
@@ -89,13 +110,13 @@ def _warn(plan: _Plan, progress: Progress) -> None:
         zeros = "".join(f", and nothing but zeros as their {name}" for name in plan.pooled)
         progress.warn(
             f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}{zeros}: "
-            f"{work.some_of(plan.empty)}"
+            f"{words.some_of(plan.empty)}"
         )
     if plan.not_finite:
         progress.warn(
             f"the model gave values that are no numbers (NaN or infinite) for "
             f"{len(plan.not_finite)} utterances; 0 stands in their place: "
-            f"{work.some_of(plan.not_finite)}"
+            f"{words.some_of(plan.not_finite)}"
         )
 
 
@@ -118,7 +139,7 @@ def _extractor(
 
 def _plan(
     settings: ExtractSettings, store: Store, header: CheckpointHeader | None,
-    device: torch.device, progress: Progress,
+    device: torch.device, progress: Progress, work: Work,
 ) -> _Plan:  # fmt: skip
     if header is None or isinstance(header, EncoderHeader):
         extractor = _extractor(settings, store, header, device, progress)
@@ -132,7 +153,7 @@ def _plan(
             device,
             progress,
         )
-    return _embeddings(settings, path, store, device, progress)
+    return _embeddings(settings, path, store, device, progress, work)
 
 
 def _computed(
@@ -210,8 +231,9 @@ def _units(
 
 
 def _embeddings(
-    settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress
-) -> _Plan:
+    settings: ExtractSettings, path: Path, store: Store, device: torch.device, progress: Progress,
+    work: Work,
+) -> _Plan:  # fmt: skip
     """Embeddings need the whole store's statistics first, where each corpus has its own."""
     projector, extractor, header = load_projector(path, device, store, settings.modality, progress)
     statistics = header.normalisation.statistics
@@ -221,8 +243,9 @@ def _embeddings(
 
     def rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
         pooled = extraction.pooled_means(
-            extractor, dataset, device, progress, settings.batch_seconds, settings.precision
-        )
+            extractor, dataset, device, progress, settings.batch_seconds, settings.precision,
+            kept=work.rows("means", progress),
+        )  # fmt: skip
         if statistics == "corpus":
             standardise_by(projector, pooled, _training_part(store))
         with torch.inference_mode():
@@ -237,7 +260,9 @@ def _embeddings(
 
     dim = projector.configuration.embedding
     pooled = {EMBEDDING: PooledSpec(dim, made)}
-    return _Plan(rows, extractor.streams, [], pooled=pooled, sampling=extractor.sampling)
+    return _Plan(
+        rows, extractor.streams, [], pooled=pooled, sampling=extractor.sampling, one_by_one=False
+    )
 
 
 def _training_part(store: Store) -> np.ndarray:

@@ -16,8 +16,9 @@ from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.data.tables.reader import of_part
-from avaffect.recipes.common import work
+from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.copied_metadata import Carried
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.encoding import around
 from avaffect.recipes.encoding.extraction import Extractor
 from avaffect.recipes.encoding.labels_over_time import label_of
@@ -76,6 +77,7 @@ def run(
     device: torch.device,
     made: Provenance,
     progress: Progress,
+    kept: Work,
 ) -> None:
     """Write a store of frames: the vector around each, its classes where they are known, and the
     fields of its recording.
@@ -91,9 +93,15 @@ def run(
     progress.start("extract", len(rows))
     with store_writer(
         settings.output, made, labels={**labels, **over_time},
-        pooled={MEAN: PooledSpec(extractor.dim, made_of)},
+        pooled={MEAN: PooledSpec(extractor.dim, made_of)}, kept=kept.store(),
     ) as writer:  # fmt: skip
-        for row in rows:
+        training_run.say_resumed(len(writer.resumed), progress)
+        for row, facts in zip(rows, writer.resumed):
+            beyond += facts["beyond"]
+            if not facts["frames"]:
+                empty.append(store.ids[row])
+            progress.advance(1)
+        for row in rows[len(writer.resumed) :]:
             recording = dataset_of([store], [store.ids[row]], extractor.streams)
             steps = choice.steps(store, row, recording)
             times = (steps + 0.5) / choice.rate_hz
@@ -115,9 +123,11 @@ def run(
                     labels={**known, **{name: of[number] for name, of in classes.items()}},
                     meta={**fields, "start_s": start, "duration_s": lasts_s},
                 )
-            beyond += len(times) - (len(writer.ids) - count)
-            if len(writer.ids) == count:
+            frames = len(writer.ids) - count
+            beyond += len(times) - frames
+            if not frames:
                 empty.append(store.ids[row])
+            writer.done({"frames": frames, "beyond": len(times) - frames})
             progress.advance(1)
     progress.finish()
     if empty:

@@ -20,6 +20,7 @@ from avaffect.data.store.schema import PooledSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.data.transcripts.reading import Transcripts
 from avaffect.recipes.common.copied_metadata import Carried
+from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.encoding import spoken
 from avaffect.settings.extract_text import ExtractTextSettings
 from avaffect.training import text_encoder
@@ -39,11 +40,12 @@ def run(
     model: str,
     made: Provenance,
     progress: Progress,
+    work: Work,
 ) -> None:
     """Write a store with the vector of each utterance's words, zeros where it has none.
 
-    model: content id of the text encoder. Raises DataError as `spoken.words_of` and
-    `text_encoder.load` do.
+    model: content id of the text encoder; work: keeps the vectors. Raises DataError as
+    `spoken.words_of` and `text_encoder.load` do.
     """
     assert settings.around is not None
     found = spoken.words_of(store, transcripts, settings.around, progress)
@@ -64,7 +66,9 @@ def run(
         tempfile.TemporaryFile(dir=settings.output.parent) as spool,
     ):
         vectors = _Vectors(spool, encoder.dim)
-        encoded, truncated = _encode(encoder, found.distinct, wanted, settings, vectors, progress)
+        encoded, truncated = _encode(
+            encoder, found.distinct, wanted, settings, vectors, progress, work
+        )
         carried = Carried(store)
         counts = [text.count(" ") + 1 for text in found.distinct]
         for row, number in zip(rows, numbers.tolist()):
@@ -119,29 +123,43 @@ def _encode(
     settings: ExtractTextSettings,
     vectors: _Vectors,
     progress: Progress,
+    work: Work,
 ) -> tuple[int, int]:
     """Encode the wanted texts (numbers) once, with what shares a batch with them; how many were
     encoded, and of them truncated.
 
     Raises DataError where the encoder gives values that are no numbers.
     """
+
+    def computed(numbers: np.ndarray) -> list[np.ndarray]:
+        rows, cut = encoder.encode([texts[number] for number in numbers.tolist()])
+        if not bool(np.isfinite(rows.numpy()).all()):
+            raise DataError(
+                f"{settings.model} gives values that are no numbers (NaN or infinite); try "
+                "--precision 32, and check its weights"
+            )
+        # How many of the batch were truncated is kept with its first row.
+        counts = np.zeros((len(rows), 1), dtype=np.float32)
+        counts[0] = cut
+        return list(np.concatenate([rows.numpy(), counts], axis=1, dtype=np.float32)[:, None])
+
     encoded = truncated = 0
     is_wanted = np.zeros(len(texts), dtype=bool)
     is_wanted[wanted] = True
+    kept = work.rows("texts", progress)
     with progress.task("texts", len(wanted)):
         for numbers in _batches(texts, settings.batch_texts):
             if not is_wanted[numbers].any():
                 continue
             progress.check()
-            rows, cut = encoder.encode([texts[number] for number in numbers])
-            if not bool(np.isfinite(rows.numpy()).all()):
-                raise DataError(
-                    f"{settings.model} gives values that are no numbers (NaN or infinite); try "
-                    "--precision 32, and check its weights"
-                )
-            vectors.write(numbers, rows.numpy())
-            encoded, truncated = encoded + len(rows), truncated + cut
+            asked = np.array(numbers)
+            found = computed(asked) if kept is None else kept.of(asked, computed)
+            rows = np.concatenate(found)
+            vectors.write(numbers, rows[:, :-1])
+            encoded, truncated = encoded + len(rows), truncated + int(rows[:, -1].sum())
             progress.advance(int(is_wanted[numbers].sum()))
+    if kept is not None:
+        kept.close()
     return encoded, truncated
 
 

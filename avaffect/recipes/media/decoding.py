@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.statistics import pixel_statistics
 from avaffect.data.store.writer import StoreWriter
+from avaffect.recipes.common import training_run
 from avaffect.recipes.media.preprocess_summary import APART_S, Found
 from avaffect.settings.preprocess import PreprocessSettings
 
@@ -112,16 +113,20 @@ class Decoding:
     ) -> Found:
         from avaffect.data import media
 
-        jobs = min(self.settings.jobs or _cores(), len(items) or 1)
         previewed = self._previewed(len(items))
         self.progress.start("preprocess", len(items))
+        first = self._take_up(items)
+        rest = items[first:]
+        jobs = min(self.settings.jobs or _cores(), len(rest) or 1)
+        shown = {row - first for row in previewed}
         results = media.decode_items(
-            self.corpus.folder, items, self.writer.folder, jobs, self.options, previewed
+            self.corpus.folder, rest, self.writer.folder, jobs, self.options, shown
         )
         with contextlib.closing(results):
-            for row, (item, result) in enumerate(zip(items, results)):
+            for row, (item, result) in enumerate(zip(rest, results), first):
                 if isinstance(result, media.Lost):
                     self._lose(item, result)
+                    self.writer.done({"lost": asdict(result)})
                 else:
                     meta = {name: values[row] for name, values in columns.items()}
                     self._add(item, result, labels_of(item, specs), meta)
@@ -133,6 +138,41 @@ class Decoding:
             self.preview.finish()
         self._set_statistics()
         return self.found
+
+    def _take_up(self, items: Sequence[Item]) -> int:
+        """Count what an earlier process decoded; returns the number of its items."""
+        from avaffect.data.media import Lost
+
+        first = len(self.writer.resumed)
+        for item, facts in zip(items, self.writer.resumed):
+            if "lost" in facts:
+                self._lose(item, Lost(**facts["lost"]))
+            else:
+                self._count(item, facts)
+        self.progress.advance(first, lost=len(self.found.lost))
+        training_run.say_resumed(first, self.progress)
+        if first and self.preview:
+            self.progress.warn("the preview lacks what an earlier process decoded")
+        return first
+
+    def _count(self, item: Item, facts: dict[str, Any]) -> None:
+        """Count and report what is to be said of a decoded utterance."""
+        from avaffect.data.media import Lost
+
+        for what, why in facts["without"].items():
+            if why is not None:
+                self._without(item, what, Lost(**why))
+        shown_s = facts["face_frames"] / self.settings.fps
+        if facts["audio_s"] and shown_s and abs(facts["audio_s"] - shown_s) > APART_S:
+            self.found.apart.append(item["id"])
+        if facts["mislabelled"]:
+            self.found.mislabelled.append(item["id"])
+        if facts["sums"]:
+            from avaffect.data.faces.spool import Sums
+
+            self.found.join(Sums(**facts["sums"]))
+        for note in facts["notes"]:
+            self._note(item, note)
 
     def _previewed(self, count: int) -> set[int]:
         if self.preview is None:
@@ -162,20 +202,15 @@ class Decoding:
                 "damaged_packets": result.damaged_packets,
                 "filled_s": result.filled_s,
                 **result.facts,
-                "without_sound": self._without(item, "sound", result.without_audio),
-                "without_face": self._without(item, "face", result.without_face),
+                "without_sound": result.without_audio.reason if result.without_audio else "",
+                "without_face": result.without_face.reason if result.without_face else "",
                 **video,
             },
         )
-        shown_s = result.counts.get("face_frames", 0) / self.settings.fps
-        if result.audio_s and shown_s and abs(result.audio_s - shown_s) > APART_S:
-            self.found.apart.append(item["id"])
-        if lasts_otherwise(labels, self.writer.labels, result.duration_s):
-            self.found.mislabelled.append(item["id"])
-        if result.sums:
-            self.found.join(result.sums)
-        for note in result.notes:
-            self._note(item, note)
+        facts = _facts(result)
+        facts["mislabelled"] = lasts_otherwise(labels, self.writer.labels, result.duration_s)
+        self.writer.done(facts)
+        self._count(item, facts)
         for path in result.streams.values():
             path.unlink()
 
@@ -192,10 +227,8 @@ class Decoding:
         source = source_of(self.settings, item)
         return f"{item['id']} ({source})" if source not in ("", item["id"]) else item["id"]
 
-    def _without(self, item: Item, what: str, why: Lost | None) -> str:
-        """Count and report an utterance that lacks a modality; the reason, or ""."""
-        if why is None:
-            return ""
+    def _without(self, item: Item, what: str, why: Lost) -> None:
+        """Count and report an utterance that lacks a modality."""
         self.found.without[what][why.reason] += 1
         if why.reason != USUAL:
             if self.found.named < NAMED:
@@ -203,7 +236,6 @@ class Decoding:
             elif self.found.named == NAMED and self.listed:
                 self.progress.warn(f"further ones: see the field without_{what} of the store")
             self.found.named += 1
-        return why.reason
 
     def _lose(self, item: Item, lost: Lost) -> None:
         name = f"{self._name(item)}: {lost}"
@@ -223,6 +255,18 @@ class Decoding:
             height, width, _ = self.options.faces.shape
             statistics = pixel_statistics(sums.frames, sums.total, sums.squares, height * width)
             self.writer.set_statistics(FACE, statistics)
+
+
+def _facts(result: Decoded) -> dict[str, Any]:
+    """What is counted of a decoded utterance, JSON-able."""
+    without = {"sound": result.without_audio, "face": result.without_face}
+    return {
+        "audio_s": result.audio_s,
+        "face_frames": result.counts.get("face_frames", 0),
+        "without": {what: why and asdict(why) for what, why in without.items()},
+        "sums": result.sums and asdict(result.sums),
+        "notes": result.notes,
+    }
 
 
 def _cores() -> int:
