@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaffect.cli import catalogue
 from avaffect.cli.catalogue import Command
+from avaffect.core import claims
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
@@ -227,7 +228,8 @@ def _run(command: Command, settings: Any, progress: Progress) -> Any:
         name = command.name.replace("-", "_")
         call = f"avaffect.recipes.{name}:{name}"
     module, _, name = call.partition(":")
-    returned = getattr(importlib.import_module(module), name)(settings, progress)
+    with claims.of_command():
+        returned = getattr(importlib.import_module(module), name)(settings, progress)
     if command.writes == "report" or not hasattr(settings, "output"):
         return returned
     return returned if isinstance(returned, Path) else settings.output

@@ -278,3 +278,45 @@ def test_interrupted_from_the_keyboard(chain: Path) -> None:
     assert "Traceback" not in words
     found = invoke(chain, *command, "--seed", 1, status=73)
     assert "unfinished run" in found.stderr and ", step " in found.stderr
+
+
+RACERS = 6
+
+
+def _race(path: Path, number: int, begin: float, locks: bool) -> int:
+    """In a fork: 0 where it has the lock while the others are refused, 73 where it was refused."""
+    if not locks:
+        lock.fcntl.flock = _no_flock
+    time.sleep(max(0.0, begin - time.time()) + number * 0.002)
+    try:
+        held = lock.acquire(path, Path("x"), lambda words: None)
+        time.sleep(3 * lock.SETTLE_S)
+        held.check()
+    except LockedError as error:
+        return error.status
+    return 0
+
+
+def _no_flock(descriptor: int, operation: int) -> None:
+    raise OSError(38, "Function not implemented")
+
+
+@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("kernel", ["this", "another", "none"])
+def test_a_race_has_one_winner(path: Path, locks: bool, kernel: str, monkeypatch) -> None:
+    """For the lock of a dead process, of a silent machine, or for a new one."""
+    monkeypatch.setattr(lock, "SETTLE_S", 0.5)
+    monkeypatch.setattr(lock, "SILENT_S", 0.2)
+    if kernel != "none":
+        _written(path, **({} if kernel == "this" else {"host": "node17", "kernel": "another"}))
+    begin, racers = time.time() + 0.1, []
+    for number in range(RACERS):
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                status = _race(path, number, begin, locks)
+            os._exit(status)
+        racers.append(pid)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in racers]
+    assert sorted(statuses) == [0] + [73] * (RACERS - 1)

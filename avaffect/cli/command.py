@@ -15,8 +15,10 @@ import click
 from avaffect.cli import interruption, options
 from avaffect.cli.catalogue import Command, Input, imported
 from avaffect.cli.console import ConsoleProgress
+from avaffect.core import claims
 from avaffect.core.errors import Preempted, UsageError
 from avaffect.core.launch import launch
+from avaffect.core.links import is_standard_output
 from avaffect.settings.base import Resumable
 from avaffect.settings.outputs import check_suffix
 
@@ -33,7 +35,8 @@ def make(command: Command) -> click.Command:
 
     def callback(quiet: bool, verbose: bool, **values: Any) -> None:
         settings = options.build(settings_class, values)
-        if getattr(settings, "output", None) == STANDARD_STREAM:
+        output = getattr(settings, "output", None)
+        if output is not None and is_standard_output(output):
             settings = _without_output(settings, settings_class)
         if command.writes:
             check_suffix(settings.output, command.writes)
@@ -44,7 +47,8 @@ def make(command: Command) -> click.Command:
             context.exit(2)
         progress = ConsoleProgress(quiet or launch().follows, verbose)
         try:
-            imported(command.call)(settings, progress)
+            with claims.of_command():
+                imported(command.call)(settings, progress)
         except interruption.Terminated as stop:
             if not isinstance(settings, Resumable):
                 raise

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from avaffect.core import claims
 from avaffect.core.errors import DataError, WriteError
 from avaffect.core.writing import message, writing
 
@@ -64,6 +65,7 @@ def atomic_path(output: Path) -> Iterator[Path]:
 
 def publish(temporary: Path, output: Path) -> None:
     """Flush a finished file to the disk and give it its final name."""
+    claims.check(output)
     with writing(output):
         _flush(temporary)
         os.chmod(temporary, 0o666 & ~_umask())

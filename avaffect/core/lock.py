@@ -74,12 +74,14 @@ class Lock:
 
     def _is_mine(self) -> bool:
         try:
-            return _owner(self.path.read_bytes()) == self.owner
+            return _owner(_content(self.path)) == self.owner
         except FileNotFoundError:
             return False
 
     def check(self) -> None:
         """Raises LockedError if another process has taken the lock over, or the file is missing."""
+        with contextlib.suppress(OSError):
+            self._lost = self._lost or not self._is_mine()
         if self._lost:
             raise LockedError(
                 f"{self.path} was removed, or taken over by another process while this one did not "
@@ -118,7 +120,10 @@ def acquire(path: Path, output: Path, say: Callable[[str], None]) -> Lock:
             continue
         gone, unsettled = 0, time.monotonic() < settled
         if seen.owner is None and (seen.created or not unsettled) and not seen.taken:
-            return seen.take(path, mine)
+            held = seen.take(path, mine)
+            if held is None:
+                continue
+            return held
         if unsettled and (seen.owner is None or seen.taken):
             # Just created, or inspected by another process.
             seen.close()
@@ -126,8 +131,11 @@ def acquire(path: Path, output: Path, say: Callable[[str], None]) -> Lock:
             continue
         if seen.owner is not None and (seen.owner == silent or seen.is_dead()):
             if not seen.taken:
+                held = seen.take(path, mine)
+                if held is None:
+                    continue
                 say(f"{output}: took over the lock of {seen.owner}, which is dead")
-                return seen.take(path, mine)
+                return held
             # The server keeps the lock of a machine that is gone: a new file has no lock.
             seen.remove(path)
             continue
@@ -177,11 +185,24 @@ class _Seen:
         same_table = not self.locks and self.owner.processes == here.processes
         return self.owner.kernel == here.kernel and (self.taken or same_table)
 
-    def take(self, path: Path, mine: Owner) -> Lock:
+    def take(self, path: Path, mine: Owner) -> Lock | None:
+        """The lock, or None where another process took it at the same time.
+
+        Where a lock of the system does not exclude that, the last one that wrote its name has it:
+        each looks again once all have written.
+        """
         text = json.dumps(asdict(mine)).encode()
         os.pwrite(self.descriptor, text, 0)
         os.ftruncate(self.descriptor, len(text))
         os.fsync(self.descriptor)
+        excluded = self.locks and (self.owner is None or self.owner.kernel == mine.kernel)
+        if not excluded:
+            time.sleep(SETTLE_S)
+            with contextlib.suppress(FileNotFoundError):
+                if _owner(_content(path)) == mine:
+                    return Lock(path, self.descriptor, mine)
+            self.close()
+            return None
         return Lock(path, self.descriptor, mine)
 
     def remove(self, path: Path) -> None:
@@ -240,6 +261,11 @@ def _lives(path: Path, owner: Owner, say: Callable[[str], None]) -> bool:
             # The file is gone, or has another owner: inspect it again.
             return now is not None and now[0] == owner
     return False
+
+
+def _content(path: Path) -> bytes:
+    """Opened again, as `_stamp` is. Raises OSError where it is gone."""
+    return path.read_bytes()
 
 
 def _stamp(path: Path) -> tuple[Owner | None, int] | None:

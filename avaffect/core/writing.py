@@ -90,11 +90,13 @@ def _left(folder: Path | None) -> str:
 
 def _is_beside(error: Exception, output: Path | None) -> bool:
     """Whether permission was denied for the output itself, or for its temporary files, which are in
-    a hidden folder beside it."""
+    a hidden folder or the state folder beside it."""
     if not isinstance(error, PermissionError) or output is None or error.filename is None:
         return False
     folder, named = output.absolute().parent, Path(os.fsdecode(error.filename)).absolute()
     if named == output.absolute():
         return True
     first = named.relative_to(folder).parts[0] if folder in named.parents else ""
+    if first == f"{output.name}.state":
+        return True
     return first.startswith(f".{output.name}.") and first.endswith(".partial")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from avaffect.core import headers
+from avaffect.core.claims import state_folder
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.launch import launch
@@ -19,7 +20,6 @@ from avaffect.recipes.encoding import choices
 from avaffect.recipes.pretraining.kept_objective import check_kept, reads_units
 from avaffect.recipes.pretraining.retrieval_manifest import read_drawn
 from avaffect.settings.adapt import AdaptSettings
-from avaffect.training import state
 
 DEFAULT_EPOCHS = 50
 
@@ -40,7 +40,7 @@ def adapt(settings: AdaptSettings, progress: Progress = SILENT) -> Path:
         raise UsageError("--units is for L_PT, which --without pt leaves out")
     if settings.manifest == STANDARD_STREAM and launch().processes > 1:
         raise UsageError("several processes cannot share a pipe: give the manifest as a file")
-    folder = state.state_folder(settings.output)
+    folder = state_folder(settings.output)
     manifest, drawn = read_drawn(settings.manifest, folder)
     if len(drawn.classes) < 2 and "ec" in settings.terms:
         raise DataError(

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import shard_text
+from avaffect.core.links import followed
 from avaffect.settings.class_map import ClassMap
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -171,7 +172,10 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Common(Settings):
-    """What every command that writes an output takes."""
+    """What every command that writes an output takes. `output` is the file at the end of its links.
+
+    Raises UsageError for links in a loop.
+    """
 
     output: Path | None = option(
         None, "Output file instead of standard output.", "-o", "--output", role="output"
@@ -187,6 +191,11 @@ class Common(Settings):
         False, "Check the inputs, print what would be done, write nothing.", "-n", "--dry-run",
         role="runtime",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None:
+            object.__setattr__(self, "output", followed(Path(self.output)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaffect.core import plain_json
 from avaffect.core.atomic import atomic_path
+from avaffect.core.claims import LOCK
 from avaffect.core.errors import DataError, OutputExistsError
 from avaffect.core.hashing import canonical_json, content_id
 from avaffect.core.kept import JOURNAL
@@ -29,18 +30,12 @@ if TYPE_CHECKING:
 
 STATE_FILE = "state.safetensors"
 MARKER = "run.json"
-LOCK = "lock"
 # Of a store that is not complete: the folder of its utterances (data/store/journal.py).
 STORE = "store"
 # Of adapt: the manifest that it read, beside the state.
 MANIFEST = "manifest.jsonl"
 # What a state says of the place in training, in every version.
 POSITION = ("step", "epoch", "position", "first", "last", "best", "history_bytes", "meter")
-
-
-def state_folder(output: Path) -> Path:
-    """Where the state of the run that makes `output` is kept."""
-    return output.with_name(output.name + ".state")
 
 
 def metrics_path(output: Path) -> Path:

@@ -10,14 +10,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from avaffect.core import checkpoint_header
+from avaffect.core import checkpoint_header, claims
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.data import artifacts, manifest
 from avaffect.data.artifacts import Artifact
-from avaffect.settings.base import Common
+from avaffect.settings.base import Common, Resumable
 
 # Weights of this size are hashed in a hundredth of a second; the program starts in a few tenths.
 SMALL_BYTES = 4 << 20
@@ -38,8 +38,25 @@ def is_current(
 
     Raises OutputExistsError where it is another and not forced, DataError where the size or the
     header of an artifact, or small weights, show damage; UsageError where the output is an input or
-    cannot be written.
+    cannot be written; LockedError where another process is making it.
     """
+
+    def current() -> bool:
+        return _is_current(settings, made, progress, is_same, differs)
+
+    if current():
+        return True
+    # A command that keeps its work takes the lock with it.
+    if settings.output is None or settings.dry_run or isinstance(settings, Resumable):
+        return False
+    # Another process may have made it until it was claimed.
+    return claims.claim(settings.output, progress.say) and current()
+
+
+def _is_current(
+    settings: Common, made: Provenance, progress: Progress,
+    is_same: Callable[[Path], bool] | None, differs: str,
+) -> bool:  # fmt: skip
     output = settings.output
     if output is None or not output.exists():
         return False

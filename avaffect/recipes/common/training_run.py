@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avaffect.core import claims
 from avaffect.core.errors import AvaffectError, DataError, Preempted
 from avaffect.core.kept import Kept
 from avaffect.core.lock import Lock, acquire, try_acquire
@@ -40,11 +41,11 @@ def is_current(settings: Resumable, made: Provenance, progress: Progress) -> boo
     discarded."""
     current = publishing.is_current(settings, made, progress)
     if current and settings.output is not None and not settings.dry_run:
-        folder = state.state_folder(settings.output)
-        lock = try_acquire(folder / state.LOCK) if state.owner(folder) == identity(made) else None
+        folder = claims.state_folder(settings.output)
+        lock = try_acquire(folder / claims.LOCK) if state.owner(folder) == identity(made) else None
         if lock is not None:
             discard_state(folder)
-            _leave(lock, folder)
+            claims.leave(lock)
     return current
 
 
@@ -118,12 +119,12 @@ def _state(
     """history: of an earlier run, removed where none is resumed."""
     output = settings.output
     assert output is not None
-    folder = state.state_folder(output)
+    folder = claims.state_folder(output)
     locks: list[Lock] = []
 
     def begin() -> bool:
         with writing(output):
-            locks.append(acquire(folder / state.LOCK, output, progress.say))
+            locks.append(acquire(folder / claims.LOCK, output, progress.say))
         if publishing.is_done(settings, made, progress, ""):
             return False
         resumed = state.open_folder(folder, identity(made), settings.fresh)
@@ -157,20 +158,13 @@ def _state(
             discard_state(folder)
     finally:
         for lock in locks:
-            _leave(lock, folder)
+            claims.leave(lock)
 
 
 def say_resumed(count: int, progress: Progress) -> None:
     """Say how many items an earlier process finished."""
     if count:
         progress.say(f"resumed after {count} items that an earlier process finished")
-
-
-def _leave(lock: Lock, folder: Path) -> None:
-    """Release a lock; its folder is removed if it is empty."""
-    lock.release()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def discard_state(folder: Path) -> None:

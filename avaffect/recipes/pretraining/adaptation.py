@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from avaffect.core import seeds
+from avaffect.core.claims import state_folder
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
@@ -37,7 +38,6 @@ from avaffect.settings.adaptation_methods import CONFIDENCE
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
 from avaffect.training.run import Outcome, Run
-from avaffect.training.state import state_folder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avaffect.core.claims import state_folder
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import UNITS
@@ -21,7 +22,6 @@ from avaffect.recipes.pretraining.retrieval_manifest import Drawn
 from avaffect.settings.adapt import AdaptSettings
 from avaffect.training.device import resolve_device
 from avaffect.training.run import Run
-from avaffect.training.state import state_folder
 
 
 def write_units(

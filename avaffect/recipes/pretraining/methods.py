@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from avaffect.core import headers, seeds
+from avaffect.core.claims import state_folder
 from avaffect.core.errors import DataError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader
 from avaffect.core.progress import SILENT, Progress
@@ -43,7 +44,7 @@ from avaffect.training.loop import check_coupled, train
 from avaffect.training.meter import Metrics
 from avaffect.training.run import Outcome, Run
 from avaffect.training.spool import Spool
-from avaffect.training.state import metrics_path, state_folder
+from avaffect.training.state import metrics_path
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
