@@ -48,7 +48,10 @@ KillWait=30
 ReturnToService=2
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes={host} Default=YES PriorityTier=1 GraceTime=20 State=UP
+PartitionName=urgent Nodes={host} PriorityTier=2 PreemptMode=OFF State=UP
 """
 
 

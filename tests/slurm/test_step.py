@@ -4,38 +4,100 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from one_node_slurm import STEP, SUBMIT, OneNodeSlurm, wait_for
+import pytest
+from one_node_slurm import ROOT, STEP, SUBMIT, OneNodeSlurm, wait_for
+
+Submit = Callable[..., str]
 
 # On a loaded machine; a second or two on an idle one.
 PATIENCE_S = 300
 
 
-def test_jobs_that_are_not_requeued(slurm: OneNodeSlurm, tmp_path: Path) -> None:
-    """A failure, what `scancel` ends, and what is stopped again and again; and the words of a
-    command reach it as they are."""
+# Waits, saves when it is stopped, and ends at once when it is started again.
+SAVES = """
+name=$SLURM_PROCID; [ -e saved.$name ] && exit
+trap 'touch saved.$name; exit 75' TERM USR2
+touch up.$name; sleep 300 & wait
+"""
 
-    def submit(*words: object, **environment: object) -> str:
-        found = slurm.run("sbatch", "--parsable", f"--output={tmp_path}/%j.log", *words,
-                          **environment)  # fmt: skip
+
+@pytest.fixture
+def submit(slurm: OneNodeSlurm, tmp_path: Path) -> Callable[..., str]:
+    """Submits a step with `words` as options and command; returns the job."""
+
+    def run(*words: object, **environment: object) -> str:
+        (tmp_path / "saves").write_text(SAVES)
+        found = slurm.run("sbatch", "--parsable", f"--output={tmp_path}/%x.%a.log", *words,
+                          cwd=tmp_path, **environment)  # fmt: skip
         return str(found.strip())
 
+    return run
+
+
+def states(slurm: OneNodeSlurm) -> dict[str, tuple[str, str]]:
+    """Job -> its state and status, when all have ended."""
+    wait_for(lambda: not slurm.run("squeue", "-h"), PATIENCE_S)
+    return {job: (facts["JobState"], facts["ExitCode"]) for job, facts in slurm.jobs().items()}
+
+
+DONE, FAILED = "COMPLETED", "FAILED"
+
+
+def test_jobs_that_are_not_requeued(slurm: OneNodeSlurm, submit: Submit, tmp_path: Path) -> None:
+    """A failure, what `scancel` ends, and what is stopped again and again."""
     failed = submit(STEP, "bash", "-c", "exit 3")
     after = submit(f"--dependency=afterok:{failed}", STEP, "true")
     stopped = submit(STEP, "bash", "-c", "exit 75", MOST_RESTARTS=0)
-    saves = "trap 'exit 75' TERM; touch started; sleep 60 & wait"
-    cancelled = submit(f"--chdir={tmp_path}", STEP, "bash", "-c", saves)
-    named = submit("--array=7", STEP, "printf", "<%s>", "task %a of", "", "three")
-    wait_for((tmp_path / "started").exists, PATIENCE_S)
+    cancelled = submit(STEP, "bash", "saves")
+    wait_for((tmp_path / "up.0").exists, PATIENCE_S)
     slurm.run("scancel", cancelled)
-    wait_for(lambda: not slurm.run("squeue", "-h"), PATIENCE_S)
-    found = {job: (facts["JobState"], facts["ExitCode"]) for job, facts in slurm.jobs().items()}
-    assert found[failed] == ("FAILED", "3:0") and found[after][0] == "CANCELLED"
-    assert found[stopped] == ("FAILED", "75:0") and found[cancelled][0] == "CANCELLED"
-    assert found[f"{named}_7"] == ("COMPLETED", "0:0")
-    number = slurm.jobs()[f"{named}_7"]["JobId"]
-    assert "<task 7 of><><three>" in (tmp_path / f"{number}.log").read_text()
+    found = states(slurm)
+    assert found[failed] == (FAILED, "3:0") and found[after][0] == "CANCELLED"
+    assert found[stopped] == (FAILED, "75:0") and found[cancelled][0] == "CANCELLED"
+    assert (tmp_path / "saved.0").exists()
+
+
+def test_jobs_with_less_priority_are_requeued(
+    slurm: OneNodeSlurm, submit: Submit, tmp_path: Path
+) -> None:
+    """Preempted by Slurm itself: all ranks save, and go on after the urgent job."""
+    ranks = submit("--job-name=ranks", "--ntasks=2", STEP, "bash", "saves")
+    wait_for(lambda: all((tmp_path / f"up.{rank}").exists() for rank in (0, 1)), PATIENCE_S)
+    urgent = submit("--partition=urgent", "--ntasks=2", STEP, "true")
+    found = states(slurm)
+    assert found[ranks] == found[urgent] == (DONE, "0:0")
+    log = next(tmp_path.glob("ranks.*.log")).read_text()
+    assert "requeued" in log and ", start 2: " in log
+    jobs = slurm.jobs()
+    assert jobs[urgent]["EndTime"] <= jobs[ranks]["StartTime"]
+
+
+def test_jobs_at_their_time_limit_are_requeued(
+    slurm: OneNodeSlurm, submit: Submit, tmp_path: Path
+) -> None:
+    """Slurm checks limits every minute: the signal may come that much earlier."""
+    job = submit("--time=1", "--signal=USR2@55", STEP, "bash", "saves")
+    assert states(slurm)[job] == (DONE, "0:0")
+    assert (tmp_path / "saved.0").exists() and slurm.jobs()[job]["Restarts"] == "1"
+
+
+def test_what_reaches_a_command(slurm: OneNodeSlurm, submit: Submit, tmp_path: Path) -> None:
+    """Its words as they are, the number of the task, and the place in an array."""
+    submit("--job-name=words", "--array=7", STEP, "printf", "<%s>", "task %a of", "", "three")
+    where = (sys.executable, "-c", "from avaffect.core import launch; "
+             "print('shard', launch.shard_text('slurm'))")  # fmt: skip
+    submit("--job-name=offset", "--array=5-9:2", STEP, *where, PYTHONPATH=ROOT)
+    gaps = submit("--job-name=gaps", "--array=1,2,5", STEP, *where, PYTHONPATH=ROOT)
+    found = states(slurm)
+    assert "<task 7 of><><three>" in (tmp_path / "words.7.log").read_text()
+    for index, task in enumerate((5, 7, 9)):
+        assert f"\nshard {index}/3\n" in (tmp_path / f"offset.{task}.log").read_text()
+    assert all(found[f"{gaps}_{task}"][0] == FAILED for task in (1, 2, 5))
+    assert "numbered with gaps" in (tmp_path / "gaps.5.log").read_text()
 
 
 def test_the_plan_needs_no_slurm(tmp_path: Path) -> None:
