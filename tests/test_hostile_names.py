@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import soundfile
 from chain import closed, invoke
 from stores import make
 
@@ -127,3 +128,30 @@ def test_only_files_are_recordings(kind: str, tmp_path: Path) -> None:
     _corpus(tmp_path / "m.jsonl", media=name)
     found = invoke(tmp_path, "preprocess", "m.jsonl", "-o", "s.h5", "-j", 1, status=65)
     assert f"lost u ({name})" in found.stderr and not (tmp_path / "s.h5").exists()
+
+
+def test_recordings_lie_within_a_folder(tmp_path: Path) -> None:
+    """By default they lie anywhere, as corpora on clusters do."""
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "other").mkdir()
+    for name in ("corpus/a.wav", "other/b.wav"):
+        soundfile.write(tmp_path / name, 0.5 * np.sin(np.arange(8000) / 9), 16000)
+    (tmp_path / "corpus" / "link.wav").symlink_to(tmp_path / "other/b.wav")
+
+    def preprocess(media: object, *options: str, status: int = 0) -> str:
+        _corpus(tmp_path / "corpus/m.jsonl", media=media)
+        found = invoke(
+            tmp_path, "preprocess", "corpus/m.jsonl", "-j", 1, "--without", "video", "--force",
+            "-o", "s.h5", *options, status=status,
+        )  # fmt: skip
+        return found.stderr
+
+    within = ("--within", "corpus")
+    for outside in ("../other/b.wav", str(tmp_path / "other/b.wav"), "link.wav",
+                    {"audio": "a.wav", "video": "/dev/zero"}):  # fmt: skip
+        said = preprocess(outside, *within, status=65)
+        assert "m.jsonl" in said and "outside of corpus" in said
+    for inside in ("a.wav", str(tmp_path / "corpus/a.wav"), "../corpus/a.wav"):
+        preprocess(inside, *within)
+    for anywhere in ("../other/b.wav", str(tmp_path / "other/b.wav"), "link.wav"):
+        preprocess(anywhere)

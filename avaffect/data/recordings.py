@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avaffect.core import faults
+from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Item, Manifest
@@ -15,6 +16,20 @@ def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
     """Hash of the paths and sizes of the items' recordings, which shows a changed recording."""
     sources = sorted({source for item in items for source in (audio_of(item), video_of(item))})
     return content_id([[source, _size(manifest.folder / source)] for source in sources if source])
+
+
+def check_within(manifest: Manifest, items: Iterable[Item], folder: Path) -> None:
+    """Raises DataError, with the first of them, where recordings lie outside of a folder, by their
+    path or by a link."""
+    root = folder.resolve()
+    sources = {source for item in items for source in (audio_of(item), video_of(item)) if source}
+    places = {source: (manifest.folder / source).resolve() for source in sources}
+    outside = sorted(source for source in sources if not places[source].is_relative_to(root))
+    if outside:
+        raise DataError(
+            f"{manifest.name}: {len(outside)} of {len(sources)} recordings lie outside of "
+            f"{folder}, the first at {places[outside[0]]}"
+        )
 
 
 def _size(path: Path) -> int | None:

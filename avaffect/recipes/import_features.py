@@ -244,7 +244,7 @@ class _Importing:
             losses = {"found": self.found, "kept": kept, "lost": counts}
             self.writer.provenance["losses"] = losses
         if self.opened.sequences:
-            rate = self.rates.common() if self.opened.timed else self.settings.rate
+            rate = self._common_rate() if self.opened.timed else self.settings.rate
             if rate is None:
                 raise DataError(
                     f"{self.settings.source}: no utterance has two rows, so that their rate is not "
@@ -252,6 +252,12 @@ class _Importing:
                 )
             self.rate_hz = rate
             self.writer.set_rate(FEATURES, rate)
+
+    def _common_rate(self) -> float | None:
+        try:
+            return self.rates.common()
+        except DataError as error:
+            raise DataError(f"{self.settings.source}: {error}") from error
 
 
 def _mean(vectors: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import artifacts, manifest
 from avaffect.data.items import label_specs, labels_of, meta_fields
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.recordings import media_content_id
+from avaffect.data.recordings import check_within, media_content_id
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.recipes.common import training_run
@@ -53,13 +53,16 @@ NEWER = ("audio_track", "channels")
 def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Path:
     """Decode the recordings of a corpus manifest into a store; returns its path.
 
-    Raises DataError if a recording is unusable with `strict`, or all are; nothing is written then.
+    Raises DataError if a recording is unusable with `strict`, or all are, or one lies outside of
+    `within`; nothing is written then.
     """
     settings = _checked(settings)
     shard = parse_shard(settings.shard) or Shard(0, 1)
     corpus = manifest.read(settings.manifest, expect="corpus")
     items = shard.of(corpus.items)
     chosen_channels(settings)
+    if settings.within is not None:
+        check_within(corpus, items, settings.within)
     record = _provenance(settings, corpus, items)
     force = settings.force or lacks_crashed(settings.output, record, progress)
     settings = replace(settings, force=force)

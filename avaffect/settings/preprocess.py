@@ -102,6 +102,15 @@ class PreprocessSettings(Resumable, Sharded):
         at_least=0,
         added=True,
     )
+    within: Path | None = option(
+        None,
+        "Folder that all recordings must lie in, links resolved; for manifests of strangers. "
+        "Default: any place.",
+        "--within",
+        role="runtime",
+        metavar="DIR",
+        added=True,
+    )
     preview: Path | None = option(
         None,
         "Folder for contact sheets: source frames with the detected box, and crops.",

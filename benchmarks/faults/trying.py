@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import hashlib
 import io
 import json
@@ -76,11 +75,11 @@ def _attempt_all(numbers: Sequence[int], attempt: Callable[[int], Any], sink: in
         resource.setrlimit(resource.RLIMIT_AS, (held + MORE_BYTES, resource.RLIM_INFINITY))
         with os.fdopen(sink, "w", encoding="utf-8") as results:
             for number in numbers:
-                faulthandler.dump_traceback_later(LIMIT_S - 1)
-                signal.alarm(LIMIT_S)
+                signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+                signal.alarm(LIMIT_OF_CLOCK_S)
                 found = attempt(number)
                 signal.alarm(0)
-                faulthandler.cancel_dump_traceback_later()
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 results.write(json.dumps(found) + "\n")
                 results.flush()
         os._exit(0)

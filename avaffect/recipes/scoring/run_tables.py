@@ -94,7 +94,7 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
             raise UsageError(f"{path} holds {len(found)} reports: one name ({name}) is too few")
         for report in found:
             own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
-            row = _row(name or own or Path(report.file).stem, path, report)
+            row = _whole_row(name or own or Path(report.file).stem, path, report)
             if name in called:
                 called[name].append(row)
             else:
@@ -247,6 +247,16 @@ def _typed(name: str, found: dict[str, Any]) -> Scored:
     except DataError as error:
         raise DataError(
             f"{name}: this report is not whole: {error}; make it again with eval-class or eval-ccc"
+        ) from error
+
+
+def _whole_row(name: str, path: Path, report: Scored) -> Row:
+    """`_row`. Raises DataError where the parts of a report do not fit each other."""
+    try:
+        return _row(name, path, report)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise DataError(
+            f"{path}: its parts do not fit each other ({error!r}); make it again"
         ) from error
 
 
