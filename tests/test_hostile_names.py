@@ -25,9 +25,10 @@ from avaffect.data.store.reader import Store
 HOSTILE = ("\x1b[2J", "\x9b2J", "a\nok", "a\rok", "\u202eexe", "a\x7f", "a\u2028b", "a\0")
 
 
-def _corpus(path: Path, **fields: object) -> Path:
+def _corpus(path: Path, label: str = "emotion", **fields: object) -> Path:
+    described = {label: {"kind": "class", "classes": [label]}}
     header = {"kind": "header", "format": "avaffect-manifest", "version": "1.1",
-              "content": "corpus", "labels": {}, "corpus": "c"}  # fmt: skip
+              "content": "corpus", "labels": described, "corpus": "c"}  # fmt: skip
     item = {"kind": "item", "id": "u", "media": "u.wav", **fields}
     end = {"kind": "end", "count": 1}
     path.write_text(closed("".join(json.dumps(r) + "\n" for r in (header, item, end))), "utf-8")
@@ -73,7 +74,8 @@ def test_ids_of_stores_are_plain(name: str, tmp_path: Path) -> None:
 
 def test_other_names_are_shown_escaped(tmp_path: Path) -> None:
     """Labels, speakers, media and files, in what commands say."""
-    _corpus(tmp_path / "m.jsonl", speaker="\x1b[2J", labels={"\x1b]0;x": "\x1b[31m"},
+    label = "\x1b]0;x"
+    _corpus(tmp_path / "m.jsonl", label, speaker="\x1b[2J", labels={label: label},
             media="\x1b[2J.wav")  # fmt: skip
     weird = tmp_path / "\x1b[2J.jsonl"
     weird.write_bytes((tmp_path / "m.jsonl").read_bytes())

@@ -148,6 +148,8 @@ def _of_kind(kind: str, files: dict[str, tuple[Reader, ...]], count: int) -> lis
             line = lines.setdefault(title, Line(title))
             if kind == OTHER:
                 found["same"] = True
+                # A column of another name may as well be a wrong option.
+                found["status"] = 65 if found.get("status") == 2 else found.get("status")
             line.add(*_judged(found, reader, damage, name))
     return list(lines.values())
 

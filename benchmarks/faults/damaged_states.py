@@ -1,7 +1,8 @@
 """Damaged states of stopped training, and what the same command said, run again.
 
 A damage is survived where the command refuses the file by its name with status 65, or ends with
-what an undisturbed run makes.
+what an undisturbed run makes: the same bytes; where a message names the damaged file, the same
+weights (the history of a run tells how it ended).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.checkpoint_header import read_header
 from benchmarks.faults.damages import Damage, damages
 from benchmarks.faults.reading import judged
 from benchmarks.faults.table import Line
@@ -45,11 +47,13 @@ OUTPUT = Path("stopped.safetensors")
 
 @dataclass(frozen=True)
 class Stopped:
-    """A stopped command: its arguments, a copy of what it left, and the output of a whole run."""
+    """A stopped command: its arguments, a copy of what it left, and of the output of a whole run
+    the hash and the content id."""
 
     arguments: list[str]
     kept: Path
     made: str
+    content_id: str
 
 
 def tries(folder: Path, quick: bool) -> list[Line]:
@@ -79,7 +83,7 @@ def _stopped(name: str, line: str, place: str) -> Stopped:
     (said,) = (found for _, found in each(1, lambda _: asdict(_run(arguments))))
     if said["status"]:
         raise RuntimeError(f"{line}: {said['err']}")
-    made = digest_of([OUTPUT])
+    made, content = digest_of([OUTPUT]), read_header(OUTPUT)["content_id"]
     _clear()
     (status,) = (found for _, found in each(1, lambda _: _stop(arguments, place)))
     if status != 75:
@@ -89,7 +93,7 @@ def _stopped(name: str, line: str, place: str) -> Stopped:
     for path in Path().glob(f"{OUTPUT}.*"):
         (shutil.copytree if path.is_dir() else shutil.copy)(path, kept / path.name)
     _clear()
-    return Stopped(arguments, kept, made)
+    return Stopped(arguments, kept, made, content)
 
 
 def _run(arguments: list[str]) -> Any:
@@ -141,7 +145,10 @@ def _of_file(state: Stopped, name: str, path: Path, count: int) -> Line:
         shutil.copytree(state.kept, ".", dirs_exist_ok=True)
         path.write_bytes(drawn[number].content)
         said = _run(state.arguments)
-        return {**asdict(said), "same": digest_of([OUTPUT]) == state.made}
+        same = digest_of([OUTPUT]) == state.made
+        if said.status == 0 and path.name in said.err:
+            same = read_header(OUTPUT)["content_id"] == state.content_id
+        return {**asdict(said), "same": same}
 
     again = 0
     for (_, found), damage in zip(each(len(drawn), attempt), drawn):
