@@ -6,15 +6,22 @@ python -m benchmarks.faults [--quick] [KIND ...]
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
+import multiprocessing
+import os
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.faults.table import show
+from benchmarks.faults.table import Line, show
 
 # One module of this package a kind of fault.
-KINDS = ("damaged_files", "damaged_states")
+KINDS = (
+    "damaged_files", "damaged_states", "killed", "signalled", "full_disks", "changed_inputs",
+    "closed_descriptors", "two_writers", "little_memory",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -22,14 +29,27 @@ def main() -> int:
     parser.add_argument("kinds", nargs="*", metavar="KIND", default=KINDS, help=", ".join(KINDS))
     parser.add_argument("--quick", action="store_true", help="few tries: that all of it runs")
     parser.add_argument("--examples", action="store_true", help="one command for all that failed")
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), metavar="N",
+                        help="kinds tried side by side")  # fmt: skip
     options = parser.parse_args()
-    lines = []
-    for kind in options.kinds:
-        module = importlib.import_module(f"benchmarks.faults.{kind}")
-        with tempfile.TemporaryDirectory() as folder:
-            lines += module.tries(Path(folder), options.quick)
+    tried = functools.partial(tries, quick=options.quick)
+    if options.jobs == 1 or len(options.kinds) == 1:
+        parts = list(map(tried, options.kinds))
+    else:
+        # Each in a process that has computed nothing.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(options.jobs, context, max_tasks_per_child=1) as pool:
+            parts = list(pool.map(tried, options.kinds))
+    lines = [line for part in parts for line in part]
     show(lines, options.examples)
     return int(any(line.bad for line in lines))
+
+
+def tries(kind: str, quick: bool) -> list[Line]:
+    """The lines of a kind, tried in a folder that is removed."""
+    module = importlib.import_module(f"benchmarks.faults.{kind}")
+    with tempfile.TemporaryDirectory() as folder:
+        return list(module.tries(Path(folder), quick))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Commands that may take little memory beyond what they have at their start (RLIMIT_AS)."""
+
+from __future__ import annotations
+
+import random
+import resource
+from pathlib import Path
+
+from avaffect.core import errors
+from benchmarks.faults.commands import COMMANDS, Running, clear, judged, prepared, undisturbed
+from benchmarks.faults.table import Line
+
+SEED = 18
+QUICK = 3
+MEGABYTE = 1 << 20
+SPARE = (1, 4, 12, 40, 120)
+
+
+def tries(folder: Path, quick: bool) -> list[Line]:
+    """Each command with each of SPARE megabytes. folder: an empty one."""
+    with prepared(folder):
+        chosen = list(COMMANDS)
+        if quick:
+            chosen = random.Random(SEED).sample(chosen, QUICK)
+        lines = []
+        for spare in SPARE[::2] if quick else SPARE:
+            line = Line(f"memory: {spare} MB more than at the start")
+            for command in chosen:
+                undisturbed(command)
+                clear()
+
+                def limit(spare: int = spare) -> None:
+                    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+                    held = int(pages) * resource.getpagesize()
+                    most = held + spare * MEGABYTE
+                    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+                running = Running(command.arguments, limit)
+                wrong = judged(command, running, (errors.DONE, errors.FAILURE))
+                line.add(wrong, f"{command}: {running.said()}")
+            clear()
+            lines.append(line)
+        return lines
