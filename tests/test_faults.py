@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import damaged_files, damaged_states, trying
+from benchmarks.faults import commands, damaged_files, damaged_states, killed, signalled, trying
 from benchmarks.faults.__main__ import KINDS
 from benchmarks.faults.damages import KINDS as OF_DAMAGE
 from benchmarks.faults.damages import damages
 from benchmarks.faults.reading import judged
 from benchmarks.faults.table import Line, show
+from benchmarks.nothing_to_do import CHAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTENT = bytes(range(256)) * 2 + bytes(500)
@@ -104,6 +105,40 @@ def test_each_kind_is_tried_as_often_as_is_promised() -> None:
         assert all(checked) or kind == damaged_files.OTHER
 
 
+def test_kills_and_signals_are_as_many_as_is_promised() -> None:
+    assert killed.KILLS * len(commands.COMMANDS) >= 100 and signalled.SIGNALS >= 50
+    names = {command.name for command in commands.COMMANDS}
+    assert names == {arguments[0] for arguments in CHAIN} | {"eval-embeddings"}
+
+
+@pytest.mark.parametrize(
+    ("made", "others", "status", "wrong"),
+    [
+        ({"out.h5": b"whole"}, b"a", 0, None),
+        ({}, b"a", -9, None),
+        ({"out.h5.state/lock": b"1", ".out.h5.1.partial/x": b"2"}, b"a", 75, None),
+        ({}, b"a", 0, "success without an output"),
+        ({"out.h5": b"half"}, b"a", -9, "another output"),
+        ({"out.h5": b"whole"}, b"b", 0, "other files changed"),
+    ],
+)
+def test_what_a_disturbed_command_left(
+    tmp_path: Path, monkeypatch, made: dict, others: bytes, status: int, wrong: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in {"out.h5": b"whole", "in.h5": b"a"}.items():
+        Path(name).write_bytes(content)
+    whole = commands.Whole(commands.digests(own=True), 1.0, commands.digests(own=False))
+    commands.clear()
+    for name, content in {**made, "in.h5": others}.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(content)
+    command = commands.Command(("extract", "in.h5", "-o", "out.h5"))
+    assert commands.wrong_now(command, whole, status) == wrong
+    commands.clear()
+    assert [path.name for path in Path().iterdir()] == ["in.h5"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_of_all_are_survived(kind: str) -> None:
@@ -112,4 +147,4 @@ def test_few_of_all_are_survived(kind: str) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "fault" in done.stdout.split("\n")[0] and done.stdout.count("\n") > 10
+    assert done.stdout.startswith("fault ") and done.stdout.count("\n") > 1
