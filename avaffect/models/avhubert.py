@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.context import ContextEncoder
@@ -169,7 +170,7 @@ class AVHubert(ContextEncoder):
             name: batch.lengths[name] if name in batch.streams else nobody for name in self.streams
         }
         frames = self.frame_count(lengths)
-        steps = max(1, int(frames.max()))
+        steps = max(1, ranks.longest(frames))
         audio_valid = valid_steps(frames * (lengths[WAVEFORM] > 0), steps)
         seen = valid_steps(lengths[FACE], steps)
         corruption = corruption or Corruption()
@@ -201,7 +202,10 @@ class AVHubert(ContextEncoder):
         source (B, at most T) int64: the frame of the same clip whose picture is used, -1: none.
         """
         branch = self.feature_extractor_video
-        if len(pictures) == 0:
+        everywhere = seen.sum()
+        if self.training:
+            everywhere = ranks.total(everywhere)
+        if int(everywhere) == 0:
             return torch.zeros(*seen.shape, self.dim, device=seen.device)
         if source is not None:
             rest = torch.arange(source.shape[1], seen.shape[1], device=source.device)

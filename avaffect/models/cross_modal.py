@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.models.dropout import Dropout
+from avaffect.models.dropout import Dropout, TorchDropout
 from avaffect.models.encoder import Frames
 from avaffect.models.transformer import SelfAttention, key_bias
 
@@ -142,7 +142,7 @@ class Residual(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip((dim, *units), (*units, dim)):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(before, after), nn.ReLU(), TorchDropout(dropout)]
         self.layers = nn.Sequential(*layers[:-2])
         self.output = nn.Linear(dim, outputs)
 

@@ -6,9 +6,13 @@ number divided in four serves four elements at a fifth of the cost.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from avaffect.core import ranks
 
 _STEPS = 2**16
 
@@ -16,7 +20,8 @@ _STEPS = 2**16
 def dropout(x: Tensor, probability: float, training: bool = True) -> Tensor:
     """x with elements zeroed at random and the others scaled to keep the mean.
 
-    On the CPU the probability is rounded to a 65536th; draws come from torch's CPU generator.
+    x (B, ...). On the CPU the probability is rounded to a 65536th; draws come from torch's CPU
+    generator, the same for an utterance however ranks share a batch.
     """
     if not training or probability == 0.0:
         return x
@@ -25,9 +30,13 @@ def dropout(x: Tensor, probability: float, training: bool = True) -> Tensor:
     dropped = round(probability * _STEPS)
     if dropped == _STEPS:
         return x * 0.0
-    words = torch.randint(-(2**63), 2**63 - 1, ((x.numel() + 3) // 4,))
-    draws = words.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = draws >= dropped - _STEPS // 2
+
+    def drawn(rows: int) -> Tensor:
+        shape = (rows, *x.shape[1:])
+        words = torch.randint(-(2**63), 2**63 - 1, ((math.prod(shape) + 3) // 4,))
+        return words.view(torch.int16)[: math.prod(shape)].view(shape)
+
+    kept = ranks.draw(len(x), drawn) >= dropped - _STEPS // 2
     return x * kept.to(x.dtype).mul_(_STEPS / (_STEPS - dropped))
 
 
@@ -38,3 +47,16 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return dropout(x, self.probability, self.training)
+
+
+class TorchDropout(nn.Dropout):
+    """torch's own, of small vectors; on the CPU the same however ranks share a batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if ranks.part() is None or x.device.type != "cpu" or not self.training:
+            return super().forward(x)
+
+        def drawn(rows: int) -> Tensor:
+            return F.dropout(x.new_ones(rows, *x.shape[1:]), self.p)
+
+        return x * ranks.draw(len(x), drawn)

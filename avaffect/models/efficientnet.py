@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
+from avaffect.models.batch_norm import BatchNorm2d
 from avaffect.models.encoder import FrameEncoder, Frames
 from avaffect.models.waveform import valid_steps
 from avaffect.signal.images import resize, to_channels
@@ -114,7 +115,7 @@ class _Normed(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, epsilon)
+        self.norm = BatchNorm2d(outputs, epsilon)
         self.kernel, self.stride, self.padding, self.active = kernel, stride, padding, active
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
+from avaffect.models.batch_norm import BatchNorm2d
 from avaffect.models.convolution import StridedPointwise
 
 STEM_FRAMES = 5
@@ -48,15 +50,15 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, activation: str) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
+        self.bn1 = BatchNorm2d(outputs)
         self.relu1 = _activation(activation, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.bn2 = BatchNorm2d(outputs)
         self.relu2 = _activation(activation, outputs)
         self.downsample = None
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(
-                StridedPointwise(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+                StridedPointwise(inputs, outputs, stride), BatchNorm2d(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class VideoResNet18(nn.Module):
         # The pooling of the published 3-D stem does not span frames: 2-D pooling is the same.
         self.frontend3D = nn.Sequential(
             nn.Conv3d(channels, width, (STEM_FRAMES, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),
-            nn.BatchNorm2d(width),
+            BatchNorm2d(width),
             _activation(activation, width),
             nn.MaxPool2d(3, 2, 1),
         )
@@ -103,8 +105,12 @@ class VideoResNet18(nn.Module):
     def forward(self, pictures: Tensor, windows: Tensor) -> Tensor:
         """pictures (P, C, H, W) standardised, windows (N, 5) as from `clip_windows` -> (N, dim)
 
-        N must not be 0.
+        N may be 0 where other ranks have frames, and nowhere else.
         """
+        if len(windows) == 0:
+            # Batch norm is of all ranks together.
+            with ranks.uncounted():
+                return self(pictures, windows.new_full((1, STEM_FRAMES), -1))[:0]
         convolution, *rest = self.frontend3D
         assert isinstance(convolution, nn.Conv3d)
         # The convolution over time as a 2-D one over the channels of five pictures: there is no

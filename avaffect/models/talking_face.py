@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
+from avaffect.models.batch_norm import BatchNorm2d
 from avaffect.models.encoder import Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 
@@ -59,7 +61,7 @@ class IdentityEncoder(nn.Module):
         sizes = [c.channels, *(c.width << stage for stage in range(c.stages))]
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), BatchNorm2d(outputs), nn.ReLU()
             )
             for inputs, outputs in pairwise(sizes)
         )
@@ -92,7 +94,8 @@ class CoherentNoise(nn.Module):
         shape = (clips, frames, self.recurrent.input_size)
         if not self.training or self.deviation == 0.0:
             return torch.zeros(shape, device=device)
-        drawn = torch.randn(shape, generator=generator) * self.deviation
+        drawn = ranks.draw(clips, lambda n: torch.randn(n, *shape[1:], generator=generator))
+        drawn = drawn * self.deviation
         return self.recurrent(drawn.to(device))[0]
 
 
@@ -128,7 +131,7 @@ def _upwards(
 ) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=False),
-        nn.BatchNorm2d(outputs),
+        BatchNorm2d(outputs),
         nn.ReLU(),
     )
 
@@ -168,7 +171,7 @@ def at_rate(frames: Frames, rate_hz: float, target_hz: float) -> Frames:
     start during it. Pictures without audio for their whole duration are left out."""
     ratio = rate_hz / target_hz
     lengths = count_at_rate(frames.lengths, rate_hz, target_hz)
-    count = int(lengths.max()) if len(lengths) else 0
+    count = ranks.longest(lengths)
     edges = torch.arange(count + 1, device=lengths.device, dtype=torch.float64) * ratio
     edges = torch.ceil(edges - 1e-6).long()
     sums = F.pad(frames.values.double().cumsum(dim=1), (0, 0, 1, 0))

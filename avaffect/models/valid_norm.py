@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
+from avaffect.models.batch_norm import moments
 from avaffect.models.waveform import valid_steps
 
 MOMENTUM = 0.1
@@ -33,7 +35,7 @@ class ValidBatchNorm(nn.Module):
         """x (B, C, T), lengths (B,) valid steps -> (B, C, T), at least float32."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         mean, variance = self.mean, self.variance
-        if self.training and int(lengths.sum()):
+        if self.training and int(ranks.total(lengths.sum())):
             mean, variance = self._of_batch(x, lengths)
         scale = (variance + 1e-5).rsqrt()
         if self.weight is not None:
@@ -46,17 +48,14 @@ class ValidBatchNorm(nn.Module):
     def _of_batch(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (C,) of this batch, which update the running ones."""
         valid = valid_steps(lengths, x.shape[2])[:, None]
-        count = lengths.sum()
-        # As padding is zero, sums over all steps are sums over valid ones.
-        share = count / (x.shape[0] * x.shape[2])
-        variance, mean = torch.var_mean(x * valid, dim=(0, 2), correction=0)
-        square = (variance + mean.square()) / share
-        mean = mean / share
-        variance = (square - mean.square()).clamp(min=0.0)
-        with torch.no_grad():
-            self.batches += 1
-            weight = (1.0 / self.batches).clamp(min=MOMENTUM)
-            unbiased = variance * (count / (count - 1).clamp(min=1))
-            self.mean.lerp_(mean.to(self.mean.dtype), weight)
-            self.variance.lerp_(unbiased.to(self.variance.dtype), weight)
+        count, mean, variance = moments(x, (0, 2), valid)
+        self._update(count, mean, variance)
         return mean, variance
+
+    @torch.no_grad()
+    def _update(self, count: Tensor, mean: Tensor, variance: Tensor) -> None:
+        self.batches += 1
+        weight = (1.0 / self.batches).clamp(min=MOMENTUM)
+        unbiased = variance * (count / (count - 1).clamp(min=1))
+        self.mean.lerp_(mean.to(self.mean.dtype), weight)
+        self.variance.lerp_(unbiased.to(self.variance.dtype), weight)

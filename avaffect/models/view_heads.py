@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.models.batch_norm import BatchNorm1d
+
 
 class Perceptron(nn.Sequential):
     """Linear, batch norm, ReLU, linear: BYOL's projector and predictor (Grill et al. 2020,
@@ -15,7 +17,7 @@ class Perceptron(nn.Sequential):
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__(
-            nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+            nn.Linear(inputs, hidden), BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs)
         )
 
 
@@ -32,7 +34,7 @@ class DistillationHead(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for size in (inputs, hidden):
-            norm = [nn.BatchNorm1d(hidden)] if batch_norm else []
+            norm = [BatchNorm1d(hidden)] if batch_norm else []
             layers += [nn.Linear(size, hidden), *norm, nn.GELU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, bottleneck))
         for layer in self.layers:

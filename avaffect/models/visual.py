@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models.encoder import FrameEncoder, Frames
@@ -111,7 +112,10 @@ class VisualEncoder(FrameEncoder):
 
     def _see(self, pictures: Tensor, windows: Tensor) -> Tensor:
         """pictures (P, H, W) of 0 to 1 -> (N, dim)"""
-        if len(windows) == 0:
+        everywhere = windows.new_tensor(len(windows))
+        if self.training:
+            everywhere = ranks.total(everywhere)
+        if int(everywhere) == 0:
             return pictures.new_zeros(0, self.dim)
         c = self.configuration
         return self.resnet(((pictures - c.face_mean) / c.face_std)[:, None], windows)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.models.standardisation import Standardisation
 
 
@@ -26,16 +27,18 @@ class RunningStandardisation(Standardisation):
 
     @torch.no_grad()
     def gather(self, x: Tensor) -> None:
-        """Add rows x (N, D) to the statistics, in double precision (Chan et al. 1983)."""
-        if not len(x):
-            return
+        """Add rows x (N, D), those of all ranks, to the statistics, in double precision (Chan et
+        al. 1983)."""
         x = x.double()
-        centre = x.mean(dim=0)
-        rows = self.rows + len(x)
+        count = ranks.total(torch.tensor(float(len(x)), dtype=x.dtype, device=x.device))
+        if not count:
+            return
+        centre = ranks.total(x.sum(dim=0)) / count
+        rows = self.rows + count
         apart = centre - self.centre
-        self.squares += (x - centre).square().sum(dim=0)
-        self.squares += apart.square() * (self.rows * len(x) / rows)
-        self.centre += apart * (len(x) / rows)
+        self.squares += ranks.total((x - centre).square().sum(dim=0))
+        self.squares += apart.square() * (self.rows * count / rows)
+        self.centre += apart * (count / rows)
         self.rows.copy_(rows)
         self.set(self.centre, (self.squares / rows).sqrt())
 

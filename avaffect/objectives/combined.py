@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.gradient_reversal import reversal_strength
@@ -183,7 +184,8 @@ class Combined(Objective):
         found = Retrieved(
             batch.chosen(there), pooled[there], labels[there], self.encoder, self.layer
         )
-        own = self.unlabelled.step(self.emotion, found, context)
+        with ranks.among(there):
+            own = self.unlabelled.step(self.emotion, found, context)
         step.losses |= own.losses
         step.metrics |= own.metrics
         self.weights |= self.unlabelled.weights(context.step)

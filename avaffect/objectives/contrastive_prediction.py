@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
@@ -113,9 +114,11 @@ class ContrastivePrediction(Pretraining):
         positive (B, steps, T) the candidate that it replaces: itself if it is a candidate,
         otherwise a random one. On the CPU.
         """
-        clips, longest = frames.values.shape[:2]
-        valid = torch.nonzero(frames.valid.flatten()).flatten().cpu()
-        lengths = frames.lengths.cpu()
+        mine, longest = frames.values.shape[:2]
+        lengths = ranks.whole(frames.lengths.cpu())
+        clips = len(lengths)
+        there = torch.arange(longest) < lengths[:, None]
+        valid = torch.nonzero(there.flatten()).flatten()
         first = torch.cumsum(lengths, dim=0) - lengths
         if self.source == "batch":
             lengths, first = lengths.sum().expand(clips), torch.zeros_like(first)
@@ -130,7 +133,10 @@ class ContrastivePrediction(Pretraining):
         own = torch.where((own >= 0) & (own < longest), own, longest)
         columns = spare.repeat(1, 1, longest + 1)
         columns.scatter_(2, own, torch.arange(one_more).expand_as(own))
-        return places, columns[..., :longest]
+        # Of this rank's clips, as indices into its own frames.
+        moved = (torch.arange(mine) - ranks.own(torch.arange(clips)))[:, None, None] * longest
+        places = ranks.own(places)
+        return torch.where(places < 0, -1, places + moved), ranks.own(columns)[..., :longest]
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)

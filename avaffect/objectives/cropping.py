@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.batch import Batch
+from avaffect.signal import draws
 
 # Crops start on this grid, on which steps at 16 kHz, 100, 50 and 25 Hz coincide.
 GRID_S = 0.04
@@ -23,7 +24,7 @@ def crop(batch: Batch, seconds: float, generator: torch.Generator) -> Batch:
     lasting = torch.stack([batch.lengths[n].cpu().double() / batch.rates[n] for n in timed])
     # The margin keeps 2.9999999 steps from becoming 2.
     spare = ((lasting.amax(dim=0) - seconds) / GRID_S + 1e-6).floor().clamp(min=0)
-    share = torch.rand(len(batch), generator=generator, dtype=torch.float64)
+    share = draws.uniform(generator, len(batch), dtype=torch.float64)
     starts = (share * (spare + 1)).floor() * GRID_S
     streams, lengths = dict(batch.streams), dict(batch.lengths)
     for name in timed:

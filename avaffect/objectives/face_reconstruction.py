@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time
@@ -20,6 +21,7 @@ from avaffect.models.talking_face import (
 )
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.odd_one_out import OddOneOut
+from avaffect.signal import draws
 from avaffect.signal.images import resize, to_channels
 
 FEWEST_PICTURES = 2
@@ -91,12 +93,21 @@ class FaceReconstruction(Pretraining):
 
     def _video(self, batch: Batch, context: Context) -> Step:
         speech = self.speech(batch)
-        faces = batch.streams[FACE]
         seen = self._seen(speech.lengths, batch)
-        rows = torch.nonzero(seen.sum(dim=1) >= FEWEST_PICTURES).flatten()
-        if len(rows) == 0:
+        usable = seen.sum(dim=1) >= FEWEST_PICTURES
+        if not ranks.whole(usable).any():
             nothing = speech.values.sum() * 0.0
             return Step({"video": (nothing, 0.0)}, {"still": (0.0, 0.0)})
+        with ranks.among(usable):
+            return self._reconstructed(
+                torch.nonzero(usable).flatten(), seen, speech, batch, context
+            )
+
+    def _reconstructed(
+        self, rows: Tensor, seen: Tensor, speech: Frames, batch: Batch, context: Context
+    ) -> Step:
+        """The step of some rows of a batch."""
+        faces = batch.streams[FACE]
         first, times = self.draw(seen[rows], context.generator)
         stills = self.prepare(faces[rows, first])
         real = self.prepare(faces[rows[:, None], times])
@@ -135,7 +146,7 @@ class FaceReconstruction(Pretraining):
         order = seen.int().cumsum(dim=1)
         others = order[:, -1:] - 1
         if self.training:
-            share = torch.rand(len(seen), self.pictures, generator=generator).to(seen.device)
+            share = draws.uniform(generator, len(seen), self.pictures).to(seen.device)
         else:
             share = (torch.arange(SCORED_PICTURES, device=seen.device) + 0.5) / SCORED_PICTURES
         chosen = torch.minimum((share * others).long(), others - 1)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.models.encoder import Frames
 from avaffect.objectives.base import Step
 
@@ -69,23 +70,26 @@ def another(which: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def local_step(worker: nn.Module, frames: Frames, generator: torch.Generator) -> Step:
     """Loss "lim": frames. Counted in anchors."""
-    pairs = local_pairs(frames.lengths.cpu(), generator)
+    pairs = local_pairs(ranks.whole(frames.lengths.cpu()), generator)
+    own, values = ranks.mine(pairs[0][:, 0]), ranks.whole(frames.values)
     anchor, positive, negative = (
-        frames.values[pair[:, 0].to(frames.values.device), pair[:, 1].to(frames.values.device)]
-        for pair in pairs
+        values[pair[own, 0].to(values.device), pair[own, 1].to(values.device)] for pair in pairs
     )
     return _discriminate("lim", worker, anchor, positive, negative)
 
 
 def global_step(worker: nn.Module, frames: Frames, generator: torch.Generator) -> Step:
     """Loss "gim": means over chunks. Counted in utterances."""
-    drawn = global_chunks(frames.lengths.cpu(), generator)
+    drawn = global_chunks(ranks.whole(frames.lengths.cpu()), generator)
     others = another(torch.arange(len(drawn[0])), len(drawn[0]), generator)
-    rows, starts, size, others = (t.to(frames.values.device) for t in (*drawn, others))
-    sums = F.pad(frames.values.cumsum(dim=1), (0, 0, 1, 0))
+    own = ranks.mine(drawn[0])
+    values = ranks.whole(frames.values)
+    rows, starts, size, others = (t.to(values.device) for t in (*drawn, others))
+    sums = F.pad(values.cumsum(dim=1), (0, 0, 1, 0))
     ends = starts + size[:, None]
     chunks = (sums[rows[:, None], ends] - sums[rows[:, None], starts]) / size[:, None, None]
-    return _discriminate("gim", worker, chunks[:, 0], chunks[:, 1], chunks[others, 1])
+    first, second, other = chunks[own, 0], chunks[own, 1], chunks[others[own], 1]
+    return _discriminate("gim", worker, first, second, other)
 
 
 def _discriminate(

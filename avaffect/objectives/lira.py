@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.conformer import Conformer, ConformerConfiguration
@@ -91,7 +92,7 @@ class AcousticPrediction(Pretraining):
         valid = Frames(targets, lengths).valid
         if self.training and int(self.gathered) < GATHERED:
             self.standardisation.gather(targets[valid])
-            self.gathered += len(batch)
+            self.gathered += ranks.size(len(batch))
         wanted = self.standardisation(targets)
         predicted = self.predicted(batch, context)[:, : valid.shape[1]].float()
         losses = by_descriptor((predicted[valid] - wanted[valid]).abs())
@@ -122,7 +123,7 @@ class AcousticPrediction(Pretraining):
         found = acoustic_targets(waveform, samples)
         whole = Frames(torch.cat([found[name] for name in SIZES], dim=2), window_count(samples))
         values = at_rate(whole, FEATURE_RATE_HZ, self.encoder.rate_hz).values
-        return values[:, : int(self._lengths(batch).max())]
+        return values[:, : ranks.longest(self._lengths(batch))]
 
     def _lengths(self, batch: Batch) -> Tensor:
         """(B,) number of pictures of each clip with both a face and audio."""

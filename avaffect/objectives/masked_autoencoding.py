@@ -20,6 +20,7 @@ from avaffect.objectives.groups import decayed_groups
 from avaffect.objectives.losses.audiovisual_contrast import contrast
 from avaffect.objectives.losses.patch_reconstruction import normalised, patch_errors
 from avaffect.settings.pretrain_mae import VIDEO_ORDERS
+from avaffect.signal import draws
 
 NAMES = {WAVEFORM: "audio", FACE: "video"}
 LEARNED = 0.99
@@ -133,7 +134,7 @@ class MaskedAutoencoding(Pretraining):
     def noise(self, batch: Batch, stream: str, generator: torch.Generator) -> Tensor:
         """(B, N): the patches of an utterance with the least are visible."""
         count = self.encoder.configuration.patch_count(stream)
-        drawn = torch.rand(len(batch), count, generator=generator)
+        drawn = draws.uniform(generator, len(batch), count)
         return drawn.to(self.decoder.mask_token.device)
 
     def reconstruct(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, UNITS, WAVEFORM
 from avaffect.models.encoder import (
@@ -152,7 +153,7 @@ class MaskedPrediction(Pretraining):
         seen = batch if dropped is None else batch.without(dropped, rows)
         unit_lengths = batch.lengths[UNITS]
         lengths = self.encoder.frame_count(seen.lengths) * (unit_lengths > 0)
-        steps = max(1, int(lengths.max()))
+        steps = max(1, ranks.longest(lengths))
         mask, corruption = self._mask(seen, lengths, steps, generator)
         targets = align_units(
             batch.streams[UNITS],

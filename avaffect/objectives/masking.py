@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
+
 
 def span_mask(
     lengths: Tensor,
@@ -24,6 +26,17 @@ def span_mask(
 
     probability 0.8 and span 10 mask 0.57 of a long utterance, 0.52 in batches of 8 with same_count.
     """
+
+    def drawn(lengths: Tensor) -> Tensor:
+        return _span_mask(lengths, steps, generator, probability, span, minimum, same_count)
+
+    return ranks.over_all(drawn, lengths)
+
+
+def _span_mask(
+    lengths: Tensor, steps: int, generator: torch.Generator, probability: float, span: int,
+    minimum: int, same_count: bool,
+) -> Tensor:  # fmt: skip
     mask = torch.zeros(len(lengths), steps, dtype=torch.bool)
     maskable = []
     for row, length in enumerate(lengths.tolist()):
@@ -54,6 +67,10 @@ def substitute_frames(mask: Tensor, lengths: Tensor, generator: torch.Generator)
     Each masked run is replaced by a run of equal length of the clip that does not overlap it. If
     there is no such run, the frames are -1: blank.
     """
+    return ranks.over_all(lambda m, found: _substitutes(m, found, generator), mask, lengths)
+
+
+def _substitutes(mask: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
     sources = torch.arange(mask.shape[1]).repeat(len(mask), 1)
     for row, length in enumerate(lengths.tolist()):
         for start, stop in _runs(mask[row]):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.models.heads.dense import Head, HeadConfiguration
@@ -73,13 +74,16 @@ class OddOneOut(Pretraining):
     def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
         encoder = maskable(self.encoder)
         features = encoder.features(batch)
-        lengths = features.lengths.cpu()
+        lengths = ranks.whole(features.lengths.cpu())
         odd, clips = self.draw(lengths, context.generator)
         order = swap_order(
             lengths, odd, features.values.shape[1], context.generator, self.configuration.window
         )
+        order = ranks.own(order)
+        # A group is that of the rank of its first clip.
+        clips = clips[ranks.mine(clips.view(len(clips), -1)[:, 0])]
         jumbled = Frames(reorder(features.values, order), features.lengths)
-        scores = self.head(encoder.contextualise(jumbled).mean())
+        scores = ranks.whole(self.head(encoder.contextualise(jumbled).mean()))
         clips, odd = clips.to(scores.device), odd.to(scores.device)
         if self.configuration.variant == "clip":
             return self._by_clip(scores[clips], odd[clips])
@@ -107,12 +111,10 @@ class OddOneOut(Pretraining):
         )
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
-        room = self.encoder.frame_count(batch.lengths).tolist()
-        usable = sum(fits(length) for length in room)
-        return {
-            "odd": float(
-                usable
-                if self.configuration.variant == "clip"
-                else usable // self.configuration.group
-            )
-        }
+        own = self.encoder.frame_count(batch.lengths)
+        if self.configuration.variant == "clip":
+            return {"odd": float(sum(fits(length) for length in own.tolist()))}
+        usable = sum(fits(length) for length in ranks.whole(own).tolist())
+        # Of all ranks together: the first one's.
+        mine = bool(ranks.mine(torch.zeros(1, dtype=torch.long)))
+        return {"odd": float(usable // self.configuration.group) * mine}

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time
@@ -87,7 +88,7 @@ class ProblemAgnostic(Pretraining):
         if self.training and int(self.gathered) < GATHERED:
             for name, rows in targets.items():
                 self._regressor(name).gather(rows)
-            self.gathered += len(batch)
+            self.gathered += ranks.size(len(batch))
         step = Step({})
         known = frames.values[frames.valid]
         for name, worker in self.workers.items():

@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.errors import UsageError
+from avaffect.signal import draws
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
@@ -79,18 +81,20 @@ def sometimes(step: Augmentation, probability: float) -> Augmentation:
     """`step` on each clip with this probability; it must keep the size of pictures."""
 
     def apply(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.rand(len(clips), generator=generator) < probability
-        if not chosen.any():
+        chosen = draws.uniform(generator, len(clips)) < probability
+        if not ranks.whole(chosen).any():
             return clips
         rows = chosen.nonzero().flatten().to(clips.device)
-        return clips.index_copy(0, rows, step(clips[rows], lengths[rows], generator))
+        with ranks.among(chosen):
+            changed = step(clips[rows], lengths[rows], generator)
+        return clips.index_copy(0, rows, changed)
 
     return apply
 
 
 def flip(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror left to right with probability 0.5."""
-    chosen = torch.rand(len(clips), generator=generator) < 0.5
+    chosen = draws.uniform(generator, len(clips)) < 0.5
     return torch.where(_rows(chosen, clips), clips.flip(3), clips)
 
 
@@ -110,8 +114,7 @@ def random_crop(
         )
     count = len(clips)
     tops, lefts = (
-        torch.randint(side - size + 1, (count,), generator=generator).tolist()
-        for side in (height, width)
+        draws.below(generator, side - size + 1, count).tolist() for side in (height, width)
     )
     cropped = clips.new_empty(*clips.shape[:2], size, size)
     for row, (top, left) in enumerate(zip(tops, lefts)):
@@ -140,7 +143,7 @@ def random_resized_crop(
     weights = []
     for side, extent in zip(clips.shape[2:], ((whole / ratios).sqrt(), (whole * ratios).sqrt())):
         extent = extent.round().clamp(1, side)
-        places = torch.rand(count, generator=generator, dtype=torch.float64)
+        places = draws.uniform(generator, count, dtype=torch.float64)
         starts = (places * (side - extent + 1)).floor()
         weights.append(_resampling(starts, extent, side, size).to(clips.device, clips.dtype))
     rows, columns = weights
@@ -155,20 +158,28 @@ def crop_out(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tens
     """
     height, width = clips.shape[2:]
     sides = _square_sides(height, width)
-    shown = torch.ones(len(clips), 1, height, width, dtype=torch.bool)
-    for row in shown:
-        for top, left, side in zip(*_places(sides, height, width, generator), sides):
-            row[:, top : top + side, left : left + side] = False
-    return clips * shown.to(clips.device)
+
+    def drawn(rows: int) -> Tensor:
+        shown = torch.ones(rows, 1, height, width, dtype=torch.bool)
+        for row in shown:
+            for top, left, side in zip(*_places(sides, height, width, generator), sides):
+                row[:, top : top + side, left : left + side] = False
+        return shown
+
+    return clips * ranks.draw(len(clips), drawn).to(clips.device)
 
 
 def missing_frames(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
     """Blacken exactly round(0.2 T) of the T pictures of each clip."""
-    shown = torch.ones(clips.shape[:2], dtype=torch.bool)
-    for row, length in enumerate(lengths.tolist()):
-        lost = torch.randperm(length, generator=generator)[: round(MISSING_SHARE * length)]
-        shown[row, lost] = False
-    return clips * shown[..., None, None].to(clips.device)
+
+    def drawn(lengths: Tensor) -> Tensor:
+        shown = torch.ones(len(lengths), clips.shape[1], dtype=torch.bool)
+        for row, length in enumerate(lengths.tolist()):
+            lost = torch.randperm(length, generator=generator)[: round(MISSING_SHARE * length)]
+            shown[row, lost] = False
+        return shown
+
+    return clips * ranks.over_all(drawn, lengths)[..., None, None].to(clips.device)
 
 
 def solarise(
@@ -181,7 +192,7 @@ def solarise(
 
 def salt_and_pepper(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
     """Each pixel of each picture is white with probability 0.025, and black with the same."""
-    drawn = torch.rand(clips.shape, generator=generator).to(clips.device)
+    drawn = draws.uniform(generator, *clips.shape).to(clips.device)
     noisy = torch.where(drawn < NOISE_DENSITY / 2, 0.0, clips)
     return torch.where(drawn >= 1.0 - NOISE_DENSITY / 2, 1.0, noisy)
 
@@ -207,6 +218,8 @@ def gaussian_blur(clips: Tensor, lengths: Tensor, generator: torch.Generator) ->
     proportion for smaller ones. Edges are mirrored."""
     scale = clips.shape[3] / BLUR_SIDE
     deviations = _uniform(len(clips), (BLUR[0] * scale, BLUR[1] * scale), generator)
+    if len(clips) == 0:
+        return clips
     radius = max(1, math.ceil(3 * BLUR[1] * scale))
     places = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernels = (-0.5 * (places / deviations[:, None]).square()).exp()
@@ -235,7 +248,7 @@ def _rows(values: Tensor, clips: Tensor) -> Tensor:
 
 def _uniform(count: int, bounds: tuple[float, ...], generator: torch.Generator) -> Tensor:
     """(count,) float64 within the bounds."""
-    drawn = torch.rand(count, generator=generator, dtype=torch.float64)
+    drawn = draws.uniform(generator, count, dtype=torch.float64)
     return bounds[0] + drawn * (bounds[1] - bounds[0])
 
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avaffect.signal import draws
+
 # ITU-R BT.601: grey in video decoders and OpenCV.
 _LUMA = (0.299, 0.587, 0.114)
 # Number of pictures that are floating point at a time during resizing.
@@ -68,10 +70,9 @@ def random_crop_and_flip(clips: Tensor, size: int, generator: torch.Generator) -
     """
     count = len(clips)
     tops, lefts = (
-        torch.randint(side - size + 1, (count,), generator=generator).tolist()
-        for side in clips.shape[2:4]
+        draws.below(generator, side - size + 1, count).tolist() for side in clips.shape[2:4]
     )
-    flips = (torch.rand(count, generator=generator) < 0.5).tolist()
+    flips = (draws.uniform(generator, count) < 0.5).tolist()
     cropped = clips.new_empty(*clips.shape[:2], size, size, clips.shape[-1])
     for row, (top, left, flip) in enumerate(zip(tops, lefts, flips)):
         clip = clips[row, :, top : top + size, left : left + size]

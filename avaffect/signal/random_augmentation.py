@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avaffect.signal import draws
 from avaffect.signal.augmentations import flip, in_turn
 
 # Largest shift of the weak view and of a strong operation, as a share of the side.
@@ -32,7 +33,7 @@ def shift(clips: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
     """Up to 12.5 % of the side up or down, and left or right, in whole pixels; edges are
     mirrored."""
     shifted = torch.empty_like(clips)
-    drawn = torch.rand(len(clips), 2, generator=generator, dtype=torch.float64).tolist()
+    drawn = draws.uniform(generator, len(clips), 2, dtype=torch.float64).tolist()
     for row, places in enumerate(drawn):
         clip = clips[row]
         for axis, place in zip((1, 2), places):
@@ -57,8 +58,8 @@ def random_operations(clips: Tensor, lengths: Tensor, generator: torch.Generator
     """Two operations of `OPERATIONS`, each drawn with its magnitude, uniform in its range; then a
     grey square, with its side and its centre, which may be cut by the edge."""
     changed = torch.empty_like(clips)
-    drawn = torch.rand(len(clips), OPERATIONS_AT_A_TIME, 2, generator=generator).tolist()
-    squares = torch.rand(len(clips), 3, generator=generator).tolist()
+    drawn = draws.uniform(generator, len(clips), OPERATIONS_AT_A_TIME, 2).tolist()
+    squares = draws.uniform(generator, len(clips), 3).tolist()
     for row, (chosen, square) in enumerate(zip(drawn, squares)):
         clip, length = clips[row], max(1, int(lengths[row]))
         for which, place in chosen:

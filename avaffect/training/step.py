@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from avaffect.core import seeds
+from avaffect.core import ranks, seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import AvaffectError
 from avaffect.objectives.base import Context, Objective
 from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import to_device
-from avaffect.training.gathering import Gatherer
+from avaffect.training.gathering import Division, Gatherer, padded_alike
 from avaffect.training.meter import Meter, scaled, sum_counts
 from avaffect.training.run import Batches
 from avaffect.training.schedules import decay_factor, learning_rate_factor
@@ -37,11 +37,13 @@ class Part(NamedTuple):
 
     share    0 where it only repeats another rank's, 1 otherwise
     seconds  of recordings in it, before padding
+    rows     its place in the batch; None: it is the batch
     """
 
     batch: Batch
     share: float
     seconds: float
+    rows: ranks.Part | None = None
 
 
 class Stepper:
@@ -112,10 +114,16 @@ class Stepper:
 
     def _part(self, indices: np.ndarray, epoch: int) -> Part:
         """This rank's part of a batch; a rank without a part repeats one, with weight 0."""
-        own = indices[self.fabric.global_rank :: self.fabric.world_size]
+        many = self.fabric.world_size > 1
+        own = indices[self.fabric.global_rank :: self.fabric.world_size] if many else indices
         batch = self.batches.batch(own if len(own) else indices[:1], epoch)
-        moved = to_device(batch, self.fabric.device)
-        return Part(moved, 1.0 if len(own) else 0.0, batch.seconds())
+        moved, seconds = to_device(batch, self.fabric.device), batch.seconds()
+        if not many:
+            return Part(moved, 1.0, seconds)
+        views = len(batch) // max(1, len(own))
+        division = Division(self.fabric, len(indices), views)
+        moved = padded_alike(moved, self.fabric)
+        return Part(moved, 1.0 if len(own) else 0.0, seconds, division.part())
 
     def _optimise(self, parts: Sequence[Part], phase: str, now: Moment) -> None:
         """One optimiser step over micro-batches; counts are summed over all of them before any
@@ -142,10 +150,11 @@ class Stepper:
 
     def _counts(self, parts: Sequence[Part], phase: str, now: Moment) -> dict[str, float]:
         """Counts of each loss over all micro-batches and ranks, without a forward pass."""
-        each = [
-            scaled(self.objective.counts(part.batch, self._context(micro, now), phase), part.share)
-            for micro, part in enumerate(parts)
-        ]
+        each = []
+        for micro, part in enumerate(parts):
+            with ranks.sharing(part.rows):
+                counts = self.objective.counts(part.batch, self._context(micro, now), phase)
+            each.append(scaled(counts, part.share))
         return self.reduce(sum_counts(each))
 
     def _backward(
@@ -155,10 +164,10 @@ class Stepper:
         context = self._context(micro, now)
         if self.gatherer is not None:
             context.gather = partial(self.gatherer, counted=share > 0)
-        # Dropout draws from torch's global state: a function of the step, like every other draw.
-        torch.manual_seed(seeds.derive(self.seed, "dropout", *self._place(micro, now)))
+        self._seed(micro, now)
         self.module.train()
-        step = self.module(batch, context, phase)
+        with ranks.sharing(part.rows):
+            step = self.module(batch, context, phase)
         if counts is None:
             counts = self.reduce(
                 {name: float(count) * share for name, (_, count) in step.losses.items()}
@@ -182,8 +191,18 @@ class Stepper:
 
     def _context(self, micro: int, now: Moment) -> Context:
         generator = torch.Generator()
-        generator.manual_seed(seeds.derive(self.seed, "context", *self._place(micro, now)))
+        generator.manual_seed(seeds.derive(self.seed, "context", *_place(micro, now)))
         return Context(step=now.step, epoch=now.epoch, progress=now.done, generator=generator)
 
-    def _place(self, micro: int, now: Moment) -> tuple[int, int, int]:
-        return now.step, self.fabric.global_rank, micro
+    def _seed(self, micro: int, now: Moment) -> None:
+        """Seed dropout, which draws from torch's global state: a function of the step as well."""
+        torch.manual_seed(seeds.derive(self.seed, "dropout", *_place(micro, now)))
+        rank = self.fabric.global_rank
+        if rank > 0 and self.fabric.device.type == "cuda":
+            # What a GPU draws for its own utterances would otherwise be what the first one does.
+            torch.cuda.manual_seed(seeds.derive(self.seed, "dropout", *_place(micro, now, rank)))
+
+
+def _place(micro: int, now: Moment, rank: int = 0) -> tuple[int, int, int]:
+    """The names of a draw: all ranks draw the same, for the utterances of all of them."""
+    return now.step, rank, micro

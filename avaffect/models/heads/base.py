@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.models.encoder import Encoded, Frames
@@ -200,7 +201,7 @@ def joined(
     rate_hz = max(item.rate_hz for item in inputs)
     lengths = torch.stack([_steps(frames[item.name].lengths, item, rate_hz) for item in inputs])
     lengths = lengths.amax(dim=0)
-    time = torch.arange(int(lengths.max()), device=lengths.device)
+    time = torch.arange(ranks.longest(lengths), device=lengths.device)
     parts, known = [], []
     for item in inputs:
         own = frames[item.name]

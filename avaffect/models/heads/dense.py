@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from avaffect.models.dropout import TorchDropout
 from avaffect.models.standardisation import Standardisation
 
 
@@ -19,11 +20,11 @@ def dense(
 ) -> nn.Sequential:
     """(..., dim) -> (..., outputs): one dense layer where hidden is None; else so many hidden ones,
     each with a ReLU, and a layer norm before it if chosen, below it; dropout before each."""
-    layers: list[nn.Module] = [nn.Dropout(dropout)]
+    layers: list[nn.Module] = [TorchDropout(dropout)]
     for _ in range(0 if hidden is None else hidden_layers):
         assert hidden is not None
         norm = [nn.LayerNorm(hidden)] if layer_norm else []
-        layers += [nn.Linear(dim, hidden), *norm, nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(dim, hidden), *norm, nn.ReLU(), TorchDropout(dropout)]
         dim = hidden
     layers.append(nn.Linear(dim, outputs))
     return nn.Sequential(*layers)

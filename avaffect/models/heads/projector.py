@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from avaffect.models.dropout import TorchDropout
 from avaffect.models.standardisation import Standardisation
 
 
@@ -44,7 +45,7 @@ class Projector(nn.Module):
             self.dense = nn.Sequential(
                 nn.Linear(c.dim, c.hidden),
                 nn.ReLU(),
-                nn.Dropout(c.dropout),
+                TorchDropout(c.dropout),
                 nn.Linear(c.hidden, c.embedding),
             )
         self.classifier = nn.Linear(c.embedding, c.classes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avaffect.models.dropout import TorchDropout
 from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
 from avaffect.models.heads.base import FrameHead, FrameHeadConfiguration, Outputs, joined
@@ -55,7 +56,7 @@ class RecurrentHead(FrameHead):
         back = inputs if c.bidirectional else []
         self.forwards = nn.ModuleList(GatedRecurrent(n, c.hidden) for n in inputs)
         self.backwards = nn.ModuleList(GatedRecurrent(n, c.hidden) for n in back)
-        self.dropout = nn.Dropout(c.dropout)
+        self.dropout = TorchDropout(c.dropout)
         self.dense = nn.Linear(c.width, c.outputs)
 
     def forward(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from avaffect.models.dropout import TorchDropout
 from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.heads.base import FrameHead, FrameHeadConfiguration, Outputs, joined
 from avaffect.models.heads.vavl import Encoder
@@ -35,7 +36,7 @@ class UnimodalHead(FrameHead):
         self.project = nn.Linear(c.dim, c.projection, bias=False)
         self.encoder = Encoder(c.projection, c.layers, c)
         self.dense = nn.Sequential(
-            nn.Linear(c.hidden, c.units), nn.ReLU(), nn.Dropout(c.dense_dropout),
+            nn.Linear(c.hidden, c.units), nn.ReLU(), TorchDropout(c.dense_dropout),
             nn.Linear(c.units, c.outputs),
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avaffect.models.conformer import Conformer, ConformerConfiguration
+from avaffect.models.dropout import TorchDropout
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.two_streams import (
     Lesson,
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
     def __init__(self, inputs: int, blocks: int, options: ConformerOptions) -> None:
         super().__init__()
         c = options
-        self.widen = nn.Sequential(nn.Linear(inputs, c.hidden), nn.Dropout(c.dropout))
+        self.widen = nn.Sequential(nn.Linear(inputs, c.hidden), TorchDropout(c.dropout))
         self.conformer = Conformer(
             ConformerConfiguration(
                 blocks, c.hidden, EXPANSION * c.hidden, c.attention_heads, c.kernel, c.dropout,
@@ -62,7 +63,7 @@ class Dense(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, configuration: VAVLConfiguration) -> None:
         c = configuration
         super().__init__(
-            nn.Linear(inputs, c.hidden), nn.ReLU(), nn.Dropout(c.dense_dropout),
+            nn.Linear(inputs, c.hidden), nn.ReLU(), TorchDropout(c.dense_dropout),
             nn.Linear(c.hidden, c.units), nn.Linear(c.units, outputs),
         )  # fmt: skip
 

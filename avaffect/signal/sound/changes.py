@@ -8,11 +8,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
+from avaffect.signal import draws
 from avaffect.signal.features import unit_scale
 
 
@@ -31,7 +34,7 @@ def changed(batch: Batch, changes: Sequence[SoundChange], generator: torch.Gener
     """
     if not changes or batch.waveform is None or batch.waveform.shape[1] == 0:
         return batch
-    seeds = torch.randint(2**62, (len(batch),), generator=generator).tolist()
+    seeds = draws.below(generator, 2**62, len(batch)).tolist()
     lengths = batch.lengths[WAVEFORM].tolist()
     rows = []
     for wave, length, seed, identifier in zip(
@@ -42,9 +45,11 @@ def changed(batch: Batch, changes: Sequence[SoundChange], generator: torch.Gener
             samples = change(samples, random, identifier)
         rows.append(samples)
     known = batch.lengths[WAVEFORM].new_tensor([len(row) for row in rows])
+    waves = pad_sequence(rows, batch_first=True)
+    waves = F.pad(waves, (0, ranks.longest(known) - waves.shape[1]))
     return replace(
         batch,
-        streams={**batch.streams, WAVEFORM: pad_sequence(rows, batch_first=True)},
+        streams={**batch.streams, WAVEFORM: waves},
         lengths={**batch.lengths, WAVEFORM: known},
     )
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avaffect.signal import draws
+
 # Masks of each kind, and the largest share of the frames or bands that one hides.
 MASKS, MOST_FRAMES, MOST_BANDS = 2, 0.1, 0.15
 
@@ -16,7 +18,7 @@ def masked(values: Tensor, lengths: Tensor, generator: torch.Generator) -> Tenso
     Two masks over frames, each of 0 to a tenth of the utterance's own; two over bands, each of 0 to
     15 % of them. Widths are uniform, then places. Padding changes no draw.
     """
-    drawn = torch.rand(len(values), 2 * MASKS, 2, generator=generator, dtype=torch.float64)
+    drawn = draws.uniform(generator, len(values), 2 * MASKS, 2, dtype=torch.float64)
     times = _spans(drawn[:, :MASKS], lengths.cpu(), MOST_FRAMES, values.shape[1])
     bands = torch.full((len(values),), values.shape[2])
     channels = _spans(drawn[:, MASKS:], bands, MOST_BANDS, values.shape[2])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
 from avaffect.signal.features import unit_scale
@@ -28,18 +29,22 @@ def mixed(
     an utterance keeps its length, the other one is cut, or ends before it.
     """
     random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-    rows = mixable.nonzero().flatten().cpu().numpy()
-    partner = torch.arange(len(batch))
+    rows = ranks.whole(mixable).nonzero().flatten().cpu().numpy()
+    partner = torch.arange(ranks.size(len(batch)))
     partner[rows] = torch.from_numpy(random.permutation(rows))
-    own = torch.from_numpy(random.beta(alpha, alpha, len(batch))).float()
-    own, partner = torch.maximum(own, 1 - own).to(mixable.device), partner.to(mixable.device)
+    own = torch.from_numpy(random.beta(alpha, alpha, len(partner))).float()
+    own = ranks.own(torch.maximum(own, 1 - own)).to(mixable.device)
+    partner = ranks.own(partner).to(mixable.device)
     # Utterances that are not mixed are their own partners.
     own = torch.where(mixable, own, 1.0)
     waveform, lengths = unit_scale(batch.streams[WAVEFORM]), batch.lengths[WAVEFORM]
     steps = torch.arange(waveform.shape[1], device=lengths.device)
     clean = torch.where(steps < lengths[:, None], waveform, 0.0)
-    found = own[:, None] * clean + (1 - own[:, None]) * clean[partner]
-    labels = {n: own[:, None] * s + (1 - own[:, None]) * s[partner] for n, s in shares.items()}
+
+    def mix(values: Tensor) -> Tensor:
+        return own[:, None] * values + (1 - own[:, None]) * ranks.whole(values)[partner]
+
+    found, labels = mix(clean), {name: mix(rows) for name, rows in shares.items()}
     return replace(
         batch,
         streams={**batch.streams, WAVEFORM: torch.where(steps < lengths[:, None], found, 0.0)},
