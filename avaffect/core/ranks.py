@@ -8,13 +8,15 @@ is not shared. All ranks call them together: in no branch that depends on a rank
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,19 @@ def each(sums: Tensor) -> Tensor:
 def total(sums: Tensor) -> Tensor:
     """Sums over this rank's utterances -> over all."""
     return sums if part() is None else each(sums).sum(0)
+
+
+def once(losses: Mapping[str, tuple[V, Tensor | float]]) -> dict[str, tuple[V, Tensor | float]]:
+    """Sums and counts over the whole batch, which each rank computes: those of rank 0 count."""
+    shared = part()
+    if shared is None:
+        return dict(losses)
+    # The first row is its own; another rank may repeat it.
+    first = float(shared.counted and bool((shared.rows == 0).any()))
+    return {
+        name: (value * first, count * first)  # type: ignore[operator, misc]
+        for name, (value, count) in losses.items()
+    }
 
 
 def draw(count: int, drawn: Callable[[int], Tensor]) -> Tensor:

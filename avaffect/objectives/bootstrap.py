@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avaffect.core.batch import Batch
 from avaffect.models.view_heads import Perceptron
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.teacher import Taught, embedding_std, nothing, pooled
+from avaffect.objectives.teacher import Taught, embedding_std, pooled
 from avaffect.objectives.views import large_views
 
 
@@ -55,10 +54,7 @@ class Bootstrap(Taught):
         self.predictor = Perceptron(outputs, hidden, outputs)
         self.views = large_views(encoder, (c.smallest_crop, 1.0))
 
-    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        clips, lengths = self.clips(batch)
-        if len(clips) < (2 if self.training else 1):
-            return nothing(clips, self.loss)
+    def compared(self, clips: Tensor, lengths: Tensor, context: Context) -> Step:
         views = [view(clips, lengths, context.generator) for view in self.views]
         projected = [self.student["projector"](pooled(self.student, v, lengths)) for v in views]
         with torch.no_grad():

@@ -89,10 +89,11 @@ class Combined(Objective):
             pretraining.keep_modalities()
         if pretraining is not None:
             self.phases, self.coupled = pretraining.phases, pretraining.coupled
+            self.gathers = pretraining.gathers
             self.betas, self.epsilon = pretraining.betas, pretraining.epsilon
         if unlabelled is not None and unlabelled.coupled:
             # The method gathers the utterances of all ranks; a coupled pre-training may not.
-            self.coupled, self.gathers = True, not self.coupled
+            self.coupled, self.gathers = True, self.gathers or not self.coupled
 
     @property
     def encoder(self) -> Encoder:

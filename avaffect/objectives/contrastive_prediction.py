@@ -42,6 +42,7 @@ class ContrastivePrediction(Pretraining):
     """
 
     loss = "contrastive"
+    gathers = True
     encoder: FrameEncoder
 
     def __init__(
@@ -82,7 +83,8 @@ class ContrastivePrediction(Pretraining):
         device = local.values.device
         drawn = self.draw(local, context.generator)
         candidates, columns = drawn[0].to(device), drawn[1].to(device)
-        flat = local.values.flatten(0, 1)
+        everyone = ranks.whole(local.values) if self.source == "batch" else local.values
+        flat = everyone.flatten(0, 1)
         longest = local.values.shape[1]
         total, count = flat.sum() * 0.0, torch.zeros((), device=device)
         wins: list[tuple[Tensor, Tensor]] = []
@@ -133,10 +135,12 @@ class ContrastivePrediction(Pretraining):
         own = torch.where((own >= 0) & (own < longest), own, longest)
         columns = spare.repeat(1, 1, longest + 1)
         columns.scatter_(2, own, torch.arange(one_more).expand_as(own))
+        places, columns = ranks.own(places), ranks.own(columns)[..., :longest]
+        if self.source == "batch":
+            return places, columns
         # Of this rank's clips, as indices into its own frames.
         moved = (torch.arange(mine) - ranks.own(torch.arange(clips)))[:, None, None] * longest
-        places = ranks.own(places)
-        return torch.where(places < 0, -1, places + moved), ranks.own(columns)[..., :longest]
+        return torch.where(places < 0, -1, places + moved), columns
 
     def counts(self, batch: Batch, context: Context, phase: str = "main") -> dict[str, float]:
         frames = self.encoder.frame_count(batch.lengths)

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core.batch import Batch
+from avaffect.core import ranks
 from avaffect.models.view_heads import DistillationHead
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Step
-from avaffect.objectives.teacher import Taught, embedding_std, nothing, pooled
+from avaffect.objectives.teacher import Taught, embedding_std, pooled
 from avaffect.objectives.views import large_views, small_views
 
 LARGE, SMALL = (0.4, 1.0), (0.05, 0.4)
@@ -74,10 +74,8 @@ class Distillation(Taught):
         self.register_buffer("centre", torch.zeros(self.outputs))
         self.register_buffer("centred", torch.zeros((), dtype=torch.bool))
 
-    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
-        clips, lengths = self.clips(batch)
-        if len(clips) < (2 if self.training else 1):
-            return nothing(clips, self.loss)
+    def compared(self, clips: Tensor, lengths: Tensor, context: Context) -> Step:
+        counts = [len(views) for views in (self.large, self.small) if views]
         sizes = [
             torch.cat([view(clips, lengths, context.generator) for view in views])
             for views in (self.large, self.small)
@@ -86,19 +84,21 @@ class Distillation(Taught):
         head = head_of(self.student)
         # Views of one size pass the network together, as published.
         embedded = [
-            head.embed(pooled(self.student, views, lengths.repeat(len(views) // len(clips))))
-            for views in sizes
+            head.embed(pooled(self.student, views, lengths.repeat(count)))
+            for views, count in zip(sizes, counts)
         ]
-        scores = head.scores(torch.cat(embedded)).view(-1, len(clips), self.outputs)
+        shape = len(clips), self.outputs
+        scores = head.scores(torch.cat(embedded)).view(sum(counts), *shape)
         with torch.no_grad():
             seen = pooled(self.teacher, sizes[0], lengths.repeat(len(self.large)))
             teacher = head_of(self.teacher)
-            raw = teacher.scores(teacher.embed(seen)).view(-1, len(clips), self.outputs)
+            raw = teacher.scores(teacher.embed(seen)).view(len(self.large), *shape)
+            middle = _mean(raw)
             if self.training and not self.centred:
-                self.centre.copy_(raw.mean((0, 1)))
+                self.centre.copy_(middle)
             targets = self.sharpened(raw)
             if self.training:
-                self.centre.lerp_(raw.mean((0, 1)), 1.0 - self.configuration.centre_momentum)
+                self.centre.lerp_(middle, 1.0 - self.configuration.centre_momentum)
                 self.centred.fill_(True)
             entropy = -torch.special.xlogy(targets, targets).sum(2)
         losses = cross_entropies(targets, scores / self.configuration.student_temperature)
@@ -135,6 +135,13 @@ class Distillation(Taught):
                 f"predict the teacher yet (teacher_entropy {entropy:.2f})"
             )
         return found
+
+
+def _mean(raw: Tensor) -> Tensor:
+    """(R, B, K) -> (K,) over views and the clips of all ranks"""
+    if ranks.part() is None:
+        return raw.mean((0, 1))
+    return ranks.total(raw.sum((0, 1))) / (len(raw) * ranks.size(raw.shape[1]))
 
 
 def head_of(network: nn.ModuleDict) -> DistillationHead:

@@ -81,7 +81,7 @@ class OddOneOut(Pretraining):
         )
         order = ranks.own(order)
         # A group is that of the rank of its first clip.
-        clips = clips[ranks.mine(clips.view(len(clips), -1)[:, 0])]
+        clips = clips[ranks.mine(clips if clips.ndim == 1 else clips[:, 0])]
         jumbled = Frames(reorder(features.values, order), features.lengths)
         scores = ranks.whole(self.head(encoder.contextualise(jumbled).mean()))
         clips, odd = clips.to(scores.device), odd.to(scores.device)

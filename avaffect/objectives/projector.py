@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.projector import Projector
@@ -26,6 +27,7 @@ class ProjectorTraining(Objective):
     """
 
     coupled = True
+    gathers = True
 
     def __init__(
         self,
@@ -52,7 +54,8 @@ class ProjectorTraining(Objective):
         losses: dict[str, tuple[Tensor, Tensor | float]] = {}
         metrics: dict[str, tuple[Tensor | float, Tensor | float]] = {}
         if self.weights["metric"] != 0.0:
-            losses["metric"] = self.metric_loss(embeddings, labels)
+            everyone = ranks.whole(embeddings), ranks.whole(labels)
+            losses |= ranks.once({"metric": self.metric_loss(*everyone)})
         if self.weights["classification"] != 0.0:
             losses["classification"] = cross_entropy(logits, labels)
             # A classifier that is not trained has no accuracy.

@@ -9,10 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models import lora
-from avaffect.models.encoder import Encoded, Encoder
+from avaffect.models.encoder import Encoded, Encoder, Frames
+from avaffect.models.heads.base import Outputs
 from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs
 from avaffect.models.pooling import AttentiveStatistics
@@ -35,6 +37,7 @@ class Supervised(Objective):
     augmentation: of the faces in training; sound: of the sound; None by default.
     """
 
+    gathers = True
     augmentation: Augmentation | None = None
     sound: SoundAugmentation | None = None
 
@@ -123,7 +126,11 @@ class Supervised(Objective):
             outputs = self.head(self.encoded(batch))
         step = Step({}, {})
         for criterion in self.criteria:
-            part = criterion.step(self.head, outputs, batch.labels[criterion.name], usable)
+            gold = batch.labels[criterion.name]
+            if criterion.coupled:
+                part = self._of_all(criterion, outputs, gold, usable)
+            else:
+                part = criterion.step(self.head, outputs, gold, usable)
             step.losses |= part.losses
             step.metrics |= part.metrics
         if self.penalty:
@@ -131,6 +138,17 @@ class Supervised(Objective):
             count = next(iter(step.losses.values()))[1]
             step.losses[PENALTY] = (self.penalty / 2 * squares(self.head) * count, count)
         return step
+
+    def _of_all(self, criterion: Criterion, outputs: Outputs, gold: Tensor, usable: Tensor) -> Step:
+        """Losses that compare the utterances of a batch, over those of all ranks."""
+
+        def over_time() -> Frames:
+            found = outputs.over_time
+            return Frames(ranks.whole(found.values), ranks.whole(found.lengths))
+
+        everyone = Outputs(lambda: ranks.whole(outputs.utterance), over_time)
+        part = criterion.step(self.head, everyone, ranks.whole(gold), ranks.whole(usable))
+        return Step(ranks.once(part.losses), ranks.once(part.metrics))
 
     def _masking(self, context: Context) -> contextlib.AbstractContextManager[None]:
         """Within it the encoder's local features are masked in training, if sound is so

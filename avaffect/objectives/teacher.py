@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models.visual import VisualEncoder
@@ -42,6 +43,7 @@ class Taught(Pretraining):
 
     # Batch norm and DINO's centre are of the batch: the loss of a clip depends on the others.
     coupled = True
+    gathers = True
 
     def __init__(
         self,
@@ -60,15 +62,19 @@ class Taught(Pretraining):
     def needs(self) -> Needs:
         return Needs(FEWEST_FRAMES, crop_s=self.crop_s)
 
-    def clips(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The clips of the batch that are used: (B', T, H, W) for `embed`, and their lengths
-        (B',)."""
-        lengths = batch.lengths[FACE]
+    def forward(self, batch: Batch, context: Context, phase: str = "main") -> Step:
+        lengths, faces = batch.lengths[FACE], batch.streams[FACE]
         shown = lengths >= FEWEST_FRAMES
-        faces = batch.streams[FACE]
         if not bool(shown.all()):
             faces, lengths = faces[shown], lengths[shown]
-        return self.encoder.clips(faces), lengths
+        with ranks.among(shown):
+            if ranks.size(len(faces)) < (2 if self.training else 1):
+                return Step({self.loss: (torch.zeros((), device=faces.device), 0.0)})
+            return self.compared(self.encoder.clips(faces), lengths, context)
+
+    def compared(self, clips: Tensor, lengths: Tensor, context: Context) -> Step:
+        """The step of the clips that are used: (B', T, H, W) for `embed`, lengths (B',)."""
+        raise NotImplementedError
 
     @property
     def encoder(self) -> VisualEncoder:
@@ -103,11 +109,6 @@ def encoder_of(network: nn.ModuleDict) -> VisualEncoder:
     return encoder
 
 
-def nothing(clips: Tensor, loss: str) -> Step:
-    """The step of a batch without usable clips."""
-    return Step({loss: (torch.zeros((), device=clips.device), 0.0)})
-
-
 def teacher_of(student: Network) -> Network:
     """A copy whose parameters are buffers with the same names."""
     teacher = copy.deepcopy(student)
@@ -138,7 +139,8 @@ def embedding_std(embedded: Tensor) -> tuple[Tensor | float, float]:
     """embedded (B, D) -> the mean over dimensions of the standard deviation of unit vectors over
     the batch, times sqrt(D): 1 if they are spread uniformly in all directions, 0 if they are equal
     (Chen and He 2021, section 4.1); and a count, 0 for a batch of one."""
+    embedded = ranks.whole(embedded.detach())
     if len(embedded) < 2:
         return 0.0, 0.0
-    unit = nn.functional.normalize(embedded.detach().float(), dim=1)
+    unit = nn.functional.normalize(embedded.float(), dim=1)
     return unit.std(dim=0, correction=0).mean() * math.sqrt(unit.shape[1]), 1.0

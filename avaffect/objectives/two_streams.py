@@ -29,6 +29,8 @@ class TwoStreams(Supervised):
     Batches are whole: batch norm, draws and 1 - CCC are of the batch.
     """
 
+    gathers = False
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.phases, self.betas = self.beneath.phases, self.beneath.betas

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avaffect.core.errors import UsageError
-from avaffect.core.launch import launch
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.pretraining.start import pretrain
-from avaffect.settings.pretrain_cpc import TIED, PretrainCpcSettings
+from avaffect.settings.pretrain_cpc import PretrainCpcSettings
 
 if TYPE_CHECKING:
     from avaffect.recipes.pretraining.methods import Method
@@ -18,11 +16,8 @@ if TYPE_CHECKING:
 def pretrain_cpc(settings: PretrainCpcSettings, progress: Progress = SILENT) -> None:
     """Pre-train (or, with no steps, only initialise) an encoder and write it.
 
-    Raises DataError if no utterance is longer than the predicted frames, UsageError for negatives
-    of the whole batch in several processes.
+    Raises DataError if no utterance is longer than the predicted frames.
     """
-    if settings.negatives_from == "batch" and launch().processes > 1:
-        raise UsageError(TIED.format("several processes"))
     pretrain("pretrain-cpc", settings, lambda: _method(settings), progress)
 
 

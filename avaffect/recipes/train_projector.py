@@ -16,7 +16,7 @@ from avaffect.recipes.common.stores import open_stores, warn_of_lacking
 from avaffect.recipes.downstream.labelled_data import LabelledUtterances, labelled_utterances
 from avaffect.recipes.encoding import choices
 from avaffect.settings.train_projector import UNTRAINED, TrainProjectorSettings
-from avaffect.settings.training import check_whole_batches
+from avaffect.settings.training import check_not_accumulated
 
 DEFAULT_EPOCHS = 50
 
@@ -54,7 +54,7 @@ def train_projector(settings: TrainProjectorSettings, progress: Progress = SILEN
 
 def _completed(settings: TrainProjectorSettings) -> TrainProjectorSettings:
     """The settings with those defaults that depend on others."""
-    check_whole_batches(settings)
+    check_not_accumulated(settings)
     if settings.loss != UNTRAINED and settings.epochs is None and settings.steps is None:
         settings = replace(settings, epochs=DEFAULT_EPOCHS)
     if settings.statistics is None:

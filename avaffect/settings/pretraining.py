@@ -11,7 +11,7 @@ from avaffect.settings.training import (
     SCHEDULES,
     TrainingSettings,
     batch_utterances,
-    check_whole_batches,
+    check_not_accumulated,
     clip,
     decay,
     epochs,
@@ -116,4 +116,4 @@ class ViewPretrainingSettings(VisualPretrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole_batches(self)
+        check_not_accumulated(self)

@@ -12,9 +12,10 @@ from avaffect.settings.base import Computing, Resumable, option
 SCHEDULES = ("linear", "cosine", "constant")
 PRECISIONS = ("32", "bf16", "16")
 TIED_TOGETHER = (
-    "the task ties the utterances of a batch together: it takes neither --accumulate nor several "
-    "processes; use a larger --batch-utterances"
+    "the task ties the utterances of a batch together: it takes no {}; use a larger "
+    "--batch-utterances"
 )
+ACCUMULATED, DIVIDED = "--accumulate", "several processes"
 
 
 def learning_rate(default: float) -> Any:
@@ -102,7 +103,15 @@ class TrainingSettings(Resumable, Computing):
             raise UsageError("--epochs and --steps exclude each other")
 
 
+def check_not_accumulated(settings: TrainingSettings) -> None:
+    """Raises UsageError where batches are to be divided among micro-batches, for a task that needs
+    them whole."""
+    if settings.accumulate > 1:
+        raise UsageError(TIED_TOGETHER.format(ACCUMULATED))
+
+
 def check_whole_batches(settings: TrainingSettings) -> None:
-    """Raises UsageError where batches are to be divided that a task needs whole."""
-    if settings.accumulate > 1 or launch().processes > 1:
-        raise UsageError(TIED_TOGETHER)
+    """Raises UsageError where batches are to be divided, among micro-batches or processes."""
+    check_not_accumulated(settings)
+    if launch().processes > 1:
+        raise UsageError(TIED_TOGETHER.format(DIVIDED))

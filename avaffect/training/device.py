@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -84,6 +85,8 @@ def make_fabric(device_name: str, precision: str) -> Fabric:
     )
     fabric.launch()
     if many:
+        # Of how DDP copies the gradients of convolutions, of which nobody can change anything.
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
         # Left to the interpreter's end, the group's threads may outlive their resources (SIGABRT).
         atexit.register(_leave_group)
     return fabric

@@ -126,11 +126,9 @@ def padded_alike(batch: Batch, fabric: Fabric) -> Batch:
     if not over_time:
         return batch
     longest = fabric.all_reduce(own, reduce_op="max").tolist()  # type: ignore[union-attr]
-    found: dict[str, dict[str, Tensor]] = {
-        "streams": dict(batch.streams), "labels": dict(batch.labels),
-    }  # fmt: skip
+    found = {"streams": dict(batch.streams), "labels": dict(batch.labels)}
     for (kind, name), steps in zip(over_time, longest):
         values = found[kind][name]
         after = (0, 0) * (values.ndim - 2) + (0, steps - values.shape[1])
         found[kind][name] = F.pad(values, after, value=0 if kind == "streams" else math.nan)
-    return replace(batch, **found)
+    return replace(batch, streams=found["streams"], labels=found["labels"])

@@ -23,7 +23,12 @@ from avaffect.core.errors import AvaffectError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.signals import StopFlag, stop_flag
 from avaffect.objectives.base import Objective
-from avaffect.settings.training import TIED_TOGETHER, TrainingSettings
+from avaffect.settings.training import (
+    DIVIDED,
+    TIED_TOGETHER,
+    TrainingSettings,
+    check_not_accumulated,
+)
 from avaffect.training import state as states
 from avaffect.training.history import History
 from avaffect.training.meter import Metrics, as_good
@@ -64,9 +69,11 @@ def train(
 
 def check_coupled(objective: Objective, settings: TrainingSettings, fabric: Fabric) -> None:
     """Raises UsageError where batches are divided but the objective needs them whole."""
-    divided = fabric.world_size > 1 and not objective.gathers
-    if objective.coupled and (settings.accumulate > 1 or divided):
-        raise UsageError(TIED_TOGETHER)
+    if not objective.coupled:
+        return
+    check_not_accumulated(settings)
+    if fabric.world_size > 1 and not objective.gathers:
+        raise UsageError(TIED_TOGETHER.format(DIVIDED))
 
 
 class _Trainer:
