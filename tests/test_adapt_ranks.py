@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,28 +22,19 @@ from avaffect.core.batch import Batch
 from avaffect.models.recurrent import RecurrentConfiguration, RecurrentEncoder
 from avaffect.objectives.combined import Combined
 from avaffect.objectives.semi_supervised import CDAC, FixMatch
+from avaffect.objectives.sound_augmentation import SoundAugmentation
 from avaffect.objectives.weak_and_strong import Views
+from avaffect.signal.sound.rooms import Room
+from avaffect.signal.sound.speed import perturbed
 
 TESTS = Path(__file__).resolve().parent
 PAIRS = 9
 
 
-@dataclass(frozen=True)
-class Louder(Views):
-    """Strong views that do not depend on how a batch is divided, as drawn ones do."""
-
-    def weak(self, batch: Batch, generator: torch.Generator) -> Batch:
-        return batch
-
-    def strong(self, encoder, batch, layer, generator) -> Tensor:  # type: ignore[override]
-        changed = batch.map(lambda values: values)
-        changed.streams["waveform"] = batch.waveform.flip(1) * 3
-        return encoder(changed).mean()
-
-
+VIEWS = Views(SoundAugmentation((Room(), perturbed), masks=True))
 METHODS = {
-    "fixmatch": FixMatch(Louder(), confidence=0.502, weight=0.5),
-    "cdac": CDAC(Louder(), 0.502, 0.5, ranked=1, consistency_weight=30.0, ramp=3),
+    "fixmatch": FixMatch(VIEWS, confidence=0.502, weight=0.5),
+    "cdac": CDAC(VIEWS, 0.502, 0.5, ranked=1, consistency_weight=30.0, ramp=3),
 }
 
 

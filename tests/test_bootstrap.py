@@ -319,8 +319,7 @@ def test_what_makes_no_sense_is_said(folder: Path, tmp_path: Path):
     ):
         assert words in invoke(folder, *LINE, *wrong, *output, status=2).stderr
     refused = ("--accumulate", 2, "-o", tmp_path / "y.safetensors")
-    words = "takes neither --accumulate nor several processes"
-    assert words in invoke(folder, *LINE, *refused, status=2).stderr
+    assert "takes no --accumulate" in invoke(folder, *LINE, *refused, status=2).stderr
     assert not (tmp_path / "y.safetensors.state").exists()
     short = [np.zeros((n, 24, 24, 1), np.uint8) for n in (4, 8, 6)]
     write_store(tmp_path / "short.h5", {"face": (25.0, short)})

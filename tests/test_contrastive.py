@@ -352,13 +352,3 @@ def test_the_control_and_nonsense(folder, tmp_path):
         invoke(folder, *RUN, *options, "-o", tmp_path / "x", status=2)
     words = invoke(folder, *RUN, "--accumulate", 2, "-o", tmp_path / "x", status=2).stderr
     assert "--negatives-from clip does not" in words
-
-
-def test_several_processes(folder, tmp_path, monkeypatch):
-    """As torchrun starts them."""
-    ranks = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    for name, value in ranks.items():
-        monkeypatch.setenv(name, value)
-    words = invoke(folder, *RUN, "-o", tmp_path / "x", status=2).stderr
-    assert "several processes" in words
-    assert "--negatives-from clip does not" in words

@@ -49,14 +49,19 @@ class Dropout(nn.Module):
         return dropout(x, self.probability, self.training)
 
 
+def torch_dropout(x: Tensor, probability: float) -> Tensor:
+    """torch's own, (B, ...); on the CPU the same however ranks share a batch."""
+    if ranks.part() is None or x.device.type != "cpu":
+        return F.dropout(x, probability)
+
+    def drawn(rows: int) -> Tensor:
+        return F.dropout(x.new_ones(rows, *x.shape[1:]), probability)
+
+    return x * ranks.draw(len(x), drawn)
+
+
 class TorchDropout(nn.Dropout):
-    """torch's own, of small vectors; on the CPU the same however ranks share a batch."""
+    """`torch_dropout` in training."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if ranks.part() is None or x.device.type != "cpu" or not self.training:
-            return super().forward(x)
-
-        def drawn(rows: int) -> Tensor:
-            return F.dropout(x.new_ones(rows, *x.shape[1:]), self.p)
-
-        return x * ranks.draw(len(x), drawn)
+        return torch_dropout(x, self.p) if self.training else x

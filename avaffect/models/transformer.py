@@ -8,15 +8,17 @@ Hsu et al. 2021 (HuBERT), Shi et al. 2022 (AV-HuBERT).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avaffect.core import ranks
 from avaffect.core.structure import check_layer
 from avaffect.models.convolution import convolve
-from avaffect.models.dropout import Dropout, dropout
+from avaffect.models.dropout import Dropout, dropout, torch_dropout
 from avaffect.models.relative_positions import buckets_of
 from avaffect.models.valid_norm import ValidBatchNorm
 
@@ -136,13 +138,14 @@ def _positions(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> T
 
 
 def _explicit_attention(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, probability: float
-) -> Tensor:
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, probability: float,
+    drop: Callable[[Tensor, float], Tensor] = dropout,
+) -> Tensor:  # fmt: skip
     """scaled_dot_product_attention as explicit products."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
     if bias is not None:
         scores = scores + bias
-    weights = dropout(F.softmax(scores, dim=-1).to(v.dtype), probability)
+    weights = drop(F.softmax(scores, dim=-1).to(v.dtype), probability)
     return weights @ v
 
 
@@ -203,6 +206,9 @@ class SelfAttention(nn.Module):
         fused_is_slower = probability > 0.0 or q.dtype != torch.float32
         if x.device.type == "cpu" and fused_is_slower and x.shape[1] <= _EXPLICIT_FRAMES:
             y = _explicit_attention(q, k, v, bias, probability)
+        elif x.device.type == "cpu" and probability > 0.0 and ranks.part() is not None:
+            # What the fused kernel would drop of the whole batch.
+            y = _explicit_attention(q, k, v, bias, probability, torch_dropout)
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=probability)
         return self.out_proj(y.transpose(1, 2).flatten(2))

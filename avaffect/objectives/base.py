@@ -17,8 +17,9 @@ from avaffect.models.encoder import Encoded, Encoder
 class Context:
     """The state of training for a batch.
 
-    generator: a new CPU generator for this step, rank and micro-batch. An objective draws its masks
-    and views from it, so that a resumed run draws the same ones. gather: where ranks share a batch
+    generator: a new CPU generator for this step and micro-batch, the same in all ranks. An objective
+    draws its masks and views from it, for the whole batch (`core.ranks`), so that a resumed run, or
+    one on other ranks, draws the same ones. gather: where ranks share a batch
     and the objective `gathers`, what gives it the rows of all ranks (`training.gathering`).
     """
 
@@ -70,8 +71,8 @@ class Objective(nn.Module):
     phases: one by default; each names its own parameters and optimiser (VAVL has three).
     coupled: whether a loss depends on several utterances of a batch together (contrastive,
         Multi-Similarity, CCC); such objectives do not allow plain gradient accumulation.
-    gathers: whether it then compares them with those of other ranks (`Context.gather`); otherwise
-        a batch is not divided among ranks.
+    gathers: whether it then compares them with those of other ranks (`Context.gather`,
+        `core.ranks`); otherwise a batch is not divided among ranks.
     """
 
     phases: tuple[str, ...] = ("main",)

@@ -15,7 +15,8 @@ CELLS = ("gru", "lstm")
 SOURCES = ("clip", "batch")
 
 TIED = (
-    "{}: negatives of the whole batch tie its utterances together; --negatives-from clip does not"
+    "--accumulate: negatives of the whole batch tie its utterances together; --negatives-from clip "
+    "does not"
 )
 
 
@@ -55,4 +56,4 @@ class PretrainCpcSettings(RecurrentPretrainingSettings):
         if self.init is None and self.cell is None:
             object.__setattr__(self, "cell", CELLS[0])
         if self.negatives_from == "batch" and self.accumulate > 1:
-            raise UsageError(TIED.format("--accumulate"))
+            raise UsageError(TIED)
