@@ -17,10 +17,10 @@ from avaffect.models.encoder import Encoded, Encoder
 class Context:
     """The state of training for a batch.
 
-    generator: a new CPU generator for this step and micro-batch, the same in all ranks. An objective
-    draws its masks and views from it, for the whole batch (`core.ranks`), so that a resumed run, or
-    one on other ranks, draws the same ones. gather: where ranks share a batch
-    and the objective `gathers`, what gives it the rows of all ranks (`training.gathering`).
+    generator: a new CPU generator for this step and micro-batch, the same in all ranks. An
+    objective draws its masks and views from it, for the whole batch (`core.ranks`), so that a
+    resumed run, or one on other ranks, draws the same ones. gather: where ranks share a batch and
+    the objective `gathers`, what gives it the rows of all ranks (`training.gathering`).
     """
 
     step: int = 0
