@@ -17,13 +17,13 @@ from tiny_training import history
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.data.batches import Bucketed
 from avaffect.models import transformer
 from avaffect.models.dropout import TorchDropout
 from avaffect.models.transformer import TransformerConfiguration, TransformerEncoder
 from avaffect.objectives.base import Objective
+from avaffect.signal import ranks
 from avaffect.training.device import make_fabric
 from avaffect.training.gathering import Division
 

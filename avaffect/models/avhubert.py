@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.context import ContextEncoder
@@ -20,6 +19,7 @@ from avaffect.models.gradient_reversal import scale_gradient
 from avaffect.models.resnet import VideoResNet18, clip_windows
 from avaffect.models.transformer import TransformerConfiguration
 from avaffect.models.waveform import valid_steps
+from avaffect.signal import ranks
 from avaffect.signal.features import HOP, WINDOW, log_filterbank, normalise_frames, stack_frames
 from avaffect.signal.images import centre_crop, random_crop_and_flip, resize, to_channels
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
+from avaffect.signal import ranks
 
 
 def moments(

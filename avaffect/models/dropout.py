@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
+from avaffect.signal import ranks
 
 _STEPS = 2**16
 

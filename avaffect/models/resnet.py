@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.models.batch_norm import BatchNorm2d
 from avaffect.models.convolution import StridedPointwise
+from avaffect.signal import ranks
 
 STEM_FRAMES = 5
 """Temporal kernel of the stem in pictures: the frame's own, two before and two after it."""

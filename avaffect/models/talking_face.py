@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.models.batch_norm import BatchNorm2d
 from avaffect.models.encoder import Frames
 from avaffect.models.gated_recurrent import GatedRecurrent
+from avaffect.signal import ranks
 
 
 @dataclass(frozen=True)

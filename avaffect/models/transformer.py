@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.structure import check_layer
 from avaffect.models.convolution import convolve
 from avaffect.models.dropout import Dropout, dropout, torch_dropout
 from avaffect.models.relative_positions import buckets_of
 from avaffect.models.valid_norm import ValidBatchNorm
+from avaffect.signal import ranks
 
 # On the CPU, with dropout or in half precision, explicit attention is faster than the fused kernel
 # (`python -m benchmarks.encoder`); for longer utterances than this it takes too much memory.

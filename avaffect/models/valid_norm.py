@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.models.batch_norm import moments
 from avaffect.models.waveform import valid_steps
+from avaffect.signal import ranks
 
 MOMENTUM = 0.1
 

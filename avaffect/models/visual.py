@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models.encoder import FrameEncoder, Frames
 from avaffect.models.resnet import STEM_FRAMES, VideoResNet18, clip_windows
 from avaffect.models.waveform import valid_steps
+from avaffect.signal import ranks
 from avaffect.signal.images import resize, to_channels
 
 # Frames that are computed at a time without gradient, for videos of any length.

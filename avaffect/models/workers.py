@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.models.standardisation import Standardisation
+from avaffect.signal import ranks
 
 
 class RunningStandardisation(Standardisation):

@@ -18,7 +18,7 @@ class Context:
     """The state of training for a batch.
 
     generator: a new CPU generator for this step and micro-batch, the same in all ranks. An
-    objective draws its masks and views from it, for the whole batch (`core.ranks`), so that a
+    objective draws its masks and views from it, for the whole batch (`signal.ranks`), so that a
     resumed run, or one on other ranks, draws the same ones. gather: where ranks share a batch and
     the objective `gathers`, what gives it the rows of all ranks (`training.gathering`).
     """
@@ -72,7 +72,7 @@ class Objective(nn.Module):
     coupled: whether a loss depends on several utterances of a batch together (contrastive,
         Multi-Similarity, CCC); such objectives do not allow plain gradient accumulation.
     gathers: whether it then compares them with those of other ranks (`Context.gather`,
-        `core.ranks`); otherwise a batch is not divided among ranks.
+        `signal.ranks`); otherwise a batch is not divided among ranks.
     """
 
     phases: tuple[str, ...] = ("main",)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoded, Encoder
 from avaffect.models.gradient_reversal import reversal_strength
@@ -20,6 +19,7 @@ from avaffect.objectives.losses.domain import domain_adversarial
 from avaffect.objectives.modalities import drawn_modality
 from avaffect.objectives.pooling import usable_labels
 from avaffect.objectives.semi_supervised import Retrieved, SemiSupervised
+from avaffect.signal import ranks
 
 ENCODER, HEADS = "encoder", "heads"
 # Probability that the modality that is dropped is audio.

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.info_nce import draw_distinct, info_nce
 from avaffect.settings.pretrain_cpc import SOURCES
+from avaffect.signal import ranks
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.models.view_heads import DistillationHead
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Step
 from avaffect.objectives.teacher import Taught, embedding_std, pooled
 from avaffect.objectives.views import large_views, small_views
+from avaffect.signal import ranks
 
 LARGE, SMALL = (0.4, 1.0), (0.05, 0.4)
 """Shares of the picture that crops cover."""

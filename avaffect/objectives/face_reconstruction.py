@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time
@@ -21,7 +20,7 @@ from avaffect.models.talking_face import (
 )
 from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.odd_one_out import OddOneOut
-from avaffect.signal import draws
+from avaffect.signal import draws, ranks
 from avaffect.signal.images import resize, to_channels
 
 FEWEST_PICTURES = 2

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.models.encoder import Frames
 from avaffect.objectives.base import Step
+from avaffect.signal import ranks
 
 CHUNK = 100
 SHORTEST_CHUNK = 10

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.conformer import Conformer, ConformerConfiguration
@@ -19,6 +18,7 @@ from avaffect.models.workers import RunningStandardisation
 from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.groups import decayed_groups
 from avaffect.objectives.problem_agnostic import GATHERED
+from avaffect.signal import ranks
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
 from avaffect.signal.augmentations import flip, in_turn, random_crop
 from avaffect.signal.features import FEATURE_RATE_HZ, HOP, WINDOW, window_count

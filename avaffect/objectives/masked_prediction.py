@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE, UNITS, WAVEFORM
 from avaffect.models.encoder import (
@@ -24,6 +23,7 @@ from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.losses.masked_prediction import masked_prediction
 from avaffect.objectives.masking import span_mask, substitute_frames
 from avaffect.objectives.modalities import drawn_modality
+from avaffect.signal import ranks
 
 FEWEST_FRAMES = 2
 """Shortest utterance in frames: a shorter one cannot be masked."""

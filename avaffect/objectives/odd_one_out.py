@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time, maskable
 from avaffect.models.heads.dense import Head, HeadConfiguration
@@ -15,6 +14,7 @@ from avaffect.objectives.base import Context, Needs, Pretraining, Step
 from avaffect.objectives.jumbling import FEWEST_STEPS, WINDOW_SHARE, fits, reorder, swap_order
 from avaffect.objectives.losses.cross_entropy import cross_entropy
 from avaffect.settings.pretrain_odd import FEWEST_CLIPS
+from avaffect.signal import ranks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
 from avaffect.models.encoder import Encoder, FrameEncoder, Frames, in_time
@@ -22,6 +21,7 @@ from avaffect.objectives.information_maximisation import (
     local_usable,
 )
 from avaffect.settings.pretrain_pase import WORKERS
+from avaffect.signal import ranks
 from avaffect.signal.acoustic_targets import SIZES, acoustic_targets
 from avaffect.signal.features import HOP, WINDOW, unit_scale
 

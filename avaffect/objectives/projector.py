@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.projector import Projector
@@ -15,6 +14,7 @@ from avaffect.objectives.losses.cross_entropy import accuracy, cross_entropy
 from avaffect.objectives.losses.metric import MetricLoss
 from avaffect.objectives.losses.multi_similarity import MultiSimilarity
 from avaffect.objectives.pooling import pooled_features, usable_labels
+from avaffect.signal import ranks
 
 
 class ProjectorTraining(Objective):

@@ -9,7 +9,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models import lora
@@ -23,6 +22,7 @@ from avaffect.objectives.criteria import Criterion
 from avaffect.objectives.groups import module_groups
 from avaffect.objectives.pooling import POOLED
 from avaffect.objectives.sound_augmentation import SoundAugmentation
+from avaffect.signal import ranks
 from avaffect.signal.augmentations import Augmentation
 
 PENALTY = "penalty"

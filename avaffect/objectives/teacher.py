@@ -10,12 +10,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import FACE
 from avaffect.models.visual import VisualEncoder
 from avaffect.objectives.base import Context, Needs, ParameterGroup, Pretraining, Step
 from avaffect.objectives.groups import decayed_groups
+from avaffect.signal import ranks
 
 FEWEST_FRAMES = 5
 """Shortest clip in pictures: the temporal kernel of the encoder's stem."""

@@ -17,9 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.errors import UsageError
-from avaffect.signal import draws
+from avaffect.signal import draws, ranks
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
+from avaffect.signal import ranks
 
 
 def uniform(

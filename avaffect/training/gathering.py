@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed
 
 from avaffect.core.batch import Batch
-from avaffect.core.ranks import Part
+from avaffect.signal.ranks import Part
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from avaffect.core import ranks, seeds
+from avaffect.core import seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import AvaffectError
 from avaffect.objectives.base import Context, Objective
 from avaffect.settings.training import TrainingSettings
+from avaffect.signal import ranks
 from avaffect.training.device import to_device
 from avaffect.training.gathering import Division, Gatherer, padded_alike
 from avaffect.training.meter import Meter, scaled, sum_counts

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import random
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +15,23 @@ FORK = multiprocessing.get_context("fork")
 
 def on_two_ranks(work: Callable[..., None], *arguments: Any) -> None:
     """`work(rank, *arguments)` in a process for each of two ranks, until both have ended well."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = unused_port()
     ranks = [FORK.Process(target=_on_rank, args=(r, port, work, arguments)) for r in (0, 1)]
     for process in ranks:
         process.start()
     for process in ranks:
         process.join(timeout=200)
         assert process.exitcode == 0
+
+
+def unused_port() -> int:
+    """A port below those that connections of other programs get, which may come before the ranks
+    have begun."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as unused, contextlib.suppress(OSError):
+            unused.bind(("127.0.0.1", port))
+            return port
 
 
 def _on_rank(rank: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:

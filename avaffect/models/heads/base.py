@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avaffect.core import ranks
 from avaffect.core.errors import DataError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.standardisation import Standardisation
+from avaffect.signal import ranks
 
 
 @dataclass(frozen=True)

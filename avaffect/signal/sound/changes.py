@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
-from avaffect.signal import draws
+from avaffect.signal import draws, ranks
 from avaffect.signal.features import unit_scale
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avaffect.core import ranks
 from avaffect.core.batch import Batch
 from avaffect.core.streams import WAVEFORM
+from avaffect.signal import ranks
 from avaffect.signal.features import unit_scale
 
 
