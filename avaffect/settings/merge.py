@@ -13,7 +13,8 @@ from avaffect.settings.base import Common, argument, option
 class MergeSettings(Common):
     """Joins stores, such as the shards of a job array, or manifests. Utterances are in the order of
     the files, or of the shards of one run; ids must differ. Manifests of predictions become the
-    runs of one manifest, so that eval-class computes their mean and standard deviation."""
+    runs of one manifest, so that eval-class computes their mean and standard deviation; their
+    shards become the predictions of the undivided run."""
 
     examples: ClassVar[str] = """
     avaffect merge part-0.h5 part-1.h5 part-2.h5 part-3.h5 -o vox.h5
