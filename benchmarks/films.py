@@ -13,11 +13,9 @@ are shown with it (the peak of all that was resident).
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,12 +31,11 @@ from avaffect.data import manifest
 from avaffect.models import avhubert
 from avaffect.models.avhubert import AVHubert
 from avaffect.recipes.encoding import checkpoints
+from benchmarks.processes import MIB, Cost, avaffect, measured
 
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 LABELS_HZ, PICTURES_HZ = 30, 25
 SHORT_S = 20
-MIB = 1024
-SAMPLED_S = 0.02
 # Threads meet otherwise in each run: the peak of one differs by a hundred MiB from the next.
 RUNS = 5
 # How much the peak of a command may grow by a minute of film. The recording, its pictures and the
@@ -115,41 +112,10 @@ COMMANDS = {
 }  # fmt: skip
 
 
-def _again(folder: Path, command: Sequence[object]) -> tuple[float, float, float]:
-    """`peaks` of a command whose output is not there yet."""
+def cost(folder: Path, command: Sequence[object]) -> Cost:
+    """Of a command whose output, the last argument, is not there yet."""
     (folder / str(command[-1])).unlink(missing_ok=True)
-    return peaks(folder, command)
-
-
-def peaks(folder: Path, command: Sequence[object]) -> tuple[float, float, float]:
-    """MiB of its own and in all that a command held at most, and its seconds."""
-    start, own, whole = time.monotonic(), 0, 0
-    line = [sys.executable, "-m", "avaffect", *map(str, command)]
-    with (
-        tempfile.TemporaryFile("w+") as said,
-        subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=said) as process,
-    ):
-        while process.poll() is None:
-            found = dict(_status(process.pid))
-            own = max(own, found.get("RssAnon", 0))
-            whole = max(whole, found.get("VmHWM", 0))
-            time.sleep(SAMPLED_S)
-        if process.returncode:
-            said.seek(0)
-            raise SystemExit(f"{command[0]}: {said.read()}")
-    return own / MIB, whole / MIB, time.monotonic() - start
-
-
-def _status(process: int) -> Iterator[tuple[str, int]]:
-    """Fields of memory and their KiB."""
-    try:
-        text = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if value.endswith(" kB"):
-            yield name, int(value.split()[0])
+    return measured(avaffect(*command), folder)
 
 
 def measure(minutes: Sequence[float], show: Callable[[str], None]) -> dict[str, list[float]]:
@@ -160,10 +126,11 @@ def measure(minutes: Sequence[float], show: Callable[[str], None]) -> dict[str, 
             folder = Path(name)
             write_corpus(folder, round(60 * length))
             for command, arguments in COMMANDS.items():
-                own, whole, seconds = min(_again(folder, arguments) for _ in range(RUNS))
-                found[command].append(own)
+                least = min(cost(folder, arguments) for _ in range(RUNS))
+                found[command].append(least.own / MIB)
                 show(
-                    f"  {command:12}{length:6g} min{own:10.0f} MiB{whole:10.0f} MiB{seconds:8.0f} s"
+                    f"  {command:12}{length:6g} min{least.own / MIB:10.0f} MiB"
+                    f"{least.peak / MIB:10.0f} MiB{least.wall_s:8.0f} s"
                 )
     return found
 

@@ -11,13 +11,9 @@ exit status is 1. The pool is mapped: its pages count as resident, and the syste
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,25 +22,13 @@ import numpy as np
 from avaffect.data import manifest
 from avaffect.data.store.layout import Contents, write_store
 from avaffect.data.store.schema import LabelSpec, PooledSpec
+from benchmarks.processes import Cost, avaffect, measured
 from benchmarks.retrieve import DIM, embeddings
 from benchmarks.timing import Row, print_rows
 
 MADE = {"version": "1", "settings": {}, "inputs": []}
 EMOTIONS = ("anger", "happiness", "neutral", "sadness")
 BLOCK_ROWS = 2**17
-POLL_S = 0.02
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of a command: seconds, and the largest resident memory in bytes, of all of it, of its own
-    (anonymous) and of mapped files. The parts need not be largest at once."""
-
-    wall_s: float
-    cpu_s: float
-    peak: int
-    own: int
-    mapped: int
 
 
 def write_embeddings(path: Path, vectors: np.ndarray, first: int, labels: bool = False) -> None:
@@ -81,33 +65,11 @@ def write_pool(folder: Path, vectors: np.ndarray, count: int) -> str:
     return str(pattern)
 
 
-def measured(command: list[str]) -> Cost:
-    """Run a command to its end; it must succeed."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    # The usage that wait4 gives of a child includes the memory of its parent before exec.
-    largest = {"VmHWM": 0, "RssAnon": 0, "RssFile": 0}
-    while True:
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        for name, value in (line.split(":", 1) for line in lines):
-            if name in largest:
-                largest[name] = max(largest[name], 1024 * int(value.split()[0]))
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(POLL_S)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
-    return Cost(
-        time.monotonic() - start, usage.ru_utime + usage.ru_stime, largest["VmHWM"],
-        largest["RssAnon"], largest["RssFile"],
-    )  # fmt: skip
-
-
 def retrieve(query: Path, pool: str, output: Path, sampler: str) -> Cost:
-    command = [sys.executable, "-m", "avaffect", "retrieve", "--query", str(query), "--pool", pool]
-    return measured([*command, "--sampler", sampler, "-o", str(output), "-f", "-q"])
+    return measured(
+        avaffect("retrieve", "--query", query, "--pool", pool, "--sampler", sampler, "-o", output,
+                 "-f", "-q")
+    )  # fmt: skip
 
 
 def compare(folder: Path, kind: str, sampler: str, options: argparse.Namespace) -> bool:

@@ -14,9 +14,9 @@ from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.recipes.downstream.frozen_inputs import BLOCK_ROWS, _over_utterances
-from benchmarks.films import peaks
+from benchmarks.films import cost
+from benchmarks.processes import MIB
 
-MIB = 2**20
 # Some 800 bytes of each of 30,000 frames (its id in lists and dictionaries, its label, its scores),
 # and what threads of torch make of it.
 MOST_MIB = {"finetune": 60, "predict": 40, "eval-class": 24}
@@ -29,7 +29,7 @@ def test_frames_of_a_film_in_memory_that_does_not_grow_with_it(tmp_path: Path) -
         write_store(tmp_path / f"{minutes}.h5", {"waveform": (16000.0, [noise])})
         command = ("extract", f"{minutes}.h5", "--model", "logmel", "--frames-at", 1,
                    "--batch-seconds", 20, "-o", f"f{minutes}.h5")  # fmt: skip
-        found.append(peaks(tmp_path, command)[0])
+        found.append(cost(tmp_path, command).own / MIB)
         assert Store(tmp_path / f"f{minutes}.h5").count == minutes * 60
     # 18 minutes are 33 MiB of samples, and as many of frames; a whole film needs 400 MiB more.
     assert found[1] - found[0] < 16, f"{found} MiB"
@@ -59,7 +59,7 @@ def test_learning_and_scoring_hold_no_vectors_of_frames(tmp_path: Path) -> None:
             ("predict", store, "--model", model, "-o", predicted),
             ("eval-class", predicted, "--split", "train", "-o", f"r{count}.json"),
         ):
-            found.setdefault(command[0], []).append(peaks(tmp_path, command)[0])
+            found.setdefault(command[0], []).append(cost(tmp_path, command).own / MIB)
     for command, (few, many) in found.items():
         assert many - few < MOST_MIB[command], (command, few, many)
 
