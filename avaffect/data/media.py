@@ -133,18 +133,20 @@ def check_access(folder: Path, sources: Iterable[str]) -> None:
 
 def decode_items(
     folder: Path, items: Iterable[Item], spool: Path, jobs: int, options: DecodingOptions,
-    previewed: Container[int] = (),
+    previewed: Container[int] = (), backend: str | None = None,
 ) -> Generator[Decoded | Lost, None, None]:  # fmt: skip
     """Decode the items' recordings; results are in order for any number of processes.
 
     folder: to which media paths are relative; spool: a folder for raw files, which the caller
-    removes one by one; previewed: rows whose pictures are kept. Few items are in work at a time.
+    removes one by one; previewed: rows whose pictures are kept; jobs, backend: see `ordered_map`.
+    Few items are in work at a time.
     """
+    spool = spool.absolute()
     tasks = (
         _task(folder, item, spool / f"{row}", options, SAMPLES if row in previewed else 0)
         for row, item in enumerate(items)
     )
-    yield from ordered_map(_decode, tasks, jobs, _crashed)
+    yield from ordered_map(_decode, tasks, jobs, _crashed, backend)
 
 
 def _task(

@@ -20,6 +20,7 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from avaffect.core.errors import MachineFault
+from avaffect.data.backends import LOKY, backend_map
 
 # Imported with the first process: few recordings need none.
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def ordered_map(
     tasks: Iterable[Task],
     jobs: int,
     crashed: Callable[[Task], Result],
+    backend: str | None = None,
 ) -> Generator[Result, None, None]:
-    """function(task) for each task, in order, by `jobs` processes; in this process if jobs is 1.
+    """function(task) for each task, in order, by `jobs` processes; in this process if jobs is 1;
+    by a `backend` of joblib where it is another than loky, see `backend_map`.
 
     At most AHEAD x jobs tasks are ahead of the awaited result. If a process dies (a bug of a
     decoder, lack of memory), its tasks are repeated one by one; for a task that crashes its process
@@ -53,6 +56,9 @@ def ordered_map(
     Raises MachineFault if that process was killed (SIGKILL: the system is short of memory), or if
     no process can be started.
     """
+    if backend not in (None, LOKY):
+        yield from backend_map(function, tasks, jobs, backend)
+        return
     if jobs == 1:
         yield from map(function, tasks)
         return

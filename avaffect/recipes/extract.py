@@ -11,7 +11,7 @@ from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHead
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
-from avaffect.recipes.encoding import choices
+from avaffect.recipes.encoding import choices, dividing
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS, is_named
 from avaffect.recipes.encoding.labels_over_time import label_of
 from avaffect.settings.extract import WITHOUT_OPENSMILE, ExtractSettings
@@ -48,10 +48,12 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
         made["settings"]["front_end"] = settings.model
     if training_run.is_done(settings, made, progress, f"extract {store.count} utterances"):
         return
-    from avaffect.recipes.encoding import extracting
-
     with training_run.working(settings, made, progress) as begun:
-        if begun is not None:
+        if begun is not None and settings.divided and store.count > 1:
+            dividing.run(settings, store, made, progress, begun)
+        elif begun is not None:
+            from avaffect.recipes.encoding import extracting
+
             extracting.run(settings, store, header, made, progress, begun)
 
 
@@ -63,6 +65,11 @@ def _check_together(settings: ExtractSettings) -> None:
     chosen = [flag for flag, value in given.items() if value]
     if len(chosen) > 1:
         raise UsageError(f"{chosen[0]} and {chosen[1]} exclude each other")
+    if settings.divided and settings.shard is not None:
+        raise UsageError(
+            f"--shard {settings.shard} is one part of the work, and --jobs or --backend divide it "
+            "too; leave one of them out"
+        )
     if settings.every != type(settings).every and not given["--frames-of"]:
         raise UsageError("--every goes with --frames-of")
     if settings.around != type(settings).around and not settings.of_frames:
@@ -99,10 +106,11 @@ def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:
                 f"--{flag.replace('_', '-')} goes with an encoder or a front-end; {found}"
             )
     by_corpus = isinstance(header, ProjectorHeader) and header.normalisation.statistics == "corpus"
-    if by_corpus and settings.shard is not None:
+    divided = "--shard" if settings.shard is not None else "--jobs and --backend"
+    if by_corpus and (settings.shard is not None or settings.divided):
         raise UsageError(
-            f"{settings.model} standardises each corpus by its own statistics, which a shard does "
-            "not have; extract without --shard"
+            f"{settings.model} standardises each corpus by its own statistics, which a part does "
+            f"not have; extract without {divided}"
         )
 
 

@@ -308,6 +308,18 @@ class ShardedLater(Sharded):
     shard: str | None = _shard(added=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Carried(Common):
+    """Commands whose work another engine may carry."""
+
+    backend: str | None = option(
+        None, "joblib's backend that carries the work: loky (processes of this machine, the "
+        "default), threading, or dask, with the address of its scheduler "
+        "(dask:tcp://HOST:8786); its workers see the same files.", "--backend", role="runtime",
+        metavar="NAME", added=True,
+    )  # fmt: skip
+
+
 RATERS = ("mean", "median", "ewe", "ewe-loo")
 
 

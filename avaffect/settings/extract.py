@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from avaffect.settings.base import (
     Batched,
+    Carried,
     Modal,
     Resumable,
     Sharded,
@@ -23,7 +24,7 @@ WITHOUT_OPENSMILE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractSettings(Resumable, Modal, Sharded, Batched):
+class ExtractSettings(Resumable, Modal, Sharded, Carried, Batched):
     """An encoder computes features and their mean over time, a quantiser units, a projector
     embeddings, a front-end its descriptors: mfcc, logmel; with openSMILE, an optional extra,
     compare-lld and egemaps (frames), compare-functionals and egemaps-functionals (one vector).
@@ -47,8 +48,9 @@ class ExtractSettings(Resumable, Modal, Sharded, Batched):
     avaffect extract film.h5 --model fav.safetensors --frames-at 30 \\
       -o film-frames.h5
     avaffect predict film-frames.h5 --model expression.safetensors --format csv
-    # A front-end, a quarter of the work
+    # A front-end, a quarter of the work; all of it by eight processes
     avaffect extract A.h5 --model logmel --shard 0/4 -o logmel-0.h5
+    avaffect extract A.h5 --model logmel -j 8 -o logmel.h5
     """
 
     media: Path = argument("A media store.", metavar="MEDIA.h5")
@@ -92,12 +94,21 @@ class ExtractSettings(Resumable, Modal, Sharded, Batched):
     every: int = option(
         1, "Every so-many-th frame of --frames-of.", "--every", metavar="N", at_least=1, added=True
     )
+    jobs: int | None = option(
+        None, "Number of processes; each has its own copy of the model. Default: one.", "-j",
+        "--jobs", role="runtime", at_least=1, added=True,
+    )  # fmt: skip
     batch_utterances: int = option(
         64, "Utterances per batch at most.", "--batch-utterances", at_least=1
     )
     precision: str = option(
         "32", "Precision: 32 bits, or mixed with bf16 or 16.", "--precision", choices=PRECISIONS
     )
+
+    @property
+    def divided(self) -> bool:
+        """Whether several workers share the work."""
+        return self.backend is not None or (self.jobs or 1) > 1
 
     @property
     def of_frames(self) -> bool:

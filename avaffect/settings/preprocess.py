@@ -6,11 +6,11 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import Resumable, Sharded, argument, option
+from avaffect.settings.base import Carried, Resumable, Sharded, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessSettings(Resumable, Sharded):
+class PreprocessSettings(Resumable, Sharded, Carried):
     """Decodes any container and codec to 16 kHz mono audio and crops of one face at a constant
     frame rate. A recording that yields neither is skipped, counted and listed in OUTPUT.lost.jsonl,
     a manifest."""

@@ -117,10 +117,12 @@ class Decoding:
         self.progress.start("preprocess", len(items))
         first = self._take_up(items)
         rest = items[first:]
-        jobs = min(self.settings.jobs or _cores(), len(rest) or 1)
+        jobs, backend = self.settings.jobs, self.settings.backend
+        if backend is None:
+            jobs = min(jobs or _cores(), len(rest) or 1)
         shown = {row - first for row in previewed}
         results = media.decode_items(
-            self.corpus.folder, rest, self.writer.folder, jobs, self.options, shown
+            self.corpus.folder, rest, self.writer.folder, jobs or -1, self.options, shown, backend
         )
         with contextlib.closing(results):
             for row, (item, result) in enumerate(zip(rest, results), first):
