@@ -16,7 +16,7 @@ import sys
 MISSED = "MISSED"
 MODULES = (
     "retrieve", "pools", "store", "preprocess", "extract", "encoder", "avhubert", "talking_face",
-    "train", "lora", "windows", "layers", "startup", "predict", "mae", "vavl", "films",
+    "train", "lora", "windows", "layers", "startup", "predict", "mae", "vavl", "films", "million",
 )  # fmt: skip
 
 

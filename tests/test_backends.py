@@ -18,6 +18,7 @@ from stores import write_store
 
 from avaffect.core.errors import MachineFault
 from avaffect.data.artifacts import describe
+from avaffect.recipes import extract
 from avaffect.recipes.encoding import dividing
 
 COUNT = 9
@@ -54,28 +55,28 @@ def test_extract_by_several_workers(media: Path, options: tuple[object, ...]) ->
 
 def test_finished_shards_are_kept(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("extract", "media.h5", "--model", "logmel")
-    whole = dividing._extracted
+    whole = extract.extract_part
     numbers: list[str | None] = []
 
-    def failing(part: dividing._Part) -> list[str]:
+    def failing(part: dividing.Part) -> list[str]:
         numbers.append(part.settings.shard)
         if len(numbers) == 3:
             raise MachineFault("no memory")
         return whole(part)
 
-    monkeypatch.setattr(dividing, "_extracted", failing)
+    monkeypatch.setattr(extract, "extract_part", failing)
     failed = invoke(media, *command, "-j", 4, "--backend", "sequential", "-o", "f.h5", status=1)
     assert "no memory" in failed.stderr and not (media / "f.h5").exists()
     kept = {path: path.stat().st_ino for path in media.rglob("*-of-4.h5")}
     assert len(kept) == 2
 
-    def finishing(part: dividing._Part) -> list[str]:
+    def finishing(part: dividing.Part) -> list[str]:
         found = whole(part)
         for path, inode in kept.items():
             assert path.stat().st_ino == inode
         return found
 
-    monkeypatch.setattr(dividing, "_extracted", finishing)
+    monkeypatch.setattr(extract, "extract_part", finishing)
     invoke(media, *command, "-j", 4, "--backend", "sequential", "-o", "f.h5")
     invoke(media, *command, "-o", "alone.h5")
     assert len(identities(media, "f.h5", "alone.h5")) == 1

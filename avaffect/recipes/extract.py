@@ -50,11 +50,22 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
         return
     with training_run.working(settings, made, progress) as begun:
         if begun is not None and settings.divided and store.count > 1:
-            dividing.run(settings, store, made, progress, begun)
+            dividing.run(settings, store, extract_part, made, progress, begun)
         elif begun is not None:
             from avaffect.recipes.encoding import extracting
 
             extracting.run(settings, store, header, made, progress, begun)
+
+
+def extract_part(part: dividing.Part) -> list[str]:
+    """Compute a shard in the process, thread or machine of a worker; returns the warnings."""
+    import torch
+
+    if part.threads is not None:
+        torch.set_num_threads(part.threads)
+    heard = dividing.Heard()
+    extract(part.settings, heard)
+    return heard.warnings
 
 
 def _check_together(settings: ExtractSettings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ EACH, LEAST = 4, 32
 MANY = 16
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A shard to compute. threads: of torch, so that processes of a machine share its cores; None:
     as the worker has them."""
 
@@ -36,7 +37,7 @@ class _Part(NamedTuple):
     threads: int | None
 
 
-class _Heard(Progress):
+class Heard(Progress):
     """Keeps the warnings of a worker."""
 
     def __init__(self) -> None:
@@ -47,18 +48,25 @@ class _Heard(Progress):
 
 
 def run(
-    settings: ExtractSettings, store: Store, made: Provenance, progress: Progress, work: Work
+    settings: ExtractSettings,
+    store: Store,
+    compute: Callable[[Part], list[str]],
+    made: Provenance,
+    progress: Progress,
+    work: Work,
 ) -> None:
-    """Compute all shards, those that an earlier process finished aside, and write their union."""
+    """Compute all shards, and write their union.
+
+    compute: makes a shard's file, unless it is there already; returns its warnings.
+    """
     assert work.folder is not None
     parts = _parts(settings, store, work.folder.absolute())
     jobs = settings.jobs or -1
     if settings.backend in (None, LOKY):
         jobs = min(settings.jobs or os.cpu_count() or 1, len(parts))
     progress.start("extract", store.count)
-    with contextlib.closing(
-        ordered_map(_extracted, parts, jobs, _crashed, settings.backend)
-    ) as results:
+    results = ordered_map(compute, parts, jobs, _crashed, settings.backend)
+    with contextlib.closing(results):
         for part, warnings in zip(parts, results):
             for warning in warnings:
                 progress.warn(f"shard {part.settings.shard}: {warning}")
@@ -74,7 +82,7 @@ def run(
         progress.say(f"{settings.output}: {len(contents.ids)}{of} utterances")
 
 
-def _parts(settings: ExtractSettings, store: Store, folder: Path) -> list[_Part]:
+def _parts(settings: ExtractSettings, store: Store, folder: Path) -> list[Part]:
     """The shards, whose files are in the state folder, with paths that hold in any folder."""
     own = settings.backend in (None, LOKY)
     jobs = settings.jobs or (os.cpu_count() or 1 if own else MANY)
@@ -86,27 +94,14 @@ def _parts(settings: ExtractSettings, store: Store, folder: Path) -> list[_Part]
         model=str(model.absolute()) if model.exists() else settings.model,
     )  # fmt: skip
     return [
-        _Part(replace(
+        Part(replace(
             alone, shard=f"{number}/{count}", output=folder / f"{number}-of-{count}.h5"
         ), threads)
         for number in range(count)
     ]  # fmt: skip
 
 
-def _extracted(part: _Part) -> list[str]:
-    """Compute a shard; returns the warnings. A finished one is left as it is."""
-    import torch
-
-    from avaffect.recipes.extract import extract
-
-    if part.threads is not None:
-        torch.set_num_threads(part.threads)
-    heard = _Heard()
-    extract(part.settings, heard)
-    return heard.warnings
-
-
-def _crashed(part: _Part) -> list[str]:
+def _crashed(part: Part) -> list[str]:
     raise MachineFault(
         f"shard {part.settings.shard} crashed its process twice; give it more memory, or let fewer "
         "processes run at once (-j), and run the same command again"
