@@ -130,8 +130,8 @@ def test_arrays_that_claim_more_than_they_hold(shape: tuple[int, ...], tmp_path:
     (tmp_path / "a.npy").write_bytes(_npy(shape))
     with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("u.npy", _npy(shape))
-    for name in ("a.npy", "b.npz"):
-        with pytest.raises(DataError, match=name):
+    for name, words in (("a.npy", r"a\.npy"), ("b.npz", r"b\.npz.*claims")):
+        with pytest.raises(DataError, match=words):
             arrays.read_array(tmp_path / name, "u")
     (tmp_path / "a.npy").write_bytes(_npy((16,)))
     assert arrays.read_array(tmp_path / "a.npy", "u").values.shape == (1, 16)

@@ -110,7 +110,8 @@ def _check_size(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> None:
             version, np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(stream)
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > entry.file_size:
+        there = entry.file_size - stream.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > there:
         raise ValueError(f"it claims {shape} numbers, more than are there")
 
 
