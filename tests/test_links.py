@@ -122,6 +122,22 @@ def test_one_writer_of_a_quick_output(held: Path) -> None:
     invoke(held, "check", "few.jsonl")
 
 
+def test_a_process_that_was_killed_when_it_was_done(chain: Path, monkeypatch) -> None:
+    """Its lock, and the folder that it wrote in: the next one, which has nothing to do, tidies."""
+    for command in ((*FEW, "few.jsonl"), (*MFCC, "out.h5")):
+        output = chain / command[-1]
+        invoke(chain, *command)
+        folder = claims.state_folder(output)
+        folder.mkdir()
+        (folder / claims.LOCK).write_text("{}")
+        (chain / f".{output.name}.0123.partial").mkdir()
+        monkeypatch.setattr(lock, "SETTLE_S", 0.01)
+        invoke(chain, *command, "--dry-run")
+        assert len(litter(chain)) == 2
+        assert "up to date" in invoke(chain, *command).stderr
+        assert litter(chain) == []
+
+
 def test_what_another_process_made_meanwhile(chain: Path, monkeypatch) -> None:
     """Between the look and the claim: it is not overwritten."""
     claim = claims.claim

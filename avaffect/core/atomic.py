@@ -26,7 +26,7 @@ def workspace(output: Path) -> Iterator[Path]:
     parent = output.parent
     if not parent.is_dir():
         raise DataError(f"{parent}: no such folder for the output {output.name}; make it first")
-    _sweep(output)
+    sweep(output)
     while True:
         # Named before it is made, so that a signal in between leaves nothing.
         folder = parent / f".{output.name}.{secrets.token_hex(8)}.partial"
@@ -113,7 +113,7 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _sweep(output: Path) -> None:
+def sweep(output: Path) -> None:
     """Remove partial folders of dead writers."""
     for folder in output.parent.glob(f".{glob_escape(output.name)}.*.partial"):
         with contextlib.suppress(OSError):

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avaffect.core import checkpoint_header, claims
-from avaffect.core.atomic import atomic_path
+from avaffect.core.atomic import atomic_path, sweep
 from avaffect.core.errors import DataError, ForeignError, OutputExistsError, UsageError
+from avaffect.core.lock import try_acquire
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.data import artifacts, manifest
@@ -45,12 +46,24 @@ def is_current(
         return _is_current(settings, made, progress, is_same, differs)
 
     if current():
+        if not settings.dry_run and not isinstance(settings, Resumable):
+            _tidy(settings.output)
         return True
     # A command that keeps its work takes the lock with it.
     if settings.output is None or settings.dry_run or isinstance(settings, Resumable):
         return False
     # Another process may have made it until it was claimed.
     return claims.claim(settings.output, progress.say) and current()
+
+
+def _tidy(output: Path | None) -> None:
+    """Remove what was left by a process that was killed when it had made the output."""
+    folder = None if output is None else claims.state_folder(output)
+    if output is not None and folder is not None and folder.is_dir():
+        lock = try_acquire(folder / claims.LOCK)
+        if lock is not None:
+            sweep(output)
+            claims.leave(lock)
 
 
 def _is_current(

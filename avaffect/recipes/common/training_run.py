@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avaffect.core import claims
+from avaffect.core.atomic import sweep
 from avaffect.core.errors import AvaffectError, DataError, Preempted
 from avaffect.core.kept import Kept
 from avaffect.core.lock import Lock, acquire, try_acquire
@@ -42,8 +43,10 @@ def is_current(settings: Resumable, made: Provenance, progress: Progress) -> boo
     current = publishing.is_current(settings, made, progress)
     if current and settings.output is not None and not settings.dry_run:
         folder = claims.state_folder(settings.output)
-        lock = try_acquire(folder / claims.LOCK) if state.owner(folder) == identity(made) else None
+        done = state.owner(folder) == identity(made) or state.work_in(folder) is None
+        lock = try_acquire(folder / claims.LOCK) if folder.is_dir() and done else None
         if lock is not None:
+            sweep(settings.output)
             discard_state(folder)
             claims.leave(lock)
     return current
