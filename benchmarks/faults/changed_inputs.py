@@ -6,6 +6,7 @@ import ctypes
 import os
 import random
 import shutil
+import signal
 import stat
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from avaffect.core import errors
 from benchmarks.faults.commands import (
-    COMMANDS,
+    DISTINCT,
     Command,
     Running,
     clear,
@@ -28,7 +29,7 @@ from benchmarks.faults.table import Line
 
 SEED = 18
 QUICK = 3
-REPLACED = 2
+REPLACED = 1
 # linux/capability.h: root may otherwise read and write whatever its mode says.
 CAPABILITY_VERSION = 0x20080522
 OVERRIDES = (1 << 1) | (1 << 2)
@@ -41,7 +42,7 @@ OTHER = {"a.h5": "noisy.h5", "c.jsonl": "few.jsonl", "mfcc.h5": "noisy.mfcc.h5",
 def tries(folder: Path, quick: bool) -> list[Line]:
     """folder: an empty one."""
     with prepared(folder):
-        chosen = list(COMMANDS)
+        chosen = list(DISTINCT)
         if quick:
             chosen = random.Random(SEED).sample(chosen, QUICK)
         for name, arguments in (
@@ -49,7 +50,7 @@ def tries(folder: Path, quick: bool) -> list[Line]:
             ("noisy.e.h5", ("extract", "noisy.h5", "--model", "projector.safetensors")),
         ):
             Running((*arguments, "-o", name)).end()
-        others = [c for c in COMMANDS if set(c.arguments) & set(OTHER)]
+        others = [c for c in DISTINCT if set(c.arguments) & set(OTHER)]
         others = random.Random(SEED).sample(others, QUICK) if quick else others
         return [
             _read_only(chosen), _unreadable(chosen), _folder(chosen), *_replaced(others, quick)
@@ -216,9 +217,8 @@ def _shortened(command: Command, name: str, moment: float) -> str | None:
         Path(name).write_bytes(kept)
     if left_of(running.pid):
         return "processes left"
-    if status < 0:
-        return f"died of signal {-status}"
-    if status not in (errors.DONE, errors.BAD_DATA, errors.FAILURE):
+    # A mapped file that is cut ends a process, as avaffect(1) says.
+    if status not in (errors.DONE, errors.BAD_DATA, errors.FAILURE, -signal.SIGBUS):
         return f"status {status}"
     if command.output in found and found[command.output] != whole.made[command.output]:
         return "another output"

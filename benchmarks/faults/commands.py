@@ -91,6 +91,8 @@ COMMANDS = (
 )  # fmt: skip
 # Two commands of one line are one.
 COMMANDS = tuple({str(one): one for one in COMMANDS}.values())
+# Encoders that are not trained differ in nothing but their weights.
+DISTINCT = tuple(one for one in COMMANDS if one.name not in OF_FACES[1:])
 
 
 def preload() -> None:
