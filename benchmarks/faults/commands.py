@@ -81,6 +81,7 @@ COMMANDS = (
     _of(("synth", "wav", "--utterances", "12", "--speakers", "3", "--modality", "audio",
          "-o", "c.jsonl", "-j", "2")),
     _of(("preprocess", "c.jsonl", "-o", "a.h5", "-j", "2")),
+    _of(("extract", "a.h5", "--model", "mfcc", "-o", "f.h5", "-j", "2")),
     _of(("extract", "a.h5", "--model", "hubert.safetensors", "--batch-utterances", "2",
          "-o", "f.h5")),
     _of(("extract", "a.h5", "--model", "mfcc", "--segment", "0.25", "-o", "f.h5")),
