@@ -23,6 +23,7 @@ from stores import make, redigested
 
 from avaffect.core import checkpoint_header, plain_json
 from avaffect.core.errors import DataError
+from avaffect.data import manifest
 from avaffect.data.decoding import audio, unusable, video
 from avaffect.data.decoding.audio import decode_audio
 from avaffect.data.decoding.unusable import Unusable
@@ -65,6 +66,34 @@ def _one_thread() -> None:
 def test_an_endless_pipe(command: str) -> None:
     found = _lacking(command, "-", stdin=Path("/dev/zero"))
     assert found.returncode == 65 and "standard input" in found.stderr, found.stderr
+
+
+ENDLESS = (
+    "split m.jsonl --list test=/dev/zero -o z.jsonl",
+    "preprocess m.jsonl --faces yunet --face-model /dev/zero -o z.h5",
+    "select m.jsonl --ids /dev/zero",
+    "manifest table /dev/zero --media path",
+    "import /dev/zero -o z.safetensors",
+    "import-features /dev/zero -o z.h5",
+    "info /dev/zero",
+    "check /dev/zero",
+    "compare /dev/zero",
+)
+
+
+@pytest.mark.parametrize("line", ENDLESS)
+def test_an_endless_file(line: str, tmp_path: Path) -> None:
+    """They end at once, or the test takes all memory."""
+    header = manifest.new_header("corpus", corpus="c", labels={})
+    manifest.write(tmp_path / "m.jsonl", header, [{"id": "u", "media": "u.wav", "speaker": "s"}])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        held = int(pages.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + MORE_BYTES, before[1]))
+    try:
+        assert "/dev/zero" in invoke(tmp_path, *line.split(), status=65).stderr
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")

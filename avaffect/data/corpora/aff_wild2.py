@@ -25,6 +25,7 @@ import numpy as np
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Corpus, Media, MediaFile, by_names, find_tables, role_of
 from avaffect.data.corpora.traces import add_traces, evenly
+from avaffect.data.tables.texts import read_text
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
@@ -118,7 +119,7 @@ def _expressions(corpus: Corpus, path: Path, media: Media) -> list[int | None]:
 
     Raises DataError where the file is of another form, or has other classes than those before.
     """
-    names, *lines = path.read_text(encoding="utf-8-sig").split() or [""]
+    names, *lines = read_text(path).split() or [""]
     classes = tuple(name.lower() for name in names.split(","))
     described = {"kind": "trace", "rate_hz": RATE_HZ, "classes": list(classes)}
     if corpus.labels.setdefault(EXPRESSION, described) != described:

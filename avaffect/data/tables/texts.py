@@ -36,6 +36,9 @@ def read_text(path: Path) -> str:
 
     Raises DataError for other files, with how to convert them.
     """
+    if path.exists() and not path.is_file():
+        # A device may never end.
+        raise DataError(f"{path} is {filekind.kind_of(path)}; expected a table or another text")
     data = path.read_bytes()
     encoding, begins = _checked_encoding(path, data)
     try:

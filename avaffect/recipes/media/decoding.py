@@ -76,6 +76,8 @@ def chosen_channels(settings: PreprocessSettings) -> tuple[int, ...]:
 def model_id(settings: PreprocessSettings) -> str | None:
     if settings.face_model is None:
         return None
+    if not settings.face_model.is_file():
+        raise DataError(f"--face-model {settings.face_model}: no such file")
     return "sha256:" + hashlib.sha256(settings.face_model.read_bytes()).hexdigest()
 
 
