@@ -154,7 +154,7 @@ def _of_file(state: Stopped, name: str, path: Path, count: int) -> Line:
     for (_, found), damage in zip(each(len(drawn), attempt), drawn):
         line.add(judged(found, path.name), _example(damage, state, found))
         again += found.get("status") == 0
-    line.note = f"{again} made what the undisturbed run makes" * bool(again)
+    line.note = f"{again} went on" * bool(again)
     return line
 
 
