@@ -44,6 +44,7 @@ ROOMS = {
     "downstream": {"common", "encoding", "media"},
     "pretraining": {"common", "encoding", "downstream"},
     "scoring": {"common", "downstream"},
+    "diagnosis": {"encoding"},
 }
 # Who may import a library at all; a layer that is not named may not.
 LIBRARIES = {

@@ -172,6 +172,8 @@ _COMMANDS = (
           call="cli.show.info:show"),
     _ours("check", ARTIFACTS, "Verify that artifacts are complete and uncorrupted.",
           call="cli.show.check:show"),
+    _ours("doctor", ARTIFACTS, "Look whether avaffect works here, and what mends it.",
+          call="cli.show.doctor:show"),
     _ours("merge", ARTIFACTS, "Join stores (the shards of a job array) or manifests."),
 )  # fmt: skip
 

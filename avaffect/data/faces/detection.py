@@ -24,6 +24,10 @@ WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)
 AROUND, FAR_AROUND = 0.2, 0.5
 # Haar: the window of the cascade, and sizes in pixels to which a face is scaled for a search
 # nearby. The cascade tries sizes in steps: searches at different sizes make the box more exact.
+_CASCADE = (
+    cv2.data.haarcascades  # type: ignore[attr-defined]
+    + "haarcascade_frontalface_default.xml"
+)
 WINDOW = 24
 STEP, NEAR_STEP = 1.2, 1.1
 NEIGHBOURS = 3
@@ -61,10 +65,7 @@ class Haar:
     columns = 4
 
     def __init__(self) -> None:
-        self._cascade = cv2.CascadeClassifier(
-            cv2.data.haarcascades  # type: ignore[attr-defined]
-            + "haarcascade_frontalface_default.xml"
-        )
+        self._cascade = cv2.CascadeClassifier(_CASCADE)
 
     def scan(self, luma: np.ndarray, smallest: float) -> list[Detection]:
         """All faces of a picture that are at least `smallest` pixels wide."""
@@ -155,6 +156,11 @@ def load_detector(options: FaceOptions) -> Detector:
         return Haar()
     assert options.model is not None
     return YuNet(options.model)
+
+
+def has_cascade() -> bool:
+    """Whether OpenCV brings the cascade of `Haar`, and can read it."""
+    return not cv2.CascadeClassifier(_CASCADE).empty()
 
 
 def check_model(model: Path | None) -> None:

@@ -12,7 +12,7 @@ import torch
 from avaffect.core import faults, seeds
 from avaffect.core.errors import DataError
 from avaffect.core.headers import Prediction, Published
-from avaffect.core.progress import Progress
+from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
@@ -52,29 +52,11 @@ def run(
     Raises DataError where the file cannot be read safely, is of no model that is known, or its
     weights are not those of that model; they are named.
     """
-    found = foreign.read(files)
-    source = Source(**vars(found), assignments=settings.assignments)
-    try:
-        kind, family = _family(settings, source)
-        torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-        read = family.convert(source, progress.warn)
-        if settings.random:
-            # From the start again, whatever was drawn for what the file lacks.
-            torch.manual_seed(seeds.derive(settings.seed, "initialise"))
-            read = _random_twin(read)
-        masking = None if isinstance(read, ConvertedHead) else _masking(read.encoder, read.masking)
-    except Unfit as error:
-        raise DataError(f"{settings.weights}: {_explained(error, progress)}") from error
-    except DataError as error:
-        raise DataError(f"{settings.weights}: {error}") from error
-    except _MISREADINGS as error:
-        faults.check_machine(settings.weights, error)
-        # A file that others wrote may say anything anywhere.
-        raise DataError(
-            f"{settings.weights} is of no model that is known ({type(error).__name__}: {error})"
-        ) from error
+    kind, family, read = _converted(settings, files, progress)
+    masking = None if isinstance(read, ConvertedHead) else _masking(read.encoder, read.masking)
     if settings.dry_run:
-        publishing.is_done(settings, made, progress, f"import {settings.weights}")
+        plan = f"import {settings.weights} ({family.TITLE})"
+        publishing.is_done(settings, made, progress, plan)
         return
     if isinstance(read, ConvertedHead):
         imported_head.save(settings.output, read, made)
@@ -95,6 +77,41 @@ def run(
         + (f"; its head predicts {read.units} units" if read.units else "")
     )
     _name_what_is_left(read, progress)
+
+
+def title(settings: ImportSettings, files: Sequence[Path]) -> str:
+    """The authors' name of the model in files that `run` would import. Raises as `run` does."""
+    return _converted(settings, files, SILENT)[1].TITLE
+
+
+def _converted(
+    settings: ImportSettings, files: Sequence[Path], progress: Progress
+) -> tuple[str, Family, Converted | ConvertedHead]:
+    """The name of the family, the family, and the model. Raises as `run` does."""
+    found = foreign.read(files)
+    source = Source(**vars(found), assignments=settings.assignments)
+    try:
+        kind, family = _family(settings, source)
+        torch.manual_seed(seeds.derive(settings.seed, "initialise"))
+        read = family.convert(source, progress.warn)
+        if settings.random:
+            # From the start again, whatever was drawn for what the file lacks.
+            torch.manual_seed(seeds.derive(settings.seed, "initialise"))
+            read = _random_twin(read)
+        if isinstance(read, Converted):
+            # Settings of a pre-training that nobody knows are found here.
+            _masking(read.encoder, read.masking)
+    except Unfit as error:
+        raise DataError(f"{settings.weights}: {_explained(error, progress)}") from error
+    except DataError as error:
+        raise DataError(f"{settings.weights}: {error}") from error
+    except _MISREADINGS as error:
+        faults.check_machine(settings.weights, error)
+        # A file that others wrote may say anything anywhere.
+        raise DataError(
+            f"{settings.weights} is of no model that is known ({type(error).__name__}: {error})"
+        ) from error
+    return kind, family, read
 
 
 def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
