@@ -38,7 +38,7 @@ def test_a_failing_step_ends_the_chain(tmp_path: Path, monkeypatch: pytest.Monke
     def broken(*_: object) -> None:
         raise TypeError("an unfitting version")
 
-    monkeypatch.setattr("avaffect.recipes.diagnosis.chain.extract", broken)
+    monkeypatch.setattr("avaffect.recipes.doctor.extract", broken)
     found = report(tmp_path, status=1)
     assert found["extract"]["state"] == BROKEN and "TypeError" in found["extract"]["found"]
     assert "finetune" not in found
