@@ -26,6 +26,8 @@ class EvalClassSettings(Classed):
     # Predictions of another program, a CSV table
     avaffect eval-class theirs.csv --gold labels.csv --label predicted=emo \\
       --id filename
+    # With intervals that 95 percent of the draws of a bootstrap lie in
+    avaffect eval-class predictions.jsonl --confidence 95
     # A retrieval
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 |
       avaffect eval-class --gold vox.jsonl
@@ -53,6 +55,11 @@ class EvalClassSettings(Classed):
     split: str | None = option(
         None, "Split to score; all: every utterance. Default: test, for predictions of several "
         "splits.", "--split",
+    )  # fmt: skip
+    confidence: float | None = option(
+        None, "Confidence in percent of intervals of the scores, such as 95: by bootstrap over "
+        "speakers, where predictions name them, else over utterances.", "--confidence",
+        metavar="PERCENT", at_least=50, at_most=99.9, added=True,
     )  # fmt: skip
     runs: bool = option(False, "Print a row for each run.", "--runs", role="runtime")
     per_class: bool = option(

@@ -20,6 +20,7 @@ from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import class_tables, gold_labels, scored_items, vote_scores
 from avaffect.recipes.scoring.class_tables import TablePredictions
+from avaffect.recipes.scoring.confidence import intervals_of
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
@@ -112,6 +113,9 @@ def _score_predictions(
     left_out = f"; {len(missing)} left out, without a gold label" if missing else ""
     progress.say(f"{found.name}: {len(utterances)} utterances{words}{left_out}")
     means, spread = _over_runs(runs)
+    intervals = None
+    if settings.confidence is not None:
+        intervals = intervals_of(found.name, items, pairs, classes, settings.confidence, progress)
     return ClassReport(
         file=file,
         target=label,
@@ -129,6 +133,7 @@ def _score_predictions(
         count=len(utterances),
         missing_gold=len(missing),
         seen=learned,
+        intervals=intervals,
         runs=tuple(runs),
         provenance=made,
     )

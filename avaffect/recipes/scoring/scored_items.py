@@ -19,7 +19,7 @@ OF_CLASSES = ("class", "distribution")
 # Fields of predicted classes that scores are made of; there may be a prediction for each frame of
 # many films.
 _READ = (
-    "id", "target", "prediction", "gold", "gold_scores", "split", "fold", "run", "seen",
+    "id", "speaker", "target", "prediction", "gold", "gold_scores", "split", "fold", "run", "seen",
     SHARED_DISTANCE,
 )  # fmt: skip
 

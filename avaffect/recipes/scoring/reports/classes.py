@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from avaffect.core.record import nullable
+from avaffect.core.record import Record, nullable
 from avaffect.evaluation.classification import Classification, ClassScores, Confusion
 from avaffect.evaluation.retrieval_quality import RetrievalScores, Shared
 from avaffect.recipes.scoring.reports.base import Numbered, Report
@@ -23,6 +23,19 @@ class ClassRun(Classification, Numbered):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Intervals(Record):
+    """Confidence intervals by bootstrap. percent: of the draws that lie between the bounds; over:
+    speakers or utterances, of which `units` are drawn, `draws` times; bounds: score -> lower and
+    upper."""
+
+    percent: float
+    over: str
+    units: int
+    draws: int
+    bounds: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassReport(Report):
     """target        name of the label
     split         that was scored; None: all
@@ -33,6 +46,7 @@ class ClassReport(Report):
     missing_gold  utterances without a gold label
     seen          how many of them were used in the classifier's training, by status; None where
                   predictions do not record it
+    intervals     of the means over runs; None where none were wanted
     """
 
     file: str
@@ -52,6 +66,7 @@ class ClassReport(Report):
     count: int
     missing_gold: int
     seen: dict[str, int] | None = nullable()
+    intervals: Intervals | None = None
     runs: tuple[ClassRun, ...]
 
 

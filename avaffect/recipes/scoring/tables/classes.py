@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
 from avaffect.settings.scores import SCORE_WORDS, SHARED_DISTANCE, training_words
@@ -37,12 +39,15 @@ def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Ta
     else scores alone, since other tools read one table.
     """
     if not shown:
-        whole = style.for_people and len(reports) == 1
-        shown = ("scores", "shared", "per_class", "confusion") if whole else ("scores",)
+        shown = ("scores", "intervals") if style.for_people else ("scores",)
+        if style.for_people and len(reports) == 1:
+            shown = (*shown, "shared", "per_class", "confusion")
     found: list[Table] = []
     for name in shown:
         if name == "scores":
             found.append(_scores(reports, style))
+        elif name == "intervals":
+            found += _intervals(reports, style)
         elif name == "shared":
             found += _shared(reports, style)
         elif name == "runs":
@@ -68,6 +73,10 @@ def _scores(reports: Reports, style: Style) -> Table:
     # Scores on held-out speakers alone need no such column.
     column = ["on"] if any(on) else []
     columns = ["file", *(["runs"] if with_runs else []), *FACTS[content], *column, *scores]
+    bounded = list(dict.fromkeys(
+        name for r in reports if isinstance(r, ClassReport) and r.intervals is not None
+        for name in r.intervals.bounds
+    ))  # fmt: skip
     rows = []
     for report, words in zip(reports, on):
         spread = report.std if isinstance(report, ClassReport) else {}
@@ -78,10 +87,39 @@ def _scores(reports: Reports, style: Style) -> Table:
         row += [style.number(getattr(report, name), spread.get(name)) for name in scores]
         if with_runs and not style.for_people:
             row += [style.number(spread.get(name)) for name in scores]
+            row += [style.number(bound) for name in bounded for bound in _bounds(report, name)]
         rows.append(row)
     if with_runs and not style.for_people:
         columns += [f"{name}_std" for name in scores]
+        columns += [f"{name}_{side}" for name in bounded for side in ("from", "to")]
     return Table.of("Scores", style.headings(columns, HEADINGS), rows)
+
+
+def _bounds(report: ClassReport | RetrievalReport, score: str) -> tuple[float | None, ...]:
+    held = report.intervals if isinstance(report, ClassReport) else None
+    return (None, None) if held is None else held.bounds.get(score, (None, None))
+
+
+def _intervals(reports: Reports, style: Style) -> list[Table]:
+    """Bounds of each score, beside what chance gives; a row for each."""
+    found = []
+    for report in reports:
+        if not isinstance(report, ClassReport) or report.intervals is None:
+            continue
+        held = report.intervals
+        support = [of.support or 0 for of in report.per_class.values()]
+        # Of always the most frequent class; of any guess without looking.
+        chance = {"accuracy": max(support) / sum(support), "ua": 1 / np.count_nonzero(support)}
+        rows = [
+            [HEADINGS.get(name, name) if style.for_people else name,
+             *(style.number(value) for value in (getattr(report, name), *bounds)),
+             style.number(chance.get(name))]
+            for name, bounds in held.bounds.items()
+        ]  # fmt: skip
+        title = f"Intervals of {held.percent:g} % over {held.units} {held.over}"
+        title += "" if len(reports) == 1 else f", {report.file}"
+        found.append(Table.of(title, ["score", "mean", "from", "to", "chance"], rows))
+    return found
 
 
 def _shared(reports: Reports, style: Style) -> list[Table]:
