@@ -18,8 +18,8 @@ from chain import ROOT, interrupt, invoke, litter
 from running import Running
 from tiny_training import history
 
-from avaffect.core import lock
-from avaffect.core.errors import LockedError, WriteError
+from avaffect.core import lock, threads
+from avaffect.core.errors import LockedError, MachineFault, WriteError
 from avaffect.core.provenance import identity
 from avaffect.data.artifacts import describe
 from avaffect.training.state import open_folder
@@ -172,6 +172,17 @@ def test_an_owner_that_was_taken_for_dead_stops(path: Path, monkeypatch) -> None
 def test_a_damaged_lock_that_nobody_holds(path: Path, acquire, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
+    acquire().check()
+
+
+def test_without_memory_for_a_heart_beat(path: Path, acquire, monkeypatch) -> None:
+    """A thread that ends before it begins, in silence: the fault is named, and nothing stays."""
+    monkeypatch.setattr(threads, "BEGIN_S", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(threads._thread, "start_new_thread", lambda *arguments: 0)
+        with pytest.raises(MachineFault, match="memory"):
+            acquire()
+    assert not path.exists()
     acquire().check()
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from avaffect.core import plain_json
 from avaffect.core.errors import LockedError, WriteError
 from avaffect.core.launch import host
+from avaffect.core.threads import Begun
 
 BEAT_S = 10.0
 SILENT_S = 60.0
@@ -62,8 +63,13 @@ class Lock:
         self._descriptor = descriptor
         self._lost = False
         self._over = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
-        self._heart.start()
+        try:
+            self._heart = Begun(self._beat)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(descriptor)
+            raise
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_S):

@@ -7,9 +7,9 @@ is used directly instead.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -20,6 +20,7 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from avaffect.core.errors import MachineFault
+from avaffect.core.threads import Begun
 from avaffect.data.backends import LOKY, backend_map
 
 # Imported with the first process: few recordings need none.
@@ -181,7 +182,7 @@ def _without_interrupts() -> Iterator[None]:
 def _begin(parent: int) -> None:
     # Ctrl-C reaches every process of a terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    Begun(functools.partial(_end_with, parent))
 
 
 def _end_with(parent: int) -> None:

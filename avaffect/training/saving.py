@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import functools
 import time
 from collections.abc import Callable, Iterator
+
+from avaffect.core.threads import Begun
 
 INTERVAL_S = 45.0
 LARGEST_SHARE = 0.01
@@ -44,14 +46,13 @@ class Writer:
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        self._thread: threading.Thread | None = None
+        self._thread: Begun | None = None
         self._failure: Exception | None = None
 
     def start(self, work: Callable[[], None]) -> None:
         """Begin `work()`, once the work before it is done."""
         self.wait()
-        self._thread = threading.Thread(target=self._run, args=(work,), name="state")
-        self._thread.start()
+        self._thread = Begun(functools.partial(self._run, work))
 
     def _run(self, work: Callable[[], None]) -> None:
         begun = time.thread_time()

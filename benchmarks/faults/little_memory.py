@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
+import signal
 from pathlib import Path
 
 from avaffect.core import errors
@@ -36,7 +37,9 @@ def tries(folder: Path, quick: bool) -> list[Line]:
                     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
                 running = Running(command.arguments, limit)
-                wrong = judged(command, running, (errors.DONE, errors.FAILURE))
+                # Libraries in Rust and C++ end the process, as avaffect(1) says.
+                expected = (errors.DONE, errors.FAILURE, -signal.SIGABRT)
+                wrong = judged(command, running, expected)
                 line.add(wrong, f"{command}: {running.said()}")
             clear()
             lines.append(line)
