@@ -87,6 +87,10 @@ class Utterances:
     def batch_durations(self) -> np.ndarray:
         return np.ones(self.count)
 
+    @property
+    def is_chosen(self) -> np.ndarray:
+        return np.ones(self.count, dtype=bool)
+
     def batch(self, indices: np.ndarray):
         if self.left == 0:
             raise Killed
