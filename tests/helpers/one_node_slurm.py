@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -98,7 +99,7 @@ class OneNodeSlurm:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.run("scancel", "--user", "root", check=False)
+        self._end_jobs()
         for process in (*reversed(self._daemons), self._munged):
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -106,6 +107,14 @@ class OneNodeSlurm:
                     process.wait(10)
                 except subprocess.TimeoutExpired:
                     process.kill()
+
+    def _end_jobs(self) -> None:
+        """Of a test that failed: the daemons leave them running."""
+        if len(self._daemons) == 2:
+            self.run("scancel", "--full", "--signal=KILL", "--user", "root", check=False)
+            self.run("scancel", "--user", "root", check=False)
+            with contextlib.suppress(TimeoutError):
+                wait_for(lambda: not self.run("squeue", "-h", check=False), 30)
 
     def _start_munge(self) -> None:
         """Another munged of this machine serves, too, and is left alone."""

@@ -76,11 +76,15 @@ def chain(slurm: OneNodeSlurm, tmp_path_factory: pytest.TempPathFactory) -> Chai
                      "-o", f"out/p{ranks}.safetensors")  # fmt: skip
         chain.submit(f"a{ranks}", "adapt", ranks, "adapt", "out/retrieval.jsonl", *ADAPT,
                      "-o", f"out/a{ranks}.safetensors")  # fmt: skip
-    steps = chain.out / HISTORY
-    preempt_within(chain, chain.jobs["pretrain"], lambda: steps.exists() and _lines(steps) >= 3)
-    shard = chain.out / "shards" / "B-embeddings.1.h5"
-    task = f"{chain.jobs['embeddings-B-shards']}_1"
-    preempt_within(chain, task, lambda: any(shard.parent.glob(f".{shard.name}.*.partial")))
+    steps, shards = chain.out / HISTORY, chain.out / "shards"
+    preempt_within(
+        chain, chain.jobs["pretrain"], "out/pretrained.safetensors", 2,
+        lambda: steps.exists() and _lines(steps) >= 3,
+    )  # fmt: skip
+    preempt_within(
+        chain, f"{chain.jobs['embeddings-B-shards']}_1", "out/shards/B-embeddings.1.h5", 1,
+        lambda: any(shards.glob(".B-embeddings.1.h5.*.partial")),
+    )  # fmt: skip
     preempt_at_once(chain, chain.jobs["adapt"])
     wait_for(lambda: not slurm.run("squeue", "-h"), PATIENCE_S)
     return chain
@@ -95,33 +99,33 @@ def preempt_at_once(chain: Chain, job: str) -> None:
         time.sleep(0.05)
 
 
-def preempt_within(chain: Chain, job: str, moment: Callable[[], bool]) -> None:
-    """Signal a job when `moment()` has come. Its processes stand still until they are signalled, so
-    that the moment does not pass."""
+def preempt_within(
+    chain: Chain, job: str, output: str, ranks: int, moment: Callable[[], bool]
+) -> None:
+    """Signal a job that writes `output` when `moment()` has come. Its processes stand still until
+    they are signalled, so that the moment does not pass."""
+    wait_for(lambda: len(_processes(output)) == ranks, PATIENCE_S, 0.02)
+    held = _processes(output)
     wait_for(moment, PATIENCE_S, 0.001)
-    number = chain.slurm.jobs()[job]["JobId"]
-    held = _processes(number)
-    assert held
     for process in held:
         os.kill(process, signal.SIGSTOP)
-    chain.slurm.run("scancel", "--signal=USR2", number)
+    chain.slurm.run("scancel", "--signal=USR2", chain.slurm.jobs()[job]["JobId"])
     for process in held:
         wait_for(partial(_is_pending, process, signal.SIGUSR2), 30, 0.01)
         os.kill(process, signal.SIGCONT)
-    wait_for(lambda: chain.slurm.jobs()[job]["Restarts"] == "1", 60)
+    wait_for(lambda: chain.slurm.jobs()[job]["Restarts"] == "1", PATIENCE_S)
 
 
-def _processes(job: str) -> list[int]:
-    """Those of avaffect in a job."""
+def _processes(output: str) -> list[int]:
+    """Those of a command with this output."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            own = f"SLURM_JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            words = path.read_text().split("\0")
         except OSError:
             continue
-        if own and words[:2] == [*map(str.encode, AVAFFECT)]:
-            found.append(int(folder.name))
+        if words[:2] == [*AVAFFECT] and output in words:
+            found.append(int(path.parent.name))
     return found
 
 
@@ -159,7 +163,6 @@ def test_weights_are_those_of_an_undisturbed_run(chain: Chain, name: str) -> Non
     assert found == (chain.out / f"{WEIGHTS[name]}2.safetensors").read_bytes()
 
 
-@pytest.mark.xfail(reason="each rank draws masks of its own", strict=False)
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_are_those_of_one_rank(chain: Chain, name: str) -> None:
     two = load_file(chain.out / f"{name}.safetensors")

@@ -17,11 +17,12 @@ Submit = Callable[..., str]
 PATIENCE_S = 300
 
 
-# Waits, saves when it is stopped, and ends at once when it is started again.
+# Waits, saves when it is stopped, and ends at once when it is started again. Slurm signals every
+# process of a step, those that it started too.
 SAVES = """
 name=$SLURM_PROCID; [ -e saved.$name ] && exit
-trap 'touch saved.$name; exit 75' TERM USR2
-touch up.$name; sleep 300 & wait
+trap ': > saved.$name; exit 75' TERM USR2
+: > up.$name; while true; do sleep 300 & wait; done
 """
 
 
