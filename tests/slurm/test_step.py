@@ -17,13 +17,22 @@ Submit = Callable[..., str]
 PATIENCE_S = 300
 
 
-# Waits, saves when it is stopped, and ends at once when it is started again. Slurm signals every
-# process of a step, those that it started too.
+# Waits, saves when it is stopped, and ends at once when it is started again.
 SAVES = """
-name=$SLURM_PROCID; [ -e saved.$name ] && exit
-trap ': > saved.$name; exit 75' TERM USR2
-: > up.$name; while true; do sleep 300 & wait; done
+import os, signal, sys
+name = os.environ["SLURM_PROCID"]
+def save(*signal):
+    open(f"saved.{name}", "w").close()
+    sys.exit(75)
+if os.path.exists(f"saved.{name}"):
+    sys.exit()
+for number in (signal.SIGTERM, signal.SIGUSR2):
+    signal.signal(number, save)
+open(f"up.{name}", "w").close()
+while True:
+    signal.pause()
 """
+SAVE = (sys.executable, "-c", "exec(open('saves').read())")
 
 
 @pytest.fixture
@@ -53,7 +62,7 @@ def test_jobs_that_are_not_requeued(slurm: OneNodeSlurm, submit: Submit, tmp_pat
     failed = submit(STEP, "bash", "-c", "exit 3")
     after = submit(f"--dependency=afterok:{failed}", STEP, "true")
     stopped = submit(STEP, "bash", "-c", "exit 75", MOST_RESTARTS=0)
-    cancelled = submit(STEP, "bash", "saves")
+    cancelled = submit(STEP, *SAVE)
     wait_for((tmp_path / "up.0").exists, PATIENCE_S)
     slurm.run("scancel", cancelled)
     found = states(slurm)
@@ -66,7 +75,7 @@ def test_jobs_with_less_priority_are_requeued(
     slurm: OneNodeSlurm, submit: Submit, tmp_path: Path
 ) -> None:
     """Preempted by Slurm itself: all ranks save, and go on after the urgent job."""
-    ranks = submit("--job-name=ranks", "--ntasks=2", STEP, "bash", "saves")
+    ranks = submit("--job-name=ranks", "--ntasks=2", STEP, *SAVE)
     wait_for(lambda: all((tmp_path / f"up.{rank}").exists() for rank in (0, 1)), PATIENCE_S)
     urgent = submit("--partition=urgent", "--ntasks=2", STEP, "true")
     found = states(slurm)
@@ -81,7 +90,7 @@ def test_jobs_at_their_time_limit_are_requeued(
     slurm: OneNodeSlurm, submit: Submit, tmp_path: Path
 ) -> None:
     """Slurm checks limits every minute: the signal may come that much earlier."""
-    job = submit("--time=1", "--signal=USR2@55", STEP, "bash", "saves")
+    job = submit("--time=1", "--signal=USR2@55", STEP, *SAVE)
     assert states(slurm)[job] == (DONE, "0:0")
     assert (tmp_path / "saved.0").exists() and slurm.jobs()[job]["Restarts"] == "1"
 
