@@ -160,9 +160,15 @@ class _Crew:
         return manager is None or manager.is_alive()
 
     def end(self) -> None:
-        # Without their manager, the processes end with this one (`_end_with`).
-        if self._pool is not None and self._is_managed():
-            self._pool.shutdown(kill_workers=True)
+        if self._pool is not None:
+            processes = list((self._pool._processes or {}).values())
+            if self._is_managed():
+                self._pool.shutdown(kill_workers=True)
+            # Without their manager they would wait for the end of this process, and it for theirs.
+            for process in processes:
+                if process.is_alive():
+                    os.kill(process.pid, signal.SIGKILL)
+                process.join()
         self._pool = None
 
 
