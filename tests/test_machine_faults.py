@@ -126,6 +126,28 @@ assert seen[0] == 'fault' and seen[-1] == 3 and set(seen) <= {{'fault', 3}}, see
     assert done.returncode == 0, done.stderr
 
 
+def test_k_means_without_memory_for_openblas_ends() -> None:
+    """OpenBLAS itself would wait for it for ever."""
+    code = """
+import resource
+import numpy as np
+from avaffect.core.progress import SILENT
+from avaffect.recipes.encoding import kmeans
+frames = np.random.default_rng(0).normal(size=(4000, 13)).astype(np.float32)
+used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (12 << 20), resource.RLIM_INFINITY))
+try:
+    kmeans.fit(frames, 4, 1, 0, None, None, None, SILENT)
+except MemoryError:
+    print('ended')
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "ended\n", done.stderr
+
+
 def test_a_damaged_header_that_asks_for_all_memory_is_no_fault_of_the_machine() -> None:
     check_machine("x.mp4", av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"))
     check_machine("x.mp4", av.error.InvalidDataError(1094995529, "Invalid data"))

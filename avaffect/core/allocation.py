@@ -1,12 +1,15 @@
-"""Settings of the C library's memory allocator."""
+"""Memory of C libraries: settings of the allocator, and room for OpenBLAS."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 
 # mallopt(3): from <malloc.h>.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
+# What OpenBLAS maps for each of its threads at its first product, and some more.
+_BLAS_BYTES = 1 << 26
 
 
 def keep_freed_memory() -> None:
@@ -22,3 +25,12 @@ def keep_freed_memory() -> None:
         return
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def check_blas_memory() -> None:
+    """Raises MemoryError where OpenBLAS (of SciPy and scikit-learn) would find no memory for its
+    buffer: it would try again for ever, and hear no signal."""
+    try:
+        mmap.mmap(-1, _BLAS_BYTES).close()
+    except OSError as error:
+        raise MemoryError("there is none for the buffers of OpenBLAS") from error

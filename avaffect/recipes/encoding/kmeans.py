@@ -12,6 +12,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin_min
 
 from avaffect.core import seeds
+from avaffect.core.allocation import check_blas_memory
 from avaffect.core.progress import Progress
 from avaffect.training.spool import Spool
 
@@ -43,7 +44,9 @@ def fit(
     by the distances of some frames, improved by mini-batches.
 
     starts, steps, blocks: where initialisations, the last step, and counts of frames are kept.
+    Raises MemoryError where there is not enough to begin.
     """
+    check_blas_memory()
     centroids = _initial(frames, clusters, initialisations, seed, starts, progress)
     centroids = _improve(frames, centroids, seed, steps, progress)
 
