@@ -24,7 +24,8 @@ from avaffect.core.progress import SILENT
 from avaffect.core.provenance import provenance
 from avaffect.data import artifacts, manifest
 from avaffect.data.store import mapping, schema
-from avaffect.data.store.reader import Store, read_header
+from avaffect.data.store.reader import Store
+from avaffect.data.store.structure import read_header
 from avaffect.data.store.writer import store_writer
 from avaffect.recipes.common import publishing
 from avaffect.recipes.common.verification import verify

@@ -18,8 +18,9 @@ from stores import LABELS, POOLED, PROVENANCE, STREAMS, make
 from avaffect.core.errors import DataError
 from avaffect.core.shown import is_plain
 from avaffect.data.store import schema
-from avaffect.data.store.reader import Store, read_header
+from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec
+from avaffect.data.store.structure import read_header
 from avaffect.data.store.verifying import verify_store
 from avaffect.data.store.writer import store_writer
 

@@ -12,7 +12,8 @@ from chain import invoke
 from stores import write_store
 
 from avaffect.core.errors import DataError
-from avaffect.data.store.reader import Store, read_header
+from avaffect.data.store.reader import Store
+from avaffect.data.store.structure import read_header
 
 SECRET = b"root:x:0:0:a secret of the reader:/root:/bin/sh\n" * 4
 VALUES = "streams/waveform/values"

@@ -15,7 +15,8 @@ from chain import ROOT, invoke
 from stores import make, write_store
 
 from avaffect.core.errors import DataError
-from avaffect.data.store import heaps, integrity
+from avaffect.data.dataset import dataset_of
+from avaffect.data.store import heaps, integrity, schema
 from avaffect.data.store.reader import Store
 from avaffect.data.store.verifying import verify_store
 
@@ -116,6 +117,82 @@ def test_long_utterances_leave_memory_after_they_are_hashed(tmp_path: Path, monk
     # The real one changes nothing of what is read.
     again = Store(path)
     np.testing.assert_array_equal(again.read("waveform", 1), values)
+
+
+STEPS = 1 << 20
+
+
+def _film(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
+    """Two utterances of 2 MiB, in blocks of 64 KiB that begin in the middle of the second."""
+    monkeypatch.setattr(integrity, "LONG_BYTES", 1 << 20)
+    monkeypatch.setattr(integrity, "PART_BYTES", 1 << 16)
+    values = np.random.default_rng(0).integers(-99, 99, 2 * STEPS + 9).astype("int16")
+    write_store(path, {"waveform": (16000.0, [values[: STEPS + 9], values[STEPS + 9 :]])})
+    return path, values[STEPS + 9 :]
+
+
+def test_a_crop_of_a_film_does_not_read_all_of_it(tmp_path: Path, monkeypatch) -> None:
+    path, film = _film(tmp_path / "film.h5", monkeypatch)
+    hashed = []
+    plain = schema.little_endian
+    monkeypatch.setattr(
+        schema, "little_endian", lambda part: (hashed.append(part.nbytes), plain(part))[1]
+    )
+    store = Store(path)
+    dataset = dataset_of([store], store.ids, ["waveform"], crop_s=1.0)
+    for _ in range(2):
+        hashed.clear()
+        np.testing.assert_array_equal(
+            dataset.read("waveform", 1, start_s=60.0), film[60 * 16000 : 61 * 16000]
+        )
+    # What was compared is not compared again.
+    assert hashed == []
+    hashed.clear()
+    again = dataset_of([Store(path)], store.ids, ["waveform"], crop_s=1.0)
+    again.read("waveform", 1, start_s=30.0)
+    # A second is 32,000 bytes: one block or two, beside the digests.
+    assert 0 < sum(size for size in hashed if size >= 1 << 15) <= 2 << 16
+    # Nothing lies there: an utterance may end before its crop does.
+    assert len(again.read("waveform", 1, start_s=600.0)) == 0
+
+
+def test_damage_of_a_film_is_noticed_in_the_crops_that_hold_it(tmp_path: Path, monkeypatch) -> None:
+    path, _ = _film(tmp_path / "film.h5", monkeypatch)
+    store = Store(_changed(path, "streams/waveform/values"))
+    dataset = dataset_of([store], store.ids, ["waveform"], crop_s=1.0)
+    assert len(dataset.read("waveform", 1, start_s=10.0)) == 16000
+    for _ in range(2):
+        with pytest.raises(DataError, match="waveform of u1"):
+            dataset.read("waveform", 1, start_s=STEPS / 16000 - 1)
+    with pytest.raises(DataError, match="waveform of u1"):
+        store.read("waveform", 1)
+
+
+def test_digests_of_blocks_are_compared_and_checked(tmp_path: Path, monkeypatch) -> None:
+    path, film = _film(tmp_path / "film.h5", monkeypatch)
+    whole = verify_store(path).content_id
+    invoke(tmp_path, "merge", "film.h5", "-o", "m.h5")
+    assert Store(tmp_path / "m.h5").content_id == whole
+    with h5py.File(path) as file, h5py.File(tmp_path / "m.h5") as merged:
+        found = file["block_digest/waveform"][()]
+        np.testing.assert_array_equal(merged["block_digest/waveform"][()], found)
+    assert found.shape == (-(-(4 * STEPS + 18) // (1 << 16)), 32)
+    store = Store(_changed(path, "block_digest/waveform"))
+    with pytest.raises(DataError, match="block_digest/waveform"):
+        store.read("waveform", 1, slice(0, 9))
+    with pytest.raises(DataError, match="block_digest/waveform"):
+        verify_store(path)
+    # Stores of earlier versions have none: all of the utterance is compared.
+    with h5py.File(path, "r+") as file:
+        del file["block_digest"]
+    np.testing.assert_array_equal(Store(path).read("waveform", 1, slice(5, 9)), film[5:9])
+    with pytest.raises(DataError, match="waveform of u1"):
+        Store(_changed(path, "streams/waveform/values")).read("waveform", 1, slice(5, 9))
+
+
+def test_stores_of_short_utterances_have_no_digests_of_blocks(tmp_path: Path) -> None:
+    with h5py.File(make(tmp_path / "a.h5")) as file:
+        assert "block_digest" not in file
 
 
 def test_stores_without_digests_of_columns_are_read(tmp_path: Path) -> None:

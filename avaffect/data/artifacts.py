@@ -71,9 +71,9 @@ def describe(path: Path, *expected: str) -> Artifact:
         if expected and kind not in expected:
             raise filekind.other_kind(path, needed)
         # Here and below: commands on manifests start without NumPy and h5py.
-        from avaffect.data.store import reader
+        from avaffect.data.store import structure
 
-        header = reader.read_header(path)
+        header = structure.read_header(path)
         return Artifact(path, kind, header, header.content_id)
     if kind == "checkpoint":
         found = checkpoint_header.read_header(path, *expected)

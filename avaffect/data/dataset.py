@@ -46,13 +46,13 @@ class Column:
             found[mine] = store.lengths(self.held_as or name)[self.row_of[mine]]
         return found
 
-    def read(self, name: str, index: int) -> np.ndarray:
-        """(T, ...) of one utterance; a view if the store is mapped."""
+    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
+        """The steps `part` of one utterance, (T, ...); a view if the store is mapped."""
         name = self.held_as or name
         if self.store_of[index] < 0:
             spec = self.stores[0].streams[name]
             return np.zeros((0, *spec.shape), dtype=spec.dtype)
-        return self.stores[self.store_of[index]].read(name, self.row_of[index])
+        return self.stores[self.store_of[index]].read(name, self.row_of[index], part)
 
     def check_numbers(
         self, indices: np.ndarray, pieces: Sequence[np.ndarray], stacked: np.ndarray
@@ -79,7 +79,7 @@ class VectorColumn(Column):
     def steps(self, name: str) -> np.ndarray:
         return (self.store_of >= 0).astype(np.int64)
 
-    def read(self, name: str, index: int) -> np.ndarray:
+    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
         name = self.held_as or name
         if self.store_of[index] < 0:
             return np.zeros((0, self.stores[0].pooled[name].dim), dtype=np.float32)
@@ -103,7 +103,7 @@ class AbsentColumn(VectorColumn):
 
     step: tuple[int, ...] = ()
 
-    def read(self, name: str, index: int) -> np.ndarray:
+    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
         return np.zeros((0, *self.step), dtype=np.float32)
 
 
@@ -191,10 +191,9 @@ class Dataset:
         """One utterance's stream from `start_s` on, cropped; a view if the store is mapped. random:
         draws the steps, where `sampling` picks some."""
         column, most = self.columns[stream], self.sampling.steps.get(stream)
-        values = column.read(stream, index)
+        values = column.read(stream, index, self._crop(column.rate_hz, start_s))
         if isinstance(column, VectorColumn):
             return values
-        values = self._cropped(values, column.rate_hz, start_s)
         if most is None or len(values) <= most:
             return values
         # A step of each of so many equal parts: a random one, or that of this view.
@@ -202,12 +201,12 @@ class Dataset:
         within = np.full(most, (number + 0.5) / count) if random is None else random.random(most)
         return values[np.floor((np.arange(most) + within) * len(values) / most).astype(np.int64)]
 
-    def _cropped(self, values: np.ndarray, rate_hz: float, start_s: float) -> np.ndarray:
+    def _crop(self, rate_hz: float, start_s: float) -> slice:
         longest = self._longest_s
         if longest is None:
-            return values
+            return slice(None)
         start = round(start_s * rate_hz)
-        return values[start : start + round(longest * rate_hz)]
+        return slice(start, start + round(longest * rate_hz))
 
     def batch(self, indices: np.ndarray | Sequence[int], epoch: int = 0) -> Batch:
         """The utterances of `indices`, each stream padded with zeros, each trace with NaN, to its
@@ -241,7 +240,7 @@ class Dataset:
         for name, traces in self.traces.items():
             batch.labels[name] = _stack(
                 [
-                    self._cropped(traces.values[index], traces.rate_hz, start)
+                    traces.values[index][self._crop(traces.rate_hz, start)]
                     for index, start in zip(indices, starts)
                 ],
                 np.nan,

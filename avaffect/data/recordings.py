@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from avaffect.core import faults
-from avaffect.core.errors import DataError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Item, Manifest
@@ -20,7 +20,9 @@ def media_content_id(manifest: Manifest, items: Iterable[Item]) -> str:
 
 def check_within(manifest: Manifest, items: Iterable[Item], folder: Path) -> None:
     """Raises DataError, with the first of them, where recordings lie outside of a folder, by their
-    path or by a link."""
+    path or by a link; UsageError where that is no folder."""
+    if not folder.is_dir():
+        raise UsageError(f"--within {folder}: no such folder")
     root = folder.resolve()
     sources = {source for item in items for source in (audio_of(item), video_of(item)) if source}
     places = {source: (manifest.folder / source).resolve() for source in sources}

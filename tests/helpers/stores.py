@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avaffect.data.store import reader, schema
+from avaffect.data.store import schema, structure
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
@@ -63,7 +63,7 @@ def make(path: Path, count: int = 5) -> Path:
 
 def redigested(file: h5py.File) -> None:
     """After what a store says of itself was changed: a digest that fits it again."""
-    specs = reader._read_specs(file)
+    specs = structure.read_specs(file)
     file.attrs["header_digest"] = schema.header_digest(
         file.attrs["format_version"], file.attrs["content_id"], int(file.attrs["count"]),
         file["provenance"][()].decode(), specs,

@@ -1,5 +1,6 @@
 """Digests of what a store holds, compared where it is read: values of each utterance at its first
-reading, columns as a whole.
+reading, columns as a whole. Of an utterance of more than LONG_BYTES, such as a film, a part is
+compared block by block, so that a crop does not read all of it.
 
 SHA-256 takes half a second a gigabyte where the processor has instructions for it, less than any
 use of the values.
@@ -18,6 +19,9 @@ from avaffect.data.store import schema
 
 # Of a long utterance, so much is hashed at a time, and not kept in memory.
 BLOCK_BYTES = 1 << 24
+# A longer utterance has digests of its blocks, of about so many bytes each.
+LONG_BYTES = 1 << 24
+PART_BYTES = 1 << 20
 
 
 def ragged_digests(lengths: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -57,6 +61,48 @@ class RowHashes:
         found, self._state = self._state.digest(), hashlib.sha256()
         self._row += 1
         return found
+
+
+def block_steps(step_bytes: int) -> int:
+    """Steps of a block of a stream that has digests of its blocks."""
+    return max(1, PART_BYTES // max(step_bytes, 1))
+
+
+def is_long(size: int) -> bool:
+    """Whether an utterance of so many bytes is compared block by block."""
+    return size > LONG_BYTES
+
+
+def block_lengths(steps: int, each: int) -> np.ndarray:
+    """Lengths of the blocks of all steps of a stream: `each`, and the rest."""
+    return np.diff(np.append(np.arange(0, steps, each), steps))
+
+
+class StreamBlocks:
+    """The blocks of a stream that have not been compared with their digests yet.
+
+    digests: (M, 32) uint8; each: steps of a block.
+    """
+
+    def __init__(self, path: Path, what: str, digests: np.ndarray, each: int) -> None:
+        self.path, self.what, self.digests, self.each = path, what, digests, each
+        self._verified = bytearray(len(digests))
+
+    def verify(self, values: np.ndarray, start: int, stop: int, name: str) -> None:
+        """Compare the blocks of all values of the stream (sum T, ...) that hold start to stop, of
+        the utterance `name`. Raises DataError for one that is not as it was written."""
+        for number in range(start // self.each, -(-stop // self.each)):
+            if self._verified[number]:
+                continue
+            block = values[number * self.each : (number + 1) * self.each]
+            found = hashlib.sha256(schema.little_endian(block)).digest()
+            if found != self.digests[number].tobytes():
+                raise _changed(self.path, self.what, name)
+            self._verified[number] = 1
+
+
+def _changed(path: Path, what: str, name: str) -> DataError:
+    return DataError(f"{path} is damaged: {what} of {name} was changed; make it again")
 
 
 class Rows:
@@ -105,10 +151,7 @@ class Rows:
 
     def _compare(self, row: int, found: bytes) -> None:
         if found != self.digests[row].tobytes():
-            raise DataError(
-                f"{self.path} is damaged: {self.what} of {self._name(row)} was changed; make it "
-                "again"
-            )
+            raise _changed(self.path, self.what, self._name(row))
 
 
 class ColumnHash:

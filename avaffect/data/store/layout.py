@@ -18,7 +18,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.provenance import Provenance
 from avaffect.core.writing import check_room
-from avaffect.data.store import schema
+from avaffect.data.store import integrity, schema
 from avaffect.data.store.schema import LabelSpec, PooledSpec, StreamSpec
 
 # One version of the file format for all libraries: equal bytes, and attributes over 64 kB.
@@ -90,7 +90,9 @@ def lay_out(path: Path, contents: Contents, provenance: Provenance) -> str:
         for name, (label, values) in sorted(contents.labels.items()):
             _lay_label(columns, name, label, values)
         for name, (stream, ragged) in sorted(contents.streams.items()):
-            _lay_ragged(columns, f"streams/{name}", ragged, stream.dtype, stream.shape)
+            blocks = _lay_ragged(columns, f"streams/{name}", ragged, stream.dtype, stream.shape)
+            if blocks is not None:
+                columns.lay(f"block_digest/{name}", blocks)
             attributes = stream.attributes()
             if stream.statistics:
                 attributes["statistics"] = canonical_json(stream.statistics)
@@ -154,6 +156,8 @@ def _size(contents: Contents) -> int:
         + steps.lengths.nbytes
         for dtype, shape, steps in arrays
     )
+    # Digests of blocks, which are longer than half of PART_BYTES.
+    size += 2 * 32 * size // integrity.PART_BYTES
     count = len(contents.ids)
     size += sum(4 * count * spec.dim for spec, _ in contents.pooled.values())
     for column in (contents.ids, *contents.meta.values()):
@@ -162,7 +166,7 @@ def _size(contents: Contents) -> int:
         else:
             size += column.nbytes
     size += sum(v.nbytes for _, v in contents.labels.values() if isinstance(v, np.ndarray))
-    groups = (contents.streams, contents.labels, contents.pooled, contents.meta)
+    groups = (contents.streams, contents.streams, contents.labels, contents.pooled, contents.meta)
     return size + STRUCTURE_BYTES * (4 + sum(len(group) for group in groups))
 
 
@@ -193,10 +197,27 @@ def _lay_label(columns: _Columns, name: str, spec: LabelSpec, values: np.ndarray
 
 def _lay_ragged(
     columns: _Columns, name: str, ragged: Ragged, dtype: str, shape: tuple[int, ...]
-) -> None:
+) -> np.ndarray | None:
+    """Returns the digests of blocks of the values, where an utterance is long."""
     steps = int(ragged.lengths.sum())
-    _lay(columns.file, f"{name}/values", ragged.blocks(), dtype, (steps, *shape))
+    step_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    values, digests = ragged.blocks(), None
+    if integrity.is_long(int(ragged.lengths.max(initial=0)) * step_bytes):
+        lengths = integrity.block_lengths(steps, integrity.block_steps(step_bytes))
+        digests = bytearray()
+        values = _hashed(values, integrity.RowHashes(lengths), digests)
+    _lay(columns.file, f"{name}/values", values, dtype, (steps, *shape))
     columns.lay(f"{name}/offsets", ragged.offsets)
+    return None if digests is None else digest_rows(digests)
+
+
+def _hashed(
+    blocks: Iterable[np.ndarray], hashes: integrity.RowHashes, digests: bytearray
+) -> Iterator[np.ndarray]:
+    """The blocks; the digests of `hashes` are added to `digests`."""
+    for block in blocks:
+        digests += b"".join(hashes.update(block))
+        yield block
 
 
 def _lay_pooled(file: h5py.File, name: str, spec: PooledSpec, blocks: Blocks, count: int) -> str:

@@ -12,16 +12,22 @@ import numpy as np
 
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
-from avaffect.core.hashing import has_digest
 from avaffect.core.headers.store import StoreHeader
 from avaffect.core.provenance import Provenance
 from avaffect.core.shown import is_plain
-from avaffect.data.store import containment, schema
 from avaffect.data.store.columns import Columns, is_doubtful
-from avaffect.data.store.integrity import ColumnHash, Rows
+from avaffect.data.store.integrity import (
+    ColumnHash,
+    Rows,
+    StreamBlocks,
+    block_lengths,
+    block_steps,
+    is_long,
+)
 from avaffect.data.store.mapping import Pages, view_dataset
-from avaffect.data.store.opening import DAMAGE, check_header, damaged, open_hdf5
-from avaffect.data.store.schema import LabelSpec, PooledSpec, Specs, StreamSpec
+from avaffect.data.store.opening import DAMAGE, damaged, open_hdf5
+from avaffect.data.store.schema import Specs
+from avaffect.data.store.structure import check_shape, checked_offsets, native, read_head
 from avaffect.data.store.utterance import Utterance
 
 BLOCK_BYTES = 1 << 24
@@ -43,7 +49,7 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with open_hdf5(self.path) as (file, _):
-            head, specs = _read_head(self.path, file)
+            head, specs = read_head(self.path, file)
             try:
                 self._read_structure(file, head, specs)
             except DAMAGE as error:
@@ -51,7 +57,7 @@ class Store:
         self._pages: Pages | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._traces: dict[str, Rows] = {}
-        self._streams: dict[str, tuple[np.ndarray, np.ndarray, Rows]] = {}
+        self._streams: dict[str, tuple[np.ndarray, np.ndarray, Rows, StreamBlocks | None]] = {}
 
     def _read_structure(self, file: h5py.File, head: StoreHeader, specs: Specs) -> None:
         self.version, self.count, self.content_id = head.version, head.count, head.content_id
@@ -60,32 +66,34 @@ class Store:
         # Stores of earlier versions and of other programs may have none.
         text = file.attrs.get("column_digests")
         self._digests = None if text is None else dict(plain_json.parse(text))
-        _check_shape(file["id"], (self.count,))
+        check_shape(file["id"], (self.count,))
         for name in file.get("meta", ()):
-            _check_shape(file["meta"][name], (self.count,))
+            check_shape(file["meta"][name], (self.count,))
         self.meta = Columns(tuple(file.get("meta", ())), lambda name: self._column(f"meta/{name}"))
         self._offsets: dict[str, np.ndarray] = {}
         for name in self.streams:
             self._offsets[name] = self._read_offsets(file["streams"][name])
-            _check_shape(file["digest"][name], (self.count, 32))
+            check_shape(file["digest"][name], (self.count, 32))
+        # None but of streams with a long utterance, and not in stores of earlier versions.
+        self._with_blocks = tuple(file.get("block_digest", ()))
         self._trace_offsets: dict[str, np.ndarray] = {}
         for name, spec in self.labels.items():
             item = file["labels"][name]
             if spec.kind == "trace":
                 self._trace_offsets[name] = self._read_offsets(item)
-                _check_shape(item["values"], (len(item["values"]), *spec.step_shape))
-                _check_shape(item["digest"], (self.count, 32))
+                check_shape(item["values"], (len(item["values"]), *spec.step_shape))
+                check_shape(item["digest"], (self.count, 32))
             elif spec.kind == "distribution":
-                _check_shape(item, (self.count, len(spec.classes)))
+                check_shape(item, (self.count, len(spec.classes)))
             else:
-                _check_shape(item, (self.count,))
+                check_shape(item, (self.count,))
         for name, vectors in self.pooled.items():
-            _check_shape(file["pooled"][name], (self.count, vectors.dim))
+            check_shape(file["pooled"][name], (self.count, vectors.dim))
 
     def _read_offsets(self, group: h5py.Group) -> np.ndarray:
-        found = _native(group["offsets"][()])
+        found = native(group["offsets"][()])
         self._compare(f"{group.name[1:]}/offsets", found)
-        return _checked_offsets(group, found, self.count)
+        return checked_offsets(group, found, self.count)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "content_id": self.content_id}
@@ -132,19 +140,44 @@ class Store:
         with their digests."""
         return self._array(f"streams/{self._known(stream, self.streams, 'stream')}/values")
 
-    def read(self, stream: str, row: int) -> np.ndarray:
-        """One utterance of a stream, (T, ...): a read-only view of the mapped file. Raises
-        DataError at its first reading if it was changed."""
+    def read(self, stream: str, row: int, part: slice = slice(None)) -> np.ndarray:
+        """The steps `part` of one utterance of a stream, (T, ...): a read-only view of the mapped
+        file. Raises DataError at their first reading if they were changed."""
         try:
-            values, offsets, rows = self._streams[stream]
+            values, offsets, rows, blocks = self._streams[stream]
         except KeyError:
             values, offsets = self.values(stream), self.offsets(stream)
             rows = self._rows(f"stream {stream}", self.digests(stream))
-            self._streams[stream] = values, offsets, rows
+            blocks = self._blocks_of(stream)
+            self._streams[stream] = values, offsets, rows, blocks
         found = values[offsets[row] : offsets[row + 1]]
-        if not rows.verified[row]:
+        if rows.verified[row]:
+            return found[part]
+        start, stop, _ = part.indices(len(found))
+        if blocks is None or not is_long(found.nbytes) or stop - start == len(found):
             rows.verify(row, found)
-        return found
+        else:
+            begin = int(offsets[row])
+            blocks.verify(values, begin + start, begin + stop, self.ids[row])
+        return found[part]
+
+    def _blocks_of(self, stream: str) -> StreamBlocks | None:
+        if stream not in self._with_blocks:
+            return None
+        each = block_steps(self.streams[stream].step_bytes)
+        digests = self._copied(f"block_digest/{stream}")
+        count = len(block_lengths(int(self.offsets(stream)[-1]), each))
+        if digests.shape != (count, 32) or digests.dtype != np.uint8:
+            raise DataError(
+                f"{self.path} is damaged: block_digest/{stream} has shape {digests.shape}, not "
+                f"{(count, 32)}; make it again"
+            )
+        return StreamBlocks(self.path, f"stream {stream}", digests, each)
+
+    def verify_blocks(self, stream: str) -> None:
+        """Read the digests of a stream's blocks, if it has any. Raises DataError if they were
+        changed."""
+        self._blocks_of(stream)
 
     def verify_values(self, stream: str) -> None:
         """Read all of a stream. Raises DataError if an utterance was changed."""
@@ -236,7 +269,7 @@ class Store:
                 self._check_unchanged(str(file.attrs.get("content_id")))
                 self._pages = Pages.of(descriptor, self._pages)
                 mapped = view_dataset(self.path, self._pages, file[name])
-                found = _native(file[name][()]) if mapped is None else mapped
+                found = native(file[name][()]) if mapped is None else mapped
                 self._compare(name, found)
                 self._arrays[name] = found
         return self._arrays[name]
@@ -267,7 +300,7 @@ class Store:
         with open_hdf5(self.path) as (file, _):
             self._check_unchanged(str(file.attrs.get("content_id")))
             try:
-                found = _native(file[name][()])
+                found = native(file[name][()])
             except DAMAGE as error:
                 raise damaged(self.path, error) from error
         self._compare(name, found)
@@ -310,7 +343,7 @@ class Store:
             column = self._hash_of(name, dataset.dtype, dataset.shape)
             for start in range(0, len(dataset), rows):
                 try:
-                    block = _native(dataset[start : start + rows])
+                    block = native(dataset[start : start + rows])
                 except DAMAGE as error:
                     raise damaged(self.path, error) from error
                 if column is not None:
@@ -323,66 +356,3 @@ class Store:
         """Raises DataError if the file was replaced: its values would not fit the known offsets."""
         if found != self.content_id:
             raise DataError(f"{self.path} was replaced while it was read; start again")
-
-
-def read_header(path: Path) -> StoreHeader:
-    """Count, content id and provenance of a store, without its structure."""
-    with open_hdf5(path) as (file, _):
-        return _read_head(path, file)[0]
-
-
-def _read_head(path: Path, file: h5py.File) -> tuple[StoreHeader, Specs]:
-    """Raises DataError if the header was changed, for versions with a header digest, or if the file
-    refers to others."""
-    version = check_header(path, file)
-    try:
-        containment.check(path, file)
-        record = file["provenance"][()]
-        count, content = int(file.attrs["count"]), str(file.attrs["content_id"])
-        specs = _read_specs(file)
-        found = schema.header_digest(version, content, count, record.decode("utf-8"), specs)
-        expected = has_digest(version) or "header_digest" in file.attrs
-        if expected and found != file.attrs["header_digest"]:
-            raise ValueError("its header (attributes, statistics, provenance) was changed")
-        header = StoreHeader(
-            version=version, count=count, content_id=content, provenance=plain_json.parse(record)
-        )
-        return header, specs
-    except DAMAGE as error:
-        raise damaged(path, error) from error
-
-
-def _read_specs(file: h5py.File) -> Specs:
-    streams, labels, pooled = {}, {}, {}
-    for name in file.get("streams", ()):
-        values = file["streams"][name]["values"]
-        attributes = dict(file["streams"][name].attrs)
-        streams[name] = StreamSpec.parse(attributes, values.dtype, values.shape[1:])
-    for name in file.get("labels", ()):
-        labels[name] = LabelSpec.parse(dict(file["labels"][name].attrs))
-    for name in file.get("pooled", ()):
-        item = file["pooled"][name]
-        pooled[name] = PooledSpec.parse(dict(item.attrs), int(item.shape[1]))
-    return Specs(streams, labels, pooled)
-
-
-def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
-    if dataset.shape != shape:
-        raise ValueError(f"{dataset.name} has shape {dataset.shape}, not {shape}")
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    """The array in this machine's byte order."""
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _checked_offsets(group: h5py.Group, offsets: np.ndarray, count: int) -> np.ndarray:
-    whole = (
-        offsets.shape == (count + 1,)
-        and offsets[0] == 0
-        and offsets[-1] == len(group["values"])
-        and bool(np.all(np.diff(offsets) >= 0))
-    )
-    if not whole:
-        raise ValueError(f"the offsets of {group.name} do not fit its values")
-    return offsets

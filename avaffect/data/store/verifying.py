@@ -38,6 +38,7 @@ def _verify(store: Store) -> None:
         _compare(store, f"stream {name}", store.lengths(name),
                  store.blocks(name, verify=False),
                  store.digests(name))  # fmt: skip
+        store.verify_blocks(name)
     labels = {}
     for name, spec in store.labels.items():
         if spec.kind == "trace":
