@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,16 @@ def test_models(tmp_path: Path) -> None:
     found = report(tmp_path, "strange.pt", "strange.onnx", "absent.pt", "--without-test", status=1)
     for name in ("strange.pt", "strange.onnx", "absent.pt"):
         assert found[name]["state"] == BROKEN and name in found[name]["found"]
+
+
+def test_pipes_and_devices_are_no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not opened: reading them does not end."""
+    monkeypatch.setattr("avaffect.recipes.encoding.importing.title", lambda *_: "opened")
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "zero.pt").symlink_to("/dev/zero")
+    found = report(tmp_path, "pipe.pt", "zero.pt", "--without-test", status=1)
+    for name in ("pipe.pt", "zero.pt"):
+        assert found[name]["state"] == BROKEN and "opened" not in found[name]["found"]
 
 
 def test_models_that_are_recognised(tmp_path: Path) -> None:

@@ -155,5 +155,7 @@ def test_recordings_lie_within_a_folder(tmp_path: Path) -> None:
         assert "m.jsonl" in said and "outside of corpus" in said
     for inside in ("a.wav", str(tmp_path / "corpus/a.wav"), "../corpus/a.wav"):
         preprocess(inside, *within)
+    for no_folder in ("nowhere", "corpus/a.wav"):
+        preprocess("a.wav", "--within", no_folder, status=2)
     for anywhere in ("../other/b.wav", str(tmp_path / "other/b.wav"), "link.wav"):
         preprocess(anywhere)

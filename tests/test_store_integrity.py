@@ -131,13 +131,18 @@ def _film(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray
     return path, values[STEPS + 9 :]
 
 
-def test_a_crop_of_a_film_does_not_read_all_of_it(tmp_path: Path, monkeypatch) -> None:
+def test_a_crop_of_a_film_does_not_read_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, film = _film(tmp_path / "film.h5", monkeypatch)
-    hashed = []
+    hashed: list[int] = []
     plain = schema.little_endian
-    monkeypatch.setattr(
-        schema, "little_endian", lambda part: (hashed.append(part.nbytes), plain(part))[1]
-    )
+
+    def noted(part: np.ndarray) -> memoryview:
+        hashed.append(part.nbytes)
+        return plain(part)
+
+    monkeypatch.setattr(schema, "little_endian", noted)
     store = Store(path)
     dataset = dataset_of([store], store.ids, ["waveform"], crop_s=1.0)
     for _ in range(2):
@@ -156,7 +161,9 @@ def test_a_crop_of_a_film_does_not_read_all_of_it(tmp_path: Path, monkeypatch) -
     assert len(again.read("waveform", 1, start_s=600.0)) == 0
 
 
-def test_damage_of_a_film_is_noticed_in_the_crops_that_hold_it(tmp_path: Path, monkeypatch) -> None:
+def test_damage_of_a_film_is_noticed_in_the_crops_that_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, _ = _film(tmp_path / "film.h5", monkeypatch)
     store = Store(_changed(path, "streams/waveform/values"))
     dataset = dataset_of([store], store.ids, ["waveform"], crop_s=1.0)
@@ -168,7 +175,9 @@ def test_damage_of_a_film_is_noticed_in_the_crops_that_hold_it(tmp_path: Path, m
         store.read("waveform", 1)
 
 
-def test_digests_of_blocks_are_compared_and_checked(tmp_path: Path, monkeypatch) -> None:
+def test_digests_of_blocks_are_compared_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, film = _film(tmp_path / "film.h5", monkeypatch)
     whole = verify_store(path).content_id
     invoke(tmp_path, "merge", "film.h5", "-o", "m.h5")

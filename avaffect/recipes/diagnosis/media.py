@@ -52,9 +52,10 @@ def _model(path: Path) -> Finding:
             with contextlib.suppress(DataError):
                 held = artifacts.describe(path).kind
                 return Finding(MODELS, str(path), FINE, f"avaffect's: a {held}")
+        files = foreign_files.files_of(path)
+        foreign_files.check(files)
         named = importing.title(
-            ImportSettings(weights=path, output=Path("encoder.safetensors")),
-            foreign_files.files_of(path),
+            ImportSettings(weights=path, output=Path("encoder.safetensors")), files
         )
     except AvaffectError as error:
         return Finding(MODELS, str(path), BROKEN, str(error))
