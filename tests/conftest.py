@@ -15,6 +15,8 @@ SHARED = ROOT.parent / "shared"
 
 # Tests run side by side: one thread each, and the same sums whatever the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As the command sets it before it imports torch, which reads it then.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 # A loaded machine is slow; that is no failure.
 hypothesis.settings.register_profile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from avaffect.core.batch import Batch
+from avaffect.core.errors import FAILURE
+from avaffect.core.faults import RANK_LOST
 from avaffect.data.batches import Bucketed
 from avaffect.models import transformer
 from avaffect.models.dropout import TorchDropout
@@ -74,7 +77,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(rank: int | None, folder: Path, count: str) -> None:
     for name, command in COMMANDS.items():
-        invoke(folder, *command, "-o", f"{count}-{name}.safetensors")
+        said = invoke(folder, *command, "-o", f"{count}-{name}.safetensors").stderr
+        # One rank speaks for all.
+        assert bool(said) == (rank != 1)
 
 
 def apart(folder: Path, one: str, two: str) -> dict[str, float]:
@@ -148,6 +153,20 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     on_two_ranks(_stopped, folder, (*command, "-o", "parts.safetensors"))
     assert "resumed at step 2" in invoke(folder, *command, "-o", "parts.safetensors").stderr
     assert max(apart(folder, "whole", "parts").values()) < 1e-5
+
+
+def _killed(rank: int, folder: Path, command: tuple[object, ...]) -> None:
+    """Rank 1 ends without a word before its first step."""
+    with pytest.MonkeyPatch.context() as patched:
+        if rank == 1:
+            patched.setattr(Bucketed, "batch", lambda *_: os._exit(0))
+        found = invoke(folder, *command, status=FAILURE).stderr
+    assert RANK_LOST in found and "unexpected" not in found
+
+
+def test_a_rank_that_is_lost_is_named(folder: Path) -> None:
+    on_two_ranks(_killed, folder, ("pretrain-apc", *NEW, "-o", "lost.safetensors"))
+    invoke(folder, "pretrain-apc", *NEW, "-o", "lost.safetensors")
 
 
 class _Drops(nn.Module):

@@ -45,10 +45,16 @@ def make(command: Command) -> click.Command:
             click.echo(_expected(command.name, command.reads), err=True)
             click.echo(f"\n{context.get_help()}", err=True)
             context.exit(2)
-        progress = ConsoleProgress(quiet or launch().follows, verbose)
+        # Ranks of one training say the same; other processes that a launcher starts do not.
+        follows = settings_class.ranks and launch().follows
+        progress = ConsoleProgress(quiet, verbose, follows)
         try:
             with claims.of_command():
                 imported(command.call)(settings, progress)
+        except Preempted as stop:
+            if not follows:
+                raise
+            click.get_current_context().exit(stop.status)
         except interruption.Terminated as stop:
             if not isinstance(settings, Resumable):
                 raise

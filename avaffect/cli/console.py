@@ -24,13 +24,15 @@ ERASE_TO_END = "\x1b[K"
 
 class ConsoleProgress(Progress):
     """Progress on standard error; quiet (-q) keeps warnings alone, verbose (-v) adds details.
+    follows: another rank says the same, this one nothing.
 
     Tasks nest: the bar is that of the task started last.
     """
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, verbose: bool = False, follows: bool = False) -> None:
+        self.quiet = quiet = quiet or follows
         self.verbose = verbose
+        self._follows = follows
         self._tasks: list[Task] = []
         self._draws = not quiet and _has_cursor(sys.stderr)
         self._drawn = -math.inf
@@ -76,7 +78,8 @@ class ConsoleProgress(Progress):
             self._line(message)
 
     def warn(self, message: str) -> None:
-        self._line(f"avaffect: warning: {message}")
+        if not self._follows:
+            self._line(f"avaffect: warning: {message}")
 
     def _line(self, message: str) -> None:
         self._erase()

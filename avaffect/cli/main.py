@@ -18,6 +18,7 @@ import click
 from avaffect import __version__
 from avaffect.cli import catalogue, interruption
 from avaffect.core import descriptors, errors, faults
+from avaffect.core.launch import launch
 from avaffect.core.shown import on_one_line
 from avaffect.core.writing import OF_WRITING, message
 
@@ -157,6 +158,9 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if _wants_traceback():
             raise
+        if launch().processes > 1 and faults.is_of_ranks(error):
+            _say(f"{faults.RANK_LOST} ({str(error).splitlines()[0]})")
+            return errors.FAILURE
         _say(f"unexpected {type(error).__name__}: {error} (-v shows where)")
         return errors.FAILURE
 

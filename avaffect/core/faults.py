@@ -40,6 +40,10 @@ OTHERWISE = "check the disk or the network"
 # Words of libraries' messages on lack of memory, processes or threads.
 REFUSALS = ("bad_alloc", "insufficient memory", "can't start new thread", "cannot allocate memory",
             "can't allocate memory", "failed to allocate")  # fmt: skip
+# Parts of torch's messages, of gloo, NCCL and its store, on ranks that do not answer.
+OF_RANKS = ("gloo/", "nccl", "tcpstore", "socket", "connection", "broken pipe")
+RANK_LOST = ("another rank has ended, or does not answer: look for its message, or for a kill for "
+             "lack of memory; the same command resumes")  # fmt: skip
 # A process that cannot allocate this is short of memory, whatever its libraries report.
 LITTLE_BYTES = 64 << 20
 # No decoder allocates more at once (FFmpeg refuses it), but a damaged file may request it.
@@ -69,6 +73,12 @@ def code_of(error: BaseException) -> int | None:
     if any(word in str(error).lower() for word in REFUSALS):
         return errno.ENOMEM
     return None
+
+
+def is_of_ranks(error: BaseException) -> bool:
+    """Whether torch raised it as a rank did not answer."""
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(part in said for part in OF_RANKS)
 
 
 def check_machine(path: Path | str, error: BaseException) -> None:

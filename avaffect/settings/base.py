@@ -162,9 +162,11 @@ class Settings:
 
     examples: a shell script of two or three examples, each below a comment that says what it is
     for, or below none; help and manual end with it.
+    ranks: whether processes that torchrun or srun started together share the work.
     """
 
     examples: ClassVar[str] = ""
+    ranks: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_values(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import launch
@@ -62,6 +62,8 @@ def clip(default: float) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Resumable, Computing):
     """Length of training, batches, optimiser, saving."""
+
+    ranks: ClassVar[bool] = True
 
     epochs: int | None = option(None, "Passes over the data.", "--epochs", at_least=1)
     steps: int | None = option(None, "Optimiser steps, instead of --epochs.", "--steps", at_least=1)

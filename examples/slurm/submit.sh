@@ -46,30 +46,66 @@ case ${1:-} in
     -h | --help) sed -n '2,/^set/s/^#\( \|$\)//p' "$0"; exit ;;
     *) echo "submit.sh: $1: unknown option; --dry-run or --help" >&2; exit 2 ;;
 esac
-if [ -z "$dry_run" ] && ! command -v sbatch >/dev/null; then
-    echo "submit.sh: sbatch is not on the path; --dry-run prints the plan without Slurm" >&2
-    exit 1
-fi
-if [ -z "$dry_run" ] && ! command -v "${AVAFFECT%% *}" >/dev/null; then
-    echo "submit.sh: ${AVAFFECT%% *} is not on the path: activate its environment, or set AVAFFECT" >&2
-    exit 1
+
+# -- what cannot be --------------------------------------------------------------------------------
+refuse() {
+    echo "submit.sh: $2" >&2
+    exit "$1"
+}
+for name in UTTERANCES SPEAKERS SHARDS AT_ONCE CPUS RANKS FOLDS; do
+    [[ ${!name} =~ ^[1-9][0-9]*$ ]] || refuse 2 "$name=${!name}: expected a whole number, 1 or more"
+done
+[[ $GPUS = [01] ]] || refuse 2 "GPUS=$GPUS: expected 0 or 1"
+for name in OUT A B U; do
+    [[ ${!name} != *[%\\]* ]] || refuse 2 "$name=${!name}: jobs replace % and \\ in names; choose another name"
+done
+
+LOGS=$OUT/logs
+if [ -z "$dry_run" ]; then
+    command -v sbatch >/dev/null ||
+        refuse 1 'sbatch is not on the path; --dry-run prints the plan without Slurm'
+    command -v "${AVAFFECT%% *}" >/dev/null ||
+        refuse 1 "${AVAFFECT%% *} is not on the path: activate its environment, or set AVAFFECT"
+    for name in A B U; do
+        [ -z "${!name}" ] || [ -f "${!name}" ] || refuse 1 "$name=${!name}: there is no such manifest"
+    done
+    if [ -s "$LOGS/jobs" ]; then
+        queued=$(squeue --noheader --user="$(id -un)" --format=%F | grep -Fxf "$LOGS/jobs" | sort -u | wc -l) || true
+        [ "$queued" = 0 ] || refuse 1 "$queued jobs of an earlier submission to $OUT are queued or run: \
+let them end, or cancel them with xargs scancel < $LOGS/jobs"
+    fi
+    mkdir -p "$LOGS" "$OUT/shards"
 fi
 
 # Commands are wrapped to the terminal; in a file, a line each.
 WIDTH=100000
 [ ! -t 1 ] || WIDTH=$(tput cols 2>/dev/null || echo 100)
 STEP=$(dirname "$(readlink -f "$0")")/step.sbatch
-LOGS=$OUT/logs
-[ -n "$dry_run" ] || mkdir -p "$LOGS" "$OUT/shards"
+
+# A chain of which Slurm refused a job would never end.
+declare -A job=()
+cancel_all() {
+    [ -z "${job[*]}" ] || scancel "${job[@]}"
+    echo "submit.sh: not all jobs could be submitted; those that were are cancelled" >&2
+}
 
 # -- one job ---------------------------------------------------------------------------------------
+# quoted WORD...: as a shell reads them
+quoted() {
+    local word words=()
+    for word; do
+        [[ $word =~ ^[A-Za-z0-9_./%=,:@+-]+$ ]] || word=${word@Q}
+        words+=("$word")
+    done
+    echo "${words[*]}"
+}
+
 # step NAME KIND "JOBS TO WAIT FOR" COMMAND...
 #   KIND: one      one process                        model    one process, with a GPU
 #         array    an array of one-process jobs       models   such an array, each task with a GPU
 #         ranks    RANKS processes of one training, each with a GPU
-declare -A job=()
 step() {
-    local name=$1 kind=$2 after=$3 what=1 options dependency= each
+    local name=$1 kind=$2 after=$3 what=1 options dependency= each number
     shift 3
     options=(--job-name="$name" --cpus-per-task="$CPUS" --ntasks=1 --output="$LOGS/$name.log")
     case $kind in
@@ -89,13 +125,13 @@ step() {
     [ -z "$dependency" ] || options+=(--dependency="afterok$dependency")
     if [ -z "$dry_run" ]; then
         # shellcheck disable=SC2086
-        job[$name]=$(sbatch --parsable "${options[@]}" $SLURM "$STEP" $AVAFFECT "$@")
-        job[$name]=${job[$name]%%;*}
+        number=$(sbatch --parsable "${options[@]}" $SLURM "$STEP" $AVAFFECT "$@")
+        job[$name]=${number%%;*}
     else
         job[$name]=-
     fi
     printf '%6s  %-26s %-12s %s\n' "${job[$name]}" "$name" "$what" "$after"
-    echo "avaffect ${shown:-$*}" | fold -s -w $((WIDTH - 8)) | sed 's/ $//; s/^/        /'
+    echo "avaffect ${shown:-$(quoted "$@")}" | fold -s -w $((WIDTH - 8)) | sed 's/ $//; s/^/        /'
 }
 
 # sharded NAME KIND "JOBS TO WAIT FOR" OUTPUT COMMAND...: an array, and the merge of its shards as the job NAME
@@ -107,11 +143,12 @@ sharded() {
     for ((number = 0; number < SHARDS; number++)); do
         shards+=("$stem.$number.$suffix")
     done
-    shown="merge $stem.{0..$((SHARDS - 1))}.$suffix -o $output"
+    shown="merge $(quoted "$stem").{0..$((SHARDS - 1))}.$suffix -o $(quoted "$output")"
     step "$name" one "$name-shards" merge "${shards[@]}" -o "$output"
 }
 
 # -- the chain -------------------------------------------------------------------------------------
+[ -n "$dry_run" ] || trap cancel_all EXIT
 printf '%6s  %-26s %-12s %s\n' job name processes 'waits for'
 declare -A manifest=([A]=$A [B]=$B [U]=$U)
 for corpus in A B U; do
@@ -157,6 +194,7 @@ for encoder in pretrained adapted; do
 done
 }
 step scores one 'predict-pretrained predict-adapted' eval-class "$OUT/pretrained.jsonl" "$OUT/adapted.jsonl"
+trap - EXIT
 
 echo
 if [ -n "$dry_run" ]; then
@@ -164,7 +202,8 @@ if [ -n "$dry_run" ]; then
 else
     printf '%s\n' "${job[@]}" | sort -n > "$LOGS/jobs"
     echo "${#job[@]} jobs were submitted."
-    echo "  logs     $LOGS/; the scores will be in scores.log"
+    echo "  logs     $(quoted "$LOGS/"); the scores will be in scores.log"
     echo "  state    squeue --me"
-    echo "  cancel   xargs scancel < $LOGS/jobs"
+    echo "  failed   grep 'ended with status [^0]' $(quoted "$LOGS")/*.log"
+    echo "  cancel   xargs scancel < $(quoted "$LOGS/jobs")"
 fi

@@ -101,9 +101,11 @@ def test_what_reaches_a_command(slurm: OneNodeSlurm, submit: Submit, tmp_path: P
     where = (sys.executable, "-c", "from avaffect.core import launch; "
              "print('shard', launch.shard_text('slurm'))")  # fmt: skip
     submit("--job-name=offset", "--array=5-9:2", STEP, *where, PYTHONPATH=ROOT)
+    submit("--job-name=alone", STEP, "printf", "<%s>", "%a")
     gaps = submit("--job-name=gaps", "--array=1,2,5", STEP, *where, PYTHONPATH=ROOT)
     found = states(slurm)
     assert "<task 7 of><><three>" in (tmp_path / "words.7.log").read_text()
+    assert "<%a>" in next(tmp_path.glob("alone.*.log")).read_text()
     for index, task in enumerate((5, 7, 9)):
         assert f"\nshard {index}/3\n" in (tmp_path / f"offset.{task}.log").read_text()
     assert all(found[f"{gaps}_{task}"][0] == FAILED for task in (1, 2, 5))
@@ -121,3 +123,27 @@ def test_the_plan_needs_no_slurm(tmp_path: Path) -> None:
     assert len(names) == 29 and "synth-A" not in names and "synth-B" in names
     assert "avaffect preprocess own.jsonl " in found.stdout
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("setting", ["SHARDS=0", "SHARDS=08", "RANKS=two", "GPUS=2", "OUT=a%b"])
+def test_settings_that_cannot_be(setting: str, tmp_path: Path) -> None:
+    found = subprocess.run(["env", setting, SUBMIT, "--dry-run"], cwd=tmp_path, capture_output=True)
+    assert found.returncode == 2 and setting.encode() in found.stderr and not found.stdout
+
+
+def test_a_chain_is_submitted_whole_and_once(slurm: OneNodeSlurm, tmp_path: Path) -> None:
+    def submitted(**settings: str) -> list[str]:
+        """The jobs that Slurm has got of it."""
+        before = slurm.jobs().keys()
+        slurm.run(SUBMIT, check=False, cwd=tmp_path, AVAFFECT="true", SLURM="--hold", **settings)
+        return [job for job in slurm.jobs() if job not in before]
+
+    assert submitted(A="absent.jsonl") == [] and [*tmp_path.iterdir()] == []
+    # An array that is larger than Slurm allows.
+    refused = submitted(SHARDS="5000")
+    assert len(refused) == 1 and slurm.jobs()[refused[0]]["JobState"] == "CANCELLED"
+    folder = "a folder's"
+    assert len(submitted(OUT=folder)) == 30 and submitted(OUT=folder) == []
+    slurm.run("scancel", "--user", "root")
+    assert len(submitted(OUT=folder)) == 30
+    slurm.run("scancel", "--user", "root")
