@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,8 +114,12 @@ def _written(path: Path, **changes) -> lock.Owner:
 def test_a_place_that_takes_no_file_is_named(path: Path, acquire, monkeypatch) -> None:
     """As folders of /proc: it is there, and no file can be made in it."""
     monkeypatch.setattr(lock, "SETTLE_S", 0.01)
+
+    def opened(*_: object) -> int:
+        raise FileNotFoundError(2, "No such file or directory")
+
     path.parent.mkdir(exist_ok=True)
-    path.symlink_to("missing/lock")
+    monkeypatch.setattr(lock.os, "open", opened)
     with pytest.raises(WriteError, match="cannot be created: choose another output"):
         acquire()
 
@@ -331,3 +336,29 @@ def test_a_race_has_one_winner(path: Path, locks: bool, kernel: str, monkeypatch
         racers.append(pid)
     statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in racers]
     assert sorted(statuses) == [0] + [73] * (RACERS - 1)
+
+
+@pytest.mark.parametrize("kind", ["link", "device", "pipe", "folder", "loop", "state is a file"])
+def test_what_is_no_lock_file_is_neither_followed_nor_waited_for(
+    kind: str, path: Path, tmp_path: Path, words: list[str]
+) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    if kind != "state is a file":
+        path.parent.mkdir()
+    if kind == "link":
+        path.symlink_to(mine)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        path.parent.write_text("mine")
+    named = path.parent if kind == "state is a file" else path
+    with pytest.raises(WriteError, match=f"{re.escape(str(named))} lies where"):
+        lock.acquire(path, Path("x.safetensors"), words.append)
+    assert mine.read_text() == "mine"

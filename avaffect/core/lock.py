@@ -16,10 +16,12 @@ that continues later) detects this at its next beat, and stops before it writes 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +39,8 @@ SILENT_S = 60.0
 SETTLE_S = 1.0
 # After this many attempts in a row that create no file, the file cannot be created.
 GONE = 200
+# No link is followed, and no pipe or device waited for.
+OPENED = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True)
@@ -222,19 +226,31 @@ class _Seen:
 
 
 def _look(path: Path) -> _Seen | None:
-    """Open or create the lock file, and try to lock it; None if it was removed meanwhile."""
+    """Open or create the lock file, and try to lock it; None if it was removed meanwhile.
+
+    Raises WriteError where something else lies there: a link would have another file overwritten.
+    """
     created = False
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, OPENED)
     except FileNotFoundError:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, OPENED | os.O_CREAT | os.O_EXCL, 0o666)
             created = True
         except (FileExistsError, FileNotFoundError):
             if path.parent.exists() and not path.parent.is_dir():
-                raise
+                raise _no_lock(path.parent) from None
             return None
+    except OSError as error:
+        if isinstance(error, NotADirectoryError):
+            raise _no_lock(path.parent) from error
+        if isinstance(error, IsADirectoryError) or error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _no_lock(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_lock(path)
     locks, taken = True, False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -250,6 +266,13 @@ def _look(path: Path) -> _Seen | None:
         os.close(descriptor)
         return None
     return _Seen(descriptor, created, locks, taken, _owner(os.pread(descriptor, 2**16, 0)))
+
+
+def _no_lock(path: Path) -> WriteError:
+    return WriteError(
+        f"{path} lies where the lock of the output belongs: remove it, or choose another output "
+        "with -o"
+    )
 
 
 def _lives(path: Path, owner: Owner, say: Callable[[str], None]) -> bool:

@@ -24,10 +24,8 @@ WHERE = "OpenCV Zoo has one, face_detection_yunet (github.com/opencv/opencv_zoo)
 AROUND, FAR_AROUND = 0.2, 0.5
 # Haar: the window of the cascade, and sizes in pixels to which a face is scaled for a search
 # nearby. The cascade tries sizes in steps: searches at different sizes make the box more exact.
-_CASCADE = (
-    cv2.data.haarcascades  # type: ignore[attr-defined]
-    + "haarcascade_frontalface_default.xml"
-)
+# Not by cv2.data: where memory was short as cv2 was imported, it is not there, without an error.
+_CASCADE = str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml")
 WINDOW = 24
 STEP, NEAR_STEP = 1.2, 1.1
 NEIGHBOURS = 3
