@@ -81,7 +81,7 @@ def test_killed_at_any_step(undisturbed, tmp_path: Path, step: int, save_every: 
     batches, objective = Rows(), _objective()
     outcome = run(objective, batches, folder, **options)
     _check(undisturbed, objective, outcome, folder)
-    # Work that was saved is not done again; on a busy machine more is saved, by the time that passed.
+    # Work that was saved is not done again; a busy machine saves more, by the time that passed.
     assert len(batches.seen) <= STEPS - step // save_every * save_every
 
 
