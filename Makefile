@@ -29,7 +29,7 @@ test-avx2: $(STAMP)
 
 # Jobs of a Slurm that the tests start: as root, with Debian's packages munge and slurm-wlm.
 test-slurm: $(STAMP)
-	$(BIN)/python -m pytest tests/slurm
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/slurm
 
 cases: $(STAMP)
 	$(BIN)/python tests/show_cases.py

@@ -1,9 +1,10 @@
-"""A real Slurm on this machine alone: slurmctld and slurmd on free ports."""
+"""A real Slurm on this machine alone: munged, slurmctld and slurmd of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 STEP = ROOT / "examples" / "slurm" / "step.sbatch"
 SUBMIT = ROOT / "examples" / "slurm" / "submit.sh"
 PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
-SOCKET_FOLDER = Path("/run/munge")
 # Debian's daemons are where the path of others than root does not lead.
 PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
 
@@ -25,9 +25,11 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
+# Ranks of a job meet at a port that depends on its number: others than in another such Slurm.
+FirstJobId={first}
 AuthType=auth/munge
 # A job that is requeued waits until the credential of its last start has expired: 120 s by default.
-AuthInfo=cred_expire=5
+AuthInfo=cred_expire=5,socket={folder}/munge.socket
 SlurmctldPort={controller}
 SlurmdPort={daemon}
 StateSaveLocation={folder}/state
@@ -61,8 +63,6 @@ def lacking() -> str | None:
     absent = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     if absent:
         return f"not installed: {', '.join(absent)} (Debian: apt-get install munge slurm-wlm)"
-    if os.geteuid() != 0 and not _munge_answers():
-        return "munged does not run, and only root can start it"
     if os.geteuid() != 0:
         return "Slurm's daemons are started as root alone"
     return None
@@ -76,7 +76,6 @@ class OneNodeSlurm:
         # Tests may run in a job of another Slurm.
         known = {name: v for name, v in os.environ.items() if not name.startswith("SLURM_")}
         self.environment = {**known, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
-        self._munged: subprocess.Popen | None = None
         self._daemons: list[subprocess.Popen] = []
 
     def __enter__(self) -> OneNodeSlurm:
@@ -85,7 +84,7 @@ class OneNodeSlurm:
         controller, daemon = _free_ports(2)
         configuration = CONFIGURATION.format(
             host=socket.gethostname().split(".")[0], controller=controller, daemon=daemon,
-            folder=self.folder, cpus=self.cpus,
+            folder=self.folder, cpus=self.cpus, first=random.randrange(1, 2000),
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(configuration)
         try:
@@ -100,8 +99,8 @@ class OneNodeSlurm:
 
     def __exit__(self, *error: object) -> None:
         self._end_jobs()
-        for process in (*reversed(self._daemons), self._munged):
-            if process is not None and process.poll() is None:
+        for process in reversed(self._daemons):
+            if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
                     process.wait(10)
@@ -110,20 +109,27 @@ class OneNodeSlurm:
 
     def _end_jobs(self) -> None:
         """Of a test that failed: the daemons leave them running."""
-        if len(self._daemons) == 2:
+        if len(self._daemons) == 3:
             self.run("scancel", "--full", "--signal=KILL", "--user", "root", check=False)
             self.run("scancel", "--user", "root", check=False)
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: not self.run("squeue", "-h", check=False), 30)
 
     def _start_munge(self) -> None:
-        """Another munged of this machine serves, too, and is left alone."""
-        if _munge_answers():
-            return
-        SOCKET_FOLDER.mkdir(mode=0o755, exist_ok=True)
-        shutil.chown(SOCKET_FOLDER, "munge", "munge")
-        self._munged = self._start("runuser", "-u", "munge", "--", "munged", "--foreground")
-        wait_for(_munge_answers, 10)
+        """With a key and a socket of its own, beside that of the machine."""
+        key, socket_ = self.folder / "munge.key", self.folder / "munge.socket"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o600)
+        files = {name: self.folder / f"munge.{name}" for name in ("log", "pid", "seed")}
+        self._daemons.append(self._start(
+            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={socket_}",
+            *(f"--{name}-file={path}" for name, path in files.items()),
+        ))  # fmt: skip
+        wait_for(lambda: self._munge_answers(socket_), 10)
+
+    def _munge_answers(self, socket_: Path) -> bool:
+        command = ["munge", "-n", f"--socket={socket_}"]
+        return subprocess.run(command, capture_output=True, env=self.environment).returncode == 0
 
     def _start(self, *command: str) -> subprocess.Popen:
         with (self.folder / f"{command[0]}.out").open("w") as log:
@@ -161,11 +167,6 @@ def wait_for(true: Callable[[], bool], seconds: float, every: float = 0.1) -> No
         if time.monotonic() > end:
             raise TimeoutError(f"not true after {seconds:g} s: {true}")
         time.sleep(every)
-
-
-def _munge_answers() -> bool:
-    found = subprocess.run(["munge", "-n"], capture_output=True, env={**os.environ, "PATH": PATH})
-    return found.returncode == 0
 
 
 def _free_ports(count: int) -> list[int]:
