@@ -7,21 +7,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib
 import multiprocessing
 import os
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-from benchmarks.faults.table import Line, show
-
-# One module of this package a kind of fault.
-KINDS = (
-    "damaged_files", "damaged_states", "killed", "signalled", "full_disks", "changed_inputs",
-    "closed_descriptors", "two_writers", "little_memory",
-)  # fmt: skip
+from benchmarks.faults.kinds import KINDS, tries
+from benchmarks.faults.table import show
 
 
 def main() -> int:
@@ -43,13 +35,6 @@ def main() -> int:
     lines = [line for part in parts for line in part]
     show(lines, options.examples)
     return int(any(line.bad for line in lines))
-
-
-def tries(kind: str, quick: bool) -> list[Line]:
-    """The lines of a kind, tried in a folder that is removed."""
-    module = importlib.import_module(f"benchmarks.faults.{kind}")
-    with tempfile.TemporaryDirectory() as folder:
-        return list(module.tries(Path(folder), quick))
 
 
 if __name__ == "__main__":
