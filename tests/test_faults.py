@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults import commands, damaged_files, damaged_states, killed, signalled, trying
-from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.damages import KINDS as OF_DAMAGE
 from benchmarks.faults.damages import damages
+from benchmarks.faults.kinds import KINDS
 from benchmarks.faults.reading import judged
 from benchmarks.faults.table import Line, show
 from benchmarks.nothing_to_do import CHAIN
