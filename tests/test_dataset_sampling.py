@@ -22,8 +22,8 @@ class Numbered(Column):
     def steps(self, name: str) -> np.ndarray:
         return np.array([self.count])
 
-    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
-        return np.arange(self.count)[part]
+    def read(self, name: str, index: int, part: slice | None = None) -> np.ndarray:
+        return np.arange(self.count)[part or slice(None)]
 
 
 def numbered(count: int) -> Numbered:

@@ -46,8 +46,8 @@ class Column:
             found[mine] = store.lengths(self.held_as or name)[self.row_of[mine]]
         return found
 
-    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
-        """The steps `part` of one utterance, (T, ...); a view if the store is mapped."""
+    def read(self, name: str, index: int, part: slice | None = None) -> np.ndarray:
+        """The steps `part` of one utterance, or all, (T, ...); a view if the store is mapped."""
         name = self.held_as or name
         if self.store_of[index] < 0:
             spec = self.stores[0].streams[name]
@@ -79,7 +79,7 @@ class VectorColumn(Column):
     def steps(self, name: str) -> np.ndarray:
         return (self.store_of >= 0).astype(np.int64)
 
-    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
+    def read(self, name: str, index: int, part: slice | None = None) -> np.ndarray:
         name = self.held_as or name
         if self.store_of[index] < 0:
             return np.zeros((0, self.stores[0].pooled[name].dim), dtype=np.float32)
@@ -103,7 +103,7 @@ class AbsentColumn(VectorColumn):
 
     step: tuple[int, ...] = ()
 
-    def read(self, name: str, index: int, part: slice = slice(None)) -> np.ndarray:
+    def read(self, name: str, index: int, part: slice | None = None) -> np.ndarray:
         return np.zeros((0, *self.step), dtype=np.float32)
 
 
@@ -201,10 +201,11 @@ class Dataset:
         within = np.full(most, (number + 0.5) / count) if random is None else random.random(most)
         return values[np.floor((np.arange(most) + within) * len(values) / most).astype(np.int64)]
 
-    def _crop(self, rate_hz: float, start_s: float) -> slice:
+    def _crop(self, rate_hz: float, start_s: float) -> slice | None:
+        """The steps that are read; None: all."""
         longest = self._longest_s
         if longest is None:
-            return slice(None)
+            return None
         start = round(start_s * rate_hz)
         return slice(start, start + round(longest * rate_hz))
 
@@ -240,7 +241,7 @@ class Dataset:
         for name, traces in self.traces.items():
             batch.labels[name] = _stack(
                 [
-                    traces.values[index][self._crop(traces.rate_hz, start)]
+                    traces.values[index][self._crop(traces.rate_hz, start) or slice(None)]
                     for index, start in zip(indices, starts)
                 ],
                 np.nan,

@@ -140,9 +140,9 @@ class Store:
         with their digests."""
         return self._array(f"streams/{self._known(stream, self.streams, 'stream')}/values")
 
-    def read(self, stream: str, row: int, part: slice = slice(None)) -> np.ndarray:
-        """The steps `part` of one utterance of a stream, (T, ...): a read-only view of the mapped
-        file. Raises DataError at their first reading if they were changed."""
+    def read(self, stream: str, row: int, part: slice | None = None) -> np.ndarray:
+        """The steps `part` of one utterance of a stream, or all, (T, ...): a read-only view of the
+        mapped file. Raises DataError at their first reading if they were changed."""
         try:
             values, offsets, rows, blocks = self._streams[stream]
         except KeyError:
@@ -151,6 +151,10 @@ class Store:
             blocks = self._blocks_of(stream)
             self._streams[stream] = values, offsets, rows, blocks
         found = values[offsets[row] : offsets[row + 1]]
+        if part is None:
+            if not rows.verified[row]:
+                rows.verify(row, found)
+            return found
         if rows.verified[row]:
             return found[part]
         start, stop, _ = part.indices(len(found))
