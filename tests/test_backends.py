@@ -95,6 +95,7 @@ def test_warnings_of_shards_are_heard(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--backend", "spark-of-joy"), "threading"),
+        (("--backend", "multiprocessing", "-j", 2), "one of"),
         (("--backend", "dask"), "tcp://"),
         (("--backend", "dask:here"), "tcp://"),
         (("--backend", "threading:8"), "dask"),

@@ -19,6 +19,8 @@ LOKY = "loky"
 # Tasks of each worker that a backend is given together: all their results may wait for the first.
 TASKS = 16
 DASK = "dask"
+# Not results one by one, but all at the end.
+GIVES_ALL = {"multiprocessing"}
 ADDRESS = re.compile(r"\w+://.+:\d+")
 # Modules whose errors are of a backend, not of the work.
 OF_BACKENDS = ("distributed", "joblib", "ray")
@@ -51,17 +53,17 @@ def backend_map(
 def _check(name: str, address: str) -> None:
     from joblib.parallel import BACKENDS, EXTERNAL_BACKENDS
 
-    known = sorted({*BACKENDS, *EXTERNAL_BACKENDS})
+    known = sorted({*BACKENDS, *EXTERNAL_BACKENDS} - GIVES_ALL)
     if name not in known:
-        raise UsageError(f"--backend {name}: joblib knows {', '.join(known)}")
+        raise UsageError(f"--backend {name}: choose one of {', '.join(known)}")
     if name != DASK and address:
         raise UsageError(f"--backend {name}:{address}: an address goes with {DASK}")
     if name == DASK and find_spec("distributed") is None:
         raise UsageError(f"--backend {name} needs Dask: python -m pip install distributed")
     if name == DASK and not ADDRESS.fullmatch(address):
+        given = f"{name}:{address}" if address else name
         raise UsageError(
-            f"--backend {name}:{address}: give the address of its scheduler, such as "
-            f"{name}:tcp://HOST:8786"
+            f"--backend {given}: give the address of its scheduler, such as {name}:tcp://HOST:8786"
         )
 
 
