@@ -10,6 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+# On a loaded machine.
+PATIENCE_S = 900
 FORK = multiprocessing.get_context("fork")
 
 
@@ -19,9 +21,13 @@ def on_two_ranks(work: Callable[..., None], *arguments: Any) -> None:
     ranks = [FORK.Process(target=_on_rank, args=(r, port, work, arguments)) for r in (0, 1)]
     for process in ranks:
         process.start()
-    for process in ranks:
-        process.join(timeout=200)
-        assert process.exitcode == 0
+    try:
+        for process in ranks:
+            process.join(PATIENCE_S)
+            assert process.exitcode == 0
+    finally:
+        for process in ranks:
+            process.kill()
 
 
 def unused_port() -> int:
