@@ -8,6 +8,7 @@ import os
 import random
 import socket
 from collections.abc import Callable
+from multiprocessing.context import ForkProcess
 from typing import Any
 
 # On a loaded machine.
@@ -18,15 +19,23 @@ FORK = multiprocessing.get_context("fork")
 def on_two_ranks(work: Callable[..., None], *arguments: Any) -> None:
     """`work(rank, *arguments)` in a process for each of two ranks, until both have ended well."""
     port = unused_port()
-    ranks = [FORK.Process(target=_on_rank, args=(r, port, work, arguments)) for r in (0, 1)]
-    for process in ranks:
+    _join([FORK.Process(target=_on_rank, args=(r, port, work, arguments)) for r in (0, 1)])
+
+
+def by_itself(work: Callable[..., None], *arguments: Any) -> None:
+    """`work(*arguments)` in a process, which leaves no cached tensors here."""
+    _join([FORK.Process(target=work, args=arguments)])
+
+
+def _join(processes: list[ForkProcess]) -> None:
+    for process in processes:
         process.start()
     try:
-        for process in ranks:
+        for process in processes:
             process.join(PATIENCE_S)
             assert process.exitcode == 0
     finally:
-        for process in ranks:
+        for process in processes:
             process.kill()
 
 
