@@ -83,6 +83,28 @@ def test_finished_shards_are_kept(media: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not any(path.exists() for path in kept)
 
 
+def test_a_store_that_is_replaced_meanwhile(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No output is made of parts of two stores."""
+    whole, seen = extract.extract_part, []
+
+    def replacing(part: dividing.Part) -> list[str]:
+        seen.append(part.settings.shard)
+        if len(seen) == 2:
+            waves = [np.ones(1600, dtype=np.int16)] * COUNT
+            write_store(media / "other.h5", {"waveform": (16000.0, waves)})
+            (media / "other.h5").replace(media / "media.h5")
+        return whole(part)
+
+    monkeypatch.setattr(extract, "extract_part", replacing)
+    command = ("extract", "media.h5", "--model", "logmel", "-j", 3, "--backend", "sequential")
+    invoke(media, *command, "-o", "f.h5", status=65)
+    assert not (media / "f.h5").exists()
+    monkeypatch.setattr(extract, "extract_part", whole)
+    invoke(media, *command, "-o", "f.h5")
+    invoke(media, "extract", "media.h5", "--model", "logmel", "-o", "alone.h5")
+    assert len(identities(media, "f.h5", "alone.h5")) == 1
+
+
 def test_warnings_of_shards_are_heard(tmp_path: Path) -> None:
     waves = [np.zeros(0 if n == 1 else 1600, dtype=np.int16) for n in range(4)]
     write_store(tmp_path / "media.h5", {"waveform": (16000.0, waves)})

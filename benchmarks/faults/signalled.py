@@ -57,7 +57,9 @@ def _signalled(tried: int) -> list[Line]:
         time.sleep(max(0.0, moment - (time.monotonic() - running.began)) if moment else 0.0)
         with contextlib.suppress(ProcessLookupError):
             os.kill(running.pid, number)
-        wrong = judged(command, running, (STATUSES[number], errors.DONE))
+        # Ctrl-C while the interpreter ends, after the work: a shell shows 130, as otherwise.
+        expected = (STATUSES[number], errors.DONE, -signal.SIGINT)
+        wrong = judged(command, running, expected)
         words = f"{command}: after {moment:.3f} of {took:.3f} s, {whole.seconds:.3f} in a fork"
         lines[number].add(wrong, f"{words}: {running.said()}")
         clear()

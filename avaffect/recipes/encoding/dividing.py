@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from avaffect.core.errors import MachineFault
+from avaffect.core.errors import DataError, MachineFault
 from avaffect.core.launch import part_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
@@ -57,7 +57,8 @@ def run(
 ) -> None:
     """Compute all shards, and write their union.
 
-    compute: makes a shard's file, unless it is there already; returns its warnings.
+    compute: makes a shard's file, unless it is there already; returns its warnings. Raises
+    DataError where the store or the model was replaced meanwhile.
     """
     assert work.folder is not None
     parts = _parts(settings, store, work.folder.absolute())
@@ -72,7 +73,9 @@ def run(
                 progress.warn(f"shard {part.settings.shard}: {warning}")
             progress.advance(len(part_of(part.settings.shard, range(store.count))))
     progress.finish()
-    contents = merged([Store(part.settings.output) for part in parts])
+    computed = [Store(part.settings.output) for part in parts]
+    _check_inputs(settings, computed, made)
+    contents = merged(computed)
     work.check()
     write_store(settings.output, contents, made)
     of = "" if len(contents.ids) == store.count else f" of {store.count}"
@@ -99,6 +102,21 @@ def _parts(settings: ExtractSettings, store: Store, folder: Path) -> list[Part]:
         ), threads)
         for number in range(count)
     ]  # fmt: skip
+
+
+def _check_inputs(settings: ExtractSettings, shards: Sequence[Store], made: Provenance) -> None:
+    """Raises DataError where a shard was computed from other inputs: each worker opens them when it
+    comes to the shard."""
+    wanted = _identities(made)
+    for shard in shards:
+        if _identities(shard.provenance) != wanted:
+            raise DataError(
+                f"{settings.media} or {settings.model} was replaced while it was read; start again"
+            )
+
+
+def _identities(made: Provenance) -> list[tuple[str, str]]:
+    return [(item["role"], item["content_id"]) for item in made["inputs"]]
 
 
 def _crashed(part: Part) -> list[str]:
