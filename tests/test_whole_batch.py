@@ -89,7 +89,7 @@ def apart(folder: Path, one: str, two: str) -> dict[str, float]:
 
 def test_two_ranks_train_as_one(folder: Path) -> None:
     by_itself(_run, None, folder, "one")
-    on_two_ranks(_run, folder, "two")
+    on_two_ranks(_run, folder, "two", fresh=True)
     for name in COMMANDS:
         weights = apart(folder, f"one-{name}", f"two-{name}")
         assert max(weights.values()) < 1e-9, name

@@ -7,8 +7,6 @@ and batch norm amplifies channels that are constant but for it.
 from __future__ import annotations
 
 import contextlib
-import functools
-import gc
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,11 +17,8 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def double_precision() -> Iterator[None]:
-    """New tensors, weights and what is read from arrays are float64 in this block, for a process
-    that ends with it: filters and the like that others cached are made anew, and stay."""
-    for cached in gc.get_objects():
-        if type(cached) is functools._lru_cache_wrapper:
-            cached.cache_clear()
+    """New tensors, weights and what is read from arrays are float64 in this block. For a process of
+    its own (`ranks.SPAWN`): filters and the like are cached as they were made first."""
     as_they_are = torch.from_numpy
 
     def doubled(array: np.ndarray) -> Tensor:

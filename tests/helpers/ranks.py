@@ -8,26 +8,31 @@ import os
 import random
 import socket
 from collections.abc import Callable
-from multiprocessing.context import ForkProcess
+from multiprocessing.context import ForkProcess, SpawnProcess
 from typing import Any
 
 # On a loaded machine.
 PATIENCE_S = 900
 FORK = multiprocessing.get_context("fork")
+# Processes that know nothing of what other tests cached.
+SPAWN = multiprocessing.get_context("spawn")
 
 
-def on_two_ranks(work: Callable[..., None], *arguments: Any) -> None:
-    """`work(rank, *arguments)` in a process for each of two ranks, until both have ended well."""
-    port = unused_port()
-    _join([FORK.Process(target=_on_rank, args=(r, port, work, arguments)) for r in (0, 1)])
+def on_two_ranks(work: Callable[..., None], *arguments: Any, fresh: bool = False) -> None:
+    """`work(rank, *arguments)` in a process for each of two ranks, until both have ended well.
+
+    fresh: in new processes, in place of forks of the test.
+    """
+    port, context = unused_port(), SPAWN if fresh else FORK
+    _join([context.Process(target=_on_rank, args=(r, port, work, arguments)) for r in (0, 1)])
 
 
 def by_itself(work: Callable[..., None], *arguments: Any) -> None:
-    """`work(*arguments)` in a process, which leaves no cached tensors here."""
-    _join([FORK.Process(target=work, args=arguments)])
+    """`work(*arguments)` in a new process."""
+    _join([SPAWN.Process(target=work, args=arguments)])
 
 
-def _join(processes: list[ForkProcess]) -> None:
+def _join(processes: list[ForkProcess] | list[SpawnProcess]) -> None:
     for process in processes:
         process.start()
     try:
