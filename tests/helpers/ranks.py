@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkProcess, SpawnProcess
 from typing import Any
 
@@ -32,7 +32,7 @@ def by_itself(work: Callable[..., None], *arguments: Any) -> None:
     _join([SPAWN.Process(target=work, args=arguments)])
 
 
-def _join(processes: list[ForkProcess] | list[SpawnProcess]) -> None:
+def _join(processes: Sequence[ForkProcess | SpawnProcess]) -> None:
     for process in processes:
         process.start()
     try:
