@@ -27,6 +27,7 @@ from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
 from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
+from avaffect.data.manifest_content import ContentHash
 from avaffect.data.vocabulary import SPLITS
 
 CONTENTS = ("corpus", "retrieval", "predictions")
@@ -75,34 +76,13 @@ class Manifest:
     @cached_property
     def content_id(self) -> str:
         """Hash of the manifest's content, without the location of its files (base, paths)."""
-        state = _content_state(self.header)
+        content = ContentHash(self.header)
         for item in self.items:
-            _add_content(state, item)
-        return _named(state)
+            content.add(item)
+        return content.content_id
 
     def __len__(self) -> int:
         return len(self.items)
-
-
-def _content_state(header: ManifestHeader) -> hashlib._Hash:
-    """The start of the hash of a content: that of its header."""
-    stores = {
-        role: [store.content_id for store in stores]
-        for role, stores in (header.stores or {}).items()
-    }
-    semantic = {
-        key: value
-        for key, value in header.to_dict().items()
-        if key not in ("base", "stores", "provenance", "filtered")
-    }
-    # The content is the same in every minor version.
-    semantic["version"] = f"{VERSION.split('.')[0]}.0"
-    return hashlib.sha256(canonical_json([semantic, stores]).encode())
-
-
-def _add_content(state: hashlib._Hash, item: Item) -> None:
-    state.update(b"\n")
-    state.update(canonical_json(item).encode())
 
 
 def new_header(content: str, **facts: Any) -> ManifestHeader:
@@ -287,15 +267,15 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
     first = next(lines, b"")
     header = parse_header(first, name)
     state = hashlib.sha256(first)
-    content = _content_state(header)
+    content = None if needed is None else ContentHash(header)
     items: list[Item] = []
     for number, line in enumerate(lines, start=2):
         record = parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":
             state.update(line)
-            if needed is not None:
-                _add_content(content, record)
+            if needed is not None and content is not None:
+                content.add(record)
                 record = needed(record)
             items.append(_shared(record))
         elif kind == "end":
@@ -313,8 +293,8 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
                     "with `avaffect seal`; otherwise it is damaged: make it again"
                 )
             found = Manifest(header, items)
-            if needed is not None:
-                found.content_id = _named(content)
+            if content is not None:
+                found.content_id = content.content_id
             return found
         else:
             raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")

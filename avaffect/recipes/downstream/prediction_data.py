@@ -155,11 +155,7 @@ def utterances_of(
     }
     folder, media = source_recordings.paths_of(stores)
     dataset = sources.dataset(those(ids))
-    selected = len(shown)
-    if settings.shard is not None:
-        part = part_of(settings.shard, range(len(dataset)))
-        dataset.choose(part)
-        selected = len(part)
+    selected = _choose(settings.shard, dataset, len(shown))
     over_time = any(label.over_time for label in labels)
     faces = presence_of(stores, dataset) if over_time else None
     if settings.mask_absent and faces is None:
@@ -173,6 +169,16 @@ def utterances_of(
         _places(stores, masks, rows),
         gold, folder, selected, faces, Seen.of(header),
     )  # fmt: skip
+
+
+def _choose(shard: str | None, dataset: Dataset, selected: int) -> int:
+    """Apply models to the utterances of a shard alone; returns how many are to be predicted, of
+    `selected` without one."""
+    if shard is None:
+        return selected
+    part = part_of(shard, range(len(dataset)))
+    dataset.choose(part)
+    return len(part)
 
 
 def _places(stores: Sequence[Store], masks: Sequence[np.ndarray], rows: Sequence[int]) -> Places:

@@ -130,12 +130,19 @@ def run(
             writer.done({"frames": frames, "beyond": len(times) - frames})
             progress.advance(1)
     progress.finish()
+    _warn(settings, choice.of, empty, beyond, progress)
+    progress.say(f"{settings.output}: {len(writer.ids)} frames of {len(rows)} recordings")
+
+
+def _warn(
+    settings: ExtractSettings, label: str | None, empty: list[str], beyond: int, progress: Progress
+) -> None:
+    """empty: recordings without a frame; beyond: frames that the model gives nothing around."""
     if empty:
-        what = "frame" if choice.of is None else f"frame of a known {choice.of}"
+        what = "frame" if label is None else f"frame of a known {label}"
         progress.warn(f"{len(empty)} recordings have no {what}: {work.some_of(empty)}")
     if beyond:
         progress.warn(
             f"{beyond} frames are left out: the model gives nothing within --around "
             f"{settings.around:g} s of them, at the end of their recordings or after it"
         )
-    progress.say(f"{settings.output}: {len(writer.ids)} frames of {len(rows)} recordings")

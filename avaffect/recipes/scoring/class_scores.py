@@ -22,7 +22,12 @@ from avaffect.recipes.scoring import class_tables, gold_labels, scored_items, vo
 from avaffect.recipes.scoring.class_tables import TablePredictions
 from avaffect.recipes.scoring.confidence import intervals_of
 from avaffect.recipes.scoring.reports.base import RunName
-from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
+from avaffect.recipes.scoring.reports.classes import (
+    ClassReport,
+    ClassRun,
+    Intervals,
+    RetrievalReport,
+)
 from avaffect.recipes.scoring.retrieval_scores import score_retrieval
 from avaffect.recipes.scoring.scored_items import (
     OF_CLASSES,
@@ -113,9 +118,6 @@ def _score_predictions(
     left_out = f"; {len(missing)} left out, without a gold label" if missing else ""
     progress.say(f"{found.name}: {len(utterances)} utterances{words}{left_out}")
     means, spread = _over_runs(runs)
-    intervals = None
-    if settings.confidence is not None:
-        intervals = intervals_of(found.name, items, pairs, classes, settings.confidence, progress)
     return ClassReport(
         file=file,
         target=label,
@@ -133,10 +135,19 @@ def _score_predictions(
         count=len(utterances),
         missing_gold=len(missing),
         seen=learned,
-        intervals=intervals,
+        intervals=_intervals(found, items, pairs, classes, settings, progress),
         runs=tuple(runs),
         provenance=made,
     )
+
+
+def _intervals(
+    found: Manifest, items: list[Item], pairs: Pairs, classes: list[str],
+    settings: EvalClassSettings, progress: Progress,
+) -> Intervals | None:  # fmt: skip
+    if settings.confidence is None:
+        return None
+    return intervals_of(found.name, items, pairs, classes, settings.confidence, progress)
 
 
 Pairs = dict[RunName, dict[str, tuple[str, str]]]
