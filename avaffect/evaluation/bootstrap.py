@@ -7,7 +7,7 @@ Utterances of a speaker are alike: drawn one by one, they would make an interval
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -27,28 +27,35 @@ def intervals(
     a draw takes S of the speakers, some several times, the same in all runs, and its score is the
     mean over the runs. Raises ValueError for fewer than two speakers.
     """
+    found: dict[str, list[float]] = {name: [] for name in scores}
+    for of_runs in drawn(matrices, draws, random):
+        for name, score in scores.items():
+            # A run may have scored nobody who was drawn.
+            each = [score(matrix) for matrix in of_runs if matrix.any()]
+            if each:
+                found[name].append(float(np.mean(each)))
+    return {name: bounds(values, percent) for name, values in found.items()}
+
+
+def drawn(matrices: np.ndarray, draws: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """(runs, C, C) confusion matrices of each draw, from those of speakers as in `intervals`.
+
+    Raises ValueError for fewer than two speakers.
+    """
     runs, count = matrices.shape[:2]
     if count < 2:
         raise ValueError("a bootstrap needs two speakers, or utterances, or more")
     shares = np.full(count, 1 / count)
-    found: dict[str, list[float]] = {name: [] for name in scores}
     flat = matrices.reshape(runs, count, -1)
     for _ in range(draws):
         weights = random.multinomial(count, shares)
-        drawn = (weights @ flat).reshape(runs, *matrices.shape[2:])
-        for name, score in scores.items():
-            # A run may have scored nobody who was drawn.
-            each = [score(matrix) for matrix in drawn if matrix.any()]
-            if each:
-                found[name].append(float(np.mean(each)))
+        yield (weights @ flat).reshape(runs, *matrices.shape[2:])
+
+
+def bounds(values: Sequence[float] | np.ndarray, percent: float) -> tuple[float, float]:
+    """The bounds that `percent` of the values lie between, as many beyond each."""
     beyond = (1 - percent / 100) / 2
-    return {
-        name: _bounds(np.quantile(values, [beyond, 1 - beyond])) for name, values in found.items()
-    }
-
-
-def _bounds(values: np.ndarray) -> tuple[float, float]:
-    low, high = values.tolist()
+    low, high = np.quantile(values, [beyond, 1 - beyond]).tolist()
     return low, high
 
 

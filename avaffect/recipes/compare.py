@@ -13,7 +13,7 @@ from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import curves, run_tables
+from avaffect.recipes.scoring import curves, run_tables, utterance_tests
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, Comparison
 from avaffect.recipes.scoring.run_tables import Row, unlike_facts
@@ -52,7 +52,10 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
         scores=tuple(scores),
         baseline=baseline,
         test=test,
-        rows=tuple(_described(row, other, scores, test) for row, other in zip(rows, against)),
+        rows=tuple(
+            _tested(row, other, _described(row, other, scores, test), test, progress)
+            for row, other in zip(rows, against)
+        ),
         provenance=work.record("compare", settings, [i for i in inputs if i is not None]),
     )
     if settings.plot is not None:
@@ -118,13 +121,39 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
             f"{row.name} and {other.name} do not score the same: {words}; no t-test between them"
         )
     elif min(len(row.runs), len(other.runs)) < 2:
-        progress.warn(f"{row.name}: no t-test, for which both sides need two runs or more")
+        why = "--unpaired" if settings.unpaired else _not_by_utterance(row, other)
+        if why is not None:
+            progress.warn(
+                f"{row.name}: no t-test, for which both sides need two runs or more; no test by "
+                f"utterance: {why}"
+            )
     elif set(row.runs) != set(other.runs) and not settings.unpaired:
         progress.warn(
             f"{row.name}: no paired t-test: it has {len(row.runs)} runs "
             f"({work.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
             f"{other.name}; see --unpaired"
         )
+
+
+def _not_by_utterance(row: Row, other: Row) -> str | None:
+    """Why two rows are not tested by their utterances, in words; None where they are."""
+    if row.alone is None or other.alone is None:
+        return (
+            "both sides must be predictions of classes (.jsonl), rather than their reports, of one "
+            "run each"
+        )
+    return utterance_tests.do_not_pair(row.alone, other.alone)
+
+
+def _tested(
+    row: Row, other: Row | None, described: ComparedRow, test: str, progress: Progress
+) -> ComparedRow:
+    """The row with tests by utterance, where both sides are single runs whose utterances pair."""
+    if other is None or test != "paired" or unlike_facts(row, other):
+        return described
+    if row.alone is None or other.alone is None or _not_by_utterance(row, other) is not None:
+        return described
+    return utterance_tests.tested(described, row.alone, other.alone, progress)
 
 
 def _unlike_words(key: str, value: Any, other: Any) -> str:

@@ -15,7 +15,8 @@ STANDARD_INPUT = Path("-")
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(Common):
     """Mean and standard deviation over the runs of each report, and the difference from a baseline
-    with a t-test, paired by run.
+    with a t-test, paired by run. Two predictions of classes of one run each are compared by
+    utterance: McNemar's test, and a bootstrap over speakers.
 
     Reports are the output of eval-class and eval-ccc with -o or --json; predictions of classes are
     scored first. Of projectors, what `train-projector` scored of the development split is compared.
@@ -29,6 +30,8 @@ class CompareSettings(Common):
     avaffect eval-class scratch.jsonl frozen.jsonl --json | avaffect compare
     # Named rows, two scores
     avaffect compare scratch.json APC=apc.json --score f1_macro --score ua
+    # Single runs on the same utterances
+    avaffect compare scratch.jsonl frozen.jsonl --score ua
     # Curves over the noise level
     avaffect compare scratch@0=s0.json scratch@10=s10.json \\
       L1@0=l0.json L1@10=l10.json --plot noise.png --axis 'SNR in dB'

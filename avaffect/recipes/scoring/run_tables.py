@@ -21,7 +21,7 @@ from avaffect.data import manifest
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
 from avaffect.recipes.scoring import scalar_scores
-from avaffect.recipes.scoring.class_scores import report_of
+from avaffect.recipes.scoring.class_scores import scored_predictions
 from avaffect.recipes.scoring.reports import embeddings
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun
@@ -36,6 +36,7 @@ from avaffect.recipes.scoring.reports.embeddings import EmbeddingReport
 from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport, ScalarReport, TraceReport
 from avaffect.recipes.scoring.scored_items import kinds_of
+from avaffect.recipes.scoring.utterance_tests import SingleRun, single_run
 from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
 from avaffect.settings.scores import SHARED_DISTANCE
@@ -59,7 +60,7 @@ class Row:
     """One report, or several of one name. runs: their numbers, in order; scores: name -> (runs,)
     float64, NaN where undefined; classes: class -> its F1, likewise; facts: conditions that must
     agree for rows to compare; seen: how many of `count` were used in the classifier's training, by
-    status, None where that is not recorded."""
+    status, None where that is not recorded; alone: the only run of predictions that were read."""
 
     name: str
     file: Path
@@ -69,6 +70,7 @@ class Row:
     classes: dict[str, np.ndarray]
     facts: Facts
     seen: dict[str, int] | None = None
+    alone: SingleRun | None = None
 
     @property
     def point(self) -> tuple[str, float | None]:
@@ -92,9 +94,10 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
         found = list(_reports(path, progress))
         if name is not None and len(found) > 1:
             raise UsageError(f"{path} holds {len(found)} reports: one name ({name}) is too few")
-        for report in found:
+        for report, alone in found:
             own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
             row = _whole_row(name or own or Path(report.file).stem, path, report)
+            row = replace(row, alone=alone)
             if name in called:
                 called[name].append(row)
             else:
@@ -138,6 +141,7 @@ def _joined(parts: Sequence[Row]) -> Row:
         classes=_side_by_side([part.classes for part in parts]),
         facts=replace(first.facts, **facts),
         seen=seen if known else None,
+        alone=None,
     )
 
 
@@ -191,13 +195,14 @@ def _named(source: Path) -> tuple[str | None, Path]:
     return (None, source) if not equals or source.exists() else (name, Path(path))
 
 
-def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
-    """The JSON objects of a file, one after the other; predictions are scored."""
+def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun | None]]:
+    """The JSON objects of a file, one after the other; predictions are scored, and a single run of
+    classes stands beside its scores."""
     name = "standard input" if path == STANDARD_STREAM else str(path)
     if path != STANDARD_STREAM and filekind.kind_of(path) not in READ:
         raise filekind.other_kind(path, "report")
     if path != STANDARD_STREAM and filekind.kind_of(path) == filekind.CHECKPOINT:
-        yield embeddings.read(path)
+        yield embeddings.read(path), None
         return
     try:
         if path == STANDARD_STREAM:
@@ -223,20 +228,22 @@ def _reports(path: Path, progress: Progress) -> Iterator[Scored]:
         if isinstance(found, dict) and found.get("kind") == "header":
             if path == STANDARD_STREAM:
                 raise DataError("standard input is a manifest: score it with eval-class --json")
-            if set(kinds_of(manifest.header_of(path)).values()) == {scalar_scores.KIND}:
-                yield scalar_scores.report_of(path, EvalCccSettings(predictions=(path,)), progress)
-            else:
-                report = report_of(path, EvalClassSettings(predictions=(path,)), progress)
-                # Files of other contents were refused before.
-                assert isinstance(report, ClassReport)
-                yield report
+            yield _of_predictions(path, progress)
             return
         if not isinstance(found, dict) or found.get("content") not in REPORTS:
             raise DataError(
                 f"{name}, line {line}: no report of several runs, as eval-class, eval-ccc and "
                 "eval-rank write of predictions"
             )
-        yield _typed(name, found)
+        yield _typed(name, found), None
+
+
+def _of_predictions(path: Path, progress: Progress) -> tuple[Scored, SingleRun | None]:
+    if set(kinds_of(manifest.header_of(path)).values()) == {scalar_scores.KIND}:
+        settings = EvalCccSettings(predictions=(path,))
+        return scalar_scores.report_of(path, settings, progress), None
+    report, of = scored_predictions(path, EvalClassSettings(predictions=(path,)), progress)
+    return report, single_run(of)
 
 
 def _typed(name: str, found: dict[str, Any]) -> Scored:

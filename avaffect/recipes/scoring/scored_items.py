@@ -68,7 +68,7 @@ def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Man
 
 
 def training_statuses(
-    found: Manifest, items: list[Item], scored: Collection[str]
+    found: Manifest, items: Collection[Item], scored: Collection[str]
 ) -> dict[str, int] | None:
     """How many of the scored utterances were used in the classifier's training, by status, in any
     run; None where predictions never recorded it. A filter may have dropped it from items."""

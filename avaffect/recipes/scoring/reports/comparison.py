@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avaffect.core.record import Record
+from avaffect.evaluation.paired import McNemar
 from avaffect.recipes.scoring.reports.base import Report, RunName
 
 
@@ -64,7 +65,8 @@ Facts = ClassFacts | ScalarFacts | TraceFacts | RankFacts
 @dataclass(frozen=True, kw_only=True)
 class Compared(Record):
     """One score: values of the runs, their mean and standard deviation, and the difference from the
-    baseline's with its t-test. None: undefined, without a baseline, or not to be tested."""
+    baseline's with its t-test; of single runs p and the bounds low and high by bootstrap over their
+    speakers or utterances. None: undefined, without a baseline, or not to be tested."""
 
     values: tuple[float | None, ...]
     mean: float | None
@@ -73,6 +75,21 @@ class Compared(Record):
     t: float | None
     degrees: float | None
     p: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtteranceTests(Record):
+    """Tests of a single run against that of the baseline, by utterance. over: speakers or
+    utterances, of which `units` are drawn, `draws` times; percent: of the draws that lie between
+    the bounds of a difference; mcnemar: is the row better in more utterances than the baseline?"""
+
+    over: str
+    units: int
+    draws: int
+    percent: float
+    mcnemar: McNemar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +100,7 @@ class ComparedRow(Record):
     facts       conditions that must agree
     seen        how many of `count` were used in the classifier's training, by status
     scores      score -> comparison; per_class: class -> comparison of its F1
+    utterances  tests by utterance; None of several runs, or of reports without their predictions
     """
 
     name: str
@@ -95,6 +113,7 @@ class ComparedRow(Record):
     seen: dict[str, int] | None
     scores: dict[str, Compared]
     per_class: dict[str, Compared]
+    utterances: UtteranceTests | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The facts are keys of the same object."""

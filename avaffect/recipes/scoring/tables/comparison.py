@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from avaffect.core.table import Style, Table
-from avaffect.recipes.scoring.reports.comparison import Compared, Comparison
+from avaffect.evaluation.paired import FEW_DISCORDANT
+from avaffect.recipes.scoring.reports.comparison import Compared, Comparison, UtteranceTests
 from avaffect.settings.scores import score_words, training_words
 
 # Signs of significance as in papers.
 STARS = ((0.01, "**"), (0.05, "*"))
+# Columns for programs: utterances that the row alone has right, and the baseline alone.
+MCNEMAR = ("mcnemar_better", "mcnemar_worse", "mcnemar_p")
 
-Rows = list[tuple[list[str], dict[str, Compared]]]
+
+@dataclass(frozen=True)
+class _Row:
+    begun: list[str]
+    scores: Mapping[str, Compared]
+    utterances: UtteranceTests | None
 
 
 def table(report: Comparison, style: Style, per_class: bool = False) -> Table:
@@ -19,55 +28,96 @@ def table(report: Comparison, style: Style, per_class: bool = False) -> Table:
     statuses = [training_words(row.seen, row.facts.count) for row in report.rows]
     # Scores on held-out speakers alone need no such column.
     on = ["on"] if any(statuses) else []
-    note = f"differences from {report.baseline}; * p < 0.05, ** p < 0.01 in a {report.test} t-test "
-    note += "over runs"
+    note = _note(report)
     if per_class:
         rows = [
-            ([row.name, name, str(len(row.runs)), *[words] * len(on)], {"f1": of_class})
+            _Row([row.name, name, str(len(row.runs)), *[words] * len(on)], {"f1": of_class},
+                 row.utterances)
             for row, words in zip(report.rows, statuses)
             for name, of_class in row.per_class.items()
-        ]
+        ]  # fmt: skip
         return _table("Classes", ["name", "class", "runs", *on], ["f1"], rows, style, note)
     rows = [
-        ([row.name, str(len(row.runs)), *[words] * len(on)], row.scores)
+        _Row([row.name, str(len(row.runs)), *[words] * len(on)], row.scores, row.utterances)
         for row, words in zip(report.rows, statuses)
     ]
     return _table("Comparison", ["name", "runs", *on], report.scores, rows, style, note)
 
 
+def _note(report: Comparison) -> str:
+    of = next((row.utterances for row in report.rows if row.utterances is not None), None)
+    tests = []
+    if of is None or any(o.t is not None for row in report.rows for o in row.scores.values()):
+        tests.append(f"in a {report.test} t-test over runs")
+    if of is not None:
+        tests.append(
+            f"of single runs by bootstrap over {of.units} {of.over}, with intervals of "
+            f"{of.percent:g} %; McNemar: over utterances, exact below {FEW_DISCORDANT} discordant "
+            "ones, else chi-squared with correction for continuity"
+        )
+    stars = f"differences from {report.baseline}; * p < 0.05, ** p < 0.01 "
+    return stars + "; ".join(tests)
+
+
 def _table(
-    title: str, start: list[str], scores: Sequence[str], rows: Rows, style: Style, note: str
-) -> Table:
+    title: str, start: list[str], scores: Sequence[str], rows: Sequence[_Row], style: Style,
+    note: str,
+) -> Table:  # fmt: skip
+    by_utterance = any(row.utterances is not None for row in rows)
     columns, cells = (_words, _for_people) if style.for_people else (_columns, _for_programs)
     # Stars show small p values; with a single score there is room for the number.
     width = 2 if style.for_people and len(scores) > 1 else None
-    return Table.of(
-        title,
-        start + [column for score in scores for column in columns(score)[:width]],
-        [begun + [c for s in scores for c in cells(of[s], style)[:width]] for begun, of in rows],
-        note,
-    )
+    names = [column for score in scores for column in columns(score, by_utterance)[:width]]
+    if by_utterance:
+        names += ["McNemar p"] if style.for_people else [*MCNEMAR]
+    found = []
+    for row in rows:
+        cells_of = [c for s in scores for c in cells(row.scores[s], style, by_utterance)[:width]]
+        found.append(row.begun + cells_of + (_mcnemar(row, style) if by_utterance else []))
+    return Table.of(title, start + names, found, note)
 
 
-def _words(score: str) -> list[str]:
+def _words(score: str, by_utterance: bool) -> list[str]:
     return [score_words(score), "difference", "p"]
 
 
-def _for_people(found: Compared, style: Style) -> list[str]:
+def _for_people(found: Compared, style: Style, by_utterance: bool) -> list[str]:
     difference, p = found.difference, found.p
     stars = next((mark for bound, mark in STARS if p is not None and p < bound), "")
+    between = "" if found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
     return [
         style.number(found.mean, found.std),
-        "" if difference is None else f"{difference:+.3f}{stars}",
-        "" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}",
+        "" if difference is None else f"{difference:+.3f}{stars}{between}",
+        _p_words(p),
     ]
 
 
-def _columns(score: str) -> list[str]:
-    ends = ("", "_std", "_difference", "_t", "_degrees", "_p")
+def _p_words(p: float | None) -> str:
+    return "" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+
+
+def _mcnemar(row: _Row, style: Style) -> list[str]:
+    if row.utterances is None:
+        return [""] if style.for_people else [""] * len(MCNEMAR)
+    found = row.utterances.mcnemar
+    if style.for_people:
+        return [_p_words(found.p)]
+    return [str(found.better), str(found.worse), _exact(found.p)]
+
+
+def _columns(score: str, by_utterance: bool) -> list[str]:
+    ends = ["", "_std", "_difference", "_t", "_degrees", "_p", *(["_low", "_high"] * by_utterance)]
     return [score + end for end in ends]
 
 
-def _for_programs(found: Compared, style: Style) -> list[str]:
-    exact = [f"{x:.6g}" if x is not None else "" for x in (found.t, found.degrees, found.p)]
-    return [*map(style.number, (found.mean, found.std, found.difference)), *exact]
+def _for_programs(found: Compared, style: Style, by_utterance: bool) -> list[str]:
+    bounds = [found.low, found.high] * by_utterance
+    return [
+        *map(style.number, (found.mean, found.std, found.difference)),
+        *map(_exact, (found.t, found.degrees, found.p)),
+        *map(style.number, bounds),
+    ]
+
+
+def _exact(value: float | None) -> str:
+    return f"{value:.6g}" if value is not None else ""

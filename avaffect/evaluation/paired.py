@@ -1,0 +1,88 @@
+"""Tests of two classifiers on the same utterances, each of which both predicted once.
+
+McNemar, Note on the sampling error of the difference between correlated proportions or percentages,
+Psychometrika 12(2), 1947; its correction for continuity: Edwards, Psychometrika 13(3), 1948. The
+bootstrap is that of `evaluation.bootstrap`, of differences on the same draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from avaffect.core.record import Record
+from avaffect.evaluation.bootstrap import Score, bounds, drawn
+
+# Of fewer discordant utterances the chi-squared distribution is no good approximation.
+FEW_DISCORDANT = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class McNemar(Record):
+    """better, worse: utterances that the first classifier alone predicts correctly, and that the
+    second alone does; exact: by the binomial distribution; statistic: chi-squared, None where
+    exact; p: two-sided, that both are correct as often."""
+
+    better: int
+    worse: int
+    exact: bool
+    statistic: float | None
+    p: float
+
+
+def mcnemar(better: int, worse: int) -> McNemar:
+    """Below 25 discordant utterances (better + worse) the exact binomial test of a half, else
+    (|better - worse| - 1)^2 / (better + worse), chi-squared with one degree of freedom."""
+    from scipy import stats
+
+    discordant = better + worse
+    if discordant < FEW_DISCORDANT:
+        p = min(1.0, 2 * float(stats.binom.cdf(min(better, worse), discordant, 0.5)))
+        return McNemar(better=better, worse=worse, exact=True, statistic=None, p=p)
+    # Equal counts would otherwise be corrected beyond their agreement.
+    statistic = max(abs(better - worse) - 1, 0) ** 2 / discordant
+    p = float(stats.chi2.sf(statistic, 1))
+    return McNemar(better=better, worse=worse, exact=False, statistic=statistic, p=p)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """low, high: the bounds of a difference of scores; p: two-sided, that it is 0."""
+
+    low: float
+    high: float
+    p: float
+
+
+def differences(
+    first: np.ndarray,
+    second: np.ndarray,
+    scores: Mapping[str, Score],
+    percent: float,
+    draws: int,
+    random: np.random.Generator,
+) -> dict[str, Difference]:
+    """Name -> the difference of a score, first - second, by bootstrap; without the scores that are
+    defined in no draw.
+
+    first, second: (S, C, C) confusion matrices of each of S speakers (or utterances). p is twice
+    the share of draws on the other side of 0, or at 0, one draw more on either: the confidence
+    beyond which an interval of percentiles has 0. Raises ValueError for fewer than two speakers.
+    """
+    found: dict[str, list[float]] = {name: [] for name in scores}
+    for one, other in drawn(np.stack([first, second]), draws, random):
+        for name, score in scores.items():
+            found[name].append(score(one) - score(other))
+    return {
+        name: _described(known, percent)
+        for name, values in found.items()
+        if len(known := np.array(values)[np.isfinite(values)])
+    }
+
+
+def _described(values: np.ndarray, percent: float) -> Difference:
+    beyond = min(int((values <= 0).sum()), int((values >= 0).sum()))
+    low, high = bounds(values, percent)
+    return Difference(low, high, min(1.0, 2 * (beyond + 1) / (len(values) + 1)))

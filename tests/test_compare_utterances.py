@@ -1,0 +1,149 @@
+"""`avaffect compare` of single runs: McNemar's test and the bootstrap, against SciPy and loops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chain import invoke
+from compared import CLASSES, predictions, report, run
+from printed import on_terminal, table
+from scipy import stats
+
+from avaffect.data import manifest
+from avaffect.evaluation import bootstrap, classification, paired
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (3, 0), (9, 4), (12, 12), (20, 4)])
+def test_few_discordant_utterances_by_the_binomial(better: int, worse: int) -> None:
+    found = paired.mcnemar(better, worse)
+    expected = stats.binomtest(better, better + worse).pvalue if better + worse else 1.0
+    assert found.exact and found.statistic is None and found.p == pytest.approx(expected)
+    assert paired.mcnemar(worse, better).p == found.p
+
+
+def test_many_discordant_utterances_by_chi_squared() -> None:
+    found = paired.mcnemar(40, 21)
+    assert not found.exact
+    # Yates's correction of one cell each, against half of the discordant utterances.
+    expected = sum((abs(n - 30.5) - 0.5) ** 2 / 30.5 for n in (40, 21))
+    assert found.statistic == pytest.approx(expected)
+    assert found.p == pytest.approx(stats.chi2.sf(expected, 1))
+    assert found.p == pytest.approx(stats.binomtest(40, 61).pvalue, rel=0.1)
+    assert paired.mcnemar(30, 30).p == 1
+
+
+def test_differences_against_a_loop() -> None:
+    random = np.random.default_rng(0)
+    speakers, (gold, one, other) = random.integers(0, 6, 80), random.integers(0, 3, (3, 80))
+    first, second = (bootstrap.grouped(gold, side, speakers, 3, 6) for side in (one, other))
+    scores = {"ua": classification.unweighted_accuracy, "accuracy": classification.accuracy}
+    found = paired.differences(first, second, scores, 90, 300, np.random.default_rng(1))
+    drawn = np.random.default_rng(1)
+    for name, of in found.items():
+        values = []
+        drawn = np.random.default_rng(1)
+        for _ in range(300):
+            times = drawn.multinomial(6, np.full(6, 1 / 6))
+            rows = [row for row in range(80) for _ in range(times[speakers[row]])]
+            sides = [
+                classification.confusion_matrix(
+                    [CLASSES[gold[r]] for r in rows], [CLASSES[side[r]] for r in rows], CLASSES
+                )
+                for side in (one, other)
+            ]
+            values.append(scores[name](sides[0]) - scores[name](sides[1]))
+        low, high = np.quantile(values, [0.05, 0.95])
+        other_side = min(sum(v <= 0 for v in values), sum(v >= 0 for v in values))
+        assert (of.low, of.high) == (pytest.approx(low), pytest.approx(high))
+        assert of.p == pytest.approx(min(1, 2 * (other_side + 1) / 301))
+
+
+def test_equal_classifiers_do_not_differ() -> None:
+    random = np.random.default_rng(2)
+    same = bootstrap.grouped(*random.integers(0, 3, (2, 50)), np.arange(50), 3, 50)
+    scores = {"accuracy": classification.accuracy}
+    found = paired.differences(same, same, scores, 95, 100, random)["accuracy"]
+    assert (found.low, found.high, found.p) == (0, 0, 1)
+
+
+def test_p_of_the_bootstrap_is_as_rare_as_it_says() -> None:
+    """Of two classifiers that are right as often, a twentieth has p < 0.05."""
+    random = np.random.default_rng(3)
+    scores = {"accuracy": classification.accuracy}
+    rare = 0
+    for _ in range(300):
+        gold = np.zeros(120, dtype=int)
+        sides = (random.random((2, 120)) < 0.4).astype(int)
+        first, second = (bootstrap.grouped(gold, side, np.arange(120), 2, 120) for side in sides)
+        rare += paired.differences(first, second, scores, 95, 200, random)["accuracy"].p < 0.05
+    assert stats.binomtest(rare, 300, 0.05).pvalue > 0.001
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    predictions(tmp_path / "base.jsonl", (6,))
+    predictions(tmp_path / "better.jsonl", (1,))
+    return tmp_path
+
+
+def test_single_runs_through_the_command_line(folder: Path) -> None:
+    first, second = report(folder, "base.jsonl", "better.jsonl", "--score", "accuracy")["rows"]
+    assert "utterances" not in first and "low" not in first["scores"]["accuracy"]
+    # Of the last six utterances four are no anger, and one of them is wrong in both.
+    tests, of = second["utterances"], second["scores"]["accuracy"]
+    assert tests["mcnemar"] == {
+        "better": 3, "worse": 0, "exact": True, "statistic": None, "p": 0.25,
+    }  # fmt: skip
+    assert (tests["over"], tests["units"], tests["percent"]) == ("utterances", 12, 95)
+    assert of["difference"] == pytest.approx(3 / 12) and of["t"] is None
+    assert 0 <= of["low"] < of["difference"] < of["high"] <= 0.5 and 0 < of["p"] < 0.1
+    assert {"low", "high"} <= second["per_class"]["neutral"].keys()
+
+
+def test_columns_in_a_pipe_and_on_a_terminal(folder: Path) -> None:
+    result = run(folder, "base.jsonl", "better.jsonl")
+    first, second = table(result.stdout)
+    assert (second["mcnemar_better"], second["mcnemar_worse"]) == ("3", "0")
+    assert float(second["mcnemar_p"]) == 0.25 and first["mcnemar_p"] == ""
+    assert float(second["f1_macro_low"]) < float(second["f1_macro_difference"])
+    assert "warning" in result.stderr
+    shown, _ = on_terminal("compare", "base.jsonl", "better.jsonl", cwd=folder, width=120)
+    assert "McNemar" in shown and "0.250" in shown
+
+
+def with_speakers(path: Path, moved: int = 0, count: int = 40, gold: str | None = None) -> None:
+    items = [
+        {"id": f"u{n + moved}", "gold": gold or CLASSES[n % 3], "speaker": f"s{n % 12}",
+         "prediction": CLASSES[0 if n % 5 == 0 else n % 3], "run": 0}
+        for n in range(count)
+    ]  # fmt: skip
+    header = manifest.new_header("predictions", target="emotion", classes=CLASSES)
+    manifest.write(path, header, items)
+
+
+def test_speakers_are_drawn_where_they_are_named(tmp_path: Path) -> None:
+    with_speakers(tmp_path / "a.jsonl")
+    with_speakers(tmp_path / "b.jsonl")
+    result = run(tmp_path, "a.jsonl", "b.jsonl", "--json")
+    tests = json.loads(result.stdout)["rows"][1]["utterances"]
+    assert (tests["over"], tests["units"], tests["mcnemar"]["p"]) == ("speakers", 12, 1)
+    assert "warning" not in result.stderr
+
+
+def test_what_does_not_pair_is_not_tested(tmp_path: Path, folder: Path) -> None:
+    with_speakers(tmp_path / "a.jsonl")
+    with_speakers(tmp_path / "moved.jsonl", moved=1)
+    with_speakers(tmp_path / "relabelled.jsonl", gold="anger")
+    invoke(tmp_path, "eval-class", "a.jsonl", "-o", "a.json")
+    predictions(tmp_path / "two.jsonl", (1, 2))
+    for arguments in (
+        ("a.jsonl", "moved.jsonl"), ("a.jsonl", "relabelled.jsonl"), ("a.json", "x=a.jsonl"),
+        ("base.jsonl", "two.jsonl"), ("base.jsonl", "better.jsonl", "--unpaired"),
+    ):  # fmt: skip
+        result = run(tmp_path, *arguments, "--json")
+        row = json.loads(result.stdout)["rows"][1]
+        assert "utterances" not in row and row["scores"]["f1_macro"]["p"] is None, arguments
+        assert "no test by utterance" in result.stderr, arguments
