@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from avaffect.cli.catalogue import COMMANDS
+from avaffect.recipes.common import command_lines
+from avaffect.recipes.common.ancestry import ancestry
 from benchmarks.nothing_to_do import CHAIN, ELSEWHERE, build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,6 +103,19 @@ def test_up_to_date_without_torch(folder: Path) -> None:
         assert status == 0 and f"{output} is up to date" in said, f"{line}: {said}"
         assert imported == [], f"{line} imports {imported}"
     assert before == {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_lines_of_the_lineage_are_up_to_date(folder: Path, monkeypatch) -> None:
+    """What `lineage --make` reads from the provenance is what made the file."""
+    monkeypatch.chdir(folder)
+    outputs = [arguments[arguments.index("-o") + 1] for arguments in CHAIN]
+    outputs = [name for name in outputs if not name.endswith((".png", ".html", "sealed.jsonl"))]
+    found = {each.path: each for each in ancestry(map(Path, outputs))}
+    by_key = {each.key: each for each in found.values()}
+    lines = [[*command_lines.arguments(found[o], by_key), "-o", o] for o in outputs]
+    assert {line[0] for line in lines} >= {c for c, *_ in CHAIN} - {"seal", "gallery", "report"}
+    for line, (status, said, _) in zip(lines, _run(folder, lines, OTHERS), strict=True):
+        assert status == 0 and f"{line[-1]} is up to date" in said, f"{line}: {said}"
 
 
 def test_mistakes_without_torch(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import AvaffectError
+from avaffect.settings.by_command import module_of, reference_of
 
 ENTRY_POINTS = "avaffect.commands"
 
@@ -75,12 +76,10 @@ def _ours(
     """A command of this package: `pretrain-apc` has `PretrainApcSettings` in
     `settings/pretrain_apc.py` and `pretrain_apc` in `recipes/pretrain_apc.py`, unless `call` names
     another function, such as one in `cli/show/` that prints what the recipe returns."""
-    module = name.replace("-", "_")
-    title = "".join(part.title() for part in name.split("-"))
-    module += "_" * (module == "import")
+    module = module_of(name)
     return Command(
         name, group, help,
-        settings=f"avaffect.settings.{module}:{title}Settings",
+        settings=reference_of(name),
         call=f"avaffect.{call or f'recipes.{module}:{module}'}",
         writes=writes, reads=reads,
     )  # fmt: skip
@@ -170,6 +169,8 @@ _COMMANDS = (
           call="cli.show.compare:show"),
     _ours("info", ARTIFACTS, "Describe manifests, stores and checkpoints.",
           call="cli.show.info:show"),
+    _ours("lineage", ARTIFACTS, "List what artifacts were made from; write a Makefile.",
+          call="cli.show.lineage:show"),
     _ours("check", ARTIFACTS, "Verify that artifacts are complete and uncorrupted.",
           call="cli.show.check:show"),
     _ours("doctor", ARTIFACTS, "Look whether avaffect works here, and what mends it.",

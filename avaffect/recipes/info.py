@@ -15,6 +15,7 @@ from avaffect.core.errors import DataError
 from avaffect.data import artifacts, manifest
 from avaffect.data.artifacts import Artifact
 from avaffect.data.store.reader import Store
+from avaffect.recipes.common.ancestry import parent_of
 from avaffect.recipes.common.descriptions import (
     CheckpointDescription,
     ClassSummary,
@@ -139,9 +140,7 @@ def _inputs(artifact: Artifact, lineage: bool) -> tuple[InputDescription, ...]:
         # The lineage begins with these.
         if lineage and entry.path and entry.role not in FOREIGN_ROLES:
             try:
-                parent = artifacts.describe(artifacts.locate_parent(reference, artifact.path))
-                if parent.content_id == artifact.content_id:
-                    raise DataError(f"{parent.path} names itself as its input")
+                parent = parent_of(reference, artifact.path)
                 made_by = parent.provenance.get("command")
                 entry = replace(entry, made_by=made_by, inputs=_inputs(parent, lineage))
             except DataError as error:

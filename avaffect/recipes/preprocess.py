@@ -17,7 +17,7 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.recordings import check_within, media_content_id
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
-from avaffect.recipes.common import training_run
+from avaffect.recipes.common import training_run, work
 from avaffect.recipes.common.training_run import Work
 from avaffect.recipes.media.decoding import (
     Decoding,
@@ -186,10 +186,7 @@ def _provenance(
     settings: PreprocessSettings, corpus: Manifest, items: Sequence[Item]
 ) -> Provenance:
     """Recordings are inputs too: a changed recording gives another store."""
-    if corpus.path is None:
-        listed = {"role": "manifest", "path": "", "content_id": corpus.content_id}
-    else:
-        listed = reference("manifest", corpus.path, corpus.content_id, settings.output)
+    listed = work.manifest_input("manifest", corpus, settings.output)
     recordings = reference(
         "recordings", corpus.folder, media_content_id(corpus, items), settings.output
     )

@@ -1,0 +1,139 @@
+"""The command line that made an artifact, from its provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+from avaffect.recipes.common.ancestry import STREAM, Ancestor
+from avaffect.settings.base import flags_of
+from avaffect.settings.by_command import settings_of
+
+# Role of an input -> the fields that may hold it where they are not called as the role.
+_FIELDS = {
+    "manifest": ("source", "stores"),
+    "store": ("stores",),
+    "retrieval": ("grown", "manifest", "predictions"),
+    "rooms": ("room_store",),
+    "noise": ("noise_store",),
+    "text-encoder": ("model",),
+    "media": ("store",),
+    "vectors": ("stores",),
+    "report": ("reports",),
+}
+# Roles of inputs that a command finds by itself, through its other inputs.
+_FOUND = {
+    "adapt": ("query", "pool", "projector", "quantiser"),
+    "bundle": ("media",),
+    "merge-lora": ("encoder", "quantiser"),
+    "preprocess": ("recordings",),
+    "pretrain-hubert": ("quantiser",),
+    "manifest": ("corpus", "table"),
+}
+
+
+class Unknown(Exception):
+    """A command line that the provenance does not hold; its text says why."""
+
+
+def arguments(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> list[str]:
+    """The arguments of `avaffect` that make this artifact again, without the output.
+
+    lineage: all ancestors by key; paths are relative to the current folder. Raises Unknown where
+    the provenance does not say them.
+    """
+    command = ancestor.command
+    settings_class = settings_of(command) if command else None
+    if settings_class is None:
+        raise Unknown(f"the command {command!r} is not known" if command else "no provenance")
+    fields = {item.name: item for item in dataclasses.fields(settings_class)}
+    given = {**_given(ancestor, lineage, fields), **_named(ancestor, lineage)}
+    hints = get_type_hints(settings_class)
+    positional: list[str] = []
+    options: list[str] = []
+    for item in fields.values():
+        if item.name not in given or item.name == "output":
+            continue
+        words = list(_words(item, hints[item.name], given[item.name]))
+        (positional if item.metadata["positional"] else options).extend(words)
+    return [command, *positional, *options]
+
+
+def _given(
+    ancestor: Ancestor, lineage: Mapping[str, Ancestor], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Field -> value: settings that are not the defaults, and the paths of inputs."""
+    given: dict[str, Any] = {
+        name: value
+        for name, value in ancestor.settings.items()
+        if name in fields and _is_set(value) and value != _plain(fields[name].default)
+    }
+    found_by_itself = _FOUND.get(ancestor.command, ())
+    for parent in ancestor.parents:
+        role, _, name = parent.role.partition(":")
+        if role in found_by_itself:
+            continue
+        names = (role.replace(" ", "_"), *_FIELDS.get(role, ()))
+        if (ancestor.command, role) == ("import-features", "files"):
+            # Its option of this name is a pattern.
+            names = ("source",)
+        field = next((n for n in names if n in fields), None)
+        if field is None:
+            raise Unknown(f"which option names its {role} is not known")
+        path = path_of(lineage[parent.key])
+        value = f"{name}={path}" if name else path
+        given.setdefault(field, []).append(value)
+    return given
+
+
+def path_of(ancestor: Ancestor) -> str:
+    """The path of an input; `-` of a stream."""
+    return "-" if ancestor.kind == STREAM else ancestor.path
+
+
+def _named(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> dict[str, Any]:
+    """What some commands record under other names, or not at all."""
+    if ancestor.command == "synth":
+        # Its folder is where the manifest finds the recordings.
+        if ancestor.base is None:
+            raise Unknown("the folder of its recordings is not recorded")
+        return {"folder": ancestor.base}
+    if ancestor.command == "manifest":
+        corpus = ancestor.settings.get("corpus")
+        role = "table" if corpus == "table" else "corpus"
+        source = next((p.key for p in ancestor.parents if p.role == role), None)
+        if source is None:
+            raise Unknown(f"its {role} is not recorded")
+        return {"corpus": corpus, "source": lineage[source].path}
+    if ancestor.command == "extract" and "front_end" in ancestor.settings:
+        return {"model": ancestor.settings["front_end"]}
+    if ancestor.command == "seal":
+        raise Unknown("a filter stood before it that is not recorded")
+    return {}
+
+
+def _words(item: dataclasses.Field, hint: Any, value: Any) -> Iterator[str]:
+    """The words of a field on a command line."""
+    flags = [] if item.metadata["positional"] else [flags_of(item)[-1]]
+    if value is True:
+        yield from flags
+        return
+    repeated = get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis
+    for one in value if repeated else [value]:
+        yield from flags
+        yield from map(_text, one if isinstance(one, list) else [one])
+
+
+def _text(value: Any) -> str:
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """As provenance records it."""
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _is_set(value: Any) -> bool:
+    return not (value is None or value is False or value == [])

@@ -1,0 +1,130 @@
+"""`avaffect lineage`: what made an artifact, and a Makefile that makes it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from chain import VOICES, invoke
+
+from avaffect.core.errors import DataError
+from avaffect.recipes.common import command_lines, makefiles
+from avaffect.recipes.common.ancestry import FOREIGN, MISSING, REPORT, STREAM, Ancestor, ancestry
+
+# Signs that make and shells take for something else.
+AWKWARD = "a $(b) #1 50%.h5"
+LINE = (
+    "avaffect synth wav --utterances 9 --speakers 3 --modality audio --shortest 0.5 --longest 0.8"
+    " | avaffect split - --ratios 34 33 33 -o split.jsonl"
+    f" && avaffect preprocess split.jsonl --jobs 1 -o '{AWKWARD}'"
+    f" && avaffect extract '{AWKWARD}' --model mfcc -o mfcc.h5"
+    " && avaffect finetune mfcc.h5 --steps 1 --select none --head-learning-rate 0.0125"
+    " -o er.safetensors"
+    " && avaffect predict mfcc.h5 --model er.safetensors --split all -o made/p.jsonl"
+    " && avaffect eval-class made/p.jsonl --split all -o scores.json"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, shell) -> Path:
+    """A chain that begins in a pipe and ends in a report; not to be changed."""
+    folder = tmp_path_factory.mktemp("lineage")
+    (folder / "made").mkdir()
+    shell(LINE, folder)
+    return folder
+
+
+def _paths(found: list[Ancestor]) -> list[str]:
+    return [each.path for each in found]
+
+
+def test_each_file_once_and_inputs_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    found = ancestry([Path("scores.json"), Path("mfcc.h5"), Path("scores.json")])
+    names = [path for path in _paths(found) if path]
+    assert sorted(names) == sorted({*names})
+    assert names[-1] == "scores.json" and {AWKWARD, "split.jsonl", "er.safetensors"} <= {*names}
+    place = {each.key: number for number, each in enumerate(found)}
+    for each in found:
+        assert all(place[parent.key] < place[each.key] for parent in each.parents)
+    kinds = {each.kind for each in found}
+    assert kinds == {REPORT, STREAM, FOREIGN, "store", "checkpoint", "manifest"}
+
+
+def test_the_makefile_remakes_what_is_missing(
+    folder: Path, tmp_path: Path, shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    shell("avaffect lineage scores.json --make > all.mk && make -n -f all.mk", copy)
+    shell("make -f all.mk", copy)
+    before = {name: (copy / name).read_bytes() for name in ("made/p.jsonl", "er.safetensors")}
+    for name in ("mfcc.h5", "er.safetensors", "split.jsonl", AWKWARD, "scores.json"):
+        (copy / name).unlink()
+    shutil.rmtree(copy / "made")
+    shutil.rmtree(copy / "wav")
+    shell("make -f all.mk", copy)
+    assert before == {name: (copy / name).read_bytes() for name in before}
+    assert json.loads((copy / "scores.json").read_text("utf-8"))["content"] == "predictions"
+    again = shell("make -f all.mk", copy)
+    assert "avaffect" not in again.stdout
+
+
+def test_an_input_that_is_gone(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "er.safetensors", tmp_path)
+    found = {each.path: each for each in ancestry([Path("er.safetensors")])}
+    assert found["mfcc.h5"].kind == MISSING and "mfcc.h5" in found["mfcc.h5"].missing
+    # The rule is there all the same: make says what is missing.
+    text = makefiles.makefile([*found.values()], ["er.safetensors"])
+    assert "er.safetensors: mfcc.h5\n" in text and "\nmfcc.h5:" not in text
+
+
+def test_a_filter_is_not_made_up(folder: Path, tmp_path: Path, shell, monkeypatch) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    shell("head -n 4 split.jsonl | avaffect seal --allow-cut -o few.jsonl", copy)
+    monkeypatch.chdir(copy)
+    found = ancestry([Path("few.jsonl")])
+    with pytest.raises(command_lines.Unknown):
+        command_lines.arguments(found[-1], {each.key: each for each in found})
+    assert "\nfew.jsonl:" not in makefiles.makefile(found, ["few.jsonl"])
+
+
+def test_no_artifact(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("words\n")
+    (tmp_path / "r.json").write_text('{"file": "a", "content": "predictions", "target": 1')
+    for name in ("x.txt", "r.json", "none.h5"):
+        with pytest.raises(DataError, match=name):
+            ancestry([tmp_path / name])
+
+
+def test_a_table_of_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("path,who\na.wav,x\nb.wav,y\n")
+    for name in "ab":
+        (tmp_path / f"{name}.wav").write_bytes(b"RIFF")
+    given = (
+        "manifest",
+        "table",
+        "t.csv",
+        "--media",
+        "path",
+        "--field",
+        "b=who",
+        "--field",
+        "c=who",
+    )
+    invoke(tmp_path, *given, "-o", "m.jsonl")
+    found = {each.path: each for each in ancestry([Path("m.jsonl")])}
+    line = command_lines.arguments(found["m.jsonl"], {e.key: e for e in found.values()})
+    assert line == [*given]
+
+
+def test_repeated_values_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    invoke(tmp_path, "synth", "wav", "--utterances", 9, *VOICES[:-2], "-o", "c.jsonl")
+    given = ("split", "c.jsonl", "--seed", "3", "--ratios", "34", "33", "33")
+    invoke(tmp_path, *given, "-o", "s.jsonl")
+    found = {each.path: each for each in ancestry([Path("s.jsonl")])}
+    assert command_lines.arguments(found["s.jsonl"], {e.key: e for e in found.values()}) == [*given]
