@@ -19,8 +19,14 @@ from avaffect import __version__
 from avaffect.cli import catalogue, interruption
 from avaffect.core import descriptors, errors, faults
 from avaffect.core.launch import launch
+from avaffect.core.near import meant
 from avaffect.core.shown import on_one_line
 from avaffect.core.writing import OF_WRITING, message
+
+# Beside those of the catalogue.
+HELP = "help"
+# click's variable, which shells set to ask what may follow.
+COMPLETION = "_AVAFFECT_COMPLETE"
 
 
 class _ReaderGone(Exception):
@@ -31,9 +37,13 @@ class Group(click.Group):
     """The commands of the catalogue, each made when it is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(catalogue.every())
+        return [*catalogue.every(), HELP]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name == HELP:
+            from avaffect.cli import help
+
+            return help.command()
         found = catalogue.find(name)
         if found is None:
             return None
@@ -51,11 +61,15 @@ class Group(click.Group):
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:
         try:
             return super().resolve_command(context, args)
-        except click.UsageError as error:
-            near = _nearest(args[0])
-            if near:
-                raise click.UsageError(f"{error.message} Did you mean {near}?", error.ctx) from None
-            raise
+        except click.exceptions.NoSuchCommand as error:
+            near = meant(args[0], self.list_commands(context))
+            raise click.UsageError(f"No such command {args[0]!r}.{near}", error.ctx) from None
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
+        # click would make every command for its help.
+        from avaffect.cli.candidates import of_commands
+
+        return [*of_commands(incomplete), *click.Command.shell_complete(self, context, incomplete)]
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         groups = catalogue.grouped()
@@ -66,19 +80,13 @@ class Group(click.Group):
                 formatter.write_dl([(each.name.ljust(width), each.help) for each in commands])
 
 
-def _nearest(name: str) -> str | None:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, catalogue.every(), n=1)), None)
-
-
 @click.group(
     cls=Group,
     name="avaffect",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Turn recordings of people into affect-aware representations.",
-    epilog="Data goes to standard output, messages to standard error. Manuals: man/ in the "
-    "project.",
+    epilog="Where to begin: avaffect help. The manual of a command: avaffect help COMMAND. Data "
+    "goes to standard output, messages to standard error.",
 )
 @click.version_option(__version__, prog_name="avaffect")
 def group() -> None:
@@ -118,6 +126,10 @@ def run(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
     # torch's warnings on its use (DDP's on unused parameters) do not concern the user.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if COMPLETION in os.environ:
+        from avaffect.cli import completion
+
+        completion.install()
     try:
         # Without standalone mode click returns the status of an early exit (help on a terminal).
         status = group.main(args=arguments, prog_name="avaffect", standalone_mode=False)

@@ -1,9 +1,9 @@
 """Generated sections of manual pages: `python -m avaffect.cli.manual [FOLDER]`, or `make man`.
 
-In avaffect-COMMAND(1) the sections NAME, SYNOPSIS, ARGUMENTS, OPTIONS and EXAMPLES come from the
-catalogue and the settings; in avaffect(1) the list of commands. Everything else is written by hand,
-and so are remarks on an option: the lines after the generated ones and the line `.\\" Remarks:` are
-kept.
+The title of every page comes from here; in avaffect-COMMAND(1) the sections NAME, SYNOPSIS,
+ARGUMENTS, OPTIONS and EXAMPLES, from the catalogue and the settings; in avaffect(1) the list of
+commands. Everything else is written by hand, and so are remarks on an option: the lines after the
+generated ones and the line `.\\" Remarks:` are kept.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from pathlib import Path
 
 import click
 
+from avaffect import __version__
 from avaffect.cli import catalogue
 from avaffect.cli.catalogue import Command, imported
 from avaffect.cli.command import make
 from avaffect.core.errors import DataError
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "man"
+# Of the release; no page has a date of its own.
+DATE = "2026-11-28"
 REMARKS = '.\\" Remarks:'
 # The order of sections: a new one goes after the last of those before it.
 ORDER = ("NAME", "SYNOPSIS", "DESCRIPTION", "ARGUMENTS", "OPTIONS", "FILES", "EXIT STATUS",
@@ -37,9 +40,8 @@ def page(command: Command, text: str = "") -> str:
     context = click.Context(made, info_name=command.name)
     if not text:
         described = inspect.getdoc(imported(command.settings)) or ""
-        text = f'.TH {_escaped(f"avaffect-{command.name}").upper()} 1 "" "avaffect" '
-        text += f'"avaffect manual"\n.SH DESCRIPTION\n{_text(described)}\n'
-    title, sections = _sections(text)
+        text = f"{title(f'avaffect-{command.name}.1')}.SH DESCRIPTION\n{_text(described)}\n"
+    head, sections = _sections(text)
     arguments = [each for each in made.params if isinstance(each, click.Argument)]
     options = [each for each in made.params if isinstance(each, click.Option)]
     remarks = _remarks(sections.get("OPTIONS", ""))
@@ -58,7 +60,14 @@ def page(command: Command, text: str = "") -> str:
     }
     for name, body in new.items():
         _put(sections, name, body)
-    return title + "".join(f".SH {name}\n{body}" for name, body in sections.items())
+    return head + "".join(f".SH {name}\n{body}" for name, body in sections.items())
+
+
+def title(file: str) -> str:
+    """The title line of the page of this name, `avaffect-finetune.1`."""
+    name, _, section = file.rpartition(".")
+    program = f'"avaffect {__version__}" "avaffect manual"'
+    return f".TH {_escaped(name).upper()} {section} {DATE} {program}\n"
 
 
 def overview(text: str) -> str:
@@ -68,19 +77,22 @@ def overview(text: str) -> str:
     listed = ""
     for group, commands in catalogue.grouped().items():
         ours = [each for each in commands if each.name in catalogue.COMMANDS]
-        listed += f".PP\n{_escaped(group)}\n" if ours else ""
+        # No paragraph is needed behind a title.
+        listed += f"{'.PP' * bool(listed)}\n{_escaped(group)}\n".lstrip() if ours else ""
         for each in ours:
             listed += f".TP\n.BR avaffect\\-{_escaped(each.name)} (1)\n{_text(each.help)}\n"
     return text[:start] + listed + text[end:]
 
 
 def pages(folder: Path = FOLDER) -> dict[Path, str]:
-    """Path -> updated text of every page with generated sections."""
-    found = {folder / "avaffect.1": overview((folder / "avaffect.1").read_text("utf-8"))}
+    """Path -> updated text of every page."""
+    texts = {path: path.read_text("utf-8") for path in sorted(folder.glob("avaffect*.[157]"))}
+    main = folder / "avaffect.1"
+    found = texts | {main: overview(texts[main])}
     for name, command in catalogue.COMMANDS.items():
         path = folder / f"avaffect-{name}.1"
-        found[path] = page(command, path.read_text("utf-8") if path.exists() else "")
-    return found
+        found[path] = page(command, texts.get(path, ""))
+    return {path: title(path.name) + text.partition("\n")[2] for path, text in found.items()}
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,29 @@ def build(settings_class: type, values: dict[str, Any]) -> Any:
 def _argument(item: dataclasses.Field, hint: Any) -> click.Argument:
     kind, many = _kind(hint)
     required = item.default is dataclasses.MISSING
-    metavar, help = item.metadata["metavar"] or item.name.upper(), item.metadata["help"]
+    metavar = item.metadata["metavar"] or item.name.upper()
+    shown = metavar if required else f"[{metavar}]"
+    shared: dict[str, Any] = {
+        "help": item.metadata["help"], "type": kind, "required": required,
+        "shell_complete": _completing(item),
+    }  # fmt: skip
     if many:
-        shown = f"{metavar}..." if required else f"[{metavar}]..."
-        return click.Argument(
-            [item.name], help=help, type=kind, nargs=-1, required=required, metavar=shown
-        )  # fmt: skip
-    if required:
-        # No default at all, as None is a value for click.
-        return click.Argument([item.name], help=help, type=kind, required=True, metavar=metavar)
-    return click.Argument(
-        [item.name], help=help, type=kind, required=False, default=item.default,
-        metavar=f"[{metavar}]",
-    )  # fmt: skip
+        return click.Argument([item.name], nargs=-1, metavar=f"{shown}...", **shared)
+    if not required:
+        # Else no default at all, as None is a value for click.
+        shared["default"] = item.default
+    return click.Argument([item.name], metavar=shown, **shared)
+
+
+def _completing(item: dataclasses.Field) -> Callable[..., list[Any]]:
+    """What a shell may complete for an option or argument."""
+
+    def complete(context: click.Context, _: click.Parameter, typed: str) -> list[Any]:
+        from avaffect.cli import candidates
+
+        return candidates.of_value(item, context.obj or (), typed)
+
+    return complete
 
 
 class _Option(click.Option):
@@ -85,6 +96,8 @@ def _option(item: dataclasses.Field, hint: Any) -> click.Option:
         return _Option([*flags, item.name], is_flag=True, default=item.default, **shared)
     if meta["choices"]:
         kind = click.Choice(meta["choices"])
+    else:
+        shared["shell_complete"] = _completing(item)
     metavar = meta["metavar"] or (None if meta["choices"] else METAVARS.get(_plain_type(hint)))
     shared |= {"type": kind, "multiple": many, "metavar": metavar}
     if item.default is dataclasses.MISSING:

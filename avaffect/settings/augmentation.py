@@ -12,6 +12,7 @@ FACES = ("flip", "crop", "crop-out", "missing", "solarise", "salt-pepper")
 NOISE, BABBLE, ROOM = "noise", "babble", "room"
 SPEED, SPECAUGMENT, MIXUP = "speed", "specaugment", "mixup"
 SOUNDS = (NOISE, BABBLE, ROOM, SPEED, SPECAUGMENT, MIXUP)
+NAMES = FACES + SOUNDS
 # They would part the sound from faces and features of the same utterance.
 OF_SOUND_ALONE = (SPEED, SPECAUGMENT, MIXUP)
 SNR_DB = (0.0, 20.0)
@@ -54,9 +55,9 @@ class AugmentationOptions(Common):
         super().__post_init__()
         named = self._augmentations
         for name in named:
-            if name not in FACES + SOUNDS:
+            if name not in NAMES:
                 raise UsageError(
-                    f"unknown augmentation {name!r}: choose from {', '.join(FACES + SOUNDS)}, or "
+                    f"unknown augmentation {name!r}: choose from {', '.join(NAMES)}, or "
                     "join several with +, as in flip+noise"
                 )
             if named.count(name) > 1 and name in SOUNDS:
