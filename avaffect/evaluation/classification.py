@@ -154,6 +154,20 @@ def f1_macro(matrix: np.ndarray) -> float:
     return float(np.nanmean(f1(matrix)))
 
 
+def chance(support: Sequence[float]) -> dict[str, float]:
+    """Score -> what predictions reach at best that know how frequent classes are, and nothing of an
+    utterance; support (C,): their counts in gold.
+
+    Accuracy and F1 micro: of always the most frequent class. UA: 1 / C of the C classes that occur,
+    of any guess. F1 macro: 1 / C, of guesses as frequent as the classes; of always the most
+    frequent class it is lower.
+    """
+    there = np.count_nonzero(support)
+    most = float(max(support) / sum(support))
+    found = {"accuracy": most, "ua": 1 / there, "f1_micro": most, "f1_macro": 1 / there}
+    return {name: float(value) for name, value in found.items()}
+
+
 def evaluate(matrix: np.ndarray, classes: Sequence[str]) -> Classification:
     """All scores of a confusion matrix; what is undefined is None."""
     validate(matrix)

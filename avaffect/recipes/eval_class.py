@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
+from avaffect.recipes.scoring import class_extras
 from avaffect.recipes.scoring.class_scores import report_of
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
@@ -22,11 +23,15 @@ def eval_class(
     """
     if sum(getattr(settings, name) for name in (*ONE_TABLE, "json")) > 1:
         raise UsageError("--runs, --per-class, --confusion and --json exclude each other")
+    class_extras.check(settings)
     reports = [report_of(path, settings, progress) for path in settings.predictions]
     kinds = {report.content for report in reports}
     if len(kinds) > 1:
         raise UsageError("predictions and retrievals have different scores: give them one by one")
     if settings.runs and kinds == {"retrieval"}:
         raise UsageError("--runs goes with predictions; a retrieval has no runs")
+    of_predictions = settings.by or settings.permutations or settings.calibration
+    if of_predictions and kinds == {"retrieval"}:
+        raise UsageError("--by, --permutations and --calibration go with predictions")
     write_reports(settings, reports, progress)
     return reports

@@ -18,11 +18,10 @@ from avaffect.data.store.reader import Store
 from avaffect.evaluation.clustering import davies_bouldin_index
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.scoring import curves
+from avaffect.recipes.scoring.fields import CORPUS
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.vectors import Separation, VectorReport
 from avaffect.settings.eval_embeddings import EvalEmbeddingsSettings
-
-CORPUS = "corpus"
 
 
 def eval_embeddings(

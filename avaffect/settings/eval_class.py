@@ -28,6 +28,8 @@ class EvalClassSettings(Classed):
       --id filename
     # With intervals that 95 percent of the draws of a bootstrap lie in
     avaffect eval-class predictions.jsonl --confidence 95
+    # By sex, and whether predictions are better than chance
+    avaffect eval-class P.jsonl --gold corpus.jsonl --by sex --permutations 2000
     # A retrieval
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 |
       avaffect eval-class --gold vox.jsonl
@@ -60,6 +62,20 @@ class EvalClassSettings(Classed):
         None, "Confidence in percent of intervals of the scores, such as 95: by bootstrap over "
         "speakers, where predictions name them, else over utterances.", "--confidence",
         metavar="PERCENT", at_least=50, at_most=99.9, added=True,
+    )  # fmt: skip
+    permutations: int = option(
+        0, "Permutations of the gold labels, within speakers where predictions name them, by which "
+        "the scores are tested against chance; all that there are, where these are few. 0: no "
+        "test.", "--permutations", metavar="N", at_least=0, at_most=100_000, added=True,
+    )  # fmt: skip
+    calibration: bool = option(
+        False, "Calibration of the probabilities: expected calibration error in 10 bins of equal "
+        "width, and Brier score.", "--calibration", added=True,
+    )  # fmt: skip
+    by: tuple[str, ...] = option(
+        (), "Field by which scores are grouped: sex, age, corpus, speaker or any other of the "
+        "predictions, of GOLD, or of the store that was predicted. Repeatable.", "--by",
+        metavar="FIELD", added=True,
     )  # fmt: skip
     runs: bool = option(False, "Print a row for each run.", "--runs", role="runtime")
     per_class: bool = option(

@@ -25,6 +25,7 @@ from avaffect.settings.eval_class import EvalClassSettings
 # run -> id -> (gold class, predicted class)
 Pairs = Mapping[RunName, Mapping[str, tuple[str, str]]]
 SPEAKERS, UTTERANCES = "speakers", "utterances"
+SPEAKER = "speaker"
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,20 @@ def read(path: Path, settings: EvalClassSettings) -> Manifest:
     if not artifacts.is_table(path):
         given = bool(settings.gold)
         return manifest.read(
-            path, ("predictions", "retrieval"), lambda item: scored_items.needed(item, given)
+            path,
+            ("predictions", "retrieval"),
+            lambda item: scored_items.needed(item, given, settings.by, settings.calibration),
         )
     name, other = gold_labels.label_names(settings.label)
     return class_tables.predictions(
-        path, name, other, gold_labels.DEFAULT_LABEL, bool(settings.gold), settings.id_column
+        path,
+        name,
+        other,
+        gold_labels.DEFAULT_LABEL,
+        bool(settings.gold),
+        settings.id_column,
+        (SPEAKER, *settings.by),
+        settings.calibration,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from avaffect.evaluation.classification import SCORES, ClassScores, Confusion
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import class_pairs, gold_labels, vote_scores
+from avaffect.recipes.scoring import class_extras, class_pairs, gold_labels, vote_scores
 from avaffect.recipes.scoring.class_pairs import PairedClasses
 from avaffect.recipes.scoring.confidence import intervals_of
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
@@ -72,9 +73,7 @@ def _scored(
     runs = _runs(of, settings)
     learned = _report_counts(of, progress)
     means, spread = _over_runs(runs)
-    held = None
-    if settings.confidence is not None:
-        held = intervals_of(of, settings.confidence, progress)
+    per_class = _mean_per_class(runs, of.classes)
     report = ClassReport(
         file=str(path),
         target=of.label,
@@ -86,17 +85,32 @@ def _scored(
         kl=means.get("kl"),
         ce=means.get("ce"),
         shared_distance=means.get(SHARED_DISTANCE),
-        per_class=_mean_per_class(runs, of.classes),
+        per_class=per_class,
         confusion=Confusion.of(np.sum([run.confusion.matrix for run in runs], axis=0), of.classes),
         std=spread,
         count=len(of.utterances()),
         missing_gold=len(of.missing),
         seen=learned,
-        intervals=held,
+        chance=classification.chance([known.support or 0 for known in per_class.values()]),
+        **_extras(of, settings, progress),
         runs=tuple(runs),
         provenance=made,
     )
     return report, of
+
+
+def _extras(of: PairedClasses, settings: EvalClassSettings, progress: Progress) -> dict[str, Any]:
+    """What was asked for beside the scores."""
+    found: dict[str, Any] = {}
+    if settings.confidence is not None:
+        found["intervals"] = intervals_of(of, settings.confidence, progress)
+    if settings.permutations:
+        found["permutation"] = class_extras.permuted(of, settings.permutations, progress)
+    if settings.calibration:
+        found["calibration"] = class_extras.calibrated(of, settings, progress)
+    if settings.by:
+        found["groups"] = class_extras.grouped_scores(of, settings, progress)
+    return found
 
 
 def _report_counts(of: PairedClasses, progress: Progress) -> dict[str, int] | None:

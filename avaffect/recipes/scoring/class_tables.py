@@ -20,6 +20,7 @@ from avaffect.data.tables.locating import with_slashes
 from avaffect.data.tables.numerals import is_missing
 from avaffect.data.tables.reader import Table, of_part, plain_name, read_table, unique_names
 from avaffect.recipes.common.work import some_of
+from avaffect.recipes.scoring.fields import IDENTITIES
 from avaffect.recipes.scoring.matching import but_for_prefix
 from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
@@ -53,14 +54,22 @@ class TablePredictions(Manifest):
 
 
 def predictions(
-    path: Path, label: str | None, other: str | None, default: str, has_gold: bool, ids: str | None
+    path: Path,
+    label: str | None,
+    other: str | None,
+    default: str,
+    has_gold: bool,
+    ids: str | None,
+    fields: Sequence[str] = (),
+    probabilities: bool = False,
 ) -> TablePredictions:
     """Predicted classes of each row, and gold classes where the table has them.
 
     label: the column of predictions, or the label's name on both sides; other: the column of gold
     classes where that has another name; default: the label without --label; has_gold: whether
-    another file gives the gold classes; ids: the column of ids. Columns that are not named are
-    recognised by usual names.
+    another file gives the gold classes; ids: the column of ids; fields: further ones, where the
+    table has columns of these names; probabilities: whether columns called as the classes are
+    theirs. Columns that are not named are recognised by usual names.
 
     Raises DataError where no column is of predictions, or of gold classes without other gold, or a
     row has no prediction.
@@ -77,7 +86,9 @@ def predictions(
             raise _nothing(table, "predictions, called prediction, predicted or pred")
         predicted = known
     true = None if has_gold else _true(table, other or label, default, predicted)
-    items = _items(table, predicted, true)
+    items = _items(table, predicted, true, fields)
+    if probabilities:
+        _add_probabilities(table, items)
     namings = list(_namings(table, ids, [str(item.get("run", "")) for item in items]))
     if has_gold and not namings:
         raise _nothing(table, "ids, such as id, utt or file; name it with --id")
@@ -88,12 +99,14 @@ def predictions(
     return TablePredictions(header, made, path, namings)
 
 
-def _items(table: Table, predicted: str, true: str | None) -> list[Item]:
+def _items(table: Table, predicted: str, true: str | None, fields: Sequence[str]) -> list[Item]:
     """The values of the rows, without their ids."""
     splits = _splits(table)
+    also = {name: column for name in fields if (column := _known(table, (plain_name(name),)))}
+    numbers = {n: None if n in IDENTITIES else _numbers(table, c) for n, c in also.items()}
     runs, folds = (_known(table, (name,)) for name in ("run", "fold"))
     items: list[Item] = []
-    for line, row in table.dictionaries(table.names):
+    for place, (line, row) in enumerate(table.dictionaries(table.names)):
         if is_missing(row[predicted]):
             raise DataError(
                 f"{table.path}, line {line}: {predicted} is missing: no class is predicted"
@@ -106,8 +119,36 @@ def _items(table: Table, predicted: str, true: str | None) -> list[Item]:
         for key, column in (("run", runs), ("fold", folds)):
             if column:
                 item[key] = int(row[column]) if row[column].isdecimal() else row[column]
+        for key, column in also.items():
+            if not is_missing(row[column]):
+                of = numbers[key]
+                item.setdefault(key, row[column] if of is None else of[place])
         items.append(item)
     return items
+
+
+def _numbers(table: Table, column: str) -> list[float] | None:
+    """A column of numbers alone, NaN where one is missing; None of another."""
+    found = table.numbers([column]).of(table.column(column))
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) else None
+
+
+def _add_probabilities(table: Table, items: list[Item]) -> None:
+    """Raises DataError where no class has a column, or one that is predicted has none."""
+    classes = {name for item in items for name in (item["prediction"], item.get("gold")) if name}
+    columns = {name: column for name in classes if (column := _known(table, (plain_name(name),)))}
+    lacking = sorted({item["prediction"] for item in items} - columns.keys())
+    if lacking:
+        raise _nothing(table, f"probabilities of {lacking[0]}, called as the class")
+    values = {name: _numbers(table, column) for name, column in columns.items()}
+    for name, of in values.items():
+        if of is None:
+            raise DataError(f"{table.path}: the column {columns[name]!r} holds no probabilities")
+    for place, item in enumerate(items):
+        of_row = {name: of[place] for name, of in values.items() if of is not None}
+        if not any(math.isnan(value) for value in of_row.values()):
+            item["scores"] = of_row
 
 
 def gold(path: Path, label: str | None, default: str, ids: str | None) -> tuple[Gold, Names]:

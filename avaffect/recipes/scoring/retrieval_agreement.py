@@ -11,13 +11,13 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
-from avaffect.data.corpora import CORPORA
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.retrieval_quality import Shared, shared
 from avaffect.recipes.common.lineage import embedding_stores
+from avaffect.recipes.scoring.fields import CORPUS, corpus_of
 
-LABEL, CORPUS, SPEAKER = "label", "corpus", "speaker"
+LABEL, SPEAKER = "label", "speaker"
 FIELDS = (SPEAKER, "sex", CORPUS, "text")
 SECONDS_AN_HOUR = 3600.0
 
@@ -88,9 +88,7 @@ def _column_of(store: Store, name: str) -> list[str | None]:
         return [_text(value) for value in store.meta[name]]
     if name != CORPUS:
         return [None] * store.count
-    starts = [identifier.partition("_")[0] for identifier in store.ids]
-    # Ids of adapters begin with the corpus; others may begin with anything.
-    return [start if start in CORPORA else None for start in starts]
+    return list(map(corpus_of, store.ids))
 
 
 def _text(value: object) -> str | None:

@@ -24,17 +24,20 @@ _READ = (
 )  # fmt: skip
 
 
-def needed(item: Item, given: bool) -> Item:
+def needed(
+    item: Item, given: bool, fields: Collection[str] = (), probabilities: bool = False
+) -> Item:
     """An item of predictions with what `eval-class` reads; another item as it is.
 
-    given: whether the gold, which may be votes, is of another file. A mean of distances tells the
+    given: whether the gold, which may be votes, is of another file; fields: further ones;
+    probabilities: whether calibration needs those of classes. A mean of distances tells the
     parts of a recording apart, and shares of classes are compared with votes alone.
     """
     if "prediction" not in item:
         return item
-    names = [*_READ]
+    names = [*dict.fromkeys((*_READ, *fields))]
     names += ["start", "end"] if SHARED_DISTANCE in item else []
-    names += ["scores"] if given or "gold_scores" in item else []
+    names += ["scores"] if given or probabilities or "gold_scores" in item else []
     return {name: item[name] for name in names if name in item}
 
 

@@ -18,6 +18,8 @@ from avaffect.settings.base import Common
 
 # A number, or the name of a run in a table of predictions.
 RunName = int | str
+# Fields that follow from others, and that earlier versions did not write.
+DERIVED = ("chance",)
 # Kinds of files that were to be reports.
 DAMAGED = (filekind.REPORT, filekind.EMPTY, filekind.BLANK)
 
@@ -89,4 +91,5 @@ def _contents(path: Path) -> list[Any] | None:
 
 def _content(report: dict[str, Any]) -> Any:
     """A report without the fields that depend on version or folder."""
-    return {**report, "provenance": identity(report["provenance"])}
+    known = {key: value for key, value in report.items() if key not in DERIVED}
+    return {**known, "provenance": identity(report["provenance"])}

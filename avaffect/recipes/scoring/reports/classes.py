@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from avaffect.core.record import Record, nullable
+from avaffect.evaluation.calibration import Calibration
 from avaffect.evaluation.classification import Classification, ClassScores, Confusion
+from avaffect.evaluation.permutation import PermutationTest
 from avaffect.evaluation.retrieval_quality import RetrievalScores, Shared
 from avaffect.recipes.scoring.reports.base import Numbered, Report
 
@@ -36,6 +38,23 @@ class Intervals(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupScores(Record):
+    """Scores of the utterances with one value of a field: means over runs. few: whether there are
+    too few to say much; speakers: None where predictions do not name them; chance: see
+    `evaluation.classification.chance`."""
+
+    value: str
+    count: int
+    speakers: int | None
+    few: bool
+    accuracy: float
+    ua: float
+    f1_micro: float
+    f1_macro: float
+    chance: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassReport(Report):
     """target        name of the label
     split         that was scored; None: all
@@ -46,7 +65,8 @@ class ClassReport(Report):
     missing_gold  utterances without a gold label
     seen          how many of them were used in the classifier's training, by status; None where
                   predictions do not record it
-    intervals     of the means over runs; None where none were wanted
+    chance        score -> what knowing the frequencies of classes alone reaches
+    intervals, permutation, calibration, groups (field -> values)  None where they were not wanted
     """
 
     file: str
@@ -66,7 +86,11 @@ class ClassReport(Report):
     count: int
     missing_gold: int
     seen: dict[str, int] | None = nullable()
+    chance: dict[str, float] | None = None
     intervals: Intervals | None = None
+    permutation: PermutationTest | None = None
+    calibration: Calibration | None = None
+    groups: dict[str, tuple[GroupScores, ...]] | None = None
     runs: tuple[ClassRun, ...]
 
 

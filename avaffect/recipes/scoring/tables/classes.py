@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
+from avaffect.recipes.scoring.tables import class_extras
 from avaffect.settings.scores import SCORE_WORDS, SHARED_DISTANCE, training_words
 
 SCORES = {
@@ -36,18 +35,22 @@ def tables(reports: Reports, style: Style, shown: Sequence[str] = ()) -> list[Ta
     """The tables of reports of one content.
 
     shown: of scores, runs, per_class and confusion; (): all tables for one report on a terminal,
-    else scores alone, since other tools read one table.
+    else scores, or groups where they were asked for, alone, since other tools read one table.
     """
     if not shown:
-        shown = ("scores", "intervals") if style.for_people else ("scores",)
+        grouped = any(isinstance(r, ClassReport) and r.groups for r in reports)
+        shown = ("groups",) if grouped else ("scores",)
+        if style.for_people:
+            shown = ("scores", "intervals", "permutation", "calibration", "groups")
         if style.for_people and len(reports) == 1:
             shown = (*shown, "shared", "per_class", "confusion")
     found: list[Table] = []
     for name in shown:
         if name == "scores":
             found.append(_scores(reports, style))
-        elif name == "intervals":
-            found += _intervals(reports, style)
+        elif name in class_extras.TABLES:
+            of_classes = [report for report in reports if isinstance(report, ClassReport)]
+            found += class_extras.TABLES[name](of_classes, style)
         elif name == "shared":
             found += _shared(reports, style)
         elif name == "runs":
@@ -85,41 +88,38 @@ def _scores(reports: Reports, style: Style) -> Table:
         row += [style.number(getattr(report, name)) for name in FACTS[content]]
         row += [words] if column else []
         row += [style.number(getattr(report, name), spread.get(name)) for name in scores]
-        if with_runs and not style.for_people:
+        if isinstance(report, ClassReport) and not style.for_people:
             row += [style.number(spread.get(name)) for name in scores]
             row += [style.number(bound) for name in bounded for bound in _bounds(report, name)]
         rows.append(row)
     if with_runs and not style.for_people:
         columns += [f"{name}_std" for name in scores]
         columns += [f"{name}_{side}" for name in bounded for side in ("from", "to")]
+        more = class_extras.columns([r for r in reports if isinstance(r, ClassReport)], style)
+        columns += more
+        rows = [[*row, *cells] for row, cells in zip(rows, zip(*more.values(), strict=True))]
+    elif with_runs:
+        rows += _chance_rows(reports, len(columns) - len(scores), scores, style)
     return Table.of("Scores", style.headings(columns, HEADINGS), rows)
+
+
+def _chance_rows(
+    reports: Reports, before: int, scores: Sequence[str], style: Style
+) -> list[list[str]]:
+    """What chance gives: a row for all files, or for each where they differ. before: columns before
+    the scores."""
+    known = [(r.file, r.chance) for r in reports if isinstance(r, ClassReport) and r.chance]
+    alike = all(chance == known[0][1] for _, chance in known)
+    return [
+        ["chance" if alike else f"chance of {file}", *[""] * (before - 1),
+         *(style.number(chance.get(name)) for name in scores)]
+        for file, chance in (known[:1] if alike else known)
+    ]  # fmt: skip
 
 
 def _bounds(report: ClassReport | RetrievalReport, score: str) -> tuple[float | None, ...]:
     held = report.intervals if isinstance(report, ClassReport) else None
     return (None, None) if held is None else held.bounds.get(score, (None, None))
-
-
-def _intervals(reports: Reports, style: Style) -> list[Table]:
-    """Bounds of each score, beside what chance gives; a row for each."""
-    found = []
-    for report in reports:
-        if not isinstance(report, ClassReport) or report.intervals is None:
-            continue
-        held = report.intervals
-        support = [of.support or 0 for of in report.per_class.values()]
-        # Of always the most frequent class; of any guess without looking.
-        chance = {"accuracy": max(support) / sum(support), "ua": 1 / np.count_nonzero(support)}
-        rows = [
-            [HEADINGS.get(name, name) if style.for_people else name,
-             *(style.number(value) for value in (getattr(report, name), *bounds)),
-             style.number(chance.get(name))]
-            for name, bounds in held.bounds.items()
-        ]  # fmt: skip
-        title = f"Intervals of {held.percent:g} % over {held.units} {held.over}"
-        title += "" if len(reports) == 1 else f", {report.file}"
-        found.append(Table.of(title, ["score", "mean", "from", "to", "chance"], rows))
-    return found
 
 
 def _shared(reports: Reports, style: Style) -> list[Table]:

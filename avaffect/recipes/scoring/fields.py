@@ -1,0 +1,144 @@
+"""Fields of utterances, such as sex, age or corpus, by which scores are grouped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avaffect.core.errors import DataError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import of_role
+from avaffect.data import artifacts, manifest
+from avaffect.data.corpora import CORPORA
+from avaffect.data.manifest import Item, Manifest
+from avaffect.data.store.reader import Store
+
+CORPUS = "corpus"
+UNKNOWN = "unknown"
+# Their numbers are names.
+IDENTITIES = ("speaker", "session", "fold", "run")
+# A field with more numbers than this is divided into quarters.
+MOST_NUMBERS = 8
+QUARTERS = 4
+
+
+@dataclass(frozen=True)
+class Field:
+    """value_of: id -> value, UNKNOWN where there is none; values: those that occur, in order."""
+
+    name: str
+    value_of: Mapping[str, str]
+    values: tuple[str, ...]
+
+
+def read(
+    names: Sequence[str], ids: Sequence[str], items: Iterable[Item], files: Sequence[Path]
+) -> list[Field]:
+    """Each field of the utterances `ids`: of the items, else of the files (corpus manifests and
+    stores, by id); the corpus also from the beginning of an id that an adapter gave.
+
+    A field of more than eight numbers is divided into quarters of about as many utterances. Raises
+    DataError for a field that nothing has.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    own = list(items)
+    known: set[str] = set()
+    for of_items in (own, *map(_of_file, files)):
+        for item in of_items:
+            known |= item.keys() | (item.get("labels") or {}).keys()
+            for name, values in found.items():
+                value = item.get(name)
+                value = (item.get("labels") or {}).get(name) if value is None else value
+                if value is not None and value != "":
+                    values.setdefault(item["id"], value)
+    for name, values in found.items():
+        if name == CORPUS:
+            for identifier in ids:
+                values.setdefault(identifier, corpus_of(identifier))
+        there = [values[i] for i in ids if values.get(i) is not None]
+        if not there:
+            have = ", ".join(sorted(known - {"id", "kind", "labels", "gold", "prediction"}))
+            raise DataError(
+                f"--by {name}: no scored utterance has this field (there are: {have}); a store or "
+                "a corpus manifest that has it goes with --gold"
+            )
+    return [_field(name, ids, values) for name, values in found.items()]
+
+
+def corpus_of(identifier: str) -> str | None:
+    """Ids of adapters begin with the corpus; others may begin with anything."""
+    start = identifier.partition("_")[0]
+    return start if start in CORPORA else None
+
+
+def behind(found: Manifest, progress: Progress) -> list[Path]:
+    """The stores that predictions were made from, where they are still there."""
+    if found.path is None:
+        return []
+    paths = []
+    for parent in of_role(found.header.provenance, "media"):
+        try:
+            paths.append(artifacts.locate_parent(parent, found.path))
+        except DataError as error:
+            progress.detail(f"{found.name}: {error}")
+    return paths
+
+
+def _of_file(path: Path) -> Iterator[Item]:
+    """Fields and class labels of each utterance. Of another kind of file: none."""
+    if path == manifest.STANDARD_STREAM or path.is_dir() or artifacts.is_table(path):
+        return
+    if artifacts.kind_of(path) != "store":
+        yield from manifest.read(path).items
+        return
+    store = Store(path)
+    columns: dict[str, list[Any]] = {
+        name: values if isinstance(values, list) else np.asarray(values).tolist()
+        for name, values in store.meta.items()
+    }
+    for name, spec in store.labels.items():
+        if spec.kind == "class":
+            codes = store.label(name).tolist()
+            columns.setdefault(name, [spec.classes[k] if k >= 0 else None for k in codes])
+    for row, identifier in enumerate(store.ids):
+        yield {"id": identifier, **{name: values[row] for name, values in columns.items()}}
+
+
+def _field(name: str, ids: Sequence[str], values: Mapping[str, Any]) -> Field:
+    of = {i: values.get(i) for i in ids}
+    numbers = {i: float(of[i] or 0) for i in ids if _is_number(of[i])}
+    texts = {i: str(v) for i, v in of.items() if i not in numbers and _is_text(v)}
+    if texts or name in IDENTITIES or len(set(numbers.values())) <= MOST_NUMBERS:
+        written = texts | {i: f"{number:g}" for i, number in numbers.items()}
+        order = sorted(set(texts.values())) or [f"{n:g}" for n in sorted(set(numbers.values()))]
+        order += sorted({*written.values()} - {*order})
+    else:
+        written, order = _quarters(numbers)
+    if len(written) < len(of):
+        order = [*order, UNKNOWN]
+    return Field(name, {i: written.get(i, UNKNOWN) for i in of}, tuple(order))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return value is not None and not isinstance(value, (float, dict, list))
+
+
+def _quarters(numbers: Mapping[str, float]) -> tuple[dict[str, str], list[str]]:
+    """Equal numbers are never divided."""
+    ordered = np.sort(list(numbers.values()))
+    bounds = np.unique(np.quantile(ordered, np.arange(1, QUARTERS) / QUARTERS))
+    place = {i: int(np.searchsorted(bounds, n, side="left")) for i, n in numbers.items()}
+    names = {}
+    for quarter in sorted(set(place.values())):
+        of = [numbers[i] for i, k in place.items() if k == quarter]
+        names[quarter] = f"{min(of):.6g} to {max(of):.6g}"
+    return {i: names[quarter] for i, quarter in place.items()}, list(names.values())
