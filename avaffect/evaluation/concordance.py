@@ -141,6 +141,14 @@ def scores(found: np.ndarray, biased: bool = True) -> dict[str, np.ndarray]:
     }
 
 
+def chance(found: np.ndarray) -> dict[str, float]:
+    """Of moments (8,): what a constant prediction gives, the mean of the gold. Its correlation is
+    undefined, that of values that have nothing to do with the gold is 0. Its MAE does not follow
+    from moments."""
+    deviation = np.sqrt(found[_YY] / max(found[_COUNT], 1))
+    return {"ccc": 0.0, "pearson": 0.0, "rmse": float(deviation)}
+
+
 def constant(found: np.ndarray) -> np.ndarray:
     """(...) bool of moments (..., 8): whether there are values, and x or y does not vary."""
     varies = (found[..., _XX] > 0) & (found[..., _YY] > 0)

@@ -10,10 +10,12 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation import concordance
+from avaffect.evaluation.concordance import CountedAgreement
 from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import gold_traces, scalar_scores
+from avaffect.recipes.scoring import concordance_groups, gold_traces, scalar_scores
+from avaffect.recipes.scoring.concordance_groups import FEW_RECORDINGS, Groups
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.traces import (
@@ -137,7 +139,6 @@ def _score(
     scores = {label: over_runs(f"{name}: {label}", of, biased) for label, of in found.items()}
     learned = predicted.trained_on(recordings.common)
     _report_counts(name, len(recordings.common), learned, scores, progress)
-    own = {label: of.recordings for label, of in scores.items()}
     return TraceReport(
         file=file,
         labels=tuple(scores),
@@ -150,9 +151,7 @@ def _score(
         pooled={label: of.pooled for label, of in scores.items()},
         mean={label: of.mean for label, of in scores.items()},
         std=Spread(**{way: {n: of.std[way] for n, of in scores.items()} for way in WAYS}),
-        recordings={
-            i: {label: of[i] for label, of in own.items() if i in of} for i in recordings.common
-        },
+        recordings=_by_recording(scores, recordings.common),
         interval=_interval(name, found, settings) if settings.bootstrap else None,
         count=len(recordings.common),
         missing=Missing(
@@ -163,7 +162,29 @@ def _score(
         constant={label: tuple(of.constant) for label, of in found.items()},
         seen=learned,
         runs=_runs(scores),
+        chance=concordance_groups.chance(found),
+        groups=_groups(predicted, found, settings, progress),
     )
+
+
+def _by_recording(
+    scores: Mapping[str, LabelScores], ids: Sequence[str]
+) -> dict[str, dict[str, CountedAgreement]]:
+    own = {label: of.recordings for label, of in scores.items()}
+    return {i: {label: of[i] for label, of in own.items() if i in of} for i in ids}
+
+
+def _groups(
+    predicted: TraceSource, found: Mapping[str, LabelMoments], settings: EvalCccSettings,
+    progress: Progress,
+) -> Groups | None:  # fmt: skip
+    if not settings.by:
+        return None
+    files = [path for path in (*settings.gold, predicted.path) if path is not None]
+    return concordance_groups.grouped(
+        predicted.name, found, settings.by, (), files, FEW_RECORDINGS, not settings.unbiased,
+        progress,
+    )  # fmt: skip
 
 
 def _report_counts(

@@ -59,6 +59,11 @@ class EvalCccSettings(Rated, Seeded):
         0, "Number of bootstrap resamples of the recordings, for 95 % confidence intervals; 0: "
         "none.", "--bootstrap", metavar="N", at_least=0,
     )  # fmt: skip
+    by: tuple[str, ...] = option(
+        (), "Field by which scores are grouped: sex, age, corpus, speaker or any other of GOLD (a "
+        "store or corpus manifest), of PREDICTIONS, or of the store that was predicted. "
+        "Repeatable.", "--by", metavar="FIELD", added=True,
+    )  # fmt: skip
     per_recording: bool = option(
         False, "Print the scores of each recording.", "--per-recording", role="runtime"
     )

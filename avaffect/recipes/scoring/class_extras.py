@@ -118,11 +118,7 @@ def grouped_scores(
         groups = [_group(of, field, value, speakers) for value in field.values]
         found[field.name] = tuple(groups)
         few = [group.value for group in groups if group.few]
-        if few:
-            progress.warn(
-                f"{of.name}: fewer than {FEW_UTTERANCES} utterances of {field.name} "
-                f"{', '.join(few)}: their scores say little"
-            )
+        fields.warn_of_few(of.name, field.name, few, FEW_UTTERANCES, progress)
     return found
 
 

@@ -17,6 +17,7 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.corpora import CORPORA
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
+from avaffect.recipes.common import work
 
 CORPUS = "corpus"
 UNKNOWN = "unknown"
@@ -87,6 +88,15 @@ def behind(found: Manifest, progress: Progress) -> list[Path]:
         except DataError as error:
             progress.detail(f"{found.name}: {error}")
     return paths
+
+
+def warn_of_few(file: str, field: str, values: Sequence[str], few: int, progress: Progress) -> None:
+    """Warn of groups with fewer than `few` utterances, or recordings."""
+    if values:
+        progress.warn(
+            f"{file}: fewer than {few} of {field} {work.some_of(list(values))}: their scores say "
+            "little"
+        )
 
 
 def _of_file(path: Path) -> Iterator[Item]:

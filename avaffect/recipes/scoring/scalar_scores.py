@@ -17,6 +17,8 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring import concordance_groups, fields
+from avaffect.recipes.scoring.concordance_groups import FEW_UTTERANCES, Groups
 from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.traces import Ends, Interval, ScalarReport, Spread, TraceRun
@@ -67,6 +69,7 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
     golds = work.file_inputs("gold", settings.gold)
     biased = not settings.unbiased
     scores: dict[str, LabelScores] = {}
+    every: dict[str, LabelMoments] = {}
     ranges: dict[str, Ends] = {}
     missing: dict[str, int] = {}
     scored: set[str] = set()
@@ -78,6 +81,7 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         moments, runs, without = _moments(of, items, gold)
         scored |= set(moments.ids)
         missing[label] = without
+        every[label] = moments
         scores[label] = over_runs(f"{found.name}: {label}", moments, biased)
         if settings.bootstrap:
             drawn = intervals(moments, settings.bootstrap, settings.seed, biased)
@@ -103,8 +107,23 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         interval=Interval(level=LEVEL, draws=settings.bootstrap, pooled=ranges) if ranges else None,
         gold=tuple(sorted(identity for _, _, identity in golds)),
         gold_labels=names,
+        chance=concordance_groups.chance(every),
+        groups=_groups(found, every, settings, progress),
         provenance=work.record("eval-ccc", settings, [*given, *golds]),
     )
+
+
+def _groups(
+    found: Manifest, moments: Mapping[str, LabelMoments], settings: EvalCccSettings,
+    progress: Progress,
+) -> Groups | None:  # fmt: skip
+    if not settings.by:
+        return None
+    files = [*settings.gold, *fields.behind(found, progress)]
+    return concordance_groups.grouped(
+        found.name, moments, settings.by, found.items, files, FEW_UTTERANCES,
+        not settings.unbiased, progress,
+    )  # fmt: skip
 
 
 def _runs(

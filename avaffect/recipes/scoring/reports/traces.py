@@ -66,6 +66,17 @@ class Truncated(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupAgreement(Record):
+    """Scores of the recordings (or utterances) with one value of a field: label -> means over
+    runs. few: whether there are too few to say much."""
+
+    value: str
+    count: int
+    few: bool
+    scores: dict[str, CountedAgreement]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TraceReport(Report):
     """labels        that were scored; gold_labels: their names in the gold
     split         that was scored; None: all
@@ -83,6 +94,8 @@ class TraceReport(Report):
     seen          how many recordings were used in the classifier's training, by status; None
                   where predictions do not record it
     gold          content ids
+    chance        label -> score -> what a constant gives, of all values
+    groups        field -> values; None where they were not asked for
 
     Fields with a default are missing in some reports that `compare` reads.
     """
@@ -111,6 +124,8 @@ class TraceReport(Report):
     seen: dict[str, int] | None = nullable()
     runs: tuple[TraceRun, ...]
     gold: tuple[str, ...] = ()
+    chance: dict[str, dict[str, float]] | None = None
+    groups: dict[str, tuple[GroupAgreement, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +149,8 @@ class ScalarReport(Report):
     interval: Interval | None = None
     gold: tuple[str, ...] = ()
     gold_labels: dict[str, str] = field(default_factory=dict)
+    chance: dict[str, dict[str, float]] | None = None
+    groups: dict[str, tuple[GroupAgreement, ...]] | None = None
 
 
 ConcordanceReport = TraceReport | ScalarReport

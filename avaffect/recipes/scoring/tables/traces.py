@@ -12,6 +12,8 @@ from avaffect.settings.scores import SCORE_WORDS, training_words
 
 HEADINGS = {"way": "of", "pooled": "all values", "mean": "recordings", "count": "values",
             "range": "95 % of CCC", **SCORE_WORDS}  # fmt: skip
+# Scores of which it is known what a constant gives.
+WITH_CHANCE = ("ccc", "pearson", "rmse")
 
 
 def tables(
@@ -20,10 +22,31 @@ def tables(
     per_recording: bool = False,
     accuracy: bool = False,
 ) -> list[Table]:
-    """Pooled and mean scores of each file and label, or those of each recording; and accuracies of
-    each file."""
+    """Pooled and mean scores of each file and label, or those of each recording; accuracies of each
+    file, and groups, which in a pipe are the one table where they were asked for."""
     first = _per_recording(reports, style) if per_recording else _scores(reports, style)
-    return [first, _accuracies(reports, style)] if accuracy else [first]
+    groups = _groups(reports, style)
+    if groups and not style.for_people:
+        return groups
+    return [first, *([_accuracies(reports, style)] if accuracy else []), *groups]
+
+
+def _groups(reports: Sequence[ConcordanceReport], style: Style) -> list[Table]:
+    rows = [
+        [str(report.file), field, group.value, str(group.count),
+         ("few" if style.for_people else "1") if group.few else "" if style.for_people else "0",
+         label, *(style.number(getattr(of, name)) for name in SCORES)]
+        for report in reports
+        for field, groups in (report.groups or {}).items()
+        for group in groups
+        for label, of in group.scores.items()
+    ]  # fmt: skip
+    if not rows:
+        return []
+    names = ["file", "field", "value", "count", "few", "label", *SCORES]
+    headings = {**SCORE_WORDS, "few": ""} if style.for_people else {}
+    table = Table.of("Groups", style.headings(names, headings), rows)
+    return [table.without_single_file(len(reports)) if style.for_people else table]
 
 
 def _accuracies(reports: Sequence[ConcordanceReport], style: Style) -> Table:
@@ -52,6 +75,7 @@ def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
     else:
         columns = ["file", "label", "way", *column, "runs", "recordings", "count", *SCORES]
         columns += [f"{name}_std" for name in SCORES] + ends * with_range
+        columns += [f"{name}_chance" for name in WITH_CHANCE]
     rows = []
     for report, words in zip(reports, on):
         for label in report.labels:
@@ -60,6 +84,11 @@ def _scores(reports: Sequence[ConcordanceReport], style: Style) -> Table:
                 start += [words] * bool(column)
                 cells = _for_people if style.for_people else _for_programs
                 rows.append(start + cells(report, label, way, style))
+            if style.for_people and report.chance:
+                of = report.chance[label]
+                cells_of = [style.number(of.get(name)) for name in SCORES]
+                end = [""] * with_range
+                rows.append([report.file, label, "chance", *[""] * len(column), *cells_of, *end])
     table = Table.of("Scores", style.headings(columns, HEADINGS), rows)
     return table.without_single_file(len(reports)) if style.for_people else table
 
@@ -83,7 +112,8 @@ def _for_programs(report: ConcordanceReport, label: str, way: str, style: Style)
     if report.interval is not None:
         for name in SCORES:
             row += map(style.number, getattr(report.interval, way)[label][name] or (None, None))
-    return row
+    of_way = (report.chance or {}).get(label, {}) if way == "pooled" else {}
+    return [*row, *(style.number(of_way.get(name)) for name in WITH_CHANCE)]
 
 
 def _per_recording(reports: Sequence[ConcordanceReport], style: Style) -> Table:
