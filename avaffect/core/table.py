@@ -1,7 +1,9 @@
-"""Tables of texts, whatever draws them: a terminal, tab-separated lines."""
+"""Tables of texts, whatever draws them: a terminal, tab-separated lines, CSV, LaTeX."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +33,12 @@ class Table:
         if files > 1:
             return self
         return replace(self, columns=self.columns[1:], rows=tuple(row[1:] for row in self.rows))
+
+    def csv(self) -> str:
+        """Columns and rows as lines of CSV."""
+        sink = io.StringIO()
+        csv.writer(sink, lineterminator="\n").writerows([self.columns, *self.rows])
+        return sink.getvalue()
 
 
 @dataclass(frozen=True)

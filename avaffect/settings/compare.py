@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Common, argument, option
+from avaffect.settings.base import argument, option
+from avaffect.settings.printed import Printed
 
 STANDARD_INPUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings(Common):
+class CompareSettings(Printed):
     """Mean and standard deviation over the runs of each report, and the difference from a baseline
     with a t-test, paired by run. Two predictions of classes of one run each are compared by
     utterance: McNemar's test, and a bootstrap over speakers.
@@ -32,6 +33,8 @@ class CompareSettings(Common):
     avaffect compare scratch.json APC=apc.json --score f1_macro --score ua
     # Single runs on the same utterances
     avaffect compare scratch.jsonl frozen.jsonl --score ua
+    # A table for a paper
+    avaffect compare scratch.json frozen.json --format latex > table.tex
     # Curves over the noise level
     avaffect compare scratch@0=s0.json scratch@10=s10.json \\
       L1@0=l0.json L1@10=l10.json --plot noise.png --axis 'SNR in dB'

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Rated, Seeded, argument, option
+from avaffect.settings.printed import Printed
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalCccSettings(Rated, Seeded):
+class EvalCccSettings(Printed, Rated, Seeded):
     """CCC, Pearson, RMSE and MAE of predicted traces, pooled over all recordings and as the mean
     over recordings; of predicted scalars, over utterances; of several runs, mean and standard
     deviation.

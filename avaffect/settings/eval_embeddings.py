@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Seeded, argument, option
+from avaffect.settings.printed import Printed
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalEmbeddingsSettings(Seeded):
+class EvalEmbeddingsSettings(Printed, Seeded):
     """Davies-Bouldin index of the classes of a label, of speakers or of corpora in one vector an
     utterance: lower is more apart. --plot draws the vectors in two dimensions by t-SNE, such as
     before and after adaptation (SAAML, figure 4).

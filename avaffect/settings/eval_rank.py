@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Rated, Seeded, argument, option
+from avaffect.settings.printed import Printed
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalRankSettings(Rated, Seeded):
+class EvalRankSettings(Printed, Rated, Seeded):
     """Mean average precision (mAP) of scores over time, such as those of `finetune --head
     highlight`: how well the segments of each recording that are a highlight are ranked before the
     others, and the mean over recordings. Recordings without a highlight, and those that are one

@@ -1,4 +1,5 @@
-"""Prints reports: tables on a terminal, tab-separated in a pipe, JSON with --json."""
+"""Prints reports: tables on a terminal, tab-separated in a pipe, CSV or LaTeX with --format, JSON
+with --json."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from avaffect.cli.console import print_table
+from avaffect.core.latex import latex
 from avaffect.core.table import Style, Table
 
 
@@ -19,6 +21,8 @@ class Reporting(Protocol):
     def dry_run(self) -> bool: ...
     @property
     def json(self) -> bool: ...
+    @property
+    def format(self) -> str | None: ...
 
 
 class Printed(Protocol):
@@ -37,6 +41,16 @@ def show_reports(
     if settings.json:
         for report in reports:
             print(report.to_json())
+        return
+    print_tables(settings.format, tables)
+
+
+def print_tables(form: str | None, tables: Callable[[Style], Sequence[Table]]) -> None:
+    """form: a choice of --format; several tables of CSV or LaTeX are apart by an empty line."""
+    if form in ("csv", "latex"):
+        written = {"csv": Table.csv, "latex": latex}[form]
+        found = tables(Style(for_people=form == "latex"))
+        print("\n\n".join(written(table).rstrip("\n") for table in found))
         return
     for table in tables(Style(for_people=sys.stdout.isatty())):
         print_table(table)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +27,7 @@ def table(found: Predicted, style: Style) -> Table:
 def csv_text(found: Predicted) -> str:
     """The same as CSV, with the recordings' paths."""
     columns, rows = _cells(found, ["id", "media"], Style(for_people=False))
-    sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows([columns, *rows])
-    return sink.getvalue()
+    return Table.of("Predictions", columns, rows).csv()
 
 
 def _cells(

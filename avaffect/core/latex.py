@@ -1,0 +1,48 @@
+"""Tables in LaTeX, for papers: tabular with the rules of booktabs."""
+
+from __future__ import annotations
+
+import re
+
+from avaffect.core.shown import on_one_line
+from avaffect.core.table import Table
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$",
+}  # fmt: skip
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+# A score, its deviation, its stars and the bounds of its interval.
+_SCORE = re.compile(
+    rf"({_NUMBER})(?: ± ({_NUMBER}))?(\*+)?(?: \[({_NUMBER}), ({_NUMBER})\])?"
+)  # fmt: skip
+
+
+def latex(table: Table) -> str:
+    """A tabular; its first column on the left, others on the right; title and note are comments."""
+    lines = [f"% {on_one_line(table.title)}"]
+    lines += [f"% {on_one_line(table.note)}"] if table.note else []
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", r"\toprule"]
+    lines += [_row(table.columns), r"\midrule", *map(_row, table.rows)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return " & ".join(map(_cell, cells)) + r" \\"
+
+
+def _cell(text: str) -> str:
+    found = _SCORE.fullmatch(text)
+    if found is None:
+        return "".join(_SPECIAL.get(sign, sign) for sign in on_one_line(text))
+    value, deviation, stars, low, high = found.groups()
+    score = _number(value) + (rf" \pm {deviation}" if deviation else "")
+    score += f"^{{{stars}}}" if stars else ""
+    score = f"${score}$" if score != value or value[0] in "+-" else value
+    return score + (f" [${_number(low)}$, ${_number(high)}$]" if low else "")
+
+
+def _number(text: str) -> str:
+    digits, mark, power = text.partition("e")
+    return rf"{digits} \times 10^{{{int(power)}}}" if mark else digits
