@@ -11,7 +11,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
-from avaffect.recipes.common import work
+from avaffect.recipes.common import pictures, work
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import curves, run_tables, utterance_tests
 from avaffect.recipes.scoring.reports.base import write_reports
@@ -33,8 +33,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
     """
     if settings.per_class and settings.json:
         raise UsageError("--per-class and --json exclude each other")
-    if settings.plot is not None:
-        curves.check(settings.plot)
+    pictures.check(settings.plot)
     rows = run_tables.read_rows(settings.reports, progress)
     baseline, against = _baselines(rows, settings.baseline)
     scores = _chosen(rows, settings.score, progress)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import SILENT, Progress
-from avaffect.recipes.scoring import class_extras
+from avaffect.recipes.common import pictures
+from avaffect.recipes.scoring import class_extras, class_plots
 from avaffect.recipes.scoring.class_scores import report_of
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
@@ -24,6 +25,8 @@ def eval_class(
     if sum(getattr(settings, name) for name in (*ONE_TABLE, "json")) > 1:
         raise UsageError("--runs, --per-class, --confusion and --json exclude each other")
     class_extras.check(settings)
+    pictures.check(settings.plot)
+    pictures.check(settings.plot_reliability, "--plot-reliability")
     reports = [report_of(path, settings, progress) for path in settings.predictions]
     kinds = {report.content for report in reports}
     if len(kinds) > 1:
@@ -33,5 +36,6 @@ def eval_class(
     of_predictions = settings.by or settings.permutations or settings.calibration
     if of_predictions and kinds == {"retrieval"}:
         raise UsageError("--by, --permutations and --calibration go with predictions")
+    class_plots.write(settings, reports, progress)
     write_reports(settings, reports, progress)
     return reports

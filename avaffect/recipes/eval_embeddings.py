@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,7 @@ from avaffect.core.streams import MEAN
 from avaffect.data.embeddings import EMBEDDING
 from avaffect.data.store.reader import Store
 from avaffect.evaluation.clustering import davies_bouldin_index
-from avaffect.recipes.common import publishing, work
-from avaffect.recipes.scoring import curves
+from avaffect.recipes.common import pictures, work
 from avaffect.recipes.scoring.fields import CORPUS
 from avaffect.recipes.scoring.reports.base import write_reports
 from avaffect.recipes.scoring.reports.vectors import Separation, VectorReport
@@ -32,8 +30,7 @@ def eval_embeddings(
     Raises DataError where a store has no such vectors, or fewer than two classes of two utterances
     each; UsageError for a picture that cannot be drawn.
     """
-    if settings.plot is not None:
-        curves.check(settings.plot)
+    pictures.check(settings.plot)
     stores = [Store(path) for path in settings.stores]
     made = work.record("eval-embeddings", settings, work.store_inputs("vectors", stores))
     reports = []
@@ -43,14 +40,7 @@ def eval_embeddings(
         by = {of: _separation(store, of, vectors) for of in settings.by}
         reports.append(VectorReport(file=str(store.path), vectors=name, by=by, provenance=made))
     if settings.plot is not None:
-        publishing.publish(
-            replace(settings, output=settings.plot),
-            made,
-            _drawn(settings, stores, reports),
-            progress,
-            plan=f"draw {settings.plot}",
-            differs="shows something else",
-        )
+        pictures.write(settings.plot, settings, made, _drawn(settings, stores, reports), progress)
     write_reports(settings, reports, progress)
     return reports
 

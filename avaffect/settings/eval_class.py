@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
 from avaffect.settings.base import Classed, argument, option
 from avaffect.settings.printed import Printed
 
@@ -31,6 +32,8 @@ class EvalClassSettings(Printed, Classed):
     avaffect eval-class predictions.jsonl --confidence 95
     # By sex, and whether predictions are better than chance
     avaffect eval-class P.jsonl --gold corpus.jsonl --by sex --permutations 2000
+    # Are probabilities right as often as they say?
+    avaffect eval-class P.jsonl --calibration --plot-reliability curve.pdf
     # A retrieval
     avaffect retrieve --query msp.h5 --pool vox.h5 -T 0.1 |
       avaffect eval-class --gold vox.jsonl
@@ -78,6 +81,15 @@ class EvalClassSettings(Printed, Classed):
         "predictions, of GOLD, or of the store that was predicted. Repeatable.", "--by",
         metavar="FIELD", added=True,
     )  # fmt: skip
+    plot: Path | None = option(
+        None, "Picture of the confusion matrix to write (.png, .svg, .pdf), a panel for each file. "
+        "Needs matplotlib.", "--plot", role="runtime", metavar="FILE", added=True,
+    )  # fmt: skip
+    plot_reliability: Path | None = option(
+        None, "Picture of --calibration to write: accuracy over the probability of the predicted "
+        "class, a panel for each file.", "--plot-reliability", role="runtime", metavar="FILE",
+        added=True,
+    )  # fmt: skip
     runs: bool = option(False, "Print a row for each run.", "--runs", role="runtime")
     per_class: bool = option(
         False, "Print the scores of each class.", "--per-class", role="runtime"
@@ -91,3 +103,5 @@ class EvalClassSettings(Printed, Classed):
         super().__post_init__()
         # The command line hands over no files at all as an empty tuple.
         object.__setattr__(self, "predictions", self.predictions or (STANDARD_INPUT,))
+        if self.plot_reliability is not None and not self.calibration:
+            raise UsageError("--plot-reliability draws --calibration, which is missing")

@@ -3,40 +3,17 @@ bar for each row."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
-from avaffect.recipes.common import publishing
+from avaffect.recipes.common import pictures
 from avaffect.recipes.scoring.reports.comparison import ComparedRow, Comparison
 from avaffect.settings.compare import CompareSettings
 from avaffect.settings.scores import score_words
 
-# Without metadata that differ by day or installation.
-METADATA = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None, "Creator": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
 PANEL_INCHES = (4.8, 3.6)
-PNG_DOTS = 150
-
-
-def check(path: Path) -> None:
-    """Raise UsageError where matplotlib is missing, or the suffix names no format of pictures."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            "--plot needs matplotlib: in the checkout of avaffect, python -m pip install -c "
-            "constraints.txt -e '.[plots]'"
-        ) from error
-    if path.suffix.lower() not in METADATA:
-        raise UsageError(f"--plot {path}: the picture's name ends in {', '.join(METADATA)}")
 
 
 def draw(path: Path, report: Comparison, settings: CompareSettings, progress: Progress) -> None:
@@ -46,33 +23,21 @@ def draw(path: Path, report: Comparison, settings: CompareSettings, progress: Pr
     row is a bar. Raises OutputExistsError where another file is there, unless forced.
     """
     content = _picture(report, settings.axis, path.suffix.lower())
-    publishing.publish(
-        replace(settings, output=path),
-        report.provenance,
-        content,
-        progress,
-        plan=f"draw {path}",
-        differs="shows something else",
-    )
+    pictures.write(path, settings, report.provenance, content, progress)
 
 
 def _picture(report: Comparison, axis: str, suffix: str) -> bytes:
-    import matplotlib
-    from matplotlib.figure import Figure
-
     width, height = PANEL_INCHES
     scores = report.scores
-    # Names of elements of an SVG are random numbers otherwise.
-    with matplotlib.rc_context({"svg.hashsalt": "avaffect"}):
-        figure = Figure(figsize=(width * len(scores), height), dpi=PNG_DOTS, layout="constrained")
+    curves = any(row.at is not None for row in report.rows)
+
+    def panels(figure: Any) -> None:
         for panel, score in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores):
-            curves = any(row.at is not None for row in report.rows)
             (_panel if curves else _bars)(panel, report.rows, score)
             panel.set_xlabel(axis)
             panel.set_ylabel(score_words(score))
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix[1:], metadata=METADATA[suffix])
-    return buffer.getvalue()
+
+    return pictures.drawn((width * len(scores), height), suffix, panels)
 
 
 def _panel(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from avaffect.recipes.scoring.curves import METADATA, PNG_DOTS
+from avaffect.recipes.common import pictures
 
 PANEL_INCHES = (4.2, 3.8)
 # More classes than this have no legend.
@@ -28,27 +28,25 @@ class Cloud:
 
 def picture(clouds: Sequence[Cloud], by: Sequence[str], suffix: str) -> bytes:
     """A row of panels for each of `by`, a column for each cloud."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     width, height = PANEL_INCHES
-    with matplotlib.rc_context({"svg.hashsalt": "avaffect"}):
-        size = (width * len(clouds), height * len(by))
-        figure = Figure(figsize=size, dpi=PNG_DOTS, layout="constrained")
-        panels = figure.subplots(len(by), len(clouds), squeeze=False)
-        for row, name in zip(panels, by):
+
+    def panels(figure: Any) -> None:
+        for row, name in zip(figure.subplots(len(by), len(clouds), squeeze=False), by):
             known = sorted({n for cloud in clouds for n in cloud.names[name]} - {""})
             for panel, cloud in zip(row, clouds):
-                of = np.array(cloud.names[name], dtype=object)
-                for number, label in enumerate(known):
-                    x, y = cloud.places[of == label].T
-                    panel.scatter(x, y, s=6, color=f"C{number % 10}", label=label)
-                panel.set_title(f"{cloud.title}: {name}")
-                panel.set_xlabel(cloud.words[name])
-                panel.set_xticks([])
-                panel.set_yticks([])
+                _draw(panel, cloud, name, known)
             if len(known) <= MOST_NAMED:
                 row[0].legend(fontsize="small", markerscale=2)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix[1:], metadata=METADATA[suffix])
-    return buffer.getvalue()
+
+    return pictures.drawn((width * len(clouds), height * len(by)), suffix, panels)
+
+
+def _draw(panel: Any, cloud: Cloud, name: str, known: Sequence[str]) -> None:
+    of = np.array(cloud.names[name], dtype=object)
+    for number, label in enumerate(known):
+        x, y = cloud.places[of == label].T
+        panel.scatter(x, y, s=6, color=f"C{number % 10}", label=label)
+    panel.set_title(f"{cloud.title}: {name}")
+    panel.set_xlabel(cloud.words[name])
+    panel.set_xticks([])
+    panel.set_yticks([])
