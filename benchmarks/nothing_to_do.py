@@ -16,6 +16,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("split", "c.jsonl", "--ratios", "34", "33", "33", "-o", "split.jsonl"),
     ("select", "c.jsonl", "--limit", "7", "-o", "few.jsonl"),
     ("seal", "few.jsonl", "-o", "sealed.jsonl"),
+    ("export", "c.jsonl", "--to", "csv", "-o", "c.csv"),
     ("manifest", "table", "table.csv", "--media", "path", "-o", "table.jsonl"),
     ("preprocess", "c.jsonl", "-o", "a.h5", "-j", "1"),
     ("augment-noise", "a.h5", "--noise", "wav/wav/synthA_000001.wav", "--snr", "5",

@@ -45,6 +45,7 @@ ROOMS = {
     "pretraining": {"common", "encoding", "downstream"},
     "scoring": {"common", "downstream"},
     "diagnosis": {"encoding"},
+    "exchange": {"common", "encoding", "downstream"},
 }
 # Who may import a library at all; a layer that is not named may not.
 LIBRARIES = {

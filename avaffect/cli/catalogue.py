@@ -175,6 +175,8 @@ _COMMANDS = (
           call="cli.show.check:show"),
     _ours("doctor", ARTIFACTS, "Look whether avaffect works here, and what mends it.",
           call="cli.show.doctor:show"),
+    _ours("export", ARTIFACTS, "Write an artifact in a format of other programs.",
+          reads=Input("artifact", "a manifest", _FROM_CORPUS + " --to FORMAT -o OUT")),
     _ours("merge", ARTIFACTS, "Join stores (the shards of a job array) or manifests."),
 )  # fmt: skip
 

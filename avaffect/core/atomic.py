@@ -67,14 +67,15 @@ def publish(temporary: Path, output: Path) -> None:
     """Flush a finished file to the disk and give it its final name."""
     claims.check(output)
     with writing(output):
-        _flush(temporary)
+        flush(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, output)
         # The rename is durable only after the directory is flushed too.
-        _flush(output.parent)
+        flush(output.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Write a file, or the names in a folder, through to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

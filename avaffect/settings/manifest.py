@@ -8,16 +8,22 @@ from typing import ClassVar
 
 from avaffect.settings.base import MODALITIES, Common, argument, option
 
+# Formats of other programs that are read as corpora are.
+FORMATS = ("audformat", "elan", "huggingface", "kaldi", "lhotse", "rttm", "textgrid", "vtt")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
     """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
     aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid, video2gif, phd-gifs or
-    speech-commands, with its unpacked folder, or `table`, with a CSV or TSV file of your own.
+    speech-commands, with its unpacked folder, or `table`, with a CSV or TSV file of your own;
+    or audformat, kaldi, lhotse, huggingface (Parquet, Arrow), elan, textgrid, rttm or vtt, with the
+    folder or file that another program, or `export`, wrote.
     Labels, speakers and sessions come from file names and the corpus's own tables. Unusable files
     are skipped, counted and listed; --strict stops instead.
 
-    The options that name columns are for `table` alone."""
+    The options that name columns are for `table`; those formats of other programs take --label,
+    --scalar, --field, --map, --prefix and --root, with the names of their columns or tiers."""
 
     examples: ClassVar[str] = """
     avaffect manifest emodb corpora/emodb -o emodb.jsonl
@@ -27,6 +33,9 @@ class ManifestSettings(Common):
     # A table of your own
     avaffect manifest table clips.csv --id utt --media path --speaker spk \\
       --label emotion=emo --map angry=anger --scalar valence=val -o mine.jsonl
+    # Annotations of ELAN: the tier Affect as emotion
+    avaffect manifest elan annotations --root recordings \\
+      --label emotion=Affect -o talks.jsonl
     """
 
     corpus: str = argument("Name of the corpus, or table.")
@@ -133,4 +142,8 @@ class ManifestSettings(Common):
     root: Path | None = option(
         None, "Folder that paths are relative to. Default: the table's folder.", "--root",
         role="input", metavar="DIR",
+    )  # fmt: skip
+    unpack: Path | None = option(
+        None, "Folder to write recordings to that are contained in the data set (huggingface).",
+        "--unpack", role="output", metavar="DIR",
     )  # fmt: skip

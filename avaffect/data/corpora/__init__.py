@@ -13,7 +13,7 @@ from avaffect.core.errors import UsageError
 from avaffect.core.registry import Registry
 from avaffect.data.corpora.common import Corpus
 from avaffect.settings.base import Common
-from avaffect.settings.manifest import ManifestSettings
+from avaffect.settings.manifest import FORMATS, ManifestSettings
 
 
 class Adapter(Protocol):
@@ -37,6 +37,9 @@ for _name in (
     "video2gif", "phd-gifs", "speech-commands", "table",
 ):  # fmt: skip
     CORPORA.register(_name, None, f"{__name__}.{_name.replace('-', '_')}")
+# Lists of other programs, which `export` writes too.
+for _name in FORMATS:
+    CORPORA.register(_name, None, f"avaffect.data.exchange.{_name}")
 
 
 def adapter(corpus: str) -> Adapter:

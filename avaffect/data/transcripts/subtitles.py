@@ -18,7 +18,7 @@ from avaffect.data.transcripts.words import Cue
 SUFFIXES = (".vtt", ".srt")
 ARROW = "-->"
 _CLOCK = r"-?(?:\d+:)?\d{1,2}:\d{1,2}(?:[.,]\d{1,3})?"
-_TIMING = re.compile(rf"\s*({_CLOCK})\s*{ARROW}\s*({_CLOCK})(?:\s.*)?")
+TIMING = re.compile(rf"\s*({_CLOCK})\s*{ARROW}\s*({_CLOCK})(?:\s.*)?")
 _WORD_TIME = re.compile(rf"<({_CLOCK})>")
 # <c.yellow>, <v Roger>, </i>; {\an8}, which SRT takes from another format.
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|</>|\{\\[^{}]*\}")
@@ -50,15 +50,15 @@ def read(path: Path) -> list[Cue]:
     found: list[Cue] = []
     before: set[str] = set()
     for place, texts in zip(places, blocks if rolls else _of_marked(blocks)):
-        timing = _TIMING.fullmatch(lines[place])
+        timing = TIMING.fullmatch(lines[place])
         if timing is None:
             found.append(Cue("".join(texts), None, None, place + 1))
             continue
         if rolls:
-            new = [text for text in texts if _WORD_TIME.search(text) or _plain(text) not in before]
-            before = {_plain(text) for text in texts}
+            new = [text for text in texts if _WORD_TIME.search(text) or plain(text) not in before]
+            before = {plain(text) for text in texts}
             texts = new
-        start, end = (_seconds(text) for text in timing.groups())
+        start, end = (seconds(text) for text in timing.groups())
         found += _timed("\n".join(texts), start, end, place + 1)
     return found
 
@@ -67,12 +67,12 @@ def _of_marked(blocks: list[list[str]]) -> list[list[str]]:
     """The texts of cues; of neighbours with one text in which marks go from word to word, what is
     marked alone."""
     found: list[list[str]] = []
-    for plain, group in itertools.groupby(blocks, lambda texts: _plain("\n".join(texts))):
+    for whole, group in itertools.groupby(blocks, lambda texts: plain("\n".join(texts))):
         same = list(group)
-        parts = [[_plain(part[2]) for part in _MARKED.finditer("\n".join(texts))] for texts in same]
+        parts = [[plain(part[2]) for part in _MARKED.finditer("\n".join(texts))] for texts in same]
         shown = [part for part in parts if part]
         # One mark a cue, less than the whole, and not always the same word.
-        goes = len(same) > 1 and all(len(part) == 1 and part != [plain] for part in shown)
+        goes = len(same) > 1 and all(len(part) == 1 and part != [whole] for part in shown)
         rises = goes and len({"\n".join(texts) for texts in same if texts}) > 1
         found += parts if shown and rises else same
     return found
@@ -102,18 +102,19 @@ def _blank(lines: list[str]) -> bool:
 def _timed(text: str, start: float, end: float, line: int) -> list[Cue]:
     """The parts of a cue's text between the times of words in it."""
     parts = _WORD_TIME.split(text)
-    times = [start, *map(_seconds, parts[1::2]), end]
+    times = [start, *map(seconds, parts[1::2]), end]
     return [
-        Cue(_plain(part), low, high, line) for part, low, high in zip(parts[::2], times, times[1:])
+        Cue(plain(part), low, high, line) for part, low, high in zip(parts[::2], times, times[1:])
     ]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without tags and entities."""
     return html.unescape(_TAG.sub("", _WORD_TIME.sub("", text))).strip()
 
 
-def _seconds(clock: str) -> float:
+def seconds(clock: str) -> float:
+    """A time such as 00:01.500 or 1:00:03,000."""
     total = 0.0
     for part in clock.lstrip("-").replace(",", ".").split(":"):
         total = total * 60 + float(part)

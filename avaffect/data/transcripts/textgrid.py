@@ -30,7 +30,9 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True)
-class _Tier:
+class Tier:
+    """A tier of intervals, each a cue."""
+
     name: str
     cues: list[Cue]
 
@@ -82,6 +84,19 @@ def read(path: Path, tier: str | None = None) -> list[Cue]:
 
     Raises DataError where it is no TextGrid in text, is truncated, or has no such tier.
     """
+    return [
+        cue
+        for chosen in _chosen(path, tiers(path), tier)
+        for cue in chosen.cues
+        if cue.text.strip().lower() not in SILENCES
+    ]
+
+
+def tiers(path: Path) -> list[Tier]:
+    """The tiers of intervals, those without a text included.
+
+    Raises DataError where it is no TextGrid in text, or is truncated.
+    """
     with path.open("rb") as stream:
         if stream.read(len(_BINARY)) == _BINARY:
             raise DataError(f"{path} is a binary TextGrid: save it as a text file in Praat")
@@ -93,18 +108,12 @@ def read(path: Path, tier: str | None = None) -> list[Cue]:
     if kinds != ["ooTextFile", "TextGrid"]:
         raise DataError(f"{path} is no TextGrid in text: save it as a text file in Praat")
     tokens.number(), tokens.number()
-    tiers = []
-    if tokens.flag() == "<exists>":
-        tiers = [found for _ in range(tokens.count()) if (found := _tier(tokens)) is not None]
-    return [
-        cue
-        for chosen in _chosen(path, tiers, tier)
-        for cue in chosen.cues
-        if cue.text.strip().lower() not in SILENCES
-    ]
+    if tokens.flag() != "<exists>":
+        return []
+    return [found for _ in range(tokens.count()) if (found := _tier(tokens)) is not None]
 
 
-def _tier(tokens: _Tokens) -> _Tier | None:
+def _tier(tokens: _Tokens) -> Tier | None:
     """The next tier; None where it is of points."""
     kind, name = tokens.text(), tokens.text()
     tokens.number(), tokens.number()
@@ -113,17 +122,17 @@ def _tier(tokens: _Tokens) -> _Tier | None:
         start = tokens.number()
         end = tokens.number() if kind == "IntervalTier" else start
         cues.append(Cue(tokens.text(), start, end, tokens.line))
-    return _Tier(name, cues) if kind == "IntervalTier" else None
+    return Tier(name, cues) if kind == "IntervalTier" else None
 
 
-def _chosen(path: Path, tiers: list[_Tier], wanted: str | None) -> list[_Tier]:
+def _chosen(path: Path, there: list[Tier], wanted: str | None) -> list[Tier]:
     if wanted is not None:
-        found = [tier for tier in tiers if tier.name == wanted]
+        found = [tier for tier in there if tier.name == wanted]
     else:
-        found = [tier for tier in tiers if _last_part(tier.name) in WORDS]
-        found = found or (tiers if len(tiers) == 1 else [])
+        found = [tier for tier in there if _last_part(tier.name) in WORDS]
+        found = found or (there if len(there) == 1 else [])
     if not found:
-        names = ", ".join(tier.name for tier in tiers) or "none"
+        names = ", ".join(tier.name for tier in there) or "none"
         what = f"tier {wanted!r}" if wanted is not None else "tier called words"
         raise DataError(f"{path} has no {what} (of intervals there are: {names}): name one "
                         "with --tier")  # fmt: skip

@@ -15,6 +15,7 @@ ABOUT = "packages"
 # Modules that are not called as their packages. Of torchaudio, what is used works without its
 # compiled library, which fits one version of torch alone.
 MODULES = {
+    "pyyaml": "yaml",
     "opencv-python-headless": "cv2",
     "scikit-learn": "sklearn",
     "torchaudio": "avaffect.signal.audio",
@@ -24,6 +25,7 @@ EXTRAS = {
     "huggingface": "transformers' weights and text encoders (import, extract-text)",
     "opensmile": "openSMILE's features (extract --model egemaps)",
     "plots": "figures (--plot)",
+    "exchange": "formats of other programs (export, manifest)",
     "dask": "work on several machines (--backend dask)",
 }
 

@@ -1,0 +1,99 @@
+"""Rich Transcription Time Marked (RTTM): who speaks when; a line an utterance, all recordings in a
+file.
+
+NIST, "The 2009 (RT-09) Rich Transcription Meeting Recognition Evaluation Plan", appendix A: type,
+file, channel, start, duration, orthography, subtype, speaker, confidence, look-ahead. The first
+label is the subtype, which readers of speakers ignore.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.errors import DataError
+from avaffect.data.corpora.common import Corpus
+from avaffect.data.exchange import tiers
+from avaffect.data.exchange.listing import PREDICTED, SCORES, Listing, Utterance
+from avaffect.data.exchange.reading import EMOTION
+from avaffect.data.exchange.tiers import Annotations
+from avaffect.data.tables.reader import of_part
+from avaffect.data.tables.texts import read_text
+from avaffect.settings.manifest import ManifestSettings
+
+NAME = "rttm"
+OPTIONS = tiers.OPTIONS
+FOLDER = False
+NEEDS = ()
+NOTHING = "<NA>"
+_FIELDS = 9
+_ID = "id of the utterance"
+
+
+def write(listing: Listing, output: Path) -> None:
+    """The label is the predicted class where there is one, and the confidence its score.
+
+    Raises DataError for a name with a blank, which separates fields.
+    """
+    listing.lose_videos()
+    listing.lose_fields("speaker")
+    classes = [name for name in listing.plain_labels() if listing.labels[name].kind == "class"]
+    predicted = [name for name in classes if name.endswith(PREDICTED)]
+    shown = next(iter([*predicted, *classes]), None)
+    used = {shown, (shown or "").removesuffix(PREDICTED) + SCORES}
+    for name in listing.labels:
+        if name not in used:
+            listing.lost[f"label {name}"] += [o.id for o in listing if name in o.labels]
+    names = listing.names()
+    lines = []
+    for path, own in sorted(listing.by_recording().items(), key=lambda pair: names[pair[0]]):
+        for one in own:
+            start, end = listing.span(one)
+            fields = ["SPEAKER", names[path], "1", f"{start:.6f}", f"{end - start:.6f}", NOTHING,
+                      _label(one, shown), str(one.fields.get("speaker", NOTHING)),
+                      _confidence(one, shown), NOTHING]  # fmt: skip
+            if any(not text or len(text.split()) != 1 for text in fields):
+                raise DataError(f"{one.id}: a name has a blank, which separates fields in RTTM: "
+                                f"{' | '.join(fields)}")  # fmt: skip
+            lines.append(" ".join(fields) + "\n")
+    listing.lost[_ID] += [one.id for one in listing]
+    output.write_text("".join(lines), encoding="utf-8")
+
+
+def _label(one: Utterance, shown: str | None) -> str:
+    return str(one.labels.get(shown, NOTHING)) if shown else NOTHING
+
+
+def _confidence(one: Utterance, shown: str | None) -> str:
+    scores: dict[str, Any] = one.labels.get((shown or "").removesuffix(PREDICTED) + SCORES, {})
+    score = scores.get(_label(one, shown))
+    return NOTHING if score is None else f"{score:g}"
+
+
+def read(settings: ManifestSettings) -> Corpus:
+    """Lines of speakers, in files .rttm; the subtype, if any, is `emotion`.
+
+    Raises DataError for a line that is not as the plan has it.
+    """
+    files = tiers.files_of(settings.source, (".rttm",))
+    annotations = Annotations.of(settings, NAME, files)
+    for file in files:
+        for number, line in enumerate(read_text(file).split("\n"), start=1):
+            fields = line.split()
+            if not fields or fields[0] != "SPEAKER":
+                continue
+            try:
+                start, duration = float(fields[3]), float(fields[4])
+            except (ValueError, IndexError) as error:
+                raise DataError(f"{file}, line {number}: no start and duration in s") from error
+            if len(fields) < _FIELDS:
+                raise DataError(f"{file}, line {number}: {len(fields)} fields; a line of RTTM has "
+                                f"{_FIELDS} or 10")  # fmt: skip
+            media = annotations.media(fields[1], file)
+            if media is None:
+                continue
+            end = round(start + duration, 6)
+            named = {"speaker": fields[7], EMOTION: fields[6]}
+            known = {name: text for name, text in named.items() if text != NOTHING}
+            annotations.found.add(of_part(fields[1], (start, end)), media, start, end, known)
+    return annotations.corpus()

@@ -1,0 +1,154 @@
+"""Utterances as intervals on tiers, as programs of annotation have them (ELAN, Praat).
+
+A tier holds one field or label, its intervals do not overlap. Utterances that overlap others of
+their recording go to tiers NAME#2, NAME#3 and so on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avaffect.core import faults
+from avaffect.core.errors import DataError
+from avaffect.data.corpora.common import Corpus, media_files
+from avaffect.data.exchange.listing import Listing, Utterance
+from avaffect.data.exchange.reading import EMOTION, Found, corpus_of
+from avaffect.data.tables.reader import of_part
+from avaffect.settings.manifest import ManifestSettings
+
+# Options of `manifest` of formats with tiers, whose names stand for columns.
+OPTIONS = ("label", "scalar", "field", "map", "prefix", "root")
+ID = "id"
+_LANE = re.compile(r"(.*)#(\d+)")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A text from start to end, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+def tiers_of(listing: Listing, own: Sequence[Utterance]) -> dict[str, list[Interval]]:
+    """Name -> intervals, of the utterances of one recording by their start."""
+    names = [*listing.fields, *listing.plain_labels()]
+    found: dict[str, list[Interval]] = {}
+    for lane, utterances in enumerate(_lanes(listing, own), start=1):
+        suffix = "" if lane == 1 else f"#{lane}"
+        for one in utterances:
+            start, end = listing.span(one)
+            values = {ID: one.id, **one.fields, **one.labels}
+            for name in (ID, *names):
+                if name in values:
+                    text = str(values[name])
+                    found.setdefault(name + suffix, []).append(Interval(start, end, text))
+    return found
+
+
+def _lanes(listing: Listing, own: Sequence[Utterance]) -> list[list[Utterance]]:
+    """As few lists as hold utterances that do not overlap."""
+    lanes: list[list[Utterance]] = []
+    ends: list[float] = []
+    for one in own:
+        start, end = listing.span(one)
+        free = next((lane for lane, until in enumerate(ends) if until <= start), len(lanes))
+        if free == len(lanes):
+            lanes.append([])
+            ends.append(0.0)
+        lanes[free].append(one)
+        ends[free] = end
+    return lanes
+
+
+def files_of(source: Path, suffixes: Iterable[str]) -> list[Path]:
+    """The file, or the files with these suffixes in the folder and below it, sorted.
+
+    Raises DataError where there is none.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise DataError(f"{source}: no such file or folder")
+    found = sorted(
+        Path(place) / name
+        for place, folders, names in faults.walk(source)
+        for name in names
+        if name.lower().endswith(tuple(suffixes)) and not name.startswith(".")
+    )
+    if not found:
+        raise DataError(f"{source} has no file {' or '.join('*' + s for s in suffixes)}")
+    return found
+
+
+@dataclass
+class Annotations:
+    """What files of annotations become: recordings are found by their names below `root`."""
+
+    found: Found
+    recordings: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, settings: ManifestSettings, name: str, files: list[Path]) -> Annotations:
+        source = settings.source
+        root = settings.root or (source if source.is_dir() else source.parent)
+        found = Found(settings, name, root, files)
+        named: dict[str, list[str]] = defaultdict(list)
+        for path in media_files(root, found.lost):
+            named[Path(path).stem].append(path)
+            named["_".join(Path(path).parts)].append(path)
+        return cls(found, named)
+
+    def media(self, name: str, file: Path) -> str | None:
+        """The path of the recording of this name; None, and it is lost, where there is none.
+
+        Raises DataError where several have the name.
+        """
+        paths = self.recordings.get(name, [])
+        if len(paths) > 1:
+            raise DataError(f"{file}: {len(paths)} recordings below {self.found.root} are called "
+                            f"{name}: {', '.join(paths[:3])}")  # fmt: skip
+        if not paths:
+            self.found.lose(f"no recording of this name below {self.found.root} (--root)", name)
+        return paths[0] if paths else None
+
+    def add(self, media: str, stem: str, tiers: Mapping[str, Sequence[Interval]]) -> None:
+        """The utterances of one file. They are the intervals of the tier that --label, --scalar or
+        --field names first, or else of id, of emotion, or of the first; the texts of other tiers
+        within an utterance are its values."""
+        lanes: dict[str, dict[str, Sequence[Interval]]] = defaultdict(dict)
+        for name, intervals in tiers.items():
+            match = _LANE.fullmatch(name)
+            base, lane = match.groups() if match else (name, "1")
+            lanes[lane][base] = [one for one in intervals if one.text.strip()]
+        for lane in lanes.values():
+            key = self._key(lane)
+            for one in lane.get(key, ()):
+                values = {name: _within(own, one) for name, own in lane.items()}
+                known = {name: text for name, text in values.items() if text}
+                identifier = known.pop(ID, of_part(stem, (one.start, one.end)))
+                self.found.add(identifier, media, one.start, one.end, known)
+
+    def _key(self, tiers: Mapping[str, Sequence[Interval]]) -> str:
+        settings = self.found.settings
+        given = [text.rpartition("=")[2] for text in (*settings.label, *settings.scalar)]
+        wanted = (ID, *given, EMOTION)
+        first = next((name for name, own in tiers.items() if own), "")
+        return next((name for name in wanted if tiers.get(name)), first)
+
+    def corpus(self) -> Corpus:
+        return corpus_of(self.found)
+
+
+def _within(intervals: Sequence[Interval], whole: Interval) -> str:
+    """The texts whose middle is within an interval."""
+    return " ".join(
+        one.text.strip()
+        for one in intervals
+        if whole.start <= (one.start + one.end) / 2 < whole.end
+    )

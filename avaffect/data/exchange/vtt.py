@@ -1,0 +1,114 @@
+"""WebVTT, a file a recording, which players show as subtitles: a cue an utterance.
+
+https://www.w3.org/TR/webvtt1: a cue's identifier is the utterance's id, its lines are
+"NAME: VALUE" of labels and fields, the words come last without a name, and the speaker is its
+voice. Times are whole milliseconds.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from pathlib import Path
+
+from avaffect.data.corpora.common import Corpus
+from avaffect.data.exchange import tiers
+from avaffect.data.exchange.listing import Listing, Utterance
+from avaffect.data.exchange.tiers import Annotations
+from avaffect.data.tables.reader import of_part
+from avaffect.data.tables.texts import read_text
+from avaffect.data.transcripts import subtitles
+from avaffect.settings.manifest import ManifestSettings
+
+NAME = "vtt"
+OPTIONS = tiers.OPTIONS
+FOLDER = True
+NEEDS = ()
+WORDS = "text"
+_NAMED = re.compile(r"([\w.#-]+): (.*)")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+
+
+def write(listing: Listing, output: Path) -> None:
+    listing.lose_videos()
+    labels = listing.plain_labels()
+    names = listing.names()
+    for path, own in listing.by_recording().items():
+        cues = ["WEBVTT\n"]
+        for one in own:
+            start, end = listing.span(one)
+            low = math.floor(start * 1000 + 1e-6)
+            high = max(math.floor(end * 1000 + 1e-6), low + 1)
+            times = f"{_clock(low)} {subtitles.ARROW} {_clock(high)}"
+            cues.append("\n".join([one.id, times, *_lines(one, labels)]) + "\n")
+        (output / f"{names[path]}.vtt").write_text("\n".join(cues), encoding="utf-8")
+
+
+def _lines(one: Utterance, labels: list[str]) -> list[str]:
+    known = {n: one.labels[n] for n in labels if n in one.labels}
+    known |= {name: value for name, value in one.fields.items() if name not in ("speaker", WORDS)}
+    lines = [f"{name}: {_escaped(value)}" for name, value in known.items()]
+    if WORDS in one.fields:
+        words = _escaped(one.fields[WORDS])
+        lines.append(f"{WORDS}: {words}" if _NAMED.fullmatch(words) else words)
+    if "speaker" in one.fields:
+        first = lines[0] if lines else ""
+        lines[:1] = [f"<v {_escaped(one.fields['speaker'])}>{first}"]
+    return lines
+
+
+def _escaped(value: object) -> str:
+    """On one line: a blank line would end the cue."""
+    return html.escape(" ".join(str(value).split()), quote=False)
+
+
+def _clock(milliseconds: int) -> str:
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def read(settings: ManifestSettings) -> Corpus:
+    """WebVTT and SubRip, whose names are those of their recordings; a cue is an utterance.
+
+    Cues without a usable time are lost.
+    """
+    files = tiers.files_of(settings.source, subtitles.SUFFIXES)
+    annotations = Annotations.of(settings, NAME, files)
+    for file in files:
+        media = annotations.media(file.stem, file)
+        if media is None:
+            continue
+        lines = read_text(file).split("\n")
+        for place, line in enumerate(lines):
+            if subtitles.ARROW in line:
+                _cue(annotations, media, file, lines, place)
+    return annotations.corpus()
+
+
+def _cue(annotations: Annotations, media: str, file: Path, lines: list[str], place: int) -> None:
+    timing = subtitles.TIMING.fullmatch(lines[place])
+    if timing is None:
+        annotations.found.lose(f"cues without a usable time in {file}", f"line {place + 1}")
+        return
+    start, end = map(subtitles.seconds, timing.groups())
+    values: dict[str, str] = {}
+    words = []
+    for line in lines[place + 1 :]:
+        if not line.strip():
+            break
+        voice = _VOICE.search(line)
+        if voice is not None:
+            values["speaker"] = html.unescape(voice[1].strip())
+        named = _NAMED.fullmatch(subtitles.plain(line))
+        if named is not None:
+            values[named[1]] = named[2]
+        elif subtitles.plain(line):
+            words.append(subtitles.plain(line))
+    if words:
+        values[WORDS] = " ".join(words)
+    before = lines[place - 1].strip() if place else ""
+    # SubRip numbers its cues.
+    named_so = before and not before.isdigit() and not before.startswith("WEBVTT")
+    identifier = before if named_so else of_part(file.stem, (start, end))
+    annotations.found.add(identifier, media, start, end, dict(values))

@@ -1,0 +1,1 @@
+"""Writing artifacts in formats of other programs, for `export`."""

@@ -1,0 +1,128 @@
+"""Outputs of `export`: a file, or a folder with a mark of its own, whole or not at all."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from avaffect.core import claims, plain_json
+from avaffect.core.atomic import flush, publish, workspace
+from avaffect.core.errors import OutputExistsError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.core.provenance import Provenance, identity
+from avaffect.core.writing import writing
+from avaffect.data.exchange.reading import MARK
+from avaffect.recipes.common import publishing
+from avaffect.settings.export import ExportSettings
+
+Write = Callable[[Path], None]
+# Module -> package that has it.
+PACKAGES = {"pyarrow": "pyarrow"}
+
+
+def check_packages(settings: ExportSettings, modules: tuple[str, ...]) -> None:
+    """Raises UsageError where a package is missing that the format needs."""
+    lacking = [PACKAGES.get(name, name) for name in modules if find_spec(name) is None]
+    if lacking:
+        raise UsageError(
+            f"--to {settings.to} needs {' and '.join(lacking)}: python -m pip install "
+            "-c constraints.txt -e '.[exchange]' installs what all formats need"
+        )
+
+
+def write_file(
+    settings: ExportSettings, made: Provenance, progress: Progress, write: Write
+) -> bool:
+    """Write the output by `write(path)`; False where it is there already, with the same bytes, or
+    in a dry run. Raises as `publishing.is_current`."""
+    output = settings.output
+    if not output.exists() and publishing.is_dry(settings, progress, f"write {settings.to}"):
+        return False
+    with workspace(output) as folder:
+        temporary = folder / output.name
+        if output.is_file():
+            write(temporary)
+
+        def is_same(path: Path) -> bool:
+            return filecmp.cmp(path, temporary, shallow=False)
+
+        if publishing.is_current(
+            settings, made, progress, is_same=is_same, differs="has another content"
+        ) or publishing.is_dry(settings, progress, f"write {settings.to}"):
+            return False
+        if not temporary.exists():
+            write(temporary)
+        publish(temporary, output)
+    return True
+
+
+def write_folder(
+    settings: ExportSettings, made: Provenance, progress: Progress, write: Write,
+    facts: dict[str, Any],
+) -> bool:  # fmt: skip
+    """Write the files of the output folder by `write(folder)`, and beside them a mark with its
+    provenance and `facts`; False where it is there already, or in a dry run.
+
+    Raises OutputExistsError where the folder was written by another program, or holds another
+    export and --force is not given.
+    """
+    output = settings.output
+    if _is_current(settings, made, progress):
+        return False
+    if publishing.is_dry(settings, progress, f"write {settings.to}"):
+        return False
+    claims.claim(output, progress.say)
+    mark = json.dumps({"provenance": made, **facts}, ensure_ascii=False, indent=1) + "\n"
+    with workspace(output) as folder:
+        new, old = folder / "new", folder / "old"
+        new.mkdir()
+        with writing(output):
+            write(new)
+            (new / MARK).write_text(mark, encoding="utf-8")
+            for path in sorted(new.rglob("*")):
+                flush(path)
+            claims.check(output)
+            if output.exists():
+                os.replace(output, old)
+            os.replace(new, output)
+            flush(output.parent)
+    return True
+
+
+def _is_current(settings: ExportSettings, made: Provenance, progress: Progress) -> bool:
+    output = settings.output
+    if not output.exists():
+        return False
+    if not output.is_dir():
+        raise UsageError(f"{output} is a file; --to {settings.to} writes a folder: name another")
+    if not any(output.iterdir()):
+        return False
+    known = _identity(output / MARK)
+    if known is None:
+        raise OutputExistsError(
+            f"{output} is a folder that export did not write; name another, which it makes"
+        )
+    if known == identity(made) and not settings.force:
+        if not settings.dry_run:
+            os.utime(output / MARK)
+        progress.say(f"{output} is up to date")
+        return True
+    if not settings.force:
+        raise OutputExistsError(
+            f"{output} exists and was made from other inputs or settings; name another output, or "
+            "overwrite it with --force"
+        )
+    return False
+
+
+def _identity(mark: Path) -> str | None:
+    """Of the provenance in a mark; None where there is none."""
+    try:
+        return identity(plain_json.parse(mark.read_bytes())["provenance"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
