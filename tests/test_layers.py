@@ -46,6 +46,7 @@ ROOMS = {
     "scoring": {"common", "downstream"},
     "diagnosis": {"encoding"},
     "exchange": {"common", "encoding", "downstream"},
+    "monitoring": set(),
 }
 # Who may import a library at all; a layer that is not named may not.
 LIBRARIES = {

@@ -39,13 +39,13 @@ def figures(task: Task, now: float, with_rate: bool = True) -> str:
         if with_rate:
             parts.append(_rate(rate, task.unit))
         if task.total is not None:
-            parts.append(f"{_clock(max(task.total - task.done, 0) / rate)} left")
+            parts.append(f"{clock(max(task.total - task.done, 0) / rate)} left")
     return ", ".join(parts)
 
 
 def facts(task: Task) -> list[str]:
     """name=value of the facts of a task."""
-    return [f"{name}={_short(value)}" for name, value in task.facts.items()]
+    return [f"{name}={short(value)}" for name, value in task.facts.items()]
 
 
 def bar_line(task: Task, now: float, width: int, utf8: bool = True) -> str:
@@ -70,7 +70,7 @@ def bar_line(task: Task, now: float, width: int, utf8: bool = True) -> str:
     if share is not None:
         line += f" {int(100 * share):3d}%"
         if room >= SHORTEST_BAR:
-            line += f" |{_bar(share, min(room - 2, LONGEST_BAR), utf8)}|"
+            line += f" |{blocks(share, min(room - 2, LONGEST_BAR), utf8)}|"
     line += f" {numbers}{said}"
     return line[:width]
 
@@ -82,7 +82,7 @@ def log_line(tasks: list[Task], now: float) -> str:
     return "; ".join(words)
 
 
-def _bar(share: float, width: int, utf8: bool) -> str:
+def blocks(share: float, width: int, utf8: bool = True) -> str:
     if not utf8:
         return ("#" * int(share * width)).ljust(width)
     whole, part = divmod(int(share * width * 8), 8)
@@ -104,10 +104,10 @@ def _rate(rate: float, unit: str) -> str:
         return f"{rate:.3g}/s" if rate < 1000 else f"{rate:.0f}/s"
     one = unit.removesuffix("s")
     seconds = 1 / rate
-    return f"{seconds:.1f} s/{one}" if seconds < 60 else f"{_clock(seconds)}/{one}"
+    return f"{seconds:.1f} s/{one}" if seconds < 60 else f"{clock(seconds)}/{one}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """1:02:03, or 2:03; days if there are any."""
     whole = int(seconds + 0.5)
     minutes, last = divmod(whole, 60)
@@ -117,5 +117,5 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{last:02d}" if hours else f"{minutes}:{last:02d}"
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

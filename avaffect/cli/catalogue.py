@@ -173,6 +173,8 @@ _COMMANDS = (
           call="cli.show.lineage:show"),
     _ours("check", ARTIFACTS, "Verify that artifacts are complete and uncorrupted.",
           call="cli.show.check:show"),
+    _ours("monitor", ARTIFACTS, "Follow trainings: losses, scores, time left; TensorBoard.",
+          call="cli.show.monitor:show"),
     _ours("doctor", ARTIFACTS, "Look whether avaffect works here, and what mends it.",
           call="cli.show.doctor:show"),
     _ours("export", ARTIFACTS, "Write an artifact in a format of other programs.",

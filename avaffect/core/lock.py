@@ -314,6 +314,18 @@ def _owner(text: bytes) -> Owner | None:
         return None
 
 
+def seems_held(path: Path) -> bool:
+    """Whether a process holds this lock, without opening it for writing: of this machine, exactly;
+    of another one, where its time stamp is not older than SILENT_S by this machine's clock."""
+    found = _stamp(path)
+    if found is None:
+        return False
+    owner, stamp = found
+    if owner is not None and (owner.kernel, owner.processes) == (_kernel(), _process_table()):
+        return _started(owner.pid) == owner.started
+    return time.time() - stamp / 1e9 < SILENT_S
+
+
 def _refusal(path: Path, output: Path, owner: Owner | None) -> LockedError:
     who = "another process" if owner is None else str(owner)
     return LockedError(

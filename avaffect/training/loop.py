@@ -86,6 +86,8 @@ class _Trainer:
         self.settings, self.fabric, self.meter = stepper.settings, stepper.fabric, stepper.meter
         self.run, self.progress, self.flag = run, progress, flag
         self.step = self.epoch = self.position = 0
+        # Batches of the epoch.
+        self.planned = 1
         self.first, self.last = Metrics(), Metrics()
         self.best_metrics, self.newest = Metrics(), Metrics()
         self.best: dict[str, Tensor] = {}
@@ -144,6 +146,16 @@ class _Trainer:
         within = self.position and self.position / len(self.batches.plan(self.epoch))
         return float(self.epoch + within)
 
+    def _done(self) -> float:
+        """The share of all trainings of the command that is done."""
+        epochs, steps = self.settings.epochs, self.settings.steps
+        if steps:
+            share = self.step / steps
+        else:
+            share = (self.epoch + self.position / self.planned) / (epochs or 1)
+        number, count = self.run.part
+        return round((number + min(share, 1.0)) / count, 6)
+
     def _finished(self, epochs: int | None, steps: int | None) -> bool:
         return self.step >= steps if steps else self.epoch >= (epochs or 0)
 
@@ -153,7 +165,7 @@ class _Trainer:
     def _train_epoch(
         self, plan: Sequence[np.ndarray], epochs: int | None, steps: int | None
     ) -> None:
-        size = self.settings.accumulate
+        size, self.planned = self.settings.accumulate, len(plan)
         while self.position < len(plan) and not (steps and self.step >= steps):
             # The middle of the step: a run of one step has a learning rate above 0.
             if steps:
@@ -184,7 +196,7 @@ class _Trainer:
         if kept is not None:
             kept.remove()
         self.evaluation_s = time.monotonic() - begun
-        self.history.write({"epoch": self.epoch, **metrics})
+        self.history.write({"epoch": self.epoch, "done": self._done(), **metrics})
         name = self.run.select
         if name is None or name not in metrics:
             return
@@ -207,7 +219,8 @@ class _Trainer:
         self.last = metrics
         # After the last epoch `self.epoch` is already that of the next one.
         epoch = self.epoch if self.position else self.epoch - 1
-        self.history.write({"step": self.step, "epoch": epoch, **metrics})
+        place = {"step": self.step, "epoch": epoch, "done": self._done()}
+        self.history.write({**place, **metrics})
 
     def _save_if_due(self) -> None:
         request = {

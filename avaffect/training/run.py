@@ -34,6 +34,7 @@ class Run:
     folder    for the state (None: nothing is saved, for short runs inside another command)
     history   metrics file, appended to during training (None: none)
     tags      written into every line of the history (run, fold)
+    part      number of this training among those of its command (runs, folds), and their count
     evaluate  called after each epoch with the objective and a spool for its rows; its metrics go to
               the history
     select    metric of `evaluate` whose best epoch's weights are kept at the end
@@ -48,6 +49,7 @@ class Run:
     folder: Path | None = None
     history: Path | None = None
     tags: dict[str, Any] = field(default_factory=dict)
+    part: tuple[int, int] = (0, 1)
     evaluate: Callable[[Objective, Spool | None], Metrics] | None = None
     select: str | None = None
     steady: bool = False

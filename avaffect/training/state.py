@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 STATE_FILE = "state.safetensors"
 MARKER = "run.json"
+METRICS_SUFFIX = ".metrics.jsonl"
 # Of a store that is not complete: the folder of its utterances (data/store/journal.py).
 STORE = "store"
 # Of adapt: the manifest that it read, beside the state.
@@ -40,7 +41,7 @@ POSITION = ("step", "epoch", "position", "first", "last", "best", "history_bytes
 
 def metrics_path(output: Path) -> Path:
     """The history of the run that makes `output`."""
-    return output.with_name(output.name + ".metrics.jsonl")
+    return output.with_name(output.name + METRICS_SUFFIX)
 
 
 def open_folder(folder: Path, identity: str, fresh: bool) -> bool:

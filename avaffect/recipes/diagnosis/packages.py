@@ -26,6 +26,7 @@ EXTRAS = {
     "opensmile": "openSMILE's features (extract --model egemaps)",
     "plots": "figures (--plot)",
     "exchange": "formats of other programs (export, manifest)",
+    "tensorboard": "curves for TensorBoard (monitor --tensorboard)",
     "dask": "work on several machines (--backend dask)",
 }
 

@@ -78,7 +78,7 @@ def run(
             material.pooled = frozen_inputs.pooled_means(material, started)
         frozen_frames.compute_once(material, started)
         finished = [
-            _finished(material, number, division, started)
+            _finished(material, number, division, replace(started, part=(number, len(divisions))))
             for number, division in enumerate(divisions)
         ]
         if fabric.global_rank == 0:

@@ -1,0 +1,1 @@
+"""Trainings as their metrics files tell of them: for `monitor`."""

@@ -1,0 +1,98 @@
+"""Losses, metrics and scores of trainings as TensorBoard's event files, by its own writer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from avaffect.core.errors import UsageError
+from avaffect.core.writing import writing
+from avaffect.recipes.monitoring.runs import SPEED, TAGS, Line, values_of
+from avaffect.settings.monitor import NEEDS_TENSORBOARD
+
+# At the end of the names of our files, which are written anew; others in the folder stay.
+SUFFIX = ".avaffect"
+OURS = f"events.out.tfevents.*{SUFFIX}"
+
+
+def check_tensorboard() -> None:
+    """Raises UsageError where TensorBoard is not installed."""
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise UsageError(NEEDS_TENSORBOARD) from error
+
+
+class Events:
+    """The event files of one training: a folder, with one in it for each of several runs and folds.
+
+    A line of a metrics file has no time of day: times are those of the file's last change, less the
+    seconds that its lines tell.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writers: dict[str, Any] = {}
+        # Of scores, which follow the steps that they belong to.
+        self._step = 0
+        self._remove_former()
+
+    def write(self, lines: list[Line], changed: float) -> None:
+        """Add the lines of a metrics file that was changed at this time, in seconds since the
+        epoch."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        for line in lines:
+            self._step = int(line.values.get("step", self._step))
+            tagged = _tagged(line.values).items()
+            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in tagged]
+            event = Event(
+                wall_time=changed - (lines[-1].at_s - line.at_s), step=self._step,
+                summary=Summary(value=values),
+            )  # fmt: skip
+            self._writer(line.values).add_event(event)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def begin_anew(self) -> None:
+        """After a training that was resumed has removed lines."""
+        self.close()
+        self._step = 0
+        self._remove_former()
+
+    def _remove_former(self) -> None:
+        for path in self.folder.rglob(OURS) if self.folder.is_dir() else ():
+            path.unlink(missing_ok=True)
+
+    def _writer(self, line: dict[str, Any]) -> Any:
+        name = "-".join(f"{tag}{line[tag]}" for tag in TAGS if tag in line and tag != "seed")
+        if name not in self._writers:
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+            folder = self.folder / name
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._writers[name] = EventFileWriter(str(folder), filename_suffix=SUFFIX)
+        return self._writers[name]
+
+
+def _tagged(line: dict[str, Any]) -> dict[str, float]:
+    """training/NAME of a line of steps, development/NAME of scores, speed/NAME."""
+    part = "training" if "step" in line else "development"
+    values = values_of(line)
+    return {f"{'speed' if name in SPEED else part}/{name}": value for name, value in values.items()}
+
+
+def changed_at(path: Path) -> float:
+    """When a file was last changed; now where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
