@@ -16,13 +16,13 @@ def main() -> None:
     interruption.install()
     try:
         from avaffect.cli.main import main as run
-    except (interruption.Terminated, KeyboardInterrupt) as stop:
+    except BaseException as error:
+        status = interruption.status_of(error)
+        if status is None:
+            raise
         # Or at the end of the interpreter another signal would have its default action.
         interruption.finish()
-        from avaffect.core import errors
-
-        ended = isinstance(stop, interruption.Terminated)
-        sys.exit(errors.PREEMPTED if ended else errors.INTERRUPTED)
+        sys.exit(status)
     run()
 
 

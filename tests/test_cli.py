@@ -322,66 +322,6 @@ def test_termination_exits_75(recordings: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"emodb.jsonl", "media.h5.state"}
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP"])
-def test_a_signal_in_the_first_moment(tmp_path: Path, name: str) -> None:
-    """As soon as Python runs ours, before click is imported: the status to be requeued with."""
-    number = getattr(signal, name)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "avaffect", "info", "--help"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-    )  # fmt: skip
-    status = Path(f"/proc/{process.pid}/status")
-    while not _caught(status.read_text()) >> (number - 1) & 1:
-        assert process.poll() is None, process.stderr.read()
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
-    # Where the process was faster than this test, the help is whole.
-    assert process.returncode == 75 or (process.returncode == 0 and "Usage" in out)
-
-
-@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3, 1.0])
-def test_signals_without_end(tmp_path: Path, wait: float) -> None:
-    """From the first moment and later: nothing that ends the work is interrupted by another."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-m", "avaffect", "split", "-", "--folds", "3"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env=environment, text=True,
-        # Where the tests themselves run under nohup.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    ) as process:  # fmt: skip
-        status = Path(f"/proc/{process.pid}/status")
-        # The last of those that are handled.
-        while not _caught(status.read_text()) >> (signal.SIGHUP - 1) & 1:
-            assert process.poll() is None, process.stderr.read()
-        time.sleep(wait)
-        while process.poll() is None:
-            for number in (signal.SIGUSR1, signal.SIGTERM):
-                process.send_signal(number)
-                time.sleep(0.001)
-        assert process.returncode == 75
-        assert "Traceback" not in process.stderr.read()
-
-
-def _caught(status: str) -> int:
-    """The signals that a process handles, a bit each."""
-    return next(int(line[7:], 16) for line in status.splitlines() if line.startswith("SigCgt"))
-
-
-def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
-    code = "import signal, sys; from avaffect.cli import interruption; interruption.install(); "
-    code += "signal.raise_signal(signal.SIGHUP); interruption.finish(); "
-    # Once the work is done, its status stands.
-    code += "signal.raise_signal(signal.SIGTERM); sys.exit(3)"
-    done = subprocess.run(
-        ["nohup", sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 3, done.stderr
-
-
 REQUIRED = [
     ("preprocess", "m.jsonl"),
     ("merge", "a.h5"),

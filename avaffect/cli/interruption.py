@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from avaffect.core import signals
+from avaffect.core import errors, signals
 
 
 class Terminated(BaseException):
@@ -36,6 +36,23 @@ def finish() -> None:
     """From now on the work is done, and its status stands whatever a scheduler says."""
     for number in signals.PREEMPTION_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The exit status where a signal is behind an exception; None where none is.
+
+    Python before 3.12 raises a RuntimeError from what a signal raised while a class was made.
+    """
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        if isinstance(found, Terminated):
+            return errors.PREEMPTED
+        if isinstance(found, KeyboardInterrupt):
+            return errors.INTERRUPTED
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def check() -> None:

@@ -101,15 +101,15 @@ UNREADABLE = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirecto
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point. Never returns: exits with the status that avaffect(1) documents."""
-    # First, as the next opened file would get the number of a closed descriptor.
-    descriptors.open_missing()
     try:
+        # First, as the next opened file would get the number of a closed descriptor.
+        descriptors.open_missing()
         status = run(arguments)
         interruption.finish()
-    except interruption.Terminated:
-        # Between the two.
+    except (interruption.Terminated, KeyboardInterrupt) as stop:
+        # Before, between or after the two.
         interruption.finish()
-        status = errors.PREEMPTED
+        status = interruption.status_of(stop) or errors.FAILURE
     sys.exit(status)
 
 
@@ -168,6 +168,10 @@ def run(arguments: list[str] | None = None) -> int:
             _abandon_full_stdout()
         return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
+        stopped = interruption.status_of(error)
+        if stopped is not None:
+            _say("stopped by a signal; run the same command again")
+            return stopped
         if _wants_traceback():
             raise
         if launch().processes > 1 and faults.is_of_ranks(error):

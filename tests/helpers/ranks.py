@@ -12,7 +12,7 @@ from multiprocessing.context import ForkProcess, SpawnProcess
 from typing import Any
 
 # On a loaded machine.
-PATIENCE_S = 900
+PATIENCE_S = 240
 FORK = multiprocessing.get_context("fork")
 # Processes that know nothing of what other tests cached.
 SPAWN = multiprocessing.get_context("spawn")
