@@ -13,8 +13,8 @@ def main() -> None:
     """
     from avaffect.cli import interruption
 
-    interruption.install()
     try:
+        interruption.install()
         from avaffect.cli.main import main as run
     except BaseException as error:
         status = interruption.status_of(error)

@@ -106,6 +106,7 @@ def test_a_signal_while_a_class_is_made(stop: BaseException, status: int | None)
 @pytest.mark.parametrize(
     ("place", "hides"),
     [
+        ("interruption.install", False),
         ("descriptors.open_missing", False),
         ("main.run", False),
         # Within `run`, an import.
@@ -117,7 +118,8 @@ def test_a_signal_at_any_place_of_the_start(
     place: str, hides: bool, number: str, status: int
 ) -> None:
     code = f"""
-import signal
+import signal, sys
+from avaffect.__main__ import main as enter
 from avaffect.cli import interruption, main
 from avaffect.core import descriptors
 def stop(*_, **__):
@@ -129,7 +131,8 @@ def stop(*_, **__):
         raise
 interruption.install()
 {place} = stop
-main.main(["info"])
+sys.argv = ["avaffect", "info"]
+enter()
 """
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
