@@ -29,8 +29,8 @@ def test_a_signal_in_the_first_moment(tmp_path: Path, name: str) -> None:
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
     status = Path(f"/proc/{process.pid}/status")
-    while not _caught(status.read_text()) >> (number - 1) & 1:
-        assert process.poll() is None, process.stderr.read()
+    while process.poll() is None and not _caught(status.read_text()) >> (number - 1) & 1:
+        pass
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     # Where the process was faster than this test, the help is whole.
@@ -78,6 +78,39 @@ def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
     assert done.returncode == 3, done.stderr
 
 
+@pytest.mark.parametrize(("number", "status"), [("SIGUSR1", 75), ("SIGTERM", 75), ("SIGINT", 130)])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_in_a_finaliser(number: str, status: int, times: int) -> None:
+    """Where Python suppresses exceptions, and reports them."""
+    done = _stopped(f"""
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.{number})
+def stop(*_, **__):
+    for _ in range({times}):
+        Last()
+    time.sleep(30)
+main.group.main = stop
+""")
+    assert done.returncode == status and "ignored" not in done.stderr, done.stderr
+
+
+def test_a_signal_that_a_library_suppresses_does_not_make_deaf() -> None:
+    done = _stopped("""
+def stop(*_, **__):
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(signal.SIGTERM)
+    # As long as one is there, others do not interrupt what it ends.
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.raise_signal(signal.SIGUSR2)
+        print("tidied")
+main.group.main = stop
+""")
+    assert (done.returncode, done.stdout) == (75, "tidied\n"), done.stderr
+
+
 class _Raises:
     """Of an attribute, while its class is made."""
 
@@ -117,11 +150,7 @@ def test_a_signal_while_a_class_is_made(stop: BaseException, status: int | None)
 def test_a_signal_at_any_place_of_the_start(
     place: str, hides: bool, number: str, status: int
 ) -> None:
-    code = f"""
-import signal, sys
-from avaffect.__main__ import main as enter
-from avaffect.cli import interruption, main
-from avaffect.core import descriptors
+    done = _stopped(f"""
 def stop(*_, **__):
     try:
         signal.raise_signal(signal.{number})
@@ -129,13 +158,24 @@ def stop(*_, **__):
         if {hides}:
             raise RuntimeError from stopped
         raise
-interruption.install()
 {place} = stop
+""")
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+
+
+def _stopped(change: str) -> subprocess.CompletedProcess[str]:
+    """`avaffect info`, after the lines of `change`."""
+    code = f"""
+import contextlib, signal, sys, time
+from avaffect.__main__ import main as enter
+from avaffect.cli import interruption, main
+from avaffect.core import descriptors
+interruption.install()
+{change}
 sys.argv = ["avaffect", "info"]
 enter()
 """
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr

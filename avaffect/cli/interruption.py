@@ -2,12 +2,18 @@
 files are removed.
 
 The handler of a signal raises at an arbitrary place in Python. Libraries that call back into Python
-(PyAV's resampler) may suppress the exception: it is raised again at the next update of progress.
+(PyAV's resampler) may suppress the exception: it is raised again at the next update of progress, or
+by the next signal. In finalisers and callbacks of weak references, which importlib has, Python
+suppresses it: the signal is sent again.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
+import weakref
 from types import FrameType
 
 from avaffect.core import errors, signals
@@ -21,13 +27,24 @@ class Terminated(BaseException):
         self.number = number
 
 
+class _Interrupt(KeyboardInterrupt):
+    """Ctrl-C; unlike its base, it can be referred to weakly."""
+
+
+# Long enough to leave the finaliser.
+RETRY_S = 0.01
 _pending: list[int] = []
+_raised: weakref.ref[BaseException] | None = None
+_show_others = sys.unraisablehook
 
 
 def install() -> None:
     """Handle the signals from now on."""
+    global _show_others
     _pending.clear()
     signals.forget()
+    if sys.unraisablehook is not _suppressed:
+        _show_others, sys.unraisablehook = sys.unraisablehook, _suppressed
     for number in signals.heard(signal.SIGINT):
         signal.signal(number, _handle)
 
@@ -63,10 +80,33 @@ def check() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     _pending.append(number)
-    if signals.repeated(number):
+    # While that of an earlier signal exists, the work is ending.
+    if signals.repeated(number) and _raised is not None and _raised() is not None:
         return
     raise _ending(number)
 
 
 def _ending(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+    global _raised
+    found = _Interrupt() if number == signal.SIGINT else Terminated(number)
+    _raised = weakref.ref(found)
+    return found
+
+
+def _suppressed(unraisable: sys.UnraisableHookArgs) -> None:
+    """Send the signal again whose exception Python suppresses."""
+    stop = unraisable.exc_value
+    if not isinstance(stop, (Terminated, _Interrupt)):
+        _show_others(unraisable)
+        return
+    number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+    _pending.clear()
+    signals.forget()
+    again = threading.Timer(RETRY_S, _send, (number,))
+    again.daemon = True
+    again.start()
+
+
+def _send(number: int) -> None:
+    if signal.getsignal(number) is _handle:
+        os.kill(os.getpid(), number)
