@@ -49,7 +49,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
 # The table that is drawn is made of runs; predictions of traces need an hour of training, text
 # encoders a package that is optional.
 ELSEWHERE = ("compare", "eval-ccc", "eval-embeddings", "eval-rank", "extract-text", "import",
-             "info", "lineage", "check", "doctor", "monitor")  # fmt: skip
+             "info", "lineage", "check", "doctor", "monitor", "train")  # fmt: skip
 
 
 def build(folder: Path) -> None:

@@ -28,6 +28,7 @@ from avaffect.cli.main import run
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.settings.base import Range, flags_of
+from avaffect.settings.spelled import command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "h5py", "sklearn", "rich", "scipy", "numpy")
@@ -90,8 +91,12 @@ def test_examples_can_be_typed(name: str, monkeypatch) -> None:
     assert [line for line in examples.splitlines() if len(line) > 88] == []
     for called, *arguments in calls:
         command = make(COMMANDS[called])
-        values = command.make_context(called, arguments).params
-        options.build(imported(COMMANDS[called].settings), values)
+        kind = imported(COMMANDS[called].settings)
+        settings = options.build(kind, command.make_context(called, arguments).params)
+        # And what `train` and others print of settings gives them again.
+        _, again, *words = shlex.split(command_line(called, settings))
+        assert again == called
+        assert options.build(kind, command.make_context(called, words).params) == settings
 
 
 def _example(name: str) -> Any:
@@ -225,7 +230,7 @@ def test_help_lists_every_command_under_its_group(avaffect) -> None:
     """On a line of 80 columns each."""
     lines = avaffect("--help").stdout.splitlines()
     group, listed = "", {}
-    for line in lines[lines.index("Corpora:") :]:
+    for line in lines[lines.index("To begin with:") :]:
         group = line[:-1] if line.endswith(":") and line[0] != " " else group
         name, _, text = line.strip().partition(" ")
         if line.startswith("  ") and name in COMMANDS:

@@ -26,7 +26,10 @@ from avaffect.settings.outputs import check_suffix
 
 ROOT = Path(__file__).resolve().parent.parent
 # These ask themselves: what they write depends on what they read, or is a picture.
-OWN_CHECK = ("predict", "merge", "gallery", "info", "lineage", "check", "doctor", "export")
+OWN_CHECK = (
+    "predict", "merge", "gallery", "info", "lineage", "check", "doctor", "export", "monitor",
+    "train",
+)  # fmt: skip
 
 
 def test_every_command_knows_what_it_writes() -> None:

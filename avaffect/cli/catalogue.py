@@ -19,6 +19,7 @@ from avaffect.settings.by_command import module_of, reference_of
 
 ENTRY_POINTS = "avaffect.commands"
 
+START = "To begin with"
 CORPORA = "Corpora"
 STORES = "Stores"
 PRETRAINING = "Pre-training"
@@ -27,7 +28,7 @@ DOWNSTREAM = "Downstream"
 SCORING = "Scoring"
 ARTIFACTS = "Artifacts"
 # In the order of the work.
-GROUPS = (CORPORA, STORES, PRETRAINING, ADAPTATION, DOWNSTREAM, SCORING, ARTIFACTS)
+GROUPS = (START, CORPORA, STORES, PRETRAINING, ADAPTATION, DOWNSTREAM, SCORING, ARTIFACTS)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ _FROM_RETRIEVAL = "avaffect retrieve --query A.h5 --pool B.h5 | avaffect {}"
 _RETRIEVAL = "a manifest of a retrieval"
 
 _COMMANDS = (
+    _ours("train", START, "From a labelled corpus to a model and its scores.",
+          None, _CORPUS, call="cli.show.train:show"),
     _ours("manifest", CORPORA, "List a corpus: media files, labels, speakers, splits.",
           "manifest", call="recipes.manifest:make_manifest"),
     _ours("synth", CORPORA, "Generate a synthetic corpus of talking faces.", "manifest"),

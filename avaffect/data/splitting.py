@@ -9,26 +9,35 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.seeds import generator
-from avaffect.data.manifest import Manifest
+from avaffect.data.items import audio_of, video_of
+from avaffect.data.manifest import Item, Manifest
+from avaffect.settings.split import RECORDING
 
 # Number of random orders; few, so that seeds still give different splits of a few speakers.
 ORDERS = 16
 
 
-def groups_of(source: Manifest, field: str) -> dict[str, list[int]]:
+def unit_of(item: Item, by: str) -> str:
+    """The speaker, session or recording of an item; "" where it has none."""
+    found = audio_of(item) or video_of(item) if by == RECORDING else item.get(by)
+    return "" if found is None else str(found)
+
+
+def groups_of(source: Manifest, by: str) -> dict[str, list[int]]:
     """group -> positions of its items.
 
-    Raises DataError, with the first item, for an item without the `field`.
+    Raises DataError, with the first item, for an item that is in none.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for position, item in enumerate(source.items):
-        value = item.get(field)
-        if value is None or value == "":
+        unit = unit_of(item, by)
+        if not unit:
             raise DataError(
-                f"{source.name}: {item['id']} has no {field}, and so may leak; remove such items "
-                f"(`avaffect select --where {field}!=`), or split by another field"
+                f"{source.name}: {item['id']} has no {by}, and so may leak; remove such items "
+                f"(`avaffect select --where {by}!=`), or split by something else: --by recording "
+                "is for corpora whose speakers are unknown"
             )
-        groups[str(value)].append(position)
+        groups[unit].append(position)
     return groups
 
 

@@ -14,7 +14,7 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.vocabulary import SPLITS
 from avaffect.recipes.common import derived, work
 from avaffect.settings.base import semantic
-from avaffect.settings.split import DEFAULT_RATIOS, SplitSettings
+from avaffect.settings.split import DEFAULT_RATIOS, SPEAKER, SplitSettings
 
 
 def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
@@ -30,7 +30,7 @@ def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
     source = manifest.read(settings.source, expect="corpus")
     _refuse_existing(source, settings.replace)
     parts = _parts(settings, source, ratios)
-    if settings.by == "session":
+    if settings.by != SPEAKER:
         _check_speakers(source, parts, settings.allow_speaker_overlap, progress)
     items = [_with_part(item, part, settings.folds) for item, part in zip(source.items, parts)]
     _report(source, parts, ratios, settings, progress)
@@ -166,7 +166,7 @@ def _report(
     for part, ratio in enumerate(ratios):
         items = [item for item, at in zip(source.items, parts) if at == part]
         name = f"fold {part}" if settings.folds else SPLITS[part]
-        groups = len({item[settings.by] for item in items})
+        groups = len({splitting.unit_of(item, settings.by) for item in items})
         said = [
             f"{name}: {len(items)} utterances ({len(items) / total:.1%}, requested "
             f"{ratio / sum(ratios):.1%}), {groups} {settings.by}s"

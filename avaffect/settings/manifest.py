@@ -16,9 +16,10 @@ FORMATS = ("audformat", "elan", "huggingface", "kaldi", "lhotse", "rttm", "textg
 class ManifestSettings(Common):
     """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
     aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid, video2gif, phd-gifs or
-    speech-commands, with its unpacked folder, or `table`, with a CSV or TSV file of your own;
-    or audformat, kaldi, lhotse, huggingface (Parquet, Arrow), elan, textgrid, rttm or vtt, with the
-    folder or file that another program, or `export`, wrote.
+    speech-commands, with its unpacked folder; `folder`, with a folder of your own recordings, whose
+    names --layout explains; `table`, with a CSV or TSV file of your own; or audformat, kaldi,
+    lhotse, huggingface (Parquet, Arrow), elan, textgrid, rttm or vtt, with the folder or file that
+    another program, or `export`, wrote.
     Labels, speakers and sessions come from file names and the corpus's own tables. Unusable files
     are skipped, counted and listed; --strict stops instead.
 
@@ -30,6 +31,8 @@ class ManifestSettings(Common):
     # Clips of one language
     avaffect manifest voxceleb2 VoxCeleb2 --languages lang_vox2_final.csv \\
       --language English -o vox.jsonl
+    # A folder of your own: labels from the names of its folders
+    avaffect manifest folder clips/ --layout '{emotion}/{speaker}_*' -o mine.jsonl
     # A table of your own
     avaffect manifest table clips.csv --id utt --media path --speaker spk \\
       --label emotion=emo --map angry=anger --scalar valence=val -o mine.jsonl
@@ -38,8 +41,16 @@ class ManifestSettings(Common):
       --label emotion=Affect -o talks.jsonl
     """
 
-    corpus: str = argument("Name of the corpus, or table.")
+    corpus: str = argument("Name of the corpus, folder or table.")
     source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
+    layout: str | None = option(
+        None,
+        "Path of each recording in DIR, without suffix: {emotion}/{speaker}_*. {speaker}, "
+        "{session}, {split}, {sex}, {age} and {language} are fields of that name, {NAME} is a "
+        "class label; * is any text, **/ any folders. Default: no labels (folder).",
+        "--layout",
+        metavar="PATTERN",
+    )
     tables: Path | None = option(
         None,
         "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, msp-podcast, "
@@ -53,7 +64,7 @@ class ManifestSettings(Common):
         None,
         "Modality of the media files: audio, video or both (av). Default: all that exist "
         "(ravdess, cremad, msp-improv, recola, sewa, semaine, aff-wild2, first-impressions, "
-        "ndc-me, voxceleb2, grid).",
+        "ndc-me, voxceleb2, grid, folder).",
         "--modality",
         choices=MODALITIES,
     )

@@ -10,7 +10,7 @@ from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, option
 
 SPLITS = ("train", "development", "test")
-SPEAKER = "speaker"
+SPEAKER, SESSION, RECORDING = UNITS = ("speaker", "session", "recording")
 DEFAULT_RATIOS = (70.0, 10.0, 20.0)
 
 
@@ -19,7 +19,8 @@ class SplitSettings(Seeded):
     """Assigns whole speakers (or sessions) to train, development and test, near the ratios; or to K
     folds, of which fold k is the test part and fold k+1 the development part of run k; or reads a
     published division (--list). Counts and class balance go to standard error. Leakage is
-    refused."""
+    refused. --by recording is for corpora whose speakers are unknown: scores are then too high
+    where a person is in several parts."""
 
     examples: ClassVar[str] = """
     avaffect split emodb.jsonl --by speaker --ratios 70 10 20 -o emodb-split.jsonl
@@ -33,7 +34,7 @@ class SplitSettings(Seeded):
     source: Path = argument(
         "Corpus manifest; - (the default): standard input.", default=Path("-"), metavar="M.jsonl"
     )
-    by: str = option(SPEAKER, "Unit that is never divided.", "--by", choices=(SPEAKER, "session"))
+    by: str = option(SPEAKER, "Unit that is never divided.", "--by", choices=UNITS)
     ratios: tuple[float, float, float] | None = option(
         None,
         "Shares of train, development and test. Default: 70 10 20, without --folds.",
@@ -53,7 +54,7 @@ class SplitSettings(Seeded):
     replace: bool = option(False, "Replace existing splits or folds.", "--replace", role="runtime")
     allow_speaker_overlap: bool = option(
         False,
-        "Allow a speaker with several sessions, or of a --list, in several parts.",
+        "Allow a speaker with several sessions or recordings, or of a --list, in several parts.",
         "--allow-speaker-overlap",
         role="runtime",
     )

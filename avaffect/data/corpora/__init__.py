@@ -34,7 +34,7 @@ CORPORA = Registry("corpus", "avaffect.corpora")
 for _name in (
     "emodb", "ravdess", "cremad", "msp-improv", "msp-podcast", "iemocap", "recola", "sewa",
     "semaine", "aff-wild2", "first-impressions", "ndc-me", "voxceleb2", "lrw", "lrs3", "grid",
-    "video2gif", "phd-gifs", "speech-commands", "table",
+    "video2gif", "phd-gifs", "speech-commands", "folder", "table",
 ):  # fmt: skip
     CORPORA.register(_name, None, f"{__name__}.{_name.replace('-', '_')}")
 # Lists of other programs, which `export` writes too.

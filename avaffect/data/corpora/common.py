@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +14,7 @@ from avaffect.core import faults
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.data.manifest import Item
+from avaffect.data.tables import spellings
 from avaffect.data.vocabulary import EMOTIONS
 
 # In order of preference: of a recording in several formats, the uncompressed file is read.
@@ -104,7 +105,7 @@ def by_names(
             f"for files named like {example}; found {_found(corpus)}"
         )
     for key in sorted(files):
-        media, unused = _choose(forms[key], modality)
+        media, unused = chosen(forms[key], modality)
         if media is None:
             corpus.left_out[f"without {KINDS[modality]}"].append(key)
             continue
@@ -123,6 +124,18 @@ def by_names(
 def role_of(path: PurePosixPath) -> str:
     """audio or both, by the suffix."""
     return "audio" if path.suffix.lower() in AUDIO_SUFFIXES else "both"
+
+
+def fold_emotions(corpus: Corpus, mapping: Mapping[str, str]) -> None:
+    """Replace spellings of emotions that differ in case alone, but those that a user mapped to."""
+    folded: set[str] = set()
+    for item in corpus.items:
+        name = item["labels"].get("emotion")
+        if name is not None and name not in mapping.values() and spellings.canonical(name) != name:
+            folded.add(name)
+            item["labels"]["emotion"] = spellings.canonical(name)
+    for name in sorted(folded):
+        corpus.noted["emotion"].append(f"{name} is {spellings.canonical(name)}")
 
 
 def emotion_classes(names: set[str]) -> list[str]:
@@ -225,9 +238,9 @@ def _is_pointer(path: Path) -> bool:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
 
 
-def _choose(forms: dict[str, list[str]], modality: str | None) -> tuple[Media | None, list[str]]:
+def chosen(forms: dict[str, list[str]], modality: str | None) -> tuple[Media | None, list[str]]:
     """The recording of an utterance, or its audio and video files; and the files that are not
-    needed."""
+    needed. forms: role -> its files; modality: see `by_names`."""
 
     def preference(name: str) -> tuple[int, int, str]:
         path = PurePosixPath(name)

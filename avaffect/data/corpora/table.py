@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.data.corpora.common import Corpus, Media, emotion_classes
+from avaffect.data.corpora.common import Corpus, Media, emotion_classes, fold_emotions
 from avaffect.data.corpora.table_options import (
     LABELS_ALONE,
     check,
@@ -109,7 +109,7 @@ def read(settings: ManifestSettings) -> Corpus:
         for name, column in traces.items():
             _find_trace(reading, files[name], name, item, row[column], line, read_file)
         corpus.items.append(item)
-    _fold_emotions(corpus, mapping)
+    fold_emotions(corpus, mapping)
     _check_found(reading, scalars)
     corpus.labels = _specifications(corpus, labels, scalars)
     _add_traces(corpus, files)
@@ -265,18 +265,6 @@ def _classes(row: Row, labels: dict[str, str], reading: _Reading) -> dict[str, s
         if text:
             found[name] = text
     return found
-
-
-def _fold_emotions(corpus: Corpus, mapping: dict[str, str]) -> None:
-    """Replace spellings of emotions that differ in case alone."""
-    folded: set[str] = set()
-    for item in corpus.items:
-        name = item["labels"].get("emotion")
-        if name is not None and name not in mapping.values() and spellings.canonical(name) != name:
-            folded.add(name)
-            item["labels"]["emotion"] = spellings.canonical(name)
-    for name in sorted(folded):
-        corpus.noted["emotion"].append(f"{name} is {spellings.canonical(name)}")
 
 
 def _find_trace(

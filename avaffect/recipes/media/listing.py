@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.corpora.common import SUFFIXES, is_text, media_files
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.tables.texts import nfc
+from avaffect.data.names import ids_of
 
 # What may be a recording, where the suffix does not say so.
 _PERHAPS = (filekind.RECORDING, filekind.UNKNOWN)
@@ -80,8 +80,7 @@ def _corpus(files: Sequence[Path]) -> Manifest:
         if not is_text(str(path)):
             raise DataError(f"{str(path)!a}: the name is not UTF-8; rename it")
     names = [path.relative_to(folder) for path in whole]
-    found = _ids(names)
-    _check_distinct(found, whole)
+    found = ids_of(names)
     items: list[Item] = [
         {"id": identifier, "media": name.as_posix()}
         for identifier, name in zip(found, names, strict=True)
@@ -90,28 +89,3 @@ def _corpus(files: Sequence[Path]) -> Manifest:
     corpus = Manifest(header, items)
     manifest.check_items(corpus)
     return corpus
-
-
-def _ids(names: Sequence[Path]) -> list[str]:
-    """The stem of each path; where several have it, the path without suffix; then the path, also of
-    a file whose shorter id is the path of another."""
-    forms = [[nfc(n.stem), nfc(n.with_suffix("").as_posix()), nfc(n.as_posix())] for n in names]
-    level = [0] * len(names)
-    while True:
-        found = [form[at] for form, at in zip(forms, level, strict=True)]
-        counts = Counter(found)
-        longer = [min(at + (counts[own] > 1), 2) for own, at in zip(found, level, strict=True)]
-        if longer == level:
-            return found
-        level = longer
-
-
-def _check_distinct(ids: Sequence[str], paths: Sequence[Path]) -> None:
-    """Raises DataError for two paths that are one text in Unicode's NFC."""
-    known: dict[str, Path] = {}
-    for identifier, path in zip(ids, paths, strict=True):
-        if known.setdefault(identifier, path) is not path:
-            raise DataError(
-                f"{str(known[identifier])!a} and {str(path)!a} are one name, in two ways "
-                "to write its accents (Unicode NFC and NFD): rename one of them"
-            )

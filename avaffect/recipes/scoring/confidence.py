@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from avaffect.core import seeds
-from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.evaluation import bootstrap, classification
 from avaffect.recipes.scoring.class_pairs import SPEAKERS, UTTERANCES, PairedClasses, Units, units
@@ -21,16 +20,15 @@ SCORES = {
 }
 
 
-def intervals_of(of: PairedClasses, percent: float, progress: Progress) -> Intervals:
-    """Of the scores of predictions, over speakers where they name them.
-
-    Raises DataError for fewer than two speakers, or utterances.
-    """
+def intervals_of(of: PairedClasses, percent: float, progress: Progress) -> Intervals | None:
+    """Of the scores of predictions, over speakers where they name them; None, with a warning, for
+    fewer than two speakers or utterances."""
     drawn = units(of)
     if drawn.count < 2:
-        raise DataError(
-            f"{of.name}: intervals need two {drawn.over} or more, and there is {drawn.count}"
+        progress.warn(
+            f"{of.name}: no intervals, which need two {drawn.over} or more; there is {drawn.count}"
         )
+        return None
     warn_of_units(of.name, drawn, progress)
     matrices = np.stack([drawn.matrices(run, of.classes) for run in of.pairs.values()])
     found = bootstrap.intervals(matrices, SCORES, percent, DRAWS, generator())
