@@ -14,6 +14,7 @@ NEW = ("--preset", "nano", "--steps", "0")
 CHAIN: tuple[tuple[str, ...], ...] = (
     ("synth", "wav", "--utterances", "9", "--speakers", "3", *VOICES, "-o", "c.jsonl"),
     ("split", "c.jsonl", "--ratios", "34", "33", "33", "-o", "split.jsonl"),
+    ("explore", "c.jsonl", "-j", "1", "-o", "explored.json"),
     ("select", "c.jsonl", "--limit", "7", "-o", "few.jsonl"),
     ("seal", "few.jsonl", "-o", "sealed.jsonl"),
     ("export", "c.jsonl", "--to", "csv", "-o", "c.csv"),

@@ -44,6 +44,7 @@ ROOMS = {
     "downstream": {"common", "encoding", "media"},
     "pretraining": {"common", "encoding", "downstream"},
     "scoring": {"common", "downstream"},
+    "exploring": {"common", "scoring"},
     "diagnosis": {"encoding"},
     "exchange": {"common", "encoding", "downstream"},
     "monitoring": set(),

@@ -104,6 +104,8 @@ _COMMANDS = (
     _ours("seal", CORPORA, "Close a manifest after a filter such as jq or grep.", "manifest",
           Input("source", "the output of a filter of a manifest",
                 "jq -c FILTER M.jsonl | avaffect {}")),
+    _ours("explore", CORPORA, "Look at labels, sound and duplicates before a training.", "report",
+          _CORPUS, call="cli.show.explore:show"),
     _ours("preprocess", STORES, "Decode recordings; resample audio, crop faces.", "store",
           Input("manifest", _CORPUS.content, _FROM_CORPUS)),
     _ours("augment-noise", STORES, "Add noise to speech at a given signal-to-noise ratio.",

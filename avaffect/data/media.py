@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import traceback
 from collections.abc import Callable, Container, Generator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import av
+import numpy as np
 
 from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
@@ -149,6 +152,29 @@ def decode_items(
     yield from ordered_map(_decode, tasks, jobs, _crashed, backend)
 
 
+def measure_items(
+    folder: Path, items: Iterable[Item], measure: Callable[[np.ndarray, Facts], Result], jobs: int,
+) -> Generator[Result | Lost, None, None]:  # fmt: skip
+    """What `measure`, which processes can be sent, finds in the audio of each item, (S,) int16 at
+    16 kHz, with FACTS of its channels and levels; in order. Nothing is written, and no more than an
+    utterance a process is in memory."""
+    options = DecodingOptions(keep_silent=True)
+    tasks = (_task(folder, item, Path(), options, 0) for item in items)
+    yield from ordered_map(partial(_measured, measure), tasks, jobs, _crashed)
+
+
+def _measured(measure: Callable[[np.ndarray, Facts], Result], task: Task | Lost) -> Result | Lost:
+    if isinstance(task, Lost):
+        return task
+
+    def heard(task: Task) -> Result:
+        buffer = io.BytesIO()
+        audio = _audio_into(buffer, task)
+        return measure(np.frombuffer(buffer.getvalue(), dtype="<i2"), audio.facts)
+
+    return _attempt(heard, task)
+
+
 def _task(
     folder: Path, item: Item, spool: Path, options: DecodingOptions, samples: int
 ) -> Task | Lost:
@@ -220,13 +246,17 @@ def _waveform(task: Task) -> Path:
 
 
 def _decode_audio(task: Task) -> DecodedAudio:
+    with _waveform(task).open("wb") as file:
+        return _audio_into(file, task)
+
+
+def _audio_into(file: BinaryIO, task: Task) -> DecodedAudio:
     if task.audio is None:
         raise Unusable("no sound", "the item has no audio file")
     track = _audio_track(task)
-    with _waveform(task).open("wb") as file:
-        audio = decode_audio(
-            task.audio, file, task.start_s, task.end_s, task.channels, track, task.video
-        )
+    audio = decode_audio(
+        task.audio, file, task.start_s, task.end_s, task.channels, track, task.video
+    )
     if audio.peak <= SILENT_PEAK and not task.options.keep_silent:
         which = ""
         if audio.tracks > 1:

@@ -27,6 +27,7 @@ _FOUND = {
     "adapt": ("query", "pool", "projector", "quantiser"),
     "bundle": ("media",),
     "merge-lora": ("encoder", "quantiser"),
+    "explore": ("recordings",),
     "preprocess": ("recordings",),
     "pretrain-hubert": ("quantiser",),
     "manifest": ("corpus", "table"),

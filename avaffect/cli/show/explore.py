@@ -1,0 +1,34 @@
+"""Prints what a corpus is like: tables on a terminal, a row for each utterance in a pipe, JSON with
+--json."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+from avaffect.cli.show.reports import show_reports
+from avaffect.core.progress import Progress
+from avaffect.core.shown import on_one_line
+from avaffect.settings.explore import ExploreSettings
+
+
+def show(settings: ExploreSettings, progress: Progress) -> None:
+    from avaffect.recipes.explore import explore
+    from avaffect.recipes.exploring import tables
+
+    found = explore(settings, progress)
+    if found is None:
+        return
+    whole = settings.json or settings.format == "latex" or settings.output is not None
+    if whole or (settings.format != "csv" and sys.stdout.isatty()):
+        show_reports(settings, [found.report], lambda style: tables.tables(found.report, style))
+        return
+    rows = tables.rows(found.utterances, found.sounds, found.groups.tolist())
+    if settings.format == "csv":
+        sink = csv.writer(sys.stdout, lineterminator="\n")
+        sink.writerow(tables.columns(found.utterances))
+        sink.writerows(rows)
+        return
+    print("\t".join(map(on_one_line, tables.columns(found.utterances))))
+    for row in rows:
+        print("\t".join(map(on_one_line, row)))

@@ -1,0 +1,59 @@
+"""Is a label, or a split, confounded with something else? And which values are far from the others?
+
+Cramer's V   of a table of counts, from 0 (independent) to 1: sqrt(chi-squared / (N (min(R, C) -
+             1))), with the correction for few counts of Bergsma, A bias-correction for Cramer's
+             V and Tschuprow's T, Journal of the Korean Statistical Society 42(3), 2013
+eta squared  share of the variance of values that is between groups, 0 to 1: sums of squares of
+             an analysis of variance
+modified z   0.6745 (x - median) / MAD, the median of |x - median|; beyond 3.5 a value is an
+             outlier: Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FAR = 3.5
+# Of a normal distribution: the median absolute deviation in standard deviations.
+QUARTILE = 0.6745
+
+
+def cramers_v(counts: np.ndarray) -> float | None:
+    """Of (R, C) counts, corrected for bias; None of fewer than two rows or columns with counts."""
+    table = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0].astype(np.float64)
+    rows, columns = table.shape
+    total = table.sum()
+    if min(rows, columns) < 2 or total < 2:
+        return None
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / total
+    ratio = float(((table - expected) ** 2 / expected).sum()) / total
+    ratio = max(0.0, ratio - (rows - 1) * (columns - 1) / (total - 1))
+    most = min(side - (side - 1) ** 2 / (total - 1) for side in (rows, columns)) - 1
+    return float(np.sqrt(min(1.0, ratio / most))) if most > 0 else None
+
+
+def eta_squared(values: np.ndarray, groups: np.ndarray) -> float | None:
+    """values (N,), NaN unknown; groups (N,) int, below 0 unknown. None of one group, and of values
+    that do not vary."""
+    known = np.isfinite(values) & (groups >= 0)
+    x, of = values[known].astype(np.float64), groups[known]
+    if len(np.unique(of)) < 2:
+        return None
+    x = x - x.mean()
+    whole = float((x * x).sum())
+    counts, sums = np.bincount(of), np.bincount(of, weights=x)
+    there = counts > 0
+    between = float((sums[there] ** 2 / counts[there]).sum())
+    return min(1.0, between / whole) if whole > 0 else None
+
+
+def modified_z(values: np.ndarray) -> np.ndarray:
+    """(N,) float64, NaN where the value is; 0 for all where half of the values are equal."""
+    x = values.astype(np.float64)
+    if not np.isfinite(x).any():
+        return np.full(len(x), np.nan)
+    apart = x - np.nanmedian(x)
+    spread = float(np.nanmedian(np.abs(apart)))
+    if spread == 0:
+        return np.where(np.isfinite(x), 0.0, np.nan)
+    return np.asarray(QUARTILE * apart / spread)

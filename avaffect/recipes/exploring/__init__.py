@@ -1,0 +1,1 @@
+"""What utterances are like before a training: for `explore`."""
