@@ -42,6 +42,7 @@ CHAIN: tuple[tuple[str, ...], ...] = (
     ("finetune", "mfcc.h5", "--steps", "1", "--select", "none", "-o", "er.safetensors"),
     ("predict", "mfcc.h5", "--model", "er.safetensors", "-o", "p.jsonl"),
     ("eval-class", "p.jsonl", "-o", "scores.json"),
+    ("report", "a.h5", "p.jsonl", "-o", "report.html"),
     ("bundle", "er.safetensors", "-o", "bundle.safetensors"),
     ("finetune", "a.h5", "--encoder", "hubert.safetensors", "--mode", "lora", "--steps", "1",
      "--select", "none", "-o", "lora.safetensors"),

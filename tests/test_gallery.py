@@ -22,11 +22,10 @@ from avaffect.recipes.gallery import (
     AGREES,
     DIFFERS,
     QUERY,
-    choose_queries,
     make_gallery,
     mel_levels,
-    middle_frame,
 )
+from avaffect.recipes.scoring.retrieved_clips import choose_queries, middle_frame
 from avaffect.settings.gallery import GallerySettings
 
 CLASSES = ("happiness", "sadness")

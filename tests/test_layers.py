@@ -46,6 +46,7 @@ ROOMS = {
     "scoring": {"common", "downstream"},
     "exploring": {"common", "scoring"},
     "diagnosis": {"encoding"},
+    "reporting": {"common", "media", "downstream", "scoring"},
     "exchange": {"common", "encoding", "downstream"},
     "monitoring": set(),
 }
@@ -104,7 +105,7 @@ def test_imports_point_downwards(path: Path) -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_recipes_import_downwards(room: str) -> None:
-    for path in sorted((PACKAGE / "recipes" / room).glob("*.py")):
+    for path in sorted((PACKAGE / "recipes" / room).rglob("*.py")):
         for name in imported(path):
             if name.startswith("avaffect.recipes."):
                 there = name.split(".")[2]

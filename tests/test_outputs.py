@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # These ask themselves: what they write depends on what they read, or is a picture.
 OWN_CHECK = (
     "predict", "merge", "gallery", "info", "lineage", "check", "doctor", "export", "monitor",
-    "train",
+    "train", "report",
 )  # fmt: skip
 
 

@@ -172,6 +172,7 @@ _COMMANDS = (
           Input("reports", "reports",
                 "avaffect eval-class A.jsonl B.jsonl --json | avaffect {}"),
           call="cli.show.compare:show"),
+    _ours("report", SCORING, "Write one page (HTML) of all that artifacts hold."),
     _ours("info", ARTIFACTS, "Describe manifests, stores and checkpoints.",
           call="cli.show.info:show"),
     _ours("lineage", ARTIFACTS, "List what artifacts were made from; write a Makefile.",

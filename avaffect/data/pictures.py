@@ -104,6 +104,18 @@ def write_png(path: Path, picture: np.ndarray, made: str | None = None) -> None:
         temporary.write_bytes(content)
 
 
+def jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """(H, W), (H, W, 1) grey or (H, W, 3) RGB uint8, encoded. quality: in percent.
+
+    Raises ValueError for a picture that JPEG cannot hold.
+    """
+    stored = picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., ::-1])
+    done, encoded = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"a picture of {picture.shape} could not be written as JPEG")
+    return encoded.tobytes()
+
+
 def is_picture(path: Path, picture: np.ndarray) -> bool:
     """Whether the file contains exactly this picture, (H, W) grey or (H, W, 3) RGB uint8."""
     content = np.fromfile(path, dtype=np.uint8)

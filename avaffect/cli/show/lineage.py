@@ -10,8 +10,9 @@ from avaffect.settings.lineage import LineageSettings
 
 def show(settings: LineageSettings, progress: Progress) -> None:
     from avaffect.cli.console import print_table
+    from avaffect.recipes.common.lineage_tables import goals, table
     from avaffect.recipes.common.makefiles import makefile
-    from avaffect.recipes.lineage import goals, lineage, table
+    from avaffect.recipes.lineage import lineage
 
     found = lineage(settings, progress)
     if settings.make:

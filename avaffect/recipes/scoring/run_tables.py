@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avaffect.core import filekind, plain_json
+from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
@@ -20,7 +20,7 @@ from avaffect.core.record import Record
 from avaffect.data import manifest
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
-from avaffect.recipes.scoring import scalar_scores
+from avaffect.recipes.scoring import report_files, scalar_scores
 from avaffect.recipes.scoring.class_scores import scored_predictions
 from avaffect.recipes.scoring.reports import embeddings
 from avaffect.recipes.scoring.reports.base import RunName
@@ -216,15 +216,7 @@ def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun
     if not text.strip():
         piped = path == STANDARD_STREAM and is_pipe(sys.stdin)
         raise DataError(EMPTY_PIPE if piped else f"{name} is empty: {A_REPORT}")
-    place = 0
-    while rest := text[place:].lstrip():
-        place = len(text) - len(rest)
-        line = text.count("\n", 0, place) + 1
-        try:
-            found, place = plain_json.parse_at(text, place)
-        except ValueError as error:
-            raise DataError(f"{name}, line {line}: no JSON object begins here, or it is cut short "
-                            f"({error})") from error  # fmt: skip
+    for line, found in report_files.objects(text, name):
         if isinstance(found, dict) and found.get("kind") == "header":
             if path == STANDARD_STREAM:
                 raise DataError("standard input is a manifest: score it with eval-class --json")
@@ -235,7 +227,7 @@ def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun
                 f"{name}, line {line}: no report of several runs, as eval-class, eval-ccc and "
                 "eval-rank write of predictions"
             )
-        yield _typed(name, found), None
+        yield report_files.typed(name, found, REPORTS), None
 
 
 def _of_predictions(path: Path, progress: Progress) -> tuple[Scored, SingleRun | None]:
@@ -244,17 +236,6 @@ def _of_predictions(path: Path, progress: Progress) -> tuple[Scored, SingleRun |
         return scalar_scores.report_of(path, settings, progress), None
     report, of = scored_predictions(path, EvalClassSettings(predictions=(path,)), progress)
     return report, single_run(of)
-
-
-def _typed(name: str, found: dict[str, Any]) -> Scored:
-    """A report as it was read. Raises DataError, naming the key, where one is missing or of another
-    type."""
-    try:
-        return REPORTS[found["content"]].from_dict(found)
-    except DataError as error:
-        raise DataError(
-            f"{name}: this report is not whole: {error}; make it again with eval-class or eval-ccc"
-        ) from error
 
 
 def _whole_row(name: str, path: Path, report: Scored) -> Row:

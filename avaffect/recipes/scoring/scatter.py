@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from avaffect.recipes.common import pictures
+from avaffect.recipes.scoring.clouds import Cloud
 
 PANEL_INCHES = (4.2, 3.8)
 # More classes than this have no legend.
 MOST_NAMED = 12
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """places (N, 2); names: what is told apart -> (N,) names, "" unknown; words: under the panel,
-    likewise."""
-
-    title: str
-    places: np.ndarray
-    names: Mapping[str, Sequence[str]]
-    words: Mapping[str, str]
 
 
 def picture(clouds: Sequence[Cloud], by: Sequence[str], suffix: str) -> bytes:

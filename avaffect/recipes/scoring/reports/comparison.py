@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from avaffect.core.record import Record
@@ -114,6 +115,13 @@ class ComparedRow(Record):
     scores: dict[str, Compared]
     per_class: dict[str, Compared]
     utterances: UtteranceTests | None = None
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> ComparedRow:
+        """The facts are the keys that are no field."""
+        own = {item.name for item in fields(cls)}
+        facts = {key: value for key, value in found.items() if key not in own}
+        return super().from_dict({**{k: v for k, v in found.items() if k in own}, "facts": facts})
 
     def to_dict(self) -> dict[str, Any]:
         """The facts are keys of the same object."""

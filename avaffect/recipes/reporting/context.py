@@ -1,0 +1,93 @@
+"""What every section of the page is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from avaffect.core.errors import DataError, UsageError
+from avaffect.core.progress import Progress
+from avaffect.core.streams import FACE, WAVEFORM
+from avaffect.data.store.reader import Store
+from avaffect.recipes.common.ancestry import Ancestor, ancestry
+from avaffect.recipes.common.descriptions import Description
+from avaffect.recipes.reporting.given import Given
+from avaffect.recipes.reporting.media import Media
+from avaffect.recipes.reporting.parts import Note, Part
+from avaffect.recipes.scoring.reports.comparison import Comparison
+from avaffect.recipes.scoring.reports.traces import ConcordanceReport
+from avaffect.settings.compare import CompareSettings
+from avaffect.settings.eval_ccc import EvalCccSettings
+from avaffect.settings.report import ReportSettings
+
+
+class Quiet(Progress):
+    """Of recipes whose words the page says itself; their warnings become notes of the page."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def notes(self) -> list[Note]:
+        """The warnings, each once, since the last call."""
+        found = [Note(text, is_warning=True) for text in dict.fromkeys(self.warnings)]
+        self.warnings.clear()
+        return found
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands whose results the page shows."""
+
+    info: Callable[[Path], Description]
+    compare: Callable[[CompareSettings, Progress], Comparison]
+    eval_ccc: Callable[[EvalCccSettings, Progress], Sequence[ConcordanceReport]]
+
+
+@dataclass
+class Context:
+    """settings, what was given, the pictures and sound so far, and where messages go."""
+
+    settings: ReportSettings
+    given: Given
+    media: Media
+    progress: Progress
+    commands: Commands
+    quiet: Quiet = field(default_factory=Quiet)
+
+    @cached_property
+    def lineage(self) -> list[Ancestor]:
+        """What the artifacts were made from, parents first."""
+        return ancestry(self.given.artifacts)
+
+    @cached_property
+    def media_stores(self) -> list[Store]:
+        """The stores of the lineage with faces or sound, in the order in which they were made."""
+        stores = [Store(each.path) for each in self.lineage if each.kind == "store"]
+        return [s for s in stores if FACE in s.streams or WAVEFORM in s.streams]
+
+    def stores_of(self, identifier: str) -> list[Store]:
+        """The media stores that hold an utterance."""
+        return [store for store in self.media_stores if identifier in store.rows]
+
+    def attempt(
+        self, what: str, parts: Callable[..., Iterable[Part]], *arguments: object
+    ) -> list[Part]:
+        """What `parts` of the arguments gives, or a note of why it cannot be shown. what: it
+        shows, in words."""
+        try:
+            return [*parts(*arguments), *self.quiet.notes()]
+        except (DataError, UsageError) as error:
+            self.quiet.warnings.clear()
+            self.progress.warn(f"{what}: {error}")
+            return [Note(f"{what[:1].upper()}{what[1:]} cannot be shown: {error}", is_warning=True)]
+
+
+def anchor_of(path: str | Path) -> str:
+    """The place of an artifact in the page: letters, digits and hyphens alone."""
+    text = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in str(path))
+    return f"artifact-{text.strip('-').lower()}"

@@ -1,0 +1,108 @@
+"""Scores of predictions: tables beside what chance gives, confusion matrices, runs compared."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from avaffect.core.table import Style, Table
+from avaffect.evaluation.classification import Confusion as Counts
+from avaffect.recipes.reporting.context import Context
+from avaffect.recipes.reporting.parts import (
+    Cell,
+    Confusion,
+    Part,
+    Section,
+    SideBySide,
+    TablePart,
+)
+from avaffect.recipes.reporting.scored import Scored
+from avaffect.recipes.scoring.reports.base import Report
+from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
+from avaffect.recipes.scoring.reports.comparison import Comparison
+from avaffect.recipes.scoring.reports.ranking import RankReport
+from avaffect.recipes.scoring.reports.traces import ScalarReport, TraceReport
+from avaffect.recipes.scoring.reports.vectors import VectorReport
+from avaffect.recipes.scoring.tables import classes, comparison, ranking, traces, vectors
+from avaffect.settings.compare import CompareSettings
+
+PEOPLE = Style(for_people=True)
+R = TypeVar("R", bound=Report)
+# Of classes, beside the confusion matrix.
+TABLES = ("scores", "intervals", "permutation", "calibration", "groups", "per_class")
+
+
+def section(context: Context, scored: Scored) -> Section | None:
+    """The scores of all predictions and reports; None without any."""
+    parts: list[Part] = []
+    of_classes: dict[str, list[ClassReport]] = defaultdict(list)
+    for report in scored.of(ClassReport):
+        of_classes[report.target].append(report)
+    for reports in of_classes.values():
+        parts += context.attempt("scores of classes", _classes, reports)
+    parts += _tables("traces", scored.of(TraceReport), traces.tables)
+    parts += _tables("numbers", scored.of(ScalarReport), traces.tables)
+    parts += _tables("rankings", scored.of(RankReport), ranking.tables)
+    parts += _tables("classes in vectors", scored.of(VectorReport), vectors.tables)
+    for one in scored.of(Comparison):
+        parts.append(TablePart(comparison.table(one, PEOPLE)))
+    parts += _compared(context, scored)
+    parts = [*parts, *scored.notes]
+    return Section("scores", "Scores", tuple(parts)) if parts else None
+
+
+def _tables(
+    of: str, reports: list[R], tables: Callable[[list[R], Style], Sequence[Table]]
+) -> list[Part]:
+    return [TablePart(_titled(t, of)) for t in tables(reports, PEOPLE)] if reports else []
+
+
+def _titled(table: Table, of: str) -> Table:
+    return replace(table, title=f"{table.title} of {of}")
+
+
+def _classes(reports: Sequence[ClassReport]) -> Iterator[Part]:
+    """Tables of reports of one label, and a confusion matrix of each."""
+    label = reports[0].target
+    first, *others = classes.tables(reports, PEOPLE, TABLES)
+    yield TablePart(_titled(first, label))
+    corner = classes.CORNERS["predictions"]
+    yield SideBySide(tuple(
+        confusion(report.confusion, f"Confusion, {Path(report.file).name}", corner)
+        for report in reports
+    ))  # fmt: skip
+    yield from (TablePart(_titled(table, label)) for table in others)
+
+
+def confusion(counts: Counts, title: str, corner: str) -> Confusion:
+    """A matrix with the share of each row."""
+    rows = tuple(tuple(Cell(int(n), n / (sum(row) or 1)) for n in row) for row in counts.matrix)
+    return Confusion(title, corner, tuple(counts.classes), rows)
+
+
+def _compared(context: Context, scored: Scored) -> Iterator[Part]:
+    """Predictions, reports and projectors of one kind side by side, where there are several."""
+    for paths in scored.comparable().values():
+        yield from context.attempt("the comparison", _comparison, context, paths)
+
+
+def _comparison(context: Context, paths: Sequence[Path]) -> Iterator[Part]:
+    stems = Counter(path.stem for path in paths)
+    named = tuple(Path(f"{p}={p}") if stems[p.stem] > 1 else p for p in paths)
+    wanted = context.settings.baseline
+    baseline = wanted if wanted in {*stems, *map(str, paths)} else None
+    settings = CompareSettings(reports=named, baseline=baseline)
+    found = context.commands.compare(settings, context.quiet)
+    yield TablePart(comparison.table(found, PEOPLE))
+
+
+def retrieval(report: RetrievalReport) -> Iterator[Part]:
+    """Tables and the confusion of a retrieval's labels."""
+    first, *others = classes.tables([report], PEOPLE, ("scores", "shared", "per_class"))
+    yield TablePart(first)
+    corner = classes.CORNERS["retrieval"]
+    matrix = confusion(report.confusion, "Labels of queries and draws", corner)
+    yield SideBySide((matrix, *map(TablePart, others)))

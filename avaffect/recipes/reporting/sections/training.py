@@ -1,0 +1,123 @@
+"""Curves of training, from the histories that runs write beside their checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avaffect.core.table import Table
+from avaffect.recipes.reporting import charts
+from avaffect.recipes.reporting.charts import Series
+from avaffect.recipes.reporting.context import Context
+from avaffect.recipes.reporting.given import METRICS, history
+from avaffect.recipes.reporting.parts import Chart, Charts, Folded, Part, Section, TablePart
+from avaffect.settings.scores import score_words
+
+# Of each line, what is no curve.
+ASIDE = ("step", "epoch", "run", "seed", "fold", "seconds", "times_real_time")
+TAGS = ("run", "fold")
+LEAD = (
+    "Means since the line before, as each run wrote them, of the checkpoints given and of those "
+    "that they were made from."
+)
+
+
+@dataclass
+class Curves:
+    """Of one training: axis (step or epoch) -> metric -> points."""
+
+    name: str
+    points: dict[str, dict[str, list[tuple[float, float]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+
+    @property
+    def shape(self) -> tuple[tuple[str, str], ...]:
+        """What it has: histories of one shape share their charts."""
+        return tuple(sorted((axis, name) for axis, of in self.points.items() for name in of))
+
+
+def section(context: Context) -> Section | None:
+    """The histories given and those beside checkpoints of the lineage; None without any."""
+    parts: list[Part] = []
+    for curves in _alike(histories(context)).values():
+        parts += context.attempt("the curves of training", _parts, curves)
+    return Section("training", "Training", tuple(parts), LEAD) if parts else None
+
+
+def histories(context: Context) -> list[Path]:
+    """Paths of the histories, in the order of the lineage."""
+    beside = [Path(f"{a.path}{METRICS}") for a in context.lineage if a.kind == "checkpoint"]
+    there = [path for path in beside if path.is_file()]
+    return list(dict.fromkeys([*there, *context.given.metrics]))
+
+
+def _alike(paths: list[Path]) -> Mapping[tuple, list[Curves]]:
+    groups: dict[tuple, list[Curves]] = defaultdict(list)
+    for path in paths:
+        for curves in read(path):
+            groups[curves.shape].append(curves)
+    return groups
+
+
+def read(path: Path) -> list[Curves]:
+    """The curves of a history, of each run and fold in it.
+
+    Raises DataError where it is no history.
+    """
+    found: dict[str, Curves] = {}
+    for line in history(path):
+        tags = " ".join(f"{tag} {line[tag]}" for tag in TAGS if line.get(tag) is not None)
+        name = " ".join(filter(None, (path.name.removesuffix(METRICS), tags)))
+        curves = found.setdefault(name, Curves(name))
+        axis = "step" if "step" in line else "epoch"
+        at = line.get(axis)
+        if not isinstance(at, (int, float)):
+            continue
+        for metric, value in line.items():
+            if metric not in ASIDE and isinstance(value, (int, float)):
+                curves.points[axis][metric].append((float(at), float(value)))
+    return list(found.values())
+
+
+def _parts(group: list[Curves]) -> Iterator[Part]:
+    names = [curves.name for curves in group]
+    first = group[0]
+    drawn = [_chart(axis, metric, group) for axis, of in first.points.items() for metric in of]
+    if drawn:
+        title = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        yield Charts(title, tuple(drawn), tuple(names) if len(names) > 1 else ())
+        yield Folded("The curves in numbers", (TablePart(_ends(group)),))
+
+
+def _chart(axis: str, metric: str, group: list[Curves]) -> Chart:
+    series = []
+    for number, curves in enumerate(group):
+        x, y = zip(*sorted(curves.points[axis][metric]))
+        series.append(Series(curves.name, x, y, number))
+    words = _words(metric)
+    first, last = series[0].y[0], series[0].y[-1]
+    label = f"{words} over {axis}s, of {series[0].name} from {first:.3g} to {last:.3g}"
+    return Chart(words, charts.lines(series, axis, label))
+
+
+def _words(metric: str) -> str:
+    return score_words(metric).replace("_", " ")
+
+
+def _ends(group: list[Curves]) -> Table:
+    """First, best and last value of each curve."""
+    rows = []
+    for curves in group:
+        for of in curves.points.values():
+            for metric, points in of.items():
+                values = [y for _, y in sorted(points) if math.isfinite(y)] or [math.nan]
+                rows.append([
+                    curves.name, _words(metric), str(len(points)),
+                    *(f"{v:.4g}" for v in (values[0], min(values), max(values), values[-1])),
+                ])  # fmt: skip
+    columns = ["run", "metric", "points", "first", "least", "greatest", "last"]
+    return Table.of("The curves in numbers", columns, rows)
