@@ -67,6 +67,8 @@ LIBRARIES = {
     "pickle": {"core"},
     "_compat_pickle": {"training"},
     "transformers": {"training"},
+    "onnx": {"recipes"},
+    "onnxruntime": {"recipes"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

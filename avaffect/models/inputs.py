@@ -79,8 +79,9 @@ class Inputs(nn.Module):
     def _encoded(self, encoder: Encoder, batch: Batch) -> Encoded:
         """What an encoder makes of a batch; where `either` allows that no utterance of it has what
         it reads, no frames."""
-        there = any(n in batch.streams and bool(batch.lengths[n].any()) for n in encoder.streams)
-        if there or not self.either:
+        if not self.either or any(
+            n in batch.streams and bool(batch.lengths[n].any()) for n in encoder.streams
+        ):
             return encoder(batch)
         lengths = torch.zeros_like(next(iter(batch.lengths.values())))
         return Frames(torch.zeros(len(lengths), 0, encoder.dim, device=lengths.device), lengths)

@@ -13,9 +13,15 @@ from avaffect.settings.base import Seeded, argument, option
 LISTS = (
     "audformat", "csv", "elan", "huggingface", "kaldi", "lhotse", "rttm", "textgrid", "vtt",
 )  # fmt: skip
-FORMATS = LISTS
+# Of vectors and frames in stores.
+VECTORS = ("csv", "npy", "parquet")
+# Of checkpoints.
+MODELS = ("onnx", "transformers")
+FORMATS = tuple(dict.fromkeys((*LISTS, *VECTORS, *MODELS)))
 # Formats of one file -> its suffixes; others are folders.
-SUFFIXES = {"csv": (".csv",), "rttm": (".rttm",)}
+SUFFIXES = {
+    "csv": (".csv",), "onnx": (".onnx",), "parquet": (".parquet",), "rttm": (".rttm",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +29,14 @@ class ExportSettings(Seeded):
     """Writes an artifact in a format of other programs. A manifest of a corpus or of predictions
     becomes a database of audformat, a Kaldi data folder, manifests of lhotse, a data set of Hugging
     Face (huggingface: Parquet), annotations of ELAN (elan), Praat (textgrid), RTTM or WebVTT (vtt),
-    or a table (csv). Recordings stay where they are: the output names them.
+    or a table (csv). Recordings stay where they are: the output names them. Vectors and frames of a
+    store become arrays (npy) or tables (csv, parquet). A checkpoint becomes ONNX, an encoder or a
+    classifier with its encoder; an encoder becomes a folder that transformers loads. Both are
+    compared with the checkpoint before they are written.
 
-    Warnings name what the format cannot hold. The formats but csv are read again by `manifest`;
-    csv by `manifest table`. An output folder is new, or one that `export` wrote."""
+    Warnings name what the format cannot hold. Lists but csv are read again by `manifest`, csv by
+    `manifest table`, npy by `import-features`, transformers by `import`. An output folder is new,
+    or one that `export` wrote."""
 
     examples: ClassVar[str] = """
     avaffect export emodb.jsonl --to lhotse -o emodb-lhotse
@@ -34,20 +44,39 @@ class ExportSettings(Seeded):
     # Predictions as tiers beside the recordings' names, to look at in ELAN
     avaffect predict talk.wav --model er.safetensors --window 2 -o p.jsonl
     avaffect export p.jsonl --to elan -o annotations
+    # A model for onnxruntime, compared with torch on two recordings
+    avaffect export er.safetensors --to onnx --speech a.wav --speech b.wav -o er.onnx
     """
 
     artifact: Path = argument(
-        "Manifest; - (the default): a manifest from standard input.", default=Path("-"),
+        "Manifest, store or checkpoint; - (the default): a manifest from standard input.",
+        default=Path("-"),
         metavar="ARTIFACT",
     )  # fmt: skip
     to: str = option(
         MISSING, "Format: " + ", ".join(FORMATS) + ".", "--to", choices=FORMATS, metavar="FORMAT"
     )
     output: Path = option(
-        MISSING, "Folder to write, or the file of csv and rttm.", "-o", "--output", role="output"
+        MISSING,
+        "Folder to write, or the file of csv, onnx, parquet and rttm.",
+        "-o",
+        "--output",
+        role="output",
     )
     run: int | None = option(
-        None, "Run whose predictions are written, of several.", "--run", at_least=0
+        None, "Run of several, of predictions, or of a classifier as onnx.", "--run", at_least=0
+    )
+    stream: str | None = option(
+        None, "Vectors or stream of a store. Default: its only vectors, or else its features.",
+        "--stream", metavar="NAME",
+    )  # fmt: skip
+    speech: tuple[Path, ...] = option(
+        (),
+        "Recording or store on which onnx or transformers is compared with the checkpoint; of a "
+        "store its first 20 utterances. Default: noise. Repeatable.",
+        "--speech",
+        role="input",
+        metavar="FILE",
     )
     embed: bool = option(
         False, "Recordings inside the Parquet files of huggingface, in place of their paths.",

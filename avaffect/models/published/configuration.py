@@ -36,7 +36,7 @@ _FAIRSEQ = {
     "input_dropout": "dropout_input",
     "feature_grad_mult": "feature_grad_mult",
 }
-_TRANSFORMERS = {
+TRANSFORMERS = {
     "transformer.dim": "hidden_size",
     "transformer.ffn_dim": "intermediate_size",
     "transformer.layers": "num_hidden_layers",
@@ -49,6 +49,8 @@ _TRANSFORMERS = {
     "transformer.relative_distance": "max_bucket_distance",
     "input_dropout": "feat_proj_dropout",
 }
+# What transformers adds to the variance of a waveform.
+EPSILON = 1e-7
 # Settings with a single value in our models: another value is another model.
 _FAIRSEQ_FIXED = {
     "activation_fn": "gelu", "modality_fuse": "concat", "sim_type": "cosine",
@@ -215,9 +217,9 @@ def check_model_type(
 def from_transformers(settings: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Flat:
     """Values of config.json and preprocessor_config.json. Raises DataError as `from_fairseq`."""
     refuse_others(settings, _TRANSFORMERS_FIXED)
-    found = chosen(settings, _TRANSFORMERS) | _position_norm(settings)
+    found = chosen(settings, TRANSFORMERS) | _position_norm(settings)
     if settings or preprocessor:
-        found["normalise_epsilon"] = 1e-7
+        found["normalise_epsilon"] = EPSILON
     found |= chosen(preprocessor, {"normalise": "do_normalize"})
     parts = [settings.get(f"conv_{part}") for part in ("dim", "kernel", "stride")]
     if all(isinstance(part, (list, tuple)) for part in parts):

@@ -112,15 +112,20 @@ def to_ours(names: Iterable[str], layout: Layout) -> dict[str, str | None]:
     return {name: _known(inner, pairs) for name, inner in plain.items()}
 
 
-def to_transformers(name: str, parametrized: bool = False) -> str:
+def to_transformers(name: str, parametrized: bool = False, positions: str = "weight") -> str:
     """transformers' name of our parameter `name`.
 
     parametrized: the spelling of weight norm since torch 2 (`parametrizations.weight.original0`)
-    in place of `weight_g` and `weight_v`. Raises KeyError for a name that HuBERT does not have.
+    in place of `weight_g` and `weight_v`; positions: the norm of the convolution of positions, as
+    `TransformerConfiguration` has it. Raises KeyError for a name that no such model has.
     """
-    theirs = translate(name, (_LAYER_NORM, _GROUP_NORM, *_WEIGHT_NORMED, *_MODULES))
+    own = {"weight": _WEIGHT_NORMED, "batch": _BATCH_NORMED, "layer": (_STACKED,)}[positions]
+    theirs = translate(name, (_LAYER_NORM, _GROUP_NORM, *own, *_MODULES, *_RELATIVE))
     module, _, leaf = theirs.rpartition(".")
-    return f"{module}.{_WEIGHT_NORM[leaf]}" if parametrized and leaf in _WEIGHT_NORM else theirs
+    if f"{module}." == _BATCH_NORMS[1]:
+        leaf = next((theirs for theirs, ours in _STATISTICS.items() if ours == leaf), leaf)
+    leaf = _WEIGHT_NORM[leaf] if parametrized and leaf in _WEIGHT_NORM else leaf
+    return f"{module}.{leaf}" if module else leaf
 
 
 def _inner(name: str, layout: Layout) -> str:

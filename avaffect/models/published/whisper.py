@@ -25,7 +25,7 @@ _MARKERS = {
 _DECODER = re.compile(r"(^|\.)decoder\.(layers|blocks)\.\d+\.")
 # (theirs, ours), with N for any number.
 _CONVOLUTIONS = (("conv1", "conv1"), ("conv2", "conv2"))
-_NAMES = {
+NAMES = {
     "transformers": (
         *_CONVOLUTIONS,
         ("embed_positions.weight", "positions"),
@@ -53,7 +53,7 @@ _NAMES = {
         ),
     ),
 }  # fmt: skip
-_SETTINGS = {
+SETTINGS = {
     "transformers": {
         "transformer.dim": "d_model",
         "transformer.ffn_dim": "encoder_ffn_dim",
@@ -145,7 +145,7 @@ def _sort(
             left.append(name)
             continue
         try:
-            ours = names.translate(inner, _NAMES[layout.writer])
+            ours = names.translate(inner, NAMES[layout.writer])
         except KeyError:
             unexpected.append(name)
         else:
@@ -156,7 +156,7 @@ def _sort(
 def _said(source: Source, layout: Layout) -> Flat:
     configuration.refuse_others(source.settings, _FIXED)
     configuration.refuse_others(source.preprocessor, _FIXED_OF_SOUND)
-    found = configuration.chosen(source.settings, _SETTINGS[layout.writer])
+    found = configuration.chosen(source.settings, SETTINGS[layout.writer])
     return found | {"transformer.pre_norm": True}
 
 

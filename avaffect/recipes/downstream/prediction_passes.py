@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from avaffect.data.dataset import Dataset
 from avaffect.models import registry
 from avaffect.models.encoder import Encoder
 from avaffect.models.given import Given
+from avaffect.models.heads.labels import LabelHead
 from avaffect.models.inputs import Inputs
 from avaffect.models.layers import read_layers
 from avaffect.recipes.common.lineage import encoder_of
@@ -88,7 +90,8 @@ def _passes(prediction: Prediction) -> Iterator[Pass]:
             "manifest of `avaffect split --folds` as --annotations"
         )
     shared = header.mode == "frozen"
-    frozen = _inputs(prediction, None, device) if shared else None
+    model, tensors = settings.model, prediction.tensors
+    frozen = inputs_of_run(model, header, tensors, None, device) if shared else None
     of_utterances = np.array(folds, dtype=object)
     for fold, numbers in by_fold.items():
         everyone = np.ones(len(folds), dtype=bool)
@@ -97,43 +100,57 @@ def _passes(prediction: Prediction) -> Iterator[Pass]:
         for group in together if len(rows) else ():
             heads = []
             for number in group:
-                description, prefix = head_of(header, number)
-                head = checkpoint.build(description, prediction.tensors, settings.model, prefix)
-                heads.append(head.to(device).eval())
-            inputs = frozen or _inputs(prediction, group[0], device)
+                heads.append(head_of_run(model, header, tensors, number).to(device))
+            inputs = frozen or inputs_of_run(model, header, tensors, group[0], device)
             applied = HeadGroup(
                 inputs, heads, device, settings.batch_seconds, prediction.progress
             )  # fmt: skip
             yield Pass(f"run-{group[0]}", applied, group, rows)
 
 
-def _inputs(prediction: Prediction, run: int | None, device: torch.device) -> Inputs:
-    """The inputs of the head of a run; of None the inputs of all, whose encoder is frozen."""
-    model, header = prediction.settings.model, prediction.header
+def head_of_run(
+    model: Path, header: ClassifierHeader, tensors: Mapping[str, Tensor], number: int
+) -> LabelHead:
+    """The head of a classifier's run at `number`. Raises DataError where weights do not fit."""
+    description, prefix = head_of(header, number)
+    head = checkpoint.build(description, dict(tensors), model, prefix)
+    assert isinstance(head, LabelHead)
+    return head.eval()
+
+
+def inputs_of_run(
+    model: Path, header: ClassifierHeader, tensors: dict[str, Tensor], run: int | None,
+    device: torch.device,
+) -> Inputs:  # fmt: skip
+    """The inputs of the head of a run; of None the inputs of all, whose encoder is frozen.
+
+    Raises DataError where the encoder is not found, or weights do not fit.
+    """
     encoders: dict[str, Encoder] = {}
     for name, description in input_models(header).items():
         encoder = registry.build(description)
         if not isinstance(encoder, Given):
             if run is None:
-                encoder = _parent(prediction, device)
+                encoder = _parent(model, header, tensors, device)
             elif header.adapters is not None:
                 encoder = checkpoints.adapted(
-                    _parent(prediction, device), header.adapters, prediction.tensors, model,
+                    _parent(model, header, tensors, device), header.adapters, tensors, model,
                     f"runs.{run}.adapters.",
                 )  # fmt: skip
             else:
                 prefix = f"runs.{run}.encoder."
-                encoder = checkpoint.build(description, prediction.tensors, model, prefix)
+                encoder = checkpoint.build(description, tensors, model, prefix)
             encoder = read_layers(encoder, header.layers)
         encoders[name] = encoder.to(device).eval()
     return Inputs(encoders, either=bool(modalities(header)))
 
 
-def _parent(prediction: Prediction, device: torch.device) -> Encoder:
+def _parent(
+    model: Path, header: ClassifierHeader, tensors: dict[str, Tensor], device: torch.device
+) -> Encoder:
     """The encoder that all runs share: of a bundle in its file, otherwise found by reference."""
-    model, header = prediction.settings.model, prediction.header
     held = None if header.bundle is None else header.bundle.encoder
     if held is not None:
-        encoder = checkpoint.build(held.model, prediction.tensors, model, ENCODER_PREFIX)
+        encoder = checkpoint.build(held.model, tensors, model, ENCODER_PREFIX)
         return encoder.to(device).eval()
     return checkpoints.load_encoder(encoder_of(model, header), device)[0]

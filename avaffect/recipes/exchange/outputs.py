@@ -22,7 +22,7 @@ from avaffect.settings.export import ExportSettings
 
 Write = Callable[[Path], None]
 # Module -> package that has it.
-PACKAGES = {"pyarrow": "pyarrow"}
+PACKAGES = {"yaml": "pyyaml"}
 
 
 def check_packages(settings: ExportSettings, modules: tuple[str, ...]) -> None:
@@ -36,27 +36,30 @@ def check_packages(settings: ExportSettings, modules: tuple[str, ...]) -> None:
 
 
 def write_file(
-    settings: ExportSettings, made: Provenance, progress: Progress, write: Write
-) -> bool:
-    """Write the output by `write(path)`; False where it is there already, with the same bytes, or
-    in a dry run. Raises as `publishing.is_current`."""
+    settings: ExportSettings, made: Provenance, progress: Progress, write: Write,
+    is_same: Callable[[Path], bool] | None = None,
+) -> bool:  # fmt: skip
+    """Write the output by `write(path)`; False where it is there already, or in a dry run.
+
+    is_same: whether a file is that output; by default whether it has the same bytes. Raises as
+    `publishing.is_current`.
+    """
     output = settings.output
     if not output.exists() and publishing.is_dry(settings, progress, f"write {settings.to}"):
         return False
     with workspace(output) as folder:
         temporary = folder / output.name
-        if output.is_file():
-            write(temporary)
 
-        def is_same(path: Path) -> bool:
+        def has_same_bytes(path: Path) -> bool:
+            write(temporary)
             return filecmp.cmp(path, temporary, shallow=False)
 
+        same = is_same or has_same_bytes
         if publishing.is_current(
-            settings, made, progress, is_same=is_same, differs="has another content"
+            settings, made, progress, is_same=same, differs="has another content"
         ) or publishing.is_dry(settings, progress, f"write {settings.to}"):
             return False
-        if not temporary.exists():
-            write(temporary)
+        write(temporary)
         publish(temporary, output)
     return True
 
