@@ -25,7 +25,7 @@ from avaffect.data import manifest
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec, StreamSpec
 from avaffect.data.store.writer import store_writer
-from avaffect.models.published.whisper import _NAMES
+from avaffect.models.published.whisper import NAMES
 from avaffect.recipes.encoding import checkpoints
 from avaffect.training import checkpoint
 
@@ -45,7 +45,7 @@ def theirs(writer: str, prefix: str) -> dict[str, Tensor]:
     """The golden model's weights as others name them."""
     found = {}
     for name, value in whisper("own").state_dict().items():
-        for source, target in _NAMES[writer]:
+        for source, target in NAMES[writer]:
             number = name.split(".")[2] if name.startswith("encoder.layers.") else "N"
             module = target.replace("N", number)
             if name == module or name.startswith(f"{module}."):

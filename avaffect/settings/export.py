@@ -44,8 +44,8 @@ class ExportSettings(Seeded):
     # Predictions as tiers beside the recordings' names, to look at in ELAN
     avaffect predict talk.wav --model er.safetensors --window 2 -o p.jsonl
     avaffect export p.jsonl --to elan -o annotations
-    # A model for onnxruntime, compared with torch on two recordings
-    avaffect export er.safetensors --to onnx --speech a.wav --speech b.wav -o er.onnx
+    # A model for onnxruntime, compared with torch on a recording
+    avaffect export er.safetensors --to onnx --speech talk.wav -o er.onnx
     """
 
     artifact: Path = argument(
