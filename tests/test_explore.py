@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chain import invoke
+from pages import parsed
 from printed import on_terminal, table
 from test_sound_quality import babbled, int16
 
@@ -171,6 +172,15 @@ def test_written_once_and_refused(made: Path) -> None:
     manifest.write(made / "p.jsonl", header, [])
     invoke(made, "explore", "p.jsonl", status=65)
     invoke(made, "explore", "c.jsonl", "--format", "csv", "--json", status=2)
+
+
+def test_a_section_of_the_report(made: Path) -> None:
+    invoke(made, "explore", "c.jsonl", "-j", 1, "-o", "whole.json")
+    invoke(made, "report", "whole.json", "-o", "page.html")
+    section = parsed((made / "page.html").read_text("utf-8")).one("section", id="exploration")
+    captions = [table.one("caption").text for table in section.all("table")]
+    assert any(caption.startswith("Near-duplicates") for caption in captions)
+    assert "u2, u20" in section.text and "2 speakers are in several splits" in section.text
 
 
 def test_an_empty_corpus_and_one_without_anything(tmp_path: Path) -> None:

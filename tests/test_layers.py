@@ -46,7 +46,7 @@ ROOMS = {
     "scoring": {"common", "downstream"},
     "exploring": {"common", "scoring"},
     "diagnosis": {"encoding"},
-    "reporting": {"common", "media", "downstream", "scoring"},
+    "reporting": {"common", "media", "downstream", "scoring", "exploring"},
     "exchange": {"common", "encoding", "downstream"},
     "monitoring": set(),
 }

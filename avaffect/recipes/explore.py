@@ -12,20 +12,12 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import identity
 from avaffect.data.recordings import media_content_id
 from avaffect.recipes.common import publishing, work
-from avaffect.recipes.exploring import summaries, utterances
+from avaffect.recipes.exploring import doubts, summaries, utterances
 from avaffect.recipes.exploring.sounds import Sounds, listen
 from avaffect.recipes.exploring.utterances import Utterances
 from avaffect.recipes.scoring.reports.base import write_reports
-from avaffect.recipes.scoring.reports.exploration import Duplicates, ExplorationReport
+from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.settings.explore import ExploreSettings
-
-# A share of variance between classes that is called large (Cohen, Statistical Power Analysis for
-# the Behavioral Sciences, 1988, section 8.2).
-LARGE = 0.14
-CONSEQUENCE = (
-    "a classifier may learn that in its place",
-    "what is learned of one may not hold in another",
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,8 @@ def explore(settings: ExploreSettings, progress: Progress = SILENT) -> Explored 
     )
     hours = (report.seconds[summaries.ALL].total or 0.0) / 3600
     progress.say(f"{report.file}: {report.count} utterances, {hours:.2f} hours")
-    _warn(report, progress)
+    for words in doubts.of(report):
+        progress.warn(words)
     write_reports(settings, [report], progress, f"what {len(of.ids)} utterances are like")
     return Explored(report, of, sounds, groups)
 
@@ -96,35 +89,3 @@ def _made(path: Path) -> str | None:
         return identity(found["provenance"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _warn(report: ExplorationReport, progress: Progress) -> None:
-    """Warn of what makes scores of such a corpus wrong."""
-    if report.speakers_across_splits:
-        progress.warn(
-            f"{report.speakers_across_splits} speakers are in several splits: a classifier knows "
-            "their voices; `avaffect split --by speaker` parts them"
-        )
-    for name, label in report.labels.items():
-        lacking = label.by["split"].lacking if "split" in label.by else {}
-        if lacking:
-            progress.warn(f"{name}: a split has no utterance of {work.some_of(list(lacking))}")
-    _warn_of_duplicates(report.duplicates, progress)
-    for name in ("split", *report.labels):
-        shares = report.confounded.get(name, {})
-        strong = [f"{measure} ({share:.2f})" for measure, share in shares.items() if share > LARGE]
-        if strong:
-            progress.warn(
-                f"{name} goes with {', '.join(strong)} of the sound (share of the variance between "
-                f"its values): {CONSEQUENCE[name == 'split']}"
-            )
-    if report.sound is not None and report.sound.unusable:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in report.sound.unusable.items())
-        progress.warn(f"utterances without usable sound: {reasons}")
-
-
-def _warn_of_duplicates(found: Duplicates | None, progress: Progress) -> None:
-    if found is not None and found.across_splits:
-        progress.warn(
-            f"{found.across_splits} groups of utterances that sound the same are in several splits"
-        )

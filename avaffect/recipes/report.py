@@ -87,6 +87,7 @@ def _sections(context: Context) -> Sequence[Section]:
         artifacts,
         data,
         embeddings,
+        exploration,
         lineage,
         retrieval,
         scores,
@@ -102,6 +103,7 @@ def _sections(context: Context) -> Sequence[Section]:
         embeddings.section(context),
         training.section(context),
         data.section(context),
+        exploration.section(context, scored),
         lineage.section(context),
         artifacts.section(context),
     ]

@@ -11,6 +11,7 @@ from avaffect.core.errors import DataError
 from avaffect.recipes.scoring.reports.base import Report
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
 from avaffect.recipes.scoring.reports.comparison import Comparison
+from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ScalarReport, TraceReport
 from avaffect.recipes.scoring.reports.vectors import VectorReport
@@ -26,6 +27,7 @@ KINDS: dict[str, type[Report]] = {
     "ranking": RankReport,
     "vectors": VectorReport,
     "comparison": Comparison,
+    "exploration": ExplorationReport,
 }
 
 

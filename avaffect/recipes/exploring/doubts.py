@@ -1,0 +1,45 @@
+"""What is doubtful in a corpus, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from avaffect.recipes.common import work
+from avaffect.recipes.scoring.reports.exploration import ExplorationReport
+
+# A share of variance between classes that is called large (Cohen, Statistical Power Analysis for
+# the Behavioral Sciences, 1988, section 8.2).
+LARGE = 0.14
+CONSEQUENCE = (
+    "a classifier may learn that in its place",
+    "what is learned of one may not hold in another",
+)
+
+
+def of(report: ExplorationReport) -> Iterator[str]:
+    """What makes scores of such a corpus wrong, in words."""
+    if report.speakers_across_splits:
+        yield (
+            f"{report.speakers_across_splits} speakers are in several splits: a classifier knows "
+            "their voices; `avaffect split --by speaker` parts them"
+        )
+    for name, label in report.labels.items():
+        lacking = label.by["split"].lacking if "split" in label.by else {}
+        if lacking:
+            yield (f"{name}: a split has no utterance of {work.some_of(list(lacking))}")
+    alike = report.duplicates
+    if alike is not None and alike.across_splits:
+        yield (
+            f"{alike.across_splits} groups of utterances that sound the same are in several splits"
+        )
+    for name in ("split", *report.labels):
+        shares = report.confounded.get(name, {})
+        strong = [f"{measure} ({share:.2f})" for measure, share in shares.items() if share > LARGE]
+        if strong:
+            yield (
+                f"{name} goes with {', '.join(strong)} of the sound (share of the variance between "
+                f"its values): {CONSEQUENCE[name == 'split']}"
+            )
+    if report.sound is not None and report.sound.unusable:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in report.sound.unusable.items())
+        yield (f"utterances without usable sound: {reasons}")
