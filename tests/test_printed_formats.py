@@ -38,7 +38,8 @@ def test_latex_of_a_comparison(folder: Path) -> None:
     found = run(folder, "base_1.jsonl", "better.jsonl", "--format", "latex").stdout
     lines = found.splitlines()
     assert lines[-1] == r"\end{tabular}" and lines[2] == r"\begin{tabular}{lrrrr}"
-    first, second = [line for line in lines if line.endswith(r"\\")][1:]
+    first, second, chance = [line for line in lines if line.endswith(r"\\")][1:]
+    assert chance.startswith("chance & ") and chance.count("&") == 4
     assert first.startswith(r"base\_1 & 4 & $0.") and r" \pm " in first
     assert second.count("&") == first.count("&") == 4 and "^{" in second
 

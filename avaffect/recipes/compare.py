@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,18 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
             _tested(row, other, _described(row, other, scores, test), test, progress)
             for row, other in zip(rows, against)
         ),
+        chance=_chance(rows, scores),
         provenance=work.record("compare", settings, [i for i in inputs if i is not None]),
     )
     if settings.plot is not None:
         curves.draw(settings.plot, report, settings, progress)
     write_reports(settings, [report], progress, f"the comparison of {len(rows)} reports")
     return report
+
+
+def _chance(rows: Sequence[Row], scores: Sequence[str]) -> dict[str, dict[str, float]] | None:
+    found = {r.name: {name: r.chance[name] for name in scores if name in r.chance} for r in rows}
+    return found if any(found.values()) else None
 
 
 def _baselines(rows: list[Row], wanted: str | None) -> tuple[str, list[Row | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ REPORTS: dict[str, type[Scored]] = {
 }
 # Characters, many times those of any reports: a pipe may never end.
 LARGEST_REPORTS = 1 << 26
+# Scores of which chance gives the same in all recordings.
+CONSTANT_CHANCE = ("ccc", "pearson")
 # For messages: the commands that write reports.
 READ = (filekind.REPORT, filekind.JSON, filekind.MANIFESTS["predictions"], filekind.CHECKPOINT)
 A_REPORT = "a report is what eval-class, eval-ccc and eval-rank write with -o"
@@ -60,7 +62,8 @@ class Row:
     """One report, or several of one name. runs: their numbers, in order; scores: name -> (runs,)
     float64, NaN where undefined; classes: class -> its F1, likewise; facts: conditions that must
     agree for rows to compare; seen: how many of `count` were used in the classifier's training, by
-    status, None where that is not recorded; alone: the only run of predictions that were read."""
+    status, None where that is not recorded; chance: score -> what chance gives, where it is known;
+    alone: the only run of predictions that were read."""
 
     name: str
     file: Path
@@ -70,6 +73,7 @@ class Row:
     classes: dict[str, np.ndarray]
     facts: Facts
     seen: dict[str, int] | None = None
+    chance: dict[str, float] = field(default_factory=dict)
     alone: SingleRun | None = None
 
     @property
@@ -141,6 +145,11 @@ def _joined(parts: Sequence[Row]) -> Row:
         classes=_side_by_side([part.classes for part in parts]),
         facts=replace(first.facts, **facts),
         seen=seen if known else None,
+        chance={
+            name: float(np.mean([part.chance[name] for part in parts]))
+            for name in first.chance
+            if all(name in part.chance for part in parts)
+        },
         alone=None,
     )
 
@@ -277,7 +286,27 @@ def _row(name: str, path: Path, report: Scored) -> Row:
         report = replace(report, gold=report.gold or tuple(sorted(gold)))
         facts = kind.from_dict(_some(report, kind))
     numbers = tuple(run.run for run in report.runs)
-    return Row(name, path, report.content, numbers, scores, classes, facts, report.seen)
+    row = Row(name, path, report.content, numbers, scores, classes, facts, report.seen)
+    return replace(row, chance=_chance(report))
+
+
+def _chance(report: Scored) -> dict[str, float]:
+    """Score -> what chance gives; of reports of earlier versions, too."""
+    if isinstance(report, ClassReport):
+        support = [known.support or 0 for known in report.per_class.values()]
+        return classification.chance(support) if sum(support) else {}
+    if isinstance(report, RankReport):
+        return {f"{label}.map": value for label, value in report.chance.items()}
+    if isinstance(report, EmbeddingReport):
+        return {}
+    found = {}
+    for label, of in (report.chance or {}).items():
+        for score, value in of.items():
+            found[f"{label}.{score}"] = value
+            # Of each recording the mean of its own gold is another constant.
+            if score in CONSTANT_CHANCE:
+                found[f"{label}.{score}_mean"] = value
+    return found
 
 
 def _some(report: Scored, kind: type[Record]) -> dict[str, Any]:

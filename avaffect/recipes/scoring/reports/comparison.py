@@ -137,6 +137,7 @@ class Comparison(Report):
     scores    that were compared
     baseline  name of a row or a curve
     test      paired or unpaired
+    chance    row -> score -> what chance gives, of the scores of which that is known
     """
 
     content: str = "comparison"
@@ -145,3 +146,4 @@ class Comparison(Report):
     baseline: str
     test: str
     rows: tuple[ComparedRow, ...]
+    chance: dict[str, dict[str, float]] | None = None

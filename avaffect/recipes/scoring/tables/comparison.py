@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.paired import FEW_DISCORDANT
@@ -41,7 +41,31 @@ def table(report: Comparison, style: Style, per_class: bool = False) -> Table:
         _Row([row.name, str(len(row.runs)), *[words] * len(on)], row.scores, row.utterances)
         for row, words in zip(report.rows, statuses)
     ]
-    return _table("Comparison", ["name", "runs", *on], report.scores, rows, style, note)
+    found = _table("Comparison", ["name", "runs", *on], report.scores, rows, style, note)
+    return _with_chance(found, report, style, len(on) + 2)
+
+
+def _with_chance(found: Table, report: Comparison, style: Style, before: int) -> Table:
+    """For people a row, or one for each report where chance gives others; for programs columns.
+    before: columns before the scores."""
+    known = {row.name: (report.chance or {}).get(row.name, {}) for row in report.rows}
+    scores = [name for name in report.scores if any(name in of for of in known.values())]
+    if not scores:
+        return found
+    if not style.for_people:
+        cells = [[style.number(known[row.name].get(n)) for n in scores] for row in report.rows]
+        rows = [(*row, *more) for row, more in zip(found.rows, cells, strict=True)]
+        names = (*found.columns, *(f"{name}_chance" for name in scores))
+        return replace(found, columns=names, rows=tuple(rows))
+    alike = all(of == known[report.rows[0].name] for of in known.values())
+    places = {name: found.columns.index(score_words(name), before) for name in scores}
+    rows = list(found.rows)
+    for name, of in list(known.items())[: 1 if alike else None]:
+        row = ["chance" if alike else f"chance of {name}", *[""] * (len(found.columns) - 1)]
+        for score, place in places.items():
+            row[place] = style.number(of.get(score))
+        rows.append(tuple(row))
+    return replace(found, rows=tuple(rows))
 
 
 def _note(report: Comparison) -> str:
