@@ -77,24 +77,6 @@ def test_table_of_several_scores(folder: Path) -> None:
     }  # fmt: skip
 
 
-def test_chance_beside_the_scores(folder: Path) -> None:
-    found = report(folder, "base.json", "better.json", "--score", "ua", "--score", "accuracy")
-    third = pytest.approx(1 / 3)
-    assert [*found["chance"]] == ["base", "better"]
-    assert found["chance"]["better"] == {"ua": third, "accuracy": third}
-    rows = table(run(folder, "base.json", "better.json", "--score", "ua").stdout)
-    assert [row["ua_chance"] for row in rows] == ["0.333333"] * 2
-    shown, _ = on_terminal("compare", "base.json", "better.json", "--score", "ua", cwd=folder)
-    (line,) = [line for line in shown.splitlines() if "chance" in line]
-    assert "0.333" in line
-    # Of an earlier version, which had none, it stays up to date.
-    run(folder, "base.json", "-o", "c.json")
-    older = json.loads((folder / "c.json").read_text())
-    del older["chance"]
-    (folder / "c.json").write_text(json.dumps(older) + "\n")
-    assert "up to date" in run(folder, "base.json", "-o", "c.json").stderr
-
-
 def test_the_baseline_by_name_or_file(folder: Path) -> None:
     found = report(folder, "base.json", "b=better.json", "--baseline", "b")
     assert found["baseline"] == "b" and found["rows"][0]["scores"]["f1_macro"]["difference"] < 0

@@ -1,15 +1,16 @@
-"""`--format csv|latex` of the commands that print tables of scores."""
+"""`--format csv|latex` of the commands that print tables of scores, and chance in them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
 from chain import invoke
-from compared import predictions, run
-from printed import table
+from compared import predictions, report, run
+from printed import on_terminal, table
 
 from avaffect.core.latex import latex
 from avaffect.core.table import Table
@@ -75,3 +76,21 @@ def test_cells_of_latex() -> None:
 def test_one_form_at_a_time(folder: Path) -> None:
     run(folder, "better.jsonl", "--format", "latex", "--json", status=2)
     run(folder, "better.jsonl", "--format", "html", status=2)
+
+
+def test_chance_beside_the_scores(folder: Path) -> None:
+    found = report(folder, "base_1.jsonl", "better.jsonl", "--score", "ua", "--score", "accuracy")
+    third = pytest.approx(1 / 3)
+    assert [*found["chance"]] == ["base_1", "better"]
+    assert found["chance"]["better"] == {"ua": third, "accuracy": third}
+    rows = table(run(folder, "base_1.jsonl", "better.jsonl", "--score", "ua").stdout)
+    assert [row["ua_chance"] for row in rows] == ["0.333333"] * 2
+    shown, _ = on_terminal("compare", "base_1.jsonl", "better.jsonl", "--score", "ua", cwd=folder)
+    (line,) = [line for line in shown.splitlines() if "chance" in line]
+    assert "0.333" in line
+    # Of an earlier version, which had none, it stays up to date.
+    run(folder, "base_1.jsonl", "-o", "c.json")
+    older = json.loads((folder / "c.json").read_text())
+    del older["chance"]
+    (folder / "c.json").write_text(json.dumps(older) + "\n")
+    assert "up to date" in run(folder, "base_1.jsonl", "-o", "c.json").stderr
