@@ -48,7 +48,7 @@ ROOMS = {
     "diagnosis": {"encoding"},
     "reporting": {"common", "media", "downstream", "scoring", "exploring"},
     "exchange": {"common", "encoding", "downstream"},
-    "monitoring": set(),
+    "monitoring": {"common"},
 }
 # Who may import a library at all; a layer that is not named may not.
 LIBRARIES = {

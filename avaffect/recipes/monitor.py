@@ -8,6 +8,8 @@ from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
+from avaffect.recipes.common import pictures
+from avaffect.recipes.monitoring.curves import Curves
 from avaffect.recipes.monitoring.events import Events, changed_at, check_tensorboard
 from avaffect.recipes.monitoring.finding import outputs
 from avaffect.recipes.monitoring.runs import Followed, Line, TrainingState
@@ -37,9 +39,11 @@ class Watch:
     def __init__(self, settings: MonitorSettings) -> None:
         if settings.tensorboard is not None:
             check_tensorboard()
+        pictures.check(settings.plot)
         self.settings = settings
         self._followed: dict[Path, Followed] = {}
         self._events: dict[Path, Events] = {}
+        self._curves = Curves()
 
     def look(self) -> list[TrainingState]:
         """Read what is new."""
@@ -49,12 +53,16 @@ class Watch:
             lines, anew = followed.news()
             if self.settings.tensorboard is not None:
                 self._write(self.settings.tensorboard, path, lines, anew)
+            if self.settings.plot is not None:
+                self._curves.add(path, lines, anew)
         now = time.time()
         return [followed.state(now) for followed in self._followed.values()]
 
     def close(self) -> None:
         for events in self._events.values():
             events.close()
+        if self.settings.plot is not None and self._curves:
+            self._curves.draw(self.settings.plot)
 
     def _write(self, folder: Path, path: Path, lines: list[Line], anew: bool) -> None:
         if path not in self._events:

@@ -29,6 +29,8 @@ class MonitorSettings(Settings):
     avaffect monitor . --json
     # Curves in TensorBoard, while they grow
     avaffect monitor runs --tensorboard curves
+    # The same as a picture
+    avaffect monitor a.safetensors b.safetensors --once --plot curves.pdf
     """
 
     runs: tuple[Path, ...] = argument(
@@ -45,4 +47,9 @@ class MonitorSettings(Settings):
         None, "Folder for TensorBoard's event files: losses, metrics and scores, a folder in it "
         "for each training. Its own files there are replaced. Needs tensorboard.",
         "--tensorboard", role="output", metavar="DIR",
+    )  # fmt: skip
+    plot: Path | None = option(
+        None, "Picture of the curves to draw at the end (.png, .svg, .pdf), a panel for each loss, "
+        "metric and score; replaced where it is there. Needs matplotlib.", "--plot",
+        role="output", metavar="FILE", added=True,
     )  # fmt: skip

@@ -47,6 +47,7 @@ def show(settings: MonitorSettings, progress: Progress) -> None:
         finally:
             watch.close()
     where = f"; TensorBoard: {settings.tensorboard}" if settings.tensorboard else ""
+    where += f"; curves: {settings.plot}" if settings.plot else ""
     progress.say(_summary(states) + where)
 
 

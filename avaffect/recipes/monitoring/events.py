@@ -46,8 +46,8 @@ class Events:
 
         for line in lines:
             self._step = int(line.values.get("step", self._step))
-            tagged = _tagged(line.values).items()
-            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in tagged]
+            found = tagged(line.values).items()
+            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found]
             event = Event(
                 wall_time=changed - (lines[-1].at_s - line.at_s), step=self._step,
                 summary=Summary(value=values),
@@ -83,7 +83,7 @@ class Events:
         return self._writers[name]
 
 
-def _tagged(line: dict[str, Any]) -> dict[str, float]:
+def tagged(line: dict[str, Any]) -> dict[str, float]:
     """training/NAME of a line of steps, development/NAME of scores, speed/NAME."""
     part = "training" if "step" in line else "development"
     values = values_of(line)
