@@ -15,11 +15,12 @@ FORMATS = ("audformat", "elan", "huggingface", "kaldi", "lhotse", "rttm", "textg
 @dataclass(frozen=True, kw_only=True)
 class ManifestSettings(Common):
     """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
-    aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid, video2gif, phd-gifs or
-    speech-commands, with its unpacked folder; `folder`, with a folder of your own recordings, whose
-    names --layout explains; `table`, with a CSV or TSV file of your own; or audformat, kaldi,
-    lhotse, huggingface (Parquet, Arrow), elan, textgrid, rttm or vtt, with the folder or file that
-    another program, or `export`, wrote.
+    aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid, video2gif, phd-gifs,
+    speech-commands, savee, tess, meld or cmu-mosei, with its unpacked folder; emobox, with a
+    checkout of it; `folder`, with a folder of your own recordings, whose names --layout explains;
+    `table`, with a CSV or TSV file of your own; or audformat, kaldi, lhotse, huggingface (Parquet,
+    Arrow), elan, textgrid, rttm or vtt, with the folder or file that another program, or `export`,
+    wrote.
     Labels, speakers and sessions come from file names and the corpus's own tables. Unusable files
     are skipped, counted and listed; --strict stops instead.
 
@@ -55,7 +56,7 @@ class ManifestSettings(Common):
         None,
         "Folder of the corpus's own tables. Default: DIR (emodb, cremad, msp-improv, msp-podcast, "
         "iemocap, recola, sewa, semaine, aff-wild2, first-impressions, voxceleb2, "
-        "video2gif, phd-gifs, speech-commands).",
+        "video2gif, phd-gifs, speech-commands, meld, cmu-mosei).",
         "--tables",
         role="input",
         metavar="DIR",
@@ -140,9 +141,11 @@ class ManifestSettings(Common):
     map: tuple[str, ...] = option(
         (),
         "Renaming of a class or split of the table: angry=anger, Test1=test; FROM= marks a missing "
-        "label. Repeatable.",
+        "label. Or a map of emotions by name, for any corpus: emobox (one spelling of each "
+        "emotion), emobox-4 (anger, happiness with excitement, neutral, sadness; others are "
+        "missing). Repeatable.",
         "--map",
-        metavar="FROM=TO",
+        metavar="FROM=TO|NAME",
     )
     prefix: str | None = option(
         None, "Prefix NAME_ of ids, speakers and sessions.", "--prefix", metavar="NAME"

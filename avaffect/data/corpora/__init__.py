@@ -11,6 +11,7 @@ from typing import Protocol
 
 from avaffect.core.errors import UsageError
 from avaffect.core.registry import Registry
+from avaffect.data import label_maps
 from avaffect.data.corpora.common import Corpus
 from avaffect.settings.base import Common
 from avaffect.settings.manifest import FORMATS, ManifestSettings
@@ -34,7 +35,8 @@ CORPORA = Registry("corpus", "avaffect.corpora")
 for _name in (
     "emodb", "ravdess", "cremad", "msp-improv", "msp-podcast", "iemocap", "recola", "sewa",
     "semaine", "aff-wild2", "first-impressions", "ndc-me", "voxceleb2", "lrw", "lrs3", "grid",
-    "video2gif", "phd-gifs", "speech-commands", "folder", "table",
+    "video2gif", "phd-gifs", "speech-commands", "savee", "tess", "meld", "cmu-mosei", "emobox",
+    "folder", "table",
 ):  # fmt: skip
     CORPORA.register(_name, None, f"{__name__}.{_name.replace('-', '_')}")
 # Lists of other programs, which `export` writes too.
@@ -55,10 +57,18 @@ def read(settings: ManifestSettings) -> Corpus:
     """
     found = adapter(settings.corpus)
     for option in _particular():
-        if option not in found.OPTIONS and getattr(settings, option) not in (None, (), False):
+        given = getattr(settings, option)
+        if option == "map":
+            # Maps by name are for all corpora.
+            given = tuple(text for text in given if "=" in text)
+        if option not in found.OPTIONS and given not in (None, (), False):
             flag = "--" + option.removesuffix("_column").replace("_", "-")
             raise UsageError(f"{flag} does not apply to {settings.corpus}; leave it out")
-    return found.read(settings)
+    maps = label_maps.names(settings.map)
+    corpus = found.read(settings)
+    for name in maps:
+        label_maps.apply(corpus, name)
+    return corpus
 
 
 def _particular() -> list[str]:

@@ -18,7 +18,7 @@ from avaffect.data.corpora.common import (
     media_files,
     role_of,
 )
-from avaffect.data.corpora.table_options import pair
+from avaffect.data.corpora.table_options import mapping_of
 from avaffect.data.manifest import Item
 from avaffect.data.names import ids_of
 from avaffect.data.tables import spellings
@@ -55,7 +55,7 @@ def read(settings: ManifestSettings) -> Corpus:
         raise DataError(f"{corpus.root} holds no audio and no video file")
     layout = _Layout(settings.layout or "**")
     found = _fitting(corpus, forms, layout, settings)
-    mapping = dict(pair(text, "--map", may_be_empty=True) for text in settings.map)
+    mapping = mapping_of(settings.map)
     _add_items(corpus, found, mapping, settings.prefix)
     fold_emotions(corpus, mapping)
     for name in layout.labels:

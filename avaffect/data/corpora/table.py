@@ -17,7 +17,7 @@ from avaffect.data.corpora.table_options import (
     LABELS_ALONE,
     check,
     columns,
-    pair,
+    mapping_of,
     pairs,
     refuse_two_kinds,
 )
@@ -90,7 +90,7 @@ def read(settings: ManifestSettings) -> Corpus:
     refuse_two_kinds({"--label": labels, "--scalar": scalars, "--trace": traces})
     for name in fields.keys() & set(RESERVED):
         raise UsageError(f"--field {name}: this key of an item has its own option")
-    mapping = dict(pair(text, "--map", may_be_empty=True) for text in settings.map)
+    mapping = mapping_of(settings.map)
 
     corpus = Corpus(settings.prefix or path.stem, settings.root or path.parent, {}, tables=[path])
     reading = _Reading(settings, corpus, Files(corpus.root), mapping)

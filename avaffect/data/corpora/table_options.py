@@ -45,6 +45,11 @@ def pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
     return found
 
 
+def mapping_of(texts: Iterable[str]) -> dict[str, str]:
+    """FROM -> TO of --map; maps by name are `label_maps`'. UsageError where FROM is empty."""
+    return dict(pair(text, "--map", may_be_empty=True) for text in texts if "=" in text)
+
+
 def columns(settings: ManifestSettings, *named: dict[str, str]) -> list[str]:
     """The columns that the options name, each once."""
     single = (

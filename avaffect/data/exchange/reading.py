@@ -12,7 +12,7 @@ from typing import Any
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Corpus, emotion_classes
-from avaffect.data.corpora.table_options import pair, pairs, refuse_two_kinds
+from avaffect.data.corpora.table_options import mapping_of, pairs, refuse_two_kinds
 from avaffect.data.manifest import Item
 from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import Files
@@ -108,7 +108,7 @@ class _Reading:
     @classmethod
     def of(cls, found: Found) -> _Reading:
         settings = found.settings
-        mapping = dict(pair(text, "--map", may_be_empty=True) for text in settings.map)
+        mapping = mapping_of(settings.map)
         labels, scalars = pairs(settings.label, "--label"), pairs(settings.scalar, "--scalar")
         fields = pairs(settings.field, "--field")
         refuse_two_kinds({"--label": labels, "--scalar": scalars})

@@ -21,17 +21,17 @@ _NUMBERED_TEST = re.compile(r"test(set)?\d+")
 _HINTS = (("train", "train"), ("dev", "development"), ("valid", "development"), ("test", "test"))
 _EMOTIONS = {
     "anger": ("angry", "ang"),
-    "boredom": ("bored",),
+    "boredom": ("bored", "boredem"),
     "calm": ("calmness",),
     "contempt": ("contemptuous", "con"),
     "disgust": ("disgusted", "dis"),
-    "excitement": ("excited", "exc"),
+    "excitement": ("excited", "exc", "enthusiasm", "enthusiastic"),
     "fear": ("fearful", "afraid", "scared", "anxiety", "anxious", "fea"),
     "frustration": ("frustrated", "fru"),
     "happiness": ("happy", "joy", "joyful", "hap"),
     "neutral": ("neutrality", "neu"),
     "sadness": ("sad",),
-    "surprise": ("surprised", "sur"),
+    "surprise": ("surprised", "sur", "ps", "pleasantsurprise"),
     "other": ("others", "oth"),
 }
 _EMOTION_OF = {spelling: name for name, known in _EMOTIONS.items() for spelling in known}
@@ -60,6 +60,13 @@ def split_hint(unknown: Iterable[str]) -> str:
 def canonical(name: str) -> str:
     """An emotion in lower case if the name is one in another case, otherwise the name itself."""
     return name.lower() if name.lower() in EMOTIONS else name
+
+
+def common(name: str) -> str:
+    """The common name of an emotion that is spelled otherwise (Angry, joy, ps), or else the name in
+    lower case."""
+    plain = plain_name(name)
+    return name.lower() if name.lower() in EMOTIONS else _EMOTION_OF.get(plain, name.lower())
 
 
 def emotion_hint(others: Iterable[str]) -> str:
