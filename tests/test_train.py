@@ -15,8 +15,9 @@ from avaffect.data import manifest
 
 QUICK = ("--epochs", 2, "-j", 1)
 MADE = {
-    "commands.sh", "corpus.jsonl", "features.h5", "model.safetensors",
-    "model.safetensors.metrics.jsonl", "predictions.jsonl", "recordings.h5", "scores.json",
+    "commands.sh", "corpus.jsonl", "explored.json", "features.h5", "model.safetensors",
+    "model.safetensors.metrics.jsonl", "predictions.jsonl", "recordings.h5", "report.html",
+    "scores.json",
 }  # fmt: skip
 
 

@@ -21,19 +21,23 @@ from avaffect.recipes.common import publishing
 from avaffect.recipes.encoding.front_ends import FRONT_ENDS
 from avaffect.recipes.eval_ccc import eval_ccc
 from avaffect.recipes.eval_class import eval_class
+from avaffect.recipes.explore import explore
 from avaffect.recipes.extract import extract
 from avaffect.recipes.finetune import finetune
 from avaffect.recipes.predict import predict
 from avaffect.recipes.preprocess import preprocess
+from avaffect.recipes.report import report
 from avaffect.recipes.select import select
 from avaffect.recipes.split import split
 from avaffect.settings.base import Common
 from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
+from avaffect.settings.explore import ExploreSettings
 from avaffect.settings.extract import ExtractSettings
 from avaffect.settings.finetune import FinetuneSettings
 from avaffect.settings.predict import PredictSettings
 from avaffect.settings.preprocess import PreprocessSettings
+from avaffect.settings.report import ReportSettings
 from avaffect.settings.select import SelectSettings
 from avaffect.settings.spelled import command_line
 from avaffect.settings.split import RECORDING, SPEAKER, SplitSettings
@@ -46,9 +50,11 @@ SCORED = {"class": "eval-class", "distribution": "eval-class", "scalar": "eval-c
 CONFIDENCE = 95.0
 SCRIPT = "commands.sh"
 MODEL = "model.safetensors"
+PAGE = "report.html"
 _CALLS: dict[str, Callable[[Any, Progress], Any]] = {
     "select": select, "split": split, "preprocess": preprocess, "extract": extract,
-    "finetune": finetune, "predict": predict, "eval-class": eval_class, "eval-ccc": eval_ccc,
+    "explore": explore, "finetune": finetune, "predict": predict, "eval-class": eval_class,
+    "eval-ccc": eval_ccc, "report": report,
 }  # fmt: skip
 
 
@@ -96,8 +102,8 @@ def train(settings: TrainSettings, progress: Progress = SILENT) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     _keep_script(settings, steps, progress)
     results = [(step, _run(step, settings, progress)) for step in steps]
-    progress.say(f"{folder / MODEL} predicts new recordings: avaffect predict FILES --model "
-                 f"{folder / MODEL}")  # fmt: skip
+    progress.say(f"{folder / PAGE} is the report; for new recordings: avaffect predict FILES "
+                 f"--model {folder / MODEL}")  # fmt: skip
     return Trained(steps, [(step, found) for step, found in results if step.scores])
 
 
@@ -116,6 +122,10 @@ def plan(settings: TrainSettings, corpus: Manifest) -> list[Step]:
         )))  # fmt: skip
     media, model = folder / "recordings.h5", folder / MODEL
     steps.append(Step("preprocess", _decoding(settings, corpus, source, media)))
+    shown = [media, folder / "explored.json"]
+    steps.append(Step("explore", ExploreSettings(
+        source=media, label=labels, jobs=settings.jobs, output=shown[-1]
+    )))  # fmt: skip
     if settings.encoder is None:
         features, front_end = folder / "features.h5", settings.front_end or FRONT_END
         if front_end not in FRONT_ENDS:
@@ -140,6 +150,12 @@ def plan(settings: TrainSettings, corpus: Manifest) -> list[Step]:
         command = SCORED[kinds[label]]
         scores = folder / ("scores.json" if len(labels) == 1 else f"scores-{label}.json")
         steps.append(Step(command, _scoring(command, predictions, label, scores)))
+        shown.append(scores)
+    history = model.with_name(model.name + ".metrics.jsonl")
+    steps.append(Step("report", ReportSettings(
+        artifacts=(*shown, model, history, predictions), title=folder.resolve().name,
+        output=folder / PAGE,
+    )))  # fmt: skip
     return steps
 
 

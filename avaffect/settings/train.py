@@ -15,15 +15,16 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(Computing):
-    """From a labelled corpus to a model and its scores: divides the speakers into train,
-    development and test, where the corpus is not divided yet, decodes the recordings, trains a
-    classifier (or a regressor, of a numeric label) on an encoder or on the features of a front-end,
-    predicts the test part, and scores it.
+    """From a labelled corpus to a model, its scores and a report: divides the speakers into train,
+    development and test, where the corpus is not divided yet, decodes the recordings and looks at
+    them, trains a classifier (or a regressor, of a numeric label) on an encoder or on the features
+    of a front-end, predicts the test part, scores it, and writes a page of all.
 
     Each step is a command; it is printed before it runs, and all of them are kept in
     DIR/commands.sh, a shell script: edit it for options that `train` does not have. The folder
-    holds corpus.jsonl, recordings.h5, features.h5 (of a front-end), model.safetensors, which needs
-    no other file, predictions.jsonl and scores.json. Run again, finished steps are up to date."""
+    holds corpus.jsonl, recordings.h5, explored.json, features.h5 (of a front-end),
+    model.safetensors, which needs no other file, predictions.jsonl, scores.json and report.html.
+    Run again, finished steps are up to date."""
 
     examples: ClassVar[str] = """
     # Of recordings such as clips/anger/anna_01.wav
