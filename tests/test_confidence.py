@@ -63,6 +63,30 @@ def test_utterances_of_a_speaker_are_alike() -> None:
     assert narrow == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 2000), rel=0.15)
 
 
+def test_utterances_that_are_predicted_alike_are_counted() -> None:
+    """As many cells as there are differ in any run, and the bounds are those of single draws."""
+    random = generator(4)
+    gold, predicted = random.integers(0, 3, 500), random.integers(0, 3, (2, 500))
+    codes = gold * 3 + predicted
+    codes[1, :40] = 9
+    matrices, counts = bootstrap.distinct(codes, 3)
+    assert counts.sum() == 500 and len(counts) == len({*zip(*codes.tolist())})
+    total = (counts[:, None, None] * matrices).sum(axis=1)
+    for run in range(2):
+        rows = np.flatnonzero(codes[run] < 9)
+        np.testing.assert_array_equal(
+            total[run],
+            bootstrap.grouped(gold[rows], predicted[run, rows], [0] * len(rows), 3, 1)[0],
+        )
+    single = np.stack([
+        bootstrap.grouped(gold[rows], predicted[run, rows], rows, 3, 500)
+        for run in range(2) for rows in [np.flatnonzero(codes[run] < 9)]
+    ])  # fmt: skip
+    one = bootstrap.intervals(matrices, SCORES, 90, 4000, generator(5), counts)["accuracy"]
+    other = bootstrap.intervals(single, SCORES, 90, 4000, generator(6))["accuracy"]
+    assert one == pytest.approx(other, abs=0.004)
+
+
 def test_one_speaker_has_no_interval() -> None:
     with pytest.raises(ValueError):
         bootstrap.intervals(np.ones((1, 1, 2, 2)), SCORES, 95, 10, generator())

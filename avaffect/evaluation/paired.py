@@ -63,16 +63,18 @@ def differences(
     percent: float,
     draws: int,
     random: np.random.Generator,
+    counts: np.ndarray | None = None,
 ) -> dict[str, Difference]:
     """Name -> the difference of a score, first - second, by bootstrap; without the scores that are
     defined in no draw.
 
-    first, second: (S, C, C) confusion matrices of each of S speakers (or utterances). p is twice
+    first, second: (S, C, C) confusion matrices of each of S speakers (or utterances); counts (S,):
+    how many there are of each, by default one; see `bootstrap.distinct`. p is twice
     the share of draws on the other side of 0, or at 0, one draw more on either: the confidence
     beyond which an interval of percentiles has 0. Raises ValueError for fewer than two speakers.
     """
     found: dict[str, list[float]] = {name: [] for name in scores}
-    for one, other in drawn(np.stack([first, second]), draws, random):
+    for one, other in drawn(np.stack([first, second]), draws, random, counts):
         for name, score in scores.items():
             found[name].append(score(one) - score(other))
     return {

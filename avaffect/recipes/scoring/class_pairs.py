@@ -158,14 +158,28 @@ class Units:
     count: int
     place: Mapping[str, int]
 
-    def matrices(self, run: Mapping[str, tuple[str, str]], classes: Sequence[str]) -> np.ndarray:
-        """(count, C, C) confusion matrices of each."""
+    def matrices(
+        self, runs: Sequence[Mapping[str, tuple[str, str]]], classes: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """(runs, S, C, C) confusion matrices, and how many there are of each: of speakers one, of
+        utterances those that are predicted alike."""
         index = {of: place for place, of in enumerate(classes)}
+        if self.over == SPEAKERS:
+            return np.stack([self._of_speakers(run, index) for run in runs]), None
+        codes = np.full((len(runs), self.count), len(classes) ** 2)
+        for row, run in enumerate(runs):
+            for identifier, (true, predicted) in run.items():
+                codes[row, self.place[identifier]] = index[true] * len(classes) + index[predicted]
+        return bootstrap.distinct(codes, len(classes))
+
+    def _of_speakers(
+        self, run: Mapping[str, tuple[str, str]], index: Mapping[str, int]
+    ) -> np.ndarray:
         return bootstrap.grouped(
             [index[true] for true, _ in run.values()],
             [index[predicted] for _, predicted in run.values()],
             [self.place[identifier] for identifier in run],
-            len(classes), self.count,
+            len(index), self.count,
         )  # fmt: skip
 
 

@@ -30,8 +30,8 @@ def intervals_of(of: PairedClasses, percent: float, progress: Progress) -> Inter
         )
         return None
     warn_of_units(of.name, drawn, progress)
-    matrices = np.stack([drawn.matrices(run, of.classes) for run in of.pairs.values()])
-    found = bootstrap.intervals(matrices, SCORES, percent, DRAWS, generator())
+    matrices, counts = drawn.matrices(list(of.pairs.values()), of.classes)
+    found = bootstrap.intervals(matrices, SCORES, percent, DRAWS, generator(), counts)
     return Intervals(percent=percent, over=drawn.over, units=drawn.count, draws=DRAWS, bounds=found)
 
 

@@ -68,10 +68,10 @@ def tested(
     )
     scores = {name: ALL_SCORES[name] for name in row.scores if name in ALL_SCORES}
     of_classes = {name: partial(_f1, place=classes.index(name)) for name in row.per_class}
-    one, other = (drawn.matrices(run.pairs, classes) for run in (first, second))
+    (one, other), counts = drawn.matrices([first.pairs, second.pairs], classes)
 
     def differences(wanted: Mapping[str, Score]) -> dict[str, Difference]:
-        return paired.differences(one, other, wanted, PERCENT, DRAWS, generator())
+        return paired.differences(one, other, wanted, PERCENT, DRAWS, generator(), counts)
 
     return replace(
         row,
