@@ -133,6 +133,19 @@ def test_speakers_are_drawn_where_they_are_named(tmp_path: Path) -> None:
     assert "warning" not in result.stderr
 
 
+def test_tables_of_other_programs(tmp_path: Path) -> None:
+    with_speakers(tmp_path / "ours.jsonl")
+    rows = ["file,prediction,emotion"]
+    rows += [f"wav/u{n}.wav,{CLASSES[(n + (n < 9)) % 3]},{CLASSES[n % 3]}" for n in range(40)]
+    (tmp_path / "theirs.csv").write_text("\n".join(rows) + "\n")
+    ours, theirs = report(tmp_path, "ours.jsonl", "theirs.csv", "--score", "accuracy")["rows"]
+    assert theirs["scores"]["accuracy"]["mean"] == pytest.approx(31 / 40)
+    # Ours are wrong in u5, u10, u20, u25, u35; theirs in the first nine.
+    mcnemar = theirs["utterances"]["mcnemar"]
+    assert (mcnemar["better"], mcnemar["worse"]) == (4, 8)
+    assert (theirs["utterances"]["over"], ours["name"]) == ("speakers", "ours")
+
+
 def test_what_does_not_pair_is_not_tested(tmp_path: Path, folder: Path) -> None:
     with_speakers(tmp_path / "a.jsonl")
     with_speakers(tmp_path / "moved.jsonl", moved=1)

@@ -11,7 +11,10 @@ import pytest
 from chain import invoke
 from printed import on_terminal, table
 
+from avaffect.core.provenance import provenance, reference
 from avaffect.data import manifest
+from avaffect.data.store.reader import Store
+from avaffect.data.store.writer import store_writer
 
 CLASSES = ["anger", "neutral", "sadness"]
 
@@ -97,6 +100,32 @@ def test_utterances_without_a_value_and_fields_that_nothing_has(folder: Path) ->
     assert sum(g["count"] for g in groups) == 120
     found = invoke(folder, "eval-class", "p.jsonl", "--by", "height", status=65)
     assert "height" in found.stderr and "speaker" in found.stderr
+
+
+def test_fields_of_a_table_of_gold(folder: Path) -> None:
+    items = manifest.read(folder / "c.jsonl").items
+    rows = [f"u{n}.wav;{i['labels']['emotion']};{i['sex']};{i['age']}" for n, i in enumerate(items)]
+    (folder / "gold.csv").write_text("\n".join(["wav;emotion;Sex;age", *rows]) + "\n")
+    by = ("--by", "sex", "--by", "age")
+    of_table = of(folder, "p.jsonl", "--gold", "gold.csv", *by)["groups"]
+    assert of_table == of(folder, "p.jsonl", "--gold", "c.jsonl", *by)["groups"]
+
+
+def test_fields_of_the_store_that_was_predicted(folder: Path) -> None:
+    with store_writer(folder / "m.h5", provenance("preprocess", {}, [])) as writer:
+        for item in manifest.read(folder / "c.jsonl").items:
+            writer.add(item["id"], meta={"sex": item["sex"], "age": float(item["age"])})
+    made = provenance("predict", {}, [
+        reference("media", folder / "m.h5", Store(folder / "m.h5").content_id, folder / "l.jsonl")
+    ])  # fmt: skip
+    items = manifest.read(folder / "p.jsonl").items
+    header = manifest.new_header("predictions", target="emotion", classes=CLASSES, provenance=made)
+    manifest.write(folder / "l.jsonl", header, items)
+    by = ("--by", "sex", "--by", "age")
+    found = of(folder, "l.jsonl", *by)["groups"]
+    assert found == of(folder, "p.jsonl", "--gold", "c.jsonl", *by)["groups"]
+    (folder / "m.h5").unlink()
+    invoke(folder, "eval-class", "l.jsonl", *by, status=65)
 
 
 def test_the_corpus_of_ids_that_adapters_gave(folder: Path) -> None:

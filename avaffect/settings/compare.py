@@ -44,8 +44,8 @@ class CompareSettings(Printed):
     """
 
     reports: tuple[Path, ...] = argument(
-        "Reports, predictions of classes, or projectors; NAME=FILE names the row. Files of one "
-        "NAME are one row: the runs of each.",
+        "Reports, predictions of classes (manifests, or tables of other programs), or projectors; "
+        "NAME=FILE names the row. Files of one NAME are one row: the runs of each.",
         default=(STANDARD_INPUT,), metavar="[NAME=]FILE",
     )  # fmt: skip
     score: tuple[str, ...] = option(

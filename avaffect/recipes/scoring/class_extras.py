@@ -114,7 +114,7 @@ def grouped_scores(
     scored = set(ids)
     speakers = {i["id"]: i.get(SPEAKER) for i in of.items if i["id"] in scored}
     found = {}
-    for field in fields.read(settings.by, ids, of.items, files):
+    for field in fields.read(settings.by, ids, of.items, files, settings.id_column):
         groups = [_group(of, field, value, speakers) for value in field.values]
         found[field.name] = tuple(groups)
         few = [group.value for group in groups if group.few]

@@ -20,8 +20,7 @@ from avaffect.data.tables.locating import with_slashes
 from avaffect.data.tables.numerals import is_missing
 from avaffect.data.tables.reader import Table, of_part, plain_name, read_table, unique_names
 from avaffect.recipes.common.work import some_of
-from avaffect.recipes.scoring.fields import IDENTITIES
-from avaffect.recipes.scoring.matching import but_for_prefix
+from avaffect.recipes.scoring.matching import IDENTITIES, but_for_prefix
 from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
 # Compared without capitals, blanks and signs; earlier names take precedence.
@@ -102,8 +101,7 @@ def predictions(
 def _items(table: Table, predicted: str, true: str | None, fields: Sequence[str]) -> list[Item]:
     """The values of the rows, without their ids."""
     splits = _splits(table)
-    also = {name: column for name in fields if (column := _known(table, (plain_name(name),)))}
-    numbers = {n: None if n in IDENTITIES else _numbers(table, c) for n, c in also.items()}
+    also = _values(table, fields)
     runs, folds = (_known(table, (name,)) for name in ("run", "fold"))
     items: list[Item] = []
     for place, (line, row) in enumerate(table.dictionaries(table.names)):
@@ -119,12 +117,36 @@ def _items(table: Table, predicted: str, true: str | None, fields: Sequence[str]
         for key, column in (("run", runs), ("fold", folds)):
             if column:
                 item[key] = int(row[column]) if row[column].isdecimal() else row[column]
-        for key, column in also.items():
-            if not is_missing(row[column]):
-                of = numbers[key]
-                item.setdefault(key, row[column] if of is None else of[place])
+        for key, values in also.items():
+            if values[place] is not None:
+                item.setdefault(key, values[place])
         items.append(item)
     return items
+
+
+def _values(table: Table, fields: Sequence[str]) -> dict[str, list[Any]]:
+    """Field -> texts, or numbers, of the rows, None where one is missing; of those that the table
+    has."""
+    found: dict[str, list[Any]] = {}
+    for name in fields:
+        column = _known(table, (plain_name(name),))
+        if column is not None:
+            texts = table.column(column)
+            numbers = None if name in IDENTITIES else _numbers(table, column)
+            pairs = zip(texts, texts if numbers is None else numbers)
+            found[name] = [None if is_missing(text) else value for text, value in pairs]
+    return found
+
+
+def fields(path: Path, names: Sequence[str], ids: str | None) -> Iterator[Item]:
+    """Fields of the rows of a table, under each name that a row may have."""
+    table = read_table(path)
+    values = _values(table, names)
+    if not values:
+        return
+    for naming in _namings(table, ids if ids in table.names else None, [""] * len(table.rows)):
+        for place, identifier in enumerate(naming):
+            yield {"id": identifier, **{name: of[place] for name, of in values.items()}}
 
 
 def _numbers(table: Table, column: str) -> list[float] | None:

@@ -18,11 +18,11 @@ from avaffect.data.corpora import CORPORA
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
+from avaffect.recipes.scoring import class_tables
+from avaffect.recipes.scoring.matching import IDENTITIES
 
 CORPUS = "corpus"
 UNKNOWN = "unknown"
-# Their numbers are names.
-IDENTITIES = ("speaker", "session", "fold", "run")
 # A field with more numbers than this is divided into quarters.
 MOST_NUMBERS = 8
 QUARTERS = 4
@@ -38,10 +38,15 @@ class Field:
 
 
 def read(
-    names: Sequence[str], ids: Sequence[str], items: Iterable[Item], files: Sequence[Path]
+    names: Sequence[str],
+    ids: Sequence[str],
+    items: Iterable[Item],
+    files: Sequence[Path],
+    id_column: str | None = None,
 ) -> list[Field]:
-    """Each field of the utterances `ids`: of the items, else of the files (corpus manifests and
-    stores, by id); the corpus also from the beginning of an id that an adapter gave.
+    """Each field of the utterances `ids`: of the items, else of the files (corpus manifests, stores
+    and tables, by id); the corpus also from the beginning of an id that an adapter gave.
+    id_column: of ids in tables, None for a usual name.
 
     A field of more than eight numbers is divided into quarters of about as many utterances. Raises
     DataError for a field that nothing has.
@@ -49,7 +54,7 @@ def read(
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
     own = list(items)
     known: set[str] = set()
-    for of_items in (own, *map(_of_file, files)):
+    for of_items in (own, *(_of_file(path, names, id_column) for path in files)):
         for item in of_items:
             known |= item.keys() | (item.get("labels") or {}).keys()
             for name, values in found.items():
@@ -99,9 +104,13 @@ def warn_of_few(file: str, field: str, values: Sequence[str], few: int, progress
         )
 
 
-def _of_file(path: Path) -> Iterator[Item]:
-    """Fields and class labels of each utterance. Of another kind of file: none."""
-    if path == manifest.STANDARD_STREAM or path.is_dir() or artifacts.is_table(path):
+def _of_file(path: Path, names: Sequence[str], id_column: str | None) -> Iterator[Item]:
+    """Fields and class labels of each utterance; of a table those of these names. Of another kind
+    of file: none."""
+    if path == manifest.STANDARD_STREAM or path.is_dir():
+        return
+    if artifacts.is_table(path):
+        yield from class_tables.fields(path, names, id_column)
         return
     if artifacts.kind_of(path) != "store":
         yield from manifest.read(path).items

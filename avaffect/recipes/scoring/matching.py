@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from avaffect.core.errors import UsageError
 
+# Fields of utterances whose numbers are names.
+IDENTITIES = ("speaker", "session", "fold", "run")
+
 
 def parse_labels(wanted: Iterable[str]) -> dict[str, str]:
     """Name in the predictions -> name in the gold, of --label NAME or NAME=OTHER.

@@ -17,7 +17,7 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.core.record import Record
-from avaffect.data import manifest
+from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
 from avaffect.recipes.scoring import report_files, scalar_scores
@@ -208,6 +208,9 @@ def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun
     """The JSON objects of a file, one after the other; predictions are scored, and a single run of
     classes stands beside its scores."""
     name = "standard input" if path == STANDARD_STREAM else str(path)
+    if artifacts.is_table(path):
+        yield _of_classes(path, progress)
+        return
     if path != STANDARD_STREAM and filekind.kind_of(path) not in READ:
         raise filekind.other_kind(path, "report")
     if path != STANDARD_STREAM and filekind.kind_of(path) == filekind.CHECKPOINT:
@@ -243,6 +246,10 @@ def _of_predictions(path: Path, progress: Progress) -> tuple[Scored, SingleRun |
     if set(kinds_of(manifest.header_of(path)).values()) == {scalar_scores.KIND}:
         settings = EvalCccSettings(predictions=(path,))
         return scalar_scores.report_of(path, settings, progress), None
+    return _of_classes(path, progress)
+
+
+def _of_classes(path: Path, progress: Progress) -> tuple[Scored, SingleRun | None]:
     report, of = scored_predictions(path, EvalClassSettings(predictions=(path,)), progress)
     return report, single_run(of)
 
