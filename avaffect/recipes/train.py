@@ -153,7 +153,7 @@ def plan(settings: TrainSettings, corpus: Manifest) -> list[Step]:
         shown.append(scores)
     history = model.with_name(model.name + ".metrics.jsonl")
     steps.append(Step("report", ReportSettings(
-        artifacts=(*shown, model, history, predictions), title=folder.resolve().name,
+        artifacts=(*shown, model, history), title=folder.resolve().name,
         output=folder / PAGE,
     )))  # fmt: skip
     return steps
