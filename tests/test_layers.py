@@ -46,7 +46,7 @@ ROOMS = {
     "scoring": {"common", "downstream"},
     "exploring": {"common", "scoring"},
     "diagnosis": {"encoding"},
-    "reporting": {"common", "media", "downstream", "scoring", "exploring"},
+    "reporting": {"common", "media", "downstream", "scoring", "exploring", "monitoring"},
     "exchange": {"common", "encoding", "downstream"},
     "monitoring": {"common"},
 }

@@ -14,8 +14,9 @@ from avaffect.core.provenance import Provenance, identity
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.reporting import given as inputs
 from avaffect.recipes.reporting import page
-from avaffect.recipes.reporting.given import METRICS, Given
+from avaffect.recipes.reporting.given import Given
 from avaffect.settings.report import ReportSettings
+from avaffect.training.state import metrics_path
 
 # Drawings and scores are made once the inputs are known to be right.
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _provenance(settings: ReportSettings, given: Given) -> Provenance:
     """Histories beside checkpoints that were given are inputs too: they grow while training goes
     on."""
     found = [("artifact", path, content) for path, content in given.identities.items()]
-    beside = [Path(f"{path}{METRICS}") for path, _ in given.checkpoints]
+    beside = [metrics_path(path) for path, _ in given.checkpoints]
     histories = [path for path in beside if path.is_file() and path not in given.identities]
     found += [("history", path, file_content_id(path)) for path in histories]
     return work.record("report", settings, found, work.file_inputs("gold", settings.gold))
@@ -65,13 +66,14 @@ def _written(
     """The page, and what it has in words."""
     from avaffect.recipes.compare import compare
     from avaffect.recipes.eval_ccc import eval_ccc
+    from avaffect.recipes.explore import explore
     from avaffect.recipes.info import info
     from avaffect.recipes.reporting.context import Commands, Context
     from avaffect.recipes.reporting.media import MEGABYTE, Media
 
     media = Media(round(settings.megabytes * MEGABYTE))
     sections = _sections(
-        Context(settings, given, media, progress, Commands(info, compare, eval_ccc))
+        Context(settings, given, media, progress, Commands(explore, info, compare, eval_ccc))
     )
     text = page.render(
         settings.title or settings.output.stem, given.listed, sections, media.words, made

@@ -55,6 +55,10 @@ class ReportSettings(Seeded):
     retrieved: int = option(6, "Number of retrieved clips per query.", "--retrieved", at_least=1)
     faces: int = option(48, "Number of faces in a contact sheet.", "--faces", at_least=0)
     traces: int = option(4, "Number of recordings with traces.", "--traces", at_least=0)
+    listen: bool = option(
+        False, "Show levels, noise, near-duplicates and outliers of the sound, as `explore` does: "
+        "slow for a large corpus.", "--listen",
+    )  # fmt: skip
     points: int = option(600, "Utterances of a projection at most.", "--points", at_least=10)
     perplexity: float = option(
         30.0, "Perplexity of t-SNE, at most a third of the utterances.", "--perplexity", above=0,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
@@ -13,13 +14,16 @@ from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common.ancestry import Ancestor, ancestry
 from avaffect.recipes.common.descriptions import Description
+from avaffect.recipes.exploring.utterances import Utterances
 from avaffect.recipes.reporting.given import Given
 from avaffect.recipes.reporting.media import Media
 from avaffect.recipes.reporting.parts import Note, Part
 from avaffect.recipes.scoring.reports.comparison import Comparison
+from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport
 from avaffect.settings.compare import CompareSettings
 from avaffect.settings.eval_ccc import EvalCccSettings
+from avaffect.settings.explore import ExploreSettings
 from avaffect.settings.report import ReportSettings
 
 
@@ -39,10 +43,20 @@ class Quiet(Progress):
         return found
 
 
+class Explored(Protocol):
+    """What `explore` finds."""
+
+    @property
+    def report(self) -> ExplorationReport: ...
+    @property
+    def utterances(self) -> Utterances: ...
+
+
 @dataclass(frozen=True)
 class Commands:
     """The commands whose results the page shows."""
 
+    explore: Callable[[ExploreSettings, Progress], Explored | None]
     info: Callable[[Path], Description]
     compare: Callable[[CompareSettings, Progress], Comparison]
     eval_ccc: Callable[[EvalCccSettings, Progress], Sequence[ConcordanceReport]]

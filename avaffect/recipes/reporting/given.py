@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import filekind, headers, plain_json
-from avaffect.core.errors import DataError
+from avaffect.core import filekind, headers
 from avaffect.core.hashing import file_content_id
 from avaffect.core.headers import CheckpointHeader
 from avaffect.data import manifest
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
-
-METRICS = ".metrics.jsonl"
+from avaffect.recipes.monitoring.runs import Followed
+from avaffect.training.state import METRICS_SUFFIX
 
 
 @dataclass
@@ -98,28 +97,12 @@ _READERS = {
 
 def is_history(path: Path) -> bool:
     """Whether a file has lines of metrics by step or epoch."""
-    try:
-        line = next(history(path), None)
-    except DataError:
-        return False
-    return line is not None and ("step" in line or "epoch" in line)
+    line = next(iter(history(path)), {})
+    return path.name.endswith(METRICS_SUFFIX) and ("step" in line or "epoch" in line)
 
 
-def history(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of metrics of a training. A last line that is cut short, of a run that goes on, is
-    left out.
-
-    Raises DataError where another line is no JSON object.
-    """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        try:
-            found = plain_json.parse(line)
-        except ValueError as error:
-            if number == len(lines) - 1 and not text.endswith("\n"):
-                return
-            raise DataError(f"{path}, line {number + 1}: no metrics ({error})") from error
-        if not isinstance(found, dict):
-            raise DataError(f"{path}, line {number + 1}: no metrics, but {str(found)[:40]}")
-        yield found
+def history(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics of a training, without damaged ones, and without a last one that is not
+    yet whole."""
+    training = Followed(path.with_name(path.name.removesuffix(METRICS_SUFFIX)))
+    return [line.values for line in training.news()[0]]

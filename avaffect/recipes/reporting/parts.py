@@ -93,10 +93,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Utterances side by side."""
+    """Utterances side by side: small faces, or, with sound, tiles as in a gallery."""
 
     title: str
     tiles: tuple[Tile, ...]
+    with_sound: bool = False
     kind: ClassVar[str] = "sheet"
 
 

@@ -10,10 +10,12 @@ from typing import TypeVar
 
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.classification import Confusion as Counts
+from avaffect.recipes.exploring import tables as exploring
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import (
     Cell,
     Confusion,
+    Group,
     Part,
     Section,
     SideBySide,
@@ -23,6 +25,7 @@ from avaffect.recipes.reporting.scored import Scored
 from avaffect.recipes.scoring.reports.base import Report
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
 from avaffect.recipes.scoring.reports.comparison import Comparison
+from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ScalarReport, TraceReport
 from avaffect.recipes.scoring.reports.vectors import VectorReport
@@ -47,6 +50,9 @@ def section(context: Context, scored: Scored) -> Section | None:
     parts += _tables("numbers", scored.of(ScalarReport), traces.tables)
     parts += _tables("rankings", scored.of(RankReport), ranking.tables)
     parts += _tables("classes in vectors", scored.of(VectorReport), vectors.tables)
+    for summary in scored.of(ExplorationReport):
+        own = tuple(map(TablePart, exploring.tables(summary, PEOPLE)))
+        parts.append(Group(f"Exploration of {summary.file}", own))
     for one in scored.of(Comparison):
         parts.append(TablePart(comparison.table(one, PEOPLE)))
     parts += _compared(context, scored)

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avaffect.core.table import Table
+from avaffect.recipes.monitoring.runs import values_of
 from avaffect.recipes.reporting import charts
 from avaffect.recipes.reporting.charts import Series
 from avaffect.recipes.reporting.context import Context
-from avaffect.recipes.reporting.given import METRICS, history
+from avaffect.recipes.reporting.given import history
 from avaffect.recipes.reporting.parts import Chart, Charts, Folded, Part, Section, TablePart
 from avaffect.settings.scores import score_words
+from avaffect.training.state import METRICS_SUFFIX, metrics_path
 
-# Of each line, what is no curve.
-ASIDE = ("step", "epoch", "run", "seed", "fold", "seconds", "times_real_time")
+# Of each line, what is no curve: the time that a step takes.
+ASIDE = "times_real_time"
 TAGS = ("run", "fold")
 LEAD = (
     "Means since the line before, as each run wrote them, of the checkpoints given and of those "
@@ -50,7 +52,7 @@ def section(context: Context) -> Section | None:
 
 def histories(context: Context) -> list[Path]:
     """Paths of the histories, in the order of the lineage."""
-    beside = [Path(f"{a.path}{METRICS}") for a in context.lineage if a.kind == "checkpoint"]
+    beside = [metrics_path(Path(a.path)) for a in context.lineage if a.kind == "checkpoint"]
     there = [path for path in beside if path.is_file()]
     return list(dict.fromkeys([*there, *context.given.metrics]))
 
@@ -64,22 +66,18 @@ def _alike(paths: list[Path]) -> Mapping[tuple, list[Curves]]:
 
 
 def read(path: Path) -> list[Curves]:
-    """The curves of a history, of each run and fold in it.
-
-    Raises DataError where it is no history.
-    """
+    """The curves of a history, of each run and fold in it; damaged lines are left out."""
     found: dict[str, Curves] = {}
     for line in history(path):
         tags = " ".join(f"{tag} {line[tag]}" for tag in TAGS if line.get(tag) is not None)
-        name = " ".join(filter(None, (path.name.removesuffix(METRICS), tags)))
+        name = " ".join(filter(None, (path.name.removesuffix(METRICS_SUFFIX), tags)))
         curves = found.setdefault(name, Curves(name))
         axis = "step" if "step" in line else "epoch"
         at = line.get(axis)
         if not isinstance(at, (int, float)):
             continue
-        for metric, value in line.items():
-            if metric not in ASIDE and isinstance(value, (int, float)):
-                curves.points[axis][metric].append((float(at), float(value)))
+        for metric, value in values_of(line, ASIDE).items():
+            curves.points[axis][metric].append((float(at), value))
     return list(found.values())
 
 
