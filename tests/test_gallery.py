@@ -23,9 +23,8 @@ from avaffect.recipes.gallery import (
     DIFFERS,
     QUERY,
     make_gallery,
-    mel_levels,
 )
-from avaffect.recipes.scoring.retrieved_clips import choose_queries, middle_frame
+from avaffect.recipes.scoring.retrieved_clips import choose_queries, mel_levels, middle_frame
 from avaffect.settings.gallery import GallerySettings
 
 CLASSES = ("happiness", "sadness")

@@ -142,6 +142,7 @@ def test_traces_above_faces(page: Element) -> None:
 def test_curves_of_the_lineage_too(page: Element) -> None:
     titles = [h.text for h in _section(page, "training").all("h3")]
     assert {"x.safetensors", "projector.safetensors"} <= {*titles}
+    assert "er.safetensors, 2 runs, other.safetensors, 2 runs" in titles
     # Two runs in each of two histories, side by side.
     (shared,) = [h for h in _section(page, "training").all("ul", class_="legend")]
     assert [li.text for li in shared.all("li")] == [

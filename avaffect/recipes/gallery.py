@@ -18,7 +18,7 @@ from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data import manifest
 from avaffect.data.manifest import Manifest
 from avaffect.recipes.common import publishing, work
-from avaffect.recipes.scoring.retrieved_clips import Clip, rows_of
+from avaffect.recipes.scoring.retrieved_clips import Clip, mel_levels, rows_of
 from avaffect.settings.base import semantic
 from avaffect.settings.gallery import GallerySettings
 
@@ -142,17 +142,6 @@ def _sheet(rows: list[list[Cell]], titles: list[str], tile: int, heading: str) -
 
     tiles = [[shown(cell) for cell in row] for row in rows]
     return pictures.sheet(tiles, titles, tile=tile, width=width, heading=heading, key=key())
-
-
-def mel_levels(sound: np.ndarray, seconds: float) -> tuple[np.ndarray, float]:
-    """Log-mel spectrum (T, 80) of the first seconds of samples (S,), and its rate in Hz."""
-    import torch
-
-    from avaffect.signal.features import FEATURE_RATE_HZ, log_mel
-
-    # A copy, as mapped stores are read-only, and torch warns of it.
-    beginning = np.array(sound[: round(seconds * SAMPLE_RATE_HZ)])
-    return log_mel(torch.from_numpy(beginning)).numpy(), FEATURE_RATE_HZ
 
 
 def _cell(clip: Clip, caption: str, colour: Colour | None) -> Cell:

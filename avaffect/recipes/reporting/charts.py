@@ -11,7 +11,7 @@ from markupsafe import Markup
 from avaffect.recipes.reporting.svg import drawing, element, ends, path, ticks
 
 # As many as style.css has colours; further series begin anew.
-COLOURS = 8
+COLOURS = 12
 WIDTH, HEIGHT = 340.0, 210.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
 
@@ -76,20 +76,20 @@ def line(frame: Frame, series: Series) -> Markup:
     return element("path", title, d=path(points), class_=style)
 
 
-def axes(frame: Frame, x_label: str, y_ticks: int = 4) -> Markup:
-    """Ticks with their numbers, faint lines across, and the label of the horizontal axis."""
+def axes(frame: Frame, x_label: str | None, y_ticks: int = 4) -> Markup:
+    """Ticks with their numbers, faint lines across, and the label of the horizontal axis, which has
+    no numbers where that is None."""
     parts = []
     for value in ticks(*frame.y, y_ticks):
         y = frame.up(value)
         parts.append(element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, class_="grid"))
         parts.append(element("text", _short(value), x=frame.left - 6, y=y + 4, text_anchor="end"))
-    for value in ticks(*frame.x, 5):
+    for value in ticks(*frame.x, 5) if x_label is not None else ():
         x = frame.across(value)
         parts.append(element("text", _short(value), x=x, y=frame.bottom + 15, text_anchor="middle"))
-    middle = (frame.left + frame.right) / 2
-    parts.append(
-        element("text", x_label, x=middle, y=frame.bottom + 29, text_anchor="middle", class_="axis")
-    )
+    if x_label is not None:
+        at = {"x": (frame.left + frame.right) / 2, "y": frame.bottom + 29}
+        parts.append(element("text", x_label, text_anchor="middle", class_="axis", **at))
     return element("g", *parts, class_="axes", aria_hidden="true")
 
 

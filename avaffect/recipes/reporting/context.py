@@ -94,7 +94,8 @@ class Context:
         """What `parts` of the arguments gives, or a note of why it cannot be shown. what: it
         shows, in words."""
         try:
-            return [*parts(*arguments), *self.quiet.notes()]
+            found = [*parts(*arguments)]
+            return [*self.quiet.notes(), *found]
         except (DataError, UsageError) as error:
             self.quiet.warnings.clear()
             self.progress.warn(f"{what}: {error}")

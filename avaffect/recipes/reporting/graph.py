@@ -215,15 +215,17 @@ def _line(places: Sequence[tuple[float, int]]) -> Markup:
     (x, row), *rest = places
     y = row * LAYER + BOX_HEIGHT + 2
     parts = [f"M{number(x)} {number(y)}"]
-    for place, (to_x, to_row) in enumerate(rest):
-        last = place == len(rest) - 1
-        to_y = to_row * LAYER + (0.0 if last else BOX_HEIGHT / 2) + 2
+    for to_x, to_row in rest:
+        to_y = to_row * LAYER + 2
         middle = (y + to_y) / 2
         parts.append(
             f"C{number(x)} {number(middle)} {number(to_x)} {number(middle)} "
             f"{number(to_x)} {number(to_y)}"
         )
-        x, y = to_x, to_y
+        # Past the boxes of a layer it goes straight down.
+        x, y = to_x, to_y + BOX_HEIGHT
+        if (to_x, to_row) != rest[-1]:
+            parts.append(f"V{number(y)}")
     return element("path", d="".join(parts), class_="edge")
 
 

@@ -75,7 +75,8 @@ class Confusion:
 class Tile:
     """An utterance: pictures and sound are data URIs, None where there is none.
 
-    title: its label; details: lines below; agrees: with its query, None where that is not known.
+    title: its label; details: lines below; agrees: with its query, None where that is not known;
+    shows: what the picture is of.
     """
 
     identifier: str
@@ -84,11 +85,12 @@ class Tile:
     picture: str | None = None
     sound: str | None = None
     agrees: bool | None = None
+    shows: str = "Face"
 
     @property
     def alt(self) -> str:
         """What the picture shows, in words."""
-        return f"Face of {self.identifier}" + (f", {self.title}" if self.title else "")
+        return f"{self.shows} of {self.identifier}" + (f", {self.title}" if self.title else "")
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,10 @@ class Gallery:
 @dataclass(frozen=True)
 class Traces:
     """A recording over time: drawings of its labels, one below the other, above its faces, with
-    its sound. seconds: of the whole drawing's axis."""
+    its sound. words: its scores in short."""
 
     title: str
+    words: str
     drawing: Markup
     sound: str | None
     table: Table

@@ -10,7 +10,7 @@ import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
-from avaffect.core.streams import FACE, FACE_TRACK, WAVEFORM
+from avaffect.core.streams import FACE, FACE_TRACK, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.faces.options import ABSENT, COLUMNS, DETECTED, TRACKED
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
@@ -146,6 +146,17 @@ def middle_frame(faces: np.ndarray, track: np.ndarray | None) -> np.ndarray | No
     if not len(there):
         return None
     return faces[there[np.argmin(np.abs(there - (len(faces) - 1) / 2))]]
+
+
+def mel_levels(sound: np.ndarray, seconds: float) -> tuple[np.ndarray, float]:
+    """Log-mel spectrum (T, 80) of the first seconds of samples (S,), and its rate in Hz."""
+    import torch
+
+    from avaffect.signal.features import FEATURE_RATE_HZ, log_mel
+
+    # A copy, as mapped stores are read-only, and torch warns of it.
+    beginning = np.array(sound[: round(seconds * SAMPLE_RATE_HZ)])
+    return log_mel(torch.from_numpy(beginning)).numpy(), FEATURE_RATE_HZ
 
 
 def _gold(found: Manifest, settings: GallerySettings, pool: Sequence[Store]) -> Classes:

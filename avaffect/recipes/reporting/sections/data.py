@@ -29,7 +29,8 @@ from avaffect.recipes.reporting.parts import (
     TablePart,
     Tile,
 )
-from avaffect.recipes.scoring.retrieved_clips import middle_face
+from avaffect.recipes.reporting.tiles import duration, seconds_of, tile
+from avaffect.recipes.scoring.retrieved_clips import Clip, middle_face
 from avaffect.settings.explore import ExploreSettings
 
 PEOPLE = Style(for_people=True)
@@ -115,15 +116,15 @@ def _outliers(context: Context, found: Explored, store: Store) -> Iterator[Part]
     """What is worth a listen, to be listened to."""
     if found.report.sound is None or WAVEFORM not in store.streams:
         return
-    names = dict.fromkeys(one.id for one in found.report.sound.listed if one.id in store.rows)
+    listed = found.report.sound.listed
+    names = dict.fromkeys(one.id for one in listed if one.id in store.rows)
+    rows = [store.rows[name] for name in [*names][:MOST_OUTLIERS]]
+    clips = [Clip(store.ids[r], store, r, _label(found.utterances, r) or None) for r in rows]
+    seconds = seconds_of(clips)
     tiles = []
-    for name in [*names][:MOST_OUTLIERS]:
-        row = store.rows[name]
-        sound = context.media.sound(store.read(WAVEFORM, row))
-        why = {o.measure: o.z for o in found.report.sound.listed if o.id == name}
-        words = tuple(f"{measure}, z {z:+.1f}" for measure, z in why.items())
-        face = context.media.picture(middle_face(store, row))
-        tiles.append(Tile(name, _label(found.utterances, row), words, face, sound))
+    for clip in clips:
+        why = [f"{o.measure}, z {o.z:+.1f}" for o in listed if o.id == clip.identifier]
+        tiles.append(tile(context.media, clip, (*why, duration(clip)), seconds))
     if tiles:
         yield Sheet("Worth a listen", tuple(tiles), with_sound=True)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 
-from avaffect.core.table import Table
+from avaffect.core.table import Style, Table
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
 from avaffect.recipes.reporting import charts
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import Chart, Charts, Note, Part, Section, TablePart
-from avaffect.recipes.reporting.sections.scores import PEOPLE
 from avaffect.recipes.scoring.clouds import Cloud, cloud_of, vector_report
-from avaffect.recipes.scoring.scatter import MOST_NAMED
+from avaffect.recipes.scoring.reports.vectors import VectorReport
 from avaffect.recipes.scoring.tables.vectors import tables
 from avaffect.settings.eval_embeddings import EvalEmbeddingsSettings
 
@@ -26,19 +25,27 @@ LEAD = (
 
 
 def section(context: Context) -> Section | None:
-    """Every store with vectors of utterances that was given; None without any."""
-    parts: list[Part] = []
+    """Every store with vectors of utterances that was given, side by side; None without any."""
+    clouds: dict[str, list[Cloud]] = defaultdict(list)
+    reports: list[VectorReport] = []
+    notes: list[Part] = []
     for store in context.given.stores:
         if store.pooled:
-            parts += context.attempt(f"the vectors of {store.path}", _of, context, store)
+            what = f"the vectors of {store.path}"
+            notes += context.attempt(what, _look, context, store, clouds, reports)
+    parts = [*notes, *(_drawn(name, of) for name, of in clouds.items())]
+    if reports:
+        parts += [TablePart(table) for table in tables(reports, Style(for_people=True))]
     return Section("embeddings", "Embeddings", tuple(parts), LEAD) if parts else None
 
 
-def _of(context: Context, store: Store) -> Iterator[Part]:
+def _look(
+    context: Context, store: Store, clouds: dict[str, list[Cloud]], reports: list[VectorReport]
+) -> Iterator[Part]:
+    """Add the clouds of a store by what they are coloured by, and its report."""
     wanted = context.settings
-    by = wanted.by or next(
-        ((name,) for name, spec in store.labels.items() if spec.kind == "class"), ()
-    )
+    labels = [(name,) for name, spec in store.labels.items() if spec.kind == "class"]
+    by = wanted.by or next(iter(labels), ())
     if not by:
         yield Note(f"{store.path} has no class label: name what separates its vectors with --by.")
         return
@@ -48,24 +55,26 @@ def _of(context: Context, store: Store) -> Iterator[Part]:
     )  # fmt: skip
     made = work.record("eval-embeddings", settings, work.store_inputs("vectors", [store]))
     report = vector_report(store, settings, made)
+    reports.append(report)
     if min(store.count, settings.points) >= FEWEST:
         cloud = cloud_of(store, report, settings)
         for name in by:
-            yield _drawn(cloud, name)
-    for table in tables([report], PEOPLE):
-        yield TablePart(table)
+            clouds[name].append(cloud)
 
 
-def _drawn(cloud: Cloud, name: str) -> Part:
-    known = sorted({*cloud.names[name]} - {""})
-    number = {label: place for place, label in enumerate(known)}
-    colours = [number.get(label, -1) for label in cloud.names[name]]
-    counts = Counter(cloud.names[name])
+def _drawn(name: str, clouds: Sequence[Cloud]) -> Part:
+    """Clouds by one name, in colours that they share."""
+    known = sorted({label for cloud in clouds for label in cloud.names[name]} - {""})
+    place = {label: number for number, label in enumerate(known)}
+    drawn = tuple(_chart(name, cloud, place) for cloud in clouds)
+    return Charts(f"By {name}", drawn, tuple(known) if len(known) <= charts.COLOURS else ())
+
+
+def _chart(name: str, cloud: Cloud, place: dict[str, int]) -> Chart:
+    colours = [place.get(label, -1) for label in cloud.names[name]]
     label = f"{len(colours)} utterances of {cloud.title} in two dimensions, by {name}"
-    places = [(float(x), float(y)) for x, y in cloud.places]
-    drawn = charts.points(places, colours, label)
-    rows = [[label or "unknown", str(count)] for label, count in sorted(counts.items())]
+    drawn = charts.points([(float(x), float(y)) for x, y in cloud.places], colours, label)
+    counts = sorted(Counter(cloud.names[name]).items())
+    rows = [[known or "unknown", str(count)] for known, count in counts]
     table = Table.of(f"Points by {name}", [name, "points"], rows)
-    legend = tuple(known) if len(known) <= MOST_NAMED else ()
-    chart = Chart(f"{name}: {cloud.words[name]}", drawn, (), table)
-    return Charts(f"{cloud.title} by {name}", (chart,), legend)
+    return Chart(f"{cloud.title}: {cloud.words[name]}", drawn, (), table)

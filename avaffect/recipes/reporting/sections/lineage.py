@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from avaffect.core.table import Table
 from avaffect.recipes.common.ancestry import FOREIGN, MISSING, REPORT, STREAM, Ancestor
 from avaffect.recipes.common.lineage_tables import kind_of, shown, table
@@ -42,4 +44,7 @@ def _node(each: Ancestor, is_given: bool) -> graph.Node:
     words = ", ".join(filter(None, (kind_of(each), each.command)))
     style = " ".join(filter(None, (STYLES.get(each.kind), "given" if is_given else "")))
     link = f"#{anchor_of(each.path)}" if is_given and each.kind != REPORT else ""
-    return graph.Node(each.key, shown(each).rpartition("/")[2] or shown(each), words, style, link)
+    name = shown(each).rpartition("/")[2]
+    if name in ("", ".", ".."):
+        name = f"{Path(each.path).resolve().name}/"
+    return graph.Node(each.key, name, words, style, link)

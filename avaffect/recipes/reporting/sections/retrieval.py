@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.manifest import Manifest
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import Gallery, GalleryRow, Group, Part, Section, Tile
 from avaffect.recipes.reporting.scored import Scored
 from avaffect.recipes.reporting.sections import scores
+from avaffect.recipes.reporting.tiles import duration, seconds_of, tile
 from avaffect.recipes.scoring.reports.classes import RetrievalReport
 from avaffect.recipes.scoring.retrieved_clips import Clip, ClipRow, rows_of
 from avaffect.settings.gallery import GallerySettings
@@ -44,19 +44,16 @@ def _gallery(context: Context, found: Manifest) -> Iterator[Part]:
     compared = any(clip.agrees is not None for row in rows for clip in row.retrieved)
     temperature = found.header.made_with.temperature
     title = "Gallery" if temperature is None else f"Gallery, T = {temperature:g}"
-    yield Gallery(title, tuple(_row(context, row) for row in rows), compared)
+    seconds = seconds_of(clip for row in rows for clip in (row.query, *row.retrieved))
+    yield Gallery(title, tuple(_row(context, row, seconds) for row in rows), compared)
 
 
-def _row(context: Context, row: ClipRow) -> GalleryRow:
-    return GalleryRow(_tile(context, row.query), tuple(_tile(context, c) for c in row.retrieved))
+def _row(context: Context, row: ClipRow, seconds: float) -> GalleryRow:
+    query, *others = (_tile(context, c, seconds) for c in (row.query, *row.retrieved))
+    return GalleryRow(query, tuple(others))
 
 
-def _tile(context: Context, clip: Clip) -> Tile:
-    sound = clip.sound
-    details = [] if clip.similarity is None else [f"{clip.similarity:.2f}"]
-    if sound is not None:
-        details.append(f"{len(sound) / SAMPLE_RATE_HZ:.1f} s")
-    return Tile(
-        clip.identifier, clip.label or "", (" · ".join(details),),
-        context.media.picture(clip.face), context.media.sound(sound), clip.agrees,
-    )  # fmt: skip
+def _tile(context: Context, clip: Clip, seconds: float) -> Tile:
+    similarity = "" if clip.similarity is None else f"{clip.similarity:.2f}"
+    details = " · ".join(filter(None, (similarity, duration(clip))))
+    return tile(context.media, clip, (details,), seconds)

@@ -24,7 +24,7 @@ from avaffect.recipes.scoring.retrieved_clips import seen_frames, track_of
 # Of a drawing, in pixels: twice as wide as a curve.
 WIDE = 2 * WIDTH
 LEFT, RIGHT = 46.0, 12.0
-PANEL, AXIS, BETWEEN = 120.0, 34.0, 22.0
+PANEL, BETWEEN, AXIS = 110.0, 26.0, 38.0
 FACES = 14
 LEGEND = ("true", "predicted")
 LEAD = "Recordings of the scored ones, from the best to the worst; play one to follow it."
@@ -99,8 +99,9 @@ def _drawn(context: Context, report: TraceReport, recording: Recording) -> Trace
     parts: list[Markup] = []
     labels = [name for name in report.labels if name in recording.predicted]
     for row, label in enumerate(labels):
-        parts.append(_panel(recording, label, seconds, row * (PANEL + AXIS + BETWEEN)))
-    height = len(labels) * (PANEL + AXIS + BETWEEN)
+        is_last = row == len(labels) - 1
+        parts.append(_panel(recording, label, seconds, row * (PANEL + BETWEEN), is_last))
+    height = len(labels) * (PANEL + BETWEEN) + AXIS
     strip, strip_height = _strip(context, recording.identifier, seconds, height)
     parts += strip
     own = report.recordings[recording.identifier]
@@ -113,21 +114,22 @@ def _drawn(context: Context, report: TraceReport, recording: Recording) -> Trace
     shown = drawing(WIDE, height + strip_height, label, *parts, head, class_="plot traces")
     rows = [[name, _number(s.ccc), _number(s.pearson), _number(s.rmse)] for name, s in own.items()]
     table = Table.of(f"Scores of {recording.identifier}", ["label", "CCC", "Pearson", "RMSE"], rows)
-    return Traces(recording.identifier, shown, _sound(context, recording.identifier), table, LEGEND)
+    sound = _sound(context, recording.identifier)
+    return Traces(recording.identifier, words, shown, sound, table, LEGEND)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _panel(recording: Recording, label: str, seconds: float, top: float) -> Markup:
-    """The traces of one label, with axes and its name above."""
+def _panel(recording: Recording, label: str, seconds: float, top: float, is_last: bool) -> Markup:
+    """The traces of one label, its name above; the last one has the times of all."""
     both = [("true", recording.true.get(label)), ("predicted", recording.predicted.get(label))]
     values = [v for _, trace in both if trace is not None for v in trace.values.tolist()]
     frame = Frame(
         (0.0, seconds), ends(values), LEFT, WIDE - RIGHT, top + BETWEEN, top + BETWEEN + PANEL
     )
-    parts = [axes(frame, "seconds", 3)]
+    parts = [axes(frame, "seconds" if is_last else None, 3)]
     for number, (name, trace) in enumerate(both):
         if trace is not None:
             series = Series(name, tuple(trace.times.tolist()), tuple(trace.values.tolist()), number)

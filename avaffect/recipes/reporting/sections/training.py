@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from avaffect.core.table import Table
+from avaffect.recipes.common import work
 from avaffect.recipes.monitoring.runs import values_of
 from avaffect.recipes.reporting import charts
 from avaffect.recipes.reporting.charts import Series
@@ -21,6 +22,8 @@ from avaffect.training.state import METRICS_SUFFIX, metrics_path
 # Of each line, what is no curve: the time that a step takes.
 ASIDE = "times_real_time"
 TAGS = ("run", "fold")
+# Of files in a heading.
+MOST_NAMED = 4
 LEAD = (
     "Means since the line before, as each run wrote them, of the checkpoints given and of those "
     "that they were made from."
@@ -29,8 +32,9 @@ LEAD = (
 
 @dataclass
 class Curves:
-    """Of one training: axis (step or epoch) -> metric -> points."""
+    """Of one training, a run of the history `file`: axis (step or epoch) -> metric -> points."""
 
+    file: str
     name: str
     points: dict[str, dict[str, list[tuple[float, float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -70,8 +74,9 @@ def read(path: Path) -> list[Curves]:
     found: dict[str, Curves] = {}
     for line in history(path):
         tags = " ".join(f"{tag} {line[tag]}" for tag in TAGS if line.get(tag) is not None)
-        name = " ".join(filter(None, (path.name.removesuffix(METRICS_SUFFIX), tags)))
-        curves = found.setdefault(name, Curves(name))
+        file = path.name.removesuffix(METRICS_SUFFIX)
+        name = f"{file} {tags}".strip()
+        curves = found.setdefault(name, Curves(file, name))
         axis = "step" if "step" in line else "epoch"
         at = line.get(axis)
         if not isinstance(at, (int, float)):
@@ -82,12 +87,13 @@ def read(path: Path) -> list[Curves]:
 
 
 def _parts(group: list[Curves]) -> Iterator[Part]:
-    names = [curves.name for curves in group]
     first = group[0]
     drawn = [_chart(axis, metric, group) for axis, of in first.points.items() for metric in of]
     if drawn:
-        title = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        yield Charts(title, tuple(drawn), tuple(names) if len(names) > 1 else ())
+        files = Counter(curves.file for curves in group)
+        titles = [file if n == 1 else f"{file}, {n} runs" for file, n in files.items()]
+        names = tuple(curves.name for curves in group) if len(group) > 1 else ()
+        yield Charts(work.some_of(titles, MOST_NAMED), tuple(drawn), names)
         yield Folded("The curves in numbers", (TablePart(_ends(group)),))
 
 
@@ -96,7 +102,8 @@ def _chart(axis: str, metric: str, group: list[Curves]) -> Chart:
     for number, curves in enumerate(group):
         x, y = zip(*sorted(curves.points[axis][metric]))
         series.append(Series(curves.name, x, y, number))
-    words = _words(metric)
+    # Lines of epochs are scores of the development split.
+    words = _words(metric) + (", development" if axis == "epoch" else "")
     first, last = series[0].y[0], series[0].y[-1]
     label = f"{words} over {axis}s, of {series[0].name} from {first:.3g} to {last:.3g}"
     return Chart(words, charts.lines(series, axis, label))
