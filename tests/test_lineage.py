@@ -23,7 +23,9 @@ LINE = (
     " && avaffect finetune mfcc.h5 --steps 1 --select none --head-learning-rate 0.0125"
     " -o er.safetensors"
     " && avaffect predict mfcc.h5 --model er.safetensors --split all -o made/p.jsonl"
-    " && avaffect eval-class made/p.jsonl --split all -o scores.json"
+    " && avaffect finetune mfcc.h5 --head svm --head-option kernel=linear -o svm.safetensors"
+    " && avaffect predict mfcc.h5 --model svm.safetensors --split all -o q.jsonl"
+    " && avaffect eval-class made/p.jsonl q.jsonl --split all -o scores.json"
 )
 
 
@@ -60,13 +62,23 @@ def test_the_makefile_remakes_what_is_missing(
     shell("avaffect lineage scores.json --make > all.mk && make -n -f all.mk", copy)
     shell("make -f all.mk", copy)
     before = {name: (copy / name).read_bytes() for name in ("made/p.jsonl", "er.safetensors")}
-    for name in ("mfcc.h5", "er.safetensors", "split.jsonl", AWKWARD, "scores.json"):
+    before["q.jsonl"] = (copy / "q.jsonl").read_bytes()
+    for name in (
+        "q.jsonl",
+        "svm.safetensors",
+        "mfcc.h5",
+        "er.safetensors",
+        "split.jsonl",
+        AWKWARD,
+        "scores.json",
+    ):
         (copy / name).unlink()
     shutil.rmtree(copy / "made")
     shutil.rmtree(copy / "wav")
     shell("make -f all.mk", copy)
     assert before == {name: (copy / name).read_bytes() for name in before}
-    assert json.loads((copy / "scores.json").read_text("utf-8"))["content"] == "predictions"
+    reports = [json.loads(line) for line in (copy / "scores.json").read_text("utf-8").splitlines()]
+    assert [report["file"] for report in reports] == ["made/p.jsonl", "q.jsonl"]
     again = shell("make -f all.mk", copy)
     assert "avaffect" not in again.stdout
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -34,6 +35,29 @@ def parse_at(text: str, place: int) -> tuple[Any, int]:
         return decoder.raw_decode(text, place)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def values(text: str) -> Iterator[tuple[int, Any]]:
+    """The values of a text that has one after the other, each with the place where it begins.
+
+    Raises Misplaced where `parse` raises ValueError.
+    """
+    place = 0
+    while rest := text[place:].lstrip():
+        begin = len(text) - len(rest)
+        try:
+            found, place = parse_at(text, begin)
+        except ValueError as error:
+            raise Misplaced(begin, error) from error
+        yield begin, found
+
+
+class Misplaced(ValueError):
+    """place: where no JSON value begins, or one that is cut short."""
+
+    def __init__(self, place: int, error: ValueError) -> None:
+        super().__init__(str(error))
+        self.place = place
 
 
 def _refused(text: str) -> None:

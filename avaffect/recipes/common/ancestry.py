@@ -166,13 +166,14 @@ def _is_foreign(place: str) -> bool:
 
 
 def record_of_report(path: Path) -> Provenance:
-    """The provenance of the first report in a file.
+    """The provenance of the reports in a file: that of the first, with the inputs of all.
 
-    Raises DataError where it begins with none.
+    Raises DataError where one of them is none.
     """
     try:
-        found, _ = plain_json.parse_at(path.read_text(encoding="utf-8").lstrip(), 0)
-        record: Provenance = found["provenance"]
-        return {**record, "inputs": list(record.get("inputs", []))}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        text = path.read_text(encoding="utf-8")
+        records = [found["provenance"] for _, found in plain_json.values(text)]
+        inputs = {entry["path"]: entry for record in records for entry in record["inputs"]}
+        return {**records[0], "inputs": list(inputs.values())}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(f"{path} is a damaged report ({error!r}); make it again") from error

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
+from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.common.ancestry import STREAM, Ancestor
 from avaffect.settings.base import flags_of
 from avaffect.settings.by_command import settings_of
+from avaffect.settings.head_options import FittedOptions
 
 # Role of an input -> the fields that may hold it where they are not called as the role.
 _FIELDS = {
@@ -70,6 +72,9 @@ def _given(
         for name, value in ancestor.settings.items()
         if name in fields and _is_set(value) and value != _plain(fields[name].default)
     }
+    if _is_fitted(ancestor):
+        # Recorded as 0, and of no use to it.
+        given = {name: value for name, value in given.items() if value}
     found_by_itself = _FOUND.get(ancestor.command, ())
     for parent in ancestor.parents:
         role, _, name = parent.role.partition(":")
@@ -86,6 +91,16 @@ def _given(
         value = f"{name}={path}" if name else path
         given.setdefault(field, []).append(value)
     return given
+
+
+def _is_fitted(ancestor: Ancestor) -> bool:
+    """Whether it is a classifier with a head that is fitted at once."""
+    head = str(ancestor.settings.get("head"))
+    return (
+        ancestor.command == "finetune"
+        and head in HEADS
+        and issubclass(options_of(head), FittedOptions)
+    )
 
 
 def path_of(ancestor: Ancestor) -> str:
@@ -121,6 +136,9 @@ def _words(item: dataclasses.Field, hint: Any, value: Any) -> Iterator[str]:
         yield from flags
         return
     repeated = get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis
+    if item.metadata["positional"] and not repeated and isinstance(value, list):
+        # Files that lie beside the first are found there, as a configuration of weights.
+        value = value[0]
     for one in value if repeated else [value]:
         yield from flags
         yield from map(_text, one if isinstance(one, list) else [one])

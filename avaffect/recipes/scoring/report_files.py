@@ -36,16 +36,18 @@ def objects(text: str, name: str) -> Iterator[tuple[int, Any]]:
 
     Raises DataError where one is no JSON, or is cut short.
     """
-    place = 0
-    while rest := text[place:].lstrip():
-        place = len(text) - len(rest)
-        line = text.count("\n", 0, place) + 1
-        try:
-            found, place = plain_json.parse_at(text, place)
-        except ValueError as error:
-            raise DataError(f"{name}, line {line}: no JSON object begins here, or it is cut short "
-                            f"({error})") from error  # fmt: skip
-        yield line, found
+    try:
+        for place, found in plain_json.values(text):
+            yield _line(text, place), found
+    except plain_json.Misplaced as error:
+        line = _line(text, error.place)
+        raise DataError(
+            f"{name}, line {line}: no JSON object begins here, or it is cut short ({error})"
+        ) from error
+
+
+def _line(text: str, place: int) -> int:
+    return text.count("\n", 0, place) + 1
 
 
 def typed(name: str, found: dict[str, Any], kinds: Mapping[str, type[R]]) -> R:
