@@ -12,6 +12,7 @@ from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.tables import spellings
+from avaffect.data.tables.texts import STANDARD_INPUT, content_of
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import publishing, work
 from avaffect.settings.base import semantic
@@ -45,8 +46,11 @@ def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:
     inputs = [reference("corpus", corpus.root, corpus.content_id, settings.output)]
     for path in corpus.tables:
         # The bytes of a table count, as it has the labels; of media, names and sizes.
-        identity = content_id(path.read_bytes().hex())
-        inputs.append(reference("table", path, identity, settings.output))
+        identity = content_id(content_of(path).hex())
+        if path == STANDARD_INPUT:
+            inputs.append({"role": "table", "path": "", "content_id": identity})
+        else:
+            inputs.append(reference("table", path, identity, settings.output))
     given = {
         name: value for name, value in semantic(settings).items() if value not in (None, [], False)
     }

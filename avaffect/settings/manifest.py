@@ -37,13 +37,19 @@ class ManifestSettings(Common):
     # A table of your own
     avaffect manifest table clips.csv --id utt --media path --speaker spk \\
       --label emotion=emo --map angry=anger --scalar valence=val -o mine.jsonl
+    # A table of Windows, with German columns and labels
+    iconv -f CP1252 -t UTF-8 aufnahmen.csv |
+      avaffect manifest table - --media Datei --speaker Person \
+      --label emotion=Emotion --map Wut=anger --map Freude=happiness
     # Annotations of ELAN: the tier Affect as emotion
     avaffect manifest elan annotations --root recordings \\
       --label emotion=Affect -o talks.jsonl
     """
 
     corpus: str = argument("Name of the corpus, folder or table.")
-    source: Path = argument("Folder of the corpus, or the table.", metavar="DIR|FILE")
+    source: Path = argument(
+        "Folder of the corpus, or the table; - is standard input.", metavar="DIR|FILE"
+    )
     layout: str | None = option(
         None,
         "Path of each recording in DIR, without suffix: {emotion}/{speaker}_*. {speaker}, "

@@ -27,7 +27,7 @@ from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import Files, with_slashes
 from avaffect.data.tables.numerals import is_missing
 from avaffect.data.tables.reader import Table, read_table, unique_names
-from avaffect.data.tables.texts import nfc
+from avaffect.data.tables.texts import STANDARD_INPUT, nfc
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.data.vocabulary import SPLITS
 from avaffect.settings.manifest import ManifestSettings
@@ -75,7 +75,7 @@ class _Reading:
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """The table `settings.source`, read by its column options.
+    """The table `settings.source`, or on standard input (`-`), read by its column options.
 
     Rows without a recording or with impossible times are lost, counted and listed; so are values
     that are not numbers. Raises DataError where two rows have one id, a column is missing, a split
@@ -92,7 +92,8 @@ def read(settings: ManifestSettings) -> Corpus:
         raise UsageError(f"--field {name}: this key of an item has its own option")
     mapping = mapping_of(settings.map)
 
-    corpus = Corpus(settings.prefix or path.stem, settings.root or path.parent, {}, tables=[path])
+    name = NAME if path == STANDARD_INPUT else path.stem
+    corpus = Corpus(settings.prefix or name, settings.root or path.parent, {}, tables=[path])
     reading = _Reading(settings, corpus, Files(corpus.root), mapping)
     wanted = columns(settings, labels, scalars, traces, fields)
     table = read_table(path, wanted)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.data.tables.numerals import Numbers
-from avaffect.data.tables.texts import nfc, read_text
+from avaffect.data.tables.texts import STANDARD_INPUT, nfc, read_text
 
 DELIMITERS = (",", "\t", ";", "|")
 # The first of several that find equally many names: decimal commas may occur between semicolons.
@@ -103,7 +103,7 @@ def read_table(
     names: Sequence[str] | None = None,
     blanks: bool = False,
 ) -> Table:
-    """A table of text: ARFF by its suffix, CSV otherwise.
+    """A table of text, `-` for standard input: ARFF by its suffix, CSV otherwise.
 
     columns: required columns; names: the column names of a CSV without a row of names. The
     separator is declared by a first line such as `sep=;`, or is the one of comma, tab, semicolon,
@@ -114,7 +114,7 @@ def read_table(
     Raises DataError, with the file and the line, for a file that is no text or no table, and for a
     column that is missing or occurs twice.
     """
-    if not path.is_file():
+    if path != STANDARD_INPUT and not path.is_file():
         what = (
             "a folder; name a table in it"
             if path.is_dir()

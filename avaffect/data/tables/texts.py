@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import io
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError
@@ -24,22 +26,36 @@ _NO_TEXT = {
     b"\x1f\x8b": "compressed; unpack it with gunzip",
     b"PAR1": "a Parquet file; save its table as CSV",
 }
+STANDARD_INPUT = Path("-")
+# The stream that was read last, and what it held: it can be read once.
+_piped: tuple[Any, bytes] = (None, b"")
 # Bytes at the beginning of a file, enough for its column names.
 _LOOKED_AT = 200
 # Of a file that is read line by line.
 _BEGINNING = 1 << 16
 
 
+def content_of(path: Path) -> bytes:
+    """The bytes of a file, or of standard input (`-`), however often it is asked for."""
+    global _piped
+    if path != STANDARD_INPUT:
+        return path.read_bytes()
+    if _piped[0] is not sys.stdin:
+        _piped = (sys.stdin, sys.stdin.buffer.read() if sys.stdin else b"")
+    return _piped[1]
+
+
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, or in UTF-16 with
-    Latin letters. Normalised to NFC, so that names that look the same are equal.
+    """The text of a file, or of standard input (`-`), in UTF-8, in UTF-16 or UTF-32 with a byte
+    order mark, or in UTF-16 with Latin letters. Normalised to NFC, so that names that look the same
+    are equal.
 
     Raises DataError for other files, with how to convert them.
     """
     if path.exists() and not path.is_file():
         # A device may never end.
         raise DataError(f"{path} is {filekind.kind_of(path)}; expected a table or another text")
-    data = path.read_bytes()
+    data = content_of(path)
     encoding, begins = _checked_encoding(path, data)
     try:
         # Concatenated files contain further marks.
