@@ -68,7 +68,7 @@ def publish(temporary: Path, output: Path) -> None:
     claims.check(output)
     with writing(output):
         flush(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, output)
         # The rename is durable only after the directory is flushed too.
         flush(output.parent)
@@ -89,7 +89,8 @@ def write_text(output: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -73,8 +73,7 @@ def log_mel(waveform: Tensor, bands: int = 80) -> Tensor:
         return torch.zeros(*waveform.shape[:-1], 0, bands, device=waveform.device)
     window = torch.hann_window(WINDOW, device=waveform.device)
     frames = int16_scale(waveform).unfold(-1, WINDOW, HOP) * window
-    power = _power(frames)
-    return (power @ _mel_filters(bands).to(waveform.device)).clamp(min=1.0).log()
+    return (power(frames) @ _mel_filters(bands).to(waveform.device)).clamp(min=1.0).log()
 
 
 def log_filterbank(waveform: Tensor, bands: int = 26) -> Tensor:
@@ -93,8 +92,8 @@ def log_filterbank(waveform: Tensor, bands: int = 26) -> Tensor:
     signal = torch.cat([signal[..., :1], signal[..., 1:] - 0.97 * signal[..., :-1]], dim=-1)
     count = 1 + max(0, -((WINDOW - samples) // HOP))
     signal = F.pad(signal, (0, WINDOW + (count - 1) * HOP - samples))
-    power = _power(signal.unfold(-1, WINDOW, HOP)) / _FFT
-    energies = power @ _whole_bin_filters(bands).to(power)
+    found = power(signal.unfold(-1, WINDOW, HOP)) / _FFT
+    energies = found @ _whole_bin_filters(bands).to(found)
     floor = torch.finfo(torch.float64).eps
     return torch.where(energies > 0, energies, floor).log().float()
 
@@ -129,11 +128,30 @@ def normalise_frames(features: Tensor) -> Tensor:
     return F.layer_norm(features, features.shape[-1:])
 
 
-def _power(windows: Tensor) -> Tensor:
-    """(..., 400) -> (..., 257): squared magnitude of the 512-point spectrum."""
-    spectrum = torch.fft.rfft(windows, n=_FFT)
+def power(windows: Tensor, size: int = _FFT) -> Tensor:
+    """(..., W) -> (..., size // 2 + 1): squared magnitude of the spectrum of `size` points."""
+    # Of an export as well.
+    if torch.compiler.is_compiling():
+        return _exact_power(windows, size)
+    spectrum = torch.fft.rfft(windows, n=size)
     # abs() would guard against overflow of the square, at several times the cost of all the rest.
     return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
+
+
+def _exact_power(windows: Tensor, size: int) -> Tensor:
+    """The same as a product of matrices in double precision, for programs that run a graph of ONNX:
+    their transforms are less exact, and the logarithm of quiet bands shows it."""
+    cosines, sines = _waves(windows.shape[-1], size)
+    exact = windows.double()
+    found = (exact @ cosines).square() + (exact @ sines).square()
+    return found.to(windows.dtype)
+
+
+def _waves(width: int, size: int) -> tuple[Tensor, Tensor]:
+    """(width, size // 2 + 1) cosines and sines of the transform, float64: constants of a graph."""
+    steps = torch.arange(width, dtype=torch.float64)[:, None]
+    angles = 2 * torch.pi / size * (steps * torch.arange(size // 2 + 1) % size)
+    return angles.cos(), angles.sin()
 
 
 @lru_cache

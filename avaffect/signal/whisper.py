@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.signal.audio import torchaudio
-from avaffect.signal.features import HOP, WINDOW, unit_scale
+from avaffect.signal.features import HOP, WINDOW, power, unit_scale
 
 _REACH = WINDOW // 2
 # Bands below the loudest by more than this, in decades of power, are raised to it.
@@ -26,9 +26,9 @@ def whisper_log_mel(waveform: Tensor, lengths: Tensor, bands: int = 80) -> Tenso
     with torch.autocast(waveform.device.type, enabled=False):
         windows = _mirrored(unit_scale(waveform), lengths).unfold(-1, WINDOW, HOP)
         windows = windows[:, : waveform.shape[1] // HOP]
-        spectrum = torch.fft.rfft(windows * torch.hann_window(WINDOW, device=waveform.device))
-        power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
-        decades = (power @ _filters(bands).to(power.device)).clamp(min=1e-10).log10()
+        windows = windows * torch.hann_window(WINDOW, device=waveform.device)
+        found = power(windows, WINDOW)
+        decades = (found @ _filters(bands).to(found.device)).clamp(min=1e-10).log10()
         steps = torch.arange(decades.shape[1], device=lengths.device)
         valid = (steps < torch.div(lengths, HOP, rounding_mode="floor")[:, None])[..., None]
         loudest = decades.masked_fill(~valid, -torch.inf).amax((1, 2), keepdim=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mimetypes
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -165,12 +166,14 @@ def _times(path: Path, root: ElementTree.Element) -> dict[str, float]:
         known = [(place, int(time) / 1000) for place, (_, time) in enumerate(slots) if time]
     except ValueError as error:
         raise DataError(f"{path}: a time is no number of milliseconds ({error})") from error
+    places = [place for place, _ in known]
     found = {}
     for place, (name, _) in enumerate(slots):
-        before = next(((p, t) for p, t in reversed(known) if p <= place), None)
-        after = next(((p, t) for p, t in known if p >= place), None)
-        if before is None or after is None:
+        after = bisect_left(places, place)
+        before = after if after < len(places) and places[after] == place else after - 1
+        if before < 0 or after == len(places):
             raise DataError(f"{path}: the slot {name} has no time, nor any around it")
-        share = (place - before[0]) / max(after[0] - before[0], 1)
-        found[name] = before[1] + share * (after[1] - before[1])
+        (low, start), (high, end) = known[before], known[after]
+        share = (place - low) / max(high - low, 1)
+        found[name] = start + share * (end - start)
     return found

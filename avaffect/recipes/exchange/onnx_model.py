@@ -9,6 +9,7 @@ traces (1, steps, 1).
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 from collections.abc import Sequence
@@ -37,13 +38,11 @@ from avaffect.recipes.downstream import prediction_passes
 from avaffect.recipes.downstream.predicted_labels import PredictedLabel, predicted_labels
 from avaffect.recipes.encoding import checkpoints
 from avaffect.recipes.exchange import outputs, speech
-from avaffect.recipes.exchange.transformers_folder import difference
+from avaffect.recipes.exchange.transformers_folder import TOLERANCE, difference
 from avaffect.settings.export import ExportSettings
 from avaffect.training import checkpoint
 
 NEEDS = ("onnx", "onnxruntime", "onnxscript")
-# Logarithms of the power of silence differ more than all else.
-TOLERANCE = 1e-3
 LEAST_SAMPLES, MOST_SAMPLES = 800, 1 << 24
 MOST_STEPS = 1 << 20
 # A file of protobuf holds less than 2 GiB.
@@ -136,10 +135,13 @@ def run(settings: ExportSettings, progress: Progress) -> None:
         apart = _compared(settings, graph, content, progress)
         if not apart <= TOLERANCE:
             raise DataError(
-                f"{settings.artifact}: outputs of onnxruntime differ by {apart:.2g} from torch's, "
-                "and nothing is written"
+                f"{settings.artifact}: outputs of onnxruntime differ from torch's by {apart:.2g} "
+                "of the largest value, and nothing is written"
             )
-        progress.say(f"outputs of onnxruntime differ by at most {apart:.2g} from torch's")
+        progress.say(
+            f"outputs of onnxruntime differ from torch's by at most {apart:.2g} of the largest "
+            "value"
+        )
         path.write_bytes(content)
 
     if outputs.write_file(settings, made, progress, write, is_same):
@@ -193,6 +195,10 @@ def _exported(settings: ExportSettings, graph: _Graph, made: Provenance) -> byte
     example, name = _example(graph), re.sub(r"\W", "_", graph.stream)
     least = LEAST_SAMPLES if graph.stream == WAVEFORM else 1
     steps = torch.export.Dim("samples", min=least, max=_most(graph))
+    # It reports packages that it does not need.
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -206,6 +212,8 @@ def _exported(settings: ExportSettings, graph: _Graph, made: Provenance) -> byte
         why = error.__cause__ or error
         words = str(why).strip().splitlines() or [type(why).__name__]
         raise DataError(f"{settings.artifact}: torch cannot export it ({words[0]})") from error
+    finally:
+        logger.setLevel(level)
     assert program is not None
     model = program.model_proto
     _strip(model)

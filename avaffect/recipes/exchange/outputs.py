@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core import claims, plain_json
-from avaffect.core.atomic import flush, publish, workspace
+from avaffect.core.atomic import flush, publish, umask, workspace
 from avaffect.core.errors import OutputExistsError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
@@ -87,7 +87,9 @@ def write_folder(
         with writing(output):
             write(new)
             (new / MARK).write_text(mark, encoding="utf-8")
-            for path in sorted(new.rglob("*")):
+            for path in (new, *sorted(new.rglob("*"))):
+                # Libraries write files that nobody else may read.
+                os.chmod(path, (0o777 if path.is_dir() else 0o666) & ~umask())
                 flush(path)
             claims.check(output)
             if output.exists():

@@ -21,7 +21,7 @@ from avaffect.recipes.exchange import outputs, speech
 from avaffect.settings.export import ExportSettings
 from avaffect.training import transformers_models
 
-# Of frames, whose values are about 1.
+# Of the largest value, or of 1.
 TOLERANCE = 1e-4
 
 
@@ -53,10 +53,11 @@ def run(settings: ExportSettings, progress: Progress) -> None:
             apart = max(apart, difference(own, theirs))
         if not apart <= TOLERANCE:
             raise DataError(
-                f"{settings.artifact}: transformers' frames differ by {apart:.2g} from the "
-                "encoder's, and nothing is written"
+                f"{settings.artifact}: transformers' frames differ from the encoder's by "
+                f"{apart:.2g} of the largest value, and nothing is written"
             )
-        progress.say(f"{found.config['architectures'][0]}: frames differ by at most {apart:.2g}")
+        model = found.config["architectures"][0]
+        progress.say(f"{model}: frames differ by at most {apart:.2g} of the largest value")
 
     if outputs.write_folder(settings, made, progress, write, {"labels": {}, "fields": {}}):
         progress.say(f"{settings.output}: {settings.artifact} as transformers loads it")
@@ -72,7 +73,9 @@ def frames_of(encoder: Encoder, waveform: np.ndarray) -> np.ndarray:
 
 
 def difference(own: np.ndarray, theirs: np.ndarray) -> float:
-    """The largest difference; infinite where shapes differ."""
+    """The largest difference as a share of the largest value, or of 1 where that is less; infinite
+    where shapes differ."""
     if own.shape != theirs.shape:
         return float("inf")
-    return float(np.abs(own - theirs).max(initial=0.0))
+    largest = float(np.abs(own).max(initial=1.0))
+    return float(np.abs(own - theirs).max(initial=0.0)) / largest
