@@ -146,6 +146,9 @@ def test_certain_and_impossible_probabilities() -> None:
     assert (sure.ece, sure.brier, sure.bins[-1].count) == (0, 0, 3)
     wrong = calibration.evaluate(np.eye(3), np.array([1, 2, 0]), np.arange(3))
     assert (wrong.ece, wrong.brier) == (1, 2)
+    # A probability of 0.5 is in the bin up to 0.5.
+    even = calibration.evaluate(np.full((3, 2), 0.5), np.array([0, 1, 0]), np.array([0, 0, 0]))
+    assert (even.bins[4].count, even.bins[4].high, even.bins[5].count) == (3, 0.5, 0)
     for probabilities in (np.array([[1.2, -0.2]]), np.empty((0, 2))):
         rows = np.zeros(len(probabilities), dtype=int)
         with pytest.raises(ValueError):

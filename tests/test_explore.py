@@ -17,6 +17,10 @@ from printed import on_terminal, table
 from test_sound_quality import babbled, int16
 
 from avaffect.data import manifest
+from avaffect.evaluation.sound_quality import MEASURES
+from avaffect.recipes.exploring import summaries
+from avaffect.recipes.exploring.sounds import Sounds
+from avaffect.recipes.exploring.utterances import Utterances
 
 CLASSES = ["anger", "calm"]
 
@@ -32,12 +36,12 @@ def write(path: Path, samples: np.ndarray) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """c.jsonl: 24 utterances of 6 speakers. Angry ones are loud; u20 is a quiet copy of u2 in
-    another split; u5 is noisy, u7 silent, u9 clipped, u23 not there; speaker s3 is in two
-    splits."""
+    another split, u12 is u10 again; u5 is noisy, u7 silent, u9 clipped, u23 not there; two speakers
+    are in two splits."""
     folder = tmp_path_factory.mktemp("explore")
     items = []
     for n in range(24):
-        samples = np.concatenate([babbled(n, 0.9), np.zeros(4800)])
+        samples = np.concatenate([babbled(10 if n == 12 else n, 0.9), np.zeros(4800)])
         samples *= 1.5 if n % 2 == 0 else 0.5
         if n == 20:
             samples = 0.4 * np.concatenate([np.zeros(1600), babbled(2, 0.9) * 1.5, np.zeros(800)])
@@ -97,8 +101,10 @@ def test_sound_of_a_manifest(made: Path) -> None:
     assert sound["measures"]["silence"]["all"]["greatest"] == 1
     # The quiet copy, with other silence around it, is found in another split.
     alike = found["duplicates"]
-    assert (alike["groups"], alike["utterances"], alike["across_splits"]) == (1, 2, 1)
-    (group,) = alike["listed"]
+    assert (alike["groups"], alike["utterances"], alike["across_splits"]) == (2, 4, 1)
+    assert alike["across_speakers"] == 2
+    group, other = alike["listed"]
+    assert (other["ids"], other["splits"]) == (["u10", "u12"], ["train"])
     assert (group["ids"], group["splits"]) == (["u2", "u20"], ["train", "test"])
     assert group["speakers"] == ["s0", "s5"]
     odd = {one["id"]: one for one in sound["listed"]}
@@ -109,6 +115,31 @@ def test_sound_of_a_manifest(made: Path) -> None:
     # Loudness tells the classes apart, the speaker's sex does not.
     assert found["confounded"]["emotion"]["level_db"] > found["confounded"]["sex"]["level_db"]
     assert result.stderr.count("warning") >= 3
+
+
+def test_only_what_disturbs_is_worth_a_listen() -> None:
+    """Little noise and no pauses do not, nor a small offset that is large beside the others'."""
+    random = np.random.default_rng(1)
+    sounds = Sounds.empty(60)
+    usual = {
+        "duration_s": (3, 0.1), "level_db": (-20, 1), "noise_db": (-50, 1), "snr_db": (30, 1),
+        "silence": (0.4, 0.02), "offset": (0, 1e-4),
+    }  # fmt: skip
+    for name, (middle, spread) in usual.items():
+        sounds.measures[:, MEASURES.index(name)] = random.normal(middle, spread, 60).clip(-90, 90)
+    changed = {
+        "snr_db": (60, 0),
+        "noise_db": (-90, -10),
+        "silence": (0, 0.9),
+        "offset": (0.01, 0.1),
+    }
+    for row, (name, values) in enumerate(changed.items()):
+        sounds.measures[[row, 10 + row], MEASURES.index(name)] = values
+    of = Utterances("c", None, "", [*map(str, range(60))], {}, {}, {}, np.zeros(60))
+    found, count = summaries.outliers(of, sounds, 20)
+    names = {one.id: one.measure for one in found}
+    assert {k: names.get(str(10 + k)) for k in range(4)} == dict(enumerate(changed))
+    assert not {"0", "1", "2", "3"} & names.keys() and count == len(found)
 
 
 def test_processes_change_nothing(made: Path) -> None:

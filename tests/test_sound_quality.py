@@ -90,6 +90,16 @@ def test_silent_short_and_empty_sound() -> None:
     assert of(loudest)["peak_db"] == pytest.approx(0)
 
 
+def test_added_silence_changes_no_active_window() -> None:
+    hiss = generator(17).normal(0, 10 ** (-53 / 20), RATE // 2)
+    sound = int16(np.concatenate([4 * babbled(16), hiss, 4 * babbled(18)]))
+    own = sound_quality.active_windows(sound_quality.window_levels(sound))
+    longer = np.concatenate([sound, np.zeros(150 * RATE, np.int16)])
+    found = sound_quality.active_windows(sound_quality.window_levels(longer))
+    np.testing.assert_array_equal(found[: len(own)], own)
+    assert 100 < own.sum() < len(own) - 30 and found[len(own) :].sum() <= 3
+
+
 def bits(one: np.ndarray | None, other: np.ndarray | None) -> int:
     assert one is not None and other is not None
     return int(likeness.different(one[None], other[None])[0])
