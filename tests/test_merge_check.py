@@ -227,7 +227,14 @@ def test_check_looks_at_every_file_and_says_which_are_bad(tmp_path: Path, avaffe
     manifest.write(listed, manifest.new_header("corpus"), [{"id": "a"}])
     good = [store, listed, checkpoint(tmp_path / "c.safetensors")]
     found = avaffect("check", *good)
-    assert found.stdout == "".join(f"{path}: ok\n" for path in good) and found.stderr == ""
+    assert found.stdout == "".join(f"{path}: ok\n" for path in good)
+    assert found.stderr == "3 of 3 files are whole\n"
+    # *.jsonl matches the metrics of trainings, too.
+    metrics = tmp_path / "c.safetensors.metrics.jsonl"
+    metrics.write_text('{"step": 1}\n')
+    found = avaffect("check", *good, metrics)
+    assert found.stdout.count(": ok\n") == 3 and "1 metrics files" in found.stderr
+    assert "not a manifest" in avaffect("check", metrics, status=65).stderr
     bad = []
     for path in good:
         content = bytearray(path.read_bytes())

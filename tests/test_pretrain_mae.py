@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from chain import check_stopped_and_resumed, invoke
-from golden import named_weights
+from published import cav_mae, social_mae
 from safetensors.torch import load_file
 from stores import write_store
 from tiny_training import history
@@ -39,7 +39,6 @@ from avaffect.recipes.pretraining.mae_preview import _versions
 from avaffect.settings.pretrain_mae import PretrainMaeSettings
 
 WRITTEN = Path(__file__).parent / "fixtures" / "v0.1"
-KEYS = json.loads((Path(__file__).parent / "golden" / "social_tiny_keys.json").read_text())["keys"]
 RUN = ("pretrain-mae", "labelled.h5", "pool.h5", "--preset", "nano", "--split", "all")
 
 
@@ -51,23 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     invoke(found, *RUN, "--steps", 3, "--pictures", 4, "--preview", "seen.png", "-o",
            "mae.safetensors")  # fmt: skip
     for name, mode in (("social", "pretrain"), ("tuned", "finetune")):
-        torch.save(published(mode), found / f"{name}.pt")
-    flat = published("pretrain")
-    for name in ("patch_embed_v.proj.weight",):
-        flat[f"module.{name}"] = flat[f"module.{name}"][..., 0].clone()
-    for name in ("pos_embed_v", "decoder_pos_embed_v"):
-        flat[f"module.{name}"] = flat[f"module.{name}"][:, :4].clone()
-    for name in ("decoder_pred_v.weight", "decoder_pred_v.bias"):
-        flat[f"module.{name}"] = flat[f"module.{name}"][:768].clone()
-    torch.save(flat, found / "cav.pt")
+        torch.save(social_mae(mode), found / f"{name}.pt")
+    torch.save(cav_mae(), found / "cav.pt")
     return found
-
-
-def published(mode: str) -> dict[str, torch.Tensor]:
-    return {
-        f"module.{name}": torch.from_numpy(named_weights.weight(name, shape))
-        for name, shape in KEYS[mode].items()
-    }
 
 
 def test_the_checkpoint_keeps_encoder_objective_and_statistics(folder: Path) -> None:
@@ -219,7 +204,7 @@ def test_fine_tuned_weights_are_imported_without_their_head(folder: Path) -> Non
 
 def test_weights_that_are_not_whole_are_refused(folder: Path, tmp_path: Path) -> None:
     for missing in ("module.blocks_a.3.norm1_v.bias", "module.decoder_norm.weight"):
-        tensors = published("pretrain")
+        tensors = social_mae("pretrain")
         del tensors[missing]
         torch.save(tensors, tmp_path / "cut.pt")
         invoke(tmp_path, "import", "cut.pt", "--set", "heads=4", "-o", "x", status=65)
@@ -228,7 +213,7 @@ def test_weights_that_are_not_whole_are_refused(folder: Path, tmp_path: Path) ->
 
 def changed(name: str, value: torch.Tensor | None) -> dict[str, torch.Tensor]:
     """Social-MAE's weights with one of them changed, or without it."""
-    found = published("pretrain")
+    found = social_mae("pretrain")
     del found[f"module.{name}"]
     return found if value is None else found | {f"module.{name}": value}
 
@@ -259,7 +244,7 @@ def test_odd_files_of_social_mae_are_refused(tmp_path: Path, weights: dict, said
 
 def test_names_under_two_prefixes_are_those_of_one(folder: Path) -> None:
     """Parallel training within parallel training writes them."""
-    twice = {f"module.{name}": value for name, value in published("pretrain").items()}
+    twice = {f"module.{name}": value for name, value in social_mae("pretrain").items()}
     torch.save({"model": twice, "epoch": 25}, folder / "twice.pt")
     for name in ("twice", "social"):
         invoke(folder, "import", f"{name}.pt", "--set", "heads=4", "-o", f"{name}.st", "-f")

@@ -22,12 +22,12 @@ INDENT, HANGING = 7, 7
 FONTS = {"B": " ", "I": " ", "BR": "", "RB": "", "IR": "", "RI": "", "BI": "", "IB": ""}
 
 
-def plain(page: str, width: int = 80) -> str:
+def plain(page: str, width: int = 80, verbatim_indent: int = INDENT) -> str:
     """A page in lines of at most `width` columns, apart from those that are printed as they are.
 
     Raises DataError for a macro or a character that is not known.
     """
-    rendering = _Rendering(width)
+    rendering = _Rendering(width, verbatim_indent)
     # A line that ends in a backslash goes on in the next.
     for line in page.replace("\\\n", "").splitlines():
         rendering.line(line)
@@ -37,8 +37,8 @@ def plain(page: str, width: int = 80) -> str:
 
 
 class _Rendering:
-    def __init__(self, width: int) -> None:
-        self.width = width
+    def __init__(self, width: int, verbatim_indent: int) -> None:
+        self.width, self.verbatim_indent = width, verbatim_indent
         self.lines: list[str] = []
         self.words: list[str] = []
         # Columns of the paragraph; its tag, which stands before it.
@@ -83,7 +83,7 @@ class _Rendering:
 
     def text(self, text: str) -> None:
         if self.is_verbatim:
-            self.lines.append(f"{' ' * INDENT}{text}".rstrip())
+            self.lines.append(f"{' ' * self.verbatim_indent}{text}".rstrip())
         elif self.tag_follows:
             self.tag_follows, self.tag, self.indent = False, text, INDENT + HANGING
         else:

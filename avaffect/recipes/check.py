@@ -9,6 +9,7 @@ from avaffect.core.errors import DataError, MachineFault
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.common import verification
 from avaffect.settings.check import CheckSettings
+from avaffect.training.state import METRICS_SUFFIX
 
 
 def check(
@@ -16,14 +17,19 @@ def check(
     progress: Progress = SILENT,
     sound: Callable[[Path], None] = lambda path: None,
 ) -> None:
-    """Verify each file from its bytes; with `parents`, that its inputs can be found too.
+    """Verify each file from its bytes; with `parents`, that its inputs can be found too. Metrics
+    files of trainings, which *.jsonl matches, are left out beside others.
 
     sound: called with each file that is whole. Raises DataError where any is not, after a warning
     for each; where none is damaged and some cannot be read, the fault of the machine.
     """
     bad = faults = 0
     fault: MachineFault | None = None
-    for path in settings.files:
+    files = [path for path in settings.files if not path.name.endswith(METRICS_SUFFIX)]
+    if files and len(files) < len(settings.files):
+        progress.say(f"{len(settings.files) - len(files)} metrics files of trainings are left out")
+    files = files or list(settings.files)
+    for path in files:
         try:
             unverified = verification.verify(path, settings.parents)
         except (DataError, MachineFault) as error:
@@ -38,4 +44,5 @@ def check(
     if fault is not None and bad == faults:
         raise fault
     if bad:
-        raise DataError(f"{bad} of {len(settings.files)} files are bad")
+        raise DataError(f"{bad} of {len(files)} files are bad")
+    progress.say(f"{len(files)} of {len(files)} files are whole")

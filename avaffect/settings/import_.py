@@ -28,8 +28,10 @@ class ImportSettings(Seeded):
     examples: ClassVar[str] = """
     avaffect import base_vox_iter5.pt -o avhubert.safetensors
     avaffect import facebook/hubert-base-ls960/ -o hubert.safetensors
+    # The same in the form of torchaudio
     avaffect import hubert_fairseq_base_ls960.pth --as hubert \\
-      -o hubert.safetensors
+      -o torchaudio.safetensors
+    # Others
     avaffect import openai/whisper-tiny.en/ -o whisper.safetensors
     avaffect import google/efficientnet-b2/ -o faces.safetensors
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from golden import generator
+from golden import generator, named_weights
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -120,6 +120,26 @@ def save_transformers(
         if content is not None:
             (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
+
+
+def social_mae(mode: str) -> dict[str, Tensor]:
+    """A tiny Social-MAE as its authors save it, pre-trained ("pretrain") or fine-tuned."""
+    keys = json.loads((GOLDEN / "social_tiny_keys.json").read_text())["keys"][mode]
+    return {f"module.{name}": torch.from_numpy(named_weights.weight(name, shape))
+            for name, shape in keys.items()}  # fmt: skip
+
+
+def cav_mae() -> dict[str, Tensor]:
+    """A tiny CAV-MAE, which reads one picture."""
+    flat = social_mae("pretrain")
+    flat["module.patch_embed_v.proj.weight"] = flat["module.patch_embed_v.proj.weight"][
+        ..., 0
+    ].clone()
+    for name in ("pos_embed_v", "decoder_pos_embed_v"):
+        flat[f"module.{name}"] = flat[f"module.{name}"][:, :4].clone()
+    for name in ("decoder_pred_v.weight", "decoder_pred_v.bias"):
+        flat[f"module.{name}"] = flat[f"module.{name}"][:768].clone()
+    return flat
 
 
 def to_torchaudio(tensors: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
