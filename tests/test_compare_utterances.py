@@ -114,9 +114,11 @@ def test_columns_in_a_pipe_and_on_a_terminal(folder: Path) -> None:
     assert "McNemar" in shown and "0.250" in shown
 
 
-def with_speakers(path: Path, moved: int = 0, count: int = 40, gold: str | None = None) -> None:
+def with_speakers(
+    path: Path, moved: int = 0, count: int = 40, gold: str | None = None, speakers: int = 12,
+) -> None:  # fmt: skip
     items = [
-        {"id": f"u{n + moved}", "gold": gold or CLASSES[n % 3], "speaker": f"s{n % 12}",
+        {"id": f"u{n + moved}", "gold": gold or CLASSES[n % 3], "speaker": f"s{n % speakers}",
          "prediction": CLASSES[0 if n % 5 == 0 else n % 3], "run": 0}
         for n in range(count)
     ]  # fmt: skip
@@ -144,6 +146,14 @@ def test_tables_of_other_programs(tmp_path: Path) -> None:
     mcnemar = theirs["utterances"]["mcnemar"]
     assert (mcnemar["better"], mcnemar["worse"]) == (4, 8)
     assert (theirs["utterances"]["over"], ours["name"]) == ("speakers", "ours")
+
+
+def test_few_speakers_have_no_p(tmp_path: Path) -> None:
+    with_speakers(tmp_path / "a.jsonl", speakers=9)
+    with_speakers(tmp_path / "b.jsonl", speakers=9)
+    result = run(tmp_path, "a.jsonl", "b.jsonl", "--json")
+    of = json.loads(result.stdout)["rows"][1]["scores"]["f1_macro"]
+    assert (of["low"], of["high"], of["p"]) == (0, 0, None) and "warning" in result.stderr
 
 
 def test_what_does_not_pair_is_not_tested(tmp_path: Path, folder: Path) -> None:

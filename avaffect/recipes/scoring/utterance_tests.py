@@ -14,7 +14,7 @@ from avaffect.evaluation.bootstrap import Score
 from avaffect.evaluation.paired import Difference
 from avaffect.recipes.scoring import class_pairs
 from avaffect.recipes.scoring.class_pairs import PairedClasses, Units
-from avaffect.recipes.scoring.confidence import DRAWS, SCORES, generator, warn_of_units
+from avaffect.recipes.scoring.confidence import DRAWS, FEW, SCORES, generator, warn_of_units
 from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, UtteranceTests
 
 PERCENT = 95.0
@@ -73,10 +73,11 @@ def tested(
     def differences(wanted: Mapping[str, Score]) -> dict[str, Difference]:
         return paired.differences(one, other, wanted, PERCENT, DRAWS, generator(), counts)
 
+    is_sure = drawn.count >= FEW
     return replace(
         row,
-        scores=_with(row.scores, differences(scores)),
-        per_class=_with(row.per_class, differences(of_classes)),
+        scores=_with(row.scores, differences(scores), is_sure),
+        per_class=_with(row.per_class, differences(of_classes), is_sure),
         utterances=UtteranceTests(
             over=drawn.over, units=drawn.count, draws=DRAWS, percent=PERCENT,
             mcnemar=paired.mcnemar(better, worse),
@@ -88,8 +89,13 @@ def _f1(matrix: np.ndarray, place: int) -> float:
     return float(classification.f1(matrix)[place])
 
 
-def _with(scores: Mapping[str, Compared], found: Mapping[str, Difference]) -> dict[str, Compared]:
+def _with(
+    scores: Mapping[str, Compared], found: Mapping[str, Difference], is_sure: bool
+) -> dict[str, Compared]:
+    """p of few speakers, who may all differ in one way by chance, would be far too small."""
     return {
-        name: replace(of, **vars(found[name])) if name in found else of
+        name: replace(of, low=new.low, high=new.high, p=new.p if is_sure else None)
+        if (new := found.get(name)) is not None
+        else of
         for name, of in scores.items()
     }
