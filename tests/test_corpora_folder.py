@@ -111,6 +111,9 @@ def test_what_does_not_fit_is_named(
 def test_an_empty_folder_and_a_missing_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no"):
         listed(tmp_path)
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    with pytest.raises(DataError, match=r"link.*gone\.wav"):
+        listed(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         listed(tmp_path / "missing")
     with pytest.raises(DataError, match="no recording has a video"):

@@ -13,6 +13,14 @@ SHORT = "Show the manual of a command, a format or a guide."
 FIRST = (
     ("Does avaffect work here?", ("avaffect doctor",)),
     (
+        "Recordings of your own, such as clips/anger/anna_01.wav: a model, its scores, a report",
+        (
+            "avaffect manifest folder clips/ --layout '{emotion}/{speaker}_*' -o clips.jsonl",
+            "avaffect train clips.jsonl -o mine",
+            "avaffect predict new/ --model mine/model.safetensors",
+        ),
+    ),
+    (
         "The chain on two synthetic corpora, at the end of this manual",
         ("avaffect help avaffect",),
     ),

@@ -52,7 +52,8 @@ def read(settings: ManifestSettings) -> Corpus:
         path = PurePosixPath(name)
         forms[path.with_suffix("").as_posix()][role_of(path)].append(name)
     if not forms:
-        raise DataError(f"{corpus.root} holds no audio and no video file")
+        lost = "".join(f"; {why}: {names[0]}" for why, names in corpus.lost.items())
+        raise DataError(f"{corpus.root} holds no audio and no video file{lost}")
     layout = _Layout(settings.layout or "**")
     found = _fitting(corpus, forms, layout, settings)
     mapping = mapping_of(settings.map)
