@@ -39,7 +39,7 @@ class ManifestSettings(Common):
       --label emotion=emo --map angry=anger --scalar valence=val -o mine.jsonl
     # A table of Windows, with German columns and labels
     iconv -f CP1252 -t UTF-8 aufnahmen.csv |
-      avaffect manifest table - --media Datei --speaker Person \
+      avaffect manifest table - --media Datei --speaker Person \\
       --label emotion=Emotion --map Wut=anger --map Freude=happiness
     # Annotations of ELAN: the tier Affect as emotion
     avaffect manifest elan annotations --root recordings \\

@@ -21,7 +21,8 @@ class MergeLoraSettings(Common):
     avaffect merge-lora tuned.safetensors -o after.safetensors
     avaffect extract A.h5 --model after.safetensors -o features.h5
     # The second of several runs, the one that tests fold 3
-    avaffect merge-lora folds.safetensors --run 1 --fold 3 -o emotional.safetensors
+    avaffect merge-lora folds.safetensors --run 1 --fold 3 \\
+      -o emotional.safetensors
     """
 
     classifier: Path = argument(

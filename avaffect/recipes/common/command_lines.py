@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, get_type_hints
 
 from avaffect.models.heads.registry import HEADS, options_of
 from avaffect.recipes.common.ancestry import STREAM, Ancestor
-from avaffect.settings.base import flags_of
 from avaffect.settings.by_command import settings_of
 from avaffect.settings.head_options import FittedOptions
+from avaffect.settings.spelled import is_repeated, words_of
 
 # Role of an input -> the fields that may hold it where they are not called as the role.
 _FIELDS = {
@@ -58,8 +58,12 @@ def arguments(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> list[str]:
     for item in fields.values():
         if item.name not in given or item.name == "output":
             continue
-        words = list(_words(item, hints[item.name], given[item.name]))
-        (positional if item.metadata["positional"] else options).extend(words)
+        value, in_place = given[item.name], item.metadata["positional"]
+        if in_place and isinstance(value, list) and not is_repeated(hints[item.name]):
+            # Files that lie beside the first are found there, as a configuration of weights.
+            value = value[0]
+        words = words_of(item, hints[item.name], value)
+        (positional if in_place else options).extend(words)
     return [command, *positional, *options]
 
 
@@ -129,30 +133,10 @@ def _named(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> dict[str, Any
     return {}
 
 
-def _words(item: dataclasses.Field, hint: Any, value: Any) -> Iterator[str]:
-    """The words of a field on a command line."""
-    flags = [] if item.metadata["positional"] else [flags_of(item)[-1]]
-    if value is True:
-        yield from flags
-        return
-    repeated = get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis
-    if item.metadata["positional"] and not repeated and isinstance(value, list):
-        # Files that lie beside the first are found there, as a configuration of weights.
-        value = value[0]
-    for one in value if repeated else [value]:
-        yield from flags
-        yield from map(_text, one if isinstance(one, list) else [one])
-
-
-def _text(value: Any) -> str:
-    short = f"{value:g}" if isinstance(value, float) else str(value)
-    return short if not isinstance(value, float) or float(short) == value else str(value)
-
-
 def _plain(value: Any) -> Any:
     """As provenance records it."""
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _is_set(value: Any) -> bool:
-    return not (value is None or value is False or value == [])
+    return value is not None and value != []
