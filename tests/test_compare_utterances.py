@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from compared import CLASSES, predictions, report, run
 from printed import on_terminal, table
 from scipy import stats
 
+from avaffect.core import seeds
 from avaffect.data import manifest
-from avaffect.evaluation import bootstrap, classification, paired
+from avaffect.evaluation import bootstrap, classification, concordance, paired
 
 
 @pytest.mark.parametrize(("better", "worse"), [(0, 0), (3, 0), (9, 4), (12, 12), (20, 4)])
@@ -170,3 +172,43 @@ def test_what_does_not_pair_is_not_tested(tmp_path: Path, folder: Path) -> None:
         row = json.loads(result.stdout)["rows"][1]
         assert "utterances" not in row and row["scores"]["f1_macro"]["p"] is None, arguments
         assert "no test by utterance" in result.stderr, arguments
+
+
+def numbers(path: Path, noise: float, seed: int, gold: float = 0.0) -> list[dict[str, Any]]:
+    random = np.random.default_rng(seed)
+    items = []
+    for n in range(60):
+        true = gold + float(np.sin(n))
+        items.append({"id": f"u{n}", "target": "arousal", "gold": true, "speaker": f"s{n % 12}",
+                      "prediction": true + float(random.normal(0, noise))})  # fmt: skip
+    targets = {"arousal": {"kind": "scalar"}}
+    header = manifest.new_header("predictions", target="arousal", targets=targets)
+    manifest.write(path, header, items)
+    return items
+
+
+def test_numbers_by_the_bootstrap_alone(tmp_path: Path) -> None:
+    one = numbers(tmp_path / "a.jsonl", 0.8, 0)
+    other = numbers(tmp_path / "b.jsonl", 0.4, 1)
+    score = ("--score", "arousal.ccc", "--score", "arousal.rmse")
+    row = report(tmp_path, "a.jsonl", "b.jsonl", *score)["rows"][1]
+    tests, of = row["utterances"], row["scores"]["arousal.ccc"]
+    assert (tests["over"], tests["units"], "mcnemar" in tests) == ("speakers", 12, False)
+    weights = seeds.generator(0, "bootstrap").multinomial(12, np.full(12, 1 / 12), size=2000)
+    gold = np.array([item["gold"] for item in one])
+    first, second = (np.array([item["prediction"] for item in side]) for side in (one, other))
+    found = []
+    for times in weights:
+        rows = np.repeat(np.arange(60), times[np.arange(60) % 12])
+        better, worse = (concordance.ccc(side[rows], gold[rows]) for side in (second, first))
+        found.append(better - worse)
+    low, high = np.quantile(found, [0.025, 0.975])
+    assert (of["low"], of["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert of["low"] < of["difference"] < of["high"] and of["p"] < 0.05
+    assert row["scores"]["arousal.rmse"]["high"] < 0
+    (_, piped) = table(run(tmp_path, "a.jsonl", "b.jsonl", *score).stdout)
+    assert float(piped["arousal.ccc_low"]) == pytest.approx(low, abs=1e-6)
+    assert not any(name.startswith("mcnemar") for name in piped)
+    numbers(tmp_path / "c.jsonl", 0.4, 1, gold=0.5)
+    result = run(tmp_path, "a.jsonl", "c.jsonl", "--json")
+    assert "utterances" not in json.loads(result.stdout)["rows"][1]

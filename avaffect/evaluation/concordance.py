@@ -141,6 +141,11 @@ def scores(found: np.ndarray, biased: bool = True) -> dict[str, np.ndarray]:
     }
 
 
+def means_of_gold(found: np.ndarray) -> np.ndarray:
+    """(...) of moments (..., 8): of a single pair, its gold value."""
+    return np.asarray(found[..., _MEAN_Y])
+
+
 def chance(found: np.ndarray) -> dict[str, float]:
     """Of moments (8,): what a constant prediction gives, the mean of the gold. Its correlation is
     undefined, that of values that have nothing to do with the gold is 0. Its MAE does not follow

@@ -77,14 +77,15 @@ def differences(
     for one, other in drawn(np.stack([first, second]), draws, random, counts):
         for name, score in scores.items():
             found[name].append(score(one) - score(other))
-    return {
-        name: _described(known, percent)
-        for name, values in found.items()
-        if len(known := np.array(values)[np.isfinite(values)])
-    }
+    described = {name: difference(np.array(values), percent) for name, values in found.items()}
+    return {name: of for name, of in described.items() if of is not None}
 
 
-def _described(values: np.ndarray, percent: float) -> Difference:
-    beyond = min(int((values <= 0).sum()), int((values >= 0).sum()))
-    low, high = bounds(values, percent)
-    return Difference(low, high, min(1.0, 2 * (beyond + 1) / (len(values) + 1)))
+def difference(values: np.ndarray, percent: float) -> Difference | None:
+    """Of a score's difference in each draw (D,), NaN where it is undefined; None in every draw."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return None
+    beyond = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    low, high = bounds(known, percent)
+    return Difference(low, high, min(1.0, 2 * (beyond + 1) / (len(known) + 1)))

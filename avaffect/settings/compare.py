@@ -16,8 +16,8 @@ STANDARD_INPUT = Path("-")
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(Printed):
     """Mean and standard deviation over the runs of each report, and the difference from a baseline
-    with a t-test, paired by run. Two predictions of classes of one run each are compared by
-    utterance: McNemar's test, and a bootstrap over speakers.
+    with a t-test, paired by run. Two predictions of one run each are compared by utterance:
+    McNemar's test of classes, and a bootstrap over speakers.
 
     Reports are the output of eval-class and eval-ccc with -o or --json; predictions of classes are
     scored first. Of projectors, what `train-projector` scored of the development split is compared.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,9 +184,14 @@ class Units:
 
 
 def units(of: PairedClasses) -> Units:
-    """Speakers where the items name one for each scored utterance, otherwise utterances."""
-    scored = dict.fromkeys(identifier for run in of.pairs.values() for identifier in run)
-    speakers = {item["id"]: item.get("speaker") for item in of.items if item["id"] in scored}
+    """Those of the scored utterances."""
+    return units_of(dict.fromkeys(i for run in of.pairs.values() for i in run), of.items)
+
+
+def units_of(ids: Iterable[str], items: Iterable[Item]) -> Units:
+    """Speakers where the items name one for each of these utterances, otherwise utterances."""
+    scored = dict.fromkeys(ids)
+    speakers = {item["id"]: item.get(SPEAKER) for item in items if item["id"] in scored}
     over = SPEAKERS if all(speakers.values()) else UTTERANCES
     unit_of = speakers if over == SPEAKERS else dict(zip(scored, scored))
     places = {unit: place for place, unit in enumerate(dict.fromkeys(unit_of.values()))}

@@ -20,7 +20,7 @@ from avaffect.core.record import Record
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
-from avaffect.recipes.scoring import report_files, scalar_scores
+from avaffect.recipes.scoring import report_files, scalar_scores, utterance_tests
 from avaffect.recipes.scoring.class_scores import scored_predictions
 from avaffect.recipes.scoring.reports import embeddings
 from avaffect.recipes.scoring.reports.base import RunName
@@ -36,7 +36,7 @@ from avaffect.recipes.scoring.reports.embeddings import EmbeddingReport
 from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport, ScalarReport, TraceReport
 from avaffect.recipes.scoring.scored_items import kinds_of
-from avaffect.recipes.scoring.utterance_tests import SingleRun, single_run
+from avaffect.recipes.scoring.utterance_tests import SingleRun
 from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.eval_class import EvalClassSettings
 from avaffect.settings.scores import SHARED_DISTANCE
@@ -245,13 +245,13 @@ def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun
 def _of_predictions(path: Path, progress: Progress) -> tuple[Scored, SingleRun | None]:
     if set(kinds_of(manifest.header_of(path)).values()) == {scalar_scores.KIND}:
         settings = EvalCccSettings(predictions=(path,))
-        return scalar_scores.report_of(path, settings, progress), None
+        return scalar_scores.scored_numbers(path, settings, progress)
     return _of_classes(path, progress)
 
 
 def _of_classes(path: Path, progress: Progress) -> tuple[Scored, SingleRun | None]:
     report, of = scored_predictions(path, EvalClassSettings(predictions=(path,)), progress)
-    return report, single_run(of)
+    return report, utterance_tests.of_classes(of)
 
 
 def _whole_row(name: str, path: Path, report: Scored) -> Row:

@@ -17,7 +17,7 @@ from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import concordance_groups, fields
+from avaffect.recipes.scoring import concordance_groups, fields, utterance_tests
 from avaffect.recipes.scoring.concordance_groups import FEW_UTTERANCES, Groups
 from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.reports.base import RunName
@@ -36,6 +36,7 @@ from avaffect.recipes.scoring.trace_scores import (
     intervals,
     over_runs,
 )
+from avaffect.recipes.scoring.utterance_tests import SingleRunOfNumbers
 from avaffect.settings.eval_ccc import EvalCccSettings
 
 KIND = "scalar"
@@ -53,7 +54,14 @@ def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
 
 
 def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> ScalarReport:
-    """CCC, Pearson, RMSE and MAE over utterances; see avaffect-eval-ccc(1).
+    """CCC, Pearson, RMSE and MAE over utterances; see avaffect-eval-ccc(1). Raises as `scored`."""
+    return scored_numbers(path, settings, progress)[0]
+
+
+def scored_numbers(
+    path: Path, settings: EvalCccSettings, progress: Progress
+) -> tuple[ScalarReport, SingleRunOfNumbers | None]:
+    """The scores, and what they are of, where that is one run.
 
     Raises DataError where no prediction is a number, an utterance is predicted twice in a run, or
     no utterance has a gold value.
@@ -93,7 +101,7 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
     if warning is not None:
         progress.warn(f"{found.name}: {warning}")
     _say(found.name, len(scored), missing, progress)
-    return ScalarReport(
+    report = ScalarReport(
         file=str(path),
         labels=tuple(scores),
         split=split,
@@ -111,6 +119,7 @@ def report_of(path: Path, settings: EvalCccSettings, progress: Progress) -> Scal
         groups=_groups(found, every, settings, progress),
         provenance=work.record("eval-ccc", settings, [*given, *golds]),
     )
+    return report, utterance_tests.of_numbers(found.name, runs, every, of_names)
 
 
 def _groups(

@@ -84,13 +84,14 @@ class Compared(Record):
 class UtteranceTests(Record):
     """Tests of a single run against that of the baseline, by utterance. over: speakers or
     utterances, of which `units` are drawn, `draws` times; percent: of the draws that lie between
-    the bounds of a difference; mcnemar: is the row better in more utterances than the baseline?"""
+    the bounds of a difference; mcnemar: is the row right in more utterances than the baseline?
+    None of numbers."""
 
     over: str
     units: int
     draws: int
     percent: float
-    mcnemar: McNemar
+    mcnemar: McNemar | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,8 +76,12 @@ def _note(report: Comparison) -> str:
     if of is not None:
         tests.append(
             f"of single runs by bootstrap over {of.units} {of.over}, with intervals of "
-            f"{of.percent:g} %; McNemar: over utterances, exact below {FEW_DISCORDANT} discordant "
-            "ones, else chi-squared with correction for continuity"
+            f"{of.percent:g} %"
+        )
+    if of is not None and of.mcnemar is not None:
+        tests.append(
+            f"McNemar: over utterances, exact below {FEW_DISCORDANT} discordant ones, else "
+            "chi-squared with correction for continuity"
         )
     stars = f"differences from {report.baseline}; * p < 0.05, ** p < 0.01 "
     return stars + "; ".join(tests)
@@ -88,16 +92,17 @@ def _table(
     note: str,
 ) -> Table:  # fmt: skip
     by_utterance = any(row.utterances is not None for row in rows)
+    of_classes = any(row.utterances is not None and row.utterances.mcnemar for row in rows)
     columns, cells = (_words, _for_people) if style.for_people else (_columns, _for_programs)
     # Stars show small p values; with a single score there is room for the number.
     width = 2 if style.for_people and len(scores) > 1 else None
     names = [column for score in scores for column in columns(score, by_utterance)[:width]]
-    if by_utterance:
+    if of_classes:
         names += ["McNemar p"] if style.for_people else [*MCNEMAR]
     found = []
     for row in rows:
         cells_of = [c for s in scores for c in cells(row.scores[s], style, by_utterance)[:width]]
-        found.append(row.begun + cells_of + (_mcnemar(row, style) if by_utterance else []))
+        found.append(row.begun + cells_of + (_mcnemar(row, style) if of_classes else []))
     return Table.of(title, start + names, found, note)
 
 
@@ -121,7 +126,7 @@ def _p_words(p: float | None) -> str:
 
 
 def _mcnemar(row: _Row, style: Style) -> list[str]:
-    if row.utterances is None:
+    if row.utterances is None or row.utterances.mcnemar is None:
         return [""] if style.for_people else [""] * len(MCNEMAR)
     found = row.utterances.mcnemar
     if style.for_people:
