@@ -174,6 +174,13 @@ def test_a_line_follows_the_sound(page: Page) -> None:
     assert page.run(at) > before + 100
 
 
+def test_without_scripts_players_are_the_browsers_own(page: Page) -> None:
+    page.open(page.path, scripts=False)  # type: ignore[attr-defined]
+    assert page.count("audio[controls]") > 10 and page.count("button") == 0
+    page.open(page.path)  # type: ignore[attr-defined]
+    assert page.count("button.play") > 10
+
+
 def test_names_and_roles_for_screen_readers(page: Page) -> None:
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     named = [(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes

@@ -55,12 +55,19 @@ class Page:
         """The answer to a command of the protocol."""
         return self._browser.call(method, self._session, **parameters)
 
-    def open(self, path: Path) -> None:
+    def open(self, path: Path, scripts: bool = True) -> None:
         """Load a file, with all that it names."""
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self._browser.loaded.discard(self._session)
         self.call("Page.navigate", url=path.resolve().as_uri())
         self._browser.wait(lambda: self._session in self._browser.loaded)
-        self.settle()
+        if scripts:
+            self.settle()
+
+    def count(self, selector: str) -> int:
+        """Elements, also where scripts are off."""
+        root = self.call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        return len(self.call("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"])
 
     def settle(self) -> None:
         """Wait until scripts and drawings that have begun are done."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from markupsafe import Markup
 
 from avaffect.recipes.reporting.svg import drawing, element, ends, path, ticks
@@ -13,6 +14,10 @@ from avaffect.recipes.reporting.svg import drawing, element, ends, path, ticks
 # As many as style.css has colours; further series begin anew.
 COLOURS = 12
 WIDTH, HEIGHT = 340.0, 210.0
+# Of rows of dots: their height, and the place of their names, in pixels and in characters.
+ROW, NAMES, LONGEST = 24.0, 210.0, 32
+# Points of a line: more than it is wide are not seen, and make the page large.
+MOST_POINTS = 400
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 34.0
 
 
@@ -25,6 +30,31 @@ class Series:
     y: tuple[float, ...]
     colour: int = 0
     dashed: bool = False
+
+
+def thinned(series: Series, most: int) -> Series:
+    """A line of `most` points at most: the means of as many neighbours each, without those that are
+    NaN."""
+    size = math.ceil(len(series.x) / most)
+    if size < 2:
+        return series
+    x, y = np.asarray(series.x), np.asarray(series.y)
+    parts = [slice(begin, begin + size) for begin in range(0, len(x), size)]
+    known = [y[part][np.isfinite(y[part])] for part in parts]
+    return replace(
+        series,
+        x=tuple(float(x[part].mean()) for part in parts),
+        y=tuple(float(part.mean()) if len(part) else math.nan for part in known),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A score: mean and standard deviation over runs, 0 of one run."""
+
+    name: str
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +93,8 @@ def lines(series: Sequence[Series], x_label: str, label: str, level: float | Non
 
 
 def line(frame: Frame, series: Series) -> Markup:
-    """One series within a frame; a single point is a dot."""
+    """One series within a frame; a single point is a dot. Long ones are thinned."""
+    series = thinned(series, max(MOST_POINTS, round(frame.right - frame.left)))
     points = [
         frame.at(x, y) if math.isfinite(y) else None
         for x, y in zip(series.x, series.y, strict=True)
@@ -120,6 +151,34 @@ def bars(edges: Sequence[float], counts: Sequence[int], x_label: str, label: str
                     height=frame.bottom - top, class_="bar")
         )  # fmt: skip
     return drawing(WIDTH, HEIGHT, label, axes(frame, x_label), *drawn, class_="plot")
+
+
+def dots(rows: Sequence[Row], x_label: str, label: str) -> Markup:
+    """A dot for the mean of each row, with a line to one standard deviation on either side."""
+    spans = [(row.mean - row.std, row.mean + row.std) for row in rows]
+    height = TOP + len(rows) * ROW + BOTTOM
+    frame = Frame(
+        x=ends([end for span in spans for end in span]), y=(0.0, float(len(rows))),
+        left=NAMES, right=2 * WIDTH - RIGHT, top=TOP, bottom=height - BOTTOM,
+    )  # fmt: skip
+    drawn = []
+    for value in ticks(*frame.x, 6):
+        x = frame.across(value)
+        drawn.append(element("line", x1=x, x2=x, y1=TOP, y2=frame.bottom, class_="grid"))
+        at = {"x": x, "y": frame.bottom + 15}
+        drawn.append(element("text", _short(value), text_anchor="middle", **at))
+    for number, (row, (low, high)) in enumerate(zip(rows, spans)):
+        y = TOP + (number + 0.5) * ROW
+        name = row.name if len(row.name) <= LONGEST else f"…{row.name[1 - LONGEST :]}"
+        drawn.append(element("text", name, x=NAMES - 10, y=y + 4, text_anchor="end"))
+        ends_at = {"x1": frame.across(low), "x2": frame.across(high)}
+        drawn.append(element("line", y1=y, y2=y, class_="series c0", **ends_at))
+        words = f"{row.name}: {row.mean:.3f}" + (f" ± {row.std:.3f}" if row.std else "")
+        dot = {"cx": frame.across(row.mean), "cy": y, "r": 4}
+        drawn.append(element("circle", element("title", words), class_="dot c0", **dot))
+    middle = {"x": (frame.left + frame.right) / 2, "y": frame.bottom + 29}
+    drawn.append(element("text", x_label, text_anchor="middle", class_="axis", **middle))
+    return drawing(2 * WIDTH, height, label, *drawn, class_="plot")
 
 
 def _level(frame: Frame, level: float) -> Markup:

@@ -35,14 +35,16 @@ class Media:
         self.pictures += found is not None
         return found
 
-    def sound(self, samples: np.ndarray | None) -> str | None:
-        """Samples (S,) int16 at 16 kHz as a data URI, MP3, which every browser plays."""
+    def sound(self, samples: np.ndarray | None, most_s: float | None = None) -> str | None:
+        """Samples (S,) int16 at 16 kHz, the first `most_s` seconds of them, as a data URI: MP3,
+        which every browser plays."""
         if samples is None or not len(samples):
             return None
         import soundfile
 
         buffer = io.BytesIO()
-        soundfile.write(buffer, np.array(samples), SAMPLE_RATE_HZ, format="MP3")
+        end = None if most_s is None else round(most_s * SAMPLE_RATE_HZ)
+        soundfile.write(buffer, np.array(samples[:end]), SAMPLE_RATE_HZ, format="MP3")
         found = self._embedded("audio/mpeg", buffer.getvalue())
         self.sounds += found is not None
         return found

@@ -34,10 +34,11 @@ COMPARED = (ClassReport, TraceReport, ScalarReport, RankReport, EmbeddingReport)
 
 @dataclass
 class Scored:
-    """reports: each with the file that it is of; notes: what could not be scored, and warnings."""
+    """reports: each with the file that it is of; notes: of each file, what could not be scored and
+    warnings."""
 
     reports: list[tuple[Path, Report]] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    notes: dict[Path, list[Note]] = field(default_factory=lambda: defaultdict(list))
 
     def of(self, kind: type[R]) -> list[R]:
         """The reports of a kind."""
@@ -63,8 +64,8 @@ def score(context: Context) -> Scored:
             found.reports += [(path, report) for report in reports(*arguments)]
         except (DataError, UsageError) as error:
             context.progress.warn(f"{path} is not scored: {error}")
-            found.notes.append(Note(f"{path} is not scored: {error}", is_warning=True))
-        found.notes += context.quiet.notes()
+            found.notes[path].append(Note(f"{path} is not scored: {error}", is_warning=True))
+        found.notes[path] += context.quiet.notes()
 
     for manifest in given.predictions:
         attempt(Path(manifest.name), _predictions, context, manifest)

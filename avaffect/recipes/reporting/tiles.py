@@ -14,6 +14,8 @@ from avaffect.recipes.scoring.retrieved_clips import Clip, mel_levels
 
 # Of a spectrogram, in pixels: twice those of a tile.
 SIDE = 192
+# Of a sound that can be played.
+MOST_SECONDS = 20.0
 
 
 def seconds_of(clips: Iterable[Clip]) -> float:
@@ -27,10 +29,14 @@ def tile(media: Media, clip: Clip, details: tuple[str, ...], seconds: float) -> 
     """seconds: see `seconds_of`."""
     face, sound = clip.face, clip.sound
     return Tile(
-        clip.identifier, clip.label or "", details,
-        media.picture(_picture(face, sound, seconds)), media.sound(sound), clip.agrees,
-        "Spectrogram" if face is None else "Face",
-    )  # fmt: skip
+        identifier=clip.identifier,
+        title=clip.label or "",
+        details=details,
+        picture=media.picture(_picture(face, sound, seconds)),
+        sound=media.sound(sound, MOST_SECONDS),
+        agrees=clip.agrees,
+        shows="Spectrogram" if face is None else "Face",
+    )
 
 
 def _picture(
@@ -42,6 +48,10 @@ def _picture(
 
 
 def duration(clip: Clip) -> str:
-    """The seconds of the sound, in words; "" without any."""
+    """The seconds of the sound, and of what can be played of a long one; "" without any."""
     sound = clip.sound
-    return "" if sound is None else f"{len(sound) / SAMPLE_RATE_HZ:.1f} s"
+    if sound is None:
+        return ""
+    seconds = len(sound) / SAMPLE_RATE_HZ
+    played = f" (the first {MOST_SECONDS:g})" if seconds > MOST_SECONDS else ""
+    return f"{seconds:.1f} s{played}"

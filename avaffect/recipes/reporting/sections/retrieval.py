@@ -23,7 +23,7 @@ def section(context: Context, scored: Scored) -> Section | None:
     reports = {report.file: report for report in scored.of(RetrievalReport)}
     parts: list[Part] = []
     for found in context.given.retrievals:
-        own: list[Part] = []
+        own: list[Part] = [*scored.notes.get(Path(found.name), ())]
         if found.name in reports:
             own += scores.retrieval(reports.pop(found.name))
         own += context.attempt("the gallery", _gallery, context, found)

@@ -11,9 +11,11 @@ from typing import TypeVar
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.classification import Confusion as Counts
 from avaffect.recipes.exploring import tables as exploring
+from avaffect.recipes.reporting import charts
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import (
     Cell,
+    Chart,
     Confusion,
     Group,
     Part,
@@ -31,32 +33,37 @@ from avaffect.recipes.scoring.reports.traces import ScalarReport, TraceReport
 from avaffect.recipes.scoring.reports.vectors import VectorReport
 from avaffect.recipes.scoring.tables import classes, comparison, ranking, traces, vectors
 from avaffect.settings.compare import CompareSettings
+from avaffect.settings.scores import score_words
 
 PEOPLE = Style(for_people=True)
 R = TypeVar("R", bound=Report)
-# Of classes, beside the confusion matrix.
-TABLES = ("scores", "intervals", "permutation", "calibration", "groups", "per_class")
+# Of classes, before those of each class.
+TABLES = ("scores", "intervals", "permutation", "calibration", "groups")
 
 
 def section(context: Context, scored: Scored) -> Section | None:
-    """The scores of all predictions and reports; None without any."""
-    parts: list[Part] = []
+    """The scores of all predictions and reports, then their comparison, then the classes of each;
+    None without any."""
     of_classes: dict[str, list[ClassReport]] = defaultdict(list)
     for report in scored.of(ClassReport):
         of_classes[report.target].append(report)
+    parts: list[Part] = []
     for reports in of_classes.values():
-        parts += context.attempt("scores of classes", _classes, reports)
+        parts += context.attempt("scores of classes", _class_scores, reports)
     parts += _tables("traces", scored.of(TraceReport), traces.tables)
     parts += _tables("numbers", scored.of(ScalarReport), traces.tables)
     parts += _tables("rankings", scored.of(RankReport), ranking.tables)
     parts += _tables("classes in vectors", scored.of(VectorReport), vectors.tables)
+    for one in scored.of(Comparison):
+        parts += _shown(one)
+    parts += _compared(context, scored)
+    for reports in of_classes.values():
+        parts += context.attempt("confusion of classes", _classes, reports)
     for summary in scored.of(ExplorationReport):
         own = tuple(map(TablePart, exploring.tables(summary, PEOPLE)))
         parts.append(Group(f"Exploration of {summary.file}", own))
-    for one in scored.of(Comparison):
-        parts.append(TablePart(comparison.table(one, PEOPLE)))
-    parts += _compared(context, scored)
-    parts = [*parts, *scored.notes]
+    retrievals = {Path(found.name) for found in context.given.retrievals}
+    parts += [n for path, notes in scored.notes.items() if path not in retrievals for n in notes]
     return Section("scores", "Scores", tuple(parts)) if parts else None
 
 
@@ -70,17 +77,21 @@ def _titled(table: Table, of: str) -> Table:
     return replace(table, title=f"{table.title} of {of}")
 
 
+def _class_scores(reports: Sequence[ClassReport]) -> Iterator[Part]:
+    """Tables of reports of one label."""
+    for table in classes.tables(reports, PEOPLE, TABLES):
+        yield TablePart(_titled(table, reports[0].target))
+
+
 def _classes(reports: Sequence[ClassReport]) -> Iterator[Part]:
-    """Tables of reports of one label, and a confusion matrix of each."""
-    label = reports[0].target
-    first, *others = classes.tables(reports, PEOPLE, TABLES)
-    yield TablePart(_titled(first, label))
+    """A confusion matrix of each report of one label, and the scores of its classes."""
     corner = classes.CORNERS["predictions"]
     yield SideBySide(tuple(
         confusion(report.confusion, f"Confusion, {Path(report.file).name}", corner)
         for report in reports
     ))  # fmt: skip
-    yield from (TablePart(_titled(table, label)) for table in others)
+    for table in classes.tables(reports, PEOPLE, ("per_class",)):
+        yield TablePart(_titled(table, reports[0].target))
 
 
 def confusion(counts: Counts, title: str, corner: str) -> Confusion:
@@ -101,8 +112,21 @@ def _comparison(context: Context, paths: Sequence[Path]) -> Iterator[Part]:
     wanted = context.settings.baseline
     baseline = wanted if wanted in {*stems, *map(str, paths)} else None
     settings = CompareSettings(reports=named, baseline=baseline)
-    found = context.commands.compare(settings, context.quiet)
+    yield from _shown(context.commands.compare(settings, context.quiet))
+
+
+def _shown(found: Comparison) -> Iterator[Part]:
+    """The table of a comparison, and the means of each score as a drawing."""
     yield TablePart(comparison.table(found, PEOPLE))
+    for score in found.scores:
+        of = [(row.name, row.scores[score]) for row in found.rows]
+        rows = [charts.Row(n, s.mean, s.std or 0.0) for n, s in of if s.mean is not None]
+        if len(rows) > 1:
+            words = score_words(score)
+            several = any(row.std for row in rows)
+            title = f"{words}, mean and standard deviation over runs" if several else words
+            label = f"{title}: " + ", ".join(f"{row.name} {row.mean:.3f}" for row in rows)
+            yield Chart(title, charts.dots(rows, words, label))
 
 
 def retrieval(report: RetrievalReport) -> Iterator[Part]:

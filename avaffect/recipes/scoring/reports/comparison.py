@@ -60,7 +60,8 @@ class RankFacts(Record):
     count: int
 
 
-Facts = ClassFacts | ScalarFacts | TraceFacts | RankFacts
+# In this order a record of JSON is of the first whose keys are all there.
+Facts = ClassFacts | TraceFacts | RankFacts | ScalarFacts
 
 
 @dataclass(frozen=True, kw_only=True)
