@@ -62,6 +62,9 @@ MADE: tuple[tuple[object, ...], ...] = (
     ("predict", "a.h5", "--model", "er.safetensors", *TEST, "-o", "p.jsonl"),
     ("predict", "a.h5", "--model", "er.safetensors", "--split", "train", "-o", "train.jsonl"),
     ("eval-class", "p.jsonl", "-o", "r.json"),
+    ("pretrain-hubert", "a.h5", "--units", "units.h5", "--modality", "audio", *NEW,
+     "-o", "audio.safetensors"),
+    ("finetune", "a.h5", "--encoder", "audio.safetensors", *QUICK, "-o", "heard.safetensors"),
     ("finetune", "a.h5", "--encoder", "apc.safetensors", *TRACES, *QUICK, "-o", "va.safetensors"),
     ("predict", "a.h5", "--model", "va.safetensors", *TEST, "-o", "traces.h5"),
     ("finetune", "a.h5", "--encoder", "apc.safetensors", "--label", "arousal_mean", *QUICK,
@@ -92,7 +95,7 @@ NAMES = {
                           "pretrained.safetensors wavlm.safetensors",
     "apc.safetensors": "lira.safetensors",
     "b.jsonl": "vox.jsonl",
-    "p.jsonl": "predictions.jsonl P.jsonl scratch.jsonl seed0.jsonl",
+    "p.jsonl": "predictions.jsonl P.jsonl scratch.jsonl seed0.jsonl adapted.jsonl",
     "r.json": "scratch.json frozen.json apc.json s0.json s10.json l0.json l10.json",
     "er.safetensors": "tuned.safetensors",
     "long.h5": "aff-wild2.h5",
@@ -111,6 +114,7 @@ PARTICULAR: dict[str, dict[str, str | None]] = {
     "adapt": {"A.h5": "msp.h5", "B.h5": "vox.h5"},
     "pretrain-mae": {"vox.h5": "a.h5"},
     "preprocess": {"vox.jsonl": "two.jsonl"},
+    "export": {"er.safetensors": "heard.safetensors"},
     "eval-class": {"vox.jsonl": "vox-labels.jsonl"},
     "eval-rank": {"films.h5": "segments.h5", "after.h5": "before.h5"},
     "merge-lora": {"er.safetensors": "lora.safetensors"},
@@ -139,6 +143,7 @@ case $1 in
             *fairseq*.pth) set -- "$@" --set transformer.heads=4 ;;
         esac ;;
     extract) [[ " $* " != *" -j "* ]] || set -- "$@" -j 2 ;;
+    train) set -- "$@" --epochs 1 -j 1 ;;
     doctor) set -- "$@" --without-test ;;
 esac
 """

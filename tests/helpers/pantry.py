@@ -42,6 +42,10 @@ def fill(folder: Path) -> None:
     names = [path.stem for path in films]
     rows = [f"{name},films/video/{name}.mp4,s1,angry,0.5" for name in names]
     _table(folder / "clips.csv", "utt,path,spk,emo,val", rows)
+    felt = ("Wut", "Freude")
+    rows = [f"films/video/{name}.mp4;Jörg;{felt[k % 2]}" for k, name in enumerate(names)]
+    text = "\n".join(["Datei;Person;Emotion", *rows, ""])
+    (folder / "aufnahmen.csv").write_text(text, encoding="cp1252")
     _items(folder, "all.jsonl", "emodb.jsonl", lambda number: {"recognised": 90})
     _items(folder, "all.jsonl", "iemocap.jsonl", lambda number: {
         "speaker": f"s{number % 5}", "session": f"d{number % 5}"})  # fmt: skip
@@ -71,14 +75,19 @@ def fill(folder: Path) -> None:
 def _folders(folder: Path, films: list[Path]) -> None:
     """Recordings, annotations, transcripts and features, one file each."""
     for place in ("clips", "recordings", "annotations", "vtt", "e2v", "openface",
-                  "video2gif/videos", "emodb", "musan/noise"):  # fmt: skip
+                  "video2gif/videos", "emodb", "new", "musan/noise"):  # fmt: skip
         (folder / place).mkdir(parents=True)
     noise = np.random.default_rng(0).normal(0, 0.05, 8000)
     for name in ("emodb/03a01Wa.wav", "emodb/08a02Na.wav", "musan/noise/hum.wav", "pink.wav",
-                 "talk.wav", "recordings/one.wav"):  # fmt: skip
+                 "talk.wav", "new/one.wav", "recordings/one.wav"):  # fmt: skip
         soundfile.write(folder / name, noise, 16000)
     os.link(films[0], folder / "talk.mp4")
-    os.link(films[1], folder / "clips" / "a.mp4")
+    for line in (folder / "all.jsonl").read_text("utf-8").splitlines()[1:-1]:
+        item = json.loads(line)
+        speaker, emotion = item["speaker"].replace("_", ""), item["labels"]["emotion"]
+        (folder / "clips" / emotion).mkdir(exist_ok=True)
+        film = folder / "films" / item["media"]
+        os.link(film, folder / "clips" / emotion / f"{speaker}_{film.name}")
     os.link(films[0], folder / "video2gif" / "videos" / "x.mp4")
     (folder / "video2gif" / "metadata.txt").write_text(
         "youtube_id;\tis_creative_commons;\tgif_id;\tgif_start_sec;\tgif_end_sec;\tgif_title;\t"
