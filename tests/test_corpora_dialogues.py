@@ -163,6 +163,11 @@ def test_damaged_labels_of_cmu_mosei(tmp_path):
         with pytest.raises(DataError):
             made(tmp_path / "m.jsonl", "cmu-mosei", folder)
     path.unlink()
+    with h5py.File(path, "w") as file:
+        file.create_group("All Labels")["data"] = h5py.ExternalLink("other.h5", "/")
+    with pytest.raises(DataError, match="link"):
+        made(tmp_path / "m.jsonl", "cmu-mosei", folder)
+    path.unlink()
     with pytest.raises(DataError, match="--tables"):
         made(tmp_path / "m.jsonl", "cmu-mosei", folder)
 

@@ -263,6 +263,23 @@ def test_entities_are_refused(folder: Path) -> None:
     invoke(folder, "manifest", "elan", "talks", "-o", "x.jsonl", status=65)
 
 
+def test_a_line_without_end_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kilobyte of gzip may be a gigabyte."""
+    monkeypatch.setattr(manifest, "LARGEST_LINE", 1 << 16)
+    (folder / "talks" / "cuts.jsonl.gz").write_bytes(gzip.compress(b'{"id": "' + b"x" * (1 << 20)))
+    said = invoke(folder, "manifest", "lhotse", "talks", "-o", "x.jsonl", status=65).stderr
+    assert "cuts.jsonl.gz" in said and not (folder / "x.jsonl").exists()
+
+
+def test_aliases_of_a_header_take_no_memory(folder: Path) -> None:
+    """Each line ten times the one before: what YAML calls a billion laughs."""
+    lines = ["a0: &a0 [x]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)
+    ]
+    (folder / "talks" / "db.yaml").write_text("\n".join([*lines, "tables: *a8"]) + "\n")
+    invoke(folder, "manifest", "audformat", "talks", "-o", "x.jsonl", status=65)
+
+
 def test_commands_in_wav_scp_are_not_run(folder: Path) -> None:
     data = folder / "data"
     data.mkdir()

@@ -42,6 +42,12 @@ class Reader:
 
 CHECK, INFO = Reader("check X"), Reader("info X")
 STEPS = "--steps 1 --select none"
+# Format of another program -> a file of it, of one recording or of all.
+LISTS = {
+    "elan": "synthA_000001.eaf", "textgrid": "synthA_000001.TextGrid", "rttm": "turns.rttm",
+    "vtt": "synthA_000001.vtt", "lhotse": "cuts.jsonl.gz",
+    "huggingface": "train-00000-of-00001.parquet",
+}  # fmt: skip
 OTHER = "file of others"
 # Of each kind: files of the chain, and who reads them.
 READERS: dict[str, dict[str, tuple[Reader, ...]]] = {
@@ -99,6 +105,10 @@ READERS: dict[str, dict[str, tuple[Reader, ...]]] = {
         "scores.json": (Reader("compare X"),),
         "weights.pt": (Reader("import X", "w.safetensors"),),
         "packed.pt": (Reader("import X", "w.safetensors"),),
+        **{
+            name: (Reader(f"manifest {form} X --root wav/wav", "t.jsonl"),)
+            for form, name in LISTS.items()
+        },
     },
 }  # fmt: skip
 
@@ -136,6 +146,13 @@ def _make_others() -> None:
     state = {f"layer.{n}.weight": torch.ones(5, 7) for n in range(9)}
     torch.save({"model": state, "cfg": {"name": "x"}}, "weights.pt")
     torch.save(state, "packed.pt", _use_new_zipfile_serialization=False)
+    for form, name in LISTS.items():
+        out = Path(name if form == "rttm" else f"as-{form}")
+        said = command(["export", "c.jsonl", "--to", form, "-o", str(out)])
+        if said.status:
+            raise RuntimeError(f"export --to {form}: {said.err}")
+        for path in out.rglob(name):
+            Path(name).write_bytes(path.read_bytes())
 
 
 def _of_kind(kind: str, files: dict[str, tuple[Reader, ...]], count: int) -> list[Line]:

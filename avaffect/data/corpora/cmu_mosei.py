@@ -15,7 +15,6 @@ import ast
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import h5py
 import numpy as np
 
 from avaffect.core.errors import DataError
@@ -29,7 +28,8 @@ from avaffect.data.corpora.common import (
     role_of,
 )
 from avaffect.data.manifest import Item
-from avaffect.data.store.opening import DAMAGE
+from avaffect.data.store import containment
+from avaffect.data.store.opening import DAMAGE, open_hdf5
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "cmu-mosei"
@@ -87,7 +87,8 @@ def _segments(path: Path) -> dict[str, list[Segment]]:
     """Recording -> its segments by their start. Raises DataError where the file is damaged."""
     found: dict[str, list[Segment]] = {}
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as (file, _):
+            containment.check(path, file)
             for name, group in file[GROUP]["data"].items():
                 times = np.asarray(group["intervals"], dtype=np.float64).reshape(-1, 2)
                 values = np.asarray(group["features"], dtype=np.float64).reshape(len(times), -1)
@@ -95,7 +96,7 @@ def _segments(path: Path) -> dict[str, list[Segment]]:
                     raise ValueError(f"{name} has {values.shape[1]} labels a segment, not 7")
                 rows = zip(times.tolist(), values)
                 found[name] = sorted(((s, e, v) for (s, e), v in rows), key=lambda row: row[:2])
-    except (*DAMAGE, KeyError, ValueError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise DataError(f"{path} is damaged, or no {LABELS} ({error})") from error
     return found
 

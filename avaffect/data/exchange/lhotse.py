@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
+from avaffect.data import manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange.listing import Listing, Utterance, steps_of
 from avaffect.data.exchange.reading import Found, corpus_of
@@ -28,7 +30,7 @@ NEEDS = ()
 # Field -> key of a supervision.
 OWN = {"text": "text", "language": "language", "speaker": "speaker", "sex": "gender"}
 KINDS = ("recordings", "supervisions", "cuts")
-_DAMAGE = (OSError, EOFError, ValueError, UnicodeDecodeError)
+_DAMAGE = (OSError, EOFError, ValueError, zlib.error)
 
 
 def write(listing: Listing, output: Path) -> None:
@@ -139,7 +141,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         with opened(path, "rb") as stream:
-            for line in stream:
+            for line in manifest.lines_of(stream, str(path)):
                 number += 1
                 record = plain_json.parse(line)
                 if not isinstance(record, dict):

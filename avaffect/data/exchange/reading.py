@@ -13,7 +13,7 @@ from avaffect.core import plain_json
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Corpus, emotion_classes
 from avaffect.data.corpora.table_options import mapping_of, pairs, refuse_two_kinds
-from avaffect.data.manifest import Item
+from avaffect.data.manifest import Item, check_id
 from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import Files
 from avaffect.data.tables.numerals import is_missing
@@ -51,7 +51,9 @@ class Found:
         end: float | None, values: dict[str, Any],
     ) -> None:  # fmt: skip
         """values: all that is known of it, by name. An utterance of a recording that is not there,
-        or whose end is not after its start, is lost."""
+        or whose end is not after its start, is lost. Raises DataError for an id with a control
+        character."""
+        check_id(identifier, str(self.settings.source))
         item: Item = {"id": identifier, "media": media}
         if start:
             item["start"] = start
@@ -77,7 +79,10 @@ def corpus_of(found: Found) -> Corpus:
     files = Files(corpus.root)
     for item, values in found.items:
         if _locate(corpus, files, item, settings.no_check_media):
-            reading.fill(item, values, corpus.lost)
+            try:
+                reading.fill(item, values, corpus.lost)
+            except DataError as error:
+                raise DataError(f"{settings.source}: {str(error)[:300]}") from error
             corpus.items.append(item)
     if settings.root is None:
         _rebase(corpus)
