@@ -103,6 +103,8 @@ def test_equal_work_has_equal_bytes(folder: Path, to: str) -> None:
         name = f"{out.name}/x.{to}" if to in ("csv", "rttm") else f"{out.name}/x"
         invoke(folder, "export", "talks.jsonl", "--to", to, "-o", name)
     files = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
+    # gzip holds a time of a second, in which both may be made.
+    assert all((first / p).read_bytes()[4:8] == bytes(4) for p in files if p.suffix == ".gz")
     assert files and [(first / p).read_bytes() for p in files] == [
         (second / p).read_bytes() for p in files
     ]
@@ -256,11 +258,32 @@ def status_of(folder: Path, *arguments: object) -> int:
 
 
 def test_entities_are_refused(folder: Path) -> None:
-    (folder / "talks" / "one.eaf").write_text(
-        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><ANNOTATION_DOCUMENT>&b;'
-        "</ANNOTATION_DOCUMENT>"
-    )
-    invoke(folder, "manifest", "elan", "talks", "-o", "x.jsonl", status=65)
+    """Of two files that differ in the declaration of an entity alone, one is read."""
+    source = exported(folder, "elan")
+    path = source / "two.eaf"
+    text = path.read_text(encoding="utf-8")
+    read = ("manifest", "elan", path.relative_to(folder), "--root", "talks", "-f", "-o", "x.jsonl")
+    invoke(folder, *read)
+    declared = '<!DOCTYPE ANNOTATION_DOCUMENT [<!ENTITY a "aaaa">]>'
+    path.write_text(text.replace("<ANNOTATION_DOCUMENT", declared + "<ANNOTATION_DOCUMENT", 1))
+    invoke(folder, *read, status=65)
+
+
+def test_files_of_kaldi_are_sorted_as_bytes(folder: Path) -> None:
+    """As LC_ALL=C sort has it, whatever the order of the manifest."""
+    lines = (folder / "talks.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [line.replace('"t_a"', '"t_Z"').replace('"t_c"', '"t_ö"') for line in lines[1:-1]]
+    text = "".join(f"{line}\n" for line in (lines[0], *reversed(items)))
+    (folder / "other.jsonl").write_text(closed(text), encoding="utf-8")
+    out = exported(folder, "kaldi", source="other.jsonl")
+    for path in out.iterdir():
+        if path.suffix != ".json":
+            found = path.read_bytes().splitlines()
+            assert found == sorted(found, key=lambda line: line.split()[0]), path.name
+    keys = [line.split()[0] for line in (out / "utt2spk").read_text("utf-8").splitlines()]
+    assert keys == ["t_Z", "t_b", "t_d", "t_ö"]
+    spoken = (out / "spk2utt").read_text("utf-8").splitlines()
+    assert spoken == ["t_ann t_Z t_ö", "t_bob t_b t_d"]
 
 
 def test_a_line_without_end_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from avaffect.recipes.exchange.transformers_folder import frames_of
 T = PRESETS["tiny"].transformer
 TINY = PRESETS["tiny"]
 LARGE = replace(TINY, conv_norm="layer", conv_bias=True, normalise=True, normalise_epsilon=1e-7,
-                transformer=replace(T, pre_norm=True))  # fmt: skip
+                transformer=replace(T, pre_norm=True, position_groups=8, dropout=0.2))  # fmt: skip
 HUBERTS: dict[str, tuple[HubertConfiguration, str, str]] = {
     "hubert": (TINY, "hubert", "HubertModel"),
     "hubert-large": (LARGE, "hubert", "HubertModel"),
