@@ -41,9 +41,19 @@ def test_classes_speakers_and_corpora(tmp_path: Path) -> None:
     near, far = (json.loads(line) for line in lines)
     known = [row for row, name in enumerate(names) if name]
     expected = davies_bouldin_score(vectors[known], [names[row] for row in known])
-    assert far["by"]["emotion"] == {
+    of = far["by"]["emotion"]
+    chance = of.pop("chance")
+    assert of == {
         "davies_bouldin": pytest.approx(expected, abs=1e-6), "classes": 2, "utterances": 36,
     }  # fmt: skip
+    # Classes of other utterances are far less apart, of vectors that say nothing no less.
+    assert chance > 5 * expected
+    random = np.random.default_rng(0)
+    shuffled = [
+        davies_bouldin_score(vectors[known], random.permutation([names[row] for row in known]))
+        for _ in range(200)
+    ]
+    assert chance == pytest.approx(np.mean(shuffled), rel=0.5)
     assert far["vectors"] == "mean" and far["by"]["speaker"]["classes"] == 5
     assert far["by"]["corpus"] == {**far["by"]["corpus"], "classes": 2, "utterances": 40}
     assert near["by"]["emotion"]["davies_bouldin"] > 2 * far["by"]["emotion"]["davies_bouldin"]

@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                        "trace": [0.1] * 10},
         })  # fmt: skip
     labels = {
-        "emotion": {"kind": "class", "classes": CLASSES}, "arousal": {"kind": "scalar"},
+        "emotion": {"kind": "class", "classes": [*CLASSES, "fear"]}, "arousal": {"kind": "scalar"},
         "trace": {"kind": "trace", "rate_hz": 10},
     }  # fmt: skip
     manifest.write(folder / "c.jsonl", manifest.new_header("corpus", labels=labels), items)
@@ -81,8 +81,8 @@ def test_balance_and_fields(made: Path) -> None:
     # s3 has utterances 12 to 15, s4 those from 16 to 19.
     assert found["speakers_across_splits"] == 2
     emotion = found["labels"]["emotion"]
-    assert emotion["classes"] == {"anger": 11, "calm": 12} and emotion["missing"] == 1
-    assert emotion["by"]["split"]["counts"]["test"] == {"anger": 1, "calm": 3}
+    assert emotion["classes"] == {"anger": 11, "calm": 12, "fear": 0} and emotion["missing"] == 1
+    assert emotion["by"]["split"]["counts"]["test"] == {"anger": 1, "calm": 3, "fear": 0}
     assert emotion["by"]["sex"]["counts"]["m"]["anger"] == 4
     assert emotion["by"]["split"]["lacking"] == {}
     arousal = found["numbers"]["arousal"]
@@ -156,7 +156,7 @@ def test_a_store_says_what_its_manifest_says(made: Path) -> None:
         assert of_store["sound"]["measures"][name] == of_manifest["sound"]["measures"][name]
     assert of_store["duplicates"] == of_manifest["duplicates"]
     assert of_store["sound"]["clipped"] == 1
-    assert of_store["labels"]["emotion"]["classes"] == {"anger": 11, "calm": 11}
+    assert of_store["labels"]["emotion"]["classes"] == {"anger": 11, "calm": 11, "fear": 0}
 
 
 def test_a_row_for_each_utterance(made: Path) -> None:

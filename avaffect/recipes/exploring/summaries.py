@@ -87,7 +87,9 @@ def _by_field(label: Column, column: Column) -> LabelByField:
         minlength=shape[0] * shape[1],
     )
     table = flat.reshape(shape)
-    lacking = {n: int(k) for n, k in zip(label.names, (table == 0).sum(axis=0)) if k}
+    # A class that occurs nowhere is lacking in none.
+    without = np.where(table.any(axis=0), (table == 0).sum(axis=0), 0)
+    lacking = {n: int(k) for n, k in zip(label.names, without) if k}
     rows = zip(column.names, table.tolist(), strict=True)
     few = shape[0] <= MOST_VALUES
     return LabelByField(

@@ -32,11 +32,14 @@ class Column:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, values: Iterable[Any], order: Sequence[str] = ()) -> Column:
-        """Texts and numbers; None and "" are unknown. order: the first names, in this order."""
+    def of(
+        cls, values: Iterable[Any], order: Sequence[str] = (), known: Sequence[str] = ()
+    ) -> Column:
+        """Texts and numbers; None and "" are unknown. The first names are those of `order` that
+        occur, or all of `known`."""
         texts = ["" if value is None else str(value) for value in values]
         there = {*texts} - {""}
-        first = [name for name in order if name in there]
+        first = [*known, *(name for name in order if name in there)]
         names = (*first, *sorted(there - {*first}))
         place = {name: code for code, name in enumerate(names)} | {"": -1}
         return cls(np.array([place[text] for text in texts], dtype=np.int32), names)
@@ -115,7 +118,7 @@ def _of_manifest(source: Path, wanted: Sequence[str]) -> Utterances:
     for name, spec in specs.items():
         values = [item["labels"].get(name) for item in found.items]
         if spec.kind == "class":
-            classes[name] = Column.of(values, spec.classes)
+            classes[name] = Column.of(values, known=spec.classes)
         elif spec.kind == "scalar":
             numbers[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float32)
     fields = {name: _field(found, name) for name in wanted}

@@ -20,6 +20,9 @@ from avaffect.recipes.scoring.fields import CORPUS
 from avaffect.recipes.scoring.reports.vectors import Separation, VectorReport
 from avaffect.settings.eval_embeddings import EvalEmbeddingsSettings
 
+# Arrangements of the classes whose mean index is that of chance.
+ARRANGED = 10
+
 
 @dataclass(frozen=True)
 class Cloud:
@@ -98,5 +101,13 @@ def _separation(store: Store, of: str, vectors: np.ndarray) -> Separation:
             f"{store.path}: {of} has {len(classes)} classes of two utterances or more; two are "
             "needed to be told apart"
         )
-    index = davies_bouldin_index(vectors[rows], np.array([names[row] for row in rows]))
-    return Separation(davies_bouldin=index, classes=len(classes), utterances=len(rows))
+    chosen, of_rows = vectors[rows], np.array([names[row] for row in rows])
+    # Of classes that say nothing of the vectors: the same, in other places.
+    random = seeds.generator(0, "chance", of)
+    chance = [davies_bouldin_index(chosen, random.permutation(of_rows)) for _ in range(ARRANGED)]
+    return Separation(
+        davies_bouldin=davies_bouldin_index(chosen, of_rows),
+        classes=len(classes),
+        utterances=len(rows),
+        chance=float(np.mean(chance)),
+    )

@@ -10,12 +10,13 @@ from avaffect.recipes.scoring.reports.base import Report
 
 @dataclass(frozen=True, kw_only=True)
 class Separation(Record):
-    """davies_bouldin of so many classes, with two utterances each or more, in so many
-    utterances."""
+    """davies_bouldin of so many classes, with two utterances each or more, in so many utterances;
+    chance: its mean where the same classes are of other utterances, at random."""
 
     davies_bouldin: float
     classes: int
     utterances: int
+    chance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
@@ -98,7 +98,7 @@ def _scores(reports: Reports, style: Style) -> Table:
         more = class_extras.columns([r for r in reports if isinstance(r, ClassReport)], style)
         columns += more
         rows = [[*row, *cells] for row, cells in zip(rows, zip(*more.values(), strict=True))]
-    elif with_runs:
+    elif style.for_people:
         rows += _chance_rows(reports, len(columns) - len(scores), scores, style)
     return Table.of("Scores", style.headings(columns, HEADINGS), rows)
 
@@ -108,13 +108,21 @@ def _chance_rows(
 ) -> list[list[str]]:
     """What chance gives: a row for all files, or for each where they differ. before: columns before
     the scores."""
-    known = [(r.file, r.chance) for r in reports if isinstance(r, ClassReport) and r.chance]
+    known = [(report.file, of) for report in reports if (of := _chance(report))]
     alike = all(chance == known[0][1] for _, chance in known)
     return [
         ["chance" if alike else f"chance of {file}", *[""] * (before - 1),
          *(style.number(chance.get(name)) for name in scores)]
         for file, chance in (known[:1] if alike else known)
     ]  # fmt: skip
+
+
+def _chance(report: ClassReport | RetrievalReport) -> Mapping[str, float | None]:
+    """Of a retrieval: of draws from the whole pool alike, where that is known."""
+    if isinstance(report, ClassReport):
+        return report.chance or {}
+    label = report.shared.get("label")
+    return {} if label is None else {"accuracy": label.chance}
 
 
 def _bounds(report: ClassReport | RetrievalReport, score: str) -> tuple[float | None, ...]:
