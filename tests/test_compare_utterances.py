@@ -150,6 +150,29 @@ def test_tables_of_other_programs(tmp_path: Path) -> None:
     assert (theirs["utterances"]["over"], ours["name"]) == ("speakers", "ours")
 
 
+def test_reports_whose_predictions_are_still_there(shell, folder: Path) -> None:
+    """As they were scored: of two classes that were merged, say, and with other gold."""
+    expected = report(folder, "base.jsonl", "better.jsonl", "--score", "ua")["rows"][1]
+    (folder / "scores").mkdir()
+    for name in ("base", "better"):
+        invoke(folder, "eval-class", f"{name}.jsonl", "-o", f"scores/{name}.json")
+    found = report(folder, "scores/base.json", "scores/better.json", "--score", "ua")["rows"][1]
+    assert found["utterances"] == expected["utterances"] and found["scores"] == expected["scores"]
+    line = "avaffect eval-class base.jsonl better.jsonl --json | avaffect compare --json --score ua"
+    piped = json.loads(shell(line, folder).stdout)["rows"][1]
+    assert piped["scores"] == expected["scores"]
+    gold = [{"id": f"u{n}", "media": "a", "labels": {"emotion": "anger"}} for n in range(12)]
+    manifest.write(folder / "gold.jsonl", manifest.new_header("corpus"), gold)
+    merged = ("--gold", "gold.jsonl", "--classes", "calm=happiness+neutral,anger")
+    for name in ("base", "better"):
+        invoke(folder, "eval-class", f"{name}.jsonl", *merged, "-o", f"{name}.json")
+    tests = report(folder, "base.json", "better.json")["rows"][1]["utterances"]
+    # The three that the baseline alone took for anger, which now is right.
+    assert (tests["mcnemar"]["better"], tests["mcnemar"]["worse"]) == (0, 3)
+    predictions(folder / "better.jsonl", (2,))
+    assert "utterances" not in report(folder, "base.json", "better.json")["rows"][1]
+
+
 def test_few_speakers_have_no_p(tmp_path: Path) -> None:
     with_speakers(tmp_path / "a.jsonl", speakers=9)
     with_speakers(tmp_path / "b.jsonl", speakers=9)
@@ -162,10 +185,12 @@ def test_what_does_not_pair_is_not_tested(tmp_path: Path, folder: Path) -> None:
     with_speakers(tmp_path / "a.jsonl")
     with_speakers(tmp_path / "moved.jsonl", moved=1)
     with_speakers(tmp_path / "relabelled.jsonl", gold="anger")
-    invoke(tmp_path, "eval-class", "a.jsonl", "-o", "a.json")
+    with_speakers(tmp_path / "b.jsonl")
+    invoke(tmp_path, "eval-class", "b.jsonl", "-o", "b.json")
+    (tmp_path / "b.jsonl").unlink()
     predictions(tmp_path / "two.jsonl", (1, 2))
     for arguments in (
-        ("a.jsonl", "moved.jsonl"), ("a.jsonl", "relabelled.jsonl"), ("a.json", "x=a.jsonl"),
+        ("a.jsonl", "moved.jsonl"), ("a.jsonl", "relabelled.jsonl"), ("b.json", "x=a.jsonl"),
         ("base.jsonl", "two.jsonl"), ("base.jsonl", "better.jsonl", "--unpaired"),
     ):  # fmt: skip
         result = run(tmp_path, *arguments, "--json")

@@ -145,8 +145,8 @@ def _not_by_utterance(row: Row, other: Row) -> str | None:
     """Why two rows are not tested by their utterances, in words; None where they are."""
     if row.alone is None or other.alone is None:
         return (
-            "both sides must be predictions of classes or numbers (.jsonl), rather than their "
-            "reports, of one run each"
+            "both sides must be of one run, predictions of classes or numbers (.jsonl) or reports "
+            "of classes whose predictions are still where they were"
         )
     return utterance_tests.do_not_pair(row.alone, other.alone)
 

@@ -25,6 +25,8 @@ from avaffect.settings.eval_class import EvalClassSettings
 FEWEST_PERMUTATIONS = 100
 # Scores of a group with fewer utterances say little: an accuracy of 30 has an error of 0.09.
 FEW_UTTERANCES = 30
+# id -> (gold class, predicted class)
+Run = dict[str, tuple[str, str]]
 
 
 def check(settings: EvalClassSettings) -> None:
@@ -115,26 +117,34 @@ def grouped_scores(
     speakers = {i["id"]: i.get(SPEAKER) for i in of.items if i["id"] in scored}
     found = {}
     for field in fields.read(settings.by, ids, of.items, files, settings.id_column):
-        groups = [_group(of, field, value, speakers) for value in field.values]
+        runs = [_by_value(run, field) for run in of.pairs.values()]
+        groups = [
+            _group(of.classes, value, [run[value] for run in runs if value in run], speakers)
+            for value in field.values
+        ]
         found[field.name] = tuple(groups)
         few = [group.value for group in groups if group.few]
         fields.warn_of_few(of.name, field.name, few, FEW_UTTERANCES, progress)
     return found
 
 
+def _by_value(run: Mapping[str, tuple[str, str]], field: Field) -> dict[str, Run]:
+    found: dict[str, Run] = {}
+    for identifier, pair in run.items():
+        found.setdefault(field.value_of[identifier], {})[identifier] = pair
+    return found
+
+
 def _group(
-    of: PairedClasses, field: Field, value: str, speakers: Mapping[str, str | None]
+    classes: Sequence[str], value: str, runs: Sequence[Run], speakers: Mapping[str, str | None]
 ) -> GroupScores:
     matrices: list[np.ndarray] = []
-    there: set[str] = set()
-    for run in of.pairs.values():
-        own = {i: pair for i, pair in run.items() if field.value_of[i] == value}
-        there |= own.keys()
-        if own:
-            true, predicted = zip(*own.values())
-            matrices.append(classification.confusion_matrix(true, predicted, of.classes))
+    for run in runs:
+        true, predicted = zip(*run.values())
+        matrices.append(classification.confusion_matrix(true, predicted, classes))
+    there = {identifier for run in runs for identifier in run}
     named = {speakers.get(i) for i in there}
-    scores = [classification.evaluate(matrix, of.classes) for matrix in matrices]
+    scores = [classification.evaluate(matrix, classes) for matrix in matrices]
     means: dict[str, Any] = {
         name: float(np.mean([getattr(of_run, name) for of_run in scores])) for name in SCORES
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from avaffect.core.progress import Progress
 from avaffect.data.manifest import Item
 from avaffect.evaluation import concordance
 from avaffect.recipes.scoring import fields
+from avaffect.recipes.scoring.fields import Field
 from avaffect.recipes.scoring.reports.traces import GroupAgreement
 from avaffect.recipes.scoring.trace_scores import LabelMoments, over_runs
 
@@ -34,25 +36,30 @@ def grouped(
     ids = list(dict.fromkeys(i for of in found.values() for i in of.ids))
     groups: Groups = {}
     for field in fields.read(by, ids, items, files):
+        parts = {label: _by_value(of, field) for label, of in found.items()}
+        counts = Counter(field.value_of[i] for i in ids)
         own = []
         for value in field.values:
-            chosen = {i for i in ids if field.value_of[i] == value}
-            parts = {label: _part(of, chosen) for label, of in found.items()}
             scores = {
-                label: over_runs(f"{name}: {label}", part, biased).pooled
-                for label, part in parts.items()
-                if len(part.ids) and part.counts.any(axis=1).all()
+                label: over_runs(f"{name}: {label}", of[value], biased).pooled
+                for label, of in parts.items()
+                if value in of and of[value].counts.any(axis=1).all()
             }
-            count = len(chosen)
+            count = counts[value]
             own.append(GroupAgreement(value=value, count=count, few=count < few, scores=scores))
         groups[field.name] = tuple(own)
         fields.warn_of_few(name, field.name, [g.value for g in own if g.few], few, progress)
     return groups
 
 
-def _part(of: LabelMoments, chosen: set[str]) -> LabelMoments:
-    rows = [row for row, identifier in enumerate(of.ids) if identifier in chosen]
-    return LabelMoments([of.ids[row] for row in rows], of.moments[:, rows])
+def _by_value(of: LabelMoments, field: Field) -> dict[str, LabelMoments]:
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, identifier in enumerate(of.ids):
+        rows[field.value_of[identifier]].append(row)
+    return {
+        value: LabelMoments([of.ids[row] for row in own], of.moments[:, own])
+        for value, own in rows.items()
+    }
 
 
 def chance(found: Mapping[str, LabelMoments]) -> dict[str, dict[str, float]]:

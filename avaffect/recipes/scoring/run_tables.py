@@ -20,7 +20,12 @@ from avaffect.core.record import Record
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import EMPTY_PIPE, STANDARD_STREAM, is_pipe
 from avaffect.evaluation import classification, concordance, distributions
-from avaffect.recipes.scoring import report_files, scalar_scores, utterance_tests
+from avaffect.recipes.scoring import (
+    report_files,
+    scalar_scores,
+    scored_before,
+    utterance_tests,
+)
 from avaffect.recipes.scoring.class_scores import scored_predictions
 from avaffect.recipes.scoring.reports import embeddings
 from avaffect.recipes.scoring.reports.base import RunName
@@ -239,7 +244,16 @@ def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun
                 f"{name}, line {line}: no report of several runs, as eval-class, eval-ccc and "
                 "eval-rank write of predictions"
             )
-        yield report_files.typed(name, found, REPORTS), None
+        report = report_files.typed(name, found, REPORTS)
+        yield report, _of_one_run(path, report, progress)
+
+
+def _of_one_run(path: Path, report: Scored, progress: Progress) -> SingleRun | None:
+    """The run of a report of classes, where its predictions are still there."""
+    if not isinstance(report, ClassReport) or len(report.runs) > 1:
+        return None
+    of = scored_before.predictions_of(path, report, progress)
+    return None if of is None else utterance_tests.of_classes(of)
 
 
 def _of_predictions(path: Path, progress: Progress) -> tuple[Scored, SingleRun | None]:
