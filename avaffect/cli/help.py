@@ -13,24 +13,24 @@ SHORT = "Show the manual of a command, a format or a guide."
 FIRST = (
     ("Does avaffect work here?", ("avaffect doctor",)),
     (
-        "Recordings of your own, such as clips/anger/anna_01.wav: a model, its scores, a report",
+        "A model of recordings of your own, such as clips/anger/anna_01.wav",
         (
-            "avaffect manifest folder clips/ --layout '{emotion}/{speaker}_*' -o clips.jsonl",
-            "avaffect train clips.jsonl -o mine",
-            "avaffect predict new/ --model mine/model.safetensors",
+            "avaffect manifest folder clips/ --layout '{emotion}/{speaker}_*' |",
+            "  avaffect train -o mine",
+            "avaffect predict talk.wav --model mine/model.safetensors",
         ),
     ),
     (
-        "The chain on two synthetic corpora, at the end of this manual",
-        ("avaffect help avaffect",),
+        "Guides: the same from a table; what the commands make of each other; code of your own",
+        ("avaffect help own-corpus", "avaffect help concepts", "avaffect help extending"),
     ),
     (
-        "The manual of a command, its options, a file",
+        "The manual of a command, its options, what a file is",
         ("avaffect help finetune", "avaffect finetune --help", "avaffect info FILE"),
     ),
     (
-        "Names of commands, options, files and labels by the Tab key",
-        ('eval "$(_AVAFFECT_COMPLETE=bash_source avaffect)"    # zsh: zsh_source',),
+        "Names of commands, options, files and labels by the Tab key (zsh: zsh_source)",
+        ('eval "$(_AVAFFECT_COMPLETE=bash_source avaffect)"',),
     ),
     ("All commands", ("avaffect --help",)),
 )
@@ -74,8 +74,9 @@ def command() -> click.Command:
         params=[
             click.Argument(
                 ["topic"], required=False, metavar="[TOPIC]", shell_complete=_complete,
-                help="A command, a format (store, manifest.5, checkpoint), or "
-                "avaffect for the manual of all. Without it: what to type first.",
+                help="A command, a format (store, manifest.5, checkpoint), a guide "
+                "(concepts, own-corpus, extending), or avaffect for the manual of all. Without "
+                "it: what to type first.",
             )
         ],
         short_help=SHORT,

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pantry
@@ -130,6 +131,7 @@ case $1 in
     synth) set -- "$@" --utterances 8 --speakers 4 --shortest 0.6 --longest 0.7 -j 1 ;;
     preprocess) [[ " $* " == *" --size "* ]] || set -- "$@" --size 48; set -- "$@" -j 1 ;;
     cluster) set -- "$@" -k 4 --initialisations 1 ;;
+    pretrain-patches) set -- "$@" --steps 1 ;;
     pretrain-*)
         [[ " $* " == *" --init "* ]] || set -- "$@" --preset nano
         if [[ " $* " == *" --epochs "* ]]; then set -- "$@" --epochs 1
@@ -148,7 +150,9 @@ case $1 in
 esac
 """
 STAND_INS = {
-    "avaffect": f'#!/bin/bash\n{SHORTER}exec {{client}} "$@"\n',
+    # A package that was installed is seen by a process of its own.
+    "avaffect": f'#!/bin/bash\n{SHORTER}compgen -G "*.dist-info" > /dev/null &&\n'
+                'exec python -m avaffect "$@"\nexec {client} "$@"\n',
     # The first task of the array.
     "sbatch": "#!/bin/bash\n"
               "export SLURM_ARRAY_TASK_ID=0 SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_COUNT=1\n"
@@ -158,6 +162,15 @@ STAND_INS = {
               "esac; shift; done\n",
     "srun": '#!/bin/bash\nexec "$@"\n',
     "tensorboard": "#!/bin/bash\n",
+    "python": f'#!/bin/bash\nexec {sys.executable} "$@"\n',
+    # pip install -e . of a package: its entry points.
+    "pip": r"""#!/bin/bash
+name=$(sed -n 's/^name = "\(.*\)"/\1/p' pyproject.toml)
+mkdir -p "$name-1.0.dist-info"
+printf 'Metadata-Version: 2.1\nName: %s\nVersion: 1.0\n' "$name" > "$name-1.0.dist-info/METADATA"
+sed -n '/entry-points/,$p' pyproject.toml |
+    sed 's/^.project.entry-points."\(.*\)".$/[\1]/; s/"//g' > "$name-1.0.dist-info/entry_points.txt"
+""",
     "hf": '#!/bin/bash\n[ "$1" = download ]\n',
 }  # fmt: skip
 
@@ -177,16 +190,16 @@ def build(folder: Path) -> None:
     commands = folder / "bin"
     commands.mkdir()
     for name, text in STAND_INS.items():
-        (commands / name).write_text(text.format(client=client()))
+        (commands / name).write_text(text.replace("{client}", str(client())))
         (commands / name).chmod(0o755)
 
 
 def parts_of(page: Path) -> list[str]:
-    """The parts of a page that have commands of avaffect, as they are typed."""
+    """The parts of a page that have commands of avaffect, or write files, as they are typed."""
     text = page.read_text("utf-8")
     found = re.findall(r"^\.EX\n(.*?)^\.EE\n", text, flags=re.M | re.S)
     parts = [roff.plain(f".EX\n{part}.EE\n", verbatim_indent=0) for part in found]
-    return [part for part in parts if re.search(r"\bavaffect [a-z]", part)]
+    return [part for part in parts if re.search(r"\bavaffect [a-z]|<<'END'", part)]
 
 
 # Parts that other tests run: what is stopped half way, and all of VAVL's weights.
@@ -213,7 +226,7 @@ def run(page: Path, kitchen: Path, folder: Path) -> str | None:
             os.link(kitchen / base, folder / there)
     environment = {
         **os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT), "SLURM_TMPDIR": str(folder),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "SLURM_TMPDIR": str(folder),
     }  # fmt: skip
     for part in parts_of(page):
         if left_out(part):

@@ -40,7 +40,11 @@ def fill(folder: Path) -> None:
     )
     films = sorted((folder / "films" / "video").glob("*.mp4"))
     names = [path.stem for path in films]
-    rows = [f"{name},films/video/{name}.mp4,s1,angry,0.5" for name in names]
+    items = [json.loads(line) for line in (folder / "all.jsonl").read_text("utf-8").splitlines()]
+    rows = []
+    for item in items[1:-1]:
+        emotion = item["labels"]["emotion"].replace("anger", "angry")
+        rows += [f"{item['id']},films/{item['media']},{item['speaker']},{emotion},0.5"]
     _table(folder / "clips.csv", "utt,path,spk,emo,val", rows)
     felt = ("Wut", "Freude")
     rows = [f"films/video/{name}.mp4;Jörg;{felt[k % 2]}" for k, name in enumerate(names)]
