@@ -168,17 +168,22 @@ def run(arguments: list[str] | None = None) -> int:
             _abandon_full_stdout()
         return errors.BAD_DATA if isinstance(error, UNREADABLE) else errors.FAILURE
     except Exception as error:
-        stopped = interruption.status_of(error)
-        if stopped is not None:
-            _say("stopped by a signal; run the same command again")
-            return stopped
-        if _wants_traceback():
-            raise
-        if launch().processes > 1 and faults.is_of_ranks(error):
-            _say(f"{faults.RANK_LOST} ({str(error).splitlines()[0]})")
-            return errors.FAILURE
-        _say(f"unexpected {type(error).__name__}: {error} (-v shows where)")
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """The status of a command that an exception ended, which may hide that of a signal."""
+    stopped = interruption.status_of(error)
+    if stopped is not None:
+        _say("stopped by a signal; run the same command again")
+        return stopped
+    if _wants_traceback():
+        raise
+    if launch().processes > 1 and faults.is_of_ranks(error):
+        _say(f"{faults.RANK_LOST} ({str(error).splitlines()[0]})")
         return errors.FAILURE
+    _say(f"unexpected {type(error).__name__}: {error} (-v shows where)")
+    return errors.FAILURE
 
 
 def _say(message: str) -> None:
