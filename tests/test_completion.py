@@ -101,6 +101,9 @@ LINES = [
     ("extract a.h5 --model ap", ["apc.safetensors"]),
     ("eval-class --split t", ["train", "test"]),
     ("retrieve --sampler s", ["stream"]),
+    ("export a", ["a.h5", "a.jsonl", "apc.safetensors"]),
+    ("export a.jsonl --to r", ["rttm"]),
+    ("export a.h5 --to csv --stream w", ["waveform"]),
 ]  # fmt: skip
 
 

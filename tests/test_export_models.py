@@ -276,6 +276,20 @@ def test_vectors_are_imported_again(features, tmp_path, form, stream):
     ).stderr  # fmt: skip
 
 
+def test_traces_of_a_store(voices, tmp_path):
+    """Gold and predicted traces lie in stores as labels."""
+    import csv
+
+    invoke(tmp_path, "export", voices / "a.h5", "--to", "csv", "--stream", "arousal", "-o", "t.csv")
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    store = Store(voices / "a.h5")
+    rate = store.labels["arousal"].rate_hz
+    for row, identifier in enumerate(store.ids):
+        own = [r for r in rows if r["id"] == identifier]
+        assert [np.float32(r["arousal_0"]) for r in own] == store.trace("arousal", row).tolist()
+        assert [float(r["time"]) for r in own] == [n / rate for n in range(len(own))]
+
+
 def test_tables_of_vectors_have_labels(features, tmp_path):
     import csv
 

@@ -35,6 +35,9 @@ NO_FILE = ("/",)
 ANY_FILE = {"FILE", "GOLD", "MEDIA", "MODEL"}
 SUFFIXES_OF = {
     "PREDICTIONS": (*SUFFIXES["manifest"], ".csv", *SUFFIXES["store"]),
+    "ARTIFACT": tuple(
+        suffix for kind in ("manifest", "store", "checkpoint") for suffix in SUFFIXES[kind]
+    ),
     **dict.fromkeys(("RETRIEVAL", "MANIFEST", "FILTERED"), SUFFIXES["manifest"]),
 }
 
@@ -198,6 +201,7 @@ NAMES: dict[str, Source] = {
     "layer": _layers,
     "freeze": _parts,
     "vectors": _of_files("pooled"),
+    "stream": _of_files("vectors_and_streams"),
     "without_features": _of_files("features"),
     "augment": _in("avaffect.settings.augmentation:NAMES"),
     "loss": _in("avaffect.settings.label_losses:LOSSES", "{}="),

@@ -67,7 +67,8 @@ class ExportSettings(Seeded):
         None, "Run of several, of predictions, or of a classifier as onnx.", "--run", at_least=0
     )
     stream: str | None = option(
-        None, "Vectors or stream of a store. Default: its only vectors, or else its features.",
+        None, "Vectors, stream or trace of a store. Default: its only vectors, or else its "
+        "features.",
         "--stream", metavar="NAME",
     )  # fmt: skip
     speech: tuple[Path, ...] = option(

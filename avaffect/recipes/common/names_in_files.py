@@ -44,6 +44,25 @@ def pooled(paths: Sequence[Path]) -> list[str]:
     return [name for store in _stores(paths) for name in store.pooled]
 
 
+def vectors_and_streams(paths: Sequence[Path]) -> list[str]:
+    """Names of vectors, of streams of numbers, and of traces, in stores."""
+    return [
+        *pooled(paths),
+        *(
+            n
+            for store in _stores(paths)
+            for n, spec in store.labels.items()
+            if spec.kind == "trace"
+        ),
+        *(
+            n
+            for store in _stores(paths)
+            for n, spec in store.streams.items()
+            if len(spec.shape) < 2
+        ),
+    ]
+
+
 def structures(paths: Sequence[Path]) -> Iterator[Structure]:
     """What can be chosen of encoders."""
     for path in _of(paths, SUFFIXES["checkpoint"]):

@@ -50,11 +50,13 @@ def run(settings: ExportSettings, progress: Progress) -> None:
 
 
 def chosen(store: Store, name: str | None) -> str:
-    """The vectors or the stream of this name; by default the only vectors, or else the features.
+    """The vectors, the stream or the trace of this name; by default the only vectors, or else the
+    features.
 
     Raises UsageError where there is none, or several.
     """
     streams = [n for n, spec in store.streams.items() if len(spec.shape) <= 1]
+    streams += [n for n, spec in store.labels.items() if spec.kind == "trace"]
     if name is not None:
         if name in store.pooled or name in streams:
             return name
@@ -78,7 +80,7 @@ def _values(store: Store, name: str) -> Iterator[tuple[int, np.ndarray]]:
             first += len(block)
         return
     for row in range(store.count):
-        yield row, store.read(name, row)
+        yield row, store.read(name, row) if name in store.streams else store.trace(name, row)
 
 
 def _arrays(store: Store, name: str, folder: Path, progress: Progress) -> None:
@@ -93,6 +95,8 @@ def _arrays(store: Store, name: str, folder: Path, progress: Progress) -> None:
 def _dim(store: Store, name: str) -> int:
     if name in store.pooled:
         return store.pooled[name].dim
+    if name in store.labels:
+        return store.labels[name].raters or 1
     shape = store.streams[name].shape
     return int(shape[0]) if shape else 1
 
@@ -130,7 +134,8 @@ def _tables(store: Store, name: str, progress: Progress) -> Iterator[dict[str, A
                 }
                 block = []
         return
-    rate = store.streams[name].rate_hz
+    spec = store.streams.get(name) or store.labels[name]
+    rate = spec.rate_hz
     for row, steps in _values(store, name):
         progress.advance(1)
         if len(steps):
