@@ -97,10 +97,7 @@ def scored_numbers(
     of_names = [item for item in found.items if item.get("target") in names]
     learned = training_statuses(found, of_names, scored)
     distances = shared_distances([i for i in of_names if i["id"] in scored])
-    warning = training_speakers.warning(learned, len(scored))
-    if warning is not None:
-        progress.warn(f"{found.name}: {warning}")
-    _say(found.name, len(scored), missing, progress)
+    _say(found.name, len(scored), learned, missing, progress)
     report = ScalarReport(
         file=str(path),
         labels=tuple(scores),
@@ -148,7 +145,14 @@ def _runs(
     )
 
 
-def _say(name: str, count: int, missing: dict[str, int], progress: Progress) -> None:
+def _say(
+    name: str, count: int, learned: dict[str, int] | None, missing: dict[str, int],
+    progress: Progress,
+) -> None:  # fmt: skip
+    """How many are scored, and a warning where training used them."""
+    warning = training_speakers.warning(learned, count)
+    if warning is not None:
+        progress.warn(f"{name}: {warning}")
     left_out = (
         f"; {max(missing.values())} left out, without a gold value" if any(missing.values()) else ""
     )
