@@ -199,12 +199,10 @@ def _emobox(folder: Path) -> Path:
             fold = data / f"fold_{number}"
             fold.mkdir()
             for part, keys in (("test", tested), ("train", set(rows) - {*tested})):
-                # Both spellings are in the checkout.
-                for path in (
-                    f"{name}_{part}_fold_{number}.jsonl",
-                    f"{name}_{part}_fold{number}.jsonl",
-                ):
-                    (fold / path).write_text("".join(lines[key] + "\n" for key in keys))
+                text = "".join(lines[key] + "\n" for key in keys)
+                (fold / f"{name}_{part}_fold_{number}.jsonl").write_text(text)
+                # An earlier division, which is still in the checkout.
+                (fold / f"{name}_{part}_fold{number}.jsonl").write_text(lines["03a01Wa"] + "\n")
     data = folder / "data" / "meld" / "fold_1"
     data.mkdir()
     row = (folder / "data" / "meld" / "meld.jsonl").read_text()
@@ -238,6 +236,12 @@ def test_emobox_lists_what_lies_on_disk(tmp_path):
         made(tmp_path / "n.jsonl", "emobox", checkout)
     with pytest.raises(DataError, match="checkout"):
         made(tmp_path / "n.jsonl", "emobox", tmp_path / "disk")
+    again = checkout / "data" / "emodb" / "fold_2" / "emodb_test_fold_2.jsonl"
+    whole = again.read_text()
+    again.write_text(whole + '{"key": "emodb-03a01Wa"}\n')
+    with pytest.raises(DataError, match="fold 1, too"):
+        made(tmp_path / "n.jsonl", "emobox", checkout, root=tmp_path / "disk")
+    again.write_text(whole)
     (checkout / "data" / "emodb" / "emodb.jsonl").write_text('{"key": 1}\n')
     with pytest.raises(DataError, match="line 1"):
         made(tmp_path / "n.jsonl", "emobox", checkout, root=tmp_path / "disk")

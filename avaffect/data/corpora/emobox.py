@@ -26,7 +26,8 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "emobox"
 OPTIONS = ("root",)
 SPLITS = {"train": "train", "valid": "development", "test": "test"}
-_LIST = re.compile(r"\w+_(train|valid|test)_fold_?(\d+)\.jsonl")
+# As its own recipes name them; lists called NAME_test_fold1.jsonl are of an earlier division.
+_LIST = re.compile(r"\w+_(train|valid|test)_fold_(\d+)\.jsonl")
 _SPOKEN = re.compile(r"(\S+)\s+\S+\s+(\S+)\s")
 _ELSEWHERE = "the recording is not there"
 
@@ -138,7 +139,12 @@ def _parts(corpus: Corpus, folder: Path) -> tuple[dict[str, dict[str, int]], int
             continue
         corpus.tables.append(path)
         numbers.add(int(match[2]))
-        found[match[1]] |= {str(row.get("key")): int(match[2]) for _, row in _rows(path)}
+        own = {str(row.get("key")): int(match[2]) for _, row in _rows(path)}
+        if match[1] == "test" and own.keys() & found["test"].keys():
+            again = sorted(own.keys() & found["test"].keys())
+            raise DataError(f"{path}: {again[0]} and {len(again) - 1} others are tested by fold "
+                            f"{found['test'][again[0]]}, too")  # fmt: skip
+        found[match[1]] |= own
     return found, len(numbers)
 
 
