@@ -82,8 +82,8 @@ def test_help_shows_pages_and_what_to_type_first(avaffect) -> None:
 @pytest.mark.parametrize("topic, meant", [("finetnue", "finetune"), ("hlep", None)])
 def test_help_of_an_unknown_topic(topic: str, meant: str | None, tmp_path: Path) -> None:
     said = invoke(tmp_path, "help", topic, status=2).stderr
-    assert topic in said and ("Did you mean" in said) == (meant is not None)
-    assert meant is None or f"Did you mean {meant}?" in said
+    assert topic in said and ("did you mean" in said) == (meant is not None)
+    assert meant is None or f"did you mean {meant}?" in said
 
 
 def test_pages_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from avaffect import __version__
 from avaffect.cli import catalogue, interruption
 from avaffect.core import descriptors, errors, faults
 from avaffect.core.launch import launch
-from avaffect.core.near import meant
+from avaffect.core.near import nearest
 from avaffect.core.shown import on_one_line
 from avaffect.core.writing import OF_WRITING, message
 
@@ -62,8 +62,9 @@ class Group(click.Group):
         try:
             return super().resolve_command(context, args)
         except click.exceptions.NoSuchCommand as error:
-            near = meant(args[0], self.list_commands(context))
-            raise click.UsageError(f"No such command {args[0]!r}.{near}", error.ctx) from None
+            near = nearest(args[0], self.list_commands(context))
+            more = "" if near is None else f" Did you mean {near}?"
+            raise click.UsageError(f"No such command {args[0]!r}.{more}", error.ctx) from None
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
         # click would make every command for its help.

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from avaffect.core.near import meant
 from avaffect.settings.base import flags_of
 
 METAVARS = {int: "N", float: "X", Path: "FILE"}
@@ -71,6 +72,14 @@ def _completing(item: dataclasses.Field) -> Callable[..., list[Any]]:
     return complete
 
 
+class _Choice(click.Choice):
+    """A choice whose error suggests the nearest value."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        said = super().get_invalid_choice_message(value, ctx).removesuffix(".")
+        return f"{said}{meant(str(value), map(str, self.choices))}"
+
+
 class _Option(click.Option):
     """An option whose help shows its range: [default: 1; at least 1]."""
 
@@ -95,7 +104,7 @@ def _option(item: dataclasses.Field, hint: Any) -> click.Option:
     if kind is bool:
         return _Option([*flags, item.name], is_flag=True, default=item.default, **shared)
     if meta["choices"]:
-        kind = click.Choice(meta["choices"])
+        kind = _Choice(meta["choices"])
     else:
         shared["shell_complete"] = _completing(item)
     metavar = meta["metavar"] or (None if meta["choices"] else METAVARS.get(_plain_type(hint)))

@@ -73,7 +73,7 @@ def unknown(topic: str, commands: list[str]) -> UsageError:
         )
     known = [*topics(), *commands]
     return UsageError(
-        f"help {topic}: no such manual.{meant(topic, known)} avaffect --help lists the commands"
+        f"help {topic}: no such manual; avaffect --help lists the commands{meant(topic, known)}"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avaffect.core import faults
 from avaffect.core.errors import DataError, ForeignError
+from avaffect.core.near import meant_file
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 BOM = b"\xef\xbb\xbf"
@@ -79,7 +80,7 @@ def kind_of(path: Path) -> str:
     if path.is_dir():
         return FOLDER
     if not path.exists():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: no such file{meant_file(path)}")
     if not path.is_file():
         return DEVICE
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -15,6 +17,16 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def meant(name: str, names: Iterable[str]) -> str:
-    """` Did you mean X?`, to be put behind a full message; empty if no name is near."""
+    """`; did you mean X?`, for the end of a message; empty if no name is near."""
     near = nearest(name, names)
-    return "" if near is None else f" Did you mean {near}?"
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def meant_file(path: Path) -> str:
+    """`; did you mean FILE?` of a path that is not there; empty if no file beside it is near."""
+    try:
+        beside = os.listdir(path.parent)
+    except OSError:
+        return ""
+    near = nearest(path.name, beside)
+    return "" if near is None else f"; did you mean {path.with_name(near)}?"

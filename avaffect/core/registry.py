@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from avaffect.core import faults
 from avaffect.core.configuration import read
 from avaffect.core.errors import AvaffectError, DataError, UsageError
+from avaffect.core.near import meant
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -119,7 +120,9 @@ class Registry:
         if name in self._own:
             return self._own[name]
         if name not in self._points:
-            raise self.error(f"unknown {self.noun} {name!r}; known: {', '.join(self)}")
+            raise self.error(
+                f"unknown {self.noun} {name!r}; known: {', '.join(self)}{meant(name, self)}"
+            )
         if name not in self._loaded:
             self._loaded[name] = self._load(self._points[name])
         return self._loaded[name]

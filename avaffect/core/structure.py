@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from avaffect.core.errors import UsageError
+from avaffect.core.near import meant
 from avaffect.core.record import Record
 
 THIS = "this encoder"
@@ -47,7 +48,7 @@ class Structure(Record):
                 words = f"its parts are {have}" if have else "it is one whole"
                 raise UsageError(
                     f"--freeze {name}: {encoder} has no such part ({words}); --mode frozen keeps "
-                    "all of it"
+                    f"all of it{meant(name, self.parts)}"
                 )
 
 

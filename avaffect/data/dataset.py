@@ -13,6 +13,7 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.distinct import check_distinct
@@ -353,10 +354,10 @@ def held_streams(stores: Sequence[Store], wanted: Sequence[str]) -> tuple[str, .
         names = ", ".join(str(store.path) for store in stores)
         made_by = "preprocess" if {WAVEFORM, FACE} & set(wanted) else "extract"
         streams = " or ".join(repr(name) for name in wanted)
-        there = ", ".join(dict.fromkeys(name for store in stores for name in store.streams))
+        there = list(dict.fromkeys(name for store in stores for name in store.streams))
         raise DataError(
-            f"no stream {streams} in {names} (there: {there or 'none'}); "
-            f"make it with `avaffect {made_by}`"
+            f"no stream {streams} in {names} (there: {', '.join(there) or 'none'}); "
+            f"make it with `avaffect {made_by}`{meant(wanted[0], there)}"
         )
     return held
 

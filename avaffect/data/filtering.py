@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers.manifest import ManifestHeader
+from avaffect.core.near import meant
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 
@@ -98,7 +99,10 @@ def require_field(source: Manifest, condition: Condition) -> None:
     names |= set(source.header.labels or {})
     if source.items and condition.field not in names:
         have = ", ".join(sorted(names - {"kind", "labels"}))
-        raise DataError(f"{source.name}: no item has {condition.field!r} (they have: {have})")
+        raise DataError(
+            f"{source.name}: no item has {condition.field!r} (they have: {have})"
+            f"{meant(condition.field, names)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.data import manifest
 from avaffect.data.items import described_labels, labels_of
 from avaffect.data.store.reader import Store
@@ -198,7 +199,10 @@ class Annotations:
         own = ", ".join(store.labels) or "none"
         given = {name for item in self.items.values() for name in item.get("labels", {})}
         over = f"; the annotations have: {', '.join(sorted(given))}" if given else ""
-        return DataError(f"{store.path} has no label {label!r} (it has: {own}{over})")
+        return DataError(
+            f"{store.path} has no label {label!r} (it has: {own}{over})"
+            f"{meant(label, {*store.labels, *given})}"
+        )
 
 
 def _text(value: object) -> str:

@@ -25,6 +25,7 @@ from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
+from avaffect.core.near import meant_file
 from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
 from avaffect.data.manifest_content import ContentHash
@@ -125,7 +126,7 @@ def read(
     except IsADirectoryError as error:
         raise filekind.other_kind(source, kinds) from error
     except FileNotFoundError as error:
-        raise DataError(f"{name}: no such file") from error
+        raise DataError(f"{name}: no such file{meant_file(source)}") from error
     except PermissionError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
     manifest.path = path

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.seeds import generator
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Item, Manifest
@@ -55,7 +56,8 @@ def class_weights(
     names = [str(value) for value in values]
     if source.items and all(value is None for value in values):
         known = ", ".join(source.header.labels or {}) or "none"
-        raise DataError(f"{source.name} has no label {label!r} (it has: {known})")
+        raise DataError(f"{source.name} has no label {label!r} (it has: {known})"
+                        f"{meant(label, source.header.labels or {})}")  # fmt: skip
     if any(isinstance(value, (list, dict)) for value in values):
         raise DataError(
             f"{source.name}: label {label!r} is not a class: it cannot be stratified by"

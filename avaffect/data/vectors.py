@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import VectorColumn
 from avaffect.data.store.reader import Store
@@ -58,9 +59,12 @@ def check_wanted(stores: Sequence[Store], wanted: str | None) -> None:
     """Raises DataError where vectors are named that no store has."""
     if wanted is None or any(wanted in store.pooled for store in stores):
         return
-    names = ", ".join(dict.fromkeys(name for store in stores for name in store.pooled))
+    known = dict.fromkeys(name for store in stores for name in store.pooled)
     paths = " or ".join(str(store.path) for store in stores)
-    raise DataError(f"--vectors {wanted}: no such vectors in {paths} (there: {names or 'none'})")
+    raise DataError(
+        f"--vectors {wanted}: no such vectors in {paths} (there: {', '.join(known) or 'none'})"
+        f"{meant(wanted, known)}"
+    )
 
 
 def vectors_of(stores: Sequence[Store], ids: Sequence[str], name: str) -> VectorColumn:

@@ -11,6 +11,7 @@ import numpy as np
 from avaffect.core import headers, seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import Clustered, EncoderHeader, QuantiserHeader
+from avaffect.core.near import meant
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
@@ -40,7 +41,10 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
     if settings.model is None and settings.features is None:
         settings = replace(settings, features="mfcc")
     if settings.features is not None and settings.features not in FRONT_ENDS:
-        raise UsageError(f"--features {settings.features}: front-ends are {', '.join(FRONT_ENDS)}")
+        raise UsageError(
+            f"--features {settings.features}: front-ends are {', '.join(FRONT_ENDS)}"
+            f"{meant(settings.features, FRONT_ENDS)}"
+        )
     stores = open_stores(settings.media)
     unique_ids(stores)
     made = work.record(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.near import meant
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
@@ -109,7 +110,7 @@ def _chosen(rows: list[Row], wanted: tuple[str, ...], progress: Progress) -> lis
             progress.warn(f"{', '.join(lacking)}: no score {text!r}; the cell stays empty")
         if not found:
             raise DataError(f"the reports have no score {text!r} in common (they have: "
-                            f"{', '.join(shared) or 'none'})")  # fmt: skip
+                            f"{', '.join(shared) or 'none'}){meant(text, shared)}")  # fmt: skip
         chosen += [name for name in found if name not in chosen]
     return chosen
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHeader, QuantiserHeader
+from avaffect.core.near import meant
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
@@ -128,5 +129,6 @@ def _check_options(settings: ExtractSettings, header: CheckpointHeader) -> None:
 def _checkpoint_path(model: str) -> Path:
     path = Path(model)
     if not path.exists():
-        raise DataError(f"{model}: no such file; front-ends are {', '.join(FRONT_ENDS)}")
+        raise DataError(f"{model}: no such file; front-ends are {', '.join(FRONT_ENDS)}"
+                        f"{meant(model, FRONT_ENDS)}")  # fmt: skip
     return path

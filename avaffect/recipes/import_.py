@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from avaffect.core.errors import UsageError
 from avaffect.core.hashing import file_content_id
+from avaffect.core.near import meant
 from avaffect.core.progress import SILENT, Progress
 from avaffect.models.published import FAMILIES
 from avaffect.recipes.common import publishing, work
@@ -18,7 +19,10 @@ def import_(settings: ImportSettings, progress: Progress = SILENT) -> None:
     no model that is known, or its weights are not those of that model; they are named.
     """
     if settings.kind is not None and settings.kind not in FAMILIES:
-        raise UsageError(f"--as {settings.kind}: no family of models; known: {', '.join(FAMILIES)}")
+        raise UsageError(
+            f"--as {settings.kind}: no family of models; known: {', '.join(FAMILIES)}"
+            f"{meant(settings.kind, FAMILIES)}"
+        )
     files = foreign_files.files_of(settings.weights)
     foreign_files.check(files)
     inputs = [("weights", file, file_content_id(file)) for file in files]

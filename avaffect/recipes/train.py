@@ -10,6 +10,7 @@ from typing import Any
 from avaffect.core import claims, headers
 from avaffect.core.errors import UsageError
 from avaffect.core.headers import EncoderHeader
+from avaffect.core.near import meant
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import provenance
 from avaffect.core.streams import FACE
@@ -129,7 +130,10 @@ def plan(settings: TrainSettings, corpus: Manifest) -> list[Step]:
     if settings.encoder is None:
         features, front_end = folder / "features.h5", settings.front_end or FRONT_END
         if front_end not in FRONT_ENDS:
-            raise UsageError(f"--front-end {front_end}: front-ends are {', '.join(FRONT_ENDS)}")
+            raise UsageError(
+                f"--front-end {front_end}: front-ends are {', '.join(FRONT_ENDS)}"
+                f"{meant(front_end, FRONT_ENDS)}"
+            )
         steps.append(Step("extract", ExtractSettings(
             media=media, model=front_end, output=features,
         )))  # fmt: skip

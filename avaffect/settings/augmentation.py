@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avaffect.core.errors import UsageError
+from avaffect.core.near import meant
 from avaffect.settings.base import Common, option
 
 FACES = ("flip", "crop", "crop-out", "missing", "solarise", "salt-pepper")
@@ -58,7 +59,7 @@ class AugmentationOptions(Common):
             if name not in NAMES:
                 raise UsageError(
                     f"unknown augmentation {name!r}: choose from {', '.join(NAMES)}, or "
-                    "join several with +, as in flip+noise"
+                    f"join several with +, as in flip+noise{meant(name, NAMES)}"
                 )
             if named.count(name) > 1 and name in SOUNDS:
                 raise UsageError(f"--augment {self.augment}: {name} is given twice")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
+from avaffect.core.near import meant
 from avaffect.settings.base import Seeded, argument, option
 
 # Of manifests, as `data.exchange` registers them.
@@ -87,6 +88,8 @@ class ExportSettings(Seeded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.to not in FORMATS:
-            raise UsageError(f"--to {self.to}: no format; known: {', '.join(FORMATS)}")
+            raise UsageError(
+                f"--to {self.to}: no format; known: {', '.join(FORMATS)}{meant(self.to, FORMATS)}"
+            )
         if self.embed and self.to != "huggingface":
             raise UsageError("--embed is for --to huggingface")

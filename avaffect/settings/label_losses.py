@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avaffect.core.errors import UsageError
+from avaffect.core.near import meant
 from avaffect.core.registry import Registry
 
 FOCAL = "focal"
@@ -171,6 +172,7 @@ def _weights(text: str, pairs: str) -> Weights:
             raise UsageError(
                 f"--loss {text}: expected one or more of {', '.join(LOSSES)} with a weight, such "
                 "as ccc=0.5,mse=0.5, each once"
+                f"{'' if name in LOSSES else meant(name, LOSSES)}"
             )
         try:
             found[name] = float(number)

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.data.filtering import Condition
 from avaffect.data.tables.numerals import as_float
 from avaffect.data.tables.reader import plain_name
@@ -207,7 +208,9 @@ def _named(path: Path, names: Sequence[str], name: str | None) -> int | None:
 
 def _place(path: Path, names: Sequence[str], name: str) -> int:
     if nfc(name) not in names:
-        raise DataError(f"{path} has no column {name!r} (it has: {_some(names)})")
+        raise DataError(
+            f"{path} has no column {name!r} (it has: {_some(names)}){meant(name, names)}"
+        )
     return list(names).index(nfc(name))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
 from avaffect.core.headers.store import StoreHeader
+from avaffect.core.near import meant
 from avaffect.core.provenance import Provenance
 from avaffect.core.shown import is_plain
 from avaffect.data.store.columns import Columns, is_doubtful
@@ -263,7 +264,9 @@ class Store:
     def _known(self, name: str, found: Iterable[str], what: str) -> str:
         if name not in found:
             have = ", ".join(found) or "none"
-            raise DataError(f"{self.path} has no {what} {name!r} (it has: {have})")
+            raise DataError(
+                f"{self.path} has no {what} {name!r} (it has: {have}){meant(name, found)}"
+            )
         return name
 
     def _array(self, name: str) -> np.ndarray:

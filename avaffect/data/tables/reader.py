@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.data.tables.numerals import Numbers
 from avaffect.data.tables.texts import STANDARD_INPUT, nfc, read_text
 
@@ -135,7 +136,7 @@ def read_table(
     for name in columns:
         if nfc(name) not in there:
             have = ", ".join(filter(None, there))
-            raise DataError(f"{path} has no column {name!r} (it has: {have})")
+            raise DataError(f"{path} has no column {name!r} (it has: {have}){meant(name, there)}")
         if there[nfc(name)] > 1:
             raise DataError(f"{path} has {there[nfc(name)]} columns called {name!r}; rename one")
     return found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.data.embeddings import Embeddings
 from avaffect.data.labels import Annotations
@@ -44,7 +45,7 @@ def in_split(
     if found and not any(mask.any() for mask in masks):
         raise DataError(
             f"{stores[0].path}: no utterance is in the split {split!r} (there are: "
-            f"{', '.join(sorted(found))})"
+            f"{', '.join(sorted(found))}){meant(split, found)}"
         )
     if any(mask.size for mask in masks) and not any(mask.any() for mask in masks):
         there = "folds" if any(any(known.field(store, "fold")) for store in stores) else "none"

@@ -15,6 +15,7 @@ from typing import Any
 from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
+from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import FEATURES
@@ -88,7 +89,10 @@ def completed(
     UsageError for an unknown head and for options that do not suit the head or the labels.
     """
     if settings.head not in HEADS:
-        raise UsageError(f"--head {settings.head}: unknown; there are {', '.join(HEADS)}")
+        raise UsageError(
+            f"--head {settings.head}: unknown; there are {', '.join(HEADS)}"
+            f"{meant(settings.head, HEADS)}"
+        )
     options = _head_options(settings, stores, features, kinds)
     traces = [name for name, kind in kinds.items() if kind == "trace"]
     if traces and options.get("pooling", MEAN) != MEAN and settings.head in OWN_HEADS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec
 
@@ -14,6 +15,6 @@ def label_of(store: Store, name: str) -> LabelSpec:
         over_time = [n for n, s in store.labels.items() if s.kind == "trace" and s.classes]
         raise DataError(
             f"{store.path} has no class over time {name!r} (it has: "
-            f"{', '.join(over_time) or 'none'})"
+            f"{', '.join(over_time) or 'none'}){meant(name, over_time)}"
         )
     return spec

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.corpora.common import SUFFIXES
@@ -250,7 +251,9 @@ def _with_label(words: Sequence[str], label: str) -> list[str]:
 def _named(table: Table, name: str) -> str:
     if name not in table.names:
         have = ", ".join(filter(None, table.names))
-        raise DataError(f"{table.path} has no column {name!r} (it has: {have})")
+        raise DataError(
+            f"{table.path} has no column {name!r} (it has: {have}){meant(name, table.names)}"
+        )
     return name
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
 from avaffect.data.embeddings import EMBEDDING
@@ -86,7 +87,7 @@ def _names(store: Store, of: str) -> list[str]:
     have = [name for name, s in store.labels.items() if s.kind == "class"]
     raise DataError(
         f"{store.path} has no class label and no field {of!r} (it has: "
-        f"{', '.join([*have, *store.meta])})"
+        f"{', '.join([*have, *store.meta])}){meant(of, [*have, *store.meta])}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.data import artifacts, manifest
@@ -71,7 +72,7 @@ def read(
             have = ", ".join(sorted(known - {"id", "kind", "labels", "gold", "prediction"}))
             raise DataError(
                 f"--by {name}: no scored utterance has this field (there are: {have}); a store or "
-                "a corpus manifest that has it goes with --gold"
+                f"a corpus manifest that has it goes with --gold{meant(name, known)}"
             )
     return [_field(name, ids, values) for name, values in found.items()]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
+from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.items import audio_of, described_labels, labels_of
@@ -57,9 +58,9 @@ def read(
         found |= labels
         for name, known in names:
             also[name].add(known)
-    for name, meant in also.items():
-        if len(meant) == 1:
-            found.setdefault(name, *meant)
+    for name, values in also.items():
+        if len(values) == 1:
+            found.setdefault(name, *values)
     return found
 
 
@@ -90,8 +91,9 @@ def _labels(
     whole_manifest = manifest.read(path, expect="corpus")
     items = whole_manifest.items
     if items and not any(label in item.get("labels", {}) for item in items):
-        have = ", ".join(sorted({name for item in items for name in item.get("labels", {})}))
-        raise DataError(f"{path} has no label {label!r} (it has: {have or 'none'})")
+        there = {name for item in items for name in item.get("labels", {})}
+        have = ", ".join(sorted(there)) or "none"
+        raise DataError(f"{path} has no label {label!r} (it has: {have}){meant(label, there)}")
     found = _of_items(whole_manifest, label)
     recordings = [audio_of(item) for item in items]
     parts = [(item.get("start"), item.get("end")) for item in items]

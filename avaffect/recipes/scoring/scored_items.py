@@ -8,6 +8,7 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader
+from avaffect.core.near import meant
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring.reports.base import RunName
@@ -58,7 +59,10 @@ def of_label(found: Manifest, wanted: str | None, kinds: Collection[str]) -> Man
     if not known:
         return found
     if wanted is not None and wanted not in known:
-        raise DataError(f"{found.name} predicts {', '.join(known)}, and no label {wanted!r}")
+        raise DataError(
+            f"{found.name} predicts {', '.join(known)}, and no label {wanted!r}"
+            f"{meant(wanted, known)}"
+        )
     if (wanted or next(iter(fitting), None)) not in fitting:
         label = wanted or next(iter(known))
         command = "eval-ccc" if known[label] == "scalar" else "eval-class"
@@ -116,6 +120,6 @@ def of_split(found: Manifest, wanted: str | None) -> tuple[list[Item], str | Non
         have = ", ".join(splits) or "none"
         raise DataError(
             f"{found.name}: no prediction is of the split {wanted!r} (there are: {have}); select "
-            "with --split, or --split all"
+            f"with --split, or --split all{meant(wanted, splits)}"
         )
     return chosen, wanted

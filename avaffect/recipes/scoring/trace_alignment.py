@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.data.traces import SAME_TIME, at_times
 from avaffect.recipes.common.work import some_of
@@ -142,7 +143,8 @@ def _renamed(source: TraceSource, names: dict[str, str]) -> TraceSource:
     for name in names.values():
         if name not in source.labels:
             have = ", ".join(source.labels)
-            raise DataError(f"{source.name} has no trace {name!r} (it has: {have})")
+            raise DataError(f"{source.name} has no trace {name!r} (it has: {have})"
+                            f"{meant(name, source.labels)}")  # fmt: skip
     return replace(source, labels={new: source.labels[old] for new, old in names.items()})
 
 
@@ -213,7 +215,7 @@ def matched(predicted: TraceSource, gold: TraceSource, wanted: str | None) -> Re
         have = ", ".join(of_predicted) or "none"
         raise DataError(
             f"{predicted.name}: no prediction is of the split {wanted!r} (there are: {have}); "
-            "select with --split, or --split all"
+            f"select with --split, or --split all{meant(wanted, of_predicted)}"
         )
 
     def selected(identifier: str) -> bool:

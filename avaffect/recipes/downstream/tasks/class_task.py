@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.near import meant
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation import classification
 from avaffect.recipes.downstream.labelled_data import check_several
@@ -50,7 +51,7 @@ class ClassTask(OfClasses):
             raise DataError(
                 f"{where}: no utterance to train on is of the class {missing[0]!r} of --classes; "
                 f"leave it out, or see its spelling (labels of {self.name}: "
-                f"{', '.join(self.there) or 'none'})"
+                f"{', '.join(self.there) or 'none'}){meant(missing[0], self.there)}"
             )
         check_several([name for name, count in counted.items() if count], where)
 
