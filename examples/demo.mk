@@ -6,7 +6,8 @@
 # One pre-training on A and B, one projector; for each seed: retrieval, adaptation, and a linear classifier on U
 # on the frozen encoder, from audio, video, or both, in folds of speakers. The encoder is compared as
 # initialised, pre-trained and adapted. benchmarks/RESULTS.md (Demo) says how the settings were found.
-# Every step writes a file; a second run makes only the files that are missing.
+# Every step writes a file; a second run makes only the files that are missing. `make -f examples/demo.mk report` makes
+# one page of it all, demo/report.html.
 
 SEEDS ?= 0 1 2
 # Of the corpora, the pre-training and the projector. The settings below were chosen with others.
@@ -40,7 +41,7 @@ FIRST := $(firstword $(SEEDS))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: table
+.PHONY: table report
 table: $(SCORED) $(Q)retrieval-$(FIRST).jsonl $(Q)gallery.png
 	@echo "Retrieval for seed $(FIRST): share of retrieved utterances of B with their query's emotion"
 	@echo "(drawn at random: 0.25)"
@@ -51,6 +52,12 @@ table: $(SCORED) $(Q)retrieval-$(FIRST).jsonl $(Q)gallery.png
 	@avaffect eval-class -q $(SCORED)
 	@echo
 	@echo "Queries with their retrieved utterances: $(Q)gallery.png"
+
+# Everything on one page: make -f examples/demo.mk report
+report: $(Q)report.html
+$(Q)report.html: $(SCORED) $(Q)retrieval-$(FIRST).jsonl $(Q)adapted-$(FIRST).safetensors $(Q)A-embeddings.h5
+	avaffect report $(Q)A.h5 $(Q)B.h5 $(Q)U.h5 $^ $(if $(GOLD),--gold $(Q)B.h5 --label $(GOLD)) \
+		--title "SAAML on synthetic talking faces" -o $@
 
 $(Q)A.jsonl: COUNT := 256
 $(Q)A.jsonl: SPEAKERS := 16

@@ -1,6 +1,6 @@
 # SAAML on real speech with published weights: A is EmoDB (labelled), B is speech in a table.
 #
-#   make -f examples/real.mk WEIGHTS=whisper-tiny.en EMODB=emodb POOL=pool.csv OUT=real [table2 table7 table8 table9]
+#   make -f examples/real.mk WEIGHTS=whisper-tiny.en EMODB=emodb POOL=pool.csv OUT=real [table2 table7 table8 table9 report]
 #
 # WEIGHTS is what `avaffect import` takes: a folder or file of Whisper, WavLM, HuBERT, wav2vec 2.0. POOL is a CSV
 # with the columns path and speaker. A column emotion, if there is one, goes into a manifest of its own, which no
@@ -89,7 +89,7 @@ define compared
 endef
 compared_all = $(foreach m,$(MODES),$(foreach t,$(call tests,$(m)),$(foreach k,$(call epochs,$(m)),$(call compared,$(1),$(2),$(m),$(t),$(k)))))
 
-.PHONY: table table2 table7 retrieved
+.PHONY: table table2 table7 retrieved report
 table: table2 table7
 ifeq ($(filter-out table,$(MAKECMDGOALS)),)
 table7: | table2
@@ -106,6 +106,21 @@ table2: retrieved $(call every,$(TABLE2))
 
 table7: $(call every,$(TABLE7))
 	$(call compared_all,Table 7,$(TABLE7))
+
+# Everything of the first seed on one page, and all seeds of tables 2 and 7 on A side by side.
+FIRST := $(firstword $(SEEDS))
+AS_RUNS := $(foreach e,$(ENCODERS),$(O)$(e)-frozen-A.jsonl)
+report: $(O)report.html
+$(O)report.html: $(AS_RUNS) $(O)$(FIRST)-retrieval.jsonl $(O)$(FIRST)-adapted.safetensors $(O)$(FIRST)-queries.h5 \
+		$(O)published-mean-A.h5 $(O)$(FIRST)-adapted-mean-A.h5 $(if $(EMOTION),$(O)B-gold.jsonl)
+	avaffect report $(filter-out $(O)B-gold.jsonl,$^) $(if $(EMOTION),--gold $(O)B-gold.jsonl --label emotion) \
+		--by emotion --by speaker --baseline adapted-frozen-A --listen --title "SAAML on real speech" -o $@
+
+define as_runs
+$(O)$(1)-frozen-A.jsonl: $(call predicted,$(1),frozen,A,best)
+	avaffect merge $$^ -o $$@
+endef
+$(foreach e,$(ENCODERS),$(eval $(call as_runs,$(e))))
 
 # -- stores ---------------------------------------------------------------------------------------
 

@@ -111,14 +111,19 @@ def test_scores_stand_beside_chance_and_each_other(folder: Path, page: Element) 
 
 def test_the_gallery_has_faces_and_sound(folder: Path, page: Element) -> None:
     rows = page.one("ol", class_="gallery").all("li")
-    draws = {}
+    draws, similar = {}, {}
     for line in (folder / "r.jsonl").read_text("utf-8").splitlines()[1:-1]:
         item = json.loads(line)
         draws[item["query"]] = [*dict.fromkeys(item["pool"])][:3]
+        first = dict(zip(item["pool"][::-1], item["similarity"][::-1]))
+        similar[item["query"]] = [f"{first[name]:.2f}" for name in draws[item["query"]]]
     assert len(rows) == 3
     for row in rows:
         query, *others = [tile.one("p", class_="id").text for tile in row.all("div", class_="tile")]
         assert others == draws[query]
+        details = [t.all("p")[1].text for t in row.all("div", class_="tile")]
+        assert [text.split(" · ")[0] for text in details[1:]] == similar[query]
+        assert all(text.endswith(" s") for text in details)
         for tile in row.all("div", class_="tile"):
             assert tile.one("img").attributes["src"].startswith("data:image/jpeg;base64,/9j/")
             assert tile.one("audio").attributes["src"].startswith("data:audio/mpeg;base64,")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,6 @@ def _sections(context: Context) -> Sequence[Section]:
         artifacts,
         data,
         embeddings,
-        exploration,
         lineage,
         retrieval,
         scores,
@@ -97,16 +96,20 @@ def _sections(context: Context) -> Sequence[Section]:
         training,
     )
 
-    scored = score(context)
-    found = [
-        scores.section(context, scored),
-        retrieval.section(context, scored),
-        traces.section(context, scored),
-        embeddings.section(context),
-        training.section(context),
-        data.section(context),
-        exploration.section(context, scored),
-        lineage.section(context),
-        artifacts.section(context),
+    made: list[Callable[[], Section | None]] = [
+        lambda: scores.section(context, scored),
+        lambda: retrieval.section(context, scored),
+        lambda: traces.section(context, scored),
+        lambda: embeddings.section(context),
+        lambda: training.section(context),
+        lambda: data.section(context, scored),
+        lambda: lineage.section(context),
+        lambda: artifacts.section(context),
     ]
+    with context.progress.task("report", len(made) + 1, "sections"):
+        scored = score(context)
+        found = []
+        for section in made:
+            context.progress.advance()
+            found.append(section())
     return [section for section in found if section is not None]

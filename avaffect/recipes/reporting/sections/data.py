@@ -16,7 +16,7 @@ from avaffect.recipes.exploring.tables import tables
 from avaffect.recipes.exploring.utterances import Utterances
 from avaffect.recipes.media.preprocess_summary import losses_path
 from avaffect.recipes.reporting import charts
-from avaffect.recipes.reporting.context import Context, Explored
+from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import (
     Chart,
     Folded,
@@ -29,7 +29,9 @@ from avaffect.recipes.reporting.parts import (
     TablePart,
     Tile,
 )
+from avaffect.recipes.reporting.scored import Scored
 from avaffect.recipes.reporting.tiles import duration, seconds_of, tile
+from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.recipes.scoring.retrieved_clips import Clip, middle_face
 from avaffect.settings.explore import ExploreSettings
 
@@ -39,41 +41,58 @@ MOST_ROWS, MOST_LOST, MOST_OUTLIERS = 12, 20, 8
 BINS = 20
 
 
-def section(context: Context) -> Section | None:
-    """Every corpus and media store that was given or lies behind what was given."""
+def section(context: Context, scored: Scored) -> Section | None:
+    """Every corpus and media store that was given or lies behind what was given. Of one whose
+    exploration was given too, that is shown."""
     given = context.given
+    summaries = {Path(one.file).resolve(): one for one in scored.of(ExplorationReport)}
     stores = {store.path: store for store in (*given.stores, *context.media_stores)}
     media = [s for s in stores.values() if FACE in s.streams or WAVEFORM in s.streams]
     sources = [s.path for s in media] + [m.path for m in given.corpora if m.path is not None]
     groups: list[Part] = []
     rows: list[list[str]] = []
     for path in sources:
-        own = context.attempt(f"the data of {path}", _of, context, path, stores.get(path), rows)
+        summary = summaries.pop(path.resolve(), None)
+        given_of = (context, path, stores.get(path), summary, rows)
+        own = context.attempt(f"the data of {path}", _of, *given_of)
         groups.append(Group(path.name, tuple(own)))
+    groups += [Group(one.file, tuple(_tables(one))) for one in summaries.values()]
     if not groups:
         return None
     columns = ["file", "utterances", "speakers", "hours", "mean seconds", "lost"]
     table = Table.of("Corpora and media stores", columns, rows)
-    return Section("data", "Data", (TablePart(table), *groups))
+    overview = (TablePart(table),) if rows else ()
+    return Section("data", "Data", (*overview, *groups))
 
 
-def _of(context: Context, path: Path, store: Store | None, rows: list[list[str]]) -> Iterator[Part]:
-    """The parts of one source; rows: of the table of all, to which its own is added."""
-    settings = ExploreSettings(source=path, without_sound=not context.settings.listen, jobs=1)
+def _of(
+    context: Context, path: Path, store: Store | None, summary: ExplorationReport | None,
+    rows: list[list[str]],
+) -> Iterator[Part]:  # fmt: skip
+    """The parts of one source. summary: of an exploration that was given; rows: of the table of
+    all, to which its own is added."""
+    is_heard = context.settings.listen and summary is None
+    settings = ExploreSettings(source=path, without_sound=not is_heard, jobs=1)
     found = context.commands.explore(settings, context.quiet)
     assert found is not None
+    summary = summary or found.report
     losses = None if store is None else store.provenance.get("losses")
     lost = None if losses is None else dict(losses.get("lost", {}))
     rows.append(_overview(path, found.utterances, lost))
-    shown = [TablePart(table) for table in tables(found.report, PEOPLE)]
-    short = [part for part in shown if len(part.table.rows) <= MOST_ROWS]
-    yield SideBySide((*short, *_durations(found.utterances.seconds)))
-    yield from (Folded(p.table.title, (p,)) for p in shown if len(p.table.rows) > MOST_ROWS)
+    yield from _tables(summary, *_durations(found.utterances.seconds))
     yield from _lost(path, lost)
     if store is not None:
-        yield from _outliers(context, found, store)
+        yield from _outliers(context, summary, found.utterances, store)
         if context.settings.faces and FACE in store.streams:
             yield from _sheet(context, found.utterances, store)
+
+
+def _tables(summary: ExplorationReport, *beside: Part) -> Iterator[Part]:
+    """Short tables, with other parts beside them, and long ones folded."""
+    shown = [TablePart(table) for table in tables(summary, PEOPLE)]
+    short = [part for part in shown if len(part.table.rows) <= MOST_ROWS]
+    yield SideBySide((*short, *beside))
+    yield from (Folded(p.table.title, (p,)) for p in shown if len(p.table.rows) > MOST_ROWS)
 
 
 def _overview(path: Path, of: Utterances, lost: dict[str, int] | None) -> list[str]:
@@ -112,14 +131,16 @@ def _lost(path: Path, lost: dict[str, int] | None) -> Iterator[Part]:
         yield TablePart(Table.of("Which were lost", ["utterance", "why"], rows, note))
 
 
-def _outliers(context: Context, found: Explored, store: Store) -> Iterator[Part]:
+def _outliers(
+    context: Context, summary: ExplorationReport, of: Utterances, store: Store
+) -> Iterator[Part]:
     """What is worth a listen, to be listened to."""
-    if found.report.sound is None or WAVEFORM not in store.streams:
+    if summary.sound is None or WAVEFORM not in store.streams:
         return
-    listed = found.report.sound.listed
+    listed = summary.sound.listed
     names = dict.fromkeys(one.id for one in listed if one.id in store.rows)
     rows = [store.rows[name] for name in [*names][:MOST_OUTLIERS]]
-    clips = [Clip(store.ids[r], store, r, _label(found.utterances, r) or None) for r in rows]
+    clips = [Clip(store.ids[r], store, r, _label(of, r) or None) for r in rows]
     seconds = seconds_of(clips)
     tiles = []
     for clip in clips:

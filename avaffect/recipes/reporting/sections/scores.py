@@ -10,14 +10,12 @@ from typing import TypeVar
 
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.classification import Confusion as Counts
-from avaffect.recipes.exploring import tables as exploring
 from avaffect.recipes.reporting import charts
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import (
     Cell,
     Chart,
     Confusion,
-    Group,
     Part,
     Section,
     SideBySide,
@@ -27,7 +25,6 @@ from avaffect.recipes.reporting.scored import Scored
 from avaffect.recipes.scoring.reports.base import Report
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
 from avaffect.recipes.scoring.reports.comparison import Comparison
-from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.recipes.scoring.reports.ranking import RankReport
 from avaffect.recipes.scoring.reports.traces import ScalarReport, TraceReport
 from avaffect.recipes.scoring.reports.vectors import VectorReport
@@ -59,9 +56,6 @@ def section(context: Context, scored: Scored) -> Section | None:
     parts += _compared(context, scored)
     for reports in of_classes.values():
         parts += context.attempt("confusion of classes", _classes, reports)
-    for summary in scored.of(ExplorationReport):
-        own = tuple(map(TablePart, exploring.tables(summary, PEOPLE)))
-        parts.append(Group(f"Exploration of {summary.file}", own))
     retrievals = {Path(found.name) for found in context.given.retrievals}
     parts += [n for path, notes in scored.notes.items() if path not in retrievals for n in notes]
     return Section("scores", "Scores", tuple(parts)) if parts else None
