@@ -11,7 +11,16 @@ from chain import VOICES, invoke
 
 from avaffect.core.errors import DataError
 from avaffect.recipes.common import command_lines, makefiles
-from avaffect.recipes.common.ancestry import FOREIGN, MISSING, REPORT, STREAM, Ancestor, ancestry
+from avaffect.recipes.common.ancestry import (
+    FOREIGN,
+    MISSING,
+    REPORT,
+    STREAM,
+    Ancestor,
+    Parent,
+    ancestry,
+)
+from avaffect.recipes.reporting.sections.lineage import together
 
 # Signs that make and shells take for something else.
 AWKWARD = "a $(b) #1 50%.h5"
@@ -140,3 +149,24 @@ def test_repeated_values_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     invoke(tmp_path, *given, "-o", "s.jsonl")
     found = {each.path: each for each in ancestry([Path("s.jsonl")])}
     assert command_lines.arguments(found["s.jsonl"], {e.key: e for e in found.values()}) == [*given]
+
+
+def test_runs_that_differ_in_their_seeds_are_one_box() -> None:
+    def made(key: str, command: str, seed: int, *parents: str, **settings: object) -> Ancestor:
+        record = {"command": command, "settings": {"seed": seed, **settings}, "inputs": []}
+        inputs = tuple(Parent("input", parent) for parent in parents)
+        return Ancestor(key, key, "checkpoint", "encoder", record, inputs)
+
+    found = [
+        Ancestor("a", "a", FOREIGN),
+        Ancestor("b", "b", FOREIGN),
+        made("x0", "split", 0, "a"),
+        made("x1", "split", 1, "a"),
+        made("other", "split", 0, "b"),
+        made("y0", "adapt", 0, "x0"),
+        made("y1", "adapt", 1, "x1"),
+        made("z0", "adapt", 0, "x0", without="ec"),
+        made("w", "adapt", 0, "other"),
+    ]
+    boxes = [[each.key for each in box] for box in together(found)]
+    assert boxes == [["a"], ["b"], ["x0", "x1"], ["other"], ["y0", "y1"], ["z0"], ["w"]]

@@ -17,7 +17,7 @@ from avaffect.recipes.common.descriptions import Description
 from avaffect.recipes.exploring.utterances import Utterances
 from avaffect.recipes.reporting.given import Given
 from avaffect.recipes.reporting.media import Media
-from avaffect.recipes.reporting.parts import Note, Part
+from avaffect.recipes.reporting.parts import Folded, Note, Part
 from avaffect.recipes.scoring.reports.comparison import Comparison
 from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 from avaffect.recipes.scoring.reports.traces import ConcordanceReport
@@ -26,21 +26,32 @@ from avaffect.settings.eval_ccc import EvalCccSettings
 from avaffect.settings.explore import ExploreSettings
 from avaffect.settings.report import ReportSettings
 
+# Warnings that are not folded.
+MOST_NOTES = 3
+
 
 class Quiet(Progress):
-    """Of recipes whose words the page says itself; their warnings become notes of the page."""
+    """Of recipes whose words the page says itself; their warnings become notes of the page, each
+    once."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self._said: set[str] = set()
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 
-    def notes(self) -> list[Note]:
-        """The warnings, each once, since the last call."""
-        found = [Note(text, is_warning=True) for text in dict.fromkeys(self.warnings)]
+    def notes(self) -> list[Part]:
+        """The warnings since the last call; many are folded."""
+        fresh = [text for text in dict.fromkeys(self.warnings) if text not in self._said]
+        self._said |= {*fresh}
         self.warnings.clear()
-        return found
+        return few([Note(text, is_warning=True) for text in fresh])
+
+
+def few(notes: Sequence[Part]) -> list[Part]:
+    """Notes, folded where they are many."""
+    return [*notes] if len(notes) <= MOST_NOTES else [Folded(f"{len(notes)} notes", tuple(notes))]
 
 
 class Explored(Protocol):

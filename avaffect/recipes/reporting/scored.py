@@ -14,7 +14,7 @@ from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.reporting.context import Context
-from avaffect.recipes.reporting.parts import Note
+from avaffect.recipes.reporting.parts import Note, Part
 from avaffect.recipes.scoring import report_files, scalar_scores
 from avaffect.recipes.scoring.class_scores import report_of
 from avaffect.recipes.scoring.reports import embeddings
@@ -38,7 +38,7 @@ class Scored:
     warnings."""
 
     reports: list[tuple[Path, Report]] = field(default_factory=list)
-    notes: dict[Path, list[Note]] = field(default_factory=lambda: defaultdict(list))
+    notes: dict[Path, list[Part]] = field(default_factory=lambda: defaultdict(list))
 
     def of(self, kind: type[R]) -> list[R]:
         """The reports of a kind."""

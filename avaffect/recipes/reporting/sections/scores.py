@@ -11,11 +11,12 @@ from typing import TypeVar
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.classification import Confusion as Counts
 from avaffect.recipes.reporting import charts
-from avaffect.recipes.reporting.context import Context
+from avaffect.recipes.reporting.context import Context, few
 from avaffect.recipes.reporting.parts import (
     Cell,
     Chart,
     Confusion,
+    Folded,
     Part,
     Section,
     SideBySide,
@@ -34,6 +35,8 @@ from avaffect.settings.scores import score_words
 
 PEOPLE = Style(for_people=True)
 R = TypeVar("R", bound=Report)
+# Of reports whose classes are not folded.
+MOST_SHOWN = 4
 # Of classes, before those of each class.
 TABLES = ("scores", "intervals", "permutation", "calibration", "groups")
 
@@ -57,7 +60,7 @@ def section(context: Context, scored: Scored) -> Section | None:
     for reports in of_classes.values():
         parts += context.attempt("confusion of classes", _classes, reports)
     retrievals = {Path(found.name) for found in context.given.retrievals}
-    parts += [n for path, notes in scored.notes.items() if path not in retrievals for n in notes]
+    parts += few([n for path, of in scored.notes.items() if path not in retrievals for n in of])
     return Section("scores", "Scores", tuple(parts)) if parts else None
 
 
@@ -80,12 +83,16 @@ def _class_scores(reports: Sequence[ClassReport]) -> Iterator[Part]:
 def _classes(reports: Sequence[ClassReport]) -> Iterator[Part]:
     """A confusion matrix of each report of one label, and the scores of its classes."""
     corner = classes.CORNERS["predictions"]
-    yield SideBySide(tuple(
+    shown = [
         confusion(report.confusion, f"Confusion, {Path(report.file).name}", corner)
         for report in reports
-    ))  # fmt: skip
-    for table in classes.tables(reports, PEOPLE, ("per_class",)):
-        yield TablePart(_titled(table, reports[0].target))
+    ]
+    yield SideBySide(tuple(shown[:MOST_SHOWN]))
+    if len(shown) > MOST_SHOWN:
+        yield Folded("More confusion matrices", (SideBySide(tuple(shown[MOST_SHOWN:])),))
+    (table,) = classes.tables(reports, PEOPLE, ("per_class",))
+    part = TablePart(_titled(table, reports[0].target))
+    yield part if len(reports) <= MOST_SHOWN else Folded(part.table.title, (part,))
 
 
 def confusion(counts: Counts, title: str, corner: str) -> Confusion:

@@ -22,8 +22,8 @@ from avaffect.training.state import METRICS_SUFFIX, metrics_path
 # Of each line, what is no curve: the time that a step takes.
 ASIDE = "times_real_time"
 TAGS = ("run", "fold")
-# Of files in a heading.
-MOST_NAMED = 4
+# Of files in a heading; of groups of histories that are all shown.
+MOST_NAMED, MOST_SHOWN = 4, 4
 LEAD = (
     "Means since the line before, as each run wrote them, of the checkpoints given and of those "
     "that they were made from."
@@ -32,9 +32,9 @@ LEAD = (
 
 @dataclass
 class Curves:
-    """Of one training, a run of the history `file`: axis (step or epoch) -> metric -> points."""
+    """Of one training, a run of the history `path`: axis (step or epoch) -> metric -> points."""
 
-    file: str
+    path: Path
     name: str
     points: dict[str, dict[str, list[tuple[float, float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -47,10 +47,17 @@ class Curves:
 
 
 def section(context: Context) -> Section | None:
-    """The histories given and those beside checkpoints of the lineage; None without any."""
+    """The histories given and those beside checkpoints of the lineage, which are folded where they
+    are many; None without any."""
+    wanted = {metrics_path(path) for path, _ in context.given.checkpoints}
+    wanted |= {*context.given.metrics}
+    groups = list(_alike(histories(context)).values())
     parts: list[Part] = []
-    for curves in _alike(histories(context)).values():
-        parts += context.attempt("the curves of training", _parts, curves)
+    for group in groups:
+        own = context.attempt("the curves of training", _parts, group)
+        is_given = any(curves.path in wanted for curves in group)
+        folds = len(groups) > MOST_SHOWN and not is_given
+        parts += [Folded(_title(group), tuple(own))] if folds else own
     return Section("training", "Training", tuple(parts), LEAD) if parts else None
 
 
@@ -74,9 +81,8 @@ def read(path: Path) -> list[Curves]:
     found: dict[str, Curves] = {}
     for line in history(path):
         tags = " ".join(f"{tag} {line[tag]}" for tag in TAGS if line.get(tag) is not None)
-        file = path.name.removesuffix(METRICS_SUFFIX)
-        name = f"{file} {tags}".strip()
-        curves = found.setdefault(name, Curves(file, name))
+        name = f"{_output_of(path)} {tags}".strip()
+        curves = found.setdefault(name, Curves(path, name))
         axis = "step" if "step" in line else "epoch"
         at = line.get(axis)
         if not isinstance(at, (int, float)):
@@ -90,11 +96,19 @@ def _parts(group: list[Curves]) -> Iterator[Part]:
     first = group[0]
     drawn = [_chart(axis, metric, group) for axis, of in first.points.items() for metric in of]
     if drawn:
-        files = Counter(curves.file for curves in group)
-        titles = [file if n == 1 else f"{file}, {n} runs" for file, n in files.items()]
         names = tuple(curves.name for curves in group) if len(group) > 1 else ()
-        yield Charts(work.some_of(titles, MOST_NAMED), tuple(drawn), names)
+        yield Charts(_title(group), tuple(drawn), names)
         yield Folded("The curves in numbers", (TablePart(_ends(group)),))
+
+
+def _title(group: list[Curves]) -> str:
+    files = Counter(_output_of(curves.path) for curves in group)
+    titles = [file if n == 1 else f"{file}, {n} runs" for file, n in files.items()]
+    return work.some_of(titles, MOST_NAMED)
+
+
+def _output_of(path: Path) -> str:
+    return path.name.removesuffix(METRICS_SUFFIX)
 
 
 def _chart(axis: str, metric: str, group: list[Curves]) -> Chart:

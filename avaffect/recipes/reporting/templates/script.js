@@ -40,6 +40,8 @@ for (const figure of document.querySelectorAll(".recording")) {
     audio.play();
   });
 }
+// What is wider than the page begins at its middle.
+for (const wide of document.querySelectorAll(".wide")) wide.scrollLeft = (wide.scrollWidth - wide.clientWidth) / 2;
 // A link to something folded opens it.
 const unfold = () => {
   const there = document.getElementById(decodeURIComponent(location.hash.slice(1)));
