@@ -46,6 +46,7 @@ def folder(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     invoke(folder, "pretrain-apc", "a.h5", "--preset", "nano", "--steps", 0,
            "-o", "apc.safetensors")  # fmt: skip
     (folder / "clips.csv").write_text("utt,path,emo\n")
+    (folder / "excel.csv").write_text("\ufeffDatei;Gefühl\n", "utf-8")
     (folder / "notes.txt").write_text("")
     (folder / "damaged.h5").write_bytes(b"no store")
     (folder / "apc.safetensors.state").mkdir()
@@ -96,6 +97,7 @@ LINES = [
     ("manifest lrs", ["lrs3"]),
     ("manifest table ", ["a.jsonl", "apc.safetensors", "clips.csv", "wav dir/"]),
     ("manifest table clips.csv --media ", ["utt", "path", "emo"]),
+    ("manifest table excel.csv --media ", ["Datei", "Gefühl"]),
     ("manifest table clips.csv --label emotion=", ["emotion=utt", "emotion=path", "emotion=emo"]),
     ("extract a.h5 --model m", ["mfcc"]),
     ("extract a.h5 --model ap", ["apc.safetensors"]),

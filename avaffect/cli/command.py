@@ -83,6 +83,16 @@ class _Subcommand(click.Command):
         super().__init__(name, **keywords)
         self._examples = examples
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except click.MissingParameter as error:
+            # What is missing, beside its name.
+            help = error.message or getattr(error.param, "help", None)
+            raise click.MissingParameter(
+                help, error.ctx, error.param, error.param_hint, error.param_type
+            ) from error
+
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         if self._examples:
             with formatter.section("Examples"):

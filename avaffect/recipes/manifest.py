@@ -29,6 +29,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     """
     corpus = corpora.read(settings)
     _report(corpus, settings.strict, progress)
+    _suggest_options(settings, corpus, progress)
     record = _provenance(settings, corpus)
     if publishing.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
         return len(corpus.items)
@@ -88,6 +89,23 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
         else:
             progress.say(f"{label}: {len(values)}{lacking}")
     _suggest_spellings(corpus, progress)
+
+
+def _suggest_options(settings: ManifestSettings, corpus: Corpus, progress: Progress) -> None:
+    """Of the user's own corpora: which option gives the labels or speakers that are missing."""
+    label, speaker = {
+        "folder": ("--layout '{emotion}/*'", "{speaker} in --layout"),
+        "table": ("--label NAME=COLUMN", "--speaker COLUMN"),
+    }.get(settings.corpus, ("", ""))
+    if not label:
+        return
+    if not corpus.labels and not corpus.noted:
+        progress.say(f"no labels: {label} names them; without, the recordings are a pool")
+    elif corpus.labels and not any(item.get("speaker") for item in corpus.items):
+        progress.say(
+            f"no speakers: {speaker} names them; without, models are tested on voices that they "
+            "may know from training"
+        )
 
 
 def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:

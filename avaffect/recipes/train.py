@@ -173,6 +173,12 @@ def _labels(settings: TrainSettings, corpus: Manifest) -> tuple[str, ...]:
     learned = [name for name, kind in kinds.items() if kind in SCORED]
     if not settings.label and (EMOTION in learned or len(learned) == 1):
         return (EMOTION,) if EMOTION in learned else tuple(learned)
+    if not kinds:
+        raise UsageError(
+            f"{corpus.name} has no label to learn: list the recordings again with their labels, "
+            "from their paths (avaffect manifest folder DIR --layout '{emotion}/{speaker}_*') or "
+            "a table (avaffect manifest table T.csv --media COLUMN --label emotion=COLUMN)"
+        )
     if not settings.label:
         known = ", ".join(f"{name} ({kind})" for name, kind in kinds.items()) or "none"
         raise UsageError(

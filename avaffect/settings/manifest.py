@@ -48,7 +48,9 @@ class ManifestSettings(Common):
 
     corpus: str = argument("Name of the corpus, folder or table.")
     source: Path = argument(
-        "Folder of the corpus, or the table; - is standard input.", metavar="DIR|FILE"
+        "Folder of the corpus, or the table, after its name, `folder` or `table`; - is standard "
+        "input.",
+        metavar="DIR|FILE",
     )
     layout: str | None = option(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,14 @@ class Files:
         here = [path for path in missing if os.path.isfile(with_slashes(path))]
         if here:
             return f"{here[0]} is in the current folder: use --root ."
+        # A table that lies beside the folder of its recordings.
+        listed = sorted(name for alike in self._names(self._root)[0].values() for name in alike)
+        below = (os.path.normpath(os.path.join(self._root, name)) for name in listed)
+        for folder in filter(os.path.isdir, below):
+            inside = Files(Path(folder))
+            there = next((path for path in missing[:_TRIED] if inside.find(path)), None)
+            if there is not None:
+                return f"{there} is in {folder}: use --root {shlex.quote(folder)}"
         for path in missing[:_TRIED]:
             parts = with_slashes(path).split("/")
             for count in range(1, len(parts)):

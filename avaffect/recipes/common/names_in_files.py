@@ -6,13 +6,13 @@ cannot be read.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avaffect.core import headers
 from avaffect.data import manifest
+from avaffect.data.tables.streamed import stream_table
 from avaffect.settings.outputs import SUFFIXES
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def columns(paths: Sequence[Path]) -> list[str]:
     """Of tables."""
     found: list[str] = []
     for path in _of(paths, TABLES):
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            line = stream.readline()
-        found += next(csv.reader([line], delimiter="\t" if "\t" in line else ","), [])
+        found += stream_table(path).names
     return found
 
 

@@ -1,0 +1,52 @@
+"""What the first commands say to who has not read a manual: the next option or folder to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chain import invoke
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """mein ton/a.wav and b.wav, and beside that folder t.csv, which names them."""
+    (tmp_path / "mein ton").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "mein ton" / name).touch()
+    (tmp_path / "t.csv").write_text("Datei;Wer;Gefühl\na.wav;1;Wut\nb.wav;2;Ruhe\n", "utf-8")
+    return tmp_path
+
+
+def test_a_table_beside_its_folder_of_recordings(folder: Path) -> None:
+    table = ("manifest", "table", "t.csv", "--media", "Datei")
+    assert "--root 'mein ton'" in invoke(folder, *table, status=65).stderr
+    # Without a label, then without a speaker, then complete.
+    table = (*table, "--root", "mein ton")
+    said = invoke(folder, *table).stderr
+    assert "--label" in said and "--speaker" not in said
+    table = (*table, "--label", "emotion=Gefühl")
+    said = invoke(folder, *table).stderr
+    assert "--speaker" in said and "--label" not in said
+    said = invoke(folder, *table, "--speaker", "Wer").stderr
+    assert "--speaker" not in said and "--label" not in said
+
+
+def test_a_folder_without_labels_or_speakers(folder: Path) -> None:
+    assert "--layout" in invoke(folder, "manifest", "folder", ".", "-o", "m.jsonl").stderr
+    said = invoke(folder, "manifest", "folder", ".", "--layout", "{emotion}/*").stderr
+    assert "{speaker}" in said and "--layout" in said
+    said = invoke(folder, "manifest", "folder", ".", "--layout", "{emotion}/{speaker}").stderr
+    assert "--layout" not in said
+
+
+def test_training_without_a_label_names_the_options_that_give_one(folder: Path) -> None:
+    invoke(folder, "manifest", "folder", ".", "-o", "m.jsonl")
+    said = invoke(folder, "train", "m.jsonl", "-o", "x", status=2).stderr
+    assert "--layout" in said and "--label emotion=" in said
+    assert not (folder / "x").exists()
+
+
+def test_a_missing_argument_is_described(folder: Path) -> None:
+    said = invoke(folder, "manifest", "t.csv", status=2).stderr
+    assert "DIR|FILE" in said and "`table`" in said
