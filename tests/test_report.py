@@ -13,6 +13,8 @@ from chain import invoke
 from pages import Element, parsed
 from reported import GIVEN, build
 
+from avaffect.data import manifest
+
 SECTIONS = {
     "scores",
     "retrieval",
@@ -233,6 +235,23 @@ def test_what_is_missing_is_a_note(folder: Path, tmp_path: Path) -> None:
     page = parsed((tmp_path / "report.html").read_text("utf-8"))
     assert page.all("p", class_="warning")
     assert {s.attributes["id"] for s in page.all("section")} >= {"scores", "retrieval", "lineage"}
+
+
+def test_gold_of_a_retrieval_is_none_of_traces(folder: Path) -> None:
+    """Labels of retrieved utterances, of another name; the traces' gold lies behind them."""
+    found = manifest.read(folder / "a.jsonl")
+    items = [{"id": item["id"], "media": "x.wav", "labels": {"mood": "sadness"}} for item in found]
+    labels = {"mood": {"kind": "class", "classes": ["sadness"]}}
+    header = manifest.new_header("corpus", base=".", corpus="x", labels=labels, provenance={})
+    manifest.write(folder / "mood.jsonl", header, items)
+    gold = ("--gold", "mood.jsonl", "--label", "mood")
+    invoke(folder, "report", "r.jsonl", "t.h5", *gold, "--traces", 1, "-o", "gold.html")
+    page = parsed((folder / "gold.html").read_text("utf-8"))
+    assert len(_section(page, "traces").all("figure")) == 1
+    labels_of = [t.one("p", class_="label").words[0] for t in page.all("div", class_="tile")]
+    assert labels_of.count("sadness") >= len(labels_of) - 8
+    row, *_ = _cells(_table(_section(page, "retrieval"), "Scores"))
+    assert row[3] == "0"
 
 
 def test_names_are_no_markup(folder: Path, tmp_path: Path) -> None:

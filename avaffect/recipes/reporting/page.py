@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +63,7 @@ def provenance_of(path: Path) -> Provenance | None:
     """What a page says of its making; None where a file is no such page."""
     try:
         found = _PROVENANCE.search(path.read_text(encoding="utf-8"))
-        record: Any = None if found is None else plain_json.parse(html.unescape(found[1]))
+        record: Any = None if found is None else plain_json.parse(found[1])
     except (ValueError, OSError):
         return None
     return record if isinstance(record, dict) else None

@@ -15,7 +15,7 @@ from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.parts import Note, Part
-from avaffect.recipes.scoring import report_files, scalar_scores
+from avaffect.recipes.scoring import gold_traces, report_files, scalar_scores
 from avaffect.recipes.scoring.class_scores import report_of
 from avaffect.recipes.scoring.reports import embeddings
 from avaffect.recipes.scoring.reports.base import Report
@@ -126,13 +126,14 @@ def _traces(context: Context, store: Store) -> list[Report]:
 
 
 def gold_of(context: Context, predicted: Store) -> tuple[Path, ...]:
-    """Where the true traces of predictions are: what was given, else stores of the lineage that
-    hold traces of the same names and are no predictions.
+    """Where the true traces of predictions are: what was given and holds any, else a store of the
+    lineage that holds traces of the same names and is no prediction.
 
     Raises DataError where there is none.
     """
-    if context.settings.gold:
-        return context.settings.gold
+    given = tuple(path for path in context.settings.gold if _holds_traces(path))
+    if given:
+        return given
     names = {name for name, spec in predicted.labels.items() if spec.kind == "trace"}
     stores = {str(s.path): s for s in (*context.media_stores, *context.given.stores)}
     for store in stores.values():
@@ -140,3 +141,11 @@ def gold_of(context: Context, predicted: Store) -> tuple[Path, ...]:
         if names <= own and not is_predicted(store) and {*predicted.ids} & {*store.ids}:
             return (store.path,)
     raise DataError("no store behind it has gold traces; name one with --gold")
+
+
+def _holds_traces(path: Path) -> bool:
+    """Gold of retrieved utterances holds none."""
+    try:
+        return bool(gold_traces.read(path).ids)
+    except DataError:
+        return False
