@@ -7,12 +7,14 @@ import inspect
 import signal
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from avaffect.cli import interruption, options
+from avaffect.cli.bar import clock
 from avaffect.cli.catalogue import Command, Input, imported
 from avaffect.cli.console import ConsoleProgress
 from avaffect.core import claims
@@ -23,6 +25,8 @@ from avaffect.settings.base import Resumable
 from avaffect.settings.outputs import check_suffix
 
 STANDARD_STREAM = Path("-")
+# A command that took as long says how long, and where its output is.
+LONG_S = 2.0
 
 
 def make(command: Command) -> click.Command:
@@ -48,9 +52,14 @@ def make(command: Command) -> click.Command:
         # Ranks of one training say the same; other processes that a launcher starts do not.
         follows = settings_class.ranks and launch().follows
         progress = ConsoleProgress(quiet, verbose, follows)
+        begun = time.monotonic()
         try:
             with claims.of_command():
                 imported(command.call)(settings, progress)
+            took = time.monotonic() - begun
+            if took >= LONG_S:
+                progress.close()
+                progress.say(_done(took, getattr(settings, "output", None)))
         except Preempted as stop:
             if not follows:
                 raise
@@ -120,6 +129,15 @@ def _without_output(settings: Any, settings_class: type) -> Any:
     if default is not None:
         raise UsageError("-o -: this output cannot be written to standard output; give a file")
     return dataclasses.replace(settings, output=None)
+
+
+def _done(seconds: float, output: Path | None) -> str:
+    """done in 1:23: er.safetensors, 3.7 MB"""
+    words = f"done in {clock(seconds)}"
+    if output is None or not output.exists():
+        return words
+    size = f", {output.stat().st_size / 1e6:.1f} MB" if output.is_file() else ""
+    return f"{words}: {output}{size}"
 
 
 def _waits_on_terminal(source: Any) -> bool:

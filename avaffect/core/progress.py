@@ -6,7 +6,20 @@ The command line passes a subclass that draws a bar on a terminal and writes log
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+MB = 1e6
+
+
+class Sized(Protocol):
+    """An array."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+Array = TypeVar("Array", bound=Sized)
 
 
 class Progress:
@@ -51,3 +64,10 @@ class Progress:
 
 
 SILENT = Progress()
+
+
+def counted(blocks: Iterable[Array], progress: Progress) -> Iterator[Array]:
+    """The same arrays; each counts in the current task, whose unit is MB."""
+    for block in blocks:
+        yield block
+        progress.advance(block.nbytes / MB)

@@ -31,7 +31,7 @@ def check(
     files = files or list(settings.files)
     for path in files:
         try:
-            unverified = verification.verify(path, settings.parents)
+            unverified = verification.verify(path, settings.parents, progress)
         except (DataError, MachineFault) as error:
             bad += 1
             if isinstance(error, MachineFault):

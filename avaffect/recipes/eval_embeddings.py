@@ -24,18 +24,29 @@ def eval_embeddings(
     pictures.check(settings.plot)
     stores = [Store(path) for path in settings.stores]
     made = work.record("eval-embeddings", settings, work.store_inputs("vectors", stores))
-    reports = [vector_report(store, settings, made) for store in stores]
+    reports = []
+    with progress.task("scoring", len(stores), "stores"):
+        for store in stores:
+            reports.append(vector_report(store, settings, made))
+            progress.advance()
     if settings.plot is not None:
-        pictures.write(settings.plot, settings, made, _drawn(settings, stores, reports), progress)
+        pictures.write(
+            settings.plot, settings, made, _drawn(settings, stores, reports, progress), progress
+        )
     write_reports(settings, reports, progress)
     return reports
 
 
 def _drawn(
-    settings: EvalEmbeddingsSettings, stores: Sequence[Store], reports: Sequence[VectorReport]
-) -> bytes:
+    settings: EvalEmbeddingsSettings, stores: Sequence[Store], reports: Sequence[VectorReport],
+    progress: Progress,
+) -> bytes:  # fmt: skip
     from avaffect.recipes.scoring.scatter import picture
 
-    clouds = [cloud_of(store, report, settings) for store, report in zip(stores, reports)]
+    clouds = []
+    with progress.task("projecting", len(stores), "stores"):
+        for store, report in zip(stores, reports):
+            clouds.append(cloud_of(store, report, settings))
+            progress.advance()
     assert settings.plot is not None
     return picture(clouds, settings.by, settings.plot.suffix.lower())

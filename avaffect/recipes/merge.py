@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
-from avaffect.core.progress import SILENT, Progress
+from avaffect.core.progress import MB, SILENT, Progress, counted
 from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
 from avaffect.data.joining import joined, joined_shards
 from avaffect.data.manifest import Manifest
-from avaffect.data.store.layout import write_store
+from avaffect.data.store.layout import Contents, Ragged, write_store
 from avaffect.data.store.merging import merged
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import publishing, shard_order, work
@@ -58,9 +58,21 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     words = f"{len(contents.ids)} utterances of {len(stores)} stores"
     if publishing.is_dry(settings, progress, f"write {words}"):
         return output
-    write_store(output, contents, record)
+    size = sum(store.path.stat().st_size for store in stores)
+    with progress.task(f"writing {output}", size / MB, "MB"):
+        write_store(output, _counted(contents, progress), record)
     progress.say(f"{output}: {words}")
     return output
+
+
+def _counted(contents: Contents, progress: Progress) -> Contents:
+    """The same contents; what is read of their streams counts in the current task."""
+
+    def watched(values: Ragged) -> Ragged:
+        return replace(values, blocks=lambda: counted(values.blocks(), progress))
+
+    streams = {name: (spec, watched(values)) for name, (spec, values) in contents.streams.items()}
+    return replace(contents, streams=streams)
 
 
 def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:

@@ -13,3 +13,4 @@ def show(settings: CompareSettings, progress: Progress) -> None:
 
     report = compare(settings, progress)
     show_reports(settings, [report], lambda style: [table(report, style, settings.per_class)])
+    progress.say(f"{len(report.rows)} rows compared with {report.baseline}")

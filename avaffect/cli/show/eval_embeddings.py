@@ -13,3 +13,4 @@ def show(settings: EvalEmbeddingsSettings, progress: Progress) -> None:
 
     reports = eval_embeddings(settings, progress)
     show_reports(settings, reports, lambda style: tables(reports, style))
+    progress.say(f"vectors of {len(reports)} stores scored")

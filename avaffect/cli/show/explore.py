@@ -5,20 +5,30 @@ from __future__ import annotations
 
 import csv
 import sys
+from typing import TYPE_CHECKING
 
 from avaffect.cli.show.reports import show_reports
 from avaffect.core.progress import Progress
 from avaffect.core.shown import on_one_line
 from avaffect.settings.explore import ExploreSettings
 
+if TYPE_CHECKING:
+    from avaffect.recipes.explore import Explored
+
 
 def show(settings: ExploreSettings, progress: Progress) -> None:
     from avaffect.recipes.explore import explore
-    from avaffect.recipes.exploring import tables
 
     found = explore(settings, progress)
     if found is None:
         return
+    _print(settings, found)
+    progress.say(f"{settings.source}: {len(found.groups)} utterances looked at")
+
+
+def _print(settings: ExploreSettings, found: Explored) -> None:
+    from avaffect.recipes.exploring import tables
+
     whole = settings.json or settings.format == "latex" or settings.output is not None
     if whole or (settings.format != "csv" and sys.stdout.isatty()):
         show_reports(settings, [found.report], lambda style: tables.tables(found.report, style))

@@ -36,6 +36,8 @@ def show(settings: InfoSettings, progress: Progress) -> None:
         print(on_one_line(f"{found.path}: {found.kind}, version {found.version}"))
         for section in sections(found):
             _print(section)
+    if len(settings.files) > 1:
+        progress.say(f"{len(settings.files)} files described")
 
 
 def _print(section: Section) -> None:

@@ -19,3 +19,4 @@ def show(settings: LineageSettings, progress: Progress) -> None:
         sys.stdout.write(makefile(found, goals(settings.files)))
     else:
         print_table(table(found))
+    progress.say(f"{len(found)} files of {len(settings.files)} lineages")

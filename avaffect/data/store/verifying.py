@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import AvaffectError, DataError
+from avaffect.core.progress import MB, SILENT, Progress, counted
 from avaffect.data.store import schema
 from avaffect.data.store.integrity import ragged_digests
 from avaffect.data.store.opening import DAMAGE, check_size, damaged
 from avaffect.data.store.reader import Store
 
 
-def verify_store(path: Path) -> Store:
+def verify_store(path: Path, progress: Progress = SILENT) -> Store:
     """Read all of a store, recompute its digests and return it.
 
     Memory depends on the number of utterances, not on their length. Raises DataError with the first
@@ -23,7 +24,8 @@ def verify_store(path: Path) -> Store:
     store = Store(path)
     check_size(path)
     try:
-        _verify(store)
+        with progress.task(f"checking {path}", path.stat().st_size / MB, "MB"):
+            _verify(store, progress)
     except AvaffectError:
         raise
     except DAMAGE as error:
@@ -31,12 +33,12 @@ def verify_store(path: Path) -> Store:
     return store
 
 
-def _verify(store: Store) -> None:
+def _verify(store: Store, progress: Progress) -> None:
     if len(set(store.ids)) < store.count:
         raise DataError(f"{store.path} is damaged: an id occurs twice; make it again")
     for name in store.streams:
         _compare(store, f"stream {name}", store.lengths(name),
-                 store.blocks(name, verify=False),
+                 counted(store.blocks(name, verify=False), progress),
                  store.digests(name))  # fmt: skip
         store.verify_blocks(name)
     labels = {}

@@ -8,6 +8,7 @@ from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
 from avaffect.core.headers import CheckpointHeader, ManifestHeader
+from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts, manifest
 from avaffect.data.store.verifying import verify_store
@@ -26,7 +27,7 @@ UNGUARDED = {
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
-def verify(path: Path, parents: bool = False) -> str:
+def verify(path: Path, parents: bool = False, progress: Progress = SILENT) -> str:
     """Verify one artifact from its bytes; with `parents`, that its inputs can be found too.
 
     Returns the unverified parts, in words: "" where all was verified. Raises DataError that names
@@ -36,7 +37,7 @@ def verify(path: Path, parents: bool = False) -> str:
     record: Provenance
     try:
         if kind == "store":
-            store = verify_store(path)
+            store = verify_store(path, progress)
             record, version = store.provenance, store.version
         else:
             header = _checkpoint(path) if kind == "checkpoint" else _manifest(path)
