@@ -69,6 +69,8 @@ def test_the_makefile_remakes_what_is_missing(
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     shell("avaffect lineage scores.json --make > all.mk && make -n -f all.mk", copy)
+    # No pattern of other names.
+    assert "50\\%.h5: " in (copy / "all.mk").read_text("utf-8")
     shell("make -f all.mk", copy)
     before = {name: (copy / name).read_bytes() for name in ("made/p.jsonl", "er.safetensors")}
     before["q.jsonl"] = (copy / "q.jsonl").read_bytes()
