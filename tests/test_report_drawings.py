@@ -236,10 +236,12 @@ def test_reports_of_all_kinds_on_one_page(voices: Path, tmp_path: Path) -> None:
     invoke(tmp_path, "eval-embeddings", "f.h5", "-o", "vectors.json")
     invoke(tmp_path, "compare", "class.json", "again=class.json", "-o", "compared.json")
     invoke(tmp_path, "explore", source, "--without-sound", "-o", "explored.json")
-    names = ("class.json", "vectors.json", "compared.json", "explored.json")
+    # Predictions beside their own scores are a row.
+    names = ("p.jsonl", "class.json", "vectors.json", "compared.json", "explored.json")
     invoke(tmp_path, "report", *names, "er.safetensors.metrics.jsonl", "-o", "r.html")
     text = (tmp_path / "r.html").read_text("utf-8")
     captions = re.findall(r"<caption>([^<]*)</caption>", text)
     for start in ("Scores of emotion", "Separation", "Comparison", "Label emotion"):
         assert any(caption.startswith(start) for caption in captions), (start, captions)
     assert "er.safetensors, 2 runs" in text
+    assert text.count('<table class="confusion">') == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -79,7 +79,32 @@ def score(context: Context) -> Scored:
     for path, header in given.checkpoints:
         if isinstance(header, ProjectorHeader) and header.metrics.get(embeddings.SPLIT):
             attempt(path, _projector, path)
+    found.reports = _each_once(found.reports)
     return found
+
+
+def _each_once(reports: Sequence[tuple[Path, Report]]) -> list[tuple[Path, Report]]:
+    """Predictions beside their own report are one: the file of the predictions, which `compare`
+    tests by utterance, with the scores of the report, which may have more."""
+    kept: list[tuple[Path, Report]] = []
+    for path, report in reports:
+        twin = next((n for n, (_, other) in enumerate(kept) if _are_twins(other, report)), None)
+        if twin is None:
+            kept.append((path, report))
+        else:
+            kept[twin] = (kept[twin][0], report)
+    return kept
+
+
+def _are_twins(report: Report, other: Report) -> bool:
+    if not isinstance(report, ClassReport) or not isinstance(other, ClassReport):
+        return False
+    first, second = (
+        ({entry["content_id"] for entry in one.provenance["inputs"]}, one.target, one.confusion,
+         len(one.runs))
+        for one in (report, other)
+    )  # fmt: skip
+    return first == second
 
 
 def _predictions(context: Context, found: Manifest) -> list[Report]:
