@@ -50,3 +50,26 @@ def test_training_without_a_label_names_the_options_that_give_one(folder: Path) 
 def test_a_missing_argument_is_described(folder: Path) -> None:
     said = invoke(folder, "manifest", "t.csv", status=2).stderr
     assert "DIR|FILE" in said and "`table`" in said
+
+
+def test_a_folder_in_place_of_what_it_holds(folder: Path) -> None:
+    mine = folder / "mein ton"
+    invoke(folder, "manifest", "folder", mine.name, "-o", mine / "m.jsonl")
+    # The beginning of a checkpoint.
+    (mine / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    said = invoke(folder, "predict", mine / "a.wav", "--model", mine.name, status=65).stderr
+    assert "'mein ton/model.safetensors'" in said and "m.jsonl" not in said
+    said = invoke(folder, "train", mine.name, "-o", "x", status=65).stderr
+    assert "'mein ton/m.jsonl'" in said and "model.safetensors" not in said
+    said = invoke(folder, "report", mine.name, "-o", "x.html", status=65).stderr
+    assert "m.jsonl" in said and "model.safetensors" in said and "a.wav" not in said
+
+
+def test_films_without_an_encoder_of_faces(folder: Path) -> None:
+    """What is left out is said, before the recordings are decoded."""
+    for name in "abcdef":
+        path = folder / "films" / ("joy" if name < "d" else "fear") / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    invoke(folder, "manifest", "folder", "films", "--layout", "{emotion}/*", "-o", "m.jsonl")
+    assert "pretrain-mae" in invoke(folder, "train", "m.jsonl", "-o", "x", status=65).stderr

@@ -72,6 +72,8 @@ WORDS = {
     "report": "a report of eval-class or eval-ccc (-o R.json)",
     "traces": "a store, a manifest, or a table of traces (.csv, .arff)",
 }
+# Files of a folder that a message names.
+NAMED = 3
 MANIFESTS = {name: WORDS[name] for name in ("corpus", "retrieval", "predictions")}
 
 
@@ -161,12 +163,35 @@ def _words(needed: str) -> str:
     return " or ".join(WORDS[part] for part in needed.split(" or "))
 
 
+def _inside(folder: Path, needed: str) -> list[str]:
+    """Files of a needed kind in a folder, such as that of `train`, quoted for a shell."""
+    kinds: set[str] = set()
+    for part in needed.split(" or "):
+        if part in ("manifest", "artifact", *MANIFESTS):
+            kinds |= {MANIFESTS[part]} if part in MANIFESTS else {*MANIFESTS.values()}
+        if part in ("store", "artifact"):
+            kinds.add(STORE)
+        if part == "artifact" or "checkpoint" in WORDS[part]:
+            kinds.add(CHECKPOINT)
+    try:
+        return [
+            shlex.quote(str(path)) for path in sorted(folder.iterdir())
+            if path.is_file() and not path.name.startswith(".") and kind_of(path) in kinds
+        ]  # fmt: skip
+    except (DataError, OSError):
+        return []
+
+
 def _advice(found: str, name: str, needed: str) -> str:
     """The command to use."""
     quoted, needed = shlex.quote(name), needed.removesuffix(" or recording")
     for words, command in COMPRESSED.values():
         if found == words:
             return f"unpack it first: {command} {quoted}"
+    inside = _inside(Path(name), needed) if found == FOLDER else []
+    if inside:
+        more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
+        return f"it holds {', '.join(inside[:NAMED])}{more}"
     listing = _listing(found, quoted) if needed in ("corpus", "manifest", "store") else ""
     if listing:
         return listing + ("; then: avaffect preprocess M.jsonl -o MEDIA.h5" * (needed == "store"))

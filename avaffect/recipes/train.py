@@ -102,6 +102,11 @@ def train(settings: TrainSettings, progress: Progress = SILENT) -> Trained:
     steps = plan(settings, manifest.read(settings.source, expect="corpus"))
     folder.mkdir(parents=True, exist_ok=True)
     _keep_script(settings, steps, progress)
+    if any(getattr(step.settings, "without", None) == "video" for step in steps):
+        progress.say(
+            "the sound is learned from, not the pictures: an --encoder that reads faces (of "
+            "pretrain-mae, or of `import`: CAV-MAE, Social-MAE, AV-HuBERT) learns from both"
+        )
     results = [(step, _run(step, settings, progress)) for step in steps]
     progress.say(f"{folder / PAGE} is the report; for new recordings: avaffect predict FILES "
                  f"--model {folder / MODEL}")  # fmt: skip
