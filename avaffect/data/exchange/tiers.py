@@ -7,6 +7,7 @@ their recording go to tiers NAME#2, NAME#3 and so on.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,8 +129,9 @@ class Annotations:
             lanes[lane][base] = [one for one in intervals if one.text.strip()]
         for lane in lanes.values():
             key = self._key(lane)
+            by_middle = {name: _ByMiddle(own) for name, own in lane.items()}
             for one in lane.get(key, ()):
-                values = {name: _within(own, one) for name, own in lane.items()}
+                values = {name: own.within(one) for name, own in by_middle.items()}
                 known = {name: text for name, text in values.items() if text}
                 identifier = known.pop(ID, of_part(stem, (one.start, one.end)))
                 self.found.add(identifier, media, one.start, one.end, known)
@@ -145,10 +147,19 @@ class Annotations:
         return corpus_of(self.found)
 
 
-def _within(intervals: Sequence[Interval], whole: Interval) -> str:
-    """The texts whose middle is within an interval."""
-    return " ".join(
-        one.text.strip()
-        for one in intervals
-        if whole.start <= (one.start + one.end) / 2 < whole.end
-    )
+class _ByMiddle:
+    """The intervals of a tier by their middles: a long recording has many."""
+
+    def __init__(self, intervals: Sequence[Interval]) -> None:
+        self._own = sorted(intervals, key=_middle)
+        self._middles = [_middle(one) for one in self._own]
+
+    def within(self, whole: Interval) -> str:
+        """The texts whose middle is within an interval."""
+        first = bisect_left(self._middles, whole.start)
+        last = bisect_left(self._middles, whole.end)
+        return " ".join(one.text.strip() for one in self._own[first:last])
+
+
+def _middle(one: Interval) -> float:
+    return (one.start + one.end) / 2

@@ -94,9 +94,10 @@ def _cue(annotations: Annotations, media: str, file: Path, lines: list[str], pla
     start, end = map(subtitles.seconds, timing.groups())
     values: dict[str, str] = {}
     words = []
-    for line in lines[place + 1 :]:
-        if not line.strip():
-            break
+    following = place
+    # Not a slice of the rest: a file may have many cues.
+    while (following := following + 1) < len(lines) and lines[following].strip():
+        line = lines[following]
         voice = _VOICE.search(line)
         if voice is not None:
             values["speaker"] = html.unescape(voice[1].strip())
