@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+import scored_voices
 from chain import invoke
 
 from avaffect.core.near import meant, meant_file, nearest
@@ -26,19 +26,11 @@ def test_the_nearest_file(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Voices, features, predictions, scores and a table."""
-    folder = tmp_path_factory.mktemp("mistyped")
-    for name in ("a.h5", "a.jsonl"):
-        shutil.copy(voices / name, folder / name)
-    invoke(folder, "extract", "a.h5", "--model", "mfcc", "--pooled-only", "-o", "mean.h5")
+    folder = scored_voices.build(tmp_path_factory.mktemp("mistyped"), voices)
+    (folder / "clips.csv").write_text("utt,path,emo\na,a.wav,anger\n")
     invoke(
         folder, "pretrain-apc", "a.h5", "--preset", "nano", "--steps", 0, "-o", "apc.safetensors"
     )
-    invoke(folder, "extract", "a.h5", "--model", "mfcc", "-o", "mfcc.h5")
-    invoke(folder, "finetune", "mfcc.h5", "--steps", 1, "--select", "none", "-o", "er.safetensors")
-    invoke(folder, "predict", "mfcc.h5", "--model", "er.safetensors", "-o", "p.jsonl")
-    invoke(folder, "eval-class", "p.jsonl", "-o", "r.json")
-    (folder / "clips.csv").write_text("utt,path,emo\na,a.wav,anger\n")
     return folder
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scored_voices
 from chain import invoke
 
 from avaffect.cli import command
@@ -17,15 +17,7 @@ from avaffect.data.store.verifying import verify_store
 
 @pytest.fixture(scope="module")
 def folder(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("summaries")
-    for name in ("a.h5", "a.jsonl"):
-        shutil.copy(voices / name, folder / name)
-    invoke(folder, "extract", "a.h5", "--model", "mfcc", "--pooled-only", "-o", "mean.h5")
-    invoke(folder, "extract", "a.h5", "--model", "mfcc", "-o", "mfcc.h5")
-    invoke(folder, "finetune", "mfcc.h5", "--steps", 1, "--select", "none", "-o", "er.safetensors")
-    invoke(folder, "predict", "mfcc.h5", "--model", "er.safetensors", "-o", "p.jsonl")
-    invoke(folder, "eval-class", "p.jsonl", "-o", "r.json")
-    return folder
+    return scored_voices.build(tmp_path_factory.mktemp("summaries"), voices)
 
 
 # Of each the number in its last line.
