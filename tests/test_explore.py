@@ -208,7 +208,7 @@ def test_written_once_and_refused(made: Path) -> None:
 def test_a_section_of_the_report(made: Path) -> None:
     invoke(made, "explore", "c.jsonl", "-j", 1, "-o", "whole.json")
     invoke(made, "report", "whole.json", "-o", "page.html")
-    section = parsed((made / "page.html").read_text("utf-8")).one("section", id="exploration")
+    section = parsed((made / "page.html").read_text("utf-8")).one("section", id="data")
     captions = [table.one("caption").text for table in section.all("table")]
     assert any(caption.startswith("Near-duplicates") for caption in captions)
     assert "u2, u20" in section.text and "2 speakers are in several splits" in section.text

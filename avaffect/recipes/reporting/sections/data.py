@@ -12,11 +12,12 @@ from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.core.table import Style, Table
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
+from avaffect.recipes.exploring import doubts
 from avaffect.recipes.exploring.tables import tables
 from avaffect.recipes.exploring.utterances import Utterances
 from avaffect.recipes.media.preprocess_summary import losses_path
 from avaffect.recipes.reporting import charts
-from avaffect.recipes.reporting.context import Context
+from avaffect.recipes.reporting.context import Context, few
 from avaffect.recipes.reporting.parts import (
     Chart,
     Folded,
@@ -56,7 +57,7 @@ def section(context: Context, scored: Scored) -> Section | None:
         given_of = (context, path, stores.get(path), summary, rows)
         own = context.attempt(f"the data of {path}", _of, *given_of)
         groups.append(Group(path.name, tuple(own)))
-    groups += [Group(one.file, tuple(_tables(one))) for one in summaries.values()]
+    groups += [Group(one.file, (*_doubts(one), *_tables(one))) for one in summaries.values()]
     if not groups:
         return None
     columns = ["file", "utterances", "speakers", "hours", "mean seconds", "lost"]
@@ -75,6 +76,10 @@ def _of(
     settings = ExploreSettings(source=path, without_sound=not is_heard, jobs=1)
     found = context.commands.explore(settings, context.quiet)
     assert found is not None
+    if summary is not None:
+        # It knows more than what was found without the sound.
+        context.quiet.warnings.clear()
+        yield from _doubts(summary)
     summary = summary or found.report
     losses = None if store is None else store.provenance.get("losses")
     lost = None if losses is None else dict(losses.get("lost", {}))
@@ -85,6 +90,10 @@ def _of(
         yield from _outliers(context, summary, found.utterances, store)
         if context.settings.faces and FACE in store.streams:
             yield from _sheet(context, found.utterances, store)
+
+
+def _doubts(summary: ExplorationReport) -> list[Part]:
+    return few([Note(words, is_warning=True) for words in doubts.of(summary)])
 
 
 def _tables(summary: ExplorationReport, *beside: Part) -> Iterator[Part]:
@@ -107,7 +116,7 @@ def _overview(path: Path, of: Utterances, lost: dict[str, int] | None) -> list[s
 
 def _durations(seconds: np.ndarray) -> Iterator[Part]:
     known = seconds[np.isfinite(seconds)]
-    if len(known) > 1:
+    if len({*known.tolist()}) > 1:
         counts, edges = np.histogram(known, bins=min(BINS, len({*known.tolist()})))
         label = f"Durations from {known.min():.2f} to {known.max():.2f} seconds"
         drawn = charts.bars(edges.tolist(), counts.tolist(), "seconds", label)
