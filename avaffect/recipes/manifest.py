@@ -120,8 +120,9 @@ def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
     others = [name for name in classes if name not in EMOTIONS]
     if others:
         progress.say(
-            f"emotion has classes that are not common to all corpora: {', '.join(others)}; "
-            f"{spellings.emotion_hint(others[:NAMED_AT_MOST])} maps them to {', '.join(EMOTIONS)}"
+            f"emotion has names that other corpora do not use: {', '.join(others)}. They can be "
+            f"learned as they are; {spellings.emotion_hint(others[:NAMED_AT_MOST])} maps them, for "
+            f"use with other corpora, to {', '.join(EMOTIONS)}"
         )
 
 
