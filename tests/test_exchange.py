@@ -269,6 +269,19 @@ def test_entities_are_refused(folder: Path) -> None:
     invoke(folder, *read, status=65)
 
 
+def test_a_recording_is_found_by_the_link_in_a_file(folder: Path) -> None:
+    """Whose name has signs that a URL quotes; the file itself is called otherwise."""
+    shutil.copy(folder / "talks" / "one.wav", folder / "talks" / "zwölf % 1.wav")
+    (folder / "t.csv").write_text("path,e\ntalks/zwölf % 1.wav,anger\n", encoding="utf-8")
+    invoke(folder, "manifest", "table", "t.csv", "--media", "path", "--label", "emotion=e", "-o",
+           "t.jsonl")  # fmt: skip
+    out = exported(folder, "elan", source="t.jsonl")
+    (out / "zwölf % 1.eaf").rename(folder / "other.eaf")
+    invoke(folder, "manifest", "elan", "other.eaf", "--root", "talks", "-o", "m.jsonl")
+    (item,) = manifest.read(folder / "m.jsonl").items
+    assert item["media"] == "zwölf % 1.wav" and item["labels"] == {"emotion": "anger"}
+
+
 def test_files_of_kaldi_are_sorted_as_bytes(folder: Path) -> None:
     """As LC_ALL=C sort has it, whatever the order of the manifest."""
     lines = (folder / "talks.jsonl").read_text(encoding="utf-8").splitlines()

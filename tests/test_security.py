@@ -17,6 +17,7 @@ MODULES = sorted((ROOT / "avaffect").rglob("*.py"))
 NETWORK = {"urllib", "http", "ftplib", "smtplib", "requests", "aiohttp", "httpx", "huggingface_hub",
            "xmlrpc", "socketserver", "asyncio"}  # fmt: skip
 RUNS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml"}
+OF_YAML = "data/exchange/audformat.py"
 UNPICKLERS = {"core/plain_pickles.py"}
 CALLS_RUN = {"eval", "exec", "compile", "__import__"}
 
@@ -82,9 +83,22 @@ def test_transformers_read_local_files_alone() -> None:
         assert any(k.arg is None and ast.unparse(k.value) == "options" for k in call.keywords)
 
 
+def test_exported_encoders_are_loaded_from_their_folder_alone() -> None:
+    from avaffect.training.transformers_models import LOCAL
+
+    tree = dict(_trees())["training/transformers_models.py"]
+    calls = [call for call in _calls(tree) if _named(call).endswith("from_pretrained")]
+    assert LOCAL == {"local_files_only": True, "trust_remote_code": False} and len(calls) == 2
+    for call in calls:
+        assert any(k.arg is None and ast.unparse(k.value) == "LOCAL" for k in call.keywords)
+
+
 def test_one_module_unpickles_and_none_runs_texts() -> None:
     trees = _trees()
-    assert {name for name, tree in trees if _imported(tree) & RUNS} == UNPICKLERS
+    assert {name for name, tree in trees if _imported(tree) & (RUNS - {"yaml"})} == UNPICKLERS
+    assert {name for name, tree in trees if "yaml" in _imported(tree)} == {OF_YAML}
+    of_yaml = [_named(c) for c in _calls(dict(trees)[OF_YAML]) if _named(c).startswith("yaml.")]
+    assert of_yaml == ["yaml.safe_load"]
     for name, tree in trees:
         assert not [c for c in _calls(tree) if _named(c) in CALLS_RUN], name
 

@@ -18,6 +18,8 @@ import avaffect.signal.audio  # noqa: F401
 from avaffect.core.errors import DataError
 from avaffect.core.streams import SAMPLE_RATE_HZ
 
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
 
 def is_there() -> bool:
     """Whether transformers is installed."""
@@ -49,11 +51,9 @@ class Loaded:
         transformers.logging.disable_progress_bar()
         try:
             model, info = transformers.AutoModel.from_pretrained(
-                str(folder), output_loading_info=True, local_files_only=True
+                str(folder), output_loading_info=True, use_safetensors=True, **LOCAL
             )
-            extractor = transformers.AutoFeatureExtractor.from_pretrained(
-                str(folder), local_files_only=True
-            )
+            extractor = transformers.AutoFeatureExtractor.from_pretrained(str(folder), **LOCAL)
         finally:
             transformers.logging.set_verbosity(before)
             transformers.logging.enable_progress_bar()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import mimetypes
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -28,6 +28,7 @@ FOLDER = True
 NEEDS = ()
 _SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "default-lt"
+_QUOTED = re.compile(rb"%([0-9A-Fa-f]{2})")
 # The schema requires a date, and equal work has equal files.
 _DATE = "1970-01-01T00:00:00+00:00"
 
@@ -54,7 +55,7 @@ def _tree(
     header = _child(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     for path in media:
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        _child(header, "MEDIA_DESCRIPTOR", MEDIA_URL=f"file://{quote(str(path))}", MIME_TYPE=kind)
+        _child(header, "MEDIA_DESCRIPTOR", MEDIA_URL=path.as_uri(), MIME_TYPE=kind)
     times = sorted({t for own in found.values() for one in own for t in _milliseconds(one)})
     order = _child(root, "TIME_ORDER")
     slots = {time: f"ts{number}" for number, time in enumerate(times, start=1)}
@@ -97,13 +98,20 @@ def read(settings: ManifestSettings) -> Corpus:
     for file in files:
         root = _parsed(file)
         linked = [
-            Path(unquote(one.get("MEDIA_URL") or "")).stem for one in root.iter("MEDIA_DESCRIPTOR")
+            Path(_unquoted(one.get("MEDIA_URL") or "")).stem
+            for one in root.iter("MEDIA_DESCRIPTOR")
         ]
         name = next((name for name in linked if name in annotations.recordings), file.stem)
         media = annotations.media(name, file)
         if media is not None:
             annotations.add(media, file.stem, _tiers(file, root))
     return annotations.corpus()
+
+
+def _unquoted(url: str) -> str:
+    """A URL with its %20 and the like as the signs that they stand for."""
+    found = _QUOTED.sub(lambda match: bytes([int(match[1], 16)]), url.encode())
+    return found.decode("utf-8", "replace")
 
 
 def _parsed(path: Path) -> ElementTree.Element:
