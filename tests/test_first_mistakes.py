@@ -32,6 +32,18 @@ def test_a_table_beside_its_folder_of_recordings(folder: Path) -> None:
     assert "--speaker" not in said and "--label" not in said
 
 
+def test_a_table_of_names_without_suffix(folder: Path) -> None:
+    (folder / "t.csv").write_text("Datei\na\nb\n", "utf-8")
+    table = ("manifest", "table", "t.csv", "--media", "Datei")
+    assert "--root 'mein ton'" in invoke(folder, *table, status=65).stderr
+    said = invoke(folder, *table, "--root", "mein ton", status=65).stderr
+    assert "a.wav" in said and "(--root)" not in said
+    # Which of two is meant is not known.
+    (folder / "mein ton" / "a.mp4").touch()
+    (folder / "mein ton" / "b.mp4").touch()
+    assert "(--root)" in invoke(folder, *table, "--root", "mein ton", status=65).stderr
+
+
 def test_a_folder_without_labels_or_speakers(folder: Path) -> None:
     assert "--layout" in invoke(folder, "manifest", "folder", ".", "-o", "m.jsonl").stderr
     said = invoke(folder, "manifest", "folder", ".", "--layout", "{emotion}/*").stderr

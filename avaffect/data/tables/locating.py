@@ -49,16 +49,27 @@ class Files:
         below = (os.path.normpath(os.path.join(self._root, name)) for name in listed)
         for folder in filter(os.path.isdir, below):
             inside = Files(Path(folder))
-            there = next((path for path in missing[:_TRIED] if inside.find(path)), None)
+            there = next((path + inside.suffix_of(path) for path in missing[:_TRIED]
+                          if inside.find(path) or inside.suffix_of(path)), None)  # fmt: skip
             if there is not None:
                 return f"{there} is in {folder}: use --root {shlex.quote(folder)}"
         for path in missing[:_TRIED]:
+            suffix = self.suffix_of(path)
+            if suffix:
+                return f"{path}{suffix} exists: add {suffix} to the paths"
             parts = with_slashes(path).split("/")
             for count in range(1, len(parts)):
                 end = "/".join(parts[count:])
                 if end and self.find(end):
                     return f"{end} exists: remove {path[: len(path) - len(end)]} from the paths"
         return None
+
+    def suffix_of(self, text: str) -> str:
+        """What a path that names no file lacks; "" if nothing, or one of several suffixes."""
+        folder, _, stem = nfc(with_slashes(text)).rpartition("/")
+        listed = self._names(os.path.join(self._root, folder))[0]
+        found = [name[len(stem) :] for name in listed if name.startswith(f"{stem}.")]
+        return found[0] if stem and len(found) == 1 and not self.find(text) else ""
 
     def _find(self, text: str) -> str | None:
         path = with_slashes(text)
