@@ -195,6 +195,8 @@ TYPED = [
     ("finetune a.h5 --label emo\t", "finetune|a.h5|--label|emotion"),
     ("finetune a.h5 --features x=a\t", "finetune|a.h5|--features|x=a.h5"),
     ("finetune --encoder=ap\t", "finetune|--encoder=apc.safetensors"),
+    # A weight follows at once.
+    ("finetune --loss cc\t0.5", "finetune|--loss|ccc=0.5"),
     ("manifest rav\tDIR", "manifest|ravdess|DIR"),
     ("synth wa\t", "synth|wav dir/"),
 ]  # fmt: skip

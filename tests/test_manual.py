@@ -67,6 +67,13 @@ def test_layout_of_plain_text() -> None:
     )
 
 
+def test_a_macro_goes_on_in_the_next_line() -> None:
+    assert (
+        roff.plain('.TP\n.BR a ", " \\\nb ", " c\nText.\n')
+        == "       a, b, c\n              Text.\n"
+    )
+
+
 def test_help_shows_pages_and_what_to_type_first(avaffect) -> None:
     assert avaffect("help", "retrieve").stdout == roff.plain(
         (ROOT / "man" / "avaffect-retrieve.1").read_text("utf-8")
