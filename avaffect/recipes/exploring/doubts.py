@@ -10,6 +10,10 @@ from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 # A share of variance between classes that is called large (Cohen, Statistical Power Analysis for
 # the Behavioral Sciences, 1988, section 8.2).
 LARGE = 0.14
+WORDS = {
+    "duration_s": "duration", "peak_db": "peak", "level_db": "level", "noise_db": "noise in pauses",
+    "snr_db": "SNR", "offset": "DC offset",
+}  # fmt: skip
 CONSEQUENCE = (
     "a classifier may learn that in its place",
     "what is learned of one may not hold in another",
@@ -34,11 +38,15 @@ def of(report: ExplorationReport) -> Iterator[str]:
         )
     for name in ("split", *report.labels):
         shares = report.confounded.get(name, {})
-        strong = [f"{measure} ({share:.2f})" for measure, share in shares.items() if share > LARGE]
+        strong = [
+            f"{WORDS.get(measure, measure)} {share:.2f}"
+            for measure, share in sorted(shares.items(), key=lambda of: -of[1])
+            if share > LARGE
+        ]
         if strong:
             yield (
-                f"{name} goes with {', '.join(strong)} of the sound (share of the variance between "
-                f"its values): {CONSEQUENCE[name == 'split']}"
+                f"{name} explains much of how the recordings differ (share of the variance): "
+                f"{', '.join(strong)}; {CONSEQUENCE[name == 'split']}"
             )
     if report.sound is not None and report.sound.unusable:
         reasons = ", ".join(f"{count} {reason}" for reason, count in report.sound.unusable.items())
