@@ -111,6 +111,14 @@ def test_scores_stand_beside_chance_and_each_other(folder: Path, page: Element) 
     assert {row[0] for row in _cells(_table(section, "Scores of traces"))} == {"arousal", "valence"}
 
 
+def test_scores_in_a_sentence(folder: Path, page: Element) -> None:
+    """Those of eval-class, with its interval where it was wanted."""
+    [report] = json.loads("[" + invoke(folder, "eval-class", "p.jsonl", "--json").stdout + "]")
+    said = [note.text for note in _section(page, "scores").all("p") if "p.jsonl: " in note.text]
+    assert any(f"{report['ua']:.3f}, on {report['count']} utterances" in text for text in said)
+    assert any(f"chance gives {report['chance']['ua']:.3f}" in text for text in said)
+
+
 def test_the_gallery_has_faces_and_sound(folder: Path, page: Element) -> None:
     rows = page.one("ol", class_="gallery").all("li")
     draws, similar = {}, {}

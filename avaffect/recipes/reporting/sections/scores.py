@@ -17,6 +17,7 @@ from avaffect.recipes.reporting.parts import (
     Chart,
     Confusion,
     Folded,
+    Note,
     Part,
     Section,
     SideBySide,
@@ -75,9 +76,25 @@ def _titled(table: Table, of: str) -> Table:
 
 
 def _class_scores(reports: Sequence[ClassReport]) -> Iterator[Part]:
-    """Tables of reports of one label."""
+    """Each of few reports of one label in a sentence, then tables of all."""
+    for report in reports if len(reports) <= MOST_SHOWN else ():
+        yield Note(in_words(report))
     for table in classes.tables(reports, PEOPLE, TABLES):
         yield TablePart(_titled(table, reports[0].target))
+
+
+def in_words(report: ClassReport) -> str:
+    """UA, its interval and chance, for who reads one line alone."""
+    held, part = report.intervals, "" if report.split is None else f" of the split {report.split}"
+    words = f"{Path(report.file).name}: unweighted accuracy (UA) of {report.target} {report.ua:.3f}"
+    if held is not None and "ua" in held.bounds:
+        low, high = held.bounds["ua"]
+        words += f", between {low:.3f} and {high:.3f} with {held.percent:g} % confidence over "
+        words += f"{held.units} {held.over}"
+    words += f", on {report.count} utterances{part}"
+    if report.chance is not None:
+        words += f"; chance gives {report.chance['ua']:.3f}"
+    return words + "."
 
 
 def _classes(reports: Sequence[ClassReport]) -> Iterator[Part]:
