@@ -24,6 +24,8 @@ def main() -> int:
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count(), metavar="N",
                         help="kinds tried side by side")  # fmt: skip
     options = parser.parse_args()
+    # Kinds try in forks, where OpenMP waits for ever for threads that its process had started.
+    os.environ["OMP_NUM_THREADS"] = "1"
     tried = functools.partial(tries, quick=options.quick)
     if options.jobs == 1 or len(options.kinds) == 1:
         parts = list(map(tried, options.kinds))
