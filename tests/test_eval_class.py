@@ -397,6 +397,8 @@ def test_retrieval_merges_as_it_was_drawn(avaffect, retrieval: Path, tmp_path: P
 def test_predictions_and_retrieval_do_not_mix(avaffect, base: Path, retrieval: Path) -> None:
     assert "one by one" in avaffect("eval-class", base, retrieval, status=2).stderr
     assert "no runs" in avaffect("eval-class", retrieval, "--runs", status=2).stderr
+    for asked in (("--confidence", 95), ("--permutations", 100), ("--calibration",)):
+        assert asked[0] in avaffect("eval-class", retrieval, *asked, status=2).stderr
 
 
 def test_some_utterances_without_a_split(avaffect, tmp_path: Path) -> None:

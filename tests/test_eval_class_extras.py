@@ -90,6 +90,29 @@ def test_groups_in_a_pipe_with_a_warning_of_few(folder: Path) -> None:
     assert float(rows[0]["ua_chance"]) == pytest.approx(1 / 3, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "hidden"),
+    [
+        (("--by", "sex", "--confidence", 95), {"--confidence"}),
+        (("--by", "sex", "--format", "csv", "--permutations", 100), {"--permutations"}),
+        (("--per-class", "--by", "sex", "--calibration"), {"--by", "--calibration"}),
+        (("--by", "sex", "--confidence", 95, "--json"), set()),
+        (("--by", "sex", "--confidence", 95, "--format", "latex"), set()),
+        (("--confidence", 95, "--calibration"), set()),
+    ],
+)
+def test_what_the_table_does_not_show_is_named(
+    options: tuple[object, ...], hidden: set[str], folder: Path
+) -> None:
+    said = invoke(folder, "eval-class", "p.jsonl", "--gold", "c.jsonl", *options).stderr
+    others = [line for line in said.splitlines() if "--json" in line]
+    assert len(others) == bool(hidden)
+    named = {"--confidence", "--permutations", "--calibration", "--by"} & set(
+        others[0].partition("does not show")[2].replace(":", "").split() if others else ()
+    )
+    assert named == hidden
+
+
 def test_utterances_without_a_value_and_fields_that_nothing_has(folder: Path) -> None:
     corpus = manifest.read(folder / "c.jsonl")
     for item in corpus.items[:40]:

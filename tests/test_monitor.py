@@ -87,6 +87,23 @@ def test_an_ended_training(trained: Path) -> None:
     assert found.seconds == pytest.approx(whole, abs=1e-3)
 
 
+def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
+    """A history of another program, or a damaged one."""
+    output = tmp_path / "a.safetensors"
+    _write(
+        output,
+        {"step": 1, "seconds": "abc", "done": "half", "loss": float("nan")},
+        {"step": 2, "seconds": None, "done": None, "run": {"a": 1}, "epoch": True},
+        {"step": 10**30, "seconds": 10**400, "loss": 10**400},
+        {"step": 3, "seconds": 9.5, "done": 2.0, "loss": [1], "ce": 0.5},
+        {"epoch": 1, "seconds": 10.0, "done": 0.25, "ua": 0.75, "accuracy": "high"},
+    )
+    found = _state(output, tensorboard=tmp_path / "board", plot=tmp_path / "curves.svg")
+    assert (found.step, found.epoch, found.done, found.seconds) == (3, 1, 0.25, 10.0)
+    assert found.training == {"ce": 0.5} and found.development == {"ua": 0.75}
+    assert found.tags == {}
+
+
 def test_states(tmp_path: Path) -> None:
     output = tmp_path / "a.safetensors"
     assert _state(output).state == runs.WAITING

@@ -138,6 +138,19 @@ def test_an_empty_manifest_stays_one(tmp_path):
     assert len(done(corpus(tmp_path, []))) == 0
 
 
+def test_a_recording_of_two_spellings_is_one(tmp_path):
+    spelled = ("wav/{}.wav", "./wav/{}.wav", "wav/../wav//{}.wav")
+    items = [
+        {"id": f"u{n}_{k}", "media": form.format(n), "start": k, "end": k + 1, "labels": {}}
+        for n in range(9)
+        for k, form in enumerate(spelled)
+    ]
+    parts = defaultdict(set)
+    for item in done(corpus(tmp_path, items), by="recording").items:
+        parts[item["id"].partition("_")[0]].add(item["split"])
+    assert len(parts) == 9 and all(len(found) == 1 for found in parts.values())
+
+
 def test_sessions_that_share_a_speaker_are_refused(tmp_path):
     items = [
         {"id": f"u{n}", "speaker": f"s{n % 3}", "session": f"day{n}", "labels": {}}

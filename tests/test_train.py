@@ -85,6 +85,17 @@ def test_a_division_that_is_there_is_kept(folder: Path, tmp_path: Path) -> None:
     assert scores["count"] == 24
 
 
+@pytest.mark.parametrize("lacking", ["train", "test"])
+def test_a_division_without_a_part_is_refused_at_once(
+    lacking: str, folder: Path, tmp_path: Path
+) -> None:
+    other = {"train": "test", "test": "train"}[lacking]
+    changed(folder, f"no-{lacking}.jsonl", lambda item: item.update(split=other))
+    given = ("train", f"no-{lacking}.jsonl", *QUICK, "-o", tmp_path / "t")
+    assert f"split {lacking}" in invoke(folder, *given, status=65).stderr
+    assert not (tmp_path / "t").exists()
+
+
 def test_numbers_are_learned_and_scored(folder: Path, tmp_path: Path) -> None:
     source = manifest.read(folder / "all.jsonl")
     for number, item in enumerate(source.items):
@@ -96,6 +107,13 @@ def test_numbers_are_learned_and_scored(folder: Path, tmp_path: Path) -> None:
     found = invoke(folder, "train", "rated.jsonl", *QUICK, "-o", tmp_path / "t")
     assert "ccc" in found.stdout
     assert (tmp_path / "t" / "scores.json").exists()
+
+
+def test_device_and_processes_make_no_other_training(folder: Path) -> None:
+    before = (folder / "trained" / "commands.sh").read_bytes()
+    given = ("train", "all.jsonl", "--epochs", 2, "-j", 2, "--device", "cpu")
+    assert invoke(folder, *given).stderr.count("is up to date") == len(MADE) - 1
+    assert (folder / "trained" / "commands.sh").read_bytes() == before
 
 
 def test_a_folder_of_another_training(folder: Path) -> None:

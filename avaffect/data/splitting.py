@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -19,8 +20,12 @@ ORDERS = 16
 
 
 def unit_of(item: Item, by: str) -> str:
-    """The speaker, session or recording of an item; "" where it has none."""
-    found = audio_of(item) or video_of(item) if by == RECORDING else item.get(by)
+    """The speaker, session or recording of an item; "" where it has none. Two spellings of one
+    path, such as a.wav and ./a.wav, are one recording."""
+    if by == RECORDING:
+        path = audio_of(item) or video_of(item)
+        return posixpath.normpath(path) if path else ""
+    found = item.get(by)
     return "" if found is None else str(found)
 
 

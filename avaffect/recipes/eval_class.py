@@ -33,9 +33,9 @@ def eval_class(
         raise UsageError("predictions and retrievals have different scores: give them one by one")
     if settings.runs and kinds == {"retrieval"}:
         raise UsageError("--runs goes with predictions; a retrieval has no runs")
-    of_predictions = settings.by or settings.permutations or settings.calibration
-    if of_predictions and kinds == {"retrieval"}:
-        raise UsageError("--by, --permutations and --calibration go with predictions")
+    asked = class_extras.asked(settings)
+    if asked and kinds == {"retrieval"}:
+        raise UsageError(f"{' and '.join(asked)}: only of predictions, not of a retrieval")
     class_plots.write(settings, reports, progress)
     write_reports(settings, reports, progress)
     return reports

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from avaffect.core import claims, headers
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.near import meant
 from avaffect.core.progress import SILENT, Progress
@@ -57,6 +58,10 @@ _CALLS: dict[str, Callable[[Any, Progress], Any]] = {
     "explore": explore, "finetune": finetune, "predict": predict, "eval-class": eval_class,
     "eval-ccc": eval_ccc, "report": report,
 }  # fmt: skip
+
+
+# Options in a script that change nothing in what it makes.
+RUNTIME = re.compile(rb" (?:-j|--jobs|--device) \S+")
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ def plan(settings: TrainSettings, corpus: Manifest) -> list[Step]:
     folder, labels = settings.output, _labels(settings, corpus)
     kinds = _kinds(corpus)
     divided = any(item.get("split") or item.get("fold") is not None for item in corpus.items)
+    if divided:
+        _check_division(corpus)
     steps, source = [], settings.source
     if not divided:
         source = folder / "corpus.jsonl"
@@ -166,6 +173,20 @@ def plan(settings: TrainSettings, corpus: Manifest) -> list[Step]:
         output=folder / PAGE,
     )))  # fmt: skip
     return steps
+
+
+def _check_division(corpus: Manifest) -> None:
+    """Before anything is decoded. Raises DataError without a part to train on, or to score."""
+    if any(item.get("fold") is not None for item in corpus.items):
+        return
+    there = {str(item["split"]) for item in corpus.items if item.get("split")}
+    lacking = [name for name in ("train", "test") if name not in there]
+    if lacking:
+        raise DataError(
+            f"{corpus.name}: no utterance is in the split {lacking[0]} (there are: "
+            f"{', '.join(sorted(there))}); divide it anew: avaffect split M.jsonl --replace -o "
+            "NEW.jsonl"
+        )
 
 
 def _kinds(corpus: Manifest) -> dict[str, str]:
@@ -243,11 +264,17 @@ def _run(step: Step, settings: TrainSettings, progress: Progress) -> Any:
 
 
 def _keep_script(settings: TrainSettings, steps: list[Step], progress: Progress) -> None:
-    """Raises OutputExistsError where the folder has the commands of another training."""
+    """Raises OutputExistsError where the folder has the commands of another training; the device
+    and the number of processes make none."""
     title = "# The commands of `avaffect train`, each with options of its own."
     lines = ["#!/bin/sh", title, "set -e", *map(str, steps), ""]
     script = replace(settings, output=settings.output / SCRIPT)
+    content = "\n".join(lines).encode()
+
+    def is_same(path: Path) -> bool:
+        return RUNTIME.sub(b"", path.read_bytes()) == RUNTIME.sub(b"", content)
+
     publishing.publish(
-        script, provenance("train", {}, []), "\n".join(lines).encode(), progress,
-        plan="write the commands", differs="has the commands of another training",
+        script, provenance("train", {}, []), content, progress, plan="write the commands",
+        differs="has the commands of another training", is_same=is_same,
     )  # fmt: skip

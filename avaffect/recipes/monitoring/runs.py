@@ -23,6 +23,8 @@ OPEN = (WAITING, RUNNING)
 TAGS = ("run", "seed", "fold")
 # Of a line, what is no loss, metric or score.
 PLACE = (*TAGS, "step", "epoch", "done", "seconds")
+# Of a place, and of a whole number: TensorBoard's steps have 64 bits.
+LARGEST = 2**53
 SPEED = ("learning_rate", "times_real_time")
 
 
@@ -56,6 +58,21 @@ def values_of(line: Mapping[str, Any], *without: str) -> dict[str, float]:
         for name, value in line.items()
         if name not in (*PLACE, *without) and isinstance(value, (int, float))
     }
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What is a number in a line; a file of another program, or a damaged one, holds anything. A
+    loss may be NaN, a place in the training is finite."""
+    return {name: value for name, value in line.items() if _is_number(name, value)}
+
+
+def _is_number(name: str, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    known = -LARGEST <= value <= LARGEST
+    if name == "done":
+        return 0 <= value <= 1
+    return known or (isinstance(value, float) and name not in PLACE)
 
 
 @dataclass(frozen=True)
@@ -103,7 +120,8 @@ class Followed:
         # The last line may be half written.
         text = text[: text.rfind(b"\n") + 1]
         self.read += len(text)
-        return [self._take(line) for line in map(parsed, text.splitlines()) if line], anew
+        lines = (_numbers(parsed(line)) for line in text.splitlines())
+        return [self._take(line) for line in lines if line], anew
 
     def _take(self, line: dict[str, Any]) -> Line:
         tags = {name: line[name] for name in TAGS if name in line}

@@ -38,6 +38,15 @@ def check(settings: EvalClassSettings) -> None:
         )
 
 
+def asked(settings: EvalClassSettings) -> list[str]:
+    """The options, of those here, that are given."""
+    given = {
+        "--confidence": settings.confidence is not None, "--permutations": settings.permutations,
+        "--calibration": settings.calibration, "--by": settings.by,
+    }  # fmt: skip
+    return [option for option, is_given in given.items() if is_given]
+
+
 def permuted(of: PairedClasses, draws: int, progress: Progress) -> PermutationTest:
     """Within speakers where predictions name them all, else among all utterances."""
     grouped = units(of)
