@@ -41,3 +41,17 @@ def test_reports_of_one_name_are_one_row(tmp_path: Path) -> None:
     manifest.write(tmp_path / "mood.jsonl", header, manifest.read(tmp_path / "alone.jsonl").items)
     words = run(tmp_path, "a=alone.jsonl", "a=mood.jsonl", status=2).stderr
     assert "alone.jsonl" in words and "mood.jsonl" in words
+
+
+def test_a_run_that_counts_twice(tmp_path: Path) -> None:
+    """Without a word the deviation would be 0, and so p."""
+    for name, wrong in {"one": (2, 3), "other": (4, 2)}.items():
+        predictions(tmp_path / f"{name}.jsonl", wrong)
+    (tmp_path / "again.jsonl").write_bytes((tmp_path / "one.jsonl").read_bytes())
+    assert "one.jsonl" in run(tmp_path, "a=one.jsonl", "a=./one.jsonl", status=2).stderr
+    words = run(tmp_path, "a=one.jsonl", "a=again.jsonl").stderr
+    (line,) = [line for line in words.splitlines() if "warning" in line]
+    assert "one.jsonl" in line and "again.jsonl" in line
+    assert "warning" not in run(tmp_path, "a=one.jsonl", "a=other.jsonl").stderr
+    # As two rows they may be compared.
+    run(tmp_path, "a=one.jsonl", "b=again.jsonl")

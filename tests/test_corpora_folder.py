@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chain import invoke
 from corpus_folders import touch
 
 from avaffect.core.errors import DataError, UsageError
@@ -118,3 +119,15 @@ def test_an_empty_folder_and_a_missing_one(tmp_path: Path) -> None:
         listed(tmp_path / "missing")
     with pytest.raises(DataError, match="no recording has a video"):
         listed(touch(tmp_path / "clips", "1.wav"), modality="video")
+
+
+@pytest.mark.parametrize(
+    ("layout", "warned"),
+    [("{emotion}/{speaker}", True), ("{emotion}/{speaker}_*", False), ("{emotion}/*", False)],
+)
+def test_a_speaker_for_each_file_is_warned_of(layout: str, warned: bool, tmp_path: Path) -> None:
+    names = [f"{emotion}/s{n % 4}_{n}.wav" for emotion in ("anger", "joy") for n in range(6)]
+    touch(tmp_path / "clips", *names)
+    said = invoke(tmp_path, "manifest", "folder", "clips", "--layout", layout, "-o", "m.jsonl")
+    words = [line for line in said.stderr.splitlines() if "warning" in line]
+    assert [("s0_0" in line, "{speaker}" in line) for line in words] == [(True, True)] * warned

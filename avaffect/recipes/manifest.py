@@ -19,6 +19,8 @@ from avaffect.settings.base import semantic
 from avaffect.settings.manifest import ManifestSettings
 
 NAMED_AT_MOST = 5
+# Fewer speakers of an utterance each may well be true.
+MANY_SPEAKERS = 10
 
 
 def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> int:
@@ -101,7 +103,15 @@ def _suggest_options(settings: ManifestSettings, corpus: Corpus, progress: Progr
         return
     if not corpus.labels and not corpus.noted:
         progress.say(f"no labels: {label} names them; without, the recordings are a pool")
-    elif corpus.labels and not any(item.get("speaker") for item in corpus.items):
+    speakers = [item["speaker"] for item in corpus.items if item.get("speaker")]
+    if len(speakers) >= MANY_SPEAKERS and len(set(speakers)) == len(speakers):
+        example = work.some_of(speakers, 2)
+        hint = "; a name before _ is {speaker}_*" if settings.corpus == "folder" else ""
+        progress.warn(
+            f"each utterance has a speaker of its own ({example}): is that {speaker} right? A "
+            f"voice under several names is in training and in test{hint}"
+        )
+    elif corpus.labels and not speakers:
         progress.say(
             f"no speakers: {speaker} names them; without, models are tested on voices that they "
             "may know from training"

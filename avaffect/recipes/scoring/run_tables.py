@@ -111,6 +111,8 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
                 called[name].append(row)
             else:
                 together.append([row] if name is None else called.setdefault(name, [row]))
+    for parts in called.values():
+        _check_distinct(parts, progress)
     rows = [parts[0] if len(parts) == 1 else _joined(parts) for parts in together]
     _check_points(rows)
     names = [row.name for row in rows]
@@ -118,6 +120,22 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
         if names.count(row.name) > 1:
             raise UsageError(f"two rows have the name {row.name}; name one with NAME={row.file}")
     return rows
+
+
+def _check_distinct(parts: Sequence[Row], progress: Progress) -> None:
+    """Of one name: a run that counts twice makes the deviation too small, and p with it. Raises
+    UsageError for a file that is given twice."""
+    contents: dict[str, Path] = {}
+    for path in (part.file for part in parts if part.file != STANDARD_STREAM):
+        other = contents.setdefault(file_content_id(path), path)
+        if other is path:
+            continue
+        if other.resolve() == path.resolve():
+            raise UsageError(f"{parts[0].name}: {path} is given twice; each run has its own file")
+        progress.warn(
+            f"{parts[0].name}: {path} and {other} are the same, byte by byte: as two runs they "
+            "make the deviation and p too small"
+        )
 
 
 def _joined(parts: Sequence[Row]) -> Row:
