@@ -15,10 +15,12 @@ from avaffect.settings.export import LISTS
 
 
 class Format(Protocol):
-    """FOLDER: whether the output is a folder rather than a file. NEEDS: packages that writing
-    needs."""
+    """FOLDER: whether the output is a folder rather than a file. TAKEN: pattern of the names that
+    no label or field may have, as the format has a use of its own for them or cannot spell them.
+    NEEDS: packages that writing needs."""
 
     FOLDER: bool
+    TAKEN: str
     NEEDS: tuple[str, ...]
 
     def write(self, listing: Listing, output: Path) -> None:

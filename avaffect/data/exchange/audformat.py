@@ -29,6 +29,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "audformat"
 OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root")
 FOLDER = True
+TAKEN = r"id|file|start|end"
 NEEDS = ()
 HEADER = "db.yaml"
 TABLE = "utterances"
@@ -164,6 +165,8 @@ def read(settings: ManifestSettings) -> Corpus:
             known |= {column: value for column, value in own.items() if value not in (None, "")}
     attributes = _attributes(found, header)
     whole: list[Key] = [(file, 0.0, None) for file in files]
+    for file in files.keys() - {key[0] for key in segments} if segments else ():
+        found.lose("a file without a segment, beside others with segments", file)
     for key in segments or whole:
         file, start, end = key
         values = {**files[file], **segments.get(key, {})}

@@ -9,6 +9,7 @@ from typing import Any
 from avaffect.data.exchange.listing import Listing, Utterance
 
 FOLDER = False
+TAKEN = ""
 NEEDS = ()
 TIMES = ("start", "end")
 

@@ -25,9 +25,12 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "elan"
 OPTIONS = tiers.OPTIONS
 FOLDER = True
+TAKEN = tiers.TAKEN
 NEEDS = ()
 _SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "default-lt"
+# What no XML can hold.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _QUOTED = re.compile(rb"%([0-9A-Fa-f]{2})")
 # The schema requires a date, and equal work has equal files.
 _DATE = "1970-01-01T00:00:00+00:00"
@@ -71,7 +74,7 @@ def _tree(
                 _child(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number}",
                 TIME_SLOT_REF1=slots[start], TIME_SLOT_REF2=slots[end],
             )  # fmt: skip
-            _child(aligned, "ANNOTATION_VALUE").text = one.text
+            _child(aligned, "ANNOTATION_VALUE").text = _CONTROL.sub(" ", one.text)
     _child(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(number)
     _child(root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID=_TYPE,
            TIME_ALIGNABLE="true")  # fmt: skip

@@ -28,6 +28,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "huggingface"
 OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root", "unpack")
 FOLDER = True
+TAKEN = r"audio|id|start|end"
 NEEDS = ("pyarrow",)
 AUDIO = "audio"
 SPLITS = {"development": "validation"}
@@ -49,6 +50,8 @@ def write(listing: Listing, output: Path) -> None:
     by_split: dict[str, list[Utterance]] = defaultdict(list)
     for one in listing:
         split = str(one.fields.get("split", "train"))
+        if not re.fullmatch(r"\w[\w.]*", split):
+            raise DataError(f"{one.id}: its split is {split!r}; the name of a file is made of it")
         if one.media:
             by_split[SPLITS.get(split, split)].append(one)
     features = _features(listing)

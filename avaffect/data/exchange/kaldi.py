@@ -8,7 +8,8 @@ their words, spk2gender m or f. Every label and other field is a file utt2NAME, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from avaffect.core.errors import DataError
@@ -22,27 +23,29 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "kaldi"
 OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root")
 FOLDER = True
+TAKEN = r"spk|dur|num_frames|uniq|[^/]*/.*"
 NEEDS = ()
 WORDS = "text"
 SEX, SEXES = "sex", {"female": "f", "male": "m"}
 # A command that decodes a recording, as Kaldi has for what is not WAV.
-_COMMAND = "ffmpeg -v error -i '{}' -f wav -"
-_DECODED = re.compile(r"\s(?:-i\s+)?('[^']+'|\"[^\"]+\"|[^\s|'\"]+\.\w+)")
+_COMMAND = "ffmpeg -v error -i {} -f wav -"
 _OWN = ("utt2spk", "utt2dur", "utt2num_frames", "utt2uniq")
 
 
 def write(listing: Listing, output: Path) -> None:
-    """Raises DataError for an id with a blank, which separates fields in Kaldi."""
-    _check_ids(listing)
+    """Raises DataError for an id, speaker or name of a recording with a blank, which separates
+    fields in Kaldi."""
     listing.lose_videos()
     names = listing.names()
+    _check_ids(listing, names)
     by_recording = listing.by_recording()
     has_parts = any(one.is_part for one in listing)
     # Without parts an utterance is its recording.
     keys = {one.id: names[p] if has_parts else one.id for p, own in by_recording.items()
             for one in own}  # fmt: skip
     paths = {keys[one.id]: listing.path(one) for own in by_recording.values() for one in own}
-    _file(output / "wav.scp", {key: _extended(path) for key, path in paths.items()})
+    # As they are: blanks of a path say which it is.
+    _file(output / "wav.scp", {key: [_extended(path)] for key, path in paths.items()})
     known = [one for one in listing if one.id in keys]
     if has_parts:
         _file(output / "segments", {one.id: _segment(listing, one, keys[one.id]) for one in known})
@@ -60,15 +63,21 @@ def write(listing: Listing, output: Path) -> None:
         )
 
 
-def _check_ids(listing: Listing) -> None:
+def _check_ids(listing: Listing, names: Mapping[str, str]) -> None:
+    has_parts = any(one.is_part for one in listing)
     for one in listing:
-        for name in (one.id, str(one.fields.get("speaker", "-"))):
+        recording = names[one.media] if has_parts and one.media else "-"
+        for name in (one.id, str(one.fields.get("speaker", "-")), recording):
             if not name or re.search(r"\s", name):
                 raise DataError(f"{one.id}: {name!r} has a blank, which separates fields in Kaldi")
 
 
 def _extended(path: Path) -> str:
-    return str(path) if path.suffix.lower() == ".wav" else f"{_COMMAND.format(path)} |"
+    return (
+        str(path)
+        if path.suffix.lower() == ".wav"
+        else f"{_COMMAND.format(shlex.quote(str(path)))} |"
+    )
 
 
 def _segment(listing: Listing, one: Utterance, key: str) -> str:
@@ -92,10 +101,11 @@ def _speakers(listing: Listing, known: list[Utterance], output: Path) -> None:
     _file(output / "spk2gender", sexes)
 
 
-def _file(path: Path, values: Mapping[str, str]) -> None:
+def _file(path: Path, values: Mapping[str, str | list[str]]) -> None:
     """Lines in the order of LC_ALL=C sort, which Kaldi requires. Nothing where there is nothing."""
     keys = sorted(values, key=str.encode)
-    lines = [" ".join([key, *values[key].split()]) + "\n" for key in keys]
+    split = {key: v.split() if isinstance(v := values[key], str) else v for key in keys}
+    lines = [" ".join([key, *split[key]]) + "\n" for key in keys]
     if lines:
         path.write_text("".join(lines), encoding="utf-8")
 
@@ -162,7 +172,7 @@ def _segments(
             found.lose("a segment of a recording that wav.scp has not", identifier)
             continue
         # -1 stands for the end of the recording.
-        spans[identifier] = recording, times[0], times[1] if times[1] >= 0 else None
+        spans[identifier] = recording, times[0], None if times[1] < 0 else times[1]
     return spans
 
 
@@ -182,6 +192,12 @@ def _recording(extended: str) -> str | None:
     """The path of a recording: of a command that ends in | the file that it decodes."""
     if not extended.endswith("|"):
         return extended
-    named: Iterable[str] = (match.strip("'\"") for match in _DECODED.findall(extended))
+    words = shlex.shlex(extended, posix=True, punctuation_chars="|<>;&")
+    words.whitespace_split, words.commenters = True, ""
+    try:
+        named = list(words)
+    except ValueError:
+        # A quote that does not end.
+        return None
     suffixes = (*PLAIN_SUFFIXES, ".sph", ".mp3", ".mp4", ".m4a", ".opus", ".avi", ".mkv", ".mov")
     return next((name for name in named if name.lower().endswith(suffixes)), None)

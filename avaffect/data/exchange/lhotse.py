@@ -26,6 +26,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "lhotse"
 OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root")
 FOLDER = True
+TAKEN = ""
 NEEDS = ()
 # Field -> key of a supervision.
 OWN = {"text": "text", "language": "language", "speaker": "speaker", "sex": "gender"}

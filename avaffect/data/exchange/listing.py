@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class Listing:
 
     def names(self) -> dict[str, str]:
         """Recording -> its name: the file's without suffix; with its folders where two are the
-        same."""
+        same. Raises DataError where two have the same name with their folders."""
         paths = list(dict.fromkeys(one.media for one in self if one.media))
         stems: dict[str, list[str]] = defaultdict(list)
         for path in paths:
@@ -102,6 +103,11 @@ class Listing:
             for path in same:
                 parts = [part for part in PurePosixPath(path).parts[:-1] if part not in ("..", "/")]
                 found[path] = "_".join([*parts, PurePosixPath(path).name]) if same[1:] else stem
+        of_name: dict[str, str] = {}
+        for path, name in found.items():
+            other = of_name.setdefault(name, path)
+            if other != path:
+                raise DataError(f"{other} and {path} would both be called {name}: rename one")
         return found
 
     def by_recording(self) -> dict[str, list[Utterance]]:
@@ -123,6 +129,18 @@ class Listing:
                 have = [one.id for one in self if name in one.labels]
                 self.lost[f"label {name} (a {spec.kind})"] += have
         return [name for name, spec in self.labels.items() if spec.kind in kept]
+
+    def lose_names(self, taken: str) -> None:
+        """Labels and fields are lost whose whole name the pattern `taken` matches."""
+        for name in [*self.fields, *self.labels]:
+            if re.fullmatch(taken, name, re.DOTALL):
+                have = [o.id for o in self if name in o.fields or name in o.labels]
+                self.lost[f"the name {name!r}"] += have
+                self.labels.pop(name, None)
+                for one in self:
+                    one.fields.pop(name, None)
+                    one.labels.pop(name, None)
+        del self.fields
 
     def lose_fields(self, *kept: str) -> None:
         """Fields but `kept` are lost."""
@@ -180,7 +198,9 @@ def _utterance(
     for name, value in item.items():
         if name in items.RESERVED or name in known or value is None:
             continue
-        if isinstance(value, (str, int, float)):
+        if name in listing.labels:
+            listing.lost[f"field {name} (a label has this name)"].append(item["id"])
+        elif isinstance(value, (str, int, float)):
             fields[name] = value
         else:
             listing.lost[f"field {name} (no text or number)"].append(item["id"])

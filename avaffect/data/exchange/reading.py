@@ -59,7 +59,7 @@ class Found:
             item["start"] = start
         if end is not None:
             item["end"] = end
-            if not end > (start or 0.0) >= 0:
+            if not math.inf > end > (start or 0.0) >= 0:
                 self.lose("the end is not after the start", identifier)
                 return
         self.items.append((item, values))
@@ -127,7 +127,7 @@ class _Reading:
         }
         columns = {**{name: name for name in said}, **labels, **scalars}
         prefix = f"{settings.prefix}_" if settings.prefix else ""
-        return cls(columns, kinds, fields, _mark(found).get("fields"), mapping, prefix)
+        return cls(columns, kinds, fields, mark_of(found).get("fields"), mapping, prefix)
 
     def fill(self, item: Item, values: dict[str, Any], lost: dict[str, list[str]]) -> None:
         """Labels and fields of an item from its values."""
@@ -152,7 +152,7 @@ class _Reading:
 def _described(found: Found) -> dict[str, dict[str, Any]]:
     """Labels by the format, by the mark of an export beside it, or by their values: shares by class
     are a distribution; emotion is a class."""
-    labels = {EMOTION: {"kind": "class"}, **found.labels, **_mark(found).get("labels", {})}
+    labels = {EMOTION: {"kind": "class"}, **found.labels, **mark_of(found).get("labels", {})}
     for _, values in found.items:
         for name, value in values.items():
             if isinstance(value, dict) and name not in labels:
@@ -173,7 +173,7 @@ def _join_shares(item: Item, values: dict[str, Any], described: dict[str, dict[s
                 raise DataError(f"{item['id']}: {name} has {error}") from error
 
 
-def _mark(found: Found) -> dict[str, Any]:
+def mark_of(found: Found) -> dict[str, Any]:
     """What the mark of an export beside the source says: labels, and fields with their types."""
     source = found.settings.source
     path = (source if source.is_dir() else source.parent) / MARK

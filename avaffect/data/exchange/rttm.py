@@ -24,6 +24,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "rttm"
 OPTIONS = tiers.OPTIONS
 FOLDER = False
+TAKEN = ""
 NEEDS = ()
 NOTHING = "<NA>"
 _FIELDS = 9

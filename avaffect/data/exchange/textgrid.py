@@ -15,6 +15,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "textgrid"
 OPTIONS = tiers.OPTIONS
 FOLDER = True
+TAKEN = tiers.TAKEN
 NEEDS = ()
 
 

@@ -24,6 +24,7 @@ from avaffect.settings.manifest import ManifestSettings
 # Options of `manifest` of formats with tiers, whose names stand for columns.
 OPTIONS = ("label", "scalar", "field", "map", "prefix", "root")
 ID = "id"
+TAKEN = rf"{ID}|.*#\d+"
 _LANE = re.compile(r"(.*)#(\d+)")
 
 

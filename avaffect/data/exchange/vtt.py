@@ -15,6 +15,7 @@ from pathlib import Path
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange import tiers
 from avaffect.data.exchange.listing import Listing, Utterance
+from avaffect.data.exchange.reading import mark_of
 from avaffect.data.exchange.tiers import Annotations
 from avaffect.data.tables.reader import of_part
 from avaffect.data.tables.texts import read_text
@@ -24,6 +25,7 @@ from avaffect.settings.manifest import ManifestSettings
 NAME = "vtt"
 OPTIONS = tiers.OPTIONS
 FOLDER = True
+TAKEN = r"(?![\w.#-]+$).*"
 NEEDS = ()
 WORDS = "text"
 _NAMED = re.compile(r"([\w.#-]+): (.*)")
@@ -109,7 +111,8 @@ def _cue(annotations: Annotations, media: str, file: Path, lines: list[str], pla
     if words:
         values[WORDS] = " ".join(words)
     before = lines[place - 1].strip() if place else ""
-    # SubRip numbers its cues.
-    named_so = before and not before.isdigit() and not before.startswith("WEBVTT")
+    # SubRip numbers its cues; in what `export` wrote a number is an id.
+    is_number = before.isdigit() and not mark_of(annotations.found)
+    named_so = before and not is_number and not before.startswith("WEBVTT")
     identifier = before if named_so else of_part(file.stem, (start, end))
     annotations.found.add(identifier, media, start, end, dict(values))

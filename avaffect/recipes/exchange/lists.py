@@ -23,6 +23,8 @@ def run(settings: ExportSettings, progress: Progress) -> None:
     found = manifest.read(settings.artifact, expect=("corpus", "predictions"))
     listed = listing.of_manifest(found, settings.run)
     listed.output, listed.embeds = settings.output, settings.embed
+    listed.lose_names(chosen.TAKEN)
+    lost = {what: list(ids) for what, ids in listed.lost.items()}
     inputs = [work.manifest_input("manifest", found, settings.output)]
     made = provenance("export", semantic(settings), inputs)
     with progress.task("writing", unit="utterances"):
@@ -36,15 +38,16 @@ def run(settings: ExportSettings, progress: Progress) -> None:
             )
         else:
             written = outputs.write_file(
-                settings, made, progress, lambda path: chosen.write(_fresh(listed), path)
+                settings, made, progress, lambda path: chosen.write(_fresh(listed, lost), path)
             )
     if written:
         _report(settings, listed, progress)
 
 
-def _fresh(listed: Listing) -> Listing:
-    """Without losses: an output may be written again, to be compared."""
+def _fresh(listed: Listing, lost: dict[str, list[str]]) -> Listing:
+    """With no losses but `lost`: an output may be written again, to be compared."""
     listed.lost.clear()
+    listed.lost |= {what: list(ids) for what, ids in lost.items()}
     return listed
 
 
