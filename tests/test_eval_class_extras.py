@@ -15,6 +15,7 @@ from avaffect.core.provenance import provenance, reference
 from avaffect.data import manifest
 from avaffect.data.store.reader import Store
 from avaffect.data.store.writer import store_writer
+from avaffect.data.tables import spellings
 
 CLASSES = ["anger", "neutral", "sadness"]
 
@@ -123,6 +124,23 @@ def test_utterances_without_a_value_and_fields_that_nothing_has(folder: Path) ->
     assert sum(g["count"] for g in groups) == 120
     found = invoke(folder, "eval-class", "p.jsonl", "--by", "height", status=65)
     assert "height" in found.stderr and "speaker" in found.stderr
+
+
+def test_spellings_of_one_group(folder: Path) -> None:
+    """`unknown`, as tables say it, is one group with the utterances that have no value."""
+    corpus = manifest.read(folder / "c.jsonl")
+    values = ["Female", "female", "unknown", None]
+    for number, item in enumerate(corpus.items):
+        item["sex"] = values[number % 4]
+    manifest.write(folder / "d.jsonl", manifest.new_header("corpus"), corpus.items)
+    found = invoke(folder, "eval-class", "p.jsonl", "--gold", "d.jsonl", "--by", "sex")
+    rows = table(found.stdout)
+    assert [(row["value"], row["count"]) for row in rows] == [
+        ("Female", "30"), ("female", "30"), ("unknown", "60"),
+    ]  # fmt: skip
+    assert "Female, female" in found.stderr
+    found = invoke(folder, "eval-class", "p.jsonl", "--gold", "c.jsonl", "--by", "sex")
+    assert "Female" not in found.stderr
 
 
 def test_fields_of_a_table_of_gold(folder: Path) -> None:
@@ -247,3 +265,7 @@ def test_reports_of_earlier_versions_stay_as_they_are(folder: Path) -> None:
     (folder / "p.json").write_text(json.dumps(report) + "\n")
     invoke(folder, "eval-class", "p.jsonl", "-o", "p.json")
     invoke(folder, "eval-class", "p.jsonl", "-o", "p.json", "--calibration", status=73)
+
+
+def test_a_sign_is_part_of_a_number() -> None:
+    assert spellings.alike(["-1", "0", "1", "Low-1", "low 1"]) == [["Low-1", "low 1"]]

@@ -77,9 +77,10 @@ def emotion_hint(others: Iterable[str]) -> str:
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Groups of classes that differ only in case, blanks, hyphens or underscores."""
+    """Groups of classes that differ only in case, blanks, hyphens or underscores; -1 and 1 do not:
+    a sign is part of a number."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(names):
+    for name in filter(re.compile(r"[^\W\d_]").search, dict.fromkeys(names)):
         groups[re.sub(r"[\s_-]+", " ", name.casefold()).strip()].append(name)
     return [group for group in groups.values() if len(group) > 1]
 

@@ -36,16 +36,20 @@ def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list
 
 
 def warn_of_alike(
-    what: str, classes: Collection[str], progress: Progress, hint: str | None = None
+    what: str,
+    classes: Collection[str],
+    progress: Progress,
+    hint: str | None = None,
+    kind: str = "classes",
 ) -> None:
     """Warn of classes with similar spellings; hint: the option that merges them, by default
-    --classes."""
+    --classes; kind: what they are."""
     # Imported here: commands that have nothing to do start without the readers of tables.
     from avaffect.data.tables import spellings
 
     groups = spellings.alike(classes)
     if groups:
-        words = "; ".join(f"{', '.join(group)} are {len(group)} classes" for group in groups)
+        words = "; ".join(f"{', '.join(group)} are {len(group)} {kind}" for group in groups)
         progress.warn(
             f"{what}: {words}, though they are spelled alike but for case or signs; "
             f"{hint or spellings.classes_hint(classes)} makes them one"

@@ -133,7 +133,7 @@ def grouped_scores(
         ]
         found[field.name] = tuple(groups)
         few = [group.value for group in groups if group.few]
-        fields.warn_of_few(of.name, field.name, few, FEW_UTTERANCES, progress)
+        fields.warn_of_groups(of.name, field, few, FEW_UTTERANCES, progress)
     return found
 
 

@@ -48,7 +48,7 @@ def grouped(
             count = counts[value]
             own.append(GroupAgreement(value=value, count=count, few=count < few, scores=scores))
         groups[field.name] = tuple(own)
-        fields.warn_of_few(name, field.name, [g.value for g in own if g.few], few, progress)
+        fields.warn_of_groups(name, field, [g.value for g in own if g.few], few, progress)
     return groups
 
 

@@ -96,12 +96,18 @@ def behind(found: Manifest, progress: Progress) -> list[Path]:
     return paths
 
 
-def warn_of_few(file: str, field: str, values: Sequence[str], few: int, progress: Progress) -> None:
-    """Warn of groups with fewer than `few` utterances, or recordings."""
-    if values:
+def warn_of_groups(
+    file: str, field: Field, small: Sequence[str], few: int, progress: Progress
+) -> None:
+    """Warn of groups with fewer than `few` utterances, or recordings (`small`), and of groups
+    that are one but for the spelling."""
+    if field.name not in IDENTITIES:
+        hint = f"one spelling in the predictions, or in the file that has {field.name},"
+        work.warn_of_alike(f"{file}: {field.name}", field.values, progress, hint, "groups")
+    if small:
         progress.warn(
-            f"{file}: fewer than {few} of {field} {work.some_of(list(values))}: their scores say "
-            "little"
+            f"{file}: fewer than {few} of {field.name} {work.some_of(list(small))}: their scores "
+            "say little"
         )
 
 
@@ -139,7 +145,7 @@ def _field(name: str, ids: Sequence[str], values: Mapping[str, Any]) -> Field:
         order += sorted({*written.values()} - {*order})
     else:
         written, order = _quarters(numbers)
-    if len(written) < len(of):
+    if len(written) < len(of) and UNKNOWN not in order:
         order = [*order, UNKNOWN]
     return Field(name, {i: written.get(i, UNKNOWN) for i in of}, tuple(order))
 
