@@ -172,3 +172,35 @@ def test_runs_that_differ_in_their_seeds_are_one_box() -> None:
     ]
     boxes = [[each.key for each in box] for box in together(found)]
     assert boxes == [["a"], ["b"], ["x0", "x1"], ["other"], ["y0", "y1"], ["z0"], ["w"]]
+
+
+def test_names_that_make_or_a_command_takes_for_something_else(tmp_path: Path, shell) -> None:
+    names = ["lr=0.1", "a*b", "a?b", "a[x]b", "~t", "-dash", "q'uo", "50%", "goal"]
+    invoke(tmp_path, "synth", "wav", "--utterances", 6, "--speakers", 6, "--modality", "audio",
+           "-o", "m.jsonl")  # fmt: skip
+    before = "m"
+    for seed, name in enumerate(names):
+        invoke(tmp_path, "split", f"./{before}.jsonl", "--folds", 3, "--replace", "--seed", seed,
+               "-o", f"./{name}.jsonl")  # fmt: skip
+        before = name
+    # What patterns match, too.
+    for other in ("acb.jsonl", "axb.jsonl"):
+        (tmp_path / other).touch()
+    (tmp_path / "m.mk").write_text(invoke(tmp_path, "lineage", "goal.jsonl", "--make").stdout)
+    content = {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in names}
+    for name in names:
+        (tmp_path / f"{name}.jsonl").unlink()
+    shell("make -f m.mk", tmp_path)
+    assert content == {name: (tmp_path / f"{name}.jsonl").read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("name", ["a;touch x;b", "a|b", "a\nall: ; touch x\nb", "a\rb"])
+def test_names_that_make_cannot_spell_are_comments(name: str) -> None:
+    seed = {"command": "split", "settings": {"folds": 2}}
+    first = Ancestor("1", f"{name}.jsonl", MISSING)
+    then = Ancestor("2", "goal.jsonl", "manifest", record=seed, parents=(Parent("manifest", "1"),))
+    text = makefiles.makefile([first, then], ["goal.jsonl", f"{name}.jsonl"])
+    assert [line for line in text.split("\n") if ":" in line and line[0] not in "#S.E"] == [
+        "all: goal.jsonl"
+    ]
+    assert "goal.jsonl: not to be made again" in text and "\r" not in text

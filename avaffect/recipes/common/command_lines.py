@@ -108,8 +108,10 @@ def _is_fitted(ancestor: Ancestor) -> bool:
 
 
 def path_of(ancestor: Ancestor) -> str:
-    """The path of an input; `-` of a stream."""
-    return "-" if ancestor.kind == STREAM else ancestor.path
+    """The path of a file, which is no option; `-` of a stream."""
+    if ancestor.kind == STREAM:
+        return "-"
+    return "./" * ancestor.path.startswith("-") + ancestor.path
 
 
 def _named(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _named(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> dict[str, Any
         source = next((p.key for p in ancestor.parents if p.role == role), None)
         if source is None:
             raise Unknown(f"its {role} is not recorded")
-        return {"corpus": corpus, "source": lineage[source].path}
+        return {"corpus": corpus, "source": path_of(lineage[source])}
     if ancestor.command == "extract" and "front_end" in ancestor.settings:
         return {"model": ancestor.settings["front_end"]}
     if ancestor.command == "seal":
