@@ -243,6 +243,29 @@ def test_calibration_without_probabilities(folder: Path) -> None:
     invoke(folder, "eval-class", "bare.csv", "--calibration", status=65)
 
 
+@pytest.mark.parametrize(
+    ("shares", "options", "status", "warned"),
+    [
+        ((0.7, 0.3), (), 0, False),
+        ((0.7, 0.3), ("--classes", "neutral,anger"), 0, False),
+        ((0.9, 0.9), (), 0, True),
+        ((0.9, 0.9), ("--classes", "neutral,anger"), 0, True),
+        ((-0.36, -1.2), (), 65, False),
+        ((-0.36, -1.2), ("--classes", "neutral,anger"), 65, False),
+        ((7.0, 3.0), ("--classes", "neutral,anger"), 65, False),
+    ],
+)
+def test_what_is_no_probability(
+    shares: tuple[float, float], options: tuple[str, ...], status: int, warned: bool, tmp_path: Path
+) -> None:
+    """Logarithms, scores before softmax, and probabilities of each class alone."""
+    rows = ["id,pred,emotion,anger,neutral", "a,anger,anger,0.6,0.4", "b,neutral,anger,0.2,0.8"]
+    rows.append(f"c,anger,neutral,{shares[0]},{shares[1]}")
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    said = invoke(tmp_path, "eval-class", "t.csv", "--calibration", *options, status=status).stderr
+    assert ("warning" in said) is warned
+
+
 def test_chance_stands_beside_scores(folder: Path) -> None:
     report = of(folder, "p.jsonl")
     third, most = pytest.approx(1 / 3), pytest.approx(0.4)

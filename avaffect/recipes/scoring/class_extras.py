@@ -25,6 +25,8 @@ from avaffect.settings.eval_class import EvalClassSettings
 FEWEST_PERMUTATIONS = 100
 # Scores of a group with fewer utterances say little: an accuracy of 30 has an error of 0.09.
 FEW_UTTERANCES = 30
+# A sum of probabilities, as far as they are rounded.
+MOST_SUMMED = 1.01
 # id -> (gold class, predicted class)
 Run = dict[str, tuple[str, str]]
 
@@ -80,11 +82,11 @@ def permuted(of: PairedClasses, draws: int, progress: Progress) -> PermutationTe
 
 
 def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progress) -> Calibration:
-    """Raises DataError where predictions have no probabilities."""
+    """Raises DataError where predictions have no probabilities, or what is none."""
     index = {name: place for place, name in enumerate(of.classes)}
     chosen = settings.class_map
     rows: dict[RunName, list[tuple[list[float], int, int]]] = {run: [] for run in of.pairs}
-    lacking = 0
+    lacking = above = 0
     for item in of.items:
         run = item.get("run", 0)
         pair = of.pairs.get(run, {}).get(item["id"])
@@ -92,9 +94,16 @@ def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progres
             continue
         shares = chosen.summed(item["scores"]) if item.get("scores") else {}
         row = [float(shares.get(name, 0.0)) for name in of.classes]
-        if not sum(row) > 0:
+        if not any(row):
             lacking += 1
             continue
+        outside = [value for value in row if not 0 <= value <= MOST_SUMMED]
+        if outside:
+            raise DataError(
+                f"{of.name}: a probability of {item['id']} is {outside[0]:g}, not between 0 and 1: "
+                "logarithms and scores before softmax are none"
+            )
+        above += sum(row) > MOST_SUMMED
         rows[run].append((row, index[pair[0]], index[pair[1]]))
     if not all(rows.values()):
         raise DataError(
@@ -103,6 +112,11 @@ def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progres
         )
     if lacking:
         progress.warn(f"{of.name}: {lacking} predictions have no probabilities, and are left out")
+    if above:
+        progress.warn(
+            f"{of.name}: the probabilities of {above} predictions add up to more than 1: they are "
+            "no distribution over the classes, and the Brier score means little"
+        )
     parts = []
     for known in rows.values():
         probabilities, gold, predicted = (np.array(side) for side in zip(*known, strict=True))
