@@ -124,6 +124,9 @@ def test_utterances_without_a_value_and_fields_that_nothing_has(folder: Path) ->
     assert sum(g["count"] for g in groups) == 120
     found = invoke(folder, "eval-class", "p.jsonl", "--by", "height", status=65)
     assert "height" in found.stderr and "speaker" in found.stderr
+    (folder / "bare.csv").write_text("id,pred,emotion\na,anger,anger\n")
+    found = invoke(folder, "eval-class", "bare.csv", "--by", "height", status=65)
+    assert "none" in found.stderr
 
 
 def test_spellings_of_one_group(folder: Path) -> None:

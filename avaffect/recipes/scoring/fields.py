@@ -70,6 +70,7 @@ def read(
         there = [values[i] for i in ids if values.get(i) is not None]
         if not there:
             have = ", ".join(sorted(known - {"id", "kind", "labels", "gold", "prediction"}))
+            have = have or "none"
             raise DataError(
                 f"--by {name}: no scored utterance has this field (there are: {have}); a store or "
                 f"a corpus manifest that has it goes with --gold{meant(name, known)}"
