@@ -147,7 +147,7 @@ def test_a_table_of_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_repeated_values_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     invoke(tmp_path, "synth", "wav", "--utterances", 9, *VOICES[:-2], "-o", "c.jsonl")
-    given = ("split", "c.jsonl", "--seed", "3", "--ratios", "34", "33", "33")
+    given = ("split", "c.jsonl", "--seed", "3", "--ratios", "34", "33", "33", "--replace")
     invoke(tmp_path, *given, "-o", "s.jsonl")
     found = {each.path: each for each in ancestry([Path("s.jsonl")])}
     assert command_lines.arguments(found["s.jsonl"], {e.key: e for e in found.values()}) == [*given]

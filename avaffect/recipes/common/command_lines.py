@@ -130,6 +130,9 @@ def _named(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> dict[str, Any
         return {"corpus": corpus, "source": path_of(lineage[source])}
     if ancestor.command == "extract" and "front_end" in ancestor.settings:
         return {"model": ancestor.settings["front_end"]}
+    if ancestor.command == "split":
+        # Not recorded, as it changes nothing but whether earlier splits are refused.
+        return {"replace": True}
     if ancestor.command == "seal":
         raise Unknown("a filter stood before it that is not recorded")
     return {}
