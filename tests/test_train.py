@@ -109,6 +109,16 @@ def test_numbers_are_learned_and_scored(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "t" / "scores.json").exists()
 
 
+def test_after_a_mistake_the_same_folder_serves(folder: Path, tmp_path: Path) -> None:
+    given = ("train", "all.jsonl", *QUICK, "-o", tmp_path / "t")
+    invoke(folder, *given, "--classes", "anger,loathing", status=65)
+    found = invoke(folder, *given)
+    assert found.stderr.count("is up to date") == 4
+    assert "loathing" not in (tmp_path / "t" / "commands.sh").read_text()
+    # Now it is the folder of a training.
+    invoke(folder, *given, "--classes", "anger,loathing", status=73)
+
+
 def test_device_and_processes_make_no_other_training(folder: Path) -> None:
     before = (folder / "trained" / "commands.sh").read_bytes()
     given = ("train", "all.jsonl", "--epochs", 2, "-j", 2, "--device", "cpu")

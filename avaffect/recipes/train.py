@@ -265,10 +265,13 @@ def _run(step: Step, settings: TrainSettings, progress: Progress) -> Any:
 
 def _keep_script(settings: TrainSettings, steps: list[Step], progress: Progress) -> None:
     """Raises OutputExistsError where the folder has the commands of another training; the device
-    and the number of processes make none."""
+    and the number of processes make none. Until a training begins, commands that failed are
+    replaced: what they made is current, or its own command refuses it."""
     title = "# The commands of `avaffect train`, each with options of its own."
     lines = ["#!/bin/sh", title, "set -e", *map(str, steps), ""]
-    script = replace(settings, output=settings.output / SCRIPT)
+    model = settings.output / MODEL
+    begun = model.exists() or claims.state_folder(model).exists()
+    script = replace(settings, output=settings.output / SCRIPT, force=settings.force or not begun)
     content = "\n".join(lines).encode()
 
     def is_same(path: Path) -> bool:
