@@ -126,9 +126,11 @@ def test_tables_for_people_and_for_programs(reports: dict[str, list]) -> None:
     (found,) = traces.tables(reports["traces"], programs)
     assert [row[2] for row in found.rows] == ["pooled", "mean"]
     (found,) = traces.tables(reports["scalars"], people)
-    assert len(found.rows) == 1 and found.columns[0] == "label" and "±" in found.rows[0][2]
+    assert [row[1] for row in found.rows] == ["all values", "chance"]
+    assert found.columns[0] == "label" and "±" in found.rows[0][2]
     table = comparison.table(reports["comparison"][0], people)
-    assert table.note.startswith("differences from report") and len(table.rows) == 2
+    assert table.note.startswith("differences from report")
+    assert [row[0] for row in table.rows] == ["report", "b", "chance"]
     assert comparison.table(reports["comparison"][0], programs).columns[-1] == "f1_macro_p"
 
 
