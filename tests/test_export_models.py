@@ -20,6 +20,7 @@ import avaffect.signal.audio  # noqa: F401
 from avaffect.core import headers
 from avaffect.core.headers import EncoderHeader, Published
 from avaffect.data.store.reader import Store
+from avaffect.models import recurrent
 from avaffect.models.encoder import Encoder
 from avaffect.models.hubert import PRESETS, Hubert, HubertConfiguration
 from avaffect.models.whisper import Whisper, WhisperConfiguration
@@ -228,6 +229,13 @@ def test_a_classifier_of_features_and_its_runs(voices, tmp_path):
     for row, identifier in enumerate(store.ids):
         (found,) = session.run(None, {"features": store.read("features", row)[None]})
         assert found[0] == pytest.approx([*scores[identifier].values()], abs=2e-5)
+
+
+def test_recurrent_encoders_are_refused_in_words_of_their_own(tmp_path):
+    saved(tmp_path / "apc.safetensors", recurrent.RecurrentEncoder(recurrent.PRESETS["nano"]))
+    said = invoke(tmp_path, "export", "apc.safetensors", "--to", "onnx", "-o", "x.onnx", status=2)
+    assert "GRU" in said.stderr and "--to npy" in said.stderr
+    assert not (tmp_path / "x.onnx").exists()
 
 
 def test_differences_are_never_written(tmp_path, monkeypatch):

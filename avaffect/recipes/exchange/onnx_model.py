@@ -211,6 +211,12 @@ def _exported(settings: ExportSettings, graph: _Graph, made: Provenance) -> byte
     except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
         why = error.__cause__ or error
         words = str(why).strip().splitlines() or [type(why).__name__]
+        if graph.stream == WAVEFORM and any(isinstance(m, nn.RNNBase) for m in graph.modules()):
+            raise UsageError(
+                f"--to onnx: {settings.artifact} has recurrent layers (GRU) above the waveform, "
+                "which torch exports for one length alone; export its features with --to npy, or "
+                "choose an encoder without them"
+            ) from error
         raise DataError(f"{settings.artifact}: torch cannot export it ({words[0]})") from error
     finally:
         logger.setLevel(level)
