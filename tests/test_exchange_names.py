@@ -127,3 +127,15 @@ def test_a_segment_without_an_end_in_numbers_is_lost(tmp_path: Path) -> None:
     (tmp_path / "segments").write_text("one r 0 inf\ntwo r 0 nan\nthree r 0 1\n")
     invoke(tmp_path, "manifest", "kaldi", ".", "-o", "back.jsonl")
     assert [item["id"] for item in manifest.read(tmp_path / "back.jsonl").items] == ["three"]
+
+
+def test_force_deletes_nothing_that_export_did_not_write(tmp_path: Path) -> None:
+    corpus(tmp_path, [{"id": "a", "media": "a.wav", **ANGER}])
+    invoke(tmp_path, "export", "c.jsonl", "--to", "kaldi", "-o", "out")
+    (tmp_path / "out/mine.txt").write_text("notes")
+    given = ("export", "c.jsonl", "--to", "vtt", "-o", "out", "--force")
+    invoke(tmp_path, *given, status=73)
+    assert (tmp_path / "out/mine.txt").read_text() == "notes"
+    (tmp_path / "out/mine.txt").unlink()
+    invoke(tmp_path, *given)
+    assert (tmp_path / "out/a.vtt").is_file() and not (tmp_path / "out/wav.scp").exists()

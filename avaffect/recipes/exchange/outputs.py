@@ -80,12 +80,13 @@ def write_folder(
     if publishing.is_dry(settings, progress, f"write {settings.to}"):
         return False
     claims.claim(output, progress.say)
-    mark = json.dumps({"provenance": made, **facts}, ensure_ascii=False, indent=1) + "\n"
     with workspace(output) as folder:
         new, old = folder / "new", folder / "old"
         new.mkdir()
         with writing(output):
             write(new)
+            said = {"provenance": made, **facts, "files": _files(new)}
+            mark = json.dumps(said, ensure_ascii=False, indent=1) + "\n"
             (new / MARK).write_text(mark, encoding="utf-8")
             for path in (new, *sorted(new.rglob("*"))):
                 # Libraries write files that nobody else may read.
@@ -122,7 +123,18 @@ def _is_current(settings: ExportSettings, made: Provenance, progress: Progress) 
             f"{output} exists and was made from other inputs or settings; name another output, or "
             "overwrite it with --force"
         )
+    written = plain_json.parse((output / MARK).read_bytes()).get("files", _files(output))
+    others = {*_files(output)} - {*written, MARK}
+    if others:
+        raise OutputExistsError(
+            f"{output} holds what export did not write, which --force would delete: "
+            f"{', '.join(sorted(others)[:3])}; move it, or name another output"
+        )
     return False
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
 
 
 def _identity(mark: Path) -> str | None:
