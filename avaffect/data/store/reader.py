@@ -58,7 +58,7 @@ class Store:
         self._pages: Pages | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._traces: dict[str, Rows] = {}
-        self._streams: dict[str, tuple[np.ndarray, np.ndarray, Rows, StreamBlocks | None]] = {}
+        self._streams: dict[str, tuple[np.ndarray, memoryview, Rows, StreamBlocks | None]] = {}
 
     def _read_structure(self, file: h5py.File, head: StoreHeader, specs: Specs) -> None:
         self.version, self.count, self.content_id = head.version, head.count, head.content_id
@@ -147,7 +147,8 @@ class Store:
         try:
             values, offsets, rows, blocks = self._streams[stream]
         except KeyError:
-            values, offsets = self.values(stream), self.offsets(stream)
+            # Whose items are plain integers, in half the time of NumPy's.
+            values, offsets = self.values(stream), memoryview(self.offsets(stream))
             rows = self._rows(f"stream {stream}", self.digests(stream))
             blocks = self._blocks_of(stream)
             self._streams[stream] = values, offsets, rows, blocks
@@ -162,7 +163,7 @@ class Store:
         if blocks is None or not is_long(found.nbytes) or stop - start == len(found):
             rows.verify(row, found)
         else:
-            begin = int(offsets[row])
+            begin = offsets[row]
             blocks.verify(values, begin + start, begin + stop, self.ids[row])
         return found[part]
 
