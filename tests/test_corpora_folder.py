@@ -86,8 +86,9 @@ def test_sound_and_film_of_one_name_are_one_utterance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", ["{emotion", "emotion}", "{}/*", "{id}/*", "{a b}/*", "{a}/{a}", "/clips/{emotion}/*"]
-)
+    "layout", ["{emotion", "emotion}", "{}/*", "{id}/*", "{a b}/*", "{a}/{a}", "/clips/{emotion}/*",
+               "{Emotion}/*", "{Speaker}_*"],
+)  # fmt: skip
 def test_what_is_no_layout(layout: str, clips: Path) -> None:
     with pytest.raises(UsageError, match="--layout"):
         listed(clips, layout)

@@ -142,6 +142,9 @@ class _Layout:
             raise UsageError(
                 f"--layout {text}: {{{name}}} is no name of a label or field; for example {EXAMPLE}"
             )
+        small = name.lower()
+        if name != small and small in (*FIELDS, "emotion"):
+            raise UsageError(f"--layout {text}: {{{name}}} in small letters: {{{small}}}")
         if name in self._names:
             raise UsageError(f"--layout {text}: {{{name}}} is there twice")
         self._names.append(name)
