@@ -18,7 +18,7 @@ from avaffect.core.kept import JOURNAL
 from avaffect.data.store import journal
 from avaffect.data.store.writer import StoreWriter
 from avaffect.recipes.encoding import extraction
-from avaffect.training import spool
+from avaffect.training import spool, state
 
 WAVES = "wav-b/wav/synthB_000001.wav"
 COMMANDS = {
@@ -201,3 +201,15 @@ def test_disk_use(stopped: Path) -> None:
     dim = json.loads((store / JOURNAL).read_bytes().splitlines()[0][9:])[0][3][0]
     assert (store / "0.spool").stat().st_size == steps * dim * 4
     assert (store / JOURNAL).stat().st_size < 1024 * (len(lines) + 1)
+
+
+def test_a_folder_that_is_removed_while_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process, which has made the same output."""
+
+    def removed(folder: Path, pattern: str) -> list[Path]:
+        raise FileNotFoundError(2, "No such file or directory", str(folder))
+
+    monkeypatch.setattr(Path, "rglob", removed)
+    assert state.work_in(tmp_path / "out.jsonl.state") is None

@@ -94,7 +94,12 @@ def clear(folder: Path) -> None:
 def work_in(folder: Path) -> str | None:
     """The saved work that would be lost, in words; None where a run was stopped before its first
     step."""
-    for path in sorted(folder.rglob("*")):
+    try:
+        paths = sorted(folder.rglob("*"))
+    except FileNotFoundError:
+        # Another process has made the output, and ended, in between.
+        return None
+    for path in paths:
         place = path.relative_to(folder)
         partial = any(part.endswith(".partial") for part in place.parts)
         if partial or not path.is_file() or path.name in (MARKER, LOCK, MANIFEST):
