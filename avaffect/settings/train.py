@@ -22,9 +22,9 @@ class TrainSettings(Computing):
 
     Each step is a command; it is printed before it runs, and all of them are kept in
     DIR/commands.sh, a shell script: edit it for options that `train` does not have. The folder
-    holds corpus.jsonl, recordings.h5, explored.json, features.h5 (of a front-end),
-    model.safetensors, which needs no other file, predictions.jsonl, scores.json and report.html.
-    Run again, finished steps are up to date."""
+    holds corpus.jsonl, recordings.h5, faces (contact sheets, where an encoder reads faces),
+    explored.json, features.h5 (of a front-end), model.safetensors, which needs no other file,
+    predictions.jsonl, scores.json and report.html. Run again, finished steps are up to date."""
 
     examples: ClassVar[str] = """
     # Of recordings such as clips/anger/anna_01.wav

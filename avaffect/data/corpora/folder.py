@@ -162,15 +162,13 @@ class _Layout:
 
 def _splits(corpus: Corpus, found: set[str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Spelling -> split. Raises DataError where a spelling needs --map."""
-    meant = {text: mapping.get(text, text) for text in sorted(found)}
-    known = spellings.splits_of([text for text in meant.values() if text])
-    unknown = [text for text, name in meant.items() if name and name not in known]
+    splits, unknown = spellings.mapped_splits(sorted(found), mapping)
     if unknown:
         raise DataError(
             f"{corpus.root}: splits are {', '.join(SPLITS)}, and {{split}} of --layout is "
             f"{', '.join(unknown)}: assign them with {spellings.split_hint(unknown)}"
         )
-    return {text: known[name] for text, name in meant.items() if name}
+    return splits
 
 
 def _check_mapped(corpus: Corpus, spelled: set[str], mapping: Mapping[str, str]) -> None:

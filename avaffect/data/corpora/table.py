@@ -207,16 +207,13 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     texts = set(table.column(settings.split))
     found = sorted(t for t in texts if t in mapping or (_given(t) and t not in NO_SPLIT))
     reading.spelled |= set(found)
-    mapped = {text: mapping.get(text, text) for text in found}
-    known = spellings.splits_of([text for text in mapped.values() if text])
-    unknown = [text for text, meant in mapped.items() if meant and meant not in known]
+    splits, unknown = spellings.mapped_splits(found, mapping)
     if unknown:
         raise DataError(
             f"{settings.source}: splits are {', '.join(SPLITS)}, and column {settings.split!r} "
             f"holds {', '.join(unknown)}: assign them with "
             f"{spellings.split_hint(unknown)} (--map {unknown[0]}= for none)"
         )
-    splits = {text: known[meant] for text, meant in mapped.items() if meant}
     for text, split in splits.items():
         if text != split and text not in mapping:
             reading.corpus.noted["splits"].append(f"{text} is {split}")

@@ -47,6 +47,17 @@ def splits_of(found: Collection[str]) -> dict[str, str]:
     return known
 
 
+def mapped_splits(
+    texts: Iterable[str], mapping: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Spelling -> split through a user's mapping, in which "" means none; and the spellings that
+    need one."""
+    meant = {text: mapping.get(text, text) for text in texts}
+    known = splits_of([name for name in meant.values() if name])
+    unknown = [text for text, name in meant.items() if name and name not in known]
+    return {text: known[name] for text, name in meant.items() if name in known}, unknown
+
+
 def split_hint(unknown: Iterable[str]) -> str:
     """The --map options that assign these spellings to splits."""
     words = []
