@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -10,14 +13,18 @@ from typing import Any
 
 import pytest
 from chain import invoke
+from running import Running
 
 from avaffect.cli.show import monitor as shown
 from avaffect.core import lock
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT
+from avaffect.core.provenance import identity
+from avaffect.data import artifacts
 from avaffect.recipes.monitor import Watch, monitor
-from avaffect.recipes.monitoring import events, finding, runs
+from avaffect.recipes.monitoring import events, finding, runs, states
 from avaffect.settings.monitor import MonitorSettings
+from avaffect.training.state import metrics_path, open_folder
 
 TRAIN = ("finetune", "mfcc.h5", "--epochs", 3, "--batch-utterances", 4, "--log-every", 1)
 
@@ -78,7 +85,7 @@ def test_an_ended_training(trained: Path) -> None:
     lines = _lines(trained / "er.safetensors")
     last = [line for line in lines if "step" in line][-1]
     scores = [line for line in lines if "step" not in line][-1]
-    assert (found.state, found.done, found.left_s) == (runs.ENDED, 1.0, None)
+    assert (found.state, found.done, found.left_s) == (states.FINISHED, 1.0, None)
     assert found.tags == {"run": 1, "seed": 1} and found.step == last["step"]
     assert found.training["accuracy"] == last["accuracy"]
     assert found.development["ua"] == scores["ua"]
@@ -104,17 +111,80 @@ def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
     assert found.tags == {}
 
 
-def test_states(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "number, became",
+    [(signal.SIGTERM, states.STOPPED), (signal.SIGINT, states.STOPPED),
+     (signal.SIGKILL, states.KILLED)],
+)  # fmt: skip
+def test_a_training_that_a_signal_ended(
+    trained: Path, tmp_path: Path, number: signal.Signals, became: str
+) -> None:
+    output = tmp_path / "x.safetensors"
+    process = Running(
+        trained, "finetune", "mfcc.h5", "--annotations", "s.jsonl", "--steps", 10**6,
+        "--log-every", 1, "-o", output,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not metrics_path(output).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _state(output).state == states.RUNNING
+    process.send_signal(number)
+    process.communicate()
+    assert _state(output).state == became
+    (line,) = invoke(tmp_path, "monitor", ".", "--json").stdout.splitlines()
+    assert json.loads(line)["state"] == became
+
+
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    for name, text in [
+        ("t.csv", "id,emotion\n"),
+        ("m.jsonl", '{"format": "avaffect-manifest", "content": "corpus"}\n{"id": "a"}\n'),
+        ("a.safetensors.metrics.jsonl", '{"id": "a", "start": 1.5}\nno JSON\n'),
+    ]:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=name):
+            monitor(MonitorSettings(runs=(tmp_path / name,)), SILENT)
+    with pytest.raises(DataError, match=r"a\.safetensors\.metrics\.jsonl"):
+        monitor(MonitorSettings(runs=(tmp_path,)), SILENT)
+    (tmp_path / "a.safetensors.metrics.jsonl").write_text("")
+    # A pattern stands for trainings alone.
+    (found,) = monitor(MonitorSettings(runs=(tmp_path / "*",)), SILENT)
+    assert found.output == str(tmp_path / "a.safetensors")
+
+
+def test_states(tmp_path: Path, trained: Path) -> None:
     output = tmp_path / "a.safetensors"
-    assert _state(output).state == runs.WAITING
-    held = lock.acquire(tmp_path / "a.safetensors.state" / "lock", output, SILENT.say)
-    assert _state(output).state == runs.RUNNING
-    (tmp_path / "a.safetensors.state" / "run.json").write_text("{}")
+    folder = tmp_path / "a.safetensors.state"
+    assert _state(output).state == states.WAITING
+    held = lock.acquire(folder / "lock", output, SILENT.say)
+    assert _state(output).state == states.RUNNING
+    left = held.path.read_bytes()
+    (folder / "run.json").write_text("{}")
     held.release()
-    assert _state(output).state == runs.STOPPED
-    (tmp_path / "a.safetensors.state" / "run.json").unlink()
-    output.write_bytes(b"")
-    assert _state(output).state == runs.ENDED
+    assert _state(output).state == states.STOPPED
+    (folder / "lock").write_bytes(left.replace(b'"pid": ', b'"pid": 4000'))
+    assert _state(output).state == states.KILLED
+    shutil.copy(trained / "er.safetensors", output)
+    # Of another run than the one that was killed.
+    assert _state(output).state == states.KILLED
+    shutil.rmtree(folder)
+    assert _state(output).state == states.FINISHED
+    _write(output, _step(1, 0.1, 1.0))
+    os.truncate(output, output.stat().st_size - 1)
+    assert _state(output).state == states.DAMAGED
+    output.unlink()
+    assert _state(output).state == states.GONE
+
+
+def test_killed_when_the_output_was_written(tmp_path: Path, trained: Path) -> None:
+    """The state folder is of the run that made it."""
+    output = tmp_path / "er.safetensors"
+    shutil.copy(trained / "er.safetensors", output)
+    made = identity(artifacts.describe(output).provenance)
+    open_folder(tmp_path / "er.safetensors.state", made, fresh=False)
+    (tmp_path / "er.safetensors.state" / "lock").write_text("{}")
+    os.utime(tmp_path / "er.safetensors.state" / "lock", (0, 0))
+    assert _state(output).state == states.FINISHED
 
 
 def test_the_lock_of_another_machine_counts_while_it_is_young(tmp_path: Path, monkeypatch) -> None:
@@ -264,12 +334,14 @@ def test_json_and_a_table(trained: Path) -> None:
     assert runs.TrainingState.from_dict(json.loads(line)).output == "er.safetensors"
     found = invoke(trained, "monitor", "er.safetensors", "--once")
     head, row = (line.split("\t") for line in found.stdout.splitlines())
-    assert tuple(head) == shown.COLUMNS and row[:3] == ["er.safetensors", "ended", "100 %"]
-    assert found.stderr.startswith("1 training: 1 ended")
+    assert tuple(head) == shown.COLUMNS and row[:3] == ["er.safetensors", "finished", "100 %"]
+    assert found.stderr.startswith("1 training: 1 finished")
     invoke(trained, "monitor", "z*", "--once", status=65)
 
 
-def test_lines_until_all_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_until_all_have_ended(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that runs, stops, and one that a pattern comes to match; a line where there is news."""
     output = tmp_path / "a.safetensors"
     held = [lock.acquire(tmp_path / "a.safetensors.state" / "lock", output, SILENT.say)]
@@ -284,7 +356,7 @@ def test_lines_until_all_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def end() -> None:
         held.pop().release()
         (tmp_path / "a.safetensors.state").rmdir()
-        output.write_bytes(b"")
+        shutil.copy(trained / "er.safetensors", output)
         _write(tmp_path / "b.safetensors", _step(1, 1.0, 60.0))
 
     moments = [grow, lambda: None, end]
@@ -295,10 +367,10 @@ def test_lines_until_all_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [(name, text.split(", ")[:2]) for name, _, text in told] == [
         ("a.safetensors", ["running", "10 %"]),
         ("a.safetensors", ["running", "90 %"]),
-        ("a.safetensors", ["ended", "90 %"]),
-        ("b.safetensors", ["ended", "100 %"]),
+        ("a.safetensors", ["finished", "90 %"]),
+        ("b.safetensors", ["gone", "100 %"]),
     ]
-    assert "2 trainings: 2 ended; 1:02 " in found.stderr
+    assert "2 trainings: 1 gone, 1 finished; 1:02 " in found.stderr
 
 
 def test_a_table_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

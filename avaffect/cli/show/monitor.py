@@ -27,7 +27,10 @@ TERMINAL_S, ELSEWHERE_S = 1.0, 30.0
 SHOWN = 3
 BAR = 10
 COLUMNS = ("training", "state", "done", "left", "at", "losses and metrics", "development")
-COLOURS = {"running": "green", "stopped": "yellow", "waiting": "dim", "ended": ""}
+COLOURS = {
+    "running": "green", "waiting": "dim", "killed": "red", "damaged": "red", "gone": "red",
+    "stopped": "yellow", "finished": "",
+}  # fmt: skip
 
 
 def show(settings: MonitorSettings, progress: Progress) -> None:
@@ -92,7 +95,7 @@ def _wait(seconds: float, progress: Progress) -> None:
 
 def _open(states: Sequence[TrainingState]) -> bool:
     """Whether there may be news; what a pattern stands for may not have begun."""
-    from avaffect.recipes.monitoring.runs import OPEN
+    from avaffect.recipes.monitoring.states import OPEN
 
     return not states or any(state.state in OPEN for state in states)
 
@@ -148,7 +151,7 @@ def _drawn(states: Sequence[TrainingState], height: int) -> Drawn:
 
 
 def _summary(states: Sequence[TrainingState]) -> str:
-    """3 trainings: 1 running, 2 ended; 0:12:10 of training"""
+    """3 trainings: 1 running, 2 finished; 0:12:10 of training"""
     counts = Counter(state.state for state in states)
     parts = ", ".join(f"{counts[name]} {name}" for name in COLOURS if counts[name])
     what = "training" if len(states) == 1 else "trainings"

@@ -1,7 +1,6 @@
-"""Where a training stands, from its metrics file and its state folder, which are read alone.
+"""Where a training stands, from its metrics file, which is read alone.
 
 OUTPUT.metrics.jsonl    lines of losses and scores, as they happen
-OUTPUT.state/lock       held by the process that trains
 """
 
 from __future__ import annotations
@@ -11,18 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import claims
-from avaffect.core.lock import seems_held
+from avaffect.core.errors import DataError
 from avaffect.core.record import Record
+from avaffect.recipes.monitoring.states import RUNNING, state_of
 from avaffect.training.ending import parsed
 from avaffect.training.state import metrics_path
 
-WAITING, RUNNING, STOPPED, ENDED = "waiting", "running", "stopped", "ended"
-# Of these there may be news.
-OPEN = (WAITING, RUNNING)
 TAGS = ("run", "seed", "fold")
 # Of a line, what is no loss, metric or score.
 PLACE = (*TAGS, "step", "epoch", "done", "seconds")
+# A line of metrics has one of them.
+KNOWN_BY = {"step", "epoch"}
 # Of a place, and of a whole number: TensorBoard's steps have 64 bits.
 LARGEST = 2**53
 SPEED = ("learning_rate", "times_real_time")
@@ -32,8 +30,7 @@ SPEED = ("learning_rate", "times_real_time")
 class TrainingState(Record):
     """A training at one moment.
 
-    output: the checkpoint that it makes. state: waiting (nothing there yet), running, stopped (the
-    same command resumes it) or ended.
+    output: the checkpoint that it makes. state: a word of `states`.
     tags: of the run and fold among several. done: share of all of them, from 0 to 1; left_s:
     seconds that the rest will take; None where the metrics do not tell. seconds: of training.
     training, development: the newest losses and metrics, and scores, by name.
@@ -90,6 +87,8 @@ class Followed:
     output: Path
     # Bytes of whole lines that were read.
     read: int = 0
+    # Whether a line was one of metrics.
+    known: bool = False
     tags: dict[str, int] = field(default_factory=dict)
     # The newest lines, of steps and of scores.
     of_steps: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +106,10 @@ class Followed:
 
     def news(self) -> tuple[list[Line], bool]:
         """The lines since the last call, and whether the file begins anew with them: a resumed
-        training removes what it writes again."""
+        training removes what it writes again.
+
+        Raises DataError where no line of the file is one of metrics.
+        """
         try:
             with self.history.open("rb") as stream:
                 anew = stream.seek(0, 2) < self.read
@@ -120,7 +122,13 @@ class Followed:
         # The last line may be half written.
         text = text[: text.rfind(b"\n") + 1]
         self.read += len(text)
-        lines = (_numbers(parsed(line)) for line in text.splitlines())
+        lines = [_numbers(parsed(line)) for line in text.splitlines()]
+        self.known = self.known or any(KNOWN_BY & line.keys() for line in lines)
+        if self.read and not self.known:
+            raise DataError(
+                f"{self.history} is not a metrics file: none of its lines has a step or an epoch; "
+                "name the checkpoint of a training, or the .metrics.jsonl beside it"
+            )
         return [self._take(line) for line in lines if line], anew
 
     def _take(self, line: dict[str, Any]) -> Line:
@@ -142,7 +150,7 @@ class Followed:
 
     def state(self, now: float) -> TrainingState:
         """now: seconds since the epoch."""
-        state = _state_of(self.output)
+        state = state_of(self.output)
         line = max(self.of_steps, self.of_scores, key=lambda each: each.get("done", 0.0))
         return TrainingState(
             output=str(self.output), state=state, tags=self.tags,
@@ -162,12 +170,3 @@ class Followed:
         except OSError:
             passed = 0.0
         return round(max((1 - self.newest[0]) * rate - max(passed, 0.0), 0.0), 1)
-
-
-def _state_of(output: Path) -> str:
-    folder = claims.state_folder(output)
-    if seems_held(folder / claims.LOCK):
-        return RUNNING
-    if folder.is_dir() and any(folder.iterdir()):
-        return STOPPED
-    return ENDED if output.exists() or metrics_path(output).exists() else WAITING
