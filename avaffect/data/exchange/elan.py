@@ -92,7 +92,7 @@ def _milliseconds(one: Interval) -> tuple[int, int]:
 
 
 def read(settings: ManifestSettings) -> Corpus:
-    """Files .eaf. A recording is found by the name in the file's header, or else by the file's own.
+    """Files .eaf. A recording is found by the paths in the file's header, or by the file's own.
 
     Raises DataError where it is no such file, or is damaged.
     """
@@ -100,15 +100,17 @@ def read(settings: ManifestSettings) -> Corpus:
     annotations = Annotations.of(settings, NAME, files)
     for file in files:
         root = _parsed(file)
-        linked = [
-            Path(_unquoted(one.get("MEDIA_URL") or "")).stem
-            for one in root.iter("MEDIA_DESCRIPTOR")
-        ]
-        name = next((name for name in linked if name in annotations.recordings), file.stem)
-        media = annotations.media(name, file)
-        if media is not None:
-            annotations.add(media, file.stem, _tiers(file, root))
+        paired = annotations.recordings.pair(file.stem, file, _links(root))
+        if paired is not None:
+            annotations.add(paired, _tiers(file, root))
     return annotations.corpus()
+
+
+def _links(root: ElementTree.Element) -> list[str]:
+    """Paths of the recordings in the header, those from the folder of the file first."""
+    keys = ("RELATIVE_MEDIA_URL", "MEDIA_URL")
+    urls = [one.get(key) for one in root.iter("MEDIA_DESCRIPTOR") for key in keys]
+    return [_unquoted(url).removeprefix("file://") for url in urls if url]
 
 
 def _unquoted(url: str) -> str:

@@ -41,6 +41,7 @@ class Found:
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     items: list[tuple[Item, dict[str, Any]]] = field(default_factory=list)
     lost: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def lose(self, reason: str, name: str) -> None:
         """An utterance that cannot become an item."""
@@ -75,7 +76,7 @@ def corpus_of(found: Found) -> Corpus:
     settings = found.settings
     reading = _Reading.of(found)
     corpus = Corpus(settings.prefix or found.name, settings.root or found.root, {})
-    corpus.tables, corpus.lost = found.tables, found.lost
+    corpus.tables, corpus.lost, corpus.left_out = found.tables, found.lost, found.left_out
     files = Files(corpus.root)
     for item, values in found.items:
         if _locate(corpus, files, item, settings.no_check_media):

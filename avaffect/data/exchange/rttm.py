@@ -90,11 +90,13 @@ def read(settings: ManifestSettings) -> Corpus:
             if len(fields) < _FIELDS:
                 raise DataError(f"{file}, line {number}: {len(fields)} fields; a line of RTTM has "
                                 f"{_FIELDS} or 10")  # fmt: skip
-            media = annotations.media(fields[1], file)
-            if media is None:
+            paired = annotations.recordings.pair(fields[1], file)
+            if paired is None:
                 continue
             end = round(start + duration, 6)
             named = {"speaker": fields[7], EMOTION: fields[6]}
             known = {name: text for name, text in named.items() if text != NOTHING}
-            annotations.found.add(of_part(fields[1], (start, end)), media, start, end, known)
+            annotations.found.add(
+                of_part(paired.name, (start, end)), paired.media, start, end, known
+            )
     return annotations.corpus()

@@ -67,10 +67,10 @@ def read(settings: ManifestSettings) -> Corpus:
     files = tiers.files_of(settings.source, textgrid.SUFFIXES)
     annotations = Annotations.of(settings, NAME, files)
     for file in files:
-        media = annotations.media(file.stem, file)
-        if media is not None:
+        paired = annotations.recordings.pair(file.stem, file)
+        if paired is not None:
             found = {tier.name: _intervals(tier) for tier in textgrid.tiers(file)}
-            annotations.add(media, file.stem, found)
+            annotations.add(paired, found)
     return annotations.corpus()
 
 

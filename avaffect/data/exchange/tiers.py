@@ -15,8 +15,9 @@ from pathlib import Path
 
 from avaffect.core import faults
 from avaffect.core.errors import DataError
-from avaffect.data.corpora.common import Corpus, media_files
+from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange.listing import Listing, Utterance
+from avaffect.data.exchange.pairing import Paired, Recordings
 from avaffect.data.exchange.reading import EMOTION, Found, corpus_of
 from avaffect.data.tables.reader import of_part
 from avaffect.settings.manifest import ManifestSettings
@@ -90,36 +91,19 @@ def files_of(source: Path, suffixes: Iterable[str]) -> list[Path]:
 
 @dataclass
 class Annotations:
-    """What files of annotations become: recordings are found by their names below `root`."""
+    """What files of annotations become: recordings are found by their places below `root`."""
 
     found: Found
-    recordings: dict[str, list[str]]
+    recordings: Recordings
 
     @classmethod
     def of(cls, settings: ManifestSettings, name: str, files: list[Path]) -> Annotations:
         source = settings.source
         root = settings.root or (source if source.is_dir() else source.parent)
         found = Found(settings, name, root, files)
-        named: dict[str, list[str]] = defaultdict(list)
-        for path in media_files(root, found.lost):
-            named[Path(path).stem].append(path)
-            named["_".join(Path(path).parts)].append(path)
-        return cls(found, named)
+        return cls(found, Recordings.of(found))
 
-    def media(self, name: str, file: Path) -> str | None:
-        """The path of the recording of this name; None, and it is lost, where there is none.
-
-        Raises DataError where several have the name.
-        """
-        paths = self.recordings.get(name, [])
-        if len(paths) > 1:
-            raise DataError(f"{file}: {len(paths)} recordings below {self.found.root} are called "
-                            f"{name}: {', '.join(paths[:3])}")  # fmt: skip
-        if not paths:
-            self.found.lose(f"no recording of this name below {self.found.root} (--root)", name)
-        return paths[0] if paths else None
-
-    def add(self, media: str, stem: str, tiers: Mapping[str, Sequence[Interval]]) -> None:
+    def add(self, paired: Paired, tiers: Mapping[str, Sequence[Interval]]) -> None:
         """The utterances of one file. They are the intervals of the tier that --label, --scalar or
         --field names first, or else of id, of emotion, or of the first; the texts of other tiers
         within an utterance are its values."""
@@ -134,8 +118,8 @@ class Annotations:
             for one in lane.get(key, ()):
                 values = {name: own.within(one) for name, own in by_middle.items()}
                 known = {name: text for name, text in values.items() if text}
-                identifier = known.pop(ID, of_part(stem, (one.start, one.end)))
-                self.found.add(identifier, media, one.start, one.end, known)
+                identifier = known.pop(ID, of_part(paired.name, (one.start, one.end)))
+                self.found.add(identifier, paired.media, one.start, one.end, known)
 
     def _key(self, tiers: Mapping[str, Sequence[Interval]]) -> str:
         settings = self.found.settings

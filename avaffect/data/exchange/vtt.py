@@ -15,6 +15,7 @@ from pathlib import Path
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange import tiers
 from avaffect.data.exchange.listing import Listing, Utterance
+from avaffect.data.exchange.pairing import Paired
 from avaffect.data.exchange.reading import mark_of
 from avaffect.data.exchange.tiers import Annotations
 from avaffect.data.tables.reader import of_part
@@ -78,17 +79,19 @@ def read(settings: ManifestSettings) -> Corpus:
     files = tiers.files_of(settings.source, subtitles.SUFFIXES)
     annotations = Annotations.of(settings, NAME, files)
     for file in files:
-        media = annotations.media(file.stem, file)
-        if media is None:
+        paired = annotations.recordings.pair(file.stem, file)
+        if paired is None:
             continue
         lines = read_text(file).split("\n")
         for place, line in enumerate(lines):
             if subtitles.ARROW in line:
-                _cue(annotations, media, file, lines, place)
+                _cue(annotations, paired, file, lines, place)
     return annotations.corpus()
 
 
-def _cue(annotations: Annotations, media: str, file: Path, lines: list[str], place: int) -> None:
+def _cue(
+    annotations: Annotations, paired: Paired, file: Path, lines: list[str], place: int
+) -> None:
     timing = subtitles.TIMING.fullmatch(lines[place])
     if timing is None:
         annotations.found.lose(f"cues without a usable time in {file}", f"line {place + 1}")
@@ -114,5 +117,5 @@ def _cue(annotations: Annotations, media: str, file: Path, lines: list[str], pla
     # SubRip numbers its cues; in what `export` wrote a number is an id.
     is_number = before.isdigit() and not mark_of(annotations.found)
     named_so = before and not is_number and not before.startswith("WEBVTT")
-    identifier = before if named_so else of_part(file.stem, (start, end))
-    annotations.found.add(identifier, media, start, end, dict(values))
+    identifier = before if named_so else of_part(paired.name, (start, end))
+    annotations.found.add(identifier, paired.media, start, end, dict(values))
