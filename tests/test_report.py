@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -206,6 +207,38 @@ def test_up_to_date_or_not(folder: Path) -> None:
     assert "is up to date" in again.stderr
     invoke(folder, "report", "a.h5", "-o", "report.html", status=73)
     assert (folder / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["history", "store", "lost", "provenance"])
+def test_a_page_is_of_what_lies_behind_its_artifacts_too(
+    folder: Path, tmp_path: Path, what: str
+) -> None:
+    """A page of predictions shows the store that they are of, and the curves of its classifier."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    page = ("report", "p.jsonl", "--faces", 2, "-o", "page.html")
+    invoke(copy, *page)
+    assert "is up to date" in invoke(copy, *page).stderr
+    if what == "history":
+        with (copy / "er.safetensors.metrics.jsonl").open("a") as stream:
+            stream.write(json.dumps({"epoch": 99, "seconds": 1.0, "ua": 0.5}) + "\n")
+        name = "er.safetensors.metrics.jsonl"
+    elif what == "store":
+        (copy / "a.h5").unlink()
+        name = "a.h5"
+    elif what == "lost":
+        shutil.copy(copy / "a.jsonl", copy / "a.h5.lost.jsonl")
+        name = "a.h5.lost.jsonl"
+    else:
+        found = manifest.read(copy / "a.jsonl")
+        made = {**found.header.provenance, "settings": {"other": True}}
+        manifest.write(copy / "a.jsonl", replace(found.header, provenance=made), [*found])
+        name = "a.jsonl"
+    assert name in invoke(copy, *page, status=73).stderr
+    before = (copy / "page.html").read_bytes()
+    invoke(copy, *page, "--force")
+    assert (copy / "page.html").read_bytes() != before
+    assert "is up to date" in invoke(copy, *page).stderr
 
 
 def test_no_more_than_it_may_hold(folder: Path) -> None:

@@ -12,11 +12,11 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.recipes.common import publishing, work
+from avaffect.recipes.common.ancestry import Ancestor, ancestry
+from avaffect.recipes.reporting import beside, page
 from avaffect.recipes.reporting import given as inputs
-from avaffect.recipes.reporting import page
 from avaffect.recipes.reporting.given import Given
 from avaffect.settings.report import ReportSettings
-from avaffect.training.state import metrics_path
 
 # Drawings and scores are made once the inputs are known to be right.
 if TYPE_CHECKING:
@@ -29,40 +29,62 @@ def report(settings: ReportSettings, progress: Progress = SILENT) -> None:
 
     What cannot be shown is a note in the page and a warning. Raises DataError naming a file that is
     neither an artifact, nor a report, nor a history; UsageError without any; OutputExistsError
-    where the output is there and of other inputs.
+    where the output is there and of other inputs, or shows ancestors that have changed since.
     """
     if not settings.artifacts:
         raise UsageError("name the artifacts, reports or histories that the page is of")
     given = inputs.read(settings.artifacts)
-    made = _provenance(settings, given)
+    lineage = ancestry(given.artifacts)
+    made = _provenance(settings, given, lineage)
+    former = page.provenance_of(settings.output) if settings.output.is_file() else None
 
     def is_same(path: Path) -> bool:
-        record = page.provenance_of(path)
-        return record is not None and identity(record) == identity(made)
+        return former is not None and identity(former) == identity(made)
 
-    if publishing.is_current(settings, made, progress, is_same=is_same):
+    if publishing.is_current(
+        settings, made, progress, is_same=is_same, differs=_differs(former, made)
+    ):
         return
     if publishing.is_dry(settings, progress, f"write a page of {len(given.identities)} files"):
         return
-    text, words = _written(settings, given, made, progress)
+    text, words = _written(settings, given, lineage, made, progress)
     with atomic_path(settings.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     progress.say(f"{settings.output}: {words}")
 
 
-def _provenance(settings: ReportSettings, given: Given) -> Provenance:
-    """Histories beside checkpoints that were given are inputs too: they grow while training goes
-    on."""
+def _provenance(settings: ReportSettings, given: Given, lineage: Sequence[Ancestor]) -> Provenance:
+    """The files behind the artifacts are inputs too: the page shows their making, faces and sound.
+    Histories grow while training goes on."""
     found = [("artifact", path, content) for path, content in given.identities.items()]
-    beside = [metrics_path(path) for path, _ in given.checkpoints]
-    histories = [path for path in beside if path.is_file() and path not in given.identities]
-    found += [("history", path, file_content_id(path)) for path in histories]
+    histories = beside.histories(lineage, given)
+    losses = beside.losses(lineage)
+    found += [
+        (role, path, file_content_id(path))
+        for role, paths in (("history", histories), ("losses", losses))
+        for path in paths if path not in given.identities
+    ]  # fmt: skip
+    # The record of a stream stands in that of what was made from it.
+    found += [("lineage", Path(a.path), beside.identity_of(a)) for a in lineage if a.path]
     return work.record("report", settings, found, work.file_inputs("gold", settings.gold))
 
 
+def _differs(former: Provenance | None, made: Provenance) -> str:
+    """Why a page is not up to date, in words."""
+    if former is None or former.get("settings") != made["settings"]:
+        return "was made from other inputs or settings"
+    before, now = (
+        {(entry["role"], entry["path"], entry["content_id"]) for entry in record["inputs"]}
+        for record in (former, made)
+    )
+    changed = sorted({path for _, path, _ in before ^ now})
+    return f"is of other files, or shows some that have changed ({work.some_of(changed)})"
+
+
 def _written(
-    settings: ReportSettings, given: Given, made: Provenance, progress: Progress
-) -> tuple[str, str]:
+    settings: ReportSettings, given: Given, lineage: list[Ancestor], made: Provenance,
+    progress: Progress,
+) -> tuple[str, str]:  # fmt: skip
     """The page, and what it has in words."""
     from avaffect.recipes.compare import compare
     from avaffect.recipes.eval_ccc import eval_ccc
@@ -73,7 +95,9 @@ def _written(
 
     media = Media(round(settings.megabytes * MEGABYTE))
     sections = _sections(
-        Context(settings, given, media, progress, Commands(explore, info, compare, eval_ccc))
+        Context(
+            settings, given, lineage, media, progress, Commands(explore, info, compare, eval_ccc)
+        )
     )
     text = page.render(
         settings.title or settings.output.stem, given.listed, sections, media.words, made

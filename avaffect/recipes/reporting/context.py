@@ -12,7 +12,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.store.reader import Store
-from avaffect.recipes.common.ancestry import Ancestor, ancestry
+from avaffect.recipes.common.ancestry import Ancestor
 from avaffect.recipes.common.descriptions import Description
 from avaffect.recipes.exploring.utterances import Utterances
 from avaffect.recipes.reporting.given import Given
@@ -75,19 +75,16 @@ class Commands:
 
 @dataclass
 class Context:
-    """settings, what was given, the pictures and sound so far, and where messages go."""
+    """settings, what was given, what it was made from (parents first), the pictures and sound so
+    far, and where messages go."""
 
     settings: ReportSettings
     given: Given
+    lineage: list[Ancestor]
     media: Media
     progress: Progress
     commands: Commands
     quiet: Quiet = field(default_factory=Quiet)
-
-    @cached_property
-    def lineage(self) -> list[Ancestor]:
-        """What the artifacts were made from, parents first."""
-        return ancestry(self.given.artifacts)
 
     @cached_property
     def media_stores(self) -> list[Store]:

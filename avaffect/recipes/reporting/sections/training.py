@@ -12,6 +12,7 @@ from avaffect.core.table import Table
 from avaffect.recipes.common import work
 from avaffect.recipes.monitoring.runs import values_of
 from avaffect.recipes.reporting import charts
+from avaffect.recipes.reporting.beside import histories
 from avaffect.recipes.reporting.charts import Series
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.given import history
@@ -51,7 +52,7 @@ def section(context: Context) -> Section | None:
     are many; None without any."""
     wanted = {metrics_path(path) for path, _ in context.given.checkpoints}
     wanted |= {*context.given.metrics}
-    groups = list(_alike(histories(context)).values())
+    groups = list(_alike(histories(context.lineage, context.given)).values())
     parts: list[Part] = []
     for group in groups:
         own = context.attempt("the curves of training", _parts, group)
@@ -59,13 +60,6 @@ def section(context: Context) -> Section | None:
         folds = len(groups) > MOST_SHOWN and not is_given
         parts += [Folded(_title(group), tuple(own))] if folds else own
     return Section("training", "Training", tuple(parts), LEAD) if parts else None
-
-
-def histories(context: Context) -> list[Path]:
-    """Paths of the histories, in the order of the lineage."""
-    beside = [metrics_path(Path(a.path)) for a in context.lineage if a.kind == "checkpoint"]
-    there = [path for path in beside if path.is_file()]
-    return list(dict.fromkeys([*there, *context.given.metrics]))
 
 
 def _alike(paths: list[Path]) -> Mapping[tuple, list[Curves]]:
