@@ -103,10 +103,10 @@ def test_gold_in_a_manifest_and_predictions_in_a_manifest(tmp_path):
 
 def test_gold_whose_ids_are_others_is_found_by_its_recordings(tmp_path):
     touch(tmp_path, *(f"audio/{i}.wav" for i, _, _ in ROWS))
-    lines = [f"u{k},audio/{i}.wav,{true}" for k, (i, true, _) in enumerate(ROWS)]
+    lines = [f"u{k},audio/{i}.wav,{true},{k % 2 + 1}" for k, (i, true, _) in enumerate(ROWS)]
     made(
-        tmp_path / "m.jsonl", "table", table(tmp_path / "g.csv", "utt,file,emotion", *lines),
-        media_column="file", id_column="utt", label=("emotion",),
+        tmp_path / "m.jsonl", "table", table(tmp_path / "g.csv", "utt,file,emotion,day", *lines),
+        media_column="file", id_column="utt", label=("emotion",), session="day",
     )  # fmt: skip
     for names in (["file,pred", *(f"/x/audio/{i}.wav,{p}" for i, _, p in ROWS)], PREDICTED):
         report, said = scored(table(tmp_path / "p.csv", *names), tmp_path / "m.jsonl")
@@ -114,9 +114,14 @@ def test_gold_whose_ids_are_others_is_found_by_its_recordings(tmp_path):
     with store_writer(tmp_path / "s.h5", {}, labels={"emotion": LabelSpec("class", ("anger", "fear",
                       "joy"))}) as writer:  # fmt: skip
         for k, (i, true, _) in enumerate(ROWS):
-            writer.add(f"u{k}", labels={"emotion": true}, meta={"source": f"audio/{i}.wav"})
+            meta = {"source": f"audio/{i}.wav", "session": str(k % 2 + 1)}
+            writer.add(f"u{k}", labels={"emotion": true}, meta=meta)
     report, _ = scored(tmp_path / "p.csv", tmp_path / "s.h5")
     assert (report.accuracy, report.count) == (0.75, 4)
+    for gold in ("m.jsonl", "s.h5"):
+        report, _ = scored(tmp_path / "p.csv", tmp_path / gold, by=("session",))
+        assert report.groups is not None
+        assert [(g.value, g.count) for g in report.groups["session"]] == [("1", 2), ("2", 2)]
 
 
 def test_numbers_of_rows_in_two_tables_of_gold_are_no_ids(tmp_path):

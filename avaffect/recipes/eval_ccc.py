@@ -67,6 +67,8 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence
         ]
         write_reports(settings, of_scalars, progress)
         return of_scalars
+    if settings.id_column is not None:
+        raise UsageError("--id goes with tables of scalars; traces are matched by their files")
     if not settings.gold:
         raise UsageError("--gold is needed: gold traces for the predictions")
     sources = [gold_traces.read(path) for path in settings.gold]

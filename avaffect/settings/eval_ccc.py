@@ -24,6 +24,8 @@ class EvalCccSettings(Printed, Rated, Seeded):
     avaffect eval-ccc predictions/ --gold gold/ --label arousal --label valence
     # Scalars of utterances
     avaffect predict media.h5 --model arousal.safetensors | avaffect eval-ccc -
+    # Scalars that another program predicted, a table with a column per dimension
+    avaffect eval-ccc theirs.csv --gold ratings.csv --label arousal
     # With confidence intervals
     avaffect eval-ccc frozen.h5 tuned.h5 --gold sewa.jsonl --bootstrap 1000
     # Predictions that were trained with an annotation delay
@@ -31,15 +33,22 @@ class EvalCccSettings(Printed, Rated, Seeded):
     """
 
     predictions: tuple[Path, ...] = argument(
-        "Predicted traces, or manifests of predicted scalars.", metavar="PREDICTIONS"
+        "Predicted traces, or manifests or tables (CSV) of predicted scalars.",
+        metavar="PREDICTIONS",
     )
     gold: tuple[Path, ...] = option(
-        (), "Gold standard of traces, required; of scalars it overrides that in the predictions. "
-        "Repeatable.", "--gold", role="input", metavar="GOLD",
+        (), "Gold standard of traces, required; of scalars (a store, a corpus manifest or a table) "
+        "it overrides that in the predictions. Repeatable.", "--gold", role="input",
+        metavar="GOLD",
     )  # fmt: skip
     label: tuple[str, ...] = option(
-        (), "Label to score; NAME=OTHER if GOLD calls it OTHER. Default: all that both sides have. "
-        "Repeatable.", "--label", metavar="NAME",
+        (), "Label to score; NAME=OTHER if GOLD calls it OTHER. In a table of scalars, NAME is the "
+        "column of predictions. Default: all that both sides have. Repeatable.", "--label",
+        metavar="NAME",
+    )  # fmt: skip
+    id_column: str | None = option(
+        None, "Column of ids in tables of scalars. Default: id, utt, file or the like.", "--id",
+        metavar="COLUMN", added=True,
     )  # fmt: skip
     delay: float = option(
         0.0, "Annotation delay in seconds by which annotations were shifted back in training: "

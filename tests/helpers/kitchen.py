@@ -122,7 +122,7 @@ PARTICULAR: dict[str, dict[str, str | None]] = {
     "split": {"cremad.jsonl": "all.jsonl"},
     "finetune": {"sewa.h5": "talks.h5"},
     "select": {"lrw.h5": "faces.h5"},
-    "eval-ccc": {"frozen.h5": "traces.h5"},
+    "eval-ccc": {"frozen.h5": "traces.h5", "theirs.csv": "their-ratings.csv"},
 }
 
 # Appended to a command of an example: the last value of an option counts.

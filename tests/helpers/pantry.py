@@ -74,6 +74,9 @@ def fill(folder: Path) -> None:
     _table(folder / "split01" / "test.csv", None, names[1::2])
     _table(folder / "theirs.csv", "filename,predicted", [f"{name}.wav,anger" for name in names])
     _table(folder / "labels.csv", "filename,emo", [f"{name}.wav,anger" for name in names])
+    ratings = [f"{name}.wav,{place % 7}" for place, name in enumerate(names)]
+    for name in ("ratings.csv", "their-ratings.csv"):
+        _table(folder / name, "filename,arousal", ratings)
 
 
 def _folders(folder: Path, films: list[Path]) -> None:

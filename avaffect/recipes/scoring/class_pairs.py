@@ -14,10 +14,16 @@ from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import bootstrap
-from avaffect.recipes.scoring import class_tables, gold_labels, scored_items, vote_scores
-from avaffect.recipes.scoring.class_tables import TablePredictions
+from avaffect.recipes.scoring import (
+    class_tables,
+    gold_labels,
+    scored_items,
+    table_columns,
+    vote_scores,
+)
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.scored_items import OF_CLASSES, of_label, of_split
+from avaffect.recipes.scoring.table_columns import TablePredictions
 from avaffect.recipes.scoring.vote_scores import Gold, true_classes
 from avaffect.settings.class_map import ClassMap
 from avaffect.settings.eval_class import EvalClassSettings
@@ -81,7 +87,7 @@ def paired(found: Manifest, settings: EvalClassSettings, progress: Progress) -> 
     gold = None
     if settings.gold:
         gold = gold_labels.read(settings.gold, other or name, label, settings.id_column)
-        found = class_tables.matched(found, gold, progress)
+        found = table_columns.matched(found, gold, progress)
     items, split = of_split(found, settings.split)
     pairs, missing = _pairs(found, items, settings.class_map, gold)
     classes = tuple(_classes(found, settings.class_map, pairs))

@@ -17,7 +17,7 @@ from avaffect.evaluation.classification import SCORES, ClassScores, Confusion
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import class_extras, class_pairs, gold_labels, vote_scores
+from avaffect.recipes.scoring import class_extras, class_pairs, gold_labels, gold_names, vote_scores
 from avaffect.recipes.scoring.class_pairs import PairedClasses
 from avaffect.recipes.scoring.confidence import intervals_of
 from avaffect.recipes.scoring.reports.classes import ClassReport, ClassRun, RetrievalReport
@@ -60,7 +60,7 @@ def _read(path: Path, settings: EvalClassSettings) -> Manifest:
 
 def _inputs(found: Manifest, settings: EvalClassSettings) -> list[work.Input]:
     given = [] if found.path is None else [(found.content, found.path, found.content_id)]
-    return [*given, *gold_labels.inputs(settings.gold)]
+    return [*given, *gold_names.inputs(settings.gold)]
 
 
 def _scored(

@@ -29,13 +29,15 @@ def grouped(
     few: int,
     biased: bool,
     progress: Progress,
+    id_column: str | None = None,
 ) -> Groups:
     """Field -> the scores of each of its values, over all values of its recordings (or utterances)
     as one trace, means over runs. found: of each label; few: recordings below which a group is
-    marked. Raises DataError for a field that nothing has."""
+    marked; id_column: of ids in
+    tables. Raises DataError for a field that nothing has."""
     ids = list(dict.fromkeys(i for of in found.values() for i in of.ids))
     groups: Groups = {}
-    for field in fields.read(by, ids, items, files):
+    for field in fields.read(by, ids, items, files, id_column):
         parts = {label: _by_value(of, field) for label, of in found.items()}
         counts = Counter(field.value_of[i] for i in ids)
         own = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from avaffect.data.corpora import CORPORA
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
-from avaffect.recipes.scoring import class_tables
+from avaffect.recipes.scoring import gold_names, table_columns
 from avaffect.recipes.scoring.matching import IDENTITIES
 
 CORPUS = "corpus"
@@ -55,7 +56,7 @@ def read(
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
     own = list(items)
     known: set[str] = set()
-    for of_items in (own, *(_of_file(path, names, id_column) for path in files)):
+    for of_items in (own, *(_of_file(path, names, ids, id_column) for path in files)):
         for item in of_items:
             known |= item.keys() | (item.get("labels") or {}).keys()
             for name, values in found.items():
@@ -73,7 +74,7 @@ def read(
             have = have or "none"
             raise DataError(
                 f"--by {name}: no scored utterance has this field (there are: {have}); a store or "
-                f"a corpus manifest that has it goes with --gold{meant(name, known)}"
+                f"a corpus manifest that has it goes with --gold{meant(name, known - {name})}"
             )
     return [_field(name, ids, values) for name, values in found.items()]
 
@@ -112,18 +113,37 @@ def warn_of_groups(
         )
 
 
-def _of_file(path: Path, names: Sequence[str], id_column: str | None) -> Iterator[Item]:
-    """Fields and class labels of each utterance; of a table those of these names. Of another kind
-    of file: none."""
+def _of_file(
+    path: Path, names: Sequence[str], ids: Sequence[str], id_column: str | None
+) -> Iterator[Item]:
+    """Fields and class labels of each utterance, by its id, and where `ids` are others by names of
+    its recording; of a table the fields of these names. Of another kind of file: none."""
     if path == manifest.STANDARD_STREAM or path.is_dir():
         return
     if artifacts.is_table(path):
-        yield from class_tables.fields(path, names, id_column)
+        yield from table_columns.fields(path, names, id_column)
         return
+    own: Sequence[str]
+    item_of: Callable[[int], Item]
     if artifacts.kind_of(path) != "store":
-        yield from manifest.read(path).items
-        return
-    store = Store(path)
+        items = manifest.read(path).items
+        own, item_of = [item.get("id", "") for item in items], items.__getitem__
+        names_of = partial(gold_names.in_manifest, items)
+    else:
+        store = Store(path)
+        own, item_of = store.ids, _rows_of(store)
+        names_of = partial(gold_names.in_store, store)
+    yield from map(item_of, range(len(own)))
+    lacking = {*ids}.difference(own)
+    if lacking and len({*own}) == len(own):
+        # As gold labels are matched.
+        places = range(len(own))
+        row_of = gold_names.joined([(path, dict(zip(own, places)), names_of(places))])
+        yield from ({**item_of(row_of[i]), "id": i} for i in lacking if i in row_of)
+
+
+def _rows_of(store: Store) -> Callable[[int], Item]:
+    """The item of a row."""
     columns: dict[str, list[Any]] = {
         name: values if isinstance(values, list) else np.asarray(values).tolist()
         for name, values in store.meta.items()
@@ -132,8 +152,8 @@ def _of_file(path: Path, names: Sequence[str], id_column: str | None) -> Iterato
         if spec.kind == "class":
             codes = store.label(name).tolist()
             columns.setdefault(name, [spec.classes[k] if k >= 0 else None for k in codes])
-    for row, identifier in enumerate(store.ids):
-        yield {"id": identifier, **{name: values[row] for name, values in columns.items()}}
+    ids = store.ids
+    return lambda row: {"id": ids[row], **{name: of[row] for name, of in columns.items()}}
 
 
 def _field(name: str, ids: Sequence[str], values: Mapping[str, Any]) -> Field:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from avaffect.core.errors import DataError
-from avaffect.core.hashing import file_content_id
 from avaffect.core.near import meant
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
-from avaffect.data.items import audio_of, described_labels, labels_of
+from avaffect.data.items import described_labels, labels_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.data.store.schema import LabelSpec
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import work
-from avaffect.recipes.scoring import class_tables
+from avaffect.recipes.scoring import class_tables, gold_names
+from avaffect.recipes.scoring.gold_names import Names
 from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
@@ -46,48 +45,19 @@ def read(
     Names that other programs derive from recordings are also there, where they mean one class.
     Raises DataError where a file has no such label, or an id is in two of the files.
     """
-    found: Gold = {}
-    also: dict[str, set[str | Votes | None]] = defaultdict(set)
-    home: dict[str, Path] = {}
-    for path in paths:
-        labels, names = _labels(path, label, default, ids)
-        for identifier in labels:
-            if identifier in home:
-                raise DataError(f"the id {identifier} is in {home[identifier]} and in {path}")
-            home[identifier] = path
-        found |= labels
-        for name, known in names:
-            also[name].add(known)
-    for name, values in also.items():
-        if len(values) == 1:
-            found.setdefault(name, *values)
-    return found
-
-
-def inputs(paths: Iterable[Path]) -> list[work.Input]:
-    """The files of --gold as inputs of a report."""
-    return [
-        ("gold", path, file_content_id(path)) if artifacts.is_table(path)
-        else work.file_inputs("gold", [path])[0]
-        for path in paths
-    ]  # fmt: skip
+    return gold_names.joined((path, *_labels(path, label, default, ids)) for path in paths)
 
 
 def _labels(
     path: Path, label: str | None, default: str, ids: str | None
-) -> tuple[Gold, class_tables.Names]:
+) -> tuple[Gold, Names[str | Votes | None]]:
     if artifacts.is_table(path):
         return class_tables.gold(path, label, default, ids)
     label = label or default
     if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
         store = Store(path)
         labels = _of_store(store, label)
-        sources = [str(source) for source in store.meta.get("source", ())]
-        once = Counter(sources)
-        whole = [(n, known) for n, known in zip(sources, labels) if n and once[n] == 1]
-        recordings, known = [n for n, _ in whole], [known for _, known in whole]
-        parts = [(None, None)] * len(whole)
-        return dict(zip(store.ids, labels)), class_tables.names_of(recordings, parts, known)
+        return dict(zip(store.ids, labels)), gold_names.in_store(store, labels)
     whole_manifest = manifest.read(path, expect="corpus")
     items = whole_manifest.items
     if items and not any(label in item.get("labels", {}) for item in items):
@@ -95,9 +65,7 @@ def _labels(
         have = ", ".join(sorted(there)) or "none"
         raise DataError(f"{path} has no label {label!r} (it has: {have}){meant(label, there)}")
     found = _of_items(whole_manifest, label)
-    recordings = [audio_of(item) for item in items]
-    parts = [(item.get("start"), item.get("end")) for item in items]
-    return found, class_tables.names_of(recordings, parts, list(found.values()))
+    return found, gold_names.in_manifest(items, list(found.values()))
 
 
 def _of_store(store: Store, label: str) -> list[str | Votes | None]:

@@ -11,15 +11,22 @@ from avaffect.core import filekind
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
-from avaffect.data.items import label_specs, labels_of
-from avaffect.data.labels import Annotations
 from avaffect.data.manifest import Item, Manifest
-from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import concordance_groups, fields, utterance_tests
+from avaffect.recipes.scoring import (
+    concordance_groups,
+    fields,
+    gold_names,
+    number_gold,
+    number_tables,
+    table_columns,
+    utterance_tests,
+)
+from avaffect.recipes.scoring.class_pairs import SPEAKER
 from avaffect.recipes.scoring.concordance_groups import FEW_UTTERANCES, Groups
 from avaffect.recipes.scoring.matching import parse_labels
+from avaffect.recipes.scoring.number_tables import KIND, Values
 from avaffect.recipes.scoring.reports.base import RunName
 from avaffect.recipes.scoring.reports.traces import Ends, Interval, ScalarReport, Spread, TraceRun
 from avaffect.recipes.scoring.scored_items import (
@@ -39,10 +46,8 @@ from avaffect.recipes.scoring.trace_scores import (
 from avaffect.recipes.scoring.utterance_tests import SingleRunOfNumbers
 from avaffect.settings.eval_ccc import EvalCccSettings
 
-KIND = "scalar"
 # All utterances as one sample.
 WAY = "pooled"
-Values = dict[str, float | None]
 
 
 def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
@@ -50,6 +55,8 @@ def is_of_scalars(path: Path, settings: EvalCccSettings) -> bool:
     traces require."""
     if path == manifest.STANDARD_STREAM:
         return not settings.gold
+    if number_tables.is_of_utterances(path, settings.id_column, bool(settings.gold)):
+        return True
     return not path.is_dir() and filekind.kind_of(path) == filekind.MANIFESTS["predictions"]
 
 
@@ -66,15 +73,17 @@ def scored_numbers(
     Raises DataError where no prediction is a number, an utterance is predicted twice in a run, or
     no utterance has a gold value.
     """
-    found = manifest.read(path, expect="predictions")
-    known = [name for name, kind in kinds_of(found.header).items() if kind == KIND]
-    names = parse_labels(settings.label) or {name: name for name in known}
-    if not names:
-        # Names of the label's kind.
-        of_label(found, None, (KIND,))
-        raise DataError(f"{found.name}: no prediction is a number; score classes with eval-class")
+    found, names = _read(path, settings)
+    gold = None
+    if settings.gold:
+        gold = {
+            other: number_gold.read(settings.gold, other, settings.id_column)
+            for other in names.values()
+        }
+        found = table_columns.matched(found, {i for values in gold.values() for i in values},
+                                      progress)  # fmt: skip
     given = [] if found.path is None else [("predictions", found.path, found.content_id)]
-    golds = work.file_inputs("gold", settings.gold)
+    golds = gold_names.inputs(settings.gold)
     biased = not settings.unbiased
     scores: dict[str, LabelScores] = {}
     every: dict[str, LabelMoments] = {}
@@ -85,8 +94,7 @@ def scored_numbers(
     for label, other in names.items():
         of = of_label(found, label, (KIND,))
         items, split = of_split(of, settings.split)
-        gold = _gold(settings.gold, other) if settings.gold else None
-        moments, runs, without = _moments(of, items, gold)
+        moments, runs, without = _moments(of, items, None if gold is None else gold[other])
         scored |= set(moments.ids)
         missing[label] = without
         every[label] = moments
@@ -119,6 +127,24 @@ def scored_numbers(
     return report, utterance_tests.of_numbers(found.name, runs, every, of_names)
 
 
+def _read(path: Path, settings: EvalCccSettings) -> tuple[Manifest, dict[str, str]]:
+    """Predictions, and their labels with the names of these in the gold."""
+    labels = parse_labels(settings.label)
+    if artifacts.is_table(path):
+        known = number_gold.labels_in(settings.gold) if settings.gold else None
+        fields = (SPEAKER, *settings.by)
+        table = number_tables.predictions(path, labels, known, settings.id_column, fields)
+        return table, {name: name for name in kinds_of(table.header)}
+    found = manifest.read(path, expect="predictions")
+    own = [name for name, kind in kinds_of(found.header).items() if kind == KIND]
+    names = labels or {name: name for name in own}
+    if not names:
+        # Names of the label's kind.
+        of_label(found, None, (KIND,))
+        raise DataError(f"{found.name}: no prediction is a number; score classes with eval-class")
+    return found, names
+
+
 def _groups(
     found: Manifest, moments: Mapping[str, LabelMoments], settings: EvalCccSettings,
     progress: Progress,
@@ -128,7 +154,7 @@ def _groups(
     files = [*settings.gold, *fields.behind(found, progress)]
     return concordance_groups.grouped(
         found.name, moments, settings.by, found.items, files, FEW_UTTERANCES,
-        not settings.unbiased, progress,
+        not settings.unbiased, progress, settings.id_column,
     )  # fmt: skip
 
 
@@ -182,7 +208,7 @@ def _moments(
     if not ids:
         raise DataError(
             f"{found.name}: none of its {len(items)} predictions has a gold value to be scored by; "
-            "name a store or a corpus manifest with --gold"
+            "name a store, a corpus manifest or a table with --gold"
         )
     runs = sorted(pairs)
     moments = np.zeros((len(runs), len(ids), 8))
@@ -192,25 +218,3 @@ def _moments(
                 x, y = pairs[run][identifier]
                 moments[place, row] = 1, x, y, 0, 0, 0, abs(x - y), (x - y) ** 2
     return LabelMoments(ids, moments), runs, len(missing)
-
-
-def _gold(paths: tuple[Path, ...], label: str) -> Values:
-    """Gold values by id, None where one is missing. Raises DataError where an id is in two files,
-    or one is of another kind."""
-    found: Values = {}
-    for path in paths:
-        if path != manifest.STANDARD_STREAM and artifacts.kind_of(path) == "store":
-            store = Store(path)
-            values = Annotations({}).scalars(store, label).tolist()
-            own: Values = {i: None if np.isnan(v) else v for i, v in zip(store.ids, values)}
-        else:
-            whole = manifest.read(path, expect="corpus")
-            specs = label_specs(whole)
-            if label not in specs or specs[label].kind != KIND:
-                raise DataError(f"{path} has no label {label!r} that is a number")
-            own = {i["id"]: labels_of(i, {label: specs[label]})[label] for i in whole.items}
-        twice = own.keys() & found.keys()
-        if twice:
-            raise DataError(f"the id {min(twice)} is in two files of --gold")
-        found |= own
-    return found
