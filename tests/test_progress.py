@@ -7,16 +7,20 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chain import ROOT
+from chain import ROOT, invoke
 from tiny_training import Rows, Tiny
 
-from avaffect.cli import console
+from avaffect.cli import command, console
 from avaffect.cli.bar import Task, bar_line, log_line
 from avaffect.cli.console import ConsoleProgress
+from avaffect.core import progress as core
+from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
+from avaffect.data import artifacts, manifest
 from avaffect.settings.training import TrainingSettings
 from avaffect.training.device import make_fabric
 from avaffect.training.loop import train
@@ -148,7 +152,7 @@ def test_training_advances_within_an_epoch(length: dict) -> None:
 
 PROGRAM = """
 import sys, time
-from avaffect.cli import console
+from avaffect.cli import command, console
 from avaffect.cli.console import ConsoleProgress
 console.REDRAW_S = console.LOG_INTERVAL_S = 0.0
 progress = ConsoleProgress(quiet=sys.argv[1] == "-q")
@@ -206,3 +210,76 @@ def test_terminals_that_draw_no_bar(tmp_path: Path) -> None:
     dumb = _on_terminal(80, TERM="dumb")
     assert "\x1b" not in dumb and "training run 1 fold 2: 12.5/50 epochs" in dumb
     assert "\x1b" not in _on_terminal(80, "-q") and "█" in _on_terminal(80, NO_COLOR="1")
+
+
+def test_a_long_loop_finds_the_progress_of_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(core.time, "monotonic", lambda: now[0])
+
+    def slow(count: int, seconds: float) -> Iterator[str]:
+        for number in range(count):
+            yield "x" * number
+            now[0] += seconds
+
+    progress = Recorded()
+    assert list(core.followed(slow(100, 1.0), "silent", 100)) == ["x" * n for n in range(100)]
+    with core.of_command(progress):
+        assert len(list(core.followed(slow(100, 0.001), "short", 100))) == 100
+        assert progress.tasks == []
+        assert len(list(core.followed(slow(20, 0.2), "long", 190.0, "signs", len))) == 20
+        with pytest.raises(ZeroDivisionError):
+            for text in core.followed(slow(20, 0.2), "fails", 20):
+                1 / (15 - len(text))
+    (long, fails) = progress.tasks
+    # All but what came after the last look.
+    assert long[:3] == ["long", 190.0, "signs"] and 170 <= long[3] <= 190
+    assert fails[0] == "fails" and fails[3] == 15 and progress.open == []
+    assert list(core.followed(slow(100, 1.0), "after", 100)) and len(progress.tasks) == 2
+
+
+def test_commands_that_read_and_write_large_manifests_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = manifest.new_header("corpus", base=".", corpus="x", labels={}, provenance={})
+    path = tmp_path / "m.jsonl"
+    manifest.write(path, header, [{"id": f"u{n}", "media": "x.wav"} for n in range(50)])
+    monkeypatch.setattr(core, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(core, "EVERY_S", 0.0)
+    seen = Recorded()
+    with core.of_command(seen):
+        found = manifest.read(path)
+        assert found.content_id
+        manifest.write(tmp_path / "n.jsonl", header, found.items)
+    assert [(unit, total) for _, total, unit, _ in seen.tasks] == [
+        ("MB", path.stat().st_size / core.MB), ("items", 50), ("items", 50),
+    ]  # fmt: skip
+    assert [done for *_, done in seen.tasks] == pytest.approx(
+        [path.stat().st_size / core.MB, 50, 50], rel=0.1
+    )
+    # And a command has its progress for all that it calls.
+    monkeypatch.setattr(command, "ConsoleProgress", lambda *_: seen)
+    monkeypatch.setattr(seen, "close", lambda: None, raising=False)
+    seen.tasks.clear()
+    invoke(tmp_path, "select", "m.jsonl", "--limit", 40, "-o", "few.jsonl")
+    assert {task[2] for task in seen.tasks} >= {"MB", "items"}
+
+
+def test_an_unchanged_manifest_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "SETTLED_S", 0.0)
+    header = manifest.new_header("corpus", base=".", corpus="x", labels={}, provenance={})
+    path = tmp_path / "m.jsonl"
+    manifest.write(path, header, [{"id": "a", "media": "x.wav"}])
+    read: list[Path] = []
+    of_manifest = manifest.read
+    monkeypatch.setattr(manifest, "read", lambda p, *more: read.append(p) or of_manifest(p, *more))
+    first = artifacts.describe(path)
+    assert artifacts.describe(path, "corpus") == first and read == [path]
+    with pytest.raises(DataError):
+        artifacts.describe(path, "predictions")
+    manifest.write(path, header, [{"id": "b", "media": "x.wav"}])
+    assert artifacts.describe(path).content_id != first.content_id
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError):
+        artifacts.describe(path)

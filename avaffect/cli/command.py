@@ -21,6 +21,7 @@ from avaffect.core import claims
 from avaffect.core.errors import Preempted, UsageError
 from avaffect.core.launch import launch
 from avaffect.core.links import is_standard_output
+from avaffect.core.progress import of_command
 from avaffect.settings.base import Resumable
 from avaffect.settings.outputs import check_suffix
 
@@ -54,7 +55,7 @@ def make(command: Command) -> click.Command:
         progress = ConsoleProgress(quiet, verbose, follows)
         begun = time.monotonic()
         try:
-            with claims.of_command():
+            with claims.of_command(), of_command(progress):
                 imported(command.call)(settings, progress)
             took = time.monotonic() - begun
             if took >= LONG_S:

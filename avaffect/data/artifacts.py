@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from avaffect.core.provenance import Provenance, Reference
 from avaffect.data import manifest
 
 SEARCH_PATH = "AVAFFECT_PATH"
+SETTLED_S = 2.0
+# What is known of manifests that were read: by place and state of the file.
+_manifests: dict[tuple[str | int, ...], tuple[ManifestHeader, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,28 @@ def describe(path: Path, *expected: str) -> Artifact:
         found = checkpoint_header.read_header(path, *expected)
         of_checkpoint = headers.typed(path, found, CheckpointHeader)
         return Artifact(path, kind, of_checkpoint, of_checkpoint.content_id)
-    # The content id of a manifest, and its completeness, need all of its lines.
-    whole = manifest.read(path, expected or None)
-    return Artifact(path, kind, whole.header, whole.content_id)
+    return _manifest(path, expected)
+
+
+def _manifest(path: Path, expected: tuple[str, ...]) -> Artifact:
+    """The content id of a manifest, and its completeness, need all of its lines: those of an
+    unchanged one are read once, however often it is among the inputs of inputs."""
+    found = path.stat()
+    key = (
+        os.path.realpath(path),
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+    known = _manifests.get(key)
+    if known is None or (expected and known[0].content not in expected):
+        whole = manifest.read(path, expected or None)
+        known = whole.header, whole.content_id
+        # A file that has just been written may change again within the same tick of the clock.
+        if time.time() - found.st_ctime > SETTLED_S:
+            _manifests[key] = known
+    return Artifact(path, "manifest", *known)
 
 
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers.manifest import DescribedLabel, ManifestHeader
+from avaffect.core.progress import followed
 from avaffect.data.manifest import Item, Manifest
 
 
@@ -37,7 +38,7 @@ def joined_shards(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[I
     if first.content != "predictions":
         raise DataError(f"{first.name}: no predictions; only these have shards")
     labels = {name: place for place, name in enumerate(first.header.targets or {})}
-    items = [_rebased(item, manifest, first) for manifest in manifests for item in manifest.items]
+    items = [item for manifest in manifests for item in _rebased(manifest, first)]
 
     def place(item: Item) -> tuple[int, int, int]:
         target = item.get("target", "")
@@ -50,31 +51,34 @@ def _corpora(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[Item]]
     owner: dict[str, Manifest] = {}
     items = []
     for manifest in manifests:
-        for item in manifest.items:
+        for item in _rebased(manifest, manifests[0]):
             if item["id"] in owner:
                 raise DataError(
                     f"{owner[item['id']].name} and {manifest.name} both have the id {item['id']}; "
                     "ids are unique in a manifest: leave one out, or make one with another prefix"
                 )
             owner[item["id"]] = manifest
-            items.append(_rebased(item, manifest, manifests[0]))
+            items.append(item)
     names = "+".join(dict.fromkeys(m.header.corpus or m.name for m in manifests))
     return ManifestHeader(content="corpus", corpus=names, labels=_labels(manifests)), items
 
 
-def _rebased(item: Item, manifest: Manifest, first: Manifest) -> Item:
-    """The item with media paths relative to the first manifest's base."""
-    media = item.get("media")
-    if manifest.folder == first.folder or media is None:
-        return item
+def _rebased(manifest: Manifest, first: Manifest) -> Iterator[Item]:
+    """The items with media paths relative to the first manifest's base."""
+    here, folder = manifest.folder, first.folder.resolve()
 
     def moved(path: str) -> str:
-        there = (manifest.folder / path).resolve()
-        return Path(os.path.relpath(there, first.folder.resolve())).as_posix()
+        return Path(os.path.relpath((here / path).resolve(), folder)).as_posix()
 
-    if isinstance(media, str):
-        return {**item, "media": moved(media)}
-    return {**item, "media": {stream: moved(path) for stream, path in media.items()}}
+    is_moved = here != first.folder
+    for item in followed(manifest.items, f"join {manifest.name}", len(manifest.items)):
+        media = item.get("media")
+        if not is_moved or media is None:
+            yield item
+        elif isinstance(media, str):
+            yield {**item, "media": moved(media)}
+        else:
+            yield {**item, "media": {stream: moved(path) for stream, path in media.items()}}
 
 
 def _labels(manifests: Sequence[Manifest]) -> dict[str, DescribedLabel]:
@@ -103,7 +107,7 @@ def _predictions(manifests: Sequence[Manifest]) -> tuple[ManifestHeader, list[It
             raise DataError(
                 f"{manifests[0].name} and {manifest.name} predict different labels or classes"
             )
-        moved = (_rebased(item, manifest, manifests[0]) for item in manifest.items)
+        moved = _rebased(manifest, manifests[0])
         items += [{**item, "run": runs + item.get("run", 0)} for item in moved]
         runs += 1 if header.runs is None else header.runs
     joined = ManifestHeader(

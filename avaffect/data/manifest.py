@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
@@ -26,6 +26,7 @@ from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
 from avaffect.core.near import meant_file
+from avaffect.core.progress import MB, followed
 from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
 from avaffect.data.manifest_content import ContentHash
@@ -78,7 +79,7 @@ class Manifest:
     def content_id(self) -> str:
         """Hash of the manifest's content, without the location of its files (base, paths)."""
         content = ContentHash(self.header)
-        for item in self.items:
+        for item in followed(self.items, f"hash {self.name}", len(self.items)):
             content.add(item)
         return content.content_id
 
@@ -163,6 +164,8 @@ def writer(output: Path | None, header: ManifestHeader) -> Iterator[ManifestWrit
 
 def write(output: Path | None, header: ManifestHeader, items: Iterable[Item]) -> int:
     """Write a manifest; returns the number of items."""
+    if isinstance(items, Sized):
+        items = followed(items, f"write {output or 'the manifest'}", len(items))
     with writer(output, header) as sink:
         for item in items:
             sink.item(item)
@@ -270,7 +273,8 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
     state = hashlib.sha256(first)
     content = None if needed is None else ContentHash(header)
     items: list[Item] = []
-    for number, line in enumerate(lines, start=2):
+    read = followed(lines, f"read {name}", _megabytes(stream), "MB", _megabytes_of)
+    for number, line in enumerate(read, start=2):
         record = parse_record(line, name, number)
         kind = record.get("kind")
         if kind == "item":
@@ -303,6 +307,20 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
         f"{name} is cut short: it has no end record after {len(items)} items; make it again, or "
         "close a filtered manifest with `avaffect seal`"
     )
+
+
+def _megabytes(stream: BinaryIO) -> float | None:
+    """The size of a file; None of a pipe."""
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:
+        # A stream in memory.
+        return None
+    return found.st_size / MB if stat.S_ISREG(found.st_mode) else None
+
+
+def _megabytes_of(line: bytes) -> float:
+    return len(line) / MB
 
 
 def _shared(record: dict[str, Any]) -> dict[str, Any]:
