@@ -115,7 +115,8 @@ def test_killed_at_random_moments_it_leaves_nothing_that_check_accepts(
     for round_ in range(4):
         process = _start(small_corpus, output)
         if round_:
-            _wait_for_work(process, small_corpus.parent)
+            # What the round before left may be all of the work.
+            _wait_for_work(process, small_corpus.parent, may_end=True)
             time.sleep(moments.uniform(0, 0.5 * duration))
         else:
             time.sleep(moments.uniform(0, duration))
@@ -174,13 +175,24 @@ def _start(source: Path, output: Path) -> subprocess.Popen[str]:
     )
 
 
-def _wait_for_work(process: subprocess.Popen[str], folder: Path) -> None:
-    """Until workers have written their first samples."""
+def _wait_for_work(process: subprocess.Popen[str], folder: Path, may_end: bool = False) -> None:
+    """Until workers have written their first samples; may_end: or the process has ended."""
     deadline = time.monotonic() + 30
-    while not any(p.stat().st_size for p in folder.glob("*.state/store/*.spool")):
+    while not any(_size(path) for path in folder.glob("*.state/store/*.spool")):
+        if may_end and process.poll() == 0:
+            return
         if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
             pytest.fail(f"no work was seen; status {process.poll()}: {process.communicate()[1]}")
         time.sleep(0.005)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        # The work is done, and was removed since it was listed.
+        return 0
 
 
 def _children(parent: int) -> set[int]:

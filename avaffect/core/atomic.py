@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from avaffect.core import claims
+from avaffect.core import claims, unchanged
 from avaffect.core.errors import DataError, WriteError
 from avaffect.core.writing import message, writing
 
@@ -66,6 +66,7 @@ def atomic_path(output: Path) -> Iterator[Path]:
 def publish(temporary: Path, output: Path) -> None:
     """Flush a finished file to the disk and give it its final name."""
     claims.check(output)
+    unchanged.forget(output)
     with writing(output):
         flush(temporary)
         os.chmod(temporary, 0o666 & ~umask())

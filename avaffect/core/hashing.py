@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from avaffect.core import unchanged
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and without blanks: equal values give equal strings."""
@@ -35,7 +37,11 @@ def text_digest(texts: Iterable[str]) -> str:
 
 
 def file_content_id(path: Path) -> str:
-    """`sha256:…` of a file's bytes."""
+    """`sha256:…` of a file's bytes, which is then the file that the command reads."""
+    return unchanged.take(path, lambda: _of_bytes(path))
+
+
+def _of_bytes(path: Path) -> str:
     state = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -20,7 +20,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-from avaffect.core import filekind, plain_json
+from avaffect.core import filekind, plain_json, unchanged
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
@@ -131,6 +131,7 @@ def read(
     except PermissionError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
     manifest.path = path
+    unchanged.check(source)
     if kinds != "manifest" and manifest.content not in kinds.split(" or "):
         raise filekind.as_other_kind(filekind.MANIFESTS[manifest.content], name, kinds)
     check_items(manifest)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from avaffect.core import checkpoint_header, faults
+from avaffect.core import checkpoint_header, faults, unchanged
 from avaffect.core.atomic import atomic_path
 from avaffect.core.checkpoint_header import DIGEST_KEY, FORMAT, METADATA_KEY, VERSION, Header
 from avaffect.core.errors import DataError
@@ -73,6 +73,7 @@ def load(
         # The library opens the path again: it may then be another file.
         if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             raise DataError(f"{path} was replaced while it was read; start again")
+    unchanged.check(path)
     if not checkpoint_header.is_later(header):
         checkpoint_header.check_content(path, header, _content(tensors))
     return header, tensors

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from avaffect.core import faults
+from avaffect.core import faults, unchanged
 from avaffect.core.checkpoint_header import METADATA_KEY
 from avaffect.core.errors import DataError
 from avaffect.core.streams import SAMPLE_RATE_HZ
@@ -73,6 +73,7 @@ def read(files: Sequence[Path]) -> Foreign:
             found.tensors |= _checked(named, file)
             found.settings = _settings(held, file)
             found.dictionaries = _dictionaries(held, file)
+        unchanged.check(file)
     return found
 
 

@@ -23,6 +23,7 @@ from avaffect.data.faces.options import COLUMNS
 from avaffect.data.store.reader import Store
 from avaffect.data.tables.locating import with_slashes
 from avaffect.data.tables.reader import read_table
+from avaffect.data.tables.texts import content_of
 
 # Near-frontal faces, to which Shukla et al. restrict LRW.
 WITHIN = 10.0
@@ -161,7 +162,7 @@ def _of_store(store: Store) -> Poses:
 
 def _of_table(path: Path) -> Poses:
     table = read_table(path, ANGLES)
-    poses = Poses(path, content_id(path.read_bytes().hex()))
+    poses = Poses(path, content_id(content_of(path).hex()))
     written = table.numbers(ANGLES)
     angles = zip(*(written.of(table.column(name)) for name in ANGLES), strict=True)
     rows = table.dictionaries(("id", "file", *ANGLES))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avaffect.core import faults, filekind
+from avaffect.core import faults, filekind, unchanged
 from avaffect.core.errors import DataError
 from avaffect.core.unpacking import check_unpacked
 from avaffect.data.feature_files.rows import Rows, as_float32
@@ -66,10 +66,12 @@ def has_several(path: Path) -> bool:
 def _load(path: Path) -> np.ndarray:
     if path.suffix.lower() != ".npz":
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
         # NumPy raises errors of zip, of Python's own parser and tokenizer, and of sizes.
         except Exception as error:
             raise _damaged(path, error) from error
+        unchanged.check(path)
+        return found
     with _opened(path) as archive:
         if len(archive.files) != 1:
             raise DataError(
@@ -120,6 +122,7 @@ def _opened(path: Path) -> np.lib.npyio.NpzFile:
         found = np.load(path, allow_pickle=False)
     except Exception as error:
         raise _damaged(path, error) from error
+    unchanged.check(path)
     if not isinstance(found, np.lib.npyio.NpzFile):
         raise DataError(
             f"{path} is no .npz file: it has one array without a name; rename it to .npy"

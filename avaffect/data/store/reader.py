@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from avaffect.core import plain_json
+from avaffect.core import plain_json, unchanged
 from avaffect.core.errors import DataError
 from avaffect.core.headers.store import StoreHeader
 from avaffect.core.near import meant
@@ -55,6 +55,7 @@ class Store:
                 self._read_structure(file, head, specs)
             except DAMAGE as error:
                 raise damaged(self.path, error) from error
+        unchanged.check(self.path)
         self._pages: Pages | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._traces: dict[str, Rows] = {}

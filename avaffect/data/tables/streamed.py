@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import faults
+from avaffect.core import faults, unchanged
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.tables.reader import arff_header, header_of, unquoted
 from avaffect.data.tables.texts import lines_of, nfc
@@ -116,6 +116,7 @@ def _parquet(path: Path) -> StreamedTable:
                     for fields in zip(*columns):
                         number += 1
                         yield number, list(fields)
+            unchanged.check(path)
         except damage as error:
             raise damaged(error) from error
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avaffect.core import filekind
+from avaffect.core import filekind, unchanged
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
 
 # UTF-32 before UTF-16, as its mark begins with that of UTF-16.
 _BYTE_ORDER_MARKS = (
@@ -39,7 +40,11 @@ def content_of(path: Path) -> bytes:
     """The bytes of a file, or of standard input (`-`), however often it is asked for."""
     global _piped
     if path != STANDARD_INPUT:
-        return path.read_bytes()
+        # Provenance takes the content id of tables after they are read.
+        file_content_id(path)
+        content = path.read_bytes()
+        unchanged.check(path)
+        return content
     if _piped[0] is not sys.stdin:
         _piped = (sys.stdin, sys.stdin.buffer.read() if sys.stdin else b"")
     return _piped[1]
@@ -77,6 +82,7 @@ def lines_of(path: Path) -> Iterator[str]:
         with io.TextIOWrapper(stream, encoding=encoding, newline=None) as text:
             try:
                 yield from text
+                unchanged.check(path)
             except UnicodeDecodeError as error:
                 if encoding != "utf-8":
                     raise _damaged(path, encoding, error.reason) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avaffect.core import seeds
+from avaffect.core import seeds, unchanged
 from avaffect.core.errors import DataError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import WAVEFORM
@@ -110,5 +110,6 @@ def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
 def _decode(path: Path, raw: Path) -> None:
     with raw.open("wb") as file:
         audio = decode_audio(path, file)
+    unchanged.check(path)
     if audio.peak <= SILENT_PEAK:
         raise Unusable("silent", f"its largest sample is {audio.peak} of 32768")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from avaffect.core import plain_json
+from avaffect.core import plain_json, unchanged
 from avaffect.core.errors import DataError
 from avaffect.recipes.scoring.reports.base import Report
 from avaffect.recipes.scoring.reports.classes import ClassReport, RetrievalReport
@@ -66,6 +66,7 @@ def read(path: Path) -> list[Report]:
     value."""
     try:
         text = path.read_text(encoding="utf-8")
+        unchanged.check(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text, and a report is needed") from error
     found = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avaffect.core import filekind
+from avaffect.core import filekind, unchanged
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
@@ -243,7 +243,9 @@ def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun
         if path == STANDARD_STREAM:
             text = sys.stdin.read(LARGEST_REPORTS + 1)
         else:
+            file_content_id(path)
             text = path.read_text(encoding="utf-8")
+            unchanged.check(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: not UTF-8 text; {A_REPORT}") from error
     if len(text) > LARGEST_REPORTS:
