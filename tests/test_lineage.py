@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from chain import VOICES, invoke
 
+from avaffect.core import provenance
 from avaffect.core.errors import DataError
+from avaffect.data import manifest
 from avaffect.recipes.common import command_lines, makefiles
 from avaffect.recipes.common.ancestry import (
     FOREIGN,
@@ -142,6 +147,72 @@ def test_a_table_of_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = {each.path: each for each in ancestry([Path("m.jsonl")])}
     line = command_lines.arguments(found["m.jsonl"], {e.key: e for e in found.values()})
     assert line == [*given]
+
+
+def remade(folder: Path, goal: str, *made: str) -> None:
+    """Make anew what was removed, from the makefile of its lineage."""
+    text = invoke(folder, "lineage", goal, "--make").stdout
+    (folder / "all.mk").write_text(text)
+    before = {name: (folder / name).read_bytes() for name in made}
+    for name in made:
+        (folder / name).unlink()
+    environment = {**os.environ, "AVAFFECT": f"{sys.executable} -m avaffect"}
+    subprocess.run(["make", "-f", "all.mk"], cwd=folder, env=environment, check=True)
+    assert before == {name: (folder / name).read_bytes() for name in made}
+
+
+def test_what_was_allowed_is_allowed_again(tmp_path: Path) -> None:
+    """Speakers in several parts: refused by split and by finetune, unless they are allowed."""
+    invoke(tmp_path, "synth", "wav", "--utterances", 12, *VOICES[:-2], "-o", "c.jsonl")
+    items = manifest.read(tmp_path / "c.jsonl").items
+    rows = [f"{item['media']},{item['speaker']},s{number},{item['labels']['emotion']}"
+            for number, item in enumerate(items)]  # fmt: skip
+    (tmp_path / "t.csv").write_text("\n".join(["path,who,day,emotion", *rows]) + "\n", "utf-8")
+    columns = ("--media", "path", "--speaker", "who", "--session", "day", "--label", "emotion")
+    invoke(tmp_path, "manifest", "table", "t.csv", *columns, "--root", "wav", "-o", "c2.jsonl")
+    by_session = ("split", "c2.jsonl", "--by", "session", "--ratios", 40, 30, 30)
+    invoke(tmp_path, *by_session, "-o", "s.jsonl", status=65)
+    invoke(tmp_path, *by_session, "--allow-speaker-overlap", "-o", "s.jsonl")
+    invoke(tmp_path, "preprocess", "s.jsonl", "-j", 1, "-o", "m.h5")
+    invoke(tmp_path, "extract", "m.h5", "--model", "mfcc", "-o", "f.h5")
+    of_head = ("finetune", "f.h5", "--steps", 1, "--select", "none")
+    invoke(tmp_path, *of_head, "-o", "e.safetensors", status=65)
+    invoke(tmp_path, *of_head, "--allow-speaker-overlap", "-o", "e.safetensors")
+    remade(tmp_path, "e.safetensors", "e.safetensors", "s.jsonl")
+    # What was made before permissions were recorded is up to date with them.
+    identical = [provenance.identity({**record, "options": {}}) == provenance.identity(record)
+                 for record in (each.record for each in ancestry([tmp_path / "s.jsonl"]))
+                 if record]  # fmt: skip
+    assert identical and all(identical)
+
+
+def test_paths_of_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "wav").mkdir()
+    (tmp_path / "wav" / "a.wav").write_bytes(b"RIFF")
+    (tmp_path / "lists" / "t.csv").write_text("path,who\na.wav,x\n")
+    given = ("manifest", "table", "lists/t.csv", "--media", "path", "--root", "wav")
+    invoke(tmp_path, *given, "-o", "m.jsonl")
+    remade(tmp_path, "m.jsonl", "m.jsonl")
+    # Through a pipe, too.
+    invoke(tmp_path, "split", "-", "--by", "recording", "--ratios", 100, 0, 0, "-o", "made.jsonl",
+           stdin=invoke(tmp_path, *given).stdout)  # fmt: skip
+    remade(tmp_path, "made.jsonl", "made.jsonl")
+
+
+def test_recordings_that_a_data_set_contains(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = [{"audio": {"path": f"{name}.wav", "bytes": b"RIFF" + name.encode()}, "emotion": "joy"}
+            for name in "ab"]  # fmt: skip
+    (tmp_path / "set").mkdir()
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "set" / "train.parquet")
+    invoke(tmp_path, "manifest", "huggingface", "set", "--label", "emotion", "-o", "m.jsonl",
+           status=2)  # fmt: skip
+    invoke(tmp_path, "manifest", "huggingface", "set", "--label", "emotion", "--unpack", "wav",
+           "-o", "m.jsonl")  # fmt: skip
+    remade(tmp_path, "m.jsonl", "m.jsonl", "wav/a.wav")
 
 
 def test_repeated_values_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,19 +33,35 @@ def relative(path: Path, relative_to: Path | None) -> str:
     return Path(os.path.relpath(path.resolve(), folder)).as_posix()
 
 
-def provenance(command: str, settings: dict[str, Any], inputs: list[Reference]) -> Provenance:
-    """The provenance of an artifact: settings that change the result, and the inputs."""
-    return {
+def provenance(
+    command: str,
+    settings: dict[str, Any],
+    inputs: list[Reference],
+    options: dict[str, Any] | None = None,
+) -> Provenance:
+    """The provenance of an artifact: settings that change the result, and the inputs.
+
+    options: those that change nothing in the result, but without which the command may refuse: what
+    is allowed, and paths, as `path_option` has them. They are no part of the identity.
+    """
+    record = {
         "program": "avaffect",
         "version": __version__,
         "command": command,
         "settings": settings,
         "inputs": inputs,
     }
+    return {**record, "options": options} if options else record
+
+
+def path_option(path: Path, relative_to: Path | None) -> dict[str, str]:
+    """The path of an option, relative as in a reference."""
+    return {"path": relative(path, relative_to)}
 
 
 def identity(record: Provenance) -> str:
-    """The provenance without paths and version: equal for runs that must give the same result."""
+    """The provenance without paths, options and version: equal for runs that must give the same
+    result."""
     return content_id(
         {
             "command": record.get("command"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.core.progress import SILENT, Progress
-from avaffect.core.provenance import Provenance, provenance, reference
+from avaffect.core.provenance import Provenance, path_option, provenance, reference
 from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.tables import spellings
@@ -57,7 +60,25 @@ def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:
     given = {
         name: value for name, value in semantic(settings).items() if value not in (None, [], False)
     }
-    return provenance("manifest", {"corpus": settings.corpus, **given}, inputs)
+    return provenance("manifest", {"corpus": settings.corpus, **given}, inputs, _paths(settings))
+
+
+def _paths(settings: ManifestSettings) -> dict[str, Any]:
+    """Files and folders that were given. The corpus, an input, is where its recordings are."""
+    found: dict[str, Any] = {}
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if item.name == "output" or value is None:
+            continue
+        several = value if isinstance(value, tuple) else (value,)
+        paths = [
+            path_option(path, settings.output)
+            for path in several
+            if isinstance(path, Path) and path != STANDARD_INPUT
+        ]
+        if paths:
+            found[item.name] = paths if isinstance(value, tuple) else paths[0]
+    return found
 
 
 def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:

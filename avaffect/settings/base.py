@@ -7,6 +7,8 @@ provenance records the fields that affect the result. A field's role says which 
     input     a path: recorded as a reference with a content id, not as a setting
     output    a path: not recorded
     runtime   jobs, device, saving interval: changes nothing in the result, not recorded
+    permission  what is allowed that would be refused: recorded where it is given, beside the
+              settings, so that the command can be given again
 
 The range of a number is declared with it (`at_least`, `above`, `at_most`, `below`), shown in help
 and manual, and checked when the settings are made.
@@ -364,6 +366,16 @@ def semantic(settings: Any) -> dict[str, Any]:
         if item.metadata["role"] == "setting" and not is_as_before:
             found[item.name] = _plain(value)
     return found
+
+
+def permissions(settings: Any) -> dict[str, Any]:
+    """What these settings allow that would be refused, for provenance."""
+    return {
+        item.name: _plain(value)
+        for item in dataclasses.fields(settings)
+        if item.metadata["role"] == "permission"
+        and (value := getattr(settings, item.name)) != item.default
+    }
 
 
 def _plain(value: Any) -> Any:

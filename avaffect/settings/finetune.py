@@ -69,7 +69,7 @@ class FinetuneSettings(EncoderTraining, LearnedLabels, HeadSettings, Runs):
 
     allow_speaker_overlap: bool = option(
         False, "Allow test speakers that are in train or development too, as some published "
-        "divisions have them.", "--allow-speaker-overlap", role="runtime", added=True,
+        "divisions have them.", "--allow-speaker-overlap", role="permission", added=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -56,7 +56,7 @@ class SplitSettings(Seeded):
         False,
         "Allow a speaker with several sessions or recordings, or of a --list, in several parts.",
         "--allow-speaker-overlap",
-        role="runtime",
+        role="permission",
     )
 
     def __post_init__(self) -> None:

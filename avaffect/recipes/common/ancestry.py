@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Ancestor:
              foreign (recordings, tables, weights), missing
     content  what a checkpoint or manifest holds: encoder, corpus, ...; else ""
     record   its provenance; parents: its inputs, in the order of the record
+    options  of the record, with paths from the current folder
     missing  why it was not found; base: folder of a manifest's media, from the current folder
     """
 
@@ -48,6 +49,7 @@ class Ancestor:
     parents: tuple[Parent, ...] = ()
     missing: str = ""
     base: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -125,7 +127,10 @@ class _Found:
         base = ancestor.base if media is None else os.path.relpath(path.resolve().parent / media)
         parents = tuple(self._parent(entry, path, base) for entry in inputs)
         self._open.discard(key)
-        self.ancestors[key] = replace(ancestor, record=record, parents=parents)
+        options = {
+            name: _from_here(value, path) for name, value in (record.get("options") or {}).items()
+        }
+        self.ancestors[key] = replace(ancestor, record=record, parents=parents, options=options)
 
     def _parent(self, entry: dict[str, Any], child: Path, base: str | None) -> Parent:
         role = str(entry.get("role", "input"))
@@ -155,6 +160,15 @@ class _Found:
         key = f"{kind}:{place}"
         self.ancestors.setdefault(key, Ancestor(key, place, kind, missing=missing))
         return key
+
+
+def _from_here(value: Any, child: Path) -> Any:
+    """The value of an option in the record of a file, with paths from the current folder."""
+    if isinstance(value, list):
+        return [_from_here(one, child) for one in value]
+    if isinstance(value, dict):
+        return os.path.relpath(child.resolve().parent / str(value.get("path", "")))
+    return value
 
 
 def _is_foreign(place: str) -> bool:

@@ -51,7 +51,8 @@ def arguments(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> list[str]:
     if settings_class is None:
         raise Unknown(f"the command {command!r} is not known" if command else "no provenance")
     fields = {item.name: item for item in dataclasses.fields(settings_class)}
-    given = {**_given(ancestor, lineage, fields), **_named(ancestor, lineage)}
+    further = {name: _path(value) for name, value in ancestor.options.items() if name in fields}
+    given = {**_given(ancestor, lineage, fields), **_named(ancestor, lineage), **further}
     hints = get_type_hints(settings_class)
     positional: list[str] = []
     options: list[str] = []
@@ -111,7 +112,14 @@ def path_of(ancestor: Ancestor) -> str:
     """The path of a file, which is no option; `-` of a stream."""
     if ancestor.kind == STREAM:
         return "-"
-    return "./" * ancestor.path.startswith("-") + ancestor.path
+    return _path(ancestor.path)
+
+
+def _path(value: Any) -> Any:
+    """A text that is no option."""
+    if isinstance(value, list):
+        return [_path(one) for one in value]
+    return f"./{value}" if isinstance(value, str) and value.startswith("-") else value
 
 
 def _named(ancestor: Ancestor, lineage: Mapping[str, Ancestor]) -> dict[str, Any]:

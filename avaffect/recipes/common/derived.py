@@ -10,7 +10,7 @@ from avaffect.core.provenance import Provenance, provenance
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.recipes.common import publishing, work
-from avaffect.settings.base import Common
+from avaffect.settings.base import Common, permissions
 
 
 def write(
@@ -66,4 +66,4 @@ def _record(
     further_inputs: tuple[dict[str, Any], ...],
 ) -> Provenance:
     inputs = [work.manifest_input("manifest", source, settings.output), *further_inputs]
-    return provenance(command, facts, inputs)
+    return provenance(command, facts, inputs, permissions(settings))

@@ -13,7 +13,7 @@ from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
-from avaffect.settings.base import Common, semantic
+from avaffect.settings.base import Common, permissions, semantic
 
 # Commands on manifests start without NumPy and h5py.
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def record(command: str, settings: Common, *inputs: Iterable[Input]) -> Provenan
     references = [
         reference(role, path, content, settings.output) for role, path, content in chain(*inputs)
     ]
-    return provenance(command, semantic(settings), references)
+    return provenance(command, semantic(settings), references, permissions(settings))
 
 
 def some_of(names: Sequence[str], most: int = 5) -> str:
