@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chain import invoke
@@ -15,6 +17,7 @@ from pages import Element, parsed
 from reported import GIVEN, build
 
 from avaffect.data import manifest
+from avaffect.recipes.reporting import page as pages
 
 SECTIONS = {
     "scores",
@@ -261,6 +264,28 @@ def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path, name: str) -
     (tmp_path / "cut.jsonl").write_bytes((folder / "p.jsonl").read_bytes()[:900])
     found = invoke(tmp_path, "report", name, "-o", "report.html", status=65)
     assert name in found.stderr and not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["a.h5", "p.jsonl", "er.safetensors"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_no_page_of_files_that_are_cut_or_replaced_meanwhile(
+    folder: Path, tmp_path: Path, monkeypatch, name: str, cut: bool
+) -> None:
+    """a.h5 and er.safetensors are behind p.jsonl, which is given."""
+    copy, render = tmp_path / "copy", pages.render
+    shutil.copytree(folder, copy)
+
+    def rendered(*arguments: Any) -> str:
+        if cut:
+            os.truncate(copy / name, (copy / name).stat().st_size // 2)
+        else:
+            (copy / name).unlink()
+            shutil.copy(copy / "a.jsonl", copy / name)
+        return render(*arguments)
+
+    monkeypatch.setattr(pages, "render", rendered)
+    found = invoke(copy, "report", "p.jsonl", "--faces", 2, "-o", "page.html", status=65)
+    assert name in found.stderr and not (copy / "page.html").exists()
 
 
 def test_no_page_by_another_name(folder: Path) -> None:

@@ -191,8 +191,9 @@ def test_a_file_is_the_same_until_its_content_changes(tmp_path: Path) -> None:
         unchanged.check(path)
         assert len(counted) == 2
         path.write_text("two")
-        with pytest.raises(DataError, match="replaced"):
-            unchanged.check(path)
+        for _ in range(2):
+            with pytest.raises(DataError, match="replaced"):
+                unchanged.check(path)
     unchanged.check(path)
 
 

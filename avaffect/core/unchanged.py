@@ -67,10 +67,18 @@ def check(path: Path) -> None:
         return
     # A reader computes it, which must not come back to here.
     del known[place]
-    # A file that was touched, or written again with the same content, is the same.
-    if stamp is None or taken.compute() != taken.content_id:
-        raise DataError(f"{path} was replaced while it was read; start again")
+    try:
+        # A file that was touched, or written again with the same content, is the same.
+        is_same = stamp is not None and taken.compute() == taken.content_id
+    finally:
+        known[place] = taken
+    if not is_same:
+        raise replaced(path)
     known[place] = replace(taken, stamp=stamp)
+
+
+def replaced(path: Path) -> DataError:
+    return DataError(f"{path} was replaced while it was read; start again")
 
 
 def forget(path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avaffect.core import unchanged
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity
+from avaffect.data.artifacts import describe
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.ancestry import Ancestor, ancestry
 from avaffect.recipes.reporting import beside, page
@@ -18,6 +21,8 @@ from avaffect.recipes.reporting import given as inputs
 from avaffect.recipes.reporting.given import Given
 from avaffect.settings.report import ReportSettings
 
+# Kinds of ancestors that are artifacts.
+ARTIFACTS = ("store", "checkpoint", "manifest")
 # Drawings and scores are made once the inputs are known to be right.
 if TYPE_CHECKING:
     from avaffect.recipes.reporting.context import Context
@@ -47,7 +52,11 @@ def report(settings: ReportSettings, progress: Progress = SILENT) -> None:
         return
     if publishing.is_dry(settings, progress, f"write a page of {len(given.identities)} files"):
         return
+    shown = _taken(given, lineage)
     text, words = _written(settings, given, lineage, made, progress)
+    # What is damaged now may be in the page as a note.
+    for path in shown:
+        unchanged.check(path)
     with atomic_path(settings.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     progress.say(f"{settings.output}: {words}")
@@ -67,6 +76,22 @@ def _provenance(settings: ReportSettings, given: Given, lineage: Sequence[Ancest
     # The record of a stream stands in that of what was made from it.
     found += [("lineage", Path(a.path), beside.identity_of(a)) for a in lineage if a.path]
     return work.record("report", settings, found, work.file_inputs("gold", settings.gold))
+
+
+def _taken(given: Given, lineage: Sequence[Ancestor]) -> list[Path]:
+    """The artifacts that the page shows, whose content ids are taken. Raises DataError where a
+    given one was replaced since it was read."""
+    read = {path.resolve(): content for path, content in given.identities.items()}
+    taken = [Path(one.path) for one in lineage if one.kind in ARTIFACTS]
+    for path in taken:
+        content = unchanged.take(path, partial(_content_of, path))
+        if read.get(path.resolve(), content) != content:
+            raise unchanged.replaced(path)
+    return taken
+
+
+def _content_of(path: Path) -> str:
+    return describe(path).content_id
 
 
 def _differs(former: Provenance | None, made: Provenance) -> str:

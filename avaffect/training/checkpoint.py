@@ -72,7 +72,7 @@ def load(
             raise DataError(f"{path} is damaged: {error}") from error
         # The library opens the path again: it may then be another file.
         if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-            raise DataError(f"{path} was replaced while it was read; start again")
+            raise unchanged.replaced(path)
     unchanged.check(path)
     if not checkpoint_header.is_later(header):
         checkpoint_header.check_content(path, header, _content(tensors))

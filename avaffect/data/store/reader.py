@@ -364,4 +364,4 @@ class Store:
     def _check_unchanged(self, found: str) -> None:
         """Raises DataError if the file was replaced: its values would not fit the known offsets."""
         if found != self.content_id:
-            raise DataError(f"{self.path} was replaced while it was read; start again")
+            raise unchanged.replaced(self.path)
