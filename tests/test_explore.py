@@ -88,6 +88,7 @@ def test_balance_and_fields(made: Path) -> None:
     arousal = found["numbers"]["arousal"]
     assert arousal["all"]["median"] == pytest.approx(1.15) and arousal["test"]["count"] == 5
     assert "trace" not in found["labels"] and "trace" not in found["numbers"]
+    assert (emotion.get("told_by"), emotion["by"]["speaker"]["counts"]["s0"]["anger"]) == (None, 2)
 
 
 def test_sound_of_a_manifest(made: Path) -> None:
@@ -197,7 +198,7 @@ def test_written_once_and_refused(made: Path) -> None:
     invoke(made, "explore", "c.jsonl", "--without-sound", "--listed", 3, "-o", "e.json", status=73)
     found = invoke(made, "explore", "c.jsonl", "--without-sound", "--by", "height", status=65)
     assert "height" in found.stderr
-    found = invoke(made, "explore", "c.jsonl", "--without-sound", "--label", "trace", status=65)
+    found = invoke(made, "explore", "c.jsonl", "--without-sound", "--label", "height", status=65)
     assert "arousal" in found.stderr
     header = manifest.new_header("predictions", target="emotion", classes=CLASSES)
     manifest.write(made / "p.jsonl", header, [])

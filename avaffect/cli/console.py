@@ -34,6 +34,8 @@ class ConsoleProgress(Progress):
         self.verbose = verbose
         self._follows = follows
         self._tasks: list[Task] = []
+        # Steps of one command may find the same.
+        self._warned: set[str] = set()
         self._draws = not quiet and _has_cursor(sys.stderr)
         self._drawn = -math.inf
         self._logged = time.monotonic()
@@ -78,7 +80,8 @@ class ConsoleProgress(Progress):
             self._line(message)
 
     def warn(self, message: str) -> None:
-        if not self._follows:
+        if not self._follows and message not in self._warned:
+            self._warned.add(message)
             self._line(f"avaffect: warning: {message}")
 
     def _line(self, message: str) -> None:

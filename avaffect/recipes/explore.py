@@ -63,6 +63,8 @@ def explore(settings: ExploreSettings, progress: Progress = SILENT) -> Explored 
         confounded={} if sounds is None else summaries.confounded(of, sounds),
         sound=found,
         duplicates=alike,
+        votes=dict(of.votes),
+        traces=dict(of.traces),
         provenance=made,
     )
     hours = (report.seconds[summaries.ALL].total or 0.0) / 3600

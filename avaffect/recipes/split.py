@@ -12,7 +12,7 @@ from avaffect.core.provenance import reference
 from avaffect.data import manifest, splitting
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.vocabulary import SPLITS
-from avaffect.recipes.common import derived, work
+from avaffect.recipes.common import derived, speaker_classes, work
 from avaffect.settings.base import semantic
 from avaffect.settings.split import DEFAULT_RATIOS, SPEAKER, SplitSettings
 
@@ -30,6 +30,8 @@ def split(settings: SplitSettings, progress: Progress = SILENT) -> int:
     source = manifest.read(settings.source, expect="corpus")
     _refuse_existing(source, settings.replace)
     parts = _parts(settings, source, ratios)
+    for words in speaker_classes.doubts(source):
+        progress.warn(words)
     if settings.by != SPEAKER:
         _check_speakers(source, parts, settings.allow_speaker_overlap, progress)
     items = [_with_part(item, part, settings.folds) for item, part in zip(source.items, parts)]
@@ -57,6 +59,8 @@ def _by_lists(settings: SplitSettings, progress: Progress) -> int:
     places = [
         int(part) if folds else SPLITS.index(part) for part in (found.parts[n] for n in known)
     ]
+    for words in speaker_classes.doubts(source):
+        progress.warn(words)
     _check_speakers(listed, places, settings.allow_speaker_overlap, progress, lists=True)
     left = len(source.items) - len(known)
     if left:

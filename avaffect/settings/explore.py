@@ -30,7 +30,7 @@ class ExploreSettings(Printed):
 
     source: Path = argument("Manifest of a corpus, or store.", default=Path("-"), metavar="SOURCE")
     label: tuple[str, ...] = option(
-        (), "Label to look at. Default: all of classes and numbers. Repeatable.", "--label",
+        (), "Label to look at. Default: all. Repeatable.", "--label",
         metavar="NAME",
     )  # fmt: skip
     by: tuple[str, ...] = option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from avaffect.recipes.common import work
+from avaffect.recipes.common import speaker_classes, work
 from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 
 # A share of variance between classes that is called large (Cohen, Statistical Power Analysis for
@@ -28,9 +28,18 @@ def of(report: ExplorationReport) -> Iterator[str]:
             "their voices; `avaffect split --by speaker` parts them"
         )
     for name, label in report.labels.items():
+        if label.told_by is not None:
+            yield speaker_classes.words(name, label.told_by)
+    for name, label in report.labels.items():
         lacking = label.by["split"].lacking if "split" in label.by else {}
         if lacking:
             yield (f"{name}: a split has no utterance of {work.some_of(list(lacking))}")
+    for name, trace in report.traces.items():
+        if trace.constant:
+            yield (
+                f"{name}: {trace.constant:.0%} of its {trace.count} traces are constant: the CCC "
+                "of such a recording is 0, whatever is predicted"
+            )
     alike = report.duplicates
     if alike is not None and alike.across_splits:
         yield (

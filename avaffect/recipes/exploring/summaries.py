@@ -9,6 +9,7 @@ import numpy as np
 from avaffect.evaluation import balance, likeness
 from avaffect.evaluation.balance import FAR
 from avaffect.evaluation.sound_quality import MEASURES
+from avaffect.recipes.common import speaker_classes
 from avaffect.recipes.exploring.sounds import Sounds
 from avaffect.recipes.exploring.utterances import SPEAKER, SPLIT, Column, Utterances
 from avaffect.recipes.scoring.reports.exploration import (
@@ -76,7 +77,17 @@ def label_balance(label: Column, fields: Mapping[str, Column]) -> LabelBalance:
         classes=dict(zip(label.names, counts.tolist(), strict=True)),
         missing=int((label.codes < 0).sum()),
         by={name: _by_field(label, column) for name, column in fields.items()},
+        told_by=_told_by(label, fields[SPEAKER]) if SPEAKER in fields else None,
     )
+
+
+def _told_by(label: Column, speakers: Column) -> str | None:
+    known = (label.codes >= 0) & (speakers.codes >= 0)
+    pairs, counts = np.unique(
+        np.stack([speakers.codes[known], label.codes[known]]), axis=1, return_counts=True
+    )
+    names = ((str(who), str(what)) for who, what in pairs.T.tolist())
+    return speaker_classes.told_by(dict(zip(names, counts.tolist(), strict=True)))
 
 
 def _by_field(label: Column, column: Column) -> LabelByField:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.sound_quality import MEASURES
+from avaffect.recipes.common import speaker_classes
 from avaffect.recipes.exploring.sounds import CLIPPED, Sounds
 from avaffect.recipes.exploring.summaries import ALL
 from avaffect.recipes.exploring.utterances import Utterances
@@ -13,6 +14,8 @@ from avaffect.recipes.scoring.reports.exploration import (
     ExplorationReport,
     LabelBalance,
     Spread,
+    TraceSummary,
+    VoteSummary,
 )
 
 SPREAD = ("count", "least", "low", "median", "high", "greatest", "mean")
@@ -33,6 +36,8 @@ def tables(report: ExplorationReport, style: Style) -> list[Table]:
     found = [_fields(report, style)]
     for name, label in report.labels.items():
         found += _label(name, label, style)
+    found += _votes(report.votes, style)
+    found.append(_traces(report.traces, style))
     found.append(_spreads("Durations and numbers", {"seconds": report.seconds} | report.numbers,
                           style))  # fmt: skip
     if report.sound is not None:
@@ -70,13 +75,52 @@ def _label(name: str, label: LabelBalance, style: Style) -> Iterator[Table]:
     association = ", ".join(
         f"{field} {of.cramers_v:.2f}" for field, of in label.by.items() if of.cramers_v is not None
     )
+    told = {
+        speaker_classes.OF_CLASS: "each class is of one speaker alone",
+        speaker_classes.OF_SPEAKER: "each speaker has one class alone",
+    }.get(label.told_by or "", "")
     note = f"Cramer's V with {association} (0: independent, 1: the same)" if association else ""
+    note = "; ".join(filter(None, (told, note)))
     names = ["class", "utterances", "share", *(f"{value}" for _, value in columns)]
     yield Table.of(f"Label {name}", names, rows, note)
     of = label.by.get("speaker")
     if of is not None and 0 < len(of.counts) <= MOST_ROWS:
         rows = [[who, *map(str, counts.values())] for who, counts in of.counts.items()]
         yield Table.of(f"Label {name} by speaker", ["speaker", *label.classes], rows)
+
+
+def _votes(votes: Mapping[str, VoteSummary], style: Style) -> Iterator[Table]:
+    """How far raters agree, and the classes that they vote for."""
+    scores = ("raters", "top", "unanimous", "tied", "kappa")
+    headings = {"raters": "raters each", "top": "most voted"}
+    rows = [
+        [name, str(of.count), *(style.number(getattr(of, score)) for score in scores)]
+        for name, of in votes.items()
+    ]
+    note = "most voted: its share of the votes; kappa: 0 is chance, 1 all agree"
+    names = ["label", "utterances", *style.headings(scores, headings)]
+    yield Table.of("Agreement of raters", names, rows, note)
+    for name, of in votes.items():
+        rows = [[known, style.number(share)] for known, share in of.classes.items()]
+        yield Table.of(f"Votes {name}", ["class", "share of votes"], rows)
+
+
+def _traces(traces: Mapping[str, TraceSummary], style: Style) -> Table:
+    shown = [
+        ("label", [*traces]),
+        ("n", [str(of.count) for of in traces.values()]),
+        ("raters", [str(of.raters) for of in traces.values()]),
+        ("Hz", [f"{of.rate_hz:g}" if of.rate_hz else "" for of in traces.values()]),
+        *(
+            (score, [style.number(getattr(of, score)) for of in traces.values()])
+            for score in ("least", "greatest", "mean", "constant", "unknown")
+        ),
+    ]
+    if all(of.raters == 1 for of in traces.values()):
+        shown = [column for column in shown if column[0] != "raters"]
+    rows = [list(row) for row in zip(*(cells for _, cells in shown), strict=True)]
+    note = "n: traces; constant: share of them; unknown: share of their values"
+    return Table.of("Traces", [name for name, _ in shown], rows, note)
 
 
 def _spreads(

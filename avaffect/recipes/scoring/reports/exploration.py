@@ -49,11 +49,44 @@ class LabelByField(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelBalance(Record):
-    """classes: class -> utterances; missing: without the label; by: field -> the same by value."""
+    """classes: class -> utterances; missing: without the label; by: field -> the same by value;
+    told_by: "class" where each class is of one speaker alone, "speaker" where each speaker has one
+    class alone, else None."""
 
     classes: dict[str, int]
     missing: int
     by: dict[str, LabelByField]
+    told_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteSummary(Record):
+    """Raters' votes; see `evaluation.annotation.Agreement`. missing: utterances without votes;
+    classes: class -> mean share of the votes, {} without any."""
+
+    count: int
+    missing: int
+    classes: dict[str, float]
+    raters: float | None = None
+    top: float | None = None
+    unanimous: float | None = None
+    tied: float | None = None
+    kappa: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSummary(Record):
+    """Values over time; see `evaluation.annotation.TraceFacts`. rate_hz: values a second."""
+
+    count: int
+    rate_hz: float | None = None
+    raters: int = 1
+    least: float | None = None
+    greatest: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    constant: float | None = None
+    unknown: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +144,8 @@ class ExplorationReport(Report):
     fields      split, speaker, sex and others -> summary
     labels      labels of classes
     numbers     labels of numbers -> "all" or a split -> spread
+    votes       labels of raters' votes -> agreement
+    traces      labels over time -> range, rate and constancy
     seconds     "all" or a split -> spread of durations
     speakers_across_splits  how many speakers are in several splits; None without either
     confounded  label or field -> measure -> share of its variance between classes (eta squared)
@@ -128,3 +163,5 @@ class ExplorationReport(Report):
     confounded: dict[str, dict[str, float]] = field(default_factory=dict)
     sound: Sound | None = None
     duplicates: Duplicates | None = None
+    votes: dict[str, VoteSummary] = field(default_factory=dict)
+    traces: dict[str, TraceSummary] = field(default_factory=dict)
