@@ -159,7 +159,7 @@ BAD = {
         _of("file,x,y", "p/a.wav,1,2", "p/a.wav,2,2", "q/a.wav,3,3", options="--rate 9"),
         "line 4: the id a occurs twice",
     ),
-    "another encoding": (_latin1, "line 3 has 'h\xf6h'.*iconv -f CP1252"),
+    "another encoding": (_latin1, "line 3 has 'h\xf6h'.*--encoding cp1252"),
     "a picture": (_picture, "t.csv is a picture"),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from avaffect.cli import interruption, options
 from avaffect.cli.bar import clock
 from avaffect.cli.catalogue import Command, Input, imported
 from avaffect.cli.console import ConsoleProgress
-from avaffect.core import claims, unchanged
+from avaffect.core import claims, inputs, unchanged
 from avaffect.core.errors import Preempted, UsageError
 from avaffect.core.launch import launch
 from avaffect.core.links import is_standard_output
@@ -55,7 +55,12 @@ def make(command: Command) -> click.Command:
         progress = ConsoleProgress(quiet, verbose, follows)
         begun = time.monotonic()
         try:
-            with claims.of_command(), unchanged.of_command(), of_command(progress):
+            with (
+                claims.of_command(),
+                unchanged.of_command(),
+                of_command(progress),
+                inputs.of_command(settings),
+            ):
                 imported(command.call)(settings, progress)
             took = time.monotonic() - begun
             if took >= LONG_S:

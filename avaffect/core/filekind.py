@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avaffect.core import faults
 from avaffect.core.errors import DataError, ForeignError
+from avaffect.core.inputs import STANDARD_INPUT, named
 from avaffect.core.near import meant_file
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -184,7 +185,8 @@ def _inside(folder: Path, needed: str) -> list[str]:
 
 def _advice(found: str, name: str, needed: str) -> str:
     """The command to use."""
-    quoted, needed = shlex.quote(name), needed.removesuffix(" or recording")
+    quoted = "-" if name == named(STANDARD_INPUT) else shlex.quote(name)
+    needed = needed.removesuffix(" or recording")
     for words, command in COMPRESSED.values():
         if found == words:
             return f"unpack it first: {command} {quoted}"

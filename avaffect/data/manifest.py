@@ -20,7 +20,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-from avaffect.core import filekind, plain_json, unchanged
+from avaffect.core import filekind, inputs, plain_json, unchanged
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
@@ -118,7 +118,7 @@ def read(
     """
     is_stream = source == STANDARD_STREAM
     path = None if is_stream else source
-    name = "standard input" if is_stream else str(source)
+    name = inputs.named(source)
     kinds = " or ".join((expect,) if isinstance(expect, str) else expect or ("manifest",))
     try:
         with _open_source(source) as stream:
@@ -233,7 +233,7 @@ def check_start(stream: BufferedReader, source: Path, needed: str = "manifest") 
     if source.is_file():
         # Its name may say more.
         raise filekind.other_kind(source, needed)
-    name = "standard input" if source == STANDARD_STREAM else str(source)
+    name = inputs.named(source)
     raise filekind.as_other_kind(found, name, needed)
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
+from avaffect.core.inputs import STANDARD_INPUT
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, path_option, provenance, reference
 from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.tables import spellings
-from avaffect.data.tables.texts import STANDARD_INPUT, content_of
+from avaffect.data.tables.texts import content_of
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import publishing, work
 from avaffect.settings.base import semantic

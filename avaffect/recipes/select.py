@@ -14,6 +14,7 @@ from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
 from avaffect.data import filtering, manifest
 from avaffect.data.manifest import Item, Manifest
+from avaffect.data.tables.texts import nfc, read_text
 from avaffect.recipes.common import derived, work
 from avaffect.settings.base import semantic
 from avaffect.settings.select import SelectSettings
@@ -41,7 +42,7 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
         wanted = _listed(settings.ids)
         inputs.append(reference("ids", settings.ids, content_id(sorted(wanted)), settings.output))
         _warn_unknown(source, settings.ids, wanted, progress)
-        items = [item for item in items if filtering.identifier_of(item) in wanted]
+        items = [item for item in items if nfc(filtering.identifier_of(item)) in wanted]
     if settings.poses is not None:
         # Imported here: other conditions need neither NumPy nor h5py.
         from avaffect.data.faces.pose import WITHIN, read_poses
@@ -148,15 +149,12 @@ def _with_faces(
 def _listed(path: Path) -> set[str]:
     if filekind.kind_of(path) not in (filekind.TABLE, filekind.EMPTY, filekind.BLANK):
         raise filekind.other_kind(path, "ids")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: a list of ids is UTF-8 text; convert it with iconv") from error
+    lines = read_text(path).splitlines()
     return {line.strip() for line in lines if line.strip()}
 
 
 def _warn_unknown(source: Manifest, path: Path, wanted: set[str], progress: Progress) -> None:
-    unknown = sorted(wanted - {filtering.identifier_of(item) for item in source.items})
+    unknown = sorted(wanted - {nfc(filtering.identifier_of(item)) for item in source.items})
     if unknown:
         shown = ", ".join(unknown[:5])
         progress.warn(f"{len(unknown)} ids of {path} are not in {source.name}: {shown}")

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from avaffect.settings.base import Rated, Seeded, argument, option
 from avaffect.settings.printed import Printed
+from avaffect.settings.text_files import TextFiles
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalCccSettings(Printed, Rated, Seeded):
+class EvalCccSettings(TextFiles, Printed, Rated, Seeded):
     """CCC, Pearson, RMSE and MAE of predicted traces, pooled over all recordings and as the mean
     over recordings; of predicted scalars, over utterances; of several runs, mean and standard
     deviation.

@@ -9,12 +9,13 @@ from typing import ClassVar
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Classed, argument, option
 from avaffect.settings.printed import Printed
+from avaffect.settings.text_files import TextFiles
 
 STANDARD_INPUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalClassSettings(Printed, Classed):
+class EvalClassSettings(TextFiles, Printed, Classed):
     """Accuracy, UA (mean recall of the classes that occur), F1 micro and macro, scores per class
     and confusion matrix of predictions; of several runs, mean and standard deviation. The folds of
     a run are pooled. Of a retrieval manifest: how often the retrieved utterances have the label of

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from avaffect.settings.base import Rated, Seeded, argument, option
 from avaffect.settings.printed import Printed
+from avaffect.settings.text_files import TextFiles
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalRankSettings(Printed, Rated, Seeded):
+class EvalRankSettings(TextFiles, Printed, Rated, Seeded):
     """Mean average precision (mAP) of scores over time, such as those of `finetune --head
     highlight`: how well the segments of each recording that are a highlight are ranked before the
     others, and the mean over recordings. Recordings without a highlight, and those that are one

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.settings.base import Computing, Resumable, ShardedLater, argument, option
+from avaffect.settings.text_files import TextFiles
 from avaffect.settings.training import PRECISIONS
 
 WITHOUT_TRANSFORMERS = (
@@ -16,7 +17,7 @@ WITHOUT_TRANSFORMERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractTextSettings(Resumable, ShardedLater, Computing):
+class ExtractTextSettings(TextFiles, Resumable, ShardedLater, Computing):
     """A frozen text encoder of transformers, such as RoBERTa, computes one vector an utterance of
     the words spoken in it, by a transcript with times: the mean over their tokens. Of frames
     (`extract --frames-of`) the words around each are encoded, and equal words once. Labels and

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Common, argument, option
+from avaffect.settings.base import argument, option
+from avaffect.settings.text_files import TextFiles
 
 GAPS = ("fill", "close")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportFeaturesSettings(Common):
+class ImportFeaturesSettings(TextFiles):
     """Imports features that another tool computed, as `extract` writes its own: one vector an
     utterance, or frames at a constant rate and their mean. Input: a folder with one file an
     utterance (.npy, .npz, .csv, .tsv, .arff, .parquet), whose name is the id; a table of many

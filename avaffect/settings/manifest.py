@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from avaffect.settings.base import MODALITIES, Common, argument, option
+from avaffect.settings.base import MODALITIES, argument, option
+from avaffect.settings.text_files import TextFiles
 
 # Formats of other programs that are read as corpora are.
 FORMATS = ("audformat", "elan", "huggingface", "kaldi", "lhotse", "rttm", "textgrid", "vtt")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ManifestSettings(Common):
+class ManifestSettings(TextFiles):
     """CORPUS is emodb, ravdess, cremad, msp-improv, msp-podcast, iemocap, recola, sewa, semaine,
     aff-wild2, first-impressions, ndc-me, voxceleb2, lrw, lrs3, grid, video2gif, phd-gifs,
     speech-commands, savee, tess, meld or cmu-mosei, with its unpacked folder; emobox, with a
@@ -38,9 +39,9 @@ class ManifestSettings(Common):
     avaffect manifest table clips.csv --id utt --media path --speaker spk \\
       --label emotion=emo --map angry=anger --scalar valence=val -o mine.jsonl
     # A table of Windows, with German columns and labels
-    iconv -f CP1252 -t UTF-8 aufnahmen.csv |
-      avaffect manifest table - --media Datei --speaker Person \\
-      --label emotion=Emotion --map Wut=anger --map Freude=happiness
+    avaffect manifest table aufnahmen.csv --encoding cp1252 --media Datei \\
+      --speaker Person --label emotion=Emotion --map Wut=anger \\
+      --map Freude=happiness -o aufnahmen.jsonl
     # Annotations of ELAN: the tier Affect as emotion
     avaffect manifest elan annotations --root recordings \\
       --label emotion=Affect -o talks.jsonl

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, flags_of, option
+from avaffect.settings.text_files import TextFiles
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectSettings(Seeded):
+class SelectSettings(TextFiles, Seeded):
     """Keeps an item if every --where holds. Fields are keys of the item (split, speaker, id) or its
     labels (emotion); operators are =, !=, <, <=, > and >=. If no item is left, the output is a
     valid, empty manifest."""
@@ -86,6 +87,8 @@ class SelectSettings(Seeded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.encoding is not None and self.ids is None and self.poses is None:
+            raise UsageError("--encoding goes with --ids or --poses")
         of_faces = {"faces", "face_model", "faces_fps", "jobs"}
         for item in fields(self):
             given = item.name in of_faces and getattr(self, item.name) != item.default

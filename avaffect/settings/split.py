@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.settings.base import Seeded, argument, option
+from avaffect.settings.text_files import TextFiles
 
 SPLITS = ("train", "development", "test")
 SPEAKER, SESSION, RECORDING = UNITS = ("speaker", "session", "recording")
@@ -15,7 +16,7 @@ DEFAULT_RATIOS = (70.0, 10.0, 20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitSettings(Seeded):
+class SplitSettings(TextFiles, Seeded):
     """Assigns whole speakers (or sessions) to train, development and test, near the ratios; or to K
     folds, of which fold k is the test part and fold k+1 the development part of run k; or reads a
     published division (--list). Counts and class balance go to standard error. Leakage is
@@ -62,6 +63,8 @@ class SplitSettings(Seeded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.lists:
+            if self.encoding is not None:
+                raise UsageError("--encoding goes with --list")
             return
         for flag, value in (("--ratios", self.ratios), ("--folds", self.folds),
                             ("--stratify", self.stratify)):  # fmt: skip

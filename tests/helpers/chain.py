@@ -55,9 +55,10 @@ class Result:
     stderr: str
 
 
-def invoke(cwd: Path, *arguments: object, status: int = 0, stdin: str = "") -> Result:
+def invoke(cwd: Path, *arguments: object, status: int = 0, stdin: str | bytes = "") -> Result:
     """`avaffect ARGUMENTS...` in this process: its statuses and words, without its start."""
-    source = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin.encode())), encoding="utf-8")
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    source = io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)), encoding="utf-8")
     out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     before, terminate = Path.cwd(), signal.getsignal(signal.SIGTERM)
     original, sys.stdin = sys.stdin, source

@@ -30,7 +30,7 @@ from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "aff-wild2"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 RATE_HZ = 30.0
 UNKNOWN = -5.0
 LARGEST = 1.0

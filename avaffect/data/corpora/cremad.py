@@ -26,7 +26,7 @@ from avaffect.data.tables.reader import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "cremad"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 EXPECTED = 7442
 EMOTIONS = {
     "ANG": "anger",

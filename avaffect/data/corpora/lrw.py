@@ -16,7 +16,7 @@ from avaffect.data.faces.pose import WITHIN, Poses, read_poses
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "lrw"
-OPTIONS = ("poses", "within")
+OPTIONS = ("poses", "within", "encoding")
 EXPECTED = 538766
 SPLITS = {"train": "train", "val": "development", "test": "test"}
 PATTERN = re.compile(rf"([^/]+)/({'|'.join(SPLITS)})/(\1_\d{{5}})")

@@ -27,7 +27,7 @@ from avaffect.data.tables.reader import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "meld"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 EXPECTED = 13708
 EMOTIONS = {
     "anger": "anger", "disgust": "disgust", "fear": "fear", "joy": "happiness",

@@ -38,7 +38,7 @@ from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "msp-podcast"
-OPTIONS = ("tables",)
+OPTIONS = ("tables", "encoding")
 EMOTIONS = {
     "A": "anger", "S": "sadness", "H": "happiness", "U": "surprise", "F": "fear", "D": "disgust",
     "C": "contempt", "N": "neutral", "O": "other",

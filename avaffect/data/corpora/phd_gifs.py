@@ -19,7 +19,7 @@ from avaffect.data.tables.reader import plain_name, read_table
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "phd-gifs"
-OPTIONS = ("tables",)
+OPTIONS = ("tables", "encoding")
 TABLES = {"training.csv": "train", "testing.csv": "test"}
 NEEDED = ("youtubeid", "start", "duration", "videoduration")
 LAST = "islast"

@@ -22,7 +22,7 @@ from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "recola"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 RATE_HZ = 25.0
 SPLITS = {"train": "train", "dev": "development", "test": "test"}
 KEY = rf"(?:({'|'.join(SPLITS)})_\d+|P\d+)"

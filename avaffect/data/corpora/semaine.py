@@ -24,7 +24,7 @@ from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "semaine"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 RATE_HZ = 50.0
 CHARACTERS = {"Po": "Poppy", "Pr": "Prudence", "Ob": "Obadiah", "Sp": "Spike"}
 TARGETS = {"TU": "user", "TO": "operator"}

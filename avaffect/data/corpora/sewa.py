@@ -23,7 +23,7 @@ from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "sewa"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 RATE_HZ = 10.0
 SPLITS = {"Train": "train", "Devel": "development", "Test": "test"}
 LANGUAGES = {"DE": "German", "HU": "Hungarian", "CN": "Chinese"}

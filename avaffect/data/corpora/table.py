@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.inputs import STANDARD_INPUT, named
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes, fold_emotions
 from avaffect.data.corpora.table_options import (
     LABELS_ALONE,
@@ -27,7 +28,7 @@ from avaffect.data.tables import spellings
 from avaffect.data.tables.locating import Files, with_slashes
 from avaffect.data.tables.numerals import is_missing
 from avaffect.data.tables.reader import Table, read_table, unique_names
-from avaffect.data.tables.texts import STANDARD_INPUT, nfc
+from avaffect.data.tables.texts import nfc
 from avaffect.data.trace_files import TraceFile, read_trace_file
 from avaffect.data.vocabulary import SPLITS
 from avaffect.settings.manifest import ManifestSettings
@@ -36,6 +37,7 @@ NAME = "table"
 OPTIONS = (
     "media_column", "video_column", "id_column", "speaker", "session", "split", "start", "end",
     "label", "scalar", "trace", "field", "map", "prefix", "no_check_media", "root",
+    "encoding",
 )  # fmt: skip
 # Where no file has even times.
 NOMINAL_HZ = 25.0
@@ -210,8 +212,8 @@ def _splits(reading: _Reading, table: Table) -> dict[str, str]:
     splits, unknown = spellings.mapped_splits(found, mapping)
     if unknown:
         raise DataError(
-            f"{settings.source}: splits are {', '.join(SPLITS)}, and column {settings.split!r} "
-            f"holds {', '.join(unknown)}: assign them with "
+            f"{named(settings.source)}: splits are {', '.join(SPLITS)}, and column "
+            f"{settings.split!r} holds {', '.join(unknown)}: assign them with "
             f"{spellings.split_hint(unknown)} (--map {unknown[0]}= for none)"
         )
     for text, split in splits.items():
@@ -248,7 +250,7 @@ def _name(settings: ManifestSettings, kept: list[tuple[int, Item, Row]]) -> None
             elif not settings.id_column and not settings.start:
                 hint = "where rows are parts of one recording, name --start and --end; else " + hint
             raise DataError(
-                f"{settings.source}: lines {lines[identifier]} and {line} have the same id "
+                f"{named(settings.source)}: lines {lines[identifier]} and {line} have the same id "
                 f"{identifier}; ids are unique: {hint}"
             )
         lines[identifier] = line
@@ -326,20 +328,21 @@ def _check_found(reading: _Reading, scalars: Iterable[str]) -> None:
             reasons.append(elsewhere or f"paths start from {corpus.root} (--root)")
             reasons.append(f"{LABELS_ALONE} takes the labels alone")
         hint = f": {'; '.join(reasons)}" if reasons else ""
-        raise DataError(f"{settings.source} has no usable row{hint}")
+        raise DataError(f"{named(settings.source)} has no usable row{hint}")
     for name in scalars:
         no_number = corpus.lost.get(f"{name} is not a number (kept without it)")
         if no_number and not any(name in item["labels"] for item in corpus.items):
             raise DataError(
-                f"{settings.source}: no row has a number for {name}, from {no_number[0]} on; wrong "
-                "column? A comma before three digits is read where other numbers show its meaning"
+                f"{named(settings.source)}: no row has a number for {name}, from {no_number[0]} "
+                "on; wrong column? A comma before three digits is read where other numbers show "
+                "its meaning"
             )
     unused = sorted(reading.mapping.keys() - reading.spelled)
     if unused:
         found = ", ".join(sorted(reading.spelled)) or "none"
         what = "class or split" if settings.split else "class"
         raise DataError(
-            f"{settings.source} has no {what} {', '.join(unused)} to map (it has: {found})"
+            f"{named(settings.source)} has no {what} {', '.join(unused)} to map (it has: {found})"
         )
 
 

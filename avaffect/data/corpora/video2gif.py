@@ -19,7 +19,7 @@ from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "video2gif"
-OPTIONS = ("tables",)
+OPTIONS = ("tables", "encoding")
 TABLE, TEST = "metadata.txt", "testset.txt"
 SEPARATOR = ";\t"
 NEEDED = ("youtube_id", "gif_start_sec", "gif_end_sec", "video_duration")

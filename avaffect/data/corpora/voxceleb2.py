@@ -23,7 +23,7 @@ from avaffect.data.tables.reader import read_rows
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "voxceleb2"
-OPTIONS = ("tables", "modality", "languages", "language")
+OPTIONS = ("tables", "modality", "languages", "language", "encoding")
 META_TABLE = "vox2_meta.csv"
 SPEAKER, SEX, SET = META_COLUMNS = ("VoxCeleb2 ID", "Gender", "Set")
 SEXES = {"m": "male", "f": "female"}

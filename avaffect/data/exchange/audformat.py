@@ -27,7 +27,7 @@ from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "audformat"
-OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root")
+OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root", "encoding")
 FOLDER = True
 TAKEN = r"id|file|start|end"
 NEEDS = ()

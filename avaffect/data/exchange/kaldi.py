@@ -21,7 +21,7 @@ from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "kaldi"
-OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root")
+OPTIONS = ("label", "scalar", "field", "map", "prefix", "no_check_media", "root", "encoding")
 FOLDER = True
 TAKEN = r"spk|dur|num_frames|uniq|[^/]*/.*"
 NEEDS = ()

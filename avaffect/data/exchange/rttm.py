@@ -22,7 +22,7 @@ from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "rttm"
-OPTIONS = tiers.OPTIONS
+OPTIONS = (*tiers.OPTIONS, "encoding")
 FOLDER = False
 TAKEN = ""
 NEEDS = ()

@@ -13,7 +13,7 @@ from avaffect.data.transcripts import textgrid
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "textgrid"
-OPTIONS = tiers.OPTIONS
+OPTIONS = (*tiers.OPTIONS, "encoding")
 FOLDER = True
 TAKEN = tiers.TAKEN
 NEEDS = ()

@@ -24,7 +24,7 @@ from avaffect.data.transcripts import subtitles
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "vtt"
-OPTIONS = tiers.OPTIONS
+OPTIONS = (*tiers.OPTIONS, "encoding")
 FOLDER = True
 TAKEN = r"(?![\w.#-]+$).*"
 NEEDS = ()

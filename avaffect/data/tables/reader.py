@@ -16,9 +16,10 @@ from itertools import chain
 from pathlib import Path
 
 from avaffect.core.errors import DataError
+from avaffect.core.inputs import STANDARD_INPUT, named
 from avaffect.core.near import meant
 from avaffect.data.tables.numerals import Numbers
-from avaffect.data.tables.texts import STANDARD_INPUT, nfc, read_text
+from avaffect.data.tables.texts import nfc, read_text
 
 DELIMITERS = (",", "\t", ";", "|")
 # The first of several that find equally many names: decimal commas may occur between semicolons.
@@ -130,15 +131,19 @@ def read_table(
         else:
             found = _csv(path, lines, columns, names, blanks)
     except csv.Error as error:
-        raise DataError(f"{path}: not a table ({error}); check for a quotation mark that is not "
-                        "closed") from error  # fmt: skip
+        raise DataError(f"{named(path)}: not a table ({error}); check for a quotation mark that is "
+                        "not closed") from error  # fmt: skip
     there = Counter(found.names)
     for name in columns:
         if nfc(name) not in there:
             have = ", ".join(filter(None, there))
-            raise DataError(f"{path} has no column {name!r} (it has: {have}){meant(name, there)}")
+            raise DataError(
+                f"{named(path)} has no column {name!r} (it has: {have}){meant(name, there)}"
+            )
         if there[nfc(name)] > 1:
-            raise DataError(f"{path} has {there[nfc(name)]} columns called {name!r}; rename one")
+            raise DataError(
+                f"{named(path)} has {there[nfc(name)]} columns called {name!r}; rename one"
+            )
     return found
 
 
@@ -171,7 +176,7 @@ def header_of(
     if names is None:
         start, lines = _names_line(lines, start, delimiter, columns)
     if start == len(lines):
-        raise DataError(f"{path} is empty: its first line must name the columns")
+        raise DataError(f"{named(path)} is empty: its first line must name the columns")
     return start, delimiter or _delimiter(lines[start], columns, blanks, names), lines
 
 
@@ -284,8 +289,8 @@ def _table(
         # A separator at the end of each row adds no field.
         if any(fields[len(names) :]):
             raise DataError(
-                f"{path}, line {line}: {len(fields)} fields, but the first line has {len(names)} "
-                "column names; put a field that contains the separator in quotes"
+                f"{named(path)}, line {line}: {len(fields)} fields, but the first line has "
+                f"{len(names)} column names; put a field that contains the separator in quotes"
             )
         del fields[len(names) :]
     return Table(path, names, rows, delimiter, no_numbers, comments)

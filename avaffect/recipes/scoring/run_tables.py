@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from avaffect.core import filekind, unchanged
+from avaffect.core import filekind, inputs, unchanged
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.progress import Progress
@@ -230,7 +230,7 @@ def _named(source: Path) -> tuple[str | None, Path]:
 def _reports(path: Path, progress: Progress) -> Iterator[tuple[Scored, SingleRun | None]]:
     """The JSON objects of a file, one after the other; predictions are scored, and a single run of
     classes stands beside its scores."""
-    name = "standard input" if path == STANDARD_STREAM else str(path)
+    name = inputs.named(path)
     if artifacts.is_table(path):
         yield _of_classes(path, progress)
         return
