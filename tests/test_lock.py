@@ -21,6 +21,7 @@ from tiny_training import history
 
 from avaffect.core import lock, threads
 from avaffect.core.errors import LockedError, MachineFault, WriteError
+from avaffect.core.launch import launch
 from avaffect.core.provenance import identity
 from avaffect.data.artifacts import describe
 from avaffect.training.state import open_folder
@@ -76,6 +77,17 @@ def test_a_living_owner_is_named(holder, acquire) -> None:
     with pytest.raises(LockedError, match=f"process {holder.pid} on {lock.host()}") as raised:
         acquire()
     assert raised.value.status == 73 and "x.safetensors" in str(raised.value)
+
+
+def test_a_process_of_several_is_told_of_shards(holder, acquire, monkeypatch) -> None:
+    """`srun -n 2 avaffect extract` starts the whole work twice."""
+    with pytest.raises(LockedError) as alone:
+        acquire()
+    assert "--shard" not in str(alone.value)
+    task = {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": "7"}
+    monkeypatch.setattr(lock, "launch", lambda: launch(task))
+    with pytest.raises(LockedError, match="--shard 1/2"):
+        acquire()
 
 
 def test_the_lock_of_a_killed_owner_is_taken_over_at_once(holder, acquire, words) -> None:

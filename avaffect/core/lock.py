@@ -30,7 +30,7 @@ from pathlib import Path
 
 from avaffect.core import plain_json
 from avaffect.core.errors import LockedError, WriteError
-from avaffect.core.launch import host
+from avaffect.core.launch import Launch, host, launch
 from avaffect.core.threads import Begun
 
 BEAT_S = 10.0
@@ -330,7 +330,19 @@ def _refusal(path: Path, output: Path, owner: Owner | None) -> LockedError:
     who = "another process" if owner is None else str(owner)
     return LockedError(
         f"{output} is being made by {who}: wait for it, stop it, or choose another output. If this "
-        f"process has certainly ended, remove {path}"
+        f"process has certainly ended, remove {path}{_of_many(launch())}"
+    )
+
+
+def _of_many(here: Launch) -> str:
+    """A hint where a launcher started several processes of a command that does not divide its
+    work among them; none where one process was started."""
+    if here.processes == 1:
+        return ""
+    return (
+        f". This is one of {here.processes} processes that were started at once, each with all of "
+        "the work: start one, or give each a part and an output of its own, such as --shard "
+        f"{here.rank}/{here.processes} for this one"
     )
 
 
