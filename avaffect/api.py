@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaffect.cli import catalogue
 from avaffect.cli.catalogue import Command
-from avaffect.core import claims, inputs, unchanged
+from avaffect.core import scope
 from avaffect.core.errors import UsageError
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
@@ -228,7 +228,7 @@ def _run(command: Command, settings: Any, progress: Progress) -> Any:
         name = command.name.replace("-", "_")
         call = f"avaffect.recipes.{name}:{name}"
     module, _, name = call.partition(":")
-    with claims.of_command(), unchanged.of_command(), inputs.of_command(settings):
+    with scope.of_command(settings, progress):
         returned = getattr(importlib.import_module(module), name)(settings, progress)
     if command.writes == "report" or not hasattr(settings, "output"):
         return returned

@@ -17,11 +17,10 @@ from avaffect.cli import interruption, options
 from avaffect.cli.bar import clock
 from avaffect.cli.catalogue import Command, Input, imported
 from avaffect.cli.console import ConsoleProgress
-from avaffect.core import claims, inputs, unchanged
+from avaffect.core import scope
 from avaffect.core.errors import Preempted, UsageError
 from avaffect.core.launch import launch
 from avaffect.core.links import is_standard_output
-from avaffect.core.progress import of_command
 from avaffect.settings.base import Resumable
 from avaffect.settings.outputs import check_suffix
 
@@ -55,12 +54,7 @@ def make(command: Command) -> click.Command:
         progress = ConsoleProgress(quiet, verbose, follows)
         begun = time.monotonic()
         try:
-            with (
-                claims.of_command(),
-                unchanged.of_command(),
-                of_command(progress),
-                inputs.of_command(settings),
-            ):
+            with scope.of_command(settings, progress):
                 imported(command.call)(settings, progress)
             took = time.monotonic() - begun
             if took >= LONG_S:

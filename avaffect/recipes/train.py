@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from avaffect.core import claims, headers
+from avaffect.core import claims, headers, scope
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.near import meant
@@ -259,7 +259,7 @@ def _scoring(command: str, predictions: Path, label: str, output: Path) -> Commo
 def _run(step: Step, settings: TrainSettings, progress: Progress) -> Any:
     progress.say(f"$ {step}")
     given = replace(step.settings, force=settings.force)
-    with claims.of_command():
+    with scope.of_command(given, progress):
         return _CALLS[step.command](given, progress)
 
 
