@@ -37,12 +37,18 @@ def test_many_discordant_utterances_by_chi_squared() -> None:
     assert paired.mcnemar(30, 30).p == 1
 
 
+def differences(first, second, scores, *rest):
+    return paired.differences(
+        first, second, [*scores], lambda matrix: [of(matrix) for of in scores.values()], *rest
+    )
+
+
 def test_differences_against_a_loop() -> None:
     random = np.random.default_rng(0)
     speakers, (gold, one, other) = random.integers(0, 6, 80), random.integers(0, 3, (3, 80))
     first, second = (bootstrap.grouped(gold, side, speakers, 3, 6) for side in (one, other))
     scores = {"ua": classification.unweighted_accuracy, "accuracy": classification.accuracy}
-    found = paired.differences(first, second, scores, 90, 300, np.random.default_rng(1))
+    found = differences(first, second, scores, 90, 300, np.random.default_rng(1))
     drawn = np.random.default_rng(1)
     for name, of in found.items():
         values = []
@@ -67,7 +73,7 @@ def test_equal_classifiers_do_not_differ() -> None:
     random = np.random.default_rng(2)
     same = bootstrap.grouped(*random.integers(0, 3, (2, 50)), np.arange(50), 3, 50)
     scores = {"accuracy": classification.accuracy}
-    found = paired.differences(same, same, scores, 95, 100, random)["accuracy"]
+    found = differences(same, same, scores, 95, 100, random)["accuracy"]
     assert (found.low, found.high, found.p) == (0, 0, 1)
 
 
@@ -80,7 +86,7 @@ def test_p_of_the_bootstrap_is_as_rare_as_it_says() -> None:
         gold = np.zeros(120, dtype=int)
         sides = (random.random((2, 120)) < 0.4).astype(int)
         first, second = (bootstrap.grouped(gold, side, np.arange(120), 2, 120) for side in sides)
-        rare += paired.differences(first, second, scores, 95, 200, random)["accuracy"].p < 0.05
+        rare += differences(first, second, scores, 95, 200, random)["accuracy"].p < 0.05
     assert stats.binomtest(rare, 300, 0.05).pvalue > 0.001
 
 

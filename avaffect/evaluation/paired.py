@@ -7,13 +7,13 @@ bootstrap is that of `evaluation.bootstrap`, of differences on the same draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from avaffect.core.record import Record
-from avaffect.evaluation.bootstrap import Score, bounds, drawn
+from avaffect.evaluation.bootstrap import Confusions, bounds, drawn
 
 # Of fewer discordant utterances the chi-squared distribution is no good approximation.
 FEW_DISCORDANT = 25
@@ -57,9 +57,10 @@ class Difference:
 
 
 def differences(
-    first: np.ndarray,
-    second: np.ndarray,
-    scores: Mapping[str, Score],
+    first: Confusions,
+    second: Confusions,
+    names: Sequence[str],
+    scores: Callable[[np.ndarray], Sequence[float] | np.ndarray],
     percent: float,
     draws: int,
     random: np.random.Generator,
@@ -68,16 +69,16 @@ def differences(
     """Name -> the difference of a score, first - second, by bootstrap; without the scores that are
     defined in no draw.
 
-    first, second: (S, C, C) confusion matrices of each of S speakers (or utterances); counts (S,):
-    how many there are of each, by default one; see `bootstrap.distinct`. p is twice
+    first, second: of one run on the same speakers (or utterances); scores: of a confusion matrix,
+    in the order of the names; counts (S,): how many there are of each, by default one; see
+    `bootstrap.distinct`. p is twice
     the share of draws on the other side of 0, or at 0, one draw more on either: the confidence
     beyond which an interval of percentiles has 0. Raises ValueError for fewer than two speakers.
     """
-    found: dict[str, list[float]] = {name: [] for name in scores}
-    for one, other in drawn(np.stack([first, second]), draws, random, counts):
-        for name, score in scores.items():
-            found[name].append(score(one) - score(other))
-    described = {name: difference(np.array(values), percent) for name, values in found.items()}
+    found = np.empty((draws, len(names)))
+    for row, (one, other) in enumerate(drawn(first.beside(second), draws, random, counts)):
+        found[row] = np.asarray(scores(one)) - np.asarray(scores(other))
+    described = {name: difference(found[:, n], percent) for n, name in enumerate(names)}
     return {name: of for name, of in described.items() if of is not None}
 
 

@@ -14,6 +14,7 @@ from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
 from avaffect.evaluation import bootstrap
+from avaffect.evaluation.bootstrap import Confusions
 from avaffect.recipes.scoring import (
     class_tables,
     gold_labels,
@@ -166,12 +167,13 @@ class Units:
 
     def matrices(
         self, runs: Sequence[Mapping[str, tuple[str, str]]], classes: Sequence[str]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """(runs, S, C, C) confusion matrices, and how many there are of each: of speakers one, of
+    ) -> tuple[Confusions, np.ndarray | None]:
+        """Confusion matrices of each run, and how many there are of each: of speakers one, of
         utterances those that are predicted alike."""
         index = {of: place for place, of in enumerate(classes)}
         if self.over == SPEAKERS:
-            return np.stack([self._of_speakers(run, index) for run in runs]), None
+            first, *others = (self._of_speakers(run, index) for run in runs)
+            return first.beside(*others), None
         codes = np.full((len(runs), self.count), len(classes) ** 2)
         for row, run in enumerate(runs):
             for identifier, (true, predicted) in run.items():
@@ -180,7 +182,7 @@ class Units:
 
     def _of_speakers(
         self, run: Mapping[str, tuple[str, str]], index: Mapping[str, int]
-    ) -> np.ndarray:
+    ) -> Confusions:
         return bootstrap.grouped(
             [index[true] for true, _ in run.values()],
             [index[predicted] for _, predicted in run.values()],

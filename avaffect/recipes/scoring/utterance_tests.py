@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from avaffect.core.progress import Progress
+from avaffect.core.progress import Progress, followed
 from avaffect.data.manifest import Item
 from avaffect.evaluation import classification, concordance, paired
-from avaffect.evaluation.bootstrap import Score
 from avaffect.evaluation.paired import Difference, McNemar
 from avaffect.recipes.scoring import class_pairs
 from avaffect.recipes.scoring.class_pairs import PairedClasses, Units
@@ -97,15 +95,19 @@ def tested(
     is_sure = drawn.count >= FEW
     if isinstance(first, SingleRunOfClasses) and isinstance(second, SingleRunOfClasses):
         classes = list(dict.fromkeys([*first.classes, *second.classes]))
-        wanted = {name: ALL_SCORES[name] for name in scores if name in ALL_SCORES}
-        f1 = {name: partial(_f1, place=classes.index(name)) for name in per_class}
-        (one, other), counts = drawn.matrices([first.pairs, second.pairs], classes)
+        matrices, counts = drawn.matrices([first.pairs, second.pairs], classes)
+        one, other = matrices.single()
 
-        def differences(wanted: Mapping[str, Score]) -> dict[str, Difference]:
-            return paired.differences(one, other, wanted, PERCENT, DRAWS, generator(), counts)
+        def differences(names: Sequence[str], of: Callable[..., Any]) -> dict[str, Difference]:
+            return paired.differences(one, other, names, of, PERCENT, DRAWS, generator(), counts)
 
-        scores = _with(scores, differences(wanted), is_sure)
-        per_class = _with(per_class, differences(f1), is_sure)
+        wanted = [name for name in scores if name in ALL_SCORES]
+        of_classes = [name for name in per_class if name in classes]
+        places = [classes.index(name) for name in of_classes]
+        found = differences(wanted, lambda matrix: [ALL_SCORES[n](matrix) for n in wanted])
+        scores = _with(scores, found, is_sure)
+        found = differences(of_classes, lambda matrix: classification.f1(matrix)[places])
+        per_class = _with(per_class, found, is_sure)
         mcnemar = _mcnemar(first, second)
     elif isinstance(first, SingleRunOfNumbers) and isinstance(second, SingleRunOfNumbers):
         scores = _with(scores, _of_numbers(first, second, drawn), is_sure)
@@ -113,10 +115,6 @@ def tested(
         over=drawn.over, units=drawn.count, draws=DRAWS, percent=PERCENT, mcnemar=mcnemar
     )
     return replace(row, scores=scores, per_class=per_class, utterances=tests)
-
-
-def _f1(matrix: np.ndarray, place: int) -> float:
-    return float(classification.f1(matrix)[place])
 
 
 def _mcnemar(first: SingleRunOfClasses, second: SingleRunOfClasses) -> McNemar:
@@ -137,7 +135,8 @@ def _of_numbers(
     random, found = generator(), defaultdict(list)
     shares = np.full(drawn.count, 1 / drawn.count)
     most = max(1, CELLS // max(len(first.gold), 1))
-    for start in range(0, DRAWS, most):
+    starts = range(0, DRAWS, most)
+    for start in followed(starts, "bootstrap", len(starts), "blocks of draws"):
         weights = random.multinomial(drawn.count, shares, size=min(most, DRAWS - start))
         for label in first.moments.keys() & second.moments.keys():
             ids = first.moments[label].ids
