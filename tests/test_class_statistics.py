@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from avaffect.evaluation import calibration, classification
+from avaffect.evaluation import calibration, classification, permutation
 from avaffect.evaluation.permutation import MOST_EXACT, permutation_test
 
 SCORES = {"ua": classification.unweighted_accuracy, "accuracy": classification.accuracy}
@@ -46,8 +47,13 @@ def test_every_arrangement_within_speakers_is_counted_once() -> None:
         assert p[name] == pytest.approx(higher / count)
 
 
-def test_random_arrangements_against_shuffled_labels() -> None:
-    """Tables with fixed sums are drawn, rather than labels: the share is that of shuffles."""
+@pytest.mark.parametrize("cells", [permutation.MOST_CELLS, 500])
+def test_random_arrangements_against_shuffled_labels(
+    cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables with fixed sums are drawn, rather than labels: the share is that of shuffles, also
+    where some draws at a time are in memory."""
+    monkeypatch.setattr(permutation, "MOST_CELLS", cells)
     random = generator(1)
     gold, speakers = random.integers(0, 3, 60), np.sort(random.integers(0, 5, 60))
     predicted = np.where(random.random((2, 60)) < 0.12, gold, random.integers(0, 3, (2, 60)))
@@ -65,6 +71,19 @@ def test_random_arrangements_against_shuffled_labels() -> None:
         higher += found >= observed - 1e-9
     assert 0.002 < p["accuracy"] < 0.9
     assert p["accuracy"] == pytest.approx(higher / 4000, abs=4 * np.sqrt(0.25 / 4000 * 2))
+
+
+def test_memory_of_permutations_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrices of all draws would take 64 MB."""
+    monkeypatch.setattr(permutation, "MOST_CELLS", 100_000)
+    random = generator(2)
+    gold, predicted = random.integers(0, 100, (2, 60))
+    tracemalloc.start()
+    try:
+        permutation_test(gold, predicted[None], np.arange(60) % 6, 100, SCORES, 800, random)
+        assert tracemalloc.get_traced_memory()[1] < 16e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_two_classes_of_one_speaker_are_fishers_exact_test() -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.progress import followed
 from avaffect.core.record import Record
 
 Score = Callable[[np.ndarray], float]
@@ -26,6 +27,8 @@ Score = Callable[[np.ndarray], float]
 MOST_EXACT = 10_000
 # Cells of tables that are drawn at once.
 CELLS = 1 << 22
+# Of confusion matrices that are in memory at once.
+MOST_CELLS = 1 << 25
 # Scores of equal matrices differ by rounding alone.
 ROUNDING = 1e-12
 
@@ -63,11 +66,21 @@ class _Group:
             found //= math.factorial(count)
         return found
 
-    def confusions(self, tables: np.ndarray, classes: int) -> np.ndarray:
-        """(A, C, K) tables of labels and columns -> (A, runs, C, C)."""
-        # A prediction that is missing is of no class.
-        classes_of = np.vstack([np.eye(classes, dtype=np.int64), np.zeros(classes, dtype=np.int64)])
-        return np.stack([tables @ classes_of[of] for of in self.predicted], axis=1)
+    def add(self, found: np.ndarray, tables: np.ndarray, rows: np.ndarray) -> None:
+        """Add (A, R, K) tables of some labels (R,) and all columns to (A, runs, C, C) matrices."""
+        for run, of in enumerate(self.predicted):
+            order = np.argsort(of, kind="stable")
+            names, starts = np.unique(of[order], return_index=True)
+            sums = np.add.reduceat(tables[:, :, order], starts, axis=2)
+            # A prediction that is missing is of no class.
+            known = names >= 0
+            found[:, run][:, rows[:, None], names[known]] += sums[:, :, known]
+
+    def confusions(self, golds: np.ndarray, classes: int) -> np.ndarray:
+        """(A, n) arrangements -> (A, runs, C, C)."""
+        found = np.zeros((len(golds), len(self.predicted), classes, classes), dtype=np.int64)
+        self.add(found, self.tables(golds, classes), np.arange(classes))
+        return found
 
     def tables(self, golds: np.ndarray, classes: int) -> np.ndarray:
         """(A, n) arrangements -> (A, C, K)."""
@@ -94,15 +107,23 @@ def permutation_test(
     parts = [_group(gold[rows], predicted[:, rows]) for rows in _rows(groups)]
     count = math.prod(part.arrangements() for part in parts)
     exact = count <= MOST_EXACT
-    found = _all(parts, classes) if exact else _drawn(parts, classes, draws, random)
-    observed = sum(part.confusions(part.tables(part.gold[None], classes), classes)[0]
-                   for part in parts)  # fmt: skip
-    p = {}
-    for name, score in scores.items():
-        own = _mean(score, observed) - ROUNDING
-        higher = sum(_mean(score, matrices) >= own for matrices in found)
-        p[name] = higher / count if exact else (higher + 1) / (draws + 1)
+    found = iter([_all(parts, classes)]) if exact else _drawn(parts, classes, draws, random)
+    observed = _observed(parts, classes)
+    own = {name: _mean(score, observed) - ROUNDING for name, score in scores.items()}
+    higher = dict.fromkeys(scores, 0)
+    for block in found:
+        for name, score in scores.items():
+            higher[name] += sum(_mean(score, matrices) >= own[name] for matrices in block)
+    p = {n: high / count if exact else (high + 1) / (draws + 1) for n, high in higher.items()}
     return p, exact, int(count) if exact else draws
+
+
+def _observed(parts: Sequence[_Group], classes: int) -> np.ndarray:
+    """(runs, C, C)."""
+    found = np.zeros((1, len(parts[0].predicted), classes, classes), dtype=np.int64)
+    for part in parts:
+        part.add(found, part.tables(part.gold[None], classes), np.arange(classes))
+    return found[0]
 
 
 def _mean(score: Score, matrices: np.ndarray) -> float:
@@ -124,7 +145,7 @@ def _all(parts: Sequence[_Group], classes: int) -> np.ndarray:
     found = np.zeros((1, len(parts[0].predicted), classes, classes), dtype=np.int64)
     for part in parts:
         golds = np.array(list(_distinct(part.gold.tolist())))
-        own = part.confusions(part.tables(golds, classes), classes)
+        own = part.confusions(golds, classes)
         found = (found[:, None] + own[None]).reshape(-1, *found.shape[1:])
     return found
 
@@ -142,18 +163,26 @@ def _distinct(values: Sequence[int]) -> Iterator[list[int]]:
 
 def _drawn(
     parts: Sequence[_Group], classes: int, draws: int, random: np.random.Generator
-) -> np.ndarray:
-    """(draws, runs, C, C)."""
-    found = np.zeros((draws, len(parts[0].predicted), classes, classes), dtype=np.int64)
-    for part in parts:
-        rows = np.bincount(part.gold, minlength=classes)
-        columns = np.bincount(part.columns)
-        step = max(1, CELLS // (classes * len(columns)))
-        for start in range(0, draws, step):
-            size = min(step, draws - start)
-            tables = _tables(rows, columns, size, random)
-            found[start : start + size] += part.confusions(tables, classes)
-    return found
+) -> Iterator[np.ndarray]:
+    """(draws, runs, C, C), some of the draws at a time."""
+    runs = len(parts[0].predicted)
+    most = min(draws, max(1, MOST_CELLS // (runs * classes**2)))
+    for start in range(0, draws, most):
+        found = np.zeros((min(most, draws - start), runs, classes, classes), dtype=np.int64)
+        for part in followed(parts, "permutations", len(parts), "groups"):
+            _add_drawn(found, part, classes, random)
+        yield found
+
+
+def _add_drawn(found: np.ndarray, part: _Group, classes: int, random: np.random.Generator) -> None:
+    """Add random tables of a group to (A, runs, C, C) matrices."""
+    counts, columns = np.bincount(part.gold, minlength=classes), np.bincount(part.columns)
+    # A label that does not occur takes no draw.
+    (rows,) = np.nonzero(counts)
+    step = max(1, CELLS // (classes * len(columns)))
+    for start in range(0, len(found), step):
+        block = found[start : start + step]
+        part.add(block, _tables(counts[rows], columns, len(block), random), rows)
 
 
 def _tables(
