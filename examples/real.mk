@@ -185,10 +185,10 @@ OPTIONS_fixmatch := --method fixmatch
 # In so few steps the weight of the consistency loss has to rise sooner than in the paper's 2000.
 OPTIONS_cdac := --method cdac --consistency-ramp 20
 
-# tapt has neither of the two losses.
+# tapt and no-dc have no loss of domains.
 define adaptation
 $(O)%-$(1).safetensors: $(O)%-retrieval.jsonl
-	avaffect adapt $$< $(OPTIONS_$(1)) $(if $(filter tapt,$(1)),,--domain-weight $(DOMAIN_WEIGHT)) \
+	avaffect adapt $$< $(OPTIONS_$(1)) $(if $(filter tapt no-dc,$(1)),,--domain-weight $(DOMAIN_WEIGHT)) \
 		--steps $(ADAPT_STEPS) --learning-rate $(RATE) $(BATCHES) --seed $$* -o $$@
 endef
 $(foreach e,$(ADAPTED),$(eval $(call adaptation,$(e))))

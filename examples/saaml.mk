@@ -43,13 +43,14 @@ include $(dir $(SELF))demo.mk
 
 # -- encoders --------------------------------------------------------------------------------------
 
-ADAPT := $(SHORTER) --steps 250 --domain-weight 0.1 --pretraining-weight 0.1
-OPTIONS_no-dc := --without dc
-OPTIONS_no-pt := --without pt
-OPTIONS_no-ec := --without ec
-OPTIONS_fixmatch := --method fixmatch
+ADAPT := $(SHORTER) --steps 250
+WEIGHTS := --domain-weight 0.1 --pretraining-weight 0.1
+OPTIONS_no-dc := --without dc --pretraining-weight 0.1
+OPTIONS_no-pt := --without pt --domain-weight 0.1
+OPTIONS_no-ec := --without ec $(WEIGHTS)
+OPTIONS_fixmatch := --method fixmatch $(WEIGHTS)
 # In 250 steps the weight of the consistency loss has to rise sooner.
-OPTIONS_cdac := --method cdac --consistency-ramp 100
+OPTIONS_cdac := --method cdac --consistency-ramp 100 $(WEIGHTS)
 
 define variant
 $(Q)$(1)-%.safetensors: $(Q)retrieval-%.jsonl

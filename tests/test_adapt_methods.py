@@ -180,7 +180,31 @@ class TestSemiSupervised:
         assert AdaptSettings(method="cdac", pseudo_label_weight=0.0, **nothing).weighs_anything
         one = nothing | {"domain_weight": 0.5}
         assert AdaptSettings(**one).weighs_anything
-        assert not AdaptSettings(without=("dc",), **one).weighs_anything
+        assert not AdaptSettings(without=("dc",), **nothing).weighs_anything
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--emotion-weight", 3, "--without", "ec"), ("--domain-weight", 3, "--without", "dc"),
+            ("--pretraining-weight", 3, "--without", "pt"), ("--units", "u.h5", "--without", "pt"),
+            ("--layer", 1, "--without", "ec", "--without", "dc"),
+            ("--head-learning-rate", 0.1, "--without", "ec", "--without", "dc"),
+            ("--ranked", 3, "--method", "cdac", "--clustering-weight", 0),
+            ("--consistency-ramp", 3, "--method", "cdac", "--consistency-weight", 0),
+            ("--decay-every", 3),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_options_of_what_is_left_out_are_refused(
+        self, tmp_path: Path, options: tuple[object, ...]
+    ) -> None:
+        found = invoke(tmp_path, "adapt", "x.jsonl", *options, status=2)
+        assert str(options[0]) in found.stderr
+
+    def test_options_of_what_is_trained_are_none_of_them(self) -> None:
+        AdaptSettings(without=("ec",), layer=1, domain_weight=3.0, emotion_weight=0.0)
+        AdaptSettings(without=("pt",), emotion_weight=3.0)
+        AdaptSettings(decay=0.5, decay_every=3)
 
     def test_more_ranked_features_than_there_are(self, retrieved: Path) -> None:
         line = ("adapt", "r.jsonl", "--method", "cdac", "--ranked", 5000, *TRAIN)

@@ -25,6 +25,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_learning_rate_of_nothing_is_refused(folder: Path) -> None:
+    """An encoder's, without one; what a checkpoint records of a frozen one is none."""
+    said = invoke(folder, "finetune", "f.h5", *QUICK, "--learning-rate", 0.1, status=2).stderr
+    assert "--head-learning-rate" in said
+    invoke(folder, "finetune", "f.h5", *QUICK, "--decay-every", 3, status=2)
+    invoke(folder, "finetune", "f.h5", *QUICK, "--learning-rate", 1e-5)
+
+
 # -- predict --------------------------------------------------------------------------------------
 
 

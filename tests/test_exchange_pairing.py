@@ -114,3 +114,14 @@ def test_links_of_elan_tell_recordings_apart(tmp_path: Path) -> None:
         assert [*read(tmp_path, "elan", "a", "--root", "r")] == [found]
     annotate(tmp_path / "a", "elan", "take", links=['MEDIA_URL="file:///C:/data/s2/take.wav"'])
     assert "s2/take.wav" in read(tmp_path, "elan", "a", "--root", "r", status=65)
+
+
+def test_a_cue_of_subrip_with_a_blank_line_is_whole(tmp_path: Path) -> None:
+    touch(tmp_path, "take.wav")
+    cues = "1\n00:00:00,100 --> 00:00:00,400\nwell\n\nyes\n\n2\n00:00:01,000 --> 00:00:02,000\nno\n"
+    (tmp_path / "take.srt").write_text(cues)
+    invoke(tmp_path, "manifest", "vtt", ".", "-o", "m.jsonl")
+    found = manifest.read(tmp_path / "m.jsonl").items
+    assert [(item["id"], item["text"]) for item in found] == [
+        ("take_0.1-0.4", "well yes"), ("take_1-2", "no"),
+    ]  # fmt: skip

@@ -213,6 +213,8 @@ class TestScores:
             ("--loss", "cross-entropy", "--cross-entropy", 0),
             ("--loss", "triplet", "--alpha", 3), ("--loss", "angular", "--epsilon", 0.1),
             ("--loss", "circle", "--base", 0.7), ("--loss", "none", "--beta", 40),
+            ("--loss", "none", "--learning-rate", 0.1), ("--loss", "none", "--clip", 1),
+            ("--loss", "none", "--schedule", "cosine"), ("--encoder-learning-rate", 0.1),
         ],
         ids=str,
     )  # fmt: skip

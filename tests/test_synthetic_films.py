@@ -52,7 +52,14 @@ def test_highlights_are_planted_and_spoken(tmp_path: Path) -> None:
         alone, _ = corpus.render(made.segments[3])
         np.testing.assert_allclose(samples[3 * length : 4 * length], alone, atol=1e-4)
     assert "up to date" in invoke(tmp_path, *synth).stderr
-    for options in (("--segments", 1), ("--segments", 4, "--domain", "B")):
+    for options in (
+        ("--segments", 1),
+        ("--segments", 4, "--domain", "B"),
+        ("--segments", 4, "--shortest", 1),
+        ("--segments", 4, "--longest", 9),
+        ("--segments", 4, "--trace-rate", 5),
+        ("--domain", "B", "--trace-rate", 5),
+    ):
         invoke(tmp_path, "synth", "no", *options, "-o", "no.jsonl", status=2)
 
 

@@ -51,6 +51,17 @@ def test_tables_and_subtitles(tmp_path: Path, name: str, text: str, encoding: st
     assert words_in(written(tmp_path / name, text.replace("\n", "\r\n"), encoding)) == WANTED
 
 
+def test_a_blank_line_in_a_text_of_subrip(tmp_path: Path) -> None:
+    """Programs write them, and players show what follows; in WebVTT a blank line ends the cue."""
+    text = (
+        "1\n00:00:00,500 --> 00:00:00,800\n\none\n\nhalf\n\n2\n00:00:01,000 --> 00:00:01,500\ntwo\n"
+    )
+    said = [word for word, _, _ in words_in(written(tmp_path / "a.srt", text + "\n\nmore\n"))]
+    assert said == ["one", "half", "two", "more"]
+    web = f"WEBVTT\n\n{text}\n\nNOTE more\n".replace(",", ".")
+    assert [word for word, _, _ in words_in(written(tmp_path / "a.vtt", web))] == ["one", "two"]
+
+
 def test_captions_that_roll_are_read_once(tmp_path: Path) -> None:
     """As YouTube's: each line is shown again without times while the next one is spoken."""
     path = written(

@@ -39,8 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pictures(folder: Path, *options: object) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Id -> its first picture and its box."""
-    invoke(folder, "preprocess", "m.jsonl", "--faces", "none", *options, "-j", 1, "-o", "s.h5",
-           "-f")  # fmt: skip
+    said = invoke(folder, "preprocess", "m.jsonl", "--faces", "none", *options, "-j", 1, "-o",
+                  "s.h5", "-f").stderr  # fmt: skip
+    assert "10 pictures" in said and "detected" not in said
     store = Store(folder / "s.h5")
     return {
         i: (

@@ -134,7 +134,7 @@ def _decode(
         missing = {name: writer.missing(name) for name in specs}
     summarise(output, counts, hours, missing, found, progress)
     summarise_sound(writer, progress)
-    summarise_faces(writer, work.preview, progress)
+    summarise_faces(writer, work.preview, settings.faces, progress)
 
 
 def _checked(settings: PreprocessSettings) -> PreprocessSettings:

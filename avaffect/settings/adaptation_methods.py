@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import flags_of, option
+from avaffect.settings.base import flags_of, given_of, option
 from avaffect.settings.training import TrainingSettings
 
 SAAML, TAPT, FIXMATCH, CDAC = "saaml", "tapt", "fixmatch", "cdac"
@@ -29,6 +29,15 @@ OF_METHODS = {
     "consistency_weight": (CDAC,),
     "consistency_ramp": (CDAC,),
 }
+
+
+# Option -> the terms of the loss of which one at least must be trained for it to have an effect.
+OF_TERMS = {
+    "emotion_weight": ("ec",), "domain_weight": ("dc",), "pretraining_weight": ("pt",),
+    "units": ("pt",), "layer": ("ec", "dc"), "head_learning_rate": ("ec", "dc"),
+}  # fmt: skip
+# Option -> the weight of the loss that it is of.
+OF_WEIGHTS = {"consistency_ramp": "consistency_weight", "ranked": "clustering_weight"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +93,18 @@ class MethodOptions(TrainingSettings):
             methods = OF_METHODS.get(item.name, METHODS)
             if self.method not in methods:
                 raise UsageError(f"{flag} goes with --method {' or '.join(methods)}")
+        for name, terms in OF_TERMS.items():
+            # A weight of 0 leaves the term out, too.
+            said = given_of(self, [name]) if getattr(self, name) != 0 else []
+            if said and not set(terms) & set(self.terms):
+                raise UsageError(
+                    f"{said[0]} has no effect with --without "
+                    f"{' --without '.join(terms)}: leave it out"
+                )
+        for name, weight in OF_WEIGHTS.items():
+            if getattr(self, weight) == 0 and given_of(self, [name]):
+                flag, other = given_of(self, [name])[0], weight.replace("_", "-")
+                raise UsageError(f"{flag} has no effect with --{other} 0: leave it out")
         if self.semi_supervised and "ec" in self.without:
             raise UsageError(
                 f"--without ec leaves out the classifier that --method {self.method} trains"

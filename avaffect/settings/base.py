@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -156,6 +157,14 @@ def check_range(item: dataclasses.Field, value: Any, flag: str) -> None:
         if number not in item.metadata["range"]:
             shown = f"{number:g}" if isinstance(number, float) else number
             raise UsageError(f"{flag} {shown}: {item.metadata['range']}")
+
+
+def given_of(settings: Any, names: Iterable[str]) -> list[str]:
+    """The flags of those of these fields that are not at their default."""
+    return [
+        flags_of(item)[-1] for item in dataclasses.fields(settings)
+        if item.name in names and getattr(settings, item.name) != item.default
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

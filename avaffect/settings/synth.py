@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Seeded, argument, option
+from avaffect.settings.base import Seeded, argument, given_of, option
 
 DOMAINS = ("A", "B", "U")
 MODALITIES = ("av", "audio")
@@ -97,6 +97,14 @@ class SynthSettings(Seeded):
             raise UsageError("--segments goes with domains A and U; B is a pool without labels")
         if self.words is not None and not self.segments:
             raise UsageError(f"--words {self.words:g} goes with --segments: films have transcripts")
+        films = given_of(self, ["shortest", "longest", "trace_rate"])
+        if self.segments and films:
+            raise UsageError(
+                f"{films[0]} has no effect with --segments: segments last five seconds, and films "
+                "have no traces of arousal and valence"
+            )
+        if self.domain == "B" and given_of(self, ["trace_rate"]):
+            raise UsageError("--trace-rate goes with domains A and U; B is a pool without labels")
         if self.shortest > self.longest:
             raise UsageError(
                 f"--shortest {self.shortest:g}: longer than --longest {self.longest:g}"

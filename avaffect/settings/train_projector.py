@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from avaffect.core.errors import UsageError
-from avaffect.settings.base import Labelled, Modal, argument, flags_of, option
+from avaffect.settings.base import Labelled, Modal, argument, flags_of, given_of, option
 from avaffect.settings.training import TrainingSettings, epochs
 
 LOSSES = (
@@ -22,6 +22,12 @@ OF_LOSSES = {
     **dict.fromkeys(("alpha", "beta", "base", "epsilon"), ("multi-similarity",)),
     "cross_entropy": tuple(loss for loss in LOSSES if loss not in ("cross-entropy", UNTRAINED)),
 }
+
+# Options that --loss none has no use for.
+OF_TRAINING = (
+    "epochs", "steps", "train_encoder", "learning_rate", "encoder_learning_rate", "accumulate",
+    "schedule", "warmup", "decay", "decay_every", "weight_decay", "clip",
+)  # fmt: skip
 
 STATISTICS = ("corpus", "source", "none")
 
@@ -106,10 +112,12 @@ class TrainProjectorSettings(Labelled, Modal, TrainingSettings):
                     f"--loss {self.loss}: leave one of them out"
                 )
         if self.loss != UNTRAINED:
+            if not self.train_encoder and given_of(self, ["encoder_learning_rate"]):
+                raise UsageError(
+                    f"--encoder-learning-rate {self.encoder_learning_rate:g} goes with "
+                    "--train-encoder: the encoder is frozen otherwise"
+                )
             return
-        given = {"--epochs": self.epochs, "--steps": self.steps}
-        unused = [name for name, value in given.items() if value is not None]
-        if self.train_encoder:
-            unused.append("--train-encoder")
+        unused = given_of(self, OF_TRAINING)
         if unused:
             raise UsageError(f"--loss none trains nothing: leave {', '.join(unused)} out")

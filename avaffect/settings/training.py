@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from avaffect.core.errors import UsageError
 from avaffect.core.launch import launch
-from avaffect.settings.base import Computing, Resumable, option
+from avaffect.settings.base import Computing, Resumable, given_of, option
 
 SCHEDULES = ("linear", "cosine", "constant")
 PRECISIONS = ("32", "bf16", "16")
@@ -103,6 +103,10 @@ class TrainingSettings(Resumable, Computing):
         super().__post_init__()
         if self.epochs is not None and self.steps is not None:
             raise UsageError("--epochs and --steps exclude each other")
+        if self.decay == 1 and given_of(self, ["decay_every"]):
+            raise UsageError(
+                f"--decay-every {self.decay_every} has no effect without --decay, the factor"
+            )
 
 
 def check_not_accumulated(settings: TrainingSettings) -> None:

@@ -83,26 +83,25 @@ def read(settings: ManifestSettings) -> Corpus:
         if paired is None:
             continue
         lines = read_text(file).split("\n")
-        for place, line in enumerate(lines):
-            if subtitles.ARROW in line:
-                _cue(annotations, paired, file, lines, place)
+        for place, texts in subtitles.blocks(lines):
+            before = lines[place - 1].strip() if place else ""
+            _cue(annotations, paired, file, (place + 1, lines[place], before, texts))
     return annotations.corpus()
 
 
 def _cue(
-    annotations: Annotations, paired: Paired, file: Path, lines: list[str], place: int
+    annotations: Annotations, paired: Paired, file: Path, cue: tuple[int, str, str, list[str]]
 ) -> None:
-    timing = subtitles.TIMING.fullmatch(lines[place])
+    """cue: number of the line of its times, that line, the one before it, and its texts."""
+    number, times, before, texts = cue
+    timing = subtitles.TIMING.fullmatch(times)
     if timing is None:
-        annotations.found.lose(f"cues without a usable time in {file}", f"line {place + 1}")
+        annotations.found.lose(f"cues without a usable time in {file}", f"line {number}")
         return
     start, end = map(subtitles.seconds, timing.groups())
     values: dict[str, str] = {}
     words = []
-    following = place
-    # Not a slice of the rest: a file may have many cues.
-    while (following := following + 1) < len(lines) and lines[following].strip():
-        line = lines[following]
+    for line in texts:
         voice = _VOICE.search(line)
         if voice is not None:
             values["speaker"] = html.unescape(voice[1].strip())
@@ -113,9 +112,8 @@ def _cue(
             words.append(subtitles.plain(line))
     if words:
         values[WORDS] = " ".join(words)
-    before = lines[place - 1].strip() if place else ""
     # SubRip numbers its cues; in what `export` wrote a number is an id.
     is_number = before.isdigit() and not mark_of(annotations.found)
-    named_so = before and not is_number and not before.startswith("WEBVTT")
+    named_so = before and not is_number and not before.startswith(subtitles.WEB)
     identifier = before if named_so else of_part(paired.name, (start, end))
     annotations.found.add(identifier, paired.media, start, end, dict(values))

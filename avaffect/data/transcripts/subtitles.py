@@ -17,6 +17,7 @@ from avaffect.data.transcripts.words import Cue
 
 SUFFIXES = (".vtt", ".srt")
 ARROW = "-->"
+WEB = "WEBVTT"
 _CLOCK = r"-?(?:\d+:)?\d{1,2}:\d{1,2}(?:[.,]\d{1,3})?"
 TIMING = re.compile(rf"\s*({_CLOCK})\s*{ARROW}\s*({_CLOCK})(?:\s.*)?")
 _WORD_TIME = re.compile(rf"<({_CLOCK})>")
@@ -39,17 +40,15 @@ def read(path: Path) -> list[Cue]:
     Raises DataError where it is no text, or no subtitles.
     """
     lines = read_text(path).splitlines()
-    places = [number for number, line in enumerate(lines) if ARROW in line]
-    if not places and not lines[0].startswith("WEBVTT"):
+    found_blocks = blocks(lines)
+    places = [place for place, _ in found_blocks]
+    if not places and not lines[0].startswith(WEB):
         raise DataError(f"{path} has no line with times such as 00:01.500 {ARROW} 00:03.000")
     rolls = any(_WORD_TIME.search(line) for line in lines)
-    blocks = [
-        _texts(lines[place + 1 : following], following < len(lines))
-        for place, following in zip(places, [*places[1:], len(lines)])
-    ]
+    shown = [texts for _, texts in found_blocks]
     found: list[Cue] = []
     before: set[str] = set()
-    for place, texts in zip(places, blocks if rolls else _of_marked(blocks)):
+    for place, texts in zip(places, shown if rolls else _of_marked(shown)):
         timing = TIMING.fullmatch(lines[place])
         if timing is None:
             found.append(Cue("".join(texts), None, None, place + 1))
@@ -78,17 +77,29 @@ def _of_marked(blocks: list[list[str]]) -> list[list[str]]:
     return found
 
 
-def _texts(lines: list[str], cue_follows: bool) -> list[str]:
-    """The text between a line of times and the next: up to a blank line. cue_follows: the last line
-    may be the number of the next cue."""
-    if cue_follows and lines and (lines[-1].strip().isdigit() or _blank(lines[-2:-1])):
+def blocks(lines: list[str]) -> list[tuple[int, list[str]]]:
+    """The place of each line with times, and the texts below it: in WebVTT up to a blank line; in
+    SubRip, which programs write with blank lines in a text, up to the number of the next cue."""
+    places = [number for number, line in enumerate(lines) if ARROW in line]
+    is_web = bool(lines) and lines[0].startswith(WEB)
+    return [
+        (place, _texts(lines[place + 1 : following], following < len(lines), is_web))
+        for place, following in zip(places, [*places[1:], len(lines)])
+    ]
+
+
+def _texts(lines: list[str], cue_follows: bool, is_web: bool) -> list[str]:
+    """The text between a line of times and the next. cue_follows: the last line may be the number
+    of the next cue, or in WebVTT its name."""
+    named = cue_follows and lines
+    if named and (lines[-1].strip().isdigit() or (is_web and _blank(lines[-2:-1]))):
         lines = lines[:-1]
     found: list[str] = []
     for line in lines:
         if _blank([line]):
-            if found:
+            if found and is_web:
                 break
-        elif line.startswith(_NO_CUE) and not found:
+        elif line.startswith(_NO_CUE) and is_web and not found:
             break
         else:
             found.append(line)

@@ -110,6 +110,12 @@ def completed(
     # Recorded as it is done: the option that was given, and no default beside it.
     given = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
+    if mode == "frozen" and settings.learning_rate not in (None, _encoder_rate(settings, mode)):
+        frozen = "--mode frozen" if settings.encoder else "features"
+        raise UsageError(
+            f"--learning-rate {settings.learning_rate:g} is that of an encoder, and {frozen} stay "
+            "as they are: --head-learning-rate is that of the head"
+        )
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
     _check_streams(settings, kinds)
     head_rate = getattr(options_of(settings.head), "learning_rate", None) or head_rate

@@ -136,7 +136,10 @@ def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
         )
 
 
-def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Progress) -> None:
+def summarise_faces(
+    writer: StoreWriter, preview: Preview | None, detector: str, progress: Progress
+) -> None:
+    """Report pictures, how their faces were found, and the contact sheets."""
     from avaffect.data.media import FACE_COUNTS
 
     totals = {name: sum(writer.column(name)) for name in FACE_COUNTS}
@@ -148,7 +151,9 @@ def summarise_faces(writer: StoreWriter, preview: Preview | None, progress: Prog
         )
     if totals["face_frames"]:
         progress.say(
-            f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
+            f"{totals['face_frames']} pictures, whole: --faces none looks for no face"
+            if detector == "none"
+            else f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
             f"tracked in {totals['faces_tracked']}, interpolated in "
             f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
         )
