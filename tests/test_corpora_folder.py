@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from chain import invoke
 from corpus_folders import touch
+from pantry import EAF
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data import corpora
@@ -133,3 +134,40 @@ def test_a_speaker_for_each_file_is_warned_of(layout: str, warned: bool, tmp_pat
     said = invoke(tmp_path, "manifest", "folder", "clips", "--layout", layout, "-o", "m.jsonl")
     words = [line for line in said.stderr.splitlines() if "warning" in line]
     assert [("s0_0" in line, "{speaker}" in line) for line in words] == [(True, True)] * warned
+
+
+CASES = {
+    ("--label", "Emotion=E"): ["Emotion"],
+    ("--label", "emotion=E"): [],
+    ("--label", "emotion=E", "--label", "Emotion=E"): ["Emotion and emotion"],
+    ("--label", "emotion=E", "--field", "EMOTION=V"): ["EMOTION and emotion"],
+    ("--scalar", "Valence=V"): ["Valence"],
+    ("--field", "Speaker=E"): ["--speaker COLUMN"],
+    ("--field", "Sex=E", "--field", "words=V"): ["Sex"],
+}
+
+
+@pytest.mark.parametrize(("options", "named"), CASES.items(), ids=str)
+def test_names_of_another_case_are_said(
+    tmp_path: Path, options: tuple[str, ...], named: list[str]
+) -> None:
+    touch(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "t.csv").write_text("file,E,V\na.wav,anger,1\nb.wav,fear,2\n")
+    said = invoke(tmp_path, "manifest", "table", "t.csv", "--media", "file", *options,
+                  "-o", "m.jsonl").stderr  # fmt: skip
+    warned = [line for line in said.splitlines() if "warning: " in line]
+    assert len(warned) == len(named) and all(map(str.__contains__, warned, named))
+
+
+def test_a_layout_with_a_name_in_two_cases(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x_1.wav", "b/y_2.wav")
+    line = ("manifest", "folder", ".", "-o", "m.jsonl", "--layout")
+    assert "Mood and mood" in invoke(tmp_path, *line, "{Mood}/{mood}_*").stderr
+    assert "{emotion}" in invoke(tmp_path, *line, "{Emotion}/*", status=2).stderr
+
+
+def test_a_tier_of_another_case_is_no_label(tmp_path: Path) -> None:
+    touch(tmp_path, "one.wav")
+    (tmp_path / "one.eaf").write_text(EAF.replace("Affect", "Emotion"))
+    said = invoke(tmp_path, "manifest", "elan", ".", "-o", "m.jsonl").stderr
+    assert "warning: " in said and "Emotion" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,15 @@ from avaffect.settings.base import semantic
 from avaffect.settings.manifest import ManifestSettings
 
 NAMED_AT_MOST = 5
+# Keys of an item that are no fields of an utterance.
+NO_FIELDS = ("kind", "id", "media", "labels", "start", "end", "fold")
+# Names that corpora share and commands look for -> the option that gives a column its name.
+COMMON = {
+    "emotion": "--label emotion=COLUMN",
+    **{name: f"--scalar {name}=COLUMN" for name in ("arousal", "valence", "dominance")},
+    **{name: f"--{name} COLUMN" for name in ("speaker", "session", "split")},
+    **{name: f"--field {name}=COLUMN" for name in ("sex", "age", "language", "text")},
+}
 # Fewer speakers of an utterance each may well be true.
 MANY_SPEAKERS = 10
 
@@ -36,6 +45,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     corpus = corpora.read(settings)
     _report(corpus, settings.strict, progress)
     _suggest_options(settings, corpus, progress)
+    _suggest_names(corpus, progress)
     record = _provenance(settings, corpus)
     if publishing.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
         return len(corpus.items)
@@ -138,6 +148,26 @@ def _suggest_options(settings: ManifestSettings, corpus: Corpus, progress: Progr
             f"no speakers: {speaker} names them; without, models are tested on voices that they "
             "may know from training"
         )
+
+
+def _suggest_names(corpus: Corpus, progress: Progress) -> None:
+    """Of labels and fields whose names differ from another's, or from a common one, in case
+    alone."""
+    fields = {name for item in corpus.items for name in item} - {*NO_FIELDS}
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name in (*corpus.labels, *fields):
+        alike[name.casefold()].add(name)
+    for folded, names in sorted(alike.items()):
+        if len(names) > 1:
+            progress.warn(
+                f"{' and '.join(sorted(names))} are {len(names)} names, spelled alike but for "
+                "case: give one of them another name"
+            )
+        elif folded in COMMON and folded not in names:
+            progress.warn(
+                f"{names.pop()} is not {folded}, which other corpora have and commands look for: "
+                f"{COMMON[folded]} names it so"
+            )
 
 
 def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
