@@ -65,14 +65,14 @@ $(shell mkdir -p $(OUT))
 store = $(or $(STORE_$(1)),$(DATA)/$(1).h5)
 composite = $(or $(COMPOSITE_$(1)),$(COMPOSITE))
 WAY_frozen := --mode frozen
-WAY_stem := --freeze stem
-WAY_tuned :=
+WAY_stem := --freeze stem --learning-rate $(RATE)
+WAY_tuned := --learning-rate $(RATE)
 
 # $(1) task, $(2) name of the row, $(3) pretext, $(4) way, $(5) further options of finetune
 define row
 $(O)$(1)-$(2).safetensors: $(call store,$(1)) $(O)$(3).safetensors
 	avaffect finetune $(call store,$(1)) --encoder $(O)$(3).safetensors $(WAY_$(4)) $(LABELS) \
-		$(HEAD) --learning-rate $(RATE) --head-learning-rate $(RATE) \
+		$(HEAD) --head-learning-rate $(RATE) \
 		$(or $(SEGMENT_$(1)),$(SEGMENT)) $(OPTIONS_$(1)) --runs $(RUNS) $(5) -o $$@
 $(O)$(1)-$(2).h5: $(O)$(1)-$(2).safetensors
 	avaffect predict $(call store,$(1)) --model $$< --split $(or $(SPLIT_$(1)),test) -o $$@
