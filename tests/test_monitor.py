@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from chain import invoke
 from running import Running
+from test_writing import largest_file
 
 from avaffect.cli.show import monitor as shown
 from avaffect.core import lock
@@ -321,6 +322,22 @@ def test_what_a_resumed_training_removed_is_not_kept(tmp_path: Path) -> None:
     found = reader.EventAccumulator(str(folder / "a"))
     found.Reload()
     assert [event.step for event in found.Scalars("training/loss")] == [1]
+
+
+def test_event_files_on_a_full_disk(trained: Path, tmp_path: Path) -> None:
+    """None of ours is left, and others' are."""
+    pytest.importorskip("tensorboard")
+    other = tmp_path / "curves" / "er" / "events.out.tfevents.other"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"")
+    folder = tmp_path / "curves"
+    for size in (0, 100):
+        with largest_file(size):
+            found = invoke(trained, "monitor", "er.safetensors", "--tensorboard", folder, status=1)
+        assert found.stderr.startswith(f"avaffect: {folder}/er cannot be written: ")
+        assert [path for path in folder.rglob("*") if path.is_file()] == [other]
+    invoke(trained, "monitor", "er.safetensors", "--tensorboard", folder)
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 3
 
 
 def test_without_tensorboard(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avaffect.core.errors import UsageError
+from avaffect.core.errors import UsageError, WriteError
 from avaffect.core.writing import writing
 from avaffect.recipes.monitoring.runs import SPEED, TAGS, Line, values_of
 from avaffect.settings.monitor import NEEDS_TENSORBOARD
 
 # At the end of the names of our files, which are written anew; others in the folder stay.
 SUFFIX = ".avaffect"
+VERSION = "brain.Event:2"
 OURS = f"events.out.tfevents.*{SUFFIX}"
 
 
@@ -40,26 +43,43 @@ class Events:
 
     def write(self, lines: list[Line], changed: float) -> None:
         """Add the lines of a metrics file that was changed at this time, in seconds since the
-        epoch."""
+        epoch. Raises WriteError where they cannot be written; then no file of ours is left."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        for line in lines:
-            self._step = int(line.values.get("step", self._step))
-            found = tagged(line.values).items()
-            values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found]
-            event = Event(
-                wall_time=changed - (lines[-1].at_s - line.at_s), step=self._step,
-                summary=Summary(value=values),
-            )  # fmt: skip
-            self._writer(line.values).add_event(event)
-        for writer in self._writers.values():
-            writer.flush()
+        with self._or_nothing():
+            for line in lines:
+                self._step = int(line.values.get("step", self._step))
+                found = tagged(line.values).items()
+                values = [Summary.Value(tag=tag, simple_value=value) for tag, value in found]
+                event = Event(
+                    wall_time=changed - (lines[-1].at_s - line.at_s), step=self._step,
+                    summary=Summary(value=values),
+                )  # fmt: skip
+                self._writer(line.values, changed).write(event.SerializeToString())
+            for writer in self._writers.values():
+                writer.flush()
 
     def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        with self._or_nothing():
+            for writer in self._writers.values():
+                writer.close()
         self._writers.clear()
+
+    @contextlib.contextmanager
+    def _or_nothing(self) -> Iterator[None]:
+        """A block that writes; where it cannot, our files are removed, and no more is written."""
+        try:
+            with writing(self.folder):
+                yield
+        except WriteError:
+            for writer in self._writers.values():
+                # What it still holds cannot be written either.
+                with contextlib.suppress(Exception):
+                    writer.close()
+            self._writers.clear()
+            self._remove_former()
+            raise
 
     def begin_anew(self) -> None:
         """After a training that was resumed has removed lines."""
@@ -71,15 +91,21 @@ class Events:
         for path in self.folder.rglob(OURS) if self.folder.is_dir() else ():
             path.unlink(missing_ok=True)
 
-    def _writer(self, line: dict[str, Any]) -> Any:
+    def _writer(self, line: dict[str, Any], changed: float) -> Any:
+        """The writer of a run and fold. TensorBoard's own of whole files writes in a thread, which
+        prints its failures."""
         name = "-".join(f"{tag}{line[tag]}" for tag in TAGS if tag in line and tag != "seed")
         if name not in self._writers:
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.summary.writer.record_writer import RecordWriter
 
             folder = self.folder / name
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                self._writers[name] = EventFileWriter(str(folder), filename_suffix=SUFFIX)
+            folder.mkdir(parents=True, exist_ok=True)
+            # Other than that of the file that it replaces: TensorBoard may be reading it.
+            path = folder / f"events.out.tfevents.{time.time_ns()}{SUFFIX}"
+            self._writers[name] = RecordWriter(path.open("wb"))
+            first = Event(wall_time=changed, file_version=VERSION)
+            self._writers[name].write(first.SerializeToString())
         return self._writers[name]
 
 
