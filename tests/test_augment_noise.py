@@ -190,9 +190,9 @@ def test_each_utterance_has_its_noise_at_the_ratio(folder, dtype):
             # The same piece at every ratio.
             unit = disturbance / np.linalg.norm(disturbance)
             assert unit @ pieces.setdefault(name, unit) > 0.999
-    assert "1 utterances are silent" in words and "u3" in words
-    assert "1 utterances have no audio" in words
-    assert "in 4 of 6 utterances, from 1 recordings" in words
+    assert "1 utterance is silent" in words and "u3" in words
+    assert "1 utterance has no audio" in words
+    assert "in 4 of 6 utterances, from 1 recording" in words
     assert "clip" not in words
 
 
@@ -261,7 +261,7 @@ def test_what_would_clip_is_made_quieter_as_a_whole(folder):
     store, words = augmented(folder, "--noise", "hiss.wav", "--snr", 0, media="loud.h5")
     found = store.read("waveform", 0)
     assert np.abs(found.astype(int)).max() == 32767
-    assert "1 utterances were attenuated" in words
+    assert "1 utterance was attenuated" in words
     # Independent parts of equal power: each correlates with the sum by the root of a half.
     assert np.corrcoef(loud, found)[0, 1] == pytest.approx(np.sqrt(0.5), abs=0.03)
 

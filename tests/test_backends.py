@@ -110,7 +110,7 @@ def test_warnings_of_shards_are_heard(tmp_path: Path) -> None:
     write_store(tmp_path / "media.h5", {"waveform": (16000.0, waves)})
     found = invoke(tmp_path, "extract", "media.h5", "--model", "logmel", "-j", 2, "--backend",
                    "threading", "-o", "f.h5")  # fmt: skip
-    assert found.stderr.count("warning: shard 0/2: 1 utterances have no frame") == 1
+    assert found.stderr.count("warning: shard 0/2: 1 utterance has no frame") == 1
 
 
 @pytest.mark.parametrize(

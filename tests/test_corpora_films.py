@@ -297,7 +297,7 @@ def test_cremad_films_without_their_sound_files(tmp_path):
     assert by_id(found)["cremad_1001_IEO_HAP_LO"]["media"] == "VideoFlash/1001_IEO_HAP_LO.flv"
     touch(tmp_path / "films", "1001_DFA_ANG_XX.flv")
     with pytest.raises(
-        DataError, match="none of CREMA-D's 1 utterances there has an audio file; leave"
+        DataError, match="none of CREMA-D's 1 utterance there has an audio file; leave"
     ):
         made(tmp_path / "m.jsonl", "cremad", tmp_path / "films", modality="audio")
 

@@ -153,7 +153,7 @@ def test_what_is_not_trained_on_or_not_known_is_said(folder: Path) -> None:
     labelled_features.write(folder / "bare.h5", fields=())
     tune = ("finetune", "bare.h5", *QUICK, "-f", "--annotations")
     said = invoke(folder, *tune, _annotated(folder, 20, split="train")).stderr
-    assert "warning: 28 of 48 labelled utterances have no split and are not used" in said
+    assert "warning: 28 of 48 labelled utterances without a split" in said
     assert "--annotations names 20 of 48 utterances" in said and "no speaker" not in said
     said = invoke(folder, *tune, _annotated(folder, 48, split="train", speaker="a")).stderr
     assert "no split" not in said and "--annotations names" not in said

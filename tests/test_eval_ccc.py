@@ -281,8 +281,8 @@ def test_missing_recordings_are_named_and_counted(two, tmp_path: Path) -> None:
     assert json.loads(found.stdout)["missing"] == {
         "predictions": ["unpredicted"], "gold": ["unlabelled"],
     }  # fmt: skip
-    assert "1 recordings have gold, but no prediction" in found.stderr
-    assert "1 recordings are predicted, but have no gold" in found.stderr
+    assert "1 recording with gold, but no prediction" in found.stderr
+    assert "1 recording predicted, but without gold" in found.stderr
     assert json.loads(found.stdout)["count"] == 2
 
 

@@ -37,7 +37,7 @@ def test_nothing_is_invented_across_a_gap(both, tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["pooled"]["arousal"]["count"] == 200
     assert found["unpredicted"] == {"arousal": 200}
-    assert "200 values of arousal in the gold are left out" in result.stderr
+    assert "200 values of arousal in the gold left out" in result.stderr
     # Two steps are no gap: one value that fell out is drawn as a line.
     for name in "ab":
         drop(predicted / f"{name}.csv", 20, 21)
@@ -72,7 +72,7 @@ def test_predictions_that_are_unknown_are_counted(tmp_path: Path) -> None:
     result = invoke(tmp_path, "eval-ccc", predicted, "--gold", folder, "--json")
     # A run that does not predict a recording at all leaves nothing out of it.
     assert json.loads(result.stdout)["unpredicted"] == {"arousal": 20}
-    assert "20 values of arousal in the gold are left out" in result.stderr
+    assert "20 values of arousal in the gold left out" in result.stderr
 
 
 def test_times_in_milliseconds_are_refused(both, tmp_path: Path) -> None:

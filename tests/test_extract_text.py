@@ -270,7 +270,7 @@ def test_transcripts_that_do_not_fit(tmp_path: Path, roberta: Path) -> None:
     said = invoke(tmp_path, *run, "none").stderr
     assert "1 of 2 transcripts do not overlap" in said and ": a\n" in said
     assert "of no recording here: c" in said and "2 of 3 utterances have no words" in said
-    assert "b.csv: 1 cues are left out" in said and "(lines 3)" in said
+    assert "b.csv: 1 cue is left out" in said and "(lines 3)" in said
     # A file of one recording, of whatever name, for a store of one alone.
     one = transcript(tmp_path / "any.csv", [("hello", 0, 1)])
     invoke(tmp_path, *run, one, "-f", status=65)

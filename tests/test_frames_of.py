@@ -99,7 +99,7 @@ def test_frames_become_utterances_and_are_classified(tmp_path: Path) -> None:
     films(tmp_path / "m.h5")
     said = invoke(tmp_path, "extract", "m.h5", "--model", "logmel", "--frames-of", "expression",
                   "--around", 0.3, "-o", "f.h5").stderr  # fmt: skip
-    assert "1 recordings have no frame" in said and "film5" in said
+    assert "1 recording has no frame" in said and "film5" in said
     media, found = Store(tmp_path / "m.h5"), Store(tmp_path / "f.h5")
     assert found.count == 5 * 15 and found.pooled["mean"].made["around"] == 0.3
     assert found.labels["expression"] == LabelSpec("class", CLASSES)
@@ -196,7 +196,7 @@ def test_frames_after_the_end_are_counted_and_none_else_is_left_out(tmp_path: Pa
         writer.add("a", streams={"waveform": np.ones(32000, dtype=np.int16)},
                    labels={"expression": np.zeros(17, dtype=np.float32)})  # fmt: skip
     said = invoke(tmp_path, "extract", "long.h5", *at[2:], "c.h5", "--frames-of", "expression")
-    assert "10 frames of 1" in said.stderr and "7 frames are left out" in said.stderr
+    assert "10 frames of 1 " in said.stderr and "7 frames are left out" in said.stderr
 
 
 def test_mistakes_with_classes_over_time(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_labels_that_were_merged_for_the_queries(folder):
 
 def test_counts_and_what_is_there_already(folder):
     picture, said = drawn(folder, queries=1, retrieved=1)
-    assert framed(picture, QUERY) == 1 and "1 queries, 1 retrieved" in said
+    assert framed(picture, QUERY) == 1 and "1 query, 1 retrieved" in said
     before = (folder / "g.png").read_bytes()
     assert "up to date" in drawn(folder, queries=1, retrieved=1)[1]
     with pytest.raises(OutputExistsError, match="looks otherwise"):

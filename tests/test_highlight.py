@@ -34,7 +34,7 @@ def report(folder: Path, *arguments: object) -> dict:
 def test_planted_highlights_are_ranked(films: Path) -> None:
     options = ("--epochs", 25, "--runs", 2, "-o", "h.safetensors", "-f")
     said = invoke(films, "finetune", "f.h5", *SMALL, *options).stderr
-    assert "2 recordings of 20 are left out" in said
+    assert "2 recordings of 20 left out" in said
     header = checkpoint.load(films / "h.safetensors")[0]
     assert header["traces"]["losses"] == {"highlight": {"kl": 1.0}}
     assert header["traces"]["rate_hz"] == 0.2

@@ -108,7 +108,7 @@ def test_films_with_little_to_rank_are_counted(tmp_path: Path) -> None:
     assert scores["without"] == {"highlight": ["x3"]}
     assert scores["throughout"] == {"highlight": ["x2"]}
     assert scores["recordings"]["x1"]["highlight"]["segments"] == 7
-    assert "1 recordings, by up to 10 s (x1)" in found.stderr
+    assert "1 recording, by up to 10 s (x1)" in found.stderr
     assert "x4" in found.stderr
 
 

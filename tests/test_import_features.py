@@ -61,7 +61,7 @@ def test_openface_with_gaps_and_lost_faces(tmp_path: Path) -> None:
     np.testing.assert_allclose(first[:, 0], expected, rtol=1e-5)
     np.testing.assert_array_equal(store.pooled_vectors("mean")[0], first.mean(axis=0))
     assert store.meta["filled_frames"].tolist() == [4, 0]
-    assert "4 frames are missing in 1 utterances" in said and "1 utterances are left out" in said
+    assert "4 frames are missing in 1 utterance" in said and "1 utterance is left out" in said
     assert "22 of 50 rows were dropped: 22 do not meet --where, 0 have" in said
     invoke(tmp_path, IMPORT, "of", "--where", "confidence>=0.5", "--gaps", "close",
            "--columns", "AU*_r", "-o", "closed.h5")  # fmt: skip

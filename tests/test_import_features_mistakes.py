@@ -116,7 +116,7 @@ BAD = {
     "no rows": (_folder((0, 4)), "is empty"),
     "layers": (_folder((3, 5, 4)), r"\(3, 5, 4\)"),
     "pickles": (_pickled, "pickle"),
-    "an id twice within": (_twice_within, r"f\.npz: 1 ids occur twice \(u\)"),
+    "an id twice within": (_twice_within, r"f\.npz: 1 id occurs twice \(u\)"),
     "whole numbers without names": (
         _of("a,3,1", "b,2,2"), r"t\.csv has numbers in its first line \(a, 3, 1\)"
     ),
@@ -138,7 +138,7 @@ BAD = {
     "no rows of a table": (_of("id,x"), "t.csv is empty: no rows"),
     "texts": (_of("id,x,who,mood", "a,1,me,sad"), r"line 2: not numbers: who \('me'\), mood"),
     "a text later on": (_of("id,x", "a,1", "b,much"), "line 3: x is 'much'"),
-    "nan": (_of("id,x,y", "a,1,2", "b,1,nan"), "1 of 1 rows of b .* y is nan"),
+    "nan": (_of("id,x,y", "a,1,2", "b,1,nan"), "1 of 1 row of b .* y is nan"),
     "infinite": (_of("id,x", "a,1e300"), "x is inf"),
     "an id twice": (_of("id,x", "a,1", "b,1", "a,2"), "line 4: the id a occurs twice"),
     "frames apart": (_of("id,time,x", "a,0,1", "a,1,1", "b,0,1", "a,2,2"), "one after the other"),
@@ -151,7 +151,7 @@ BAD = {
     "no column": (_of("id,x", "a,1", options="--columns AU*"), "no column like 'AU\\*'"),
     "no column of ids": (_of("id,x", "a,1", options="--id utt"), "no column 'utt'"),
     "no features": (_of("id,time", "a,1"), "no column of features"),
-    "nothing meets": (_of("id,x", "a,1", options="--where x>2"), "all 1 utterances are left out"),
+    "nothing meets": (_of("id,x", "a,1", options="--where x>2"), "all 1 utterance left out"),
     "columns of one name": (_of("id,x,x", "a,1,2"), "2 columns with the name 'x'"),
     "a store": (_of("\x89HDF\r\n\x1a\n", name="t.h5"), "expected a folder, a table"),
     "no file of NumPy": (_no_array, r"a table or other text|no array|not a NumPy|is a table"),

@@ -309,7 +309,7 @@ def test_a_random_twin_is_the_same_model_untrained(folder):
 @pytest.mark.parametrize("kind", KINDS)
 def test_longer_utterances_are_counted(folder, tmp_path, kind):
     line = ("extract", "a.h5", "--model", f"{kind}.safetensors", "-o", tmp_path / "f.h5")
-    assert "1 utterances are longer than 1 s" in invoke(folder, *line).stderr
+    assert "1 utterance is longer than 1 s" in invoke(folder, *line).stderr
     assert Store(tmp_path / "f.h5").lengths("features").tolist() == [25, 34, 50, 125, 38, 28]
 
 

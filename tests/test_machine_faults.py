@@ -228,7 +228,7 @@ def test_recordings_lost_to_a_crash_are_decoded_again(corpus: Path, monkeypatch)
     monkeypatch.setattr(media, "_decode", real)
     preprocess(_settings(corpus), Words())
     assert Store(corpus / "s.h5").ids == ["u0", "u1", "u2"]
-    assert "lacks 1 recordings whose decoder crashed" in words[0]
+    assert "lacks 1 recording whose decoder crashed" in words[0]
     preprocess(_settings(corpus), Words())
     assert words[-1].endswith("is up to date")
 
@@ -301,7 +301,7 @@ def test_recordings_that_come_back_are_named(corpus: Path) -> None:
     (corpus / "away").rename(corpus / "u1.wav")
     with pytest.raises(OutputExistsError):
         preprocess(_settings(corpus), Words())
-    assert "lacks 1 recordings that were missing" in words[0] and "--force" in words[0]
+    assert "lacks 1 recording that were missing" in words[0] and "--force" in words[0]
 
 
 def test_faults_are_not_taken_for_damage(corpus: Path, monkeypatch) -> None:

@@ -87,8 +87,8 @@ def test_every_truncation_is_refused(tmp_path):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (lines_of(HEADER, ITEM), "no end record after 1 items"),
-        (lines_of(HEADER, END), "counts 1 items, but it has 0"),
+        (lines_of(HEADER, ITEM), "no end record after 1 item"),
+        (lines_of(HEADER, END), "counts 1 item, but it has 0"),
         (lines_of(HEADER, ITEM, {"kind": "end"}), "counts None items"),
         (WHOLE + lines_of(ITEM), "follows its end record"),
         (WHOLE + WHOLE, "follows its end record"),

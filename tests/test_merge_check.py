@@ -255,7 +255,7 @@ def test_check_looks_at_every_file_and_says_which_are_bad(tmp_path: Path, avaffe
     assert len(lines) == len(bad) + 1 and f"{len(bad)} of {len(bad) + 3} files" in lines[-1]
     for path, line in zip(bad, lines):
         assert str(path) in line
-    assert "stream features was changed in 1 utterances" in found.stderr
+    assert "stream features was changed in 1 utterance" in found.stderr
 
 
 def test_check_finds_parents_or_says_what_is_missing(tmp_path: Path, monkeypatch) -> None:

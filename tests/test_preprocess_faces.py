@@ -292,7 +292,7 @@ def test_sound_and_pictures_that_hardly_belong_together_are_named(tmp_path: Path
     item = {"id": "a", "media": {"audio": "long.wav", "video": "a.mp4"}}
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), [item])
     words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr
-    assert "audio and video of 1 utterances differ in length by more than 1 s" in words
+    assert "audio and video of 1 utterance differs in length by more than 1 s" in words
 
 
 def test_cuts_are_counted_and_said(tmp_path: Path, avaffect) -> None:
@@ -305,7 +305,7 @@ def test_cuts_are_counted_and_said(tmp_path: Path, avaffect) -> None:
     items = [{"id": name, "media": f"{name}.mp4"} for name in ("cut", "one")]
     manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus"), items)
     words = avaffect("preprocess", tmp_path / "m.jsonl", "-o", tmp_path / "m.h5").stderr
-    assert "1 utterances have cuts (1 in all)" in words
+    assert "1 utterance has cuts (1 in all)" in words
     store = Store(tmp_path / "m.h5")
     assert store.meta["cuts"].tolist() == [1, 0]
     # The same face at another place: one person, seen throughout.

@@ -42,9 +42,9 @@ def test_fields_and_words_say_what_was_wrong(tmp_path: Path, avaffect) -> None:
     output = tmp_path / "media.h5"
     words = avaffect("preprocess", corpus, "-o", output, "--without", "video", "-j", 1).stderr
     count = int((np.abs(4 * S) >= 1).sum())
-    assert "1 utterances with channels that cancel" in words and ": inverted\n" in words
-    assert "1 utterances with float samples whose full scale is not 1" in words
-    assert f"1 utterances with clipped samples ({count} in all" in words
+    assert "1 utterance with channels that cancel" in words and ": inverted\n" in words
+    assert "1 utterance with float samples whose full scale is not 1" in words
+    assert f"1 utterance with clipped samples ({count} in all" in words
     store = Store(output)
     meta = {name: dict(zip(store.ids, store.meta[name])) for name in store.meta}
     assert meta["mixing"] == {"plain": "", "inverted": "difference: channels that cancel",

@@ -151,7 +151,7 @@ def test_ids_that_are_elsewhere_are_counted(folder, tmp_path):
     invoke(folder, "preprocess", few, "-o", tmp_path / "few.h5", "-j", 1)
     line = ("pretrain-apc", tmp_path / "few.h5", *TASK, "-o", tmp_path / "x.safetensors")
     words = invoke(folder, *line, "--only", "a.jsonl").stderr
-    assert "20 of the 40 utterances of a.jsonl are not in the stores" in words
+    assert "20 of the 40 utterances of a.jsonl not in the stores" in words
     assert "20 of 20 utterances are in a.jsonl" in words
     others = listed(folder, "others", Store(folder / "a.h5").ids[20:])
     words = invoke(folder, *line, "--only", others, "-f", status=65).stderr

@@ -177,7 +177,7 @@ def test_sessions_that_share_a_speaker_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("items", "options", "error", "said"),
     [
-        (utterances({"a": 2}), {}, DataError, "1 speakers cannot fill 3 parts"),
+        (utterances({"a": 2}), {}, DataError, "1 speaker cannot fill 3 parts"),
         (utterances({"a": 1, "b": 1, "c": 1}), {"folds": 4}, DataError, "3 speakers cannot fill 4"),
         ([{"id": "x"}, *utterances({"a": 2})], {}, DataError, "x has no speaker"),
         (utterances({"a": 2}), {"by": "session"}, DataError, "a_0 has no session"),

@@ -116,7 +116,7 @@ def test_extract_writes_their_means(folder: Path, encoder: PatchEncoder) -> None
     words = invoke(folder, *extract, "-o", "frames.h5", status=65).stderr
     assert "--pooled-only" in words and not (folder / "frames.h5").exists()
     warned = invoke(folder, *extract, "--pooled-only", "-o", "pooled.h5").stderr
-    assert "1 utterances" in warned
+    assert "1 utterance" in warned
     store = Store(folder / "pooled.h5")
     assert not store.streams and list(store.pooled) == ["mean"] and store.pooled["mean"].dim == 6
     expected = means(folder, encoder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from avaffect.core.nouns import count_of
+
 SHORTEST_BAR, LONGEST_BAR = 6, 30
 BLOCKS = " ▏▎▍▌▋▊▉█"
 
@@ -113,7 +115,7 @@ def clock(seconds: float) -> str:
     minutes, last = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 48:
-        return f"{hours // 24} days"
+        return f"{count_of(hours // 24, 'day')}"
     return f"{hours}:{minutes:02d}:{last:02d}" if hours else f"{minutes}:{last:02d}"
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from avaffect.core import filekind, plain_json
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json, content_id, has_digest
+from avaffect.core.nouns import count_of
 
 FORMAT = "avaffect-checkpoint"
 VERSION = "1.1"
@@ -190,7 +191,8 @@ def _structure(path: Path, stream: BinaryIO) -> dict[str, Any]:
         raise DataError(f"{path} is cut short: weights are missing; make or download it again")
     if size > whole:
         raise DataError(
-            f"{path} is damaged: {size - whole} bytes follow its weights; make it again"
+            f"{path} is damaged: {count_of(size - whole, 'byte follows', 'bytes follow')} its "
+            "weights; make it again"
         )
     return structure
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from avaffect.core.errors import UsageError
+from avaffect.core.nouns import count_of
 
 T = TypeVar("T")
 
@@ -151,9 +152,9 @@ def _array_task(environment: Mapping[str, str]) -> Shard:
     index, between = divmod(task - first, step)
     if between or last != first + (count - 1) * step or not 0 <= index < count:
         raise UsageError(
-            f"--shard slurm: the {count} tasks of this array are numbered with gaps (this one "
-            f"{task}, from {first} to {last}); use --array=0-{max(count - 1, 0)}, or name the "
-            "shard as I/N"
+            f"--shard slurm: the {count_of(count, 'task')} of this array with gaps in their "
+            f"numbers (this one {task}, from {first} to {last}); use "
+            f"--array=0-{max(count - 1, 0)}, or name the shard as I/N"
         )
     return Shard(index, count)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from zipfile import ZipInfo
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 
 # What unpacks to more than this is packed by less than MOST_PACKED, unless it is made of zeros.
 LARGE_BYTES = 1 << 28
@@ -18,5 +19,5 @@ def check_unpacked(path: Path, entry: ZipInfo) -> None:
     if entry.file_size > max(LARGE_BYTES, MOST_PACKED * entry.compress_size):
         raise DataError(
             f"{path}: {entry.filename} claims {entry.file_size >> 20} MiB in "
-            f"{entry.compress_size} bytes; save it again without compression"
+            f"{count_of(entry.compress_size, 'byte')}; save it again without compression"
         )

@@ -12,6 +12,7 @@ from avaffect.core import plain_json
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers.manifest import ManifestHeader
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
 
@@ -171,7 +172,7 @@ def _no_end(name: str, header: ManifestHeader | None, items: list[Item]) -> str:
         said = f"{name} is empty: the command before it failed, or the filter dropped all lines"
     else:
         said = (
-            f"{name} has no end record after {len(items)} items: it was cut short, or the filter "
-            "dropped that record, as grep and head do"
+            f"{name} has no end record after {count_of(len(items), 'item')}: it was cut short, or "
+            "the filter dropped that record, as grep and head do"
         )
     return f"{said}; if the filter did, give --allow-cut"

@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.data import manifest
 from avaffect.data.items import described_labels, labels_of
 from avaffect.data.store.reader import Store
@@ -180,8 +181,8 @@ class Annotations:
             raise self._no_label(store, label)
         if own is not None and own.raters != spec.raters:
             raise DataError(
-                f"label {label!r} has {spec.raters} raters in the annotations, but {own.raters} in "
-                f"{store.path}"
+                f"label {label!r} has {count_of(spec.raters, 'rater')} in the annotations, but "
+                f"{own.raters} in {store.path}"
             )
         values = []
         for row in range(store.count):

@@ -26,6 +26,7 @@ from avaffect.core.errors import DataError, ForeignError
 from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
 from avaffect.core.near import meant_file
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import MB, followed
 from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
@@ -287,8 +288,8 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
         elif kind == "end":
             if record.get("count") != len(items):
                 raise DataError(
-                    f"{name}: its end record counts {record.get('count')} items, but it has "
-                    f"{len(items)}; after a filter, close it with `avaffect seal`"
+                    f"{name}: its end record counts {count_of(record.get('count', 0), 'item')}, "
+                    f"but it has {len(items)}; after a filter, close it with `avaffect seal`"
                 )
             if stream.read(1):
                 raise DataError(f"{name}: something follows its end record (line {number})")
@@ -305,8 +306,8 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
         else:
             raise DataError(f"{name}, line {number}: unknown kind of record {kind!r}")
     raise DataError(
-        f"{name} is cut short: it has no end record after {len(items)} items; make it again, or "
-        "close a filtered manifest with `avaffect seal`"
+        f"{name} is cut short: it has no end record after {count_of(len(items), 'item')}; make it "
+        "again, or close a filtered manifest with `avaffect seal`"
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from avaffect.core import faults
 from avaffect.core.errors import AvaffectError
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.decoding.audio import SILENT_PEAK, DecodedAudio, decode_audio
 from avaffect.data.decoding.mixing import FACTS, Facts
@@ -130,7 +131,7 @@ def check_access(folder: Path, sources: Iterable[str]) -> None:
         if not os.access(folder / source, os.R_OK) and (folder / source).exists()
     ]
     if refused:
-        more = f" and {len(refused) - 1} more recordings" if len(refused) > 1 else ""
+        more = f" and {count_of(len(refused) - 1, 'more recording')}" if len(refused) > 1 else ""
         raise faults.of_file(f"{folder / refused[0]}{more}", errno.EACCES)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Manifest
 from avaffect.data.tables.locating import with_slashes
@@ -49,7 +50,7 @@ def read_parts(source: Manifest, lists: Mapping[str, Path]) -> Parts:
             known = next((rows[name] for name in names if name in rows), [])
             if len(known) > 1:
                 raise DataError(
-                    f"{path}: {entry} is the recording of {len(known)} utterances of "
+                    f"{path}: {entry} is the recording of {count_of(len(known), 'utterance')} of "
                     f"{source.name}; list their ids"
                 )
             for row in known:
@@ -63,8 +64,8 @@ def read_parts(source: Manifest, lists: Mapping[str, Path]) -> Parts:
                 found.unknown.setdefault(part, []).append(entry)
         if not there:
             raise DataError(
-                f"{path} names none of the {len(source.items)} utterances of {source.name}, by id "
-                "or by recording"
+                f"{path} names none of the {count_of(len(source.items), 'utterance')} of "
+                f"{source.name}, by id or by recording"
             )
     return found
 

@@ -13,6 +13,7 @@ import numpy as np
 from avaffect.core import png
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 
 Colour = tuple[int, int, int]
 
@@ -65,7 +66,7 @@ def sheet(
     line feeds. Raises ValueError unless `titles` is empty or has one for each row.
     """
     if titles and len(titles) != len(rows):
-        raise ValueError(f"{len(titles)} titles for {len(rows)} rows")
+        raise ValueError(f"{count_of(len(titles), 'title')} for {count_of(len(rows), 'row')}")
     titles = titles or [""] * len(rows)
     size = tile, width or tile
     widest = max((text_width(line) for title in titles for line in _lines(title)), default=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from avaffect.core import faults
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id
+from avaffect.core.nouns import count_of
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Item, Manifest
 
@@ -29,8 +30,9 @@ def check_within(manifest: Manifest, items: Iterable[Item], folder: Path) -> Non
     outside = sorted(source for source in sources if not places[source].is_relative_to(root))
     if outside:
         raise DataError(
-            f"{manifest.name}: {len(outside)} of {len(sources)} recordings lie outside of "
-            f"{folder}, the first at {places[outside[0]]}"
+            f"{manifest.name}: {len(outside)} of "
+            f"{count_of(len(sources), 'recording lies', 'recordings lie')} outside of {folder}, "
+            f"the first at {places[outside[0]]}"
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.seeds import generator
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Item, Manifest
@@ -90,8 +91,8 @@ def assign(
     names = sorted(weights)
     if len(names) < len(parts):
         raise DataError(
-            f"{len(names)} {by}s cannot fill {len(parts)} parts: a {by} is never divided; ask for "
-            "fewer parts"
+            f"{count_of(len(names), by)} cannot fill {count_of(len(parts), 'part')}: a {by} is "
+            "never divided; ask for fewer parts"
         )
     table = np.stack([weights[name] for name in names])
     totals = np.maximum(table.sum(axis=0), 1.0)

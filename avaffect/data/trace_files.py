@@ -14,6 +14,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.filekind import TABLE_SUFFIXES as SUFFIXES
+from avaffect.core.nouns import count_of
 from avaffect.data.tables.numerals import LARGEST, Numbers
 from avaffect.data.tables.reader import Table, plain_name, read_table
 from avaffect.data.tables.texts import nfc
@@ -115,7 +116,8 @@ def _traces(path: Path, table: Table, place: int | None, rate_hz: float | None) 
     for line, fields in table.rows:
         if len(fields) != len(table.names):
             raise DataError(
-                f"{path}, line {line}: {len(fields)} fields, but {len(table.names)} columns"
+                f"{path}, line {line}: {count_of(len(fields), 'field')}, but "
+                f"{count_of(len(table.names), 'column')}"
             )
     texts = [list(column) for column in zip(*(fields for _, fields in table.rows), strict=True)]
     aside = set(table.no_numbers)

@@ -10,6 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import FEATURES
 from avaffect.data.dataset import VectorColumn
 from avaffect.data.store.reader import Store
@@ -85,9 +86,10 @@ def vectors_of(stores: Sequence[Store], ids: Sequence[str], name: str) -> Vector
         wrong = [ids[place] for place in np.flatnonzero(~finite[rows]).tolist()]
         if wrong:
             raise DataError(
-                f"{store.path}: the vectors (/pooled/{name}) of {len(wrong)} utterances have "
-                f"missing values (NaN or infinite), such as {wrong[0]}: make the store without "
-                "them (import-features --drop-nan 0)"
+                f"{store.path}: the vectors (/pooled/{name}) of "
+                f"{count_of(len(wrong), 'utterance has', 'utterances have')} missing values (NaN "
+                f"or infinite), such as {wrong[0]}: make the store without them (import-features "
+                "--drop-nan 0)"
             )
         found = there[rows] & (store_of < 0)
         store_of[found] = number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 
 # Limit of Lloyd's iterations, which end long before.
 ITERATIONS = 1000
@@ -29,8 +30,8 @@ def clusters(values: np.ndarray, count: int) -> np.ndarray:
     different, held = np.unique(ordered, return_counts=True)
     if len(different) < count:
         raise DataError(
-            f"it has {len(different)} different values, too few for {count} clusters; use the loss "
-            "ce instead of ncce"
+            f"it has {count_of(len(different), 'different value')}, too few for "
+            f"{count_of(count, 'cluster')}; use the loss ce instead of ncce"
         )
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     groups = min(len(different), GROUPS)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.record import Record
 
 SCORES = ("accuracy", "ua", "f1_micro", "f1_macro")
@@ -86,7 +87,9 @@ def confusion_matrix(
     differ, a class occurs twice, or a label is not one of the classes.
     """
     if len(gold) != len(predictions):
-        raise ValueError(f"{len(gold)} gold labels for {len(predictions)} predictions")
+        raise ValueError(
+            f"{count_of(len(gold), 'gold label')} for {count_of(len(predictions), 'prediction')}"
+        )
     if not len(gold):
         raise ValueError("there is nothing to score")
     index_of = {name: index for index, name in enumerate(classes)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
+
 BLOCK_ROWS = 1024
 
 
@@ -12,7 +14,7 @@ def validate(vectors: np.ndarray, labels: np.ndarray) -> None:
     if vectors.ndim != 2:
         raise ValueError(f"vectors have shape {vectors.shape}; expected (N, D)")
     if labels.shape != (len(vectors),):
-        raise ValueError(f"labels of shape {labels.shape} for {len(vectors)} vectors")
+        raise ValueError(f"labels of shape {labels.shape} for {count_of(len(vectors), 'vector')}")
     if not np.isfinite(vectors).all():
         raise ValueError("a vector is not finite")
     if len(np.unique(labels)) < 2:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
+
 
 def window_starts(steps: int, window: int, step: int) -> np.ndarray:
     """(W,) int64: the first steps of windows of `window` steps over a recording of `steps`.
@@ -13,7 +15,9 @@ def window_starts(steps: int, window: int, step: int) -> np.ndarray:
     unless 1 <= step <= window.
     """
     if not 1 <= step <= window:
-        raise ValueError(f"windows of {window} steps, {step} apart: some steps are in none")
+        raise ValueError(
+            f"windows of {count_of(window, 'step')}, {step} apart: some steps are in none"
+        )
     last = max(steps - window, 0)
     return np.append(np.arange(0, last, step, dtype=np.int64), last)
 

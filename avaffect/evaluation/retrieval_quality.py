@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.record import Record
 from avaffect.evaluation.classification import (
     Confusion,
@@ -88,7 +89,9 @@ def drawn(query_labels: np.ndarray, item_labels: np.ndarray, classes: int) -> np
     _check(query_labels, classes)
     _check(item_labels, classes)
     if item_labels.ndim != 2 or len(item_labels) != len(query_labels):
-        raise ValueError(f"items of shape {item_labels.shape} for {len(query_labels)} queries")
+        raise ValueError(
+            f"items of shape {item_labels.shape} for {count_of(len(query_labels), 'query')}"
+        )
     owners = np.broadcast_to(query_labels[:, None], item_labels.shape)
     known = (owners >= 0) & (item_labels >= 0)
     matrix = np.zeros((classes, classes), dtype=np.int64)
@@ -174,8 +177,8 @@ def _check_similarity(
     _check(pool_labels, classes)
     if similarity.shape != (len(query_labels), len(pool_labels)):
         raise ValueError(
-            f"similarities of shape {similarity.shape} do not fit {len(query_labels)} queries and "
-            f"{len(pool_labels)} items"
+            f"similarities of shape {similarity.shape} do not fit "
+            f"{count_of(len(query_labels), 'query')} and {count_of(len(pool_labels), 'item')}"
         )
     if not (pool_labels >= 0).any():
         raise ValueError("no item of the pool has a known label")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from avaffect.core.batch import Batch
+from avaffect.core.nouns import count_of
 from avaffect.core.sampling import Sampling
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.encoder import TokenEncoder, Tokens
@@ -78,7 +79,10 @@ class CAVMAEConfiguration:
             if getattr(self, name) % self.patch:
                 raise ValueError(f"{name} {getattr(self, name)}: no multiple of {self.patch}")
         if self.pictures % self.tube:
-            raise ValueError(f"{self.pictures} pictures cannot be divided by {self.tube}")
+            raise ValueError(
+                f"{count_of(self.pictures, 'picture cannot', 'pictures cannot')} be divided by "
+                f"{self.tube}"
+            )
         if self.dim % 4:
             raise ValueError(f"dim {self.dim}: no multiple of 4")
         if self.positions not in POSITIONS or self.colours not in COLOURS:

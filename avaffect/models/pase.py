@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import WAVEFORM
 from avaffect.models.convolution import convolve
 from avaffect.models.encoder import Corruption, FrameEncoder, Frames
@@ -45,7 +46,9 @@ class PaseConfiguration:
         for _, _, stride in self.blocks:
             together *= stride
         if together != HOP:
-            raise ValueError(f"the strides are {together} samples together; expected {HOP}")
+            raise ValueError(
+                f"the strides are {count_of(together, 'sample')} together; expected {HOP}"
+            )
 
     @property
     def seen(self) -> int:

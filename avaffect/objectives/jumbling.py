@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avaffect.core.nouns import count_of
+
 WINDOW_SHARE = 0.15
 FEWEST_STEPS = 2
 """Shortest clip: two windows of one step."""
@@ -36,7 +38,9 @@ def swap_order(
         length = int(lengths[row])
         width = window_length(length, share)
         if not fits(length):
-            raise ValueError(f"{length} steps are too few for two windows of {width}")
+            raise ValueError(
+                f"{count_of(length, 'step is', 'steps are')} too few for two windows of {width}"
+            )
         ends = torch.randint(length - 2 * width + 1, (2,), generator=generator)
         first, second = int(ends.min()), int(ends.max()) + width
         order[row, first : first + width] = torch.arange(second, second + width)

@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.launch import part_of
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import WAVEFORM
@@ -37,7 +38,9 @@ def augment_noise(settings: AugmentNoiseSettings, progress: Progress = SILENT) -
     sources = Sources.find(settings.noise)
     inputs = [*work.store_inputs("media", [store]), *sources.inputs]
     made = work.record("augment-noise", settings, inputs)
-    if training_run.is_done(settings, made, progress, f"add noise to {store.count} utterances"):
+    if training_run.is_done(
+        settings, made, progress, f"add noise to {count_of(store.count, 'utterance')}"
+    ):
         return
     with training_run.working(settings, made, progress) as begun:
         if begun is not None:
@@ -133,19 +136,24 @@ class _Mixing:
 
         if self.silent:
             progress.warn(
-                f"{len(self.silent)} utterances are silent (no sample above {SILENT_PEAK} of "
-                f"32768) and were not changed: {work.some_of(self.silent)}"
+                f"{count_of(len(self.silent), 'utterance is', 'utterances are')} silent (no sample "
+                f"above {SILENT_PEAK} of 32768) and were not changed: {work.some_of(self.silent)}"
             )
         if self.lowered:
             progress.warn(
-                f"{len(self.lowered)} utterances were attenuated, speech and noise alike, so "
-                f"that the sum does not clip: {work.some_of(self.lowered)}"
+                f"{count_of(len(self.lowered), 'utterance was', 'utterances were')} attenuated, "
+                "speech and noise alike, so that the sum does not clip: "
+                f"{work.some_of(self.lowered)}"
             )
         if self.soundless:
-            progress.say(f"{len(self.soundless)} utterances have no audio and were not changed")
+            progress.say(
+                f"{count_of(len(self.soundless), 'utterance has', 'utterances have')} no audio, "
+                "not changed"
+            )
         low, high = self.settings.snr_range or (self.settings.snr, self.settings.snr)
         at = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
         progress.say(
-            f"{self.settings.output}: noise at {at} in {self.mixed} of {count} "
-            f"utterances, from {len(self.recordings.names)} recordings"
+            f"{self.settings.output}: noise at {at} in {self.mixed} of "
+            f"{count_of(count, 'utterance')}, from "
+            f"{count_of(len(self.recordings.names), 'recording')}"
         )

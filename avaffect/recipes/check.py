@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avaffect.core.errors import DataError, MachineFault
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.recipes.common import verification
 from avaffect.settings.check import CheckSettings
@@ -27,7 +28,9 @@ def check(
     fault: MachineFault | None = None
     files = [path for path in settings.files if not path.name.endswith(METRICS_SUFFIX)]
     if files and len(files) < len(settings.files):
-        progress.say(f"{len(settings.files) - len(files)} metrics files of trainings are left out")
+        progress.say(
+            f"{count_of(len(settings.files) - len(files), 'metrics file')} of trainings left out"
+        )
     files = files or list(settings.files)
     for path in files:
         try:
@@ -44,5 +47,5 @@ def check(
     if fault is not None and bad == faults:
         raise fault
     if bad:
-        raise DataError(f"{bad} of {len(files)} files are bad")
-    progress.say(f"{len(files)} of {len(files)} files are whole")
+        raise DataError(f"{bad} of {count_of(len(files), 'file is', 'files are')} bad")
+    progress.say(f"{len(files)} of {count_of(len(files), 'file is', 'files are')} whole")

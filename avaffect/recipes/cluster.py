@@ -12,6 +12,7 @@ from avaffect.core import headers, seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import Clustered, EncoderHeader, QuantiserHeader
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.dataset import Dataset, dataset_of, unique_ids
@@ -54,7 +55,9 @@ def cluster(settings: ClusterSettings, progress: Progress = SILENT) -> None:
         work.file_inputs("model", [settings.model], "encoder"),
     )
     choices.check(settings.model, settings.layer)
-    if training_run.is_done(settings, made, progress, f"fit {settings.clusters} clusters"):
+    if training_run.is_done(
+        settings, made, progress, f"fit {count_of(settings.clusters, 'cluster')}"
+    ):
         return
     ids = chosen_ids(stores, in_split(stores, settings.split))
     with training_run.running(settings, made, None, progress, settings.seed) as run:
@@ -93,8 +96,8 @@ def _cluster(
     frames = _sample(extractor, dataset, settings, device, run, progress)
     if len(frames) < settings.clusters:
         raise DataError(
-            f"{settings.media[0]}: {len(frames)} frames are too few for {settings.clusters} "
-            "clusters; give more recordings or a smaller -k"
+            f"{settings.media[0]}: {count_of(len(frames), 'frame is', 'frames are')} too few for "
+            f"{count_of(settings.clusters, 'cluster')}; give more recordings or a smaller -k"
         )
     centroids, metrics = _fit(frames, settings, run, progress)
     quantiser = Quantiser(QuantiserConfiguration(settings.clusters, extractor.dim))
@@ -109,8 +112,8 @@ def _cluster(
     )
     checkpoint.write(settings.output, header, quantiser.state_dict())
     progress.say(
-        f"{settings.output}: {settings.clusters} clusters of {metrics['frames']} frames, "
-        f"perplexity {metrics['perplexity']:.1f}"
+        f"{settings.output}: {count_of(settings.clusters, 'cluster')} of "
+        f"{count_of(metrics['frames'], 'frame')}, perplexity {metrics['perplexity']:.1f}"
     )
 
 
@@ -164,8 +167,9 @@ def _fit(
     perplexity = float(np.exp(-(used * np.log(used)).sum()))
     if len(used) < settings.clusters:
         progress.warn(
-            f"{settings.clusters - len(used)} of {settings.clusters} clusters are empty; "
-            "a smaller -k fits these recordings"
+            f"{settings.clusters - len(used)} of "
+            f"{count_of(settings.clusters, 'cluster is', 'clusters are')} empty; a smaller -k fits "
+            "these recordings"
         )
     metrics = {
         "frames": len(frames),

@@ -10,6 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
@@ -62,7 +63,9 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
     )
     if settings.plot is not None:
         curves.draw(settings.plot, report, settings, progress)
-    write_reports(settings, [report], progress, f"the comparison of {len(rows)} reports")
+    write_reports(
+        settings, [report], progress, f"the comparison of {count_of(len(rows), 'report')}"
+    )
     return report
 
 
@@ -136,7 +139,7 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
             )
     elif set(row.runs) != set(other.runs) and not settings.unpaired:
         progress.warn(
-            f"{row.name}: no paired t-test: it has {len(row.runs)} runs "
+            f"{row.name}: no paired t-test: it has {count_of(len(row.runs), 'run')} "
             f"({work.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
             f"{other.name}; see --unpaired"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation import concordance
 from avaffect.evaluation.concordance import CountedAgreement
@@ -197,13 +198,15 @@ def _report_counts(
     warning = training_speakers.warning(learned, count)
     if warning is not None:
         progress.warn(f"{name}: {warning}")
-    values = ", ".join(f"{_count_words(of)} values of {n}" for n, of in scores.items())
-    progress.say(f"{name}: {count} recordings, {values}")
+    values = ", ".join(f"{_count_words(of)} of {n}" for n, of in scores.items())
+    progress.say(f"{name}: {count_of(count, 'recording')}, {values}")
 
 
 def _count_words(scores: LabelScores) -> str:
     counts = sorted({run.pooled.count or 0 for run in scores.runs})
-    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    if counts[0] < counts[-1]:
+        return f"{counts[0]} to {count_of(counts[-1], 'value')}"
+    return count_of(counts[0], "value")
 
 
 def _moments(
@@ -237,7 +240,8 @@ def _moments(
             raise DataError(f"{name} of {identifier}: {error}") from error
         if len(rows[-1]) != len(rows[0]):
             raise DataError(
-                f"{name}: {len(rows[0])} runs predict {there[0]}, but {len(rows[-1])} {identifier}"
+                f"{name}: {count_of(len(rows[0]), 'run predicts', 'runs predict')} {there[0]}, but "
+                f"{len(rows[-1])} {identifier}"
             )
     return LabelMoments(there, np.swapaxes(np.array(rows), 0, 1), unpredicted)
 
@@ -247,19 +251,19 @@ def _warn(name: str, found: dict[str, LabelMoments], progress: Progress) -> None
     for label, of in found.items():
         if of.constant:
             progress.warn(
-                f"{name}: {label} is constant, predicted or gold, in {len(of.constant)} recordings "
-                f"({work.some_of(of.constant)}): their CCC is 0, undefined where both are "
-                "constant and equal"
+                f"{name}: {label} is constant, predicted or gold, in "
+                f"{count_of(len(of.constant), 'recording')} ({work.some_of(of.constant)}): their "
+                "CCC is 0, undefined where both are constant and equal"
             )
         if of.empty:
             progress.warn(
-                f"{name}: {label} is unknown on one side at all times of {len(of.empty)} "
-                f"recordings, which are left out: {work.some_of(of.empty)}"
+                f"{name}: {label} is unknown on one side at all times of "
+                f"{count_of(len(of.empty), 'recording')}, left out: {work.some_of(of.empty)}"
             )
         if of.unpredicted:
             progress.warn(
-                f"{name}: {of.unpredicted} values of {label} in the gold are left out, for the "
-                "prediction there is unknown, or its times lie more than two steps apart"
+                f"{name}: {count_of(of.unpredicted, 'value')} of {label} in the gold left out, for "
+                "the prediction there is unknown, or its times lie more than two steps apart"
             )
         if of.runs_differ:
             progress.warn(f"{name}: its runs do not predict {label} of the same recordings")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.ranking import average_precision, expected_precision
@@ -162,7 +163,9 @@ def _ranked(
         runs = pair.predicted[known].T
         rows.append([_precision(run, relevant) for run in runs])
         if len(rows[-1]) != len(rows[0]):
-            raise DataError(f"{name}: not all recordings are predicted by {len(rows[0])} runs")
+            raise DataError(
+                f"{name}: not all recordings are predicted by {count_of(len(rows[0]), 'run')}"
+            )
         if np.isnan(rows[-1]).all():
             raise DataError(f"{name}: no run predicts a relevant segment of {identifier}")
         recordings[identifier] = RankedRecording(
@@ -174,7 +177,8 @@ def _ranked(
     if not rows:
         raise DataError(
             f"{name}: there is nothing to rank: the gold is above {settings.threshold:g} nowhere "
-            f"in {len(without)} recordings, and throughout {len(throughout)}; see --threshold"
+            f"in {count_of(len(without), 'recording')}, and throughout {len(throughout)}; see "
+            "--threshold"
         )
     precisions = np.array(rows).T
     silent = np.flatnonzero(np.isnan(precisions).all(axis=1))
@@ -201,9 +205,9 @@ def _report(
     for left_out, what in ((without, "nothing"), (throughout, "everything")):
         if left_out:
             progress.say(
-                f"{name}: {len(left_out)} recordings are left out, for {what} is relevant in them: "
-                f"{work.some_of(list(left_out))}"
+                f"{name}: {count_of(len(left_out), 'recording is', 'recordings are')} left out, "
+                f"for {what} is relevant in them: {work.some_of(list(left_out))}"
             )
     if unpredicted:
-        progress.warn(f"{name}: {unpredicted} segments without a prediction are left out")
-    progress.say(f"{name}: {count} recordings")
+        progress.warn(f"{name}: {count_of(unpredicted, 'segment')} without a prediction left out")
+    progress.say(f"{name}: {count_of(count, 'recording')}")

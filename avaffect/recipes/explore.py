@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core import plain_json
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import identity
 from avaffect.data.recordings import media_content_id
@@ -42,7 +43,9 @@ def explore(settings: ExploreSettings, progress: Progress = SILENT) -> Explored 
     made = work.record("explore", settings, _inputs(of, settings))
     if publishing.is_current(
         settings, made, progress, is_same=lambda path: _made(path) == identity(made)
-    ) or publishing.is_dry(settings, progress, f"look at {len(of.ids)} utterances of {of.name}"):
+    ) or publishing.is_dry(
+        settings, progress, f"look at {count_of(len(of.ids), 'utterance')} of {of.name}"
+    ):
         return None
     sounds = None if settings.without_sound else listen(of, settings.jobs, progress)
     groups = np.full(len(of.ids), -1, dtype=np.int64)
@@ -68,10 +71,15 @@ def explore(settings: ExploreSettings, progress: Progress = SILENT) -> Explored 
         provenance=made,
     )
     hours = (report.seconds[summaries.ALL].total or 0.0) / 3600
-    progress.say(f"{report.file}: {report.count} utterances, {hours:.2f} hours")
+    progress.say(f"{report.file}: {count_of(report.count, 'utterance')}, {hours:.2f} hours")
     for words in doubts.of(report):
         progress.warn(words)
-    write_reports(settings, [report], progress, f"what {len(of.ids)} utterances are like")
+    write_reports(
+        settings,
+        [report],
+        progress,
+        f"what {count_of(len(of.ids), 'utterance is', 'utterances are')} like",
+    )
     return Explored(report, of, sounds, groups)
 
 

@@ -9,6 +9,7 @@ from avaffect.core import headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHeader, QuantiserHeader
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import training_run, work
@@ -47,7 +48,9 @@ def extract(settings: ExtractSettings, progress: Progress = SILENT) -> None:
     made = work.record("extract", settings, inputs)
     if named:
         made["settings"]["front_end"] = settings.model
-    if training_run.is_done(settings, made, progress, f"extract {store.count} utterances"):
+    if training_run.is_done(
+        settings, made, progress, f"extract {count_of(store.count, 'utterance')}"
+    ):
         return
     with training_run.working(settings, made, progress) as begun:
         if begun is not None and settings.divided and store.count > 1:

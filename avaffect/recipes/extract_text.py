@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from avaffect.core.errors import UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.store.reader import Store
 from avaffect.data.transcripts import reading
@@ -38,7 +39,7 @@ def extract_text(settings: ExtractTextSettings, progress: Progress = SILENT) -> 
         [("transcripts", settings.transcripts, transcripts.content_id)],
         [("text-encoder", settings.model, model)],
     )
-    plan = f"encode the words of {store.count} utterances"
+    plan = f"encode the words of {count_of(store.count, 'utterance')}"
     if training_run.is_done(settings, made, progress, plan):
         return
     from avaffect.recipes.encoding import text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import WAVEFORM
@@ -44,7 +45,9 @@ def finetune(settings: FinetuneSettings, progress: Progress = SILENT) -> None:
         work.file_inputs("annotations", [settings.annotations], "corpus"),
     )
     choices.check(settings.encoder, settings.layer, settings.layers == WEIGHTED, settings.freeze)
-    if training_run.is_done(settings, made, progress, f"train {settings.runs} classifiers"):
+    if training_run.is_done(
+        settings, made, progress, f"train {count_of(settings.runs, 'classifier')}"
+    ):
         _check_last(settings, made, progress)
         return
     report_folds(settings, given, stores, progress)

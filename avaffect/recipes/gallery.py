@@ -12,6 +12,7 @@ import numpy as np
 from avaffect.core import plain_json, png
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import canonical_json
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity, provenance, reference
 from avaffect.core.streams import SAMPLE_RATE_HZ
@@ -96,7 +97,9 @@ def _draw(settings: GallerySettings, found: Manifest, progress: Progress) -> tup
     titles = [f"{row.query.label or 'no label'}\n{row.query.identifier}" for row in rows]
     picture = _sheet(cells, titles, settings.tile, _heading(found, bool(compared)))
     agreeing = f"; {sum(compared)} of {len(compared)} bear their query's label" if compared else ""
-    summary = f"{len(rows)} queries, {sum(map(len, cells)) - len(cells)} retrieved{agreeing}"
+    summary = (
+        f"{count_of(len(rows), 'query')}, {sum(map(len, cells)) - len(cells)} retrieved{agreeing}"
+    )
     return picture, summary
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.streams import FEATURES, FUNCTIONALS, MEAN
 from avaffect.data import manifest
@@ -78,7 +79,10 @@ def import_features(settings: ImportFeaturesSettings, progress: Progress = SILEN
 def _words(opened: Opened) -> str:
     kind = "frames" if opened.sequences else "vectors"
     tool = f" of {opened.tool}" if opened.tool else ""
-    return f"{kind} of {opened.dim} features{tool} from {len(opened.files.found)} files"
+    return (
+        f"{kind} of {count_of(opened.dim, 'feature')}{tool} from "
+        f"{count_of(len(opened.files.found), 'file')}"
+    )
 
 
 @dataclass
@@ -144,8 +148,8 @@ class _Importing:
             )
         if count > 1 and not self.opened.sequences:
             raise DataError(
-                f"{rows.where}: {count} rows, but one vector an utterance was asked for; with "
-                "--sequences they are frames"
+                f"{rows.where}: {count_of(count, 'row')}, but one vector an utterance was asked "
+                "for; with --sequences they are frames"
             )
 
     def _known(self, rows: Rows) -> np.ndarray | None:
@@ -172,8 +176,8 @@ class _Importing:
         column = self.opened.columns[place] if self.opened.columns else f"value {place} (from 0)"
         exclude = ", --exclude a column" if self.opened.columns else ""
         return DataError(
-            f"{rows.where}: {(~known).sum()} of {len(known)} rows of {rows.name} have missing "
-            f"values (NaN or infinite), the first in row {row + 1}: {column} is "
+            f"{rows.where}: {(~known).sum()} of {count_of(len(known), 'row')} of {rows.name} with "
+            f"missing values (NaN or infinite), the first in row {row + 1}: {column} is "
             f"{rows.values[row, place]:g}. --drop-nan SHARE drops such rows{exclude}"
         )
 
@@ -199,8 +203,8 @@ class _Importing:
         missing = count - len(vectors)
         if count > MOST_GAPS * len(places):
             raise DataError(
-                f"{rows.where}: {rows.name} has {len(places)} rows in {count} steps of its times; "
-                "they are not one utterance's"
+                f"{rows.where}: {rows.name} has {count_of(len(places), 'row')} in "
+                f"{count_of(count, 'step')} of its times; they are not one utterance's"
             )
         if missing:
             self.gaps[rows.name] = missing
@@ -232,8 +236,8 @@ class _Importing:
         if not kept:
             reasons = "; ".join(f"{why}: {len(names)}" for why, names in self.lost.items())
             raise DataError(
-                f"{self.settings.source}: all {self.found} utterances are left out ({reasons}); "
-                "nothing was written"
+                f"{self.settings.source}: all {count_of(self.found, 'utterance')} left out "
+                f"({reasons}); nothing was written"
             )
         if self.annotated is not None and not self.used:
             raise DataError(
@@ -274,22 +278,25 @@ def _report(done: _Importing, progress: Progress) -> None:
     """The last messages: what was read, dropped, filled, and not matched."""
     settings, opened = done.settings, done.opened
     for why, names in done.lost.items():
-        progress.warn(f"{len(names)} utterances are left out ({why}): {work.some_of(names)}")
+        progress.warn(
+            f"{count_of(len(names), 'utterance is', 'utterances are')} left out ({why}): "
+            f"{work.some_of(names)}"
+        )
     if done.unmet or done.missing:
         progress.warn(
-            f"{done.unmet + done.missing} of {done.rows} rows were dropped: {done.unmet} do not "
-            f"meet --where, {done.missing} have missing values"
+            f"{done.unmet + done.missing} of {count_of(done.rows, 'row was', 'rows were')} "
+            f"dropped: {done.unmet} do not meet --where, {done.missing} have missing values"
         )
     if done.gaps:
         how = "interpolated over time" if settings.gaps == "fill" else "closed"
         progress.warn(
-            f"{sum(done.gaps.values())} frames are missing in {len(done.gaps)} utterances, and "
-            f"were {how}: {work.some_of([*done.gaps])}"
+            f"{count_of(sum(done.gaps.values()), 'frame is', 'frames are')} missing in "
+            f"{count_of(len(done.gaps), 'utterance')}, and were {how}: {work.some_of([*done.gaps])}"
         )
     if done.uneven:
         progress.warn(
-            f"the times of {len(done.uneven)} utterances are uneven, by more than {UNEVEN:g} of a "
-            f"step: {work.some_of(done.uneven)}"
+            f"the times of {count_of(len(done.uneven), 'utterance is', 'utterances are')} uneven, "
+            f"by more than {UNEVEN:g} of a step: {work.some_of(done.uneven)}"
         )
     if done.annotated is not None:
         _report_ids(done, done.annotated, progress)
@@ -299,25 +306,25 @@ def _report(done: _Importing, progress: Progress) -> None:
     kind = "frames" if opened.sequences else "vectors"
     tool = f" of {opened.tool}" if opened.tool else ""
     progress.say(
-        f"{settings.output}: {len(done.writer.ids)} utterances, {kind} of {opened.dim} features"
-        f"{tool}{rate}"
+        f"{settings.output}: {count_of(len(done.writer.ids), 'utterance')}, {kind} of "
+        f"{count_of(opened.dim, 'feature')}{tool}{rate}"
     )
 
 
 def _report_ids(done: _Importing, annotated: Annotated, progress: Progress) -> None:
     if done.by_recording:
         progress.say(
-            f"{len(done.by_recording)} utterances were found by the name of their recording, and "
-            f"have the ids of {annotated.path}"
+            f"{count_of(len(done.by_recording), 'utterance was', 'utterances were')} found by the "
+            f"name of their recording, and have the ids of {annotated.path}"
         )
     if done.strange:
         progress.warn(
-            f"{len(done.strange)} utterances are not in {annotated.path}, and have no labels: "
-            f"{work.some_of(done.strange)}"
+            f"{count_of(len(done.strange), 'utterance is', 'utterances are')} not in "
+            f"{annotated.path}, and have no labels: {work.some_of(done.strange)}"
         )
     lacking = [name for row, name in enumerate(annotated.ids) if row not in done.used]
     if lacking:
         progress.warn(
-            f"{len(lacking)} utterances of {annotated.path} have no features: "
+            f"{count_of(len(lacking), 'utterance')} of {annotated.path} without features: "
             f"{work.some_of(lacking)}"
         )

@@ -11,6 +11,7 @@ from typing import Any
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
 from avaffect.core.inputs import STANDARD_INPUT
+from avaffect.core.nouns import count_of, share_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, path_option, provenance, reference
 from avaffect.data import corpora, manifest
@@ -47,7 +48,9 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     _suggest_options(settings, corpus, progress)
     _suggest_names(corpus, progress)
     record = _provenance(settings, corpus)
-    if publishing.is_done(settings, record, progress, f"write {len(corpus.items)} items"):
+    if publishing.is_done(
+        settings, record, progress, f"write {count_of(len(corpus.items), 'item')}"
+    ):
         return len(corpus.items)
     header = manifest.new_header(
         "corpus",
@@ -102,15 +105,19 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
             raise DataError(f"{corpus.root}, {reason}: {_named(names)}; without --strict they "
                             "are left out")  # fmt: skip
         progress.warn(f"{reason}: {_named(names)}")
-    of = f" of {corpus.expected}" if corpus.expected else ""
     known = [item["speaker"] for item in corpus.items if "speaker" in item]
     speakers = len(set(known))
     if known and len(known) < len(corpus.items):
         progress.warn(
-            f"{len(corpus.items) - len(known)} of {len(corpus.items)} utterances have no speaker: "
-            "they cannot be split by speaker"
+            f"{len(corpus.items) - len(known)} of "
+            f"{count_of(len(corpus.items), 'utterance has', 'utterances have')} no speaker: they "
+            "cannot be split by speaker"
         )
-    progress.say(f"{corpus.name}: {len(corpus.items)}{of} utterances, {speakers} speakers")
+    progress.say(
+        f"{corpus.name}: "
+        f"{share_of(len(corpus.items), corpus.expected or len(corpus.items), 'utterance')}, "
+        f"{count_of(speakers, 'speaker')}"
+    )
     for name in corpus.counted:
         values = [item[name] for item in corpus.items if name in item]
         progress.say(f"{name}: {_counts(values, sorted(set(values)))}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import MB, SILENT, Progress, counted
 from avaffect.core.provenance import Reference, provenance, reference
 from avaffect.data import artifacts, manifest
@@ -54,8 +55,10 @@ def merge(settings: MergeSettings, progress: Progress = SILENT) -> Path:
     if losses:
         record["losses"] = losses
         if losses["found"] and not contents.ids:
-            raise DataError(f"all {losses['found']} utterances of these stores were lost")
-    words = f"{len(contents.ids)} utterances of {len(stores)} stores"
+            raise DataError(
+                f"all {count_of(losses['found'], 'utterance')} of these stores were lost"
+            )
+    words = f"{count_of(len(contents.ids), 'utterance')} of {count_of(len(stores), 'store')}"
     if publishing.is_dry(settings, progress, f"write {words}"):
         return output
     size = sum(store.path.stat().st_size for store in stores)
@@ -84,12 +87,14 @@ def _merge_manifests(settings: MergeSettings, progress: Progress) -> Path:
     header, items = joined_shards(manifests) if of_one_run else joined(manifests)
     labels = header.labels or {}
     _warn_of_alike({name: spec.classes or () for name, spec in labels.items()}, progress)
-    plan = f"write {len(items)} items of {len(manifests)} manifests"
+    plan = f"write {count_of(len(items), 'item')} of {count_of(len(manifests), 'manifest')}"
     if publishing.is_done(settings, record, progress, plan):
         return output
     base = manifest.base_for(output, manifests[0].folder)
     manifest.write(output, replace(header, base=base, provenance=record), items)
-    progress.say(f"{output}: {len(items)} items of {len(manifests)} manifests")
+    progress.say(
+        f"{output}: {count_of(len(items), 'item')} of {count_of(len(manifests), 'manifest')}"
+    )
     return output
 
 
@@ -105,8 +110,8 @@ def _in_shards(given: list[Manifest], progress: Progress) -> tuple[list[Manifest
     shards = [s.name for s, record in zip(given, records) if shard_order.is_shard(record)]
     if shards:
         raise DataError(
-            f"{len(shards)} of {len(given)} manifests are shards, and not all of one run: "
-            f"{work.some_of(shards)}; merge the shards of each run first"
+            f"{len(shards)} of {count_of(len(given), 'manifest is', 'manifests are')} shards, and "
+            f"not all of one run: {work.some_of(shards)}; merge the shards of each run first"
         )
     return given, False
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.launch import Shard, parse_shard
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import artifacts, manifest
@@ -82,8 +83,8 @@ def preprocess(settings: PreprocessSettings, progress: Progress = SILENT) -> Pat
         sources = {name for item in items for name in sources_of(settings, item)}
         absent = sum(not (corpus.folder / name).is_file() for name in sources)
         progress.say(
-            f"would decode {len(items)} utterances of {corpus.name} into {settings.output}; "
-            f"{absent} recordings are missing"
+            f"would decode {count_of(len(items), 'utterance')} of {corpus.name} into "
+            f"{settings.output}; {count_of(absent, 'recording is', 'recordings are')} missing"
         )
         return settings.output
     media.check_access(corpus.folder, (n for item in items for n in sources_of(settings, item)))
@@ -122,7 +123,10 @@ def _decode(
         )
         found = work.decode_all(items, task.columns, specs)
         if items and not writer.ids:
-            lost = f"all {len(items)} utterances of {task.corpus.name} were lost ({found.words})"
+            lost = (
+                f"all {count_of(len(items), 'utterance')} of {task.corpus.name} were lost "
+                f"({found.words})"
+            )
             if settings.shard is None:
                 raise DataError(f"{lost}; nothing was written")
             # Without an empty store the shards of the others could not be merged.
@@ -177,8 +181,9 @@ def _check_strict(settings: PreprocessSettings) -> None:
     lost = artifacts.describe(settings.output).provenance.get("losses", {}).get("lost", {})
     if settings.strict and lost:
         raise DataError(
-            f"{settings.output} is up to date, but lacks {sum(lost.values())} utterances, listed "
-            f"in {losses_path(settings.output).name}"
+            f"{settings.output} is up to date, but lacks "
+            f"{count_of(sum(lost.values()), 'utterance')}, listed in "
+            f"{losses_path(settings.output).name}"
         )
 
 

@@ -11,6 +11,7 @@ from avaffect.core import unchanged
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import UsageError
 from avaffect.core.hashing import file_content_id
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.data.artifacts import describe
@@ -50,7 +51,9 @@ def report(settings: ReportSettings, progress: Progress = SILENT) -> None:
         settings, made, progress, is_same=is_same, differs=_differs(former, made)
     ):
         return
-    if publishing.is_dry(settings, progress, f"write a page of {len(given.identities)} files"):
+    if publishing.is_dry(
+        settings, progress, f"write a page of {count_of(len(given.identities), 'file')}"
+    ):
         return
     shown = _taken(given, lineage)
     text, words = _written(settings, given, lineage, made, progress)

@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers.manifest import ManifestHeader, NamedStore, RetrievalSettings
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, relative
 from avaffect.core.rows import Rows
@@ -49,7 +50,10 @@ def retrieve(settings: RetrieveSettings, progress: Progress = SILENT) -> None:
     annotations = Annotations.read(settings.annotations, query.stores)
     rows, labels = _labelled_queries(settings, query, annotations, progress)
     speakers = [s for store in query.stores for s in annotations.field(store, "speaker")]
-    plan = f"draw {settings.draws} of {len(pool)} utterances for each of {len(rows)} queries"
+    plan = (
+        f"draw {settings.draws} of {count_of(len(pool), 'utterance')} for each of "
+        f"{count_of(len(rows), 'query')}"
+    )
     if publishing.is_done(settings, made, progress, plan):
         return
     if before is None:
@@ -100,7 +104,10 @@ def _labelled_queries(
     _say_lacking(query, queries, progress)
     left_out = int(chosen.sum()) - len(rows)
     if left_out:
-        progress.say(f"{left_out} queries have no label {settings.label!r} in use; left out")
+        progress.say(
+            f"{count_of(left_out, 'query has', 'queries have')} no label {settings.label!r} in "
+            "use; left out"
+        )
     return rows, [name for _, name in queries]
 
 
@@ -198,8 +205,8 @@ def _report(
     hours = f" ({float(durations.sum()) / 3600:.2f} h)" if durations is not None else ""
     size = float(np.median(drawn.effective_size))
     progress.say(
-        f"drew {len(distinct)} distinct utterances{hours} of {len(pool)} for "
-        f"{len(drawn.indices)} queries, {settings.draws} each ({drawn.sampler}); at T = "
+        f"drew {count_of(len(distinct), 'distinct utterance')}{hours} of {len(pool)} for "
+        f"{count_of(len(drawn.indices), 'query')}, {settings.draws} each ({drawn.sampler}); at T = "
         f"{settings.temperature:g} a query's draws are as spread out as over {size:.0f} utterances"
     )
     # The sum of squares is at most the largest probability: below 2, that is more than a half.
@@ -207,9 +214,9 @@ def _report(
     if single and len(pool) > 10:
         progress.warn(
             f"T = {settings.temperature:g} is so low that one utterance takes more than half of "
-            f"the draws of {single} of {len(drawn.indices)} queries (effective size at least "
-            f"{float(drawn.effective_size.min()):.2f}): they would adapt to the same utterance "
-            "again and again; a higher -T spreads them"
+            f"the draws of {single} of {count_of(len(drawn.indices), 'query')} (effective size at "
+            f"least {float(drawn.effective_size.min()):.2f}): they would adapt to the same "
+            "utterance again and again; a higher -T spreads them"
         )
     if size > 0.5 * len(pool) and len(pool) > 10:
         progress.warn(

@@ -12,6 +12,7 @@ from typing import cast
 from avaffect.core import filekind
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import filtering, manifest
 from avaffect.data.filtering import Filtered
@@ -34,7 +35,7 @@ def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
         progress.warn(f"{source.name} has no end record: taken as complete (--allow-cut)")
     _warn_astray(source, settings, progress)
     nothing = ": an empty manifest" if not source.items else ""
-    progress.say(f"sealed {len(source)} items{nothing}")
+    progress.say(f"sealed {count_of(len(source), 'item')}{nothing}")
     history = [*(source.header.filtered or ()), "whole" if filtered.ended else "cut"]
     return derived.write(
         "seal", settings, {"filtered": history}, source, source.items, progress,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id, file_content_id
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
 from avaffect.core.seeds import generator
@@ -65,12 +66,12 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
             assert settings.output is not None
             return len(manifest.read(settings.output))
         if settings.dry_run:
-            progress.say(f"would look for faces in {len(items)} recordings")
+            progress.say(f"would look for faces in {count_of(len(items), 'recording')}")
             return 0
         items = _with_faces(items, source.folder, settings, progress)
     items = _fewer(items, settings, progress)
     nothing = "; none left: an empty manifest" if not items else ""
-    progress.say(f"kept {len(items)} of {len(source)} items{nothing}")
+    progress.say(f"kept {len(items)} of {count_of(len(source), 'item')}{nothing}")
     return derived.write(
         "select", settings, facts, source, items, progress,
         further_inputs=tuple(dict(given) for given in inputs),
@@ -95,7 +96,8 @@ def _looking_ahead(
     found = [poses.of(filtering.identifier_of(item), video_of(item)) for item in items]
     unknown = [filtering.identifier_of(i) for i, pose in zip(items, found) if pose is None]
     if items and len(unknown) == len(items):
-        raise DataError(f"{poses.path} has the pose of none of the {len(items)} items: its ids "
+        raise DataError(f"{poses.path} has the pose of none of the {count_of(len(items), 'item')}: "
+                        "its ids "
                         f"differ from ids such as {unknown[0]}")  # fmt: skip
     kept = [item for item, pose in zip(items, found) if pose is not None and pose.within(within)]
     turned = len(items) - len(unknown) - len(kept)
@@ -157,7 +159,7 @@ def _warn_unknown(source: Manifest, path: Path, wanted: set[str], progress: Prog
     unknown = sorted(wanted - {nfc(filtering.identifier_of(item)) for item in source.items})
     if unknown:
         shown = ", ".join(unknown[:5])
-        progress.warn(f"{len(unknown)} ids of {path} are not in {source.name}: {shown}")
+        progress.warn(f"{count_of(len(unknown), 'id')} of {path} not in {source.name}: {shown}")
 
 
 def _fewer(items: list[Item], settings: SelectSettings, progress: Progress) -> list[Item]:
@@ -166,7 +168,10 @@ def _fewer(items: list[Item], settings: SelectSettings, progress: Progress) -> l
     if settings.sample is None:
         return items
     if settings.sample > len(items):
-        progress.warn(f"--sample {settings.sample}: only {len(items)} items match; all are kept")
+        progress.warn(
+            f"--sample {settings.sample}: only "
+            f"{count_of(len(items), 'item matches', 'items match')}; all are kept"
+        )
         return items
     drawn = generator(settings.seed, "select").permutation(len(items))[: settings.sample]
     return [items[position] for position in sorted(drawn.tolist())]

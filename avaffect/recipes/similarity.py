@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.embeddings import Embeddings, check_same_model, open_embeddings
 from avaffect.data.similarity import INDEX, SIMILARITY, stream_specs
@@ -36,7 +37,10 @@ def similarity(settings: SimilaritySettings, progress: Progress = SILENT) -> Non
     width = len(pool) if settings.top is None else min(settings.top, len(pool))
     value_bytes = 4 if settings.top is None else 12
     size = f"{len(queries) * width * value_bytes / 2**20:.1f} MiB"
-    plan = f"compare {len(queries)} queries with {len(pool)} utterances of the pool ({size})"
+    plan = (
+        f"compare {count_of(len(queries), 'query')} with {count_of(len(pool), 'utterance')} of the "
+        f"pool ({size})"
+    )
     if publishing.is_done(settings, made, progress, plan):
         return
     progress.detail(plan)

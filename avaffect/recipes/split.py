@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
 from avaffect.data import manifest, splitting
@@ -64,7 +65,10 @@ def _by_lists(settings: SplitSettings, progress: Progress) -> int:
     _check_speakers(listed, places, settings.allow_speaker_overlap, progress, lists=True)
     left = len(source.items) - len(known)
     if left:
-        progress.warn(f"{left} of {len(source.items)} utterances are in no list, and get no part")
+        progress.warn(
+            f"{left} of {count_of(len(source.items), 'utterance is', 'utterances are')} in no "
+            "list, and get no part"
+        )
     plain = [
         {key: value for key, value in item.items() if key not in ("split", "fold")}
         for item in source.items
@@ -75,7 +79,9 @@ def _by_lists(settings: SplitSettings, progress: Progress) -> int:
         items = [source.items[n] for n in known if found.parts[n] == part]
         speakers = len({item["speaker"] for item in items if item.get("speaker")})
         name = f"fold {part}" if folds else part
-        progress.say(f"{name}: {len(items)} utterances, {speakers} speakers")
+        progress.say(
+            f"{name}: {count_of(len(items), 'utterance')}, {count_of(speakers, 'speaker')}"
+        )
     # Which file is which part counts, not where it lies.
     contents = {part: file_content_id(path) for part, path in settings.parts.items()}
     given = tuple(
@@ -131,7 +137,10 @@ def _check_speakers(
     """lists: the parts are those of published lists, and any utterance may be in any of them."""
     unknown = sum(item.get("speaker") in (None, "") for item in source.items)
     if unknown:
-        progress.warn(f"{unknown} items have no speaker: leakage of speakers cannot be checked")
+        progress.warn(
+            f"{count_of(unknown, 'item has', 'items have')} no speaker: leakage of speakers cannot "
+            "be checked"
+        )
     shared = splitting.shared_speaker(source, parts)
     if shared is None:
         return
@@ -172,8 +181,8 @@ def _report(
         name = f"fold {part}" if settings.folds else SPLITS[part]
         groups = len({splitting.unit_of(item, settings.by) for item in items})
         said = [
-            f"{name}: {len(items)} utterances ({len(items) / total:.1%}, requested "
-            f"{ratio / sum(ratios):.1%}), {groups} {settings.by}s"
+            f"{name}: {count_of(len(items), 'utterance')} ({len(items) / total:.1%}, requested "
+            f"{ratio / sum(ratios):.1%}), {count_of(groups, settings.by)}"
         ]
         counts = Counter((item.get("labels") or {}).get(label) for item in items)
         said.append(", ".join(f"{c} {counts[c]}" for c in sorted(filter(None, counts))))

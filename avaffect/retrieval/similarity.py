@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from avaffect.core.nouns import count_of
 from avaffect.core.rows import Matrix
 
 BLOCK_ROWS = 4096
@@ -77,8 +78,8 @@ def check_shapes(queries: np.ndarray, pool: Matrix) -> None:
             raise ValueError(f"there are no {role} embeddings")
     if queries.shape[1] != pool.shape[1]:
         raise ValueError(
-            f"the queries have {queries.shape[1]} dimensions, the pool has {pool.shape[1]}: "
-            "extract both with the same model"
+            f"the queries have {count_of(queries.shape[1], 'dimension')}, the pool has "
+            f"{pool.shape[1]}: extract both with the same model"
         )
 
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avaffect.core.errors import UsageError
+from avaffect.core.nouns import count_of
 from avaffect.signal import draws, ranks
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
@@ -108,8 +109,8 @@ def random_crop(
     size = round(CROP_SHARE * height) if size is None else size
     if size > min(height, width):
         raise UsageError(
-            f"a crop of {size} x {size} pixels is larger than the faces ({width} x {height}): "
-            "choose a smaller one, or preprocess with a larger --size"
+            f"a crop of {size} x {count_of(size, 'pixel')} is larger than the faces ({width} x "
+            f"{height}): choose a smaller one, or preprocess with a larger --size"
         )
     count = len(clips)
     tops, lefts = (

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from avaffect.core.nouns import count_of
 from avaffect.signal import draws
 
 # ITU-R BT.601: grey in video decoders and OpenCV.
@@ -31,7 +32,10 @@ def to_channels(pictures: Tensor, channels: int) -> Tensor:
     if found == channels:
         return pictures
     if {found, channels} != {1, 3}:
-        raise ValueError(f"pictures with {found} channels cannot be converted to {channels}")
+        raise ValueError(
+            f"pictures with {count_of(found, 'channel cannot', 'channels cannot')} be converted to "
+            f"{channels}"
+        )
     if channels == 3:
         return pictures.expand(*pictures.shape[:-1], 3)
     parts = [pictures[..., i : i + 1].float() * weight for i, weight in enumerate(_LUMA)]

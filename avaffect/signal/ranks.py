@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from avaffect.core.nouns import count_of
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -80,7 +82,7 @@ def whole(rows: Tensor) -> Tensor:
     if shared is None:
         return rows
     if len(rows) != len(shared.rows):
-        raise ValueError(f"{len(rows)} rows, of a part of {len(shared.rows)}")
+        raise ValueError(f"{count_of(len(rows), 'row')}, of a part of {len(shared.rows)}")
     return shared.gather(rows)
 
 

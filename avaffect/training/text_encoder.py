@@ -14,6 +14,7 @@ from torch import Tensor, nn
 # Imported first: transformers imports torchaudio, which fails beside a torch for the CPU alone.
 import avaffect.signal.audio  # noqa: F401
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.training.device import mixed_precision
 from avaffect.training.foreign_files import CONFIGURATION
 
@@ -98,8 +99,8 @@ def load(folder: Path, device: torch.device, precision: str) -> TextEncoder:
     )  # fmt: skip
     if lacking or loaded["mismatched_keys"]:
         raise DataError(
-            f"{folder}: {len(lacking)} weights are missing ({', '.join(lacking[:3])} …) or of "
-            "another shape: its files are not of one model"
+            f"{folder}: {count_of(len(lacking), 'weight is', 'weights are')} missing "
+            f"({', '.join(lacking[:3])} …) or of another shape: its files are not of one model"
         )
     if beside:
         raise DataError(
@@ -111,7 +112,7 @@ def load(folder: Path, device: torch.device, precision: str) -> TextEncoder:
     tokens = max([len(tokenizer), *(number + 1 for number in tokenizer.get_vocab().values())])
     if table is None or tokens > table.num_embeddings:
         raise DataError(
-            f"{folder}: the tokenizer has {tokens} tokens, and the model "
+            f"{folder}: the tokenizer has {count_of(tokens, 'token')}, and the model "
             f"{getattr(table, 'num_embeddings', 'none')}; they are not of one text encoder"
         )
     model = model.float().to(device).eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from avaffect.cli.show.reports import show_reports
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.settings.compare import CompareSettings
 
@@ -13,4 +14,4 @@ def show(settings: CompareSettings, progress: Progress) -> None:
 
     report = compare(settings, progress)
     show_reports(settings, [report], lambda style: [table(report, style, settings.per_class)])
-    progress.say(f"{len(report.rows)} rows compared with {report.baseline}")
+    progress.say(f"{count_of(len(report.rows), 'row')} compared with {report.baseline}")

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 from avaffect.core.errors import MachineFault
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.shown import on_one_line
 from avaffect.settings.doctor import DoctorSettings
@@ -32,5 +33,7 @@ def show(settings: DoctorSettings, progress: Progress) -> None:
         if found.mend:
             print(on_one_line(f"            to mend: {found.mend}"), flush=True)
     if broken:
-        raise MachineFault(f"{broken} of {count} things are broken; see `to mend` above")
-    progress.say(f"{count} things looked at: avaffect works here")
+        raise MachineFault(
+            f"{broken} of {count_of(count, 'thing is', 'things are')} broken; see `to mend` above"
+        )
+    progress.say(f"{count_of(count, 'thing')} looked at: avaffect works here")

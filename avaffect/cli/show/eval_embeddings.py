@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from avaffect.cli.show.reports import show_reports
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.settings.eval_embeddings import EvalEmbeddingsSettings
 
@@ -13,4 +14,4 @@ def show(settings: EvalEmbeddingsSettings, progress: Progress) -> None:
 
     reports = eval_embeddings(settings, progress)
     show_reports(settings, reports, lambda style: tables(reports, style))
-    progress.say(f"vectors of {len(reports)} stores scored")
+    progress.say(f"vectors of {count_of(len(reports), 'store')} scored")

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from avaffect.cli.show.reports import show_reports
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.shown import on_one_line
 from avaffect.settings.explore import ExploreSettings
@@ -23,7 +24,7 @@ def show(settings: ExploreSettings, progress: Progress) -> None:
     if found is None:
         return
     _print(settings, found)
-    progress.say(f"{settings.source}: {len(found.groups)} utterances looked at")
+    progress.say(f"{settings.source}: {count_of(len(found.groups), 'utterance')} looked at")
 
 
 def _print(settings: ExploreSettings, found: Explored) -> None:

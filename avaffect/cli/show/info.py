@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.shown import on_one_line
 from avaffect.settings.info import InfoSettings
@@ -37,7 +38,7 @@ def show(settings: InfoSettings, progress: Progress) -> None:
         for section in sections(found):
             _print(section)
     if len(settings.files) > 1:
-        progress.say(f"{len(settings.files)} files described")
+        progress.say(f"{count_of(len(settings.files), 'file')} described")
 
 
 def _print(section: Section) -> None:

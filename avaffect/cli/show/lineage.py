@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.settings.lineage import LineageSettings
 
@@ -19,4 +20,4 @@ def show(settings: LineageSettings, progress: Progress) -> None:
         sys.stdout.write(makefile(found, goals(settings.files)))
     else:
         print_table(table(found))
-    progress.say(f"{len(found)} files of {len(settings.files)} lineages")
+    progress.say(f"{count_of(len(found), 'file')} of {count_of(len(settings.files), 'lineage')}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from avaffect.cli import bar
 from avaffect.cli.console import colour_wanted, print_table
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.shown import on_one_line
 from avaffect.core.table import Table
@@ -154,6 +155,6 @@ def _summary(states: Sequence[TrainingState]) -> str:
     """3 trainings: 1 running, 2 finished; 0:12:10 of training"""
     counts = Counter(state.state for state in states)
     parts = ", ".join(f"{counts[name]} {name}" for name in COLOURS if counts[name])
-    what = "training" if len(states) == 1 else "trainings"
+    what = count_of(len(states), "training")
     seconds = sum(state.seconds for state in states)
-    return f"{len(states)} {what}: {parts or 'none there yet'}; {bar.clock(seconds)} of training"
+    return f"{what}: {parts or 'none there yet'}; {bar.clock(seconds)} of training"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import (
     Corpus,
     MediaFile,
@@ -93,7 +94,9 @@ def _segments(path: Path) -> dict[str, list[Segment]]:
                 times = np.asarray(group["intervals"], dtype=np.float64).reshape(-1, 2)
                 values = np.asarray(group["features"], dtype=np.float64).reshape(len(times), -1)
                 if values.shape[1] != 1 + len(INTENSITIES):
-                    raise ValueError(f"{name} has {values.shape[1]} labels a segment, not 7")
+                    raise ValueError(
+                        f"{name} has {count_of(values.shape[1], 'label')} a segment, not 7"
+                    )
                 rows = zip(times.tolist(), values)
                 found[name] = sorted(((s, e, v) for (s, e), v in rows), key=lambda row: row[:2])
     except DAMAGE as error:

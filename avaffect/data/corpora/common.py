@@ -13,6 +13,7 @@ from typing import Any
 from avaffect.core import faults
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import content_id
+from avaffect.core.nouns import count_of
 from avaffect.data.manifest import Item
 from avaffect.data.tables import spellings
 from avaffect.data.vocabulary import EMOTIONS
@@ -115,7 +116,7 @@ def by_names(
         corpus.items.append({"id": f"{corpus.name}_{key}", "media": media, **files[key].item})
     if not corpus.items:
         raise DataError(
-            f"{corpus.root}: none of {full_name}'s {len(files)} utterances there has "
+            f"{corpus.root}: none of {full_name}'s {count_of(len(files), 'utterance')} there has "
             f"{KINDS[modality]}; leave --modality {modality} out"
         )
     return corpus
@@ -173,8 +174,7 @@ def _found(corpus: Corpus) -> str:
               for name in n]  # fmt: skip
     if not others:
         return "no audio and no video file at all"
-    plural = "s" if len(others) > 1 else ""
-    return f"{len(others)} other{plural}, such as {others[0]}"
+    return f"{count_of(len(others), 'other')}, such as {others[0]}"
 
 
 def _size(path: Path) -> int | None:

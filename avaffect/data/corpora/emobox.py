@@ -17,6 +17,7 @@ from typing import Any
 
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import Corpus, emotion_classes
 from avaffect.data.manifest import Item
 from avaffect.data.tables import spellings
@@ -142,7 +143,8 @@ def _parts(corpus: Corpus, folder: Path) -> tuple[dict[str, dict[str, int]], int
         own = {str(row.get("key")): int(match[2]) for _, row in _rows(path)}
         if match[1] == "test" and own.keys() & found["test"].keys():
             again = sorted(own.keys() & found["test"].keys())
-            raise DataError(f"{path}: {again[0]} and {len(again) - 1} others are tested by fold "
+            raise DataError(f"{path}: {again[0]} and "
+                            f"{count_of(len(again) - 1, 'other is', 'others are')} tested by fold "
                             f"{found['test'][again[0]]}, too")  # fmt: skip
         found[match[1]] |= own
     return found, len(numbers)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import (
     KINDS,
     Corpus,
@@ -91,8 +92,8 @@ def _fitting(
     if len(lost) < len(forms):
         raise DataError(f"{corpus.root}: no recording has {KINDS[settings.modality]}")
     raise DataError(
-        f"{corpus.root}: none of {len(forms)} recordings fits --layout {settings.layout!r}; the "
-        f"first, without suffix, is {lost[0]!r}"
+        f"{corpus.root}: none of {count_of(len(forms), 'recording')} fits --layout "
+        f"{settings.layout!r}; the first, without suffix, is {lost[0]!r}"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.inputs import STANDARD_INPUT, named
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import Corpus, Media, emotion_classes, fold_emotions
 from avaffect.data.corpora.table_options import (
     LABELS_ALONE,
@@ -323,7 +324,9 @@ def _check_found(reading: _Reading, scalars: Iterable[str]) -> None:
     if elsewhere:
         corpus.noted[elsewhere] = reading.missing
     if not corpus.items:
-        reasons = [f"{reason} ({len(n)} rows: {n[0]})" for reason, n in corpus.lost.items()]
+        reasons = [
+            f"{reason} ({count_of(len(n), 'row')}: {n[0]})" for reason, n in corpus.lost.items()
+        ]
         if NOT_THERE in corpus.lost:
             reasons.append(elsewhere or f"paths start from {corpus.root} (--root)")
             reasons.append(f"{LABELS_ALONE} takes the labels alone")

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.decoding.clock import AudioClock, with_later
 from avaffect.data.decoding.declared import declared_end, is_whole
@@ -184,7 +185,7 @@ def decode_audio(
         return audio
     if audio.peak <= SILENT_PEAK:
         return _of_another_track(path, decode, audio)
-    return _noted(audio, f"it has {audio.tracks} audio tracks")
+    return _noted(audio, f"it has {count_of(audio.tracks, 'audio track')}")
 
 
 def _of_another_track(
@@ -296,13 +297,17 @@ def check_damage(packets: Packets) -> None:
     if packets.damaged > max(1, DAMAGED_SHARE * packets.count):
         raise Unusable(
             "damaged",
-            f"{packets.damaged} of {packets.count} packets cannot be decoded ({packets.word})",
+            f"{packets.damaged} of {count_of(packets.count, 'packet cannot', 'packets cannot')} be "
+            f"decoded ({packets.word})",
         )
     if packets.container.format.name == "ogg":
         path = Path(packets.container.name)
         broken, count = broken_pages(path, path.stat().st_mtime_ns)
         if broken > DAMAGED_SHARE * count:
-            raise Unusable("damaged", f"{broken} of {count} pages have a wrong checksum")
+            raise Unusable(
+                "damaged",
+                f"{broken} of {count_of(count, 'page has', 'pages have')} a wrong checksum",
+            )
 
 
 def _check_end(

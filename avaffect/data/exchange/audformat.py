@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange.listing import Listing, Utterance
 from avaffect.data.exchange.reading import Found, corpus_of
@@ -126,7 +127,7 @@ def _time(seconds: float) -> str:
     whole, nano = divmod(round(seconds * 1e9), 10**9)
     days, rest = divmod(whole, 86400)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days} days {clock}" + (f".{nano:09}" if nano else "")
+    return f"{count_of(days, 'day')} {clock}" + (f".{nano:09}" if nano else "")
 
 
 def _cell(one: Utterance, column: str) -> Any:

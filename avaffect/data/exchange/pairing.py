@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import Media, chosen, media_files, role_of
 from avaffect.data.exchange.reading import Found
 from avaffect.data.tables.texts import nfc
@@ -111,9 +112,9 @@ class Recordings:
             several = several or (one if keys else "")
         if several:
             raise DataError(
-                f"{file}: {len(self.keys[several])} recordings below {self.found.root} are called "
-                f"{several}: {self._shown(self.keys[several])}; put the annotations in folders of "
-                "the same names, or beside the recordings"
+                f"{file}: {count_of(len(self.keys[several]), 'recording')} below {self.found.root} "
+                f"are called {several}: {self._shown(self.keys[several])}; put the annotations in "
+                "folders of the same names, or beside the recordings"
             )
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange import tiers
 from avaffect.data.exchange.listing import PREDICTED, SCORES, Listing, Utterance
@@ -88,7 +89,8 @@ def read(settings: ManifestSettings) -> Corpus:
             except (ValueError, IndexError) as error:
                 raise DataError(f"{file}, line {number}: no start and duration in s") from error
             if len(fields) < _FIELDS:
-                raise DataError(f"{file}, line {number}: {len(fields)} fields; a line of RTTM has "
+                raise DataError(f"{file}, line {number}: {count_of(len(fields), 'field')}; a line "
+                                "of RTTM has "
                                 f"{_FIELDS} or 10")  # fmt: skip
             paired = annotations.recordings.pair(fields[1], file)
             if paired is None:

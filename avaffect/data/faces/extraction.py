@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import FACE, FACE_TRACK
 from avaffect.data.decoding.unusable import Unusable
 from avaffect.data.decoding.video import Picture, VideoCounts, read_pictures
@@ -217,10 +218,11 @@ class _Crew:
         largest = self.options.which == "largest"
         people = [spool for spool in self.spools if spool.seen]
         if not people:
-            raise Unusable("no face", f"no face was found in {self.pictures} pictures")
+            raise Unusable("no face", f"no face was found in {count_of(self.pictures, 'picture')}")
         best = max(people, key=lambda spool: spool.area if largest else (spool.speech, spool.area))
         if best.seen < LEAST_SHARE * self.pictures:
             raise Unusable(
-                "no face", f"a face was found in only {best.seen} of {self.pictures} pictures"
+                "no face",
+                f"a face was found in only {best.seen} of {count_of(self.pictures, 'picture')}",
             )
         return best

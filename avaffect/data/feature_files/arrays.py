@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core import faults, filekind, unchanged
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.unpacking import check_unpacked
 from avaffect.data.feature_files.rows import Rows, as_float32
 
@@ -36,7 +37,10 @@ def read_archive(path: Path) -> Iterator[Rows]:
             raise DataError(f"{path} is empty: it has no array")
         twice = [name for name, count in Counter(archive.files).items() if count > 1]
         if twice:
-            raise DataError(f"{path}: {len(twice)} ids occur twice ({', '.join(twice[:5])})")
+            raise DataError(
+                f"{path}: {count_of(len(twice), 'id occurs', 'ids occur')} twice "
+                f"({', '.join(twice[:5])})"
+            )
         for name in archive.files:
             yield as_rows(path, name, _member(path, archive, name))
 
@@ -75,9 +79,9 @@ def _load(path: Path) -> np.ndarray:
     with _opened(path) as archive:
         if len(archive.files) != 1:
             raise DataError(
-                f"{path} has {len(archive.files)} arrays ({', '.join(archive.files[:5])}); in a "
-                "folder each file holds one utterance's; name the file itself if its arrays have "
-                "ids as names"
+                f"{path} has {count_of(len(archive.files), 'array')} "
+                f"({', '.join(archive.files[:5])}); in a folder each file holds one utterance's; "
+                "name the file itself if its arrays have ids as names"
             )
         return _member(path, archive, archive.files[0])
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.data.filtering import Condition
 from avaffect.data.tables.numerals import as_float
 from avaffect.data.tables.reader import plain_name
@@ -100,7 +101,8 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
     plain = [plain_name(name) for name in names]
     twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if twice:
-        raise DataError(f"{path} has {names.count(twice[0])} columns with the name {twice[0]!r}; "
+        raise DataError(f"{path} has {count_of(names.count(twice[0]), 'column')} with the name "
+                        f"{twice[0]!r}; "
                         "rename all but one")  # fmt: skip
     _check_named(path, names)
     tool = next((tool for tool in TOOLS if tool.signs <= set(plain)), None)

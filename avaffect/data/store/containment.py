@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 
 # Deflate, HDF5's strongest filter, makes a byte of at most this many; values other than zeros are
 # never as small.
@@ -52,6 +53,6 @@ def _check_dataset(path: Path, name: str, dataset: h5py.h5d.DatasetID) -> None:
         held *= MOST_COMPRESSED if declared <= LARGE_BYTES else MOST_COMPRESSED_LARGE
     if declared > held:
         raise DataError(
-            f"{path} is damaged: {name} declares {declared} bytes, of which {held} are there; make "
-            "it again"
+            f"{path} is damaged: {name} declares {count_of(declared, 'byte')}, of which {held} are "
+            "there; make it again"
         )

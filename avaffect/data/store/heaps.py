@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from avaffect.core.nouns import count_of
+
 SIGNATURE = b"GCOL"
 VERSION = b"\x01\0\0\0"
 HEAD_BYTES = 16
@@ -37,7 +39,7 @@ def _check_heap(descriptor: int, position: int) -> None:
         return
     size = int.from_bytes(head[8:], "little")
     if not HEAD_BYTES <= size <= LARGEST_HEAP:
-        raise ValueError(f"a heap of its texts has {size} bytes")
+        raise ValueError(f"a heap of its texts has {count_of(size, 'byte')}")
     heap = os.pread(descriptor, size, position)
     at = HEAD_BYTES
     while at + OBJECT_BYTES <= size:
@@ -46,5 +48,7 @@ def _check_heap(descriptor: int, position: int) -> None:
         # Object 0 is the space that is left, its own head included.
         step = length if number == 0 else OBJECT_BYTES + -(-length // 8) * 8
         if not 0 < step <= size - at:
-            raise ValueError(f"object {number} in a heap of its texts has {length} bytes")
+            raise ValueError(
+                f"object {number} in a heap of its texts has {count_of(length, 'byte')}"
+            )
         at += step

@@ -16,6 +16,7 @@ import numpy as np
 from avaffect.core.atomic import publish, workspace
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
+from avaffect.core.nouns import count_of
 from avaffect.core.provenance import Provenance
 from avaffect.core.writing import check_room
 from avaffect.data.store import integrity, schema
@@ -243,7 +244,7 @@ def _lay(
         dataset[start : start + len(block)] = block
         start += len(block)
     if start != shape[0]:
-        raise ValueError(f"{name}: {start} steps, expected {shape[0]}")
+        raise ValueError(f"{name}: {count_of(start, 'step')}, expected {shape[0]}")
     return dataset
 
 

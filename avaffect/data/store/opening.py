@@ -17,6 +17,7 @@ import h5py
 from avaffect.core import faults, filekind
 from avaffect.core.errors import AvaffectError, DataError, ForeignError
 from avaffect.core.filekind import HDF5_SIGNATURE
+from avaffect.core.nouns import count_of
 from avaffect.data.store import schema
 from avaffect.data.store.heaps import check_heaps
 
@@ -88,7 +89,8 @@ def check_size(path: Path) -> None:
     end = int.from_bytes(start[at : at + 8], "little")
     if there > end:
         raise DataError(
-            f"{path} is damaged: {there - end} bytes were appended to it; make it again"
+            f"{path} is damaged: {count_of(there - end, 'byte was', 'bytes were')} appended to it; "
+            "make it again"
         )
 
 

@@ -14,6 +14,7 @@ from avaffect.core import plain_json, unchanged
 from avaffect.core.errors import DataError
 from avaffect.core.headers.store import StoreHeader
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.provenance import Provenance
 from avaffect.core.shown import is_plain
 from avaffect.data.store.columns import Columns, is_doubtful
@@ -116,7 +117,7 @@ class Store:
         return Utterance(self, self.rows[identifier])
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r}, {self.count} utterances)"
+        return f"Store({str(self.path)!r}, {count_of(self.count, 'utterance')})"
 
     @cached_property
     def ids(self) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import AvaffectError, DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import MB, SILENT, Progress, counted
 from avaffect.data.store import schema
 from avaffect.data.store.integrity import ragged_digests
@@ -73,8 +74,9 @@ def _compare(
     if differs.any():
         first = store.ids[int(np.argmax(differs))]
         raise DataError(
-            f"{store.path} is damaged: {what} was changed in {int(differs.sum())} utterances, "
-            f"the first of which is {first}; make it again"
+            f"{store.path} is damaged: {what} was changed in "
+            f"{count_of(int(differs.sum()), 'utterance')}, the first of which is {first}; make it "
+            "again"
         )
 
 

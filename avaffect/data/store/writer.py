@@ -21,6 +21,7 @@ import numpy as np
 from avaffect.core.atomic import publish, workspace
 from avaffect.core.errors import AvaffectError, DataError
 from avaffect.core.kept import SPOOL, Kept
+from avaffect.core.nouns import count_of
 from avaffect.core.provenance import Provenance
 from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
@@ -74,7 +75,9 @@ class _Spool:
                 self.file.write(block)
                 copied += len(block)
         if copied % self.step_bytes:
-            raise ValueError(f"{source} has {copied} bytes, not a multiple of {self.step_bytes}")
+            raise ValueError(
+                f"{source} has {count_of(copied, 'byte')}, not a multiple of {self.step_bytes}"
+            )
         self.lengths.append(copied // self.step_bytes)
         self.digests += state.digest()
 

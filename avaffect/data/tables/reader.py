@@ -18,6 +18,7 @@ from pathlib import Path
 from avaffect.core.errors import DataError
 from avaffect.core.inputs import STANDARD_INPUT, named
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.data.tables.numerals import Numbers
 from avaffect.data.tables.texts import nfc, read_text
 
@@ -142,7 +143,8 @@ def read_table(
             )
         if there[nfc(name)] > 1:
             raise DataError(
-                f"{named(path)} has {there[nfc(name)]} columns called {name!r}; rename one"
+                f"{named(path)} has {count_of(there[nfc(name)], 'column')} called {name!r}; "
+                "rename one"
             )
     return found
 
@@ -289,7 +291,8 @@ def _table(
         # A separator at the end of each row adds no field.
         if any(fields[len(names) :]):
             raise DataError(
-                f"{named(path)}, line {line}: {len(fields)} fields, but the first line has "
+                f"{named(path)}, line {line}: {count_of(len(fields), 'field')}, but the first "
+                "line has "
                 f"{len(names)} column names; put a field that contains the separator in quotes"
             )
         del fields[len(names) :]

@@ -12,6 +12,7 @@ from typing import Any
 
 from avaffect.core import faults, unchanged
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.data.tables.reader import arff_header, header_of, unquoted
 from avaffect.data.tables.texts import lines_of, nfc
 
@@ -85,7 +86,10 @@ def _rows(path: Path, start: int, width: int, delimiter: str, comment: str) -> I
         if len(fields) != width:
             if not any(field.strip() for field in fields):
                 continue
-            raise DataError(f"{path}, line {number}: {len(fields)} fields, but {width} columns")
+            raise DataError(
+                f"{path}, line {number}: {count_of(len(fields), 'field')}, but "
+                f"{count_of(width, 'column')}"
+            )
         yield number, fields
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avaffect.core.nouns import count_of
 from avaffect.core.registry import Description
 from avaffect.models.encoder import Encoded, Frames
 from avaffect.models.heads.base import FrameHead, HeadInput, Outputs
@@ -80,7 +81,7 @@ class LabelHead(nn.Module):
         self.layer_sum = None if summed is None else LayerSum(summed)
         used = sum(label.outputs for label in self.labels)
         if head.outputs != used:
-            raise ValueError(f"{head.outputs} outputs, but {used} are used")
+            raise ValueError(f"{count_of(head.outputs, 'output')}, but {used} are used")
         self._starts: list[int] = []
         for number, label in enumerate(self.labels):
             self._starts.append(sum(before.outputs for before in self.labels[:number]))

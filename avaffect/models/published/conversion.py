@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from avaffect.core.batch import Batch
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.models.encoder import Encoder
 from avaffect.models.heads.units import PredictionHead, PredictionHeadConfiguration
@@ -119,7 +120,7 @@ def convert(model: Model, source: Source, warn: Warn) -> Converted:
     layout = there.layout
     if len(there.prefixes) > 1:
         warn(
-            f"it holds {len(there.prefixes)} encoders, named "
+            f"it holds {count_of(len(there.prefixes), 'encoder')}, named "
             f"{', '.join(f'{p}*' for p in there.prefixes)}: {layout.prefix}* is imported; for "
             "another, save its state dict alone"
         )
@@ -245,7 +246,7 @@ def _head(
         return None, 0
     if not dictionaries and layout.writer == "fairseq":
         warn(
-            f"no dictionary names the {rows} rows of the prediction head: taken as "
+            f"no dictionary names the {count_of(rows, 'row')} of the prediction head: taken as "
             f"{_SPECIAL_SYMBOLS} special symbols first, then clusters, as fairseq has it"
         )
     final_dim = encoder.configuration.final_dim
@@ -272,10 +273,13 @@ def _unit_order(
         special = _SPECIAL_SYMBOLS if of_fairseq else 0
         return [*range(special, rows), *range(special)], rows - special
     if len(dictionaries) > 1:
-        raise ValueError(f"it was trained on {len(dictionaries)} sets of units at once")
+        raise ValueError(f"it was trained on {count_of(len(dictionaries), 'set')} of units at once")
     symbols = dictionaries[0]
     if len(symbols) != rows:
-        raise ValueError(f"its dictionary has {len(symbols)} symbols, and it has {rows} rows")
+        raise ValueError(
+            f"its dictionary has {count_of(len(symbols), 'symbol')}, and it has "
+            f"{count_of(rows, 'row')}"
+        )
     clusters = {int(s): row for row, s in enumerate(symbols) if s.isascii() and s.isdigit()}
     if not clusters or sorted(clusters) != list(range(len(clusters))):
         raise ValueError("its dictionary does not number clusters from 0")

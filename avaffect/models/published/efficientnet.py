@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.models.efficientnet import EfficientNet, EfficientNetConfiguration
 from avaffect.models.published import configuration, conversion
 from avaffect.models.published.configuration import Flat, Shapes
@@ -104,7 +105,8 @@ def convert(source: Source, warn: Warn) -> Converted:
     layout = _layout(source.tensors)
     if layout is None:
         raise DataError(
-            f"its settings are EfficientNet's, but its {len(source.tensors)} weights are not"
+            "its settings are EfficientNet's, but its "
+            f"{count_of(len(source.tensors), 'weight is', 'weights are')} not"
         )
     tensors, left, unexpected = _sort(source, layout)
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
@@ -235,8 +237,8 @@ def _places(
         sizes = [math.ceil(depth * blocks) for blocks in repeats]
         if sum(sizes) != len(kinds):
             raise DataError(
-                f"its settings are of another model: {sum(sizes)} blocks there, and {len(kinds)} "
-                "by its weights"
+                f"its settings are of another model: {count_of(sum(sizes), 'block')} there, and "
+                f"{len(kinds)} by its weights"
             )
     return dict(enumerate((s, n) for s, size in enumerate(sizes) for n in range(size)))
 

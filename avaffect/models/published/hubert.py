@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.models.hubert import Hubert, HubertConfiguration
 from avaffect.models.published import configuration, conversion
 from avaffect.models.published.configuration import Flat, Shapes
@@ -69,8 +70,8 @@ def _check(flat: Flat) -> None:
     samples = math.prod(stride for _, _, stride in flat["conv_layers"])
     if samples not in SAMPLES_PER_FRAME:
         raise DataError(
-            f"its convolutions give a frame every {samples} samples; only 320 and 640 (50 and "
-            "25 frames a second) are known here"
+            f"its convolutions give a frame every {count_of(samples, 'sample')}; only 320 and 640 "
+            "(50 and 25 frames a second) are known here"
         )
 
 

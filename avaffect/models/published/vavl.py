@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.models.encoder import Frames
 from avaffect.models.heads.base import HeadInput
 from avaffect.models.heads.labels import LabelHead, Readout
@@ -159,8 +160,8 @@ def _labels(flat: Flat, outputs: int) -> tuple[Readout, ...]:
     names = [str(name) for name in classes] if isinstance(classes, Sequence) else []
     if not len(names) == len(set(names) - {""}) == outputs:
         raise DataError(
-            f"it has {outputs} outputs, whose names its files do not hold: name its classes in the "
-            "order of its training, --set classes=anger,disgust,..."
+            f"it has {count_of(outputs, 'output')}, whose names its files do not hold: name its "
+            "classes in the order of its training, --set classes=anger,disgust,..."
         )
     flat["classes"] = names
     return (Readout(str(flat["label"]), "class", classes=outputs),)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.models.published import configuration, conversion, names
 from avaffect.models.published.configuration import Flat, Shapes
 from avaffect.models.published.conversion import Kind
@@ -96,7 +97,8 @@ def convert(source: Source, warn: Warn) -> Converted:
         raise DataError(
             "it holds a decoder without its encoder; avaffect reads the encoder"
             if decoder
-            else f"its settings are Whisper's, but its {len(source.tensors)} weights are not"
+            else "its settings are Whisper's, but its "
+            f"{count_of(len(source.tensors), 'weight is', 'weights are')} not"
         )
     tensors, left, unexpected = _sort(source.tensors, layout)
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
@@ -164,7 +166,8 @@ def _check_bands(source: Source, bands: int) -> None:
     declared = source.preprocessor.get("feature_size", bands)
     if declared != bands:
         raise DataError(
-            f"its weights read {bands} mel bands, but preprocessor_config.json has {declared}"
+            f"its weights read {count_of(bands, 'mel band')}, but preprocessor_config.json has "
+            f"{declared}"
         )
 
 

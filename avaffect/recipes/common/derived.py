@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, provenance
 from avaffect.data import manifest
@@ -32,7 +33,7 @@ def write(
     Raises OutputExistsError where the output was made from other inputs or settings.
     """
     record = _record(command, settings, facts, source, further_inputs)
-    if publishing.is_done(settings, record, progress, f"write {len(items)} items"):
+    if publishing.is_done(settings, record, progress, f"write {count_of(len(items), 'item')}"):
         return len(items)
     base = manifest.base_for(settings.output, source.folder)
     fresh = replace(

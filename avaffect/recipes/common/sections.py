@@ -17,6 +17,7 @@ from avaffect.core.headers import (
     Run,
 )
 from avaffect.core.headers.encoder import Input
+from avaffect.core.nouns import count_of
 from avaffect.recipes.common.descriptions import (
     CheckpointDescription,
     ClassSummary,
@@ -76,10 +77,10 @@ def _of_store(found: StoreDescription) -> Iterator[tuple[str, list[Row]]]:
             name, stream.kind, f"{stream.dtype} {shape}".strip(),
             f"{stream.rate_hz:g} Hz" if stream.rate_hz else "",
             "" if stream.hours is None else f"{stream.hours:g} h",
-            f"{stream.present} utterances", _made(json.loads(stream.made)),
+            count_of(stream.present, "utterance"), _made(json.loads(stream.made)),
         ))  # fmt: skip
     yield "Streams", streams
-    yield "Vectors", [(name, f"{width} values") for name, width in found.pooled.items()]
+    yield "Vectors", [(name, count_of(width, "value")) for name, width in found.pooled.items()]
     yield "Labels", [(name, label.kind, *_summary(label)) for name, label in found.labels.items()]
     yield "Fields", [(name, _field(value)) for name, value in found.meta.items()]
 
@@ -90,7 +91,7 @@ def _summary(label: LabelSummary) -> Iterator[str]:
     elif isinstance(label, ScalarSummary):
         yield _range(label.range)
     elif isinstance(label, TraceSummary):
-        raters = f", {label.raters} raters" if label.raters else ""
+        raters = f", {count_of(label.raters, 'rater')}" if label.raters else ""
         yield f"{_range(label.range)}, {label.rate_hz:g} Hz, {label.hours:g} h{raters}"
     missing = getattr(label, "missing", 0)
     if missing:
@@ -106,7 +107,7 @@ def _of_manifest(found: ManifestDescription) -> Iterator[tuple[str, list[Row]]]:
     for name, label in (found.labels or {}).items():
         detail = ", ".join(label.classes or ())
         if label.rate_hz is not None:
-            raters = f", {len(label.raters)} raters" if label.raters else ""
+            raters = f", {count_of(len(label.raters), 'rater')}" if label.raters else ""
             detail = f"{label.rate_hz:g} Hz{raters}"
         labels.append((name, label.kind or "", detail))
     yield "Labels", labels
@@ -152,7 +153,8 @@ def _of_bundle(header: ClassifierHeader) -> Iterator[tuple[str, list[Row]]]:
     yield "Bundle", rows
     yield "Training data", [
         (one.name, "its store was not found") if one.utterances is None
-        else (one.name, f"{one.utterances} utterances", f"{one.speakers} speakers")
+        else (one.name, count_of(one.utterances, "utterance"),
+              count_of(one.speakers or 0, "speaker"))
         for one in bundle.corpora
     ]  # fmt: skip
     for scored in bundle.scores:

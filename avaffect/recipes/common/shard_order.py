@@ -9,6 +9,7 @@ from pathlib import Path
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.launch import ARRAY_TASK, Shard, parse_shard
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.recipes.common import work
@@ -51,8 +52,9 @@ def order_of(
     foreign = [path.name for path, run in zip(paths, runs) if run != usual]
     if foreign:
         progress.warn(
-            f"{len(foreign)} of {len(paths)} shards are of another run (other settings, inputs or "
-            f"number of shards): {work.some_of(foreign)}; all stay in the order given"
+            f"{len(foreign)} of {count_of(len(paths), 'shard is', 'shards are')} of another run "
+            f"(other settings, inputs or number of shards): {work.some_of(foreign)}; all stay in "
+            "the order given"
         )
         return None
     places: dict[int, int] = {}
@@ -66,7 +68,10 @@ def order_of(
     count = shards[0].count
     missing = [str(Shard(index, count)) for index in range(count) if index not in places]
     if missing:
-        progress.warn(f"{len(missing)} of {count} shards are missing: {work.some_of(missing)}")
+        progress.warn(
+            f"{len(missing)} of {count_of(count, 'shard is', 'shards are')} missing: "
+            f"{work.some_of(missing)}"
+        )
     return [places[index] for index in sorted(places)]
 
 

@@ -14,6 +14,7 @@ from avaffect.core.atomic import sweep
 from avaffect.core.errors import AvaffectError, DataError, Preempted
 from avaffect.core.kept import Kept
 from avaffect.core.lock import Lock, acquire, try_acquire
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.core.signals import StopFlag, stop_flag
@@ -167,7 +168,7 @@ def _state(
 def say_resumed(count: int, progress: Progress) -> None:
     """Say how many items an earlier process finished."""
     if count:
-        progress.say(f"resumed after {count} items that an earlier process finished")
+        progress.say(f"resumed after {count_of(count, 'item')} that an earlier process finished")
 
 
 def discard_state(folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
+from avaffect.core.nouns import count_of
 from avaffect.recipes.diagnosis.findings import BROKEN, FINE, OPTIONAL, Finding
 
 GIB = 2**30
@@ -25,7 +26,7 @@ def look() -> Iterator[Finding]:
 def _processors() -> Finding:
     usable = len(os.sched_getaffinity(0))
     of = "" if usable == os.cpu_count() else f" of {os.cpu_count()}, as others are not allowed"
-    words = f"{usable} cores{of}, {torch.get_num_threads()} threads"
+    words = f"{count_of(usable, 'core')}{of}, {count_of(torch.get_num_threads(), 'thread')}"
     kind = torch.backends.cpu.get_cpu_capability()
     return Finding(ABOUT, "processor", FINE, f"{words}, {kind}")
 

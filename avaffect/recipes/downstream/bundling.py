@@ -17,6 +17,7 @@ from avaffect.core.headers import (
     HeldOutScores,
     TrainedOn,
 )
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, of_role
 from avaffect.core.streams import FEATURES
@@ -56,11 +57,11 @@ def warn_of_folds(bundle: Path, header: ClassifierHeader, progress: Progress) ->
     """Of a bundle that does not predict recordings as they are: each is predicted by the run of its
     fold, and recordings are in none."""
     if header.of_folds:
+        folds = count_of(len({run.fold for run in header.runs}), "fold")
         progress.warn(
-            f"{bundle} has a run for each of {len({run.fold for run in header.runs})} folds: "
-            "`predict` of recordings needs the manifest of `avaffect split --folds` as "
-            "--annotations, and predicts each by the run of its fold; for new recordings, train "
-            "with --folds 0"
+            f"{bundle} has a run for each of {folds}: `predict` of recordings needs the manifest "
+            "of `avaffect split --folds` as --annotations, and predicts each by the run of its "
+            "fold; for new recordings, train with --folds 0"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from avaffect.core.atomic import workspace
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader, Recordings
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance, reference
 from avaffect.core.streams import FACE, FEATURES, WAVEFORM
@@ -135,9 +136,9 @@ def _report(corpus: Manifest, words: str, lost: int, unopened: int, progress: Pr
     if unopened:
         words = ", ".join(filter(None, [words, f"{unopened} that cannot be opened"]))
     if bad == whole:
-        raise DataError(f"all {whole} recordings were lost ({words})")
+        raise DataError(f"all {count_of(whole, 'recording was', 'recordings were')} lost ({words})")
     if bad:
-        progress.warn(f"lost {bad} of {whole} recordings: {words}")
+        progress.warn(f"lost {bad} of {count_of(whole, 'recording')}: {words}")
 
 
 def _preprocessing(

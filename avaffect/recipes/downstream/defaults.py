@@ -16,6 +16,7 @@ from avaffect.core import checkpoint_header, headers
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import EncoderHeader
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import FEATURES
@@ -329,8 +330,8 @@ def report_folds(
     there = sorted(set(folds) - {""})
     if settings.folds is not None and given is None:
         progress.say(
-            f"each of the {settings.folds} folds is tested in turn, as `avaffect split --folds` "
-            "made them; --folds 0 trains one classifier on all"
+            f"each of the {count_of(settings.folds, 'fold')} is tested in turn, as `avaffect split "
+            "--folds` made them; --folds 0 trains one classifier on all"
         )
     elif settings.folds is None and there:
         why = "--folds 0" if given == 0 else "there are splits" if any(splits) else None

@@ -13,6 +13,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.hashing import has_digest
 from avaffect.core.headers import ClassifierHeader, RunHeader, TraceOutputs
 from avaffect.core.headers import Run as KeptRun
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.registry import Description
@@ -183,7 +184,7 @@ def _check(material: Material, division: Division) -> None:
                 f"{words}; split by speaker with `avaffect split --by speaker`, or "
                 "--allow-speaker-overlap for a published division"
             )
-        count = f"{len(tested & trained)} of {len(tested)} test speakers"
+        count = f"{len(tested & trained)} of {count_of(len(tested), 'test speaker')}"
         material.progress.warn(f"{words} ({count})")
     before = tested & set(material.opened.labelled_speakers)
     if before and settings.mode != "scratch":
@@ -231,9 +232,9 @@ def _save(
         mean, std = mean_and_std(known)
         spread = f" +- {std:.3f}" if len(known) > 1 else ""
         word = f", development {selected} {mean:.3f}{spread}"
-    of_folds = f" of {settings.folds} folds" if settings.folds else ""
-    plural = "s" if settings.runs > 1 else ""
-    material.progress.say(f"{settings.output}: {settings.runs} run{plural}{of_folds}{word}")
+    of_folds = f" of {count_of(settings.folds, 'fold')}" if settings.folds else ""
+    trained = count_of(settings.runs, "run")
+    material.progress.say(f"{settings.output}: {trained}{of_folds}{word}")
 
 
 def _header(

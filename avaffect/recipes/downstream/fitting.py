@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.models.heads.base import Examples, FittedHead
 from avaffect.models.heads.labels import LabelHead
 from avaffect.recipes.downstream import completed
@@ -31,9 +32,9 @@ def warn_of_cost(material: Material, divisions: Sequence[Division]) -> None:
     unit, length = next(pair for pair in UNITS if seconds >= pair[1])
     material.progress.warn(
         f"--head {settings.head} will take about {seconds / length:.0f} {unit}, or longer, to fit "
-        f"{most} utterances in {len(divisions)} runs, as its time grows with the square of their "
-        "number: train on a share of them (--fraction), fix its options (--head-option), or take "
-        "--head linear"
+        f"{count_of(most, 'utterance')} in {count_of(len(divisions), 'run')}, as its time grows "
+        "with the square of their number: train on a share of them (--fraction), fix its options "
+        "(--head-option), or take --head linear"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.recipes.common.work import some_of
 
@@ -86,12 +87,12 @@ def check_segments(
         return
     if (alone == labelled).all():
         raise DataError(
-            f"{label}: each of {int(alone.sum())} recordings is read as one segment, and there is "
-            "nothing to rank; extract with a shorter --segment"
+            f"{label}: each of {count_of(int(alone.sum()), 'recording')} is read as one segment, "
+            "and there is nothing to rank; extract with a shorter --segment"
         )
     progress.warn(f"{label}: one segment, and nothing to rank, has {_named(ids, alone)}")
 
 
 def _named(ids: Sequence[str], rows: np.ndarray) -> str:
     names = [ids[row] for row in np.flatnonzero(rows).tolist()]
-    return f"{len(names)} utterance{'s' * (len(names) > 1)}: {some_of(names)}"
+    return f"{count_of(len(names), 'utterance')}: {some_of(names)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data.dataset import unique_ids
 from avaffect.data.labels import Annotations
@@ -100,8 +101,8 @@ def all_utterances(
     count = sum(identifier in annotations.items for identifier in ids)
     if annotations.items and count < len(ids):
         progress.say(
-            f"--annotations names {count} of {len(ids)} utterances; the others keep the store's "
-            "labels, and are used too"
+            f"--annotations names {count} of {count_of(len(ids), 'utterance')}; the others keep "
+            "the store's labels, and are used too"
         )
     fields = ("speaker", "split", "fold")
     columns = [[v for s in stores for v in annotations.field(s, name)] for name in fields]
@@ -129,7 +130,10 @@ def class_targets(
     left_out = Counter("missing" if n is None else n for n, t in zip(names, targets) if t < 0)
     if left_out:
         words = ", ".join(f"{name} {count}" for name, count in sorted(left_out.items()))
-        progress.say(f"{left_out.total()} utterances have no {label} in use ({words})")
+        progress.say(
+            f"{count_of(left_out.total(), 'utterance has', 'utterances have')} no {label} in use "
+            f"({words})"
+        )
     if not (targets >= 0).any():
         raise DataError(f"{stores[0].path}: no utterance has a label {label!r} in use")
     return classes.names, targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avaffect.core.errors import UsageError
+from avaffect.core.nouns import count_of
 from avaffect.recipes.downstream.material import Material
 from avaffect.recipes.downstream.one_run import batches_of
 from avaffect.recipes.downstream.partitions import Division
@@ -24,9 +25,9 @@ def check(material: Material, division: Division) -> None:
             continue
         alone, count = _alone(material, division, task)
         words = (
-            f"{_limit(material)}: {alone} of {count} utterances with {task.name} are alone in "
-            f"their batches, and the loss {comparing[0]} compares utterances of a batch; raise "
-            "it, or choose another --loss, such as mse=1"
+            f"{_limit(material)}: {alone} of {count_of(count, 'utterance')} with {task.name} are "
+            f"alone in their batches, and the loss {comparing[0]} compares utterances of a batch; "
+            "raise it, or choose another --loss, such as mse=1"
         )
         if alone == count and len(comparing) == len(task.losses):
             raise UsageError(words)

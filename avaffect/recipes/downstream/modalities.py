@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.evaluation.statistics import mean_and_std
@@ -47,7 +48,10 @@ def made_from(head: FrameHead, inputs: Inputs, dataset: Dataset) -> list[str] | 
         there.append(torch.from_numpy(found))
     places = head.made_from(*there).tolist()
     if without := places.count(-1):
-        raise DataError(f"{without} of {len(places)} windows hold no frame: --window is too short")
+        raise DataError(
+            f"{without} of {count_of(len(places), 'window holds', 'windows hold')} no frame: "
+            "--window is too short"
+        )
     return [MODALITIES[place] for place in places]
 
 
@@ -82,8 +86,8 @@ def check_trained(group: HeadGroup, found: Sequence[str], model: Path) -> None:
             others = [m for m in (AUDIO, VIDEO) if m not in untrained and modality == AV]
             raise DataError(
                 f"{model} has no {PREDICTIONS[modality]} prediction, as no utterance that it was "
-                f"trained on has {BOTH if lacking == AV else lacking}; {count} utterances here "
-                f"have {have}"
+                f"trained on has {BOTH if lacking == AV else lacking}; "
+                f"{count_of(count, 'utterance')} here have {have}"
                 + "; predict with " * bool(others)
                 + " or ".join(f"--modality {m}" for m in others)
             )
@@ -181,7 +185,8 @@ def report_distances(found: Sequence[np.ndarray], progress: Progress) -> None:
         progress.warn("no utterance has both streams: there is no distance of shared embeddings")
         return
     mean, std = mean_and_std([float(values.mean()) for values in known])
-    spread = f" +- {std:.3f} over {len(known)} runs" if len(known) > 1 else ""
+    spread = f" +- {std:.3f} over {count_of(len(known), 'run')}" if len(known) > 1 else ""
     progress.say(
-        f"cosine distance of the shared embeddings: {mean:.3f}{spread}, of {count} utterances"
+        f"cosine distance of the shared embeddings: {mean:.3f}{spread}, of "
+        f"{count_of(count, 'utterance')}"
     )

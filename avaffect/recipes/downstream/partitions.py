@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import Run
+from avaffect.core.nouns import count_of, share_of
 from avaffect.core.progress import Progress
 from avaffect.recipes.downstream.labelled_data import Utterances
 from avaffect.recipes.downstream.tasks.labels import Labels
@@ -73,25 +74,24 @@ def report_divisions(
     whole = int(_parts(settings, utterances)[first.fold][0].sum())
     counted = labels.chosen(first.train).counted()
     fold = "" if first.fold is None else f"fold {first.fold}: "
-    of = f" of {whole}" if settings.fraction < 1 else ""
     classes = f" ({counted})" if counted else ""
     progress.say(
-        f"{fold}training on {train}{of} utterances{classes}, "
-        f"development {first.development.sum()}, test {first.test.sum()}"
+        f"{fold}training on {share_of(train, whole, 'utterance')}{classes}, development "
+        f"{first.development.sum()}, test {first.test.sum()}"
     )
     for words in labels.chosen(first.train).balanced():
         progress.say(fold + words)
     unused = len(utterances.splits) - sum(map(bool, utterances.splits))
     if first.fold is None and 0 < unused < len(utterances.splits):
         progress.warn(
-            f"{unused} of {len(utterances.splits)} labelled utterances have no split and are not "
-            "used: give them one with `avaffect split`"
+            f"{unused} of {count_of(len(utterances.splits), 'labelled utterance')} without a "
+            "split, not used: give them one with `avaffect split`"
         )
     unknown = sum(not speaker for speaker in utterances.speakers)
     if unknown and (first.test.any() or first.development.any()):
         progress.say(
-            f"{unknown} utterances have no speaker: an overlap of training with test "
-            "or development speakers cannot be checked"
+            f"{count_of(unknown, 'utterance has', 'utterances have')} no speaker: an overlap of "
+            "training with test or development speakers cannot be checked"
         )
     missing = [name for d in divisions for name in labels.chosen(d.train).missing_classes()]
     if missing:

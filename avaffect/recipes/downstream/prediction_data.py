@@ -12,6 +12,7 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.headers import ClassifierHeader
 from avaffect.core.launch import part_of
+from avaffect.core.nouns import count_of, share_of
 from avaffect.core.progress import Progress
 from avaffect.core.sampling import EVERYTHING
 from avaffect.data.dataset import Dataset, held_streams
@@ -101,10 +102,12 @@ class PredictedUtterances:
         more: str = "",
     ) -> None:
         count = int(self.dataset.is_chosen.sum())
-        of = "" if count == self.selected else f" of {self.selected}"
         on = training_words(training_speakers.counted(statuses), count)
         more += f"; on {on}" if on else ""
-        progress.say(f"{predictions} predictions of {count}{of} utterances{more}")
+        progress.say(
+            f"{count_of(predictions, 'prediction')} of "
+            f"{share_of(count, self.selected, 'utterance')}{more}"
+        )
 
 
 def utterances_of(

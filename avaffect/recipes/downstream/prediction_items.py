@@ -10,6 +10,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader, Run
+from avaffect.core.nouns import count_of
 from avaffect.data import manifest
 from avaffect.data.dataset import Dataset
 from avaffect.data.tables.reader import of_part
@@ -115,7 +116,7 @@ def _report_unlearned(prediction: Prediction, found: dict[int, _Outputs]) -> Non
         )
         if not kept and prediction.settings.shard is None:
             raise DataError(f"{words}, and the {left} here do; choose other labels with --label")
-        prediction.progress.warn(f"{words}: {left} predictions of it are left out")
+        prediction.progress.warn(f"{words}: {count_of(left, 'prediction')} of it left out")
 
 
 def _unlearned(run: Run, label: PredictedLabel) -> set[str]:

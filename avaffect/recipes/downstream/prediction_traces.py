@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avaffect.core.headers import TraceOutputs
+from avaffect.core.nouns import count_of
 from avaffect.data.store.schema import LabelSpec
 from avaffect.data.store.writer import store_writer
 from avaffect.data.traces import delayed
@@ -61,7 +62,7 @@ def write(prediction: Prediction) -> None:
                 },
                 meta=meta,
             )
-    words = f"; {without} of {steps} steps have no face" if steps else ""
+    words = f"; {without} of {count_of(steps, 'step has', 'steps have')} no face" if steps else ""
     utterances.report(len(found), statuses, prediction.progress, words)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
@@ -70,8 +71,8 @@ class NoiseStore:
         most = max(Counter(s for s in there if s).values(), default=1)
         if len(there) - most < voices:
             raise DataError(
-                f"--noise-store: {voices} recordings of other speakers are needed beside each "
-                f"utterance, and there are {max(0, len(there) - most)}; give more"
+                f"--noise-store needs {count_of(voices, 'recording')} of other speakers beside "
+                f"each utterance, and there are {max(0, len(there) - most)}; give more"
             )
 
     def piece(
@@ -91,8 +92,8 @@ class NoiseStore:
             if len(found) == voices:
                 return noise.babble(found) if voices > 1 else found[0]
         raise DataError(
-            f"--noise-store: {identifier} needs {voices} recordings of other speakers that are not "
-            f"silent, and there are {len(found)}; give more"
+            f"--noise-store: {identifier} needs {count_of(voices, 'recording')} of other speakers "
+            f"that are not silent, and there are {len(found)}; give more"
         )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from avaffect.core.errors import DataError
 from avaffect.core.headers import EncoderHeader, ReadLayers, labelled_speakers
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.sampling import EVERYTHING, Sampling
 from avaffect.core.streams import FEATURES
@@ -93,14 +94,14 @@ class Sources:
             lacking = sorted(set(ids) - set(store.ids))
             if len(lacking) == len(set(ids)):
                 raise DataError(
-                    f"{store.path} (--features {name}) holds no utterance of the media store: "
-                    f"of its {len(lacking)} ids, {some_of(lacking)}, none is there, where ids are "
-                    f"like {next(iter(store.ids), 'none')}"
+                    f"{store.path} (--features {name}) holds no utterance of the media store: of "
+                    f"its {count_of(len(lacking), 'id')}, {some_of(lacking)}, none is there, where "
+                    f"ids are like {next(iter(store.ids), 'none')}"
                 )
             if lacking:
                 progress.warn(
-                    f"{store.path} (--features {name}) lacks {len(lacking)} of {len(set(ids))} "
-                    f"utterances: {some_of(lacking)}"
+                    f"{store.path} (--features {name}) lacks {len(lacking)} of "
+                    f"{count_of(len(set(ids)), 'utterance')}: {some_of(lacking)}"
                 )
 
     def shown(self, inputs: Inputs, ids: Sequence[str], progress: Progress) -> np.ndarray:
@@ -217,8 +218,8 @@ def check_features(
         assert isinstance(encoder, Given)
         if (size := size_in(store, encoder)) not in (None, encoder.dim):
             raise DataError(
-                f"{store.path} (--features {name}) has {size} numbers a frame; {model} was trained "
-                f"on {encoder.dim}: extract them with the same model"
+                f"{store.path} (--features {name}) has {count_of(size, 'number')} a frame; {model} "
+                f"was trained on {encoder.dim}: extract them with the same model"
             )
         if not fits(store, encoder, made[name]):
             raise other_features(store.path, model)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.recipes.downstream.tasks.labels import Labels
 from avaffect.settings.encoder_training import LORA
@@ -50,7 +51,7 @@ def warn(
     ):
         count = sum(bool(ending.get(kind)) for ending in endings)
         if count:
-            some = "" if len(runs) == 1 else f"in {count} of {len(runs)} runs "
+            some = "" if len(runs) == 1 else f"in {count} of {count_of(len(runs), 'run')} "
             epochs = max(int(ending.get("epochs", 0)) for ending in endings)
             cure = " or ".join(_remedies(settings, epochs, kind))
             last = "; if nothing helps, these inputs do not show the label" * (kind == "chance")

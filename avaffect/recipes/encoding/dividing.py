@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from avaffect.core.errors import DataError, MachineFault
 from avaffect.core.launch import part_of
+from avaffect.core.nouns import count_of, share_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.backends import LOKY
@@ -78,11 +79,11 @@ def run(
     contents = merged(computed)
     work.check()
     write_store(settings.output, contents, made)
-    of = "" if len(contents.ids) == store.count else f" of {store.count}"
+    of = share_of(len(contents.ids), store.count, "utterance")
     if settings.of_frames:
-        progress.say(f"{settings.output}: {len(contents.ids)} frames")
+        progress.say(f"{settings.output}: {count_of(len(contents.ids), 'frame')}")
     else:
-        progress.say(f"{settings.output}: {len(contents.ids)}{of} utterances")
+        progress.say(f"{settings.output}: {of}")
 
 
 def _parts(settings: ExtractSettings, store: Store, folder: Path) -> list[Part]:

@@ -12,6 +12,7 @@ import torch
 
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, ProjectorHeader, QuantiserHeader
 from avaffect.core.launch import part_of
+from avaffect.core.nouns import count_of, share_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.sampling import EVERYTHING, Sampling
@@ -101,21 +102,21 @@ def run(
             writer.done(plan.found_in(store.ids[index]))
     progress.finish()
     _warn(plan, progress)
-    of = "" if len(writer.ids) == len(rows) else f" of {len(rows)}"
-    progress.say(f"{settings.output}: {len(writer.ids)}{of} utterances")
+    of = share_of(len(writer.ids), len(rows), "utterance")
+    progress.say(f"{settings.output}: {of}")
 
 
 def _warn(plan: _Plan, progress: Progress) -> None:
     if plan.empty:
         zeros = "".join(f", and nothing but zeros as their {name}" for name in plan.pooled)
         progress.warn(
-            f"{len(plan.empty)} utterances have no frame of {' or '.join(plan.reads)}{zeros}: "
-            f"{words.some_of(plan.empty)}"
+            f"{count_of(len(plan.empty), 'utterance has', 'utterances have')} no frame of "
+            f"{' or '.join(plan.reads)}{zeros}: {words.some_of(plan.empty)}"
         )
     if plan.not_finite:
         progress.warn(
-            f"the model gave values that are no numbers (NaN or infinite) for "
-            f"{len(plan.not_finite)} utterances; 0 stands in their place: "
+            "the model gave values that are no numbers (NaN or infinite) for "
+            f"{count_of(len(plan.not_finite), 'utterance')}; 0 stands in their place: "
             f"{words.some_of(plan.not_finite)}"
         )
 

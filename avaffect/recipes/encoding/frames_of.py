@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
@@ -131,7 +132,10 @@ def run(
             progress.advance(1)
     progress.finish()
     _warn(settings, choice.of, empty, beyond, progress)
-    progress.say(f"{settings.output}: {len(writer.ids)} frames of {len(rows)} recordings")
+    progress.say(
+        f"{settings.output}: {count_of(len(writer.ids), 'frame')} of "
+        f"{count_of(len(rows), 'recording')}"
+    )
 
 
 def _warn(
@@ -140,9 +144,13 @@ def _warn(
     """empty: recordings without a frame; beyond: frames that the model gives nothing around."""
     if empty:
         what = "frame" if label is None else f"frame of a known {label}"
-        progress.warn(f"{len(empty)} recordings have no {what}: {work.some_of(empty)}")
+        progress.warn(
+            f"{count_of(len(empty), 'recording has', 'recordings have')} no {what}: "
+            f"{work.some_of(empty)}"
+        )
     if beyond:
         progress.warn(
-            f"{beyond} frames are left out: the model gives nothing within --around "
-            f"{settings.around:g} s of them, at the end of their recordings or after it"
+            f"{count_of(beyond, 'frame is', 'frames are')} left out: the model gives nothing "
+            f"within --around {settings.around:g} s of them, at the end of their recordings or "
+            "after it"
         )

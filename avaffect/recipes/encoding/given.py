@@ -10,6 +10,7 @@ import numpy as np
 from avaffect.core import headers
 from avaffect.core.errors import DataError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader, Input
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.core.streams import FEATURES
@@ -53,7 +54,9 @@ def given_features(
         assert name is not None
         encoder = GivenVectors(GivenVectorsConfiguration(spec.dim, name, stream))
         paths = " and ".join(str(store.path) for store in specs)
-        progress.say(f"{paths}: vectors of utterances are read ({name}, {spec.dim} numbers)")
+        progress.say(
+            f"{paths}: vectors of utterances are read ({name}, {count_of(spec.dim, 'number')})"
+        )
     header = EncoderHeader(
         model=registry.describe(encoder),
         preprocessing=Input(rate_hz=getattr(spec, "rate_hz", 0.0), features=spec.made),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avaffect.core.headers import ClassifierHeader, Input, Run
+from avaffect.core.nouns import count_of
 from avaffect.core.provenance import Provenance
 from avaffect.models import registry
 from avaffect.models.given import GivenFeatures, GivenFeaturesConfiguration, stream_of
@@ -44,7 +45,9 @@ def save(output: Path, read: ConvertedHead, made: Provenance) -> None:
 def summary(read: ConvertedHead) -> str:
     """What it reads and predicts, in words."""
     head = read.head
-    inputs = " and ".join(f"{item.name} ({item.dim} numbers a frame)" for item in head.inputs)
+    inputs = " and ".join(
+        f"{item.name} ({count_of(item.dim, 'number')} a frame)" for item in head.inputs
+    )
     labels = ", ".join(label.name for label in head.labels)
     parameters = sum(p.numel() for p in head.parameters()) / 1e6
     return f"a classifier of {labels} from {inputs}, {parameters:.1f} M parameters"

@@ -12,6 +12,7 @@ import torch
 from avaffect.core import faults, seeds
 from avaffect.core.errors import DataError
 from avaffect.core.headers import Prediction, Published
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.models import registry
@@ -67,14 +68,14 @@ def run(
     _save(settings, kind, read, masking, made)
     encoder, head = read.encoder, read.head
     transformer = getattr(encoder.configuration, "transformer", None)
-    layers = "frames of " if transformer is None else f"{transformer.layers} layers of "
+    layers = "frames of " if transformer is None else f"{count_of(transformer.layers, 'layer')} of "
     random = " at random initialisation" if settings.random else ""
     parameters = sum(p.numel() for m in (encoder, head) if m is not None for p in m.parameters())
     progress.say(
         f"{settings.output}: {family.TITLE} of {read.layout.writer}{random}, "
         f"{layers}{encoder.dim}, "
         f"{parameters / 1e6:.1f} M parameters"
-        + (f"; its head predicts {read.units} units" if read.units else "")
+        + (f"; its head predicts {count_of(read.units, 'unit')}" if read.units else "")
     )
     _name_what_is_left(read, progress)
 
@@ -125,9 +126,9 @@ def _family(settings: ImportSettings, source: Source) -> tuple[str, Family]:
     if not possible:
         *others, last = (family.TITLE for family in families.values())
         raise DataError(
-            f"it holds no {', '.join(others)} or {last}: none of its {len(source.tensors)} "
-            "weights is named as fairseq, transformers, torchaudio, torchvision or timm name them "
-            f"(the first is {next(iter(source.tensors))})"
+            f"it holds no {', '.join(others)} or {last}: none of its "
+            f"{count_of(len(source.tensors), 'weight')} is named as fairseq, transformers, "
+            f"torchaudio, torchvision or timm name them (the first is {next(iter(source.tensors))})"
         )
     # The first that is sure, or the last that may be, of avaffect's own before other packages'.
     likely = sorted(possible, key=FAMILIES.owns)[-1]
@@ -202,6 +203,9 @@ def _name_what_is_left(read: Converted | ConvertedHead, progress: Progress) -> N
         parts = sorted({name.removeprefix(prefix).split(".", 1)[0] for name in read.left})
         of_head = isinstance(read, ConvertedHead)
         which = "that its program never reads" if of_head else "on top of the encoder"
-        progress.say(f"left out: {len(read.left)} weights {which} ({work.some_of(parts, _LISTED)})")
+        progress.say(
+            f"left out: {count_of(len(read.left), 'weight')} {which} "
+            f"({work.some_of(parts, _LISTED)})"
+        )
     for name in sorted(read.left):
         progress.detail(f"left out: {name}")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
@@ -98,8 +99,8 @@ def _say_windows(
     )
     if long:
         progress.say(
-            f"{long} utterances are longer than {encoder.window_s:g} s: this encoder sees them in "
-            "windows, whose frames are joined"
+            f"{count_of(long, 'utterance is', 'utterances are')} longer than {encoder.window_s:g} "
+            "s: this encoder sees them in windows, whose frames are joined"
         )
 
 
@@ -179,8 +180,8 @@ def leave_out_words(
     """A sentence on the utterances that give nothing to read, naming some of them."""
     names = [ids[row] for row in np.flatnonzero(~mask).tolist()]
     return (
-        f"{len(names)} utterances have no {unit} of {' or '.join(streams)}, left out: "
-        f"{work.some_of(names)}"
+        f"{count_of(len(names), 'utterance has', 'utterances have')} no {unit} of "
+        f"{' or '.join(streams)}, left out: {work.some_of(names)}"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data.feature_files.tables import name_of
 from avaffect.data.store.reader import Store
@@ -182,29 +183,42 @@ def _warn_of(transcripts: Transcripts, name: str, words: Transcript, progress: P
     file = transcripts.files.get(name, transcripts.path)
     for reason, lines in words.unusable.items():
         places = some_of([str(line) for line in lines])
-        progress.warn(f"{file}: {len(lines)} cues are left out: {reason} (lines {places})")
+        progress.warn(
+            f"{file}: {count_of(len(lines), 'cue is', 'cues are')} left out: {reason} (lines "
+            f"{places})"
+        )
     if words.unordered:
-        progress.warn(f"{file}: {words.unordered} cues begin before the one above; all are sorted")
+        progress.warn(
+            f"{file}: {count_of(words.unordered, 'cue begins', 'cues begin')} before the one "
+            "above; all are sorted"
+        )
 
 
 def _report(transcripts: Transcripts, found: Spoken, used: set[str], progress: Progress) -> None:
     if found.without:
         progress.warn(
-            f"{len(found.without)} of {found.recordings} recordings have no transcript: "
+            f"{len(found.without)} of "
+            f"{count_of(found.recordings, 'recording has', 'recordings have')} no transcript: "
             f"{some_of(found.without)}"
         )
     if found.apart:
         progress.warn(
-            f"{len(found.apart)} of {found.used} transcripts do not overlap their recordings: "
-            f"{some_of(found.apart)}"
+            f"{len(found.apart)} of {count_of(found.used, 'transcript does', 'transcripts do')} "
+            f"not overlap their recordings: {some_of(found.apart)}"
         )
     if 2 * found.beside > found.words:
         progress.warn(
-            f"{found.beside} of {found.words} words are in no utterance: if these are whole "
-            "recordings, check that times are seconds, and that transcripts are theirs"
+            f"{found.beside} of {count_of(found.words, 'word is', 'words are')} in no utterance: "
+            "if these are whole recordings, check that times are seconds, and that transcripts are "
+            "theirs"
         )
     elif found.beside:
-        progress.say(f"{found.beside} of {found.words} words are in no utterance")
+        progress.say(
+            f"{found.beside} of {count_of(found.words, 'word is', 'words are')} in no utterance"
+        )
     beside = [name for name in transcripts.names() if name not in used]
     if beside:
-        progress.warn(f"{len(beside)} transcripts are of no recording here: {some_of(beside)}")
+        progress.warn(
+            f"{count_of(len(beside), 'transcript is', 'transcripts are')} of no recording here: "
+            f"{some_of(beside)}"
+        )

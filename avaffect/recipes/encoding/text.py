@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.launch import part_of
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
@@ -77,15 +78,18 @@ def run(
     silent = int((numbers < 0).sum())
     if silent:
         progress.warn(
-            f"{silent} of {len(rows)} utterances have no words: their vectors are zeros, which "
-            "finetune and predict take for missing"
+            f"{silent} of {count_of(len(rows), 'utterance has', 'utterances have')} no words: "
+            "their vectors are zeros, which finetune and predict take for missing"
         )
     if truncated:
         progress.warn(
-            f"{truncated} of {encoded} encoded texts are longer than the {encoder.limit} "
-            "tokens that the text encoder reads, and were truncated"
+            f"{truncated} of {count_of(encoded, 'encoded text is', 'encoded texts are')} longer "
+            f"than the {encoder.limit} tokens that the text encoder reads, and were truncated"
         )
-    progress.say(f"{settings.output}: {len(rows)} utterances, {len(wanted)} different texts")
+    progress.say(
+        f"{settings.output}: {count_of(len(rows), 'utterance')}, "
+        f"{count_of(len(wanted), 'different text')}"
+    )
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import provenance
 from avaffect.data import manifest
@@ -72,6 +73,9 @@ def _kind(listed: Listing, name: str) -> str:
 def _report(settings: ExportSettings, listed: Listing, progress: Progress) -> None:
     for what, ids in listed.lost.items():
         if ids:
-            progress.warn(f"{settings.to} cannot hold {what}: left out of {len(ids)} utterances, "
+            progress.warn(f"{settings.to} cannot hold {what}: left out of "
+                          f"{count_of(len(ids), 'utterance')}, "
                           f"{work.some_of(ids, 3)}")  # fmt: skip
-    progress.say(f"{settings.output}: {len(listed.utterances)} utterances as {settings.to}")
+    progress.say(
+        f"{settings.output}: {count_of(len(listed.utterances), 'utterance')} as {settings.to}"
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FEATURES
 from avaffect.data.store.reader import Store
@@ -46,7 +47,7 @@ def run(settings: ExportSettings, progress: Progress) -> None:
             )
     if written:
         kind = "vectors" if name in store.pooled else "frames"
-        progress.say(f"{settings.output}: {kind} {name!r} of {store.count} utterances")
+        progress.say(f"{settings.output}: {kind} {name!r} of {count_of(store.count, 'utterance')}")
 
 
 def chosen(store: Store, name: str | None) -> str:

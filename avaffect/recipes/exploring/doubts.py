@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from avaffect.core.nouns import count_of
 from avaffect.recipes.common import speaker_classes, work
 from avaffect.recipes.scoring.reports.exploration import ExplorationReport
 
@@ -24,8 +25,8 @@ def of(report: ExplorationReport) -> Iterator[str]:
     """What makes scores of such a corpus wrong, in words."""
     if report.speakers_across_splits:
         yield (
-            f"{report.speakers_across_splits} speakers are in several splits: a classifier knows "
-            "their voices; `avaffect split --by speaker` parts them"
+            f"{count_of(report.speakers_across_splits, 'speaker is', 'speakers are')} in several "
+            "splits: a classifier knows their voices; `avaffect split --by speaker` parts them"
         )
     for name, label in report.labels.items():
         if label.told_by is not None:
@@ -37,13 +38,15 @@ def of(report: ExplorationReport) -> Iterator[str]:
     for name, trace in report.traces.items():
         if trace.constant:
             yield (
-                f"{name}: {trace.constant:.0%} of its {trace.count} traces are constant: the CCC "
-                "of such a recording is 0, whatever is predicted"
+                f"{name}: {trace.constant:.0%} of its "
+                f"{count_of(trace.count, 'trace is', 'traces are')} constant: the CCC of such a "
+                "recording is 0, whatever is predicted"
             )
     alike = report.duplicates
     if alike is not None and alike.across_splits:
         yield (
-            f"{alike.across_splits} groups of utterances that sound the same are in several splits"
+            f"in several splits: {count_of(alike.across_splits, 'group')} of utterances that sound "
+            "the same"
         )
     for name in ("split", *report.labels):
         shares = report.confounded.get(name, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from avaffect.core.nouns import count_of
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.sound_quality import MEASURES
 from avaffect.recipes.common import speaker_classes
@@ -57,8 +58,14 @@ def _fields(report: ExplorationReport, style: Style) -> Table:
     ]
     names = ["field", "values", "missing", "fewest", "median", "most"]
     several = report.speakers_across_splits
-    note = "" if several is None else f"; {several} speakers are in several splits"
-    return Table.of(f"{report.count} utterances", names, rows, f"utterances a value{note}")
+    note = (
+        ""
+        if several is None
+        else f"; {count_of(several, 'speaker is', 'speakers are')} in several splits"
+    )
+    return Table.of(
+        f"{count_of(report.count, 'utterance')}", names, rows, f"utterances a value{note}"
+    )
 
 
 def _label(name: str, label: LabelBalance, style: Style) -> Iterator[Table]:
@@ -144,7 +151,11 @@ def _sound_note(report: ExplorationReport) -> str:
     assert report.sound is not None
     clipped = report.sound.clipped
     note = "levels in dB of full scale; noise: what is left in pauses, an estimate"
-    return note if clipped is None else f"{note}; {clipped} utterances have clipped samples"
+    return (
+        note
+        if clipped is None
+        else f"{note}; {count_of(clipped, 'utterance has', 'utterances have')} clipped samples"
+    )
 
 
 def _confounded(report: ExplorationReport, style: Style) -> Table:
@@ -168,7 +179,7 @@ def _duplicates(report: ExplorationReport) -> Table:
     names = ["utterances that sound the same", "count", "splits", "speakers"]
     note = ""
     if found is not None:
-        note = f"{found.groups} groups, {found.across_splits} of them across splits"
+        note = f"{count_of(found.groups, 'group')}, {found.across_splits} of them across splits"
     return Table.of("Near-duplicates", names, rows, note)
 
 
@@ -178,7 +189,10 @@ def _outliers(report: ExplorationReport, style: Style) -> Table:
         [one.id, WORDS[one.measure], style.number(one.value), f"{one.z:+.1f}", one.media]
         for one in report.sound.listed
     ]
-    note = f"z: distance from the median; {report.sound.outliers} utterances are beyond 3.5"
+    note = (
+        "z: distance from the median; "
+        f"{count_of(report.sound.outliers, 'utterance is', 'utterances are')} beyond 3.5"
+    )
     return Table.of("Worth a listen", ["utterance", "of", "value", "z", "recording"], rows, note)
 
 

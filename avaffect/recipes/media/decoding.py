@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.faces.options import FaceOptions
@@ -288,4 +289,4 @@ def _shown(item: Item, result: Decoded | Lost) -> tuple[str, Any]:
     if result.without_face:
         return f"{item['id']}\nno face: {result.without_face.reason}", None
     absent, frames = result.counts["faces_absent"], result.counts["face_frames"]
-    return f"{item['id']}\n{frames - absent} of {frames} frames", result.samples
+    return f"{item['id']}\n{frames - absent} of {count_of(frames, 'frame')}", result.samples

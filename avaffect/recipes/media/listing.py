@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.patterns import expanded
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
@@ -69,7 +70,7 @@ def _in_folder(folder: Path, progress: Progress) -> tuple[list[Path], dict[str, 
     unusable = {str(folder / name): why for why, names in lost.items() for name in names}
     if not found and not unusable:
         raise DataError(f"{folder}: no recording is in this folder (of {', '.join(SUFFIXES)})")
-    progress.say(f"{folder}: {len(found) + len(unusable)} recordings")
+    progress.say(f"{folder}: {count_of(len(found) + len(unusable), 'recording')}")
     return found, unusable
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from avaffect.core import seeds, unchanged
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset
@@ -57,8 +58,8 @@ class Noises:
         rows = np.flatnonzero(others)
         if len(rows) < voices:
             raise DataError(
-                f"{identifier} needs {voices} recordings of noise of other speakers, but there are "
-                f"{len(rows)}: give more with --noise, or a smaller --babble"
+                f"{identifier} needs {count_of(voices, 'recording')} of noise of other speakers, "
+                f"but there are {len(rows)}: give more with --noise, or a smaller --babble"
             )
         chosen = random.choice(rows, voices, replace=False).tolist()
         pieces = [
@@ -100,7 +101,7 @@ def open_noises(sources: Sources, folder: Path, progress: Progress) -> Noises:
             continue
         files.append((name, raw))
     if lost:
-        progress.warn(f"skipped {len(lost)} files of noise: {work.some_of(lost)}")
+        progress.warn(f"skipped {count_of(len(lost), 'file')} of noise: {work.some_of(lost)}")
     found = Noises(stored, speakers, files)
     if not found.names:
         raise DataError("--noise: no usable recording of noise")

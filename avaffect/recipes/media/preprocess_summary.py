@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaffect.core.errors import DataError
 from avaffect.core.faults import CRASHED
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.core.streams import FACE
@@ -87,7 +88,7 @@ def summarise(
     progress: Progress,
 ) -> None:  # fmt: skip
     kept = counts["kept"]
-    progress.say(f"{output}: {kept} of {counts['found']} utterances, {hours:.3f} hours")
+    progress.say(f"{output}: {kept} of {count_of(counts['found'], 'utterance')}, {hours:.3f} hours")
     if found.lost:
         progress.say(f"lost {len(found.lost)}: {found.words} (see {losses_path(output)})")
     for what, reasons in found.without.items():
@@ -95,17 +96,19 @@ def summarise(
             progress.say(f"without {what} {reasons.total()}: {_words(_sorted(reasons))}")
     if found.apart:
         progress.warn(
-            f"audio and video of {len(found.apart)} utterances differ in length by more than "
-            f"{APART_S:g} s; check that they belong together: {work.some_of(found.apart)}"
+            "audio and video of "
+            f"{count_of(len(found.apart), 'utterance differs', 'utterances differ')} in length by "
+            f"more than {APART_S:g} s; check that they belong together: {work.some_of(found.apart)}"
         )
     if found.mislabelled:
         progress.warn(
-            f"traces of {len(found.mislabelled)} utterances differ from them in length by more "
-            f"than a second and a tenth: {work.some_of(found.mislabelled)}"
+            "traces of "
+            f"{count_of(len(found.mislabelled), 'utterance differs', 'utterances differ')} from "
+            f"them in length by more than a second and a tenth: {work.some_of(found.mislabelled)}"
         )
     for name, count in missing.items():
         if count:
-            progress.say(f"label {name} is missing in {count} of {kept} utterances")
+            progress.say(f"label {name} is missing in {count} of {count_of(kept, 'utterance')}")
 
 
 def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
@@ -120,19 +123,21 @@ def summarise_sound(writer: StoreWriter, progress: Progress) -> None:
     ):
         found = [name for name, words in zip(writer.ids, mixing) if why in words]
         if found:
-            progress.warn(f"{len(found)} utterances with {why}: {taken} (field mixing; --channels "
+            progress.warn(f"{count_of(len(found), 'utterance')} with {why}: {taken} (field mixing; "
+                          "--channels "
                           f"chooses): {work.some_of(found)}")  # fmt: skip
     scales = writer.column("full_scale")
     scaled = [name for name, scale in zip(writer.ids, scales) if scale != 1]
     if scaled:
-        progress.warn(f"{len(scaled)} utterances with float samples whose full scale is not 1: "
+        progress.warn(f"{count_of(len(scaled), 'utterance')} with float samples whose full scale "
+                      "is not 1: "
                       f"they were scaled (field full_scale): {work.some_of(scaled)}")  # fmt: skip
     counts = writer.column("clipped_samples")
     clipped = [name for _, name in sorted((-n, name) for name, n in zip(writer.ids, counts) if n)]
     if clipped:
         progress.say(
-            f"{len(clipped)} utterances with clipped samples ({sum(counts)} in all; field "
-            f"clipped_samples): {work.some_of(clipped)}"
+            f"{count_of(len(clipped), 'utterance')} with clipped samples ({sum(counts)} in all; "
+            f"field clipped_samples): {work.some_of(clipped)}"
         )
 
 
@@ -146,14 +151,15 @@ def summarise_faces(
     with_cuts = sum(map(bool, writer.column("cuts")))
     if with_cuts:
         progress.say(
-            f"{with_cuts} utterances have cuts ({totals['cuts']} in all): one person of each is "
-            "kept; see the field cuts"
+            f"{count_of(with_cuts, 'utterance has', 'utterances have')} cuts ({totals['cuts']} in "
+            "all): one person of each is kept; see the field cuts"
         )
     if totals["face_frames"]:
+        pictures = count_of(totals["face_frames"], "picture")
         progress.say(
-            f"{totals['face_frames']} pictures, whole: --faces none looks for no face"
+            f"{pictures}, whole: --faces none looks for no face"
             if detector == "none"
-            else f"{totals['face_frames']} pictures: faces detected in {totals['faces_detected']}, "
+            else f"{pictures}: faces detected in {totals['faces_detected']}, "
             f"tracked in {totals['faces_tracked']}, interpolated in "
             f"{totals['faces_interpolated']}, absent in {totals['faces_absent']}"
         )
@@ -178,11 +184,13 @@ def lacks_crashed(output: Path, made: Provenance, progress: Progress) -> bool:
     if identity(there) != identity(made):
         if lost.get("missing"):
             progress.say(
-                f"{output} lacks {lost['missing']} recordings that were missing when it was made; "
-                "--force decodes again with those that are there now"
+                f"{output} lacks {count_of(lost['missing'], 'recording')} that were missing when "
+                "it was made; --force decodes again with those that are there now"
             )
         return False
     if not crashed:
         return False
-    progress.say(f"{output} lacks {crashed} recordings whose decoder crashed: decoded again")
+    progress.say(
+        f"{output} lacks {count_of(crashed, 'recording')} whose decoder crashed: decoded again"
+    )
     return True

@@ -11,6 +11,7 @@ from typing import Any
 from avaffect.core.atomic import write_text
 from avaffect.core.errors import DataError, MachineFault, OutputExistsError
 from avaffect.core.hashing import canonical_json
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data import manifest
 from avaffect.data.manifest import Item
@@ -52,7 +53,7 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     made = work.record("synth", settings, [])
     files = [f for u in planned for f in _files(settings, u) if f]
     whole = all(holds_anything(settings.folder / file) for file in files)
-    plan = f"render {len(planned)} utterances into {settings.folder}"
+    plan = f"render {count_of(len(planned), 'utterance')} into {settings.folder}"
     _check_folder(settings)
     if publishing.is_done(settings, made, progress, plan) and (whole or settings.dry_run):
         return
@@ -81,7 +82,10 @@ def run(settings: SynthSettings, progress: Progress) -> None:
     manifest.write(settings.output, header, [_item(settings, u, label) for u in planned])
     seconds = [settings.segments * film.SEGMENT_S or u.duration_s for u in planned]
     hours = sum(seconds) / 3600
-    progress.say(f"{len(planned)} utterances, {hours:.2f} h, {settings.speakers} speakers")
+    progress.say(
+        f"{count_of(len(planned), 'utterance')}, {hours:.2f} h, "
+        f"{count_of(settings.speakers, 'speaker')}"
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from avaffect.core import seeds
 from avaffect.core.claims import state_folder
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import UNITS
@@ -78,10 +79,14 @@ def _adapt(
     batches = _batches(settings, lineage, drawn, encoder, pretraining, units, progress)
     held = held_streams([*lineage.query_media, *lineage.pool_media], encoder.streams)
     objective = _objective(settings, drawn, encoder, pretraining, held)
-    retrieved = f"{len(drawn.pool)} distinct retrieved utterances, {drawn.pairs.shape[1]} draws, "
+    retrieved = (
+        f"{len(drawn.pool)} distinct retrieved utterances, "
+        f"{count_of(drawn.pairs.shape[1], 'draw')}, "
+    )
     progress.say(
-        f"{len(drawn.queries)} queries, {retrieved if isinstance(batches, Paired) else ''}"
-        f"{len(batches.plan(0))} batches an epoch"
+        f"{count_of(len(drawn.queries), 'query')}, "
+        f"{retrieved if isinstance(batches, Paired) else ''}"
+        f"{count_of(len(batches.plan(0)), 'batch')} an epoch"
     )
     outcome = train(objective, batches, settings, opened, fabric, progress)
     wrong = objective.collapse(outcome.last)
@@ -231,7 +236,7 @@ def _unlabelled(
         return FixMatch(views, confidence, weight)
     ranked = _or(settings.ranked, names.RANKED)
     if ranked > encoder.dim:
-        raise UsageError(f"--ranked {ranked}: the encoder has {encoder.dim} features")
+        raise UsageError(f"--ranked {ranked}: the encoder has {count_of(encoder.dim, 'feature')}")
     return CDAC(
         views,
         confidence,

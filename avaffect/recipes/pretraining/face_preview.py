@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avaffect.core.atomic import atomic_path
 from avaffect.core.batch import Batch
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, SAMPLE_RATE_HZ, WAVEFORM
 from avaffect.data.dataset import Dataset
@@ -46,7 +47,7 @@ def write_preview(
         _write(folder / f"{name}.mp4", torch.cat([real[: len(own)], own], dim=3), batch)
         beside = torch.cat([stills[0].expand_as(driven), driven], dim=3)
         _write(folder / f"still-{name}.mp4", beside, batch)
-    progress.say(f"{folder}: {2 * len(batches)} videos")
+    progress.say(f"{folder}: {count_of(2 * len(batches), 'video')}")
 
 
 def _first_present(faces: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json
 from avaffect.core.headers import EncoderHeader, KeptObjective
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import UNITS
 
 # `adapt` needs the required streams before it imports torch.
@@ -172,8 +173,8 @@ def check_units(kept: Kept, units: Mapping[str, Any], otherwise: str) -> None:
     known = rows if header.prediction is None else header.prediction.units
     if known is not None and known != int(units["clusters"]):
         raise DataError(
-            f"{path} predicts {known} units, but these are {units['clusters']}: give the units "
-            f"that it was trained on, or {otherwise}"
+            f"{path} predicts {count_of(known, 'unit')}, but these are {units['clusters']}: give "
+            f"the units that it was trained on, or {otherwise}"
         )
 
 

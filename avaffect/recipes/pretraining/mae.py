@@ -11,6 +11,7 @@ import torch
 from avaffect.core import configuration as configurations
 from avaffect.core import seeds
 from avaffect.core.errors import UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.streams import WAVEFORM
 from avaffect.data.dataset import Dataset, dataset_of
@@ -125,7 +126,8 @@ def _extended(
     pictures = settings.pictures or encoder.configuration.pictures
     if settings.inflate and encoder.configuration.pictures > 1:
         raise UsageError(
-            f"--inflate: {settings.init} reads {encoder.configuration.pictures} pictures, not one"
+            f"--inflate: {settings.init} reads "
+            f"{count_of(encoder.configuration.pictures, 'picture')}, not one"
         )
     if pictures == encoder.configuration.pictures:
         return encoder, kept

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.dataset import Dataset
@@ -57,7 +58,7 @@ def write_preview(
             rows.append([Tile(picture) for picture in tiles])
             titles.append(f"{batch.ids[0]}\n{name}" if number == 0 else name)
     write_png(path, sheet(rows, titles, tile=TILE))
-    progress.say(f"{path}: {len(some)} utterances, masked and reconstructed")
+    progress.say(f"{path}: {count_of(len(some), 'utterance')}, masked and reconstructed")
 
 
 def _versions(

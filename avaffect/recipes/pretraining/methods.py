@@ -15,6 +15,7 @@ from avaffect.core import headers, seeds
 from avaffect.core.claims import state_folder
 from avaffect.core.errors import DataError
 from avaffect.core.headers import CheckpointHeader, EncoderHeader
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, useful_share
@@ -140,8 +141,8 @@ def _train(
     if fabric.global_rank == 0 and not _learned(outcome, settings.output, objective.loss):
         training_run.discard_state(state_folder(settings.output))
         raise DataError(
-            f"{settings.media[0]}: nothing was learned: in {outcome.steps} steps the loss "
-            f"{objective.loss} was computed for no utterance; use larger batches or longer "
+            f"{settings.media[0]}: nothing was learned: in {count_of(outcome.steps, 'step')} the "
+            f"loss {objective.loss} was computed for no utterance; use larger batches or longer "
             "utterances"
         )
     metrics = {"first": outcome.first, "last": outcome.last}
@@ -250,8 +251,9 @@ def bucketed(dataset: Dataset, settings: TrainingSettings, progress: Progress) -
     batches = Bucketed(dataset, settings.batch_seconds, settings.batch_utterances, settings.seed)
     plan = batches.plan(0)
     progress.say(
-        f"{len(dataset)} utterances, {dataset.durations().sum() / 3600:.2f} h, {len(plan)} batches "
-        f"an epoch, {useful_share(durations, plan):.1%} of their frames useful"
+        f"{count_of(len(dataset), 'utterance')}, {dataset.durations().sum() / 3600:.2f} h, "
+        f"{count_of(len(plan), 'batch')} an epoch, {useful_share(durations, plan):.1%} of their "
+        "frames useful"
     )
     return batches
 

@@ -10,6 +10,7 @@ import torch
 
 from avaffect.core import seeds
 from avaffect.core.headers import EncoderHeader, Normalisation, Projected, ProjectorHeader
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data.batches import Bucketed, Vectors
@@ -130,9 +131,10 @@ def _summary(
     apart = dict(metrics.get("development", {}))
     count = int(apart.pop("utterances", 0))
     return (
-        f"{settings.output}: {len(utterances.ids)} utterances, {len(utterances.classes)} classes"
+        f"{settings.output}: {count_of(len(utterances.ids), 'utterance')}, "
+        f"{count_of(len(utterances.classes), 'class')}"
         + "".join(f"{', ' if not place else '; '}{word}" for place, word in enumerate(words))
-        + (f"; on {count} utterances of development: {_words(apart)}" if count else "")
+        + (f"; on {count_of(count, 'utterance')} of development: {_words(apart)}" if count else "")
     )
 
 

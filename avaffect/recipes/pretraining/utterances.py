@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.data import manifest
 from avaffect.data.dataset import Dataset, dataset_of, held_streams
@@ -45,11 +46,16 @@ def training_ids(
                 f"{settings.only}: none of its utterances is in the split {settings.split!r}; use "
                 "others, or --split all"
             )
-        progress.say(f"{len(inside)} of {len(ids)} utterances are in {settings.only}")
+        progress.say(
+            f"{len(inside)} of {count_of(len(ids), 'utterance is', 'utterances are')} in "
+            f"{settings.only}"
+        )
         ids = inside
     chosen = chosen_share(ids, settings.fraction, settings.seed)
     if settings.fraction < 1:
-        progress.say(f"--fraction {settings.fraction:g}: {chosen.sum()} of {len(ids)} utterances")
+        progress.say(
+            f"--fraction {settings.fraction:g}: {chosen.sum()} of {count_of(len(ids), 'utterance')}"
+        )
     return [ids[row] for row in np.flatnonzero(chosen)]
 
 
@@ -59,13 +65,13 @@ def _listed(path: Path, stores: Sequence[Store], progress: Progress) -> set[str]
     absent = [i for i in wanted if not any(i in store.rows for store in stores)]
     if len(absent) == len(wanted):
         raise DataError(
-            f"{path}: none of its {len(wanted)} utterances is in "
+            f"{path}: none of its {count_of(len(wanted), 'utterance')} is in "
             f"{', '.join(str(store.path) for store in stores)}"
         )
     if absent:
         progress.warn(
-            f"{len(absent)} of the {len(wanted)} utterances of {path} are not in the stores: "
-            f"{work.some_of(absent)}"
+            f"{len(absent)} of the {count_of(len(wanted), 'utterance')} of {path} not in the "
+            f"stores: {work.some_of(absent)}"
         )
     return set(wanted)
 
@@ -118,8 +124,8 @@ def learnable(
     if not kept.all():
         lost = [ids[row] for row in np.flatnonzero(~kept).tolist()]
         progress.warn(
-            f"{len(lost)} of {len(ids)} utterances are left out, without {needed}: "
-            f"{work.some_of(lost)}"
+            f"{len(lost)} of {count_of(len(ids), 'utterance is', 'utterances are')} left out, "
+            f"without {needed}: {work.some_of(lost)}"
         )
     return dataset.subset(np.flatnonzero(kept))
 
@@ -131,7 +137,9 @@ def _in_words(encoder: Encoder, dataset: Dataset, needs: Needs) -> str:
         for stream, column in dataset.columns.items()
         if stream in encoder.streams
     )
-    return read + "".join(f" and {fewest} steps of {s}" for s, fewest in needs.streams.items())
+    return read + "".join(
+        f" and {count_of(fewest, 'step')} of {s}" for s, fewest in needs.streams.items()
+    )
 
 
 def shortest_s(encoder: Encoder, stream: str, frames: int, rate_hz: float) -> float:
@@ -151,6 +159,6 @@ def check_together(batches: Sequence[np.ndarray], fewest: int, of_each: int = 1)
     largest = of_each * max(len(indices) for indices in batches)
     if largest < fewest:
         raise DataError(
-            f"the largest batch has {largest} utterances, and this task compares {fewest}: use "
-            "more utterances, or a larger --batch-seconds"
+            f"the largest batch has {count_of(largest, 'utterance')}, and this task compares "
+            f"{fewest}: use more utterances, or a larger --batch-seconds"
         )

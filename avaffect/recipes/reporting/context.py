@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.data.store.reader import Store
@@ -51,7 +52,11 @@ class Quiet(Progress):
 
 def few(notes: Sequence[Part]) -> list[Part]:
     """Notes, folded where they are many."""
-    return [*notes] if len(notes) <= MOST_NOTES else [Folded(f"{len(notes)} notes", tuple(notes))]
+    return (
+        [*notes]
+        if len(notes) <= MOST_NOTES
+        else [Folded(f"{count_of(len(notes), 'note')}", tuple(notes))]
+    )
 
 
 class Explored(Protocol):

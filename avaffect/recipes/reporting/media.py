@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import SAMPLE_RATE_HZ
 from avaffect.data.pictures import jpeg
 
@@ -60,11 +61,7 @@ class Media:
     @property
     def words(self) -> str:
         """What is embedded, for the reader of the page."""
-        held = f"{_counted(self.pictures, 'picture')} and {_counted(self.sounds, 'sound')}"
+        held = f"{count_of(self.pictures, 'picture')} and {count_of(self.sounds, 'sound')}"
         size = f"{self.size / MEGABYTE:.1f} of at most {self.most_bytes / MEGABYTE:g} MB"
         left = f"; {self.left_out} more were left out (--megabytes)" if self.left_out else ""
         return f"{held} are embedded, {size}{left}."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.evaluation import calibration, classification, distributions, permutation
 from avaffect.evaluation.calibration import Calibration
@@ -72,8 +73,8 @@ def permuted(of: PairedClasses, draws: int, progress: Progress) -> PermutationTe
     )
     if exact and count < FEWEST_PERMUTATIONS:
         progress.warn(
-            f"{of.name}: there are {count} arrangements of the labels within speakers, so that no "
-            f"p is below {1 / count:.2g}"
+            f"{of.name}: there are {count_of(count, 'arrangement')} of the labels within speakers, "
+            f"so that no p is below {1 / count:.2g}"
         )
     return PermutationTest(
         p=p, exact=exact, arrangements=count, within=SPEAKERS if within else "all utterances",
@@ -111,11 +112,14 @@ def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progres
             "which predict writes; of a table, columns called as the classes"
         )
     if lacking:
-        progress.warn(f"{of.name}: {lacking} predictions have no probabilities, and are left out")
+        progress.warn(
+            f"{of.name}: {count_of(lacking, 'prediction has', 'predictions have')} no "
+            "probabilities, and are left out"
+        )
     if above:
         progress.warn(
-            f"{of.name}: the probabilities of {above} predictions add up to more than 1: they are "
-            "no distribution over the classes, and the Brier score means little"
+            f"{of.name}: the probabilities of {count_of(above, 'prediction')} add up to more than "
+            "1: they are no distribution over the classes, and the Brier score means little"
         )
     parts = []
     for known in rows.values():

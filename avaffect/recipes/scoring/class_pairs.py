@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
@@ -129,8 +130,8 @@ def _pairs(
             else "name a store or a corpus manifest with --gold"
         )
         raise DataError(
-            f"{found.name}: none of its {len(items)} predictions has a gold class to be scored by; "
-            + why
+            f"{found.name}: none of its {count_of(len(items), 'prediction')} has a gold class to "
+            "be scored by; " + why
         )
     return pairs, missing
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 from avaffect.data.manifest import Manifest
@@ -124,7 +125,7 @@ def _report_counts(of: PairedClasses, progress: Progress) -> dict[str, int] | No
     if warning is not None:
         progress.warn(f"{of.name}: {warning}")
     left_out = f"; {len(of.missing)} left out, without a gold label" if of.missing else ""
-    progress.say(f"{of.name}: {len(utterances)} utterances{words}{left_out}")
+    progress.say(f"{of.name}: {count_of(len(utterances), 'utterance')}{words}{left_out}")
     return learned
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
 from avaffect.data.embeddings import EMBEDDING
@@ -99,8 +100,8 @@ def _separation(store: Store, of: str, vectors: np.ndarray) -> Separation:
     classes = {names[row] for row in rows}
     if len(classes) < 2:
         raise DataError(
-            f"{store.path}: {of} has {len(classes)} classes of two utterances or more; two are "
-            "needed to be told apart"
+            f"{store.path}: {of} has {count_of(len(classes), 'class')} of two utterances or more; "
+            "two are needed to be told apart"
         )
     chosen, of_rows = vectors[rows], np.array([names[row] for row in rows])
     # Of classes that say nothing of the vectors: the same, in other places.

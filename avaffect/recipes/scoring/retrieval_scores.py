@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance
 from avaffect.data import artifacts
@@ -50,8 +51,8 @@ def score_retrieval(
     scored = [(owner, name) for owner, name in zip(owners, true) if owner and name]
     if not scored:
         raise DataError(
-            f"{found.name}: none of its {len(drawn)} draws has a gold label {label!r}; name a "
-            "store or a corpus manifest that labels the pool with --gold"
+            f"{found.name}: none of its {count_of(len(drawn), 'draw')} has a gold label {label!r}; "
+            "name a store or a corpus manifest that labels the pool with --gold"
         )
     queried = {owner for owner, _ in scored}
     only_pool = {name for _, name in scored} - queried
@@ -66,7 +67,10 @@ def score_retrieval(
     )
     missing = len(drawn) - len(scored)
     left_out = f"; {missing} left out, without a label" if missing else ""
-    progress.say(f"{found.name}: {len(drawn)} draws for {len(found)} queries{left_out}")
+    progress.say(
+        f"{found.name}: {count_of(len(drawn), 'draw')} for "
+        f"{count_of(len(found), 'query')}{left_out}"
+    )
     agreeing = agreement(found, classes_of, rename, progress)
     sizes = [item["effective_size"] for item in found.items if "effective_size" in item]
     return RetrievalReport(

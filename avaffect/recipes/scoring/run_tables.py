@@ -14,6 +14,7 @@ import numpy as np
 from avaffect.core import filekind, inputs, unchanged
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import of_role
 from avaffect.core.record import Record
@@ -102,7 +103,9 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
         name, path = _named(source)
         found = list(_reports(path, progress))
         if name is not None and len(found) > 1:
-            raise UsageError(f"{path} holds {len(found)} reports: one name ({name}) is too few")
+            raise UsageError(
+                f"{path} holds {count_of(len(found), 'report')}: one name ({name}) is too few"
+            )
         for report, alone in found:
             own = path.stem if len(found) == 1 and path != STANDARD_STREAM else None
             row = _whole_row(name or own or Path(report.file).stem, path, report)

@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core import filekind
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data import artifacts, manifest
 from avaffect.data.manifest import Item, Manifest
@@ -182,7 +183,7 @@ def _say(
     left_out = (
         f"; {max(missing.values())} left out, without a gold value" if any(missing.values()) else ""
     )
-    progress.say(f"{name}: {count} utterances{left_out}")
+    progress.say(f"{name}: {count_of(count, 'utterance')}{left_out}")
 
 
 def _moments(
@@ -207,8 +208,8 @@ def _moments(
     ids = list(dict.fromkeys(i for of in pairs.values() for i in of))
     if not ids:
         raise DataError(
-            f"{found.name}: none of its {len(items)} predictions has a gold value to be scored by; "
-            "name a store, a corpus manifest or a table with --gold"
+            f"{found.name}: none of its {count_of(len(items), 'prediction')} has a gold value to "
+            "be scored by; name a store, a corpus manifest or a table with --gold"
         )
     runs = sorted(pairs)
     moments = np.zeros((len(runs), len(ids), 8))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data.corpora.common import SUFFIXES
 from avaffect.data.manifest import Item, Manifest
@@ -179,8 +180,8 @@ def matched(found: Manifest, known: Collection[str], progress: Progress) -> Mani
     if names:
         pairs = [f"{own} is {other}" for own, other in names.items()]
         progress.say(
-            f"{found.name}: {len(pairs)} utterances differ from the gold in a "
-            f"prefix of their ids, and were matched without it: {some_of(pairs, 2)}"
+            f"{found.name}: {count_of(len(pairs), 'utterance differs', 'utterances differ')} from "
+            f"the gold in a prefix of their ids, and were matched without it: {some_of(pairs, 2)}"
         )
         items = [i | {"id": names.get(i["id"], i["id"])} if "id" in i else i for i in found.items]
         return replace(found, items=items)

@@ -9,6 +9,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data.traces import SAME_TIME, at_times
 from avaffect.recipes.common.work import some_of
@@ -110,7 +111,7 @@ def _most(known: dict[str, float]) -> str:
     longest = max(known, key=lambda identifier: known[identifier])
     # Without exponents such as 2e+04, which are hard to read as seconds.
     seconds = f"{known[longest]:.{3 if known[longest] < 1000 else 6}g}"
-    return f"{len(known)} recordings, by up to {seconds} s ({longest})"
+    return f"{count_of(len(known), 'recording')}, by up to {seconds} s ({longest})"
 
 
 def with_common_labels(
@@ -167,8 +168,8 @@ def under_common_ids(predicted: TraceSource, gold: TraceSource, progress: Progre
         return predicted
     pairs = [f"{own} is {other}" for own, other in names.items()]
     progress.say(
-        f"{predicted.name}: {len(pairs)} recordings differ from {gold.name} in a "
-        f"prefix of their ids, and were matched without it: {some_of(pairs, 2)}"
+        f"{predicted.name}: {count_of(len(pairs), 'recording differs', 'recordings differ')} from "
+        f"{gold.name} in a prefix of their ids, and were matched without it: {some_of(pairs, 2)}"
     )
     labels = {
         label: {names.get(i, i): trace for i, trace in traces.items()}
@@ -192,12 +193,13 @@ class Recordings:
 
     def report(self, name: str, progress: Progress) -> None:
         for missing, what in (
-            (self.without_prediction, "have gold, but no prediction"),
-            (self.without_gold, "are predicted, but have no gold"),
+            (self.without_prediction, "with gold, but no prediction"),
+            (self.without_gold, "predicted, but without gold"),
         ):
             if missing:
                 progress.warn(
-                    f"{name}: {len(missing)} recordings {what} and are left out: {some_of(missing)}"
+                    f"{name}: {count_of(len(missing), 'recording')} {what}, left out: "
+                    f"{some_of(missing)}"
                 )
 
 

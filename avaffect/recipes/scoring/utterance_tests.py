@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress, followed
 from avaffect.data.manifest import Item
 from avaffect.evaluation import classification, concordance, paired
@@ -78,7 +79,11 @@ def do_not_pair(first: SingleRun, second: SingleRun) -> str | None:
         return "they predict other utterances"
     unlike = [i for i, true in first.gold.items() if true != second.gold[i]]
     if unlike:
-        return f"the true labels of {len(unlike)} utterances differ, such as that of {unlike[0]}"
+        return (
+            "the true labels of "
+            f"{count_of(len(unlike), 'utterance differs', 'utterances differ')}, such as that of "
+            f"{unlike[0]}"
+        )
     if min(first.units.count, second.units.count) < 2:
         return "they are of one speaker"
     return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avaffect.core.errors import DataError, UsageError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.data.dataset import Dataset
 from avaffect.data.labels import Annotations
@@ -219,7 +220,10 @@ def labels_of(stores: Sequence[Store], settings: FinetuneSettings, progress: Pro
     known = np.any([task.known for task in tasks], axis=0)
     if not known.all() and list(kinds.values()) != ["class"]:
         words = " or ".join(kinds)
-        progress.say(f"{int((~known).sum())} utterances have no known value of {words}")
+        progress.say(
+            f"{count_of(int((~known).sum()), 'utterance has', 'utterances have')} no known value "
+            f"of {words}"
+        )
     return Labels(everyone, tuple(tasks)).chosen(known)
 
 
@@ -318,14 +322,14 @@ def _task(
             traces, flat = without_order(traces)
             if flat.any() and not any(map(len, traces.values)):
                 raise DataError(
-                    f"{stores[0].path}: {name} is the same throughout each of {int(flat.sum())} "
-                    "recordings: there is nothing to rank; give recordings of which a part is "
-                    "relevant"
+                    f"{stores[0].path}: {name} is the same throughout, in "
+                    f"{count_of(int(flat.sum()), 'recording')}: there is nothing to rank; give "
+                    "recordings of which a part is relevant"
                 )
             if flat.any():
                 progress.say(
-                    f"{int(flat.sum())} recordings of {len(flat)} are left out: {name} is the same "
-                    "throughout, and there is nothing to rank"
+                    f"{count_of(int(flat.sum()), 'recording')} of {len(flat)} left out: {name} is "
+                    "the same throughout, and there is nothing to rank"
                 )
         return TraceTask(name, traces, losses, settings.delay)
     if kind == "scalar":

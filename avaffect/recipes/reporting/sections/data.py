@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avaffect.core.nouns import count_of
 from avaffect.core.streams import FACE, WAVEFORM
 from avaffect.core.table import Style, Table
 from avaffect.data import manifest
@@ -175,7 +176,7 @@ def _sheet(context: Context, of: Utterances, store: Store) -> Iterator[Part]:
         if picture is not None:
             tiles.append(Tile(of.ids[row], labels[row], (), picture))
     if tiles:
-        yield Sheet(f"Faces, {len(tiles)} of {len(of.ids)} utterances", tuple(tiles))
+        yield Sheet(f"Faces, {len(tiles)} of {count_of(len(of.ids), 'utterance')}", tuple(tiles))
 
 
 def evenly(speakers: Sequence[str], labels: Sequence[str], count: int) -> list[int]:

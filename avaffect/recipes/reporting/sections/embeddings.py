@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from avaffect.core.nouns import count_of
 from avaffect.core.table import Style, Table
 from avaffect.data.store.reader import Store
 from avaffect.recipes.common import work
@@ -72,7 +73,7 @@ def _drawn(name: str, clouds: Sequence[Cloud]) -> Part:
 
 def _chart(name: str, cloud: Cloud, place: dict[str, int]) -> Chart:
     colours = [place.get(label, -1) for label in cloud.names[name]]
-    label = f"{len(colours)} utterances of {cloud.title} in two dimensions, by {name}"
+    label = f"{count_of(len(colours), 'utterance')} of {cloud.title} in two dimensions, by {name}"
     drawn = charts.points([(float(x), float(y)) for x, y in cloud.places], colours, label)
     counts = sorted(Counter(cloud.names[name]).items())
     rows = [[known or "unknown", str(count)] for known, count in counts]

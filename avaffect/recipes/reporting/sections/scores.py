@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from avaffect.core.nouns import count_of
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.classification import Confusion as Counts
 from avaffect.recipes.reporting import charts
@@ -91,7 +92,7 @@ def in_words(report: ClassReport) -> str:
         low, high = held.bounds["ua"]
         words += f", between {low:.3f} and {high:.3f} with {held.percent:g} % confidence over "
         words += f"{held.units} {held.over}"
-    words += f", on {report.count} utterances{part}"
+    words += f", on {count_of(report.count, 'utterance')}{part}"
     if report.chance is not None:
         words += f"; chance gives {report.chance['ua']:.3f}"
     return words + "."

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from avaffect.core.nouns import count_of
 from avaffect.core.table import Table
 from avaffect.recipes.common import work
 from avaffect.recipes.monitoring.runs import values_of
@@ -97,7 +98,7 @@ def _parts(group: list[Curves]) -> Iterator[Part]:
 
 def _title(group: list[Curves]) -> str:
     files = Counter(_output_of(curves.path) for curves in group)
-    titles = [file if n == 1 else f"{file}, {n} runs" for file, n in files.items()]
+    titles = [file if n == 1 else f"{file}, {count_of(n, 'run')}" for file, n in files.items()]
     return work.some_of(titles, MOST_NAMED)
 
 

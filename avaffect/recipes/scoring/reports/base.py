@@ -10,6 +10,7 @@ from typing import Any
 
 from avaffect.core import filekind, plain_json
 from avaffect.core.errors import DataError
+from avaffect.core.nouns import count_of
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, identity
 from avaffect.core.record import Record
@@ -63,7 +64,7 @@ def write_reports(
     Raises OutputExistsError where it holds other data, DataError where it is damaged, unless
     forced; UsageError where it is an input.
     """
-    what = what or f"the scores of {len(reports)} files"
+    what = what or f"the scores of {count_of(len(reports), 'file')}"
     publishing.publish(
         settings,
         {"inputs": [entry for report in reports for entry in report.provenance["inputs"]]},

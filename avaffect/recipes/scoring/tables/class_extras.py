@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from avaffect.core.nouns import count_of
 from avaffect.core.table import Style, Table
 from avaffect.recipes.scoring.reports.classes import ClassReport
 from avaffect.settings.scores import SCORE_WORDS
@@ -55,9 +56,11 @@ def _permutation(reports: Reports, style: Style) -> list[Table]:
             for name, p in test.p.items()
         ]  # fmt: skip
         title = _titled("Permutation test", report, reports)
-        how = f"all {test.arrangements}" if test.exact else f"{test.arrangements} random"
-        note = f"p: of {how} arrangements of the labels within {test.within}, those with a score "
-        note += "as high"
+        how = count_of(test.arrangements, "arrangement" if test.exact else "random arrangement")
+        note = (
+            f"p: of {'all ' * test.exact}{how} of the labels within {test.within}, those with a "
+            "score as high"
+        )
         found.append(Table.of(title, ["score", "mean", "chance", "p"], rows, note))
     return found
 
@@ -73,7 +76,10 @@ def _calibration(reports: Reports, style: Style) -> list[Table]:
         rows.append(["all", str(of.count), style.number(of.confidence), style.number(of.accuracy)])
         title = f"Calibration: expected error {of.ece:.3f}, Brier score {of.brier:.3f}"
         names = ["probability", "count", "mean probability", "accuracy"]
-        note = f"{len(of.bins)} bins of equal width of the probability of the predicted class"
+        note = (
+            f"{count_of(len(of.bins), 'bin')} of equal width of the probability of the predicted "
+            "class"
+        )
         found.append(Table.of(_titled(title, report, reports), names, rows, note))
     return found
 
