@@ -17,14 +17,17 @@ from scipy import stats
 from trace_sources import wave, write_traces
 
 from avaffect.data import manifest
+from avaffect.recipes.downstream.defaults import UA
 
 
 def scores(wrong: Sequence[int], name: str = "accuracy") -> list[float]:
-    from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.metrics import accuracy_score, f1_score, recall_score
 
     guesses = [[("anger" if k >= 12 - e else GOLD[k]) for k in range(12)] for e in wrong]
     if name == "accuracy":
         return [accuracy_score(GOLD, guess) for guess in guesses]
+    if name == UA:
+        return [recall_score(GOLD, guess, labels=CLASSES, average="macro") for guess in guesses]
     return [f1_score(GOLD, guess, labels=CLASSES, average="macro") for guess in guesses]
 
 
@@ -57,6 +60,10 @@ def test_means_and_the_paired_test(folder: Path) -> None:
     assert [of["role"] for of in found["provenance"]["inputs"]] == ["report", "report"]
 
 
+def test_classes_are_compared_by_what_selects_epochs(folder: Path) -> None:
+    assert report(folder, "base.json", "better.json")["scores"] == [UA]
+
+
 def test_table_of_several_scores(folder: Path) -> None:
     result = run(folder, "base.json", "new=better.json", "--score", "f1_macro", "--score", "ua")
     first, second = table(result.stdout)
@@ -70,16 +77,15 @@ def test_table_of_several_scores(folder: Path) -> None:
     assert float(second["f1_macro_p"]) == pytest.approx(expected.pvalue, rel=1e-5)
     assert float(second["f1_macro_t"]) == pytest.approx(expected.statistic, rel=1e-5)
     assert {"ua", "ua_std", "ua_degrees"} <= second.keys()
-    # Without a word, F1 macro.
-    assert table(run(folder, "base.json").stdout)[0].keys() == {
-        "name", "runs", *("f1_macro" + end for end in ("", "_std", "_difference", "_t",
-                                                       "_degrees", "_p", "_chance")),
-    }  # fmt: skip
+    # Without a word, UA.
+    ends = ("", "_std", "_difference", "_t", "_degrees", "_p", "_chance")
+    columns = {"name", "runs", *("ua" + end for end in ends)}
+    assert table(run(folder, "base.json").stdout)[0].keys() == columns
 
 
 def test_the_baseline_by_name_or_file(folder: Path) -> None:
     found = report(folder, "base.json", "b=better.json", "--baseline", "b")
-    assert found["baseline"] == "b" and found["rows"][0]["scores"]["f1_macro"]["difference"] < 0
+    assert found["baseline"] == "b" and found["rows"][0]["scores"]["ua"]["difference"] < 0
     by_file = report(folder, "base.json", "b=better.json", "--baseline", "better.json")
     assert by_file["rows"] == found["rows"]
     words = run(folder, "base.json", "--baseline", "best", status=2).stderr
@@ -114,13 +120,13 @@ def test_runs_that_do_not_pair(folder: Path) -> None:
     predictions(folder / "five.jsonl", (1, 2, 1, 0, 3))
     result = run(folder, "base.json", "five.jsonl", "--json")
     assert "no paired t-test: it has 5 runs" in result.stderr and "--unpaired" in result.stderr
-    found = json.loads(result.stdout)["rows"][1]["scores"]["f1_macro"]
+    found = json.loads(result.stdout)["rows"][1]["scores"]["ua"]
     assert found["p"] is found["t"] is None
-    ours, theirs = scores((1, 2, 1, 0, 3), "f1"), scores(BASE, "f1")
+    ours, theirs = scores((1, 2, 1, 0, 3), "ua"), scores(BASE, "ua")
     assert found["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs))
     found = report(folder, "base.json", "five.jsonl", "--unpaired")
     expected = stats.ttest_ind(ours, theirs, equal_var=False)
-    test = found["rows"][1]["scores"]["f1_macro"]
+    test = found["rows"][1]["scores"]["ua"]
     assert (test["t"], test["p"]) == (
         pytest.approx(expected.statistic), pytest.approx(expected.pvalue),
     )  # fmt: skip
@@ -131,7 +137,7 @@ def test_runs_that_do_not_pair(folder: Path) -> None:
     predictions(folder / "one.jsonl", (1,))
     result = run(folder, "base.json", "one.jsonl", "--unpaired")
     assert "two runs or more" in result.stderr
-    assert table(result.stdout)[1]["f1_macro_std"] == ""
+    assert table(result.stdout)[1]["ua_std"] == ""
 
 
 def test_runs_pair_by_number_not_by_place(folder: Path) -> None:
@@ -140,7 +146,7 @@ def test_runs_pair_by_number_not_by_place(folder: Path) -> None:
     found["runs"].reverse()
     (folder / "reversed.json").write_text(json.dumps(found))
     rows = report(folder, "base.json", "better.json", "reversed.json")["rows"]
-    assert rows[1]["scores"]["f1_macro"]["p"] == pytest.approx(rows[2]["scores"]["f1_macro"]["p"])
+    assert rows[1]["scores"]["ua"]["p"] == pytest.approx(rows[2]["scores"]["ua"]["p"])
     assert rows[2]["runs"] == [3, 2, 1, 0]
 
 
@@ -321,7 +327,7 @@ def test_other_utterances_have_no_test(folder: Path, way: tuple[str, ...]) -> No
     predictions(folder / "fewer.jsonl", BETTER, count=9)
     result = run(folder, "base.json", "fewer.jsonl", "better.json", "--json", *way)
     assert "count is 9 and 12; no t-test" in result.stderr
-    _, fewer, better = (row["scores"]["f1_macro"] for row in json.loads(result.stdout)["rows"])
+    _, fewer, better = (row["scores"]["ua"] for row in json.loads(result.stdout)["rows"])
     assert fewer["t"] is fewer["p"] is fewer["degrees"] is None
     assert fewer["difference"] is not None and better["p"] is not None
     for key, value in (("target", "arousal"), ("split", "development")):
@@ -329,7 +335,7 @@ def test_other_utterances_have_no_test(folder: Path, way: tuple[str, ...]) -> No
         (folder / "other.json").write_text(json.dumps(found))
         result = run(folder, "base.json", "other.json", *way)
         assert f"{key} is {value} and" in result.stderr
-        assert table(result.stdout)[1]["f1_macro_p"] == ""
+        assert table(result.stdout)[1]["ua_p"] == ""
 
 
 def test_bad_reports_end_with_65(folder: Path) -> None:
@@ -365,12 +371,12 @@ def test_output_file(folder: Path) -> None:
 def test_on_a_terminal(folder: Path) -> None:
     shown, _ = on_terminal("compare", "base.json", "better.json", cwd=folder)
     assert "* p < 0.05" in shown and "paired" in shown
-    ours_f1, theirs_f1 = scores(BETTER, "f1"), scores(BASE, "f1")
-    difference = np.mean(ours_f1) - np.mean(theirs_f1)
-    p = stats.ttest_rel(ours_f1, theirs_f1).pvalue
+    ours_ua, theirs_ua = scores(BETTER, "ua"), scores(BASE, "ua")
+    difference = np.mean(ours_ua) - np.mean(theirs_ua)
+    p = stats.ttest_rel(ours_ua, theirs_ua).pvalue
     stars = "**" if p < 0.01 else "*"
     assert p < 0.05
-    for words in ("F1 macro", f"+{difference:.3f}{stars} ", f"{np.mean(ours_f1):.3f} ±"):
+    for words in ("UA", f"+{difference:.3f}{stars} ", f"{np.mean(ours_ua):.3f} ±"):
         assert words in shown, shown
 
 

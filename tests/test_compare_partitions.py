@@ -28,14 +28,14 @@ def test_reports_of_one_name_are_one_row(tmp_path: Path) -> None:
     assert base["count"] == better["count"] == 12 + 10 + 8
     values = {}
     for row in (base, better):
-        values[row["name"]] = row["scores"]["f1_macro"]["values"]
-        alone = [report(tmp_path, source)["rows"][0]["scores"]["f1_macro"]["values"]
+        values[row["name"]] = row["scores"]["ua"]["values"]
+        alone = [report(tmp_path, source)["rows"][0]["scores"]["ua"]["values"]
                  for source in sources if source.startswith(row["name"])]  # fmt: skip
         assert values[row["name"]] == [value for part in alone for value in part]
     expected = stats.ttest_rel(values["better"], values["base"])
-    assert better["scores"]["f1_macro"]["p"] == pytest.approx(expected.pvalue)
+    assert better["scores"]["ua"]["p"] == pytest.approx(expected.pvalue)
     # Another number of utterances is another test.
-    assert other["scores"]["f1_macro"]["p"] is None
+    assert other["scores"]["ua"]["p"] is None
     # Of another label they are no runs of one row.
     header = manifest.new_header("predictions", target="mood", classes=CLASSES)
     manifest.write(tmp_path / "mood.jsonl", header, manifest.read(tmp_path / "alone.jsonl").items)

@@ -116,7 +116,7 @@ def test_columns_in_a_pipe_and_on_a_terminal(folder: Path) -> None:
     first, second = table(result.stdout)
     assert (second["mcnemar_better"], second["mcnemar_worse"]) == ("3", "0")
     assert float(second["mcnemar_p"]) == 0.25 and first["mcnemar_p"] == ""
-    assert float(second["f1_macro_low"]) < float(second["f1_macro_difference"])
+    assert float(second["ua_low"]) < float(second["ua_difference"])
     assert "warning" in result.stderr
     shown, _ = on_terminal("compare", "base.jsonl", "better.jsonl", cwd=folder, width=120)
     assert "McNemar" in shown and "0.250" in shown
@@ -183,7 +183,7 @@ def test_few_speakers_have_no_p(tmp_path: Path) -> None:
     with_speakers(tmp_path / "a.jsonl", speakers=9)
     with_speakers(tmp_path / "b.jsonl", speakers=9)
     result = run(tmp_path, "a.jsonl", "b.jsonl", "--json")
-    of = json.loads(result.stdout)["rows"][1]["scores"]["f1_macro"]
+    of = json.loads(result.stdout)["rows"][1]["scores"]["ua"]
     assert (of["low"], of["high"], of["p"]) == (0, 0, None) and "warning" in result.stderr
 
 
@@ -201,7 +201,7 @@ def test_what_does_not_pair_is_not_tested(tmp_path: Path, folder: Path) -> None:
     ):  # fmt: skip
         result = run(tmp_path, *arguments, "--json")
         row = json.loads(result.stdout)["rows"][1]
-        assert "utterances" not in row and row["scores"]["f1_macro"]["p"] is None, arguments
+        assert "utterances" not in row and row["scores"]["ua"]["p"] is None, arguments
         assert "no test by utterance" in result.stderr, arguments
 
 

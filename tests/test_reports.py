@@ -132,7 +132,7 @@ def test_tables_for_people_and_for_programs(reports: dict[str, list]) -> None:
     assert table.note.startswith("differences from report")
     assert [row[0] for row in table.rows] == ["report", "b", "chance"]
     columns = comparison.table(reports["comparison"][0], programs).columns
-    assert columns[-2:] == ("f1_macro_p", "f1_macro_chance")
+    assert columns[-2:] == ("ua_p", "ua_chance")
 
 
 def test_facts_of_traces_keep_their_order() -> None:

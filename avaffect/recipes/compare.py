@@ -22,8 +22,9 @@ from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, C
 from avaffect.recipes.scoring.run_tables import Row, unlike_facts
 from avaffect.settings.compare import CompareSettings
 
+# Of classes UA, by which `finetune` chooses epochs, too: it does not depend on their balance.
 DEFAULT_SCORES = {
-    "predictions": "f1_macro", "traces": "ccc", "scalars": "ccc", "ranking": "map",
+    "predictions": "ua", "traces": "ccc", "scalars": "ccc", "ranking": "map",
     "embeddings": "davies_bouldin",
 }  # fmt: skip
 

@@ -49,8 +49,8 @@ class CompareSettings(Printed):
         default=(STANDARD_INPUT,), metavar="[NAME=]FILE",
     )  # fmt: skip
     score: tuple[str, ...] = option(
-        (), "Score to compare: accuracy, ua, f1_macro; ccc, ccc_mean, arousal.ccc; "
-        "shared_distance; davies_bouldin. Default: f1_macro, ccc of each label, or davies_bouldin. "
+        (), "Score to compare: ua, accuracy, f1_macro; ccc, ccc_mean, arousal.ccc; "
+        "shared_distance; davies_bouldin. Default: ua, ccc of each label, or davies_bouldin. "
         "Repeatable.", "--score",
         metavar="NAME",
     )  # fmt: skip
