@@ -89,7 +89,7 @@ def test_films_with_little_to_rank_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "f.h5", FILMS)
     said = invoke(tmp_path, "finetune", "f.h5", *SMALL, "--epochs", 1, "-o", "h.safetensors").stderr
     # never, always, short, x2 and x3; silent has no segment, x4 no label.
-    assert "5 recordings of 17 are left out" in said
+    assert "5 recordings of 17 left out" in said
     assert "6 utterances have no known value" in said
     assert "silent" in said
     # Longer and shorter than what is read, by more than a segment.

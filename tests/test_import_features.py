@@ -229,7 +229,7 @@ def test_ids_that_do_not_match_are_counted_and_listed(tmp_path: Path) -> None:
     assert store.label("emotion").tolist() == [1, 1, -1, -1]
     assert store.meta["split"] == ["train", "train", "", ""]
     assert re.search("2 utterances are not in m.jsonl.*: u8, u9", said)
-    assert re.search("4 utterances of m.jsonl have no features: c_u0, c_u3, c_u4, c_u5", said)
+    assert re.search("4 utterances of m.jsonl without features: c_u0, c_u3, c_u4, c_u5", said)
     # By prefix, as well; not at all.
     invoke(tmp_path, IMPORT, "t.csv", "--annotations", "m.jsonl", "--prefix", "c", "-o", "p.h5")
     assert Store(tmp_path / "p.h5").ids == ["c_u1", "c_u2", "c_u8", "c_u9"]

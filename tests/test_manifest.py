@@ -88,8 +88,8 @@ def test_every_truncation_is_refused(tmp_path):
     [
         (b"", "is empty"),
         (lines_of(HEADER, ITEM), "no end record after 1 item"),
-        (lines_of(HEADER, END), "counts 1 item, but it has 0"),
-        (lines_of(HEADER, ITEM, {"kind": "end"}), "counts None items"),
+        (lines_of(HEADER, END), "counts 1, but it has 0 items"),
+        (lines_of(HEADER, ITEM, {"kind": "end"}), "counts None, but"),
         (WHOLE + lines_of(ITEM), "follows its end record"),
         (WHOLE + WHOLE, "follows its end record"),
         (lines_of({**HEADER, "version": "2.0"}, ITEM, END), "version 2.0"),

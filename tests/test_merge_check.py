@@ -233,7 +233,7 @@ def test_check_looks_at_every_file_and_says_which_are_bad(tmp_path: Path, avaffe
     metrics = tmp_path / "c.safetensors.metrics.jsonl"
     metrics.write_text('{"step": 1}\n')
     found = avaffect("check", *good, metrics)
-    assert found.stdout.count(": ok\n") == 3 and "1 metrics files" in found.stderr
+    assert found.stdout.count(": ok\n") == 3 and "1 metrics file" in found.stderr
     assert "not a manifest" in avaffect("check", metrics, status=65).stderr
     bad = []
     for path in good:

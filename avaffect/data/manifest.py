@@ -288,8 +288,9 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
         elif kind == "end":
             if record.get("count") != len(items):
                 raise DataError(
-                    f"{name}: its end record counts {count_of(record.get('count', 0), 'item')}, "
-                    f"but it has {len(items)}; after a filter, close it with `avaffect seal`"
+                    f"{name}: its end record counts {record.get('count')}, but it "
+                    f"has {count_of(len(items), 'item')}; after a filter, close it with `avaffect "
+                    "seal`"
                 )
             if stream.read(1):
                 raise DataError(f"{name}: something follows its end record (line {number})")

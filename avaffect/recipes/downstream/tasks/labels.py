@@ -322,7 +322,7 @@ def _task(
             traces, flat = without_order(traces)
             if flat.any() and not any(map(len, traces.values)):
                 raise DataError(
-                    f"{stores[0].path}: {name} is the same throughout, in "
+                    f"{stores[0].path}: {name} is the same throughout each of "
                     f"{count_of(int(flat.sum()), 'recording')}: there is nothing to rank; give "
                     "recordings of which a part is relevant"
                 )
