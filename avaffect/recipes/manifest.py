@@ -167,7 +167,8 @@ def _suggest_names(corpus: Corpus, progress: Progress) -> None:
     for folded, names in sorted(alike.items()):
         if len(names) > 1:
             progress.warn(
-                f"{' and '.join(sorted(names))} are {len(names)} names, spelled alike but for "
+                f"{' and '.join(sorted(names))} are {count_of(len(names), 'name')}, spelled alike "
+                "but for "
                 "case: give one of them another name"
             )
         elif folded in COMMON and folded not in names:
