@@ -81,6 +81,11 @@ def counted(blocks: Iterable[Array], progress: Progress) -> Iterator[Array]:
         progress.advance(block.nbytes / MB)
 
 
+def megabytes_of(text: bytes) -> float:
+    """The size of a line, for `followed`."""
+    return len(text) / MB
+
+
 _of_command: ContextVar[Progress] = ContextVar("progress", default=SILENT)
 
 

@@ -27,7 +27,7 @@ from avaffect.core.hashing import canonical_json, has_digest
 from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
 from avaffect.core.near import meant_file
 from avaffect.core.nouns import count_of
-from avaffect.core.progress import MB, followed
+from avaffect.core.progress import MB, followed, megabytes_of
 from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
 from avaffect.data.manifest_content import ContentHash
@@ -275,7 +275,7 @@ def _parse(stream: BinaryIO, name: str, needed: Callable[[Item], Item] | None = 
     state = hashlib.sha256(first)
     content = None if needed is None else ContentHash(header)
     items: list[Item] = []
-    read = followed(lines, f"read {name}", _megabytes(stream), "MB", _megabytes_of)
+    read = followed(lines, f"read {name}", _megabytes(stream), "MB", megabytes_of)
     for number, line in enumerate(read, start=2):
         record = parse_record(line, name, number)
         kind = record.get("kind")
@@ -320,10 +320,6 @@ def _megabytes(stream: BinaryIO) -> float | None:
         # A stream in memory.
         return None
     return found.st_size / MB if stat.S_ISREG(found.st_mode) else None
-
-
-def _megabytes_of(line: bytes) -> float:
-    return len(line) / MB
 
 
 def _shared(record: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,16 @@ bootstrap is that of `evaluation.bootstrap`, of differences on the same draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from avaffect.core.record import Record
 from avaffect.evaluation.bootstrap import Confusions, bounds, drawn
 
+Name = TypeVar("Name")
 # Of fewer discordant utterances the chi-squared distribution is no good approximation.
 FEW_DISCORDANT = 25
 
@@ -59,13 +61,13 @@ class Difference:
 def differences(
     first: Confusions,
     second: Confusions,
-    names: Sequence[str],
+    names: Iterable[Name],
     scores: Callable[[np.ndarray], Sequence[float] | np.ndarray],
     percent: float,
     draws: int,
     random: np.random.Generator,
     counts: np.ndarray | None = None,
-) -> dict[str, Difference]:
+) -> dict[Name, Difference]:
     """Name -> the difference of a score, first - second, by bootstrap; without the scores that are
     defined in no draw.
 
@@ -75,6 +77,7 @@ def differences(
     the share of draws on the other side of 0, or at 0, one draw more on either: the confidence
     beyond which an interval of percentiles has 0. Raises ValueError for fewer than two speakers.
     """
+    names = list(names)
     found = np.empty((draws, len(names)))
     for row, (one, other) in enumerate(drawn(first.beside(second), draws, random, counts)):
         found[row] = np.asarray(scores(one)) - np.asarray(scores(other))

@@ -11,7 +11,7 @@ import numpy as np
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.near import meant
 from avaffect.core.nouns import count_of
-from avaffect.core.progress import SILENT, Progress
+from avaffect.core.progress import SILENT, Progress, followed
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.statistics import TTest, mean_and_std, paired_t_test, welch_t_test
 from avaffect.recipes.common import pictures, work
@@ -57,7 +57,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
         test=test,
         rows=tuple(
             _tested(row, other, _described(row, other, scores, test), test, progress)
-            for row, other in zip(rows, against)
+            for row, other in followed(list(zip(rows, against)), "compare", len(rows), "rows")
         ),
         chance=_chance(rows, scores),
         provenance=work.record("compare", settings, [i for i in inputs if i is not None]),

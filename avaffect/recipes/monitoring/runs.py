@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avaffect.core.errors import DataError
+from avaffect.core.progress import MB, followed, megabytes_of
 from avaffect.core.record import Record
 from avaffect.recipes.monitoring.states import RUNNING, state_of
 from avaffect.training.ending import parsed
@@ -122,7 +123,9 @@ class Followed:
         # The last line may be half written.
         text = text[: text.rfind(b"\n") + 1]
         self.read += len(text)
-        lines = [_numbers(parsed(line)) for line in text.splitlines()]
+        whole = text.splitlines(keepends=True)
+        reading = followed(whole, f"read {self.history}", len(text) / MB, "MB", megabytes_of)
+        lines = [_numbers(parsed(line)) for line in reading]
         self.known = self.known or any(KNOWN_BY & line.keys() for line in lines)
         if self.read and not self.known:
             raise DataError(

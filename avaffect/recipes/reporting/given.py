@@ -14,7 +14,11 @@ from avaffect.data import manifest
 from avaffect.data.manifest import Manifest
 from avaffect.data.store.reader import Store
 from avaffect.recipes.monitoring.runs import Followed
+from avaffect.training.ending import parsed
 from avaffect.training.state import METRICS_SUFFIX
+
+# Of a history, in bytes.
+LONGEST_LINE = 1 << 20
 
 
 @dataclass
@@ -97,7 +101,9 @@ _READERS = {
 
 def is_history(path: Path) -> bool:
     """Whether a file has lines of metrics by step or epoch."""
-    line = next(iter(history(path)), {})
+    with path.open("rb") as stream:
+        first = stream.readline(LONGEST_LINE)
+    line = parsed(first)
     return path.name.endswith(METRICS_SUFFIX) and ("step" in line or "epoch" in line)
 
 

@@ -16,6 +16,8 @@ from avaffect.core.provenance import Provenance
 from avaffect.core.table import Table
 from avaffect.recipes.reporting.parts import Section
 
+# Of a table in the page.
+MOST_CELLS, MOST_COLUMNS = 4000, 60
 TEMPLATES = Path(__file__).parent / "templates"
 _NUMBER = re.compile(r"[-−+]?[\d.]+( ± [\d.]+)?( ?%)?\*{0,2}( \[.*\])?|[\d.]+e[-+]?\d+")
 _PROVENANCE = re.compile(r'<script type="application/json" id="provenance">(.*?)</script>', re.S)
@@ -36,6 +38,7 @@ def render(
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["numeric"] = numeric_columns
+    environment.filters["bounded"] = bounded
     return environment.get_template("page.html").render(
         title=title,
         given=given,
@@ -46,6 +49,19 @@ def render(
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "script.js").read_text(encoding="utf-8")),
     )
+
+
+def bounded(table: Table) -> Table:
+    """A table that people can look at: of more columns, rows or cells, the first, with a note."""
+    columns = min(len(table.columns), MOST_COLUMNS)
+    rows = min(len(table.rows), max(1, MOST_CELLS // max(columns, 1)))
+    left = [(len(table.columns) - columns, "columns"), (len(table.rows) - rows, "rows")]
+    words = " and ".join(f"{count} more {what}" for count, what in left if count)
+    if not words:
+        return table
+    cut = tuple(row[:columns] for row in table.rows[:rows])
+    note = " ".join(filter(None, (table.note, f"Left out: {words}.")))
+    return Table(table.title, table.columns[:columns], cut, note)
 
 
 def numeric_columns(table: Table) -> list[bool]:

@@ -13,6 +13,7 @@ from avaffect.core import seeds
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
 from avaffect.core.nouns import count_of
+from avaffect.core.progress import followed
 from avaffect.core.provenance import Provenance
 from avaffect.core.streams import MEAN
 from avaffect.data.embeddings import EMBEDDING
@@ -55,7 +56,8 @@ def cloud_of(store: Store, report: VectorReport, settings: EvalEmbeddingsSetting
     order = seeds.generator(settings.seed, "points", store.count).permutation(store.count)
     rows = np.sort(order[: settings.points])
     vectors = np.asarray(store.pooled_vectors(report.vectors))[rows]
-    names = {of: [_names(store, of)[row] for row in rows.tolist()] for of in settings.by}
+    every = {of: _names(store, of) for of in settings.by}
+    names = {of: [names_of[row] for row in rows.tolist()] for of, names_of in every.items()}
     words = {of: f"Davies-Bouldin {s.davies_bouldin:.2f}" for of, s in report.by.items()}
     places = tsne(vectors, settings.perplexity, settings.seed)
     return Cloud(Path(report.file).stem, places, names, words)
@@ -106,7 +108,8 @@ def _separation(store: Store, of: str, vectors: np.ndarray) -> Separation:
     chosen, of_rows = vectors[rows], np.array([names[row] for row in rows])
     # Of classes that say nothing of the vectors: the same, in other places.
     random = seeds.generator(0, "chance", of)
-    chance = [davies_bouldin_index(chosen, random.permutation(of_rows)) for _ in range(ARRANGED)]
+    arranged = followed(range(ARRANGED), f"chance of {of}", ARRANGED, "arrangements")
+    chance = [davies_bouldin_index(chosen, random.permutation(of_rows)) for _ in arranged]
     return Separation(
         davies_bouldin=davies_bouldin_index(chosen, of_rows),
         classes=len(classes),

@@ -15,7 +15,7 @@ from avaffect.core import filekind, inputs, unchanged
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.nouns import count_of
-from avaffect.core.progress import Progress
+from avaffect.core.progress import Progress, followed
 from avaffect.core.provenance import of_role
 from avaffect.core.record import Record
 from avaffect.data import artifacts, manifest
@@ -99,7 +99,7 @@ def read_rows(sources: Sequence[Path], progress: Progress) -> list[Row]:
     """
     together: list[list[Row]] = []
     called: dict[str, list[Row]] = {}
-    for source in sources:
+    for source in followed(sources, "read", len(sources), "reports"):
         name, path = _named(source)
         found = list(_reports(path, progress))
         if name is not None and len(found) > 1:

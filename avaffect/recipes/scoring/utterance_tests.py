@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,17 +102,28 @@ def tested(
         classes = list(dict.fromkeys([*first.classes, *second.classes]))
         matrices, counts = drawn.matrices([first.pairs, second.pairs], classes)
         one, other = matrices.single()
-
-        def differences(names: Sequence[str], of: Callable[..., Any]) -> dict[str, Difference]:
-            return paired.differences(one, other, names, of, PERCENT, DRAWS, generator(), counts)
-
         wanted = [name for name in scores if name in ALL_SCORES]
         of_classes = [name for name in per_class if name in classes]
         places = [classes.index(name) for name in of_classes]
-        found = differences(wanted, lambda matrix: [ALL_SCORES[n](matrix) for n in wanted])
-        scores = _with(scores, found, is_sure)
-        found = differences(of_classes, lambda matrix: classification.f1(matrix)[places])
-        per_class = _with(per_class, found, is_sure)
+
+        def values(matrix: np.ndarray) -> np.ndarray:
+            own = [ALL_SCORES[name](matrix) for name in wanted]
+            return np.concatenate([own, classification.f1(matrix)[places]])
+
+        found = paired.differences(
+            one,
+            other,
+            range(len(wanted) + len(places)),
+            values,
+            PERCENT,
+            DRAWS,
+            generator(),
+            counts,
+        )
+        own = {name: found[place] for place, name in enumerate(wanted) if place in found}
+        scores = _with(scores, own, is_sure)
+        own = {n: found[p] for p, n in enumerate(of_classes, len(wanted)) if p in found}
+        per_class = _with(per_class, own, is_sure)
         mcnemar = _mcnemar(first, second)
     elif isinstance(first, SingleRunOfNumbers) and isinstance(second, SingleRunOfNumbers):
         scores = _with(scores, _of_numbers(first, second, drawn), is_sure)

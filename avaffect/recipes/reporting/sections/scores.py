@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from avaffect.core.nouns import count_of
 from avaffect.core.table import Style, Table
 from avaffect.evaluation.classification import Confusion as Counts
@@ -39,6 +41,8 @@ PEOPLE = Style(for_people=True)
 R = TypeVar("R", bound=Report)
 # Of reports whose classes are not folded.
 MOST_SHOWN = 4
+# Of all confusion matrices of a label.
+MOST_CELLS = 50_000
 # Of classes, before those of each class.
 TABLES = ("scores", "intervals", "permutation", "calibration", "groups")
 
@@ -101,13 +105,20 @@ def in_words(report: ClassReport) -> str:
 def _classes(reports: Sequence[ClassReport]) -> Iterator[Part]:
     """A confusion matrix of each report of one label, and the scores of its classes."""
     corner = classes.CORNERS["predictions"]
+    cells = np.cumsum([len(report.confusion.classes) ** 2 for report in reports])
+    few = sum((cells <= MOST_CELLS).tolist())
     shown = [
         confusion(report.confusion, f"Confusion, {Path(report.file).name}", corner)
-        for report in reports
+        for report in reports[:few]
     ]
     yield SideBySide(tuple(shown[:MOST_SHOWN]))
     if len(shown) > MOST_SHOWN:
         yield Folded("More confusion matrices", (SideBySide(tuple(shown[MOST_SHOWN:])),))
+    if len(reports) > few:
+        yield Note(
+            f"Confusion matrices left out: {len(reports) - few}; all have {cells[-1]} cells. "
+            "`avaffect eval-class --plot` draws them."
+        )
     (table,) = classes.tables(reports, PEOPLE, ("per_class",))
     part = TablePart(_titled(table, reports[0].target))
     yield part if len(reports) <= MOST_SHOWN else Folded(part.table.title, (part,))

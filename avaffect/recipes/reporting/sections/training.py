@@ -17,7 +17,7 @@ from avaffect.recipes.reporting.beside import histories
 from avaffect.recipes.reporting.charts import Series
 from avaffect.recipes.reporting.context import Context
 from avaffect.recipes.reporting.given import history
-from avaffect.recipes.reporting.parts import Chart, Charts, Folded, Part, Section, TablePart
+from avaffect.recipes.reporting.parts import Chart, Charts, Folded, Note, Part, Section, TablePart
 from avaffect.settings.scores import score_words
 from avaffect.training.state import METRICS_SUFFIX, metrics_path
 
@@ -26,6 +26,8 @@ ASIDE = "times_real_time"
 TAGS = ("run", "fold")
 # Of files in a heading; of groups of histories that are all shown.
 MOST_NAMED, MOST_SHOWN = 4, 4
+# Of the lines of a drawing: more are not told apart, and make the page large.
+MOST_RUNS = 40
 LEAD = (
     "Means since the line before, as each run wrote them, of the checkpoints given and of those "
     "that they were made from."
@@ -88,12 +90,22 @@ def read(path: Path) -> list[Curves]:
 
 
 def _parts(group: list[Curves]) -> Iterator[Part]:
+    every, group = group, evenly(group, MOST_RUNS)
+    if len(group) < len(every):
+        yield Note(f"{len(group)} of {len(every)} runs are shown, evenly over their order.")
     first = group[0]
     drawn = [_chart(axis, metric, group) for axis, of in first.points.items() for metric in of]
     if drawn:
         names = tuple(curves.name for curves in group) if len(group) > 1 else ()
         yield Charts(_title(group), tuple(drawn), names)
         yield Folded("The curves in numbers", (TablePart(_ends(group)),))
+
+
+def evenly(group: list[Curves], most: int) -> list[Curves]:
+    """`most` of the curves at most, the first and the last among them."""
+    if len(group) <= most:
+        return group
+    return [group[round(place * (len(group) - 1) / (most - 1))] for place in range(most)]
 
 
 def _title(group: list[Curves]) -> str:
