@@ -75,7 +75,14 @@ def _draw(panel: Any, name: str, lines: dict[str, Points]) -> None:
     for number, (training, points) in enumerate(lines.items()):
         x, y = zip(*points)
         few = "." if len(points) < MOST_NAMED else ""
-        panel.plot(x, y, marker=few, color=f"C{number % 10}", label=training, linewidth=1)
+        panel.plot(
+            x,
+            y,
+            marker=few,
+            color=f"C{number % 10}",
+            label=pictures.legend_name(training),
+            linewidth=1,
+        )
     panel.set_title(f"{score_words(metric)}, {part}", fontsize="medium")
     panel.set_xlabel("step")
     panel.grid(alpha=0.3)

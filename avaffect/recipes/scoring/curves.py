@@ -22,11 +22,11 @@ def draw(path: Path, report: Comparison, settings: CompareSettings, progress: Pr
     Beside curves a row that is on none is a broken line over the whole width; without curves each
     row is a bar. Raises OutputExistsError where another file is there, unless forced.
     """
-    content = _picture(report, settings.axis, path.suffix.lower())
+    content = _picture(report, settings.axis, path.suffix.lower(), progress)
     pictures.write(path, settings, report.provenance, content, progress)
 
 
-def _picture(report: Comparison, axis: str, suffix: str) -> bytes:
+def _picture(report: Comparison, axis: str, suffix: str, progress: Progress) -> bytes:
     width, height = PANEL_INCHES
     scores = report.scores
     curves = any(row.at is not None for row in report.rows)
@@ -37,13 +37,13 @@ def _picture(report: Comparison, axis: str, suffix: str) -> bytes:
             panel.set_xlabel(axis)
             panel.set_ylabel(score_words(score))
 
-    return pictures.drawn((width * len(scores), height), suffix, panels)
+    return pictures.drawn((width * len(scores), height), suffix, panels, progress)
 
 
 def _panel(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:
     names = list(dict.fromkeys(row.curve or row.name for row in rows))
     for number, name in enumerate(names):
-        style = {"color": f"C{number}", "label": name}
+        style = {"color": f"C{number}", "label": pictures.legend_name(name)}
         mine = [row for row in rows if name == (row.curve or row.name)]
         points = sorted(
             (row.at, row.scores[score].mean, row.scores[score].std or 0.0)
@@ -63,15 +63,17 @@ def _panel(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:
 def _bars(panel: Any, rows: Sequence[ComparedRow], score: str) -> None:
     """A bar for each row that has the score, from 0 to its mean."""
     there = [row for row in rows if row.scores[score].mean is not None]
+    places = range(len(there))
     panel.bar(
-        [row.name for row in there],
+        places,
         [row.scores[score].mean for row in there],
         yerr=[row.scores[score].std or 0.0 for row in there],
         color=[f"C{number}" for number, row in enumerate(rows) if row in there],
         capsize=3,
     )
+    panel.set_xticks(places, [row.name for row in there])
     panel.axhline(0.0, color="black", linewidth=0.8)
     panel.grid(alpha=0.3, axis="y")
     panel.set_axisbelow(True)
-    # Long names do not run into each other.
-    panel.tick_params(axis="x", labelrotation=30 if sum(len(r.name) for r in there) > 30 else 0)
+    if sum(len(row.name) for row in there) > 30:
+        pictures.leaning(panel)

@@ -34,8 +34,9 @@ def _draw(panel: Any, cloud: Cloud, name: str, known: Sequence[str]) -> None:
     of = np.array(cloud.names[name], dtype=object)
     for number, label in enumerate(known):
         x, y = cloud.places[of == label].T
-        panel.scatter(x, y, s=6, color=f"C{number % 10}", label=label)
-    panel.set_title(f"{cloud.title}: {name}")
+        panel.scatter(x, y, s=6, color=f"C{number % 10}", label=pictures.legend_name(label))
+    title = pictures.fitted(f"{cloud.title}: {name}", PANEL_INCHES[0])
+    panel.set_title(title, fontsize="medium")
     panel.set_xlabel(cloud.words[name])
     panel.set_xticks([])
     panel.set_yticks([])
