@@ -103,6 +103,19 @@ def test_meld_has_parts_that_number_anew(tmp_path):
         made(tmp_path / "n.jsonl", "meld", tmp_path / "MELD.Raw" / "dev_splits_complete")
 
 
+def test_a_part_of_meld(tmp_path):
+    """The folder of a part says which it is; recordings of the others are not missed."""
+    whole = _meld(tmp_path / "MELD.Raw")
+    for place, names in (
+        ("train/train_splits", ["meld_train_dia0_utt0", "meld_train_dia0_utt1"]),
+        ("output_repeated_splits_test", ["meld_test_dia0_utt0"]),
+        ("train", ["meld_train_dia0_utt0", "meld_train_dia0_utt1"]),
+    ):
+        found, said = made(tmp_path / "m.jsonl", "meld", whole / place, tables=whole, force=True)
+        assert [*by_id(found)] == names
+        assert "meld_dev_dia0_utt0" not in said or place == "train"
+
+
 def _mosei(folder: Path, three: bool = False) -> Path:
     touch(
         folder,
@@ -152,6 +165,16 @@ def test_cmu_mosei_in_segments(tmp_path, three):
     assert "labelled, but no recording is there: 1: gone" in said
     assert "the end is not after the start: 1: cmu-mosei_-x_1_1" in said
     assert "left out, without labels: 1: " in said
+
+
+def test_the_answers_of_annotators_are_not_the_labels_of_cmu_mosei(tmp_path):
+    folder = _mosei(tmp_path / "MOSEI")
+    (folder / "CMU_MOSEI_Labels.csd").unlink()
+    with pytest.raises(DataError, match=r"tables DIR$"):
+        made(tmp_path / "m.jsonl", "cmu-mosei", folder)
+    touch(folder, "Raw/Labels/5000_batch_raw.csv")
+    with pytest.raises(DataError, match=r"tables DIR .*5000_batch_raw\.csv"):
+        made(tmp_path / "m.jsonl", "cmu-mosei", folder)
 
 
 def test_damaged_labels_of_cmu_mosei(tmp_path):

@@ -65,8 +65,10 @@ def read(settings: ManifestSettings) -> Corpus:
     corpus = Corpus(NAME, settings.source, labels, expected=EXPECTED)
     table = find_table(LABELS, settings.source, settings.tables)
     if table is None:
-        raise DataError(f"{settings.source} has no {LABELS} of the CMU Multimodal SDK; name its "
-                        "folder with --tables DIR")  # fmt: skip
+        raise DataError(
+            f"{settings.source} has no {LABELS} of the CMU Multimodal SDK; name its folder with "
+            f"--tables DIR{_other_labels(settings)}"
+        )
     corpus.tables.append(table)
     segments = _segments(table)
     splits = _splits(corpus, settings)
@@ -82,6 +84,16 @@ def read(settings: ManifestSettings) -> Corpus:
     if segments:
         corpus.lost["labelled, but no recording is there"] += sorted(segments)
     return corpus
+
+
+def _other_labels(settings: ManifestSettings) -> str:
+    """Of the archive of raw files, whose tables have a row for each annotator: the published labels
+    are not their mean, as annotators and utterances were left out."""
+    found = find_tables(r"Labels/[^/]+\.csv", settings.tables or settings.source)
+    if not found:
+        return ""
+    path = found[0][1]
+    return f" (the answers of each annotator, such as {path}, are not the published labels)"
 
 
 def _segments(path: Path) -> dict[str, list[Segment]]:

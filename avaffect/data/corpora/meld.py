@@ -68,7 +68,14 @@ def read(settings: ManifestSettings) -> Corpus:
             f"{settings.source} holds no table of MELD (train_sent_emo.csv and the like); name "
             "their folder with --tables DIR"
         )
-    by_names(corpus, partial(_parse, rows), "train_splits/dia0_utt1.mp4", "MELD", settings.modality)
+    # The source may be the folder of one part.
+    above = _part_of(settings.source.resolve().name) if _has_one_part(settings.source) else None
+    if above is not None:
+        rows = {key: row for key, row in rows.items() if key[0] == above}
+    by_names(
+        corpus, partial(_parse, rows, above), "train_splits/dia0_utt1.mp4", "MELD",
+        settings.modality,
+    )  # fmt: skip
     there = {item["id"] for item in corpus.items}
     for key in rows:
         name = f"{NAME}_{_key(*key)}"
@@ -81,12 +88,23 @@ def _key(part: str, dialogue: int, utterance: int) -> str:
     return f"{part}_dia{dialogue}_utt{utterance}"
 
 
-def _parse(rows: Rows, path: PurePosixPath) -> MediaFile | str | None:
+def _part_of(folder: str) -> str | None:
+    """The part that the name of a folder says."""
+    return next((part for part in SPLITS if part in folder.lower()), None)
+
+
+def _has_one_part(source: Path) -> bool:
+    """Whether recordings lie in the folder itself, not in one for each part."""
+    return any(PATTERN.fullmatch(path.stem) for path in source.glob("dia*_utt*"))
+
+
+def _parse(rows: Rows, above: str | None, path: PurePosixPath) -> MediaFile | str | None:
+    """above: the part of a folder that has no parts."""
     if path.stem.startswith(UNLISTED):
         return f"{UNLISTED}*, which no table lists"
     match = PATTERN.fullmatch(path.stem)
-    folders = [folder.lower() for folder in reversed(path.parts[:-1])]
-    part = next((part for folder in folders for part in SPLITS if part in folder), None)
+    named = (_part_of(folder) for folder in reversed(path.parts[:-1]))
+    part = next(filter(None, named), above)
     if match is None or part is None:
         return None
     key = part, int(match[1]), int(match[2])
