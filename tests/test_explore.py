@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 import wave
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from avaffect.data import manifest
 from avaffect.evaluation.sound_quality import MEASURES
 from avaffect.recipes.exploring import summaries
 from avaffect.recipes.exploring.sounds import Sounds
-from avaffect.recipes.exploring.utterances import Utterances
+from avaffect.recipes.exploring.utterances import Column, Utterances
 
 CLASSES = ["anger", "calm"]
 
@@ -221,3 +222,20 @@ def test_an_empty_corpus_and_one_without_anything(tmp_path: Path) -> None:
     assert (found["count"], found["labels"], found["duplicates"]["groups"]) == (0, {}, 0)
     manifest.write(tmp_path / "b.jsonl", manifest.new_header("corpus"), [{"id": "a", "media": "a"}])
     assert summary(tmp_path, "b.jsonl")["sound"]["unusable"] == {"missing": 1}
+
+
+def test_memory_of_many_speakers_and_classes_is_that_of_the_utterances() -> None:
+    """A table of all pairs would take 320 MB."""
+    random = np.random.default_rng(0)
+    label = Column(random.integers(0, 1000, 40_000).astype(np.int32), tuple(map(str, range(1000))))
+    names = tuple(f"s{n}" for n in range(40_000))
+    speakers = Column(random.permutation(40_000).astype(np.int32), names)
+    tracemalloc.start()
+    try:
+        found = summaries.label_balance(label, {"speaker": speakers}).by["speaker"]
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+    assert found.counts == {} and len(found.lacking) == 1000
+    there = np.bincount(label.codes)
+    assert found.lacking["7"] == 40_000 - there[7]

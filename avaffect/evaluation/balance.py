@@ -18,15 +18,19 @@ FAR = 3.5
 QUARTILE = 0.6745
 
 
-def cramers_v(counts: np.ndarray) -> float | None:
-    """Of (R, C) counts, corrected for bias; None of fewer than two rows or columns with counts."""
-    table = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0].astype(np.float64)
-    rows, columns = table.shape
-    total = table.sum()
+def cramers_v(row: np.ndarray, column: np.ndarray, counts: np.ndarray) -> float | None:
+    """Of a table's cells that are above 0, corrected for bias; None of fewer than two rows or
+    columns. A table of many speakers and classes is nearly empty.
+
+    row, column, counts (N,): of each cell, which stands there once.
+    """
+    of_rows, of_columns = np.bincount(row, counts), np.bincount(column, counts)
+    rows, columns = int((of_rows > 0).sum()), int((of_columns > 0).sum())
+    total = float(counts.sum())
     if min(rows, columns) < 2 or total < 2:
         return None
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / total
-    ratio = float(((table - expected) ** 2 / expected).sum()) / total
+    # The sum of (n - e)^2 / e over all cells, with e = row x column / N, is N (this sum - 1).
+    ratio = float((counts.astype(np.float64) ** 2 / of_rows[row] / of_columns[column]).sum()) - 1
     ratio = max(0.0, ratio - (rows - 1) * (columns - 1) / (total - 1))
     most = min(side - (side - 1) ** 2 / (total - 1) for side in (rows, columns)) - 1
     return float(np.sqrt(min(1.0, ratio / most))) if most > 0 else None

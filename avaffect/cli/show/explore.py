@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from avaffect.cli.show.reports import show_reports
 from avaffect.core.nouns import count_of
-from avaffect.core.progress import Progress
+from avaffect.core.progress import Progress, followed
 from avaffect.core.shown import on_one_line
 from avaffect.settings.explore import ExploreSettings
 
@@ -34,7 +34,10 @@ def _print(settings: ExploreSettings, found: Explored) -> None:
     if whole or (settings.format != "csv" and sys.stdout.isatty()):
         show_reports(settings, [found.report], lambda style: tables.tables(found.report, style))
         return
-    rows = tables.rows(found.utterances, found.sounds, found.groups.tolist())
+    groups = found.groups.tolist()
+    rows = tables.rows(found.utterances, found.sounds, groups)
+    if not sys.stdout.isatty():
+        rows = followed(rows, "print", len(groups), "rows")
     if settings.format == "csv":
         sink = csv.writer(sys.stdout, lineterminator="\n")
         sink.writerow(tables.columns(found.utterances))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from avaffect.core.progress import followed
 from avaffect.evaluation import balance, likeness
 from avaffect.evaluation.balance import FAR
 from avaffect.evaluation.sound_quality import MEASURES
@@ -76,7 +77,10 @@ def label_balance(label: Column, fields: Mapping[str, Column]) -> LabelBalance:
     return LabelBalance(
         classes=dict(zip(label.names, counts.tolist(), strict=True)),
         missing=int((label.codes < 0).sum()),
-        by={name: _by_field(label, column) for name, column in fields.items()},
+        by={
+            name: _by_field(label, column)
+            for name, column in followed([*fields.items()], "labels", len(fields), "fields")
+        },
         told_by=_told_by(label, fields[SPEAKER]) if SPEAKER in fields else None,
     )
 
@@ -92,22 +96,24 @@ def _told_by(label: Column, speakers: Column) -> str | None:
 
 def _by_field(label: Column, column: Column) -> LabelByField:
     known = (label.codes >= 0) & (column.codes >= 0)
-    shape = len(column.names), len(label.names)
-    flat = np.bincount(
-        column.codes[known].astype(np.int64) * shape[1] + label.codes[known],
-        minlength=shape[0] * shape[1],
+    values, classes = len(column.names), len(label.names)
+    # The cells of the table that are above 0: of many speakers and classes few are.
+    cells, counts = np.unique(
+        column.codes[known].astype(np.int64) * classes + label.codes[known], return_counts=True
     )
-    table = flat.reshape(shape)
+    row, place = cells // classes, cells % classes
+    there = np.bincount(place, minlength=classes)
     # A class that occurs nowhere is lacking in none.
-    without = np.where(table.any(axis=0), (table == 0).sum(axis=0), 0)
+    without = np.where(there > 0, values - there, 0)
     lacking = {n: int(k) for n, k in zip(label.names, without) if k}
-    rows = zip(column.names, table.tolist(), strict=True)
-    few = shape[0] <= MOST_VALUES
-    return LabelByField(
-        counts={name: dict(zip(label.names, row)) for name, row in rows} if few else {},
-        lacking=lacking,
-        cramers_v=balance.cramers_v(table),
-    )
+    named: dict[str, dict[str, int]] = {}
+    if values <= MOST_VALUES:
+        table = np.zeros((values, classes), dtype=np.int64)
+        table[row, place] = counts
+        rows = zip(column.names, table.tolist(), strict=True)
+        named = {name: dict(zip(label.names, own)) for name, own in rows}
+    cramers_v = balance.cramers_v(row, place, counts) if len(cells) else None
+    return LabelByField(counts=named, lacking=lacking, cramers_v=cramers_v)
 
 
 def speakers_across_splits(of: Utterances) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
+from avaffect.core.progress import followed
 from avaffect.core.streams import WAVEFORM
 from avaffect.data import artifacts, manifest
 from avaffect.data.items import audio_of, label_specs, labels_of, video_of
@@ -41,7 +42,10 @@ class Column:
     ) -> Column:
         """Texts and numbers; None and "" are unknown. The first names are those of `order` that
         occur, or all of `known`."""
-        texts = ["" if value is None else str(value) for value in values]
+        texts = [
+            "" if value is None else str(value)
+            for value in followed(values, "columns", None, "values")
+        ]
         there = {*texts} - {""}
         first = [*known, *(name for name in order if name in there)]
         names = (*first, *sorted(there - {*first}))
