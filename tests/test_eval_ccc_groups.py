@@ -91,3 +91,38 @@ def test_numbers_by_a_field_of_the_predictions(tmp_path: Path) -> None:
     pair = [np.array([item[side] for item in own]) for side in ("prediction", "gold")]
     assert female["scores"]["arousal"]["ccc"] == pytest.approx(concordance.ccc(*pair))
     assert [group["count"] for group in report["groups"]["speaker"]] == [35, 35]
+
+
+def test_fields_in_a_table_beside_gold_traces(
+    tmp_path: Path, traces: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> None:
+    """Of recordings whose gold are files, which have no fields."""
+    for side, folder in enumerate(("theirs", "gold")):
+        (tmp_path / folder).mkdir()
+        for name, pair in traces.items():
+            rows = [f"{n / 10},{value}" for n, value in enumerate(pair[side].tolist())]
+            lines = ["time,arousal", *rows]
+            (tmp_path / folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    people = [f"{name}.wav,{'fm'[int(name[1]) < 6]}" for name in traces]
+    (tmp_path / "people.csv").write_text("\n".join(["file,sex", *people]) + "\n")
+    found = of(tmp_path, "theirs", "--gold", "gold", "--gold", "people.csv", "--by", "sex")
+    assert [(g["value"], g["count"]) for g in found["groups"]["sex"]] == [("f", 2), ("m", 6)]
+    alone = of(tmp_path, "theirs", "--gold", "gold")
+    assert found["pooled"] == alone["pooled"] and found["gold"] == alone["gold"]
+    roles = [entry["role"] for entry in found["provenance"]["inputs"]]
+    assert roles == ["predictions", "gold", "gold"]
+    said = invoke(tmp_path, "eval-ccc", "theirs", "--gold", "people.csv", "--by", "sex", status=65)
+    assert "people.csv" in said.stderr
+    # Without --by, it is taken for a trace, which it is not.
+    invoke(tmp_path, "eval-ccc", "theirs", "--gold", "gold", "--gold", "people.csv", status=65)
+
+
+def test_numbers_that_a_manifest_has_as_texts(tmp_path: Path) -> None:
+    items = [{"id": f"u{n}", "target": "a", "gold": n / 40, "prediction": (n % 7) / 7,
+              "age": str(20 + n), "room": f"{n % 12:03}"} for n in range(40)]  # fmt: skip
+    header = manifest.new_header("predictions", targets={"a": {"kind": "scalar"}})
+    manifest.write(tmp_path / "p.jsonl", header, items)
+    found = of(tmp_path, "p.jsonl", "--by", "age", "--by", "room")["groups"]
+    assert [group["value"] for group in found["age"]] == ["20 to 29", "30 to 39", "40 to 49",
+                                                          "50 to 59"]  # fmt: skip
+    assert len(found["room"]) == 12

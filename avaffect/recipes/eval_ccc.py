@@ -15,7 +15,7 @@ from avaffect.evaluation.concordance import CountedAgreement
 from avaffect.evaluation.trace_scale import beyond_scale
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
-from avaffect.recipes.scoring import concordance_groups, gold_traces, scalar_scores
+from avaffect.recipes.scoring import concordance_groups, gold_names, gold_traces, scalar_scores
 from avaffect.recipes.scoring.concordance_groups import FEW_RECORDINGS, Groups
 from avaffect.recipes.scoring.gold_traces import Trace, TraceSource
 from avaffect.recipes.scoring.reports.base import write_reports
@@ -72,7 +72,10 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence
         raise UsageError("--id goes with tables of scalars; traces are matched by their files")
     if not settings.gold:
         raise UsageError("--gold is needed: gold traces for the predictions")
-    sources = [gold_traces.read(path) for path in settings.gold]
+    about = [path for path in settings.gold if settings.by and gold_traces.is_of_fields(path)]
+    sources = [gold_traces.read(path) for path in settings.gold if path not in about]
+    if not sources:
+        raise DataError(f"{about[0]} holds no traces: name gold traces with --gold, too")
     raters = gold_traces.joined(sources)
     gold = gold_traces.of_one_rater(raters, settings.raters)
     for source in sources:
@@ -88,6 +91,7 @@ def eval_ccc(settings: EvalCccSettings, progress: Progress = SILENT) -> Sequence
         sources,
         lambda file, predicted: _score(file, predicted, gold, raters, settings, progress),
         progress,
+        gold_names.inputs(about),
     )
 
 

@@ -72,8 +72,8 @@ class EvalCccSettings(TextFiles, Printed, Rated, Seeded):
     )  # fmt: skip
     by: tuple[str, ...] = option(
         (), "Field by which scores are grouped: sex, age, corpus, speaker or any other of GOLD (a "
-        "store or corpus manifest), of PREDICTIONS, or of the store that was predicted. "
-        "Repeatable.", "--by", metavar="FIELD", added=True,
+        "store, a corpus manifest, or a table of recordings beside gold traces), of PREDICTIONS, "
+        "or of the store that was predicted. Repeatable.", "--by", metavar="FIELD", added=True,
     )  # fmt: skip
     per_recording: bool = option(
         False, "Print the scores of each recording.", "--per-recording", role="runtime"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from avaffect.data import artifacts, manifest
 from avaffect.data.corpora import CORPORA
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.store.reader import Store
+from avaffect.data.tables.numerals import as_float
 from avaffect.recipes.common import work
 from avaffect.recipes.scoring import gold_names, table_columns
 from avaffect.recipes.scoring.matching import IDENTITIES
@@ -73,8 +75,9 @@ def read(
             have = ", ".join(sorted(known - {"id", "kind", "labels", "gold", "prediction"}))
             have = have or "none"
             raise DataError(
-                f"--by {name}: no scored utterance has this field (there are: {have}); a store or "
-                f"a corpus manifest that has it goes with --gold{meant(name, known - {name})}"
+                f"--by {name}: no scored utterance has this field (there are: {have}); a store, a "
+                "corpus manifest or a table that has it goes with "
+                f"--gold{meant(name, known - {name})}"
             )
     return [_field(name, ids, values) for name, values in found.items()]
 
@@ -160,6 +163,11 @@ def _field(name: str, ids: Sequence[str], values: Mapping[str, Any]) -> Field:
     of = {i: values.get(i) for i in ids}
     numbers = {i: float(of[i] or 0) for i in ids if _is_number(of[i])}
     texts = {i: str(v) for i, v in of.items() if i not in numbers and _is_text(v)}
+    written_numbers = _numbers(texts.values())
+    if written_numbers is not None and len({*written_numbers}) > MOST_NUMBERS:
+        # Fields of tables are texts.
+        numbers |= dict(zip(texts, written_numbers))
+        texts = {}
     if texts or name in IDENTITIES or len(set(numbers.values())) <= MOST_NUMBERS:
         written = texts | {i: f"{number:g}" for i, number in numbers.items()}
         order = sorted(set(texts.values())) or [f"{n:g}" for n in sorted(set(numbers.values()))]
@@ -173,6 +181,17 @@ def _field(name: str, ids: Sequence[str], values: Mapping[str, Any]) -> Field:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _numbers(texts: Iterable[str]) -> list[float] | None:
+    """None where one is no number, or has zeros before it, as names have."""
+    found = []
+    for text in texts:
+        try:
+            found.append(math.nan if re.match(r"[+-]?0\d", text) else as_float(text))
+        except ValueError:
+            return None
+    return found if all(map(math.isfinite, found)) else None
 
 
 def _is_text(value: Any) -> bool:

@@ -18,6 +18,7 @@ from avaffect.data.trace_files import SUFFIXES, TraceFile, find_trace_files, rea
 from avaffect.evaluation.gold_standard import gold_standard
 from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
+from avaffect.recipes.scoring import number_tables
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,19 @@ def read(path: Path) -> TraceSource:
     if not found.ids:
         raise DataError(f"{found.name}: this {kind} holds no trace labels")
     return found
+
+
+def is_of_fields(path: Path) -> bool:
+    """Whether a file has fields of recordings and no traces: a table with a row for each, or a
+    corpus manifest without such labels."""
+    if not path.is_file():
+        return False
+    if artifacts.is_table(path):
+        return number_tables.is_of_utterances(path, None, has_gold=True)
+    if artifacts.kind_of(path, "traces") != "manifest":
+        return False
+    specs = items.described_labels(manifest.read(path, expect="corpus"))
+    return not any(spec.kind == "trace" for spec in specs.values())
 
 
 def joined(sources: Sequence[TraceSource]) -> TraceSource:

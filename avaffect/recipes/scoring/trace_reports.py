@@ -26,11 +26,12 @@ def reports_of(
     gold: Sequence[TraceSource],
     score: Callable[[str, TraceSource], Reported],
     progress: Progress,
+    further: Sequence[work.Input] = (),
 ) -> list[Reported]:
     """The reports of `predictions`, also written to `settings.output`.
 
     score: a path as it was given and what was read from it -> its report, without gold and
-    provenance.
+    provenance; further: inputs beside predictions and gold.
     """
     identities = tuple(sorted(source.content_id for source in gold))
     reports = []
@@ -41,6 +42,7 @@ def reports_of(
             command,
             settings,
             [(role, found.path, found.content_id) for role, found in inputs if found.path],
+            further,
         )
         reports.append(replace(score(str(path), predicted), gold=identities, provenance=made))
     write_reports(settings, reports, progress)

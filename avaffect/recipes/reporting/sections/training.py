@@ -92,7 +92,9 @@ def read(path: Path) -> list[Curves]:
 def _parts(group: list[Curves]) -> Iterator[Part]:
     every, group = group, evenly(group, MOST_RUNS)
     if len(group) < len(every):
-        yield Note(f"{len(group)} of {len(every)} runs are shown, evenly over their order.")
+        yield Note(
+            f"{len(group)} of {count_of(len(every), 'run')} are shown, evenly over their order."
+        )
     first = group[0]
     drawn = [_chart(axis, metric, group) for axis, of in first.points.items() for metric in of]
     if drawn:
