@@ -110,6 +110,8 @@ def test_shares_have_no_raters() -> None:
 
 def test_shown_as_tables_and_in_the_page(tmp_path: Path) -> None:
     corpus(tmp_path)
+    # Nobody knows how long these are.
+    assert "hours" not in invoke(tmp_path, "explore", "c.jsonl", "--without-sound").stderr
     shown, said = on_terminal("explore", "c.jsonl", "--without-sound", cwd=tmp_path, width=120)
     assert "Agreement" in shown and "Traces" in shown and "constant" in said
     invoke(tmp_path, "explore", "c.jsonl", "--without-sound", "-o", "e.json")

@@ -70,8 +70,9 @@ def explore(settings: ExploreSettings, progress: Progress = SILENT) -> Explored 
         traces=dict(of.traces),
         provenance=made,
     )
-    hours = (report.seconds[summaries.ALL].total or 0.0) / 3600
-    progress.say(f"{report.file}: {count_of(report.count, 'utterance')}, {hours:.2f} hours")
+    known = report.seconds[summaries.ALL]
+    hours = f", {(known.total or 0.0) / 3600:.2f} hours" if known.count else ""
+    progress.say(f"{report.file}: {count_of(report.count, 'utterance')}{hours}")
     for words in doubts.of(report):
         progress.warn(words)
     write_reports(
