@@ -186,6 +186,17 @@ def test_what_was_allowed_is_allowed_again(tmp_path: Path) -> None:
     assert identical and all(identical)
 
 
+def test_published_lists_of_a_division(tmp_path: Path) -> None:
+    invoke(tmp_path, "synth", "wav", "--utterances", 12, *VOICES[:-2], "-o", "c.jsonl")
+    ids = [item["id"] for item in manifest.read(tmp_path / "c.jsonl").items]
+    given: list[object] = []
+    for part, own in (("test", ids[8:]), ("train", ids[:6]), ("development", ids[6:8])):
+        (tmp_path / f"{part} x.txt").write_text("\n".join(own))
+        given += ["--list", f"{part}={part} x.txt"]
+    invoke(tmp_path, "split", "c.jsonl", *given, "--allow-speaker-overlap", "-o", "s.jsonl")
+    remade(tmp_path, "s.jsonl", "s.jsonl")
+
+
 def test_paths_of_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lists").mkdir()

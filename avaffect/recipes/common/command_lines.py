@@ -80,6 +80,9 @@ def _given(
     if _is_fitted(ancestor):
         # Recorded as 0, and of no use to it.
         given = {name: value for name, value in given.items() if value}
+    # Of `split --list`, the content ids of the files that follow as inputs, in this order.
+    parts = given.pop("lists", None) if isinstance(given.get("lists"), dict) else None
+    of_parts = iter(parts or ())
     found_by_itself = _FOUND.get(ancestor.command, ())
     for parent in ancestor.parents:
         role, _, name = parent.role.partition(":")
@@ -89,6 +92,8 @@ def _given(
         if (ancestor.command, role) == ("import-features", "files"):
             # Its option of this name is a pattern.
             names = ("source",)
+        if parts is not None and role == "ids":
+            names, name = ("lists",), next(of_parts, "")
         field = next((n for n in names if n in fields), None)
         if field is None:
             raise Unknown(f"which option names its {role} is not known")
