@@ -60,14 +60,14 @@ def read(folder: Path, to: str, source: str, *options: object, status: int = 0) 
 def test_folders_tell_recordings_of_one_name_apart(tmp_path: Path, to: str) -> None:
     touch(tmp_path, "r/s1/take.wav", "r/s2/take.wav", "r/s2/other.wav")
     annotate(tmp_path / "r", to, "s1/take", "s2/take")
-    apart = {"s1/take.wav": "s1_take_0.1-0.4", "s2/take.wav": "s2_take_0.1-0.4"}
+    apart = {"s1/take.wav": "s1/take_0.1-0.4", "s2/take.wav": "s2/take_0.1-0.4"}
     assert read(tmp_path, to, "r") == apart
     # In a tree of its own.
     annotate(tmp_path / "a", to, "s1/take", "s2/take")
     assert read(tmp_path, to, "a", "--root", "r") == apart
     # One of them, beside the recordings.
     assert read(tmp_path, to, f"r/s2/take.{SUFFIX[to]}", "--root", "r") == {
-        "s2/take.wav": "s2_take_0.1-0.4"
+        "s2/take.wav": "s2/take_0.1-0.4"
     }
     # A recording at the top is that of the annotations at the top.
     touch(tmp_path, "r/take.wav")
@@ -93,7 +93,7 @@ def test_two_files_are_not_of_one_recording(tmp_path: Path, to: str) -> None:
     assert f"s1/take.{SUFFIX[to]}" in said and f"s2/take.{SUFFIX[to]}" in said
     # The one in its place is known; the other is lost.
     touch(tmp_path, "p/s1/take.wav")
-    assert read(tmp_path, to, "a", "--root", "p") == {"s1/take.wav": "s1_take_0.1-0.4"}
+    assert read(tmp_path, to, "a", "--root", "p") == {"s1/take.wav": "s1/take_0.1-0.4"}
 
 
 @pytest.mark.parametrize("to", SUFFIX)

@@ -110,7 +110,7 @@ def clips(path: Path) -> Path:
 
 
 def transcript(path: Path, rows: list[tuple[str, float, float]], *columns: str) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{start},{end},{word}" for word, start, end in rows]
     path.write_text("\n".join(["start,end,word", *lines, ""]), encoding="utf-8")
     return path
@@ -316,6 +316,20 @@ def test_a_name_of_an_utterance_and_its_file_is_that_of_the_file(tmp_path: Path)
     transcript(tmp_path / "talk.csv", [("early", 0, 2), ("here", 10.5, 11)])
     found = words_of(Store(tmp_path / "m.h5"), reading.find(tmp_path / "talk.csv"), 0.0, SILENT)
     assert found.distinct == ["here"]
+
+
+def test_folders_tell_transcripts_of_one_name_apart(tmp_path: Path) -> None:
+    """Of whole recordings, by their ids; of parts of them, by the paths of their files."""
+    for part in ("s1", "s2"):
+        transcript(tmp_path / "t" / part / "take.csv", [(part, 10.5, 11)])
+    for ids in (("s1/take", "s2/take"), ("a", "b"), ("a",)):
+        store = tmp_path / f"{len(ids)}{ids[0][:1]}.h5"
+        with store_writer(store, {}, pooled={"mean": PooledSpec(1)}) as writer:
+            for part, name in zip(("s1", "s2"), ids):
+                writer.add(name, pooled={"mean": np.ones(1)}, meta={
+                    "source": f"{part}/take.wav", "start_s": 10.0, "duration_s": 2.0})  # fmt: skip
+        found = words_of(Store(store), reading.find(tmp_path / "t"), 0.0, SILENT)
+        assert found.distinct == ["s1", "s2"][: len(ids)]
 
 
 def test_words_in_no_utterance_are_counted(tmp_path: Path) -> None:

@@ -298,3 +298,12 @@ def test_a_large_table_in_little_memory(tmp_path: Path) -> None:
         peaks[count] = peak
     assert Store(tmp_path / "60000.h5").pooled_vectors("functionals")[-1, 0] == 59_999
     assert peaks[60_000] - peaks[100] < 45, peaks
+
+
+def test_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+    """As `manifest folder` names their recordings."""
+    for part in ("s1", "s2"):
+        table(tmp_path / "f" / part / "take.csv", ("x",), [(1,)])
+    table(tmp_path / "f" / "s1" / "other.csv", ("x",), [(1,)])
+    invoke(tmp_path, IMPORT, "f", "-o", "s.h5")
+    assert [*Store(tmp_path / "s.h5").ids] == ["other", "s1/take", "s2/take"]

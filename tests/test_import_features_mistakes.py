@@ -67,8 +67,8 @@ def _two_kinds(folder: Path) -> str:
 
 
 def _two_of_one_name(folder: Path) -> str:
-    for part in ("x", "y"):
-        table(folder / "f" / part / "a.csv", ("x",), [(1,)])
+    for name in ("a.csv", "a.tsv"):
+        table(folder / "f" / "x" / name, ("x",), [(1,)])
     return "f"
 
 

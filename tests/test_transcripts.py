@@ -270,6 +270,10 @@ def test_transcripts_are_found_by_name(tmp_path: Path) -> None:
     written(folder / "one.srt", "")
     with pytest.raises(DataError, match=r"one\.srt"):
         reading.find(folder)
+    (folder / "one.srt").unlink()
+    written(folder / "sub" / "one.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nb\n")
+    found = reading.find(folder)
+    assert found.names() == ["one", "sub/one", "two"] and found.of("sub/one").words == ["b"]
     for path, error in (("no", DataError), ("folder/readme.txt", DataError)):
         with pytest.raises(error):
             reading.find(tmp_path / path)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import PurePath
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePath
 
 from avaffect.core.errors import DataError
 from avaffect.data.tables.texts import nfc
@@ -27,6 +27,28 @@ def ids_of(names: Sequence[PurePath]) -> list[str]:
         level = longer
     _check_distinct(found, names)
     return found
+
+
+def files_by_name(
+    folder: Path, files: Iterable[Path], name_of: Callable[[Path], str], advice: str
+) -> dict[str, Path]:
+    """Name -> file below the folder, in the order of names; where several have one name, with their
+    folders: s1/take, s2/take, as `ids_of` names their recordings.
+
+    name_of: of a file without its folder. Raises DataError, with the advice, for two of one name in
+    one folder.
+    """
+    paths = sorted(files)
+    counts = Counter(map(name_of, paths))
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = name_of(path)
+        if counts[name] > 1:
+            name = (nfc(path.parent.relative_to(folder).as_posix()) + "/" + name).removeprefix("./")
+        if name in found:
+            raise DataError(f"{found[name]} and {path} have one name; {advice}")
+        found[name] = path
+    return dict(sorted(found.items()))
 
 
 def _check_distinct(ids: Sequence[str], names: Sequence[PurePath]) -> None:

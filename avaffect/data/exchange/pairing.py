@@ -76,7 +76,7 @@ class Recordings:
         again = self.found.left_out["the same recording again, in another format"]
         again += [path for path in unused if path not in again]
         alone = len(self.keys[PurePosixPath(key).name]) == 1 and self.stems[nfc(name)] < 2
-        return Paired(media, name if alone else key.replace("/", "_"))
+        return Paired(media, name if alone else key)
 
     def _key(self, name: str, file: Path, links: Sequence[str]) -> str | None:
         places = self._places(file)

@@ -13,6 +13,7 @@ from avaffect.core.hashing import content_id, file_content_id
 from avaffect.data.feature_files import arrays, tables
 from avaffect.data.feature_files.layouts import Layout, Wanted, layout_of, like
 from avaffect.data.feature_files.rows import Rows
+from avaffect.data.names import files_by_name
 from avaffect.data.tables.streamed import PARQUET, StreamedTable, stream_table
 
 ARRAYS = (".npy", ".npz")
@@ -49,15 +50,16 @@ def find(path: Path, pattern: str | None = None) -> Files:
             raise UsageError(f"--files {pattern}: {path} is not a folder")
         _check_kind(path)
         return Files(path, {"": path})
-    found: dict[str, Path] = {}
-    for folder, folders, names in faults.walk(path):
-        folders.sort()
-        for file in sorted(Path(folder) / name for name in names if _is_wanted(name, pattern)):
-            name = tables.name_of(file.stem)
-            if name in found:
-                raise DataError(f"{found[name]} and {file} have one name, which is the id; rename "
-                                "one, or choose files with --files")  # fmt: skip
-            found[name] = file
+    wanted = [
+        Path(folder) / name
+        for folder, _, names in faults.walk(path)
+        for name in names
+        if _is_wanted(name, pattern)
+    ]
+    found = files_by_name(
+        path, wanted, lambda file: tables.name_of(file.stem),
+        "rename one, as it is the id, or choose files with --files",
+    )  # fmt: skip
     if not found:
         kinds = ", ".join((*ARRAYS, *TABLES)) if pattern is None else pattern
         raise DataError(f"{path} contains no file of features ({kinds})")
@@ -67,7 +69,7 @@ def find(path: Path, pattern: str | None = None) -> Files:
             f"{path} contains files of several kinds: {', '.join(suffixes)}; choose with --files "
             f"'*{suffixes[0]}'"
         )
-    return Files(path, dict(sorted(found.items())))
+    return Files(path, found)
 
 
 def _is_wanted(name: str, pattern: str | None) -> bool:

@@ -9,6 +9,7 @@ from avaffect.core import faults
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id, file_content_id
 from avaffect.data.feature_files.tables import name_of
+from avaffect.data.names import files_by_name
 from avaffect.data.transcripts import subtitles, tables, textgrid
 from avaffect.data.transcripts.words import Cue, Transcript, transcript_of
 
@@ -101,16 +102,8 @@ def find(path: Path, tier: str | None = None) -> Transcripts:
 
 
 def _in_folder(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for place, folders, names in faults.walk(folder):
-        folders.sort()
-        for file in sorted(Path(place) / name for name in names):
-            if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
-                continue
-            name = name_of(file.stem)
-            if name in found:
-                raise DataError(f"{found[name]} and {file} are transcripts of one name; keep one")
-            found[name] = file
-    if not found:
+    there = [Path(place) / name for place, _, names in faults.walk(folder) for name in names]
+    kept = [p for p in there if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    if not kept:
         raise DataError(f"{folder} has no transcripts ({', '.join(SUFFIXES)})")
-    return dict(sorted(found.items()))
+    return files_by_name(folder, kept, lambda path: name_of(path.stem), "keep one")

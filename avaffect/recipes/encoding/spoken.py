@@ -13,6 +13,7 @@ from avaffect.core.progress import Progress
 from avaffect.data.feature_files.tables import name_of
 from avaffect.data.store.reader import Store
 from avaffect.data.tables.locating import with_slashes
+from avaffect.data.tables.texts import nfc
 from avaffect.data.transcripts.reading import Transcripts
 from avaffect.data.transcripts.words import Transcript
 from avaffect.recipes.common.source_recordings import SOURCE
@@ -99,18 +100,18 @@ def _parts(store: Store, transcripts: Transcripts, found: Spoken) -> dict[str, _
     frames = is_of_frames(store)
     owners = [str(name) for name in store.meta[RECORDING]] if frames else list(store.ids)
     begins = _begins(store)
-    files = _files(store)
+    files, paths = _files(store), _paths(store)
     known = set(transcripts.names())
     # A single file may have any name, where there is one recording alone.
     one = len(set(files if any(files) else owners)) == 1
     alone = next(iter(known)) if transcripts.unnamed and one else None
     parts: dict[str, _Part] = {}
-    for row, (owner, file) in enumerate(zip(owners, files)):
-        name = owner if owner in known else file if file in known else alone
+    for row, (owner, file, path) in enumerate(zip(owners, files, paths)):
+        name = next((own for own in (owner, file, path) if own in known), alone)
         if name is None:
             continue
         low, high = float(starts[row]), float(ends[row])
-        if name != owner or name == file:
+        if name != owner or name in (file, path):
             low, high = low + begins[row], high + begins[row]
         elif not frames:
             low, high = 0.0, high - low
@@ -139,6 +140,12 @@ def _files(store: Store) -> list[str]:
     for stem, path in zip(stems, paths):
         paths_of.setdefault(stem, set()).add(path)
     return [stem if len(paths_of[stem]) == 1 else "" for stem in stems]
+
+
+def _paths(store: Store) -> list[str]:
+    """Of each utterance the path of its file without suffix; "" where it is unknown."""
+    sources = [with_slashes(str(name)) for name in store.meta.get(SOURCE, [""] * store.count)]
+    return [nfc(PurePosixPath(path).with_suffix("").as_posix()) if path else "" for path in sources]
 
 
 def _times(store: Store) -> tuple[np.ndarray, np.ndarray]:
