@@ -186,6 +186,16 @@ def test_what_was_allowed_is_allowed_again(tmp_path: Path) -> None:
     assert identical and all(identical)
 
 
+def test_a_bundle_needs_its_classifier_alone(folder: Path, tmp_path: Path) -> None:
+    """The inputs of the classifier, such as annotations, are the bundle's too."""
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    invoke(copy, "pretrain-apc", AWKWARD, "--preset", "nano", "--steps", 0, "-o", "apc.safetensors")
+    invoke(copy, "finetune", AWKWARD, "--encoder", "apc.safetensors", "--annotations",
+           "split.jsonl", "--steps", 1, "--select", "none", "-o", "own.safetensors")  # fmt: skip
+    invoke(copy, "bundle", "own.safetensors", "-o", "whole.safetensors")
+    remade(copy, "whole.safetensors", "whole.safetensors")
+
+
 def test_published_lists_of_a_division(tmp_path: Path) -> None:
     invoke(tmp_path, "synth", "wav", "--utterances", 12, *VOICES[:-2], "-o", "c.jsonl")
     ids = [item["id"] for item in manifest.read(tmp_path / "c.jsonl").items]

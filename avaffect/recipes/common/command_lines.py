@@ -27,13 +27,14 @@ _FIELDS = {
 # Roles of inputs that a command finds by itself, through its other inputs.
 _FOUND = {
     "adapt": ("query", "pool", "projector", "quantiser"),
-    "bundle": ("media",),
-    "merge-lora": ("encoder", "quantiser"),
     "explore": ("recordings",),
     "preprocess": ("recordings",),
     "pretrain-hubert": ("quantiser",),
     "manifest": ("corpus", "table"),
 }
+
+# Of these commands, the roles of inputs that are given; the others are those of the classifier.
+_GIVEN = {"bundle": ("classifier", "scores"), "merge-lora": ("classifier",)}
 
 
 class Unknown(Exception):
@@ -86,7 +87,7 @@ def _given(
     found_by_itself = _FOUND.get(ancestor.command, ())
     for parent in ancestor.parents:
         role, _, name = parent.role.partition(":")
-        if role in found_by_itself:
+        if role in found_by_itself or role not in _GIVEN.get(ancestor.command, (role,)):
             continue
         names = (role.replace(" ", "_"), *_FIELDS.get(role, ()))
         if (ancestor.command, role) == ("import-features", "files"):
