@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import talks
 from chain import closed, invoke
+from test_writing import largest_file
 
 from avaffect.cli.main import run
 from avaffect.data import manifest
@@ -189,6 +190,23 @@ def test_a_failure_leaves_nothing(folder: Path) -> None:
     invoke(folder, "export", "talks.jsonl", "--to", "vtt", "--embed", "-o", "out", status=2)
     invoke(folder, "export", "talks.jsonl", "--to", "csv", "-o", "out.parquet", status=2)
     assert sorted(p.name for p in folder.iterdir()) == ["talks", "talks.jsonl"]
+
+
+@pytest.mark.parametrize("to", LISTS)
+def test_a_full_disk_leaves_what_was_there(folder: Path, to: str) -> None:
+    """By a limit on the size of files: from the lock on, and in the middle of the work."""
+    invoke(folder, "select", "talks.jsonl", "--limit", 1, "-o", "one.jsonl")
+    out = exported(folder, to)
+    made = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    largest = max(path.stat().st_size for path in made)
+    exported(folder, to, "-f", source="one.jsonl")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for size in (0, largest - 1):
+        with largest_file(size):
+            said = invoke(folder, "export", "talks.jsonl", "--to", to, "-f", "-o", out.name,
+                          status=1).stderr  # fmt: skip
+        assert said.splitlines()[-1].startswith(f"avaffect: {out.name} cannot be written: ")
+        assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
 def test_a_dry_run_writes_nothing(folder: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from chain import ROOT, interrupt, invoke, litter
 from running import Running
+from test_writing import largest_file
 from tiny_training import history
 
 from avaffect.core import lock, threads
@@ -200,6 +201,13 @@ def test_without_memory_for_a_heart_beat(path: Path, acquire, monkeypatch) -> No
         with pytest.raises(MachineFault, match="memory"):
             acquire()
     assert not path.exists()
+    acquire().check()
+
+
+def test_without_room_for_the_name_of_its_owner(path: Path, acquire) -> None:
+    with largest_file(0), pytest.raises(OSError, match="File too large"):
+        acquire()
+    assert not path.parent.exists()
     acquire().check()
 
 

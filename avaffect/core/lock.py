@@ -199,12 +199,22 @@ class _Seen:
         """The lock, or None where another process took it at the same time.
 
         Where a lock of the system does not exclude that, the last one that wrote its name has it:
-        each looks again once all have written.
+        each looks again once all have written. Where it cannot be written, on a full disk, no file
+        without an owner is left.
         """
         text = json.dumps(asdict(mine)).encode()
-        os.pwrite(self.descriptor, text, 0)
-        os.ftruncate(self.descriptor, len(text))
-        os.fsync(self.descriptor)
+        try:
+            os.pwrite(self.descriptor, text, 0)
+            os.ftruncate(self.descriptor, len(text))
+            os.fsync(self.descriptor)
+        except OSError:
+            if self.owner is None:
+                self.remove(path)
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
+            else:
+                self.close()
+            raise
         excluded = self.locks and (self.owner is None or self.owner.kernel == mine.kernel)
         if not excluded:
             time.sleep(SETTLE_S)
