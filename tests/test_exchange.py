@@ -168,6 +168,15 @@ def test_predictions_beside_the_recording(folder: Path) -> None:
     assert rows[0]["emotion_scores.anger"] == "0.75"
 
 
+def test_what_a_killed_export_left_is_removed(folder: Path) -> None:
+    """Killed when its folder was whole, and its lock still there."""
+    out = exported(folder, "kaldi")
+    left = folder / f"{out.name}.state"
+    left.mkdir()
+    (left / "lock").write_bytes(b"")
+    assert exported(folder, "kaldi") == out and not left.exists()
+
+
 def test_folders_of_others_are_left_alone(folder: Path) -> None:
     (folder / "mine").mkdir()
     (folder / "mine" / "wav.scp").write_text("x y\n")

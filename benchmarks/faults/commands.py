@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,9 @@ OF_FACES = tuple(f"pretrain-{task}" for task in ("l1", "odd", "lira", "mae", "by
 LIMIT_S = 60.0
 # Seconds in which the processes of a command that has ended must end too.
 WORKERS_S = 10.0
-# Files of a command that may differ from run to run: times are in them.
-TIMED = ".metrics.jsonl"
+# Files of a command that may differ from run to run: times are in them, and the page of `train`
+# refers to one.
+TIMED = (".metrics.jsonl", "out/report.html")
 LATE = ("torch._dynamo", "lightning_fabric.plugins", "lightning_fabric.strategies")
 
 
@@ -56,11 +57,21 @@ class Command:
 
     @property
     def output(self) -> str:
-        return self.arguments[self.arguments.index("-o") + 1]
+        """A file, or a folder of files."""
+        option = "--plot" if self.name == "monitor" else "-o"
+        return self.arguments[self.arguments.index(option) + 1]
+
+    def outputs(self, files: Iterable[str]) -> set[str]:
+        """Those of the files that are the output, or in it."""
+        return {name for name in files if name == self.output or self.output in parents(name)}
 
     @property
     def trains(self) -> bool:
         return "--save-every" in self.arguments
+
+
+def parents(name: str) -> set[str]:
+    return {*map(str, Path(name).parents)}
 
 
 def _of(arguments: Sequence[str], *more: str) -> Command:
@@ -89,6 +100,11 @@ COMMANDS = (
     _of(("finetune", "a.h5", "--encoder", "hubert.safetensors", "--runs", "2", "--steps", "1",
          "--select", "none", "-o", "er.safetensors")),
     _of(("eval-embeddings", "e.h5", "-o", "scores.json")),
+    _of(("compare", "a=p.jsonl", "b=p.jsonl", "-o", "compared.json")),
+    _of(("export", "c.jsonl", "--to", "kaldi", "-o", "kaldi")),
+    _of(("export", "e.h5", "--to", "npy", "-o", "npy")),
+    Command(("monitor", "er.safetensors", "--once", "--plot", f"{OUT}.svg")),
+    Command(("train", "split.jsonl", "--epochs", "1", "-j", "1", "-o", OUT)),
 )  # fmt: skip
 # Two commands of one line are one.
 COMMANDS = tuple({str(one): one for one in COMMANDS}.values())
@@ -210,7 +226,7 @@ def digests(own: bool) -> dict[str, str]:
     found = {}
     for path in sorted(Path().rglob("*")):
         is_own = path.parts[0].startswith((OUT, f".{OUT}"))
-        if path.is_file() and is_own == own and not path.name.endswith(TIMED):
+        if path.is_file() and is_own == own and not str(path).endswith(TIMED):
             found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -256,10 +272,10 @@ def judged(command: Command, running: Running, expected: Sequence[int]) -> str |
 
 def wrong_now(command: Command, whole: Whole, status: int) -> str | None:
     made = digests(own=True)
-    output = made.get(command.output)
-    if output is not None and output != whole.made[command.output]:
+    names = command.outputs(whole.made)
+    if any(made.get(name, whole.made[name]) != whole.made[name] for name in names):
         return "another output"
-    if status == 0 and output is None:
+    if status == 0 and not names <= made.keys():
         return "success without an output"
     return "other files changed" if digests(own=False) != whole.others else None
 

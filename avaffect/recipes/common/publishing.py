@@ -47,7 +47,7 @@ def is_current(
 
     if current():
         if not settings.dry_run and not isinstance(settings, Resumable):
-            _tidy(settings.output)
+            tidy(settings.output)
         return True
     # A command that keeps its work takes the lock with it.
     if settings.output is None or settings.dry_run or isinstance(settings, Resumable):
@@ -56,7 +56,7 @@ def is_current(
     return claims.claim(settings.output, progress.say) and current()
 
 
-def _tidy(output: Path | None) -> None:
+def tidy(output: Path | None) -> None:
     """Remove what was left by a process that was killed when it had made the output."""
     folder = None if output is None else claims.state_folder(output)
     if output is not None and folder is not None and folder.is_dir():

@@ -79,7 +79,9 @@ def write_folder(
         return False
     if publishing.is_dry(settings, progress, f"write {settings.to}"):
         return False
-    claims.claim(output, progress.say)
+    # Another process may have made it until it was claimed.
+    if claims.claim(output, progress.say) and _is_current(settings, made, progress):
+        return False
     with workspace(output) as folder:
         new, old = folder / "new", folder / "old"
         new.mkdir()
@@ -116,6 +118,7 @@ def _is_current(settings: ExportSettings, made: Provenance, progress: Progress) 
     if known == identity(made) and not settings.force:
         if not settings.dry_run:
             os.utime(output / MARK)
+            publishing.tidy(output)
         progress.say(f"{output} is up to date")
         return True
     if not settings.force:
