@@ -201,8 +201,8 @@ def test_utterances_that_nothing_can_be_learned_from_are_counted(
 ) -> None:
     """Units of MFCC lack those who are only seen; HuBERT cannot hear them."""
     for modality, words in (
-        ("av", "s of face and 1 steps of units: "),
-        ("audio", "s of waveform and 1 steps of units: "),
+        ("av", "s of face and 1 step of units: "),
+        ("audio", "s of waveform and 1 step of units: "),
     ):
         split = ("--split", "all", "--units", "a-units1.h5", "--steps", 2)
         found = invoke(made, "pretrain-hubert", "a.h5", *split, "--modality", modality,

@@ -173,7 +173,7 @@ def test_a_fine_tuned_file_gives_its_encoder_and_names_the_rest(tmp_path):
                      "w2v_args": avhubert_settings(image_crop_size=1)}, "task": {}}  # fmt: skip
     save_fairseq(tmp_path / "tuned.pt", tuned, cfg, ["<s>", "A", "B"])
     found = invoke(tmp_path, "import", "tuned.pt", "-o", "tuned.safetensors")
-    assert "left out: 1 weights on top of the encoder (decoder)" in found.stderr
+    assert "left out: 1 weight on top of the encoder (decoder)" in found.stderr
     header, tensors = checkpoint.load(tmp_path / "tuned.safetensors", expect="encoder")
     assert tensors.keys() == weights.keys() - head
     assert "prediction" not in header

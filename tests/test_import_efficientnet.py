@@ -108,7 +108,7 @@ def test_torchvision(tmp_path, prefix):
     torch.save(theirs(model, "torchvision", prefix), tmp_path / "a.pth")
     result = invoke(tmp_path, "import", "a.pth", "-o", "x.safetensors")
     assert "EfficientNet of torchvision, frames of 32" in result.stderr
-    assert "1 weights" in result.stderr and "classifier" in result.stderr
+    assert "1 weight" in result.stderr and "classifier" in result.stderr
     assert "does not give" not in result.stderr
     found = imported(tmp_path, "a.pth")
     assert found.configuration == model.configuration

@@ -173,7 +173,7 @@ def test_an_encoder_within_another_model(tmp_path, sound_model):
     torch.save({**wrapped, "fc.weight": torch.zeros(2, 2)}, tmp_path / "x.bin")
     found = invoke(tmp_path, "import", "x.bin", "--set", "transformer.heads=4")
     assert "of transformers" in found.stderr
-    assert "left out: 1 weights on top of the encoder (fc)" in found.stderr
+    assert "left out: 1 weight on top of the encoder (fc)" in found.stderr
 
 
 def test_the_kind_must_be_possible(tmp_path, sound_model):

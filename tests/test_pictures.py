@@ -142,7 +142,7 @@ def test_sheets_of_nothing_and_titles_that_do_not_fit():
     assert sheet([]).shape == (pictures.MARGIN, 2 * pictures.MARGIN, 3)
     assert sheet([[]], ["a"]).dtype == np.uint8
     assert sheet([[Tile(np.zeros((0, 5), np.uint8))]]).shape[2] == 3
-    with pytest.raises(ValueError, match="1 titles for 2 rows"):
+    with pytest.raises(ValueError, match="1 title for 2 rows"):
         sheet([[], []], ["a"])
 
 

@@ -139,7 +139,7 @@ ARFF_REFUSED = {
         "@attribute time real\n@attribute a real\n@data\n{0 1, 1 2}\n",
         "line 4: .*not a num",
     ),
-    "fields": ("@attribute time real\n@attribute a real\n@data\n1\n", "line 4: 1 fields"),
+    "fields": ("@attribute time real\n@attribute a real\n@data\n1\n", "line 4: 1 field"),
 }
 
 
