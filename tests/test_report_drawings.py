@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 from chain import invoke
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from avaffect.core.table import Table
@@ -87,6 +87,7 @@ def test_an_input_stands_just_above_what_was_made_of_it() -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 8))
+@example(1.0, 400401.0, 2)
 def test_ticks_are_round_and_within(low: float, width: float, about: int) -> None:
     high = low + width
     found = ticks(low, high, about)

@@ -59,9 +59,14 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
         return [low]
     raw = (high - low) / about
     size = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(place * step, 12) for place in range(first, last + 1)]
+    steps = [size * factor for factor in (1, 2, 5, 10)]
+    place = next(k for k, step in enumerate(steps) if step >= raw * 0.999)
+    # Between 0 and the first of large steps there may be no round number.
+    for step in reversed(steps[: place + 1]):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if first <= last:
+            break
+    return [round(number * step, 12) for number in range(first, last + 1)]
 
 
 def ends(values: Sequence[float]) -> tuple[float, float]:
