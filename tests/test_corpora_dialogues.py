@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from corpus_folders import by_id, made, touch
 
+from avaffect.core import inputs
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data.vocabulary import EMOTIONS
+from avaffect.settings.manifest import ManifestSettings
 
 
 def test_savee_in_both_layouts(tmp_path):
@@ -165,6 +167,18 @@ def test_cmu_mosei_in_segments(tmp_path, three):
     assert "labelled, but no recording is there: 1: gone" in said
     assert "the end is not after the start: 1: cmu-mosei_-x_1_1" in said
     assert "left out, without labels: 1: " in said
+
+
+def test_words_of_cmu_mosei_in_another_encoding(tmp_path):
+    """No letter is replaced in silence."""
+    folder = _mosei(tmp_path / "MOSEI")
+    words = folder / "Raw/Transcript/Segmented/Combined/abc.txt"
+    words.write_bytes(b"abc___0___0.0___4.5___It\x92s\n")
+    found, said = made(tmp_path / "m.jsonl", "cmu-mosei", folder)
+    assert "text" not in by_id(found)["cmu-mosei_abc_0"] and "abc.txt" in said
+    with inputs.of_command(ManifestSettings(corpus="x", source=folder, encoding="cp1252")):
+        found, said = made(tmp_path / "w.jsonl", "cmu-mosei", folder, encoding="cp1252")
+    assert by_id(found)["cmu-mosei_abc_0"]["text"] == "It’s"
 
 
 def test_the_answers_of_annotators_are_not_the_labels_of_cmu_mosei(tmp_path):

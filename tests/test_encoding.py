@@ -151,6 +151,25 @@ def test_standard_input_has_a_name(text: bytes, tmp_path: Path) -> None:
     assert said.startswith("avaffect: standard input"), said
 
 
+HERE = {
+    ("info", "-"): 65, ("report", "-", "-o", "r.html"): 65, ("lineage", "-"): 65,
+    ("select", "m.jsonl", "--ids", "-", "-o", "q.jsonl"): 65,
+    ("finetune", "-"): 65, ("import-features", "-", "-o", "f.h5"): 65,
+    ("manifest", "emodb", "-"): 2, ("manifest", "vtt", "-"): 2, ("monitor", "-"): 2,
+    ("split", "m.jsonl", *(f"--list={part}=-" for part in ("train", "test")), "-o", "q.jsonl"): 65,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "status"), HERE.items(), ids=str)
+def test_where_standard_input_is_not_read(
+    line: tuple[str, ...], status: int, tmp_path: Path
+) -> None:
+    items = [{"id": "a", "media": "a.wav", "labels": {}}]
+    manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus", labels={}), items)
+    said = invoke(tmp_path, *line, status=status, stdin="x,y\n1,2\n").stderr
+    assert "standard input" in said
+
+
 @pytest.mark.parametrize("command", ["select", "split", "preprocess"])
 def test_the_command_for_a_piped_table_reads_the_pipe(command: str, tmp_path: Path) -> None:
     out = "x.h5" if command == "preprocess" else "x.jsonl"

@@ -82,6 +82,9 @@ def kind_of(path: Path) -> str:
     """One of the words above; DataError where there is no such file, or it cannot be read."""
     if path.is_dir():
         return FOLDER
+    if path == STANDARD_INPUT:
+        # Where it may be standard input, it is read before it comes here.
+        raise DataError(f"{named(path)} cannot be read here: name a file")
     if not path.exists():
         raise DataError(f"{path}: no such file{meant_file(path)}")
     if not path.is_file():

@@ -18,6 +18,7 @@ from typing import Any
 
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
+from avaffect.core.inputs import named
 from avaffect.core.nouns import count_of
 from avaffect.data.items import audio_of, video_of
 from avaffect.data.manifest import Manifest
@@ -50,21 +51,21 @@ def read_parts(source: Manifest, lists: Mapping[str, Path]) -> Parts:
             known = next((rows[name] for name in names if name in rows), [])
             if len(known) > 1:
                 raise DataError(
-                    f"{path}: {entry} is the recording of {count_of(len(known), 'utterance')} of "
-                    f"{source.name}; list their ids"
+                    f"{named(path)}: {entry} is the recording of "
+                    f"{count_of(len(known), 'utterance')} of {source.name}; list their ids"
                 )
             for row in known:
                 there += 1
                 if found.parts.setdefault(row, part) != part:
                     raise DataError(
-                        f"{path}: {source.items[row]['id']} is in the list of "
+                        f"{named(path)}: {source.items[row]['id']} is in the list of "
                         f"{found.parts[row]}, too"
                     )
             if not known:
                 found.unknown.setdefault(part, []).append(entry)
         if not there:
             raise DataError(
-                f"{path} names none of the {count_of(len(source.items), 'utterance')} of "
+                f"{named(path)} names none of the {count_of(len(source.items), 'utterance')} of "
                 f"{source.name}, by id or by recording"
             )
     return found
@@ -107,8 +108,9 @@ def _objects(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             one = {KEYS[0]: one}
         if not isinstance(one, dict):
             raise DataError(
-                f"{path}, entry {number}: {json.dumps(one)[:40]} names no utterance; an entry is a "
-                f"name, or an object that has one as {', '.join(KEYS[:-1])} or {KEYS[-1]}"
+                f"{named(path)}, entry {number}: {json.dumps(one)[:40]} names no utterance; an "
+                f"entry is a name, or an object that has one as {', '.join(KEYS[:-1])} or "
+                f"{KEYS[-1]}"
             )
         shown = key or next((str(one[key]) for key in KEYS if one.get(key)), "")
         yield shown or f"entry {number}", one
@@ -122,7 +124,9 @@ def _held(path: Path, text: str) -> list[tuple[str | None, Any]]:
         try:
             return [(None, plain_json.parse(line)) for line in text.splitlines() if line.strip()]
         except ValueError as error:
-            raise DataError(f"{path} is neither JSON nor a list of names ({error})") from error
+            raise DataError(
+                f"{named(path)} is neither JSON nor a list of names ({error})"
+            ) from error
     if isinstance(whole, list):
         return [(None, one) for one in whole]
     # A single line is an entry itself.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from avaffect.core.errors import UsageError
+from avaffect.core.inputs import STANDARD_INPUT
 from avaffect.settings.base import Settings, argument, option
 
 NEEDS_TENSORBOARD = (
@@ -53,3 +55,8 @@ class MonitorSettings(Settings):
         "metric and score; replaced where it is there. Needs matplotlib.", "--plot",
         role="output", metavar="FILE", added=True,
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if STANDARD_INPUT in self.runs:
+            raise UsageError("-: standard input is no training; name checkpoints or a folder")

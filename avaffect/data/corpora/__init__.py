@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Protocol
 
 from avaffect.core.errors import UsageError
+from avaffect.core.inputs import STANDARD_INPUT
 from avaffect.core.registry import Registry
 from avaffect.data import label_maps
 from avaffect.data.corpora.common import Corpus
@@ -64,6 +65,10 @@ def read(settings: ManifestSettings) -> Corpus:
         if option not in found.OPTIONS and given not in (None, (), False):
             flag = "--" + option.removesuffix("_column").replace("_", "-")
             raise UsageError(f"{flag} does not apply to {settings.corpus}; leave it out")
+    if settings.source == STANDARD_INPUT and settings.corpus != "table":
+        raise UsageError(
+            f"{settings.corpus} -: standard input is read of `table` alone; name a folder or file"
+        )
     maps = label_maps.names(settings.map)
     corpus = found.read(settings)
     for name in maps:

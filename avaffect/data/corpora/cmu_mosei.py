@@ -31,10 +31,11 @@ from avaffect.data.corpora.common import (
 from avaffect.data.manifest import Item
 from avaffect.data.store import containment
 from avaffect.data.store.opening import DAMAGE, open_hdf5
+from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "cmu-mosei"
-OPTIONS = ("tables", "modality")
+OPTIONS = ("tables", "modality", "encoding")
 EXPECTED = 23453
 LABELS, FOLDS = "CMU_MOSEI_Labels.csd", "cmu_mosei_std_folds.py"
 GROUP = "All Labels"
@@ -183,7 +184,12 @@ def _words(corpus: Corpus, settings: ManifestSettings) -> dict[str, list[tuple[f
     ):
         corpus.tables.append(path)
         own = found.setdefault(path.stem, [])
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = read_text(path).splitlines()
+        except DataError as error:
+            corpus.lost[f"words that cannot be read (kept without them): {error}"].append(path.name)
+            continue
+        for line in lines:
             fields = line.split(SEPARATOR, 4)
             try:
                 own.append((float(fields[2]), float(fields[3]), fields[4].strip()))

@@ -20,6 +20,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.data.corpora.common import Corpus, MediaFile, by_names, find_table, role_of
 from avaffect.data.manifest import Item
 from avaffect.data.tables.reader import read_rows
+from avaffect.data.tables.texts import lines_of
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "voxceleb2"
@@ -123,17 +124,16 @@ def _languages(path: Path | None, chosen: str | None) -> Languages | None:
     if not path.is_file():
         raise DataError(f"{path}: no such file of languages")
     spoken: dict[str, str] = {}
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        for number, line in enumerate(stream, start=1):
-            fields = [field.strip('"') for field in re.split(r"[,;\s]+", line.strip())]
-            match = CLIP.fullmatch(fields[0])
-            if match is not None:
-                spoken["_".join(match.groups())] = fields[1] if len(fields) > 1 else ""
-            elif number > 1 and fields[0]:
-                raise DataError(
-                    f"{path}, line {number}: expected an utterance, such as "
-                    f"dev/id00012/21Uxsk56VDQ/00001, and its language; found {fields[0]!r}"
-                )
+    for number, line in enumerate(lines_of(path), start=1):
+        fields = [field.strip('"') for field in re.split(r"[,;\s]+", line.strip())]
+        match = CLIP.fullmatch(fields[0])
+        if match is not None:
+            spoken["_".join(match.groups())] = fields[1] if len(fields) > 1 else ""
+        elif number > 1 and fields[0]:
+            raise DataError(
+                f"{path}, line {number}: expected an utterance, such as "
+                f"dev/id00012/21Uxsk56VDQ/00001, and its language; found {fields[0]!r}"
+            )
     if not spoken:
         raise DataError(f"{path} names no utterance of VoxCeleb2 (id00012/21Uxsk56VDQ/00001)")
     counts = Counter(spoken.values())
