@@ -51,6 +51,7 @@ def folder(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged.h5").write_bytes(b"no store")
     (folder / "apc.safetensors.state").mkdir()
     (folder / "wav dir").mkdir()
+    shutil.copy(voices / "a.h5", folder / "wav dir" / "in side.h5")
     return folder
 
 
@@ -89,6 +90,13 @@ LINES = [
     ("finetune a.h5 --label ", LABELS),
     ("finetune damaged.h5 --label ", []),
     ("finetune a.h5 --label emotion --classes anger,", [f"anger,{e}" for e in EMOTIONS[1:]]),
+    ("finetune a.h5 --classes anger,sadness=n", ["anger,sadness=neutral"]),
+    ("finetune a.h5 --classes sadness=anger+s", ["sadness=anger+sadness"]),
+    ("finetune a.h5 --classes sadness=anger+a", []),
+    ("manifest folder --map emob", ["emobox", "emobox-4"]),
+    ("manifest folder --map happy=", []),
+    ("monitor ", ["apc.safetensors", "wav dir/"]),
+    ("explore a", ["a.h5", "a.jsonl"]),
     ("finetune --head bg", ["bgru"]),
     ("finetune --loss cc", ["ccc="]),
     ("finetune --augment flip+no", ["flip+noise"]),
@@ -199,6 +207,16 @@ TYPED = [
     ("finetune --loss cc\t0.5", "finetune|--loss|ccc=0.5"),
     ("manifest rav\tDIR", "manifest|ravdess|DIR"),
     ("synth wa\t", "synth|wav dir/"),
+    ("info wav\\ dir/in\t", "info|wav dir/in side.h5"),
+    ("info 'wav dir/in\t", "info|wav dir/in side.h5"),
+    ('info "wav dir/in\t', "info|wav dir/in side.h5"),
+    ("explore --label=emotion wav\\ dir/in\t", "explore|--label=emotion|wav dir/in side.h5"),
+    ("manifest folder x --map emobox-\t", "manifest|folder|x|--map|emobox-4"),
+    ("manifest folder x --map=emobox-\t", "manifest|folder|x|--map=emobox-4"),
+    ("finetune a.h5 --encoder apc.safetensors --layer 2\t",
+     "finetune|a.h5|--encoder|apc.safetensors|--layer|2"),
+    ("finetune a.h5 --classes anger,neu\t", "finetune|a.h5|--classes|anger,neutral"),
+    ("finetune a.h5 --classes anger=sad\t", "finetune|a.h5|--classes|anger=sadness"),
 ]  # fmt: skip
 
 

@@ -38,6 +38,8 @@ SUFFIXES_OF = {
     "ARTIFACT": tuple(
         suffix for kind in ("manifest", "store", "checkpoint") for suffix in SUFFIXES[kind]
     ),
+    "SOURCE": (*SUFFIXES["manifest"], *SUFFIXES["store"]),
+    "RUN": (*SUFFIXES["checkpoint"], ".metrics.jsonl"),
     **dict.fromkeys(("RETRIEVAL", "MANIFEST", "FILTERED"), SUFFIXES["manifest"]),
 }
 
@@ -58,17 +60,20 @@ def of_value(item: Field[Any], given: Given, typed: str) -> list[CompletionItem[
     """
     metavar = item.metadata["metavar"] or item.name.upper()
     before, rest = "", typed
-    if "=" in metavar and "=" in typed:
-        before, equals, rest = typed.rpartition("=")
-        before, metavar = before + equals, metavar.rpartition("=")[2]
-    elif "=" in metavar and not metavar.startswith("["):
+    # FROM=TO|NAME: names of one's own, or a known one.
+    known = [part for part in metavar.split("|") if "=" not in part]
+    known = known if item.name in NAMES and "=" in metavar else []
+    if known and "=" not in typed:
+        metavar = "|".join(known)
+    elif known or ("=" in metavar and "=" not in typed and not metavar.startswith("[")):
         # A name of one's own comes first: NAME=COLUMN.
         return []
-    separator = _separator(metavar)
-    if separator:
-        done, mark, rest = rest.rpartition(separator)
-        before += done + mark
-    named = set(before.split(separator)) if separator else set()
+    elif "=" in metavar and "=" in typed:
+        before, equals, rest = typed.rpartition("=")
+        before, metavar = before + equals, metavar.rpartition("=")[2]
+    done, rest = _last_part(rest, _separators(item, metavar))
+    before += done
+    named = _named(done)
     found = [CompletionItem(before + name) for name in _names(item, metavar, given)
              if name.startswith(rest) and name not in named]  # fmt: skip
     suffixes = _suffixes(item, metavar)
@@ -77,11 +82,25 @@ def of_value(item: Field[Any], given: Given, typed: str) -> list[CompletionItem[
     return found
 
 
-def _separator(metavar: str) -> str | None:
-    """What stands between the parts of a list."""
+def _separators(item: Field[Any], metavar: str) -> str:
+    """What stands between the parts of a list: signs."""
     if metavar == "LIST":
-        return ","
-    return "+" if "+" in metavar else None
+        # anger,happiness=excitement+happiness
+        return ",=+" if item.name == "classes" else ","
+    return "+" if "+" in metavar else ""
+
+
+def _last_part(typed: str, separators: str) -> tuple[str, str]:
+    """What is typed up to the last separator, and what comes after it."""
+    place = max((typed.rfind(sign) + 1 for sign in separators), default=0)
+    return typed[:place], typed[place:]
+
+
+def _named(done: str) -> set[str]:
+    """The parts of a list so far, which do not come again; a class may be merged with others under
+    its own name."""
+    merged = done.rpartition(",")[2].partition("=")
+    return set(merged[2].split("+")) if merged[1] else set(re.split("[,+]", done))
 
 
 def _suffixes(item: Field[Any], metavar: str) -> tuple[str, ...] | None:
@@ -198,6 +217,7 @@ NAMES: dict[str, Source] = {
     "classes": _classes,
     "by": _of_files("fields"),
     "where": _of_files("fields"),
+    "map": _in("avaffect.data.label_maps:MAPS"),
     "layer": _layers,
     "freeze": _parts,
     "vectors": _of_files("pooled"),

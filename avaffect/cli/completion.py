@@ -45,8 +45,8 @@ _ZSH = """\
             values+=("$value")
             remarks+=("${remark[1,COLUMNS-1]}")
         fi
-    done < <(COMP_WORDS="${(j: :)words[1,CURRENT-1]} $PREFIX" %(complete_var)s=zsh_complete \
-"${words[1]}" 2>/dev/null)
+    done < <(COMP_WORDS="${(j: :)words[1,CURRENT-1]} ${compstate[quote]}$PREFIX" \
+%(complete_var)s=zsh_complete "${words[1]}" 2>/dev/null)
     (( $#values )) && compadd -U -l -V values -d remarks -a values
     (( $#names )) && compadd -U -V names -a names
     (( $#folders )) && compadd -U -V folders -S '' -a folders

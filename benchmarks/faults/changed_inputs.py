@@ -39,10 +39,14 @@ OTHER = {"a.h5": "noisy.h5", "c.jsonl": "few.jsonl", "mfcc.h5": "noisy.mfcc.h5",
          "e.h5": "noisy.e.h5"}  # fmt: skip
 
 
+# What is compared is a file.
+OF_FILES = tuple(command for command in DISTINCT if Path(command.output).suffix)
+
+
 def tries(folder: Path, quick: bool) -> list[Line]:
     """folder: an empty one."""
     with prepared(folder):
-        chosen = list(DISTINCT)
+        chosen = list(OF_FILES)
         if quick:
             chosen = random.Random(SEED).sample(chosen, QUICK)
         for name, arguments in (
@@ -50,7 +54,7 @@ def tries(folder: Path, quick: bool) -> list[Line]:
             ("noisy.e.h5", ("extract", "noisy.h5", "--model", "projector.safetensors")),
         ):
             Running((*arguments, "-o", name)).end()
-        others = [c for c in DISTINCT if set(c.arguments) & set(OTHER)]
+        others = [c for c in OF_FILES if set(c.arguments) & set(OTHER)]
         others = random.Random(SEED).sample(others, QUICK) if quick else others
         return [
             _read_only(chosen), _unreadable(chosen), _folder(chosen), *_replaced(others, quick)

@@ -21,9 +21,9 @@ from benchmarks.faults.table import Line
 SEED = 18
 QUICK = 3
 CLOSED = {"<&-": (0,), ">&-": (1,), "2>&-": (2,), "<&- >&- 2>&-": (0, 1, 2)}
-# Commands that write to standard output where they have no other.
 # They print scores and states beside their outputs.
 PRINTING = ("monitor", "train")
+# Commands that write to standard output where they have no other.
 TO_OUTPUT = ("select c.jsonl --limit 3", "split c.jsonl", "info a.h5", "eval-class p.jsonl",
              "retrieve --query e.h5 --pool e.h5 --draws 2",
              "predict mfcc.h5 --model er.safetensors",

@@ -7,7 +7,7 @@ import random
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from avaffect.core import errors
 from benchmarks.faults.commands import (
     DISTINCT,
     OUT,
+    TIMED,
     Command,
     Running,
     clear,
@@ -102,14 +103,18 @@ def _tried(command: Command, disk: Path, made: dict[str, bytes], size: int) -> s
     if status not in (errors.DONE, errors.FAILURE):
         return f"status {status}"
     found = _files(disk)
-    output = str(Path(command.output).relative_to(disk))
-    if found.get(output, made[output]) != made[output]:
+    names = command.outputs(str(disk / name) for name in made)
+    if any(found.get(name, made[name]) != made[name] for name in _within(disk, names)):
         return "another output"
     _remount(disk, LARGE)
     status, _ = _run(command)
     if status or _files(disk) != made:
         return f"status {status} when run again" if status else "another output when run again"
     return None if digests(own=False) == others else "other files changed"
+
+
+def _within(disk: Path, names: Iterable[str]) -> list[str]:
+    return [str(Path(name).relative_to(disk)) for name in names]
 
 
 def _run(command: Command) -> tuple[int, set[int]]:
@@ -121,7 +126,7 @@ def _files(disk: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(disk)): path.read_bytes()
         for path in sorted(disk.rglob("*"))
-        if path.is_file() and not path.name.endswith(".metrics.jsonl")
+        if path.is_file() and not str(path).endswith(TIMED)
     }
 
 
