@@ -54,8 +54,9 @@ ELSEWHERE = ("compare", "eval-ccc", "eval-embeddings", "eval-rank", "extract-tex
              "info", "lineage", "check", "doctor", "monitor", "train")  # fmt: skip
 
 
-def build(folder: Path) -> None:
-    """Run the chain in a folder, in this process. Raises RuntimeError where a command fails."""
+def build(folder: Path) -> list[str]:
+    """Run the chain in a folder, in this process, and give the messages of each command. Raises
+    RuntimeError where a command fails."""
     from avaffect.cli.main import run
 
     rows = "\n".join(f"{number}.wav" for number in range(9))
@@ -66,6 +67,7 @@ def build(folder: Path) -> None:
         (folder / f"{number}.wav").write_bytes(b"RIFF")
     before = Path.cwd()
     os.chdir(folder)
+    said = []
     try:
         for arguments in CHAIN:
             words, shown = io.StringIO(), io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
@@ -73,5 +75,7 @@ def build(folder: Path) -> None:
                 status = run(list(arguments))
             if status:
                 raise RuntimeError(f"avaffect {' '.join(arguments)}: {words.getvalue()}")
+            said.append(words.getvalue())
     finally:
         os.chdir(before)
+    return said

@@ -11,8 +11,10 @@ import scored_voices
 from chain import invoke
 
 from avaffect.cli import command
+from avaffect.cli.catalogue import COMMANDS
 from avaffect.core.progress import MB, Progress, counted
 from avaffect.data.store.verifying import verify_store
+from benchmarks.nothing_to_do import CHAIN, build
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,23 @@ def test_the_last_line_has_the_number(
     assert count in [int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.])", found)]
     quiet = invoke(folder, *line.split(), "-q").stderr.splitlines()
     assert all("warning" in text for text in quiet)
+
+
+# Commands whose own tests look at what they say.
+OTHERS = {"train", "doctor", "eval-ccc", "eval-rank", "extract-text", "import"}
+
+
+def test_every_command_ends_with_what_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many, or at least which output, without the time of a long one."""
+    monkeypatch.setattr(command, "LONG_S", float("inf"))
+    named = {line.split()[0] for line, _ in LINES} | {arguments[0] for arguments in CHAIN}
+    assert named | OTHERS == {*COMMANDS}
+    for arguments, words in zip(CHAIN, build(tmp_path), strict=True):
+        said = [line for line in words.splitlines() if "warning" not in line]
+        output = arguments[arguments.index("-o") + 1]
+        assert said and any(output in line or re.search(r"\d", line) for line in said), arguments
 
 
 def test_a_long_command_says_how_long_and_where(

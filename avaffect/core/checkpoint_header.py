@@ -16,6 +16,7 @@ from avaffect.core import filekind, plain_json
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import canonical_json, content_id, has_digest
 from avaffect.core.nouns import count_of
+from avaffect.core.progress import MB, followed
 
 FORMAT = "avaffect-checkpoint"
 VERSION = "1.1"
@@ -130,10 +131,14 @@ def checkpoint_content_id(
             {key: value for key, value in run.items() if key != "metrics"} for run in header["runs"]
         ]
     state = hashlib.sha256(canonical_json(semantic).encode())
-    for name, dtype, shape, content in tensors:
+    for name, dtype, shape, content in followed(tensors, "hash weights", None, "MB", _megabytes):
         state.update(canonical_json([name, dtype, shape]).encode())
         state.update(content)
     return "sha256:" + state.hexdigest()
+
+
+def _megabytes(tensor: tuple[str, str, list[int], Buffer]) -> float:
+    return len(memoryview(tensor[3]).cast("B")) / MB
 
 
 def check_content(
