@@ -53,7 +53,8 @@ def run(
     Raises DataError where the file cannot be read safely, is of no model that is known, or its
     weights are not those of that model; they are named.
     """
-    kind, family, read = _converted(settings, files, progress)
+    with progress.task("read", len(files), "files"):
+        kind, family, read = _converted(settings, files, progress)
     masking = None if isinstance(read, ConvertedHead) else _masking(read.encoder, read.masking)
     if settings.dry_run:
         plan = f"import {settings.weights} ({family.TITLE})"
@@ -65,7 +66,8 @@ def run(
         _name_what_is_left(read, progress)
         return
     assert masking is not None
-    _save(settings, kind, read, masking, made)
+    with progress.task("write", 1, "files"):
+        _save(settings, kind, read, masking, made)
     encoder, head = read.encoder, read.head
     transformer = getattr(encoder.configuration, "transformer", None)
     layers = "frames of " if transformer is None else f"{count_of(transformer.layers, 'layer')} of "

@@ -130,9 +130,12 @@ def run(settings: ExportSettings, progress: Progress) -> None:
         return _identity(path) == identity(made)
 
     def write(path: Path) -> None:
-        graph = _graph(settings, kind)
-        content = _exported(settings, graph, made)
-        apart = _compared(settings, graph, content, progress)
+        with progress.task("export", 3, "steps"):
+            graph = _graph(settings, kind)
+            progress.advance(step="loaded")
+            content = _exported(settings, graph, made)
+            progress.advance(step="exported")
+            apart = _compared(settings, graph, content, progress)
         if not apart <= TOLERANCE:
             raise DataError(
                 f"{settings.artifact}: outputs of onnxruntime differ from torch's by {apart:.2g} "

@@ -36,21 +36,24 @@ def run(settings: ExportSettings, progress: Progress) -> None:
     made = work.record("export", settings, given, speech.inputs(settings.speech))
 
     def write(folder: Path) -> None:
-        encoder, header = checkpoints.load_encoder(settings.artifact, torch.device("cpu"))
-        family = header.published.kind if header.published is not None else None
-        found = exporting.export(encoder, family)
-        for words in found.differs:
-            progress.warn(f"frames are not exactly the encoder's: {words}")
-        transformers_models.save(folder, found.config, found.preprocessor, found.tensors)
-        if not transformers_models.is_there():
-            progress.warn("transformers is not installed: the folder was not loaded by it")
-            return
-        loaded = transformers_models.Loaded(folder)
-        apart = 0.0
-        for waveform in speech.waveforms(settings.speech, settings.seed, progress):
-            own = frames_of(found.reference, waveform)
-            theirs = loaded.frames(waveform)[: len(own)]
-            apart = max(apart, difference(own, theirs))
+        with progress.task("export", 3, "steps"):
+            encoder, header = checkpoints.load_encoder(settings.artifact, torch.device("cpu"))
+            family = header.published.kind if header.published is not None else None
+            found = exporting.export(encoder, family)
+            progress.advance(step="loaded")
+            for words in found.differs:
+                progress.warn(f"frames are not exactly the encoder's: {words}")
+            transformers_models.save(folder, found.config, found.preprocessor, found.tensors)
+            progress.advance(step="written")
+            if not transformers_models.is_there():
+                progress.warn("transformers is not installed: the folder was not loaded by it")
+                return
+            loaded = transformers_models.Loaded(folder)
+            apart = 0.0
+            for waveform in speech.waveforms(settings.speech, settings.seed, progress):
+                own = frames_of(found.reference, waveform)
+                theirs = loaded.frames(waveform)[: len(own)]
+                apart = max(apart, difference(own, theirs))
         if not apart <= TOLERANCE:
             raise DataError(
                 f"{settings.artifact}: transformers' frames differ from the encoder's by "
