@@ -95,6 +95,25 @@ main.group.main = stop
     assert done.returncode == status and "ignored" not in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize(("number", "status"), [("SIGUSR1", 75), ("SIGTERM", 75), ("SIGINT", 130)])
+def test_a_signal_while_another_is_sent_again(number: str, status: int) -> None:
+    """In Python's hook for suppressed exceptions, which has none of its own."""
+    done = _stopped(f"""
+class Last:
+    def __del__(self):
+        signal.raise_signal(signal.{number})
+def start(thread):
+    signal.raise_signal(signal.{number})
+    begin(thread)
+def stop(*_, **__):
+    Last()
+    time.sleep(30)
+begin, threading.Thread.start = threading.Thread.start, start
+main.group.main = stop
+""")
+    assert done.returncode == status and "ignored" not in done.stderr, done.stderr
+
+
 def test_a_signal_that_a_library_suppresses_does_not_make_deaf() -> None:
     done = _stopped("""
 def stop(*_, **__):
@@ -166,7 +185,7 @@ def stop(*_, **__):
 def _stopped(change: str) -> subprocess.CompletedProcess[str]:
     """`avaffect info`, after the lines of `change`."""
     code = f"""
-import contextlib, signal, sys, time
+import contextlib, signal, sys, threading, time
 from avaffect.__main__ import main as enter
 from avaffect.cli import interruption, main
 from avaffect.core import descriptors

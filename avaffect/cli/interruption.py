@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from types import FrameType
 
@@ -33,6 +34,10 @@ class _Interrupt(KeyboardInterrupt):
 
 # Long enough to leave the finaliser.
 RETRY_S = 0.01
+# So many times in turn the exception was there: it ends the work.
+HEARD = 3
+# In which the hook for suppressed exceptions runs: Python suppresses those of the hook, too.
+_hook_thread: int | None = None
 _pending: list[int] = []
 _raised: weakref.ref[BaseException] | None = None
 _show_others = sys.unraisablehook
@@ -79,6 +84,8 @@ def check() -> None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
+    if _hook_thread == threading.get_ident():
+        return
     _pending.append(number)
     # While that of an earlier signal exists, the work is ending.
     if signals.repeated(number) and _raised is not None and _raised() is not None:
@@ -95,18 +102,28 @@ def _ending(number: int) -> BaseException:
 
 def _suppressed(unraisable: sys.UnraisableHookArgs) -> None:
     """Send the signal again whose exception Python suppresses."""
+    global _hook_thread
     stop = unraisable.exc_value
     if not isinstance(stop, (Terminated, _Interrupt)):
         _show_others(unraisable)
         return
-    number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
-    _pending.clear()
-    signals.forget()
-    again = threading.Timer(RETRY_S, _send, (number,))
-    again.daemon = True
-    again.start()
+    _hook_thread = threading.get_ident()
+    try:
+        number = stop.number if isinstance(stop, Terminated) else signal.SIGINT
+        _pending.clear()
+        signals.forget()
+        threading.Thread(target=_send, args=(number,), daemon=True).start()
+    finally:
+        _hook_thread = None
 
 
 def _send(number: int) -> None:
-    if signal.getsignal(number) is _handle:
-        os.kill(os.getpid(), number)
+    """Until its exception stays. That of a signal in this hook is suppressed too, and is gone."""
+    times = 0
+    while times < HEARD and signal.getsignal(number) is _handle:
+        time.sleep(RETRY_S)
+        if _raised is not None and _raised() is not None:
+            times += 1
+        else:
+            times = 0
+            os.kill(os.getpid(), number)

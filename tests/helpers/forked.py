@@ -13,6 +13,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import math
 import os
 import pkgutil
 import select
@@ -78,6 +79,8 @@ def serve(listener: socket.socket, alive: int) -> None:
     for module in pkgutil.walk_packages(avaffect.__path__, "avaffect."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # As in the tests' own process (conftest.py).
+    importlib.import_module("avaffect.cli.command").LONG_S = math.inf  # type: ignore[attr-defined]
     for name in LATE:
         importlib.import_module(name)
     # Forks share what no collection touches.
