@@ -23,20 +23,17 @@ from typing import Any, BinaryIO, TextIO, cast
 from avaffect.core import filekind, inputs, plain_json, unchanged
 from avaffect.core.atomic import atomic_path
 from avaffect.core.errors import DataError, ForeignError
-from avaffect.core.hashing import canonical_json, has_digest
+from avaffect.core.hashing import has_digest
 from avaffect.core.headers.manifest import FORMAT, VERSION, ManifestHeader
 from avaffect.core.near import meant_file
 from avaffect.core.nouns import count_of
 from avaffect.core.progress import MB, followed, megabytes_of
-from avaffect.core.shown import is_plain
 from avaffect.core.writing import writing
 from avaffect.data.manifest_content import ContentHash
-from avaffect.data.vocabulary import SPLITS
+from avaffect.data.manifest_items import IDS, check_id, check_items
 
 CONTENTS = ("corpus", "retrieval", "predictions")
 STANDARD_STREAM = Path("-")
-# Keys of items that name an utterance.
-_IDS = ("id", "query")
 # Many times that of a recording of hours with a value for each of its pictures.
 LARGEST_LINE = 1 << 28
 SEVERAL_LINES = "a record spans several lines; use jq -c"
@@ -190,7 +187,7 @@ class ManifestWriter:
 
     def item(self, item: Item) -> None:
         """Raises DataError for an id that a terminal would obey."""
-        for key in _IDS:
+        for key in IDS:
             check_id(item.get(key), "the manifest")
         self._record({"kind": "item", **item})
         self.count += 1
@@ -374,45 +371,3 @@ def parse_record(line: bytes, name: str, number: int) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DataError(f"{name}, line {number}: not a JSON object")
     return record
-
-
-def check_id(identifier: Any, name: str) -> None:
-    """Raises DataError for an id, of the file `name`, with a control character."""
-    if isinstance(identifier, str) and not is_plain(identifier):
-        raise DataError(
-            f"{name}: the id {identifier!r} has a control character, which ids must not have; "
-            "rename it"
-        )
-
-
-def check_items(manifest: Manifest) -> None:
-    """Raises DataError for a missing or duplicate id or one with control characters, and for
-    invalid labels or media paths."""
-    for item in manifest.items:
-        for key in _IDS:
-            check_id(item.get(key), manifest.name)
-    if manifest.content != "corpus":
-        return
-    seen: set[str] = set()
-    for item in manifest.items:
-        identifier = item.get("id")
-        if not isinstance(identifier, str) or not identifier:
-            raise DataError(f"{manifest.name}: an item has no id: {canonical_json(item)[:120]}")
-        if identifier in seen:
-            raise DataError(f"{manifest.name}: the id {identifier} occurs twice; ids are unique")
-        seen.add(identifier)
-        for key, kinds in (("labels", dict), ("media", (str, dict))):
-            if key in item and not isinstance(item[key], kinds):
-                raise DataError(f"{manifest.name}: {key} of {identifier} is {item[key]!r}")
-        media = item.get("media", "")
-        paths = [media] if isinstance(media, str) else media.values()
-        if any("\0" in str(path) for path in (*paths, manifest.header.base)):
-            raise DataError(f"{manifest.name}: the path of {identifier} has a NUL, which none has")
-        if item.get("split") not in (None, *SPLITS):
-            raise DataError(
-                f"{manifest.name}: the split of {identifier} is {item['split']!r}; it must be one "
-                f"of {', '.join(SPLITS)}"
-            )
-        fold = item.get("fold")
-        if fold is not None and not str(fold).isdecimal():
-            raise DataError(f"{manifest.name}: the fold of {identifier} is {fold!r}")

@@ -11,7 +11,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.streams import FEATURES, FUNCTIONALS, MEAN
-from avaffect.data import manifest
+from avaffect.data import manifest_items
 from avaffect.data.embeddings import EMBEDDING
 from avaffect.data.feature_files import sources
 from avaffect.data.feature_files.grid import TOO_FAR, UNEVEN, Rates, filled, grid_of
@@ -130,7 +130,7 @@ class _Importing:
             if self.settings.gaps == "fill":
                 fields["filled_frames"] = missing
         identifier, labels, meta = self._described(rows.name)
-        manifest.check_id(identifier, str(self.settings.source))
+        manifest_items.check_id(identifier, str(self.settings.source))
         self.writer.add(
             identifier,
             streams=streams,

@@ -14,7 +14,7 @@ from avaffect.core.errors import DataError
 from avaffect.core.headers import ManifestHeader
 from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
-from avaffect.data import filtering, manifest
+from avaffect.data import filtering, manifest, manifest_items
 from avaffect.data.filtering import Filtered
 from avaffect.data.manifest import Manifest
 from avaffect.recipes.common import derived
@@ -30,7 +30,7 @@ def seal(settings: SealSettings, progress: Progress = SILENT) -> int:
     """
     filtered = _read(settings)
     source = Manifest(_header(settings, filtered), filtered.items, _path(settings))
-    manifest.check_items(source)
+    manifest_items.check_items(source)
     if not filtered.ended:
         progress.warn(f"{source.name} has no end record: taken as complete (--allow-cut)")
     _warn_astray(source, settings, progress)

@@ -13,7 +13,7 @@ from avaffect.core.errors import DataError, UsageError
 from avaffect.core.nouns import count_of
 from avaffect.core.patterns import expanded
 from avaffect.core.progress import Progress
-from avaffect.data import manifest
+from avaffect.data import manifest, manifest_items
 from avaffect.data.corpora.common import SUFFIXES, is_text, media_files
 from avaffect.data.manifest import Item, Manifest
 from avaffect.data.names import ids_of
@@ -88,5 +88,5 @@ def _corpus(files: Sequence[Path]) -> Manifest:
     ]
     header = manifest.new_header("corpus", base=str(folder), corpus=folder.name, labels={})
     corpus = Manifest(header, items)
-    manifest.check_items(corpus)
+    manifest_items.check_items(corpus)
     return corpus
