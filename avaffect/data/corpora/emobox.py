@@ -104,7 +104,9 @@ def _of_corpus(corpus: Corpus, files: Files, path: Path) -> Iterator[Item]:
         item: Item = {"id": identifier, "media": media, "corpus": name, "labels": {}}
         if key in speakers:
             item["speaker"] = f"{name}_{speakers[key]}"
-        if emotion in classes:
+        if classes is None:
+            item["labels"]["emotion"] = spellings.common(emotion)
+        elif emotion in classes:
             item["labels"]["emotion"] = classes[emotion]
         else:
             corpus.lost["its class is not in label_map.json (kept without)"].append(identifier)
@@ -119,10 +121,10 @@ def _of_corpus(corpus: Corpus, files: Files, path: Path) -> Iterator[Item]:
         yield item
 
 
-def _classes(path: Path) -> dict[str, str]:
-    """EmoBox's class -> ours. Without a map its classes are taken as they are spelled."""
+def _classes(path: Path) -> dict[str, str] | None:
+    """EmoBox's class -> ours. None without a map: its classes are taken as they are spelled."""
     if not path.is_file():
-        return {}
+        return None
     try:
         found = plain_json.parse(path.read_bytes())
         return {str(theirs): spellings.common(str(name)) for theirs, name in found.items()}

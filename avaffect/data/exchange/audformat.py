@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,15 +156,17 @@ def read(settings: ManifestSettings) -> Corpus:
     header = _header(path)
     found = Found(settings, NAME, settings.source, [path])
     files: dict[str, dict[str, Any]] = {}
-    segments: dict[tuple[str, float, float | None], dict[str, Any]] = {}
+    segments: dict[Key, dict[str, Any]] = {}
+    filewise, segmented = _Merged(), _Merged()
     for name, facts in header["tables"].items():
         split = _split(header, facts.get("split_id"))
+        merged = segmented if facts.get("type") == "segmented" else filewise
         for key, values in _rows(found, name, facts):
             own = {**values, **({"split": split} if split else {})}
-            known = files.setdefault(key[0], {})
-            if facts.get("type") == "segmented":
-                known = segments.setdefault(key, {})
-            known |= {column: value for column, value in own.items() if value not in (None, "")}
+            files.setdefault(key[0], {})
+            merged.add(name, key, own)
+    files |= {key[0]: values for key, values in filewise.values(found)}
+    segments |= segmented.values(found)
     attributes = _attributes(found, header)
     whole: list[Key] = [(file, 0.0, None) for file in files]
     for file in files.keys() - {key[0] for key in segments} if segments else ():
@@ -176,6 +179,41 @@ def read(settings: ManifestSettings) -> Corpus:
         identifier = values.pop("id", None) or of_part(Path(file).stem, (start or None, end))
         found.add(str(identifier), file, start, end, values)
     return corpus_of(found)
+
+
+class _Merged:
+    """Values by column of the same files, or segments, in several tables.
+
+    A column in which tables differ, such as those of several raters, is a column of each table.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[Key, dict[str, dict[str, Any]]] = {}
+        self._differ: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, table: str, key: Key, values: dict[str, Any]) -> None:
+        by_column = self._said.setdefault(key, {})
+        for column, value in values.items():
+            if value not in (None, ""):
+                said = by_column.setdefault(column, {})
+                if any(str(value) != str(other) for other in said.values()):
+                    self._differ[column].append(key[0])
+                said[table] = value
+
+    def values(self, found: Found) -> Iterator[tuple[Key, dict[str, Any]]]:
+        """Each key with its values; columns that differ are called TABLE.COLUMN."""
+        for column, files in self._differ.items():
+            tables = sorted({t for said in self._said.values() for t in said.get(column, ())})
+            names = ", ".join(f"{table}.{column}" for table in tables)
+            found.lost[f"{column} is not the same in its tables, kept as {names}"] += files
+        for key, by_column in self._said.items():
+            own: dict[str, Any] = {}
+            for column, said in by_column.items():
+                if column in self._differ:
+                    own |= {f"{table}.{column}": value for table, value in said.items()}
+                else:
+                    own[column] = next(iter(said.values()))
+            yield key, own
 
 
 def _header(path: Path) -> dict[str, Any]:

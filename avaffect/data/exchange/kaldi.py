@@ -7,6 +7,7 @@ their words, spk2gender m or f. Every label and other field is a file utt2NAME, 
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Mapping
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from avaffect.core.errors import DataError
 from avaffect.data.corpora.common import Corpus
+from avaffect.data.exchange.kaldi_commands import decoded
 from avaffect.data.exchange.listing import Listing, Utterance
-from avaffect.data.exchange.reading import Found, corpus_of
-from avaffect.data.exchange.recorded import PLAIN_SUFFIXES
+from avaffect.data.exchange.reading import Found, corpus_of, of_channels
 from avaffect.data.tables.texts import read_text
 from avaffect.settings.manifest import ManifestSettings
 
@@ -114,7 +115,8 @@ def read(settings: ManifestSettings) -> Corpus:
     """A data folder with wav.scp. Files utt2NAME are labels where --label or --scalar names them,
     and fields otherwise; `emotion` is a label.
 
-    Commands in wav.scp are not run: the recording that one decodes is read where it names one.
+    Commands in wav.scp are not run: the recording that one decodes is read where it names one and
+    leaves its times as they are.
     Raises DataError for a line that is not as Kaldi has it.
     """
     folder = settings.source
@@ -128,17 +130,24 @@ def read(settings: ManifestSettings) -> Corpus:
     values = {name: _lines(path) for name, path in given.items() if path.is_file()}
     found.tables += [path for path in given.values() if path.is_file()]
     sexes = _sexes(folder, found)
-    for identifier, (recording, start, end) in _segments(folder, recordings, found).items():
+    segments = _segments(folder, recordings, found)
+    there = {*segments, *itertools.chain(*found.lost.values())}
+    for name, lines in values.items():
+        stray = sorted(lines.keys() - there)
+        if stray:
+            found.left_out[f"lines of {given[name].name} for no utterance of the folder"] += stray
+    for identifier, (recording, start, end) in segments.items():
         own = {name: lines[identifier] for name, lines in values.items() if identifier in lines}
         if own.get("speaker") == identifier:
             del own["speaker"]
         if own.get("speaker") in sexes:
             own[SEX] = sexes[own["speaker"]]
-        media = _recording(recordings[recording])
-        if media is None:
-            found.lose("a command in wav.scp that names no recording", identifier)
-        else:
-            found.add(identifier, media, start, end, own)
+        try:
+            media, channels = decoded(recordings[recording])
+        except ValueError as error:
+            found.lose(f"a command in wav.scp that {error}", identifier)
+            continue
+        found.add(identifier, media, start, end, {**of_channels(channels), **own})
     return corpus_of(found)
 
 
@@ -179,25 +188,11 @@ def _segments(
 def _lines(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        key, _, value = line.strip().partition(" ") if " " in line else line.strip().partition("\t")
-        if not key:
+        if not line.strip():
             continue
+        # Blanks or tabs, as Kaldi reads them.
+        key, *rest = re.split(r"[ \t]+", line.strip(), maxsplit=1)
         if key in found:
             raise DataError(f"{path}, line {number}: {key} occurs twice")
-        found[key] = value.strip()
+        found[key] = rest[0] if rest else ""
     return found
-
-
-def _recording(extended: str) -> str | None:
-    """The path of a recording: of a command that ends in | the file that it decodes."""
-    if not extended.endswith("|"):
-        return extended
-    words = shlex.shlex(extended, posix=True, punctuation_chars="|<>;&")
-    words.whitespace_split, words.commenters = True, ""
-    try:
-        named = list(words)
-    except ValueError:
-        # A quote that does not end.
-        return None
-    suffixes = (*PLAIN_SUFFIXES, ".sph", ".mp3", ".mp4", ".m4a", ".opus", ".avi", ".mkv", ".mov")
-    return next((name for name in named if name.lower().endswith(suffixes)), None)

@@ -17,10 +17,10 @@ import numpy as np
 
 from avaffect.core import plain_json
 from avaffect.core.errors import DataError
-from avaffect.data import manifest
+from avaffect.data import items, manifest
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange.listing import Listing, Utterance, steps_of
-from avaffect.data.exchange.reading import Found, corpus_of
+from avaffect.data.exchange.reading import Found, corpus_of, of_channels
 from avaffect.settings.manifest import ManifestSettings
 
 NAME = "lhotse"
@@ -65,7 +65,7 @@ def write(listing: Listing, output: Path) -> None:
 
 def _supervision(listing: Listing, one: Utterance, recording: Mapping[str, Any]) -> dict[str, Any]:
     start, end = listing.span(one)
-    channels = recording["channel_ids"]
+    channels = _channels(one, recording)
     custom: dict[str, Any] = {name: value for name, value in one.fields.items() if name not in OWN}
     for name, value in one.labels.items():
         custom[name] = steps_of(value) if isinstance(value, np.ndarray) else value
@@ -78,6 +78,18 @@ def _supervision(listing: Listing, one: Utterance, recording: Mapping[str, Any])
         **{key: str(one.fields[name]) for name, key in OWN.items() if name in one.fields},
         "custom": custom,
     }
+
+
+def _channels(one: Utterance, recording: Mapping[str, Any]) -> list[int]:
+    """Those of an utterance. Raises DataError for those that its recording lacks."""
+    try:
+        chosen = list(items.channels_of(one.fields))
+    except ValueError as error:
+        raise DataError(f"{one.id}: its audio_channels are {error}") from error
+    if not {*chosen} <= {*recording["channel_ids"]}:
+        raise DataError(f"{one.id}: its audio_channels are {chosen}; the recording "
+                        f"{recording['id']} has {recording['channel_ids']}")  # fmt: skip
+    return chosen or list(recording["channel_ids"])
 
 
 def _cut(said: Mapping[str, Any], recording: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,13 +182,45 @@ def _add_cut(found: Found, cut: dict[str, Any]) -> None:
 
 
 def _add(found: Found, said: dict[str, Any], recording: dict[str, Any], offset: float) -> None:
-    source = recording["sources"][0]
+    source, channels = _source(said, recording)
+    if source is None:
+        found.lose("channels of several files", said["id"])
+        return
     if source["type"] != "file":
         found.lose(f"a recording of the type {source['type']}, which is no file", said["id"])
+        return
+    changed = _changed(recording)
+    if changed:
+        found.lose(f"a recording that is not as its file is ({changed})", said["id"])
         return
     start = offset + float(said["start"])
     end = start + float(said["duration"])
     whole = not start and abs(end - float(recording["duration"])) < 1e-3
-    values = dict(said.get("custom") or {})
+    values = {**of_channels(channels), **(said.get("custom") or {})}
     values |= {name: said[key] for name, key in OWN.items() if said.get(key) is not None}
     found.add(str(said["id"]), source["source"], start, None if whole else round(end, 9), values)
+
+
+def _source(
+    said: dict[str, Any], recording: dict[str, Any]
+) -> tuple[dict[str, Any] | None, str | None]:
+    """The file of a supervision's channels, None where they are of several; and which of its
+    channels they are, None: all. Without channels, as in old manifests, they are the first file's.
+    """
+    sources, channels = recording["sources"], said.get("channel")
+    if channels is None:
+        return sources[0], None
+    wanted = {*(channels if isinstance(channels, list) else [channels])}
+    for source in sources:
+        own = list(source["channels"])
+        if wanted <= {*own}:
+            chosen = [place for place, channel in enumerate(own) if channel in wanted]
+            return source, None if len(chosen) == len(own) else ",".join(map(str, chosen))
+    return None, None
+
+
+def _changed(recording: dict[str, Any]) -> str:
+    """What lhotse does to a recording when it loads it, but for resampling."""
+    transforms = recording.get("transforms") or ()
+    names = [str(one.get("name")) for one in transforms if isinstance(one, dict)]
+    return ", ".join(name for name in names if name != "Resample")

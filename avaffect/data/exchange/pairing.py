@@ -73,8 +73,9 @@ class Recordings:
             return None
         media, unused = chosen(self.forms[key], None)
         assert media is not None
-        again = self.found.left_out["the same recording again, in another format"]
-        again += [path for path in unused if path not in again]
+        if unused:
+            again = self.found.left_out["the same recording again, in another format"]
+            again += [path for path in unused if path not in again]
         alone = len(self.keys[PurePosixPath(key).name]) == 1 and self.stems[nfc(name)] < 2
         return Paired(media, name if alone else key)
 

@@ -23,6 +23,7 @@ EMOTION = "emotion"
 MARK = "avaffect-export.json"
 # Fields that an item has under a key of its own, with any format.
 FIELDS = ("speaker", "session", "split")
+_OF_SOUND = ("audio_channels", "audio_track")
 _RESERVED = ("kind", "id", "media", "labels", "start", "end", "lost")
 
 
@@ -64,6 +65,11 @@ class Found:
                 self.lose("the end is not after the start", identifier)
                 return
         self.items.append((item, values))
+
+
+def of_channels(channels: str | None) -> dict[str, str]:
+    """The values of an utterance that is of these channels, None: of all."""
+    return {} if channels is None else {"audio_channels": channels}
 
 
 def corpus_of(found: Found) -> Corpus:
@@ -140,6 +146,8 @@ class _Reading:
             if kind == "class" and column in values:
                 self.spelled.add(str(values[column]))
             _label(item, name, kind, values.get(column), self.mapping)
+        # Whatever --field names: without them it would be another sound.
+        item |= {name: values[name] for name in _OF_SOUND if values.get(name) not in (None, "")}
         used = {*self.labels.values()}
         fields = self.fields or {column: column for column in values if column not in used}
         for name, column in fields.items():

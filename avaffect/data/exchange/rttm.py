@@ -8,6 +8,8 @@ label is the subtype, which readers of speakers ignore.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from avaffect.core.nouns import count_of
 from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange import tiers
 from avaffect.data.exchange.listing import PREDICTED, SCORES, Listing, Utterance
-from avaffect.data.exchange.reading import EMOTION
+from avaffect.data.exchange.pairing import Paired
+from avaffect.data.exchange.reading import EMOTION, of_channels
 from avaffect.data.exchange.tiers import Annotations
 from avaffect.data.tables.reader import of_part
 from avaffect.data.tables.texts import read_text
@@ -79,6 +82,7 @@ def read(settings: ManifestSettings) -> Corpus:
     """
     files = tiers.files_of(settings.source, (".rttm",))
     annotations = Annotations.of(settings, NAME, files)
+    turns: list[_Turn] = []
     for file in files:
         for number, line in enumerate(read_text(file).split("\n"), start=1):
             fields = line.split()
@@ -93,12 +97,47 @@ def read(settings: ManifestSettings) -> Corpus:
                                 "of RTTM has "
                                 f"{_FIELDS} or 10")  # fmt: skip
             paired = annotations.recordings.pair(fields[1], file)
-            if paired is None:
-                continue
-            end = round(start + duration, 6)
-            named = {"speaker": fields[7], EMOTION: fields[6]}
-            known = {name: text for name, text in named.items() if text != NOTHING}
-            annotations.found.add(
-                of_part(paired.name, (start, end)), paired.media, start, end, known
-            )
+            if paired is not None:
+                end = round(start + duration, 6)
+                turns.append(_Turn(paired, start, end, fields[2], fields[7], fields[6]))
+    _add(annotations, turns)
     return annotations.corpus()
+
+
+@dataclass(frozen=True)
+class _Turn:
+    paired: Paired
+    start: float
+    end: float
+    channel: str
+    speaker: str
+    emotion: str
+
+    @property
+    def id(self) -> str:
+        return of_part(self.paired.name, (self.start, self.end))
+
+
+def _add(annotations: Annotations, turns: list[_Turn]) -> None:
+    """Channels count where a recording has turns on several: 1 stands for all otherwise. Turns of
+    one time have the channel and the speaker in their ids."""
+    channels: dict[str, set[str]] = defaultdict(set)
+    for turn in turns:
+        channels[turn.paired.name].add(turn.channel)
+    times = Counter(turn.id for turn in turns)
+    for turn in turns:
+        own = channels[turn.paired.name]
+        several = len(own) > 1
+        named = {"speaker": turn.speaker, EMOTION: turn.emotion}
+        known = {name: text for name, text in named.items() if text != NOTHING}
+        known |= of_channels(str(_place(turn.channel, own)) if several else None)
+        apart = (turn.channel,) * several + (turn.speaker,) if times[turn.id] > 1 else ()
+        identifier = "_".join([turn.id, *(part for part in apart if part != NOTHING)])
+        annotations.found.add(identifier, turn.paired.media, turn.start, turn.end, known)
+
+
+def _place(channel: str, channels: set[str]) -> int:
+    """From 0: channels are numbers from 1, or A and B."""
+    if all(name.isdecimal() and int(name) > 0 for name in channels):
+        return int(channel) - 1
+    return sorted(channels).index(channel)

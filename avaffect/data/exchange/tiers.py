@@ -106,7 +106,7 @@ class Annotations:
     def add(self, paired: Paired, tiers: Mapping[str, Sequence[Interval]]) -> None:
         """The utterances of one file. They are the intervals of the tier that --label, --scalar or
         --field names first, or else of id, of emotion, or of the first; the texts of other tiers
-        within an utterance are its values."""
+        within an utterance, or around it, are its values."""
         lanes: dict[str, dict[str, Sequence[Interval]]] = defaultdict(dict)
         for name, intervals in tiers.items():
             match = _LANE.fullmatch(name)
@@ -117,9 +117,33 @@ class Annotations:
             by_middle = {name: _ByMiddle(own) for name, own in lane.items()}
             for one in lane.get(key, ()):
                 values = {name: own.within(one) for name, own in by_middle.items()}
-                known = {name: text for name, text in values.items() if text}
+                known = {name: " ".join(texts) for name, texts in values.items() if texts}
                 identifier = known.pop(ID, of_part(paired.name, (one.start, one.end)))
+                self._one_value(identifier, values, known)
                 self.found.add(identifier, paired.media, one.start, one.end, known)
+            for name, own in by_middle.items():
+                if own.outside:
+                    where = [of_part(paired.name, (i.start, i.end)) for i in own.outside]
+                    self.found.left_out[
+                        f"annotations of {name} whose middle is in no utterance (those of {key})"
+                    ] += where
+
+    def _one_value(
+        self, identifier: str, values: Mapping[str, list[str]], known: dict[str, str]
+    ) -> None:
+        """Of a label, annotations of an utterance that say the same are one; of those that do not
+        none is its."""
+        settings = self.found.settings
+        given = [text.partition("=")[2] for text in (*settings.label, *settings.scalar)]
+        for name in dict.fromkeys((EMOTION, *given)):
+            texts = dict.fromkeys(values.get(name, ()))
+            if len(texts) == 1:
+                known[name] = next(iter(texts))
+            elif texts:
+                known.pop(name, None)
+                self.found.lost[
+                    f"several annotations of {name}, which differ (kept without it)"
+                ].append(identifier)
 
     def _key(self, tiers: Mapping[str, Sequence[Interval]]) -> str:
         settings = self.found.settings
@@ -138,12 +162,27 @@ class _ByMiddle:
     def __init__(self, intervals: Sequence[Interval]) -> None:
         self._own = sorted(intervals, key=_middle)
         self._middles = [_middle(one) for one in self._own]
+        self._used: set[int] = set()
 
-    def within(self, whole: Interval) -> str:
-        """The texts whose middle is within an interval."""
+    def within(self, whole: Interval) -> list[str]:
+        """The texts whose middle is within an interval, or else the one that its middle is in, as
+        of a turn with several utterances."""
         first = bisect_left(self._middles, whole.start)
         last = bisect_left(self._middles, whole.end)
-        return " ".join(one.text.strip() for one in self._own[first:last])
+        if first == last:
+            around = range(max(first - 1, 0), min(first + 1, len(self._own)))
+            holds = [place for place in around if self._holds(place, _middle(whole))]
+            first, last = (holds[0], holds[0] + 1) if holds else (first, last)
+        self._used.update(range(first, last))
+        return [one.text.strip() for one in self._own[first:last]]
+
+    def _holds(self, place: int, time: float) -> bool:
+        return self._own[place].start <= time < self._own[place].end
+
+    @property
+    def outside(self) -> list[Interval]:
+        """Those that were within none."""
+        return [one for place, one in enumerate(self._own) if place not in self._used]
 
 
 def _middle(one: Interval) -> float:
