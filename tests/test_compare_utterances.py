@@ -243,3 +243,29 @@ def test_numbers_by_the_bootstrap_alone(tmp_path: Path) -> None:
     numbers(tmp_path / "c.jsonl", 0.4, 1, gold=0.5)
     result = run(tmp_path, "a.jsonl", "c.jsonl", "--json")
     assert "utterances" not in json.loads(result.stdout)["rows"][1]
+
+
+def test_reports_of_tables_are_read_again(tmp_path: Path) -> None:
+    """With further columns read (--calibration) and gold of another table, too."""
+    rows = [(f"u{n}", f"s{n % 12}", CLASSES[n % 3], 1 - n % 2 * 0.2) for n in range(40)]
+    for name, wrong in (("a", 5), ("b", 3)):
+        lines = [f"file,speaker,emotion,prediction,{','.join(CLASSES)}"]
+        for n, (identifier, speaker, true, most) in enumerate(rows):
+            predicted = CLASSES[(n + (n % wrong == 0)) % 3]
+            shares = [f"{most if c == predicted else (1 - most) / 2:.2f}" for c in CLASSES]
+            lines.append(",".join([identifier, speaker, true, predicted, *shares]))
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    expected = report(tmp_path, "a.csv", "b.csv", "--score", "accuracy")["rows"][1]
+    assert "mcnemar" in expected["utterances"]
+    (tmp_path / "scores").mkdir()
+    for options in (("--calibration",), ("--gold", "a.csv")):
+        for name in ("a", "b"):
+            place = f"scores/{name}.json"
+            invoke(tmp_path, "eval-class", f"{name}.csv", *options, "-o", place, "--force")
+        again = report(tmp_path, "scores/a.json", "scores/b.json", "--score", "accuracy")["rows"][1]
+        assert again["utterances"] == expected["utterances"], options
+        assert again["scores"] == expected["scores"], options
+    with (tmp_path / "b.csv").open("a") as stream:
+        stream.write("u99,s1,anger,anger,1,0,0\n")
+    changed = report(tmp_path, "scores/a.json", "scores/b.json", "--score", "accuracy")
+    assert "utterances" not in changed["rows"][1]

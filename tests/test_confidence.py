@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 from chain import invoke
 
+from avaffect.core.table import Style
 from avaffect.data import manifest
 from avaffect.evaluation import bootstrap, classification
+from avaffect.recipes.eval_class import eval_class
+from avaffect.recipes.reporting.sections.scores import in_words
+from avaffect.recipes.scoring.reports.classes import ClassReport
+from avaffect.recipes.scoring.tables.classes import tables
+from avaffect.settings.eval_class import EvalClassSettings
 
 CLASSES = ("anger", "neutral", "sadness")
 SCORES = {"accuracy": classification.accuracy, "ua": classification.unweighted_accuracy}
@@ -160,3 +166,14 @@ def test_without_names_of_speakers_and_with_few(tmp_path: Path) -> None:
     found = invoke(tmp_path, "eval-class", "p.jsonl", "--confidence", 95, "--json")
     assert json.loads(found.stdout).get("intervals") is None and "warning" in found.stderr
     invoke(tmp_path, "eval-class", "p.jsonl", "--confidence", 100, status=2)
+
+
+@pytest.mark.parametrize("speakers", [9, 10])
+def test_tables_and_reports_say_where_speakers_are_few(tmp_path: Path, speakers: int) -> None:
+    """Their readers do not see the warning of eval-class."""
+    predictions(tmp_path, speakers)
+    report = eval_class(EvalClassSettings(predictions=(tmp_path / "p.jsonl",), confidence=95))[0]
+    assert isinstance(report, ClassReport)
+    [shown] = tables([report], Style(for_people=True), ["intervals"])
+    assert bool(shown.note) == (speakers < 10)
+    assert ("too few" in in_words(report)) == (speakers < 10)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from corpus_folders import Spoken, made, touch
 
+from avaffect.core import seeds
 from avaffect.core.errors import DataError, UsageError
 from avaffect.data import manifest
 from avaffect.evaluation import concordance
@@ -156,3 +157,35 @@ def test_options_of_traces_and_of_tables(tmp_path):
         eval_ccc(EvalCccSettings(predictions=(trace,), gold=(trace,), id_column="id"))
     (report,) = eval_ccc(EvalCccSettings(predictions=(trace,), gold=(trace,)))
     assert report.content == "traces"
+
+
+def test_speakers_are_drawn_with_all_of_their_utterances(tmp_path: Path) -> None:
+    """Of utterances that are alike within a speaker, intervals over utterances are too narrow."""
+    random = np.random.default_rng(0)
+    speakers, truth = np.repeat(np.arange(12), 20), random.normal(size=240)
+    predicted = truth + np.repeat(random.normal(size=12), 20)
+    lines = [f"u{n},s{s},{x},{y}" for n, (s, x, y) in enumerate(zip(speakers, predicted, truth))]
+    named = table(tmp_path / "p.csv", "id,speaker,prediction,arousal", *lines)
+    report, said = scored(named, label=("arousal",), bootstrap=400)
+    held = report.interval
+    assert held is not None and (held.over, held.units) == ("speakers", 12)
+    assert len(said.splitlines()) == 1
+    weights = seeds.generator(0, "bootstrap", 12).multinomial(12, np.full(12, 1 / 12), size=400)
+    drawn = [np.repeat(np.arange(240), times[speakers]) for times in weights]
+    values = [concordance.rmse(predicted[rows], truth[rows]) for rows in drawn]
+    low, high = np.quantile(values, [0.025, 0.975])
+    assert held.pooled["arousal"]["rmse"] == (pytest.approx(low), pytest.approx(high))
+    bare = table(tmp_path / "q.csv", "id,speaker,prediction,arousal",
+                 *(line.replace(",s0,", ",,") for line in lines))  # fmt: skip
+    report, said = scored(bare, label=("arousal",), bootstrap=400)
+    assert report.interval is not None and report.interval.over == "utterances"
+    assert len(said.splitlines()) == 2
+    ends = report.interval.pooled["arousal"]["rmse"]
+    assert ends is not None and ends[1] - ends[0] < 0.6 * (high - low)
+    of_one = table(tmp_path / "s.csv", "id,speaker,prediction,arousal", *lines[:20])
+    report, said = scored(of_one, label=("arousal",), bootstrap=400)
+    assert report.interval is not None and report.interval.units == 20
+    assert len(said.splitlines()) == 2
+    one = table(tmp_path / "one.csv", "id,speaker,prediction,arousal", lines[0])
+    with pytest.raises(DataError):
+        scored(one, label=("arousal",), bootstrap=400)

@@ -295,3 +295,15 @@ def test_reports_of_earlier_versions_stay_as_they_are(folder: Path) -> None:
 
 def test_a_sign_is_part_of_a_number() -> None:
     assert spellings.alike(["-1", "0", "1", "Low-1", "low 1"]) == [["Low-1", "low 1"]]
+
+
+@pytest.mark.parametrize("columns", ["anger,joy", "joy,anger"])
+def test_probabilities_that_are_of_other_classes_than_their_columns_say(
+    tmp_path: Path, columns: str
+) -> None:
+    lines = ["a,anger,anger,.8,.2", "b,joy,anger,.3,.7", "c,joy,joy,.5,.5"]
+    text = "\n".join([f"id,pred,emotion,{columns}", *lines]) + "\n"
+    (tmp_path / "p.csv").write_text(text)
+    for options in ((), ("--classes", "joy=anger+joy,fear")):
+        found = invoke(tmp_path, "eval-class", "p.csv", "--calibration", *options)
+        assert ("warning" in found.stderr) == (columns == "joy,anger"), options

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from avaffect.core import checkpoint_header, filekind, headers
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
 from avaffect.core.headers import CheckpointHeader, ManifestHeader, StoreHeader
 from avaffect.core.provenance import Provenance, Reference
 from avaffect.data import manifest
@@ -107,6 +108,11 @@ def _manifest(path: Path, expected: tuple[str, ...]) -> Artifact:
     return Artifact(path, "manifest", *known)
 
 
+def identity_of(path: Path) -> str:
+    """The content id of an artifact, or of a table. Raises DataError for another kind of file."""
+    return file_content_id(path) if is_table(path) else describe(path).content_id
+
+
 def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
     """The file of a reference, recognised by its content id.
 
@@ -118,7 +124,7 @@ def locate(found: Reference, folder: Path, beside: Path | None = None) -> Path:
     path = Path(found["path"])
     changed: Path | None = None
     for place in places_of(path, folder, beside):
-        if describe(place).content_id == found["content_id"]:
+        if identity_of(place) == found["content_id"]:
             return Path(os.path.relpath(place))
         changed = changed or place
     role = found.get("role", "file")

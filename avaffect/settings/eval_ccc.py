@@ -67,8 +67,8 @@ class EvalCccSettings(TextFiles, Printed, Rated, Seeded):
         "splits.", "--split",
     )  # fmt: skip
     bootstrap: int = option(
-        0, "Number of bootstrap resamples of the recordings, for 95 % confidence intervals; 0: "
-        "none.", "--bootstrap", metavar="N", at_least=0,
+        0, "Number of bootstrap resamples of the recordings (of scalars, of the speakers), for 95 "
+        "% confidence intervals; 0: none.", "--bootstrap", metavar="N", at_least=0,
     )  # fmt: skip
     by: tuple[str, ...] = option(
         (), "Field by which scores are grouped: sex, age, corpus, speaker or any other of GOLD (a "

@@ -87,7 +87,7 @@ def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progres
     index = {name: place for place, name in enumerate(of.classes)}
     chosen = settings.class_map
     rows: dict[RunName, list[tuple[list[float], int, int]]] = {run: [] for run in of.pairs}
-    lacking = above = 0
+    lacking = above = other = 0
     for item in of.items:
         run = item.get("run", 0)
         pair = of.pairs.get(run, {}).get(item["id"])
@@ -105,6 +105,9 @@ def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progres
                 "logarithms and scores before softmax are none"
             )
         above += sum(row) > MOST_SUMMED
+        # Before --classes merges any: a merged class may be more probable than that of the most.
+        given = item["scores"]
+        other += given.get(item["prediction"], 0.0) < max(given.values())
         rows[run].append((row, index[pair[0]], index[pair[1]]))
     if not all(rows.values()):
         raise DataError(
@@ -113,13 +116,17 @@ def calibrated(of: PairedClasses, settings: EvalClassSettings, progress: Progres
         )
     if lacking:
         progress.warn(
-            f"{of.name}: {count_of(lacking, 'prediction has', 'predictions have')} no "
-            "probabilities, and are left out"
+            f"{of.name}: {count_of(lacking, 'prediction')} without probabilities left out"
         )
     if above:
         progress.warn(
             f"{of.name}: the probabilities of {count_of(above, 'prediction')} add up to more than "
             "1: they are no distribution over the classes, and the Brier score means little"
+        )
+    if other:
+        progress.warn(
+            f"{of.name}: the predicted class of {count_of(other, 'utterance')} is not the most "
+            "probable one: are the columns of probabilities called as their classes?"
         )
     parts = []
     for known in rows.values():

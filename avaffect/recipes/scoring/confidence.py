@@ -8,11 +8,9 @@ from avaffect.core import seeds
 from avaffect.core.progress import Progress
 from avaffect.evaluation import bootstrap, classification
 from avaffect.recipes.scoring.class_pairs import SPEAKERS, UTTERANCES, PairedClasses, Units, units
-from avaffect.recipes.scoring.reports.classes import Intervals
+from avaffect.recipes.scoring.reports.classes import FEW_SPEAKERS, Intervals
 
 DRAWS = 2000
-# Of fewer, an interval of percentiles is too narrow.
-FEW = 10
 SCORES = {
     "accuracy": classification.accuracy,
     "ua": classification.unweighted_accuracy,
@@ -42,7 +40,7 @@ def warn_of_units(name: str, drawn: Units, progress: Progress) -> None:
             f"{name} does not name each utterance's speaker: utterances are drawn, and where "
             "several are of one speaker the intervals are too narrow"
         )
-    elif drawn.count < FEW:
+    elif drawn.count < FEW_SPEAKERS:
         progress.warn(f"{name}: intervals of {drawn.count} {SPEAKERS} alone are too narrow")
 
 

@@ -17,6 +17,7 @@ from avaffect.recipes.common import work
 from avaffect.recipes.downstream import training_speakers
 from avaffect.recipes.scoring import (
     concordance_groups,
+    confidence,
     fields,
     gold_names,
     number_gold,
@@ -24,7 +25,7 @@ from avaffect.recipes.scoring import (
     table_columns,
     utterance_tests,
 )
-from avaffect.recipes.scoring.class_pairs import SPEAKER
+from avaffect.recipes.scoring.class_pairs import SPEAKER, UTTERANCES, Units, units_of
 from avaffect.recipes.scoring.concordance_groups import FEW_UTTERANCES, Groups
 from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.number_tables import KIND, Values
@@ -88,7 +89,6 @@ def scored_numbers(
     biased = not settings.unbiased
     scores: dict[str, LabelScores] = {}
     every: dict[str, LabelMoments] = {}
-    ranges: dict[str, Ends] = {}
     missing: dict[str, int] = {}
     scored: set[str] = set()
     runs: list[RunName] = []
@@ -100,9 +100,6 @@ def scored_numbers(
         missing[label] = without
         every[label] = moments
         scores[label] = over_runs(f"{found.name}: {label}", moments, biased)
-        if settings.bootstrap:
-            drawn = intervals(moments, settings.bootstrap, settings.seed, biased)
-            ranges[label] = drawn[WAY]
     of_names = [item for item in found.items if item.get("target") in names]
     learned = training_statuses(found, of_names, scored)
     distances = shared_distances([i for i in of_names if i["id"] in scored])
@@ -118,7 +115,7 @@ def scored_numbers(
         missing_gold=missing,
         seen=learned,
         runs=_runs(runs, scores, distances),
-        interval=Interval(level=LEVEL, draws=settings.bootstrap, pooled=ranges) if ranges else None,
+        interval=_interval(found.name, every, of_names, settings, progress),
         gold=tuple(sorted(identity for _, _, identity in golds)),
         gold_labels=names,
         chance=concordance_groups.chance(every),
@@ -157,6 +154,45 @@ def _groups(
         found.name, moments, settings.by, found.items, files, FEW_UTTERANCES,
         not settings.unbiased, progress, settings.id_column,
     )  # fmt: skip
+
+
+def _interval(
+    name: str, moments: Mapping[str, LabelMoments], items: list[Item], settings: EvalCccSettings,
+    progress: Progress,
+) -> Interval | None:  # fmt: skip
+    """Over speakers where predictions name them, else over utterances, with a warning where it is
+    too narrow. None without --bootstrap. Raises DataError of fewer than two."""
+    if not settings.bootstrap:
+        return None
+    ranges: dict[str, Ends] = {}
+    units = {label: _drawn(of.ids, items) for label, of in moments.items()}
+    for label, of in moments.items():
+        if units[label].count < 2:
+            raise DataError(
+                f"{name}: --bootstrap draws utterances anew, and {label} is of one alone"
+            )
+        drawn = intervals(
+            of, settings.bootstrap, settings.seed, not settings.unbiased, units[label]
+        )
+        ranges[label] = drawn[WAY]
+    fewest = min(units.values(), key=lambda of: of.count)
+    if units_of(fewest.place, items).count == 1:
+        progress.warn(
+            f"{name}: its utterances are of one speaker, and the intervals say nothing of others"
+        )
+    else:
+        confidence.warn_of_units(name, fewest, progress)
+    return Interval(
+        level=LEVEL, draws=settings.bootstrap, over=fewest.over, units=fewest.count, pooled=ranges
+    )
+
+
+def _drawn(ids: list[str], items: list[Item]) -> Units:
+    """Speakers, or utterances where items do not name them or all are of one."""
+    found = units_of(ids, items)
+    return (
+        found if found.count > 1 else Units(UTTERANCES, len(ids), dict(zip(ids, range(len(ids)))))
+    )
 
 
 def _runs(

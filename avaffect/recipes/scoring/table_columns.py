@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
 from avaffect.core.headers import ManifestHeader
 from avaffect.core.near import meant
 from avaffect.core.nouns import count_of
@@ -51,6 +53,11 @@ class TablePredictions(Manifest):
     to derive them; the items have the first."""
 
     namings: list[list[str]] = field(default_factory=list)
+
+    @cached_property
+    def content_id(self) -> str:
+        """Of the table's bytes, by which a command that reads its report finds it again."""
+        return super().content_id if self.path is None else file_content_id(self.path)
 
 
 def rows(table: Table, fields: Sequence[str]) -> list[Item]:

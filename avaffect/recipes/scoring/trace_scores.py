@@ -14,6 +14,7 @@ from avaffect.evaluation import concordance
 from avaffect.evaluation.classification import defined
 from avaffect.evaluation.concordance import SCORES, Agreement, Concordance, CountedAgreement
 from avaffect.evaluation.statistics import mean_and_std, mean_defined
+from avaffect.recipes.scoring.class_pairs import Units
 from avaffect.recipes.scoring.reports.traces import Ends
 
 # All values as one trace; the mean of the recordings' own scores.
@@ -90,19 +91,23 @@ def over_runs(name: str, found: LabelMoments, biased: bool) -> LabelScores:
     )
 
 
-def intervals(found: LabelMoments, resamples: int, seed: int, biased: bool) -> dict[str, Ends]:
+def intervals(
+    found: LabelMoments, resamples: int, seed: int, biased: bool, units: Units | None = None
+) -> dict[str, Ends]:
     """way -> score -> [low, high]: percentiles of the mean over runs, of bootstrap draws of
-    recordings.
+    recordings, or of units of several.
 
     Recordings are drawn with replacement, as many as there are: values within one are not
-    independent. None where a score is undefined in every draw.
+    independent. Of `units`, such as speakers, each is drawn with all that is of it. None where a
+    score is undefined in every draw.
     """
-    count = len(found.ids)
+    count = len(found.ids) if units is None else units.count
+    column = slice(None) if units is None else np.array([units.place[i] for i in found.ids])
     random = seeds.generator(seed, "bootstrap", count)
     drawn: list[dict[str, dict[str, np.ndarray]]] = []
     for start in range(0, resamples, BLOCK):
         size = min(BLOCK, resamples - start)
-        weights = random.multinomial(count, np.full(count, 1 / count), size=size)
+        weights = random.multinomial(count, np.full(count, 1 / count), size=size)[:, column]
         runs = [concordance.resampled(moments, weights, biased) for moments in found.moments]
         drawn.append({
             way: {s: _known_mean(np.stack([run[way][s] for run in runs])) for s in SCORES}

@@ -16,8 +16,9 @@ from avaffect.evaluation import classification, concordance, paired
 from avaffect.evaluation.paired import Difference, McNemar
 from avaffect.recipes.scoring import class_pairs
 from avaffect.recipes.scoring.class_pairs import PairedClasses, Units
-from avaffect.recipes.scoring.confidence import DRAWS, FEW, SCORES, generator, warn_of_units
+from avaffect.recipes.scoring.confidence import DRAWS, SCORES, generator, warn_of_units
 from avaffect.recipes.scoring.reports.base import RunName
+from avaffect.recipes.scoring.reports.classes import FEW_SPEAKERS
 from avaffect.recipes.scoring.reports.comparison import Compared, ComparedRow, UtteranceTests
 from avaffect.recipes.scoring.trace_scores import LabelMoments
 
@@ -97,7 +98,7 @@ def tested(
     drawn = min(first.units, second.units, key=lambda units: units.count)
     warn_of_units(f"{first.name} or {second.name}", drawn, progress)
     scores, per_class, mcnemar = row.scores, row.per_class, None
-    is_sure = drawn.count >= FEW
+    is_sure = drawn.count >= FEW_SPEAKERS
     if isinstance(first, SingleRunOfClasses) and isinstance(second, SingleRunOfClasses):
         classes = list(dict.fromkeys([*first.classes, *second.classes]))
         matrices, counts = drawn.matrices([first.pairs, second.pairs], classes)

@@ -95,7 +95,7 @@ def in_words(report: ClassReport) -> str:
     if held is not None and "ua" in held.bounds:
         low, high = held.bounds["ua"]
         words += f", between {low:.3f} and {high:.3f} with {held.percent:g} % confidence over "
-        words += f"{held.units} {held.over}"
+        words += f"{held.units} {held.over}" + ", too few for that" * held.narrow
     words += f", on {count_of(report.count, 'utterance')}{part}"
     if report.chance is not None:
         words += f"; chance gives {report.chance['ua']:.3f}"

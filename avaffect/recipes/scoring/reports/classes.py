@@ -11,6 +11,9 @@ from avaffect.evaluation.permutation import PermutationTest
 from avaffect.evaluation.retrieval_quality import RetrievalScores, Shared
 from avaffect.recipes.scoring.reports.base import Numbered, Report
 
+# Of fewer, an interval of percentiles is too narrow.
+FEW_SPEAKERS = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRun(Classification, Numbered):
@@ -35,6 +38,11 @@ class Intervals(Record):
     units: int
     draws: int
     bounds: dict[str, tuple[float, float]]
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there are too few speakers for intervals of percentiles."""
+        return self.units < FEW_SPEAKERS
 
 
 @dataclass(frozen=True, kw_only=True)

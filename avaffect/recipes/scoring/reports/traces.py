@@ -33,10 +33,13 @@ class Spread(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Interval(Record):
-    """Of `level` of `draws` bootstrap draws: label -> score -> [low, high]."""
+    """Of `level` of `draws` bootstrap draws: label -> score -> [low, high]. over: speakers or
+    utterances, of which `units` are drawn; None of recordings, and in older reports."""
 
     level: float
     draws: int
+    over: str | None = None
+    units: int | None = None
     pooled: dict[str, Ends]
     mean: dict[str, Ends] | None = None
 

@@ -43,7 +43,8 @@ def _intervals(reports: Reports, style: Style) -> list[Table]:
         ]  # fmt: skip
         title = f"Intervals of {held.percent:g} % over {held.units} {held.over}"
         names = ["score", "mean", "from", "to", "chance"]
-        found.append(Table.of(_titled(title, report, reports), names, rows))
+        note = f"too narrow, as intervals of few {held.over} are" if held.narrow else ""
+        found.append(Table.of(_titled(title, report, reports), names, rows, note))
     return found
 
 
