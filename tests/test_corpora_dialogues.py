@@ -269,11 +269,11 @@ def test_emobox_lists_what_lies_on_disk(tmp_path):
     one, _ = made(tmp_path / "one.jsonl", "emobox", checkout / "data" / "emodb",
                   root=tmp_path / "disk")  # fmt: skip
     assert [*by_id(one)] == ["emodb_03a01Wa", "emodb_08a01Lb", "emodb_10a01Xx"]
-    # Without a map its classes are as they are spelled.
+    # Without a map its classes are as they are spelled, but for common names.
     (checkout / "data" / "emodb" / "label_map.json").unlink()
     one, _ = made(tmp_path / "own.jsonl", "emobox", checkout, root=tmp_path / "disk")
     own = [item["labels"].get("emotion") for item in by_id(one).values()]
-    assert own[:3] == ["anger", "boredem", "odd"]
+    assert own[:3] == ["anger", "boredom", "odd"]
     with pytest.raises(DataError, match="--root"):
         made(tmp_path / "n.jsonl", "emobox", checkout)
     with pytest.raises(DataError, match="checkout"):
