@@ -186,3 +186,23 @@ def test_a_turn_is_of_all_its_utterances(folder: Path) -> None:
     })  # fmt: skip
     items, _ = read(folder, "textgrid", "--root", folder / "talks")
     assert [item.get("speaker") for item in items.values()] == ["ann", "ann", "bob", None]
+
+
+def test_contained_recordings_replace_no_other(folder: Path) -> None:
+    """The third is named as the first is, and would be called as the second is by its number."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    names, kept = ("a.wav", "a_3.wav", "a.wav"), folder / "media" / "b.wav"
+    sounds = [b"RIFF first", b"RIFF second", b"RIFF third"]
+    rows = [{"id": f"u{n}", "audio": {"bytes": sound, "path": name}}
+            for n, (name, sound) in enumerate(zip(names, sounds))]  # fmt: skip
+    write(folder)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "in" / "train.parquet")
+    kept.parent.mkdir()
+    kept.write_bytes(b"of others")
+    for _ in range(2):
+        items, _ = read(folder, "huggingface", "--unpack", "media")
+        there = [(folder / "media" / item["media"]).read_bytes() for item in items.values()]
+        assert there == sounds and kept.read_bytes() == b"of others"
+        assert len([*kept.parent.iterdir()]) == 4

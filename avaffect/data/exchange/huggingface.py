@@ -7,6 +7,7 @@ Parquet files, and the Arrow files of save_to_disk.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import defaultdict
@@ -242,11 +243,21 @@ def _recording(
     suffix = suffix or next((end for magic, end in _MAGIC if content.startswith(magic)), ".mp4")
     stem = re.sub(r"[^\w.-]", "_", Path(name or named or str(number)).name)
     stem = stem.removesuffix(suffix) or str(number)
-    path = folder / f"{stem}{suffix}"
-    if not found.settings.dry_run and not (path.is_file() and path.read_bytes() == content):
-        if path.exists():
-            path = folder / f"{stem}_{number}{suffix}"
+    path = _free(folder, [stem, f"{stem}_{number}"], suffix, content)
+    if not found.settings.dry_run and not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
     return path.name
+
+
+def _free(folder: Path, stems: list[str], suffix: str, content: bytes) -> Path:
+    """The first of the names, the last also with _2, _3 and so on, that has this content, or is not
+    there: files of other recordings stay as they are."""
+    further = (f"{stems[-1]}_{number}" for number in itertools.count(2))
+    paths = (folder / f"{name}{suffix}" for name in itertools.chain(stems, further))
+    return next(path for path in paths if not path.exists() or _holds(path, content))
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
