@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from chain import invoke
 
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.progress import SILENT
@@ -138,6 +139,27 @@ def test_conditions_hold_line_breaks_and_equal_signs():
     assert condition.holds({"text": "a=b"}) and not condition.holds({"text": "a"})
     assert Condition.parse("text!=x\ny").holds({"text": "x"})
     assert Condition.parse("flag=true").holds({"flag": True})
+
+
+def test_values_are_equal_however_they_are_spelled():
+    assert Condition.parse("age=31.0,40").holds({"age": 31})
+    assert not Condition.parse("age!=31.50").holds({"age": 31.5})
+    assert Condition.parse("speaker=\u00c4nne").holds({"speaker": "A\u0308nne"})
+    # Texts are not numbers by =: 01 and 1 may be two speakers.
+    assert not Condition.parse("speaker=1").holds({"speaker": "01"})
+    # Fields of tables are texts.
+    assert Condition.parse("age>=30").holds({"age": "31"})
+    assert not Condition.parse("age>=30").holds({"age": "9"})
+
+
+def test_values_that_no_item_has_are_named(corpus):
+    def said(*where: str) -> str:
+        given = [text for condition in where for text in ("--where", condition)]
+        return invoke(corpus.parent, "select", corpus, *given, "-f", "-o", "s.jsonl").stderr
+
+    assert "'angr'; did you mean anger?" in said("emotion!=angr,happiness")
+    assert "u1, u2" in said("id>3")
+    assert "warning" not in said("emotion!=", "age>=2")
 
 
 def sealed(result) -> list[dict]:

@@ -15,6 +15,8 @@ from avaffect.core.near import meant
 from avaffect.core.nouns import count_of
 from avaffect.data import manifest
 from avaffect.data.manifest import Item, Manifest
+from avaffect.data.tables.numerals import as_float
+from avaffect.data.tables.texts import nfc
 
 CONDITION = re.compile(r"([^!<>=]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 ORDER: dict[str, Callable[[float, float], bool]] = {
@@ -63,19 +65,56 @@ class Condition:
             raise UsageError(f"--where {self.text}: {self.sign} needs a number") from error
 
     def holds(self, item: Item) -> bool:
-        found = value_of(item, self.field)
-        candidates = found if isinstance(found, list) else [found]
+        candidates = candidates_of(item, self.field)
         if self.sign in ORDER:
             compare, number = ORDER[self.sign], self.number()
-            numbers = [v for v in candidates if isinstance(v, (int, float))]
+            numbers = [own for v in candidates if (own := number_of(v)) is not None]
             return any(compare(v, number) for v in numbers)
-        equal = any(as_text(v) in self.values for v in candidates)
-        return equal is (self.sign == "=")
+        return any(map(self._equal, candidates)) is (self.sign == "=")
+
+    def _equal(self, value: Any) -> bool:
+        return any(is_value(value, text) for text in self.values)
+
+    def unmet(self, items: Iterable[Item]) -> tuple[list[str], list[str]]:
+        """What is odd about a condition: values that no item has, in = and !=; texts that are no
+        number, in the others."""
+        there = {as_text(value): value for item in items
+                 for value in candidates_of(item, self.field)}  # fmt: skip
+        if self.sign in ORDER:
+            return [], sorted(t for t, value in there.items() if t and number_of(value) is None)
+        values = list(there.values())
+        return [t for t in self.values if t and not any(is_value(v, t) for v in values)], []
 
 
 def value_of(item: Item, name: str) -> Any:
     """A key of the item, or one of its labels; None if it has neither."""
     return item[name] if name in item else (item.get("labels") or {}).get(name)
+
+
+def candidates_of(item: Item, name: str) -> list[Any]:
+    """The elements of a list, or the value itself."""
+    found = value_of(item, name)
+    return found if isinstance(found, list) else [found]
+
+
+def number_of(value: Any) -> float | None:
+    """A number, or a text that is one, as fields of tables are; None for others."""
+    if isinstance(value, str):
+        try:
+            return as_float(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, (int, float)) else None
+
+
+def is_value(value: Any, text: str) -> bool:
+    """Whether `text` is how a user types the value: 3.0 is 3, and ä has one code or two."""
+    spelled = as_text(value)
+    if spelled == text:
+        return True
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return number_of(text) == value
+    return not (spelled.isascii() and text.isascii()) and nfc(spelled) == nfc(text)
 
 
 def as_text(value: Any) -> str:

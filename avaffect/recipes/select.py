@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from avaffect.core import filekind
 from avaffect.core.errors import DataError, UsageError
 from avaffect.core.hashing import content_id, file_content_id
+from avaffect.core.near import meant
 from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import reference
@@ -35,6 +36,7 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
     items = source.items
     for condition in conditions:
         filtering.require_field(source, condition)
+        _warn_unmet(source, condition, progress)
         items = [item for item in items if condition.holds(item)]
     facts, inputs = semantic(settings), []
     # Not recorded without poses, so that outputs of earlier versions stay up to date.
@@ -76,6 +78,23 @@ def select(settings: SelectSettings, progress: Progress = SILENT) -> int:
         "select", settings, facts, source, items, progress,
         further_inputs=tuple(dict(given) for given in inputs),
     )  # fmt: skip
+
+
+def _warn_unmet(source: Manifest, condition: filtering.Condition, progress: Progress) -> None:
+    """What is mistyped keeps all items by !=, and none by =."""
+    strange, texts = condition.unmet(source.items)
+    for value in strange:
+        names = {filtering.as_text(own) for item in source.items
+                 for own in filtering.candidates_of(item, condition.field)}  # fmt: skip
+        progress.warn(
+            f"--where {condition.text}: no item has the {condition.field} {value!r}"
+            f"{meant(value, names - {''})}"
+        )
+    if texts:
+        progress.warn(
+            f"--where {condition.text}: {condition.field} is no number in some items, which it "
+            f"leaves out: {work.some_of(texts)}"
+        )
 
 
 def _check(settings: SelectSettings) -> None:
