@@ -12,6 +12,9 @@ import pytest
 from chain import invoke
 from feature_tables import IMPORT, table
 
+from avaffect.data import manifest
+from avaffect.data.store.reader import Store
+
 
 def _folder(*shapes: tuple[int, ...]):
     def write(folder: Path) -> str:
@@ -180,3 +183,21 @@ def test_bad_input(case: str, tmp_path: Path) -> None:
 def test_wrong_use(options: str, tmp_path: Path) -> None:
     table(tmp_path / "t.csv", ("id", "x"), [("a", 1)])
     invoke(tmp_path, IMPORT, "t.csv", *options.split(), "-o", "s.h5", status=2)
+
+
+def test_labels_beside_features_are_no_features(tmp_path: Path) -> None:
+    """A model would learn the label from itself."""
+    names = ("file", "Emotion", "Speaker_ID", "fold", "stress", "f1")
+    table(tmp_path / "f.csv", names, [("a", 1, 3, 0, 0.5, 0.1), ("b", 0, 4, 1, 0.5, 0.2)])
+    header = manifest.new_header("corpus", base=".", labels={"stress": {"kind": "scalar"}})
+    items = [{"id": name, "media": f"{name}.wav", "labels": {"stress": 0.5}} for name in "ab"]
+    manifest.write(tmp_path / "m.jsonl", header, items)
+    expected = {
+        (): ["stress", "f1"],
+        ("--annotations", "m.jsonl"): ["f1"],
+        ("--columns", "f1", "--columns", "fold"): ["fold", "f1"],
+    }
+    for options, columns in expected.items():
+        invoke(tmp_path, IMPORT, "f.csv", *options, "-f", "-o", "f.h5")
+        spec = Store(tmp_path / "f.h5").pooled["functionals"]
+        assert spec.made["columns"] == columns and spec.dim == len(columns)

@@ -39,9 +39,6 @@ def import_features(settings: ImportFeaturesSettings, progress: Progress = SILEN
     twice, or no id is annotated; UsageError where frames have neither times nor a rate.
     """
     where = tuple(Condition.parse(text) for text in settings.where)
-    wanted = Wanted(
-        settings.columns, settings.exclude, settings.id_column, settings.time_column, where
-    )
     files = sources.find(settings.source, settings.files)
     inputs = [
         ("files", settings.source, files.content_id),
@@ -50,10 +47,14 @@ def import_features(settings: ImportFeaturesSettings, progress: Progress = SILEN
     made = work.record("import-features", settings, inputs)
     if publishing.is_current(settings, made, progress):
         return
+    annotated = None if settings.annotations is None else Annotated.read(settings.annotations)
+    labels = () if annotated is None else tuple(annotated.specs)
+    wanted = Wanted(
+        settings.columns, settings.exclude, settings.id_column, settings.time_column, where, labels
+    )
     opened = sources.open_files(files, wanted, settings.sequences, settings.rate is not None)
     if publishing.is_dry(settings, progress, f"import {_words(opened)}"):
         return
-    annotated = None if settings.annotations is None else Annotated.read(settings.annotations)
     words: dict[str, Any] = {"imported": settings.name or opened.tool or ""}
     if opened.columns:
         words["columns"] = list(opened.columns)

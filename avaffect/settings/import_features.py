@@ -52,7 +52,8 @@ class ImportFeaturesSettings(TextFiles):
     columns: tuple[str, ...] = option(
         (),
         "Columns of features: a name or a pattern ('AU*_r'). Repeatable. Default: all but ids, "
-        "times and what known tools write beside.",
+        "times, labels (of --annotations, emotion, class, speaker, fold and the like) and what "
+        "known tools write beside.",
         "--columns",
         metavar="PATTERN",
     )

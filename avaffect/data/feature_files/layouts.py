@@ -32,6 +32,12 @@ ID_NAMES = (
 )  # fmt: skip
 FRAME_NAMES = ("frame", "frameidx", "frameindex", "frameid", "framenumber", "frameno", "framenr")
 MILLISECONDS = ("frametimeinms", "timeinms", "timems", "timestampms", "frametimems")
+# Labels and metadata: as features they would tell a model what it shall learn.
+ABOUT = (
+    "label", "labels", "class", "classid", "target", "targets", "gold", "groundtruth", "emotion",
+    "emotions", "emo", "speaker", "speakerid", "spk", "subject", "subjectid", "actor", "actorid",
+    "session", "sessionid", "split", "fold", "partition", "sex", "gender",
+)  # fmt: skip
 # Of the index that pandas writes.
 UNNAMED = ("", "unnamed0", "index")
 
@@ -63,13 +69,15 @@ TOOLS = (
 @dataclass(frozen=True)
 class Wanted:
     """Columns by the user's options: patterns of those to take and to leave out, the columns of ids
-    and of times, and conditions on rows. None: recognised by name."""
+    and of times, and conditions on rows. None: recognised by name. labels: names of the labels that
+    the utterances have elsewhere."""
 
     columns: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     id_column: str | None = None
     time_column: str | None = None
     where: tuple[Condition, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,9 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
     aside |= {place for place, name in enumerate(plain) if name in UNNAMED}
     patterns = () if tool is None else tool.beside
     aside |= {k for k, name in enumerate(plain) if any(fnmatchcase(name, p) for p in patterns)}
+    # Features of a known tool may be called as labels are: Py-Feat has anger and happiness.
+    about = {*ABOUT, *map(plain_name, wanted.labels if tool is None else ())}
+    aside |= {place for place, name in enumerate(plain) if name in about}
     places = _chosen(path, names, aside, wanted)
     return Layout(
         tool=None if tool is None else tool.name,

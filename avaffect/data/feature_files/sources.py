@@ -150,7 +150,7 @@ def open_files(files: Files, wanted: Wanted, sequences: bool | None, has_rate: b
     """
     name, first = next(iter(files.found.items()))
     if first.suffix.lower() in ARRAYS:
-        if wanted != Wanted():
+        if wanted != Wanted(labels=wanted.labels):
             raise UsageError(
                 f"{first} has no columns: --columns, --exclude, --id, --time and --where are for "
                 "tables"
