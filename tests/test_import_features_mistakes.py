@@ -201,3 +201,19 @@ def test_labels_beside_features_are_no_features(tmp_path: Path) -> None:
         invoke(tmp_path, IMPORT, "f.csv", *options, "-f", "-o", "f.h5")
         spec = Store(tmp_path / "f.h5").pooled["functionals"]
         assert spec.made["columns"] == columns and spec.dim == len(columns)
+
+
+def test_fields_in_a_table_of_export_are_no_features(tmp_path: Path) -> None:
+    table(tmp_path / "f.csv", ("file", "x", "y"), [("a", 1, 2), ("b", 3, 4)])
+    items = [{"id": name, "media": f"{name}.wav", "age": age} for name, age in (("a", 9), ("b", 8))]
+    manifest.write(tmp_path / "m.jsonl", manifest.new_header("corpus", base="."), items)
+    invoke(tmp_path, IMPORT, "f.csv", "--annotations", "m.jsonl", "-o", "f.h5")
+    invoke(tmp_path, "export", "f.h5", "--to", "csv", "-o", "out.csv")
+    assert (tmp_path / "out.csv").read_text().startswith("id,age,functionals_0,functionals_1\n")
+    said = invoke(tmp_path, IMPORT, "out.csv", "-o", "again.h5").stderr
+    again = Store(tmp_path / "again.h5").pooled["functionals"]
+    assert again.made["columns"] == ["functionals_0", "functionals_1"] and "age" in said
+    # Of other tables all are.
+    table(tmp_path / "o.csv", ("id", "energy", "mfcc_0", "mfcc_1"), [("a", 1, 2, 3)])
+    invoke(tmp_path, IMPORT, "o.csv", "-o", "o.h5")
+    assert Store(tmp_path / "o.h5").pooled["functionals"].dim == 3

@@ -303,6 +303,10 @@ def _report(done: _Importing, progress: Progress) -> None:
         _report_ids(done, done.annotated, progress)
     if opened.layout is not None and opened.layout.beside:
         progress.say(f"columns that are not features: {', '.join(opened.layout.beside)}")
+    if opened.columns:
+        first, last = opened.columns[:3], opened.columns[3:][-1:]
+        skipped = ("…",) if len(opened.columns) > 4 else ()
+        progress.say(f"features: {', '.join((*first, *skipped, *last))}")
     rate = f" at {done.rate_hz:g} Hz" if opened.sequences else ""
     kind = "frames" if opened.sequences else "vectors"
     tool = f" of {opened.tool}" if opened.tool else ""

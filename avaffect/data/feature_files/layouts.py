@@ -19,6 +19,8 @@ from pathlib import Path
 from avaffect.core.errors import DataError
 from avaffect.core.near import meant
 from avaffect.core.nouns import count_of
+from avaffect.core.streams import FEATURES, FUNCTIONALS, MEAN
+from avaffect.data.embeddings import EMBEDDING
 from avaffect.data.filtering import Condition
 from avaffect.data.tables.numerals import as_float
 from avaffect.data.tables.reader import plain_name
@@ -38,6 +40,8 @@ ABOUT = (
     "emotions", "emo", "speaker", "speakerid", "spk", "subject", "subjectid", "actor", "actorid",
     "session", "sessionid", "split", "fold", "partition", "sex", "gender",
 )  # fmt: skip
+# Names of vectors, of which `export` makes columns such as mean_0.
+EXPORTED = (FUNCTIONALS, MEAN, EMBEDDING, FEATURES)
 # Of the index that pandas writes.
 UNNAMED = ("", "unnamed0", "index")
 
@@ -133,6 +137,7 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
     # Features of a known tool may be called as labels are: Py-Feat has anger and happiness.
     about = {*ABOUT, *map(plain_name, wanted.labels if tool is None else ())}
     aside |= {place for place, name in enumerate(plain) if name in about}
+    aside |= {*range(_beside_exported(names))}
     places = _chosen(path, names, aside, wanted)
     return Layout(
         tool=None if tool is None else tool.name,
@@ -145,6 +150,16 @@ def layout_of(path: Path, names: Sequence[str], wanted: Wanted) -> Layout:
         beside=tuple(names[place] for place in sorted(aside - {*places, ids}) if names[place]),
         conditions=tuple((_place(path, names, one.field), one) for one in wanted.where),
     )
+
+
+def _beside_exported(names: Sequence[str]) -> int:
+    """How many columns come before those of vectors, in a table of `export`: the id, and labels and
+    fields, which may be numbers. 0 of other tables."""
+    stem, _, last = names[-1].rpartition("_")
+    count = int(last) + 1 if last.isdecimal() and len(last) < 7 else 0
+    own = [f"{stem}_{number}" for number in range(count)]
+    is_exported = stem in EXPORTED and names[0] == "id" and own == [*names[-count:]]
+    return len(names) - count if is_exported else 0
 
 
 def _check_named(path: Path, names: Sequence[str]) -> None:
