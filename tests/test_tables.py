@@ -240,6 +240,22 @@ def test_classes_that_look_alike_are_named_with_the_option_that_helps(tmp_path):
     assert "mood: ANGRY, Angry, angry are 3 classes" in said
 
 
+@pytest.mark.parametrize(
+    ("values", "warned"),
+    [
+        ([f"{n / 7:.3f}" for n in range(21)], True), ([f'"{n},5"' for n in range(21)], True),
+        ([str(n) for n in range(20)], False), ([*map(str, range(30)), "other"], False),
+    ],
+)  # fmt: skip
+def test_classes_that_are_a_scale_are_named(tmp_path, values, warned):
+    lines = ["file,name,emotion", *(f"wav/a.wav,u{n},{v}" for n, v in enumerate(values))]
+    found, said = manifest_of(
+        tmp_path, "\n".join(lines) + "\n", label=("a=emotion",), id_column="name"
+    )
+    assert found.header.to_dict()["labels"]["a"]["kind"] == "class"
+    assert ("--scalar" in said) == warned
+
+
 def test_classes_that_look_alike_are_named_where_corpora_meet(tmp_path):
     paths = []
     for name, text in (("a", "Very Good"), ("b", "very-good")):

@@ -16,7 +16,7 @@ from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, path_option, provenance, reference
 from avaffect.data import corpora, manifest
 from avaffect.data.corpora.common import Corpus
-from avaffect.data.tables import spellings
+from avaffect.data.tables import numerals, spellings
 from avaffect.data.tables.texts import content_of
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import publishing, work
@@ -35,6 +35,8 @@ COMMON = {
 }
 # Fewer speakers of an utterance each may well be true.
 MANY_SPEAKERS = 10
+# More different numbers than a label of classes has.
+MOST_NUMBERS = 20
 
 
 def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> int:
@@ -130,6 +132,7 @@ def _report(corpus: Corpus, strict: bool, progress: Progress) -> None:
         else:
             progress.say(f"{label}: {len(values)}{lacking}")
     _suggest_spellings(corpus, progress)
+    _suggest_numbers(corpus, progress)
 
 
 def _suggest_options(settings: ManifestSettings, corpus: Corpus, progress: Progress) -> None:
@@ -194,6 +197,18 @@ def _suggest_spellings(corpus: Corpus, progress: Progress) -> None:
             f"learned as they are; {spellings.emotion_hint(others[:NAMED_AT_MOST])} maps them, for "
             f"use with other corpora, to {', '.join(EMOTIONS)}"
         )
+
+
+def _suggest_numbers(corpus: Corpus, progress: Progress) -> None:
+    """Of labels whose classes are a scale: nothing is learned of a class of one number."""
+    for label, facts in corpus.labels.items():
+        classes = facts.get("classes", [])
+        if len(classes) > MOST_NUMBERS and all(map(numerals.is_number, classes)):
+            progress.warn(
+                f"{label} has {count_of(len(classes), 'class', 'classes')}, all of them numbers, "
+                f"such as {work.some_of(classes, 2)}: --scalar in place of --label makes it a "
+                "numeric label"
+            )
 
 
 def _counts(values: Iterable[str], classes: Iterable[str]) -> str:

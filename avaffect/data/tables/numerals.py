@@ -50,6 +50,14 @@ def as_float(text: str) -> float:
     return float(text)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a decimal number, with a point or a comma."""
+    try:
+        return math.isfinite(as_float(text.replace(",", ".", 1)))
+    except ValueError:
+        return False
+
+
 class Numbers:
     """The number format of a table.
 
