@@ -183,21 +183,29 @@ def test_independent_counts_have_no_association() -> None:
     assert np.median(found) < 0.05
 
 
-def test_eta_squared_against_the_f_test() -> None:
+def test_epsilon_squared_against_the_f_test() -> None:
     random = generator(7)
     groups = random.integers(0, 4, 90)
     values = random.normal(size=90) + 0.5 * groups
     f = stats.f_oneway(*(values[groups == k] for k in range(4))).statistic
-    eta = balance.eta_squared(values, groups)
-    assert eta is not None
-    assert (eta / 3) / ((1 - eta) / 86) == pytest.approx(f)
+    eta = 3 * f / (3 * f + 86)
+    assert balance.epsilon_squared(values, groups) == pytest.approx(1 - (1 - eta) * 89 / 86)
     holes, unknown = values.copy(), groups.copy()
     holes[:5], unknown[5:9] = np.nan, -1
-    assert balance.eta_squared(holes, unknown) == pytest.approx(
-        balance.eta_squared(values[9:], groups[9:])
+    assert balance.epsilon_squared(holes, unknown) == pytest.approx(
+        balance.epsilon_squared(values[9:], groups[9:])
     )
-    assert balance.eta_squared(values, np.zeros(90, dtype=int)) is None
-    assert balance.eta_squared(np.ones(90), groups) is None
+    assert balance.epsilon_squared(values, np.zeros(90, dtype=int)) is None
+    assert balance.epsilon_squared(np.ones(90), groups) is None
+    assert balance.epsilon_squared(values, np.arange(90)) is None
+
+
+def test_few_values_of_several_groups_share_nothing_by_chance() -> None:
+    random = generator(11)
+    found = [
+        balance.epsilon_squared(random.normal(size=20), np.arange(20) % 5) or 0 for _ in range(200)
+    ]
+    assert np.median(found) < 0.05
 
 
 def test_modified_z_against_a_loop() -> None:
@@ -207,4 +215,7 @@ def test_modified_z_against_a_loop() -> None:
     expected = [0.6745 * (v - median) / spread for v in values[:5]]
     np.testing.assert_allclose(balance.modified_z(values)[:5], expected)
     assert np.isnan(balance.modified_z(values)[5])
-    assert balance.modified_z(np.array([1.0, 1.0, 1.0, 9.0])).tolist() == [0, 0, 0, 0]
+    # Where most are equal, by the mean deviation: (19 x 0 + 8) / 20.
+    z = balance.modified_z(np.array([1.0] * 19 + [9.0]))
+    assert z[:19].tolist() == [0] * 19 and z[19] == pytest.approx(8 / (1.253314 * 0.4))
+    assert balance.modified_z(np.array([1.0, np.nan, 1.0]))[0] == 0

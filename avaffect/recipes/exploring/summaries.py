@@ -132,7 +132,7 @@ def confounded(of: Utterances, sounds: Sounds) -> dict[str, dict[str, float]]:
         # Speakers differ in voice and room, of course.
         if name == SPEAKER:
             continue
-        shares = {m: balance.eta_squared(sounds.of(m), column.codes) for m in MEASURES}
+        shares = {m: balance.epsilon_squared(sounds.of(m), column.codes) for m in MEASURES}
         known = {measure: share for measure, share in shares.items() if share is not None}
         if known:
             found[name] = known

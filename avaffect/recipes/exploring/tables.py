@@ -165,7 +165,7 @@ def _confounded(report: ExplorationReport, style: Style) -> Table:
         for measure, share in sorted(shares.items(), key=lambda pair: -pair[1])
         if share >= SMALL
     ]
-    note = "share of the variance of the sound that lies between classes (eta squared)"
+    note = "share of the variance of the sound that lies between classes (epsilon squared)"
     return Table.of("What the sound tells of labels", ["label", "of", "share"], rows, note)
 
 

@@ -148,7 +148,7 @@ class ExplorationReport(Report):
     traces      labels over time -> range, rate and constancy
     seconds     "all" or a split -> spread of durations
     speakers_across_splits  how many speakers are in several splits; None without either
-    confounded  label or field -> measure -> share of its variance between classes (eta squared)
+    confounded  label or field -> measure -> share of its variance between classes (epsilon squared)
     sound, duplicates  None where sound was not looked at
     """
 
