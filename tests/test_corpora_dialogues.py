@@ -105,6 +105,19 @@ def test_meld_has_parts_that_number_anew(tmp_path):
         made(tmp_path / "n.jsonl", "meld", tmp_path / "MELD.Raw" / "dev_splits_complete")
 
 
+def test_lines_of_meld_that_differ_are_refused(tmp_path):
+    folder = _meld(tmp_path / "MELD.Raw")
+    table = next(folder.rglob("dev_sent_emo.csv"))
+    once = table.read_text()
+    line = once.splitlines()[1]
+    # The same line again changes nothing.
+    table.write_text(f"{once}{line}\n")
+    made(tmp_path / "m.jsonl", "meld", folder)
+    table.write_text(f"{once}{line.replace('sadness', 'joy')}\n")
+    with pytest.raises(DataError, match="line 3: dev_dia0_utt0"):
+        made(tmp_path / "m.jsonl", "meld", folder, force=True)
+
+
 def test_a_part_of_meld(tmp_path):
     """The folder of a part says which it is; recordings of the others are not missed."""
     whole = _meld(tmp_path / "MELD.Raw")
@@ -269,6 +282,12 @@ def test_emobox_lists_what_lies_on_disk(tmp_path):
     one, _ = made(tmp_path / "one.jsonl", "emobox", checkout / "data" / "emodb",
                   root=tmp_path / "disk")  # fmt: skip
     assert [*by_id(one)] == ["emodb_03a01Wa", "emodb_08a01Lb", "emodb_10a01Xx"]
+    rows = checkout / "data" / "emodb" / "emodb.jsonl"
+    once = rows.read_text()
+    rows.write_text(once + once.splitlines()[0].replace("anger", "happy") + "\n")
+    with pytest.raises(DataError, match="emodb_03a01Wa"):
+        made(tmp_path / "n.jsonl", "emobox", checkout, root=tmp_path / "disk")
+    rows.write_text(once)
     # Without a map its classes are as they are spelled, but for common names.
     (checkout / "data" / "emodb" / "label_map.json").unlink()
     one, _ = made(tmp_path / "own.jsonl", "emobox", checkout, root=tmp_path / "disk")

@@ -46,6 +46,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     an item is unusable.
     """
     corpus = corpora.read(settings)
+    _check_ids(settings, corpus)
     _report(corpus, settings.strict, progress)
     _suggest_options(settings, corpus, progress)
     _suggest_names(corpus, progress)
@@ -62,6 +63,15 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
         provenance=record,
     )
     return manifest.write(settings.output, header, corpus.items)
+
+
+def _check_ids(settings: ManifestSettings, corpus: Corpus) -> None:
+    twice = [name for name, n in Counter(item["id"] for item in corpus.items).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"{settings.source}: {count_of(len(twice), 'id occurs', 'ids occur')} twice, such as "
+            f"{twice[0]}: the tables list an utterance again; keep one line of each"
+        )
 
 
 def _provenance(settings: ManifestSettings, corpus: Corpus) -> Provenance:

@@ -125,6 +125,8 @@ def _table(part: str, path: Path) -> Rows:
             raise DataError(f"{path}, line {line}: {error} is not as MELD has it") from error
         if sentiment not in SENTIMENTS:
             raise DataError(f"{path}, line {line}: the sentiment is {sentiment!r}")
+        if found.get(key, {}).get("labels", labels) != labels:
+            raise DataError(f"{path}, line {line}: {_key(*key)} is there twice, with other labels")
         found[key] = {
             "speaker": f"{NAME}_{_readable(row['Speaker'])}",
             "split": SPLITS[part],
