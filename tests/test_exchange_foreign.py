@@ -206,3 +206,23 @@ def test_contained_recordings_replace_no_other(folder: Path) -> None:
         there = [(folder / "media" / item["media"]).read_bytes() for item in items.values()]
         assert there == sounds and kept.read_bytes() == b"of others"
         assert len([*kept.parent.iterdir()]) == 4
+
+
+def test_words_of_subtitles_are_no_fields(folder: Path) -> None:
+    cues = ("split: we do\nNote: so what\nemotion: anger\nsure: 0.5", "media: yes")
+    times = ("00:00.500 --> 00:01.000", "00:01.000 --> 00:02.000")
+    blocks = [f"{time}\n{cue}\n" for time, cue in zip(times, cues)]
+    write(folder, **{"one.vtt": "\n".join(["WEBVTT\n", *blocks])})
+    root = ("--root", folder / "talks")
+    first, second = read(folder, "vtt", *root)[0].values()
+    assert first["text"] == "split: we do Note: so what sure: 0.5"
+    assert first["labels"] == {"emotion": "anger"} and not {"split", "Note", "sure"} & {*first}
+    assert second["text"] == "media: yes"
+    first, _ = read(folder, "vtt", *root, "--scalar", "sure=sure")[0].values()
+    assert first["labels"] == {"emotion": "anger", "sure": 0.5}
+    assert first["text"] == "split: we do Note: so what"
+    # One file of an export is as the folder is.
+    invoke(folder, "export", "m.jsonl", "--to", "vtt", "-o", "out")
+    invoke(folder, "manifest", "vtt", "out/one.vtt", *root, "-o", "one.jsonl")
+    again = manifest.read(folder / "one.jsonl").items[0]
+    assert again["text"] == first["text"] and again["sure"] == "0.5"

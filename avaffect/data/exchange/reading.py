@@ -182,11 +182,12 @@ def _join_shares(item: Item, values: dict[str, Any], described: dict[str, dict[s
                 raise DataError(f"{item['id']}: {name} has {error}") from error
 
 
-def mark_of(found: Found) -> dict[str, Any]:
-    """What the mark of an export beside the source says: labels, and fields with their types."""
+def mark_of(found: Found, *, of_a_file: bool = False) -> dict[str, Any]:
+    """What the mark of an export says of the source, a folder: labels, and fields with their types.
+    of_a_file: also of a file of such a folder."""
     source = found.settings.source
     path = (source if source.is_dir() else source.parent) / MARK
-    if not path.is_file() or source.is_file():
+    if not path.is_file() or (source.is_file() and not of_a_file):
         return {}
     try:
         mark = plain_json.parse(path.read_bytes())

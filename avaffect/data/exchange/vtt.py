@@ -16,7 +16,7 @@ from avaffect.data.corpora.common import Corpus
 from avaffect.data.exchange import tiers
 from avaffect.data.exchange.listing import Listing, Utterance
 from avaffect.data.exchange.pairing import Paired
-from avaffect.data.exchange.reading import mark_of
+from avaffect.data.exchange.reading import EMOTION, Found, mark_of
 from avaffect.data.exchange.tiers import Annotations
 from avaffect.data.tables.reader import of_part
 from avaffect.data.tables.texts import read_text
@@ -78,6 +78,7 @@ def read(settings: ManifestSettings) -> Corpus:
     """
     files = tiers.files_of(settings.source, subtitles.SUFFIXES)
     annotations = Annotations.of(settings, NAME, files)
+    known = _values_of(annotations.found)
     for file in files:
         paired = annotations.recordings.pair(file.stem, file)
         if paired is None:
@@ -85,14 +86,16 @@ def read(settings: ManifestSettings) -> Corpus:
         lines = read_text(file).split("\n")
         for place, texts in subtitles.blocks(lines):
             before = lines[place - 1].strip() if place else ""
-            _cue(annotations, paired, file, (place + 1, lines[place], before, texts))
+            _cue(annotations, paired, file, known, (place + 1, lines[place], before, texts))
     return annotations.corpus()
 
 
 def _cue(
-    annotations: Annotations, paired: Paired, file: Path, cue: tuple[int, str, str, list[str]]
-) -> None:
-    """cue: number of the line of its times, that line, the one before it, and its texts."""
+    annotations: Annotations, paired: Paired, file: Path, known: frozenset[str],
+    cue: tuple[int, str, str, list[str]],
+) -> None:  # fmt: skip
+    """known: names of values; cue: number of the line of its times, that line, the one before it,
+    and its texts."""
     number, times, before, texts = cue
     timing = subtitles.TIMING.fullmatch(times)
     if timing is None:
@@ -106,7 +109,7 @@ def _cue(
         if voice is not None:
             values["speaker"] = html.unescape(voice[1].strip())
         named = _NAMED.fullmatch(subtitles.plain(line))
-        if named is not None:
+        if named is not None and named[1] in known:
             values[named[1]] = named[2]
         elif subtitles.plain(line):
             words.append(subtitles.plain(line))
@@ -117,3 +120,12 @@ def _cue(
     named_so = before and not is_number and not before.startswith(subtitles.WEB)
     identifier = before if named_so else of_part(paired.name, (start, end))
     annotations.found.add(identifier, paired.media, start, end, dict(values))
+
+
+def _values_of(found: Found) -> frozenset[str]:
+    """The NAMEs of lines "NAME: VALUE" that are labels and fields: of what `export` wrote, or by
+    the options. Others are words: "Ann: so what"."""
+    mark, settings = mark_of(found, of_a_file=True), found.settings
+    options = (*settings.label, *settings.scalar, *settings.field)
+    named = {text.partition("=")[2] for text in options}
+    return frozenset({EMOTION, WORDS, *named, *mark.get("labels", ()), *mark.get("fields", ())})
