@@ -226,3 +226,11 @@ def test_words_of_subtitles_are_no_fields(folder: Path) -> None:
     invoke(folder, "manifest", "vtt", "out/one.vtt", *root, "-o", "one.jsonl")
     again = manifest.read(folder / "one.jsonl").items[0]
     assert again["text"] == first["text"] and again["sure"] == "0.5"
+
+
+def test_parts_without_their_times_are_named(folder: Path) -> None:
+    """Otherwise a model would hear a whole talk as each of its turns."""
+    invoke(folder, "export", "talks.jsonl", "--to", "csv", "-o", "in.csv")
+    table = ("manifest", "table", "in.csv", "--id", "id", "--media", "media", "-f", "-o", "m.jsonl")
+    assert "t_a, t_b" in invoke(folder, *table).stderr
+    assert "t_a" not in invoke(folder, *table, "--start", "start", "--end", "end").stderr

@@ -37,6 +37,8 @@ COMMON = {
 MANY_SPEAKERS = 10
 # More different numbers than a label of classes has.
 MOST_NUMBERS = 20
+# What makes an utterance a part of its recording.
+_PARTS = ("start", "end", "audio_channels", "audio_track")
 
 
 def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> int:
@@ -50,6 +52,7 @@ def make_manifest(settings: ManifestSettings, progress: Progress = SILENT) -> in
     _report(corpus, settings.strict, progress)
     _suggest_options(settings, corpus, progress)
     _suggest_names(corpus, progress)
+    _warn_of_one_sound(settings, corpus, progress)
     record = _provenance(settings, corpus)
     if publishing.is_done(
         settings, record, progress, f"write {count_of(len(corpus.items), 'item')}"
@@ -71,6 +74,22 @@ def _check_ids(settings: ManifestSettings, corpus: Corpus) -> None:
         raise DataError(
             f"{settings.source}: {count_of(len(twice), 'id occurs', 'ids occur')} twice, such as "
             f"{twice[0]}: the tables list an utterance again; keep one line of each"
+        )
+
+
+def _warn_of_one_sound(settings: ManifestSettings, corpus: Corpus, progress: Progress) -> None:
+    """Utterances that are the same recording as a whole, as of a table of parts whose times are not
+    read."""
+    by_sound: dict[str, list[str]] = defaultdict(list)
+    for item in corpus.items:
+        if not any(item.get(name) for name in _PARTS):
+            by_sound[str(item["media"])].append(item["id"])
+    same = [name for ids in by_sound.values() if len(ids) > 1 for name in ids]
+    if same:
+        how = "; --start and --end name the columns of their times" * (settings.corpus == "table")
+        progress.warn(
+            f"{len(same)} utterances are the whole of a recording that others are, too: "
+            f"{work.some_of(same)}{how}"
         )
 
 
