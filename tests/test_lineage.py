@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from chain import VOICES, invoke
+from compared import predictions
 
 from avaffect.core import provenance
 from avaffect.core.errors import DataError
@@ -296,3 +297,28 @@ def test_names_that_make_cannot_spell_are_comments(name: str) -> None:
         "all: goal.jsonl"
     ]
     assert "goal.jsonl: not to be made again" in text and "\r" not in text
+
+
+def test_a_comparison_is_made_of_reports_predictions_and_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which it records by their bytes, under the names of its rows."""
+    monkeypatch.chdir(tmp_path)
+    predictions(tmp_path / "p.jsonl", (1,))
+    predictions(tmp_path / "q.jsonl", (2,))
+    (tmp_path / "t.csv").write_text("id,prediction,emotion\nu0,anger,anger\nu1,anger,neutral\n")
+    invoke(tmp_path, "eval-class", "q.jsonl", "-o", "q.json")
+    given = ("p.jsonl", "x=q.json", "t.csv", "again=p.jsonl")
+    invoke(tmp_path, "compare", *given, "-o", "all.json")
+    found = ancestry([Path("all.json")])
+    assert sorted(_paths(found)) == ["all.json", "p.jsonl", "q.json", "q.jsonl", "t.csv"]
+    kinds = {each.path: each.kind for each in found}
+    assert kinds["q.json"] == kinds["all.json"] == REPORT and kinds["t.csv"] == FOREIGN
+    assert kinds["p.jsonl"] == "manifest"
+    by_key = {each.key: each for each in found}
+    assert command_lines.arguments(found[-1], by_key) == ["compare", *given]
+    remade(tmp_path, "all.json", "q.json", "all.json")
+    predictions(tmp_path / "p.jsonl", (3,))
+    assert {each.path for each in ancestry([Path("all.json")]) if each.kind == MISSING} == {
+        "p.jsonl"
+    }

@@ -10,6 +10,7 @@ from typing import Any
 
 from avaffect.core import filekind, headers, plain_json
 from avaffect.core.errors import DataError
+from avaffect.core.hashing import file_content_id
 from avaffect.core.provenance import Provenance, Reference
 from avaffect.data import artifacts
 from avaffect.data.artifacts import Artifact
@@ -138,6 +139,8 @@ class _Found:
         if not named:
             return Parent(role, self._stream(entry, child, base))
         place = os.path.relpath(child.resolve().parent / named)
+        if role.partition(":")[0] == REPORT:
+            return Parent(role, self._by_bytes(entry, child, place))
         if role in FOREIGN_ROLES:
             return Parent(role, self._leaf(place, FOREIGN))
         try:
@@ -147,6 +150,18 @@ class _Found:
             kind = FOREIGN if _is_foreign(place) else MISSING
             words = "" if kind == FOREIGN else str(error)
             return Parent(role, self._leaf(place, kind, words))
+
+    def _by_bytes(self, entry: dict[str, Any], child: Path, place: str) -> str:
+        """The key of what `compare` read: a report, an artifact or a table, by its bytes."""
+        places = artifacts.places_of(Path(entry["path"]), child.resolve().parent)
+        path = next((p for p in places if file_content_id(p) == entry.get("content_id")), None)
+        if path is None:
+            words = f"{place} is no longer the file that {child} was made from"
+            return self._leaf(place, MISSING, words)
+        if artifacts.is_table(path):
+            return self._leaf(os.path.relpath(path), FOREIGN)
+        self.given(path)
+        return _key(path)
 
     def _stream(self, entry: dict[str, Any], child: Path, base: str | None) -> str:
         key = f"stream:{entry.get('content_id')}"
@@ -187,7 +202,9 @@ def record_of_report(path: Path) -> Provenance:
     try:
         text = path.read_text(encoding="utf-8")
         records = [found["provenance"] for _, found in plain_json.values(text)]
-        inputs = {entry["path"]: entry for record in records for entry in record["inputs"]}
+        every = [entry for record in records for entry in record["inputs"]]
+        # A comparison may have a file twice, under two names.
+        inputs = {(entry["role"], entry["path"]): entry for entry in every}
         return {**records[0], "inputs": list(inputs.values())}
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(f"{path} is a damaged report ({error!r}); make it again") from error

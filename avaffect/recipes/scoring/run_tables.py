@@ -219,9 +219,11 @@ def _number(text: str) -> float | None:
 
 
 def identity_of(source: Path) -> tuple[str, Path, str] | None:
-    """(role, path, content id) of a source; None for standard input."""
-    path = _named(source)[1]
-    return None if path == STANDARD_STREAM else ("report", path, file_content_id(path))
+    """(role, with the name that was given, path, content id) of a source; None for standard
+    input."""
+    name, path = _named(source)
+    role = "report" if name is None else f"report:{name}"
+    return None if path == STANDARD_STREAM else (role, path, file_content_id(path))
 
 
 def _named(source: Path) -> tuple[str | None, Path]:
