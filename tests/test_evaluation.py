@@ -94,7 +94,7 @@ def test_scores_agree_with_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     ("gold", "predicted", "classes", "words"),
     [
         ([], [], CLASSES, "nothing to score"),
-        (["anger"], ["anger", "fear"], CLASSES, "1 gold labels for 2 predictions"),
+        (["anger"], ["anger", "fear"], CLASSES, "1 gold label for 2 predictions"),
         (["anger"], ["joy"], CLASSES, "prediction 'joy' is not one of the classes"),
         (["joy"], ["anger"], CLASSES, "gold label 'joy' is not one of the classes"),
         (["anger"], ["anger"], ["anger", "anger"], "occurs twice"),

@@ -228,7 +228,7 @@ def test_ids_that_do_not_match_are_counted_and_listed(tmp_path: Path) -> None:
     assert store.ids == ["c_u1", "c_u2", "u8", "u9"]
     assert store.label("emotion").tolist() == [1, 1, -1, -1]
     assert store.meta["split"] == ["train", "train", "", ""]
-    assert re.search("2 utterances are not in m.jsonl.*: u8, u9", said)
+    assert re.search("2 utterances without labels, as m.jsonl .*: u8, u9", said)
     assert re.search("4 utterances of m.jsonl without features: c_u0, c_u3, c_u4, c_u5", said)
     # By prefix, as well; not at all.
     invoke(tmp_path, IMPORT, "t.csv", "--annotations", "m.jsonl", "--prefix", "c", "-o", "p.h5")

@@ -324,8 +324,8 @@ def _report_ids(done: _Importing, annotated: Annotated, progress: Progress) -> N
         )
     if done.strange:
         progress.warn(
-            f"{count_of(len(done.strange), 'utterance is', 'utterances are')} not in "
-            f"{annotated.path}, and have no labels: {work.some_of(done.strange)}"
+            f"{count_of(len(done.strange), 'utterance')} without labels, as {annotated.path} does "
+            f"not have them: {work.some_of(done.strange)}"
         )
     lacking = [name for row, name in enumerate(annotated.ids) if row not in done.used]
     if lacking:

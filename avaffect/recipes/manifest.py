@@ -88,7 +88,7 @@ def _warn_of_one_sound(settings: ManifestSettings, corpus: Corpus, progress: Pro
     if same:
         how = "; --start and --end name the columns of their times" * (settings.corpus == "table")
         progress.warn(
-            f"{len(same)} utterances are the whole of a recording that others are, too: "
+            f"{count_of(len(same), 'utterance')} of a whole recording that is another one's, too: "
             f"{work.some_of(same)}{how}"
         )
 

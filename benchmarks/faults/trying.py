@@ -96,9 +96,12 @@ def built(folder: Path) -> None:
     computed cannot fork others that compute."""
     from benchmarks import nothing_to_do
 
-    for _, found in each(1, lambda _: nothing_to_do.build(folder)):
-        if found is not None:
-            raise RuntimeError(f"the chain cannot be made: {found}")
+    def build(_: int) -> None:
+        nothing_to_do.build(folder)
+
+    for _, failure in each(1, build):
+        if failure is not None:
+            raise RuntimeError(f"the chain cannot be made: {failure}")
 
 
 def digest_of(paths: Sequence[Path]) -> str:

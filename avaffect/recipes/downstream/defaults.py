@@ -112,10 +112,10 @@ def completed(
     given = settings.epochs is not None or settings.steps is not None
     epochs, least = (settings.epochs, 0) if given else LENGTHS[mode, not linear]
     if mode == "frozen" and settings.learning_rate not in (None, _encoder_rate(settings, mode)):
-        frozen = "--mode frozen" if settings.encoder else "features"
+        why = "--mode frozen does not train it" if settings.encoder else "there is none"
         raise UsageError(
-            f"--learning-rate {settings.learning_rate:g} is that of an encoder, and {frozen} stay "
-            "as they are: --head-learning-rate is that of the head"
+            f"--learning-rate {settings.learning_rate:g} is that of the encoder, and {why}: "
+            "--head-learning-rate is that of the head"
         )
     head_rate = FROZEN_LINEAR_RATE if mode == "frozen" and linear else HEAD_RATE
     _check_streams(settings, kinds)
