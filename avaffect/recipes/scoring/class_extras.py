@@ -72,10 +72,8 @@ def permuted(of: PairedClasses, draws: int, progress: Progress) -> PermutationTe
         gold, predicted, groups, len(of.classes), confidence.SCORES, draws, random
     )
     if exact and count < FEWEST_PERMUTATIONS:
-        progress.warn(
-            f"{of.name}: there are {count_of(count, 'arrangement')} of the labels within speakers, "
-            f"so that no p is below {1 / count:.2g}"
-        )
+        how = count_of(count, "arrangement") + " within speakers" * within
+        progress.warn(f"{of.name}: the labels have {how}, so that no p is below {1 / count:.2g}")
     return PermutationTest(
         p=p, exact=exact, arrangements=count, within=SPEAKERS if within else "all utterances",
         units=grouped.count if within else 1,
