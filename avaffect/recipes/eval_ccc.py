@@ -327,4 +327,6 @@ def _interval(name: str, found: dict[str, LabelMoments], settings: EvalCccSettin
         for label, of in found.items()
     }
     by_way = {way: {label: of[way] for label, of in drawn.items()} for way in WAYS}
-    return Interval(level=LEVEL, draws=settings.bootstrap, **by_way)
+    return Interval(
+        level=LEVEL, draws=settings.bootstrap, pooled=by_way["pooled"], mean=by_way["mean"]
+    )
