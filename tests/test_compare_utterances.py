@@ -122,6 +122,13 @@ def test_columns_in_a_pipe_and_on_a_terminal(folder: Path) -> None:
     assert "McNemar" in shown and "0.250" in shown
 
 
+def test_rows_that_are_not_tested_for_one_reason_are_named_together(folder: Path) -> None:
+    predictions(folder / "several.jsonl", (6, 1))
+    said = run(folder, "several.jsonl", "base.jsonl", "better.jsonl").stderr
+    (line,) = [line for line in said.splitlines() if "no t-test" in line]
+    assert "base, better: " in line
+
+
 def with_speakers(
     path: Path, moved: int = 0, count: int = 40, gold: str | None = None, speakers: int = 12,
 ) -> None:  # fmt: skip

@@ -46,6 +46,7 @@ def compare(settings: CompareSettings, progress: Progress = SILENT) -> Compariso
         if warning is not None:
             progress.warn(f"{row.name}: {warning}")
         _warn(row, other, settings, progress)
+    _warn_of_no_test(rows, against, settings, progress)
     if settings.per_class and not rows[0].classes:
         raise UsageError("--per-class goes with reports of classes")
     test = "unpaired" if settings.unpaired else "paired"
@@ -131,18 +132,34 @@ def _warn(row: Row, other: Row | None, settings: CompareSettings, progress: Prog
         progress.warn(
             f"{row.name} and {other.name} do not score the same: {words}; no t-test between them"
         )
-    elif min(len(row.runs), len(other.runs)) < 2:
-        why = "--unpaired" if settings.unpaired else _not_by_utterance(row, other)
-        if why is not None:
-            progress.warn(
-                f"{row.name}: no t-test, for which both sides need two runs or more; no test by "
-                f"utterance: {why}"
-            )
-    elif set(row.runs) != set(other.runs) and not settings.unpaired:
+    elif _has_runs(row, other) and set(row.runs) != set(other.runs) and not settings.unpaired:
         progress.warn(
             f"{row.name}: no paired t-test: it has {count_of(len(row.runs), 'run')} "
             f"({work.some_of(list(map(str, row.runs)))}), others than the {len(other.runs)} of "
             f"{other.name}; see --unpaired"
+        )
+
+
+def _has_runs(row: Row, other: Row) -> bool:
+    return min(len(row.runs), len(other.runs)) >= 2
+
+
+def _warn_of_no_test(
+    rows: Sequence[Row], against: Sequence[Row | None], settings: CompareSettings,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Once for all rows that are tested neither over runs nor by utterance for the same reason."""
+    names: dict[str, list[str]] = {}
+    for row, other in zip(rows, against):
+        if other is None or unlike_facts(row, other) or _has_runs(row, other):
+            continue
+        why = "--unpaired" if settings.unpaired else _not_by_utterance(row, other)
+        if why is not None:
+            names.setdefault(why, []).append(row.name)
+    for why, untested in names.items():
+        progress.warn(
+            f"{work.some_of(untested)}: no t-test, for which both sides need two runs or more; no "
+            f"test by utterance: {why}"
         )
 
 
