@@ -189,3 +189,12 @@ def test_speakers_are_drawn_with_all_of_their_utterances(tmp_path: Path) -> None
     one = table(tmp_path / "one.csv", "id,speaker,prediction,arousal", lines[0])
     with pytest.raises(DataError):
         scored(one, label=("arousal",), bootstrap=400)
+
+
+def test_gold_that_is_not_predicted_is_counted(tmp_path: Path) -> None:
+    gold = table(tmp_path / "gold.csv", *lines("file,arousal,valence", "x/{0}.wav,{3},{4}"))
+    predicted = lines("file,arousal,valence", "{0}.wav,{1},{2}")
+    report, said = scored(table(tmp_path / "p.csv", *predicted[:-1]), gold)
+    assert report.count == 3 and "3 of 4 utterances with gold are scored" in said
+    _, said = scored(table(tmp_path / "q.csv", *predicted), gold)
+    assert "with gold" not in said

@@ -218,3 +218,14 @@ def test_the_command_line_compares_a_table_with_a_manifest(avaffect, tmp_path):
     reports = [json.loads(line) for line in found.splitlines()]
     assert [report["accuracy"] for report in reports] == [0.75, 0.75]
     assert reports[0]["confusion"] == reports[1]["confusion"]
+
+
+def test_gold_that_is_not_predicted_is_counted(tmp_path: Path) -> None:
+    """By utterances, not by the names that they have besides."""
+    known = [f"wav/{i}.wav,{true}" for i, true, _ in ROWS]
+    gold = table(tmp_path / "gold.csv", "file,gold", *known, "wav/e.wav,joy", "wav/f.wav,")
+    rows = [f"{i}.wav,{predicted}" for i, _, predicted in ROWS]
+    report, said = scored(table(tmp_path / "p.csv", "file,pred", *rows), gold)
+    assert report.count == 4 and "4 of 5 utterances with gold are scored" in said
+    _, said = scored(table(tmp_path / "q.csv", "file,pred", *rows, "e.wav,joy"), gold)
+    assert "with gold" not in said

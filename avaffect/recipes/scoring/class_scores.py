@@ -73,6 +73,8 @@ def _scored(
     gold_labels.warn_of_doubts(of.name, every, progress)
     runs = _runs(of, settings)
     learned = _report_counts(of, progress)
+    if of.gold is not None:
+        gold_names.say_unscored(of.name, of.gold, len(of.utterances()), progress)
     means, spread = _over_runs(runs)
     per_class = _mean_per_class(runs, of.classes)
     report = ClassReport(

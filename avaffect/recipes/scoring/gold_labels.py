@@ -19,7 +19,7 @@ from avaffect.data.store.schema import LabelSpec
 from avaffect.data.vocabulary import EMOTIONS
 from avaffect.recipes.common import work
 from avaffect.recipes.scoring import class_tables, gold_names
-from avaffect.recipes.scoring.gold_names import Names
+from avaffect.recipes.scoring.gold_names import ByName, Names
 from avaffect.recipes.scoring.matching import parse_labels
 from avaffect.recipes.scoring.vote_scores import Gold, Votes
 
@@ -36,7 +36,7 @@ def label_names(label: str | None) -> tuple[str | None, str | None]:
 
 def read(
     paths: Iterable[Path], label: str | None, default: str = DEFAULT_LABEL, ids: str | None = None
-) -> Gold:
+) -> ByName[str | Votes | None]:
     """id -> class or raters' votes, None where it is missing, over several files.
 
     label: the value of --label; default: that of the predictions, in whose place a table may have a

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
+from avaffect.core.nouns import share_of
+from avaffect.core.progress import Progress
 from avaffect.data import artifacts
 from avaffect.data.items import audio_of
 from avaffect.data.manifest import Item
@@ -21,12 +23,19 @@ Value = TypeVar("Value")
 Names = Sequence[tuple[str, Value]]
 
 
-def joined(files: Iterable[tuple[Path, dict[str, Value], Names[Value]]]) -> dict[str, Value]:
+class ByName(dict[str, Value]):
+    """Values by id, and by further names of the same utterances. labelled: utterances with a
+    value."""
+
+    labelled = 0
+
+
+def joined(files: Iterable[tuple[Path, dict[str, Value], Names[Value]]]) -> ByName[Value]:
     """Id -> value, and further name -> value where that means one value.
 
     files: path, values by id, and further names. Raises DataError where an id is in two files.
     """
-    found: dict[str, Value] = {}
+    found: ByName[Value] = ByName()
     also: dict[str, set[Value]] = defaultdict(set)
     home: dict[str, Path] = {}
     for path, values, names in files:
@@ -34,13 +43,21 @@ def joined(files: Iterable[tuple[Path, dict[str, Value], Names[Value]]]) -> dict
             if identifier in home:
                 raise DataError(f"the id {identifier} is in {home[identifier]} and in {path}")
             home[identifier] = path
-        found |= values
+        found.update(values)
         for name, value in names:
             also[name].add(value)
+    found.labelled = sum(value is not None for value in found.values())
     for name, meant in also.items():
         if len(meant) == 1:
             found.setdefault(name, *meant)
     return found
+
+
+def say_unscored(name: str, gold: Mapping[str, object], scored: int, progress: Progress) -> None:
+    """Where the gold has more utterances than are scored: how many. name: of the predictions."""
+    whole = gold.labelled if isinstance(gold, ByName) else 0
+    if scored < whole:
+        progress.say(f"{name}: {share_of(scored, whole, 'utterance')} with gold are scored")
 
 
 def in_store(store: Store, values: Sequence[Value]) -> Names[Value]:

@@ -14,11 +14,11 @@ from avaffect.data.items import label_specs, labels_of
 from avaffect.data.labels import Annotations
 from avaffect.data.store.reader import Store
 from avaffect.recipes.scoring import gold_names, number_tables
-from avaffect.recipes.scoring.gold_names import Names
+from avaffect.recipes.scoring.gold_names import ByName, Names
 from avaffect.recipes.scoring.number_tables import KIND, Values
 
 
-def read(paths: Sequence[Path], label: str, ids: str | None = None) -> Values:
+def read(paths: Sequence[Path], label: str, ids: str | None = None) -> ByName[float | None]:
     """Gold values by id, None where one is missing, and by names that other programs derive from
     recordings. ids: a table's column of ids, None for a usual name.
 

@@ -104,6 +104,9 @@ def scored_numbers(
     learned = training_statuses(found, of_names, scored)
     distances = shared_distances([i for i in of_names if i["id"] in scored])
     _say(found.name, len(scored), learned, missing, progress)
+    if gold is not None:
+        most = max(gold.values(), key=lambda values: values.labelled)
+        gold_names.say_unscored(found.name, most, len(scored), progress)
     report = ScalarReport(
         file=str(path),
         labels=tuple(scores),
