@@ -109,7 +109,7 @@ def test_what_reaches_a_command(slurm: OneNodeSlurm, submit: Submit, tmp_path: P
     for index, task in enumerate((5, 7, 9)):
         assert f"\nshard {index}/3\n" in (tmp_path / f"offset.{task}.log").read_text()
     assert all(found[f"{gaps}_{task}"][0] == FAILED for task in (1, 2, 5))
-    assert "have gaps" in (tmp_path / "gaps.5.log").read_text()
+    assert "with gaps" in (tmp_path / "gaps.5.log").read_text()
 
 
 def test_the_plan_needs_no_slurm(tmp_path: Path) -> None:
