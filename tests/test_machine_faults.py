@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
+from chain import invoke
 
 from avaffect.core import faults
 from avaffect.core.errors import MachineFault, OutputExistsError
@@ -331,3 +332,22 @@ def test_a_library_that_says_the_error_in_words() -> None:
     faults.check_machine("x.safetensors", ValueError("invalid header"))
     # More than any file needs: its header is damaged.
     faults.check_machine("x.pt", MemoryError())
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+def test_a_library_that_memory_is_too_little_for_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: bool
+) -> None:
+    """matplotlib is there, and its import fails; as where the system maps no more memory."""
+    (tmp_path / "matplotlib.py").write_text(
+        "raise ImportError('ft2font.so: failed to map segment from shared object')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [one for one in sys.modules if one.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(faults, "memory_lacks", lambda: lacks)
+    line = '{"step": 1, "epoch": 0, "done": 1.0, "loss": 1.0, "seconds": 1.0}\n'
+    (tmp_path / "er.safetensors.metrics.jsonl").write_text(line * 2)
+    found = invoke(tmp_path, "monitor", "er.safetensors", "--once", "--plot", "x.svg", status=1)
+    assert ("out of memory" in found.stderr) == lacks and "failed to map" in found.stderr
+    assert "pip install" not in found.stderr

@@ -180,6 +180,9 @@ def _unexpected(error: Exception) -> int:
         return stopped
     if _wants_traceback():
         raise
+    if isinstance(error, ImportError) and faults.memory_lacks():
+        _say(f"out of memory ({error}); give this command more memory, and run it again")
+        return errors.FAILURE
     if launch().processes > 1 and faults.is_of_ranks(error):
         _say(f"{faults.RANK_LOST} ({str(error).splitlines()[0]})")
         return errors.FAILURE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,11 @@ def package_version() -> str:
 
 
 def _package() -> Any:
-    try:
-        import opensmile
-    except ImportError as error:
-        raise UsageError(WITHOUT_OPENSMILE) from error
+    # An import that fails may lack memory.
+    if find_spec("opensmile") is None:
+        raise UsageError(WITHOUT_OPENSMILE)
+    import opensmile
+
     return opensmile
 
 

@@ -8,6 +8,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,12 @@ def check(path: Path | None, flag: str = "--plot") -> None:
     """Raise UsageError where matplotlib is missing, or the suffix names no format of pictures."""
     if path is None:
         return
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
+    # An import that fails may lack memory.
+    if find_spec("matplotlib") is None:
         raise UsageError(
             f"{flag} needs matplotlib: in the checkout of avaffect, python -m pip install -c "
             "constraints.txt -e '.[plots]'"
-        ) from error
+        )
     if path.suffix.lower() not in METADATA:
         raise UsageError(f"{flag} {path}: the picture's name ends in {', '.join(METADATA)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ OURS = f"events.out.tfevents.*{SUFFIX}"
 
 def check_tensorboard() -> None:
     """Raises UsageError where TensorBoard is not installed."""
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise UsageError(NEEDS_TENSORBOARD) from error
+    if find_spec("tensorboard") is None:
+        raise UsageError(NEEDS_TENSORBOARD)
 
 
 class Events:
