@@ -13,7 +13,7 @@ def count_of(count: float, one: str, several: str | None = None) -> str:
 
 
 def share_of(part: int, whole: int, noun: str) -> str:
-    """`3 of 5 utterances`, `5 utterances` of all, `1 of 1` never: `1 utterance`."""
+    """`3 of 5 utterances`; `5 utterances` where the part is the whole."""
     return count_of(whole, noun) if part == whole else f"{part} of {count_of(whole, noun)}"
 
 

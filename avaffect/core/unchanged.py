@@ -51,7 +51,7 @@ def take(path: Path, compute: Callable[[], str]) -> str:
     check(path)
     place = path.absolute()
     if place not in known:
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         known[place] = _Taken(stamp, compute(), compute)
     return known[place].content_id
 
@@ -62,7 +62,7 @@ def check(path: Path) -> None:
     known, place = _taken.get(), path.absolute()
     if not known or place not in known:
         return
-    taken, stamp = known[place], _stamp(path)
+    taken, stamp = known[place], stamp_of(path)
     if stamp == taken.stamp:
         return
     # A reader computes it, which must not come back to here.
@@ -88,8 +88,8 @@ def forget(path: Path) -> None:
         known.pop(path.absolute(), None)
 
 
-def _stamp(path: Path) -> Stamp | None:
-    """None of a file that is not there."""
+def stamp_of(path: Path) -> Stamp | None:
+    """By which a file is known to be as it was; None of one that is not there."""
     try:
         found = path.stat()
     except OSError:

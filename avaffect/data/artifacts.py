@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from avaffect.core import checkpoint_header, filekind, headers
+from avaffect.core import checkpoint_header, filekind, headers, unchanged
 from avaffect.core.errors import DataError
 from avaffect.core.hashing import file_content_id
 from avaffect.core.headers import CheckpointHeader, ManifestHeader, StoreHeader
@@ -17,7 +17,7 @@ from avaffect.data import manifest
 SEARCH_PATH = "AVAFFECT_PATH"
 SETTLED_S = 2.0
 # What is known of manifests that were read: by place and state of the file.
-_manifests: dict[tuple[str | int, ...], tuple[ManifestHeader, str]] = {}
+_manifests: dict[tuple[str, unchanged.Stamp | None], tuple[ManifestHeader, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,17 @@ def describe(path: Path, *expected: str) -> Artifact:
     return _manifest(path, expected)
 
 
+def content_id_of(path: Path, *expected: str) -> str:
+    """The content id of an artifact, which is then the one that the command reads; see
+    `core.unchanged`. expected, errors: as of `describe`."""
+    return unchanged.take(path, lambda: describe(path, *expected).content_id)
+
+
 def _manifest(path: Path, expected: tuple[str, ...]) -> Artifact:
     """The content id of a manifest, and its completeness, need all of its lines: those of an
     unchanged one are read once, however often it is among the inputs of inputs."""
     found = path.stat()
-    key = (
-        os.path.realpath(path),
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
+    key = os.path.realpath(path), unchanged.stamp_of(path)
     known = _manifests.get(key)
     if known is None or (expected and known[0].content not in expected):
         whole = manifest.read(path, expected or None)

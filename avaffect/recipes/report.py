@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from avaffect.core.hashing import file_content_id
 from avaffect.core.nouns import count_of
 from avaffect.core.progress import SILENT, Progress
 from avaffect.core.provenance import Provenance, identity
-from avaffect.data.artifacts import describe
+from avaffect.data.artifacts import content_id_of
 from avaffect.recipes.common import publishing, work
 from avaffect.recipes.common.ancestry import Ancestor, ancestry
 from avaffect.recipes.reporting import beside, page
@@ -34,8 +33,9 @@ def report(settings: ReportSettings, progress: Progress = SILENT) -> None:
     """Write the page of some artifacts; see avaffect-report(1).
 
     What cannot be shown is a note in the page and a warning. Raises DataError naming a file that is
-    neither an artifact, nor a report, nor a history; UsageError without any; OutputExistsError
-    where the output is there and of other inputs, or shows ancestors that have changed since.
+    neither an artifact, nor a report, nor a history, or is replaced meanwhile; UsageError without
+    any; OutputExistsError where the output is there and of other inputs, or shows ancestors that
+    have changed since.
     """
     if not settings.artifacts:
         raise UsageError("name the artifacts, reports or histories that the page is of")
@@ -87,14 +87,10 @@ def _taken(given: Given, lineage: Sequence[Ancestor]) -> list[Path]:
     read = {path.resolve(): content for path, content in given.identities.items()}
     taken = [Path(one.path) for one in lineage if one.kind in ARTIFACTS]
     for path in taken:
-        content = unchanged.take(path, partial(_content_of, path))
+        content = content_id_of(path)
         if read.get(path.resolve(), content) != content:
             raise unchanged.replaced(path)
     return taken
-
-
-def _content_of(path: Path) -> str:
-    return describe(path).content_id
 
 
 def _differs(former: Provenance | None, made: Provenance) -> str:

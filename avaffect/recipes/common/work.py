@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avaffect.core import unchanged
 from avaffect.core.progress import Progress
 from avaffect.core.provenance import Provenance, provenance, reference
 from avaffect.data import artifacts
@@ -33,12 +31,8 @@ def feature_inputs(features: Mapping[str, Store]) -> list[Input]:
 
 def file_inputs(role: str, paths: Iterable[Path | None], *expected: str) -> list[Input]:
     """Files as inputs, of one of the kinds of `artifacts.describe`; None is skipped."""
-
-    def content_of(path: Path) -> str:
-        return artifacts.describe(path, *expected).content_id
-
     there = [path for path in paths if path is not None]
-    return [(role, path, unchanged.take(path, partial(content_of, path))) for path in there]
+    return [(role, path, artifacts.content_id_of(path, *expected)) for path in there]
 
 
 def warn_of_alike(

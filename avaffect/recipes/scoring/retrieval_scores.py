@@ -66,11 +66,7 @@ def score_retrieval(
         len(classes),
     )
     missing = len(drawn) - len(scored)
-    left_out = f"; {missing} left out, without a label" if missing else ""
-    progress.say(
-        f"{found.name}: {count_of(len(drawn), 'draw')} for "
-        f"{count_of(len(found), 'query')}{left_out}"
-    )
+    _say(found, len(drawn), missing, progress)
     agreeing = agreement(found, classes_of, rename, progress)
     sizes = [item["effective_size"] for item in found.items if "effective_size" in item]
     return RetrievalReport(
@@ -84,6 +80,13 @@ def score_retrieval(
         missing_gold=missing,
         **vars(agreeing),
         provenance=provenance,
+    )
+
+
+def _say(found: Manifest, draws: int, missing: int, progress: Progress) -> None:
+    left_out = f"; {missing} left out, without a label" if missing else ""
+    progress.say(
+        f"{found.name}: {count_of(draws, 'draw')} for {count_of(len(found), 'query')}{left_out}"
     )
 
 
